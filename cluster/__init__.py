@@ -1,0 +1,1 @@
+"""Running tasks on Dask workers. Knows nothing of what a fingerprint is."""

@@ -1,0 +1,1 @@
+"""The all-pairs comparison: tiles, kernels, scores."""

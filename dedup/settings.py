@@ -1,0 +1,126 @@
+"""Every setting that decides a result: frozen, with unit and range, and a canonical digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from dedup.errors import UsageError
+
+ITEMS_PER_SECOND = 11025 / 1365
+"""Chromaprint's frame hop is 1365 samples at 11,025 Hz."""
+
+DEFAULT_EXTENSIONS = frozenset(
+    "mp3 flac ogg oga opus m4a m4b aac mp4 mkv webm wma wav aiff aif ape wv mpc dsf mka m4v mov avi mp2 tta ac3".split()
+)
+UNFINISHED_EXTENSIONS = frozenset("part tmp crdownload download !ut partial aria2 opdownload".split())
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise UsageError(f"setting {name}", f"found {value!r}", expected)
+
+
+class _Digested:
+    def digest(self) -> str:
+        """32 hex digits, a function of the values alone: equal settings have equal digests on every machine."""
+        values: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
+        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class FingerprintSettings(_Digested):
+    """What makes two fingerprints comparable; stamped into a store, others are refused."""
+
+    chromaprint: str
+    """Version of libchromaprint, such as "1.5.1"."""
+    algorithm: int = 1
+    """Chromaprint's algorithm number; 1 is "TEST2", the library's default."""
+    sample_rate: int = 11025
+    """Hz, of the mono PCM that libchromaprint gets."""
+    length_s: float = 0.0
+    """Seconds taken from the start of each track; 0 takes the whole track."""
+
+    def __post_init__(self) -> None:
+        _require(self.length_s >= 0, "length", self.length_s, "0 (whole track) or more seconds")
+
+    def differences(self, other: FingerprintSettings) -> list[str]:
+        """One "name: ours / theirs" for each field that differs."""
+        return [
+            f"{f.name} {getattr(self, f.name)!r} / {getattr(other, f.name)!r}"
+            for f in fields(self)
+            if getattr(self, f.name) != getattr(other, f.name)
+        ]
+
+
+@dataclass(frozen=True)
+class DiscoverSettings:
+    """Which files of a root are looked at."""
+
+    extensions: frozenset[str] = DEFAULT_EXTENSIONS
+    """Lower case, without the dot."""
+    include: tuple[str, ...] = ()
+    """Globs on the path below the root; empty means all. `*` stops at no slash."""
+    exclude: tuple[str, ...] = ()
+    """Globs on the path below the root, of files or folders; wins over `include`."""
+    max_depth: int | None = None
+    """Folders below a root; 0 is the root's own files. None is unlimited."""
+    hidden: bool = False
+    """Whether names that begin with a dot are looked at."""
+
+    def __post_init__(self) -> None:
+        _require(self.max_depth is None or self.max_depth >= 0, "max-depth", self.max_depth, "0 or more folders")
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """How files become fingerprints."""
+
+    discover: DiscoverSettings = DiscoverSettings()
+    min_length_s: float = 10.0
+    """Seconds of audio below which a track is skipped as too short."""
+    time_limit_s: float = 600.0
+    """Seconds that one file may take to decode."""
+    retry_failed: bool = False
+    """Whether files that failed before and did not change are tried again."""
+
+    def __post_init__(self) -> None:
+        _require(self.min_length_s >= 1, "min-length", self.min_length_s, "1 or more seconds")
+        _require(self.time_limit_s > 0, "time-limit", self.time_limit_s, "more than 0 seconds")
+
+
+@dataclass(frozen=True)
+class CompareSettings(_Digested):
+    """How two fingerprints are compared; part of every tile's name."""
+
+    method: str = "exact"
+    """"exact": every lag, every item."""
+    max_lag: int = 300
+    """Items; lags from -max_lag to +max_lag are tried."""
+    min_overlap: float = 0.5
+    """Share of the shorter fingerprint that must overlap, 0 to 1."""
+    min_overlap_items: int = 80
+    """Items that must overlap whatever the share; 80 are 9.9 s."""
+
+    def __post_init__(self) -> None:
+        _require(self.method == "exact", "method", self.method, "'exact'")
+        _require(0 <= self.max_lag <= 1_000_000, "max-lag", self.max_lag, "0 to 1,000,000 items")
+        _require(0 < self.min_overlap <= 1, "min-overlap", self.min_overlap, "more than 0, at most 1")
+        _require(self.min_overlap_items >= 1, "min-overlap-items", self.min_overlap_items, "1 or more items")
+
+
+@dataclass(frozen=True)
+class MatchSettings:
+    """From which numbers on a stored pair is a match; changing them computes nothing again."""
+
+    min_score: float = 0.45
+    """Chance-corrected agreement, 0 to 1."""
+    min_prominence: float = 0.05
+    """How far the agreement at the best lag stands above that of any lag more than 16 items away, 0 to 0.5."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.min_score <= 1, "min-score", self.min_score, "0 to 1")
+        _require(0 <= self.min_prominence <= 0.5, "min-prominence", self.min_prominence, "0 to 0.5")

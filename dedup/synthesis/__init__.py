@@ -1,0 +1,1 @@
+"""Synthesized music with known duplicates, for `reprise demo` and the end-to-end tests."""
