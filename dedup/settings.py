@@ -85,7 +85,7 @@ class ScanSettings:
     time_limit_s: float = 600.0
     """Seconds that one file may take to decode."""
     retry_failed: bool = False
-    """Whether files that failed before and did not change are tried again."""
+    """Whether files that failed or were skipped before, and did not change, are tried again."""
 
     def __post_init__(self) -> None:
         _require(self.min_length_s >= 1, "min-length", self.min_length_s, "1 or more seconds")

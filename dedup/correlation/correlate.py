@@ -1,0 +1,182 @@
+"""Compares what was not compared yet: plans the tiles, drops those that are done, runs the rest, commits results."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.correlation.scoring import PAIR, STORED_AGREEMENT, STORED_SCORE, Match
+from dedup.correlation.tiles import BAND_BLOCKS, Tile, count_tiles, plan_tiles
+from dedup.observer import Observer
+from dedup.runner import Runner, Task
+from dedup.settings import CompareSettings
+from dedup.store.blocks import Block
+from dedup.store.catalog import TileResult
+
+if TYPE_CHECKING:
+    from dedup.store.store import Store
+
+COMMIT_EVERY_S = 1.0
+"""Results wait at most so long to be committed with others: what a kill can lose beside the work in flight."""
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """What a run of `correlate` did. `n_tiles = n_reused + n_computed + n_failed + n_left`."""
+
+    n_tiles: int
+    n_reused: int
+    n_computed: int
+    n_failed: int
+    n_left: int
+    """Not begun, because a stop was requested."""
+    n_pairs_compared: int
+
+
+def correlate(store: Store, settings: CompareSettings, runner: Runner, observer: Observer) -> Correlation:
+    """Brings every tile of the store's blocks to a committed result under these settings."""
+    store.seal_tail()
+    store.catalog.set_meta("compare", settings_json(settings))
+    blocks = store.catalog.blocks()
+    done = store.catalog.tile_names(settings.digest())
+    todo = [tile for tile in plan_tiles(blocks, settings) if tile.name not in done]
+    n_tiles = count_tiles(len(blocks))
+    n_reused = n_tiles - len(todo)
+    observer.message(f"{n_reused:,} of {n_tiles:,} tiles already done")
+    observer.stage("correlate", len(todo), "tiles")
+    run = _Run(store, settings, runner, observer)
+    run.compute(todo)
+    n_left = len(todo) - run.n_computed - run.n_failed
+    compared = run.n_pairs_compared
+    return Correlation(n_tiles, n_reused, run.n_computed, run.n_failed, n_left, compared)
+
+
+def settings_json(settings: CompareSettings) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(settings)
+
+
+class _Run:
+    """The computing of a list of tiles; the only writer of their results."""
+
+    def __init__(self, store: Store, settings: CompareSettings, runner: Runner, observer: Observer) -> None:
+        self.store, self.settings, self.runner, self.observer = store, settings, runner, observer
+        self.n_computed = self.n_failed = self.n_pairs_compared = 0
+        self.waiting: list[TileResult] = []
+        self.committed_at = time.monotonic()
+
+    def compute(self, tiles: list[Tile]) -> None:
+        by_name = {tile.name: tile for tile in tiles}
+        outcomes = self.runner.run(correlate_tile, self._tasks(tiles))
+        try:
+            for outcome in outcomes:
+                tile = by_name[outcome.name]
+                if outcome.failure is not None:
+                    self.n_failed += 1
+                    what = f"tile {tile.name} failed and will be tried again by the next run: {outcome.failure}"
+                    self.observer.message(what)
+                else:
+                    self._keep(tile, outcome.result)
+                self.observer.advance()
+        finally:
+            self._commit()
+
+    def _tasks(self, tiles: list[Tile]) -> Iterator[Task]:
+        shared = _SharedBlocks(self.store, self.runner)
+        for tile in tiles:
+            handles = (shared.get(tile.block_a), shared.get(tile.block_b))
+            yield Task(tile.name, (*handles, tile.block_a == tile.block_b, self.settings))
+
+    def _keep(self, tile: Tile, result: tuple[bytes, int]) -> None:
+        pairs, n_compared = result
+        n_pairs = len(pairs) // PAIR.itemsize
+        self.waiting.append(
+            TileResult.of(tile.name, self.settings.digest(), tile.block_a, tile.block_b, n_pairs, pairs)
+        )
+        self.n_computed += 1
+        self.n_pairs_compared += n_compared
+        if time.monotonic() - self.committed_at > COMMIT_EVERY_S:
+            self._commit()
+
+    def _commit(self) -> None:
+        if self.waiting:
+            self.store.catalog.put_tiles(self.waiting)
+            self.waiting = []
+        self.committed_at = time.monotonic()
+
+
+class _SharedBlocks:
+    """Handles of the blocks that the tiles now planned need: read once a band, dropped when the band is past."""
+
+    def __init__(self, store: Store, runner: Runner) -> None:
+        self.store, self.runner = store, runner
+        self.handles: OrderedDict[str, Any] = OrderedDict()
+
+    def get(self, name: str) -> Any:
+        if name in self.handles:
+            self.handles.move_to_end(name)
+        else:
+            block = self.store.read_block(name)
+            self.handles[name] = self.runner.share(name, (block.items, block.offsets))
+            if len(self.handles) > 2 * BAND_BLOCKS:
+                self.handles.popitem(last=False)
+        return self.handles[name]
+
+
+Arrays = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
+
+
+def correlate_tile(a: Arrays, b: Arrays, diagonal: bool, settings: CompareSettings) -> tuple[bytes, int]:
+    """The stored pairs of a tile, as bytes of `scoring.PAIR`, by row; and how many pairs were compared."""
+    from dedup.correlation.kernels import correlate_row
+
+    block_a, block_b = Block("", *a), Block("", *b)
+    scratch = np.empty(2 * settings.max_lag + 1, np.int64)
+    out = np.empty((block_b.n_rows, 6), np.float64)
+    compare = (settings.max_lag, settings.min_overlap, settings.min_overlap_items)
+    floor = (STORED_AGREEMENT, STORED_SCORE, settings.min_overlap_items)
+    found, n_compared = [np.empty(0, PAIR)], 0
+    for row in range(block_a.n_rows):
+        first = row + 1 if diagonal else 0
+        n_found = correlate_row(
+            block_a.row(row), block_b.items, block_b.offsets, first, compare, floor, scratch, out
+        )
+        found.append(_records(row, out[:n_found]))
+        n_compared += block_b.n_rows - first
+    return np.concatenate(found).tobytes(), n_compared
+
+
+def _records(row: int, out: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    records = np.empty(len(out), PAIR)
+    records["row_a"] = row
+    for column, field in enumerate(("row_b", "lag", "overlap", "errors", "score", "prominence")):
+        records[field] = out[:, column]
+    return records
+
+
+def compare_two(
+    a: npt.NDArray[np.uint32], b: npt.NDArray[np.uint32], settings: CompareSettings
+) -> Match | None:
+    """Two fingerprints at their best lag, whatever their score; None where they cannot overlap enough."""
+    from dedup.correlation import kernels
+
+    swapped = kernels.is_swapped(a, b)
+    x, y = (b, a) if swapped else (a, b)
+    scratch = np.empty(2 * settings.max_lag + 1, np.int64)
+    found, lag, overlap, errors, prominence = kernels.compare(
+        x, y, settings.max_lag, settings.min_overlap, settings.min_overlap_items, scratch
+    )
+    if not found:
+        return None
+    score, n_informative = kernels.chance_corrected(x, y, lag)
+    if n_informative < settings.min_overlap_items:
+        score = 0.0  # two silences: no evidence
+    match = Match(lag, overlap, int(errors), float(score), float(prominence))
+    return match.swapped() if swapped else match

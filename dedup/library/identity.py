@@ -1,0 +1,195 @@
+"""When two files hold the same, from cheap and certain to dear: size, part of the bytes, all bytes, the
+encoded audio.
+
+Nothing here decodes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from av import AudioStream, Packet
+    from av.container import InputContainer
+
+    from dedup.library.metadata import AudioProperties
+
+T = TypeVar("T")
+
+_PART = 64 * 1024
+_PIECE = 1024 * 1024
+
+_LAST_PACKET_REACHES_TO_END_OF_FILE = ("flac", "ape")
+"""Codecs whose last packet, as FFmpeg demuxes it, has the tags at the end of the file in it."""
+
+
+def partial_hash(path: bytes, size: int) -> bytes:
+    """16 bytes: BLAKE3 of `size` and 64 KiB each of the file's beginning, middle and end; of all of a file no
+    larger than the three. Raises OSError."""
+    from blake3 import blake3
+
+    hasher = blake3(size.to_bytes(8, "little"))
+    with open(path, "rb") as file:
+        if size <= 3 * _PART:
+            hasher.update(file.read(size))
+        else:
+            for start in (0, (size - _PART) // 2, size - _PART):
+                file.seek(start)
+                hasher.update(file.read(_PART))
+    return hasher.digest(length=16)
+
+
+def full_hash(path: bytes) -> bytes:
+    """32 bytes: BLAKE3 of the whole file. Raises OSError."""
+    from blake3 import blake3
+
+    hasher = blake3()
+    with open(path, "rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            hasher.update(piece)
+    return hasher.digest()
+
+
+def stream_hash(path: bytes) -> bytes | None:
+    """16 bytes that tell the encoded audio apart from any other, whatever tags and covers the file has; None
+    where there is no audio stream or its packets cannot be read. `StreamHasher` says of what. Raises OSError
+    for a file that cannot be opened."""
+    import av
+
+    try:
+        with open_container(path) as container:
+            stream = container.streams.best("audio")
+            if stream is None or stream.codec_context is None:
+                return None
+            hasher = StreamHasher(stream)  # type: ignore[arg-type]
+            for packet in container.demux(stream):
+                hasher.update(packet)
+    except (av.error.FFmpegError, UnicodeError):
+        with open(path, "rb"):
+            return None
+    return hasher.digest() if hasher.n_bytes else None
+
+
+def open_container(path: bytes) -> InputContainer:
+    """The file as PyAV reads it, any bytes in its name and tags allowed. It may refer to no other file and no
+    network address (a playlist named like music could). Raises av.error.FFmpegError."""
+    import av
+
+    options = {"protocol_whitelist": "file"}
+    return av.open(os.fsdecode(path), metadata_errors="replace", options=options)
+
+
+class StreamHasher:
+    """The stream hash of packets as they are demuxed, for whoever demuxes anyway.
+
+    BLAKE3 over codec name, sample rate, channels, codec set-up data and the packets' bytes; not over packet
+    boundaries, which for PCM lie where the demuxer likes. To be made before any packet of `stream` is
+    decoded: a decoder may change what the stream says of itself."""
+
+    def __init__(self, stream: AudioStream) -> None:
+        from blake3 import blake3
+
+        self.n_bytes = 0
+        """Bytes of audio so far; a hash of none tells nothing."""
+        context = stream.codec_context
+        codec = codec_name(stream)
+        setup = _setup_data(codec, bytes(context.extradata or b""))
+        head = f"{codec}|{context.sample_rate}|{context.channels}|{len(setup)}|".encode()
+        self._hasher = blake3(head + setup)
+        self._holds_back = codec in _LAST_PACKET_REACHES_TO_END_OF_FILE
+        self._last = b""
+
+    def update(self, packet: Packet[Any]) -> None:
+        """Adds a packet; an empty one, such as ends a stream, adds nothing."""
+        if not packet.size:
+            return
+        self.n_bytes += packet.size
+        if self._holds_back:
+            self._hasher.update(self._last)
+            self._last = bytes(packet)
+        else:
+            self._hasher.update(memoryview(packet))
+
+    def digest(self) -> bytes:
+        """16 bytes, of the packets so far."""
+        hasher = self._hasher.copy()
+        hasher.update(self._last[: max(0, len(self._last) - trailing_tags_size(self._last))])
+        return hasher.digest(length=16)
+
+
+def codec_name(stream: Any) -> str:
+    """FFmpeg's name of the format, such as "mp3", not of a decoder for it, such as "mp3float"."""
+    return str(stream.codec_context.codec.canonical_name)
+
+
+def audio_key(properties: AudioProperties) -> str:
+    """A cheap key, equal for copies of one file that differ in tags: codec, rate, channels, and duration to
+    10 ms; empty where the duration is unknown. Equal keys prove nothing. Another container may round the
+    duration otherwise."""
+    if properties.duration_s <= 0:
+        return ""
+    hundredths = round(properties.duration_s * 100)
+    return f"{properties.codec}|{properties.sample_rate}|{properties.channels}|{hundredths}"
+
+
+def flac_md5(path: bytes) -> bytes | None:
+    """The MD5 of the decoded samples that a FLAC file's STREAMINFO holds, 16 bytes; None where the encoder
+    left it out or the file is no FLAC. Raises OSError."""
+    with open(path, "rb") as file:
+        head = file.read(10)
+        if head.startswith(b"ID3") and len(head) == 10:
+            file.seek(10 + _syncsafe(head[6:10]))
+        else:
+            file.seek(0)
+        head = file.read(42)
+    is_stream_info = head[:4] == b"fLaC" and len(head) == 42 and head[4] & 0x7F == 0
+    md5 = head[26:42]
+    return md5 if is_stream_info and any(md5) else None
+
+
+def trailing_tags_size(tail: bytes) -> int:
+    """Bytes of ID3v1 and APEv2 tags that something ends with, given its last 160 bytes or more. May be
+    more than was given, and in a damaged file more than there is."""
+    end = len(tail)
+    if tail[-128:-125] == b"TAG":
+        end -= 128
+    footer = tail[max(0, end - 32) : end]
+    if footer.startswith(b"APETAGEX") and len(footer) == 32:
+        has_header = bool(footer[23] & 0x80)
+        end -= int.from_bytes(footer[12:16], "little") + 32 * has_header
+    return len(tail) - end
+
+
+def collisions(items: Iterable[tuple[T, Hashable]]) -> list[list[T]]:
+    """Of (thing, key): the things that share a key with another, one list a key, in order of first
+    appearance. A key of None is shared with nothing."""
+    groups: dict[Hashable, list[T]] = {}
+    for thing, key in items:
+        if key is not None:
+            groups.setdefault(key, []).append(thing)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _syncsafe(digits: bytes) -> int:
+    """Four 7-bit digits, as ID3v2 writes sizes."""
+    value = 0
+    for digit in digits:
+        value = value << 7 | digit & 0x7F
+    return value
+
+
+def _setup_data(codec: str, extradata: bytes) -> bytes:
+    """Without the tags that Vorbis keeps amid its set-up: of the identification, comment and set-up packets
+    in Xiph lacing (a count, then the lengths of all but the last in runs of 255) the first and the last."""
+    if codec != "vorbis" or extradata[:1] != b"\x02":
+        return extradata
+    lengths, position = [], 1
+    for _ in range(2):
+        length = 0
+        while extradata[position : position + 1] == b"\xff":
+            length, position = length + 255, position + 1
+        length, position = length + sum(extradata[position : position + 1]), position + 1
+        lengths.append(length)
+    identification = extradata[position : position + lengths[0]]
+    return identification + extradata[position + sum(lengths) :]

@@ -1,0 +1,110 @@
+"""Paths are bytes: how one is shown to a person, kept in JSON, placed on a mount and matched by a glob."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+
+
+def printable(path: bytes) -> str:
+    r"""The path on one line of a terminal: valid UTF-8 as it is; invalid bytes, control characters and line
+    or paragraph separators as `\xNN` or `\n` and the like. A backslash of the path itself is doubled where an
+    escape stands beside it, so that no two paths look the same but for plain ones with a literal `\n` in
+    them."""
+    text = path.decode("utf-8", "surrogateescape")
+    if all(character.isprintable() for character in text):
+        return text
+    return "".join(_escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    if character == "\\":
+        return "\\\\"
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as surrogateescape keeps it
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def json_path(path: bytes) -> dict[str, str]:
+    """{"path": text}, and beside it {"path_hex": hex digits} where the path is no valid UTF-8: then `path` is
+    only for reading. `path_from_json` is the inverse."""
+    try:
+        return {"path": path.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"path": printable(path), "path_hex": path.hex()}
+
+
+def path_from_json(value: Mapping[str, str]) -> bytes:
+    """The path that `json_path` was given. Raises KeyError or ValueError for anything else."""
+    if "path_hex" in value:
+        return bytes.fromhex(value["path_hex"])
+    return value["path"].encode("utf-8")
+
+
+def extension_of(path: bytes) -> str:
+    """Lower case, without the dot; empty where there is none."""
+    return os.fsdecode(os.path.splitext(path)[1][1:]).lower()
+
+
+def holds(folder: bytes, path: bytes) -> bool:
+    """Whether `path` is `folder` or lies below it, by name."""
+    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
+
+
+def volume_of(path: bytes) -> bytes:
+    """The mount point that holds what `path` leads to."""
+    place = os.path.realpath(path)
+    while not os.path.ismount(place):
+        place = os.path.dirname(place)
+    return place
+
+
+def compile_globs(patterns: tuple[str, ...]) -> Callable[[bytes, bool], bool]:
+    """A function of (path below the root, whether it is a folder) that says whether any pattern matches.
+
+    As in .gitignore: `*`, `?` and `[...]` stop at a slash, `**` does not; a pattern without a slash matches a
+    name at any depth, one with a slash the whole path; a slash at its end means folders only."""
+    rules = [(pattern.endswith("/"), re.compile(_expression(pattern), re.DOTALL)) for pattern in patterns]
+
+    def matches(relative: bytes, is_folder: bool) -> bool:
+        text = os.fsdecode(relative)
+        return any((is_folder or not folders_only) and rule.fullmatch(text) for folders_only, rule in rules)
+
+    return matches
+
+
+def _expression(pattern: str) -> str:
+    body = pattern.rstrip("/")
+    anywhere = "" if "/" in body else "(?:.*/)?"
+    parts, position = [], 0
+    body = body.removeprefix("/")
+    while position < len(body):
+        part, position = _piece(body, position)
+        parts.append(part)
+    return anywhere + "".join(parts)
+
+
+def _piece(body: str, start: int) -> tuple[str, int]:
+    """The expression of what begins at `start`, and where the next piece begins."""
+    if body.startswith("**/", start) and (start == 0 or body[start - 1] == "/"):
+        return "(?:.*/)?", start + 3
+    if body.startswith("**", start):
+        return ".*", start + 2
+    if body[start] == "*":
+        return "[^/]*", start + 1
+    if body[start] == "?":
+        return "[^/]", start + 1
+    end = body.find("]", start + 2 + (body[start + 1 : start + 2] in ("!", "^")))
+    if body[start] == "[" and end > 0:
+        return _character_class(body[start + 1 : end]), end + 1
+    return re.escape(body[start]), start + 1
+
+
+def _character_class(inside: str) -> str:
+    negated = inside[0] in "!^"
+    members = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside[negated:])
+    return f"(?!/)[{'^' * negated}{members}]"

@@ -1,0 +1,268 @@
+"""The scan: from root folders to fingerprints in the store. Workers look and decode; this alone writes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dedup.fingerprint.task import Fingerprinted, Unusable, fingerprint_file
+from dedup.library.discover import Candidate, discover
+from dedup.library.identify import Identified, Subject, identify
+from dedup.library.order import scan_order
+from dedup.library.paths import printable
+from dedup.library.reconcile import Known, Reconciliation, is_below, reconcile
+from dedup.observer import Observer
+from dedup.runner import Outcome, Runner, Task
+from dedup.settings import ScanSettings
+from dedup.store.catalog import Track
+
+if TYPE_CHECKING:
+    from dedup.store.store import Store
+
+COMMIT_EVERY_S = 1.0
+"""Fingerprints wait at most so long to be committed with others: what a kill can lose beside the work in flight."""
+
+WATCHDOG_GRACE_S = 30.0
+"""A worker is ended so long after the time limit: decoding looks at the clock itself unless it hangs in one packet."""
+
+
+@dataclass
+class Scan:
+    """What a scan did. `discovered = unchanged + fingerprinted + identical + skipped + failed + left`."""
+
+    discovered: int = 0
+    unchanged: int = 0
+    fingerprinted: int = 0
+    identical: int = 0
+    """Files with audio that was known, or that another file of this scan holds: nothing was decoded for them."""
+    skipped: int = 0
+    failed: int = 0
+    left: int = 0
+    """Not reached, because a stop was requested."""
+    ignored: int = 0
+    """No audio files by their names; not part of `discovered`."""
+    damaged: int = 0
+    """Of the fingerprinted: decoded with gaps."""
+    moved: int = 0
+    """Of the identical: their old path is gone."""
+    absent: int = 0
+    """Tracks kept though their drive or folder is not there."""
+    forgotten: int = 0
+    """Tracks dropped: deleted, renamed or no longer selected."""
+    failures: list[tuple[bytes, str]] = field(default_factory=list)
+    """Path and reason of each failed file."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of each stage."""
+
+
+def scan(
+    store: Store, roots: Sequence[bytes], settings: ScanSettings, runner: Runner, observer: Observer
+) -> Scan:
+    """Brings the store up to date with what is below `roots`. Raises LibraryError for a root that cannot be read and
+    of which nothing is known."""
+    return _Scan(store, settings, runner, observer).run([os.path.abspath(root) for root in roots])
+
+
+class _Scan:
+    def __init__(self, store: Store, settings: ScanSettings, runner: Runner, observer: Observer) -> None:
+        self.store, self.catalog = store, store.catalog
+        self.settings, self.runner, self.observer = settings, runner, observer
+        self.summary = Scan()
+        self.gone_audio: set[int] = set()
+        self.groups: dict[bytes, list[Subject]] = {}
+        self.waiting: list[tuple[list[Subject], Outcome]] = []
+        self.committed_at = time.monotonic()
+
+    def run(self, roots: list[bytes]) -> Scan:
+        began = time.monotonic()
+        candidates, reconciled = self._discover(roots)
+        self._lap("discover", began)
+        began = time.monotonic()
+        identified = self._identify(candidates, reconciled)
+        self._lap("identify", began)
+        began = time.monotonic()
+        self._fingerprint(identified)
+        self._forget(reconciled)
+        if not self.runner.stop.requested:
+            self.store.seal_tail()
+        self._lap("fingerprint", began)
+        counted = self.summary
+        counted.left = counted.discovered - (
+            counted.unchanged + counted.fingerprinted + counted.identical + counted.skipped + counted.failed
+        )
+        return counted
+
+    def _lap(self, stage: str, began: float) -> None:
+        self.summary.seconds[stage] = time.monotonic() - began
+
+    # ---- discover ----
+
+    def _discover(self, roots: list[bytes]) -> tuple[list[Candidate], Reconciliation]:
+        self.observer.stage("discover", None, "files")
+        known = list(self._known())
+        away = [root for root in roots if not os.path.exists(root) and any(is_below(k.path, root) for k in known)]
+        for root in away:
+            self.observer.message(f"{printable(root)} is not there; what is known of it is kept, marked absent")
+        there = [root for root in roots if root not in away]
+        candidates, unlisted, problems = [], list(away), Counter[str]()
+        if there:
+            discovery = discover(there, self.settings.discover, self.observer)
+            candidates = discovery.candidates
+            unlisted += discovery.unlisted
+            problems.update(problem.kind for problem in discovery.problems)
+            self.summary.failures += [(p.path, p.reason) for p in discovery.problems if p.kind == "failed"]
+        reconciled = reconcile(
+            candidates, known, roots, unlisted, os.path.ismount, self.settings.retry_failed
+        )
+        self._count_unchanged(reconciled)
+        self.summary.skipped += problems["skipped"]
+        self.summary.failed += problems["failed"]
+        self.summary.ignored = problems["ignored"]
+        self.summary.discovered = len(candidates) + problems["skipped"] + problems["failed"]
+        return candidates, reconciled
+
+    def _known(self) -> Iterator[Known]:
+        query = (
+            "SELECT path, volume, size, mtime_ns, audio, problem_kind, problem FROM track "
+            "WHERE state != 'imported' ORDER BY path"
+        )
+        return (Known(*row) for row in self.catalog.connection.execute(query))
+
+    def _count_unchanged(self, reconciled: Reconciliation) -> None:
+        for track in reconciled.unchanged:
+            if track.problem_kind is None:
+                self.summary.unchanged += 1
+            else:
+                self._count_problem(track.path, Unusable(track.problem_kind, track.problem or "", lasting=True))  # type: ignore[arg-type]
+        self.summary.absent = len(reconciled.absent)
+        with self.catalog.transaction():
+            self.catalog.set_state((track.path for track in reconciled.unchanged), "present")
+            self.catalog.set_state((track.path for track in reconciled.absent), "absent")
+
+    # ---- identify ----
+
+    def _identify(self, candidates: list[Candidate], reconciled: Reconciliation) -> Identified:
+        unchanged = {track.path for track in reconciled.unchanged}
+        self.gone_audio = {track.audio for track in reconciled.gone if track.audio is not None}
+        identified = identify(
+            reconciled.changed, unchanged.__contains__, self.catalog, self.runner, self.observer
+        )
+        with self.catalog.transaction():
+            for candidate, problem in identified.unusable:
+                self._count_problem(candidate.path, problem)
+                if problem.lasting:
+                    self.catalog.put_track(_track(candidate, None, problem=problem))
+            for group in identified.groups:
+                if group[0].audio is not None:
+                    self._put_group(group, group[0].audio)
+                    self.summary.identical += len(group)
+                    self.summary.moved += sum(s.audio in self.gone_audio for s in group)
+        return identified
+
+    def _put_group(self, group: list[Subject], audio: int) -> None:
+        for subject in group:
+            self.catalog.put_track(_track(subject.candidate, subject, audio=audio))
+
+    # ---- fingerprint ----
+
+    def _fingerprint(self, identified: Identified) -> None:
+        """Decodes one file of every group; where that one fails, the next of its group."""
+        queue = [group for group in identified.groups if group[0].audio is None]
+        self.observer.stage("fingerprint", sum(len(group) for group in queue), "files")
+        while queue and not self.runner.stop.requested:
+            self.groups = {group[0].candidate.path: group for group in queue}
+            order = scan_order([group[0].candidate for group in queue])
+            queue = []
+            outcomes = self.runner.run(
+                fingerprint_file, self._tasks(order), self.settings.time_limit_s + WATCHDOG_GRACE_S
+            )
+            try:
+                for outcome in outcomes:
+                    queue += self._take(outcome)
+            finally:
+                self._commit()
+
+    def _tasks(self, order: list[Candidate]) -> Iterator[Task]:
+        settings = self.store.fingerprint_settings
+        folder = b""
+        for candidate in order:
+            if os.path.dirname(candidate.path) != folder:
+                folder = os.path.dirname(candidate.path)
+                self.observer.folder(folder)
+            limits = (self.settings.min_length_s, self.settings.time_limit_s)
+            arguments = (candidate.path, candidate.size, candidate.mtime_ns, settings, *limits)
+            yield Task(candidate.path.hex(), arguments)
+
+    def _take(self, outcome: Outcome) -> list[list[Subject]]:
+        """Counts one result and puts it in line to be committed; gives what is left of a group whose first failed."""
+        group = self.groups[bytes.fromhex(outcome.name)]
+        if outcome.failure is not None:
+            outcome = Outcome(outcome.name, Unusable("failed", outcome.failure, lasting=True))
+        self.waiting.append((group, outcome))
+        if time.monotonic() - self.committed_at > COMMIT_EVERY_S:
+            self._commit()
+        if isinstance(outcome.result, Unusable):
+            self.observer.advance()
+            self._count_problem(group[0].candidate.path, outcome.result)
+            return [group[1:]] if len(group) > 1 else []
+        self.observer.advance(len(group))
+        self.summary.fingerprinted += 1
+        self.summary.identical += len(group) - 1
+        self.summary.damaged += outcome.result.damage is not None
+        return []
+
+    def _commit(self) -> None:
+        with self.catalog.transaction():
+            for group, outcome in self.waiting:
+                result: Fingerprinted | Unusable = outcome.result
+                if isinstance(result, Fingerprinted):
+                    key = group[0].probe.key
+                    audio = self.catalog.add_audio(result.items, result.stream, key, result.damage)
+                    self._put_group(group, audio)
+                elif result.lasting:
+                    self.catalog.put_track(_track(group[0].candidate, group[0], problem=result))
+        self.waiting = []
+        self.store.seal_tail(all_of_it=False)
+        self.committed_at = time.monotonic()
+
+    # ---- the end ----
+
+    def _forget(self, reconciled: Reconciliation) -> None:
+        """Drops the tracks that are gone; last, so that a kill before it cannot lose what a moved file was."""
+        self.summary.forgotten = len(reconciled.gone)
+        with self.catalog.transaction():
+            self.catalog.forget_tracks(track.path for track in reconciled.gone)
+
+    def _count_problem(self, path: bytes, problem: Unusable) -> None:
+        if problem.kind == "failed":
+            self.summary.failed += 1
+            self.summary.failures.append((path, problem.reason))
+        else:
+            self.summary.skipped += 1
+        self.observer.problem(problem.kind, path, problem.reason)
+
+
+def _track(
+    candidate: Candidate, subject: Subject | None, audio: int | None = None, problem: Unusable | None = None
+) -> Track:
+    return Track(
+        id=0,
+        path=candidate.path,
+        root=candidate.root,
+        volume=candidate.volume,
+        size=candidate.size,
+        mtime_ns=candidate.mtime_ns,
+        inode=candidate.inode,
+        device=candidate.device,
+        state="present",
+        partial=subject.probe.partial if subject else None,
+        full=subject.full if subject else None,
+        audio=audio,
+        problem_kind=problem.kind if problem else None,
+        problem=problem.reason if problem else None,
+        properties=subject.probe.properties if subject else "{}",
+    )

@@ -1,0 +1,294 @@
+"""What is known, in SQLite: tracks, which row of which block is a track's, and the results of tiles."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.errors import StoreDamagedError
+from dedup.fingerprint.chromaprint import SILENT_ITEM
+
+State = Literal["present", "absent", "imported"]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One file, as the catalog remembers it."""
+
+    id: int
+    path: bytes
+    root: bytes
+    volume: bytes
+    """Mount point that held it when it was last seen."""
+    size: int
+    mtime_ns: int
+    inode: int
+    device: int
+    state: State
+    partial: bytes | None
+    full: bytes | None
+    audio: int | None
+    """Its row of `audio`; None where it has no fingerprint and `problem` says why."""
+    problem_kind: Literal["failed", "skipped"] | None
+    problem: str | None
+    properties: str
+    """JSON of `metadata.AudioProperties`."""
+
+
+TRACK_COLUMNS = (
+    "id, path, root, volume, size, mtime_ns, inode, device, state, partial, full, audio, "
+    "problem_kind, problem, properties"
+)
+
+
+@dataclass(frozen=True)
+class Audio:
+    """One distinct audio stream: tracks with the same stream share it, and its fingerprint."""
+
+    id: int
+    stream: bytes | None
+    """`identity.stream_hash` of its packets; None for imported fingerprints and streams that break off."""
+    key: str
+    """`identity.audio_key`."""
+    damage: str | None
+    fingerprint: int
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """What a tile found, and that it is done: one row, one transaction."""
+
+    name: str
+    settings: str
+    block_a: str
+    block_b: str
+    n_pairs: int
+    pairs: bytes
+    """`n_pairs` records of `scoring.PAIR`."""
+    digest: bytes
+
+    @staticmethod
+    def of(name: str, settings: str, block_a: str, block_b: str, n_pairs: int, pairs: bytes) -> TileResult:
+        return TileResult(name, settings, block_a, block_b, n_pairs, pairs, result_digest(name, pairs))
+
+
+def result_digest(name: str, pairs: bytes) -> bytes:
+    """16 bytes that tie a result to its tile: `check` finds a flipped bit in either."""
+    return hashlib.blake2b(name.encode() + pairs, digest_size=16).digest()
+
+
+def n_distinct(items: npt.NDArray[np.uint32]) -> int:
+    """How many different items a fingerprint has, silence not counted: what it can tell."""
+    distinct = np.unique(items)
+    return len(distinct) - int(SILENT_ITEM in distinct)
+
+
+class Catalog:
+    """The SQLite side of a store. Writers wrap their changes in `transaction()`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        try:
+            self.connection.execute("PRAGMA foreign_keys = ON")
+            self.connection.execute("PRAGMA journal_mode = WAL")
+            self.connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.DatabaseError as error:
+            self.connection.close()
+            raise _damaged(path, error) from error
+
+    def create(self, meta: dict[str, Any]) -> None:
+        """Makes the tables of a new store and its stamp, in one transaction."""
+        schema = resources.files("dedup.store").joinpath("schema.sql").read_text()
+        with self.transaction() as connection:
+            for statement in schema.split(";"):
+                connection.execute(statement)
+            connection.executemany(
+                "INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(value)) for key, value in meta.items()]
+            )
+
+    def close(self) -> None:
+        self.connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of it or nothing; durable when the block is left."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    # ---- the stamp ----
+
+    def meta(self) -> dict[str, Any]:
+        """The store's stamp; empty for a file that has no tables yet."""
+        try:
+            known = self.connection.execute("SELECT name FROM sqlite_schema WHERE name = 'meta'").fetchone()
+            rows = self.connection.execute("SELECT key, value FROM meta").fetchall() if known else []
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.path, error) from error
+        return {key: json.loads(value) for key, value in rows}
+
+    def set_meta(self, key: str, value: Any) -> None:
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    # ---- tracks ----
+
+    def tracks(self, where: str = "", parameters: Sequence[Any] = ()) -> Iterator[Track]:
+        """Tracks in the order of their paths."""
+        query = f"SELECT {TRACK_COLUMNS} FROM track {where} ORDER BY path"
+        return (Track(*row) for row in self.connection.execute(query, parameters))
+
+    def track(self, path: bytes) -> Track | None:
+        return next(self.tracks("WHERE path = ?", (path,)), None)
+
+    def put_track(self, track: Track) -> None:
+        """Inserts the track or replaces what was known of its path; `track.id` is not used."""
+        columns = TRACK_COLUMNS.split(", ")[1:]
+        update = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
+        self.connection.execute(
+            f"INSERT INTO track ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "
+            f"ON CONFLICT (path) DO UPDATE SET {update}",
+            [getattr(track, column) for column in columns],
+        )
+
+    def set_full(self, path: bytes, full: bytes) -> None:
+        self.connection.execute("UPDATE track SET full = ? WHERE path = ?", (full, path))
+
+    def set_state(self, paths: Iterable[bytes], state: State) -> None:
+        self.connection.executemany("UPDATE track SET state = ? WHERE path = ?", ((state, p) for p in paths))
+
+    def forget_tracks(self, paths: Iterable[bytes]) -> None:
+        """Drops the tracks; their audio, and with it every finished comparison, stays."""
+        self.connection.executemany("DELETE FROM track WHERE path = ?", ((path,) for path in paths))
+
+    # ---- audio and fingerprints ----
+
+    def audios(self, where: str = "", parameters: Sequence[Any] = ()) -> Iterator[Audio]:
+        query = f"SELECT id, stream, key, damage, fingerprint FROM audio {where}"
+        return (Audio(*row) for row in self.connection.execute(query, parameters))
+
+    def add_audio(
+        self, items: npt.NDArray[np.uint32], stream: bytes | None, key: str, damage: str | None
+    ) -> int:
+        """Records an audio and its fingerprint, which goes to the tail unless it is known; gives the audio's id."""
+        cursor = self.connection.execute(
+            "INSERT INTO audio (stream, key, damage, fingerprint) VALUES (?, ?, ?, ?)",
+            (stream, key, damage, self._add_fingerprint(items)),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def _add_fingerprint(self, items: npt.NDArray[np.uint32]) -> int:
+        data = np.ascontiguousarray(items, "<u4").tobytes()
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        known = self.connection.execute("SELECT id FROM fingerprint WHERE digest = ?", (digest,)).fetchone()
+        if known is not None:
+            return int(known[0])
+        cursor = self.connection.execute(
+            "INSERT INTO fingerprint (digest, n_items, n_distinct) VALUES (?, ?, ?)",
+            (digest, len(items), n_distinct(items)),
+        )
+        assert cursor.lastrowid is not None
+        self.connection.execute("INSERT INTO tail VALUES (?, ?)", (cursor.lastrowid, data))
+        return cursor.lastrowid
+
+    def tail_items(self, fingerprint: int) -> npt.NDArray[np.uint32] | None:
+        """The items of a fingerprint that is not sealed yet."""
+        row = self.connection.execute(
+            "SELECT items FROM tail WHERE fingerprint = ?", (fingerprint,)
+        ).fetchone()
+        return None if row is None else np.frombuffer(row[0], "<u4")
+
+    def place(self, fingerprint: int) -> tuple[str, int] | None:
+        """Block and row of a sealed fingerprint, None while it is in the tail."""
+        row = self.connection.execute(
+            "SELECT block, row FROM fingerprint WHERE id = ? AND block IS NOT NULL", (fingerprint,)
+        ).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def tail_length(self) -> int:
+        return int(self.connection.execute("SELECT COUNT(*) FROM tail").fetchone()[0])
+
+    def next_to_seal(self, n_rows: int) -> tuple[list[int], list[npt.NDArray[np.uint32]]]:
+        """Ids and items of the next `n_rows` of the tail, by length and content: an order that does not depend on
+        the order in which workers answered."""
+        rows = self.connection.execute(
+            "SELECT fingerprint.id, tail.items FROM fingerprint JOIN tail ON tail.fingerprint = fingerprint.id "
+            "WHERE block IS NULL ORDER BY n_items, digest LIMIT ?",
+            (n_rows,),
+        ).fetchall()
+        return [row[0] for row in rows], [np.frombuffer(row[1], "<u4") for row in rows]
+
+    def seal(self, block: str, n_items: int, fingerprints: Sequence[int]) -> None:
+        """Moves these fingerprints from the tail to the rows of a block that is on disk."""
+        with self.transaction() as connection:
+            connection.execute("INSERT INTO block VALUES (?, ?, ?)", (block, len(fingerprints), n_items))
+            connection.executemany(
+                "UPDATE fingerprint SET block = ?, row = ? WHERE id = ?",
+                [(block, row, fingerprint) for row, fingerprint in enumerate(fingerprints)],
+            )
+            connection.executemany("DELETE FROM tail WHERE fingerprint = ?", [(f,) for f in fingerprints])
+
+    def blocks(self) -> dict[str, int]:
+        """Rows of each sealed block, by name."""
+        return dict(self.connection.execute("SELECT name, n_rows FROM block ORDER BY name"))
+
+    # ---- tiles ----
+
+    def tile_names(self, settings: str) -> set[str]:
+        """Names of the tiles that are done under these comparison settings."""
+        query = "SELECT name FROM tile WHERE settings = ?"
+        return {row[0] for row in self.connection.execute(query, (settings,))}
+
+    def put_tiles(self, results: Iterable[TileResult]) -> None:
+        """Commits results: from here on these tiles are done."""
+        with self.transaction() as connection:
+            connection.executemany(
+                "INSERT INTO tile VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(r.name, r.settings, r.block_a, r.block_b, r.n_pairs, r.pairs, r.digest) for r in results],
+            )
+
+    def tiles(self, settings: str, with_pairs_only: bool = True) -> Iterator[TileResult]:
+        """Results under these settings, by name."""
+        some = "AND n_pairs > 0" if with_pairs_only else ""
+        query = (
+            "SELECT name, settings, block_a, block_b, n_pairs, pairs, digest FROM tile "
+            f"WHERE settings = ? {some} ORDER BY name"
+        )
+        return (TileResult(*row) for row in self.connection.execute(query, (settings,)))
+
+    # ---- runs ----
+
+    def begin_run(self, run: str, command: str, started: str) -> None:
+        self.connection.execute(
+            "INSERT INTO run (id, command, started) VALUES (?, ?, ?)", (run, command, started)
+        )
+
+    def end_run(self, run: str, ended: str, outcome: str, summary: dict[str, Any]) -> None:
+        self.connection.execute(
+            "UPDATE run SET ended = ?, outcome = ?, summary = ? WHERE id = ?",
+            (ended, outcome, json.dumps(summary), run),
+        )
+
+
+def _damaged(path: Path, error: Exception) -> StoreDamagedError:
+    return StoreDamagedError(
+        f"catalog {path}",
+        str(error),
+        "a SQLite database",
+        "Restore the store from a backup, or remove its folder and scan again",
+    )

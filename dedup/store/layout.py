@@ -1,0 +1,90 @@
+"""Where everything of a store is, and who may write it. FORMAT.md is the document; this is its tree in code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dedup.errors import StoreLockedError, WriteError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names inside a store's folder."""
+
+    folder: Path
+
+    @property
+    def catalog(self) -> Path:
+        return self.folder / "catalog.db"
+
+    @property
+    def blocks(self) -> Path:
+        return self.folder / "fingerprints.zarr"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "lock"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "reprise.log"
+
+    def make(self) -> None:
+        """Creates the folder, readable by its owner alone where it is new. Raises WriteError."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(
+                f"store {self.folder}",
+                f"cannot be created: {error.strerror}",
+                "a folder on a local disk that may be written",
+                "Give another with --store",
+            ) from error
+
+
+@contextlib.contextmanager
+def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
+    """Holds the store's lock; the system releases it when the process ends, however it ends.
+
+    Raises StoreLockedError that names the holder."""
+    import fcntl
+
+    try:
+        descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise WriteError(f"store {layout.folder}", f"cannot be written: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreLockedError(
+                f"store {layout.folder}",
+                f"in use by {_holder(descriptor)}",
+                "one writer at a time",
+                "Wait for that run to end, or stop it",
+            ) from None
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "purpose": purpose}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f"{holder['purpose']} (pid {holder['pid']} on {holder['host']}, since {holder['since']})"
+    except (ValueError, KeyError):
+        return "another run that has only just begun"

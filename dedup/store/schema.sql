@@ -1,0 +1,83 @@
+-- The catalog, format version 1. FORMAT.md explains every table and invariant.
+
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE block (
+    name    TEXT PRIMARY KEY,
+    n_rows  INTEGER NOT NULL CHECK (n_rows > 0),
+    n_items INTEGER NOT NULL CHECK (n_items >= 0)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE fingerprint (
+    id         INTEGER PRIMARY KEY,
+    digest     BLOB NOT NULL UNIQUE,
+    n_items    INTEGER NOT NULL CHECK (n_items >= 0),
+    n_distinct INTEGER NOT NULL CHECK (n_distinct BETWEEN 0 AND n_items),
+    block      TEXT REFERENCES block (name),
+    row        INTEGER,
+    CHECK ((block IS NULL) = (row IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX fingerprint_place ON fingerprint (block, row) WHERE block IS NOT NULL;
+CREATE INDEX fingerprint_unsealed ON fingerprint (n_items, digest) WHERE block IS NULL;
+
+CREATE TABLE tail (
+    fingerprint INTEGER PRIMARY KEY REFERENCES fingerprint (id) ON DELETE CASCADE,
+    items       BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE audio (
+    id          INTEGER PRIMARY KEY,
+    stream      BLOB,
+    key         TEXT NOT NULL,
+    damage      TEXT,
+    fingerprint INTEGER NOT NULL REFERENCES fingerprint (id)
+) STRICT;
+CREATE INDEX audio_key ON audio (key);
+CREATE INDEX audio_fingerprint ON audio (fingerprint);
+
+CREATE TABLE track (
+    id           INTEGER PRIMARY KEY,
+    path         BLOB NOT NULL UNIQUE,
+    root         BLOB NOT NULL,
+    volume       BLOB NOT NULL,
+    size         INTEGER NOT NULL,
+    mtime_ns     INTEGER NOT NULL,
+    inode        INTEGER NOT NULL,
+    device       INTEGER NOT NULL,
+    state        TEXT NOT NULL CHECK (state IN ('present', 'absent', 'imported')),
+    partial      BLOB,
+    full         BLOB,
+    audio        INTEGER REFERENCES audio (id),
+    problem_kind TEXT CHECK (problem_kind IN ('failed', 'skipped')),
+    problem      TEXT,
+    properties   TEXT NOT NULL,
+    CHECK ((audio IS NULL) = (problem IS NOT NULL)),
+    CHECK ((problem IS NULL) = (problem_kind IS NULL))
+) STRICT;
+CREATE INDEX track_size ON track (size, partial);
+CREATE INDEX track_audio ON track (audio);
+
+CREATE TABLE tile (
+    name     TEXT PRIMARY KEY,
+    settings TEXT NOT NULL,
+    block_a  TEXT NOT NULL REFERENCES block (name),
+    block_b  TEXT NOT NULL REFERENCES block (name),
+    n_pairs  INTEGER NOT NULL CHECK (n_pairs >= 0),
+    pairs    BLOB NOT NULL,
+    digest   BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tile_settings ON tile (settings, name);
+CREATE INDEX tile_block_a ON tile (block_a);
+CREATE INDEX tile_block_b ON tile (block_b);
+
+CREATE TABLE run (
+    id       TEXT PRIMARY KEY,
+    command  TEXT NOT NULL,
+    started  TEXT NOT NULL,
+    ended    TEXT,
+    outcome  TEXT,
+    summary  TEXT
+) STRICT;
