@@ -40,7 +40,7 @@ MIN_DISTINCT = 24
 """Different items, silence not counted, that a fingerprint needs to be evidence at all: 10 s of music have 40 and
 more, a tone or a hum a handful."""
 
-CONTAINED_SHARE = 0.6
+CONTAINED_SHARE = 0.55
 """A pair whose overlap is a smaller share of the longer track is an excerpt of it, not the same recording trimmed."""
 
 

@@ -26,7 +26,9 @@ def _escaped(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as surrogateescape keeps it
         return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
+    if code < 0x80:
+        return character.encode("unicode_escape").decode("ascii")
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def json_path(path: bytes) -> dict[str, str]:
@@ -106,5 +108,12 @@ def _piece(body: str, start: int) -> tuple[str, int]:
 
 def _character_class(inside: str) -> str:
     negated = inside[0] in "!^"
-    members = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside[negated:])
+    members = ""
+    for first, last, single in re.findall(r"(.)-(.)|(.)", inside[negated:], re.DOTALL):
+        if single:
+            members += re.escape(single)
+        elif first <= last:
+            members += f"{re.escape(first)}-{re.escape(last)}"
+    if not members:  # only ranges from high to low, which hold nothing
+        return "[^/]" if negated else "(?!)"
     return f"(?!/)[{'^' * negated}{members}]"

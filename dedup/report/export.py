@@ -1,0 +1,91 @@
+"""Tracks, pairs and groups as plain dictionaries for JSON: what programs read. Paths that are no UTF-8 keep their raw
+bytes in `path_hex` (`a_hex`, `b_hex`, `reference_hex`) beside the readable form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from dedup.correlation.scoring import Match
+from dedup.groups import Group
+from dedup.library.paths import json_path
+from dedup.matches import ListedTrack, Matches, TrackPair
+
+if TYPE_CHECKING:
+    from dedup.store.catalog import Track
+    from dedup.store.store import Store
+
+
+def named_path(name: str, path: bytes) -> dict[str, str]:
+    """`{name: text}`, and `name_hex` where the path is no UTF-8."""
+    return {key.replace("path", name): value for key, value in json_path(path).items()}
+
+
+def numbers(match: Match) -> dict[str, Any]:
+    """The measures of a match, times in seconds."""
+    return {
+        "lag_s": round(match.lag_s, 3),
+        "overlap_s": round(match.overlap_s, 3),
+        "agreement": round(match.agreement, 6),
+        "score": round(match.score, 6),
+        "prominence": round(match.prominence, 6),
+    }
+
+
+def pair_record(pair: TrackPair) -> dict[str, Any]:
+    """One pair; `lag_s` is positive where `a` has more in front."""
+    paths = {**named_path("a", pair.a.path), **named_path("b", pair.b.path)}
+    return {**paths, **numbers(pair.match), "verdict": pair.verdict}
+
+
+def track_numbers(track: ListedTrack) -> dict[str, Any]:
+    """Format and size of one file."""
+    properties = track.properties
+    return {
+        "codec": properties.codec,
+        "lossless": properties.lossless,
+        "bitrate": properties.bitrate,
+        "sample_rate": properties.sample_rate,
+        "bits": properties.bits,
+        "channels": properties.channels,
+        "duration_s": round(properties.duration_s, 3),
+        "size": track.size,
+        "state": track.state,
+        "damage": track.damage,
+    }
+
+
+def group_record(group: Group) -> dict[str, Any]:
+    """One group; a member's `lag_s` is positive where it has more in front than the reference."""
+    members = [
+        {**json_path(p.a.path), **numbers(p.match), "verdict": p.verdict, **track_numbers(p.a)}
+        for p in group.members
+    ]
+    return {
+        **named_path("reference", group.reference.path),
+        "reference_track": track_numbers(group.reference),
+        "members": members,
+        "bytes_reclaimable": group.bytes_reclaimable,
+    }
+
+
+def export_pairs(matches: Matches) -> Iterator[dict[str, Any]]:
+    """Every matching pair, sorted by its paths."""
+    return (pair_record(pair) for pair in matches.pairs())
+
+
+def export_tracks(store: Store) -> Iterator[dict[str, Any]]:
+    """Every track, by path."""
+    return (_track_record(track) for track in store.catalog.tracks())
+
+
+def _track_record(track: Track) -> dict[str, Any]:
+    return {
+        **json_path(track.path),
+        "state": track.state,
+        "size": track.size,
+        "mtime_ns": track.mtime_ns,
+        "problem": track.problem,
+        "properties": json.loads(track.properties),
+    }
