@@ -40,6 +40,12 @@ class LibraryError(RepriseError):
     exit_code = 10
 
 
+class StoreMissingError(RepriseError):
+    """A command needs what a scan found, and there is no store yet."""
+
+    exit_code = 18
+
+
 class StoreLockedError(RepriseError):
     """Another run holds the store."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dedup.fingerprint.task import Fingerprinted, Unusable, fingerprint_file
-from dedup.library.discover import Candidate, discover
+from dedup.library.discover import Candidate, Problem, discover
 from dedup.library.identify import Identified, Subject, identify
 from dedup.library.order import scan_order
 from dedup.library.paths import printable
@@ -53,15 +53,13 @@ class Scan:
     """Tracks kept though their drive or folder is not there."""
     forgotten: int = 0
     """Tracks dropped: deleted, renamed or no longer selected."""
-    failures: list[tuple[bytes, str]] = field(default_factory=list)
-    """Path and reason of each failed file."""
+    problems: list[Problem] = field(default_factory=list)
+    """Each failed, skipped and ignored file with its reason."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each stage."""
 
 
-def scan(
-    store: Store, roots: Sequence[bytes], settings: ScanSettings, runner: Runner, observer: Observer
-) -> Scan:
+def scan(store: Store, roots: Sequence[bytes], settings: ScanSettings, runner: Runner, observer: Observer) -> Scan:
     """Brings the store up to date with what is below `roots`. Raises LibraryError for a root that cannot be read and
     of which nothing is known."""
     return _Scan(store, settings, runner, observer).run([os.path.abspath(root) for root in roots])
@@ -79,10 +77,10 @@ class _Scan:
 
     def run(self, roots: list[bytes]) -> Scan:
         began = time.monotonic()
-        candidates, reconciled = self._discover(roots)
+        reconciled = self._discover(roots)
         self._lap("discover", began)
         began = time.monotonic()
-        identified = self._identify(candidates, reconciled)
+        identified = self._identify(reconciled)
         self._lap("identify", began)
         began = time.monotonic()
         self._fingerprint(identified)
@@ -101,7 +99,7 @@ class _Scan:
 
     # ---- discover ----
 
-    def _discover(self, roots: list[bytes]) -> tuple[list[Candidate], Reconciliation]:
+    def _discover(self, roots: list[bytes]) -> Reconciliation:
         self.observer.stage("discover", None, "files")
         known = list(self._known())
         away = [root for root in roots if not os.path.exists(root) and any(is_below(k.path, root) for k in known)]
@@ -114,16 +112,14 @@ class _Scan:
             candidates = discovery.candidates
             unlisted += discovery.unlisted
             problems.update(problem.kind for problem in discovery.problems)
-            self.summary.failures += [(p.path, p.reason) for p in discovery.problems if p.kind == "failed"]
-        reconciled = reconcile(
-            candidates, known, roots, unlisted, os.path.ismount, self.settings.retry_failed
-        )
+            self.summary.problems += discovery.problems
+        reconciled = reconcile(candidates, known, roots, unlisted, os.path.ismount, self.settings.retry_failed)
         self._count_unchanged(reconciled)
         self.summary.skipped += problems["skipped"]
         self.summary.failed += problems["failed"]
         self.summary.ignored = problems["ignored"]
         self.summary.discovered = len(candidates) + problems["skipped"] + problems["failed"]
-        return candidates, reconciled
+        return reconciled
 
     def _known(self) -> Iterator[Known]:
         query = (
@@ -145,12 +141,10 @@ class _Scan:
 
     # ---- identify ----
 
-    def _identify(self, candidates: list[Candidate], reconciled: Reconciliation) -> Identified:
+    def _identify(self, reconciled: Reconciliation) -> Identified:
         unchanged = {track.path for track in reconciled.unchanged}
         self.gone_audio = {track.audio for track in reconciled.gone if track.audio is not None}
-        identified = identify(
-            reconciled.changed, unchanged.__contains__, self.catalog, self.runner, self.observer
-        )
+        identified = identify(reconciled.changed, unchanged.__contains__, self.catalog, self.runner, self.observer)
         with self.catalog.transaction():
             for candidate, problem in identified.unusable:
                 self._count_problem(candidate.path, problem)
@@ -240,9 +234,9 @@ class _Scan:
     def _count_problem(self, path: bytes, problem: Unusable) -> None:
         if problem.kind == "failed":
             self.summary.failed += 1
-            self.summary.failures.append((path, problem.reason))
         else:
             self.summary.skipped += 1
+        self.summary.problems.append(Problem(problem.kind, path, problem.reason))
         self.observer.problem(problem.kind, path, problem.reason)
 
 

@@ -13,9 +13,10 @@ ITEMS_PER_SECOND = 11025 / 1365
 """Chromaprint's frame hop is 1365 samples at 11,025 Hz."""
 
 DEFAULT_EXTENSIONS = frozenset(
-    "mp3 flac ogg oga opus m4a m4b aac mp4 mkv webm wma wav aiff aif ape wv mpc dsf mka m4v mov avi mp2 tta ac3".split()
+    "aac ac3 aif aiff ape avi dsf flac m4a m4b m4v mka mkv mov mp2 mp3 mp4 mpc oga ogg opus tta wav webm wma wv".split()  # noqa: SIM905
 )
-UNFINISHED_EXTENSIONS = frozenset("part tmp crdownload download !ut partial aria2 opdownload".split())
+UNFINISHED_EXTENSIONS = frozenset("!ut aria2 crdownload download opdownload part partial tmp".split())  # noqa: SIM905
+"""What browsers and download programs put behind a name until the file is whole."""
 
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:

@@ -12,10 +12,10 @@ import platformdirs
 
 os.environ.setdefault("NUMBA_CACHE_DIR", platformdirs.user_cache_path("reprise").joinpath("numba").as_posix())
 
-import llvmlite.ir  # noqa: E402
-import numba  # noqa: E402
-from numba.core import types  # noqa: E402
-from numba.extending import intrinsic  # noqa: E402
+import llvmlite.ir
+import numba
+from numba.core import types
+from numba.extending import intrinsic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,8 @@ class Correlation:
 def correlate(store: Store, settings: CompareSettings, runner: Runner, observer: Observer) -> Correlation:
     """Brings every tile of the store's blocks to a committed result under these settings."""
     store.seal_tail()
-    store.catalog.set_meta("compare", settings_json(settings))
+    store.catalog.set_meta("compare", asdict(settings))
+    store.catalog.set_meta(f"compare {settings.digest()}", asdict(settings))
     blocks = store.catalog.blocks()
     done = store.catalog.tile_names(settings.digest())
     todo = [tile for tile in plan_tiles(blocks, settings) if tile.name not in done]
@@ -53,14 +55,15 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     run = _Run(store, settings, runner, observer)
     run.compute(todo)
     n_left = len(todo) - run.n_computed - run.n_failed
+    if n_left == run.n_failed == 0:
+        store.catalog.set_meta("complete", completeness(blocks, settings))
     compared = run.n_pairs_compared
     return Correlation(n_tiles, n_reused, run.n_computed, run.n_failed, n_left, compared)
 
 
-def settings_json(settings: CompareSettings) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(settings)
+def completeness(blocks: Iterable[str], settings: CompareSettings) -> str:
+    """A digest of blocks and settings; in the catalog's `meta` it says that each of their tiles has a result."""
+    return hashlib.blake2b(" ".join([settings.digest(), *sorted(blocks)]).encode(), digest_size=16).hexdigest()
 
 
 class _Run:
@@ -123,7 +126,7 @@ class _SharedBlocks:
         if name in self.handles:
             self.handles.move_to_end(name)
         else:
-            block = self.store.read_block(name)
+            block = self.store.blocks.read(name)
             self.handles[name] = self.runner.share(name, (block.items, block.offsets))
             if len(self.handles) > 2 * BAND_BLOCKS:
                 self.handles.popitem(last=False)
@@ -138,19 +141,22 @@ def correlate_tile(a: Arrays, b: Arrays, diagonal: bool, settings: CompareSettin
     from dedup.correlation.kernels import correlate_row
 
     block_a, block_b = Block("", *a), Block("", *b)
-    scratch = np.empty(2 * settings.max_lag + 1, np.int64)
+    scratch = _scratch(settings, int(np.diff(a[1]).max()), int(np.diff(b[1]).max()))
     out = np.empty((block_b.n_rows, 6), np.float64)
     compare = (settings.max_lag, settings.min_overlap, settings.min_overlap_items)
     floor = (STORED_AGREEMENT, STORED_SCORE, settings.min_overlap_items)
     found, n_compared = [np.empty(0, PAIR)], 0
     for row in range(block_a.n_rows):
         first = row + 1 if diagonal else 0
-        n_found = correlate_row(
-            block_a.row(row), block_b.items, block_b.offsets, first, compare, floor, scratch, out
-        )
+        n_found = correlate_row(block_a.row(row), block_b.items, block_b.offsets, first, compare, floor, scratch, out)
         found.append(_records(row, out[:n_found]))
         n_compared += block_b.n_rows - first
     return np.concatenate(found).tobytes(), n_compared
+
+
+def _scratch(settings: CompareSettings, n_a: int, n_b: int) -> npt.NDArray[np.int64]:
+    """Room for a lag curve: no more lags than `max_lag` allows, nor than two such fingerprints have."""
+    return np.empty(min(2 * settings.max_lag + 1, n_a + n_b + 1), np.int64)
 
 
 def _records(row: int, out: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
@@ -161,15 +167,13 @@ def _records(row: int, out: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
     return records
 
 
-def compare_two(
-    a: npt.NDArray[np.uint32], b: npt.NDArray[np.uint32], settings: CompareSettings
-) -> Match | None:
+def compare_two(a: npt.NDArray[np.uint32], b: npt.NDArray[np.uint32], settings: CompareSettings) -> Match | None:
     """Two fingerprints at their best lag, whatever their score; None where they cannot overlap enough."""
     from dedup.correlation import kernels
 
     swapped = kernels.is_swapped(a, b)
     x, y = (b, a) if swapped else (a, b)
-    scratch = np.empty(2 * settings.max_lag + 1, np.int64)
+    scratch = _scratch(settings, len(a), len(b))
     found, lag, overlap, errors, prominence = kernels.compare(
         x, y, settings.max_lag, settings.min_overlap, settings.min_overlap_items, scratch
     )

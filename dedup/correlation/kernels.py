@@ -8,9 +8,12 @@ it, 0 to `32 n`. Everything is an integer until the last division, so that no or
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from dedup.correlation.accelerate import add_bit_errors, jit
-from dedup.fingerprint.chromaprint import SILENT_ITEM
+from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
+
+Counts = npt.NDArray[np.int64]
 
 PEAK_WIDTH = 16
 """Items on either side of the best lag that belong to its peak: neighbouring items overlap in the audio they
@@ -20,13 +23,13 @@ SILENT = np.uint32(SILENT_ITEM)
 
 
 @jit
-def required_overlap(nx, ny, min_overlap, min_items):  # type: ignore[no-untyped-def]
+def required_overlap(nx: int, ny: int, min_overlap: float, min_items: int) -> int:
     """Items that must overlap: `max(min_items, ceil(min_overlap * min(nx, ny)))`."""
     return max(min_items, int(np.ceil(min_overlap * min(nx, ny))))
 
 
 @jit
-def lag_range(nx, ny, required, max_lag):  # type: ignore[no-untyped-def]
+def lag_range(nx: int, ny: int, required: int, max_lag: int) -> tuple[int, int]:
     """Lowest and highest lag (both included) within `max_lag` at which `required` items overlap; lowest above
     highest where there is none."""
     if required > min(nx, ny):
@@ -35,31 +38,31 @@ def lag_range(nx, ny, required, max_lag):  # type: ignore[no-untyped-def]
 
 
 @jit
-def overlap_at(nx, ny, lag):  # type: ignore[no-untyped-def]
+def overlap_at(nx: int, ny: int, lag: int) -> int:
     """Items that overlap at a lag; 0 or less where none do."""
     return min(nx - lag, ny) - max(0, -lag)
 
 
 @jit
-def bit_errors(x, y, lag, n_items):  # type: ignore[no-untyped-def]
+def bit_errors(x: Items, y: Items, lag: int, n_items: int) -> int:
     """Bits that differ over the `n_items` that overlap at `lag`."""
     left = x[max(0, lag) : max(0, lag) + n_items]
     right = y[max(0, -lag) : max(0, -lag) + n_items]
     total = np.uint32(0)
     for i in range(n_items):
         total = add_bit_errors(total, left[i], right[i])
-    return np.int64(total)
+    return int(total)
 
 
 @jit
-def lag_curve(x, y, lowest, highest, errors):  # type: ignore[no-untyped-def]
+def lag_curve(x: Items, y: Items, lowest: int, highest: int, errors: Counts) -> None:
     """Fills `errors[0 : highest - lowest + 1]` (`int64`) with the bit errors at each lag."""
     for lag in range(lowest, highest + 1):
         errors[lag - lowest] = bit_errors(x, y, lag, overlap_at(len(x), len(y), lag))
 
 
 @jit
-def best_lag(nx, ny, lowest, highest, errors):  # type: ignore[no-untyped-def]
+def best_lag(nx: int, ny: int, lowest: int, highest: int, errors: Counts) -> int:
     """The lag with the largest `(agreement - 1/2) * sqrt(n)`, up to the factor 32 `(16 n - errors) / sqrt(n)`; of
     equals the one nearest to 0, of these the lower. Square root and quotient are correctly rounded everywhere."""
     best, best_gain = lowest, -np.inf
@@ -72,7 +75,7 @@ def best_lag(nx, ny, lowest, highest, errors):  # type: ignore[no-untyped-def]
 
 
 @jit
-def rival_agreement(nx, ny, lowest, highest, errors, best):  # type: ignore[no-untyped-def]
+def rival_agreement(nx: int, ny: int, lowest: int, highest: int, errors: Counts, best: int) -> float:
     """The highest agreement at a lag more than PEAK_WIDTH items from `best`, at least 1/2 (chance)."""
     rival = 0.5
     for lag in range(lowest, highest + 1):
@@ -82,7 +85,7 @@ def rival_agreement(nx, ny, lowest, highest, errors, best):  # type: ignore[no-u
 
 
 @jit
-def chance_corrected(x, y, lag):  # type: ignore[no-untyped-def]
+def chance_corrected(x: Items, y: Items, lag: int) -> tuple[float, int]:
     """Chance-corrected agreement (Cohen's kappa) at a lag, over the overlap without the items where both are silent.
 
     `kappa = (c - e) / (1 - e)`: `c` the share of equal bits, `e` the share that two fingerprints with these 32 pairs
@@ -90,7 +93,7 @@ def chance_corrected(x, y, lag):  # type: ignore[no-untyped-def]
     such an overlap says nothing."""
     n_overlap = overlap_at(len(x), len(y), lag)
     ones_x, ones_y = np.zeros(32, np.int64), np.zeros(32, np.int64)
-    n, errors = np.int64(0), np.uint32(0)
+    n, errors = 0, np.uint32(0)
     for i in range(n_overlap):
         a, b = x[max(0, lag) + i], y[max(0, -lag) + i]
         if a == SILENT and b == SILENT:
@@ -100,29 +103,31 @@ def chance_corrected(x, y, lag):  # type: ignore[no-untyped-def]
         for bit in range(32):
             ones_x[bit] += (a >> np.uint32(bit)) & np.uint32(1)
             ones_y[bit] += (b >> np.uint32(bit)) & np.uint32(1)
-    by_chance = np.int64(0)  # n^2 times the expected number of equal bits of an item
+    by_chance = 0  # n^2 times the expected number of equal bits of an item
     for bit in range(32):
-        by_chance += ones_x[bit] * ones_y[bit] + (n - ones_x[bit]) * (n - ones_y[bit])
+        by_chance += int(ones_x[bit] * ones_y[bit] + (n - ones_x[bit]) * (n - ones_y[bit]))
     missing = 32 * n * n - by_chance
     if missing == 0:
         return 0.0, n
-    return (32 * n * n - n * np.int64(errors) - by_chance) / missing, n
+    return (32 * n * n - n * int(errors) - by_chance) / missing, n
 
 
 @jit
-def is_swapped(x, y):  # type: ignore[no-untyped-def]
+def is_swapped(x: Items, y: Items) -> bool:
     """Whether `y` comes before `x` in the one order that both orientations of a pair agree on: the longer first,
     then by items. Ties between lags are then broken alike whichever block a fingerprint is in."""
     if len(x) != len(y):
         return len(x) < len(y)
     for i in range(len(x)):
         if x[i] != y[i]:
-            return x[i] > y[i]
+            return bool(x[i] > y[i])
     return False
 
 
 @jit
-def compare(x, y, max_lag, min_overlap, min_items, errors):  # type: ignore[no-untyped-def]
+def compare(
+    x: Items, y: Items, max_lag: int, min_overlap: float, min_items: int, errors: Counts
+) -> tuple[bool, int, int, int, float]:
     """The best lag of a pair and what is to be said of it, for a pair that `is_swapped` has put in order.
 
     `errors` is scratch of at least `2 max_lag + 1` `int64`. Gives `(found, lag, overlap, errors, prominence)`;
@@ -130,22 +135,32 @@ def compare(x, y, max_lag, min_overlap, min_items, errors):  # type: ignore[no-u
     nx, ny = len(x), len(y)
     lowest, highest = lag_range(nx, ny, required_overlap(nx, ny, min_overlap, min_items), max_lag)
     if lowest > highest:
-        return False, 0, 0, np.int64(0), 0.0
+        return False, 0, 0, 0, 0.0
     lag_curve(x, y, lowest, highest, errors)
     lag = best_lag(nx, ny, lowest, highest, errors)
     overlap = overlap_at(nx, ny, lag)
-    wrong = errors[lag - lowest]
+    wrong = int(errors[lag - lowest])
     rival = rival_agreement(nx, ny, lowest, highest, errors, lag)
     return True, lag, overlap, wrong, 1.0 - wrong / (32.0 * overlap) - rival
 
 
 @jit
-def correlate_row(x, items, offsets, first_row, settings, floor, errors, out):  # type: ignore[no-untyped-def]
+def correlate_row(
+    x: Items,
+    items: Items,
+    offsets: Counts,
+    first_row: int,
+    settings: tuple[int, float, int],
+    floor: tuple[float, float, int],
+    errors: Counts,
+    out: npt.NDArray[np.float64],
+) -> int:
     """Compares `x` with rows `first_row ...` of a block; keeps what is worth storing.
 
     `settings` is `(max_lag, min_overlap, min_items)`, `floor` is `(agreement, score, informative items)`: a pair below
-    any of them is dropped. Fills records `(row, lag, overlap, errors, score, prominence)` of `out` (`float64[n_rows, 6]`,
-    exact for integers) and gives how many. A positive lag means that `x` has that many items more in front."""
+    any of them is dropped. Fills rows `(row, lag, overlap, errors, score, prominence)` of `out`
+    (`float64[n_rows, 6]`, exact for integers) and gives how many. A positive lag means that `x` has that many items
+    more in front."""
     max_lag, min_overlap, min_items = settings
     min_agreement, min_score, min_informative = floor
     n_out = 0

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Fingerprinter, Items
-from dedup.fingerprint.decode import UndecodableError, decode
+from dedup.fingerprint.decode import Decoded, UndecodableError, decode
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
 
 
@@ -21,6 +21,7 @@ class Probe:
 
     partial: bytes
     key: str
+    """Equal for files that may hold the same audio: of a FLAC the MD5 of its samples, else `identity.audio_key`."""
     properties: str
     """JSON of `metadata.AudioProperties`."""
 
@@ -50,12 +51,14 @@ def probe_files(files: Sequence[tuple[bytes, int]]) -> list[Probe | Unusable]:
 
 
 def _probe(path: bytes, size: int) -> Probe | Unusable:
-    from dedup.library.identity import audio_key, partial_hash
+    from dedup.library.identity import audio_key, flac_md5, partial_hash
     from dedup.library.metadata import read_properties, to_json
 
     try:
         properties = read_properties(path)
-        return Probe(partial_hash(path, size), audio_key(properties), json.dumps(to_json(properties)))
+        md5 = flac_md5(path)
+        key = f"flac-md5|{md5.hex()}" if md5 else audio_key(properties)
+        return Probe(partial_hash(path, size), key, json.dumps(to_json(properties)))
     except OSError as error:
         return _unreadable(error)
 
@@ -83,11 +86,7 @@ def fingerprint_file(
         return Unusable("skipped" if error.skipped else "failed", str(error), lasting=True)
     except OSError as error:
         return _unreadable(error)
-    items = fingerprinter.finish()
-    reason = _no_evidence(items, decoded.duration_s, min_length_s)
-    if reason:
-        return Unusable("skipped", reason + (f" ({decoded.damage})" if decoded.damage else ""), lasting=True)
-    return Fingerprinted(items, decoded.stream, decoded.damage)
+    return _judged(fingerprinter.finish(), decoded, min_length_s)
 
 
 def _is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:
@@ -95,13 +94,15 @@ def _is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:
     return (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
 
 
-def _no_evidence(items: Items, duration_s: float, min_length_s: float) -> str:
+def _judged(items: Items, decoded: Decoded, min_length_s: float) -> Fingerprinted | Unusable:
+    """The fingerprint, unless it is too little to compare."""
+    damaged = f" ({decoded.damage})" if decoded.damage else ""
     if len(items) < min_length_s * ITEMS_PER_SECOND:
-        covered_s = len(items) / ITEMS_PER_SECOND
-        return f"too short: {duration_s:.1f} s of audio, {covered_s:.1f} s of items, at least {min_length_s:g} s needed"
+        found = f"{decoded.duration_s:.1f} s of audio, {len(items) / ITEMS_PER_SECOND:.1f} s of items"
+        return Unusable("skipped", f"too short: {found}, at least {min_length_s:g} s needed{damaged}", lasting=True)
     if np.all(items == SILENT_ITEM):
-        return f"silent: {duration_s:.1f} s of digital silence"
-    return ""
+        return Unusable("skipped", f"silent: {decoded.duration_s:.1f} s of digital silence{damaged}", lasting=True)
+    return Fingerprinted(items, decoded.stream, decoded.damage)
 
 
 def _unreadable(error: OSError) -> Unusable:

@@ -50,7 +50,8 @@ def identify(
     runner: Runner,
     observer: Observer,
 ) -> Identified:
-    """Groups the changed files by audio. `still_there` tells whether a track's file is on disk as the catalog knows it."""
+    """Groups the changed files by audio. `still_there` tells whether a track's file is on disk as the catalog knows
+    it."""
     result = Identified()
     subjects = _probe_all(changed, runner, observer, result)
     if runner.stop.requested:
@@ -72,9 +73,7 @@ def identify(
     return result
 
 
-def _probe_all(
-    changed: Sequence[Candidate], runner: Runner, observer: Observer, result: Identified
-) -> list[Subject]:
+def _probe_all(changed: Sequence[Candidate], runner: Runner, observer: Observer, result: Identified) -> list[Subject]:
     observer.stage("identify", len(changed), "files")
     subjects: list[Subject] = []
     batches = [list(changed[i : i + PROBE_BATCH]) for i in range(0, len(changed), PROBE_BATCH)]
@@ -183,9 +182,7 @@ def _find_same_audio(groups: list[list[Subject]], catalog: Catalog, runner: Runn
             subject.audio = known[subject.probe.key].get(subject.stream)
 
 
-def _hash_all(
-    function: Callable[[bytes], bytes | None], paths: Iterable[bytes], runner: Runner
-) -> dict[bytes, bytes]:
+def _hash_all(function: Callable[[bytes], bytes | None], paths: Iterable[bytes], runner: Runner) -> dict[bytes, bytes]:
     """Hash of each path; those that cannot be read have none, and are found out when they are decoded."""
     by_name = {path.hex(): path for path in paths}
     tasks = (Task(name, (path,)) for name, path in by_name.items())

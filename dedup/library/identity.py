@@ -10,8 +10,9 @@ from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from av import AudioStream, Packet
+    from av import Packet
     from av.container import InputContainer
+    from av.stream import Stream
 
     from dedup.library.metadata import AudioProperties
 
@@ -62,7 +63,7 @@ def stream_hash(path: bytes) -> bytes | None:
             stream = container.streams.best("audio")
             if stream is None or stream.codec_context is None:
                 return None
-            hasher = StreamHasher(stream)  # type: ignore[arg-type]
+            hasher = StreamHasher(stream)
             for packet in container.demux(stream):
                 hasher.update(packet)
     except (av.error.FFmpegError, UnicodeError):
@@ -87,12 +88,12 @@ class StreamHasher:
     boundaries, which for PCM lie where the demuxer likes. To be made before any packet of `stream` is
     decoded: a decoder may change what the stream says of itself."""
 
-    def __init__(self, stream: AudioStream) -> None:
+    def __init__(self, stream: Stream) -> None:
         from blake3 import blake3
 
         self.n_bytes = 0
         """Bytes of audio so far; a hash of none tells nothing."""
-        context = stream.codec_context
+        context: Any = stream.codec_context
         codec = codec_name(stream)
         setup = _setup_data(codec, bytes(context.extradata or b""))
         head = f"{codec}|{context.sample_rate}|{context.channels}|{len(setup)}|".encode()

@@ -31,7 +31,6 @@ _CODEC_OF_FORMAT = {
     "TAK": "tak",
     "DSF": "dsd",
     "DSDIFF": "dsd",
-    "AIFF": "pcm",
     "AAC": "aac",
     "ASF": "wma",
 }
@@ -110,11 +109,13 @@ def read_properties(path: bytes) -> AudioProperties:
     with open(path, "rb") as file:
         properties = _contained(_read_with_mutagen, path, file) or AudioProperties()
         size = os.fstat(file.fileno()).st_size
-    known = properties.codec != "unknown" and properties.sample_rate and properties.channels
-    if not (known and properties.duration_s and properties.tags):
+    is_known = properties.codec != "unknown"
+    is_complete = is_known and all((properties.sample_rate, properties.channels, properties.duration_s))
+    if not (is_complete and properties.tags):
         probed = _contained(_read_with_av, path) or AudioProperties()
         tags, has_cover = properties.tags or probed.tags, properties.has_cover or probed.has_cover
-        stream = properties if known and properties.duration_s else probed
+        is_better = not is_known or (probed.codec != "unknown" and not is_complete)
+        stream = probed if is_better else properties
         properties = replace(stream, tags=tags, has_cover=has_cover)
     if properties.duration_s and not properties.bitrate:
         properties = replace(properties, bitrate=_count(8 * size / properties.duration_s))
@@ -195,32 +196,34 @@ def _parse_with_mutagen(path: bytes, file: BinaryIO) -> Any:
 def _codec_of(parsed: Any, file: BinaryIO) -> tuple[str, bool]:
     """Codec and whether it is lossless, of what mutagen parsed; "unknown" leaves it to FFmpeg."""
     kind, info = type(parsed).__name__, parsed.info
-    if kind == "MP3":
-        return f"mp{info.layer}", False
-    if kind == "WAVE":
-        return ("pcm", True) if info.audio_format in _WAVE_PCM else ("unknown", False)
-    if kind in ("MP4", "AC3"):
-        codec = _normal_codec(info.codec)
-        return codec, codec in _LOSSLESS
+    file.seek(0)
+    header = file.read(28)
     if kind == "ASF":
         return "wma", "lossless" in f"{info.codec_type} {info.codec_name}".lower()
     if kind == "WavPack":
-        file.seek(0)
-        header = file.read(28)
         return "wavpack", not (header[:4] == b"wvpk" and header[24] & 0x08)  # bit 3: hybrid, that is lossy
-    codec = _CODEC_OF_FORMAT.get(kind, "unknown")
+    if kind == "MP3":
+        codec = f"mp{info.layer}"
+    elif kind == "WAVE":
+        codec = "pcm" if info.audio_format in _WAVE_PCM else "unknown"
+    elif kind == "AIFF":
+        codec = "pcm" if header[8:12] == b"AIFF" else "unknown"  # AIFC may be compressed
+    elif kind in ("MP4", "AC3"):
+        codec = _normal_codec(info.codec)
+    else:
+        codec = _CODEC_OF_FORMAT.get(kind, "unknown")
     return codec, codec in _LOSSLESS
 
 
 def _normal_codec(name: str) -> str:
     name = name.lower()
-    if name.startswith("pcm_") or name in ("sowt", "twos", "lpcm"):
+    if re.match(r"pcm_[suf]\d", name) or name in ("sowt", "twos", "lpcm"):  # pcm_alaw and the like lose
         return "pcm"
     if name.startswith("mp4a.40"):
         return "aac"
     if name.startswith("dsd_"):
         return "dsd"
-    return _CODEC_ALIASES.get(name, name)
+    return _CODEC_ALIASES.get(name, name) or "unknown"
 
 
 def _estimated_from_tags_s(parsed: Any, path: bytes) -> float:

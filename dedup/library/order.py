@@ -19,7 +19,7 @@ _FS_IOC_FIEMAP = 0xC020660B
 _FIEMAP = struct.Struct("=QQLLLL")
 _EXTENT = struct.Struct("=QQQQQLLLL")
 _LOCATION_UNKNOWN = 0x0002
-_ASKED_BEFORE_GIVING_UP = 8
+_ASKED_BEFORE_GIVING_UP = 64
 
 
 def scan_order(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -59,8 +59,7 @@ def track_numbers(track: ListedTrack) -> dict[str, Any]:
 def group_record(group: Group) -> dict[str, Any]:
     """One group; a member's `lag_s` is positive where it has more in front than the reference."""
     members = [
-        {**json_path(p.a.path), **numbers(p.match), "verdict": p.verdict, **track_numbers(p.a)}
-        for p in group.members
+        {**json_path(p.a.path), **numbers(p.match), "verdict": p.verdict, **track_numbers(p.a)} for p in group.members
     ]
     return {
         **named_path("reference", group.reference.path),
@@ -77,10 +76,10 @@ def export_pairs(matches: Matches) -> Iterator[dict[str, Any]]:
 
 def export_tracks(store: Store) -> Iterator[dict[str, Any]]:
     """Every track, by path."""
-    return (_track_record(track) for track in store.catalog.tracks())
+    return (track_record(track) for track in store.catalog.tracks())
 
 
-def _track_record(track: Track) -> dict[str, Any]:
+def track_record(track: Track) -> dict[str, Any]:
     return {
         **json_path(track.path),
         "state": track.state,

@@ -120,9 +120,7 @@ class BlockStore:
         if not self.folder.is_dir():
             return set()
         return {
-            entry.name
-            for entry in os.scandir(self.folder)
-            if entry.is_dir() and not entry.name.startswith(WIP_PREFIX)
+            entry.name for entry in os.scandir(self.folder) if entry.is_dir() and not entry.name.startswith(WIP_PREFIX)
         }
 
     def drop(self, name: str) -> None:

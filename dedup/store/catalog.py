@@ -87,6 +87,11 @@ def result_digest(name: str, pairs: bytes) -> bytes:
     return hashlib.blake2b(name.encode() + pairs, digest_size=16).digest()
 
 
+def items_digest(items: npt.NDArray[np.uint32]) -> bytes:
+    """16 bytes: BLAKE2b of the items, little-endian."""
+    return hashlib.blake2b(np.ascontiguousarray(items, "<u4").tobytes(), digest_size=16).digest()
+
+
 def n_distinct(items: npt.NDArray[np.uint32]) -> int:
     """How many different items a fingerprint has, silence not counted: what it can tell."""
     distinct = np.unique(items)
@@ -181,9 +186,7 @@ class Catalog:
         query = f"SELECT id, stream, key, damage, fingerprint FROM audio {where}"
         return (Audio(*row) for row in self.connection.execute(query, parameters))
 
-    def add_audio(
-        self, items: npt.NDArray[np.uint32], stream: bytes | None, key: str, damage: str | None
-    ) -> int:
+    def add_audio(self, items: npt.NDArray[np.uint32], stream: bytes | None, key: str, damage: str | None) -> int:
         """Records an audio and its fingerprint, which goes to the tail unless it is known; gives the audio's id."""
         cursor = self.connection.execute(
             "INSERT INTO audio (stream, key, damage, fingerprint) VALUES (?, ?, ?, ?)",
@@ -192,25 +195,28 @@ class Catalog:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
+    def fingerprint_of(self, items: npt.NDArray[np.uint32]) -> int | None:
+        """The fingerprint that has exactly these items, None where there is none."""
+        query = "SELECT id FROM fingerprint WHERE digest = ?"
+        row = self.connection.execute(query, (items_digest(items),)).fetchone()
+        return None if row is None else int(row[0])
+
     def _add_fingerprint(self, items: npt.NDArray[np.uint32]) -> int:
-        data = np.ascontiguousarray(items, "<u4").tobytes()
-        digest = hashlib.blake2b(data, digest_size=16).digest()
-        known = self.connection.execute("SELECT id FROM fingerprint WHERE digest = ?", (digest,)).fetchone()
+        known = self.fingerprint_of(items)
         if known is not None:
-            return int(known[0])
+            return known
         cursor = self.connection.execute(
             "INSERT INTO fingerprint (digest, n_items, n_distinct) VALUES (?, ?, ?)",
-            (digest, len(items), n_distinct(items)),
+            (items_digest(items), len(items), n_distinct(items)),
         )
         assert cursor.lastrowid is not None
+        data = np.ascontiguousarray(items, "<u4").tobytes()
         self.connection.execute("INSERT INTO tail VALUES (?, ?)", (cursor.lastrowid, data))
         return cursor.lastrowid
 
     def tail_items(self, fingerprint: int) -> npt.NDArray[np.uint32] | None:
         """The items of a fingerprint that is not sealed yet."""
-        row = self.connection.execute(
-            "SELECT items FROM tail WHERE fingerprint = ?", (fingerprint,)
-        ).fetchone()
+        row = self.connection.execute("SELECT items FROM tail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         return None if row is None else np.frombuffer(row[0], "<u4")
 
     def place(self, fingerprint: int) -> tuple[str, int] | None:
@@ -274,9 +280,7 @@ class Catalog:
     # ---- runs ----
 
     def begin_run(self, run: str, command: str, started: str) -> None:
-        self.connection.execute(
-            "INSERT INTO run (id, command, started) VALUES (?, ?, ?)", (run, command, started)
-        )
+        self.connection.execute("INSERT INTO run (id, command, started) VALUES (?, ?, ?)", (run, command, started))
 
     def end_run(self, run: str, ended: str, outcome: str, summary: dict[str, Any]) -> None:
         self.connection.execute(

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dedup.errors import StoreDamagedError, StoreMismatchError
+from dedup.errors import StoreDamagedError, StoreMismatchError, StoreMissingError
+from dedup.fingerprint.chromaprint import Items
 from dedup.settings import FingerprintSettings
-from dedup.store.blocks import Block, BlockStore, make_block
+from dedup.store.blocks import BlockStore, make_block
 from dedup.store.catalog import Catalog
 from dedup.store.layout import FORMAT_VERSION, Layout, write_lock
 
@@ -46,50 +47,100 @@ class Store:
             self.catalog.seal(block.name, len(block.items), fingerprints)
             n_blocks += 1
 
-    def read_block(self, name: str) -> Block:
-        return self.blocks.read(name)
+    def tidy(self) -> None:
+        """Removes what a killed run left behind: half-written blocks, and whole ones that never reached the catalog.
+        Only for the holder of the lock."""
+        self.blocks.drop_unfinished()
+        for name in self.blocks.names() - self.catalog.blocks().keys():
+            self.blocks.drop(name)
+
+    def items_of(self, fingerprint: int) -> Items:
+        """The items of one fingerprint, sealed or not. Raises StoreDamagedError."""
+        place = self.catalog.place(fingerprint)
+        if place is not None:
+            block, row = place
+            return self.blocks.read(block).row(row)
+        items = self.catalog.tail_items(fingerprint)
+        if items is None:
+            raise StoreDamagedError(
+                f"store {self.layout.folder}", f"fingerprint {fingerprint} is nowhere", "in a block or in the tail"
+            )
+        return items
 
 
 @contextlib.contextmanager
-def open_for_writing(
-    folder: Path, settings: FingerprintSettings, block_size: int, purpose: str
-) -> Iterator[Store]:
-    """The store in `folder`, made where there is none, held against other writers.
+def make_or_open(folder: Path, settings: FingerprintSettings, block_size: int, purpose: str) -> Iterator[Store]:
+    """The store in `folder`, made where there is none, held against other writers. `block_size` counts only when the
+    store is made.
 
-    Raises StoreLockedError, StoreMismatchError, StoreDamagedError, WriteError.
+    Raises StoreLockedError, StoreMismatchError where it holds fingerprints of other settings, StoreDamagedError,
+    WriteError.
     """
     layout = Layout(folder)
     layout.make()
-    with write_lock(layout, purpose), contextlib.closing(Store(layout)) as store:
-        if not store.catalog.meta():
-            if store.blocks.folder.exists() and store.blocks.names():
-                raise StoreDamagedError(f"store {folder}", "blocks without a catalog", "both, or neither")
-            if not store.blocks.folder.exists():
-                store.blocks.create({"format_version": FORMAT_VERSION, "fingerprint": asdict(settings)})
-            stamp = {"format_version": FORMAT_VERSION, "fingerprint": asdict(settings), "block_size": block_size}
-            store.catalog.create(stamp)
-        _read_stamp(store, settings)
-        store.blocks.drop_unfinished()
+    with write_lock(layout, purpose):
+        with contextlib.closing(Store(layout)) as store:
+            if not store.catalog.meta():
+                _stamp(store, settings, block_size)
+        with _opened(layout, settings) as store:
+            store.tidy()
+            yield store
+
+
+@contextlib.contextmanager
+def open_for_writing(folder: Path, purpose: str) -> Iterator[Store]:
+    """The store that is in `folder`, held against other writers.
+
+    Raises StoreLockedError, StoreMissingError, StoreMismatchError, StoreDamagedError, WriteError.
+    """
+    layout = Layout(folder)
+    _require_store(layout)
+    with write_lock(layout, purpose), _opened(layout, None) as store:
+        store.tidy()
         yield store
 
 
 @contextlib.contextmanager
-def open_for_reading(folder: Path, settings: FingerprintSettings | None = None) -> Iterator[Store]:
-    """The store in `folder`, beside a writer if there is one. With `settings`, refuses a store of others.
+def open_for_reading(folder: Path) -> Iterator[Store]:
+    """The store that is in `folder`, beside a writer if there is one.
 
-    Raises StoreDamagedError where there is no store, StoreMismatchError.
+    Raises StoreMissingError, StoreMismatchError where it is of another format version, StoreDamagedError.
     """
     layout = Layout(folder)
-    if not layout.catalog.exists():
-        raise StoreDamagedError(
-            f"store {folder}",
-            "there is no store",
-            "one made by `reprise scan`",
-            "Run `reprise full FOLDER`, or give --store",
-        )
+    _require_store(layout)
+    with _opened(layout, None) as store:
+        yield store
+
+
+@contextlib.contextmanager
+def _opened(layout: Layout, settings: FingerprintSettings | None) -> Iterator[Store]:
     with contextlib.closing(Store(layout)) as store:
         _read_stamp(store, settings)
         yield store
+
+
+def _require_store(layout: Layout) -> None:
+    if not layout.catalog.exists():
+        raise StoreMissingError(
+            f"store {layout.folder}",
+            "there is no store",
+            "one made by a scan",
+            "Run `reprise full FOLDER` first, or name another with --store",
+        )
+
+
+def _stamp(store: Store, settings: FingerprintSettings, block_size: int) -> None:
+    if store.blocks.names():
+        raise StoreDamagedError(
+            f"store {store.layout.folder}",
+            "blocks without a catalog",
+            "both, or neither",
+            "Restore catalog.db from a backup, or remove the folder and scan again",
+        )
+    if not store.blocks.folder.exists():
+        store.blocks.create({"format_version": FORMAT_VERSION, "fingerprint": asdict(settings)})
+    stamp = {"format_version": FORMAT_VERSION, "fingerprint": asdict(settings), "block_size": block_size}
+    store.catalog.create(stamp)
 
 
 def _read_stamp(store: Store, settings: FingerprintSettings | None) -> None:

@@ -194,8 +194,7 @@ def _melody(song: _Song, first: int, steps: int, degree: int, octave: int) -> li
         length = min(int(rng.choice([2, 2, 4, 4, 6, 8])), steps - step)
         if rng.random() < song.style.density + 0.15 * (step == 0):
             notes.append(song.note(first + step, length, song.pitch(tone, octave), 0.9))
-        tone = min(max(tone + int(rng.choice([-3, -2, -1, 1, 2, 3])), -2), 9)
-        step += length
+        tone, step = min(max(tone + int(rng.choice([-3, -2, -1, 1, 2, 3])), -2), 9), step + length
     return notes
 
 
@@ -271,7 +270,7 @@ def _envelope(timbre: _Timbre) -> Pcm:
 @lru_cache(maxsize=1)
 def _vibrato() -> npt.NDArray[np.float64]:
     """Phase, in 2**-32 of a period and never negative, that ±1 semitone at 5.5 Hz adds to a tone of 1 Hz."""
-    turn = 2 * np.pi * 5.5
+    turn = 2 * np.pi * 5.5  # radians a second
     t = np.arange(_LONGEST, dtype=np.float64) / SAMPLE_RATE
     phase: npt.NDArray[np.float64] = np.log(2) / 12 * (1 - np.cos(turn * t)) / turn * 2**32
     return phase

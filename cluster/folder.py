@@ -1,0 +1,37 @@
+"""The temporary folder of a local cluster, and the removal of those that a killed launcher left."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+PREFIX = "reprise-cluster-"
+_LOCK = "lock"
+
+
+@contextlib.contextmanager
+def open_folder() -> Iterator[str]:
+    """A new folder in the system's temporary folder, held by a lock and removed at the end."""
+    _purge(Path(tempfile.gettempdir()))
+    path = Path(tempfile.mkdtemp(prefix=PREFIX))
+    with open(path / "new", "wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.rename(path / "new", path / _LOCK)  # locked before a purge can find it
+            yield str(path)
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _purge(parent: Path) -> None:
+    """Removes our folders whose launcher is dead: a lock ends with its holder, in whatever container it ran."""
+    for path in parent.glob(f"{PREFIX}*"):
+        # Errors: in use, another user's, or just being removed by another run.
+        with contextlib.suppress(OSError), open(path / _LOCK, "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,329 @@
+"""A `Runner` on Dask: bounded work in flight, and a task that kills its worker costs no other task anything.
+
+When a worker dies, Dask gives all tasks back that were on it. The worker's mark says which one it was in: that
+one becomes a *suspect*, the others are submitted again. Suspects run once more after all other tasks, one at a
+time with nothing else in flight, so that none is blamed for memory that others took."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pickle
+import queue
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from cluster import worker
+from cluster.logs import LOGGER
+from dedup.errors import ClusterError, UsageError
+from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
+
+MAX_WORKERS = 1024
+NO_WORKERS_TIMEOUT_S = 60.0
+"""How long a run waits for workers to come back after all of them were lost."""
+
+_SHARED_TRIES = 3
+"""Deaths of workers at a shared value, without another task to blame, after which its tasks fail."""
+
+
+class Connection(Protocol):
+    """A cluster that runs, and what can be learnt of its dead workers. Made by `local`, later by others."""
+
+    client: Any
+
+    def count_workers(self) -> int:
+        """Workers that are connected now. Raises ClusterError when the scheduler is gone."""
+
+    def task_of(self, address: str) -> str | None:
+        """Key of the task that a dead worker was in; None if that is not known."""
+
+    def hang_of(self, address: str) -> str | None:
+        """Traceback of the task that ran past its time limit in a dead worker, if one did."""
+
+    def exit_of(self, address: str) -> str:
+        """How a dead worker ended, in a word or two."""
+
+    def close(self) -> None:
+        """Ends the connection, and the cluster if it was started for it."""
+
+
+@contextlib.contextmanager
+def open_runner(
+    n_workers: int | None,
+    stop: Stop,
+    *,
+    log_folder: Path | None = None,
+    memory_limit_bytes: int | None = None,
+    in_flight_per_worker: int = 2,
+) -> Iterator[Runner]:
+    """A runner for the time of the block: with 0 workers all runs in this process, None is one for each core.
+
+    Starts nothing before the first task is drawn. `log_folder` gets `cluster.log` and `workers.log`; without
+    it these lines are dropped. A worker that takes more than `memory_limit_bytes` is killed (default: its share
+    of the machine, at least 1 GiB). Raises UsageError when `n_workers` is not in 0 to 1024."""
+    if n_workers is None:
+        n_workers = count_cores()
+    if not 0 <= n_workers <= MAX_WORKERS:
+        raise UsageError("--workers", f"found {n_workers}", f"0 to {MAX_WORKERS} workers")
+    if n_workers == 0:
+        yield InlineRunner(stop)
+        return
+
+    def connect() -> Connection:
+        from cluster.local import LocalConnection
+
+        return LocalConnection(n_workers, log_folder, memory_limit_bytes)
+
+    runner = DaskRunner(connect, n_workers, stop, in_flight_per_worker)
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+def count_cores() -> int:
+    """Cores that this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+class Shared:
+    """A handle to a value on its way to the workers. Dropping it lets them forget the value."""
+
+    def __init__(self, name: str, value: Any) -> None:
+        self.name, self.value = name, value
+        self.future: Any = None
+        """None until the first task uses it: what no task uses never travels."""
+        self.n_deaths = 0
+
+
+class DaskRunner:
+    """Runs tasks on the workers of a `Connection`, which is made when the first task was drawn."""
+
+    def __init__(
+        self, connect: Callable[[], Connection], n_workers: int, stop: Stop, in_flight_per_worker: int = 2
+    ) -> None:
+        self.stop = stop
+        self._connect, self._n_workers = connect, n_workers
+        self._max_in_flight = n_workers * in_flight_per_worker
+        self._connection: Connection | None = None
+        self._serial = itertools.count()
+        self._shared: weakref.WeakValueDictionary[str, Shared] = weakref.WeakValueDictionary()
+
+    @property
+    def n_workers(self) -> int:
+        """Tasks that can run at the same time."""
+        return self._n_workers
+
+    def share(self, name: str, value: Any) -> Shared:
+        """A handle to `value`; while one of that name is alive, that one, whatever `value` is."""
+        shared = self._shared.get(name)
+        if shared is None:
+            shared = self._shared[name] = Shared(name, value)
+        return shared
+
+    def run(
+        self, function: Callable[..., Any], tasks: Iterable[Task], time_limit_s: float | None = None
+    ) -> Iterator[Outcome]:
+        """Yields one outcome a task, as they come. After a stop was requested the outcomes of tasks in flight
+        still come, but suspects are not tried again and get none. Raises ClusterError when the scheduler is
+        lost, or all workers for 60 s."""
+        supply = iter(tasks)
+        flight: _Flight | None = None
+        try:
+            while True:
+                while (len(flight) if flight else 0) < self._max_in_flight and not self.stop.requested:
+                    task = next(supply, None)
+                    if task is None:
+                        break
+                    flight = flight or _Flight(self, function, time_limit_s)
+                    flight.submit(_Try(task))
+                if not flight:
+                    break
+                yield from flight.wait()
+            while flight is not None and flight.suspects and not self.stop.requested:
+                flight.submit(flight.suspects.pop())
+                while flight:
+                    yield from flight.wait()
+        finally:
+            if flight is not None:
+                flight.release()
+
+    def close(self) -> None:
+        """Ends the connection; what is in flight is lost."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def connection(self) -> Connection:
+        """The connection, made now if there is none."""
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def next_key(self, function_name: str, name: str) -> str:
+        """A key never used before: Dask may still know an older task of that name. The number stands before
+        the name so that all keys of a function are one group to the scheduler, which keeps groups for ever."""
+        return f"{function_name}-{next(self._serial)}-{name}"
+
+    def submit_shared(self, shared: Shared) -> Any:
+        """The future of the value, submitted now if it was not before."""
+        if shared.future is None:
+            key = self.next_key("share", shared.name)
+            client = self.connection().client
+            shared.future = client.submit(worker.rebuild, key, _dumps(shared.value), key=key, priority=10)
+        return shared.future
+
+
+class _Try:
+    """A task, and what became of it so far."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.causes: list[str] = []
+        """What its earlier try did to its worker."""
+        self.future: Any = None
+
+
+class _Flight:
+    """The tasks of one run that were submitted and whose outcome was not taken."""
+
+    def __init__(self, runner: DaskRunner, function: Callable[..., Any], time_limit_s: float | None) -> None:
+        self._runner, self._time_limit_s = runner, time_limit_s
+        self._connection = runner.connection()
+        self._client = self._connection.client
+        self._function_name = getattr(function, "__name__", "task")
+        self._function = _dumps(function)
+        self._tries: dict[str, _Try] = {}
+        self._arrived: queue.SimpleQueue[tuple[str, bytes | None]] = queue.SimpleQueue()
+        self.suspects: list[_Try] = []
+
+    def __len__(self) -> int:
+        return len(self._tries)
+
+    def submit(self, attempt: _Try) -> None:
+        """Hands a task to Dask. Its result is fetched in the background, so that it leaves its worker soon."""
+        key = self._runner.next_key(self._function_name, attempt.task.name)
+        shared: list[Shared] = []
+        arguments = []
+        for argument in attempt.task.arguments:
+            if isinstance(argument, Shared):
+                arguments.append(worker.Slot(len(shared)))
+                shared.append(argument)
+            else:
+                arguments.append(argument)
+        call = worker.Call(key, self._function, _dumps(tuple(arguments)), self._time_limit_s)
+        futures = [self._runner.submit_shared(s) for s in shared]
+        attempt.future = self._client.submit(worker.execute, call, *futures, key=key)
+        self._tries[key] = attempt
+        self._client.loop.add_callback(self._fetch, key, attempt.future)
+
+    async def _fetch(self, key: str, future: Any) -> None:
+        fetched = await self._client.gather({key: future}, errors="skip", asynchronous=True)
+        self._arrived.put((key, fetched[key]))
+
+    def wait(self) -> Iterator[Outcome]:
+        """Waits for the next task in flight to end; yields its outcome, or nothing if it is tried again."""
+        key, answer = self._next_arrived()
+        attempt = self._tries.pop(key)
+        future, attempt.future = attempt.future, None
+        outcome = self._outcome(attempt, key, answer, future)
+        if outcome is not None:
+            yield outcome
+
+    def _next_arrived(self) -> tuple[str, bytes | None]:
+        last_worker_seen = time.monotonic()
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._arrived.get(timeout=1.0)
+            if self._connection.count_workers():
+                last_worker_seen = time.monotonic()
+            elif time.monotonic() - last_worker_seen > NO_WORKERS_TIMEOUT_S:
+                raise ClusterError(
+                    "cluster",
+                    f"all workers were lost and none came back for {NO_WORKERS_TIMEOUT_S:g} s",
+                    remedy="See the log; the next run goes on where this one stopped",
+                )
+
+    def _outcome(self, attempt: _Try, key: str, answer: bytes | None, future: Any) -> Outcome | None:
+        name = attempt.task.name
+        if answer is not None:
+            return _read_answer(name, answer)
+        if future.status != "error":
+            raise ClusterError("cluster", f"the scheduler gave up task {name} ({future.status})")
+        error = future.exception()
+        if type(error).__name__ != "KilledWorker":  # not the function's: those come as answers
+            return Outcome(name, failure=f"{type(error).__name__}: {error}")
+        return self._after_death(attempt, key, error.task, error.last_worker.address)
+
+    def _after_death(self, attempt: _Try, key: str, killed: str, address: str) -> Outcome | None:
+        """Finds out whether `attempt` is to blame for the end of the worker at `address`, on which `killed`
+        (the task, or a shared value that it waits for) was; tries it again or gives its failure."""
+        culprit = self._connection.task_of(address)
+        if culprit not in (None, killed):
+            LOGGER.info("task %s was queued on the worker that %s killed: runs again", key, culprit)
+            self._forget_shared(attempt, killed, blamed=False)
+            self.submit(attempt)
+            return None
+        if killed != key:
+            return self._after_death_of_shared(attempt, killed)
+        cause = self._cause(key, address)
+        attempt.causes.append(cause)
+        LOGGER.warning("task %s %s (%d. time)", key, cause, len(attempt.causes))
+        if len(attempt.causes) == 1:
+            self.suspects.append(attempt)
+            return None
+        first, second = attempt.causes
+        failure = f"{first} (twice)" if first == second else f"{first}, then {second}"
+        return Outcome(attempt.task.name, failure=failure)
+
+    def _after_death_of_shared(self, attempt: _Try, killed: str) -> Outcome | None:
+        shared = self._forget_shared(attempt, killed, blamed=True)
+        if shared is not None and shared.n_deaths >= _SHARED_TRIES:
+            failure = f"the shared value {shared.name} killed its worker {shared.n_deaths} times"
+            return Outcome(attempt.task.name, failure=failure)
+        self.submit(attempt)
+        return None
+
+    def _forget_shared(self, attempt: _Try, killed: str, blamed: bool) -> Shared | None:
+        """Makes the shared value of key `killed`, which Dask holds for failed, travel anew. All tasks that
+        wait for it come here; the first of them counts."""
+        for argument in attempt.task.arguments:
+            if isinstance(argument, Shared) and (argument.future is None or argument.future.key == killed):
+                argument.n_deaths += blamed and argument.future is not None
+                argument.future = None
+                return argument
+        return None
+
+    def _cause(self, key: str, address: str) -> str:
+        hang = self._connection.hang_of(address)
+        if hang is not None:
+            LOGGER.warning("task %s ran past its time limit in\n%s", key, hang)
+            return f"took longer than {self._time_limit_s:g} s"
+        return f"killed its worker: {self._connection.exit_of(address)}"
+
+    def release(self) -> None:
+        """Gives up what is in flight: what only waits will not run, what runs ends unheard."""
+        for attempt in self._tries.values():
+            attempt.future.release()
+        self._tries.clear()
+
+
+def _dumps(value: Any) -> bytes:
+    from distributed.protocol.pickle import dumps  # by value where the worker could not import it
+
+    pickled: bytes = dumps(value)
+    return pickled
+
+
+def _read_answer(name: str, answer: bytes) -> Outcome:
+    try:
+        result, failure = pickle.loads(answer)
+    except Exception as error:
+        return Outcome(name, failure=f"its result cannot be read: {type(error).__name__}: {error}")
+    return Outcome(name, result=result, failure=failure)

@@ -1,0 +1,157 @@
+"""What runs inside a worker process: the guard around every task, its watchdog, and the marks it leaves.
+
+A worker that dies tells nobody why. So each worker keeps two files in the cluster's folder, named after its
+port: `running` holds the key of the task it is in (and is empty between tasks), `hung` gets the traceback of a
+task that ran past its time limit. Both are plain writes, so they are there even after SIGKILL.
+
+Only the standard library is imported here: every start of a worker pays for it."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import functools
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a function. Opaque to Dask, which may take a string equal to a key for that task's result."""
+
+    key: str
+    function: bytes
+    """Pickled; the same bytes for every task of a run."""
+    arguments: bytes
+    """Pickled tuple, with a `Slot` for each shared value."""
+    time_limit_s: float | None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Stands in a call's arguments for a shared value, which Dask passes beside the call."""
+
+    index: int
+
+
+class _Marks:
+    """The two files of this worker, opened with its first task; none where `make_worker` did not run."""
+
+    place: Callable[[str], str] | None = None
+    _files: tuple[int, int] | None = None
+
+    def open(self) -> tuple[int, int] | None:
+        """File descriptors of `running` and `hung`."""
+        if self._files is None and self.place is not None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            self._files = os.open(self.place("running"), flags), os.open(self.place("hung"), flags)
+        return self._files
+
+
+_marks = _Marks()
+
+
+def mark_path(folder: str, kind: str, address: str) -> str:
+    """Where the worker at `address` (such as "tcp://127.0.0.1:40001") keeps its mark `kind`."""
+    return os.path.join(folder, f"{kind}-{address.rpartition(':')[2]}")
+
+
+def execute(call: Call, *shared: Any) -> bytes:
+    """The pickled pair (result, failure), one of them None. Raises nothing: an exception may not survive the
+    way to the launcher, and a result that cannot be pickled must be its task's failure, not the transfer's."""
+    with _running(call.key), _time_limit(call.time_limit_s):
+        try:
+            function = _load_function(call.function)
+            arguments = pickle.loads(call.arguments)
+            result = function(*(shared[a.index] if isinstance(a, Slot) else a for a in arguments))
+            return pickle.dumps((result, None), protocol=5)
+        except BaseException as error:  # SystemExit too: it would end the worker
+            return pickle.dumps((None, f"{type(error).__name__}: {error}"))
+
+
+def rebuild(key: str, value: bytes) -> Any:
+    """The shared value; a task, so that the scheduler can run it again when the worker that held it died."""
+    with _running(key):
+        return pickle.loads(value)
+
+
+@functools.lru_cache(maxsize=8)
+def _load_function(function: bytes) -> Callable[..., Any]:
+    # Kept, since a function pickled by value would lose its caches (Numba's compiled code) with every call.
+    loaded: Callable[..., Any] = pickle.loads(function)
+    return loaded
+
+
+@contextlib.contextmanager
+def _running(key: str) -> Iterator[None]:
+    """Leaves `key` in the mark for the time of the block."""
+    _write_mark(key.encode(errors="surrogateescape"))
+    try:
+        yield
+    finally:
+        _write_mark(b"")
+
+
+def _write_mark(content: bytes) -> None:
+    files = _marks.open()
+    if files is not None:
+        os.ftruncate(files[0], 0)
+        os.pwrite(files[0], content, 0)
+
+
+@contextlib.contextmanager
+def _time_limit(limit_s: float | None) -> Iterator[None]:
+    """Ends this process, after a traceback in the mark, when the block takes longer. The watchdog is a thread of
+    C that takes no part in the GIL, so it also ends code that hangs while holding it."""
+    if limit_s is None:
+        yield
+        return
+    files = _marks.open()
+    faulthandler.dump_traceback_later(limit_s, exit=True, file=files[1] if files is not None else 2)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def make_worker(folder: str, log: str, *args: Any, **kwargs: Any) -> Any:
+    """The Dask worker of this process, a fresh one on the launcher's machine. `folder` takes its marks, `log`
+    what it writes to stdout and stderr."""
+    _redirect_output(log)
+    _die_with_launcher()
+    from distributed import Worker
+
+    dask_worker = Worker(*args, **kwargs)
+    _marks.place = lambda kind: mark_path(folder, kind, dask_worker.address)  # it has no address before it starts
+    return dask_worker
+
+
+def _redirect_output(path: str) -> None:
+    """Sends what this process writes to stdout and stderr, C code included, to a file: the terminal is the
+    launcher's. A crash leaves its traceback there."""
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    faulthandler.enable(file=2)
+
+
+def _die_with_launcher() -> None:
+    """Asks the kernel for SIGKILL when the launcher dies. Dask's own watch is a Python thread, which never runs
+    while code hangs that holds the GIL."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+    import multiprocessing
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    launcher = multiprocessing.parent_process()
+    if launcher is not None and launcher.pid != os.getppid():
+        os._exit(1)

@@ -1,0 +1,47 @@
+"""A store in a few numbers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dedup.correlation.tiles import count_tiles
+from dedup.matches import last_compare_settings
+from dedup.settings import ITEMS_PER_SECOND
+
+if TYPE_CHECKING:
+    from dedup.store.store import Store
+
+
+def glance(store: Store) -> dict[str, Any]:
+    """Counts of tracks by state, problems by kind, fingerprints, blocks, tiles and pairs; bytes on disk."""
+    execute = store.catalog.connection.execute
+    n_fingerprints, n_items = execute("SELECT COUNT(*), IFNULL(SUM(n_items), 0) FROM fingerprint").fetchone()
+    blocks = store.catalog.blocks()
+    settings = last_compare_settings(store).digest()
+    n_done, n_pairs = execute(
+        "SELECT COUNT(*), IFNULL(SUM(n_pairs), 0) FROM tile WHERE settings = ?", (settings,)
+    ).fetchone()
+    stamped = store.fingerprint_settings
+    return {
+        "tracks": dict(
+            execute("SELECT state, COUNT(*) FROM track WHERE audio IS NOT NULL GROUP BY state ORDER BY state")
+        ),
+        "problems": dict(
+            execute("SELECT problem_kind, COUNT(*) FROM track WHERE audio IS NULL GROUP BY problem_kind ORDER BY 1")
+        ),
+        "fingerprints": n_fingerprints,
+        "hours": round(n_items / ITEMS_PER_SECOND / 3600, 3),
+        "blocks": len(blocks),
+        "tail": store.catalog.tail_length(),
+        "tiles": count_tiles(len(blocks)),
+        "tiles_done": n_done,
+        "pairs": n_pairs,
+        "bytes": sum(
+            os.path.getsize(os.path.join(folder, name))
+            for folder, _, names in os.walk(store.layout.folder)
+            for name in names
+        ),
+        "fingerprint_settings": asdict(stamped) if stamped else {},
+    }

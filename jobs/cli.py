@@ -1,0 +1,126 @@
+"""`reprise`: the group of commands. Imports click and nothing heavy; a command's module is imported when it
+runs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+from click.shell_completion import CompletionItem
+
+from dedup import __version__
+from dedup.errors import EXIT_DONE
+from jobs import options
+
+COMMANDS = {
+    "full": ("jobs.full:full", "Scan, correlate and report: the main job."),
+    "scan": ("jobs.scan:scan", "Find the audio files below folders and fingerprint what is new."),
+    "correlate": ("jobs.correlate:correlate", "Compare what was not compared yet."),
+    "report": ("jobs.report:report", "Show the groups of duplicates."),
+    "pair": ("jobs.pair:pair", "Compare two files and say why they match or not."),
+    "info": ("jobs.info:info", "Show the store, one file, or the settings."),
+    "check": ("jobs.check:check", "Verify the store."),
+    "import": ("jobs.exchange:import_", "Take in fingerprints made elsewhere."),
+    "export": ("jobs.exchange:export", "Stream tracks, pairs or groups as JSON lines."),
+    "demo": ("jobs.demo:demo", "Make a small music library and find its duplicates."),
+}
+"""Name: where it is ("module:attribute") and its line in the help."""
+
+SHORT_FORMS = {"-f": "full", "-s": "scan", "-c": "correlate", "-p": "pair", "-i": "info"}
+
+
+class Reprise(click.Group):
+    """A group whose help and completion import no command, and which takes -f for `full` and so on."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.commands or cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            raise click.exceptions.NoSuchCommand(name, possibilities=list(COMMANDS), ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spelled_out(args))
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
+        """Ends the process with the exit code of the table in `dedup.errors`; never with a traceback."""
+        from jobs import output
+
+        output.prepare_streams()
+        arguments = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(arguments, *rest, **extra)
+            output.Output().flush()
+        except SystemExit:
+            raise
+        except BaseException as error:
+            from jobs import run
+
+            code = run.exit_code_of(error, as_json="--json" in arguments)
+        sys.exit(code if isinstance(code, int) else EXIT_DONE)
+
+
+def spelled_out(args: Sequence[str]) -> list[str]:
+    """The arguments with a short form among those before the command's name replaced by that name; it may
+    stand behind single-letter switches in one word, as in `-vf`."""
+    words = list(args)
+    at = 0
+    while at < len(words) and words[at].startswith("-") and words[at] not in ("-", "--"):
+        word = words[at]
+        for short, name in SHORT_FORMS.items():
+            if word in (short, f"--{name}"):
+                return [*words[:at], name, *words[at + 1 :]]
+            if word[-1] == short[-1] and len(word) > 2 and set(word[1:-1]) <= set("qv"):
+                return [*words[:at], word[:-1], name, *words[at + 1 :]]
+        at += 2 if word in ("--store", "--profile") else 1
+    return words
+
+
+_short_forms = options.together(
+    *(
+        click.option(short, f"--{name}", is_flag=True, expose_value=False, help=f"The same as the command {name}.")
+        for short, name in SHORT_FORMS.items()
+    )
+)
+
+
+@click.group("reprise", cls=Reprise, context_settings={"help_option_names": ["-h", "--help"]})
+@_short_forms
+@options.common
+@click.version_option(__version__, "-V", "--version", prog_name="reprise", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Find every recording that a music library holds more than once, by its sound.
+
+    The usual start is: reprise full ~/Music. What is done is kept, so a run can be stopped at any time and
+    the next one goes on from there. Each setting can also stand in the settings file or in a variable such as
+    REPRISE_WORKERS; `reprise info --settings` shows all of them, with where each value came from."""
+
+
+def main() -> None:
+    """The console script, and `python -m jobs`."""
+    cli.main(prog_name="reprise")

@@ -1,0 +1,45 @@
+"""`reprise correlate`: compares what was not compared yet."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
+from jobs import options, stores
+from jobs.run import Run, session
+
+if TYPE_CHECKING:
+    from dedup.correlation.correlate import Correlation
+
+
+@click.command("correlate")
+@options.compare
+@options.workers
+@options.common
+@session
+def correlate(run: Run) -> int:
+    """Compare all fingerprints that were not compared yet.
+
+    The work is cut into tiles; a tile with a committed result is never computed again."""
+    from dedup.correlation.correlate import correlate as correlate_store
+
+    with stores.for_writing(run) as store, stores.workers(run) as runner:
+        summary = correlate_store(store, run.settings.compare(), runner, run.observer)
+    run.observer.close()
+    run.output.result({"event": "correlate", **asdict(summary)})
+    run.output.note(correlation_text(summary))
+    return EXIT_SOME_FAILED if summary.n_failed else EXIT_DONE
+
+
+def correlation_text(summary: Correlation) -> str:
+    """The counts, for people: they add up."""
+    parts = [f"{summary.n_reused:,} reused", f"{summary.n_computed:,} computed"]
+    if summary.n_failed:
+        parts.append(f"{summary.n_failed:,} failed")
+    if summary.n_left:
+        parts.append(f"{summary.n_left:,} left for the next run")
+    compared = f" ({summary.n_pairs_compared:,} pairs compared)" if summary.n_pairs_compared else ""
+    return f"tiles   {summary.n_tiles:,} = {' + '.join(parts)}{compared}"

@@ -1,0 +1,66 @@
+"""`reprise import` and `reprise export`: fingerprints in, results out, as JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import IO, Any
+
+import click
+
+from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
+from jobs import options, stores
+from jobs.output import json_line
+from jobs.run import Run, session
+
+
+@click.command("import")
+@click.argument("file", type=click.File("rb"))
+@options.min_length
+@options.length
+@options.block_size
+@options.common
+@session
+def import_(run: Run, file: IO[bytes]) -> int:
+    """Take in fingerprints made elsewhere from FILE (- is stdin).
+
+    Each line is an object as `fpcalc -raw -json` prints it ("duration", "fingerprint"), with "path" added. The tracks
+    are compared like scanned ones; their files are taken to be absent."""
+    from dedup.exchange import import_fingerprints
+
+    min_length_s = run.settings.scan().min_length_s
+    with stores.for_scanning(run) as store:
+        counts = import_fingerprints(store, file, min_length_s, run.observer, run.stop)
+    run.observer.close()
+    run.output.result({"event": "import", **asdict(counts)})
+    parts = [f"{n:,} {name}" for name, n in asdict(counts).items() if name != "lines"]
+    run.output.note(f"lines   {counts.lines:,} = {' + '.join(parts)}")
+    return EXIT_SOME_FAILED if counts.rejected else EXIT_DONE
+
+
+@click.command("export")
+@click.argument("what", type=click.Choice(["tracks", "pairs", "groups"]))
+@options.match
+@options.common
+@session
+def export(run: Run, what: str) -> None:
+    """Stream tracks, pairs or groups as JSON lines to stdout, in an order that depends on the library alone."""
+    for record in _records(run, what):
+        run.output.raw(json_line(record))
+    run.output.flush()
+
+
+def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
+    from dedup.groups import make_groups
+    from dedup.matches import Matches
+    from dedup.report.export import export_pairs, export_tracks, group_record
+
+    with stores.for_reading(run) as store:
+        if what == "tracks":
+            yield from export_tracks(store)
+            return
+        matches = Matches(store, run.settings.match())
+    if what == "pairs":
+        yield from export_pairs(matches)
+    else:
+        yield from map(group_record, make_groups(matches))

@@ -1,0 +1,230 @@
+"""Every option that more than one command has, and every setting, declared once.
+
+A setting's option records what was given on the command line and passes nothing to the command:
+`jobs.run.session` resolves the settings (command line > environment > profile > file > default) and hands the
+command a `Run`. So an option may stand before or after the command's name, and the later one wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from dedup.settings import CompareSettings, DiscoverSettings, FingerprintSettings, MatchSettings, ScanSettings
+from jobs.values import Extensions, Number, Place, Switch, Value, Whole, Word
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Decorator = Callable[[Decorated], Decorated]
+
+BLOCK_SIZE = 512
+"""Fingerprints a block holds at most."""
+_GIVEN = "jobs.options.given"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value that a command line, a variable, a profile and the settings file can set."""
+
+    name: str
+    """As in `--max-lag` and `max-lag = 300`."""
+    type: Value
+    default: Any
+    help: str
+    metavar: str = ""
+    many: bool = False
+    """Whether it is a list: a TOML array, a variable split at os.pathsep, a repeated option."""
+    default_text: str | None = None
+    """How the default is told where its value says little."""
+    hidden: bool = False
+
+    @property
+    def variable(self) -> str:
+        return "REPRISE_" + self.name.upper().replace("-", "_")
+
+
+SETTINGS = {
+    setting.name: setting
+    for setting in (
+        Setting("roots", Place(), (), "Folders of the library.", "ROOT", many=True, default_text="none"),
+        Setting(
+            "store",
+            Place(),
+            None,
+            "Folder that keeps fingerprints and results.",
+            "PATH",
+            default_text="user data",
+        ),
+        Setting("profile", Word(), None, "Profile of the settings file to use.", "NAME", default_text="none"),
+        Setting(
+            "workers",
+            Whole(0, 4096, word="all"),
+            None,
+            "Processes that work at the same time; 0 works in this process, 'all' uses every core.",
+            "N",
+            default_text="all",
+        ),
+        Setting(
+            "extensions",
+            Extensions(),
+            DiscoverSettings.extensions,
+            "File name extensions to look at, with commas between.",
+            "LIST",
+            default_text="all audio and video",
+        ),
+        Setting(
+            "include",
+            Word(),
+            DiscoverSettings.include,
+            "Look only at files that match this glob on the path below the root. Repeatable.",
+            "GLOB",
+            many=True,
+            default_text="everything",
+        ),
+        Setting(
+            "exclude",
+            Word(),
+            DiscoverSettings.exclude,
+            "Leave out files and folders that match this glob; wins over --include. Repeatable.",
+            "GLOB",
+            many=True,
+            default_text="nothing",
+        ),
+        Setting(
+            "max-depth",
+            Whole(0, word="unlimited"),
+            DiscoverSettings.max_depth,
+            "Folders to go down below a root; 0 is the root's own files.",
+            "N",
+            default_text="unlimited",
+        ),
+        Setting("hidden", Switch(), DiscoverSettings.hidden, "Look at names that begin with a dot."),
+        Setting(
+            "min-length",
+            Number(1),
+            ScanSettings.min_length_s,
+            "Skip tracks with less audio than this.",
+            "SECONDS",
+        ),
+        Setting(
+            "time-limit",
+            Number(0, above=True),
+            ScanSettings.time_limit_s,
+            "Time that one file may take to decode.",
+            "SECONDS",
+        ),
+        Setting(
+            "length",
+            Number(0),
+            FingerprintSettings.length_s,
+            "Fingerprint only this much from the start of each track; 0 is the whole track.",
+            "SECONDS",
+        ),
+        Setting(
+            "retry-failed",
+            Switch(),
+            ScanSettings.retry_failed,
+            "Try unchanged files that failed before again.",
+        ),
+        Setting("block-size", Whole(1, 4096), BLOCK_SIZE, "Fingerprints a block holds at most.", "N", hidden=True),
+        Setting("method", Word("exact"), CompareSettings.method, "How two fingerprints are compared.", "METHOD"),
+        Setting(
+            "max-lag",
+            Whole(0, 1_000_000),
+            CompareSettings.max_lag,
+            "Largest shift that is tried; 8.08 items are a second.",
+            "ITEMS",
+        ),
+        Setting(
+            "min-overlap",
+            Number(0, 1, above=True),
+            CompareSettings.min_overlap,
+            "Share of the shorter fingerprint that must overlap.",
+            "SHARE",
+        ),
+        Setting(
+            "min-overlap-items",
+            Whole(1),
+            CompareSettings.min_overlap_items,
+            "Items that must overlap whatever the share.",
+            "ITEMS",
+        ),
+        Setting("min-score", Number(0, 1), MatchSettings.min_score, "Score from which two tracks match.", "SCORE"),
+        Setting(
+            "min-prominence",
+            Number(0, 0.5),
+            MatchSettings.min_prominence,
+            "How far the best lag must stand above the others.",
+            "SHARE",
+        ),
+    )
+}
+
+
+def given(context: click.Context) -> dict[str, Any]:
+    """What this command line set, by name; filled while click parses."""
+    values: dict[str, Any] = context.meta.setdefault(_GIVEN, {})
+    return values
+
+
+def _record(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    name = str(parameter.name).replace("_", "-")
+    if context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE:
+        given(context)[name] = value
+
+
+def _option(name: str, hidden: bool = False) -> Decorator[Any]:
+    setting = SETTINGS[name]
+    switch = isinstance(setting.type, Switch)
+    return click.option(
+        f"--{name}/--no-{name}" if switch else f"--{name}",
+        type=None if switch else setting.type,
+        default=None if setting.many else setting.default,
+        multiple=setting.many,
+        metavar=setting.metavar or None,
+        help=setting.help,
+        show_default=setting.default_text or True,
+        hidden=hidden or setting.hidden,
+        expose_value=False,
+        callback=_record,
+    )
+
+
+def _flag(*names: str, text: str) -> Decorator[Any]:
+    return click.option(*names, is_flag=True, expose_value=False, callback=_record, help=text)
+
+
+def together(*decorators: Decorator[Any]) -> Decorator[Any]:
+    """One decorator for several, in the order in which `--help` shows them."""
+
+    def apply(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+store = _option("store")
+profile = _option("profile")
+json = _flag("--json", text="One JSON object a line on stdout; text for people goes to stderr.")
+quiet = _flag("-q", "--quiet", text="Show problems only.")
+verbose = _flag("-v", "--verbose", text="Tell each problem when it occurs.")
+common = together(store, profile, json, quiet, verbose)
+
+workers = _option("workers")
+block_size = _option("block-size")
+length = _option("length")
+min_length = _option("min-length")
+discover = together(*map(_option, ("extensions", "include", "exclude", "max-depth", "hidden")))
+scan = together(discover, *map(_option, ("min-length", "time-limit", "length", "retry-failed")), block_size)
+compare = together(*map(_option, ("method", "max-lag", "min-overlap", "min-overlap-items")))
+match = together(*map(_option, ("min-score", "min-prominence")))
+
+every = together(*(_option(name, hidden=True) for name in SETTINGS if name not in ("roots", "store", "profile")))
+"""All settings, unseen in the help: for `info --settings`, which shows what a run with them would use."""
+
+roots = click.argument(
+    "roots", metavar="[ROOT]...", nargs=-1, type=SETTINGS["roots"].type, expose_value=False, callback=_record
+)

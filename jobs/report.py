@@ -1,0 +1,175 @@
+"""`reprise report`: the groups of duplicates, for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs import options, stores
+from jobs.output import Column as Shown
+from jobs.output import Output, aligned, path_text, size_text
+from jobs.run import Run, session
+
+if TYPE_CHECKING:
+    from dedup.groups import Group
+    from dedup.matches import ListedTrack, Matches, TrackPair
+
+CSV_COLUMNS = (
+    "group role path codec lossless bitrate sample_rate bits channels duration_s size state damage agreement score "
+    "prominence lag_s overlap_s verdict bytes_reclaimable"
+).split()  # noqa: SIM905
+
+
+@click.command("report")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "jsonl", "csv"]),
+    default="table",
+    show_default=True,
+    help="Table for people; one JSON document; one JSON object a line; CSV for spreadsheets.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the first N groups.")
+@options.match
+@options.common
+@session
+def report(run: Run, form: str, limit: int | None) -> None:
+    """Show the groups of duplicates, most bytes to win first.
+
+    Thresholds may be changed at will: stored pairs are judged anew, nothing is computed again."""
+    from dedup.groups import make_groups
+    from dedup.matches import Matches
+
+    with stores.for_reading(run) as store:
+        matches = Matches(store, run.settings.match())
+    groups = make_groups(matches)
+    if run.output.as_json and form == "table":
+        form = "jsonl"
+    show_groups(run.output, groups[:limit], form)
+    if form == "table":
+        show_excerpts(run.output, matches)
+        run.output.note(groups_text(groups, shown=len(groups[:limit])))
+
+
+def show_groups(output: Output, groups: Sequence[Group], form: str) -> None:
+    """Writes the groups in one of the formats."""
+    from dedup.report.export import group_record
+
+    if form == "table":
+        for group in groups:
+            output.text("\n".join(group_lines(group)) + "\n")
+        return
+    if form == "json":
+        document = json.dumps([group_record(group) for group in groups], ensure_ascii=False, indent=1)
+        output.raw(document.encode("utf-8", "backslashreplace") + b"\n")
+    elif form == "jsonl":
+        for group in groups:
+            line = json.dumps(group_record(group), ensure_ascii=False)
+            output.raw(line.encode("utf-8", "backslashreplace") + b"\n")
+    else:
+        output.raw(_csv(_csv_rows(groups)))
+    output.flush()
+
+
+def groups_text(groups: Sequence[Group], shown: int | None = None) -> str:
+    """One line: how many groups, files and bytes."""
+    n_files = sum(len(group.members) for group in groups)
+    n_bytes = sum(group.bytes_reclaimable for group in groups)
+    text = f"groups  {len(groups):,}, with {n_files:,} files besides the best copy; {size_text(n_bytes)} reclaimable"
+    if shown is not None and shown < len(groups):
+        text += f" ({shown:,} shown)"
+    return text
+
+
+def show_excerpts(output: Output, matches: Matches) -> None:
+    """Pairs of which one is a part of the other: shown apart, they are in no group."""
+    excerpts = [pair for pair in matches.pairs() if pair.verdict == "contained"]
+    for pair in excerpts:
+        part, whole = (pair.a, pair.b) if pair.a.n_items < pair.b.n_items else (pair.b, pair.a)
+        match = pair.match if part is pair.b else pair.match.swapped()
+        start = max(0.0, match.lag_s)
+        output.note(
+            f"contained: {path_text(part.path)} is {_clock(start)} to {_clock(start + match.overlap_s)} of "
+            f"{path_text(whole.path)} (score {match.score:.3f})"
+        )
+    if excerpts:
+        output.note("")
+
+
+def group_lines(group: Group) -> list[str]:
+    """A group as a table: the reference first, then the others by quality."""
+    head = f"{size_text(group.bytes_reclaimable)} reclaimable, {len(group.tracks)} files"
+    columns = [
+        Shown(key, heading)
+        for key, heading in (
+            ("role", ""),
+            ("format", "format"),
+            ("bitrate", "kbit/s"),
+            ("rate", "Hz"),
+            ("bits", "bits"),
+            ("length", "length"),
+            ("size", "size"),
+            ("agreement", "agree"),
+            ("score", "score"),
+            ("lag", "lag"),
+            ("verdict", "verdict"),
+            ("path", "path"),
+        )
+    ]
+    rows = [_row("best", group.reference, None), *(_row("", pair.a, pair) for pair in group.members)]
+    return [head, *aligned(columns, rows)]
+
+
+def _row(role: str, track: ListedTrack, pair: TrackPair | None) -> dict[str, str]:
+    properties = track.properties
+    notes = [note for note in (track.state if track.state != "present" else "", track.damage or "") if note]
+    return {
+        "role": role,
+        "format": properties.codec,
+        "bitrate": f"{properties.bitrate / 1000:.0f}" if properties.bitrate else "",
+        "rate": str(properties.sample_rate or ""),
+        "bits": str(properties.bits or ""),
+        "length": _clock(properties.duration_s),
+        "size": size_text(track.size),
+        "agreement": f"{pair.match.agreement:.3f}" if pair else "",
+        "score": f"{pair.match.score:.3f}" if pair else "",
+        "lag": f"{pair.match.lag_s:+.2f} s" if pair else "",
+        "verdict": pair.verdict if pair else "",
+        "path": path_text(track.path) + (f"  [{'; '.join(notes)}]" if notes else ""),
+    }
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+def _csv_rows(groups: Iterable[Group]) -> Iterator[dict[str, Any]]:
+    from dedup.report.export import numbers, track_numbers
+
+    for number, group in enumerate(groups, start=1):
+        common = {"group": number, "bytes_reclaimable": group.bytes_reclaimable}
+        best = {"role": "reference", "path": path_text(group.reference.path)}
+        yield {**common, **best, **track_numbers(group.reference)}
+        for pair in group.members:
+            yield {
+                **common,
+                "role": "member",
+                "path": path_text(pair.a.path),
+                **track_numbers(pair.a),
+                **numbers(pair.match),
+                "verdict": pair.verdict,
+            }
+
+
+def _csv(rows: Iterable[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, restval="", lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")

@@ -1,0 +1,144 @@
+"""The types of the settings: each converts the text of a command line or variable and a value of the settings
+file alike, and says in words what it expects."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import click
+from click.shell_completion import CompletionItem
+
+
+class Value(click.ParamType[Any]):
+    """A click type that knows its `expected` in words, and which TOML types it takes (`native`)."""
+
+    name = "value"
+    expected = "a value"
+    native: tuple[type, ...] = (str,)
+
+    def refuse(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> NoReturn:
+        self.fail(f"found {value!r}; expected {self.expected}", param, ctx)
+
+    def fits(self, value: object) -> bool:
+        """Whether a TOML value has the right type; a bool is no number."""
+        return isinstance(value, self.native) and (bool in self.native or not isinstance(value, bool))
+
+
+class Whole(Value):
+    """A whole number from `low` to `high`; `word`, where there is one, stands for None."""
+
+    name = "whole number"
+
+    def __init__(self, low: int, high: int | None = None, word: str | None = None) -> None:
+        self.low, self.high, self.word = low, high, word
+        self.native = (int, str) if word else (int,)
+        span = f"{low:,} or more" if high is None else f"{low:,} to {high:,}"
+        self.expected = f"a whole number, {span}" + (f", or {word!r}" if word else "")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or (self.word and value == self.word):
+            return None
+        try:
+            number = int(value)
+        except (ValueError, OverflowError):
+            self.refuse(value, param, ctx)
+        if number < self.low or (self.high is not None and number > self.high):
+            self.refuse(value, param, ctx)
+        return number
+
+
+class Number(Value):
+    """A finite number from `low` to `high`; `above` excludes `low` itself."""
+
+    name = "number"
+    native = (int, float)
+
+    def __init__(self, low: float, high: float | None = None, above: bool = False) -> None:
+        self.low, self.high, self.above = low, high, above
+        start = f"more than {low:g}" if above else f"{low:g}"
+        self.expected = f"a number, {start}" + (" or more" if not above and high is None else "")
+        if high is not None:
+            self.expected += f"{', at most' if above else ' to'} {high:g}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            self.refuse(value, param, ctx)
+        too_low = number <= self.low if self.above else number < self.low
+        if not math.isfinite(number) or too_low or (self.high is not None and number > self.high):
+            self.refuse(value, param, ctx)
+        return number
+
+
+class Switch(Value):
+    """Yes or no."""
+
+    name = "switch"
+    expected = "true or false"
+    native = (bool,)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
+        if isinstance(value, bool):
+            return value
+        word = str(value).strip().lower()
+        if word not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
+            self.refuse(value, param, ctx)
+        return word in {"1", "true", "yes", "on"}
+
+
+class Word(Value):
+    """One of some words, or any text where none are named."""
+
+    name = "word"
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+        self.expected = " or ".join(repr(word) for word in words) or "some text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value or (self.words and value not in self.words):
+            self.refuse(value, param, ctx)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        del ctx, param
+        return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
+
+
+class Place(Value):
+    """A path; `~` is the home folder. It need not exist."""
+
+    name = "path"
+
+    def __init__(self, kind: str = "dir") -> None:
+        self.kind = kind
+        self.expected = "a folder" if kind == "dir" else "a file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = os.fsdecode(value)
+        if not text or "\0" in text:
+            self.refuse(value, param, ctx)
+        return os.path.expanduser(text)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        del ctx, param
+        return [CompletionItem(incomplete, type=self.kind)]
+
+
+class Extensions(Value):
+    """File name extensions: a list, or one text with commas; dots and case do not matter."""
+
+    name = "extensions"
+    expected = "extensions such as 'mp3,flac'"
+    native = (str, list)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[str]:
+        given: Iterable[Any] = value.split(",") if isinstance(value, str) else value
+        names = [part.strip().lstrip(".").lower() if isinstance(part, str) else "" for part in given]
+        if not names or not all(names) or any("/" in part for part in names):
+            self.refuse(value, param, ctx)
+        return frozenset(names)

@@ -1,0 +1,248 @@
+"""Makes `.venv` hold what a lock file names, and the system hold libchromaprint. Needs the standard library alone,
+because it runs before anything is installed.
+
+    python3 -IB scripts/setup_environment.py requirements.lock|requirements-dev.lock
+
+A copy of each lock under `.venv/installed` says that its packages are there: removed before the first change,
+written after the last. An interrupted set-up therefore leaves none, and the next one starts from nothing."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parent.parent
+VENV = REPO / ".venv"
+INSTALLED = VENV / "installed"
+LOG = VENV / "setup.log"
+HELD = VENV / "setup.lock"
+
+sys.path.insert(0, str(REPO))
+
+from dedup.errors import EXIT_INTERRUPTED, SetupError  # noqa: E402
+
+CHROMAPRINT, VENV_MODULE = "libchromaprint", "Python's venv module"
+CHROMAPRINT_FILES = (
+    "libchromaprint.so.1",
+    "libchromaprint.1.dylib",
+    "/opt/homebrew/lib/libchromaprint.1.dylib",
+)
+LOCKS = {  # what is installed once a lock is: the development lock holds all of the other one
+    "requirements.lock": ("requirements.lock",),
+    "requirements-dev.lock": ("requirements.lock", "requirements-dev.lock"),
+}
+
+
+def main(lock: str) -> int:
+    try:
+        with sole_setup():
+            if not is_installed(lock):
+                started = time.monotonic()
+                LOG.write_text("")
+                ensure_system_packages()
+                install(lock)
+                say(f"set up in {time.monotonic() - started:.0f} s")
+    except SetupError as error:
+        say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("set-up interrupted; the next start begins it again")
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def say(line: str) -> None:
+    sys.stderr.write(f"reprise: {line}\n")
+
+
+@contextmanager
+def sole_setup() -> Iterator[None]:
+    """Waits until no other set-up of this checkout runs.
+
+    Commands inherit the lock and are never killed: a package manager that is cut short does harm. One that
+    outlives its set-up keeps the next one waiting."""
+    try:
+        VENV.mkdir(exist_ok=True)
+        held = os.open(HELD, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise SetupError(str(VENV), f"cannot be written: {error.strerror}") from error
+    os.set_inheritable(held, True)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("waiting for the set-up that another start has begun")
+        fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def is_installed(lock: str) -> bool:
+    """Whether `.venv` has the packages of `lock`, for the Python that REPRISE_PYTHON names if it is set."""
+    try:
+        same = (INSTALLED / lock).read_bytes() == (REPO / lock).read_bytes()
+    except FileNotFoundError:
+        return False
+    return same and venv_is_usable()
+
+
+def venv_is_usable() -> bool:
+    """Whether `.venv` was made whole, its Python is still there, and no other version is asked for."""
+    if not (os.access(VENV / "bin/python", os.X_OK) and any(INSTALLED.glob("*.lock"))):
+        return False
+    asked_for = VENV / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}"
+    return not os.environ.get("REPRISE_PYTHON") or asked_for.is_dir()
+
+
+# ----------------------------------------------------------------------------------------------- system packages
+
+
+def ensure_system_packages() -> None:
+    """Installs what only the system's package manager has, or raises with the one command that does."""
+    needs = missing()
+    if not needs:
+        return
+    manager = "brew" if sys.platform == "darwin" else "apt-get"
+    if not shutil.which(manager):
+        remedy = "Install with the system's package manager"
+        raise SetupError("set-up", f"{' and '.join(needs)} missing", remedy=remedy)
+    packages = [package_name(need, manager) for need in needs]
+    sudo = ["sudo"] if manager == "apt-get" and os.geteuid() != 0 else []
+    remedy = f"Run: {' '.join([*sudo, manager, 'install', *packages])}"
+    if sudo and not may_sudo():
+        raise SetupError("set-up", f"{' and '.join(needs)} missing", remedy=remedy)
+    say(f"installing {' and '.join(packages)} with {manager}")
+    installed = apt_install(packages, sudo) if manager == "apt-get" else brew_install(packages)
+    if not installed or missing():
+        show_log_tail()
+        raise SetupError("set-up", f"{manager} did not install {' and '.join(packages)}", remedy=remedy)
+
+
+def missing() -> list[str]:
+    """What this machine lacks of: Chromaprint's shared library; the parts of Python that make a venv."""
+    needs = []
+    if not any(loads(name) for name in CHROMAPRINT_FILES):
+        needs.append(CHROMAPRINT)
+    importlib.invalidate_caches()
+    if not venv_is_usable() and not all(map(importlib.util.find_spec, ("venv", "ensurepip"))):
+        needs.append(VENV_MODULE)  # Debian ships it as a package of its own
+    return needs
+
+
+def loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def package_name(need: str, manager: str) -> str:
+    if manager == "brew":
+        return {CHROMAPRINT: "chromaprint", VENV_MODULE: "python3"}[need]
+    if need == CHROMAPRINT:
+        return "libchromaprint1"
+    if Path("/usr/bin/python3").resolve() == base_python():
+        return "python3-venv"
+    return f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+
+
+def base_python() -> Path:
+    """The interpreter itself: a name like `python3` may mean another version after a system upgrade."""
+    return Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+
+
+def may_sudo() -> bool:
+    """Whether sudo asks for no password."""
+    if not shutil.which("sudo"):
+        return False
+    return subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
+
+
+def apt_install(packages: Sequence[str], sudo: Sequence[str]) -> bool:
+    as_root = ["sudo", "-n"] if sudo else []
+    apt = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+    apt += ["-o", "DPkg::Lock::Timeout=300"]  # a new machine may be upgrading itself
+    install = [*apt, "install", "--yes", "--no-install-recommends", *packages]
+    # A fresh image has no package lists, an old one has lists of versions that are gone: both fail at once
+    return logged(install) or (logged([*apt, "update"]) and logged(install))
+
+
+def brew_install(packages: Sequence[str]) -> bool:
+    return logged(["env", "NONINTERACTIVE=1", "brew", "install", *packages])
+
+
+# ----------------------------------------------------------------------------------------------- Python packages
+
+
+def install(lock: str) -> None:
+    usable = venv_is_usable()
+    clear(INSTALLED)
+    if usable:
+        say(f"bringing {VENV} up to date with {lock}")
+    else:
+        say(f"first start: installing into {VENV} (about a minute, 600 MB)")
+        for path in VENV.iterdir():
+            if path not in (LOG, HELD):
+                clear(path)
+        step("no virtual environment was made", [str(base_python()), "-I", "-m", "venv", str(VENV)])
+    pip = [str(VENV / "bin/python"), "-I", "-m", "pip", "--no-input", "--disable-pip-version-check"]
+    wheels = ["--require-hashes", "--only-binary=:all:"]  # nothing is built here: no compiler is needed
+    step(f"pip did not install {lock}", [*pip, "install", *wheels, "--requirement", str(REPO / lock)])
+    make_importable()
+    INSTALLED.mkdir()
+    for name in LOCKS[lock]:
+        shutil.copyfile(REPO / name, INSTALLED / name)
+
+
+def clear(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def make_importable() -> None:
+    """Puts the checkout on the import path, and its launcher beside Python. Both are relative, so that a checkout
+    that is moved or copied keeps working."""
+    (site_packages,) = VENV.glob("lib/python3*/site-packages")
+    (site_packages / "reprise.pth").write_text(f"{os.path.relpath(REPO, site_packages)}\n")
+    clear(VENV / "bin/reprise")
+    (VENV / "bin/reprise").symlink_to("../../scripts/reprise")
+
+
+def step(failure: str, command: Sequence[str]) -> None:
+    if not logged(command):
+        show_log_tail()
+        remedy = "Once the cause is gone, the next start begins set-up again"
+        raise SetupError("set-up", f"{failure}; what was printed is in {LOG}", remedy=remedy)
+
+
+def logged(command: Sequence[str]) -> bool:
+    """Whether the command succeeded; what it prints goes to the log and nowhere else."""
+    with LOG.open("a") as log:
+        log.write(f"$ {' '.join(command)}\n")
+        log.flush()
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, close_fds=False
+        ) as process:
+            return process.wait() == 0
+
+
+def show_log_tail(n_lines: int = 8) -> None:
+    for line in LOG.read_text(errors="replace").splitlines()[-n_lines:]:
+        sys.stderr.write(f"    {line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,29 @@
+#!/bin/sh
+# All checks, as CI runs them: ./scripts/test.sh [pytest arguments]. Every check runs even if an earlier one failed;
+# the exit code is that of the first that did.
+set -u
+cd "$(dirname "$0")/.." || exit
+repo=$(pwd -P)
+
+. scripts/environment.sh
+ensure_environment requirements-dev.lock
+
+TMPDIR=$(mktemp -d) || exit # nothing of a test outlives this command
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+trap 'exit 130' INT TERM
+
+exit_code=0
+check() {
+    "$repo/.venv/bin/python" -m "$@"
+    code=$?
+    if [ "$code" -ne 0 ]; then
+        echo "test.sh: $1 failed with exit code $code" >&2
+        [ "$exit_code" -ne 0 ] || exit_code=$code
+    fi
+}
+check ruff check
+check ruff format --check
+check mypy
+check pytest -n logical --maxprocesses 8 --dist worksteal "$@"
+exit "$exit_code"

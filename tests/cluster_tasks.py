@@ -1,0 +1,98 @@
+"""Functions that `test_cluster.py` has workers run: importable, so that they travel by name."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def echo(*arguments: Any) -> tuple[Any, ...]:
+    return arguments
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def leave() -> None:
+    sys.exit(3)
+
+
+def unpicklable() -> Any:
+    return lambda: None
+
+
+def environment() -> dict[str, str]:
+    return dict(os.environ)
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def shout() -> None:
+    print("to stdout")  # noqa: T201
+    os.write(2, b"to stderr\n")
+
+
+def noted(folder: str, name: str, how: str) -> str:
+    """Records this execution as a file, then ends as `how` says."""
+    (Path(folder) / f"{name}.{uuid.uuid4().hex}").touch()
+    match how:
+        case "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "abort":
+            os.abort()
+        case "sleep":
+            time.sleep(3600)
+        case "spin":
+            while True:
+                pass
+        case "hold the GIL":
+            ctypes.PyDLL(None).sleep(3600)
+        case "wait":
+            wait_for(Path(folder) / "go")
+        case "follow":
+            while not any(Path(folder).glob("hung.*")):
+                time.sleep(0.01)
+        case "brief":
+            time.sleep(0.02)
+    return name
+
+
+def wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)
+
+
+class Counted:
+    """A value that records each time it is rebuilt from bytes, and where."""
+
+    def __init__(self, folder: str, content: str) -> None:
+        self.folder, self.content = folder, content
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        (Path(self.folder) / f"rebuilt-{os.getpid()}.{uuid.uuid4().hex}").touch()
+
+
+def content_of(counted: Counted, delay_s: float = 0.0) -> tuple[str, int]:
+    time.sleep(delay_s)
+    return counted.content, os.getpid()
+
+
+def crash_once(path: str, counted: Counted) -> str:
+    if not os.path.exists(path):
+        Path(path).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return counted.content

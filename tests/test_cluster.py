@@ -1,0 +1,401 @@
+"""Runs real local clusters: what a task does to its worker must not reach any other task, nor the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cluster_tasks
+import psutil
+import pytest
+
+from cluster.folder import PREFIX, open_folder
+from cluster.runner import DaskRunner, count_cores, open_runner
+from dedup.errors import ClusterError, UsageError
+from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+HANG_S = 60.0
+"""Far more than anything here takes: only against tests that never end."""
+
+LAUNCHER = """
+import signal, sys
+from cluster.runner import open_runner
+from dedup.runner import Stop, Task
+import cluster_tasks
+
+def main():
+    folder, on_signal, *hows = sys.argv[1:]
+    stop = Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.request("signal") if on_signal == "stop" else None)
+    def tasks():
+        for i, how in enumerate(hows):
+            print("drawn", i, flush=True)
+            yield Task(str(i), (folder, str(i), how))
+    with open_runner(2, stop) as runner:
+        for outcome in runner.run(cluster_tasks.noted, tasks()):
+            print("done", outcome.name, outcome.failure, flush=True)
+    print("closed", flush=True)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture(scope="module")
+def shared_runner() -> Iterator[Runner]:
+    with open_runner(2, Stop()) as runner:
+        yield runner
+
+
+@pytest.fixture
+def runner(shared_runner: Runner) -> Iterator[Runner]:
+    shared_runner.stop = Stop()
+    yield shared_runner
+    gc.collect()
+
+
+def noted(folder: Path, **hows: str) -> list[Task]:
+    return [Task(name, (str(folder), name, how)) for name, how in hows.items()]
+
+
+def executions(folder: Path) -> Counter[str]:
+    """How often each task was begun."""
+    return Counter(path.name.partition(".")[0] for path in folder.iterdir() if "." in path.name)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HANG_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def by_name(outcomes: Iterator[Outcome]) -> dict[str, Outcome]:
+    return {outcome.name: outcome for outcome in outcomes}
+
+
+# What it is asked for
+
+
+def test_workers_out_of_range() -> None:
+    for n_workers in (-1, 1025):
+        with pytest.raises(UsageError, match=f"--workers: found {n_workers}; expected 0 to 1024"):
+            with open_runner(n_workers, Stop()):
+                pass
+
+
+def test_no_workers_is_inline_and_none_is_every_core() -> None:
+    stop = Stop()
+    with open_runner(0, stop) as runner:
+        assert isinstance(runner, InlineRunner)
+        assert runner.stop is stop
+    with open_runner(None, stop) as runner:
+        assert isinstance(runner, DaskRunner)
+        assert runner.n_workers == count_cores() >= 1
+
+
+def test_nothing_starts_without_a_task() -> None:
+    program = """
+import sys
+from cluster.runner import open_runner
+from dedup.runner import Stop
+with open_runner(2, Stop()) as runner:
+    handle = runner.share("value", 1)
+    assert list(runner.run(abs, [])) == []
+    runner.stop.request("test")
+    assert list(runner.run(abs, iter([None]))) == []
+assert not {"dask", "distributed", "numpy"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=REPOSITORY, check=True, timeout=HANG_S)
+
+
+# Results
+
+
+def test_results_are_those_of_the_inline_runner(runner: Runner) -> None:
+    for function, tasks in (
+        (cluster_tasks.square, [Task(f"tile-{i}", (i,)) for i in range(40)]),
+        (cluster_tasks.fail, [Task("a", ("no audio",)), Task("b", ("",))]),
+        (cluster_tasks.echo, [Task("mixed", (None, b"\xff", [1, ("a",)], {"k": {1}}))]),
+    ):
+        expected = by_name(InlineRunner().run(function, tasks))
+        assert by_name(runner.run(function, iter(tasks))) == expected
+
+
+def test_failures_that_only_processes_have(runner: Runner) -> None:
+    assert next(runner.run(cluster_tasks.leave, [Task("exit", ())])).failure == "SystemExit: 3"
+    outcome = next(runner.run(cluster_tasks.unpicklable, [Task("lambda", ())]))
+    assert outcome.failure is not None
+    assert "pickle" in outcome.failure
+
+
+def test_a_string_equal_to_a_key_stays_a_string(runner: Runner) -> None:
+    handle = runner.share("value", "shared")
+    keys = [f"{kind}-{serial}-{name}" for kind in ("echo", "share") for serial in range(300) for name in "ab"]
+    tasks = [Task("a", (*keys, "a", "share-value", handle)), Task("b", (*keys, "b", keys, handle))]
+    assert by_name(runner.run(cluster_tasks.echo, tasks)) == {
+        "a": Outcome("a", (*keys, "a", "share-value", "shared")),
+        "b": Outcome("b", (*keys, "b", keys, "shared")),
+    }
+
+
+def test_draws_lazily_and_bounds_what_is_in_flight(runner: Runner) -> None:
+    n_drawn, n_yielded, most = 0, 0, 0
+
+    def tasks() -> Iterator[Task]:
+        nonlocal n_drawn, most
+        for i in range(30):
+            n_drawn += 1
+            most = max(most, n_drawn - n_yielded)
+            yield Task(str(i), (i,))
+
+    for _ in runner.run(cluster_tasks.square, tasks()):
+        n_yielded += 1
+    assert (n_drawn, n_yielded, most) == (30, 30, 2 * runner.n_workers)
+
+
+def test_workers_compute_in_one_thread_and_the_environment_is_ours_again(runner: Runner) -> None:
+    (outcome,) = runner.run(cluster_tasks.environment, [Task("environment", ())])
+    for library in ("OMP", "OPENBLAS", "NUMBA"):
+        assert outcome.result[f"{library}_NUM_THREADS"] == "1"
+
+
+def test_all_listen_on_loopback_only(runner: Runner) -> None:
+    assert len(list(runner.run(cluster_tasks.pid, [Task("start", ())]))) == 1
+    me = psutil.Process()
+    addresses = {
+        connection.laddr.ip
+        for process in (me, *me.children(recursive=True))
+        for connection in process.net_connections("inet")
+        if connection.status in (psutil.CONN_LISTEN, psutil.CONN_NONE)
+    }
+    assert addresses == {"127.0.0.1"}
+
+
+# Shared values
+
+
+def test_a_shared_value_is_one_handle_a_name_and_dies_with_it(runner: Runner, tmp_path: Path) -> None:
+    handle = runner.share("block", 1)
+    assert runner.share("block", 1) is handle
+    assert runner.share("other", 1) is not handle
+    del handle
+    gc.collect()
+    assert next(runner.run(cluster_tasks.echo, [Task("new", (runner.share("block", 2),))])).result == (2,)
+
+
+def test_a_shared_value_is_rebuilt_once_and_copied_to_each_worker_once(runner: Runner, tmp_path: Path) -> None:
+    handle = runner.share("counted", cluster_tasks.Counted(str(tmp_path), "content"))
+    tasks = [Task(str(i), (handle, 0.05)) for i in range(12)]
+    results = [outcome.result for outcome in runner.run(cluster_tasks.content_of, tasks)]
+    assert {content for content, _ in results} == {"content"}
+    assert len({pid for _, pid in results}) == runner.n_workers
+    assert max(executions(tmp_path).values()) == 1  # one rebuilt it, the other got a copy: once in each process
+
+
+def test_a_shared_value_survives_the_worker_that_held_it(runner: Runner, tmp_path: Path) -> None:
+    handle = runner.share("counted", cluster_tasks.Counted(str(tmp_path), "content"))
+    tasks = [Task(str(i), (str(tmp_path / "crashed"), handle)) for i in range(6)]
+    outcomes = by_name(runner.run(cluster_tasks.crash_once, tasks))
+    assert outcomes == {str(i): Outcome(str(i), "content") for i in range(6)}
+    assert (tmp_path / "crashed").exists()
+
+
+def test_a_shared_value_survives_every_worker(runner: Runner, tmp_path: Path) -> None:
+    handle = runner.share("counted", cluster_tasks.Counted(str(tmp_path), "content"))
+    first = [outcome.result for outcome in runner.run(cluster_tasks.content_of, [Task("a", (handle,))])]
+    for pid in worker_pids(os.getpid()):
+        os.kill(pid, signal.SIGKILL)
+    second = [outcome.result for outcome in runner.run(cluster_tasks.content_of, [Task("a", (handle,))])]
+    assert [content for content, _ in first + second] == ["content", "content"]
+    assert first[0][1] != second[0][1]
+
+
+# Tasks that end their worker
+
+
+def test_a_poison_task_costs_no_other_task_anything(runner: Runner, tmp_path: Path) -> None:
+    hows = {f"innocent{i}": "brief" for i in range(20)}
+    hows |= {"poison1": "crash", "poison2": "abort"}
+    tasks = sorted(noted(tmp_path, **hows), key=lambda task: task.name[-1])
+    outcomes = by_name(runner.run(cluster_tasks.noted, tasks))
+    assert outcomes.pop("poison1").failure == "killed its worker: SIGKILL (twice)"
+    assert outcomes.pop("poison2").failure == "killed its worker: SIGABRT (twice)"
+    assert outcomes == {name: Outcome(name, name) for name in hows if name.startswith("innocent")}
+    counts = executions(tmp_path)
+    assert counts["poison1"] == counts["poison2"] == 2
+    # Only a result that had not left a worker yet when that died is computed again.
+    assert all(counts[name] in (1, 2, 3) for name in outcomes)
+
+
+@pytest.mark.parametrize("how", ["sleep", "spin", "hold the GIL"])
+def test_a_task_that_hangs_is_ended_at_its_time_limit(runner: Runner, tmp_path: Path, how: str) -> None:
+    tasks = noted(tmp_path, a="brief", hung=how, b="brief", c="brief", d="brief", e="brief")
+    outcomes = by_name(runner.run(cluster_tasks.noted, tasks, time_limit_s=1.0))
+    assert outcomes.pop("hung").failure == "took longer than 1 s (twice)"
+    assert outcomes == {name: Outcome(name, name) for name in "abcde"}
+    assert executions(tmp_path)["hung"] == 2
+
+
+def test_a_suspect_that_succeeds_alone_has_its_result(runner: Runner, tmp_path: Path) -> None:
+    outcomes = list(runner.run(cluster_tasks.crash_once, [Task("once", (str(tmp_path / "crashed"), Content()))]))
+    assert outcomes == [Outcome("once", "alone")]
+
+
+class Content:
+    content = "alone"
+
+
+# Ends
+
+
+def test_after_a_stop_only_what_is_in_flight_comes(runner: Runner, tmp_path: Path) -> None:
+    drawn = []
+
+    def tasks() -> Iterator[Task]:
+        for i in range(100):
+            drawn.append(str(i))
+            yield Task(str(i), (i,))
+
+    outcomes = []
+    for outcome in runner.run(cluster_tasks.square, tasks()):
+        outcomes.append(outcome.name)
+        if len(outcomes) == 5:
+            runner.stop.request("enough")
+    assert len(drawn) < 15
+    assert sorted(outcomes) == sorted(drawn)
+
+
+def test_a_consumer_that_leaves_gives_up_what_waits(runner: Runner, tmp_path: Path) -> None:
+    tasks = noted(tmp_path, quick="brief", a="wait", b="wait", c="brief", d="brief", e="brief")
+    outcomes = runner.run(cluster_tasks.noted, iter(tasks))
+    assert next(outcomes).name == "quick"
+    until(lambda: {"a", "b"} <= set(executions(tmp_path)))
+    known = runner.connection()._cluster.scheduler.tasks  # type: ignore[attr-defined]
+    assert any(key.startswith("noted-") for key in known)
+    outcomes.close()  # type: ignore[attr-defined]
+    until(lambda: not any(key.startswith("noted-") for key in list(known)))
+    (tmp_path / "go").touch()
+    assert [o.result for o in runner.run(cluster_tasks.square, [Task("after", (3,))])] == [9]
+
+
+def test_closing_does_not_wait_for_a_hanging_task_and_leaves_nothing(tmp_path: Path) -> None:
+    environment, before = dict(os.environ), worker_pids(os.getpid())
+    with open_runner(2, Stop(), log_folder=tmp_path / "logs") as runner:
+        outcomes = runner.run(cluster_tasks.noted, noted(tmp_path, hung="hold the GIL", other="follow"))
+        assert next(outcomes).name == "other"
+    assert dict(os.environ) == environment
+    assert worker_pids(os.getpid()) == before
+    assert "Start Nanny" in (tmp_path / "logs" / "cluster.log").read_text()
+    assert "Start worker" in (tmp_path / "logs" / "workers.log").read_text()
+
+
+def test_losing_all_workers_for_long_ends_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("cluster.runner.NO_WORKERS_TIMEOUT_S", 0.5)
+    with open_runner(1, Stop()) as runner:
+        outcomes = runner.run(cluster_tasks.noted, noted(tmp_path, quick="brief", a="wait"))
+        assert next(outcomes).name == "quick"
+        runner.connection()._cluster.scale(0)  # type: ignore[attr-defined]
+        with pytest.raises(ClusterError, match=r"none came back for 0\.5 s"):
+            next(outcomes)
+
+
+def test_folders_of_dead_launchers_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead, beginning = tmp_path / f"{PREFIX}dead", tmp_path / f"{PREFIX}beginning"
+    for folder in (dead, beginning):
+        folder.mkdir()
+    (dead / "lock").touch()
+    with open_folder() as first, open_folder() as second:
+        assert not dead.exists()
+        assert beginning.exists()
+        assert Path(first).exists() and Path(second).exists()
+    assert os.listdir(tmp_path) == [beginning.name]
+
+
+# Signals, in a launcher of its own
+
+
+def worker_pids(launcher_pid: int) -> set[int]:
+    """Worker processes of a launcher (its other child is the tracker of multiprocessing)."""
+    children = psutil.Process(launcher_pid).children()
+    return {child.pid for child in children if any("spawn_main" in part for part in child.cmdline())}
+
+
+@contextlib.contextmanager
+def launched(folder: Path, on_signal: str, *hows: str) -> Iterator[subprocess.Popen[str]]:
+    script = folder / "launcher.py"
+    script.write_text(LAUNCHER)
+    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"}
+    command = [sys.executable, "-W", "error", str(script), str(folder), on_signal, *hows]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=folder,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_lets_tasks_finish(tmp_path: Path, number: signal.Signals) -> None:
+    with launched(tmp_path, "stop", *["wait"] * 20) as process:
+        until(lambda: len(executions(tmp_path).keys() - {"launcher"}) == 2)
+        os.killpg(process.pid, number)
+        (tmp_path / "go").touch()
+        stdout, stderr = process.communicate(timeout=HANG_S)
+    lines = stdout.splitlines()
+    assert stderr == ""
+    assert process.returncode == 0
+    assert [line for line in lines if line.startswith("drawn")] == [f"drawn {i}" for i in range(4)]
+    assert sorted(line for line in lines if line.startswith("done")) == [f"done {i} None" for i in range(4)]
+    assert lines[-1] == "closed"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == []
+
+
+def test_signals_reach_no_worker_that_is_just_starting(tmp_path: Path) -> None:
+    with launched(tmp_path, "ignore", *["wait"] * 6) as process:
+        until(lambda: len(executions(tmp_path).keys() - {"launcher"}) == 2)
+        os.kill(min(worker_pids(process.pid)), signal.SIGKILL)
+        for _ in range(20):
+            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, signal.SIGTERM)
+            time.sleep(0.05)
+        (tmp_path / "go").touch()
+        stdout, stderr = process.communicate(timeout=HANG_S)
+    assert stderr == ""
+    done = sorted(line for line in stdout.splitlines() if line.startswith("done"))
+    assert done == [f"done {i} None" for i in range(6)]
+
+
+def test_no_worker_survives_a_killed_launcher(tmp_path: Path) -> None:
+    with launched(tmp_path, "stop", "hold the GIL", "sleep") as process:
+        until(lambda: len(executions(tmp_path).keys() - {"launcher"}) == 2)
+        workers = worker_pids(process.pid)
+        assert len(workers) == 2
+        process.kill()
+        until(lambda: not any(map(is_running, workers)))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,328 @@
+"""The launcher and its set-up, without a network: nothing here installs anything."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from dedup import __version__
+
+REPO = Path(__file__).resolve().parent.parent
+LAUNCHER = REPO / "scripts/reprise"
+EXIT_SETUP = 20
+
+set_up_here = pytest.mark.skipif(
+    not (REPO / ".venv/installed/requirements.lock").exists(),
+    reason="this checkout was not set up by scripts/reprise or scripts/test.sh",
+)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What set-up needs of a checkout, with a venv that claims to be whole."""
+    root = tmp_path / "checkout"
+    (root / "dedup").mkdir(parents=True)
+    shutil.copytree(REPO / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dedup/__init__.py", "dedup/errors.py", "requirements.lock", "requirements-dev.lock"):
+        shutil.copyfile(REPO / name, root / name)
+    (root / ".venv/bin").mkdir(parents=True)
+    (root / ".venv/bin/python").symlink_to(sys.executable)
+    (root / ".venv/installed").mkdir()
+    shutil.copyfile(root / "requirements.lock", root / ".venv/installed/requirements.lock")
+    return root
+
+
+@pytest.fixture
+def setup(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """scripts/setup_environment.py of a checkout whose machine has libchromaprint and the venv module."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delenv("REPRISE_PYTHON", raising=False)
+    script = checkout / "scripts/setup_environment.py"
+    spec = importlib.util.spec_from_file_location("setup_environment", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "missing", list)
+    return module
+
+
+class FakeCommands:
+    """Commands on a PATH of their own, which write down how they were called and exit as told."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.calls_file = folder, folder / "calls"
+        folder.mkdir()
+        for name in ("cmp", "dirname", "env", "readlink", "sh"):
+            real = shutil.which(name)
+            assert real is not None
+            (folder / name).symlink_to(real)
+        monkeypatch.setenv("PATH", str(folder))
+
+    def add(self, name: str, exit_code: int) -> None:
+        command = self.folder / name
+        command.write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.calls_file}"\nexit {exit_code}\n')
+        command.chmod(0o755)
+
+    def calls(self) -> list[str]:
+        return self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCommands:
+    return FakeCommands(tmp_path / "path", monkeypatch)
+
+
+def launch(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)  # type: ignore[call-overload,no-any-return]
+
+
+# -------------------------------------------------------------------------------------------------- launching
+
+
+@set_up_here
+def test_starts_through_links_and_from_any_folder(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    linked = os.path.relpath(REPO / ".venv/bin/reprise", (tmp_path / "bin").resolve())
+    (tmp_path / "bin/reprise").symlink_to(linked)
+    (tmp_path / "alias").symlink_to("bin/reprise")
+    for command in (LAUNCHER, "bin/reprise", "./alias"):
+        done = launch(command, "--version", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert __version__ in done.stdout
+
+
+@set_up_here
+def test_imports_nothing_from_the_folder_it_is_started_in(tmp_path: Path) -> None:
+    for name in ("jobs", "dedup", "click"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong file was imported')\n")
+    done = launch(LAUNCHER, "--version", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@set_up_here
+def test_paths_are_relative_to_the_folder_it_is_started_in(tmp_path: Path) -> None:
+    """By where a file that does not exist is looked for."""
+    done = launch(LAUNCHER, "pair", "no-such-file.flac", "nor-this.flac", cwd=tmp_path)
+    assert done.returncode != 0
+    assert str(REPO) not in done.stderr
+    assert "no-such-file.flac" in done.stderr
+
+
+@set_up_here
+def test_hands_over_arguments_and_exit_code_unchanged() -> None:
+    done = launch(LAUNCHER, "no such command")
+    assert done.returncode == 2
+    assert "no such command" in done.stderr
+
+
+def test_no_python_is_one_line_and_exit_20(checkout: Path, commands: FakeCommands) -> None:
+    shutil.rmtree(checkout / ".venv")
+    commands.add("python3", exit_code=1)  # as an older Python answers
+    done = launch(checkout / "scripts/reprise", "--version", env={"PATH": str(commands.folder)})
+    assert (done.returncode, done.stdout) == (EXIT_SETUP, "")
+    found = r"reprise: no Python 3\.11 or newer found; looked for: python3\.14 .* python3\. .*\n"
+    assert re.fullmatch(found, done.stderr)
+    assert not (checkout / ".venv").exists()
+
+
+def test_the_python_asked_for_is_the_only_one_tried(checkout: Path) -> None:
+    environment = {**os.environ, "REPRISE_PYTHON": "/no/such/python"}
+    done = launch(checkout / "scripts/reprise", "--version", env=environment)
+    assert (done.returncode, done.stdout) == (EXIT_SETUP, "")
+    assert "looked for: /no/such/python." in done.stderr
+
+
+# ----------------------------------------------------------------------------------------------------- set-up
+
+
+def test_a_whole_environment_is_left_alone(
+    setup: ModuleType, checkout: Path, commands: FakeCommands, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert setup.main("requirements.lock") == 0
+    assert capsys.readouterr() == ("", "")
+    assert not (checkout / ".venv/setup.log").exists()
+    assert commands.calls() == []
+
+
+def lose_python(venv: Path) -> None:
+    (venv / "bin/python").unlink()
+
+
+def interrupt(venv: Path) -> None:
+    shutil.rmtree(venv / "installed")
+
+
+def change_lock(venv: Path) -> None:
+    (venv / "installed/requirements.lock").write_text("another\n")
+
+
+@pytest.mark.parametrize("damage", [lose_python, interrupt, change_lock])
+def test_a_failed_setup_is_never_taken_for_good(
+    setup: ModuleType,
+    commands: FakeCommands,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[Path], None],
+) -> None:
+    commands.add("broken-python", exit_code=1)
+    broken = commands.folder / "broken-python"
+    monkeypatch.setattr(setup, "base_python", lambda: broken)
+    (setup.VENV / "bin/python").unlink()
+    (setup.VENV / "bin/python").symlink_to(broken)
+    damage(setup.VENV)
+    assert setup.main("requirements.lock") == EXIT_SETUP
+    assert not setup.INSTALLED.exists()
+    assert len(commands.calls()) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert str(setup.LOG) in said.err
+
+
+def test_the_development_lock_is_asked_for_by_name(setup: ModuleType) -> None:
+    assert setup.is_installed("requirements.lock")
+    assert not setup.is_installed("requirements-dev.lock")
+
+
+def test_another_python_version_means_another_environment(
+    setup: ModuleType, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkout / ".venv/lib/python3.9/site-packages").mkdir(parents=True)
+    assert setup.is_installed("requirements.lock")
+    monkeypatch.setenv("REPRISE_PYTHON", "python3")
+    assert not setup.is_installed("requirements.lock")
+
+
+def test_a_second_setup_waits_for_the_first(checkout: Path) -> None:
+    script = checkout / "scripts/setup_environment.py"
+    with (checkout / ".venv/setup.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        command = [sys.executable, "-I", str(script), "requirements.lock"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as second:
+            assert second.stderr is not None
+            assert "waiting" in second.stderr.readline()
+            assert second.poll() is None
+            fcntl.flock(held, fcntl.LOCK_UN)
+            assert second.wait(timeout=60) == 0
+
+
+# -------------------------------------------------------------------------------------------- system packages
+
+
+@pytest.fixture
+def bare_machine(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A machine that lacks both system packages, whatever is done about it."""
+    monkeypatch.setattr(setup, "missing", lambda: ["libchromaprint", "Python's venv module"])
+    monkeypatch.setattr(setup, "base_python", Path("/usr/bin/python3").resolve)
+    monkeypatch.setattr(setup, "is_installed", lambda _lock: False)
+    monkeypatch.setattr(setup.sys, "platform", "linux")
+    return setup
+
+
+@pytest.mark.parametrize("has_sudo", [False, True])
+def test_without_the_right_to_install_the_one_command_is_told(
+    bare_machine: ModuleType,
+    commands: FakeCommands,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    has_sudo: bool,
+) -> None:
+    monkeypatch.setattr(bare_machine.os, "geteuid", lambda: 1000)
+    commands.add("apt-get", exit_code=0)
+    if has_sudo:
+        commands.add("sudo", exit_code=1)  # as when it would ask for a password
+    assert bare_machine.main("requirements.lock") == EXIT_SETUP
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert said.err.endswith("Run: sudo apt-get install libchromaprint1 python3-venv\n")
+    assert commands.calls() == (["sudo -n true"] if has_sudo else [])
+
+
+def test_package_lists_are_fetched_when_an_install_fails(
+    bare_machine: ModuleType,
+    commands: FakeCommands,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(bare_machine.os, "geteuid", lambda: 0)
+    commands.add("apt-get", exit_code=100)
+    assert bare_machine.main("requirements.lock") == EXIT_SETUP
+    verbs = [re.sub(r".* (install|update)\b.*", r"\1", call) for call in commands.calls()]
+    assert verbs == ["install", "update"]
+    assert capsys.readouterr().err.endswith("Run: apt-get install libchromaprint1 python3-venv\n")
+
+
+def test_sudo_is_used_where_it_asks_nothing(
+    bare_machine: ModuleType, commands: FakeCommands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bare_machine.os, "geteuid", lambda: 1000)
+    commands.add("apt-get", exit_code=100)
+    commands.add("sudo", exit_code=0)
+    bare_machine.main("requirements.lock")
+    check, install = commands.calls()
+    assert check == "sudo -n true"
+    assert install.startswith("sudo -n env DEBIAN_FRONTEND=noninteractive apt-get ")
+    assert install.endswith(" install --yes --no-install-recommends libchromaprint1 python3-venv")
+
+
+def test_homebrew_is_asked_on_macos(
+    bare_machine: ModuleType,
+    commands: FakeCommands,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(bare_machine.sys, "platform", "darwin")
+    monkeypatch.setattr(bare_machine, "missing", lambda: ["libchromaprint"])
+    commands.add("brew", exit_code=1)
+    assert bare_machine.main("requirements.lock") == EXIT_SETUP
+    assert commands.calls() == ["brew install chromaprint"]
+    assert capsys.readouterr().err.endswith("Run: brew install chromaprint\n")
+
+
+def test_an_unknown_package_manager_leaves_it_to_the_user(
+    bare_machine: ModuleType, commands: FakeCommands, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bare_machine.main("requirements.lock") == EXIT_SETUP
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "libchromaprint and Python's venv module missing" in said
+    assert commands.calls() == []
+
+
+# ------------------------------------------------------------------------------------------------------ locks
+
+
+def pins(lock: str) -> set[str]:
+    return set(re.findall(r"^([a-z0-9-]+==[^ ]+)", (REPO / lock).read_text(), flags=re.MULTILINE))
+
+
+def test_locks_pin_every_dependency_and_agree() -> None:
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())
+    runtime = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["plot"]]
+    development = project["dependency-groups"]["dev"]
+
+    def names(requirements: list[str]) -> set[str]:
+        return {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in requirements}
+
+    assert pins("requirements.lock") < pins("requirements-dev.lock")
+    assert names(runtime) <= {pin.partition("==")[0] for pin in pins("requirements.lock")}
+    assert names(development) <= {pin.partition("==")[0] for pin in pins("requirements-dev.lock")}
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_locks_name_no_host_and_no_folder(lock: str) -> None:
+    told = (REPO / lock).read_text().replace("./scripts/lock.sh", "")
+    assert "/" not in told
+    assert len(re.findall("--hash=sha256:[0-9a-f]{64}", told)) >= len(pins(lock))
