@@ -20,9 +20,27 @@ if TYPE_CHECKING:
     from dedup.matches import ListedTrack, Matches, TrackPair
 
 CSV_COLUMNS = (
-    "group role path codec lossless bitrate sample_rate bits channels duration_s size state damage agreement score "
-    "prominence lag_s overlap_s verdict bytes_reclaimable"
-).split()  # noqa: SIM905
+    "group",
+    "role",
+    "path",
+    "codec",
+    "lossless",
+    "bitrate",
+    "sample_rate",
+    "bits",
+    "channels",
+    "duration_s",
+    "size",
+    "state",
+    "damage",
+    "agreement",
+    "score",
+    "prominence",
+    "lag_s",
+    "overlap_s",
+    "verdict",
+    "bytes_reclaimable",
+)
 
 
 @click.command("report")
