@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import multiprocessing
 import os
 import signal
 import time
@@ -68,7 +69,7 @@ ONE_THREAD = {
 class ShieldedNanny(Nanny):  # type: ignore[misc]
     """Starts its worker deaf to a terminal's signals, notes how it ended, and stops it without ceremony."""
 
-    def __init__(self, *args: Any, exits: dict[str, int], make_worker: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, exits: dict[str, str], make_worker: Any, **kwargs: Any) -> None:
         super().__init__(*args, worker_class=make_worker, **kwargs)
         self._exits = exits
 
@@ -79,9 +80,14 @@ class ShieldedNanny(Nanny):  # type: ignore[misc]
         signal.pthread_sigmask(signal.SIG_BLOCK, SHIELDED)
         return await super().instantiate()
 
+    def log_event(self, topic: Any, msg: Any) -> None:
+        if topic == "worker-restart-memory":
+            self._exits[msg["worker"]] = f"it took {msg['rss'] / 2**30:.1f} GiB of memory"
+        super().log_event(topic, msg)
+
     def _on_worker_exit_sync(self, exitcode: int) -> None:
         if self.worker_address is not None:
-            self._exits[self.worker_address] = exitcode
+            self._exits.setdefault(self.worker_address, _read_exit_code(exitcode))
         super()._on_worker_exit_sync(exitcode)
 
     async def kill(self, timeout: float = 5, reason: str = "nanny-kill") -> None:
@@ -97,7 +103,7 @@ class LocalConnection:
 
     def __init__(self, n_workers: int, log_folder: Path | None, memory_limit_bytes: int | None) -> None:
         """Returns when all workers are there. Raises ClusterError when not one came."""
-        self._exits: dict[str, int] = {}
+        self._exits: dict[str, str] = {}
         self._stack = contextlib.ExitStack()
         try:
             self._open(n_workers, log_folder, memory_limit_bytes)
@@ -107,6 +113,7 @@ class LocalConnection:
             raise
 
     def _open(self, n_workers: int, log_folder: Path | None, memory_limit_bytes: int | None) -> None:
+        _start_tracker()
         self._stack.callback(_restore_environment, dict(os.environ))
         os.environ.update(ONE_THREAD)  # in ours, as NumPy reads them before Dask could set a worker's
         worker_log = self._stack.enter_context(open_logs(log_folder))
@@ -128,22 +135,16 @@ class LocalConnection:
         )
         self._stack.callback(self._close_cluster)
         self._cluster.scale(n_workers)
-        self.client = Client(self._cluster, set_as_default=False, direct_to_workers=True)
+        self.client = Client(self._cluster.scheduler_address, set_as_default=False, direct_to_workers=True)
         self._stack.callback(self.client.close)
 
     def _wait_for_workers(self, n_workers: int) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while self.count_workers() < n_workers:
-            if time.monotonic() > deadline:
-                if self.count_workers():
-                    return  # fewer than asked for do the same work
-                raise ClusterError(
-                    "local cluster",
-                    f"no worker started in {START_TIMEOUT_S:g} s",
-                    f"{n_workers} workers",
-                    "See the log, or run with --workers 0",
-                )
+        while self.count_workers() < n_workers and not self._is_settled() and time.monotonic() < deadline:
             time.sleep(0.01)
+        if self.count_workers() == 0:  # fewer than asked for would do the same work
+            remedy = "See the log, or run with --workers 0"
+            raise ClusterError("local cluster", "no worker could be started", f"{n_workers} workers", remedy)
 
     def count_workers(self) -> int:
         """Workers that are connected now. Raises ClusterError when the scheduler is gone."""
@@ -155,7 +156,7 @@ class LocalConnection:
         """Key of the task that the dead worker at `address` was in; None if it was between tasks."""
         try:
             with open(worker.mark_path(self._folder, "running", address), "rb") as mark:
-                return mark.read().decode(errors="surrogateescape") or None
+                return mark.read().decode() or None
         except OSError:
             return None
 
@@ -168,26 +169,55 @@ class LocalConnection:
             return None
 
     def exit_of(self, address: str) -> str:
-        """How the worker at `address` ended: "SIGKILL", "status 3" or "lost"."""
+        """How the worker at `address` ended, such as "SIGKILL", "status 3" or "connection lost"."""
         deadline = time.monotonic() + 5.0
         while address not in self._exits and time.monotonic() < deadline:
             time.sleep(0.01)  # the scheduler may see the closed connection before the nanny sees the end
-        code = self._exits.get(address)
-        if code is None:
-            return "lost"
-        if code >= 0:
-            return f"status {code}"
-        try:
-            return signal.Signals(-code).name
-        except ValueError:
-            return f"signal {-code}"
+        return self._exits.get(address, "connection lost")
 
     def close(self) -> None:
         """Ends all workers, the scheduler and the client. What is in flight is lost."""
         self._stack.close()
 
     def _close_cluster(self) -> None:
-        self._cluster.close(timeout=CLOSE_TIMEOUT_S)
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
+        while not self._is_settled() and time.monotonic() < deadline:
+            time.sleep(0.01)  # Dask does not survive the end of a worker that never was up
+        try:
+            with contextlib.suppress(TimeoutError):
+                self._cluster.close(timeout=CLOSE_TIMEOUT_S)
+        finally:
+            # Python waits at exit for children that it asked by SIGTERM to end, to which ours are deaf.
+            for child in multiprocessing.active_children():
+                if child.name.startswith("Dask Worker process"):
+                    child.kill()
+
+    def _is_settled(self) -> bool:
+        """Whether each worker came up or failed for the first time."""
+        return len(self._cluster.workers) == len(self._cluster.worker_spec)
+
+
+def _read_exit_code(code: int) -> str:
+    if code >= 0:
+        return f"status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _start_tracker() -> None:
+    """Starts the process that multiprocessing removes semaphores with. After kill -9 of the launcher it would
+    complain on the terminal that it had to."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _restore_environment(environment: dict[str, str]) -> None:

@@ -169,10 +169,15 @@ class DaskRunner:
     def next_key(self, function_name: str, name: str) -> str:
         """A key never used before: Dask may still know an older task of that name. The number stands before
         the name so that all keys of a function are one group to the scheduler, which keeps groups for ever."""
-        return f"{function_name}-{next(self._serial)}-{name}"
+        # A name may come from a path that is no valid UTF-8, which Dask could not send.
+        name = name.encode(errors="backslashreplace").decode()
+        return f"{function_name.strip('<>')}-{next(self._serial)}-{name}"
 
     def submit_shared(self, shared: Shared) -> Any:
-        """The future of the value, submitted now if it was not before."""
+        """The future of the value, submitted now if it was not before. Raises RuntimeError when it was the end
+        of too many workers."""
+        if shared.n_deaths >= _SHARED_TRIES:
+            raise RuntimeError(f"the shared value {shared.name} killed its worker {shared.n_deaths} times")
         if shared.future is None:
             key = self.next_key("share", shared.name)
             client = self.connection().client
@@ -188,6 +193,14 @@ class _Try:
         self.causes: list[str] = []
         """What its earlier try did to its worker."""
         self.future: Any = None
+
+    def forget_shared(self, key: str, blamed: bool) -> None:
+        """Makes the shared value that travels as `key`, which Dask holds for failed, travel anew. All tasks that
+        wait for it come here; the first of them counts."""
+        for argument in self.task.arguments:
+            if isinstance(argument, Shared) and argument.future is not None and argument.future.key == key:
+                argument.future = None
+                argument.n_deaths += int(blamed)
 
 
 class _Flight:
@@ -209,23 +222,23 @@ class _Flight:
     def submit(self, attempt: _Try) -> None:
         """Hands a task to Dask. Its result is fetched in the background, so that it leaves its worker soon."""
         key = self._runner.next_key(self._function_name, attempt.task.name)
-        shared: list[Shared] = []
-        arguments = []
-        for argument in attempt.task.arguments:
-            if isinstance(argument, Shared):
-                arguments.append(worker.Slot(len(shared)))
-                shared.append(argument)
-            else:
-                arguments.append(argument)
-        call = worker.Call(key, self._function, _dumps(tuple(arguments)), self._time_limit_s)
-        futures = [self._runner.submit_shared(s) for s in shared]
-        attempt.future = self._client.submit(worker.execute, call, *futures, key=key)
         self._tries[key] = attempt
+        try:
+            arguments, shared = _separate(attempt.task.arguments)
+            call = worker.Call(key, self._function, _dumps(arguments), self._time_limit_s)
+            futures = [self._runner.submit_shared(s) for s in shared]
+        except Exception as error:  # what cannot be pickled is this task's failure
+            self._arrived.put((key, worker.dump_failure(error)))
+            return
+        attempt.future = self._client.submit(worker.execute, call, *futures, key=key)
         self._client.loop.add_callback(self._fetch, key, attempt.future)
 
     async def _fetch(self, key: str, future: Any) -> None:
-        fetched = await self._client.gather({key: future}, errors="skip", asynchronous=True)
-        self._arrived.put((key, fetched[key]))
+        answer = None
+        try:
+            answer = (await self._client.gather({key: future}, errors="skip", asynchronous=True))[key]
+        finally:
+            self._arrived.put((key, answer))
 
     def wait(self) -> Iterator[Outcome]:
         """Waits for the next task in flight to end; yields its outcome, or nothing if it is tried again."""
@@ -265,13 +278,12 @@ class _Flight:
         """Finds out whether `attempt` is to blame for the end of the worker at `address`, on which `killed`
         (the task, or a shared value that it waits for) was; tries it again or gives its failure."""
         culprit = self._connection.task_of(address)
-        if culprit not in (None, killed):
-            LOGGER.info("task %s was queued on the worker that %s killed: runs again", key, culprit)
-            self._forget_shared(attempt, killed, blamed=False)
+        innocent = culprit not in (None, killed)
+        if innocent or killed != key:
+            LOGGER.info("task %s waits for %s, whose worker died in %s: runs again", key, killed, culprit)
+            attempt.forget_shared(killed, blamed=not innocent)
             self.submit(attempt)
             return None
-        if killed != key:
-            return self._after_death_of_shared(attempt, killed)
         cause = self._cause(key, address)
         attempt.causes.append(cause)
         LOGGER.warning("task %s %s (%d. time)", key, cause, len(attempt.causes))
@@ -281,24 +293,6 @@ class _Flight:
         first, second = attempt.causes
         failure = f"{first} (twice)" if first == second else f"{first}, then {second}"
         return Outcome(attempt.task.name, failure=failure)
-
-    def _after_death_of_shared(self, attempt: _Try, killed: str) -> Outcome | None:
-        shared = self._forget_shared(attempt, killed, blamed=True)
-        if shared is not None and shared.n_deaths >= _SHARED_TRIES:
-            failure = f"the shared value {shared.name} killed its worker {shared.n_deaths} times"
-            return Outcome(attempt.task.name, failure=failure)
-        self.submit(attempt)
-        return None
-
-    def _forget_shared(self, attempt: _Try, killed: str, blamed: bool) -> Shared | None:
-        """Makes the shared value of key `killed`, which Dask holds for failed, travel anew. All tasks that
-        wait for it come here; the first of them counts."""
-        for argument in attempt.task.arguments:
-            if isinstance(argument, Shared) and (argument.future is None or argument.future.key == killed):
-                argument.n_deaths += blamed and argument.future is not None
-                argument.future = None
-                return argument
-        return None
 
     def _cause(self, key: str, address: str) -> str:
         hang = self._connection.hang_of(address)
@@ -310,8 +304,20 @@ class _Flight:
     def release(self) -> None:
         """Gives up what is in flight: what only waits will not run, what runs ends unheard."""
         for attempt in self._tries.values():
-            attempt.future.release()
+            if attempt.future is not None:
+                attempt.future.release()
         self._tries.clear()
+
+
+def _separate(arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Shared]]:
+    """The arguments with a slot for each shared value, and the shared values."""
+    shared: list[Shared] = []
+    separated = list(arguments)
+    for i, argument in enumerate(arguments):
+        if isinstance(argument, Shared):
+            separated[i] = worker.Slot(len(shared))
+            shared.append(argument)
+    return tuple(separated), shared
 
 
 def _dumps(value: Any) -> bytes:

@@ -73,7 +73,12 @@ def execute(call: Call, *shared: Any) -> bytes:
             result = function(*(shared[a.index] if isinstance(a, Slot) else a for a in arguments))
             return pickle.dumps((result, None), protocol=5)
         except BaseException as error:  # SystemExit too: it would end the worker
-            return pickle.dumps((None, f"{type(error).__name__}: {error}"))
+            return dump_failure(error)
+
+
+def dump_failure(error: BaseException) -> bytes:
+    """What `execute` gives when the function raised `error`."""
+    return pickle.dumps((None, f"{type(error).__name__}: {error}"))
 
 
 def rebuild(key: str, value: bytes) -> Any:
@@ -92,7 +97,7 @@ def _load_function(function: bytes) -> Callable[..., Any]:
 @contextlib.contextmanager
 def _running(key: str) -> Iterator[None]:
     """Leaves `key` in the mark for the time of the block."""
-    _write_mark(key.encode(errors="surrogateescape"))
+    _write_mark(key.encode())
     try:
         yield
     finally:
@@ -129,7 +134,8 @@ def make_worker(folder: str, log: str, *args: Any, **kwargs: Any) -> Any:
     from distributed import Worker
 
     dask_worker = Worker(*args, **kwargs)
-    _marks.place = lambda kind: mark_path(folder, kind, dask_worker.address)  # it has no address before it starts
+    # Asked later: it has no address before it starts.
+    _marks.place = lambda kind: mark_path(folder, kind, dask_worker.address)
     return dask_worker
 
 

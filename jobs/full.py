@@ -94,14 +94,14 @@ def show_full(run: Run, done: Full) -> None:
     output = run.output
     if done.groups is not None and done.matches is not None:
         show_groups(output, done.groups if output.as_json else done.groups[:SHOWN_GROUPS], _form(run))
-        show_excerpts(output, done.matches)
+        show_excerpts(output, done.matches, done.groups)
     show_problems(output, done.scan)
     output.result({"event": "summary", **summary_record(done)})
     output.note(scan_text(done.scan))
     if done.correlation is not None:
         output.note(correlation_text(done.correlation))
     if done.groups is not None:
-        output.note(f"pairs   {done.n_pairs:,} of files that match")
+        output.note(f"pairs   {done.n_pairs:,} pairs of files match")
         output.note(groups_text(done.groups))
         if len(done.groups) > SHOWN_GROUPS and not output.as_json:
             output.note(f"        {SHOWN_GROUPS} are shown above; all of them: reprise report")

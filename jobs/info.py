@@ -71,11 +71,21 @@ def show_store(run: Run, store: Store) -> None:
         "blocks": f"{found['blocks']:,} of at most {store.block_size}, {found['tail']:,} fingerprints not sealed yet",
         "tiles": f"{found['tiles_done']:,} of {found['tiles']:,} done",
         "stored pairs": f"{found['pairs']:,}",
+        "last run": _run_text(found["last_run"]),
         "on disk": size_text(found["bytes"]),
         "made with": ", ".join(f"{name} {value}" for name, value in found["fingerprint_settings"].items()),
     }
     for name, text in shown.items():
         run.output.text(f"  {name:20} {text}")
+
+
+def _run_text(last: tuple[str, str, str | None, str | None] | None) -> str:
+    if last is None:
+        return "none"
+    command, started, ended, outcome = last
+    return f"{command}, began {started}, " + (
+        f"{outcome} {ended}" if ended else "has no end: it runs now or was killed"
+    )
 
 
 def show_file(run: Run, store: Store, file: bytes) -> None:

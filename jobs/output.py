@@ -206,6 +206,11 @@ def size_text(n_bytes: float) -> str:
     return f"{n_bytes:.0f} B" if unit == 0 else f"{n_bytes:.3g} {units[unit]}"
 
 
+def count_text(n: int, unit: str) -> str:
+    """Such as "1 file" or "1,204 files"."""
+    return f"{n:,} {unit}" + ("" if n == 1 else "s")
+
+
 def time_text(seconds: float) -> str:
     """Such as "3.2 s", "4 min 05 s" or "2 h 03 min"."""
     if seconds < 59.95:

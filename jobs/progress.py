@@ -98,6 +98,8 @@ class Progress:
 
     def stage(self, name: str, total: int | None, unit: str) -> None:
         self._end_stage()
+        if total == 0:
+            return  # nothing to do is nothing to tell
         self.meter = Meter(name, total, unit, self.clock())
         self._failed_before, self.current = self.problems["failed"], b""
         log.info("%s", f"stage {name}: {total if total is not None else '?'} {unit}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import click
 
 from jobs import options, stores
 from jobs.output import Column as Shown
-from jobs.output import Output, aligned, path_text, size_text
+from jobs.output import Output, aligned, count_text, path_text, size_text
 from jobs.run import Run, session
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def report(run: Run, form: str, limit: int | None) -> None:
         form = "jsonl"
     show_groups(run.output, groups[:limit], form)
     if form == "table":
-        show_excerpts(run.output, matches)
+        show_excerpts(run.output, matches, groups)
         run.output.note(groups_text(groups, shown=len(groups[:limit])))
 
 
@@ -79,8 +80,11 @@ def show_groups(output: Output, groups: Sequence[Group], form: str) -> None:
     from dedup.report.export import group_record
 
     if form == "table":
+        folder = common_folder(track.path for group in groups for track in group.tracks)
+        if groups:
+            output.text(f"Paths are below {path_text(folder)}\n")
         for group in groups:
-            output.text("\n".join(group_lines(group)) + "\n")
+            output.text("\n".join(group_lines(group, folder)) + "\n")
         return
     if form == "json":
         document = json.dumps([group_record(group) for group in groups], ensure_ascii=False, indent=1)
@@ -98,15 +102,21 @@ def groups_text(groups: Sequence[Group], shown: int | None = None) -> str:
     """One line: how many groups, files and bytes."""
     n_files = sum(len(group.members) for group in groups)
     n_bytes = sum(group.bytes_reclaimable for group in groups)
-    text = f"groups  {len(groups):,}, with {n_files:,} files besides the best copy; {size_text(n_bytes)} reclaimable"
+    text = (
+        f"groups  {len(groups):,}, with {count_text(n_files, 'file')} besides the best copies; "
+        f"{size_text(n_bytes)} reclaimable"
+    )
     if shown is not None and shown < len(groups):
         text += f" ({shown:,} shown)"
     return text
 
 
-def show_excerpts(output: Output, matches: Matches) -> None:
-    """Pairs of which one is a part of the other: shown apart, they are in no group."""
-    excerpts = [pair for pair in matches.pairs() if pair.verdict == "contained"]
+def show_excerpts(output: Output, matches: Matches, groups: Sequence[Group]) -> None:
+    """Tracks that are a part of another: shown apart, they are in no group. Of a group only the best copy counts."""
+    copies = {pair.a.path for group in groups for pair in group.members}
+    excerpts = [
+        pair for pair in matches.pairs() if pair.verdict == "contained" and not {pair.a.path, pair.b.path} & copies
+    ]
     for pair in excerpts:
         part, whole = (pair.a, pair.b) if pair.a.n_items < pair.b.n_items else (pair.b, pair.a)
         match = pair.match if part is pair.b else pair.match.swapped()
@@ -119,9 +129,17 @@ def show_excerpts(output: Output, matches: Matches) -> None:
         output.note("")
 
 
-def group_lines(group: Group) -> list[str]:
-    """A group as a table: the reference first, then the others by quality."""
-    head = f"{size_text(group.bytes_reclaimable)} reclaimable, {len(group.tracks)} files"
+def common_folder(paths: Iterable[bytes]) -> bytes:
+    """The deepest folder that holds all of them, with a slash at its end; empty where there is none."""
+    folders = {os.path.dirname(path) for path in paths}
+    if not folders or not all(os.path.isabs(folder) for folder in folders):
+        return b""
+    return os.path.join(os.path.commonpath(folders), b"")
+
+
+def group_lines(group: Group, folder: bytes = b"") -> list[str]:
+    """A group as a table: the reference first, then the others by quality. Paths are told below `folder`."""
+    head = f"{size_text(group.bytes_reclaimable)} reclaimable, {count_text(len(group.tracks), 'file')}"
     columns = [
         Shown(key, heading)
         for key, heading in (
@@ -139,11 +157,11 @@ def group_lines(group: Group) -> list[str]:
             ("path", "path"),
         )
     ]
-    rows = [_row("best", group.reference, None), *(_row("", pair.a, pair) for pair in group.members)]
+    rows = [_row("best", group.reference, None, folder), *(_row("", pair.a, pair, folder) for pair in group.members)]
     return [head, *aligned(columns, rows)]
 
 
-def _row(role: str, track: ListedTrack, pair: TrackPair | None) -> dict[str, str]:
+def _row(role: str, track: ListedTrack, pair: TrackPair | None, folder: bytes) -> dict[str, str]:
     properties = track.properties
     notes = [note for note in (track.state if track.state != "present" else "", track.damage or "") if note]
     return {
@@ -158,7 +176,7 @@ def _row(role: str, track: ListedTrack, pair: TrackPair | None) -> dict[str, str
         "score": f"{pair.match.score:.3f}" if pair else "",
         "lag": f"{pair.match.lag_s:+.2f} s" if pair else "",
         "verdict": pair.verdict if pair else "",
-        "path": path_text(track.path) + (f"  [{'; '.join(notes)}]" if notes else ""),
+        "path": path_text(track.path.removeprefix(folder)) + (f"  [{'; '.join(notes)}]" if notes else ""),
     }
 
 

@@ -10,7 +10,7 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
 from jobs import options, stores
-from jobs.output import Output, path_text, time_text
+from jobs.output import Output, count_text, path_text, time_text
 from jobs.run import Run, session
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def show_problems(output: Output, summary: Scan) -> None:
             output.note(f"{kind}: {len(found) - SHOWN_PROBLEMS:,} more, listed in the log and with --json")
     ignored = Counter(p.reason for p in summary.problems if p.kind == "ignored")
     for reason, n in sorted(ignored.items()):
-        output.note(f"ignored: {n:,} files: {reason}")
+        output.note(f"ignored: {count_text(n, 'file')}: {reason}")
 
 
 def stages_text(seconds: dict[str, float]) -> str:

@@ -1,7 +1,11 @@
-"""Opening the store of a run: for a scan made where there is none, else as it is."""
+"""Opening the store of a run: for a scan made where there is none, else as it is. Records the runs that write."""
 
 from __future__ import annotations
 
+import contextlib
+import secrets
+import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,19 +17,44 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 
-def for_scanning(run: Run) -> AbstractContextManager[Store]:
+@contextlib.contextmanager
+def for_scanning(run: Run) -> Iterator[Store]:
     """The store, made if need be, stamped with the settings of this run. Raises ChromaprintMissingError first."""
     from dedup.fingerprint.chromaprint import chromaprint_version
     from dedup.store.store import make_or_open
 
     fingerprint = run.settings.fingerprint(chromaprint_version())
-    return make_or_open(run.settings.store, fingerprint, run.settings.block_size, f"reprise {run.command}")
+    purpose = f"reprise {run.command}"
+    opened = make_or_open(run.settings.store, fingerprint, run.settings.block_size, purpose)
+    with opened as store, _recorded(run, store):
+        yield store
 
 
-def for_writing(run: Run) -> AbstractContextManager[Store]:
+@contextlib.contextmanager
+def for_writing(run: Run) -> Iterator[Store]:
+    """The store that is there, held against other writers."""
     from dedup.store.store import open_for_writing
 
-    return open_for_writing(run.settings.store, f"reprise {run.command}")
+    with open_for_writing(run.settings.store, f"reprise {run.command}") as store, _recorded(run, store):
+        yield store
+
+
+@contextlib.contextmanager
+def _recorded(run: Run, store: Store) -> Iterator[None]:
+    """Notes in the catalog that the run began and how it ended; one that was killed has no end."""
+    run_id = secrets.token_hex(8)
+    store.catalog.begin_run(run_id, run.command, _now())
+    outcome = "failed"
+    try:
+        yield
+        outcome = "stopped" if run.stop.requested else "done"
+    finally:
+        with contextlib.suppress(Exception):  # what ended the run is told, not what its record met after that
+            store.catalog.end_run(run_id, _now(), outcome)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def for_reading(run: Run) -> AbstractContextManager[Store]:

@@ -282,11 +282,14 @@ class Catalog:
     def begin_run(self, run: str, command: str, started: str) -> None:
         self.connection.execute("INSERT INTO run (id, command, started) VALUES (?, ?, ?)", (run, command, started))
 
-    def end_run(self, run: str, ended: str, outcome: str, summary: dict[str, Any]) -> None:
-        self.connection.execute(
-            "UPDATE run SET ended = ?, outcome = ?, summary = ? WHERE id = ?",
-            (ended, outcome, json.dumps(summary), run),
-        )
+    def end_run(self, run: str, ended: str, outcome: str) -> None:
+        self.connection.execute("UPDATE run SET ended = ?, outcome = ? WHERE id = ?", (ended, outcome, run))
+
+    def last_run(self) -> tuple[str, str, str | None, str | None] | None:
+        """Command, beginning, end and outcome of the newest run; the last two are None of one that was killed."""
+        query = "SELECT command, started, ended, outcome FROM run ORDER BY started DESC, rowid DESC LIMIT 1"
+        row: tuple[str, str, str | None, str | None] | None = self.connection.execute(query).fetchone()
+        return row
 
 
 def _damaged(path: Path, error: Exception) -> StoreDamagedError:

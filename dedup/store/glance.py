@@ -43,5 +43,6 @@ def glance(store: Store) -> dict[str, Any]:
             for folder, _, names in os.walk(store.layout.folder)
             for name in names
         ),
+        "last_run": store.catalog.last_run(),
         "fingerprint_settings": asdict(stamped) if stamped else {},
     }

@@ -78,6 +78,5 @@ CREATE TABLE run (
     command  TEXT NOT NULL,
     started  TEXT NOT NULL,
     ended    TEXT,
-    outcome  TEXT,
-    summary  TEXT
+    outcome  TEXT CHECK (outcome IN ('done', 'stopped', 'failed'))
 ) STRICT;
