@@ -29,6 +29,7 @@ def import_(run: Run, file: IO[bytes]) -> int:
     from dedup.exchange import import_fingerprints
 
     min_length_s = run.settings.scan().min_length_s
+    run.observer.told |= {"failed"}
     with stores.for_scanning(run) as store:
         counts = import_fingerprints(store, file, min_length_s, run.observer, run.stop)
     run.observer.close()

@@ -62,7 +62,7 @@ def run_full(run: Run, roots: tuple[bytes, ...]) -> Full:
     """The three stages, on one set of workers."""
     from dedup.scan import scan
 
-    with stores.for_scanning(run) as store, stores.workers(run) as runner:
+    with stores.for_scanning(run, roots) as store, stores.workers(run) as runner:
         scanned = scan(store, roots, run.settings.scan(), runner, run.observer)
         seconds = dict(scanned.seconds)
         if run.stop.requested:

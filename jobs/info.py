@@ -38,12 +38,17 @@ def info(run: Run, file: bytes | None, settings: bool) -> None:
 
 def show_settings(run: Run) -> None:
     rows = [
-        {"setting": name, "value": settled.value, "source": settled.source}
+        {"setting": name, "value": _told(name, settled.value), "source": settled.source}
         for name, settled in run.settings.settled.items()
     ]
     columns = (Column("setting", "setting"), Column("value", "value", value_text), Column("source", "from"))
     run.output.table(columns, rows)
     run.output.note(f"\nSettings file: {run.settings.file}")
+
+
+def _told(name: str, value: Any) -> Any:
+    """The value, or the word that stands for none."""
+    return options.SETTINGS[name].default_text if value is None else value
 
 
 def value_text(value: Any) -> str:

@@ -87,7 +87,9 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream if stream is not None else sys.stderr
-        self.verbose, self.clock = verbose, clock
+        self.clock = clock
+        self.told: frozenset[Kind] = frozenset({"failed", "skipped", "ignored"} if verbose else ())
+        """Problems that get a line of their own when they occur."""
         self.meter: Meter | None = None
         self.problems: Counter[str] = Counter()
         self._failures: list[str] = []
@@ -120,7 +122,7 @@ class Progress:
         log.log(logging.DEBUG if kind == "ignored" else logging.WARNING, "%s", text)
         if kind == "failed" and self.quiet:
             self._keep(text)
-        if self.verbose and not self.quiet:
+        if kind in self.told and not self.quiet:
             self._show(text)
 
     def _keep(self, text: str) -> None:

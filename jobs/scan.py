@@ -34,7 +34,7 @@ def scan(run: Run) -> int:
     from dedup.scan import scan as scan_library
 
     roots = run.settings.roots()
-    with stores.for_scanning(run) as store, stores.workers(run) as runner:
+    with stores.for_scanning(run, roots) as store, stores.workers(run) as runner:
         summary = scan_library(store, roots, run.settings.scan(), runner, run.observer)
     run.observer.close()
     show_problems(run.output, summary)

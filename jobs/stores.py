@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def for_scanning(run: Run) -> Iterator[Store]:
-    """The store, made if need be, stamped with the settings of this run. Raises ChromaprintMissingError first."""
+def for_scanning(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Store]:
+    """The store, made if need be, stamped with the settings of this run. Raises ChromaprintMissingError first, and
+    LibraryError for a root that is not there before a store is made for it."""
     from dedup.fingerprint.chromaprint import chromaprint_version
+    from dedup.library.discover import require_usable
+    from dedup.store.layout import Layout
     from dedup.store.store import make_or_open
 
+    if not Layout(run.settings.store).catalog.exists():
+        require_usable(roots)
     fingerprint = run.settings.fingerprint(chromaprint_version())
     purpose = f"reprise {run.command}"
     opened = make_or_open(run.settings.store, fingerprint, run.settings.block_size, purpose)

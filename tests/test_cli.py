@@ -472,10 +472,8 @@ def test_the_first_signal_finishes_what_is_in_flight(script: list[str], number: 
     assert process.returncode == 130
 
 
-@pytest.mark.parametrize(
-    ("what", "last"), [("stuck", "reprise: stopped at once; what was committed is kept\n"), ("stubborn", "")]
-)
-def test_the_second_signal_stops_at_once_even_where_the_clean_up_hangs(script: list[str], what: str, last: str) -> None:
+@pytest.mark.parametrize("what", ["stuck", "stubborn"])
+def test_the_second_signal_stops_at_once_even_where_the_clean_up_hangs(script: list[str], what: str) -> None:
     with started(script, what) as process:
         assert process.stdout
         assert process.stderr
@@ -487,7 +485,8 @@ def test_the_second_signal_stops_at_once_even_where_the_clean_up_hangs(script: l
         out, err = process.communicate(timeout=20)
     assert time.monotonic() - before < 10  # far below the minute that the body would sleep
     assert out == ""
-    assert err == last
+    told = "reprise: stopped at once; what was committed is kept\n"
+    assert err in ((told,) if what == "stuck" else ("", told))  # a body may swallow the interrupt, or it may miss it
     assert process.returncode == 130
 
 

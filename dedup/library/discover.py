@@ -75,7 +75,7 @@ def discover(roots: Sequence[bytes], settings: DiscoverSettings, observer: Obser
     if not roots:
         raise LibraryError("library", "no folder was given", "one or more", "Name the folders to look in.")
     absolute = sorted({os.path.abspath(root) for root in roots})
-    _require_usable(absolute)
+    require_usable(absolute)
     walk = _Walk(absolute, settings, observer)
     walk.walk_roots()
     walk.follow_folder_links()
@@ -84,7 +84,7 @@ def discover(roots: Sequence[bytes], settings: DiscoverSettings, observer: Obser
     return Discovery(candidates, walk.problems, sorted(walk.unlisted))
 
 
-def _require_usable(roots: Sequence[bytes]) -> None:
+def require_usable(roots: Sequence[bytes]) -> None:
     bad = [(root, reason) for root in roots if (reason := _unusable(root))]
     if bad:
         found = "; ".join([bad[0][1], *(f"{printable(root)}: {reason}" for root, reason in bad[1:])])
