@@ -1,5 +1,6 @@
 """Groups: a reference track and the tracks that each match *it*. Never a chain: a false pair can add one track to a
-group, it cannot join two groups."""
+group, it cannot join two groups. Where A matches B and B matches C but A does not match C, all three are together only
+if B is the reference, for then both were compared with it."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from dedup.correlation.scoring import MIN_DISTINCT, PAIR, Match, Verdict, identity_match, verdict
 from dedup.library.metadata import AudioProperties, from_json, quality
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ListedTrack:
-    """A track with a fingerprint, with all that a report says of it."""
+    """A track with a fingerprint, with all that a report says of it; fields as in `catalog.Track` and `Audio`."""
 
     path: bytes
     state: Literal["present", "absent", "imported"]
@@ -33,12 +34,15 @@ class ListedTrack:
     key: str
     damage: str | None
     fingerprint: int
+    """Id; tracks that sound alike to the last bit share one."""
     n_items: int
     n_distinct: int
+    """Different items, silence not counted."""
     properties_json: str
 
-    @cached_property
+    @property
     def properties(self) -> AudioProperties:
+        """Read anew each time: kept, those of a large library would be most of the memory that a report takes."""
         return from_json(json.loads(self.properties_json))
 
     @cached_property
@@ -51,8 +55,8 @@ class ListedTrack:
 _LISTED = """
     SELECT track.path, track.state, track.size, track.device, track.inode, track.full, audio.id, audio.stream,
            audio.key, audio.damage, fingerprint.id, fingerprint.n_items, fingerprint.n_distinct, track.properties
-    FROM track JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint
-    ORDER BY track.path
+    FROM fingerprint JOIN audio ON audio.fingerprint = fingerprint.id JOIN track ON track.audio = audio.id
+    WHERE fingerprint.id IN (SELECT value FROM json_each(?))
 """
 
 _SHARED = """
@@ -72,34 +76,36 @@ class TrackPair:
 
 
 class Matches:
-    """All pairs of tracks that match under `settings`. Reads stored pairs; compares nothing."""
+    """All pairs of tracks that match under `settings`. Reads stored pairs; compares nothing. What it gives depends on
+    the tracks and settings alone: not on blocks, tiles, ids or the order in which tracks came."""
 
     def __init__(self, store: Store, settings: MatchSettings, compare: CompareSettings | None = None) -> None:
         self.settings = settings
         self.neighbours: dict[int, list[tuple[int, Match]]] = {}
         self._read_pairs(store, compare or last_compare_settings(store))
-        shared = {row[0] for row in store.catalog.connection.execute(_SHARED)}
-        self.tracks: list[ListedTrack] = []
+        self.tracks = self._read_tracks(store)
         """Tracks that may match another, by path."""
         self.by_fingerprint: dict[int, list[ListedTrack]] = {}
-        for row in store.catalog.connection.execute(_LISTED):
-            if row[10] in shared or row[10] in self.neighbours:
-                track = ListedTrack(*row)
-                self.tracks.append(track)
-                self.by_fingerprint.setdefault(track.fingerprint, []).append(track)
+        for track in self.tracks:
+            self.by_fingerprint.setdefault(track.fingerprint, []).append(track)
 
     def _read_pairs(self, store: Store, compare: CompareSettings) -> None:
-        query = "SELECT block, row, id FROM fingerprint WHERE block IS NOT NULL"
-        at = {(block, row): fingerprint for block, row, fingerprint in store.catalog.connection.execute(query)}
+        fingerprints = _Fingerprints(store)
         for tile in store.catalog.tiles(compare.digest()):
-            for record in np.frombuffer(tile.pairs, PAIR):
-                match = _match_of(record)
-                if match.score < self.settings.min_score:
-                    continue
-                a = at[tile.block_a, int(record["row_a"])]
-                b = at[tile.block_b, int(record["row_b"])]
+            pairs = np.frombuffer(tile.pairs, PAIR)
+            pairs = pairs[pairs["score"] >= self.settings.min_score]
+            ids_a = fingerprints.of(tile.block_a)[pairs["row_a"]].tolist()
+            ids_b = fingerprints.of(tile.block_b)[pairs["row_b"]].tolist()
+            for a, b, numbers in zip(ids_a, ids_b, pairs[list(_NUMBERS)].tolist(), strict=True):
+                match = Match(*numbers)
                 self.neighbours.setdefault(a, []).append((b, match))
                 self.neighbours.setdefault(b, []).append((a, match.swapped()))
+
+    def _read_tracks(self, store: Store) -> list[ListedTrack]:
+        execute = store.catalog.connection.execute
+        wanted = self.neighbours.keys() | {row[0] for row in execute(_SHARED)}
+        tracks = [ListedTrack(*row) for row in execute(_LISTED, (json.dumps(sorted(wanted)),))]
+        return sorted(tracks, key=lambda track: track.path)
 
     def of(self, track: ListedTrack) -> Iterator[TrackPair]:
         """Every match of one track, by the other's path."""
@@ -127,8 +133,10 @@ class Matches:
             return same, "identical file"
         if a.audio == b.audio or _is_same_stream(a, b, match is None):
             return same, "same audio"
+        if min(a.n_distinct, b.n_distinct) < MIN_DISTINCT:
+            return same, "other"
         if match is None:
-            return same, "same recording" if a.n_distinct >= MIN_DISTINCT else "other"
+            return same, "same recording"
         return match, verdict(match, a.n_items, b.n_items, self.settings)
 
 
@@ -140,14 +148,23 @@ def _is_same_stream(a: ListedTrack, b: ListedTrack, same_items: bool) -> bool:
     return same_items and lossless_same and a.damage is None and b.damage is None
 
 
-def _match_of(record: Any) -> Match:
-    return Match(
-        lag=int(record["lag"]),
-        overlap=int(record["overlap"]),
-        errors=int(record["errors"]),
-        score=float(record["score"]),
-        prominence=float(record["prominence"]),
-    )
+_NUMBERS = ("lag", "overlap", "errors", "score", "prominence")
+"""Fields of `PAIR` that are those of `Match`, in its order."""
+
+
+class _Fingerprints:
+    """Which fingerprint is in which row: asked for only of blocks that have pairs, 8 bytes a row."""
+
+    def __init__(self, store: Store) -> None:
+        self._connection = store.catalog.connection
+        self._of_block: dict[str, npt.NDArray[np.int64]] = {}
+
+    def of(self, block: str) -> npt.NDArray[np.int64]:
+        """Ids of a block's fingerprints, by row."""
+        if block not in self._of_block:
+            rows = self._connection.execute("SELECT id FROM fingerprint WHERE block = ? ORDER BY row", (block,))
+            self._of_block[block] = np.array([row[0] for row in rows], np.int64)
+        return self._of_block[block]
 
 
 def last_compare_settings(store: Store) -> CompareSettings:

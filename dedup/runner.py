@@ -83,11 +83,10 @@ class InlineRunner:
         tasks: Iterable[Task],
         time_limit_s: float | None = None,  # noqa: ARG002
     ) -> Iterator[Outcome]:
-        for task in tasks:
+        supply = iter(tasks)
+        while not self.stop.requested and (task := next(supply, None)) is not None:
             try:
                 outcome = Outcome(task.name, result=function(*task.arguments))
             except Exception as error:
                 outcome = Outcome(task.name, failure=f"{type(error).__name__}: {error}")
             yield outcome
-            if self.stop.requested:
-                return

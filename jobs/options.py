@@ -150,7 +150,13 @@ SETTINGS = {
             "Items that must overlap whatever the share.",
             "ITEMS",
         ),
-        Setting("min-score", Number(0, 1), MatchSettings.min_score, "Score from which two tracks match.", "SCORE"),
+        Setting(
+            "min-score",
+            Number(0, 1),
+            MatchSettings.min_score,
+            "Score from which two tracks match; pairs below 0.2 are not kept.",
+            "SCORE",
+        ),
         Setting(
             "min-prominence",
             Number(0, 0.5),

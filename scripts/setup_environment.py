@@ -28,7 +28,7 @@ HELD = VENV / "setup.lock"
 
 sys.path.insert(0, str(REPO))
 
-from dedup.errors import EXIT_INTERRUPTED, SetupError  # noqa: E402
+from dedup.errors import EXIT_INTERRUPTED, SetupError
 
 CHROMAPRINT, VENV_MODULE = "libchromaprint", "Python's venv module"
 CHROMAPRINT_FILES = (

@@ -8,31 +8,23 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numba
 import platformdirs
+from numba.core import config
 
 os.environ.setdefault("NUMBA_CACHE_DIR", platformdirs.user_cache_path("reprise").joinpath("numba").as_posix())
-
-import llvmlite.ir
-import numba
-from numba.core import types
-from numba.extending import intrinsic
+config.reload_config()  # Numba reads its variables when it is imported, and forgets what is set on `config` alone
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def jit(function: Function) -> Function:
-    """The compiled function; `.py_func` is the plain one."""
-    return numba.njit(function, nogil=True, cache=True, fastmath=False)  # type: ignore[no-any-return]
+    """The compiled function; `.py_func` is the plain one. Where no folder takes the compiled code, each process
+    compiles anew.
 
-
-@intrinsic  # type: ignore[untyped-decorator]
-def add_bit_errors(typing_context: Any, total: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
-    """`total + popcount(a xor b)`, all `uint32`: Numba alone would widen to 64 bits and halve the lanes."""
-    if (total, a, b) != (types.uint32, types.uint32, types.uint32):
-        return None
-
-    def generate(context: Any, builder: llvmlite.ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        sum_so_far, left, right = arguments
-        return builder.add(sum_so_far, builder.ctpop(builder.xor(left, right)))
-
-    return types.uint32(types.uint32, types.uint32, types.uint32), generate
+    Numba knows a cached kernel by the content of its own file alone, so whatever is compiled into a kernel must stand
+    in that file: a function called from another would be used as it was when the caller was cached."""
+    try:
+        return numba.njit(function, nogil=True, cache=True, fastmath=False)  # type: ignore[no-any-return]
+    except RuntimeError:  # numba: "no locator available", as in a container without a home
+        return numba.njit(function, nogil=True, fastmath=False)  # type: ignore[no-any-return]

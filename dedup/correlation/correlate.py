@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.scoring import PAIR, STORED_AGREEMENT, STORED_SCORE, Match
-from dedup.correlation.tiles import BAND_BLOCKS, Tile, count_tiles, plan_tiles
+from dedup.correlation.tiles import BAND_BLOCKS, KERNEL_VERSION, Tile, count_tiles, plan_tiles
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 COMMIT_EVERY_S = 1.0
-"""Results wait at most so long to be committed with others: what a kill can lose beside the work in flight."""
+"""Results wait about so long to be committed with others, unless the next is not expected by then: what a kill can
+lose beside the work in flight."""
+
+SHARED_BLOCKS = 2 * BAND_BLOCKS
+"""Blocks whose handles are kept: those of a band's rows, and its latest columns."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +46,23 @@ class Correlation:
 
 
 def correlate(store: Store, settings: CompareSettings, runner: Runner, observer: Observer) -> Correlation:
-    """Brings every tile of the store's blocks to a committed result under these settings."""
+    """Brings every tile of the store's blocks to a committed result under these settings. Plans twice, first to count
+    and then, while it computes, to run: two million tiles would not fit into the launcher's memory."""
     store.seal_tail()
     store.catalog.set_meta("compare", asdict(settings))
     store.catalog.set_meta(f"compare {settings.digest()}", asdict(settings))
     blocks = store.catalog.blocks()
     done = store.catalog.tile_names(settings.digest())
-    todo = [tile for tile in plan_tiles(blocks, settings) if tile.name not in done]
     n_tiles = count_tiles(len(blocks))
-    n_reused = n_tiles - len(todo)
+    n_reused = sum(tile.name in done for tile in plan_tiles(blocks, settings))
+    if n_reused < len(done):
+        _drop_tiles(store, done.difference(tile.name for tile in plan_tiles(blocks, settings)))
     observer.message(f"{n_reused:,} of {n_tiles:,} tiles already done")
-    observer.stage("correlate", len(todo), "tiles")
+    observer.stage("correlate", n_tiles - n_reused, "tiles")
     run = _Run(store, settings, runner, observer)
-    run.compute(todo)
-    n_left = len(todo) - run.n_computed - run.n_failed
+    if n_reused < n_tiles:
+        run.compute(tile for tile in plan_tiles(blocks, settings) if tile.name not in done)
+    n_left = n_tiles - n_reused - run.n_computed - run.n_failed
     if n_left == run.n_failed == 0:
         store.catalog.set_meta("complete", completeness(blocks, settings))
     compared = run.n_pairs_compared
@@ -62,25 +70,33 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
 
 
 def completeness(blocks: Iterable[str], settings: CompareSettings) -> str:
-    """A digest of blocks and settings; in the catalog's `meta` it says that each of their tiles has a result."""
-    return hashlib.blake2b(" ".join([settings.digest(), *sorted(blocks)]).encode(), digest_size=16).hexdigest()
+    """A digest of blocks, settings and kernel version; in the catalog's `meta` it says that each of their tiles has a
+    result."""
+    text = " ".join([settings.digest(), str(KERNEL_VERSION), *sorted(blocks)])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _drop_tiles(store: Store, names: AbstractSet[str]) -> None:
+    """Removes results that no tile of today asks for: those of an older kernel, whose pairs would be read twice."""
+    with store.catalog.transaction() as connection:
+        connection.executemany("DELETE FROM tile WHERE name = ?", [(name,) for name in sorted(names)])
 
 
 class _Run:
-    """The computing of a list of tiles; the only writer of their results."""
+    """The computing of tiles; the only writer of their results."""
 
     def __init__(self, store: Store, settings: CompareSettings, runner: Runner, observer: Observer) -> None:
         self.store, self.settings, self.runner, self.observer = store, settings, runner, observer
         self.n_computed = self.n_failed = self.n_pairs_compared = 0
+        self.in_flight: dict[str, Tile] = {}
         self.waiting: list[TileResult] = []
-        self.committed_at = time.monotonic()
+        self.began_at = self.committed_at = time.monotonic()
 
-    def compute(self, tiles: list[Tile]) -> None:
-        by_name = {tile.name: tile for tile in tiles}
+    def compute(self, tiles: Iterable[Tile]) -> None:
         outcomes = self.runner.run(correlate_tile, self._tasks(tiles))
         try:
             for outcome in outcomes:
-                tile = by_name[outcome.name]
+                tile = self.in_flight.pop(outcome.name)
                 if outcome.failure is not None:
                     self.n_failed += 1
                     what = f"tile {tile.name} failed and will be tried again by the next run: {outcome.failure}"
@@ -91,9 +107,10 @@ class _Run:
         finally:
             self._commit()
 
-    def _tasks(self, tiles: list[Tile]) -> Iterator[Task]:
+    def _tasks(self, tiles: Iterable[Tile]) -> Iterator[Task]:
         shared = _SharedBlocks(self.store, self.runner)
         for tile in tiles:
+            self.in_flight[tile.name] = tile
             handles = (shared.get(tile.block_a), shared.get(tile.block_b))
             yield Task(tile.name, (*handles, tile.block_a == tile.block_b, self.settings))
 
@@ -105,7 +122,9 @@ class _Run:
         )
         self.n_computed += 1
         self.n_pairs_compared += n_compared
-        if time.monotonic() - self.committed_at > COMMIT_EVERY_S:
+        now = time.monotonic()
+        next_expected_at = now + (now - self.began_at) / self.n_computed
+        if next_expected_at - self.committed_at > COMMIT_EVERY_S:
             self._commit()
 
     def _commit(self) -> None:
@@ -116,7 +135,8 @@ class _Run:
 
 
 class _SharedBlocks:
-    """Handles of the blocks that the tiles now planned need: read once a band, dropped when the band is past."""
+    """Handles of the blocks that the tiles now planned need, the least recently used dropped: each block is read once
+    a band, and never are more than SHARED_BLOCKS (and what is in flight) in memory."""
 
     def __init__(self, store: Store, runner: Runner) -> None:
         self.store, self.runner = store, runner
@@ -128,7 +148,7 @@ class _SharedBlocks:
         else:
             block = self.store.blocks.read(name)
             self.handles[name] = self.runner.share(name, (block.items, block.offsets))
-            if len(self.handles) > 2 * BAND_BLOCKS:
+            if len(self.handles) > SHARED_BLOCKS:
                 self.handles.popitem(last=False)
         return self.handles[name]
 
@@ -140,8 +160,8 @@ def correlate_tile(a: Arrays, b: Arrays, diagonal: bool, settings: CompareSettin
     """The stored pairs of a tile, as bytes of `scoring.PAIR`, by row; and how many pairs were compared."""
     from dedup.correlation.kernels import correlate_row
 
-    block_a, block_b = Block("", *a), Block("", *b)
-    scratch = _scratch(settings, int(np.diff(a[1]).max()), int(np.diff(b[1]).max()))
+    block_a, block_b = (Block("", _frozen(items, np.uint32), _frozen(offsets, np.int64)) for items, offsets in (a, b))
+    scratch = _scratch(settings, _longest(block_a), _longest(block_b))
     out = np.empty((block_b.n_rows, 6), np.float64)
     compare = (settings.max_lag, settings.min_overlap, settings.min_overlap_items)
     floor = (STORED_AGREEMENT, STORED_SCORE, settings.min_overlap_items)
@@ -154,9 +174,21 @@ def correlate_tile(a: Arrays, b: Arrays, diagonal: bool, settings: CompareSettin
     return np.concatenate(found).tobytes(), n_compared
 
 
+def _frozen(values: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """A read-only view, contiguous and aligned; a copy only where it must be. Numba compiles a kernel anew for each
+    kind of array that it meets (2 s), and what came from Zarr, over the network or out of SQLite is of several."""
+    view = np.require(values, dtype, ["C", "A"]).view()
+    view.flags.writeable = False
+    return view
+
+
+def _longest(block: Block) -> int:
+    return int(np.diff(block.offsets).max(initial=0))
+
+
 def _scratch(settings: CompareSettings, n_a: int, n_b: int) -> npt.NDArray[np.int64]:
     """Room for a lag curve: no more lags than `max_lag` allows, nor than two such fingerprints have."""
-    return np.empty(min(2 * settings.max_lag + 1, n_a + n_b + 1), np.int64)
+    return np.empty(min(2 * settings.max_lag + 1, n_a + n_b), np.int64)
 
 
 def _records(row: int, out: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
@@ -168,9 +200,11 @@ def _records(row: int, out: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
 
 
 def compare_two(a: npt.NDArray[np.uint32], b: npt.NDArray[np.uint32], settings: CompareSettings) -> Match | None:
-    """Two fingerprints at their best lag, whatever their score; None where they cannot overlap enough."""
+    """Two fingerprints (`uint32`) at their best lag, whatever their score; None where they cannot overlap enough. Of
+    what is stored at all, `correlate_tile` stores the same numbers."""
     from dedup.correlation import kernels
 
+    a, b = _frozen(a, np.uint32), _frozen(b, np.uint32)
     swapped = kernels.is_swapped(a, b)
     x, y = (b, a) if swapped else (a, b)
     scratch = _scratch(settings, len(a), len(b))

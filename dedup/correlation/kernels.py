@@ -3,14 +3,21 @@
 Notation: fingerprints `x[0:nx]`, `y[0:ny]` of `uint32` items, lag `o`: item `x[i + o]` lies over `y[i]`.
 The overlap at lag `o` has `n(o) = min(nx - o, ny) - max(0, -o)` items. `errors(o)` counts the bits that differ over
 it, 0 to `32 n`. Everything is an integer until the last division, so that no order of work can change a result.
+
+Bit errors are summed in `uint32`, which holds 134 million items (192 days of audio); all other integers are `int64`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import llvmlite.ir
 import numpy as np
 import numpy.typing as npt
+from numba.core import types
+from numba.extending import intrinsic
 
-from dedup.correlation.accelerate import add_bit_errors, jit
+from dedup.correlation.accelerate import jit
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 
 Counts = npt.NDArray[np.int64]
@@ -22,16 +29,29 @@ describe, so the lag curve is smooth over about 16 items (2 s)."""
 SILENT = np.uint32(SILENT_ITEM)
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def add_bit_errors(typing_context: Any, total: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
+    """`total + popcount(a xor b)`, all `uint32`: Numba alone would widen to 64 bits and halve the lanes."""
+    if (total, a, b) != (types.uint32, types.uint32, types.uint32):
+        return None
+
+    def generate(context: Any, builder: llvmlite.ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        sum_so_far, left, right = arguments
+        return builder.add(sum_so_far, builder.ctpop(builder.xor(left, right)))
+
+    return types.uint32(types.uint32, types.uint32, types.uint32), generate
+
+
 @jit
 def required_overlap(nx: int, ny: int, min_overlap: float, min_items: int) -> int:
-    """Items that must overlap: `max(min_items, ceil(min_overlap * min(nx, ny)))`."""
+    """Items that must overlap: `max(min_items, ceil(min_overlap * min(nx, ny)))`, the product in `float64`."""
     return max(min_items, int(np.ceil(min_overlap * min(nx, ny))))
 
 
 @jit
 def lag_range(nx: int, ny: int, required: int, max_lag: int) -> tuple[int, int]:
-    """Lowest and highest lag (both included) within `max_lag` at which `required` items overlap; lowest above
-    highest where there is none."""
+    """Lowest and highest lag (both included) within `max_lag` at which `required` items (1 or more)
+    overlap; (1, 0), lowest above highest, where there is none. Else the range holds 0."""
     if required > min(nx, ny):
         return 1, 0
     return max(-max_lag, required - ny), min(max_lag, nx - required)
@@ -45,7 +65,7 @@ def overlap_at(nx: int, ny: int, lag: int) -> int:
 
 @jit
 def bit_errors(x: Items, y: Items, lag: int, n_items: int) -> int:
-    """Bits that differ over the `n_items` that overlap at `lag`."""
+    """Bits that differ over the `n_items` that overlap at `lag`; 0 where none do."""
     left = x[max(0, lag) : max(0, lag) + n_items]
     right = y[max(0, -lag) : max(0, -lag) + n_items]
     total = np.uint32(0)
@@ -64,7 +84,9 @@ def lag_curve(x: Items, y: Items, lowest: int, highest: int, errors: Counts) -> 
 @jit
 def best_lag(nx: int, ny: int, lowest: int, highest: int, errors: Counts) -> int:
     """The lag with the largest `(agreement - 1/2) * sqrt(n)`, up to the factor 32 `(16 n - errors) / sqrt(n)`; of
-    equals the one nearest to 0, of these the lower. Square root and quotient are correctly rounded everywhere."""
+    equals the one nearest to 0, of these the lower. `lowest <= highest`, and all of these lags have an overlap.
+
+    Gains are `float64`: square root and quotient are correctly rounded on every machine, and so are the same."""
     best, best_gain = lowest, -np.inf
     for lag in range(lowest, highest + 1):
         n = overlap_at(nx, ny, lag)
@@ -76,7 +98,8 @@ def best_lag(nx: int, ny: int, lowest: int, highest: int, errors: Counts) -> int
 
 @jit
 def rival_agreement(nx: int, ny: int, lowest: int, highest: int, errors: Counts, best: int) -> float:
-    """The highest agreement at a lag more than PEAK_WIDTH items from `best`, at least 1/2 (chance)."""
+    """The highest agreement at a lag more than PEAK_WIDTH items from `best`; 1/2 (chance) where that is higher, or
+    where there is no such lag."""
     rival = 0.5
     for lag in range(lowest, highest + 1):
         if abs(lag - best) > PEAK_WIDTH:
@@ -89,8 +112,9 @@ def chance_corrected(x: Items, y: Items, lag: int) -> tuple[float, int]:
     """Chance-corrected agreement (Cohen's kappa) at a lag, over the overlap without the items where both are silent.
 
     `kappa = (c - e) / (1 - e)`: `c` the share of equal bits, `e` the share that two fingerprints with these 32 pairs
-    of bit marginals would have by chance. Gives `(kappa, n_informative)`; kappa is 0 where `e` is 1 (both constant):
-    such an overlap says nothing."""
+    of bit marginals would have by chance. Gives `(kappa, n_informative)`, kappa -1 to 1 and 0 where `e` is 1 (both
+    constant, or nothing left): such an overlap says nothing. Both counts of the fraction are exact: below `2^53` up
+    to 16 million items."""
     n_overlap = overlap_at(len(x), len(y), lag)
     ones_x, ones_y = np.zeros(32, np.int64), np.zeros(32, np.int64)
     n, errors = 0, np.uint32(0)
@@ -115,7 +139,8 @@ def chance_corrected(x: Items, y: Items, lag: int) -> tuple[float, int]:
 @jit
 def is_swapped(x: Items, y: Items) -> bool:
     """Whether `y` comes before `x` in the one order that both orientations of a pair agree on: the longer first,
-    then by items. Ties between lags are then broken alike whichever block a fingerprint is in."""
+    then by items. Ties between lags are then broken alike whichever block a fingerprint is in. False for equals,
+    whose best lag is 0."""
     if len(x) != len(y):
         return len(x) < len(y)
     for i in range(len(x)):
@@ -130,8 +155,8 @@ def compare(
 ) -> tuple[bool, int, int, int, float]:
     """The best lag of a pair and what is to be said of it, for a pair that `is_swapped` has put in order.
 
-    `errors` is scratch of at least `2 max_lag + 1` `int64`. Gives `(found, lag, overlap, errors, prominence)`;
-    `found` is False where no lag has overlap enough."""
+    `errors` is scratch, `int64`, for as many lags as there may be: the lesser of `2 max_lag + 1` and `nx + ny`. Gives
+    `(found, lag, overlap, errors, prominence)`; `found` is False where no lag has overlap enough."""
     nx, ny = len(x), len(y)
     lowest, highest = lag_range(nx, ny, required_overlap(nx, ny, min_overlap, min_items), max_lag)
     if lowest > highest:

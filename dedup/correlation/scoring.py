@@ -44,14 +44,14 @@ CONTAINED_SHARE = 0.55
 """A pair whose overlap is a smaller share of the longer track is an excerpt of it, not the same recording trimmed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Match:
     """Two fingerprints at their best lag."""
 
     lag: int
     """Items; positive where the first has more in front."""
     overlap: int
-    """Items."""
+    """Items, 1 or more."""
     errors: int
     """Bits, 0 to 32 times `overlap`."""
     score: float
@@ -107,6 +107,6 @@ def verdict(match: Match, n_items_a: int, n_items_b: int, settings: MatchSetting
     """What two fingerprints of different audio are to each other, by sound alone."""
     if not all(criterion.met for criterion in criteria(match, settings)):
         return "other"
-    if match.overlap < CONTAINED_SHARE * max(n_items_a, n_items_b):
+    if match.overlap / max(n_items_a, n_items_b) < CONTAINED_SHARE:  # the product may round past the boundary
         return "contained"
     return "same recording"

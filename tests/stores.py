@@ -1,0 +1,86 @@
+"""Small stores of made-up fingerprints, for the tests of what is read from a store."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from dedup.fingerprint.chromaprint import Items
+from dedup.library.metadata import AudioProperties, to_json
+from dedup.observer import Silent
+from dedup.settings import FingerprintSettings
+from dedup.store.catalog import Track
+from dedup.store.check import check
+from dedup.store.store import Store, make_or_open
+
+
+def recording(seed: int, n_items: int) -> Items:
+    """A fingerprint like no other, the same on every machine and with every NumPy."""
+    return np.frombuffer(_noise(f"recording {seed}", 4 * n_items), "<u4").copy()
+
+
+def copied(items: Items, share: float, seed: int = 0) -> Items:
+    """The same with that share of its bits flipped: scores about `1 - 2 share`."""
+    noise = np.frombuffer(_noise(f"copy {seed}", 32 * len(items)), np.uint8)
+    flips = np.packbits(noise < round(256 * share)).view("<u4")
+    return items ^ flips
+
+
+def _noise(name: str, n_bytes: int) -> bytes:
+    return hashlib.shake_128(name.encode()).digest(n_bytes)
+
+
+@contextlib.contextmanager
+def open_store(folder: Path, block_size: int = 4) -> Iterator[Store]:
+    """A store that is sound when the test is over."""
+    with make_or_open(folder, FingerprintSettings("1.5.1"), block_size, "test") as store:
+        yield store
+        assert [finding for finding in check(store, Silent()) if finding.kind != "note"] == []
+
+
+def add_audio(store: Store, items: Items, stream: bytes | None = None, key: str = "", damage: str | None = None) -> int:
+    with store.catalog.transaction():
+        return store.catalog.add_audio(items, stream, key, damage)
+
+
+def add_track(
+    store: Store,
+    name: str,
+    audio: int | Items,
+    *,
+    size: int = 1000,
+    inode: int | None = None,
+    full: bytes | None = None,
+    state: Literal["present", "absent", "imported"] = "present",
+    **properties: Any,
+) -> None:
+    """A track of that audio, or of a new one with these items; each is a file of its own unless `inode` says
+    otherwise."""
+    if not isinstance(audio, int):
+        audio = add_audio(store, audio)
+    path = f"/music/{name}".encode()
+    track = Track(
+        id=0,
+        path=path,
+        root=b"/music",
+        volume=b"/",
+        size=size,
+        mtime_ns=1,
+        inode=inode if inode is not None else int.from_bytes(_noise(name, 6), "big"),
+        device=1,
+        state=state,
+        partial=None,
+        full=full,
+        audio=audio,
+        problem_kind=None,
+        problem=None,
+        properties=json.dumps(to_json(AudioProperties(**properties))),
+    )
+    with store.catalog.transaction():
+        store.catalog.put_track(track)
