@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = "reprise-cluster-"
-_LOCK = "lock"
+_LOCK, _WORK = "lock", "work"
 
 
 @contextlib.contextmanager
@@ -23,9 +23,10 @@ def open_folder() -> Iterator[str]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.rename(path / "new", path / _LOCK)  # locked before a purge can find it
-            yield str(path)
+            (path / _WORK).mkdir()
+            yield str(path / _WORK)
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
 
 
 def _purge(parent: Path) -> None:
@@ -34,4 +35,11 @@ def _purge(parent: Path) -> None:
         # Errors: in use, another user's, or just being removed by another run.
         with contextlib.suppress(OSError), open(path / _LOCK, "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Removes a folder, its lock last: what cannot be removed now, a later purge still finds."""
+    shutil.rmtree(path / _WORK, ignore_errors=True)
+    if not (path / _WORK).exists():
+        shutil.rmtree(path, ignore_errors=True)

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ CONFIG: dict[str, Any] = {
     "distributed.scheduler.http.routes": [],
     "distributed.diagnostics.nvml": False,
     "distributed.admin.tick.limit": "1h",
+    "distributed.admin.log-length": 100,
+    "distributed.admin.low-level-log-length": 100,
     "distributed.admin.large-graph-warning-threshold": "1 TiB",
 }
 
@@ -69,20 +72,25 @@ ONE_THREAD = {
 class ShieldedNanny(Nanny):  # type: ignore[misc]
     """Starts its worker deaf to a terminal's signals, notes how it ended, and stops it without ceremony."""
 
-    def __init__(self, *args: Any, exits: dict[str, str], make_worker: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, exits: dict[str, str], folder: str, worker_log: str, **kwargs: Any) -> None:
+        make_worker = functools.partial(worker.make_worker, folder, worker_log)
         super().__init__(*args, worker_class=make_worker, **kwargs)
-        self._exits = exits
+        self._exits, self._folder = exits, folder
 
     async def instantiate(self) -> Any:
         # A signal mask passes from thread to thread and through exec, so there is no moment in which Ctrl-C
         # reaches the worker. The tracker comes first, because starting it unblocks these signals again.
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, SHIELDED)
-        return await super().instantiate()
+        status = await super().instantiate()
+        if self.worker_address is not None:
+            Path(worker.mark_path(self._folder, "ready", self.worker_address)).touch()
+        return status
 
     def log_event(self, topic: Any, msg: Any) -> None:
         if topic == "worker-restart-memory":
-            self._exits[msg["worker"]] = f"it took {msg['rss'] / 2**30:.1f} GiB of memory"
+            limit_gib = self.memory_manager.memory_limit / 2**30
+            self._exits[msg["worker"]] = f"it took more than {limit_gib:.1f} GiB of memory"
         super().log_event(topic, msg)
 
     def _on_worker_exit_sync(self, exitcode: int) -> None:
@@ -104,9 +112,13 @@ class LocalConnection:
     def __init__(self, n_workers: int, log_folder: Path | None, memory_limit_bytes: int | None) -> None:
         """Returns when all workers are there. Raises ClusterError when not one came."""
         self._exits: dict[str, str] = {}
+        self._is_started = False
         self._stack = contextlib.ExitStack()
         try:
-            self._open(n_workers, log_folder, memory_limit_bytes)
+            # In a thread, where no KeyboardInterrupt can leave one of Dask's objects half made: its destructor
+            # would wait for ever.
+            with ThreadPoolExecutor(1) as executor:
+                executor.submit(self._open, n_workers, log_folder, memory_limit_bytes).result()
             self._wait_for_workers(n_workers)
         except BaseException:
             self.close()
@@ -124,7 +136,8 @@ class LocalConnection:
             threads_per_worker=1,
             worker_class=ShieldedNanny,
             exits=self._exits,
-            make_worker=functools.partial(worker.make_worker, self._folder, worker_log),
+            folder=self._folder,
+            worker_log=worker_log,
             host="127.0.0.1",
             # Dask listens for HTTP even without a dashboard: on loopback, and at a port that is surely free.
             dashboard_address="127.0.0.1:0",
@@ -140,8 +153,9 @@ class LocalConnection:
 
     def _wait_for_workers(self, n_workers: int) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while self.count_workers() < n_workers and not self._is_settled() and time.monotonic() < deadline:
+        while not self._is_settled() and time.monotonic() < deadline:
             time.sleep(0.01)
+        self._is_started = True
         if self.count_workers() == 0:  # fewer than asked for would do the same work
             remedy = "See the log, or run with --workers 0"
             raise ClusterError("local cluster", "no worker could be started", f"{n_workers} workers", remedy)
@@ -181,15 +195,16 @@ class LocalConnection:
 
     def _close_cluster(self) -> None:
         deadline = time.monotonic() + CLOSE_TIMEOUT_S
-        while not self._is_settled() and time.monotonic() < deadline:
+        while not (self._is_started or self._is_settled()) and time.monotonic() < deadline:
             time.sleep(0.01)  # Dask does not survive the end of a worker that never was up
+        pids = {nanny.pid for nanny in self._cluster.workers.values()}
         try:
             with contextlib.suppress(TimeoutError):
                 self._cluster.close(timeout=CLOSE_TIMEOUT_S)
         finally:
             # Python waits at exit for children that it asked by SIGTERM to end, to which ours are deaf.
             for child in multiprocessing.active_children():
-                if child.name.startswith("Dask Worker process"):
+                if child.pid in pids:
                     child.kill()
 
     def _is_settled(self) -> bool:

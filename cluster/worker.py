@@ -15,10 +15,12 @@ import os
 import pickle
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+READY_TIMEOUT_S = 5.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -48,8 +50,12 @@ class _Marks:
     _files: tuple[int, int] | None = None
 
     def open(self) -> tuple[int, int] | None:
-        """File descriptors of `running` and `hung`."""
+        """File descriptors of `running` and `hung`. The first call waits until the nanny knows this worker: should
+        the first task end the process before that, Dask would lose count of it."""
         if self._files is None and self.place is not None:
+            deadline = time.monotonic() + READY_TIMEOUT_S
+            while not os.path.exists(self.place("ready")) and time.monotonic() < deadline:
+                time.sleep(0.005)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             self._files = os.open(self.place("running"), flags), os.open(self.place("hung"), flags)
         return self._files

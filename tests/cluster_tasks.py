@@ -60,6 +60,11 @@ def noted(folder: str, name: str, how: str) -> str:
                 pass
         case "hold the GIL":
             ctypes.PyDLL(None).sleep(3600)
+        case "eat":
+            hoard = []
+            while True:
+                hoard.append(bytearray(os.urandom(1) * (16 << 20)))
+                time.sleep(0.02)
         case "wait":
             wait_for(Path(folder) / "go")
         case "follow":
@@ -96,3 +101,18 @@ def crash_once(path: str, counted: Counted) -> str:
         Path(path).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return counted.content
+
+
+def crash_or_read(go: str, counted: Counted | None) -> str:
+    if counted is None:
+        wait_for(Path(go))
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert counted is not None
+    return counted.content
+
+
+class Deadly:
+    """A value that ends the process that rebuilds it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (7,)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -35,8 +36,9 @@ import cluster_tasks
 def main():
     folder, on_signal, *hows = sys.argv[1:]
     stop = Stop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.request("signal") if on_signal == "stop" else None)
+    if on_signal != "raise":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.request("signal") if on_signal == "stop" else None)
     def tasks():
         for i, how in enumerate(hows):
             print("drawn", i, flush=True)
@@ -89,9 +91,9 @@ def by_name(outcomes: Iterator[Outcome]) -> dict[str, Outcome]:
 
 def test_workers_out_of_range() -> None:
     for n_workers in (-1, 1025):
-        with pytest.raises(UsageError, match=f"--workers: found {n_workers}; expected 0 to 1024"):
-            with open_runner(n_workers, Stop()):
-                pass
+        message = f"--workers: found {n_workers}; expected 0 to 1024"
+        with pytest.raises(UsageError, match=message), open_runner(n_workers, Stop()):
+            pass
 
 
 def test_no_workers_is_inline_and_none_is_every_core() -> None:
@@ -137,6 +139,13 @@ def test_failures_that_only_processes_have(runner: Runner) -> None:
     outcome = next(runner.run(cluster_tasks.unpicklable, [Task("lambda", ())]))
     assert outcome.failure is not None
     assert "pickle" in outcome.failure
+
+
+def test_arguments_that_do_not_travel_and_names_that_are_no_text(runner: Runner) -> None:
+    tasks = [Task("lock", (threading.Lock(),)), Task("\udcff\n.mp3", ("\udcff",))]
+    outcomes = by_name(runner.run(cluster_tasks.echo, tasks))
+    assert outcomes["lock"].failure == "TypeError: cannot pickle '_thread.lock' object"
+    assert outcomes["\udcff\n.mp3"].result == ("\udcff",)
 
 
 def test_a_string_equal_to_a_key_stays_a_string(runner: Runner) -> None:
@@ -185,7 +194,7 @@ def test_all_listen_on_loopback_only(runner: Runner) -> None:
 # Shared values
 
 
-def test_a_shared_value_is_one_handle_a_name_and_dies_with_it(runner: Runner, tmp_path: Path) -> None:
+def test_a_shared_value_is_one_handle_a_name_and_dies_with_it(runner: Runner) -> None:
     handle = runner.share("block", 1)
     assert runner.share("block", 1) is handle
     assert runner.share("other", 1) is not handle
@@ -221,6 +230,33 @@ def test_a_shared_value_survives_every_worker(runner: Runner, tmp_path: Path) ->
     assert first[0][1] != second[0][1]
 
 
+def test_a_shared_value_that_waits_on_a_dying_worker_is_not_to_blame(tmp_path: Path) -> None:
+    with open_runner(1, Stop()) as runner:
+        value = runner.share("counted", cluster_tasks.Counted(str(tmp_path), "content"))
+        tasks = [
+            Task("poison", (str(tmp_path / "go"), None)),
+            Task("innocent1", (str(tmp_path / "go"), value)),
+            Task("innocent2", (str(tmp_path / "go"), value)),
+        ]
+        threading.Timer(0.5, (tmp_path / "go").touch).start()  # by then one innocent waits, and its value
+        outcomes = by_name(runner.run(cluster_tasks.crash_or_read, tasks))
+    assert outcomes.pop("poison").failure == "killed its worker: SIGKILL (twice)"
+    assert outcomes == {name: Outcome(name, "content") for name in ("innocent1", "innocent2")}
+
+
+def test_a_shared_value_that_kills_workers_fails_its_tasks_only(runner: Runner) -> None:
+    deadly = runner.share("deadly", cluster_tasks.Deadly())
+    tasks = [Task("a", (deadly,)), Task("b", (1,)), Task("c", (deadly,)), Task("d", (2,))]
+    outcomes = by_name(runner.run(cluster_tasks.echo, tasks))
+    failure = "RuntimeError: the shared value deadly killed its worker 3 times"
+    assert outcomes == {
+        "a": Outcome("a", failure=failure),
+        "b": Outcome("b", (1,)),
+        "c": Outcome("c", failure=failure),
+        "d": Outcome("d", (2,)),
+    }
+
+
 # Tasks that end their worker
 
 
@@ -236,6 +272,13 @@ def test_a_poison_task_costs_no_other_task_anything(runner: Runner, tmp_path: Pa
     assert counts["poison1"] == counts["poison2"] == 2
     # Only a result that had not left a worker yet when that died is computed again.
     assert all(counts[name] in (1, 2, 3) for name in outcomes)
+
+
+def test_a_task_that_takes_too_much_memory_is_ended(tmp_path: Path) -> None:
+    with open_runner(1, Stop(), memory_limit_bytes=300 << 20) as runner:
+        outcomes = by_name(runner.run(cluster_tasks.noted, noted(tmp_path, greedy="eat", a="brief", b="brief")))
+    assert outcomes.pop("greedy").failure == "killed its worker: it took more than 0.3 GiB of memory (twice)"
+    assert outcomes == {name: Outcome(name, name) for name in "ab"}
 
 
 @pytest.mark.parametrize("how", ["sleep", "spin", "hold the GIL"])
@@ -259,7 +302,7 @@ class Content:
 # Ends
 
 
-def test_after_a_stop_only_what_is_in_flight_comes(runner: Runner, tmp_path: Path) -> None:
+def test_after_a_stop_only_what_is_in_flight_comes(runner: Runner) -> None:
     drawn = []
 
     def tasks() -> Iterator[Task]:
@@ -323,13 +366,27 @@ def test_folders_of_dead_launchers_are_removed(tmp_path: Path, monkeypatch: pyte
     assert os.listdir(tmp_path) == [beginning.name]
 
 
+def test_closing_while_a_worker_restarts() -> None:
+    before = worker_pids(os.getpid())
+    with open_runner(2, Stop()) as runner:
+        list(runner.run(cluster_tasks.square, [Task("start", (1,))]))
+        for pid in worker_pids(os.getpid()) - before:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: len(worker_pids(os.getpid()) - before) > 0)
+    assert worker_pids(os.getpid()) == before
+
+
 # Signals, in a launcher of its own
 
 
 def worker_pids(launcher_pid: int) -> set[int]:
     """Worker processes of a launcher (its other child is the tracker of multiprocessing)."""
-    children = psutil.Process(launcher_pid).children()
-    return {child.pid for child in children if any("spawn_main" in part for part in child.cmdline())}
+    found = set()
+    for child in psutil.Process(launcher_pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # ZombieProcess is one
+            if any("spawn_main" in part for part in child.cmdline()):
+                found.add(child.pid)
+    return found
 
 
 @contextlib.contextmanager
@@ -394,8 +451,29 @@ def test_no_worker_survives_a_killed_launcher(tmp_path: Path) -> None:
         until(lambda: not any(map(is_running, workers)))
 
 
+def is_group_alive(pid: int) -> bool:
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def is_running(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@pytest.mark.parametrize("delay_s", [0.3, 0.7])
+def test_an_interrupt_during_the_start_leaves_no_process(tmp_path: Path, delay_s: float) -> None:
+    with launched(tmp_path, "raise", "sleep") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "drawn 0\n"
+        time.sleep(delay_s)  # somewhere on the way of the cluster to its first task: any place must do
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate(timeout=HANG_S)
+        assert stderr.strip().splitlines()[-1] == "KeyboardInterrupt"
+        assert process.returncode == -signal.SIGINT
+        until(lambda: not is_group_alive(process.pid))
