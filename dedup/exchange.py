@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from dedup.fingerprint.chromaprint import SILENT_ITEM
 from dedup.library.metadata import AudioProperties, to_json
-from dedup.library.paths import path_from_json, printable
+from dedup.library.paths import path_from_json
 from dedup.observer import Observer
 from dedup.runner import Stop
 from dedup.settings import ITEMS_PER_SECOND
@@ -22,8 +21,11 @@ from dedup.store.catalog import Track
 if TYPE_CHECKING:
     from dedup.store.store import Store
 
-CHUNK_LINES = 500
-"""Lines a transaction holds: memory stays constant however long the file."""
+CHUNK_LINES, CHUNK_BYTES = 500, 16 << 20
+"""Lines, and bytes, after which a transaction ends: memory stays constant however long the file."""
+
+SHOWN_CHARACTERS = 60
+"""As much of a wrong value is repeated to the user."""
 
 
 class RejectedLineError(ValueError):
@@ -48,21 +50,31 @@ class Imported:
 def import_fingerprints(
     store: Store, lines: Iterable[bytes], min_length_s: float, observer: Observer, stop: Stop
 ) -> Imported:
-    """Stores the fingerprint of every good line; names each bad one by its number and goes on."""
+    """Stores the fingerprint of every good line; names each bad one by its number and goes on. Each chunk is
+    committed; a stop ends the import after the chunk in hand, and what was stored is found unchanged next time."""
     counts = Imported()
     observer.stage("import", None, "lines")
-    chunk: list[tuple[int, bytes]] = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            chunk.append((number, line))
-        if len(chunk) == CHUNK_LINES:
-            _import_chunk(store, chunk, min_length_s, counts, observer)
-            chunk = []
-            if stop.requested:
-                return counts
-    _import_chunk(store, chunk, min_length_s, counts, observer)
+    for chunk in _chunks(lines):
+        _import_chunk(store, chunk, min_length_s, counts, observer)
+        if stop.requested:
+            return counts
     store.seal_tail()
     return counts
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
+    """Lines that are not blank, with their numbers from 1, by so many or so many bytes."""
+    chunk, size_bytes = [], 0
+    for number, line in enumerate(lines, start=1):
+        if line.isspace():
+            continue
+        chunk.append((number, line))
+        size_bytes += len(line)
+        if len(chunk) == CHUNK_LINES or size_bytes >= CHUNK_BYTES:
+            yield chunk
+            chunk, size_bytes = [], 0
+    if chunk:
+        yield chunk
 
 
 def _import_chunk(
@@ -112,44 +124,58 @@ def _import_one(
 
 
 def parse_line(line: bytes) -> tuple[bytes, float, npt.NDArray[np.uint32]]:
-    """Path, seconds and items of one line. Raises RejectedLineError."""
+    """Path, seconds and items of one line. Raises RejectedLineError.
+
+    A path is taken as its raw bytes: from `path_hex` if that is given, else from `path`, where what is no UTF-8 may
+    stand as it is, or as the lone surrogates by which Python writes it."""
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
+    except RecursionError:
+        raise RejectedLineError("not a fingerprint: nested too deep") from None
     except ValueError as error:
         raise RejectedLineError(f"not JSON: {error}") from None
     if not isinstance(record, dict):
         raise RejectedLineError(f"found {type(record).__name__}; expected an object")
-    if not isinstance(record.get("path"), str):
-        raise RejectedLineError('no "path"; expected a string')
-    if isinstance(record.get("fingerprint"), str):
+    numbers = record.get("fingerprint")
+    if isinstance(numbers, str):
         raise RejectedLineError('"fingerprint" is compressed text; expected a list of numbers: run fpcalc with -raw')
-    if not isinstance(record.get("fingerprint"), list):
+    if not isinstance(numbers, list):
         raise RejectedLineError('no "fingerprint"; expected a list of numbers')
     duration_s = record.get("duration", 0)
-    if isinstance(duration_s, bool) or not isinstance(duration_s, int | float) or not 0 <= duration_s < 1e9:
-        raise RejectedLineError(f'"duration" is {duration_s!r}; expected seconds')
-    return _path_of(record), float(duration_s), _items_of(record["fingerprint"])
+    if type(duration_s) not in (int, float) or not 0 <= duration_s < 1e9:
+        raise RejectedLineError(f'"duration" is {_shown(duration_s)}; expected seconds')
+    return _path_of(record), float(duration_s), _items_of(numbers)
 
 
 def _path_of(record: dict[str, Any]) -> bytes:
+    name = "path_hex" if "path_hex" in record else "path"
+    text = record.get(name)
+    if not isinstance(text, str):
+        raise RejectedLineError(f'"{name}" is {_shown(text)}; expected a string' if name in record else 'no "path"')
     try:
-        path = path_from_json(record) if "path_hex" in record else os.fsencode(record["path"])
-    except (ValueError, TypeError):
-        raise RejectedLineError('"path" or "path_hex" is no path') from None
+        path = path_from_json(record) if name == "path_hex" else text.encode("utf-8", "surrogateescape")
+    except ValueError:
+        raise RejectedLineError(f'"{name}" is {_shown(text)}; expected the name of a file') from None
     if not path or b"\0" in path:
-        raise RejectedLineError(f'"path" is {printable(path)!r}; expected the name of a file')
+        raise RejectedLineError(f'"{name}" is {_shown(text)}; expected the name of a file')
     return path
 
 
 def _items_of(numbers: list[Any]) -> npt.NDArray[np.uint32]:
-    """The items. numpy would round floats and wrap what is too large: each number is looked at."""
-    if not all(type(number) is int for number in numbers):
+    """The items. numpy would round floats, take booleans and wrap what is too large."""
+    if set(map(type, numbers)) - {int}:
         bad = next(number for number in numbers if type(number) is not int)
-        raise RejectedLineError(f'"fingerprint" holds {bad!r}; expected whole numbers only')
+        raise RejectedLineError(f'"fingerprint" holds {_shown(bad)}; expected whole numbers only')
     if numbers and not 0 <= min(numbers) <= max(numbers) < 1 << 32:
         bad = min(numbers) if min(numbers) < 0 else max(numbers)
-        raise RejectedLineError(f'"fingerprint" holds {bad}; expected 0 to {(1 << 32) - 1}')
+        raise RejectedLineError(f'"fingerprint" holds {_shown(bad)}; expected 0 to {(1 << 32) - 1}')
     return np.array(numbers, np.uint32)
+
+
+def _shown(value: object) -> str:
+    """A wrong value as JSON has it, or its beginning."""
+    text = json.dumps(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 def _imported_track(path: bytes, duration_s: float, audio: int) -> Track:

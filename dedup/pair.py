@@ -10,11 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.correlate import compare_two
-from dedup.correlation.scoring import MIN_DISTINCT, Criterion, Match, Verdict, criteria, verdict
+from dedup.correlation.scoring import (
+    CONTAINED_SHARE,
+    MIN_DISTINCT,
+    STORED_AGREEMENT,
+    Criterion,
+    Match,
+    Verdict,
+    criteria,
+    verdict,
+)
 from dedup.errors import InputError
-from dedup.fingerprint.chromaprint import Items
+from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 from dedup.fingerprint.task import Unusable, fingerprint_file
-from dedup.library.identity import full_hash
+from dedup.library.identity import flac_md5, full_hash
 from dedup.library.paths import printable
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
 from dedup.store.catalog import n_distinct
@@ -22,6 +31,12 @@ from dedup.store.catalog import n_distinct
 if TYPE_CHECKING:
     from dedup.store.catalog import Track
     from dedup.store.store import Store
+
+MIN_LENGTH_S = 1.0
+"""Seconds of items that a file must have to be compared at all."""
+
+SHARE = "share of the longer"
+"""Below its threshold a match is `contained`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,8 @@ class Explanation:
     """At the best lag, positive where `a` has more in front; None where they cannot overlap enough."""
     verdict: Verdict
     criteria: tuple[Criterion, ...]
+    """What a match by sound must meet, all of it. The last one, `SHARE`, only tells the same recording from an excerpt
+    of it. Files that are identical, or whose encoded audio is, are a match whatever these say."""
 
 
 def explain(
@@ -60,22 +77,24 @@ def explain(
     can be read."""
     left, right = (listen(path, store, fingerprint) for path in (a, b))
     found = compare_two(left.items, right.items, compare)
+    why = _all_criteria(left, right, found, compare, match)
     judged: Verdict = "other"
     if _is_one_file(left, right):
         judged = "identical file"
-    elif left.stream is not None and left.stream == right.stream:
+    elif _is_same_audio(left, right):
         judged = "same audio"
-    elif found is not None and min(n_distinct(left.items), n_distinct(right.items)) >= MIN_DISTINCT:
+    elif found is not None and all(criterion.met for criterion in why if criterion.name != SHARE):
         judged = verdict(found, len(left.items), len(right.items), match)
-    return Explanation(left, right, found, judged, _all_criteria(left, right, found, compare, match))
+    return Explanation(left, right, found, judged, why)
 
 
 def listen(path: bytes, store: Store | None, settings: FingerprintSettings) -> Listened:
     """The fingerprint of a file: the store's, where the file is as the store knows it, else made now."""
-    track = store.catalog.track(os.path.abspath(path)) or store.catalog.track(path) if store else None
-    if store is not None and track is not None and track.audio is not None and _is_current(track):
-        (audio,) = store.catalog.audios("WHERE id = ?", (track.audio,))
-        return Listened(path, store.items_of(audio.fingerprint), audio.stream, audio.damage, from_store=True)
+    if store is not None:
+        track = store.catalog.track(os.path.abspath(path)) or store.catalog.track(path)
+        if track is not None and track.audio is not None and _is_current(track):
+            (audio,) = store.catalog.audios("WHERE id = ?", (track.audio,))
+            return Listened(path, store.items_of(audio.fingerprint), audio.stream, audio.damage, from_store=True)
     return _decode(path, settings)
 
 
@@ -87,7 +106,7 @@ def _decode(path: bytes, settings: FingerprintSettings) -> Listened:
         raise InputError(name, f"cannot be read: {error.strerror}", "an audio file") from error
     if not os.path.isfile(path):
         raise InputError(name, "not a file", "an audio file")
-    result = fingerprint_file(path, status.st_size, status.st_mtime_ns, settings, 1.0, float("inf"))
+    result = fingerprint_file(path, status.st_size, status.st_mtime_ns, settings, MIN_LENGTH_S, float("inf"))
     if isinstance(result, Unusable):
         raise InputError(name, result.reason, "a file with audio")
     return Listened(path, result.items, result.stream, result.damage, from_store=False)
@@ -113,17 +132,49 @@ def _is_one_file(a: Listened, b: Listened) -> bool:
         return False
 
 
+def _is_same_audio(a: Listened, b: Listened) -> bool:
+    """Whether the encoded streams are the same, or both are sound FLACs of the same samples."""
+    if a.stream is not None and a.stream == b.stream:
+        return True
+    if a.damage or b.damage or not np.array_equal(a.items, b.items):
+        return False
+    try:
+        samples = flac_md5(a.path)
+        return samples is not None and samples == flac_md5(b.path)
+    except OSError:  # one of them is only in the store
+        return False
+
+
 def _all_criteria(
     a: Listened, b: Listened, found: Match | None, compare: CompareSettings, match: MatchSettings
 ) -> tuple[Criterion, ...]:
-    shorter = min(len(a.items), len(b.items))
+    """Each number that `correlate` and `report` hold against a threshold, in the order in which they do."""
+    shorter, longer = sorted((len(a.items), len(b.items)))
     needed = max(compare.min_overlap_items, int(np.ceil(compare.min_overlap * shorter)))
-    distinct = min(n_distinct(a.items), n_distinct(b.items))
-    evidence = (
-        Criterion("overlap, items", found.overlap if found else shorter, needed),
-        Criterion("different items", distinct, MIN_DISTINCT),
+    overlap = Criterion("overlap, items", found.overlap if found else shorter, needed)
+    distinct = Criterion("different items", min(n_distinct(a.items), n_distinct(b.items)), MIN_DISTINCT)
+    if found is None:
+        return overlap, distinct
+    return (
+        overlap,
+        Criterion("overlap not silent, items", _n_audible(a.items, b.items, found), compare.min_overlap_items),
+        distinct,
+        Criterion("agreement", found.agreement, STORED_AGREEMENT),
+        *criteria(found, match),
+        Criterion(SHARE, found.overlap / longer, CONTAINED_SHARE),
     )
-    return evidence + (criteria(found, match) if found else ())
+
+
+def _n_audible(a: Items, b: Items, found: Match) -> int:
+    """Items of the overlap in which not both are silent."""
+    left, right = overlapping(a, b, found)
+    return int(np.count_nonzero((left != SILENT_ITEM) | (right != SILENT_ITEM)))
+
+
+def overlapping(a: Items, b: Items, found: Match) -> tuple[Items, Items]:
+    """The parts of two fingerprints that lie over each other at the lag of a match, `uint32[overlap]` each."""
+    start_a, start_b = max(0, found.lag), max(0, -found.lag)
+    return a[start_a : start_a + found.overlap], b[start_b : start_b + found.overlap]
 
 
 def lag_curve(a: Items, b: Items, compare: CompareSettings) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

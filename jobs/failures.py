@@ -21,6 +21,7 @@ NO_ROOM = {
 DENIED = {errno.EACCES, errno.EPERM}
 SQLITE = {
     "disk is full": "is full",
+    "disk i/o error": "failed to read or write",
     "readonly database": "may not be written",
     "unable to open database file": "may not be written, or the catalog in it may not be opened",
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +13,45 @@ import numpy.typing as npt
 
 from dedup.errors import InputError, UsageError
 from dedup.library.paths import printable
-from dedup.pair import Explanation, lag_curve
+from dedup.pair import Explanation, Listened, lag_curve, overlapping
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WINDOW_ITEMS = 32
 """Similarity over time is a mean over about 4 s."""
 
 FORMATS = (".png", ".svg")
 
+LINE, MARK, QUIET, PALE = "#1f5a8c", "#c23b22", "#6b7075", "#e8f0f7"
+
+LOWEST = 0.42
+"""Lower edge of the agreement axes: chance is 0.5, nothing real lies much below."""
+
+STYLE: Any = {
+    "axes.edgecolor": "#b0b5ba",
+    "axes.labelcolor": QUIET,
+    "axes.labelsize": 9,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
+    "svg.hashsalt": "reprise",  # else every element has a new name each time
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "xtick.color": QUIET,
+    "xtick.labelsize": 8,
+    "ytick.color": QUIET,
+    "ytick.labelsize": 8,
+}
+
 
 def require_plot(file: Path) -> None:
-    """Raises UsageError, before any work is done, where the picture could not be drawn or has another format."""
+    """Raises UsageError or InputError, before any work is done, where the picture could not be drawn, has another
+    format or no folder to go to."""
     if file.suffix.lower() not in FORMATS:
         raise UsageError("--plot", f"found {file.name!r}", "a name that ends in .png or .svg")
     if not file.absolute().parent.is_dir():
@@ -41,81 +68,138 @@ def require_plot(file: Path) -> None:
 
 
 def plot_pair(explained: Explanation, compare: CompareSettings, file: Path) -> None:
-    """Draws the pair into a PNG or SVG file. The same pair gives the same picture."""
+    """Draws the pair into a PNG or SVG file. The same pair gives the same bytes. Raises OSError."""
+    import matplotlib
+
+    drawn = io.BytesIO()
+    kind = file.suffix.lower().removeprefix(".")
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font lacks: boxes
+        figure = _draw(explained, compare)
+        figure.savefig(drawn, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
+    file.write_bytes(drawn.getvalue())
+
+
+def _draw(explained: Explanation, compare: CompareSettings) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    with_style: dict[str, Any] = {"figsize": (11, 9), "layout": "constrained"}
-    figure = Figure(**with_style)
+    figure = Figure(figsize=(11, 8.5), layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12))
     FigureCanvasAgg(figure)
     top, middle, bottom = figure.subplots(3, 1, height_ratios=(2, 1.4, 1.6))
-    names = " · ".join(_short(side.path) for side in (explained.a, explained.b))
-    figure.suptitle(f"{names}\n{explained.verdict}", fontsize=11)
+    figure.suptitle(_heading(explained), fontsize=11, x=0.012, ha="left", linespacing=1.5)
     _draw_lag_curve(top, explained, compare)
     if explained.match is None:
         for axes in (middle, bottom):
-            axes.text(0.5, 0.5, "too little overlap at any lag", ha="center", va="center")
-            axes.set_axis_off()
+            _say(axes, "no lag has overlap enough")
     else:
         differing = differing_bits(explained)
         start_s = max(0, explained.match.lag) / ITEMS_PER_SECOND
         _draw_similarity(middle, differing, start_s)
         _draw_bits(bottom, differing, start_s)
-    metadata = {"Date": None} if file.suffix.lower() == ".svg" else None
-    figure.savefig(file, dpi=110, metadata=metadata)
+    return figure
+
+
+def _heading(explained: Explanation) -> str:
+    lines = [f"{name}  {_short(side)}" for name, side in (("a", explained.a), ("b", explained.b))]
+    told: str = explained.verdict
+    if explained.match is not None:
+        match = explained.match
+        told += (
+            f": lag {match.lag_s:+.2f} s, overlap {match.overlap_s:.1f} s, agreement {match.agreement:.3f}, "
+            f"score {match.score:.3f}, prominence {match.prominence:.3f}"
+        )
+    return "\n".join([*lines, told])
 
 
 def differing_bits(explained: Explanation) -> npt.NDArray[np.bool_]:
     """Which bits differ at the best lag: `bool[overlap, 32]`, the lowest bit first."""
     assert explained.match is not None
-    lag, n_items = explained.match.lag, explained.match.overlap
-    a = explained.a.items[max(0, lag) : max(0, lag) + n_items]
-    b = explained.b.items[max(0, -lag) : max(0, -lag) + n_items]
+    a, b = overlapping(explained.a.items, explained.b.items, explained.match)
     wrong: npt.NDArray[np.bool_] = ((a ^ b)[:, None] >> np.arange(32, dtype=np.uint32) & 1).astype(bool)
     return wrong
 
 
 def _draw_lag_curve(axes: Axes, explained: Explanation, compare: CompareSettings) -> None:
     lags, agreement = lag_curve(explained.a.items, explained.b.items, compare)
-    axes.plot(lags / ITEMS_PER_SECOND, agreement, linewidth=0.8, color="#1f5a8c")
-    axes.axhline(0.5, color="#999999", linewidth=0.8, linestyle=":")
+    axes.set_title("Agreement at every lag")
+    if not len(lags):
+        _say(axes, "no lag has overlap enough")
+        return
+    axes.plot(lags / ITEMS_PER_SECOND, agreement, linewidth=0.9, color=LINE, marker="." if len(lags) == 1 else None)
+    _draw_chance(axes)
     if explained.match is not None:
         match = explained.match
-        axes.plot(match.lag_s, match.agreement, "o", color="#c23b22")
+        axes.plot(match.lag_s, match.agreement, "o", color=MARK, markersize=6)
+        on_right = match.lag > lags.mean()
         axes.annotate(
-            f"{match.lag_s:+.2f} s, agreement {match.agreement:.3f}, score {match.score:.3f}",
+            f"{match.lag_s:+.2f} s, {match.agreement:.3f}",
             (match.lag_s, match.agreement),
-            xytext=(8, 4),
+            xytext=(-9 if on_right else 9, 0),
             textcoords="offset points",
+            ha="right" if on_right else "left",
+            va="center",
             fontsize=9,
+            color=MARK,
         )
-    axes.set(xlabel="lag, s (right: the first file has more in front)", ylabel="agreement", ylim=(0.4, 1.04))
-    axes.set_title("Agreement at every lag", loc="left", fontsize=10)
+    left, right = lags[0] / ITEMS_PER_SECOND, lags[-1] / ITEMS_PER_SECOND
+    margin = max(1.0, 0.02 * (right - left))
+    axes.set(xlim=(left - margin, right + margin), ylim=(_floor(agreement), 1.04), ylabel="agreement")
+    axes.set_xlabel("lag, seconds (to the right: a has more in front)")
 
 
 def _draw_similarity(axes: Axes, differing: npt.NDArray[np.bool_], start_s: float) -> None:
     by_item = 1 - differing.mean(axis=1)
     window = min(WINDOW_ITEMS, len(by_item))
     smooth = np.convolve(by_item, np.ones(window) / window, mode="valid")
-    times = start_s + (np.arange(len(smooth)) + (window - 1) / 2) / ITEMS_PER_SECOND
-    axes.plot(times, smooth, linewidth=1, color="#1f5a8c")
-    axes.axhline(0.5, color="#999999", linewidth=0.8, linestyle=":")
-    axes.set(ylabel="agreement", ylim=(0.4, 1.04), xlim=_span(start_s, len(by_item)))
-    axes.set_title("Similarity over time at the best lag (4 s mean)", loc="left", fontsize=10)
+    times = start_s + (np.arange(len(smooth)) + window / 2) / ITEMS_PER_SECOND
+    axes.fill_between(times, 0.5, smooth, color=PALE, linewidth=0)
+    axes.plot(times, smooth, linewidth=1.1, color=LINE)
+    _draw_chance(axes)
+    axes.set(ylabel="agreement", ylim=(_floor(smooth), 1.04), xlim=_span(start_s, len(by_item)))
+    axes.set_title(f"Similarity over time at the best lag (mean over {window / ITEMS_PER_SECOND:.0f} s)")
 
 
 def _draw_bits(axes: Axes, differing: npt.NDArray[np.bool_], start_s: float) -> None:
     left, right = _span(start_s, len(differing))
-    axes.imshow(differing.T, aspect="auto", cmap="Greys", interpolation="nearest", extent=(left, right, 32, 0))
-    axes.set(xlabel="time in the first file, s", ylabel="bit")
-    axes.set_title("Bits that differ (black)", loc="left", fontsize=10)
+    grey = 1 - differing.T.astype(np.float32)
+    shown: dict[str, Any] = {"aspect": "auto", "cmap": "gray", "vmin": 0, "vmax": 1, "extent": (left, right, 0, 32)}
+    axes.imshow(grey, origin="lower", interpolation="antialiased", **shown)
+    axes.set(xlabel="time in a, seconds", ylabel="bit of the item", yticks=(0, 8, 16, 24, 32), xlim=(left, right))
+    axes.set_title(f"Bits that differ, in black: {differing.mean():.1%}")
+
+
+def _draw_chance(axes: Axes) -> None:
+    axes.axhline(0.5, color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
+    axes.annotate(
+        "chance",
+        (1, 0.5),
+        xycoords=("axes fraction", "data"),
+        xytext=(-3, -3),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize=8,
+        color=QUIET,
+    )
+
+
+def _say(axes: Axes, text: str) -> None:
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=QUIET, transform=axes.transAxes)
+
+
+def _floor(values: npt.NDArray[np.float64]) -> float:
+    return min(LOWEST, float(values.min()) - 0.02)
 
 
 def _span(start_s: float, n_items: int) -> tuple[float, float]:
     return start_s, start_s + n_items / ITEMS_PER_SECOND
 
 
-def _short(path: bytes) -> str:
-    """A file's name as text that matplotlib draws as it is: `$` would begin a formula."""
-    name = printable(os.path.basename(path)).replace("$", r"\$")
-    return name if len(name) <= 60 else f"{name[:45]}…{name[-14:]}"
+def _short(side: Listened) -> str:
+    """A file's name, its middle left out where it is long, and its length."""
+    name = printable(os.path.basename(side.path))
+    shown = name if len(name) <= 90 else f"{name[:70]}…{name[-19:]}"
+    return f"{shown}  ({len(side.items) / ITEMS_PER_SECOND:.1f} s)"

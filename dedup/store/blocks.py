@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +18,13 @@ import numpy.typing as npt
 from dedup.errors import StoreDamagedError
 
 CHUNK_ITEMS = 1 << 20
-"""Items a Zarr chunk holds at most: 4 MiB."""
+"""Elements a Zarr chunk holds at most: 4 MiB of items, 8 MiB of offsets."""
 
 WIP_PREFIX = "wip-"
+
+METADATA = "zarr.json"
+
+_NAME = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -29,13 +35,14 @@ class Block:
     items: npt.NDArray[np.uint32]
     """`uint32[n_items]`."""
     offsets: npt.NDArray[np.int64]
-    """`int64[n_rows + 1]`, from 0, never falling."""
+    """`int64[n_rows + 1]`, from 0 to `n_items`, never falling."""
 
     @property
     def n_rows(self) -> int:
         return len(self.offsets) - 1
 
     def row(self, row: int) -> npt.NDArray[np.uint32]:
+        """The items of one fingerprint: a view, no copy."""
         return self.items[self.offsets[row] : self.offsets[row + 1]]
 
 
@@ -48,11 +55,12 @@ def make_block(fingerprints: Sequence[npt.NDArray[np.uint32]]) -> Block:
 
 
 def block_name(items: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64]) -> str:
-    """32 hex digits: BLAKE2b of offsets and items, little-endian."""
+    """32 hex digits: BLAKE2b, 16 bytes, of the number of offsets (int64), the offsets (int64) and the items (uint32),
+    all little-endian."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(np.int64(len(offsets)).astype("<i8").tobytes())
-    digest.update(np.ascontiguousarray(offsets, "<i8").tobytes())
-    digest.update(np.ascontiguousarray(items, "<u4").tobytes())
+    digest.update(np.ascontiguousarray(offsets, "<i8").data)
+    digest.update(np.ascontiguousarray(items, "<u4").data)
     return digest.hexdigest()
 
 
@@ -63,17 +71,22 @@ class BlockStore:
         self.folder = folder
 
     def create(self, attributes: dict[str, Any]) -> None:
-        """Writes the Zarr root group of a new store."""
-        import zarr
+        """Writes the Zarr root group, or mends it: its metadata is a function of the store's stamp."""
+        self.folder.mkdir(exist_ok=True)
+        temporary = self.folder / f"{WIP_PREFIX}{METADATA}"
+        temporary.write_bytes(_group_metadata(attributes))
+        _sync(temporary)
+        temporary.rename(self.folder / METADATA)
+        _sync(self.folder)
+        _sync(self.folder.parent)
 
-        zarr.create_group(self.folder, zarr_format=3, attributes=attributes)
+    def is_created(self, attributes: dict[str, Any]) -> bool:
+        """Whether the root group is there, with exactly these attributes."""
+        return _has(self.folder / METADATA, _group_metadata(attributes))
 
     def write(self, block: Block) -> None:
         """Writes a block under a temporary name, syncs it, then renames it. A block that is there already and sound
-        is kept: the name says that it is the same."""
-        import zarr
-        from zarr.codecs import Crc32cCodec
-
+        is kept: the name says that it is the same. Raises OSError, and then leaves nothing behind."""
         final = self.folder / block.name
         if final.exists():
             if self.problem(block.name) is None:
@@ -81,28 +94,29 @@ class BlockStore:
             self.drop(block.name)
         wip = self.folder / f"{WIP_PREFIX}{block.name}"
         shutil.rmtree(wip, ignore_errors=True)
-        group = zarr.create_group(wip, zarr_format=3, attributes={"n_rows": block.n_rows})
-        for name, data in (("items", block.items), ("offsets", block.offsets)):
-            chunk = max(1, min(len(data), CHUNK_ITEMS))
-            array = group.create_array(
-                name, shape=data.shape, dtype=data.dtype, chunks=(chunk,), compressors=[Crc32cCodec()]
-            )
-            array[:] = data
-        _sync_tree(wip)
-        wip.rename(final)
+        try:
+            _write_arrays(wip, block)
+            _sync_tree(wip)
+            wip.rename(final)
+        except BaseException:
+            shutil.rmtree(wip, ignore_errors=True)
+            raise
         _sync(self.folder)
 
     def read(self, name: str) -> Block:
-        """The block of that name. Raises StoreDamagedError where it is missing or not what its name says."""
+        """The block of that name. Raises StoreDamagedError where it is missing or any of its bytes is not as it was
+        written: metadata is compared byte by byte, chunks with their checksum, content with the name."""
         import zarr
 
         folder = self.folder / name
+        if not folder.is_dir():
+            raise _damaged(folder, "is missing")
+        _require_metadata(folder)
         try:
-            group = zarr.open_group(folder, mode="r", zarr_format=3)
-            items = np.asarray(group["items"][:], np.uint32)  # type: ignore[index]
-            offsets = np.asarray(group["offsets"][:], np.int64)  # type: ignore[index]
-        except Exception as error:  # what zarr raises on rotten metadata or chunks is of many kinds
+            arrays = [zarr.open_array(folder / array, mode="r", zarr_format=3)[:] for array in ("items", "offsets")]
+        except Exception as error:  # what zarr raises on rotten chunks is of many kinds
             raise _damaged(folder, f"cannot be read ({type(error).__name__}: {error})") from error
+        items, offsets = np.asarray(arrays[0], np.uint32), np.asarray(arrays[1], np.int64)
         if block_name(items, offsets) != name:
             raise _damaged(folder, "its content is not what its name says")
         return Block(name, items, offsets)
@@ -116,22 +130,102 @@ class BlockStore:
         return None
 
     def names(self) -> set[str]:
-        """Blocks on disk, sealed ones only."""
-        if not self.folder.is_dir():
-            return set()
-        return {
-            entry.name for entry in os.scandir(self.folder) if entry.is_dir() and not entry.name.startswith(WIP_PREFIX)
-        }
+        """Blocks on disk, sealed ones only, sound or not."""
+        return {entry for entry in self._entries() if _NAME.fullmatch(entry)}
 
     def drop(self, name: str) -> None:
-        """Removes a block from disk."""
-        shutil.rmtree(self.folder / name)
+        """Removes a block from disk, if it is there."""
+        _remove(self.folder / name)
+
+    def unfinished(self) -> set[str]:
+        """What a killed run left half written."""
+        return {entry for entry in self._entries() if entry.startswith(WIP_PREFIX)}
 
     def drop_unfinished(self) -> None:
         """Removes what a killed run left half written."""
-        for entry in os.scandir(self.folder):
-            if entry.name.startswith(WIP_PREFIX):
-                shutil.rmtree(entry.path)
+        for entry in self.unfinished():
+            _remove(self.folder / entry)
+
+    def _entries(self) -> list[str]:
+        return os.listdir(self.folder) if self.folder.is_dir() else []
+
+
+def _write_arrays(folder: Path, block: Block) -> None:
+    import zarr
+
+    n_items, n_offsets = len(block.items), len(block.offsets)
+    for relative, content in _metadata(n_items, n_offsets).items():
+        (folder / relative).parent.mkdir(parents=True, exist_ok=True)
+        (folder / relative).write_bytes(content)
+    for name, data in (("items", block.items), ("offsets", block.offsets)):
+        with zarr.config.set({"array.write_empty_chunks": True}):  # else a chunk of zeros is no file
+            zarr.open_array(folder / name, mode="r+", zarr_format=3)[:] = data
+
+
+def _metadata(n_items: int, n_offsets: int) -> dict[str, bytes]:
+    """The `zarr.json` files of a block, by path: a function of its size, so that any other byte in one is damage."""
+    return {
+        METADATA: _group_metadata({"n_items": n_items, "n_rows": n_offsets - 1}),
+        f"items/{METADATA}": _array_metadata("uint32", n_items),
+        f"offsets/{METADATA}": _array_metadata("int64", n_offsets),
+    }
+
+
+def _group_metadata(attributes: dict[str, Any]) -> bytes:
+    return _json({"attributes": attributes, "node_type": "group", "zarr_format": 3})
+
+
+def _array_metadata(data_type: str, length: int) -> bytes:
+    chunk = max(1, min(length, CHUNK_ITEMS))
+    return _json(
+        {
+            "attributes": {},
+            "chunk_grid": {"configuration": {"chunk_shape": [chunk]}, "name": "regular"},
+            "chunk_key_encoding": {"configuration": {"separator": "/"}, "name": "default"},
+            "codecs": [{"configuration": {"endian": "little"}, "name": "bytes"}, {"name": "crc32c"}],
+            "data_type": data_type,
+            "fill_value": 0,
+            "node_type": "array",
+            "shape": [length],
+            "storage_transformers": [],
+            "zarr_format": 3,
+        }
+    )
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, indent=2, sort_keys=True).encode() + b"\n"
+
+
+def _require_metadata(folder: Path) -> None:
+    """Raises StoreDamagedError unless the metadata is that of a block of the size it names. Nothing is allocated by a
+    number whose chunks are not on disk."""
+    try:
+        attributes = json.loads((folder / METADATA).read_bytes())["attributes"]
+        n_items, n_rows = int(attributes["n_items"]), int(attributes["n_rows"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise _damaged(folder, f"{METADATA} cannot be read ({type(error).__name__}: {error})") from error
+    for relative, content in _metadata(n_items, n_rows + 1).items():
+        if not _has(folder / relative, content):
+            raise _damaged(folder, f"{relative} is missing or not as it was written")
+    for array, length in (("items", n_items), ("offsets", n_rows + 1)):
+        for chunk in range(-(-length // CHUNK_ITEMS)):
+            if not (folder / array / "c" / str(chunk)).is_file():
+                raise _damaged(folder, f"chunk {array}/c/{chunk} is missing")
+
+
+def _has(file: Path, content: bytes) -> bool:
+    try:
+        return file.read_bytes() == content
+    except OSError:
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _damaged(folder: Path, found: str) -> StoreDamagedError:

@@ -1,21 +1,23 @@
-"""Verifies a store: every checksum, every invariant of FORMAT.md, every tile that must exist."""
+"""Verifies a store: every checksum, every invariant of FORMAT.md, every tile that must exist. Drops what is damaged."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from dedup.correlation.correlate import completeness
 from dedup.correlation.scoring import PAIR
 from dedup.correlation.tiles import count_tiles, plan_tiles, tile_name
-from dedup.errors import StoreDamagedError
+from dedup.errors import StoreDamagedError, UsageError
+from dedup.library.paths import printable
 from dedup.settings import CompareSettings
-from dedup.store.blocks import Block
-from dedup.store.catalog import items_digest, result_digest
+from dedup.store.catalog import TileResult, is_damage, items_digest, n_distinct, result_digest
 
 if TYPE_CHECKING:
     from dedup.observer import Observer
@@ -26,30 +28,40 @@ if TYPE_CHECKING:
 class Finding:
     """One thing that is not as it must be."""
 
-    kind: Literal["catalog", "block", "fingerprint", "tile", "note"]
-    """A "note" is no damage: the next run does or removes it anyway."""
+    kind: Literal["catalog", "root", "block", "fingerprint", "track", "tile", "note"]
+    """A "note" is no damage: the next run does or removes it anyway. A "catalog" is beyond repair."""
     name: str
-    """Name of the block or tile, id of the fingerprint, table of the catalog."""
+    """Name of the block or tile, id of the fingerprint or track, table of the catalog."""
     text: str
 
 
 def check(store: Store, observer: Observer) -> list[Finding]:
-    """All that is wrong, nothing mended."""
+    """All that is wrong, as of one moment, nothing mended."""
+    steps: tuple[Callable[[Store, Observer], Iterator[Finding]], ...] = (
+        _check_catalog,
+        _check_root,
+        _check_blocks,
+        _check_tail,
+        _check_tracks,
+        _check_tiles,
+        _check_complete,
+    )
+    findings: list[Finding] = []
     try:
-        findings = list(_check_catalog(store))
-        observer.stage("check blocks", len(store.catalog.blocks()), "blocks")
-        findings += _check_blocks(store, observer)
-        findings += _check_tail(store)
-        findings += _check_tiles(store)
-        findings += _check_complete(store)
+        with store.catalog.snapshot():
+            for step in steps:
+                findings.extend(step(store, observer))
     except sqlite3.DatabaseError as error:
-        return [Finding("catalog", str(store.layout.catalog), f"cannot be read: {error}")]
+        if not is_damage(error):
+            raise
+        findings.append(Finding("catalog", store.layout.catalog.name, f"cannot be read: {error}"))
     return findings
 
 
 def repair(store: Store, findings: list[Finding]) -> None:
-    """Drops what is damaged, and whatever rests on it, so that the next run redoes just that. Raises
-    StoreDamagedError where the catalog itself is damaged: what it knew cannot be made up."""
+    """Drops what is damaged, and whatever rests on it, so that the next run redoes just that: of a block or a
+    fingerprint its tracks and tiles, of a tile its result. Raises StoreDamagedError where the catalog itself is
+    damaged: what it knew cannot be made up."""
     for finding in findings:
         if finding.kind == "catalog":
             raise StoreDamagedError(
@@ -62,12 +74,18 @@ def repair(store: Store, findings: list[Finding]) -> None:
         for finding in findings:
             if finding.kind == "tile":
                 connection.execute("DELETE FROM tile WHERE name = ?", (finding.name,))
+            elif finding.kind == "track":
+                connection.execute("DELETE FROM track WHERE id = ?", (finding.name,))
             elif finding.kind == "fingerprint":
                 _drop_fingerprints(connection, "id = ?", finding.name)
             elif finding.kind == "block":
                 connection.execute("DELETE FROM tile WHERE ? IN (block_a, block_b)", (finding.name,))
                 _drop_fingerprints(connection, "block = ?", finding.name)
                 connection.execute("DELETE FROM block WHERE name = ?", (finding.name,))
+        if any(finding.kind in ("tile", "block") for finding in findings):
+            connection.execute("DELETE FROM meta WHERE key = 'complete'")
+    if any(finding.kind == "root" for finding in findings):
+        store.blocks.create(store.root_attributes)
     store.tidy()
 
 
@@ -78,83 +96,154 @@ def _drop_fingerprints(connection: sqlite3.Connection, where: str, value: str) -
     connection.execute(f"DELETE FROM fingerprint WHERE {where}", (value,))
 
 
-def _check_catalog(store: Store) -> Iterator[Finding]:
+def _check_catalog(store: Store, _: Observer) -> Iterator[Finding]:
     connection = store.catalog.connection
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
-            yield Finding("catalog", "integrity", str(line))
+            yield Finding("catalog", "integrity", " ".join(str(line).split()))
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         yield Finding("catalog", str(table), f"row {row} of {table} refers to a row of {parent} that is not there")
 
 
+def _check_root(store: Store, _: Observer) -> Iterator[Finding]:
+    if not store.blocks.is_created(store.root_attributes):
+        yield Finding("root", store.layout.blocks.name, "its zarr.json is missing or does not repeat the store's stamp")
+
+
 def _check_blocks(store: Store, observer: Observer) -> Iterator[Finding]:
     known = store.catalog.blocks()
-    for name, n_rows in known.items():
-        try:
-            block = store.blocks.read(name)
-        except StoreDamagedError as error:
-            yield Finding("block", name, error.found)
-        else:
-            yield from _check_rows(store, block, n_rows)
+    observer.stage("check blocks", len(known), "blocks")
+    for name in known:
+        text = _block_problem(store, name)
+        if text is not None:
+            yield Finding("block", name, text + _resting_on(store, name))
         observer.advance()
     for name in sorted(store.blocks.names() - known.keys()):
         yield Finding("note", name, "a block that no catalog row knows, left by a killed run; the next run removes it")
+    for name in sorted(store.blocks.unfinished()):
+        yield Finding("note", name, "half written, by a run that goes on or was killed; the next run removes it")
 
 
-def _check_rows(store: Store, block: Block, n_rows: int) -> Iterator[Finding]:
-    if block.n_rows != n_rows:
-        yield Finding("block", block.name, f"has {block.n_rows} rows, the catalog says {n_rows}")
-        return
-    query = "SELECT row, digest, n_items FROM fingerprint WHERE block = ? ORDER BY row"
-    rows = store.catalog.connection.execute(query, (block.name,)).fetchall()
-    if [row for row, _, _ in rows] != list(range(n_rows)):
-        yield Finding("block", block.name, "the catalog does not know each of its rows once")
-        return
-    for row, digest, n_items in rows:
-        items = block.row(row)
-        if len(items) != n_items or items_digest(np.frombuffer(items, "<u4")) != digest:
-            yield Finding("block", block.name, f"row {row} is not the fingerprint that the catalog knows")
-            return
+def _block_problem(store: Store, name: str) -> str | None:
+    execute = store.catalog.connection.execute
+    try:
+        block = store.blocks.read(name)
+    except StoreDamagedError as error:
+        return error.found
+    n_rows, n_items = execute("SELECT n_rows, n_items FROM block WHERE name = ?", (name,)).fetchone()
+    if (block.n_rows, len(block.items)) != (n_rows, n_items):
+        found = f"{block.n_rows} rows and {len(block.items)} items"
+        return f"has {found}, the catalog says {n_rows} and {n_items}"
+    query = "SELECT row, digest, n_items, n_distinct FROM fingerprint WHERE block = ? ORDER BY row"
+    rows = execute(query, (name,)).fetchall()
+    if [row for row, *_ in rows] != list(range(n_rows)):
+        return "the catalog does not know each of its rows once"
+    for row, *told in rows:
+        if not _is_fingerprint(block.row(row), *told):
+            return f"row {row} is not the fingerprint that the catalog knows"
+    return None
 
 
-def _check_tail(store: Store) -> Iterator[Finding]:
+def _resting_on(store: Store, block: str) -> str:
+    """What a repair costs: scanned tracks come back with the next scan, imported ones only with their file."""
     query = (
-        "SELECT fingerprint.id, digest, items FROM fingerprint LEFT JOIN tail ON fingerprint.id = tail.fingerprint "
-        "WHERE block IS NULL ORDER BY fingerprint.id"
+        "SELECT COUNT(*), IFNULL(SUM(state = 'imported'), 0) FROM track JOIN audio ON audio.id = track.audio "
+        "JOIN fingerprint ON fingerprint.id = audio.fingerprint WHERE fingerprint.block = ?"
     )
-    for fingerprint, digest, items in store.catalog.connection.execute(query):
-        if items is None:
+    n_tracks, n_imported = store.catalog.connection.execute(query, (block,)).fetchone()
+    again = f", {n_imported:,} of them imported: import those again after a repair" if n_imported else ""
+    return f"; {n_tracks:,} tracks rest on it{again}"
+
+
+def _is_fingerprint(items: npt.NDArray[np.uint32], digest: bytes, n_items: int, distinct: int) -> bool:
+    return len(items) == n_items and items_digest(items) == digest and n_distinct(items) == distinct
+
+
+def _check_tail(store: Store, _: Observer) -> Iterator[Finding]:
+    query = (
+        "SELECT fingerprint.id, block, items, digest, n_items, n_distinct FROM fingerprint "
+        "LEFT JOIN tail ON fingerprint.id = tail.fingerprint "
+        "WHERE block IS NULL OR tail.fingerprint IS NOT NULL ORDER BY fingerprint.id"
+    )
+    for fingerprint, block, items, *told in store.catalog.connection.execute(query):
+        if block is not None:
+            yield Finding("fingerprint", str(fingerprint), "both in a block and in the tail")
+        elif items is None:
             yield Finding("fingerprint", str(fingerprint), "neither in a block nor in the tail")
-        elif items_digest(np.frombuffer(items, "<u4")) != digest:
+        elif len(items) % 4 or not _is_fingerprint(np.frombuffer(items, "<u4"), *told):
             yield Finding("fingerprint", str(fingerprint), "its items in the tail are not what its digest says")
 
 
-def _check_tiles(store: Store) -> Iterator[Finding]:
-    blocks, meta = store.catalog.blocks(), store.catalog.meta()
+def _check_tracks(store: Store, _: Observer) -> Iterator[Finding]:
+    for number, path, properties in store.catalog.connection.execute("SELECT id, path, properties FROM track"):
+        try:
+            is_object = isinstance(json.loads(properties), dict)
+        except (ValueError, RecursionError):
+            is_object = False
+        if not is_object:
+            yield Finding("track", str(number), f"the properties of {printable(path)} are no JSON object")
+
+
+def _check_tiles(store: Store, _: Observer) -> Iterator[Finding]:
+    meta = store.catalog.meta()
+    lengths = _row_lengths(store)
     for (settings,) in store.catalog.connection.execute("SELECT DISTINCT settings FROM tile").fetchall():
-        known = meta.get(f"compare {settings}")
-        if known is None:
-            yield Finding("catalog", "meta", f"comparison settings {settings} of some tiles are not recorded")
-            continue
-        compare = CompareSettings(**known)
-        for tile in store.catalog.tiles(settings, with_pairs_only=False):
-            rows = (blocks.get(tile.block_a, 0), blocks.get(tile.block_b, 0))
-            if tile.name != tile_name(tile.block_a, tile.block_b, compare) or tile.block_a > tile.block_b:
-                yield Finding("tile", tile.name, "its name is not that of its blocks and settings")
-            elif tile.digest != result_digest(tile.name, tile.pairs):
-                yield Finding("tile", tile.name, "its pairs are not what its digest says")
-            elif not _are_pairs(tile.pairs, tile.n_pairs, rows):
-                yield Finding("tile", tile.name, "its pairs name rows that its blocks do not have")
+        compare = _compare_settings(meta.get(f"compare {settings}"), settings)
+        for tile in store.catalog.stored_tiles(settings):
+            text = _tile_problem(tile, compare, lengths)
+            if text is not None:
+                yield Finding("tile", tile.name, text)
 
 
-def _are_pairs(data: bytes, n_pairs: int, rows: tuple[int, int]) -> bool:
-    if len(data) != n_pairs * PAIR.itemsize:
-        return False
-    pairs = np.frombuffer(data, PAIR)
-    return bool(np.all(pairs["row_a"] < rows[0]) and np.all(pairs["row_b"] < rows[1]))
+def _row_lengths(store: Store) -> dict[str, npt.NDArray[np.int64]]:
+    """Items of each row of each block, `int64[n_rows]` by block name."""
+    lengths: dict[str, list[int]] = {}
+    query = "SELECT block, n_items FROM fingerprint WHERE block IS NOT NULL ORDER BY block, row"
+    for block, n_items in store.catalog.connection.execute(query):
+        lengths.setdefault(block, []).append(n_items)
+    return {block: np.array(of_rows) for block, of_rows in lengths.items()}
 
 
-def _check_complete(store: Store) -> Iterator[Finding]:
+def _compare_settings(recorded: Any, digest: str) -> CompareSettings | None:
+    try:
+        settings = CompareSettings(**recorded)
+    except (TypeError, UsageError):
+        return None
+    return settings if settings.digest() == digest else None
+
+
+def _tile_problem(
+    tile: TileResult, compare: CompareSettings | None, lengths: dict[str, npt.NDArray[np.int64]]
+) -> str | None:
+    if compare is None:
+        return f"the comparison settings that it names, {tile.settings}, are not recorded"
+    if tile.block_a > tile.block_b or tile.name != tile_name(tile.block_a, tile.block_b, compare):
+        return "its name is not that of its blocks and settings"
+    if tile.digest != result_digest(tile.name, tile.pairs):
+        return "its pairs are not what its digest says"
+    if len(tile.pairs) != tile.n_pairs * PAIR.itemsize:
+        return f"has {len(tile.pairs)} bytes of pairs, {tile.n_pairs} pairs are {tile.n_pairs * PAIR.itemsize}"
+    if tile.block_a in lengths and tile.block_b in lengths:
+        return _pairs_problem(tile, lengths[tile.block_a], lengths[tile.block_b])
+    return None  # the finding is the block
+
+
+def _pairs_problem(tile: TileResult, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> str | None:
+    pairs = np.frombuffer(tile.pairs, PAIR)
+    row_a, row_b = pairs["row_a"].astype(np.int64), pairs["row_b"].astype(np.int64)
+    if np.any(row_a >= len(a)) or np.any(row_b >= len(b)):
+        return "its pairs name rows that its blocks do not have"
+    if np.any(np.diff(row_a * len(b) + row_b) <= 0) or (tile.block_a == tile.block_b and np.any(row_a >= row_b)):
+        return "its pairs are not in order, each once"
+    lag, overlap = pairs["lag"].astype(np.int64), pairs["overlap"].astype(np.int64)
+    if np.any(overlap != np.minimum(a[row_a] - lag, b[row_b]) - np.maximum(0, -lag)) or np.any(overlap < 1):
+        return "its pairs overlap otherwise than their lags and lengths say"
+    if np.any(pairs["errors"] > 32 * overlap) or not np.all(np.isfinite(pairs["score"] + pairs["prominence"])):
+        return "its pairs have numbers out of range"
+    return None
+
+
+def _check_complete(store: Store, _: Observer) -> Iterator[Finding]:
     """Tiles without a result: damage where a `correlate` said that it left none, else work to do."""
     blocks, meta = store.catalog.blocks(), store.catalog.meta()
     if "compare" not in meta:

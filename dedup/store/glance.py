@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dedup.correlation.tiles import count_tiles
@@ -38,11 +40,16 @@ def glance(store: Store) -> dict[str, Any]:
         "tiles": count_tiles(len(blocks)),
         "tiles_done": n_done,
         "pairs": n_pairs,
-        "bytes": sum(
-            os.path.getsize(os.path.join(folder, name))
-            for folder, _, names in os.walk(store.layout.folder)
-            for name in names
-        ),
+        "bytes": _bytes_on_disk(store.layout.folder),
         "last_run": store.catalog.last_run(),
         "fingerprint_settings": asdict(stamped) if stamped else {},
     }
+
+
+def _bytes_on_disk(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # a writer beside us has just tidied it away
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total

@@ -61,7 +61,7 @@ def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
     try:
         descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise WriteError(f"store {layout.folder}", f"cannot be written: {error.strerror}") from error
+        raise _unwritable(layout, error) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,19 +72,37 @@ def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
                 "one writer at a time",
                 "Wait for that run to end, or stop it",
             ) from None
+        except OSError as error:  # a file system without locks
+            raise _unwritable(layout, error) from error
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "purpose": purpose}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        _tell(descriptor, json.dumps(holder).encode())
         yield
-        os.ftruncate(descriptor, 0)
+        _tell(descriptor, b"")
     finally:
         os.close(descriptor)
+
+
+def _tell(descriptor: int, text: bytes) -> None:
+    """Replaces what the lock file says. What holds is the system's lock: a full disk keeps nobody from freeing room
+    with `check --repair`."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text, 0)
+
+
+def _unwritable(layout: Layout, error: OSError) -> WriteError:
+    return WriteError(
+        f"store {layout.folder}",
+        f"cannot be locked for writing: {error.strerror}",
+        "a folder on a local disk that may be written",
+        "Give another with --store",
+    )
 
 
 def _holder(descriptor: int) -> str:
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
         return f"{holder['purpose']} (pid {holder['pid']} on {holder['host']}, since {holder['since']})"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return "another run that has only just begun"

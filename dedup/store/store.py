@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dedup.errors import StoreDamagedError, StoreMismatchError, StoreMissingError
+from dedup.errors import StoreDamagedError, StoreMismatchError, StoreMissingError, UsageError
 from dedup.fingerprint.chromaprint import Items
-from dedup.settings import FingerprintSettings
+from dedup.settings import CompareSettings, FingerprintSettings
 from dedup.store.blocks import BlockStore, make_block
-from dedup.store.catalog import Catalog
+from dedup.store.catalog import Catalog, damaged, is_damage
 from dedup.store.layout import FORMAT_VERSION, Layout, write_lock
 
 SEAL_AT_ROWS = 1 << 16
@@ -22,9 +23,9 @@ SEAL_AT_ROWS = 1 << 16
 class Store:
     """An open store. `block_size` is fixed when it is made: up to so many fingerprints are sealed in one block."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, writable: bool = True) -> None:
         self.layout = layout
-        self.catalog = Catalog(layout.catalog)
+        self.catalog = Catalog(layout.catalog, writable)
         self.blocks = BlockStore(layout.blocks)
         self.fingerprint_settings: FingerprintSettings | None = None
         self.block_size = 0
@@ -32,20 +33,29 @@ class Store:
     def close(self) -> None:
         self.catalog.close()
 
+    @property
+    def root_attributes(self) -> dict[str, Any]:
+        """Of the Zarr root group: the stamp, repeated for those who read the blocks alone."""
+        return _root_attributes(self.catalog.meta()["fingerprint"])
+
     def seal_tail(self, all_of_it: bool = True) -> int:
         """Seals what is in the tail into blocks; gives how many. With `all_of_it` False only a tail that has grown
-        too long for the catalog. Killed anywhere in between, the next call ends with the same blocks."""
+        too long for the catalog. Killed anywhere in between, the next call ends with the same blocks: a block is on
+        disk before the catalog names it, and its name is a digest of what it holds."""
         if not all_of_it and self.catalog.tail_length() < SEAL_AT_ROWS:
             return 0
         n_blocks = 0
         while True:
             fingerprints, items = self.catalog.next_to_seal(self.block_size)
             if not fingerprints:
-                return n_blocks
+                break
             block = make_block(items)
             self.blocks.write(block)
             self.catalog.seal(block.name, len(block.items), fingerprints)
             n_blocks += 1
+        if n_blocks:
+            self.catalog.shrink()
+        return n_blocks
 
     def tidy(self) -> None:
         """Removes what a killed run left behind: half-written blocks, and whole ones that never reached the catalog.
@@ -78,13 +88,12 @@ def make_or_open(folder: Path, settings: FingerprintSettings, block_size: int, p
     """
     layout = Layout(folder)
     layout.make()
-    with write_lock(layout, purpose):
-        with contextlib.closing(Store(layout)) as store:
-            if not store.catalog.meta():
-                _stamp(store, settings, block_size)
-        with _opened(layout, settings) as store:
-            store.tidy()
-            yield store
+    with write_lock(layout, purpose), _connected(layout, writable=True) as store:
+        if not store.catalog.meta():
+            _stamp(store, settings, block_size)
+        _read_stamp(store, settings)
+        store.tidy()
+        yield store
 
 
 @contextlib.contextmanager
@@ -95,57 +104,78 @@ def open_for_writing(folder: Path, purpose: str) -> Iterator[Store]:
     """
     layout = Layout(folder)
     _require_store(layout)
-    with write_lock(layout, purpose), _opened(layout, None) as store:
+    with write_lock(layout, purpose), _connected(layout, writable=True) as store:
+        _read_stamp(store, None)
         store.tidy()
         yield store
 
 
 @contextlib.contextmanager
 def open_for_reading(folder: Path) -> Iterator[Store]:
-    """The store that is in `folder`, beside a writer if there is one.
+    """The store that is in `folder`, beside a writer if there is one. Nothing can be written through it.
 
     Raises StoreMissingError, StoreMismatchError where it is of another format version, StoreDamagedError.
     """
     layout = Layout(folder)
     _require_store(layout)
-    with _opened(layout, None) as store:
+    with _connected(layout, writable=False) as store:
+        _read_stamp(store, None)
         yield store
 
 
 @contextlib.contextmanager
-def _opened(layout: Layout, settings: FingerprintSettings | None) -> Iterator[Store]:
-    with contextlib.closing(Store(layout)) as store:
-        _read_stamp(store, settings)
-        yield store
+def _connected(layout: Layout, writable: bool) -> Iterator[Store]:
+    """The store; raises StoreDamagedError for whatever shows meanwhile that the catalog is no sound database."""
+    try:
+        with contextlib.closing(Store(layout, writable)) as store:
+            yield store
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise damaged(layout.catalog, error) from error
+        raise
 
 
 def _require_store(layout: Layout) -> None:
     if not layout.catalog.exists():
-        raise StoreMissingError(
-            f"store {layout.folder}",
-            "there is no store",
-            "one made by a scan",
-            "Run `reprise full FOLDER` first, or name another with --store",
-        )
+        raise _missing(layout, "there is no store")
+
+
+def _missing(layout: Layout, found: str) -> StoreMissingError:
+    return StoreMissingError(
+        f"store {layout.folder}",
+        found,
+        "one made by a scan",
+        "Run `reprise full FOLDER` first, or name another with --store",
+    )
 
 
 def _stamp(store: Store, settings: FingerprintSettings, block_size: int) -> None:
+    """Makes a new store of an empty folder, or of what a run left that was killed while it did so."""
+    _refuse_blocks_alone(store)
+    store.blocks.create(_root_attributes(asdict(settings)))
+    store.catalog.create({"format_version": FORMAT_VERSION, "fingerprint": asdict(settings), "block_size": block_size})
+
+
+def _root_attributes(fingerprint: dict[str, Any]) -> dict[str, Any]:
+    return {"fingerprint": fingerprint, "format_version": FORMAT_VERSION}
+
+
+def _refuse_blocks_alone(store: Store) -> None:
     if store.blocks.names():
         raise StoreDamagedError(
-            f"store {store.layout.folder}",
-            "blocks without a catalog",
+            f"catalog {store.layout.catalog}",
+            "empty, beside blocks of fingerprints",
             "both, or neither",
             "Restore catalog.db from a backup, or remove the folder and scan again",
         )
-    if not store.blocks.folder.exists():
-        store.blocks.create({"format_version": FORMAT_VERSION, "fingerprint": asdict(settings)})
-    stamp = {"format_version": FORMAT_VERSION, "fingerprint": asdict(settings), "block_size": block_size}
-    store.catalog.create(stamp)
 
 
 def _read_stamp(store: Store, settings: FingerprintSettings | None) -> None:
     """Takes settings and block size from the stamp; refuses a store that does not fit."""
     where, meta = f"store {store.layout.folder}", store.catalog.meta()
+    if not meta:
+        _refuse_blocks_alone(store)
+        raise _missing(store.layout, "its making was broken off")
     version = meta.get("format_version")
     if version != FORMAT_VERSION:
         raise StoreMismatchError(
@@ -155,9 +185,10 @@ def _read_stamp(store: Store, settings: FingerprintSettings | None) -> None:
             "Use the release that made it, or another --store",
         )
     try:
-        stamped, store.block_size = _stamped_settings(meta), int(meta["block_size"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreDamagedError(where, f"its stamp cannot be read ({error})") from error
+        stamped, store.block_size = FingerprintSettings(**meta["fingerprint"]), int(meta["block_size"])
+        CompareSettings(**meta.get("compare", {}))
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise damaged(store.layout.catalog, f"its stamp cannot be read ({error})") from error
     if settings is not None and stamped != settings:
         raise StoreMismatchError(
             where,
@@ -166,7 +197,3 @@ def _read_stamp(store: Store, settings: FingerprintSettings | None) -> None:
             "Use the store's settings, or another --store for these",
         )
     store.fingerprint_settings = stamped
-
-
-def _stamped_settings(meta: dict[str, Any]) -> FingerprintSettings:
-    return FingerprintSettings(**meta["fingerprint"])

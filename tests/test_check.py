@@ -1,0 +1,405 @@
+"""Check and repair: every kind of damage is named, a repair drops exactly that, and the next run redoes just that."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dedup.correlation.correlate import Correlation, correlate
+from dedup.correlation.scoring import PAIR
+from dedup.errors import StoreDamagedError
+from dedup.matches import Matches
+from dedup.observer import Silent
+from dedup.report.export import export_pairs
+from dedup.runner import InlineRunner
+from dedup.scan import scan
+from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings, ScanSettings
+from dedup.store.catalog import TileResult, result_digest
+from dedup.store.check import Finding, check, repair
+from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
+from tests.stores import add_track, copied, open_store, recording
+
+SETTINGS = FingerprintSettings("1.5.1")
+N_RECORDINGS, N_BLOCKS, N_TILES = 6, 4, 10
+
+
+def fill(store: Store) -> None:
+    """Six recordings, each twice, the second with a tenth of its bits changed and 3 items more in front."""
+    for seed in range(N_RECORDINGS):
+        items = recording(seed, 150 + seed)
+        front = np.concatenate([recording(seed + 50, 3), copied(items, 0.1, seed)])
+        add_track(store, f"{seed}.flac", items)
+        add_track(store, f"{seed}.mp3", front, state="imported" if seed == 2 else "present")
+
+
+def compare(store: Store) -> Correlation:
+    return correlate(store, CompareSettings(), InlineRunner(), Silent())
+
+
+def pairs(store: Store) -> list[dict[str, object]]:
+    return list(export_pairs(Matches(store, MatchSettings())))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that is compared to the last tile."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "store"
+    with open_store(folder, block_size=3) as store:
+        fill(store)
+        assert compare(store).n_computed == N_TILES
+        assert len(pairs(store)) == N_RECORDINGS
+    return folder
+
+
+@pytest.fixture
+def folder(undisturbed: Path, tmp_path: Path) -> Path:
+    shutil.copytree(undisturbed, tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[Store]:
+    with open_for_writing(folder, "test") as opened:
+        yield opened
+
+
+def damage(store: Store, statement: str, *parameters: object) -> None:
+    """Changes the catalog as no program should."""
+    for pragma in ("foreign_keys = OFF", "ignore_check_constraints = ON"):
+        store.catalog.connection.execute(f"PRAGMA {pragma}")
+    assert store.catalog.connection.execute(statement, parameters).rowcount
+    for pragma in ("foreign_keys = ON", "ignore_check_constraints = OFF"):
+        store.catalog.connection.execute(f"PRAGMA {pragma}")
+
+
+def find_one(store: Store) -> Finding:
+    (found,) = [finding for finding in check(store, Silent()) if finding.kind != "note"]
+    return found
+
+
+def mend(store: Store) -> Correlation:
+    """Repairs, adds again what was forgotten, and compares: at the end all is as undisturbed."""
+    repair(store, check(store, Silent()))
+    assert [finding for finding in check(store, Silent()) if finding.kind != "note"] == []
+    fill(store)
+    done = compare(store)
+    assert check(store, Silent()) == []
+    return done
+
+
+# ---- blocks ----
+
+BLOCK_DAMAGE: dict[str, Callable[[Path], object]] = {
+    "chunk missing": lambda block: (block / "items/c/0").unlink(),
+    "offsets missing": lambda block: shutil.rmtree(block / "offsets"),
+    "metadata missing": lambda block: (block / "zarr.json").unlink(),
+    "truncated": lambda block: os.truncate(block / "items/c/0", 100),
+    "gone": shutil.rmtree,
+}
+
+
+def flipped(file: Path, byte: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[byte] ^= 0x10
+    file.write_bytes(content)
+
+
+for _file in ("items/c/0", "offsets/c/0", "items/zarr.json", "zarr.json"):
+    BLOCK_DAMAGE[f"flipped {_file}"] = lambda block, file=_file: flipped(block / file, 7)
+
+
+@pytest.mark.parametrize("kind", BLOCK_DAMAGE)
+@pytest.mark.parametrize("at", [0, N_BLOCKS - 1])
+def test_a_damaged_block_is_named_and_only_its_tiles_are_redone(store: Store, kind: str, at: int):
+    expected, name = pairs(store), list(store.catalog.blocks())[at]
+    BLOCK_DAMAGE[kind](store.blocks.folder / name)
+    found = find_one(store)
+    assert (found.kind, found.name) == ("block", name)
+    assert "3 tracks rest on it" in found.text
+    done = mend(store)
+    assert (done.n_computed, done.n_reused) == (N_BLOCKS, N_TILES - N_BLOCKS)
+    assert pairs(store) == expected
+    assert name in store.catalog.blocks()
+
+
+def test_what_a_repair_costs_is_said(store: Store):
+    imported = store.catalog.track(b"/music/2.mp3")
+    (audio,) = store.catalog.audios("WHERE id = ?", (imported.audio,))
+    name, _ = store.catalog.place(audio.fingerprint)
+    (store.blocks.folder / name / "zarr.json").unlink()
+    assert "3 tracks rest on it, 1 of them imported: import those again after a repair" in find_one(store).text
+    repair(store, check(store, Silent()))
+    assert store.catalog.track(b"/music/2.mp3") is None
+    assert len(list(store.catalog.tracks())) == 2 * N_RECORDINGS - 3
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ("UPDATE block SET n_rows = 4 WHERE name = ?", "has 3 rows"),
+        ("UPDATE block SET n_items = 1 WHERE name = ?", "the catalog says 3 and 1"),
+        ("UPDATE fingerprint SET row = 7 WHERE block = ? AND row = 2", "each of its rows once"),
+        ("UPDATE fingerprint SET digest = x'00' WHERE block = ? AND row = 1", "row 1 is not the fingerprint"),
+        ("UPDATE fingerprint SET n_distinct = 2 WHERE block = ? AND row = 1", "row 1 is not the fingerprint"),
+        ("UPDATE fingerprint SET n_items = 900 WHERE block = ? AND row = 0", "row 0 is not the fingerprint"),
+    ],
+)
+def test_a_block_that_is_not_what_the_catalog_says(store: Store, change: str, text: str):
+    expected, name = pairs(store), next(iter(store.catalog.blocks()))
+    damage(store, change, name)
+    found = next(finding for finding in check(store, Silent()) if finding.kind != "note")
+    assert (found.kind, found.name) == ("block", name)
+    assert text in found.text
+    mend(store)
+    assert pairs(store) == expected
+
+
+def test_every_damaged_block_is_named(store: Store):
+    shutil.rmtree(store.blocks.folder)
+    kinds = [finding.kind for finding in check(store, Silent())]
+    assert kinds == ["root"] + ["block"] * N_BLOCKS
+    assert mend(store).n_computed == N_TILES
+
+
+@pytest.mark.parametrize("change", [lambda file: flipped(file, 30), os.unlink, lambda file: file.write_text("{}")])
+def test_the_root_group_is_made_anew(store: Store, change: Callable[[Path], object]):
+    change(store.blocks.folder / "zarr.json")
+    assert find_one(store).kind == "root"
+    assert mend(store).n_computed == 0
+
+
+def test_what_a_killed_run_left_is_a_note(folder: Path):
+    with open_for_reading(folder) as store:
+        (store.blocks.folder / "wip-1").mkdir()
+        (store.blocks.folder / ("0" * 32)).mkdir()
+        assert [(finding.kind, finding.name) for finding in check(store, Silent())] == [
+            ("note", "0" * 32),
+            ("note", "wip-1"),
+        ]
+    with open_for_writing(folder, "test") as store:
+        assert check(store, Silent()) == []
+
+
+# ---- tiles ----
+
+
+def a_tile(store: Store) -> TileResult:
+    """One off the diagonal that has pairs."""
+    return next(tile for tile in store.catalog.tiles(CompareSettings().digest()) if tile.block_a != tile.block_b)
+
+
+def store_pairs(store: Store, tile: TileResult, pairs: np.ndarray) -> str:
+    """Replaces a tile's pairs as a faulty kernel would have: their digest is right."""
+    data = pairs.tobytes()
+    statement = "UPDATE tile SET pairs = ?, n_pairs = ?, digest = ? WHERE name = ?"
+    damage(store, statement, data, len(pairs), result_digest(tile.name, data), tile.name)
+    return tile.name
+
+
+def change_pairs(field: str, by: float) -> Callable[[Store], str]:
+    def changed(store: Store) -> str:
+        tile = a_tile(store)
+        records = np.frombuffer(tile.pairs, PAIR).copy()
+        records[field] += by
+        return store_pairs(store, tile, records)
+
+    return changed
+
+
+def double_pairs(store: Store) -> str:
+    tile = a_tile(store)
+    return store_pairs(store, tile, np.frombuffer(tile.pairs * 2, PAIR))
+
+
+def flip_result(store: Store) -> str:
+    tile = a_tile(store)
+    data = bytearray(tile.pairs)
+    data[20] ^= 1
+    damage(store, "UPDATE tile SET pairs = ? WHERE name = ?", bytes(data), tile.name)
+    return tile.name
+
+
+def change_tile(change: str) -> Callable[[Store], str]:
+    def changed(store: Store) -> str:
+        tile = a_tile(store)
+        damage(store, f"UPDATE tile SET {change} WHERE name = ?", tile.name)
+        return tile.name
+
+    return changed
+
+
+def drop_tile(store: Store) -> str:
+    tile = a_tile(store)
+    damage(store, "DELETE FROM tile WHERE name = ?", tile.name)
+    return tile.name
+
+
+TILE_DAMAGE: dict[str, tuple[Callable[[Store], str], str]] = {
+    "flipped": (flip_result, "not what its digest says"),
+    "digest": (change_tile("digest = x'0102'"), "not what its digest says"),
+    "n_pairs": (change_tile("n_pairs = n_pairs + 1"), "bytes of pairs"),
+    "hidden": (change_tile("n_pairs = 0"), "bytes of pairs"),
+    "settings": (change_tile("settings = 'unknown'"), "are not recorded"),
+    "blocks": (change_tile("block_a = block_b, block_b = block_a"), "its name is not that"),
+    "missing": (drop_tile, "missing: blocks"),
+    "rows": (change_pairs("row_b", 3), "rows that its blocks do not have"),
+    "twice": (double_pairs, "not in order, each once"),
+    "lag": (change_pairs("lag", 10), "overlap otherwise"),
+    "overlap": (change_pairs("overlap", 1), "overlap otherwise"),
+    "errors": (change_pairs("errors", 1 << 20), "out of range"),
+    "score": (change_pairs("score", np.nan), "out of range"),
+}
+
+
+@pytest.mark.parametrize("kind", TILE_DAMAGE)
+def test_a_damaged_tile_is_named_and_redone(store: Store, kind: str):
+    expected = pairs(store)
+    change, text = TILE_DAMAGE[kind]
+    name = change(store)
+    findings = check(store, Silent())
+    assert {(finding.kind, finding.name) for finding in findings} == {("tile", name)}
+    assert text in findings[0].text
+    done = mend(store)
+    assert (done.n_computed, done.n_reused) == (1, N_TILES - 1)
+    assert pairs(store) == expected
+
+
+def test_flipped_pairs_are_not_shown(store: Store):
+    name = flip_result(store)
+    with pytest.raises(StoreDamagedError, match=name):
+        pairs(store)
+
+
+def test_tiles_to_come_are_a_note(store: Store):
+    add_track(store, "new.mp3", recording(99, 200))
+    store.seal_tail()
+    (note,) = check(store, Silent())
+    assert (note.kind, note.text.split(";")[0]) == ("note", f"{N_BLOCKS + 1} tiles are not computed yet")
+    assert compare(store).n_computed == N_BLOCKS + 1
+    assert check(store, Silent()) == []
+
+
+# ---- tail and tracks ----
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ("UPDATE tail SET items = CAST(items || x'00' AS BLOB)", "not what its digest says"),
+        ("UPDATE tail SET items = x'00000000'", "not what its digest says"),
+        ("UPDATE fingerprint SET n_items = 900 WHERE block IS NULL", "not what its digest says"),
+        ("DELETE FROM tail", "neither in a block nor in the tail"),
+    ],
+)
+def test_a_damaged_tail_is_named_and_forgotten(store: Store, change: str, text: str):
+    add_track(store, "new.mp3", recording(99, 200))
+    fingerprint = store.catalog.fingerprint_of(recording(99, 200))
+    damage(store, change)
+    found = find_one(store)
+    assert (found.kind, found.name) == ("fingerprint", str(fingerprint))
+    assert text in found.text
+    repair(store, check(store, Silent()))
+    assert store.catalog.track(b"/music/new.mp3") is None
+    assert check(store, Silent()) == []
+
+
+def test_a_fingerprint_in_two_places(store: Store):
+    damage(store, "INSERT INTO tail SELECT id, x'00' FROM fingerprint WHERE block IS NOT NULL LIMIT 1")
+    assert find_one(store).text == "both in a block and in the tail"
+
+
+@pytest.mark.parametrize("properties", ["", "{", "[]", "null"])
+def test_a_track_with_damaged_properties_is_named_and_forgotten(store: Store, properties: str):
+    damage(store, "UPDATE track SET properties = ? WHERE path = ?", properties, b"/music/1.mp3")
+    found = find_one(store)
+    assert found.kind == "track"
+    assert "/music/1.mp3" in found.text
+    assert mend(store).n_computed == 0
+    assert store.catalog.track(b"/music/1.mp3") is not None
+
+
+# ---- the catalog ----
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ("UPDATE track SET audio = 999 WHERE path = x'2f6d757369632f312e6d7033'", "refers to a row of audio"),
+        ("DELETE FROM block", "refers to a row of block"),
+        ("UPDATE track SET state = 'lost'", "CHECK"),
+    ],
+)
+def test_what_cannot_be_made_up_is_beyond_repair(store: Store, change: str, text: str):
+    damage(store, change)
+    findings = check(store, Silent())
+    assert any(finding.kind == "catalog" and text in finding.text for finding in findings)
+    with pytest.raises(StoreDamagedError, match="cannot be repaired"):
+        repair(store, findings)
+
+
+def test_a_rotten_page_is_a_finding_and_no_traceback(folder: Path):
+    with closing(sqlite3.connect(folder / "catalog.db")) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'tile'").fetchone()
+    with open(folder / "catalog.db", "r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 64)
+    with open_for_reading(folder) as store:
+        findings = check(store, Silent())
+    assert findings
+    assert {finding.kind for finding in findings} == {"catalog"}
+
+
+def test_other_errors_of_the_database_are_not_called_damage(store: Store):
+    store.catalog.connection.execute("ALTER TABLE tail RENAME TO elsewhere")
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        check(store, Silent())
+
+
+def test_a_check_beside_a_writer_sees_one_moment(folder: Path):
+    """Property: what a writer commits while a check goes on is no damage."""
+
+    class Writing(Silent):
+        def advance(self, n: int = 1) -> None:
+            if n and not written:
+                written.append(n)
+                with open_for_writing(folder, "writer") as writer:
+                    add_track(writer, "new.mp3", recording(99, 200))
+                    compare(writer)
+
+    written: list[int] = []
+    with open_for_reading(folder) as store:
+        findings = check(store, Writing())
+    assert written
+    assert {finding.kind for finding in findings} <= {"note"}
+
+
+# ---- with real audio ----
+
+
+def test_a_dropped_block_is_scanned_again(tmp_path: Path):
+    from tests.audio_files import write_tone
+
+    music, folder = tmp_path / "music", tmp_path / "store"
+    music.mkdir()
+    for seed in range(3):
+        write_tone(music / f"{seed}.wav", seconds=13, seed=seed)
+    roots = [os.fsencode(music)]
+    with make_or_open(folder, SETTINGS, 2, "test") as store:
+        assert scan(store, roots, ScanSettings(), InlineRunner(), Silent()).fingerprinted == 3
+        compare(store)
+        before = dict(store.catalog.blocks())
+        name = max(before, key=before.__getitem__)
+        flipped(store.blocks.folder / name / "items/c/0", 9)
+        repair(store, check(store, Silent()))
+        again = scan(store, roots, ScanSettings(), InlineRunner(), Silent())
+        assert (again.fingerprinted, again.unchanged) == (2, 1)
+        assert store.catalog.blocks() == before
+        assert compare(store).n_computed == 2
+        assert check(store, Silent()) == []

@@ -1,0 +1,107 @@
+"""Export: records exactly as the manual says, every path with its raw bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dedup.correlation.correlate import correlate
+from dedup.groups import make_groups
+from dedup.library.paths import path_from_json
+from dedup.matches import Matches
+from dedup.observer import Silent
+from dedup.report.export import export_pairs, export_tracks, group_record
+from dedup.runner import InlineRunner
+from dedup.settings import CompareSettings, MatchSettings
+from dedup.store.store import Store
+from tests.stores import add_track, copied, open_store, recording
+
+NUMBERS = {"lag_s", "overlap_s", "agreement", "score", "prominence"}
+TRACK = {
+    "codec",
+    "lossless",
+    "bitrate",
+    "sample_rate",
+    "bits",
+    "channels",
+    "duration_s",
+    "size",
+    "state",
+    "damage",
+}
+
+
+def rename(store: Store, path: bytes, name: bytes) -> None:
+    with store.catalog.transaction() as connection:
+        connection.execute("UPDATE track SET path = ? WHERE path = ?", (name, path))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A FLAC, an MP3 of it with the first second cut off and a name that is no UTF-8, and a track of its own."""
+    items = recording(1, 300)
+    with open_store(tmp_path / "store") as opened:
+        add_track(opened, "a.flac", items, size=5000, lossless=True, codec="flac", bits=16, duration_s=40.0)
+        add_track(opened, "a.mp3", copied(items[8:], 0.05), size=700)
+        add_track(opened, "lonely.mp3", recording(2, 300))
+        rename(opened, b"/music/a.mp3", b"/music/caf\xe9.mp3")
+        correlate(opened, CompareSettings(), InlineRunner(), Silent())
+        yield opened
+
+
+def through_json(records: Any) -> list[dict[str, Any]]:
+    return [json.loads(json.dumps(record)) for record in records]
+
+
+def test_a_pair(store: Store):
+    (pair,) = through_json(export_pairs(Matches(store, MatchSettings())))
+    assert pair.keys() == {"a", "b", "b_hex", "verdict"} | NUMBERS
+    assert (pair["a"], pair["b"], bytes.fromhex(pair["b_hex"])) == (
+        "/music/a.flac",
+        "/music/caf\\xe9.mp3",
+        b"/music/caf\xe9.mp3",
+    )
+    assert pair["verdict"] == "same recording"
+    assert (pair["lag_s"], pair["overlap_s"]) == (0.990, 36.152)
+    assert pair["agreement"] == pytest.approx(0.95, abs=0.01)
+    assert pair["score"] == pytest.approx(0.9, abs=0.02)
+
+
+def test_a_group(store: Store):
+    (group,) = through_json(map(group_record, make_groups(Matches(store, MatchSettings()))))
+    assert group.keys() == {"reference", "reference_track", "members", "bytes_reclaimable"}
+    assert (group["reference"], group["bytes_reclaimable"]) == ("/music/a.flac", 700)
+    assert group["reference_track"].keys() == TRACK
+    (member,) = group["members"]
+    assert member.keys() == {"path", "path_hex", "verdict"} | NUMBERS | TRACK
+    assert path_from_json(member) == b"/music/caf\xe9.mp3"
+    assert member["lag_s"] == -0.990
+    assert (member["size"], member["state"], member["damage"]) == (700, "present", None)
+
+
+def test_a_reference_whose_name_is_no_utf8(store: Store):
+    rename(store, b"/music/a.flac", b"/music/\xff.flac")
+    (group,) = map(group_record, make_groups(Matches(store, MatchSettings())))
+    assert bytes.fromhex(group["reference_hex"]) == b"/music/\xff.flac"
+    (pair,) = export_pairs(Matches(store, MatchSettings()))
+    assert [bytes.fromhex(pair[f"{side}_hex"]) for side in "ab"] == [b"/music/caf\xe9.mp3", b"/music/\xff.flac"]
+
+
+def test_tracks(store: Store):
+    tracks = through_json(export_tracks(store))
+    assert [path_from_json(track) for track in tracks] == [
+        b"/music/a.flac",
+        b"/music/caf\xe9.mp3",
+        b"/music/lonely.mp3",
+    ]
+    assert tracks[0].keys() == {"path", "state", "size", "mtime_ns", "problem", "properties"}
+    assert (tracks[0]["size"], tracks[0]["properties"]["codec"]) == (5000, "flac")
+
+
+def test_re_thresholding_computes_nothing(store: Store):
+    assert list(export_pairs(Matches(store, MatchSettings(min_score=0.99)))) == []
+    assert len(list(export_pairs(Matches(store, MatchSettings(min_score=0.2))))) == 1

@@ -1,0 +1,125 @@
+"""The picture of a pair: written as asked for, the same bytes each time, whatever the names are."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from dedup.correlation.correlate import compare_two
+from dedup.errors import InputError, UsageError
+from dedup.fingerprint.chromaprint import Items
+from dedup.pair import Explanation, Listened
+from dedup.report.plot import differing_bits, plot_pair, require_plot
+from dedup.settings import CompareSettings
+from tests.stores import copied, recording
+
+COMPARE = CompareSettings()
+
+
+def explained(a: Items, b: Items, names: tuple[bytes, bytes] = (b"/m/a.flac", b"/m/b.mp3")) -> Explanation:
+    sides = (Listened(name, items, None, None, False) for name, items in zip(names, (a, b), strict=True))
+    return Explanation(*sides, compare_two(a, b, COMPARE), "same recording", ())
+
+
+def a_pair(lag: int = 30) -> Explanation:
+    items = recording(1, 300)
+    return explained(items, copied(items, 0.1)[lag:])
+
+
+def texts(svg: Path, monkeypatch: pytest.MonkeyPatch, pair: Explanation) -> str:
+    from dedup.report import plot
+
+    monkeypatch.setitem(plot.STYLE, "svg.fonttype", "none")  # letters instead of outlines
+    plot_pair(pair, COMPARE, svg)
+    return " ".join(ElementTree.parse(svg).getroot().itertext())
+
+
+def test_a_png_and_an_svg(tmp_path: Path):
+    plot_pair(a_pair(), COMPARE, tmp_path / "a.PNG")
+    plot_pair(a_pair(), COMPARE, tmp_path / "a.svg")
+    assert (tmp_path / "a.PNG").read_bytes().startswith(b"\x89PNG\r\n")
+    assert ElementTree.parse(tmp_path / "a.svg").getroot().tag.endswith("}svg")
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_the_same_pair_is_the_same_picture(tmp_path: Path, suffix: str):
+    for name in "ab":
+        plot_pair(a_pair(), COMPARE, tmp_path / f"{name}.{suffix}")
+    assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+
+
+def test_what_the_picture_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    said = texts(tmp_path / "a.svg", monkeypatch, a_pair())
+    for part in ("a.flac  (37.1 s)", "b.mp3  (33.4 s)", "same recording: lag +3.71 s", "chance", "Bits that differ"):
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"$x_1$ ^{2} \\alpha.mp3", "$x_1$ ^{2} \\alpha.mp3"),
+        (b"caf\xe9.mp3", "caf\\xe9.mp3"),
+        (b"a\nb.mp3", "a\\nb.mp3"),
+        ("音楽.mp3".encode(), "音楽.mp3"),
+        (b'<&>".mp3', '<&>".mp3'),
+        (b"x" * 250 + b"end.mp3", "x" * 70 + "…" + "x" * 12 + "end.mp3"),
+    ],
+)
+def test_a_name_is_drawn_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes, shown: str):
+    items = recording(1, 120)
+    pair = explained(items, items, (b"/$m$/" + name, b"/m/b.mp3"))
+    plot_pair(pair, COMPARE, tmp_path / "a.png")
+    assert shown in texts(tmp_path / "a.svg", monkeypatch, pair)
+
+
+def test_a_pair_that_cannot_overlap_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pair = explained(recording(1, 200), recording(2, 40))
+    assert pair.match is None
+    assert "no lag has overlap enough" in texts(tmp_path / "a.svg", monkeypatch, pair)
+    plot_pair(pair, COMPARE, tmp_path / "a.png")
+
+
+def test_a_single_lag(tmp_path: Path):
+    items = recording(1, 80)
+    plot_pair(explained(items, items), CompareSettings(max_lag=0), tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("lag", [0, 30, -30])
+def test_which_bits_differ(lag: int):
+    items = recording(1, 200)
+    changed = items.copy()
+    changed[100] ^= np.uint32(1 << 31 | 1)
+    pair = explained(items[max(0, -lag) :], changed[max(0, lag) :])
+    assert pair.match.lag == lag
+    assert np.argwhere(differing_bits(pair)).tolist() == [[100 - abs(lag), 0], [100 - abs(lag), 31]]
+
+
+def test_a_picture_that_could_not_be_drawn_is_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(UsageError, match=r"\.png or \.svg"):
+        require_plot(tmp_path / "a.pdf")
+    with pytest.raises(InputError, match="there is no folder"):
+        require_plot(tmp_path / "nowhere" / "a.png")
+    require_plot(tmp_path / "a.SVG")
+    real = builtins.__import__
+
+    def without_matplotlib(name: str, *args: Any) -> Any:
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *args)
+
+    monkeypatch.setattr(builtins, "__import__", without_matplotlib)
+    with pytest.raises(UsageError, match=r"pip install 'reprise-dedup\[plot\]'"):
+        require_plot(tmp_path / "a.png")
+
+
+def test_nothing_is_left_where_a_picture_cannot_be_written(tmp_path: Path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(IsADirectoryError):
+        plot_pair(a_pair(), COMPARE, tmp_path / "a.png")
+    assert os.listdir(tmp_path) == ["a.png"]

@@ -1,0 +1,474 @@
+"""A store as a whole: who may open it, what a kill at any moment leaves, and what a full or rotten disk does to it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import random
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dedup.errors import StoreDamagedError, StoreLockedError, StoreMismatchError, StoreMissingError, WriteError
+from dedup.observer import Silent
+from dedup.settings import FingerprintSettings
+from dedup.store import store as store_module
+from dedup.store.blocks import make_block
+from dedup.store.catalog import Catalog
+from dedup.store.check import check
+from dedup.store.glance import glance
+from dedup.store.layout import Layout, write_lock
+from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
+from jobs.failures import as_reprise_error
+from tests.stores import add_audio, add_track, open_store, recording
+
+SETTINGS = FingerprintSettings("1.5.1")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A store of nine tracks, in two blocks and a tail of one."""
+    folder = tmp_path / "store"
+    with open_store(folder, block_size=4) as store:
+        for seed in range(9):
+            if seed == 8:
+                store.seal_tail()
+            add_track(store, f"{seed}.mp3", recording(seed, 100 + seed))
+    return folder
+
+
+def require_sound(folder: Path) -> None:
+    with open_for_reading(folder) as store:
+        assert check(store, Silent()) == []
+
+
+def python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Another process that runs this code; it says a line when it is where the test wants it."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+# ---- the stamp ----
+
+
+def test_a_store_remembers_how_it_was_made(folder: Path):
+    with make_or_open(folder, SETTINGS, 1024, "test") as store:
+        assert (store.block_size, store.fingerprint_settings) == (4, SETTINGS)
+    with open_for_writing(folder, "test") as store:
+        assert (store.block_size, store.fingerprint_settings) == (4, SETTINGS)
+    with open_for_reading(folder) as store:
+        assert (store.block_size, store.fingerprint_settings) == (4, SETTINGS)
+
+
+def test_fingerprints_made_otherwise_are_refused_with_both_values(folder: Path):
+    other = replace(SETTINGS, chromaprint="1.6.0", length_s=120.0)
+    with pytest.raises(StoreMismatchError) as raised, make_or_open(folder, other, 4, "test"):
+        pass
+    assert "chromaprint '1.5.1' / '1.6.0', length_s 0.0 / 120.0" in str(raised.value)
+    require_sound(folder)
+
+
+def test_another_version_of_the_format_is_refused_with_both_values(folder: Path):
+    with closing(Catalog(folder / "catalog.db")) as catalog:
+        catalog.set_meta("format_version", 2)
+    every_way = (make_or_open(folder, SETTINGS, 4, "test"), open_for_writing(folder, "test"), open_for_reading(folder))
+    for opened in every_way:
+        with pytest.raises(StoreMismatchError, match="format version 2; expected version 1"), opened:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("fingerprint", "[]"),
+        ("fingerprint", '{"chromaprint": "1.5.1", "x": 1}'),
+        ("block_size", "null"),
+        ("block_size", "{{"),
+        ("compare", '{"methode": "exact"}'),
+        ("compare", '{"max_lag": -1}'),
+    ],
+)
+def test_a_stamp_that_cannot_be_read_is_damage(folder: Path, key: str, value: str):
+    with closing(Catalog(folder / "catalog.db")) as catalog:
+        catalog.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+    for opened in (make_or_open(folder, SETTINGS, 4, "test"), open_for_reading(folder)):
+        with pytest.raises(StoreDamagedError, match=r"catalog\.db"), opened:
+            pass
+
+
+def test_where_there_is_no_store_it_says_so(tmp_path: Path):
+    for opened in (open_for_writing(tmp_path, "test"), open_for_reading(tmp_path)):
+        with pytest.raises(StoreMissingError, match="no store"), opened:
+            pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_store_at_a_glance(folder: Path):
+    with open_for_reading(folder) as store:
+        found = glance(store)
+    assert {key: found[key] for key in ("tracks", "fingerprints", "blocks", "tail", "tiles", "tiles_done")} == {
+        "tracks": {"present": 9},
+        "fingerprints": 9,
+        "blocks": 2,
+        "tail": 1,
+        "tiles": 3,
+        "tiles_done": 0,
+    }
+    assert found["bytes"] > 9 * 400
+
+
+# ---- the lock ----
+
+HOLD = """
+    import sys
+    from pathlib import Path
+    from dedup.store.layout import Layout, write_lock
+    with write_lock(Layout(Path(sys.argv[1])), "reprise scan"):
+        print("held", flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_a_second_writer_is_refused_with_the_name_of_the_first(folder: Path):
+    with python(HOLD, folder) as other:
+        assert other.stdout.readline() == "held\n"
+        for opened in (open_for_writing(folder, "test"), make_or_open(folder, SETTINGS, 4, "test")):
+            with pytest.raises(StoreLockedError) as raised, opened:
+                pass
+            for part in (f"pid {other.pid}", socket.gethostname(), "since 20", "reprise scan"):
+                assert part in str(raised.value)
+        require_sound(folder)
+        other.stdin.close()
+    with open_for_writing(folder, "test"):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(folder: Path):
+    with python(HOLD, folder) as other:
+        assert other.stdout.readline() == "held\n"
+        other.kill()
+    with open_for_writing(folder, "test"):
+        assert f'"pid": {os.getpid()}' in (folder / "lock").read_text()
+    assert (folder / "lock").read_text() == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe", b'{"pid": 3}'])
+def test_a_holder_that_did_not_say_who_it_is(folder: Path, content: bytes):
+    with write_lock(Layout(folder), "first"):
+        (folder / "lock").write_bytes(content)
+        with pytest.raises(StoreLockedError, match="another run"), write_lock(Layout(folder), "second"):
+            pass
+
+
+def test_a_full_disk_keeps_nobody_from_the_lock(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "pwrite", refuse(errno.ENOSPC))
+    refused = pytest.raises(StoreLockedError)
+    with write_lock(Layout(folder), "first"), refused, write_lock(Layout(folder), "second"):
+        pass
+
+
+@pytest.mark.parametrize("call", ["open", "flock"])
+def test_a_lock_that_cannot_be_made_is_told_in_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch, call: str):
+    import fcntl
+
+    monkeypatch.setattr(*{"open": (os, "open"), "flock": (fcntl, "flock")}[call], refuse(errno.EROFS))
+    with pytest.raises(WriteError, match="cannot be locked for writing: Read-only"), write_lock(Layout(folder), "x"):
+        pass
+
+
+# ---- kills ----
+
+
+def test_killed_between_a_block_on_disk_and_its_row_in_the_catalog(folder: Path):
+    """Property: a block that never reached the catalog goes, and comes back under the same name."""
+    with open_store(folder) as store:
+        for seed in (20, 21):
+            add_audio(store, recording(seed, 100 + seed))
+        fingerprints, items = store.catalog.next_to_seal(store.block_size)
+        store.blocks.write(make_block(items))  # and here it is killed
+    with open_for_reading(folder) as store:
+        (note,) = check(store, Silent())
+        assert (note.kind, note.name) == ("note", make_block(items).name)
+    with open_store(folder) as store:
+        assert make_block(items).name not in store.blocks.names()
+        assert store.seal_tail() == 1
+        assert store.catalog.blocks()[make_block(items).name] == len(fingerprints) == 3
+
+
+SEAL_AND_DIE = """
+    import os, sys, signal
+    from pathlib import Path
+    from dedup.store.store import open_for_writing
+    syncs, real = iter(range(1000)), os.fsync
+    def fsync(descriptor):
+        if next(syncs) == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(descriptor)
+    os.fsync = fsync
+    with open_for_writing(Path(sys.argv[1]), "test") as store:
+        store.seal_tail()
+"""
+
+
+def test_killed_while_it_seals_the_same_blocks_come_of_it(tmp_path: Path):
+    """Property: whatever moment of sealing the process is killed at, the next run ends with the blocks of an
+    undisturbed one. The syncs of a block are its 10 files and folders, then that of its rename."""
+    named = set()
+    for sync, n_sealed in ((4, 0), (10, 0), (25, 2), (999, 3)):
+        folder = tmp_path / str(sync)
+        with open_store(folder, block_size=3) as store:
+            for seed in range(8):
+                add_track(store, f"{seed}.mp3", recording(seed, 90 + seed))
+        with python(SEAL_AND_DIE, folder, sync) as other:
+            assert other.wait() == (0 if sync == 999 else -signal.SIGKILL)
+        with open_store(folder) as store:
+            assert len(store.catalog.blocks()) == n_sealed
+            assert store.seal_tail() == 3 - n_sealed
+            named.add(tuple(store.catalog.blocks().items()))
+    assert len(named) == 1
+
+
+@pytest.mark.parametrize("made", ["nothing", "a folder", "the root group", "an empty catalog", "a wal"])
+def test_killed_while_a_store_was_made(tmp_path: Path, made: str):
+    folder = tmp_path / "store"
+    if made != "nothing":
+        folder.mkdir()
+    if made in ("the root group", "an empty catalog", "a wal"):
+        (folder / "fingerprints.zarr").mkdir()
+        (folder / "fingerprints.zarr" / "wip-zarr.json").write_text('{"zarr')
+    if made == "an empty catalog":
+        (folder / "catalog.db").touch()
+    if made == "a wal":
+        with closing(Catalog(folder / "catalog.db")):
+            pass
+    if (folder / "catalog.db").exists():
+        for opened in (open_for_reading(folder), open_for_writing(folder, "test")):
+            with pytest.raises(StoreMissingError, match="broken off"), opened:
+                pass
+    with open_store(folder) as store:
+        add_track(store, "a.mp3", recording(1, 99))
+        store.seal_tail()
+    require_sound(folder)
+
+
+def test_what_a_killed_writer_committed_is_read(folder: Path):
+    """Property: a reader takes in the log of a killed writer, though it may not write itself."""
+    with python(
+        """
+        import os, sys, signal
+        from pathlib import Path
+        from dedup.store.store import open_for_writing
+        with open_for_writing(Path(sys.argv[1]), "test") as store:
+            store.catalog.set_meta("last words", "done")
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        folder,
+    ) as other:
+        other.wait()
+    assert (folder / "catalog.db-wal").stat().st_size
+    with open_for_reading(folder) as store:
+        assert store.catalog.meta()["last words"] == "done"
+    require_sound(folder)
+
+
+# ---- a catalog that is not one ----
+
+
+def damage_pages(content: bytes) -> bytes:
+    rng, damaged = random.Random(3), bytearray(content)
+    for start in range(4096, len(content), 4096):
+        damaged[start : start + 16] = rng.randbytes(16)
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: b"", lambda _: b"garbage" * 999, lambda c: c[:5000], lambda c: c[:100], damage_pages],
+    ids=["empty", "garbage", "truncated", "header only", "pages"],
+)
+def test_a_damaged_catalog_is_told_in_one_line(folder: Path, damage: Callable[[bytes], bytes]):
+    catalog = folder / "catalog.db"
+    catalog.write_bytes(damage(catalog.read_bytes()))
+
+    def reading() -> None:
+        with open_for_reading(folder) as store:
+            list(store.catalog.tracks())
+            list(store.catalog.audios())
+
+    def writing() -> None:
+        with open_for_writing(folder, "test") as store:
+            add_track(store, "new.mp3", recording(77, 99))
+            store.seal_tail()
+
+    def scanning() -> None:
+        with make_or_open(folder, SETTINGS, 4, "test") as store:
+            add_track(store, "new.mp3", recording(77, 99))
+
+    for use in (reading, writing, scanning):
+        with pytest.raises(StoreDamagedError, match=r"catalog\.db"):
+            use()
+    with contextlib.suppress(StoreDamagedError), open_for_reading(folder) as store:
+        assert {finding.kind for finding in check(store, Silent())} >= {"catalog"}
+
+
+def test_damage_that_shows_only_later_is_told_as_damage(folder: Path):
+    """Property: whatever was being done when SQLite found a rotten page, it is a StoreDamagedError."""
+    with closing(sqlite3.connect(folder / "catalog.db")) as connection:
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = 'track'"
+        (page,) = connection.execute(query).fetchone()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with open(folder / "catalog.db", "r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 64)
+    with pytest.raises(StoreDamagedError, match="malformed"), open_for_reading(folder) as store:
+        assert store.block_size == 4
+        list(store.catalog.tracks())
+
+
+def test_blocks_whose_catalog_is_gone_are_not_scanned_over(folder: Path):
+    blocks = sorted(os.listdir(folder / "fingerprints.zarr"))
+    for name in ("catalog.db", "catalog.db-wal", "catalog.db-shm"):
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(StoreDamagedError, match="beside blocks"), make_or_open(folder, SETTINGS, 4, "test"):
+        pass
+    assert sorted(os.listdir(folder / "fingerprints.zarr")) == blocks
+
+
+# ---- a disk that refuses ----
+
+
+def refuse(code: int) -> Callable[..., object]:
+    def refusing(*_: object, **__: object) -> object:
+        raise OSError(code, os.strerror(code))
+
+    return refusing
+
+
+def told(error: BaseException, folder: Path) -> str:
+    known = as_reprise_error(error, folder)
+    assert isinstance(known, WriteError)
+    return str(known)
+
+
+def test_a_disk_that_is_full_when_a_block_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    with open_store(folder) as store:
+        with monkeypatch.context() as full:
+            full.setattr(os, "fsync", refuse(errno.ENOSPC))
+            with pytest.raises(OSError, match="No space") as raised:
+                store.seal_tail()
+        assert "the disk is full" in told(raised.value, folder)
+        assert check(store, Silent()) == []
+        assert store.seal_tail() == 1
+
+
+def test_a_disk_that_is_full_when_the_catalog_is_written(folder: Path):
+    with open_store(folder) as store:
+        before = list(store.catalog.tracks())
+        (pages,) = store.catalog.connection.execute("PRAGMA page_count").fetchone()
+        store.catalog.connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(sqlite3.OperationalError, match="full") as raised:
+            for seed in range(100, 200):
+                add_track(store, f"{seed}.mp3", recording(seed, 3000))
+        assert "the disk is full" in told(raised.value, folder)
+        assert {track.path for track in before} <= {track.path for track in store.catalog.tracks()}
+        assert check(store, Silent()) == []
+        store.catalog.connection.execute(f"PRAGMA max_page_count = {pages * 100}")
+        add_track(store, "200.mp3", recording(200, 3000))
+        store.seal_tail()
+
+
+def test_a_disk_that_is_full_while_a_store_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "store"
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", refuse(errno.ENOSPC))
+        with pytest.raises(OSError, match="No space"), make_or_open(folder, SETTINGS, 4, "test"):
+            pass
+    with pytest.raises(StoreMissingError, match="broken off"), open_for_reading(folder):
+        pass
+    with open_store(folder) as store:
+        add_track(store, "a.mp3", recording(1, 99))
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="cannot be created"), make_or_open(tmp_path / "file" / "s", SETTINGS, 4, "x"):
+        pass
+
+
+class Refusing(sqlite3.Connection):
+    """A connection as on a read-only disk, where SQLite can make no file beside the catalog (chmod does not stop
+    root): it opens, and the first query fails."""
+
+    def execute(self, *_: object) -> sqlite3.Cursor:
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise error
+
+
+@pytest.fixture
+def read_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The store, on such a disk."""
+    real = sqlite3.connect
+
+    def connect(database: str, **kwargs: object) -> sqlite3.Connection:
+        factory = sqlite3.Connection if "immutable" in database else Refusing
+        return real(database, factory=factory, **kwargs)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    return folder
+
+
+def test_a_store_on_a_read_only_disk_is_read(read_only: Path):
+    require_sound(read_only)
+
+
+def test_a_log_on_a_read_only_disk_is_not_passed_over(read_only: Path):
+    (read_only / "catalog.db-wal").write_bytes(b"commits")
+    with pytest.raises(WriteError, match="left commits in its log"), open_for_reading(read_only):
+        pass
+
+
+def test_any_other_error_passes_as_it_is(folder: Path):
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), open_for_reading(folder) as store:
+        store.catalog.connection.execute("SELECT * FROM elsewhere")
+    with pytest.raises(ZeroDivisionError), open_for_reading(folder):
+        raise ZeroDivisionError
+
+
+# ---- fingerprints ----
+
+
+def test_items_are_found_wherever_they_are(folder: Path):
+    with open_for_reading(folder) as store:
+        for seed in range(9):
+            fingerprint = store.catalog.fingerprint_of(recording(seed, 100 + seed))
+            assert (store.items_of(fingerprint) == recording(seed, 100 + seed)).all()
+        with pytest.raises(StoreDamagedError, match="fingerprint 77 is nowhere"):
+            store.items_of(77)
+
+
+def test_a_long_tail_is_sealed_while_a_scan_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    with open_store(folder) as store:
+        assert store.seal_tail(all_of_it=False) == 0
+        monkeypatch.setattr(store_module, "SEAL_AT_ROWS", 1)
+        assert store.seal_tail(all_of_it=False) == 1
+        assert store.seal_tail() == 0
+
+
+def test_tidying_takes_only_what_is_its_own(folder: Path):
+    (folder / "fingerprints.zarr" / "notes").mkdir()
+    (folder / "fingerprints.zarr" / ".DS_Store").touch()
+    with open_for_writing(folder, "test") as store:
+        assert isinstance(store, Store)
+    assert {"notes", ".DS_Store"} <= set(os.listdir(folder / "fingerprints.zarr"))
