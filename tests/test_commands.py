@@ -1,0 +1,237 @@
+"""Every command on one small synthesized library, in this process: what it prints, for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED, InputError, LibraryError, StoreDamagedError, StoreMissingError
+from dedup.synthesis.library import DemoLibrary, write_demo_library
+from jobs import cli
+
+
+@dataclass(frozen=True)
+class Place:
+    """A library, its store, and the first run's output."""
+
+    library: DemoLibrary
+    store: Path
+    first: Result
+
+
+def invoke(store: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(cli.cli, [arguments[0], "--store", str(store), *arguments[1:]])
+
+
+def records(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("commands")
+    library = write_demo_library(folder / "library", seed=3, n_recordings=4, seconds=(20, 26), n_copies=6)
+    first = invoke(folder / "store", "full", str(library.root), "--workers", "0", "--json")
+    return Place(library, folder / "store", first)
+
+
+@pytest.fixture
+def copy_of_store(place: Place, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(place.store, tmp_path / "store"))
+
+
+def relative(place: Place, path: str) -> str:
+    return os.path.relpath(path, place.library.root)
+
+
+def test_full_finds_what_was_planted_and_its_counts_add_up(place: Place) -> None:
+    assert place.first.exit_code == EXIT_SOME_FAILED  # the text file that is called music
+    found = records(place.first)
+    summary = found[-1]
+    assert summary["event"] == "summary"
+    parts = ("unchanged", "fingerprinted", "identical", "skipped", "failed", "left")
+    assert summary["discovered"] == sum(summary[part] for part in parts) == len(place.library.files)
+    assert Counter(record.get("event") for record in found[:-1] if "event" in record) == {"failed": 1, "skipped": 1}
+    assert summary["pairs"] == len(place.library.true_pairs())
+    assert summary["tiles"]["n_tiles"] == summary["tiles"]["n_computed"] == 1
+
+
+def test_a_second_run_reads_no_audio_and_computes_no_tile(place: Place, copy_of_store: Path) -> None:
+    again = records(invoke(copy_of_store, "full", str(place.library.root), "--workers", "0", "--json"))[-1]
+    first = records(place.first)[-1]
+    assert (again["fingerprinted"], again["identical"], again["tiles"]["n_computed"]) == (0, 0, 0)
+    assert again["unchanged"] == first["fingerprinted"] + first["identical"]
+    assert {key: again[key] for key in ("pairs", "groups", "failed", "skipped", "bytes_reclaimable")} == {
+        key: first[key] for key in ("pairs", "groups", "failed", "skipped", "bytes_reclaimable")
+    }
+
+
+def test_the_stages_one_by_one_come_to_the_same(place: Place, tmp_path: Path) -> None:
+    assert invoke(tmp_path / "s", "scan", str(place.library.root), "--workers", "0").exit_code == EXIT_SOME_FAILED
+    assert invoke(tmp_path / "s", "correlate", "--workers", "0").exit_code == EXIT_DONE
+    assert invoke(tmp_path / "s", "export", "pairs").stdout == invoke(place.store, "export", "pairs").stdout
+
+
+def test_export_pairs_are_the_planted_ones(place: Place) -> None:
+    pairs = records(invoke(place.store, "export", "pairs"))
+    assert {frozenset(relative(place, pair[side]) for side in "ab") for pair in pairs} == place.library.true_pairs()
+    for pair in pairs:
+        assert {"a", "b", "lag_s", "overlap_s", "agreement", "score", "verdict"} <= pair.keys()
+        assert pair["a"] < pair["b"]
+
+
+def test_export_groups_and_report_say_the_same_in_every_form(place: Place) -> None:
+    groups = records(invoke(place.store, "export", "groups"))
+    assert [group["bytes_reclaimable"] for group in groups] == sorted(
+        (group["bytes_reclaimable"] for group in groups), reverse=True
+    )
+    assert json.loads(invoke(place.store, "report", "--format", "json").stdout) == groups
+    assert records(invoke(place.store, "report", "--format", "jsonl")) == groups
+    assert records(invoke(place.store, "report", "--json")) == groups
+    rows = list(csv.DictReader(io.StringIO(invoke(place.store, "report", "--format", "csv").stdout)))
+    assert [row["path"] for row in rows if row["role"] == "reference"] == [group["reference"] for group in groups]
+    assert len(rows) == sum(1 + len(group["members"]) for group in groups)
+
+
+def test_report_for_people_names_every_copy_and_its_numbers(place: Place) -> None:
+    text = invoke(place.store, "report").stdout
+    for group in records(invoke(place.store, "export", "groups")):
+        assert relative(place, group["reference"]) in text
+        for member in group["members"]:
+            line = next(line for line in text.splitlines() if line.endswith(relative(place, member["path"])))
+            scores = [float(word) for word in line.split() if re.fullmatch(r"[01]\.\d{3}", word)]
+            assert scores == pytest.approx([member["agreement"], member["score"]], abs=0.0006)
+            assert member["verdict"] in line
+    assert invoke(place.store, "report", "--limit", "1").stdout.count(" reclaimable, ") == 1
+
+
+def test_other_thresholds_judge_the_stored_pairs_anew(place: Place) -> None:
+    strict = records(invoke(place.store, "export", "pairs", "--min-score", "1"))
+    assert all(pair["score"] == 1 for pair in strict)
+    assert len(strict) < len(place.library.true_pairs())
+
+
+def test_export_tracks_names_all_files_that_can_be_read(place: Place) -> None:
+    tracks = records(invoke(place.store, "export", "tracks"))
+    assert {relative(place, track["path"]) for track in tracks} == {file.path for file in place.library.files}
+
+
+def test_info_of_the_store_and_of_a_file(place: Place) -> None:
+    text = invoke(place.store, "info").stdout
+    assert "made with            chromaprint" in text
+    assert "last run             full" in text
+    (store,) = records(invoke(place.store, "info", "--json"))
+    assert store["tiles_done"] == store["tiles"] == 1
+    path = records(invoke(place.store, "export", "pairs"))[0]["a"]
+    (file,) = records(invoke(place.store, "info", path, "--json"))
+    assert file["path"] == path
+    assert file["matches"]
+    assert invoke(place.store, "info", "/nowhere.mp3").exit_code == InputError.exit_code
+
+
+def test_pair_says_why(place: Place, tmp_path: Path) -> None:
+    pair = records(invoke(place.store, "export", "pairs"))[0]
+    told = invoke(place.store, "pair", pair["a"], pair["b"], "--plot", str(tmp_path / "p.png"))
+    assert told.exit_code == EXIT_DONE
+    assert "verdict: " + pair["verdict"] in told.stdout
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    (record,) = records(invoke(place.store, "pair", pair["a"], pair["b"], "--json"))
+    assert record["score"] == pair["score"]
+    assert all(criterion["met"] for criterion in record["criteria"])
+    outside = records(invoke(tmp_path / "none", "pair", pair["a"], pair["b"], "--json"))[0]
+    assert outside["score"] == pair["score"]  # without a store both are decoded now
+
+
+def test_pair_of_a_file_without_audio(place: Place) -> None:
+    text_file = next(file.path for file in place.library.files if "shopping" in file.path)
+    result = invoke(place.store, "pair", *[str(place.library.root / text_file)] * 2)
+    assert result.exit_code == InputError.exit_code
+    assert result.stderr.count("\n") == 1
+
+
+def test_import_compares_foreign_fingerprints_and_names_bad_lines(copy_of_store: Path, tmp_path: Path) -> None:
+    lines = [{"path": f"/elsewhere/{n}.mp3", "duration": 20.0, "fingerprint": list(range(n, n + 900))} for n in (1, 2)]
+    bad = {"path": "/elsewhere/3.mp3", "duration": 20.0, "fingerprint": [-1]}
+    text = "\n".join(map(json.dumps, [lines[0], bad, lines[1]])) + "\nno json\n"
+    (tmp_path / "fingerprints.jsonl").write_text(text)
+    result = invoke(copy_of_store, "import", str(tmp_path / "fingerprints.jsonl"))
+    assert result.exit_code == EXIT_SOME_FAILED
+    assert "lines   4 = 2 imported + 0 unchanged + 0 scanned + 0 skipped + 2 rejected" in result.stdout
+    assert "line 2" in result.stderr
+    assert "line 4" in result.stderr
+    correlated = records(invoke(copy_of_store, "correlate", "--workers", "0", "--json"))[-1]
+    assert (correlated["n_reused"], correlated["n_computed"]) == (1, 2)
+
+
+def test_check_names_damage_and_repair_lets_the_next_run_redo_it(place: Place, copy_of_store: Path) -> None:
+    assert invoke(copy_of_store, "check").exit_code == EXIT_DONE
+    items = next((copy_of_store / "fingerprints.zarr").glob("*/items/c/0"))
+    data = bytearray(items.read_bytes())
+    data[100] ^= 4
+    items.write_bytes(data)
+    damaged = invoke(copy_of_store, "check")
+    assert damaged.exit_code == StoreDamagedError.exit_code
+    assert items.parts[-4] in damaged.stdout
+    assert invoke(copy_of_store, "report").exit_code == EXIT_DONE  # what was compared is still known
+    assert invoke(copy_of_store, "check", "--repair").exit_code == EXIT_DONE
+    again = records(invoke(copy_of_store, "full", str(place.library.root), "--workers", "0", "--json"))[-1]
+    assert (again["unchanged"], again["tiles"]["n_computed"]) == (0, 1)
+    assert invoke(copy_of_store, "check").exit_code == EXIT_DONE
+    assert invoke(copy_of_store, "export", "pairs").stdout == invoke(place.store, "export", "pairs").stdout
+
+
+@pytest.mark.parametrize("command", [("correlate",), ("report",), ("export", "pairs"), ("info",), ("check",)])
+def test_commands_without_a_store_say_so_and_make_none(tmp_path: Path, command: tuple[str, ...]) -> None:
+    result = invoke(tmp_path / "none", *command)
+    assert result.exit_code == StoreMissingError.exit_code
+    assert "there is no store" in result.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_root_that_is_not_there_makes_no_store(tmp_path: Path) -> None:
+    result = invoke(tmp_path / "store", "full", str(tmp_path / "nowhere"))
+    assert result.exit_code == LibraryError.exit_code
+    assert not (tmp_path / "store").exists()
+
+
+def test_no_library_at_all_tells_how_to_give_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REPRISE_ROOTS", raising=False)
+    result = invoke(tmp_path / "store", "full")
+    assert result.exit_code == LibraryError.exit_code
+    assert "REPRISE_ROOTS" in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.usefixtures("small_demo")
+def test_demo_keeps_library_and_store_where_asked(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli.cli, ["demo", "--out", str(tmp_path / "demo"), "--workers", "0", "--json"])
+    assert result.exit_code == EXIT_DONE
+    truth = records(result)[-1]
+    assert truth["found"] == truth["pairs"] > 0
+    assert truth["false"] == 0
+    assert (tmp_path / "demo" / "library").is_dir()
+    again = CliRunner().invoke(cli.cli, ["demo", "--out", str(tmp_path / "demo")])
+    assert again.exit_code == InputError.exit_code
+
+
+@pytest.fixture
+def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo's library with few and short recordings: the whole one takes ten seconds to make."""
+    whole: Callable[..., DemoLibrary] = write_demo_library
+
+    def small(root: Path, seed: int, advance: Callable[[], None]) -> DemoLibrary:
+        return whole(root, seed, n_recordings=3, seconds=(18, 20), n_copies=3, advance=advance)
+
+    monkeypatch.setattr("dedup.synthesis.library.write_demo_library", small)
