@@ -1,27 +1,26 @@
 """What is known, in SQLite: tracks, which row of which block is a track's, and the results of tiles.
 
-Errors of SQLite pass through here as they are; `store` tells those that mean damage (`is_damage`) as StoreDamagedError,
-whatever was being done when they came."""
+Errors of SQLite pass through here as they are; `store` tells those that mean damage as StoreDamagedError, whatever was
+being done when they came."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
-from dedup.errors import StoreDamagedError, WriteError
+from dedup.errors import StoreDamagedError
 from dedup.fingerprint.chromaprint import SILENT_ITEM
+from dedup.store.database import connect, connect_for_reading, damaged
 
 State = Literal["present", "absent", "imported"]
 
@@ -49,9 +48,6 @@ class Track:
     properties: str
     """JSON of `metadata.AudioProperties`."""
 
-
-CHECKPOINT_PAGES = 8192
-"""Of 4 KiB, that the log grows to before it is taken in: SQLite's own 1000 cost an import a fifth of its time."""
 
 TRACK_COLUMNS = (
     "id, path, root, volume, size, mtime_ns, inode, device, state, partial, full, audio, "
@@ -112,7 +108,7 @@ class Catalog:
     def __init__(self, path: Path, writable: bool = True) -> None:
         """Opens the catalog; makes an empty one where there is none, if `writable`. Raises sqlite3.Error."""
         self.path = path
-        self.connection = _connect(path) if writable else _connect_for_reading(path)
+        self.connection = connect(path) if writable else connect_for_reading(path)
 
     def create(self, meta: dict[str, Any]) -> None:
         """Makes the tables of a new store and its stamp, in one transaction."""
@@ -321,66 +317,3 @@ class Catalog:
         query = "SELECT command, started, ended, outcome FROM run ORDER BY started DESC, rowid DESC LIMIT 1"
         row: tuple[str, str, str | None, str | None] | None = self.connection.execute(query).fetchone()
         return row
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-    try:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first table is made
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _connect_for_reading(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write. In a folder that may not be written SQLite cannot make the files beside the
-    catalog that let it read next to a writer; there can be no writer then, and it is told to do without them. Not
-    where a log of commits waits to be taken in: what it holds would be missed."""
-    connection = _open_uri(path, "mode=ro")
-    try:
-        connection.execute("SELECT name FROM sqlite_schema LIMIT 1").fetchone()
-    except sqlite3.OperationalError as error:
-        connection.close()
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-            raise
-        log = path.with_name(path.name + "-wal")
-        if log.exists() and log.stat().st_size:
-            raise WriteError(
-                f"catalog {path}",
-                "a killed run left commits in its log, and the folder may not be written",
-                "a folder that may be written, to take them in",
-                "Run any command once where it may, or copy the store",
-            ) from error
-        return _open_uri(path, "mode=ro&immutable=1")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _open_uri(path: Path, options: str) -> sqlite3.Connection:
-    uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether SQLite says that the file is not what it must be (as opposed to full, locked or not writable)."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None:  # raised by Python's binding, not by SQLite itself
-        return str(error).startswith("Could not decode to UTF-8")
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def damaged(path: Path, found: object) -> StoreDamagedError:
-    """The error for a catalog that cannot be used."""
-    return StoreDamagedError(
-        f"catalog {path}",
-        str(found),
-        "a sound SQLite database",
-        "Restore the store from a backup, or remove its folder and scan again",
-    )

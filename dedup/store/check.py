@@ -17,7 +17,8 @@ from dedup.correlation.tiles import count_tiles, plan_tiles, tile_name
 from dedup.errors import StoreDamagedError, UsageError
 from dedup.library.paths import printable
 from dedup.settings import CompareSettings
-from dedup.store.catalog import TileResult, is_damage, items_digest, n_distinct, result_digest
+from dedup.store.catalog import TileResult, items_digest, n_distinct, result_digest
+from dedup.store.database import is_damage
 
 if TYPE_CHECKING:
     from dedup.observer import Observer

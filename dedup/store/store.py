@@ -13,7 +13,8 @@ from dedup.errors import StoreDamagedError, StoreMismatchError, StoreMissingErro
 from dedup.fingerprint.chromaprint import Items
 from dedup.settings import CompareSettings, FingerprintSettings
 from dedup.store.blocks import BlockStore, make_block
-from dedup.store.catalog import Catalog, damaged, is_damage
+from dedup.store.catalog import Catalog
+from dedup.store.database import damaged, is_damage
 from dedup.store.layout import FORMAT_VERSION, Layout, write_lock
 
 SEAL_AT_ROWS = 1 << 16

@@ -1,0 +1,77 @@
+"""Opening the catalog's SQLite database, to write or only to read, and telling its damage from other trouble."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from dedup.errors import StoreDamagedError, WriteError
+
+CHECKPOINT_PAGES = 8192
+"""Of 4 KiB, that the log grows to before it is taken in: SQLite's own 1000 cost an import a fifth of its time."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that may write; makes an empty database where there is none. Raises sqlite3.Error."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+    try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first table is made
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_for_reading(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write. In a folder that may not be written SQLite cannot make the files beside the
+    catalog that let it read next to a writer; there can be no writer then, and it is told to do without them. Not
+    where a log of commits waits to be taken in: what it holds would be missed."""
+    connection = _open_uri(path, "mode=ro")
+    try:
+        connection.execute("SELECT name FROM sqlite_schema LIMIT 1").fetchone()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+        log = path.with_name(path.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            raise WriteError(
+                f"catalog {path}",
+                "a killed run left commits in its log, and the folder may not be written",
+                "a folder that may be written, to take them in",
+                "Run any command once where it may, or copy the store",
+            ) from error
+        return _open_uri(path, "mode=ro&immutable=1")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open_uri(path: Path, options: str) -> sqlite3.Connection:
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file is not what it must be (as opposed to full, locked or not writable)."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # raised by Python's binding, not by SQLite itself
+        return str(error).startswith("Could not decode to UTF-8")
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def damaged(path: Path, found: object) -> StoreDamagedError:
+    """The error for a catalog that cannot be used."""
+    return StoreDamagedError(
+        f"catalog {path}",
+        str(found),
+        "a sound SQLite database",
+        "Restore the store from a backup, or remove its folder and scan again",
+    )
