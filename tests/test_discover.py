@@ -132,9 +132,7 @@ def test_a_directory_named_like_audio_is_told_and_entered(music: Path) -> None:
 
 def test_any_file_name_is_found(music: Path) -> None:
     folder = os.fsencode(music)
-    names = sorted(
-        [b"new\nline.mp3", b"\xff\xfe.mp3", b"-rf *.mp3", b"n" * 251 + b".mp3", "Ä 音.mp3".encode()]
-    )
+    names = sorted([b"new\nline.mp3", b"\xff\xfe.mp3", b"-rf *.mp3", b"n" * 251 + b".mp3", "Ä 音.mp3".encode()])
     for name in names:
         with open(os.path.join(folder, name), "wb") as file:
             file.write(b"audio")
@@ -163,9 +161,7 @@ def test_links_that_lead_in_circles_or_nowhere_are_skipped(music: Path) -> None:
     assert found.unlisted == []
 
 
-def test_a_link_to_a_folder_elsewhere_is_followed_once_and_after_all_real_ones(
-    music: Path, tmp_path: Path
-) -> None:
+def test_a_link_to_a_folder_elsewhere_is_followed_once_and_after_all_real_ones(music: Path, tmp_path: Path) -> None:
     _write(tmp_path / "elsewhere" / "deep" / "x.mp3")
     (tmp_path / "elsewhere" / "deep" / "back").symlink_to("..")
     (music / "1").symlink_to(tmp_path / "elsewhere")

@@ -287,9 +287,7 @@ def test_damaged_files_never_raise(tmp_path: Path, codec: str) -> None:
     for _ in range(25):
         damaged = bytearray(content)
         for _ in range(generator.randint(1, 20)):
-            damaged[int(len(damaged) * generator.random() ** 4)] = generator.choice(
-                (0, 0xFF, generator.randrange(256))
-            )
+            damaged[int(len(damaged) * generator.random() ** 4)] = generator.choice((0, 0xFF, generator.randrange(256)))
         path.write_bytes(damaged[: generator.choice((len(damaged), generator.randrange(len(damaged))))])
         found = _read(path)
         assert from_json(json.loads(json.dumps(to_json(found), allow_nan=False))) == found

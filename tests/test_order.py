@@ -14,9 +14,7 @@ from dedup.library.order import disk_position, first_extent, interleave, scan_or
 from dedup.observer import Silent
 from dedup.settings import DiscoverSettings
 
-SIZES = st.dictionaries(
-    st.text(alphabet="abcdefghijkl", min_size=1, max_size=2), st.integers(0, 300), max_size=9
-)
+SIZES = st.dictionaries(st.text(alphabet="abcdefghijkl", min_size=1, max_size=2), st.integers(0, 300), max_size=9)
 
 
 def _classes(sizes: dict[str, int]) -> dict[str, list[tuple[str, int]]]:
@@ -89,9 +87,7 @@ def test_first_extent_waits_for_no_fifo(tmp_path: Path) -> None:
     assert first_extent(os.fsencode(tmp_path / "fifo")) is None
 
 
-def test_without_o_noatime_the_file_is_opened_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_o_noatime_the_file_is_opened_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     path.write_bytes(os.urandom(100_000))
     expected = first_extent(os.fsencode(path))

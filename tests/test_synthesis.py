@@ -85,9 +85,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> DemoLibrary:
 
 
 def test_equal_arguments_give_equal_samples(piece: Pcm) -> None:
-    assert (
-        hashlib.sha256(piece.tobytes()).digest() == hashlib.sha256(compose(7, "test", 30).tobytes()).digest()
-    )
+    assert hashlib.sha256(piece.tobytes()).digest() == hashlib.sha256(compose(7, "test", 30).tobytes()).digest()
     assert not np.array_equal(piece, compose(8, "test", 30))
     assert not np.array_equal(piece, compose(7, "another", 30))
 
@@ -112,9 +110,7 @@ def test_a_file_has_its_duration_and_tags(tmp_path: Path, piece: Pcm, format_: s
         with av.open(str(path)) as container:
             assert container.metadata == TAGS
     else:
-        assert {theirs: file[name] for name, theirs in MUTAGEN_TAGS.items()} == {
-            k: [v] for k, v in TAGS.items()
-        }
+        assert {theirs: file[name] for name, theirs in MUTAGEN_TAGS.items()} == {k: [v] for k, v in TAGS.items()}
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -132,9 +128,7 @@ def test_a_file_has_the_rate_and_channels_asked_for(tmp_path: Path, piece: Pcm, 
         stream = container.streams.audio[0]
         assert stream.rate == (48_000 if format_ == "opus" else 22_050)
         n_channels = stream.channels
-        planes = np.concatenate(
-            [frame.to_ndarray().reshape(-1, n_channels) for frame in container.decode(stream)]
-        )
+        planes = np.concatenate([frame.to_ndarray().reshape(-1, n_channels) for frame in container.decode(stream)])
     if format_ == "vorbis":  # FFmpeg's own encoder knows stereo only
         assert n_channels in (1, 2)
     else:
@@ -199,14 +193,10 @@ def test_a_changed_copy_is_found_and_stands_out(tmp_path: Path, piece: Pcm, chan
 
 def test_a_library_is_what_it_says_it_is(library: DemoLibrary) -> None:
     assert len(library.files) == n_demo_files(4, 15) == 4 + 15 + 2
-    on_disk = {
-        path.relative_to(library.root).as_posix() for path in library.root.rglob("*") if path.is_file()
-    }
+    on_disk = {path.relative_to(library.root).as_posix() for path in library.root.rglob("*") if path.is_file()}
     assert on_disk == {file.path for file in library.files}
     assert len({file.path.casefold() for file in library.files}) == len(library.files)
-    assert (
-        len({file.change for file in library.files}) == 15 + 3
-    )  # every kind, the original, and two that are no music
+    assert len({file.change for file in library.files}) == 15 + 3  # every kind, the original, and two that are no music
     sizes = [sum(f.recording == name for f in library.files) for name in {f.recording for f in library.files}]
     assert sorted(sizes) == [1, 1, 1, 6, 6, 6]
     assert len(library.true_pairs()) == 3 * 15
@@ -224,9 +214,7 @@ def test_every_duplicate_in_a_library_is_one(library: DemoLibrary) -> None:
 
 def test_a_copy_has_the_bytes_and_a_retagged_one_the_stream_of_its_original(library: DemoLibrary) -> None:
     by_change = {file.change: file for file in library.files}
-    originals = {
-        file.recording: library.root / file.path for file in library.files if file.change == "original"
-    }
+    originals = {file.recording: library.root / file.path for file in library.files if file.change == "original"}
     copy, retagged = by_change["exact copy"], by_change["other tags"]
     assert (library.root / copy.path).read_bytes() == originals[copy.recording].read_bytes()
     path, original = library.root / retagged.path, originals[retagged.recording]
@@ -262,12 +250,8 @@ def test_only_recordings_of_more_than_one_file_make_pairs() -> None:
     assert pairs == {frozenset(pair) for pair in (("b1", "b2"), ("b1", "b3"), ("b2", "b3"))}
 
 
-@pytest.mark.parametrize(
-    ("n_recordings", "seconds"), [(0, (30, 60)), (101, (30, 60)), (2, (5, 60)), (2, (60, 30))]
-)
-def test_a_library_that_cannot_be_is_refused(
-    tmp_path: Path, n_recordings: int, seconds: tuple[float, float]
-) -> None:
+@pytest.mark.parametrize(("n_recordings", "seconds"), [(0, (30, 60)), (101, (30, 60)), (2, (5, 60)), (2, (60, 30))])
+def test_a_library_that_cannot_be_is_refused(tmp_path: Path, n_recordings: int, seconds: tuple[float, float]) -> None:
     with pytest.raises(UsageError, match="demo library"):
         write_demo_library(tmp_path, n_recordings=n_recordings, seconds=seconds)
     assert not list(tmp_path.iterdir())

@@ -70,9 +70,7 @@ _TAG_NAMES = {
 }
 """Our name of a tag, and what ID3, MP4, ASF and Matroska call it where it is not just spelt differently."""
 
-_NAME_OF_SPELLING = {
-    spelling: ours for ours, others in _TAG_NAMES.items() for spelling in (ours, *others.split())
-}
+_NAME_OF_SPELLING = {spelling: ours for ours, others in _TAG_NAMES.items() for spelling in (ours, *others.split())}
 _NAME_OF_SPELLING |= {name.replace("_", ""): ours for name, ours in _NAME_OF_SPELLING.items()}
 _PREFIX = re.compile(r"^(txxx:|----:com\.apple\.itunes:)")
 _COMMENT = re.compile(r"^comm::.*$", re.DOTALL)  # with a description, programs keep other things in it
@@ -161,9 +159,7 @@ def _read_with_mutagen(path: bytes, file: BinaryIO) -> AudioProperties | None:
         return None
     tags = _known_tags(parsed.tags.items() if parsed.tags is not None else ())
     raw_names = [str(name).lower() for name in parsed.tags.keys()] if parsed.tags is not None else []  # noqa: SIM118
-    cover = bool(getattr(parsed, "pictures", ())) or any(
-        name.startswith(_COVER_PREFIXES) for name in raw_names
-    )
+    cover = bool(getattr(parsed, "pictures", ())) or any(name.startswith(_COVER_PREFIXES) for name in raw_names)
     codec, lossless = _codec_of(parsed, file)
     info = parsed.info
     return AudioProperties(

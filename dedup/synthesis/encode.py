@@ -84,9 +84,7 @@ def write(
         raise WriteError(os.fsdecode(path), f"cannot be written: {error.strerror or error}") from error
 
 
-def _encode(
-    file: object, samples: Pcm, encoding: Encoding, tags: Mapping[str, str], sample_rate: int
-) -> None:
+def _encode(file: object, samples: Pcm, encoding: Encoding, tags: Mapping[str, str], sample_rate: int) -> None:
     import av
 
     kind = _FORMATS[encoding.format]

@@ -164,16 +164,12 @@ def _n_copies(n_recordings: int, n_copies: int | None) -> int:
     return n_recordings * 3 // 2 if n_copies is None else n_copies
 
 
-def _plan(
-    seed: int, n_recordings: int, seconds: tuple[float, float], n_copies: int | None
-) -> list[_Recording]:
+def _plan(seed: int, n_recordings: int, seconds: tuple[float, float], n_copies: int | None) -> list[_Recording]:
     titles = [f"{first} {last}" for first in _FIRST_WORDS for last in _LAST_WORDS]
     if not 1 <= n_recordings <= len(titles):
         raise UsageError("demo library", f"found {n_recordings} recordings", f"1 to {len(titles)}")
     if not 10 <= seconds[0] <= seconds[1]:
-        raise UsageError(
-            "demo library", f"found {seconds[0]:g} to {seconds[1]:g} seconds", "10 or more, in order"
-        )
+        raise UsageError("demo library", f"found {seconds[0]:g} to {seconds[1]:g} seconds", "10 or more, in order")
     rng = random.Random(seed)
     rng.shuffle(titles)
     n_duplicated = -(-n_recordings * 2 // 3)
@@ -182,22 +178,15 @@ def _plan(
         changes[i % n_duplicated].append(_CHANGES[i % len(_CHANGES)])
     taken: set[str] = set()
     order = rng.sample(range(n_recordings), n_recordings)
-    return [
-        _plan_recording(i, titles[i], rng.uniform(*seconds), changes[order[i]], taken)
-        for i in range(n_recordings)
-    ]
+    return [_plan_recording(i, titles[i], rng.uniform(*seconds), changes[order[i]], taken) for i in range(n_recordings)]
 
 
-def _plan_recording(
-    index: int, title: str, seconds: float, changes: list[_Change], taken: set[str]
-) -> _Recording:
+def _plan_recording(index: int, title: str, seconds: float, changes: list[_Change], taken: set[str]) -> _Recording:
     artist, albums, encoding = _ARTISTS[index % len(_ARTISTS)]
     album, number = divmod(index // len(_ARTISTS), _TRACKS_AN_ALBUM)
     tags = {"title": title, "artist": artist, "album": albums[album % 2], "track": str(number + 1)}
     original = f"{artist}/{tags['album']}/{number + 1:02} {title}.{encoding.extension}"
-    files: list[tuple[DemoFile, _Change | None]] = [
-        (DemoFile(original, f"{artist} - {title}", "original"), None)
-    ]
+    files: list[tuple[DemoFile, _Change | None]] = [(DemoFile(original, f"{artist} - {title}", "original"), None)]
     for change in changes:
         stem = f"{change.folder}/{change.name}".format(artist=artist, title=title, number=number + 1)
         extension = (change.encoding or encoding).extension
@@ -207,9 +196,7 @@ def _plan_recording(
 
 
 def _free(stem: str, extension: str, taken: set[str]) -> str:
-    names = itertools.chain(
-        [f"{stem}.{extension}"], (f"{stem} ({i}).{extension}" for i in itertools.count(2))
-    )
+    names = itertools.chain([f"{stem}.{extension}"], (f"{stem} ({i}).{extension}" for i in itertools.count(2)))
     path = next(name for name in names if name.casefold() not in taken)
     taken.add(path.casefold())
     return path
