@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from dedup.correlation.correlate import last_compare_settings
 from dedup.correlation.scoring import MIN_DISTINCT, PAIR, Match, Verdict, identity_match, verdict
 from dedup.library.metadata import AudioProperties, from_json, quality
 from dedup.settings import CompareSettings, MatchSettings
@@ -123,12 +125,48 @@ class Matches:
                 if pair.a.path < pair.b.path:
                     yield pair
 
+    def count_pairs(self) -> int:
+        """How many pairs there are, without making each: a thousand copies of one file are half a million."""
+        among_twins = sum(self._count_twins(tracks) for tracks in self.by_fingerprint.values())
+        between = 0
+        for a, others in self.neighbours.items():
+            for b, match in others:
+                if a < b:
+                    between += self._count_between(
+                        self.by_fingerprint.get(a, []), self.by_fingerprint.get(b, []), match
+                    )
+        return among_twins + between
+
+    def _count_twins(self, tracks: list[ListedTrack]) -> int:
+        if tracks[0].n_distinct >= MIN_DISTINCT:
+            return len(tracks) * (len(tracks) - 1) // 2
+        pairs = itertools.combinations(tracks, 2)
+        return sum(self._between(a, b, None)[1] != "other" for a, b in pairs)
+
+    def _count_between(self, one: list[ListedTrack], other: list[ListedTrack], match: Match) -> int:
+        if one and other and self._between(one[0], other[0], match)[1] in ("same recording", "contained"):
+            return len(one) * len(other)  # judged by sound, which all tracks of a fingerprint share
+        return sum(self._between(a, b, match)[1] != "other" for a in one for b in other)
+
+    def excerpts(self) -> Iterator[TrackPair]:
+        """The pairs of which one track is a part of the other, by path, the part as `a`."""
+        found = []
+        for fingerprint, others in self.neighbours.items():
+            for a in self.by_fingerprint.get(fingerprint, ()):
+                for neighbour, match in others:
+                    for b in self.by_fingerprint.get(neighbour, ()):
+                        if a.n_items < b.n_items and self._between(a, b, match)[1] == "contained":
+                            found.append(TrackPair(a, b, match, "contained"))
+        return iter(sorted(found, key=lambda pair: (pair.a.path, pair.b.path)))
+
     def _twins(self, track: ListedTrack) -> list[ListedTrack]:
         return [other for other in self.by_fingerprint[track.fingerprint] if other is not track]
 
     def _between(self, a: ListedTrack, b: ListedTrack, match: Match | None) -> tuple[Match, Verdict]:
         """What two tracks are to each other; `match` is None for tracks of one fingerprint."""
         same = match or identity_match(a.n_items)
+        if a.state == b.state == "present" and (a.device, a.inode) == (b.device, b.inode):
+            return same, "same file"
         if a.full is not None and a.full == b.full:
             return same, "identical file"
         if a.audio == b.audio or _is_same_stream(a, b, match is None):
@@ -165,8 +203,3 @@ class _Fingerprints:
             rows = self._connection.execute("SELECT id FROM fingerprint WHERE block = ? ORDER BY row", (block,))
             self._of_block[block] = np.array([row[0] for row in rows], np.int64)
         return self._of_block[block]
-
-
-def last_compare_settings(store: Store) -> CompareSettings:
-    """The settings of the store's last `correlate`; the defaults where there was none."""
-    return CompareSettings(**store.catalog.meta().get("compare", {}))

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dedup.fingerprint.task import Fingerprinted, Unusable, fingerprint_file
+from dedup.errors import UsageError
+from dedup.fingerprint.task import Fingerprinted, Unusable, fingerprint_file, is_as_seen
 from dedup.library.discover import Candidate, Problem, discover
-from dedup.library.identify import Identified, Subject, identify
+from dedup.library.identify import Identified, Subject, hash_all, identify
+from dedup.library.identity import full_hash
 from dedup.library.order import scan_order
-from dedup.library.paths import printable
-from dedup.library.reconcile import Known, Reconciliation, is_below, reconcile
+from dedup.library.paths import holds, printable
+from dedup.library.reconcile import Known, Reconciliation, reconcile
 from dedup.observer import Observer
 from dedup.runner import Outcome, Runner, Task
 from dedup.settings import ScanSettings
@@ -24,10 +26,13 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 COMMIT_EVERY_S = 1.0
-"""Fingerprints wait at most so long to be committed with others: what a kill can lose beside the work in flight."""
+"""Fingerprints that come within such a time are committed together: what a kill can lose beside the work in flight."""
 
 WATCHDOG_GRACE_S = 30.0
 """A worker is ended so long after the time limit: decoding looks at the clock itself unless it hangs in one packet."""
+
+FIRST_ITEM_S = 2.6
+"""Seconds of audio that the first item takes."""
 
 
 @dataclass
@@ -60,19 +65,35 @@ class Scan:
 
 
 def scan(store: Store, roots: Sequence[bytes], settings: ScanSettings, runner: Runner, observer: Observer) -> Scan:
-    """Brings the store up to date with what is below `roots`. Raises LibraryError for a root that cannot be read and
-    of which nothing is known."""
+    """Brings the store up to date with what is below `roots`.
+
+    What the store knows of a root that is not there is kept, marked absent. Raises LibraryError, with nothing changed,
+    for a root that is not there and of which nothing is known, and for one that cannot be read; UsageError where the
+    length that the store's fingerprints are limited to is always too short."""
+    _require_some_length(store, settings)
     return _Scan(store, settings, runner, observer).run([os.path.abspath(root) for root in roots])
 
 
+def _require_some_length(store: Store, settings: ScanSettings) -> None:
+    length_s = store.fingerprint_settings.length_s if store.fingerprint_settings else 0.0
+    least_s = settings.min_length_s + FIRST_ITEM_S
+    if 0 < length_s < least_s:
+        expected = f"0 (whole track) or at least {least_s:g}, as min-length is {settings.min_length_s:g}"
+        raise UsageError("setting length", f"found {length_s:g} s", expected)
+
+
 class _Scan:
+    """One scan: its stages, and what they hand to one another."""
+
     def __init__(self, store: Store, settings: ScanSettings, runner: Runner, observer: Observer) -> None:
         self.store, self.catalog = store, store.catalog
         self.settings, self.runner, self.observer = settings, runner, observer
         self.summary = Scan()
         self.gone_audio: set[int] = set()
         self.groups: dict[bytes, list[Subject]] = {}
-        self.waiting: list[tuple[list[Subject], Outcome]] = []
+        """Of the files in flight: those that hold the same audio, by the path of the one that is decoded."""
+        self.waiting: list[tuple[list[Subject], Fingerprinted | Unusable]] = []
+        """Files to be committed, with what became of them."""
         self.committed_at = time.monotonic()
 
     def run(self, roots: list[bytes]) -> Scan:
@@ -85,6 +106,7 @@ class _Scan:
         began = time.monotonic()
         self._fingerprint(identified)
         self._forget(reconciled)
+        self._hash_twins()
         if not self.runner.stop.requested:
             self.store.seal_tail()
         self._lap("fingerprint", began)
@@ -102,7 +124,7 @@ class _Scan:
     def _discover(self, roots: list[bytes]) -> Reconciliation:
         self.observer.stage("discover", None, "files")
         known = list(self._known())
-        away = [root for root in roots if not os.path.exists(root) and any(is_below(k.path, root) for k in known)]
+        away = [root for root in roots if not os.path.exists(root) and any(holds(root, k.path) for k in known)]
         for root in away:
             self.observer.message(f"{printable(root)} is not there; what is known of it is kept, marked absent")
         there = [root for root in roots if root not in away]
@@ -123,7 +145,7 @@ class _Scan:
 
     def _known(self) -> Iterator[Known]:
         query = (
-            "SELECT path, volume, size, mtime_ns, audio, problem_kind, problem FROM track "
+            "SELECT path, volume, size, mtime_ns, state, audio, problem_kind, problem FROM track "
             "WHERE state != 'imported' ORDER BY path"
         )
         return (Known(*row) for row in self.catalog.connection.execute(query))
@@ -133,10 +155,11 @@ class _Scan:
             if track.problem_kind is None:
                 self.summary.unchanged += 1
             else:
-                self._count_problem(track.path, Unusable(track.problem_kind, track.problem or "", lasting=True))  # type: ignore[arg-type]
+                self._count_problem(track.path, Unusable(track.problem_kind, track.problem or "", lasting=True))
         self.summary.absent = len(reconciled.absent)
         with self.catalog.transaction():
-            self.catalog.set_state((track.path for track in reconciled.unchanged), "present")
+            back = (track.path for track in reconciled.unchanged if track.state != "present")
+            self.catalog.set_state(back, "present")
             self.catalog.set_state((track.path for track in reconciled.absent), "absent")
 
     # ---- identify ----
@@ -148,8 +171,7 @@ class _Scan:
         with self.catalog.transaction():
             for candidate, problem in identified.unusable:
                 self._count_problem(candidate.path, problem)
-                if problem.lasting:
-                    self.catalog.put_track(_track(candidate, None, problem=problem))
+                self._put_problem(candidate, None, problem)
             for group in identified.groups:
                 if group[0].audio is not None:
                     self._put_group(group, group[0].audio)
@@ -160,6 +182,14 @@ class _Scan:
     def _put_group(self, group: list[Subject], audio: int) -> None:
         for subject in group:
             self.catalog.put_track(_track(subject.candidate, subject, audio=audio))
+
+    def _put_problem(self, candidate: Candidate, subject: Subject | None, problem: Unusable) -> None:
+        """Remembers a lasting problem. Of any other nothing is remembered, so that the next run tries again; neither
+        is what the file held before it changed, for that is no longer true."""
+        if problem.lasting:
+            self.catalog.put_track(_track(candidate, subject, problem=problem))
+        else:
+            self.catalog.forget_tracks([candidate.path])
 
     # ---- fingerprint ----
 
@@ -194,31 +224,34 @@ class _Scan:
     def _take(self, outcome: Outcome) -> list[list[Subject]]:
         """Counts one result and puts it in line to be committed; gives what is left of a group whose first failed."""
         group = self.groups[bytes.fromhex(outcome.name)]
+        result: Fingerprinted | Unusable = outcome.result
         if outcome.failure is not None:
-            outcome = Outcome(outcome.name, Unusable("failed", outcome.failure, lasting=True))
-        self.waiting.append((group, outcome))
+            result = Unusable("failed", outcome.failure, lasting=True)
+        left: list[Subject] = []
+        if isinstance(result, Unusable):
+            group, left = _sharing_fate(group, result)
+            for subject in group:
+                self._count_problem(subject.candidate.path, result)
+        else:
+            self.summary.fingerprinted += 1
+            self.summary.identical += len(group) - 1
+            self.summary.damaged += result.damage is not None
+        self.observer.advance(len(group))
+        self.waiting.append((group, result))
         if time.monotonic() - self.committed_at > COMMIT_EVERY_S:
             self._commit()
-        if isinstance(outcome.result, Unusable):
-            self.observer.advance()
-            self._count_problem(group[0].candidate.path, outcome.result)
-            return [group[1:]] if len(group) > 1 else []
-        self.observer.advance(len(group))
-        self.summary.fingerprinted += 1
-        self.summary.identical += len(group) - 1
-        self.summary.damaged += outcome.result.damage is not None
-        return []
+        return [left] if left else []
 
     def _commit(self) -> None:
         with self.catalog.transaction():
-            for group, outcome in self.waiting:
-                result: Fingerprinted | Unusable = outcome.result
+            for group, result in self.waiting:
                 if isinstance(result, Fingerprinted):
                     key = group[0].probe.key
                     audio = self.catalog.add_audio(result.items, result.stream, key, result.damage)
                     self._put_group(group, audio)
-                elif result.lasting:
-                    self.catalog.put_track(_track(group[0].candidate, group[0], problem=result))
+                else:
+                    for subject in group:
+                        self._put_problem(subject.candidate, subject, result)
         self.waiting = []
         self.store.seal_tail(all_of_it=False)
         self.committed_at = time.monotonic()
@@ -231,6 +264,22 @@ class _Scan:
         with self.catalog.transaction():
             self.catalog.forget_tracks(track.path for track in reconciled.gone)
 
+    def _hash_twins(self) -> None:
+        """Gives every two present tracks of equal size and partial hash their full hashes, so that whether they are
+        told as identical files does not depend on which scan saw which of them first."""
+        query = (
+            "SELECT path, size, mtime_ns FROM track "
+            "WHERE state = 'present' AND audio IS NOT NULL AND full IS NULL AND (size, partial) IN "
+            "(SELECT size, partial FROM track WHERE state = 'present' AND audio IS NOT NULL AND partial IS NOT NULL "
+            "GROUP BY size, partial HAVING COUNT(*) > 1) ORDER BY path"
+        )
+        paths = [row[0] for row in self.catalog.connection.execute(query) if is_as_seen(*row)]
+        if paths and not self.runner.stop.requested:
+            hashes = hash_all(full_hash, paths, self.runner)
+            with self.catalog.transaction():
+                for path, full in hashes.items():
+                    self.catalog.set_full(path, full)
+
     def _count_problem(self, path: bytes, problem: Unusable) -> None:
         if problem.kind == "failed":
             self.summary.failed += 1
@@ -238,6 +287,14 @@ class _Scan:
             self.summary.skipped += 1
         self.summary.problems.append(Problem(problem.kind, path, problem.reason))
         self.observer.problem(problem.kind, path, problem.reason)
+
+
+def _sharing_fate(group: list[Subject], problem: Unusable) -> tuple[list[Subject], list[Subject]]:
+    """Of a group whose first file gave no fingerprint: the files of which that is known, and those still to be tried.
+    What lies in the bytes holds for every file of the same bytes."""
+    first = group[0]
+    same = [s for s in group[1:] if problem.lasting and s.full is not None and s.full == first.full]
+    return [first, *same], [s for s in group[1:] if s not in same]
 
 
 def _track(

@@ -64,7 +64,7 @@ class DiscoverSettings:
     extensions: frozenset[str] = DEFAULT_EXTENSIONS
     """Lower case, without the dot."""
     include: tuple[str, ...] = ()
-    """Globs on the path below the root; empty means all. `*` stops at no slash."""
+    """Globs on the path below the root; empty means all. `*` stops at a slash, `**` does not."""
     exclude: tuple[str, ...] = ()
     """Globs on the path below the root, of files or folders; wins over `include`."""
     max_depth: int | None = None

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from dedup.errors import EXIT_DONE, StoreDamagedError
 from jobs import options, stores
-from jobs.run import Run, session
+from jobs.output import count_text
+from jobs.run import Run, reader
+
+if TYPE_CHECKING:
+    from dedup.store.check import Finding
+
+
+def _remedy(damage: list[Finding]) -> str:
+    if any(finding.kind == "catalog" for finding in damage):
+        return "the catalog cannot be repaired: restore the store from a backup, or remove its folder and scan again"
+    return "`reprise check --repair` drops what is damaged, and the next run redoes just that"
 
 
 @click.command("check")
 @click.option("--repair", is_flag=True, help="Drop what is damaged, so that the next run redoes just that.")
 @options.common
-@session
+@reader
 def check(run: Run, repair: bool) -> int:
     """Verify every checksum and invariant of the store, and that no finished tile is missing.
 
@@ -34,9 +46,7 @@ def check(run: Run, repair: bool) -> int:
             run.output.note("the store is sound")
             return EXIT_DONE
         if not repair:
-            run.output.note(
-                f"{len(damage):,} damaged; `reprise check --repair` drops them, and the next run redoes them"
-            )
+            run.output.note(f"{count_text(len(damage), 'thing')} damaged; {_remedy(damage)}")
             return StoreDamagedError.exit_code
         repair_store(store, findings)
         run.output.note(f"{len(damage):,} dropped; `reprise full` redoes just what they held")

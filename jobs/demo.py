@@ -33,6 +33,7 @@ def demo(run: Run, out: Path | None, seed: int) -> int:
     No music is needed, and your own store is not touched: unless --out is given, all of it is removed at the end."""
     with contextlib.ExitStack() as stack:
         if out is None:
+            run.last_words = "stopped; nothing is kept of a demo without --out"
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reprise-demo-")))
         else:
             folder = out
@@ -53,8 +54,13 @@ def demo(run: Run, out: Path | None, seed: int) -> int:
 def _write(run: Run, root: Path, seed: int) -> DemoLibrary:
     from dedup.synthesis.library import n_demo_files, write_demo_library
 
+    def advance() -> None:
+        run.observer.advance()
+        if run.stop.requested:
+            raise KeyboardInterrupt
+
     run.observer.stage("synthesize", n_demo_files(), "files")
-    return write_demo_library(root, seed, advance=run.observer.advance)
+    return write_demo_library(root, seed, advance=advance)
 
 
 def _show_truth(run: Run, done: Full, library: DemoLibrary) -> None:

@@ -11,7 +11,8 @@ import click
 from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
 from jobs import options, stores
 from jobs.output import json_line
-from jobs.run import Run, session
+from jobs.report import tell_unfinished
+from jobs.run import Run, reader, session
 
 
 @click.command("import")
@@ -43,7 +44,7 @@ def import_(run: Run, file: IO[bytes]) -> int:
 @click.argument("what", type=click.Choice(["tracks", "pairs", "groups"]))
 @options.match
 @options.common
-@session
+@reader
 def export(run: Run, what: str) -> None:
     """Stream tracks, pairs or groups as JSON lines to stdout, in an order that depends on the library alone."""
     for record in _records(run, what):
@@ -60,6 +61,7 @@ def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
         if what == "tracks":
             yield from export_tracks(store)
             return
+        tell_unfinished(run, store)
         matches = Matches(store, run.settings.match())
     if what == "pairs":
         yield from export_pairs(matches)

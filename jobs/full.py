@@ -34,7 +34,7 @@ class Full:
     correlation: Correlation | None
     matches: Matches | None
     groups: list[Group] | None
-    n_pairs: int
+    n_pairs: int | None
     seconds: dict[str, float]
 
 
@@ -49,8 +49,8 @@ class Full:
 def full(run: Run) -> int:
     """Scan each ROOT, compare what is new, and show the groups of duplicates.
 
-    Without ROOT the folders of the settings are used. Run it again at any time, also after a power cut: only what is
-    new or was not finished is done."""
+    Without ROOT the folders of the settings are used; the groups shown are those of the whole store. Run it
+    again at any time, also after a power cut: only what is new or was not finished is done."""
     done = run_full(run, run.settings.roots())
     run.observer.close()
     show_full(run, done)
@@ -66,7 +66,7 @@ def run_full(run: Run, roots: tuple[bytes, ...]) -> Full:
         scanned = scan(store, roots, run.settings.scan(), runner, run.observer)
         seconds = dict(scanned.seconds)
         if run.stop.requested:
-            return Full(scanned, None, None, None, 0, seconds)
+            return Full(scanned, None, None, None, None, seconds)
         return _compare_and_group(run, store, runner, scanned)
 
 
@@ -80,20 +80,26 @@ def _compare_and_group(run: Run, store: Store, runner: Runner, scanned: Scan) ->
     correlation = correlate(store, run.settings.compare(), runner, run.observer)
     seconds["correlate"] = time.monotonic() - began
     if run.stop.requested:
-        return Full(scanned, correlation, None, None, 0, seconds)
+        return Full(scanned, correlation, None, None, None, seconds)
     began = time.monotonic()
     matches = Matches(store, run.settings.match())
     groups = make_groups(matches)
-    n_pairs = sum(1 for _ in matches.pairs())
+    n_pairs = matches.count_pairs()
     seconds["group"] = time.monotonic() - began
     return Full(scanned, correlation, matches, groups, n_pairs, seconds)
 
 
 def show_full(run: Run, done: Full) -> None:
     """Groups, problems, and the summary."""
+    from dedup.report.export import group_record
+
     output = run.output
     if done.groups is not None and done.matches is not None:
-        show_groups(output, done.groups if output.as_json else done.groups[:SHOWN_GROUPS], _form(run))
+        if output.as_json:
+            for group in done.groups:
+                output.result({"event": "group", **group_record(group)})
+        else:
+            show_groups(output, done.groups[:SHOWN_GROUPS], "table")
         show_excerpts(output, done.matches, done.groups)
     show_problems(output, done.scan)
     output.result({"event": "summary", **summary_record(done)})
@@ -101,25 +107,21 @@ def show_full(run: Run, done: Full) -> None:
     if done.correlation is not None:
         output.note(correlation_text(done.correlation))
     if done.groups is not None:
-        output.note(f"pairs   {done.n_pairs:,} pairs of files match")
+        output.note(f"pairs   {done.n_pairs:,} of files that match")
         output.note(groups_text(done.groups))
         if len(done.groups) > SHOWN_GROUPS and not output.as_json:
             output.note(f"        {SHOWN_GROUPS} are shown above; all of them: reprise report")
     output.note(f"time    {stages_text(done.seconds)}")
 
 
-def _form(run: Run) -> str:
-    return "jsonl" if run.output.as_json else "table"
-
-
 def summary_record(done: Full) -> dict[str, Any]:
-    """The whole summary, for programs."""
-    groups = done.groups or []
+    """The whole summary, for programs; null for what a stop came before."""
+    groups = done.groups
     return {
         **scan_record(done.scan),
         "tiles": asdict(done.correlation) if done.correlation else None,
         "pairs": done.n_pairs,
-        "groups": len(groups),
-        "bytes_reclaimable": sum(group.bytes_reclaimable for group in groups),
+        "groups": None if groups is None else len(groups),
+        "bytes_reclaimable": None if groups is None else sum(group.bytes_reclaimable for group in groups),
         "seconds": {stage: round(spent, 3) for stage, spent in done.seconds.items()},
     }

@@ -11,7 +11,7 @@ import click
 from dedup.errors import InputError
 from jobs import options, stores
 from jobs.output import Column, path_text, size_text
-from jobs.run import Run, session
+from jobs.run import Run, reader
 
 if TYPE_CHECKING:
     from dedup.store.catalog import Track
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--settings", is_flag=True, help="Show each setting, its value and where it came from.")
 @options.every
 @options.common
-@session
+@reader
 def info(run: Run, file: bytes | None, settings: bool) -> None:
     """Show the store at a glance, all that is known of FILE, or the settings."""
     if settings:
@@ -62,7 +62,7 @@ def value_text(value: Any) -> str:
 
 def show_store(run: Run, store: Store) -> None:
     """Counts of everything, and the settings that are stamped."""
-    from dedup.store.glance import glance
+    from dedup.report.glance import glance
 
     found = glance(store)
     run.output.result({"event": "store", "store": str(store.layout.folder), **found})

@@ -18,6 +18,7 @@ from jobs.values import Extensions, Number, Place, Switch, Value, Whole, Word
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
 
+MAX_WORKERS = 1024
 BLOCK_SIZE = 512
 """Fingerprints a block holds at most."""
 _GIVEN = "jobs.options.given"
@@ -59,7 +60,7 @@ SETTINGS = {
         Setting("profile", Word(), None, "Profile of the settings file to use.", "NAME", default_text="none"),
         Setting(
             "workers",
-            Whole(0, 4096, word="all"),
+            Whole(0, MAX_WORKERS, word="all"),
             None,
             "Processes that work at the same time; 0 works in this process, 'all' uses every core.",
             "N",
@@ -125,7 +126,7 @@ SETTINGS = {
             "retry-failed",
             Switch(),
             ScanSettings.retry_failed,
-            "Try unchanged files that failed before again.",
+            "Try unchanged files again that failed or were skipped before.",
         ),
         Setting("block-size", Whole(1, 4096), BLOCK_SIZE, "Fingerprints a block holds at most.", "N", hidden=True),
         Setting("method", Word("exact"), CompareSettings.method, "How two fingerprints are compared.", "METHOD"),
@@ -215,7 +216,7 @@ def together(*decorators: Decorator[Any]) -> Decorator[Any]:
 store = _option("store")
 profile = _option("profile")
 json = _flag("--json", text="One JSON object a line on stdout; text for people goes to stderr.")
-quiet = _flag("-q", "--quiet", text="Show problems only.")
+quiet = _flag("-q", "--quiet", text="No progress, and of a summary only failures.")
 verbose = _flag("-v", "--verbose", text="Tell each problem when it occurs.")
 common = together(store, profile, json, quiet, verbose)
 

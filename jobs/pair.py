@@ -12,7 +12,7 @@ import click
 from dedup.settings import ITEMS_PER_SECOND
 from jobs import options, stores
 from jobs.output import Column, path_text
-from jobs.run import Run, session
+from jobs.run import Run, reader
 
 if TYPE_CHECKING:
     from dedup.pair import Explanation, Listened
@@ -29,7 +29,7 @@ FILE = click.Path(path_type=bytes)
 @options.compare
 @options.match
 @options.common
-@session
+@reader
 def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     """Compare two files, in the store or not, and say why they match or do not."""
     from dedup.fingerprint.chromaprint import chromaprint_version

@@ -14,16 +14,20 @@ import click
 from jobs import options, stores
 from jobs.output import Column as Shown
 from jobs.output import Output, aligned, count_text, path_text, size_text
-from jobs.run import Run, session
+from jobs.run import Run, reader
 
 if TYPE_CHECKING:
     from dedup.groups import Group
     from dedup.matches import ListedTrack, Matches, TrackPair
+    from dedup.store.store import Store
+
+SHOWN_EXCERPTS = 40
 
 CSV_COLUMNS = (
     "group",
     "role",
     "path",
+    "path_hex",
     "codec",
     "lossless",
     "bitrate",
@@ -56,7 +60,7 @@ CSV_COLUMNS = (
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the first N groups.")
 @options.match
 @options.common
-@session
+@reader
 def report(run: Run, form: str, limit: int | None) -> None:
     """Show the groups of duplicates, most bytes to win first.
 
@@ -65,6 +69,7 @@ def report(run: Run, form: str, limit: int | None) -> None:
     from dedup.matches import Matches
 
     with stores.for_reading(run) as store:
+        tell_unfinished(run, store)
         matches = Matches(store, run.settings.match())
     groups = make_groups(matches)
     if run.output.as_json and form == "table":
@@ -73,6 +78,15 @@ def report(run: Run, form: str, limit: int | None) -> None:
     if form == "table":
         show_excerpts(run.output, matches, groups)
         run.output.note(groups_text(groups, shown=len(groups[:limit])))
+
+
+def tell_unfinished(run: Run, store: Store) -> None:
+    """Says on stderr where the results cannot be complete."""
+    from dedup.correlation.correlate import unfinished
+
+    missing = unfinished(store)
+    if missing:
+        run.observer.announce(f"incomplete: {missing}; `reprise correlate` does that")
 
 
 def show_groups(output: Output, groups: Sequence[Group], form: str) -> None:
@@ -114,17 +128,15 @@ def groups_text(groups: Sequence[Group], shown: int | None = None) -> str:
 def show_excerpts(output: Output, matches: Matches, groups: Sequence[Group]) -> None:
     """Tracks that are a part of another: shown apart, they are in no group. Of a group only the best copy counts."""
     copies = {pair.a.path for group in groups for pair in group.members}
-    excerpts = [
-        pair for pair in matches.pairs() if pair.verdict == "contained" and not {pair.a.path, pair.b.path} & copies
-    ]
-    for pair in excerpts:
-        part, whole = (pair.a, pair.b) if pair.a.n_items < pair.b.n_items else (pair.b, pair.a)
-        match = pair.match if part is pair.b else pair.match.swapped()
-        start = max(0.0, match.lag_s)
+    excerpts = [pair for pair in matches.excerpts() if not {pair.a.path, pair.b.path} & copies]
+    for pair in excerpts[:SHOWN_EXCERPTS]:
+        start = max(0.0, -pair.match.lag_s)
         output.note(
-            f"contained: {path_text(part.path)} is {_clock(start)} to {_clock(start + match.overlap_s)} of "
-            f"{path_text(whole.path)} (score {match.score:.3f})"
+            f"contained: {path_text(pair.a.path)} is {_clock(start)} to {_clock(start + pair.match.overlap_s)} of "
+            f"{path_text(pair.b.path)} (score {pair.match.score:.3f})"
         )
+    if len(excerpts) > SHOWN_EXCERPTS:
+        output.note(f"contained: {len(excerpts) - SHOWN_EXCERPTS:,} more; reprise export pairs lists all")
     if excerpts:
         output.note("")
 
@@ -186,17 +198,18 @@ def _clock(seconds: float) -> str:
 
 
 def _csv_rows(groups: Iterable[Group]) -> Iterator[dict[str, Any]]:
+    from dedup.library.paths import json_path
     from dedup.report.export import numbers, track_numbers
 
     for number, group in enumerate(groups, start=1):
         common = {"group": number, "bytes_reclaimable": group.bytes_reclaimable}
-        best = {"role": "reference", "path": path_text(group.reference.path)}
+        best = {"role": "reference", **json_path(group.reference.path)}
         yield {**common, **best, **track_numbers(group.reference)}
         for pair in group.members:
             yield {
                 **common,
                 "role": "member",
-                "path": path_text(pair.a.path),
+                **json_path(pair.a.path),
                 **track_numbers(pair.a),
                 **numbers(pair.match),
                 "verdict": pair.verdict,

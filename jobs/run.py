@@ -10,11 +10,9 @@ How a command is written (the body is: settings objects → one keyword call →
     @session
     def scan(run: Run) -> int:
         '''Fingerprint what is new below ROOT….'''
-        with open_runner(run.settings.workers, run.stop) as runner:
-            summary = library.scan(
-                roots=run.settings.roots(), settings=run.settings.scan(), store=run.settings.store,
-                runner=runner, observer=run.observer,
-            )
+        with stores.for_scanning(run) as store, stores.workers(run) as runner:
+            summary = scan_library(store, run.settings.roots(), run.settings.scan(), runner, run.observer)
+        run.observer.close()
         run.observer.close()                # the last stage's line comes before the results
         run.output.result({"event": "scan", **asdict(summary)})     # --json only
         run.output.note(f"{summary.fingerprinted:,} fingerprinted")  # people only, not with -q
@@ -31,7 +29,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import os
 import shlex
 import sys
 import time
@@ -70,17 +67,27 @@ class Run:
     stop: Stop = field(default_factory=Stop)
     """Give it to the runner; requested by the first Ctrl-C or SIGTERM."""
     verbose: bool = False
+    last_words: str = RESUME
+    """What is said after a stop."""
 
 
 def session(body: Body[Parameters]) -> Callable[Parameters, None]:
     """Makes a click callback of a command's body; see the top of this page."""
+    return _callback(body, graceful=True)
 
+
+def reader(body: Body[Parameters]) -> Callable[Parameters, None]:
+    """The same for a command that has nothing to finish: the first signal ends it."""
+    return _callback(body, graceful=False)
+
+
+def _callback(body: Body[Parameters], graceful: bool) -> Callable[Parameters, None]:
     @functools.wraps(body)
     def callback(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         context = click.get_current_context()
         as_json = bool(options.given(context).get("json"))
         try:
-            with _opened(context) as (run, store_log):
+            with _opened(context, graceful) as (run, store_log):
                 code = _conclude(run, store_log, body, *args, **kwargs)
         except RepriseError as error:  # of the settings: there is no log yet
             code = exit_code_of(error, as_json)
@@ -90,7 +97,7 @@ def session(body: Body[Parameters]) -> Callable[Parameters, None]:
 
 
 @contextlib.contextmanager
-def _opened(context: click.Context) -> Iterator[tuple[Run, StoreLog]]:
+def _opened(context: click.Context, graceful: bool) -> Iterator[tuple[Run, StoreLog]]:
     given = options.given(context)
     quiet, verbose, as_json = (bool(given.get(name)) for name in ("quiet", "verbose", "json"))
     if quiet and verbose:
@@ -99,7 +106,7 @@ def _opened(context: click.Context) -> Iterator[tuple[Run, StoreLog]]:
     observer = make_progress(quiet=quiet, verbose=verbose)
     output = Output(as_json, quiet, before=observer.pause)
     run = Run(str(context.info_name), settings, output, observer, verbose=verbose)
-    with StoreLog(settings.store, verbose) as store_log, Signals(run.stop, observer.announce):
+    with StoreLog(settings.store, verbose) as store_log, Signals(run.stop, observer.announce, graceful):
         yield run, store_log
 
 
@@ -114,7 +121,7 @@ def _conclude(run: Run, store_log: StoreLog, body: Body[Parameters], *args: Any,
         if run.stop.requested:
             code = EXIT_INTERRUPTED
             run.output.result({"event": "stopped", "reason": run.stop.reason, "exit_code": code})
-            complain(f"reprise: {RESUME}")
+            complain(f"reprise: {run.last_words}")
     except click.exceptions.Exit as ended:
         run.observer.close()
         code = ended.exit_code
@@ -166,8 +173,3 @@ def _tell(as_json: bool, kind: str, message: str, exit_code: int, **parts: str) 
         except (OutputClosedError, RepriseError):
             abandon_stdout()
     return exit_code
-
-
-def command_line() -> str:
-    """This command line, as a shell takes it."""
-    return shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])

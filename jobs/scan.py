@@ -65,7 +65,7 @@ def scan_text(summary: Scan) -> str:
         "damaged (decoded with gaps)": summary.damaged,
         "moved": summary.moved,
         "absent (kept)": summary.absent,
-        "forgotten (deleted or renamed)": summary.forgotten,
+        "forgotten (no longer there or selected)": summary.forgotten,
         "not audio by their names": summary.ignored,
     }
     told = [f"{n:,} {what}" for what, n in asides.items() if n]

@@ -23,10 +23,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Signals:
-    """A context manager: inside, the first signal requests `stop` and tells `announce`."""
+    """A context manager: inside, the first signal requests `stop` and tells `announce`; or, without `graceful`, as for
+    a command that only reads, is already the second."""
 
-    def __init__(self, stop: Stop, announce: Callable[[str], None]) -> None:
-        self.stop, self.announce = stop, announce
+    def __init__(self, stop: Stop, announce: Callable[[str], None], graceful: bool = True) -> None:
+        self.stop, self.announce, self.graceful = stop, announce, graceful
         self.count = 0
         self._before: dict[signal.Signals, Any] = {}
 
@@ -44,7 +45,7 @@ class Signals:
             return
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self.count < 2:  # else the thread sees to it that the process ends
+        if self.count < (2 if self.graceful else 1):  # else the thread sees to it that the process ends
             self._nudge(b"q")
             self._teller.join()
             os.close(self._read)
@@ -53,7 +54,7 @@ class Signals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self.count += 1
-        if self.count == 1:
+        if self.count == 1 and self.graceful:
             self.stop.request("interrupted")
             self._nudge(b"1")
         else:

@@ -63,7 +63,7 @@ def test_full_finds_what_was_planted_and_its_counts_add_up(place: Place) -> None
     assert summary["event"] == "summary"
     parts = ("unchanged", "fingerprinted", "identical", "skipped", "failed", "left")
     assert summary["discovered"] == sum(summary[part] for part in parts) == len(place.library.files)
-    assert Counter(record.get("event") for record in found[:-1] if "event" in record) == {"failed": 1, "skipped": 1}
+    assert Counter(record["event"] for record in found[:-1]) == {"group": summary["groups"], "failed": 1, "skipped": 1}
     assert summary["pairs"] == len(place.library.true_pairs())
     assert summary["tiles"]["n_tiles"] == summary["tiles"]["n_computed"] == 1
 

@@ -139,8 +139,8 @@ def test_words_that_stand_for_none_undo_a_lower_level(tmp_path: Path) -> None:
         ("store = ''", ["found ''", "a folder"]),
         ("extensions = []", ["found []", "mp3,flac"]),
         ("extensions = [3]", ["found [3]", "mp3,flac"]),
-        ("workers = 5000", ["5000", "0 to 4,096, or 'all'"]),
-        ("[profile.other]\nworkers = -1", ["-1", "profile other", "0 to 4,096"]),
+        ("workers = 5000", ["5000", "0 to 1,024, or 'all'"]),
+        ("[profile.other]\nworkers = -1", ["-1", "profile other", "0 to 1,024"]),
         ("max-lag = 3\nmax_lag = 4", ["max_lag", "twice"]),
         ("max-lag = \n\n", ["settings.toml", "no TOML", "line 1"]),
     ],
@@ -155,7 +155,7 @@ def test_a_wrong_file_is_refused_with_value_expectation_and_place(tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("REPRISE_WORKERS", "many", ["REPRISE_WORKERS", "'many'", "0 to 4,096"]),
+        ("REPRISE_WORKERS", "many", ["REPRISE_WORKERS", "'many'", "0 to 1,024"]),
         ("REPRISE_HIDDEN", "maybe", ["REPRISE_HIDDEN", "'maybe'", "true or false"]),
         ("REPRISE_WORKRES", "2", ["REPRISE_WORKRES", "Did you mean REPRISE_WORKERS?"]),
         ("REPRISE_PROFILE", "nsa", ["REPRISE_PROFILE", "'nsa'", "did you mean 'nas'", "settings.toml"]),

@@ -26,12 +26,13 @@ from dedup.correlation.correlate import (
     completeness,
     correlate,
     correlate_tile,
+    last_compare_settings,
 )
 from dedup.correlation.scoring import PAIR, STORED_AGREEMENT, STORED_SCORE
 from dedup.correlation.tiles import BAND_BLOCKS, count_tiles, plan_tiles
 from dedup.errors import StoreDamagedError
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
-from dedup.matches import Matches, last_compare_settings
+from dedup.matches import Matches
 from dedup.observer import Silent
 from dedup.report.export import export_pairs
 from dedup.runner import InlineRunner, Outcome, Stop, Task

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import stores
 
-from dedup.correlation.correlate import correlate
+from dedup.correlation.correlate import correlate, last_compare_settings
 from dedup.correlation.scoring import MIN_DISTINCT, Match, Verdict
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
-from dedup.matches import Matches, TrackPair, last_compare_settings
+from dedup.matches import Matches, TrackPair
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings

@@ -21,12 +21,12 @@ import pytest
 
 from dedup.errors import StoreDamagedError, StoreLockedError, StoreMismatchError, StoreMissingError, WriteError
 from dedup.observer import Silent
+from dedup.report.glance import glance
 from dedup.settings import FingerprintSettings
 from dedup.store import store as store_module
 from dedup.store.blocks import make_block
 from dedup.store.catalog import Catalog
 from dedup.store.check import check
-from dedup.store.glance import glance
 from dedup.store.layout import Layout, write_lock
 from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
 from jobs.failures import as_reprise_error

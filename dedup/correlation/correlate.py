@@ -69,6 +69,26 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     return Correlation(n_tiles, n_reused, run.n_computed, run.n_failed, n_left, compared)
 
 
+def unfinished(store: Store) -> str:
+    """What a report would lack, in words: how much was not compared under the settings of the last `correlate`; empty
+    where all was."""
+    catalog = store.catalog
+    settings, blocks, n_waiting = last_compare_settings(store), catalog.blocks(), catalog.tail_length()
+    if not n_waiting and catalog.meta().get("complete") == completeness(blocks, settings):
+        return ""
+    n_tiles = count_tiles(len(blocks))
+    n_missing = n_tiles - catalog.count_tiles(settings.digest())
+    told = [f"{n_missing:,} of {n_tiles:,} tiles are not computed yet"] if n_missing > 0 else []
+    if n_waiting:
+        told.append(f"{n_waiting:,} new fingerprints are not compared yet")
+    return " and ".join(told)
+
+
+def last_compare_settings(store: Store) -> CompareSettings:
+    """The settings of the store's last `correlate`; the defaults where there was none."""
+    return CompareSettings(**store.catalog.meta().get("compare", {}))
+
+
 def completeness(blocks: Iterable[str], settings: CompareSettings) -> str:
     """A digest of blocks, settings and kernel version; in the catalog's `meta` it says that each of their tiles has a
     result."""
@@ -128,9 +148,9 @@ class _Run:
             self._commit()
 
     def _commit(self) -> None:
-        if self.waiting:
-            self.store.catalog.put_tiles(self.waiting)
-            self.waiting = []
+        ready, self.waiting = self.waiting, []  # first: a signal in between must not commit them twice
+        if ready:
+            self.store.catalog.put_tiles(ready)
         self.committed_at = time.monotonic()
 
 

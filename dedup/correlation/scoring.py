@@ -14,9 +14,9 @@ import numpy as np
 
 from dedup.settings import ITEMS_PER_SECOND, MatchSettings
 
-Verdict = Literal["identical file", "same audio", "same recording", "contained", "other"]
+Verdict = Literal["same file", "identical file", "same audio", "same recording", "contained", "other"]
 
-MERGING: frozenset[Verdict] = frozenset({"identical file", "same audio", "same recording"})
+MERGING: frozenset[Verdict] = frozenset({"same file", "identical file", "same audio", "same recording"})
 """Verdicts that put two tracks into one group."""
 
 PAIR = np.dtype(

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dedup.library.identity import StreamHasher, open_container
+from dedup.library.identity import StreamHasher, codec_name, open_container
 
 if TYPE_CHECKING:
     import av
 
-CHUNK_SAMPLES = 32768
-"""PCM is handed on in pieces of about 3 s at 11,025 Hz: fewer calls than a decoder's frames of 26 ms."""
+FED_SAMPLES = 1 << 16
+"""Samples of the source that are resampled and handed on at a time, 1.5 s at 44,100 Hz: asking the resampler after
+each frame of a decoder (26 ms) took a fifth of all the time."""
+
+PIECE_SAMPLES = 4096
+"""Resampled samples in a piece of PCM, but for the last."""
+
+RESAMPLER = {"filter_size": "16", "phase_shift": "8", "linear_interp": "1", "cutoff": "0.8"}
+"""Options of FFmpeg's `aresample`: those of `fpcalc`, so that the items are its items, bit for bit (with FFmpeg's
+own filter 99.99 % of the bits); and the shorter filter is the faster one."""
 
 TRUNCATED_SHARE = 0.9
-"""A track that ends before this share of the length its container states is damaged; estimates are closer."""
+"""A track that gives less than this share of the length its container states is damaged."""
+
+EXACT_CODECS = frozenset({"alac", "ape", "flac", "tta", "wavpack"})
+LACKING_S = 0.5
+"""Of these codecs, whose containers count the samples, one that lacks this much is: their demuxers pass over what is
+broken without a word."""
+
+MAX_DEMUX_ERRORS = 100
+"""Breaks in a container after which no more is read of it."""
 
 
 class UndecodableError(Exception):
@@ -25,6 +43,10 @@ class UndecodableError(Exception):
     def __init__(self, reason: str, *, skipped: bool = False) -> None:
         super().__init__(reason)
         self.skipped = skipped
+
+
+class TimeLimitError(Exception):
+    """Decoding took longer than it may."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +58,7 @@ class Decoded:
     damage: str | None
     """Why the track is damaged: what could not be decoded; None for a sound file."""
     stream: bytes | None
-    """Hash of the demuxed audio packets (`identity.stream_hash`), None where demuxing broke off."""
+    """Hash of the demuxed audio packets (`identity.stream_hash`), None where the container is broken."""
 
 
 def decode(
@@ -48,90 +70,160 @@ def decode(
 ) -> Decoded:
     """Feeds `sink` with mono s16 PCM at `sample_rate` Hz, of the first `length_s` seconds (0: all of it).
 
-    Raises UndecodableError for a file without audio or of which nothing can be decoded, TimeoutError after
-    `time_limit_s` seconds, OSError for a file that cannot be read.
+    Raises UndecodableError for a file without audio or of which nothing can be decoded, TimeLimitError after
+    `time_limit_s` seconds, OSError for a file that cannot be read, also where reading fails half-way: what a drive
+    that goes away leaves is no damaged track. What `sink` raises passes.
     """
-    import av
-
+    deadline = time.monotonic() + time_limit_s
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise UndecodableError("not a regular file")  # opening a FIFO would wait for ever
     with open(path, "rb"):
         pass  # the system's own error for an unreadable or vanished file, not FFmpeg's
     try:
+        decoded = _decode(path, sample_rate, sink, length_s, deadline)
+    except UndecodableError as error:
+        if not error.skipped:
+            _require_readable(path, deadline)
+        raise
+    if decoded.damage:
+        _require_readable(path, deadline)
+    return decoded
+
+
+def _decode(path: bytes, sample_rate: int, sink: Callable[[bytes], None], length_s: float, deadline: float) -> Decoded:
+    import av
+
+    try:
         container = open_container(path)
-    except av.error.FFmpegError as error:
-        raise UndecodableError(f"not an audio file: {error.strerror}") from error
+    except av.error.ArgumentError as error:  # `open_container` takes no such format
+        raise UndecodableError("not an audio file: a picture, or a list of other files") from error
+    except (av.error.FFmpegError, UnicodeError) as error:
+        raise UndecodableError(f"not an audio file: {_text(error)}") from error
     with container:
         if not container.streams.audio:
             raise UndecodableError("no audio stream", skipped=True)
-        return _Decoding(container, sample_rate, sink, length_s, time.monotonic() + time_limit_s).run()
+        stream = container.streams.best("audio") or container.streams.audio[0]
+        if stream.codec_context is None:
+            raise UndecodableError("no decoder for its audio format")
+        return _Decoding(container, stream, sample_rate, sink, length_s, deadline).run()
+
+
+def _require_readable(path: bytes, deadline: float) -> None:
+    """Raises OSError where the system cannot read the whole file: FFmpeg tells a failing disk from a short file
+    as little as the one from the other."""
+    with open(path, "rb", buffering=0) as file:
+        while file.read(1 << 20):
+            _check_time(deadline)
+
+
+def _check_time(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise TimeLimitError
 
 
 class _Decoding:
-    """One pass over a container's packets."""
+    """One pass over the packets of a container's audio stream."""
 
     def __init__(
         self,
         container: av.container.InputContainer,
+        stream: Any,
         sample_rate: int,
         sink: Callable[[bytes], None],
         length_s: float,
         deadline: float,
     ) -> None:
-        self.container, self.sample_rate, self.sink, self.deadline = container, sample_rate, sink, deadline
-        self.stream = container.streams.best("audio") or container.streams.audio[0]
+        self.container, self.stream, self.sink, self.deadline = container, stream, sink, deadline
+        self.sample_rate = sample_rate
         self.stream.codec_context.thread_count = 1  # every core has a worker of its own
         self.hasher = StreamHasher(self.stream)
+        self.codec = codec_name(stream)
+        self.stated_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+        self.stated_bytes = self.stated_s * (stream.codec_context.bit_rate or 0) / 8
         self.wanted = round(length_s * sample_rate) if length_s else None
         self.n_samples = 0
         self.n_errors = 0
         self.first_error = ""
-        self.resampler = self._new_resampler()
+        self.resampler: _Resampler | None = None
+        self.n_waiting = 0
+        """Samples of the source that the resampler holds."""
 
     def run(self) -> Decoded:
-        broken_off = self._packets()
-        self._take(None)
+        import av
+
+        self._leave_out_other_streams()
+        is_whole = self._packets()
+        try:
+            self._end_resampler()
+        except av.error.FFmpegError as error:
+            self._note(error)
         if not self.n_samples:
             raise UndecodableError(f"nothing could be decoded: {self.first_error or 'no audio frames'}")
         return Decoded(
             duration_s=self.n_samples / self.sample_rate,
             damage=self._damage(),
-            stream=None if broken_off else self.hasher.digest(),
+            stream=self.hasher.digest() if is_whole else None,
         )
 
+    def _leave_out_other_streams(self) -> None:
+        """Lets the demuxer jump over pictures: of a film only the sound is read."""
+        from av.stream import Discard
+
+        for other in self.container.streams:
+            if other.index != self.stream.index:
+                other.discard = Discard.all
+
     def _packets(self) -> bool:
-        """Demuxes and decodes to the end; True where demuxing broke off before it."""
+        """Demuxes and decodes all there is; False where demuxing broke off on the way, as packets may be lacking."""
         import av
 
-        packets = self.container.demux(self.stream)
-        while True:
-            if time.monotonic() > self.deadline:
-                raise TimeoutError
+        n_breaks = 0
+        while n_breaks < MAX_DEMUX_ERRORS:
             try:
-                packet = next(packets, None)
+                self._packets_to_next_break()
+                return n_breaks == 0
             except av.error.FFmpegError as error:
                 self._note(error)
-                return True
-            if packet is None:
-                return False
-            self.hasher.update(packet)
+                n_breaks += 1
+        return False
+
+    def _packets_to_next_break(self) -> None:
+        import av
+
+        now, deadline, update = time.monotonic, self.deadline, self.hasher.update
+        for packet in self.container.demux(self.stream):
+            if now() > deadline:
+                raise TimeLimitError
+            update(packet)
             if self.wanted is not None and self.n_samples >= self.wanted:
                 continue  # the rest is only hashed
             try:
-                frames: list[Any] = packet.decode()
+                for frame in packet.decode():
+                    self._take(frame)
             except av.error.FFmpegError as error:
                 self._note(error)
-                continue
-            for frame in frames:
-                self._take(frame)
 
     def _take(self, frame: Any) -> None:
-        """Resamples one frame (None: what is left in the resampler) and hands its PCM on."""
-        try:
-            resampled = self.resampler.resample(frame)
-        except ValueError:  # rate or channels changed in mid-stream: end one resampler, begin another
-            resampled = self.resampler.resample(None)
-            self.resampler = self._new_resampler()
-            resampled += self.resampler.resample(frame)
-        for piece in resampled:
+        """Resamples one frame; hands on the PCM when enough came together."""
+        resampler = self.resampler
+        if resampler is None or not resampler.fits(frame):
+            # The rate or the channels changed in mid-stream: end one resampler, begin another.
+            self._end_resampler()
+            resampler = self.resampler = _Resampler(frame, self.sample_rate)
+        frame.pts = None  # of damaged files it may say anything, and nothing is to be filled in
+        resampler.push(frame)
+        self.n_waiting += frame.samples
+        if self.n_waiting >= FED_SAMPLES:
+            self.n_waiting = 0
+            self._hand_on(resampler.pull())
+
+    def _end_resampler(self) -> None:
+        if self.resampler is not None:
+            resampler, self.resampler, self.n_waiting = self.resampler, None, 0
+            self._hand_on(resampler.end())
+
+    def _hand_on(self, pieces: list[Any]) -> None:
+        for piece in pieces:
             n_samples = piece.samples
             if self.wanted is not None:
                 n_samples = min(n_samples, self.wanted - self.n_samples)
@@ -139,25 +231,75 @@ class _Decoding:
                 self.sink(bytes(memoryview(piece.planes[0])[: 2 * n_samples]))
                 self.n_samples += n_samples
 
-    def _new_resampler(self) -> av.AudioResampler:
-        import av
-
-        return av.AudioResampler("s16", "mono", self.sample_rate, frame_size=CHUNK_SAMPLES)
-
     def _note(self, error: Exception) -> None:
         self.n_errors += 1
-        self.first_error = self.first_error or str(getattr(error, "strerror", error))
+        self.first_error = self.first_error or _text(error)
 
     def _damage(self) -> str | None:
         if self.n_errors:
-            return f"{self.n_errors} packets could not be decoded: {self.first_error}"
-        decoded_s, stated_s = self.n_samples / self.sample_rate, self._stated_s()
-        if self.wanted is None and decoded_s < TRUNCATED_SHARE * stated_s:
-            return f"ends after {decoded_s:.1f} s of {stated_s:.1f} s"
+            return f"{self.n_errors} packet{'s' * (self.n_errors > 1)} could not be decoded: {self.first_error}"
+        decoded_s = self.n_samples / self.sample_rate
+        if self.wanted is None and decoded_s < self._least_s():
+            return f"{decoded_s:.1f} s of {self.stated_s:.1f} s could be decoded"
         return None
 
-    def _stated_s(self) -> float:
-        """Seconds of audio that the container says it holds, 0 where it says nothing."""
-        if self.stream.duration and self.stream.time_base:
-            return float(self.stream.duration * self.stream.time_base)
-        return 0.0
+    def _least_s(self) -> float:
+        """Seconds that a sound file gives. Less than stated where the bytes are all there: FFmpeg estimates the length
+        of some from the bit rate at the start, and then a short track proves that wrong, not the track."""
+        if self.codec in EXACT_CODECS:
+            return self.stated_s - LACKING_S
+        if self.stated_bytes and self.hasher.n_bytes >= TRUNCATED_SHARE * self.stated_bytes:
+            return 0.0
+        return TRUNCATED_SHARE * self.stated_s
+
+
+class _Resampler:
+    """Frames of one format to mono s16, by FFmpeg's filters."""
+
+    def __init__(self, like: Any, sample_rate: int) -> None:
+        """For frames of the format of `like`. Raises FFmpegError where FFmpeg cannot resample such."""
+        from av.filter import Graph
+
+        self._rate, self._format, self._layout = like.sample_rate, like.format.name, like.layout
+        self._graph = Graph()
+        source = self._graph.add(
+            "abuffer",
+            sample_rate=str(self._rate),
+            sample_fmt=self._format,
+            channel_layout=self._layout.name,
+            time_base=f"1/{self._rate}",
+        )
+        filters = [
+            self._graph.add("aresample", **RESAMPLER),
+            self._graph.add("aformat", sample_fmts="s16", sample_rates=str(sample_rate), channel_layouts="mono"),
+            self._graph.add("abuffersink"),
+        ]
+        self._graph.link_nodes(source, *filters).configure()
+        self._graph.set_audio_frame_size(PIECE_SAMPLES)  # else a piece for each frame
+        self.push: Callable[[Any], None] = source.push
+        """Takes a frame, None for the end."""
+
+    def fits(self, frame: Any) -> bool:
+        """Whether the frame is of the format that this was made for: FFmpeg would take any, and go astray."""
+        same: bool = frame.sample_rate == self._rate and frame.layout == self._layout
+        return same and frame.format.name == self._format
+
+    def pull(self) -> list[Any]:
+        """What was pushed since, resampled, but for what the filter holds back."""
+        import av
+
+        pieces = []
+        while True:
+            try:
+                pieces.append(self._graph.pull())
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return pieces
+
+    def end(self) -> list[Any]:
+        """The rest."""
+        self.push(None)
+        return self.pull()
+
+
+def _text(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

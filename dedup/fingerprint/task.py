@@ -10,9 +10,13 @@ from typing import Literal
 
 import numpy as np
 
+from dedup.errors import RepriseError
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Fingerprinter, Items
-from dedup.fingerprint.decode import Decoded, UndecodableError, decode
+from dedup.fingerprint.decode import Decoded, TimeLimitError, UndecodableError, decode
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
+
+HEAD_BYTES = 32 * 1024
+"""Encoded audio that tells files of one length apart: 0.8 s at 320 kbit/s, 2 s at 128."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,9 @@ class Probe:
 
     partial: bytes
     key: str
-    """Equal for files that may hold the same audio: of a FLAC the MD5 of its samples, else `identity.audio_key`."""
+    """Equal for files that may well hold the same audio: of a FLAC the MD5 of its samples; else `identity.audio_key`
+    and a hash of the first packets, for lengths alone fall together in a large library, and each such file would be
+    read in full. Empty where no packets can be read."""
     properties: str
     """JSON of `metadata.AudioProperties`."""
 
@@ -57,10 +63,33 @@ def _probe(path: bytes, size: int) -> Probe | Unusable:
     try:
         properties = read_properties(path)
         md5 = flac_md5(path)
-        key = f"flac-md5|{md5.hex()}" if md5 else audio_key(properties)
+        key = f"flac-md5|{md5.hex()}" if md5 else _key(audio_key(properties), _head_hash(path))
         return Probe(partial_hash(path, size), key, json.dumps(to_json(properties)))
     except OSError as error:
         return _unreadable(error)
+
+
+def _key(properties: str, head: bytes | None) -> str:
+    return f"{properties}|{head.hex()}" if head else ""
+
+
+def _head_hash(path: bytes) -> bytes | None:
+    """`identity.stream_hash`, but only of the first 32 KiB of packets; None where there are none."""
+    from dedup.library.identity import StreamHasher, open_container
+
+    try:
+        with open_container(path) as container:
+            stream = container.streams.best("audio")
+            if stream is None or stream.codec_context is None:
+                return None
+            hasher = StreamHasher(stream)
+            for packet in container.demux(stream):
+                hasher.update(packet)
+                if hasher.n_bytes >= HEAD_BYTES:
+                    break
+            return hasher.digest() if hasher.n_bytes else None
+    except Exception:  # whatever is wrong with the file, decoding says it
+        return None
 
 
 def fingerprint_file(
@@ -72,21 +101,45 @@ def fingerprint_file(
     time_limit_s: float,
 ) -> Fingerprinted | Unusable:
     """Decodes the file and gives its fingerprint, or why there is none. `size` and `mtime_ns` are what discovery saw:
-    a file that is not so any more before or after decoding is left to the next run."""
+    a file that is not so any more before or after decoding is left to the next run, whatever it gave. Raises
+    nothing."""
     try:
-        if not _is_as_seen(path, size, mtime_ns):
-            return Unusable("failed", "changed since it was discovered", lasting=False)
-        fingerprinter = Fingerprinter(settings)
-        decoded = decode(path, settings.sample_rate, fingerprinter.feed, settings.length_s, time_limit_s)
-        if not _is_as_seen(path, size, mtime_ns):
-            return Unusable("failed", "changed while it was read", lasting=False)
-    except TimeoutError:
-        return Unusable("failed", f"decoding took longer than {time_limit_s:g} s", lasting=True)
-    except UndecodableError as error:
-        return Unusable("skipped" if error.skipped else "failed", str(error), lasting=True)
+        return _fingerprint(path, size, mtime_ns, settings, min_length_s, time_limit_s)
+    except (ImportError, MemoryError, RepriseError) as error:  # this machine's fault, not the file's
+        return Unusable("failed", f"{type(error).__name__}: {error}", lasting=False)
     except OSError as error:
         return _unreadable(error)
-    return _judged(fingerprinter.finish(), decoded, min_length_s)
+    except Exception as error:  # a broken file may drive PyAV to any: it costs one line
+        return Unusable("failed", f"cannot be decoded: {type(error).__name__}: {error}", lasting=True)
+
+
+def _fingerprint(
+    path: bytes, size: int, mtime_ns: int, settings: FingerprintSettings, min_length_s: float, time_limit_s: float
+) -> Fingerprinted | Unusable:
+    if not _is_as_seen(path, size, mtime_ns):
+        return Unusable("failed", "changed since it was discovered", lasting=False)
+    fingerprinter = Fingerprinter(settings)
+    try:
+        decoded = decode(path, settings.sample_rate, fingerprinter.feed, settings.length_s, time_limit_s)
+    except TimeLimitError:
+        result: Fingerprinted | Unusable = Unusable(
+            "failed", f"decoding took longer than {time_limit_s:g} s", lasting=True
+        )
+    except UndecodableError as error:
+        result = Unusable("skipped" if error.skipped else "failed", str(error), lasting=True)
+    else:
+        result = _judged(fingerprinter.finish(), decoded, min_length_s)
+    if not _is_as_seen(path, size, mtime_ns):
+        return Unusable("failed", "changed while it was read", lasting=False)
+    return result
+
+
+def is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:
+    """Whether the file has that size and time of change now; False where it is not there."""
+    try:
+        return _is_as_seen(path, size, mtime_ns)
+    except OSError:
+        return False
 
 
 def _is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:

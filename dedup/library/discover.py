@@ -91,7 +91,7 @@ def require_usable(roots: Sequence[bytes]) -> None:
         raise LibraryError(
             printable(bad[0][0]),
             found,
-            "folders that exist and can be listed",
+            "a folder that exists and can be listed",
             "Mount the drive, allow reading, or correct the path.",
         )
 
@@ -308,7 +308,8 @@ class _Walk:
         kind, reason = _broken_link(error) if os.path.islink(path) else _unreadable(error)
         self._report(kind, reason, path)
         may_be_folder = extension_of(path) not in self._settings.extensions
-        if may_be_folder and reason in ("dangling link", _text(error)):
+        is_gone = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+        if not is_gone or (may_be_folder and reason == "dangling link"):
             self.unlisted.append(path)
 
     def _report(self, kind: Kind, reason: str, path: bytes) -> None:

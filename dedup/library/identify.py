@@ -136,7 +136,7 @@ def _find_identical_files(
                 unhashed[track.path] = track.audio
             else:
                 fulls[track.path] = (track.full, track.audio)
-    hashes = _hash_all(full_hash, [*suspects, *unhashed], runner)
+    hashes = hash_all(full_hash, [*suspects, *unhashed], runner)
     for path, subject in suspects.items():
         subject.full = hashes.get(path)
     with catalog.transaction():
@@ -175,14 +175,14 @@ def _find_same_audio(groups: list[list[Subject]], catalog: Catalog, runner: Runn
             known[key] = {audio.stream: audio.id for audio in audios if audio.stream is not None}
         if known[key]:
             suspects[subject.candidate.path] = subject
-    hashes = _hash_all(stream_hash, list(suspects), runner)
+    hashes = hash_all(stream_hash, list(suspects), runner)
     for path, subject in suspects.items():
         subject.stream = hashes.get(path)
         if subject.stream is not None:
             subject.audio = known[subject.probe.key].get(subject.stream)
 
 
-def _hash_all(function: Callable[[bytes], bytes | None], paths: Iterable[bytes], runner: Runner) -> dict[bytes, bytes]:
+def hash_all(function: Callable[[bytes], bytes | None], paths: Iterable[bytes], runner: Runner) -> dict[bytes, bytes]:
     """Hash of each path; those that cannot be read have none, and are found out when they are decoded."""
     by_name = {path.hex(): path for path in paths}
     tasks = (Task(name, (path,)) for name, path in by_name.items())

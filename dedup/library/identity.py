@@ -5,6 +5,7 @@ Nothing here decodes."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,9 @@ T = TypeVar("T")
 
 _PART = 64 * 1024
 _PIECE = 1024 * 1024
+
+_FORMATS_OF_LISTS = frozenset({"concat", "dash", "hls", "image2", "imf", "rtsp", "sap", "sdp", "vobsub"})
+"""Of FFmpeg's, those of files that only name what is to be played."""
 
 _LAST_PACKET_REACHES_TO_END_OF_FILE = ("flac", "ape")
 """Codecs whose last packet, as FFmpeg demuxes it, has the tags at the end of the file in it."""
@@ -77,8 +81,16 @@ def open_container(path: bytes) -> InputContainer:
     network address (a playlist named like music could). Raises av.error.FFmpegError."""
     import av
 
-    options = {"protocol_whitelist": "file"}
+    options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
     return av.open(os.fsdecode(path), metadata_errors="replace", options=options)
+
+
+@functools.cache
+def _formats() -> str:
+    """What FFmpeg may take a file for."""
+    from av.format import formats_available
+
+    return ",".join(sorted(formats_available - _FORMATS_OF_LISTS))
 
 
 class StreamHasher:

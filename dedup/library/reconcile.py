@@ -1,12 +1,13 @@
-"""What a look at the disk means for what the catalog knows: who is unchanged, new, gone or only away.
-Pure."""
+"""What a look at the disk means for what the catalog knows: who is unchanged, new, gone or only away. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from dedup.library.discover import Candidate
+from dedup.library.paths import holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +18,16 @@ class Known:
     volume: bytes
     size: int
     mtime_ns: int
+    state: Literal["present", "absent"]
     audio: int | None
-    problem_kind: str | None
+    problem_kind: Literal["failed", "skipped"] | None
     problem: str | None
 
 
 @dataclass
 class Reconciliation:
-    """Every candidate is in one of the first two lists; every known track below the roots in one of the
-    others or matched by path to a candidate."""
+    """Every candidate is, by its path, in one of the first two lists, and every known track below the roots in exactly
+    one of: the unchanged, the absent, the gone, the old versions of the changed."""
 
     unchanged: list[Known] = field(default_factory=list)
     """Path, size and time of change are as remembered: nothing is read."""
@@ -35,11 +37,6 @@ class Reconciliation:
     """On a drive that is not there, or in a folder that could not be listed: kept."""
     gone: list[Known] = field(default_factory=list)
     """Deleted, renamed, or no longer selected: forgotten."""
-
-
-def is_below(path: bytes, folder: bytes) -> bool:
-    """Whether `path` is `folder` or somewhere in it."""
-    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
 
 
 def reconcile(
@@ -52,9 +49,9 @@ def reconcile(
 ) -> Reconciliation:
     """Matches the candidates found below `roots` with the tracks known.
 
-    A track below the roots that was not found is absent where the volume that held it is no mount point any
-    more, or where it is below a folder of `unlisted`; else it is gone. Tracks elsewhere are not the roots'
-    business."""
+    A track below the roots that was not found is absent where it is at or below one of `unlisted`, or where the mount
+    point that held it is none any more; else it is gone. Tracks elsewhere are not the roots' business. `is_mounted`
+    is asked once for each volume. With `retry_failed` a track with a problem counts as changed."""
     found = {candidate.path: candidate for candidate in candidates}
     settled: set[bytes] = set()
     result = Reconciliation()
@@ -66,11 +63,11 @@ def reconcile(
                 settled.add(track.path)
                 result.unchanged.append(track)
             continue
-        if not any(is_below(track.path, root) for root in roots):
+        if not any(holds(root, track.path) for root in roots):
             continue
         if track.volume not in mounted:
             mounted[track.volume] = is_mounted(track.volume)
-        away = not mounted[track.volume] or any(is_below(track.path, folder) for folder in unlisted)
+        away = not mounted[track.volume] or any(holds(folder, track.path) for folder in unlisted)
         (result.absent if away else result.gone).append(track)
     result.changed = [candidate for candidate in candidates if candidate.path not in settled]
     return result

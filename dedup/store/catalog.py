@@ -275,6 +275,10 @@ class Catalog:
         query = "SELECT name FROM tile WHERE settings = ?"
         return {row[0] for row in self.connection.execute(query, (settings,))}
 
+    def count_tiles(self, settings: str) -> int:
+        """How many tiles are done under these comparison settings."""
+        return int(self.connection.execute("SELECT COUNT(*) FROM tile WHERE settings = ?", (settings,)).fetchone()[0])
+
     def put_tiles(self, results: Iterable[TileResult]) -> None:
         """Commits results: from here on these tiles are done."""
         with self.transaction() as connection:

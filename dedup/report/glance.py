@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dedup.correlation.correlate import last_compare_settings
 from dedup.correlation.tiles import count_tiles
-from dedup.matches import last_compare_settings
 from dedup.settings import ITEMS_PER_SECOND
 
 if TYPE_CHECKING:

@@ -1,0 +1,298 @@
+"""What a worker makes of one file: a fingerprint, or the reason why there is none."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from audio_files import write_tone
+
+from dedup.errors import ChromaprintMissingError
+from dedup.fingerprint import decode, task
+from dedup.fingerprint.chromaprint import SILENT_ITEM, Fingerprinter, chromaprint_version
+from dedup.fingerprint.task import Fingerprinted, Probe, Unusable, fingerprint_file, is_as_seen, probe_files
+from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
+from dedup.synthesis.encode import Encoding, write
+from dedup.synthesis.music import compose
+
+SETTINGS = FingerprintSettings("1.5.1")
+
+
+def fingerprint(
+    path: Path, min_length_s: float = 5.0, time_limit_s: float = 60.0, length_s: float = 0.0
+) -> Fingerprinted | Unusable:
+    status = path.stat()
+    settings = FingerprintSettings("1.5.1", length_s=length_s)
+    name = os.fsencode(path)
+    return fingerprint_file(name, status.st_size, status.st_mtime_ns, settings, min_length_s, time_limit_s)
+
+
+def write_silence(path: Path, seconds: float) -> Path:
+    write(str(path), np.zeros((int(44100 * seconds), 2), np.float32), Encoding("flac"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 s of music."""
+    path = tmp_path_factory.mktemp("song") / "song.flac"
+    write(str(path), compose(3, "somebody", 20.0), Encoding("flac"))
+    return path
+
+
+def test_a_song_has_items_for_all_of_it(song: Path) -> None:
+    found = fingerprint(song)
+    assert isinstance(found, Fingerprinted)
+    assert found.items.dtype == np.uint32
+    assert 20 - 2.7 < len(found.items) / ITEMS_PER_SECOND <= 20
+    assert (found.damage, len(found.stream or b"")) == (None, 16)
+
+
+def test_a_length_limits_the_items(song: Path) -> None:
+    whole, start = fingerprint(song), fingerprint(song, length_s=12.0)
+    assert isinstance(whole, Fingerprinted)
+    assert isinstance(start, Fingerprinted)
+    assert len(start.items) == pytest.approx((12 - 2.6) * ITEMS_PER_SECOND, abs=2)
+    assert np.array_equal(start.items, whole.items[: len(start.items)])
+    assert start.stream == whole.stream
+
+
+def test_the_items_do_not_depend_on_the_pieces_of_pcm() -> None:
+    pcm = np.random.default_rng(2).integers(-20000, 20000, 11025 * 8).astype("<i2").tobytes()
+    prints = []
+    for size in (len(pcm), 2, 998, 65536):
+        fingerprinter = Fingerprinter(SETTINGS)
+        for start in range(0, len(pcm) if size > 2 else 2000, size):
+            fingerprinter.feed(pcm[start : start + size])
+        if size == 2:
+            fingerprinter.feed(pcm[2000:])
+        prints.append(fingerprinter.finish().tolist())
+    assert len(prints[0]) > 40
+    assert all(items == prints[0] for items in prints)
+
+
+def test_too_little_pcm_gives_no_items() -> None:
+    for n_samples in (0, 1, 11025):
+        fingerprinter = Fingerprinter(SETTINGS)
+        fingerprinter.feed(bytes(2 * n_samples))
+        assert fingerprinter.finish().tolist() == []
+
+
+def test_silence_is_what_chromaprint_says_of_it() -> None:
+    fingerprinter = Fingerprinter(SETTINGS)
+    fingerprinter.feed(bytes(2 * 11025 * 10))
+    items = fingerprinter.finish()
+    assert len(items) > 50
+    assert set(items.tolist()) == {SILENT_ITEM}
+
+
+def test_the_version_is_that_of_the_library() -> None:
+    assert chromaprint_version().split(".")[0] == "1"
+
+
+def test_without_the_library_the_command_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def no_chromaprint(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "chromaprint":
+            raise ImportError("couldn't find libchromaprint")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", no_chromaprint)
+    for platform, command in (("linux", "apt-get install libchromaprint1"), ("darwin", "brew install chromaprint")):
+        monkeypatch.setattr(sys, "platform", platform)
+        with pytest.raises(ChromaprintMissingError, match=command):
+            chromaprint_version()
+
+
+def test_a_worker_without_the_library_blames_no_file(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: FingerprintSettings) -> None:
+        raise ChromaprintMissingError("libchromaprint", "not installed on this system")
+
+    monkeypatch.setattr(task, "Fingerprinter", missing)
+    found = fingerprint(song)
+    assert found == Unusable(
+        "failed", "ChromaprintMissingError: libchromaprint: not installed on this system", lasting=False
+    )
+
+
+# ---- why there is none
+
+
+def test_a_short_file_is_skipped(tmp_path: Path) -> None:
+    path = write_tone(tmp_path / "x.flac", 8.0)
+    found = fingerprint(path, min_length_s=10.0)
+    assert isinstance(found, Unusable)
+    assert (found.kind, found.lasting) == ("skipped", True)
+    assert found.reason.startswith("too short: 8.0 s of audio, 5.")
+    assert found.reason.endswith("at least 10 s needed")
+    assert isinstance(fingerprint(path, min_length_s=5.0), Fingerprinted)
+
+
+def test_a_blink_has_no_items(tmp_path: Path) -> None:
+    found = fingerprint(write_tone(tmp_path / "x.wav", 0.1), min_length_s=1.0)
+    assert found == Unusable("skipped", "too short: 0.1 s of audio, 0.0 s of items, at least 1 s needed", lasting=True)
+
+
+def test_silence_is_skipped(tmp_path: Path) -> None:
+    found = fingerprint(write_silence(tmp_path / "x.flac", 12.0))
+    assert found == Unusable("skipped", "silent: 12.0 s of digital silence", lasting=True)
+
+
+def test_damage_is_told_with_the_fingerprint_and_with_the_reason(song: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.flac"
+    path.write_bytes(song.read_bytes())
+    os.truncate(path, path.stat().st_size // 2)
+    found = fingerprint(path)
+    assert isinstance(found, Fingerprinted)
+    assert found.damage is not None
+    assert "of 20.0 s could be decoded" in found.damage or "could not be decoded" in found.damage
+    skipped = fingerprint(path, min_length_s=15.0)
+    assert isinstance(skipped, Unusable)
+    assert skipped.kind == "skipped"
+    assert found.damage in skipped.reason
+
+
+def test_garbage_fails_for_good(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp3"
+    path.write_text("no music " * 1000)
+    found = fingerprint(path)
+    assert isinstance(found, Unusable)
+    assert (found.kind, found.lasting) == ("failed", True)
+
+
+def test_a_film_without_sound_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        picture = av.VideoFrame.from_ndarray(np.zeros((96, 64), np.uint8), "yuv420p")
+        container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+    assert fingerprint(path) == Unusable("skipped", "no audio stream", lasting=True)
+
+
+def test_a_slow_file_fails_for_good(song: Path) -> None:
+    assert fingerprint(song, time_limit_s=1e-9) == Unusable("failed", "decoding took longer than 1e-09 s", lasting=True)
+
+
+def test_a_vanished_file_is_for_the_next_run(tmp_path: Path) -> None:
+    found = fingerprint_file(os.fsencode(tmp_path / "x.mp3"), 1, 1, SETTINGS, 5.0, 60.0)
+    assert found == Unusable("failed", "vanished", lasting=False)
+
+
+def test_a_file_changed_since_discovery_is_for_the_next_run(song: Path) -> None:
+    status = song.stat()
+    for size, mtime_ns in ((status.st_size + 1, status.st_mtime_ns), (status.st_size, status.st_mtime_ns + 1)):
+        found = fingerprint_file(os.fsencode(song), size, mtime_ns, SETTINGS, 5.0, 60.0)
+        assert found == Unusable("failed", "changed since it was discovered", lasting=False)
+
+
+def change_after(decoded: Callable[..., Any], change: Callable[[], object]) -> Callable[..., Any]:
+    def changed(*args: Any) -> Any:
+        try:
+            return decoded(*args)
+        finally:
+            change()
+
+    return changed
+
+
+@pytest.mark.parametrize("content", ["music", "garbage"])
+def test_a_file_that_changes_while_it_is_read_is_for_the_next_run(
+    content: str, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.flac"
+    path.write_bytes(song.read_bytes() if content == "music" else b"half of a download")
+    monkeypatch.setattr(task, "decode", change_after(decode.decode, lambda: os.utime(path, ns=(1, 1))))
+    assert fingerprint(path) == Unusable("failed", "changed while it was read", lasting=False)
+    monkeypatch.setattr(task, "decode", change_after(decode.decode, path.unlink))
+    path.touch()
+    assert fingerprint(path) == Unusable("failed", "vanished", lasting=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (PermissionError(13, "Permission denied"), ("cannot be read: Permission denied", False)),
+        (TimeoutError(110, "Connection timed out"), ("cannot be read: Connection timed out", False)),
+        (MemoryError("all of it"), ("MemoryError: all of it", False)),
+        (ImportError("no av"), ("ImportError: no av", False)),
+        (OverflowError("too large"), ("cannot be decoded: OverflowError: too large", True)),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), ("cannot be decoded: UnicodeDecodeError: ", True)),
+    ],
+)
+def test_whatever_goes_wrong_is_one_reason(
+    error: Exception, expected: tuple[str, bool], song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(task, "decode", failing)
+    found = fingerprint(song)
+    assert isinstance(found, Unusable)
+    assert found.reason.startswith(expected[0])
+    assert (found.kind, found.lasting) == ("failed", expected[1])
+
+
+# ---- the first look
+
+
+def probe(path: Path) -> Probe:
+    (found,) = probe_files([(os.fsencode(path), path.stat().st_size)])
+    assert isinstance(found, Probe)
+    return found
+
+
+def tagged(path: Path, title: str) -> Path:
+    import mutagen
+
+    file = mutagen.File(path, easy=True)
+    if file.tags is None:
+        file.add_tags()
+    file["title"] = [title * 200]
+    file.save()
+    return path
+
+
+@pytest.mark.parametrize("extension", ["mp3", "flac", "ogg", "opus", "m4a"])
+def test_tags_change_the_bytes_but_not_the_key(extension: str, tmp_path: Path) -> None:
+    path = write_tone(tmp_path / f"a.{extension}", 4.0)
+    before = probe(path)
+    after = probe(tagged(path, "Other "))
+    assert before.partial != after.partial
+    assert before.key == after.key != ""
+
+
+@pytest.mark.parametrize("extension", ["mp3", "flac", "ogg", "opus", "m4a", "wav"])
+def test_other_audio_of_the_same_length_has_another_key(extension: str, tmp_path: Path) -> None:
+    keys = {probe(write_tone(tmp_path / f"{seed}.{extension}", 4.0, seed=seed)).key for seed in range(3)}
+    assert len(keys) == 3
+
+
+def test_what_is_no_audio_has_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp3"
+    path.write_text("no music " * 1000)
+    assert probe(path).key == ""
+
+
+def test_files_that_cannot_be_looked_at_have_a_reason(song: Path, tmp_path: Path) -> None:
+    files = [(os.fsencode(tmp_path / "none.mp3"), 1), (os.fsencode(song), song.stat().st_size)]
+    vanished, found = probe_files(files)
+    assert vanished == Unusable("failed", "vanished", lasting=False)
+    assert isinstance(found, Probe)
+    assert found.key.startswith("flac-md5|")
+
+
+def test_is_as_seen(song: Path, tmp_path: Path) -> None:
+    status = song.stat()
+    assert is_as_seen(os.fsencode(song), status.st_size, status.st_mtime_ns)
+    assert not is_as_seen(os.fsencode(song), status.st_size, status.st_mtime_ns - 1)
+    assert not is_as_seen(os.fsencode(tmp_path / "none"), 1, 1)
