@@ -195,5 +195,6 @@ def _imported_track(path: bytes, duration_s: float, audio: int) -> Track:
         audio=audio,
         problem_kind=None,
         problem=None,
+        judged_by=None,
         properties=json.dumps(to_json(properties)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-Kind = Literal["failed", "skipped", "ignored"]
+Kind = Literal["failed", "skipped", "damaged", "ignored"]
 
 
 class Observer(Protocol):
@@ -20,7 +20,8 @@ class Observer(Protocol):
         """A folder was entered."""
 
     def problem(self, kind: Kind, path: bytes, reason: str) -> None:
-        """A file was failed (could not be used), skipped (not meant to be used) or ignored (no audio file by name)."""
+        """A file was failed (could not be used), skipped (not meant to be used), damaged (used as far as it could be
+        decoded) or ignored (no audio file by name)."""
 
     def message(self, text: str) -> None:
         """One line for a person."""

@@ -22,9 +22,10 @@ from dedup.correlation.scoring import (
 )
 from dedup.errors import InputError
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
-from dedup.fingerprint.task import Unusable, fingerprint_file
+from dedup.fingerprint.task import fingerprint_file
 from dedup.library.identity import flac_md5, full_hash
 from dedup.library.paths import printable
+from dedup.library.probe import Unusable
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
 from dedup.store.catalog import n_distinct
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dedup.errors import UsageError
-from dedup.fingerprint.task import Fingerprinted, Unusable, fingerprint_file, is_as_seen
+from dedup.fingerprint.task import Fingerprinted, fingerprint_file, is_as_seen
 from dedup.library.discover import Candidate, Problem, discover
 from dedup.library.identify import Identified, Subject, hash_all, identify
 from dedup.library.identity import full_hash
 from dedup.library.order import scan_order
 from dedup.library.paths import holds, printable
+from dedup.library.probe import Unusable
 from dedup.library.reconcile import Known, Reconciliation, reconcile
 from dedup.observer import Observer
 from dedup.runner import Outcome, Runner, Task
@@ -59,7 +60,7 @@ class Scan:
     forgotten: int = 0
     """Tracks dropped: deleted, renamed or no longer selected."""
     problems: list[Problem] = field(default_factory=list)
-    """Each failed, skipped and ignored file with its reason."""
+    """Each failed, skipped, damaged and ignored file with its reason."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each stage."""
 
@@ -105,9 +106,11 @@ class _Scan:
         self._lap("identify", began)
         began = time.monotonic()
         self._fingerprint(identified)
-        self._forget(reconciled)
-        self._hash_twins()
         if not self.runner.stop.requested:
+            self._forget(reconciled)
+            self._hash_twins()
+        if not self.runner.stop.requested:
+            self.catalog.clear_probes()
             self.store.seal_tail()
         self._lap("fingerprint", began)
         counted = self.summary
@@ -135,7 +138,10 @@ class _Scan:
             unlisted += discovery.unlisted
             problems.update(problem.kind for problem in discovery.problems)
             self.summary.problems += discovery.problems
-        reconciled = reconcile(candidates, known, roots, unlisted, os.path.ismount, self.settings.retry_failed)
+        settings = self.settings
+        reconciled = reconcile(
+            candidates, known, roots, unlisted, os.path.ismount, settings.retry_failed, settings.judgement
+        )
         self._count_unchanged(reconciled)
         self.summary.skipped += problems["skipped"]
         self.summary.failed += problems["failed"]
@@ -145,8 +151,8 @@ class _Scan:
 
     def _known(self) -> Iterator[Known]:
         query = (
-            "SELECT path, volume, size, mtime_ns, state, audio, problem_kind, problem FROM track "
-            "WHERE state != 'imported' ORDER BY path"
+            "SELECT path, volume, size, mtime_ns, state, audio, problem_kind, problem, judged_by, device, inode "
+            "FROM track WHERE state != 'imported' ORDER BY path"
         )
         return (Known(*row) for row in self.catalog.connection.execute(query))
 
@@ -160,6 +166,7 @@ class _Scan:
         with self.catalog.transaction():
             back = (track.path for track in reconciled.unchanged if track.state != "present")
             self.catalog.set_state(back, "present")
+            self.catalog.set_place((c.volume, c.device, c.inode, c.path) for c in reconciled.replaced)
             self.catalog.set_state((track.path for track in reconciled.absent), "absent")
 
     # ---- identify ----
@@ -185,9 +192,13 @@ class _Scan:
 
     def _put_problem(self, candidate: Candidate, subject: Subject | None, problem: Unusable) -> None:
         """Remembers a lasting problem. Of any other nothing is remembered, so that the next run tries again; neither
-        is what the file held before it changed, for that is no longer true."""
+        is what the file held before it changed, for that is no longer true. An imported fingerprint stays: it says
+        nothing of this file."""
+        known = self.catalog.track(candidate.path)
+        if known is not None and known.state == "imported":
+            return
         if problem.lasting:
-            self.catalog.put_track(_track(candidate, subject, problem=problem))
+            self.catalog.put_track(_track(candidate, subject, problem=problem, judged_by=self.settings.judgement))
         else:
             self.catalog.forget_tracks([candidate.path])
 
@@ -235,16 +246,24 @@ class _Scan:
         else:
             self.summary.fingerprinted += 1
             self.summary.identical += len(group) - 1
-            self.summary.damaged += result.damage is not None
+            if result.damage is not None:
+                self._tell_damage(group, result.damage)
         self.observer.advance(len(group))
         self.waiting.append((group, result))
         if time.monotonic() - self.committed_at > COMMIT_EVERY_S:
             self._commit()
         return [left] if left else []
 
+    def _tell_damage(self, group: list[Subject], damage: str) -> None:
+        self.summary.damaged += 1
+        for subject in group:
+            self.summary.problems.append(Problem("damaged", subject.candidate.path, damage))
+            self.observer.problem("damaged", subject.candidate.path, damage)
+
     def _commit(self) -> None:
+        ready, self.waiting = self.waiting, []  # first: a signal in between must not commit them twice
         with self.catalog.transaction():
-            for group, result in self.waiting:
+            for group, result in ready:
                 if isinstance(result, Fingerprinted):
                     key = group[0].probe.key
                     audio = self.catalog.add_audio(result.items, result.stream, key, result.damage)
@@ -252,7 +271,6 @@ class _Scan:
                 else:
                     for subject in group:
                         self._put_problem(subject.candidate, subject, result)
-        self.waiting = []
         self.store.seal_tail(all_of_it=False)
         self.committed_at = time.monotonic()
 
@@ -274,11 +292,13 @@ class _Scan:
             "GROUP BY size, partial HAVING COUNT(*) > 1) ORDER BY path"
         )
         paths = [row[0] for row in self.catalog.connection.execute(query) if is_as_seen(*row)]
-        if paths and not self.runner.stop.requested:
-            hashes = hash_all(full_hash, paths, self.runner)
-            with self.catalog.transaction():
-                for path, full in hashes.items():
-                    self.catalog.set_full(path, full)
+
+        def keep(hashes: dict[bytes, bytes]) -> None:
+            for path, full in hashes.items():
+                self.catalog.set_full(path, full)
+
+        self.observer.stage("hash files of equal size", len(paths), "files")
+        hash_all(full_hash, paths, self.catalog, self.runner, self.observer, keep)
 
     def _count_problem(self, path: bytes, problem: Unusable) -> None:
         if problem.kind == "failed":
@@ -298,7 +318,11 @@ def _sharing_fate(group: list[Subject], problem: Unusable) -> tuple[list[Subject
 
 
 def _track(
-    candidate: Candidate, subject: Subject | None, audio: int | None = None, problem: Unusable | None = None
+    candidate: Candidate,
+    subject: Subject | None,
+    audio: int | None = None,
+    problem: Unusable | None = None,
+    judged_by: str | None = None,
 ) -> Track:
     return Track(
         id=0,
@@ -315,5 +339,6 @@ def _track(
         audio=audio,
         problem_kind=problem.kind if problem else None,
         problem=problem.reason if problem else None,
+        judged_by=judged_by,
         properties=subject.probe.properties if subject else "{}",
     )

@@ -88,6 +88,11 @@ class ScanSettings:
     retry_failed: bool = False
     """Whether files that failed or were skipped before, and did not change, are tried again."""
 
+    @property
+    def judgement(self) -> str:
+        """The settings that decide whether a file is usable: a problem is remembered for as long as they stay."""
+        return f"min-length {self.min_length_s:g}, time-limit {self.time_limit_s:g}"
+
     def __post_init__(self) -> None:
         _require(self.min_length_s >= 1, "min-length", self.min_length_s, "1 or more seconds")
         _require(self.time_limit_s > 0, "time-limit", self.time_limit_s, "more than 0 seconds")

@@ -88,7 +88,7 @@ class Progress:
     ) -> None:
         self._stream = stream if stream is not None else sys.stderr
         self.clock = clock
-        self.told: frozenset[Kind] = frozenset({"failed", "skipped", "ignored"} if verbose else ())
+        self.told: frozenset[Kind] = frozenset({"failed", "skipped", "damaged", "ignored"} if verbose else ())
         """Problems that get a line of their own when they occur."""
         self.meter: Meter | None = None
         self.problems: Counter[str] = Counter()

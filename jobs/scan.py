@@ -80,7 +80,7 @@ def show_problems(output: Output, summary: Scan) -> None:
 
     for problem in summary.problems:
         output.result({"event": problem.kind, **named_path("path", problem.path), "reason": problem.reason})
-    for kind in ("failed", "skipped"):
+    for kind in ("failed", "damaged", "skipped"):
         found = [problem for problem in summary.problems if problem.kind == kind]
         for problem in found[:SHOWN_PROBLEMS]:
             output.note(f"{kind}: {path_text(problem.path)}: {problem.reason}")

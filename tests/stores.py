@@ -80,6 +80,7 @@ def add_track(
         audio=audio,
         problem_kind=None,
         problem=None,
+        judged_by=None,
         properties=json.dumps(to_json(AudioProperties(**properties))),
     )
     with store.catalog.transaction():

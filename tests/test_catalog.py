@@ -30,7 +30,23 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def a_track(path: bytes, audio: int | None, **changes: object) -> Track:
     problem = ("failed", "no reason") if audio is None else (None, None)
-    track = Track(0, path, b"/music", b"/", 10, 20, 30, 40, "present", None, None, audio, *problem, "{}")
+    track = Track(
+        0,
+        path,
+        b"/music",
+        b"/",
+        10,
+        20,
+        30,
+        40,
+        "present",
+        None,
+        None,
+        audio,
+        *problem,
+        problem[0] and "settings",
+        "{}",
+    )
     return replace(track, **changes)
 
 

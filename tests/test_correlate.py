@@ -27,6 +27,7 @@ from dedup.correlation.correlate import (
     correlate,
     correlate_tile,
     last_compare_settings,
+    unfinished,
 )
 from dedup.correlation.scoring import PAIR, STORED_AGREEMENT, STORED_SCORE
 from dedup.correlation.tiles import BAND_BLOCKS, count_tiles, plan_tiles
@@ -408,3 +409,15 @@ def test_a_tile_is_the_same_bytes_every_time() -> None:
     block = make_block(library())
     data, _ = correlate_tile((block.items, block.offsets), (block.items, block.offsets), True, COMPARE)
     assert hashlib.blake2b(data, digest_size=8).hexdigest() == "79616cb56ac6b2e5"
+
+
+def test_what_is_unfinished_is_told(tmp_path: Path) -> None:
+    with stores.open_store(tmp_path, block_size=1) as store:
+        assert unfinished(store) == ""
+        for seed in range(3):
+            stores.add_track(store, f"{seed}", stores.recording(seed, 200))
+        assert unfinished(store) == "3 new fingerprints are not compared yet"
+        store.seal_tail()
+        assert unfinished(store) == "6 of 6 tiles are not computed yet"
+        correlate(store, COMPARE, InlineRunner(), Silent())
+        assert unfinished(store) == ""

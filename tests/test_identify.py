@@ -14,10 +14,10 @@ import pytest
 from audio_files import write_tone
 from stores import open_store, recording
 
-from dedup.fingerprint.task import Unusable, probe_files
 from dedup.library.discover import Candidate, discover
 from dedup.library.identify import PROBE_BATCH, Identified, Subject, identify
 from dedup.library.identity import full_hash, stream_hash
+from dedup.library.probe import Unusable, probe_files
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Outcome, Task
 from dedup.settings import DiscoverSettings
@@ -113,6 +113,7 @@ def track(candidate: Candidate, subject: Subject, audio: int) -> Track:
         audio=audio,
         problem_kind=None,
         problem=None,
+        judged_by=None,
         properties=subject.probe.properties,
     )
 
@@ -250,6 +251,20 @@ def test_of_a_batch_that_kills_its_worker_only_the_culprit_is_blamed(music: Path
     assert sorted(runner.asked["probe"]) == sorted(names + names[:PROBE_BATCH])
 
 
+def test_what_a_run_learnt_is_left_to_the_next(music: Path, store: Store) -> None:
+    for name in ("a.mp3", "b.mp3"):
+        write_tone(music / name, 3.0, seed=1)
+    write_tone(music / "c.flac", 3.0, seed=2)
+    first, runner = look(music, store)
+    assert sorted(runner.asked["probe"]) == ["a.mp3", "b.mp3", "c.flac"]
+    again, runner = look(music, store)
+    assert runner.asked == {"probe": [], "full": [], "stream": []}
+    assert groups_of(again) == groups_of(first) == [["a.mp3", "b.mp3"], ["c.flac"]]
+    write_tone(music / "c.flac", 4.0, seed=3)
+    _, runner = look(music, store)
+    assert runner.asked["probe"] == ["c.flac"]
+
+
 def test_a_hash_that_kills_its_worker_settles_nothing(music: Path, store: Store) -> None:
     for name in ("a.mp3", "b.mp3", "c.mp3"):
         write_tone(music / name, 3.0, seed=1)
@@ -263,6 +278,7 @@ def test_a_hash_that_kills_its_worker_settles_nothing(music: Path, store: Store)
             self.deadly = ("b.mp3",) if function is not probe_files else ()
             yield from super().run(function, tasks, time_limit_s)
 
+    store.catalog.clear_probes()
     found, _ = look(music, store, Failing())
     assert groups_of(found) == [["a.mp3", "c.mp3"], ["b.mp3"]]
     assert found.unusable == []

@@ -176,3 +176,46 @@ def test_the_last_settings_are_read_unless_others_are_given(tmp_path: Path) -> N
         assert len(list(matches_of(store, compare=near).pairs())) == 0
         assert last_compare_settings(store) == near
         assert len(list(Matches(store, MatchSettings(), far).pairs())) == 1
+
+
+# ---- counting, and excerpts
+
+
+def test_pairs_are_counted_as_they_are_listed(tmp_path: Path) -> None:
+    hum = np.resize(stores.recording(9, MIN_DISTINCT - 1), 200)
+    with stores.open_store(tmp_path) as store:
+        for n in range(4):
+            stores.add_track(store, f"copy {n}", A)
+        for n in range(3):
+            stores.add_track(store, f"close {n}", stores.copied(A, 0.05))
+        for n, full in enumerate((b"1", b"1", None)):
+            stores.add_track(store, f"hum {n}", hum, full=full)
+        stores.add_track(store, "name", B, inode=7)
+        stores.add_track(store, "other name", B, inode=7)
+        stores.add_track(store, "alone", C)
+        matches = matches_of(store)
+    n_listed = len(list(matches.pairs()))
+    assert matches.count_pairs() == n_listed == 7 * 6 // 2 + 1 + 1
+
+
+def test_excerpts_are_named_from_the_part(tmp_path: Path) -> None:
+    whole = stores.recording(5, 400)
+    with stores.open_store(tmp_path) as store:
+        stores.add_track(store, "a whole", whole)
+        stores.add_track(store, "b part", whole[100:220])
+        (pair,) = matches_of(store).excerpts()
+    assert found([pair]) == [("b part", "a whole", "contained")]
+    assert pair.match.lag == -100
+
+
+def test_one_file_under_two_names_is_no_copy(tmp_path: Path) -> None:
+    with stores.open_store(tmp_path) as store:
+        audio = stores.add_audio(store, A)
+        stores.add_track(store, "a", audio, inode=7, full=b"1")
+        stores.add_track(store, "b", audio, inode=7, full=b"1")
+        stores.add_track(store, "c", audio, inode=8, full=b"1")
+        assert found(matches_of(store).pairs()) == [
+            ("a", "b", "same file"),
+            ("a", "c", "identical file"),
+            ("b", "c", "identical file"),
+        ]

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from dedup import scan as scan_module
 from dedup.errors import LibraryError, UsageError
 from dedup.exchange import import_fingerprints
-from dedup.fingerprint.task import Fingerprinted, Unusable, fingerprint_file
+from dedup.fingerprint.task import Fingerprinted, fingerprint_file
+from dedup.library.probe import Unusable
 from dedup.matches import Matches
 from dedup.observer import Silent
 from dedup.report.export import export_pairs
@@ -103,6 +104,10 @@ class Library:
                 os.path.relpath(os.fsdecode(track.path), self.root): (track.state, track.audio, track.problem)
                 for track in store.catalog.tracks()
             }
+
+    def inodes(self) -> set[int]:
+        with self.open() as store:
+            return {track.inode for track in store.catalog.tracks()}
 
     def blocks(self) -> dict[str, int]:
         with self.open() as store:
@@ -206,6 +211,14 @@ def test_problems_are_tried_again_when_asked(library: Library) -> None:
     assert library.decoded == ["bad.mp3", "short.flac"]
     found = library.scan(retry_failed=True, min_length_s=1.0)
     assert counts(found) == {"discovered": 6, "unchanged": 4, "fingerprinted": 1, "failed": 1}
+
+
+def test_problems_are_tried_again_under_other_settings(library: Library) -> None:
+    library.scan()
+    found = library.scan(min_length_s=1.0)
+    assert counts(found) == {"discovered": 6, "unchanged": 4, "fingerprinted": 1, "failed": 1}
+    library.scan(min_length_s=1.0)
+    assert library.decoded == []
 
 
 def test_a_file_that_was_mended_is_read(library: Library) -> None:
@@ -328,6 +341,27 @@ def test_hard_links_are_decoded_once(library: Library) -> None:
     found = library.scan()
     assert counts(found) == FIRST | {"discovered": 7, "identical": 1}
     assert counts(library.scan()) == {"discovered": 7, "unchanged": 5, "skipped": 1, "failed": 1}
+    assert library.pairs() == {("1.mp3", "link.mp3", "same file")}  # removing one would free nothing
+
+
+def test_a_name_that_leads_to_a_known_file_is_the_same_file(library: Library) -> None:
+    """Two runs: none of them sees that the folder is reached in two ways."""
+    library.scan()
+    (library.root.parent / "linked").symlink_to(library.root)
+    library.scan(roots=[library.root.parent / "linked"])
+    assert {verdict for _, _, verdict in library.pairs()} == {"same file"}
+
+
+def test_a_copy_on_a_new_disk_is_known_to_be_another_file(library: Library) -> None:
+    """As after `rsync -t` to a new drive at the old place: times and sizes stay, inodes do not."""
+    shutil.copyfile(library.root / "a/1.mp3", library.root / "twin.mp3")
+    library.scan()
+    for path in [path for path in library.root.rglob("*.*") if path.is_file()]:
+        shutil.copy2(path, path.with_suffix(".new"))
+        path.with_suffix(".new").rename(path)
+    assert counts(library.scan())["unchanged"] == 5
+    assert library.decoded == []
+    assert library.inodes() == {path.stat().st_ino for path in library.root.rglob("*.*") if path.is_file()}
 
 
 def test_identical_files_are_told_so_whichever_scan_saw_them_first(library: Library) -> None:
@@ -426,6 +460,8 @@ def test_a_damaged_file_is_fingerprinted_and_told(library: Library) -> None:
     os.truncate(path, path.stat().st_size * 9 // 10)
     found = library.scan()
     assert counts(found) == FIRST | {"discovered": 7, "fingerprinted": 5, "damaged": 1}
+    (damaged,) = [problem for problem in found.problems if problem.kind == "damaged"]
+    assert damaged.path == os.fsencode(path)
 
 
 # ---- roots
@@ -529,6 +565,17 @@ def test_a_scanned_file_takes_the_place_of_its_import(library: Library) -> None:
     assert counts(library.scan())["unchanged"] == 4
 
 
+def test_an_import_survives_a_file_that_cannot_be_used(library: Library) -> None:
+    line = b'{"path": "%s", "duration": 9, "fingerprint": [%s]}\n' % (
+        os.fsencode(library.root / "bad.mp3"),
+        b", ".join(b"%d" % (i * 7919 % 2**32) for i in range(100)),
+    )
+    with library.open() as store:
+        import_fingerprints(store, [line], 4.0, Silent(), Stop())
+    assert counts(library.scan()) == FIRST
+    assert library.tracks()["bad.mp3"][0] == "imported"
+
+
 # ---- stopping
 
 
@@ -562,6 +609,25 @@ def test_a_stop_before_anything_is_decoded_leaves_all(library: Library) -> None:
     found = library.scan(runner)
     assert counts(found) == {"discovered": 6, "left": 6}
     assert counts(library.scan()) == FIRST
+
+
+def test_a_stop_before_moved_files_are_identified_forgets_nothing(library: Library) -> None:
+    library.scan()
+    (library.root / "a").rename(library.root / "z")
+    runner = Counting()
+    runner.stop.request("test")
+    library.scan(runner)
+    assert counts(library.scan()) == {
+        "discovered": 6, "unchanged": 2, "identical": 2, "moved": 2, "forgotten": 2, "skipped": 1, "failed": 1,
+    }  # fmt: skip
+
+
+def test_a_scan_that_was_stopped_does_not_look_twice(library: Library) -> None:
+    library.scan(Counting(stop_after=1))
+    library.scan()
+    assert library.read == []
+    with library.open() as store:
+        assert list(store.catalog.probes()) == []  # of use only until the scan is whole
 
 
 def test_what_was_decoded_is_kept_when_the_scan_dies(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,19 @@
 """Which of the changed files hold what is known already, or the same as one another: such files are never decoded.
 
 Progressive exclusion: size and partial hash, then full hash (identical file); codec, rate, channels and duration, then
-the hash of the demuxed packets (same audio). Each step reads only what the step before could not tell apart."""
+the hash of the demuxed packets (same audio). Each step reads only what the step before could not tell apart. What was
+learnt is committed as it comes: a run that is killed leaves it to the next one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dedup.fingerprint.task import Probe, Unusable, probe_files
 from dedup.library.discover import Candidate
 from dedup.library.identity import collisions, full_hash, stream_hash
+from dedup.library.probe import Probe, Unusable, probe_files
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 PROBE_BATCH = 16
 """Files a task looks at: a few milliseconds each, against one for handing a task out."""
+
+COMMIT_EVERY_S = 1.0
+"""What is learnt within such a time is committed together."""
 
 
 @dataclass
@@ -53,12 +58,14 @@ def identify(
     """Groups the changed files by audio. `still_there` tells whether a track's file is on disk as the catalog knows
     it."""
     result = Identified()
-    subjects = _probe_all(changed, runner, observer, result)
+    subjects = _Probing(catalog, runner, observer, result).run(changed)
     if runner.stop.requested:
         return result
-    _find_identical_files(subjects, still_there, catalog, runner)
+    _find_identical_files(subjects, still_there, catalog, runner, observer)
     representatives = _by_full_hash(subjects)
-    _find_same_audio(representatives, catalog, runner)
+    _find_same_audio(representatives, catalog, runner, observer)
+    if runner.stop.event.is_set():  # what is the same is not known of all
+        return result
     streams: dict[Any, list[Subject]] = {}
     for group in representatives:
         first = group[0]
@@ -73,46 +80,86 @@ def identify(
     return result
 
 
-def _probe_all(changed: Sequence[Candidate], runner: Runner, observer: Observer, result: Identified) -> list[Subject]:
-    observer.stage("identify", len(changed), "files")
-    subjects: list[Subject] = []
-    batches = [list(changed[i : i + PROBE_BATCH]) for i in range(0, len(changed), PROBE_BATCH)]
-    alone: list[list[Candidate]] = []  # of batches that killed their worker: which file was it?
-    for batch, outcome in _run_batches(runner, batches):
-        if outcome.failure is not None:
-            if len(batch) > 1:
-                alone += [[candidate] for candidate in batch]
+class _Probing:
+    """Looks at the changed files, but for those of which an earlier run that was cut short has kept the look."""
+
+    def __init__(self, catalog: Catalog, runner: Runner, observer: Observer, result: Identified) -> None:
+        self.catalog, self.runner, self.observer, self.result = catalog, runner, observer, result
+        self.subjects: list[Subject] = []
+        self.waiting: list[Subject] = []
+        self.committed_at = time.monotonic()
+
+    def run(self, changed: Sequence[Candidate]) -> list[Subject]:
+        """The files that can be read, by path; the others go to the result's `unusable`."""
+        self.observer.stage("identify", len(changed), "files")
+        unknown = self._take_known(changed)
+        batches = [unknown[i : i + PROBE_BATCH] for i in range(0, len(unknown), PROBE_BATCH)]
+        try:
+            suspects = self._probe(batches)
+            self._probe([[candidate] for candidate in suspects])
+        finally:
+            self._commit()
+        return sorted(self.subjects, key=lambda subject: subject.candidate.path)
+
+    def _take_known(self, changed: Sequence[Candidate]) -> list[Candidate]:
+        """Those of `changed` that are still to be looked at."""
+        kept = {row[0]: row for row in self.catalog.probes()}
+        unknown = []
+        for candidate in changed:
+            probe = kept.get(candidate.path)
+            if probe is None or probe[1:3] != (candidate.size, candidate.mtime_ns):
+                unknown.append(candidate)
                 continue
-            result.unusable.append((batch[0], Unusable("failed", outcome.failure, lasting=True)))
-        _sort_in(batch, outcome.result or [], subjects, result)
-        observer.advance(len(batch))
-    for batch, outcome in _run_batches(runner, alone):
-        if outcome.failure is not None:
-            result.unusable.append((batch[0], Unusable("failed", outcome.failure, lasting=True)))
-        _sort_in(batch, outcome.result or [], subjects, result)
-        observer.advance()
-    return sorted(subjects, key=lambda subject: subject.candidate.path)
+            partial, key, properties, full, stream = probe[3:]
+            self.subjects.append(Subject(candidate, Probe(partial, key, properties), full, stream))
+        self.observer.advance(len(changed) - len(unknown))
+        return unknown
 
+    def _probe(self, batches: list[list[Candidate]]) -> list[Candidate]:
+        """Runs the batches; gives the files of those that killed their worker: which one was it? One that is alone
+        is to blame."""
+        by_name = {f"{len(batch)}-{batch[0].path.hex()}": batch for batch in batches}
+        tasks = (Task(name, ([(c.path, c.size) for c in batch],)) for name, batch in by_name.items())
+        suspects: list[Candidate] = []
+        for outcome in self.runner.run(probe_files, tasks, time_limit_s=60.0 * PROBE_BATCH):
+            batch = by_name[outcome.name]
+            if outcome.failure is None:
+                self._sort_in(batch, outcome.result)
+            elif len(batch) == 1:
+                self._sort_in(batch, [Unusable("failed", outcome.failure, lasting=True)])
+            else:
+                suspects += batch
+                continue
+            self.observer.advance(len(batch))
+        return suspects
 
-def _run_batches(runner: Runner, batches: list[list[Candidate]]) -> Iterator[tuple[list[Candidate], Any]]:
-    by_name = {f"{len(batch)}-{batch[0].path.hex()}": batch for batch in batches}
-    tasks = (Task(name, ([(c.path, c.size) for c in batch],)) for name, batch in by_name.items())
-    for outcome in runner.run(probe_files, tasks, time_limit_s=60.0 * PROBE_BATCH):
-        yield by_name[outcome.name], outcome
+    def _sort_in(self, batch: list[Candidate], probes: list[Probe | Unusable]) -> None:
+        for candidate, probe in zip(batch, probes, strict=True):
+            if isinstance(probe, Unusable):
+                self.result.unusable.append((candidate, probe))
+            else:
+                self.waiting.append(Subject(candidate, probe))
+        if time.monotonic() - self.committed_at > COMMIT_EVERY_S:
+            self._commit()
 
-
-def _sort_in(
-    batch: list[Candidate], probes: list[Probe | Unusable], subjects: list[Subject], result: Identified
-) -> None:
-    for candidate, probe in zip(batch, probes, strict=False):
-        if isinstance(probe, Unusable):
-            result.unusable.append((candidate, probe))
-        else:
-            subjects.append(Subject(candidate, probe))
+    def _commit(self) -> None:
+        ready, self.waiting = self.waiting, []
+        rows = (
+            (c.path, c.size, c.mtime_ns, probe.partial, probe.key, probe.properties)
+            for c, probe in ((subject.candidate, subject.probe) for subject in ready)
+        )
+        with self.catalog.transaction():
+            self.catalog.put_probes(rows)
+        self.subjects += ready
+        self.committed_at = time.monotonic()
 
 
 def _find_identical_files(
-    subjects: list[Subject], still_there: Callable[[bytes], bool], catalog: Catalog, runner: Runner
+    subjects: list[Subject],
+    still_there: Callable[[bytes], bool],
+    catalog: Catalog,
+    runner: Runner,
+    observer: Observer,
 ) -> None:
     """Gives a full hash to every subject that shares size and partial hash with another file, and the audio to those
     whose full hash is a known track's."""
@@ -136,14 +183,18 @@ def _find_identical_files(
                 unhashed[track.path] = track.audio
             else:
                 fulls[track.path] = (track.full, track.audio)
-    hashes = hash_all(full_hash, [*suspects, *unhashed], runner)
+    to_hash = [path for path, subject in suspects.items() if subject.full is None]
+
+    def keep(hashes: dict[bytes, bytes]) -> None:
+        catalog.set_probed("full", hashes)
+        for path in hashes.keys() & unhashed.keys():
+            catalog.set_full(path, hashes[path])
+
+    observer.stage("hash files of equal size", len(to_hash) + len(unhashed), "files")
+    hashes = hash_all(full_hash, [*to_hash, *unhashed], catalog, runner, observer, keep)
     for path, subject in suspects.items():
-        subject.full = hashes.get(path)
-    with catalog.transaction():
-        for path, audio in unhashed.items():
-            if path in hashes:
-                catalog.set_full(path, hashes[path])
-                fulls[path] = (hashes[path], audio)
+        subject.full = subject.full or hashes.get(path)
+    fulls |= {path: (hashes[path], audio) for path, audio in unhashed.items() if path in hashes}
     for path, (full, audio) in sorted(fulls.items()):
         for subject in twins[path]:
             if subject.full == full and subject.audio is None:
@@ -158,7 +209,7 @@ def _by_full_hash(subjects: list[Subject]) -> list[list[Subject]]:
     return list(groups.values())
 
 
-def _find_same_audio(groups: list[list[Subject]], catalog: Catalog, runner: Runner) -> None:
+def _find_same_audio(groups: list[list[Subject]], catalog: Catalog, runner: Runner, observer: Observer) -> None:
     """Gives a stream hash to the first of every group that shares its key with another or with known audio, and the
     audio to those whose stream is known."""
     unknown = [group[0] for group in groups if group[0].audio is None and group[0].probe.key]
@@ -175,16 +226,43 @@ def _find_same_audio(groups: list[list[Subject]], catalog: Catalog, runner: Runn
             known[key] = {audio.stream: audio.id for audio in audios if audio.stream is not None}
         if known[key]:
             suspects[subject.candidate.path] = subject
-    hashes = hash_all(stream_hash, list(suspects), runner)
+    to_hash = [path for path, subject in suspects.items() if subject.stream is None]
+
+    def keep(hashes: dict[bytes, bytes]) -> None:
+        catalog.set_probed("stream", hashes)
+
+    observer.stage("hash audio of equal length", len(to_hash), "files")
+    hashes = hash_all(stream_hash, to_hash, catalog, runner, observer, keep)
     for path, subject in suspects.items():
-        subject.stream = hashes.get(path)
+        subject.stream = subject.stream or hashes.get(path)
         if subject.stream is not None:
             subject.audio = known[subject.probe.key].get(subject.stream)
 
 
-def hash_all(function: Callable[[bytes], bytes | None], paths: Iterable[bytes], runner: Runner) -> dict[bytes, bytes]:
-    """Hash of each path; those that cannot be read have none, and are found out when they are decoded."""
+def hash_all(
+    function: Callable[[bytes], bytes | None],
+    paths: Iterable[bytes],
+    catalog: Catalog,
+    runner: Runner,
+    observer: Observer,
+    keep: Callable[[dict[bytes, bytes]], None],
+) -> dict[bytes, bytes]:
+    """Hash of each path; those that cannot be read have none, and are found out when they are decoded. `keep` is
+    called in a transaction with the hashes that came in the last second."""
     by_name = {path.hex(): path for path in paths}
     tasks = (Task(name, (path,)) for name, path in by_name.items())
-    outcomes = runner.run(function, tasks, time_limit_s=600)
-    return {by_name[outcome.name]: outcome.result for outcome in outcomes if outcome.result is not None}
+    hashes: dict[bytes, bytes] = {}
+    waiting: dict[bytes, bytes] = {}
+    committed_at = time.monotonic()
+    for outcome in runner.run(function, tasks, time_limit_s=600):
+        observer.advance()
+        if outcome.result is not None:
+            waiting[by_name[outcome.name]] = outcome.result
+        if time.monotonic() - committed_at > COMMIT_EVERY_S:
+            with catalog.transaction():
+                keep(waiting)
+            hashes |= waiting
+            waiting, committed_at = {}, time.monotonic()
+    with catalog.transaction():
+        keep(waiting)
+    return hashes | waiting

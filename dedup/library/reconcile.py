@@ -22,6 +22,10 @@ class Known:
     audio: int | None
     problem_kind: Literal["failed", "skipped"] | None
     problem: str | None
+    judged_by: str | None = None
+    """Settings under which the problem arose."""
+    device: int = 0
+    inode: int = 0
 
 
 @dataclass
@@ -31,6 +35,9 @@ class Reconciliation:
 
     unchanged: list[Known] = field(default_factory=list)
     """Path, size and time of change are as remembered: nothing is read."""
+    replaced: list[Candidate] = field(default_factory=list)
+    """Of the unchanged: those that are on another volume or have another inode now, such as after a copy to a new
+    drive. What is known of them stays true but for that."""
     changed: list[Candidate] = field(default_factory=list)
     """New, or not as remembered: to be identified."""
     absent: list[Known] = field(default_factory=list)
@@ -46,12 +53,14 @@ def reconcile(
     unlisted: Sequence[bytes],
     is_mounted: Callable[[bytes], bool],
     retry_failed: bool = False,
+    judgement: str | None = None,
 ) -> Reconciliation:
     """Matches the candidates found below `roots` with the tracks known.
 
     A track below the roots that was not found is absent where it is at or below one of `unlisted`, or where the mount
     point that held it is none any more; else it is gone. Tracks elsewhere are not the roots' business. `is_mounted`
-    is asked once for each volume. With `retry_failed` a track with a problem counts as changed."""
+    is asked once for each volume. A track with a problem counts as changed with
+    `retry_failed`, and where the problem arose under other settings than `judgement`."""
     found = {candidate.path: candidate for candidate in candidates}
     settled: set[bytes] = set()
     result = Reconciliation()
@@ -59,9 +68,13 @@ def reconcile(
     for track in known:
         candidate = found.get(track.path)
         if candidate is not None:
-            if _is_unchanged(track, candidate, retry_failed):
+            same = (track.size, track.mtime_ns) == (candidate.size, candidate.mtime_ns)
+            if same and not (track.problem_kind and (retry_failed or track.judged_by != judgement)):
                 settled.add(track.path)
                 result.unchanged.append(track)
+                place = (candidate.volume, candidate.device, candidate.inode)
+                if (track.volume, track.device, track.inode) != place:
+                    result.replaced.append(candidate)
             continue
         if not any(holds(root, track.path) for root in roots):
             continue
@@ -71,8 +84,3 @@ def reconcile(
         (result.absent if away else result.gone).append(track)
     result.changed = [candidate for candidate in candidates if candidate.path not in settled]
     return result
-
-
-def _is_unchanged(track: Known, candidate: Candidate, retry_failed: bool) -> bool:
-    same = (track.size, track.mtime_ns) == (candidate.size, candidate.mtime_ns)
-    return same and not (retry_failed and track.problem_kind is not None)

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -45,13 +45,15 @@ class Track:
     """Its row of `audio`; None where it has no fingerprint and `problem` says why."""
     problem_kind: Literal["failed", "skipped"] | None
     problem: str | None
+    judged_by: str | None
+    """`ScanSettings.judgement` under which the problem arose."""
     properties: str
     """JSON of `metadata.AudioProperties`."""
 
 
 TRACK_COLUMNS = (
     "id, path, root, volume, size, mtime_ns, inode, device, state, partial, full, audio, "
-    "problem_kind, problem, properties"
+    "problem_kind, problem, judged_by, properties"
 )
 
 
@@ -181,6 +183,10 @@ class Catalog:
             [getattr(track, column) for column in columns],
         )
 
+    def set_place(self, places: Iterable[tuple[bytes, int, int, bytes]]) -> None:
+        """Volume, device and inode of each path, as they are now."""
+        self.connection.executemany("UPDATE track SET volume = ?, device = ?, inode = ? WHERE path = ?", places)
+
     def set_full(self, path: bytes, full: bytes) -> None:
         self.connection.execute("UPDATE track SET full = ? WHERE path = ?", (full, path))
 
@@ -190,6 +196,24 @@ class Catalog:
     def forget_tracks(self, paths: Iterable[bytes]) -> None:
         """Drops the tracks; their audio, and with it every finished comparison, stays."""
         self.connection.executemany("DELETE FROM track WHERE path = ?", ((path,) for path in paths))
+
+    # ---- probes: what a scan has learnt of files that are no tracks yet ----
+
+    def probes(self) -> Iterator[tuple[bytes, int, int, bytes, str, str, bytes | None, bytes | None]]:
+        """Path, size, time of change, partial hash, key, properties, full hash and stream hash of each."""
+        query = "SELECT path, size, mtime_ns, partial, key, properties, full, stream FROM probe"
+        return iter(self.connection.execute(query))
+
+    def put_probes(self, probes: Iterable[tuple[bytes, int, int, bytes, str, str]]) -> None:
+        self.connection.executemany("INSERT OR REPLACE INTO probe VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)", probes)
+
+    def set_probed(self, column: Literal["full", "stream"], hashes: Mapping[bytes, bytes]) -> None:
+        """One of the two hashes of each path, where it has a probe."""
+        rows = ((digest, path) for path, digest in hashes.items())
+        self.connection.executemany(f"UPDATE probe SET {column} = ? WHERE path = ?", rows)
+
+    def clear_probes(self) -> None:
+        self.connection.execute("DELETE FROM probe")
 
     # ---- audio and fingerprints ----
 

@@ -53,12 +53,25 @@ CREATE TABLE track (
     audio        INTEGER REFERENCES audio (id),
     problem_kind TEXT CHECK (problem_kind IN ('failed', 'skipped')),
     problem      TEXT,
+    judged_by    TEXT,
     properties   TEXT NOT NULL,
     CHECK ((audio IS NULL) = (problem IS NOT NULL)),
-    CHECK ((problem IS NULL) = (problem_kind IS NULL))
+    CHECK ((problem IS NULL) = (problem_kind IS NULL)),
+    CHECK ((problem IS NULL) = (judged_by IS NULL))
 ) STRICT;
 CREATE INDEX track_size ON track (size, partial);
 CREATE INDEX track_audio ON track (audio);
+
+CREATE TABLE probe (
+    path       BLOB PRIMARY KEY,
+    size       INTEGER NOT NULL,
+    mtime_ns   INTEGER NOT NULL,
+    partial    BLOB NOT NULL,
+    key        TEXT NOT NULL,
+    properties TEXT NOT NULL,
+    full       BLOB,
+    stream     BLOB
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tile (
     name     TEXT PRIMARY KEY,

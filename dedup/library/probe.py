@@ -1,0 +1,79 @@
+"""A look at a file without decoding it: the ends of its bytes, its first packets, its properties. Runs on a worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dedup.library.identity import StreamHasher, audio_key, flac_md5, open_container, partial_hash
+from dedup.library.metadata import read_properties, to_json
+
+HEAD_BYTES = 32 * 1024
+"""Encoded audio that tells files of one length apart: 0.8 s at 320 kbit/s, 2 s at 128."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What reading the ends of a file and its tags tells."""
+
+    partial: bytes
+    key: str
+    """Equal for files that may well hold the same audio: of a FLAC the MD5 of its samples; else `identity.audio_key`
+    and a hash of the first packets, for lengths alone fall together in a large library, and each such file would be
+    read in full. Empty where no packets can be read."""
+    properties: str
+    """JSON of `metadata.AudioProperties`."""
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Why a file gives no fingerprint."""
+
+    kind: Literal["failed", "skipped"]
+    reason: str
+    lasting: bool
+    """Whether the same bytes would fail again: then it is remembered, and not tried again until the file changes."""
+
+
+def probe_files(files: Sequence[tuple[bytes, int]]) -> list[Probe | Unusable]:
+    """Looks at each `(path, size)`."""
+    return [_probe(path, size) for path, size in files]
+
+
+def _probe(path: bytes, size: int) -> Probe | Unusable:
+    try:
+        properties = read_properties(path)
+        md5 = flac_md5(path)
+        key = f"flac-md5|{md5.hex()}" if md5 else _key(audio_key(properties), _head_hash(path))
+        return Probe(partial_hash(path, size), key, json.dumps(to_json(properties)))
+    except OSError as error:
+        return unreadable(error)
+
+
+def _key(properties: str, head: bytes | None) -> str:
+    return f"{properties}|{head.hex()}" if head else ""
+
+
+def _head_hash(path: bytes) -> bytes | None:
+    """`identity.stream_hash`, but only of the first 32 KiB of packets; None where there are none."""
+    try:
+        with open_container(path) as container:
+            stream = container.streams.best("audio")
+            if stream is None or stream.codec_context is None:
+                return None
+            hasher = StreamHasher(stream)
+            for packet in container.demux(stream):
+                hasher.update(packet)
+                if hasher.n_bytes >= HEAD_BYTES:
+                    break
+            return hasher.digest() if hasher.n_bytes else None
+    except Exception:  # whatever is wrong with the file, decoding says it
+        return None
+
+
+def unreadable(error: OSError) -> Unusable:
+    """What the system says of a file that cannot be read; the next run tries it again."""
+    reason = "vanished" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
+    return Unusable("failed", reason, lasting=False)
