@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dedup.library import order
 from dedup.library.discover import Candidate, discover
-from dedup.library.order import disk_position, first_extent, interleave, scan_order
+from dedup.library.order import first_extent, interleave, scan_order
 from dedup.observer import Silent
 from dedup.settings import DiscoverSettings
 
@@ -121,12 +121,11 @@ def test_what_the_block_map_says(
     assert first_extent(os.fsencode(tmp_path / "file")) == expected
 
 
-def test_disk_position_is_the_extent_else_the_inode(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_read_by_extent_else_by_inode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order, "first_extent", {b"/a": 5, b"/b": 70}.get)
     candidates = [_candidate(path, inode) for path, inode in ((b"/d", 2), (b"/c", 1), (b"/b", 9), (b"/a", 8))]
     candidates.append(_candidate(b"/other", inode=0, device=0))
-    ordered = sorted(candidates, key=disk_position)
-    assert [candidate.path for candidate in ordered] == [b"/other", b"/a", b"/b", b"/c", b"/d"]
+    assert [candidate.path for candidate in scan_order(candidates)] == [b"/other", b"/a", b"/b", b"/c", b"/d"]
 
 
 def test_scan_order_mixes_the_extensions_and_follows_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:

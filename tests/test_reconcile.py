@@ -15,7 +15,7 @@ ROOT = b"/music"
 
 
 def candidate(path: bytes, size: int = 100, mtime_ns: int = 1, volume: bytes = b"/") -> Candidate:
-    return Candidate(path, ROOT, volume, size, mtime_ns, device=1, inode=1, links=1)
+    return Candidate(path, ROOT, volume, size, mtime_ns, device=1, inode=1)
 
 
 def known(path: bytes, size: int = 100, mtime_ns: int = 1, volume: bytes = b"/", **other: Any) -> Known:

@@ -39,8 +39,6 @@ class Candidate:
     mtime_ns: int
     device: int
     inode: int
-    links: int
-    """Names the file has on its file system; more than 1 tells of hard links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +299,6 @@ class _Walk:
             mtime_ns=status.st_mtime_ns,
             device=status.st_dev,
             inode=status.st_ino,
-            links=status.st_nlink,
         )
 
     def _report_unseen(self, error: OSError, path: bytes) -> None:

@@ -59,12 +59,6 @@ def interleave(classes: Mapping[str, Sequence[T]]) -> list[T]:
     return order
 
 
-def disk_position(candidate: Candidate) -> tuple[int, bool, int, bytes]:
-    """Sorts files as the disk holds them: device, then files whose place is known by it, the others by
-    inode."""
-    return _position(candidate, first_extent(candidate.path))
-
-
 def first_extent(path: bytes) -> int | None:
     """Byte offset of the file's first block on its device; None where the file system does not tell, the file
     has no block or cannot be opened, or the system is not Linux. Waits for nothing and leaves the access time
@@ -102,6 +96,7 @@ def _disk_positions(candidates: Sequence[Candidate]) -> dict[bytes, tuple[int, b
 
 
 def _position(candidate: Candidate, extent: int | None) -> tuple[int, bool, int, bytes]:
+    """Sorts files as the disk holds them: by device, then those whose place is known by it, the others by inode."""
     place = candidate.inode if extent is None else extent
     return candidate.device, extent is None, place, candidate.path
 
