@@ -197,7 +197,7 @@ def test_a_link_to_a_file_counts_only_where_its_target_does_not(music: Path, tmp
     }
 
 
-def test_hard_links_are_candidates_that_say_so(music: Path) -> None:
+def test_hard_links_are_candidates_both(music: Path) -> None:
     _write(music / "a.mp3")
     os.link(music / "a.mp3", music / "b.mp3")
     found = _discover(music)

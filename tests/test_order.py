@@ -22,7 +22,7 @@ def _classes(sizes: dict[str, int]) -> dict[str, list[tuple[str, int]]]:
 
 
 def _candidate(path: bytes, inode: int = 1, device: int = 1) -> Candidate:
-    return Candidate(path, b"/", b"/", 1, 0, device, inode, 1)
+    return Candidate(path, b"/", b"/", 1, 0, device, inode)
 
 
 @given(SIZES)
