@@ -262,12 +262,13 @@ def _survivors(session: int) -> list[str]:
 
 def processes(session: int) -> list[tuple[int, int, str]]:
     """(pid, parent, command) of the living processes of a session."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,sess=,stat=,args="], capture_output=True, text=True, check=True)
+    import psutil
+
     found = []
-    for line in listed.stdout.splitlines():
-        pid, parent, sess, state, *command = line.split(None, 4)
-        if int(sess) == session and not state.startswith("Z"):
-            found.append((int(pid), int(parent), command[0] if command else ""))
+    for process in psutil.process_iter(["pid", "ppid", "status", "cmdline"]):
+        with contextlib.suppress(ProcessLookupError):  # it ended since it was listed
+            if os.getsid(process.pid) == session and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append((process.pid, process.info["ppid"], " ".join(process.info["cmdline"] or ())))
     return found
 
 
