@@ -121,6 +121,15 @@ def abandon_stdout() -> None:
         os.close(null)
 
 
+def settle_stdout() -> None:
+    """Writes out what is buffered, or gives it up: Python would try once more at its exit, and tell of that too."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        abandon_stdout()
+
+
 def complain(text: str) -> None:
     """One line on stderr; a stderr that is closed changes nothing."""
     with contextlib.suppress(OSError, ValueError, AttributeError):

@@ -45,7 +45,7 @@ from jobs import options
 from jobs.configuration import Configuration, settle
 from jobs.failures import as_reprise_error, keep_traceback
 from jobs.log import StoreLog
-from jobs.output import Output, OutputClosedError, abandon_stdout, complain
+from jobs.output import Output, OutputClosedError, abandon_stdout, complain, settle_stdout
 from jobs.progress import Progress, make_progress
 from jobs.signals import Signals
 
@@ -151,6 +151,7 @@ def exit_code_of(error: BaseException, as_json: bool = False, store_log: StoreLo
         text = f"this is a bug: {type(error).__name__}: {error}; the traceback is in {where}, please report it"
         return _tell(as_json, "Bug", text, EXIT_BUG)
     log.error("%s", known)
+    settle_stdout()
     parts = {name: getattr(known, name) for name in ("where", "found", "expected", "remedy")}
     return _tell(as_json, type(known).__name__, str(known), known.exit_code, **parts)
 
