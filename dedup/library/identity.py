@@ -56,10 +56,11 @@ def full_hash(path: bytes) -> bytes:
     return hasher.digest()
 
 
-def stream_hash(path: bytes) -> bytes | None:
+def stream_hash(path: bytes, head_bytes: float = float("inf")) -> bytes | None:
     """16 bytes that tell the encoded audio apart from any other, whatever tags and covers the file has; None
-    where there is no audio stream or its packets cannot be read. `StreamHasher` says of what. Raises OSError
-    for a file that cannot be opened."""
+    where there is no audio stream or its packets cannot be read. `StreamHasher` says of what; with `head_bytes`
+    it gets only the first packets, until they hold so many bytes. Raises OSError for a file that cannot be
+    opened."""
     import av
 
     try:
@@ -70,6 +71,8 @@ def stream_hash(path: bytes) -> bytes | None:
             hasher = StreamHasher(stream)
             for packet in container.demux(stream):
                 hasher.update(packet)
+                if hasher.n_bytes >= head_bytes:
+                    break
     except (av.error.FFmpegError, UnicodeError):
         with open(path, "rb"):
             return None

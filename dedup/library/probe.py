@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dedup.library.identity import StreamHasher, audio_key, flac_md5, open_container, partial_hash
+from dedup.library.identity import audio_key, flac_md5, partial_hash, stream_hash
 from dedup.library.metadata import read_properties, to_json
 
 HEAD_BYTES = 32 * 1024
@@ -59,16 +59,7 @@ def _key(properties: str, head: bytes | None) -> str:
 def _head_hash(path: bytes) -> bytes | None:
     """`identity.stream_hash`, but only of the first 32 KiB of packets; None where there are none."""
     try:
-        with open_container(path) as container:
-            stream = container.streams.best("audio")
-            if stream is None or stream.codec_context is None:
-                return None
-            hasher = StreamHasher(stream)
-            for packet in container.demux(stream):
-                hasher.update(packet)
-                if hasher.n_bytes >= HEAD_BYTES:
-                    break
-            return hasher.digest() if hasher.n_bytes else None
+        return stream_hash(path, HEAD_BYTES)
     except Exception:  # whatever is wrong with the file, decoding says it
         return None
 
