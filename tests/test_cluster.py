@@ -138,7 +138,7 @@ def test_failures_that_only_processes_have(runner: Runner) -> None:
     assert next(runner.run(cluster_tasks.leave, [Task("exit", ())])).failure == "SystemExit: 3"
     outcome = next(runner.run(cluster_tasks.unpicklable, [Task("lambda", ())]))
     assert outcome.failure is not None
-    assert "pickle" in outcome.failure
+    assert "unpicklable" in outcome.failure  # the rest of the words differ between Pythons
 
 
 def test_arguments_that_do_not_travel_and_names_that_are_no_text(runner: Runner) -> None:
