@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,9 @@ from jobs.run import Run, session
 
 if TYPE_CHECKING:
     from dedup.scan import Scan
+
+NAMED_IGNORED = 3
+"""Files ignored for one reason that are named; of more, such as the covers of a whole library, only the count is told."""
 
 SHOWN_PROBLEMS = 40
 """Failed or skipped files that a summary lists; all of them are in the log, and with --json or -v on the screen."""
@@ -75,7 +77,8 @@ def scan_text(summary: Scan) -> str:
 
 
 def show_problems(output: Output, summary: Scan) -> None:
-    """Every problem as an object with --json; for people the failed files, and the others by reason."""
+    """Every problem as an object with --json; for people the failed, damaged and skipped files, and the ignored ones by
+    reason."""
     from dedup.report.export import named_path
 
     for problem in summary.problems:
@@ -86,9 +89,16 @@ def show_problems(output: Output, summary: Scan) -> None:
             output.note(f"{kind}: {path_text(problem.path)}: {problem.reason}")
         if len(found) > SHOWN_PROBLEMS:
             output.note(f"{kind}: {len(found) - SHOWN_PROBLEMS:,} more, listed in the log and with --json")
-    ignored = Counter(p.reason for p in summary.problems if p.kind == "ignored")
-    for reason, n in sorted(ignored.items()):
-        output.note(f"ignored: {count_text(n, 'file')}: {reason}")
+    ignored: dict[str, list[bytes]] = {}
+    for problem in summary.problems:
+        if problem.kind == "ignored":
+            ignored.setdefault(problem.reason, []).append(problem.path)
+    for reason, paths in sorted(ignored.items()):
+        if len(paths) <= NAMED_IGNORED:
+            for path in paths:
+                output.note(f"ignored: {path_text(path)}: {reason}")
+        else:
+            output.note(f"ignored: {count_text(len(paths), 'file')}: {reason}")
 
 
 def stages_text(seconds: dict[str, float]) -> str:
