@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dedup.scan import Scan
 
 NAMED_IGNORED = 3
-"""Files ignored for one reason that are named; of more, such as the covers of a whole library, only the count is told."""
+"""Files ignored for one reason that are named; of more, such as a library's covers, only the count is told."""
 
 SHOWN_PROBLEMS = 40
 """Failed or skipped files that a summary lists; all of them are in the log, and with --json or -v on the screen."""
