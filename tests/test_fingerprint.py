@@ -297,3 +297,19 @@ def test_is_as_seen(song: Path, tmp_path: Path) -> None:
     assert is_as_seen(os.fsencode(song), status.st_size, status.st_mtime_ns)
     assert not is_as_seen(os.fsencode(song), status.st_size, status.st_mtime_ns - 1)
     assert not is_as_seen(os.fsencode(tmp_path / "none"), 1, 1)
+
+
+def test_what_is_not_the_files_fault_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a PyAV that takes other arguments: else a whole library would be held for broken until asked again."""
+    path = tmp_path / "fine.flac"
+    write_tone(path, 3.0)
+
+    def other_version(*_: object) -> None:
+        raise TypeError("open() got an unexpected keyword argument")
+
+    monkeypatch.setattr("dedup.fingerprint.decode.open_container", other_version)
+    status = path.stat()
+    settings = FingerprintSettings(chromaprint_version())
+    result = fingerprint_file(bytes(path), status.st_size, status.st_mtime_ns, settings, 1.0, 60.0)
+    assert isinstance(result, Unusable)
+    assert not result.lasting

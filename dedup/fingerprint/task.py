@@ -13,6 +13,9 @@ from dedup.fingerprint.decode import Decoded, TimeLimitError, UndecodableError, 
 from dedup.library.probe import Unusable, unreadable
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
 
+NOT_THE_FILES_FAULT = (ImportError, MemoryError, RepriseError, TypeError, AttributeError, NameError)
+"""This machine's or this program's, such as a PyAV of another version: never remembered against a file."""
+
 
 @dataclass(frozen=True)
 class Fingerprinted:
@@ -36,7 +39,7 @@ def fingerprint_file(
     nothing."""
     try:
         return _fingerprint(path, size, mtime_ns, settings, min_length_s, time_limit_s)
-    except (ImportError, MemoryError, RepriseError) as error:  # this machine's fault, not the file's
+    except NOT_THE_FILES_FAULT as error:
         return Unusable("failed", f"{type(error).__name__}: {error}", lasting=False)
     except OSError as error:
         return unreadable(error)
