@@ -150,8 +150,10 @@ def _all_criteria(
     a: Listened, b: Listened, found: Match | None, compare: CompareSettings, match: MatchSettings
 ) -> tuple[Criterion, ...]:
     """Each number that `correlate` and `report` hold against a threshold, in the order in which they do."""
+    from dedup.correlation.kernels import required_overlap
+
     shorter, longer = sorted((len(a.items), len(b.items)))
-    needed = max(compare.min_overlap_items, int(np.ceil(compare.min_overlap * shorter)))
+    needed = required_overlap(len(a.items), len(b.items), compare.min_overlap, compare.min_overlap_items)
     overlap = Criterion("overlap, items", found.overlap if found else shorter, needed)
     distinct = Criterion("different items", min(n_distinct(a.items), n_distinct(b.items)), MIN_DISTINCT)
     if found is None:
