@@ -186,7 +186,7 @@ def lag_curve(a: Items, b: Items, compare: CompareSettings) -> tuple[npt.NDArray
 
     n_a, n_b = len(a), len(b)
     required = kernels.required_overlap(n_a, n_b, compare.min_overlap, compare.min_overlap_items)
-    lowest, highest = kernels.lag_range(n_a, n_b, required, compare.max_lag)
+    lowest, highest = kernels.lag_range(n_a, n_b, required, compare.lag_limit)
     lags = np.arange(lowest, highest + 1)
     errors = np.empty(len(lags), np.int64)
     kernels.lag_curve(a, b, lowest, highest, errors)

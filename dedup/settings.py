@@ -98,24 +98,34 @@ class ScanSettings:
         _require(self.time_limit_s > 0, "time-limit", self.time_limit_s, "more than 0 seconds")
 
 
+METHODS = ("cascade", "exact")
+
+
 @dataclass(frozen=True)
 class CompareSettings(_Digested):
     """How two fingerprints are compared; part of every tile's name."""
 
-    method: str = "exact"
-    """"exact": every lag, every item."""
-    max_lag: int = 300
-    """Items; lags from -max_lag to +max_lag are tried."""
-    min_overlap: float = 0.5
+    method: str = "cascade"
+    """"exact": every lag, every item. "cascade": that only for pairs which a coarse comparison does not exclude; what
+    it gives is what "exact" gives, or nothing."""
+    max_lag: int | None = None
+    """Items; lags from -max_lag to +max_lag are tried. None: every lag with enough overlap."""
+    min_overlap: float = 0.25
     """Share of the shorter fingerprint that must overlap, 0 to 1."""
     min_overlap_items: int = 80
     """Items that must overlap whatever the share; 80 are 9.9 s."""
 
     def __post_init__(self) -> None:
-        _require(self.method == "exact", "method", self.method, "'exact'")
-        _require(0 <= self.max_lag <= 1_000_000, "max-lag", self.max_lag, "0 to 1,000,000 items")
+        _require(self.method in METHODS, "method", self.method, "'cascade' or 'exact'")
+        in_range = self.max_lag is None or 0 <= self.max_lag <= 1_000_000
+        _require(in_range, "max-lag", self.max_lag, "0 to 1,000,000 items, or none for all lags")
         _require(0 < self.min_overlap <= 1, "min-overlap", self.min_overlap, "more than 0, at most 1")
         _require(self.min_overlap_items >= 1, "min-overlap-items", self.min_overlap_items, "1 or more items")
+
+    @property
+    def lag_limit(self) -> int:
+        """`max_lag` as a number; 2^30 where nothing limits it."""
+        return 1 << 30 if self.max_lag is None else self.max_lag
 
 
 @dataclass(frozen=True)

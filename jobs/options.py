@@ -12,7 +12,14 @@ from typing import Any, TypeVar
 
 import click
 
-from dedup.settings import CompareSettings, DiscoverSettings, FingerprintSettings, MatchSettings, ScanSettings
+from dedup.settings import (
+    METHODS,
+    CompareSettings,
+    DiscoverSettings,
+    FingerprintSettings,
+    MatchSettings,
+    ScanSettings,
+)
 from jobs.values import Extensions, Number, Place, Switch, Value, Whole, Word
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -129,13 +136,14 @@ SETTINGS = {
             "Try unchanged files again that failed or were skipped before.",
         ),
         Setting("block-size", Whole(1, 4096), BLOCK_SIZE, "Fingerprints a block holds at most.", "N", hidden=True),
-        Setting("method", Word("exact"), CompareSettings.method, "How two fingerprints are compared.", "METHOD"),
+        Setting("method", Word(*METHODS), CompareSettings.method, "How two fingerprints are compared.", "METHOD"),
         Setting(
             "max-lag",
-            Whole(0, 1_000_000),
+            Whole(0, 1_000_000, word="all"),
             CompareSettings.max_lag,
-            "Largest shift that is tried; 8.08 items are a second.",
+            "Largest shift that is tried, or 'all'; 8.08 items are a second.",
             "ITEMS",
+            default_text="all",
         ),
         Setting(
             "min-overlap",

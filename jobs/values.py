@@ -34,9 +34,12 @@ class Whole(Value):
 
     def __init__(self, low: int, high: int | None = None, word: str | None = None) -> None:
         self.low, self.high, self.word = low, high, word
-        self.native = (int, str) if word else (int,)
+        self.native = (int,)
         span = f"{low:,} or more" if high is None else f"{low:,} to {high:,}"
         self.expected = f"a whole number, {span}" + (f", or {word!r}" if word else "")
+
+    def fits(self, value: object) -> bool:
+        return super().fits(value) or (self.word is not None and value == self.word)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
         if value is None or (self.word and value == self.word):

@@ -17,19 +17,19 @@ import stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dedup.correlation import batches, tiles
 from dedup.correlation import correlate as module
-from dedup.correlation import tiles
 from dedup.correlation.correlate import (
     SHARED_BLOCKS,
     Correlation,
     compare_two,
     completeness,
     correlate,
-    correlate_tile,
     last_compare_settings,
     unfinished,
 )
 from dedup.correlation.scoring import PAIR, STORED_AGREEMENT, STORED_SCORE
+from dedup.correlation.tile import correlate_tile
 from dedup.correlation.tiles import BAND_BLOCKS, count_tiles, plan_tiles
 from dedup.errors import StoreDamagedError
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
@@ -37,11 +37,16 @@ from dedup.matches import Matches
 from dedup.observer import Silent
 from dedup.report.export import export_pairs
 from dedup.runner import InlineRunner, Outcome, Stop, Task
-from dedup.settings import CompareSettings, MatchSettings
+from dedup.settings import METHODS, CompareSettings, MatchSettings
 from dedup.store.blocks import make_block
 from dedup.store.store import Store
 
-COMPARE = CompareSettings(max_lag=60, min_overlap=0.25, min_overlap_items=40)
+COMPARE = CompareSettings("exact", max_lag=60, min_overlap=0.25, min_overlap_items=40)
+
+
+@pytest.fixture(autouse=True)
+def _one_tile_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MOST_TILES", 1)
 
 
 def library() -> list[Items]:
@@ -383,10 +388,12 @@ ROWS = st.lists(
 @settings(max_examples=40)
 @given(ROWS, ROWS, st.booleans(), st.sampled_from([0, 7, 200]))
 def test_a_tile_is_its_rows_one_by_one(rows_a: list[Items], rows_b: list[Items], diagonal: bool, max_lag: int) -> None:
-    compare = CompareSettings(max_lag=max_lag, min_overlap=0.25, min_overlap_items=5)
+    compare = CompareSettings("exact", max_lag=max_lag, min_overlap=0.25, min_overlap_items=5)
     rows_b = rows_a if diagonal else rows_b
-    a, b = ((block.items, block.offsets) for block in map(make_block, (rows_a, rows_b)))
-    data, n_compared = correlate_tile(a, b, diagonal, compare)
+    block_a, block_b = map(make_block, (rows_a, rows_b))
+    a = (block_a.name, block_a.items, block_a.offsets)
+    b = a if diagonal else (f"{block_b.name} as b", block_b.items, block_b.offsets)
+    data, n_compared = correlate_tile(a, b, compare)
     plain = [[int(item) for item in row] for row in rows_b]
     expected = [
         (row_a, *found)
@@ -404,11 +411,12 @@ def test_a_tile_is_its_rows_one_by_one(rows_a: list[Items], rows_b: list[Items],
     assert n_compared == (n_a * (n_a - 1) // 2 if diagonal else n_a * n_b)
 
 
-def test_a_tile_is_the_same_bytes_every_time() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_a_tile_is_the_same_bytes_every_time(method: str) -> None:
     # Pinned: another value on any machine or after any change means another KERNEL_VERSION.
     block = make_block(library())
-    data, _ = correlate_tile((block.items, block.offsets), (block.items, block.offsets), True, COMPARE)
-    assert hashlib.blake2b(data, digest_size=8).hexdigest() == "79616cb56ac6b2e5"
+    data, _ = correlate_tile(*[(block.name, block.items, block.offsets)] * 2, replace(COMPARE, method=method))
+    assert hashlib.blake2b(data, digest_size=8).hexdigest() == "f8fe3a9da7a5e41b"
 
 
 def test_what_is_unfinished_is_told(tmp_path: Path) -> None:

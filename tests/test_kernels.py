@@ -216,21 +216,6 @@ def test_compare(pair: tuple[list[int], list[int]], max_lag: int, min_overlap: f
     assert compare(array(x), array(y), max_lag, min_overlap, min_items) == expected
 
 
-@given(FINGERPRINT, st.lists(FINGERPRINT, min_size=1, max_size=5), st.integers(0, 5), MAX_LAG, st.booleans())
-def test_correlate_row(x: list[int], rows: list[list[int]], first: int, max_lag: int, related: bool) -> None:
-    if related:
-        rows = [*rows, x[len(x) // 4 :], [*rows[0], *x]]
-    rows = [[], *rows]  # an empty fingerprint is compared with nothing
-    block = array([item for row in rows for item in row])
-    offsets = np.cumsum([0, *map(len, rows)])
-    out = np.empty((len(rows), 6), np.float64)
-    scratch = np.empty(len(x) + max(map(len, rows)), np.int64)
-    settings, floor = (max_lag, 0.25, 5), (0.55, 0.2, 5)
-    n_found = kernels.correlate_row(array(x), block, offsets, first, settings, floor, scratch, out)
-    expected = naive.correlate_row(x, rows, first, (min(max_lag, 500), 0.25, 5), floor)
-    assert [naive.Row(*row) for row in out[:n_found].tolist()] == expected
-
-
 def settings_of(max_lag: int, min_overlap: float, min_items: int) -> CompareSettings:
     return CompareSettings(max_lag=max_lag, min_overlap=min_overlap, min_overlap_items=min_items)
 

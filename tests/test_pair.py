@@ -220,7 +220,7 @@ def test_why_a_silent_overlap_is_no_match(tmp_path: Path):
 
 def test_the_lag_curve_peaks_at_the_best_lag():
     items = recording(1, 200)
-    lags, agreement = lag_curve(items, items[30:], CompareSettings(max_lag=100))
+    lags, agreement = lag_curve(items, items[30:], CompareSettings(max_lag=100, min_overlap=0.5))
     assert (lags[0], lags[-1], lags[np.argmax(agreement)]) == (-85, 100, 30)
     assert agreement.max() == 1.0
     assert len(lags) == len(agreement) == 186

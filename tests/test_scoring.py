@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import stores
 
-from dedup.correlation.correlate import compare_two, correlate, correlate_tile
+from dedup.correlation.correlate import compare_two, correlate
 from dedup.correlation.scoring import (
     CONTAINED_SHARE,
     PAIR,
@@ -18,6 +18,7 @@ from dedup.correlation.scoring import (
     identity_match,
     verdict,
 )
+from dedup.correlation.tile import correlate_tile
 from dedup.matches import Matches
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
@@ -118,8 +119,8 @@ def test_a_positive_lag_means_that_the_first_has_more_in_front(tmp_path: Path) -
 
     blocks = {name: make_block([items]) for name, items in (("late", late), ("music", music))}
     for a, b, lag in (("late", "music", 30), ("music", "late", -30)):
-        arrays = ((blocks[name].items, blocks[name].offsets) for name in (a, b))
-        (record,) = np.frombuffer(correlate_tile(*arrays, False, settings)[0], PAIR)
+        arrays = ((blocks[name].name, blocks[name].items, blocks[name].offsets) for name in (a, b))
+        (record,) = np.frombuffer(correlate_tile(*arrays, settings)[0], PAIR)
         assert record["lag"] == lag
 
     for names in (("a late", "b plain"), ("b late", "a plain")):

@@ -1,30 +1,47 @@
 """How every kernel is compiled, said once: serial (Dask has the cores), without the GIL, cached on a local disk.
 
-No fast-math anywhere: results must be the same bits on every machine."""
+No fast-math anywhere: results must be the same bits on every machine.
+
+Compiled code is kept in the user's cache folder, or where REPRISE_KERNEL_CACHE says; "off" compiles anew in each
+process (some seconds), for hosts that share one home over a network, where Numba's cache may be torn."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
-import numba
 import platformdirs
-from numba.core import config
 
-os.environ.setdefault("NUMBA_CACHE_DIR", platformdirs.user_cache_path("reprise").joinpath("numba").as_posix())
-config.reload_config()  # Numba reads its variables when it is imported, and forgets what is set on `config` alone
+OFF = "off"
+
+
+def _source_digest() -> str:
+    """Of all kernels: Numba knows cached code by the file of the function alone, not by what it calls in others."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+_place = os.environ.get("REPRISE_KERNEL_CACHE") or str(platformdirs.user_cache_path("reprise") / "numba")
+if _place != OFF:
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(_place) / _source_digest())
+
+import numba  # noqa: E402
+from numba.core import config  # noqa: E402
+
+config.reload_config()  # for where Numba was imported before: it forgets what is set on `config` alone
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def jit(function: Function) -> Function:
     """The compiled function; `.py_func` is the plain one. Where no folder takes the compiled code, each process
-    compiles anew.
-
-    Numba knows a cached kernel by the content of its own file alone, so whatever is compiled into a kernel must stand
-    in that file: a function called from another would be used as it was when the caller was cached."""
+    compiles anew."""
     try:
-        return numba.njit(function, nogil=True, cache=True, fastmath=False)  # type: ignore[no-any-return]
+        return numba.njit(function, nogil=True, cache=_place != OFF, fastmath=False)  # type: ignore[no-any-return]
     except RuntimeError:  # numba: "no locator available", as in a container without a home
         return numba.njit(function, nogil=True, fastmath=False)  # type: ignore[no-any-return]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.scoring import PAIR, STORED_AGREEMENT, STORED_SCORE, Match
+from dedup.correlation.batches import Batch, Pace, plan_batches, tile_cost
+from dedup.correlation.scoring import PAIR, Match
+from dedup.correlation.tile import Computed, correlate_parts, frozen, merged
 from dedup.correlation.tiles import BAND_BLOCKS, KERNEL_VERSION, Tile, count_tiles, plan_tiles
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
-from dedup.store.blocks import Block
 from dedup.store.catalog import TileResult
 
 if TYPE_CHECKING:
@@ -54,14 +55,20 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     blocks = store.catalog.blocks()
     done = store.catalog.tile_names(settings.digest())
     n_tiles = count_tiles(len(blocks))
-    n_reused = sum(tile.name in done for tile in plan_tiles(blocks, settings))
+    cost = tile_cost(store.catalog.block_sizes(), settings)
+    n_reused, total_cost = 0, 0.0
+    for tile in plan_tiles(blocks, settings):
+        if tile.name in done:
+            n_reused += 1
+        else:
+            total_cost += cost(tile)
     if n_reused < len(done):
         _drop_tiles(store, done.difference(tile.name for tile in plan_tiles(blocks, settings)))
     observer.message(f"{n_reused:,} of {n_tiles:,} tiles already done")
     observer.stage("correlate", n_tiles - n_reused, "tiles")
     run = _Run(store, settings, runner, observer)
     if n_reused < n_tiles:
-        run.compute(tile for tile in plan_tiles(blocks, settings) if tile.name not in done)
+        run.compute((tile for tile in plan_tiles(blocks, settings) if tile.name not in done), cost, total_cost)
     n_left = n_tiles - n_reused - run.n_computed - run.n_failed
     if n_left == run.n_failed == 0:
         store.catalog.set_meta("complete", completeness(blocks, settings))
@@ -108,44 +115,65 @@ class _Run:
     def __init__(self, store: Store, settings: CompareSettings, runner: Runner, observer: Observer) -> None:
         self.store, self.settings, self.runner, self.observer = store, settings, runner, observer
         self.n_computed = self.n_failed = self.n_pairs_compared = 0
-        self.in_flight: dict[str, Tile] = {}
+        self.pace = Pace()
+        self.in_flight: dict[str, Batch] = {}
+        self.shares: dict[str, list[bytes]] = {}
+        """Of tiles that are computed in shares: those that have come."""
+        self.failed: set[str] = set()
         self.waiting: list[TileResult] = []
         self.began_at = self.committed_at = time.monotonic()
 
-    def compute(self, tiles: Iterable[Tile]) -> None:
-        outcomes = self.runner.run(correlate_tile, self._tasks(tiles))
+    def compute(self, tiles: Iterable[Tile], cost: Callable[[Tile], float], total_cost: float) -> None:
+        batches = plan_batches(tiles, cost, total_cost, self.runner.n_workers, self.pace)
+        outcomes = self.runner.run(correlate_parts, self._tasks(batches))
         try:
             for outcome in outcomes:
-                tile = self.in_flight.pop(outcome.name)
+                batch = self.in_flight.pop(outcome.name)
                 if outcome.failure is not None:
-                    self.n_failed += 1
-                    what = f"tile {tile.name} failed and will be tried again by the next run: {outcome.failure}"
-                    self.observer.message(what)
+                    self._fail(batch, outcome.failure)
                 else:
-                    self._keep(tile, outcome.result)
-                self.observer.advance()
+                    self._keep(batch, outcome.result)
         finally:
             self._commit()
 
-    def _tasks(self, tiles: Iterable[Tile]) -> Iterator[Task]:
+    def _tasks(self, batches: Iterable[Batch]) -> Iterator[Task]:
         shared = _SharedBlocks(self.store, self.runner)
-        for tile in tiles:
-            self.in_flight[tile.name] = tile
-            handles = (shared.get(tile.block_a), shared.get(tile.block_b))
-            yield Task(tile.name, (*handles, tile.block_a == tile.block_b, self.settings))
+        for batch in batches:
+            self.in_flight[batch.name] = batch
+            yield Task(batch.name, (self.settings, batch.parts, *map(shared.get, batch.blocks)))
 
-    def _keep(self, tile: Tile, result: tuple[bytes, int]) -> None:
-        pairs, n_compared = result
+    def _fail(self, batch: Batch, failure: str) -> None:
+        for tile in batch.tiles:
+            if tile.name not in self.failed:
+                self.failed.add(tile.name)
+                self.shares.pop(tile.name, None)
+                self.n_failed += 1
+                what = f"tile {tile.name} failed and will be tried again by the next run: {failure}"
+                self.observer.message(what)
+                self.observer.advance()
+
+    def _keep(self, batch: Batch, computed: Computed) -> None:
+        self.pace.learn(batch.cost, computed.seconds)
+        self.n_pairs_compared += sum(computed.n_compared)
+        for tile, part, pairs in zip(batch.tiles, batch.parts, computed.pairs, strict=True):
+            if tile.name in self.failed:
+                continue
+            shares = self.shares.setdefault(tile.name, [])
+            shares.append(pairs)
+            if len(shares) == part.n_shares:
+                self._put(tile, merged(self.shares.pop(tile.name)))
+                self.observer.advance()
+        now = time.monotonic()
+        next_expected_at = now + (now - self.began_at) / max(1, self.n_computed)
+        if next_expected_at - self.committed_at > COMMIT_EVERY_S:
+            self._commit()
+
+    def _put(self, tile: Tile, pairs: bytes) -> None:
         n_pairs = len(pairs) // PAIR.itemsize
         self.waiting.append(
             TileResult.of(tile.name, self.settings.digest(), tile.block_a, tile.block_b, n_pairs, pairs)
         )
         self.n_computed += 1
-        self.n_pairs_compared += n_compared
-        now = time.monotonic()
-        next_expected_at = now + (now - self.began_at) / self.n_computed
-        if next_expected_at - self.committed_at > COMMIT_EVERY_S:
-            self._commit()
 
     def _commit(self) -> None:
         ready, self.waiting = self.waiting, []  # first: a signal in between must not commit them twice
@@ -167,69 +195,23 @@ class _SharedBlocks:
             self.handles.move_to_end(name)
         else:
             block = self.store.blocks.read(name)
-            self.handles[name] = self.runner.share(name, (block.items, block.offsets))
+            self.handles[name] = self.runner.share(name, (name, block.items, block.offsets))
             if len(self.handles) > SHARED_BLOCKS:
                 self.handles.popitem(last=False)
         return self.handles[name]
 
 
-Arrays = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
-
-
-def correlate_tile(a: Arrays, b: Arrays, diagonal: bool, settings: CompareSettings) -> tuple[bytes, int]:
-    """The stored pairs of a tile, as bytes of `scoring.PAIR`, by row; and how many pairs were compared."""
-    from dedup.correlation.kernels import correlate_row
-
-    block_a, block_b = (Block("", _frozen(items, np.uint32), _frozen(offsets, np.int64)) for items, offsets in (a, b))
-    scratch = _scratch(settings, _longest(block_a), _longest(block_b))
-    out = np.empty((block_b.n_rows, 6), np.float64)
-    compare = (settings.max_lag, settings.min_overlap, settings.min_overlap_items)
-    floor = (STORED_AGREEMENT, STORED_SCORE, settings.min_overlap_items)
-    found, n_compared = [np.empty(0, PAIR)], 0
-    for row in range(block_a.n_rows):
-        first = row + 1 if diagonal else 0
-        n_found = correlate_row(block_a.row(row), block_b.items, block_b.offsets, first, compare, floor, scratch, out)
-        found.append(_records(row, out[:n_found]))
-        n_compared += block_b.n_rows - first
-    return np.concatenate(found).tobytes(), n_compared
-
-
-def _frozen(values: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
-    """A read-only view, contiguous and aligned; a copy only where it must be. Numba compiles a kernel anew for each
-    kind of array that it meets (2 s), and what came from Zarr, over the network or out of SQLite is of several."""
-    view = np.require(values, dtype, ["C", "A"]).view()
-    view.flags.writeable = False
-    return view
-
-
-def _longest(block: Block) -> int:
-    return int(np.diff(block.offsets).max(initial=0))
-
-
-def _scratch(settings: CompareSettings, n_a: int, n_b: int) -> npt.NDArray[np.int64]:
-    """Room for a lag curve: no more lags than `max_lag` allows, nor than two such fingerprints have."""
-    return np.empty(min(2 * settings.max_lag + 1, n_a + n_b), np.int64)
-
-
-def _records(row: int, out: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
-    records = np.empty(len(out), PAIR)
-    records["row_a"] = row
-    for column, field in enumerate(("row_b", "lag", "overlap", "errors", "score", "prominence")):
-        records[field] = out[:, column]
-    return records
-
-
 def compare_two(a: npt.NDArray[np.uint32], b: npt.NDArray[np.uint32], settings: CompareSettings) -> Match | None:
     """Two fingerprints (`uint32`) at their best lag, whatever their score; None where they cannot overlap enough. Of
-    what is stored at all, `correlate_tile` stores the same numbers."""
+    what is stored at all, `correlate` stores the same numbers."""
     from dedup.correlation import kernels
 
-    a, b = _frozen(a, np.uint32), _frozen(b, np.uint32)
+    a, b = frozen(a, np.uint32), frozen(b, np.uint32)
     swapped = kernels.is_swapped(a, b)
     x, y = (b, a) if swapped else (a, b)
-    scratch = _scratch(settings, len(a), len(b))
+    scratch = np.empty(min(2 * settings.lag_limit + 1, len(a) + len(b)), np.int64)
     found, lag, overlap, errors, prominence = kernels.compare(
-        x, y, settings.max_lag, settings.min_overlap, settings.min_overlap_items, scratch
+        x, y, settings.lag_limit, settings.min_overlap, settings.min_overlap_items, scratch
     )
     if not found:
         return None

@@ -9,15 +9,11 @@ Bit errors are summed in `uint32`, which holds 134 million items (192 days of au
 
 from __future__ import annotations
 
-from typing import Any
-
-import llvmlite.ir
 import numpy as np
 import numpy.typing as npt
-from numba.core import types
-from numba.extending import intrinsic
 
 from dedup.correlation.accelerate import jit
+from dedup.correlation.vector import BITS_AT_A_TIME, add_bit_errors, add_bits
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 
 Counts = npt.NDArray[np.int64]
@@ -27,19 +23,6 @@ PEAK_WIDTH = 16
 describe, so the lag curve is smooth over about 16 items (2 s)."""
 
 SILENT = np.uint32(SILENT_ITEM)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def add_bit_errors(typing_context: Any, total: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
-    """`total + popcount(a xor b)`, all `uint32`: Numba alone would widen to 64 bits and halve the lanes."""
-    if (total, a, b) != (types.uint32, types.uint32, types.uint32):
-        return None
-
-    def generate(context: Any, builder: llvmlite.ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        sum_so_far, left, right = arguments
-        return builder.add(sum_so_far, builder.ctpop(builder.xor(left, right)))
-
-    return types.uint32(types.uint32, types.uint32, types.uint32), generate
 
 
 @jit
@@ -55,6 +38,12 @@ def lag_range(nx: int, ny: int, required: int, max_lag: int) -> tuple[int, int]:
     if required > min(nx, ny):
         return 1, 0
     return max(-max_lag, required - ny), min(max_lag, nx - required)
+
+
+@jit
+def allowed_lags(nx: int, ny: int, max_lag: int, min_overlap: float, min_items: int) -> tuple[int, int]:
+    """`lag_range` with the overlap that `required_overlap` asks for."""
+    return lag_range(nx, ny, required_overlap(nx, ny, min_overlap, min_items), max_lag)
 
 
 @jit
@@ -82,15 +71,22 @@ def lag_curve(x: Items, y: Items, lowest: int, highest: int, errors: Counts) -> 
 
 
 @jit
-def best_lag(nx: int, ny: int, lowest: int, highest: int, errors: Counts) -> int:
-    """The lag with the largest `(agreement - 1/2) * sqrt(n)`, up to the factor 32 `(16 n - errors) / sqrt(n)`; of
-    equals the one nearest to 0, of these the lower. `lowest <= highest`, and all of these lags have an overlap.
+def lag_gain(n: int, errors: int) -> float:
+    """`(agreement - 1/2)^2 * n` with the sign of `agreement - 1/2`, up to the factor 1024: `d |d| / n`, `d = 16 n -
+    errors`; `n >= 1`. What a lag is chosen by: the evidence of an overlap grows with the root of its length.
 
-    Gains are `float64`: square root and quotient are correctly rounded on every machine, and so are the same."""
+    `float64`, from integers by one division: the same on every machine."""
+    fewer = np.float64(16 * n - errors)
+    return fewer * abs(fewer) / n
+
+
+@jit
+def best_lag(nx: int, ny: int, lowest: int, highest: int, errors: Counts) -> int:
+    """The lag with the largest `lag_gain`; of equals the one nearest to 0, of these the lower. `lowest <= highest`,
+    and all of these lags have an overlap."""
     best, best_gain = lowest, -np.inf
     for lag in range(lowest, highest + 1):
-        n = overlap_at(nx, ny, lag)
-        gain = (16 * n - errors[lag - lowest]) / np.sqrt(np.float64(n))
+        gain = lag_gain(overlap_at(nx, ny, lag), errors[lag - lowest])
         if gain > best_gain or (gain == best_gain and abs(lag) < abs(best)):
             best, best_gain = lag, gain
     return best
@@ -115,25 +111,21 @@ def chance_corrected(x: Items, y: Items, lag: int) -> tuple[float, int]:
     of bit marginals would have by chance. Gives `(kappa, n_informative)`, kappa -1 to 1 and 0 where `e` is 1 (both
     constant, or nothing left): such an overlap says nothing. Both counts of the fraction are exact: below `2^53` up
     to 16 million items."""
-    n_overlap = overlap_at(len(x), len(y), lag)
-    ones_x, ones_y = np.zeros(32, np.int64), np.zeros(32, np.int64)
-    n, errors = 0, np.uint32(0)
-    for i in range(n_overlap):
-        a, b = x[max(0, lag) + i], y[max(0, -lag) + i]
-        if a == SILENT and b == SILENT:
-            continue
-        n += 1
-        errors = add_bit_errors(errors, a, b)
-        for bit in range(32):
-            ones_x[bit] += (a >> np.uint32(bit)) & np.uint32(1)
-            ones_y[bit] += (b >> np.uint32(bit)) & np.uint32(1)
+    n_overlap, start_x, start_y = overlap_at(len(x), len(y), lag), max(0, lag), max(0, -lag)
+    counts, some = np.zeros(66, np.int64), np.empty(66, np.int32)
+    for i in range(0, n_overlap, BITS_AT_A_TIME):
+        some[:] = 0
+        add_bits(x, start_x + i, y, start_y + i, min(n_overlap - i, BITS_AT_A_TIME), SILENT, some)
+        counts += some
+    errors, n = counts[64], counts[65]
     by_chance = 0  # n^2 times the expected number of equal bits of an item
     for bit in range(32):
-        by_chance += int(ones_x[bit] * ones_y[bit] + (n - ones_x[bit]) * (n - ones_y[bit]))
+        ones_x, ones_y = counts[bit], counts[32 + bit]
+        by_chance += ones_x * ones_y + (n - ones_x) * (n - ones_y)
     missing = 32 * n * n - by_chance
     if missing == 0:
         return 0.0, n
-    return (32 * n * n - n * int(errors) - by_chance) / missing, n
+    return (32 * n * n - n * errors - by_chance) / missing, n
 
 
 @jit
@@ -158,7 +150,7 @@ def compare(
     `errors` is scratch, `int64`, for as many lags as there may be: the lesser of `2 max_lag + 1` and `nx + ny`. Gives
     `(found, lag, overlap, errors, prominence)`; `found` is False where no lag has overlap enough."""
     nx, ny = len(x), len(y)
-    lowest, highest = lag_range(nx, ny, required_overlap(nx, ny, min_overlap, min_items), max_lag)
+    lowest, highest = allowed_lags(nx, ny, max_lag, min_overlap, min_items)
     if lowest > highest:
         return False, 0, 0, 0, 0.0
     lag_curve(x, y, lowest, highest, errors)
@@ -167,43 +159,3 @@ def compare(
     wrong = int(errors[lag - lowest])
     rival = rival_agreement(nx, ny, lowest, highest, errors, lag)
     return True, lag, overlap, wrong, 1.0 - wrong / (32.0 * overlap) - rival
-
-
-@jit
-def correlate_row(
-    x: Items,
-    items: Items,
-    offsets: Counts,
-    first_row: int,
-    settings: tuple[int, float, int],
-    floor: tuple[float, float, int],
-    errors: Counts,
-    out: npt.NDArray[np.float64],
-) -> int:
-    """Compares `x` with rows `first_row ...` of a block; keeps what is worth storing.
-
-    `settings` is `(max_lag, min_overlap, min_items)`, `floor` is `(agreement, score, informative items)`: a pair below
-    any of them is dropped. Fills rows `(row, lag, overlap, errors, score, prominence)` of `out`
-    (`float64[n_rows, 6]`, exact for integers) and gives how many. A positive lag means that `x` has that many items
-    more in front."""
-    max_lag, min_overlap, min_items = settings
-    min_agreement, min_score, min_informative = floor
-    n_out = 0
-    for row in range(first_row, len(offsets) - 1):
-        y = items[offsets[row] : offsets[row + 1]]
-        swapped = is_swapped(x, y)
-        a, b = (y, x) if swapped else (x, y)
-        found, lag, overlap, wrong, prominence = compare(a, b, max_lag, min_overlap, min_items, errors)
-        if not found or 1.0 - wrong / (32.0 * overlap) < min_agreement:
-            continue
-        score, n_informative = chance_corrected(a, b, lag)
-        if score < min_score or n_informative < min_informative:
-            continue
-        out[n_out, 0] = row
-        out[n_out, 1] = -lag if swapped else lag
-        out[n_out, 2] = overlap
-        out[n_out, 3] = wrong
-        out[n_out, 4] = score
-        out[n_out, 5] = prominence
-        n_out += 1
-    return n_out

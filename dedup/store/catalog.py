@@ -292,6 +292,10 @@ class Catalog:
         """Rows of each sealed block, by name."""
         return dict(self.connection.execute("SELECT name, n_rows FROM block ORDER BY name"))
 
+    def block_sizes(self) -> dict[str, tuple[int, int]]:
+        """Rows and items of each sealed block, by name."""
+        return {name: (rows, items) for name, rows, items in self.connection.execute("SELECT * FROM block")}
+
     # ---- tiles ----
 
     def tile_names(self, settings: str) -> set[str]:

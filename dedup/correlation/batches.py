@@ -1,0 +1,138 @@
+"""How tiles are dealt out: so many at a time, or so small a share of one, that a task lasts about a second. Pure
+planning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, LAG_STEP, ROWS
+from dedup.correlation.tile import Part
+from dedup.correlation.tiles import BAND_BLOCKS, Tile
+from dedup.settings import CompareSettings
+
+TASK_S, LONGEST_TASK_S = 1.5, 4.0
+"""Seconds that a task should last and, more or less, lasts at most: long against the cost of dealing it out (some
+milliseconds), short against what a kill may lose."""
+
+FIRST_PACE = 25e9
+"""Steps (an item against an item) a second of the first tasks; later ones go by what was measured."""
+
+STEPS_A_PAIR = 2_000
+"""What a pair costs beside its items."""
+
+MOST_TILES, MOST_BLOCKS = 256, 2 * BAND_BLOCKS
+"""Of one task."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The work of one task."""
+
+    tiles: tuple[Tile, ...]
+    parts: tuple[Part, ...]
+    """Of each tile: all of it, or a share."""
+    blocks: tuple[str, ...]
+    """Names; `parts` count in them."""
+    cost: float
+    """Steps, predicted."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a run: its first tile, and share."""
+        part = self.parts[0]
+        return self.tiles[0].name + (f"-{part.share + 1}-of-{part.n_shares}" if part.n_shares > 1 else "")
+
+
+@dataclass
+class Pace:
+    """How many steps a second a worker does, learnt from what was done."""
+
+    steps: float = FIRST_PACE
+    seconds: float = 1.0
+
+    def learn(self, steps: float, seconds: float) -> None:
+        """Takes in a task. The first guess counts as one second, and older ones for less and less."""
+        self.steps, self.seconds = 0.9 * self.steps + steps, 0.9 * self.seconds + seconds
+
+    @property
+    def steps_a_second(self) -> float:
+        return self.steps / self.seconds
+
+
+def tile_cost(sizes: Mapping[str, tuple[int, int]], settings: CompareSettings) -> Callable[[Tile], float]:
+    """A function that predicts the steps of a tile, from the fingerprints and items of each block (by name): as many as
+    if all fingerprints of a block were of one length."""
+    lengths = {name: (n_rows, n_items / n_rows) for name, (n_rows, n_items) in sizes.items()}
+
+    def cost(tile: Tile) -> float:
+        (rows_a, mean_a), (rows_b, mean_b) = lengths[tile.block_a], lengths[tile.block_b]
+        n_pairs = rows_a * (rows_a - 1) / 2 if tile.block_a == tile.block_b else rows_a * rows_b
+        return n_pairs * (STEPS_A_PAIR + pair_steps(mean_a, mean_b, settings))
+
+    return cost
+
+
+def pair_steps(n_a: float, n_b: float, settings: CompareSettings) -> float:
+    """Items against items that comparing two fingerprints of so many items takes, about."""
+    shorter, longer = sorted((n_a, n_b))
+    overlap, limit = settings.min_overlap, settings.lag_limit
+    if settings.method == "cascade":
+        overlap, limit = min(overlap, BASE_OVERLAP), max(limit, BASE_LAG)
+    reach = longer - overlap * shorter  # how far either may be shifted
+    n_lags = min(reach, limit) + min(shorter - overlap * shorter, limit) + 1
+    mean_overlap = shorter * (1 + overlap) / 2 if limit >= reach else shorter
+    if settings.method == "exact":
+        return n_lags * mean_overlap
+    thinned = max(1.0, 2.0 ** math.floor(math.log2(max(1.0, shorter / (LAG_STEP * ROWS)))))
+    return n_lags / LAG_STEP * mean_overlap / (LAG_STEP * thinned)
+
+
+def plan_batches(
+    tiles: Iterable[Tile], cost: Callable[[Tile], float], total_cost: float, n_workers: int, pace: Pace
+) -> Iterator[Batch]:
+    """Every tile, in order: whole ones in one batch each, large ones in shares. `total_cost` is that of all tiles. The
+    last ones are smaller, so that all workers end at about the same time. Reads `pace` before each batch."""
+    left = total_cost
+    open_batch = _Batching()
+    for tile in tiles:
+        steps = cost(tile)
+        longest = LONGEST_TASK_S * pace.steps_a_second
+        target = min(TASK_S * pace.steps_a_second, max(0.0, left) / (3 * n_workers))
+        n_shares = max(1, math.ceil(steps / max(1.0, min(longest, max(target, longest / 8)))))
+        for share in range(n_shares):
+            if not open_batch.takes(tile, steps / n_shares, target):
+                yield open_batch.close()
+            open_batch.add(tile, Part(0, 0, share, n_shares), steps / n_shares)
+        left -= steps
+    if open_batch.tiles:
+        yield open_batch.close()
+
+
+@dataclass
+class _Batching:
+    """A batch that is being filled."""
+
+    tiles: list[Tile] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    blocks: dict[str, int] = field(default_factory=dict)
+    cost: float = 0.0
+
+    def takes(self, tile: Tile, steps: float, target: float) -> bool:
+        if not self.tiles:
+            return True
+        n_blocks = len(self.blocks.keys() | {tile.block_a, tile.block_b})
+        return len(self.tiles) < MOST_TILES and n_blocks <= MOST_BLOCKS and self.cost + steps / 2 <= target
+
+    def add(self, tile: Tile, part: Part, steps: float) -> None:
+        a, b = (self.blocks.setdefault(name, len(self.blocks)) for name in (tile.block_a, tile.block_b))
+        self.tiles.append(tile)
+        self.parts.append(part._replace(a=a, b=b))
+        self.cost += steps
+
+    def close(self) -> Batch:
+        """What came together; the next begins."""
+        batch = Batch(tuple(self.tiles), tuple(self.parts), tuple(self.blocks), self.cost)
+        self.tiles, self.parts, self.blocks, self.cost = [], [], {}, 0.0
+        return batch

@@ -1,0 +1,149 @@
+"""The coarse pass: which of 16 pairs could be a match, at a small share of what an exact comparison costs.
+
+Neighbouring items describe overlapping audio, so the lag curve of a match has a peak some 16 items wide: every fourth
+lag meets it. And where two recordings are the same they are so throughout, so some dozens of items tell what all
+would.
+
+A pair passes where its coarse curve has a lag at which clearly fewer bits differ than on average over all its lags:
+both by more than chance would have it (CLEAR) and by more than likeness of style would (SHARE_EXPLAINED). What passes
+is compared at its likeliest lags item by item (`likeliest_score`), and what then still looks alike is compared
+exactly, so that a pair's numbers are the same to the last bit as without the cascade.
+
+`scripts/bench_cascade.py` measures what these constants lose and what they let through. On the labelled library of 27
+recordings the plain duplicate that comes closest to being lost has 2.4 times what it needs, the excerpt 3.7 times, the
+copy of other speed 1.35 times; 3 to 7 % of unrelated pairs pass, and 0 after the second look."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.correlation.accelerate import jit
+from dedup.correlation.kernels import allowed_lags, bit_errors, chance_corrected, lag_gain, overlap_at
+from dedup.correlation.lanes import Counts, Items, Words
+from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, LAG_STEP
+from dedup.correlation.vector import LANES, add_lags, mark_lanes
+
+Lane = npt.NDArray[np.int32]
+
+CLEAR = 13.0
+"""Bits by which fewer must differ than on average, over the square root of the items compared, were half of all bits
+different: five standard deviations of independent bits. 12 let twice as many pass, 16 come near the hard ones."""
+
+SHARE_EXPLAINED = 0.16
+"""Share of the average difference that must be gone. What is stored has at least 0.2 (`scoring.STORED_SCORE`)."""
+
+LIKELIEST = 3
+"""Peaks of the coarse curve that are looked at item by item. The first was enough wherever any was."""
+
+PEAK_LAGS = 2
+"""Coarse lags on either side that belong to one peak."""
+
+
+@jit
+def sieve(
+    curve: Words, spans: Lane, n_lags: int, lane_rows: Lane, ranges: Lane, needed: npt.NDArray[np.float32], passed: Lane
+) -> None:
+    """Finds which of a group's coarse curves have a lag that stands out: `passed[lane]` is 0 there, else -1.
+
+    `curve[i, lane]` are bit errors (`lanes.lane_curve`) of rows from `spans[0, i]` to before `spans[1, i]`
+    (`lanes.row_spans`), or as many as `lane_rows` says. `ranges` are of each lane: first and last `i` that count for
+    the average, first and last that may stand out; `int32[4, LANES]`. Sets `needed`, `float32[3, LANES]`: average bit
+    errors of an item, what `d * d / n` must exceed, and what `d / n` must, where `d` is how many fewer bits differ at
+    a lag than on average, of `n` items."""
+    totals = np.zeros((2, LANES), np.int32)
+    add_lags(curve, spans, n_lags, lane_rows, ranges, totals)
+    for lane in range(LANES):
+        average = np.float64(totals[0, lane]) / max(totals[1, lane], 1)
+        share = average / 32.0
+        needed[0, lane] = average
+        needed[1, lane] = CLEAR * CLEAR * 4.0 * share * (1.0 - share)
+        needed[2, lane] = SHARE_EXPLAINED * average
+    mark_lanes(curve, spans, n_lags, lane_rows, ranges, needed, passed)
+
+
+@jit
+def likeliest_score(
+    a: Items,
+    b: Items,
+    settings: tuple[int, float, int],
+    lowest: int,
+    curve: Words,
+    spans: Lane,
+    lane: int,
+    lane_rows: Lane,
+    ranges: Lane,
+    needed: npt.NDArray[np.float32],
+    peaks: npt.NDArray[np.float64],
+) -> float:
+    """The chance-corrected agreement of `a` and `b`, a pair that `sieve` let pass, at the best exact lag near the
+    likeliest coarse ones. `settings` is `(max_lag, min_overlap, min_items)`, `lowest` is the coarse lag of `curve[0]`,
+    `peaks` is scratch, `float64[n_lags, 2]`."""
+    bounds = allowed_lags(len(a), len(b), *settings)
+    n_peaks = _stand_outs(curve, spans, lane, lane_rows, ranges, needed, peaks)
+    best, best_gain = 0, -np.inf
+    for _ in range(LIKELIEST):
+        index = _take_highest(peaks, n_peaks)
+        if index < 0:
+            break
+        middle = LAG_STEP * (lowest + index)
+        for lag in range(max(middle - LAG_STEP + 1, bounds[0]), min(middle + LAG_STEP - 1, bounds[1]) + 1):
+            n = overlap_at(len(a), len(b), lag)
+            gain = lag_gain(n, bit_errors(a, b, lag, n))
+            if gain > best_gain:
+                best, best_gain = lag, gain
+    if best_gain == -np.inf:
+        return 0.0
+    return chance_corrected(a, b, best)[0]
+
+
+@jit
+def _stand_outs(
+    curve: Words,
+    spans: Lane,
+    lane: int,
+    lane_rows: Lane,
+    ranges: Lane,
+    needed: npt.NDArray[np.float32],
+    peaks: npt.NDArray[np.float64],
+) -> int:
+    """Fills `peaks` with (index, gain) of each lag that stands out, as `vector.mark_lanes` has it; gives how many."""
+    n_peaks = 0
+    for i in range(ranges[2, lane], ranges[3, lane] + 1):
+        n, errors = np.float32(min(spans[1, i], lane_rows[lane]) - spans[0, i]), np.float32(curve[i, lane])
+        fewer = n * needed[0, lane] - errors
+        if n > 0 and fewer > needed[2, lane] * n and fewer * fewer > needed[1, lane] * n:
+            peaks[n_peaks, 0] = i
+            peaks[n_peaks, 1] = lag_gain(int(n), int(errors))
+            n_peaks += 1
+    return n_peaks
+
+
+@jit
+def _take_highest(peaks: npt.NDArray[np.float64], n_peaks: int) -> int:
+    """The index with the highest gain; it and what belongs to its peak are taken out. -1 where none is left."""
+    best, best_gain = -1, -np.inf
+    for i in range(n_peaks):
+        if peaks[i, 1] > best_gain:
+            best, best_gain = int(peaks[i, 0]), peaks[i, 1]
+    for i in range(n_peaks):
+        if abs(peaks[i, 0] - best) <= PEAK_LAGS:
+            peaks[i, 1] = -np.inf
+    return best
+
+
+@jit
+def coarse_ranges(n_x: int, n_items: Counts, settings: tuple[int, float, int], ranges: Lane) -> None:
+    """Fills `ranges` with coarse lags, as `sieve` has them but counted from 0, for a fingerprint of `n_x` items and
+    each of up to LANES that are no longer. A lane that cannot overlap enough, or is empty, gets none: the lowest above
+    the highest.
+
+    `settings` is `(max_lag, min_overlap, min_items)`."""
+    ranges[0], ranges[1], ranges[2], ranges[3] = 1, 0, 1, 0
+    for lane in range(len(n_items)):
+        n_y = n_items[lane]
+        lowest, highest = allowed_lags(n_x, n_y, *settings)
+        if lowest <= highest:
+            ranges[2, lane], ranges[3, lane] = lowest // LAG_STEP, -(-highest // LAG_STEP)
+            lowest, highest = allowed_lags(n_x, n_y, max(settings[0], BASE_LAG), BASE_OVERLAP, 1)
+            ranges[0, lane], ranges[1, lane] = -(-lowest // LAG_STEP), highest // LAG_STEP

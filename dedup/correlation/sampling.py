@@ -1,0 +1,16 @@
+"""What the coarse pass of the cascade looks at. (What it lets pass is in `cascade`; what that loses is measured
+there.)"""
+
+from __future__ import annotations
+
+LAG_STEP = 4
+"""Items between coarse lags: none is further than 2 from a coarse one, and there a peak has lost a tenth. 8 halve the
+cost, and the margins."""
+
+ROWS = 32
+"""Items of the shorter fingerprint that are compared at each lag: this to twice as many. More make the margins wider
+and let more pass that is alike in style; fewer lose excerpts."""
+
+BASE_OVERLAP, BASE_LAG = 0.25, 256
+"""The average is taken over lags with this share of overlap, up to this lag at least: of fewer, the peak itself would
+be a large part."""

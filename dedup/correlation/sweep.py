@@ -1,0 +1,209 @@
+"""Every pair of two blocks, compared 16 at a time: the two ways through a tile, `exact` and `cascade`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.correlation.accelerate import jit
+from dedup.correlation.cascade import Lane, coarse_ranges, likeliest_score, sieve
+from dedup.correlation.kernels import allowed_lags, chance_corrected, compare, overlap_at, rival_agreement
+from dedup.correlation.lanes import Counts, Items, Lanes, SortKey, lane_curve, pack
+from dedup.correlation.sampling import BASE_LAG, LAG_STEP, ROWS
+from dedup.correlation.vector import LAGS, LANES, best_lags
+
+FOUND_COLUMNS = 7
+"""Of `sweep`'s result: row of `x`, row of `y`, lag, overlap, errors, score, prominence."""
+
+
+class Packed(NamedTuple):
+    """A block as it is, and prepared for the comparison."""
+
+    items: Items
+    offsets: Counts
+    lanes: Lanes
+
+
+def pack_block(items: Items, offsets: Counts, method: str) -> tuple[Packed, list[SortKey]]:
+    """Prepares the fingerprints `items[offsets[r] : offsets[r + 1]]` for `sweep` by a method; and the keys of their
+    order."""
+    steps = (1, 0) if method == "exact" else (LAG_STEP, ROWS)
+    lanes, keys = pack(items, offsets, *steps)
+    return Packed(items, offsets, lanes), keys
+
+
+@jit
+def sweep(
+    x: Packed,
+    y: Packed,
+    positions: Counts,
+    partners: Counts,
+    exact: bool,
+    settings: tuple[int, float, int],
+    floor: tuple[float, float, int],
+    out: npt.NDArray[np.float64],
+) -> int:
+    """Compares the fingerprints at some `positions` of `x`, ascending, with those at the first `partners[position]`
+    positions of `y`, none of which may have a greater `lanes.sort_key`; keeps what is worth storing.
+
+    `settings` is `(max_lag, min_overlap, min_items)`, `floor` is `(agreement, score, informative items)`: a pair below
+    any of them is dropped. Fills rows of `out` (`float64[room for every pair, FOUND_COLUMNS]`, exact for integers) and
+    gives how many. A positive lag means that `x` has that many items more in front."""
+    if len(positions) == 0 or len(y.lanes.n_items) == 0:
+        return 0
+    scratch = _make_scratch(x.lanes.n_items[positions[-1]] + y.lanes.n_items[-1], settings[0])
+    n_found = 0
+    for position in positions:
+        row_x = x.lanes.order[position]
+        a = x.items[x.offsets[row_x] : x.offsets[row_x + 1]]
+        for group in range(len(y.lanes.first) - 1):
+            first, last = y.lanes.first[group], min(y.lanes.first[group + 1], partners[position])
+            if first >= last:
+                break
+            lowest = _pick(x.lanes, position, y.lanes, group, last, exact, settings, scratch)
+            for lane in range(last - first):
+                if scratch.picked[lane] < 0:
+                    continue
+                row_y = y.lanes.order[first + lane]
+                b = y.items[y.offsets[row_y] : y.offsets[row_y + 1]]
+                lane_rows = y.lanes.lane_rows[group]
+                if exact:
+                    lag = lowest + scratch.picked[lane]
+                    measured = _measure(a, b, lag, scratch.curve[scratch.picked[lane], lane], floor)
+                    prominence = _prominence(len(a), len(b), lag, lowest, lane, scratch) if measured[0] else 0.0
+                else:
+                    measured, prominence, lag = _settle(a, b, settings, floor, lowest, lane, lane_rows, scratch)
+                if measured[0]:
+                    out[n_found, 0], out[n_found, 1], out[n_found, 2] = row_x, row_y, lag
+                    out[n_found, 3], out[n_found, 4], out[n_found, 5] = measured[1:]
+                    out[n_found, 6] = prominence
+                    n_found += 1
+    return n_found
+
+
+class _Scratch(NamedTuple):
+    """Room for what is computed of one group; as in `vector` and `cascade`."""
+
+    curve: Items
+    spans: Lane
+    ranges: Lane
+    needed: npt.NDArray[np.float32]
+    picked: Lane
+    """Of each lane: -1 where the pair is none to be stored, else with `exact` the index of the best lag."""
+    peaks: npt.NDArray[np.float64]
+    errors: Counts
+    """A lane's bit errors at each lag."""
+
+
+@jit
+def _make_scratch(n_items: int, max_lag: int) -> _Scratch:
+    """For two fingerprints of together so many items."""
+    n_lags = min(2 * max(max_lag, BASE_LAG) + 2, n_items) + LAGS
+    return _Scratch(
+        np.empty((n_lags, LANES), np.uint32),
+        np.empty((2, n_lags), np.int32),
+        np.empty((4, LANES), np.int32),
+        np.empty((3, LANES), np.float32),
+        np.empty(LANES, np.int32),
+        np.empty((n_lags, 2), np.float64),
+        np.empty(n_lags, np.int64),
+    )
+
+
+@jit
+def _pick(
+    x: Lanes,
+    position: int,
+    y: Lanes,
+    group: int,
+    last: int,
+    exact: bool,
+    settings: tuple[int, float, int],
+    scratch: _Scratch,
+) -> int:
+    """Computes the curves of a group up to position `last`, and which of its lanes are to be looked at:
+    `scratch.picked`. Gives the lag of the curves' first value."""
+    n_items = y.n_items[y.first[group] : last]
+    if exact:
+        _exact_ranges(x.n_items[position], n_items, settings, scratch.ranges)
+    else:
+        coarse_ranges(x.n_items[position], n_items, settings, scratch.ranges)
+    lowest, highest = _count_from_lowest(scratch.ranges)
+    if lowest > highest:
+        scratch.picked[:] = -1
+        return 0
+    lane_curve(x, position, y, group, lowest, highest, scratch.spans, scratch.curve)
+    n_lags, lane_rows = highest - lowest + 1, y.lane_rows[group]
+    if exact:
+        best_lags(scratch.curve, scratch.spans, n_lags, lane_rows, scratch.ranges, lowest, scratch.picked)
+    else:
+        sieve(scratch.curve, scratch.spans, n_lags, lane_rows, scratch.ranges, scratch.needed, scratch.picked)
+    return lowest
+
+
+@jit
+def _measure(a: Items, b: Items, lag: int, wrong: int, floor: tuple[float, float, int]) -> tuple[bool, int, int, float]:
+    """Whether a pair at its best lag is worth storing, its overlap, its bit errors, and its score."""
+    overlap = overlap_at(len(a), len(b), lag)
+    if 1.0 - wrong / (32.0 * overlap) < floor[0]:
+        return False, overlap, wrong, 0.0
+    score, n_informative = chance_corrected(a, b, lag)
+    return score >= floor[1] and n_informative >= floor[2], overlap, wrong, score
+
+
+@jit
+def _settle(
+    a: Items,
+    b: Items,
+    settings: tuple[int, float, int],
+    floor: tuple[float, float, int],
+    lowest: int,
+    lane: int,
+    lane_rows: Lane,
+    scratch: _Scratch,
+) -> tuple[tuple[bool, int, int, float], float, int]:
+    """What the exact comparison says of a pair that the coarse one let pass: as `_measure` has it, prominence, lag."""
+    likely = likeliest_score(
+        a, b, settings, lowest, scratch.curve, scratch.spans, lane, lane_rows, scratch.ranges, scratch.needed,
+        scratch.peaks,
+    )  # fmt: skip
+    if likely < floor[1]:
+        return (False, 0, 0, 0.0), 0.0, 0
+    _, lag, _, wrong, prominence = compare(a, b, settings[0], settings[1], settings[2], scratch.errors)
+    return _measure(a, b, lag, wrong, floor), prominence, lag
+
+
+@jit
+def _prominence(n_a: int, n_b: int, lag: int, lowest: int, lane: int, scratch: _Scratch) -> float:
+    """How far the agreement at a lag stands above that of any other, as `kernels.compare` has it."""
+    low, high = scratch.ranges[2, lane], scratch.ranges[3, lane]
+    for i in range(low, high + 1):
+        scratch.errors[i - low] = scratch.curve[i, lane]
+    rival = rival_agreement(n_a, n_b, lowest + low, lowest + high, scratch.errors, lag)
+    agreement = 1.0 - int(scratch.curve[lag - lowest, lane]) / (32.0 * overlap_at(n_a, n_b, lag))
+    return agreement - rival
+
+
+@jit
+def _count_from_lowest(ranges: Lane) -> tuple[int, int]:
+    """Lowest and highest lag of any lane that has a lag that may stand out, from which on `ranges` counts from now on;
+    the lowest above the highest where there is none."""
+    lowest, highest = 1 << 40, -(1 << 40)
+    for lane in range(LANES):
+        if ranges[2, lane] <= ranges[3, lane]:
+            lowest, highest = min(lowest, ranges[2, lane]), max(highest, ranges[3, lane])
+            if ranges[0, lane] <= ranges[1, lane]:
+                lowest, highest = min(lowest, ranges[0, lane]), max(highest, ranges[1, lane])
+    if lowest <= highest:
+        ranges -= np.int32(lowest)
+    return lowest, highest
+
+
+@jit
+def _exact_ranges(n_x: int, n_items: Counts, settings: tuple[int, float, int], ranges: Lane) -> None:
+    """The same as `cascade.coarse_ranges`, for every lag."""
+    ranges[0], ranges[1], ranges[2], ranges[3] = 1, 0, 1, 0
+    for lane in range(len(n_items)):
+        ranges[2, lane], ranges[3, lane] = allowed_lags(n_x, n_items[lane], *settings)

@@ -1,0 +1,142 @@
+"""What a worker does with tiles: it prepares each block once, compares, and gives back what is worth storing."""
+
+from __future__ import annotations
+
+import bisect
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.correlation.scoring import PAIR, STORED_AGREEMENT, STORED_SCORE
+from dedup.settings import CompareSettings
+
+if TYPE_CHECKING:
+    from dedup.correlation.lanes import SortKey
+    from dedup.correlation.sweep import Packed
+
+PREPARED_BLOCKS = 32
+"""Blocks that a worker keeps prepared, the least recently used dropped: a band's rows and its latest columns."""
+
+FOUND_AT_A_TIME = 1 << 20
+"""Pairs for whose numbers there is room at a time, 56 MB if all were found."""
+
+SharedBlock = tuple[str, npt.NDArray[np.uint32], npt.NDArray[np.int64]]
+"""Name, items and offsets, as in `store.blocks.Block`."""
+
+
+class Part(NamedTuple):
+    """A tile, or one of the `n_shares` shares in which a large one is computed: of the fingerprints of both blocks,
+    every `n_shares`-th."""
+
+    a: int
+    b: int
+    """Blocks: places in the list that comes with the parts."""
+    share: int = 0
+    n_shares: int = 1
+
+
+class Computed(NamedTuple):
+    """What became of parts, in their order."""
+
+    pairs: list[bytes]
+    """Of each: pairs worth storing, as bytes of `scoring.PAIR`, by row."""
+    n_compared: list[int]
+    seconds: float
+
+
+def correlate_parts(settings: CompareSettings, parts: Sequence[Part], *blocks: SharedBlock) -> Computed:
+    """Compares the pairs of each part."""
+    began = time.perf_counter()
+    done = [_correlate(_prepared(blocks[p.a], settings), _prepared(blocks[p.b], settings), p, settings) for p in parts]
+    return Computed([pairs for pairs, _ in done], [n for _, n in done], time.perf_counter() - began)
+
+
+def correlate_tile(a: SharedBlock, b: SharedBlock, settings: CompareSettings) -> tuple[bytes, int]:
+    """The pairs of a whole tile, on the diagonal where both blocks are of one name, that are worth storing, as bytes of
+    `scoring.PAIR`, by row; and how many were compared."""
+    done = correlate_parts(settings, [Part(0, int(a[0] != b[0]))], a, b)
+    return done.pairs[0], done.n_compared[0]
+
+
+def merged(shares: Sequence[bytes]) -> bytes:
+    """The pairs of all shares of a tile, by row."""
+    pairs = np.concatenate([np.frombuffer(share, PAIR) for share in shares])
+    return pairs[np.lexsort((pairs["row_b"], pairs["row_a"]))].tobytes()
+
+
+class _Prepared(NamedTuple):
+    packed: Packed
+    keys: list[SortKey]
+    """Of the fingerprints in their order."""
+
+
+_blocks: OrderedDict[tuple[str, str], _Prepared] = OrderedDict()
+
+
+def _prepared(block: SharedBlock, settings: CompareSettings) -> _Prepared:
+    """The block as the kernels want it, made once in this process."""
+    from dedup.correlation.sweep import pack_block
+
+    key = (block[0], settings.method)
+    found = _blocks.pop(key, None)
+    if found is None:
+        items, offsets = frozen(block[1], np.uint32), frozen(block[2], np.int64)
+        found = _Prepared(*pack_block(items, offsets, settings.method))
+    _blocks[key] = found
+    while len(_blocks) > PREPARED_BLOCKS:
+        _blocks.popitem(last=False)
+    return found
+
+
+def frozen(values: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """A read-only view, contiguous and aligned; a copy only where it must be. Numba compiles a kernel anew for each
+    kind of array that it meets (seconds), and what came from Zarr, over the network or out of SQLite is of several."""
+    view = np.require(values, dtype, ["C", "A"]).view()
+    view.flags.writeable = False
+    return view
+
+
+def _correlate(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings) -> tuple[bytes, int]:
+    """Each pair is compared from the side of the fingerprint that comes last in the order of both."""
+    if part.a == part.b:
+        found, n_compared = _swept(a, a, np.arange(len(a.keys), dtype=np.int64), part, settings)
+        forward, backward = found[found[:, 0] < found[:, 1]], found[found[:, 0] > found[:, 1]]
+    else:
+        before = np.array([bisect.bisect_left(b.keys, key) for key in a.keys], np.int64)
+        behind = np.array([bisect.bisect_right(a.keys, key) for key in b.keys], np.int64)
+        forward, n_forward = _swept(a, b, before, part, settings)
+        backward, n_backward = _swept(b, a, behind, part, settings)
+        n_compared = n_forward + n_backward
+    return merged([_records(forward, swapped=False), _records(backward, swapped=True)]), n_compared
+
+
+def _swept(
+    x: _Prepared, y: _Prepared, partners: npt.NDArray[np.int64], part: Part, settings: CompareSettings
+) -> tuple[npt.NDArray[np.float64], int]:
+    """What `sweep` finds for this part's share of `x`, and how many pairs were compared."""
+    from dedup.correlation.sweep import FOUND_COLUMNS, sweep
+
+    compare = (settings.lag_limit, float(settings.min_overlap), settings.min_overlap_items)
+    floor = (STORED_AGREEMENT, STORED_SCORE, settings.min_overlap_items)
+    positions = np.arange(part.share, len(x.keys), part.n_shares, dtype=np.int64)
+    at_a_time = max(1, FOUND_AT_A_TIME // max(1, len(y.keys)))
+    found = [np.empty((0, FOUND_COLUMNS))]
+    for start in range(0, len(positions), at_a_time):
+        some = positions[start : start + at_a_time]
+        out = np.empty((int(partners[some].sum()), FOUND_COLUMNS))
+        n_found = sweep(x.packed, y.packed, some, partners, settings.method == "exact", compare, floor, out)
+        found.append(out[:n_found].copy())
+    return np.concatenate(found), int(partners[positions].sum())
+
+
+def _records(found: npt.NDArray[np.float64], swapped: bool) -> bytes:
+    records = np.empty(len(found), PAIR)
+    for column, field in enumerate(("row_a", "row_b", "lag", "overlap", "errors", "score", "prominence")):
+        records[field] = found[:, column]
+    if swapped:
+        records["row_a"], records["row_b"], records["lag"] = found[:, 1], found[:, 0], -found[:, 2]
+    return records.tobytes()

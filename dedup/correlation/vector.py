@@ -1,0 +1,340 @@
+"""The innermost loops, as LLVM instructions: vectors of 16 lanes, which LLVM cuts to what the processor has.
+
+Numba alone would widen the sums to 64 bits, and choose narrower vectors or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+LANES = 16
+"""Fingerprints side by side: 16 lanes of 32 bits are one register of AVX-512, two of AVX2, four of NEON."""
+
+LAGS = 16
+"""Lags at a time: as many sums as leave room in 32 registers. 8 are 2 % slower, 24 no faster."""
+
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+_ROW, _FLOATS = ir.VectorType(_I32, LANES), ir.VectorType(ir.FloatType(), LANES)
+_DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
+_NOTHING = ir.Constant(_ROW, ir.Undefined)
+_ZEROS = ir.Constant(_ROW, [0] * LANES)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add_bit_errors(typing_context: Any, total: Any, a: Any, b: Any) -> Any:
+    """`total + popcount(a xor b)`, all `uint32`."""
+    if (total, a, b) != (types.uint32, types.uint32, types.uint32):
+        return None
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        sum_so_far, left, right = arguments
+        return builder.add(sum_so_far, builder.ctpop(builder.xor(left, right)))
+
+    return types.uint32(types.uint32, types.uint32, types.uint32), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def lag_errors(
+    typing_context: Any,
+    thin: Any,
+    start: Any,
+    stride: Any,
+    rows: Any,
+    running: Any,
+    begin: Any,
+    n_full: Any,
+    n_partial: Any,
+    lane_rows: Any,
+    firsts: Any,
+    lasts: Any,
+    sums: Any,
+) -> Any:
+    """Bit errors at LAGS neighbouring lags: for each `l` and lane, `sums[l, lane]` becomes the sum of
+    `popcount(thin[start + i * stride + l] xor rows[begin + i, lane])` over the rows `begin + i` from `firsts[l]` to
+    before `lasts[l]` and below `lane_rows[lane]`.
+
+    It goes through `n_full` rows that all lanes have, then `n_partial` that some have: all from the least of `firsts`
+    to the greatest of `lasts`. What lies outside a lag's own rows must have met zeros of `thin`; it is taken back by
+    `running[r, lane]`, the bits set in the rows before `r`."""
+    whole = types.int64
+    signature = types.void(
+        thin, whole, whole, rows, running, whole, whole, whole, lane_rows, firsts, lasts, sums
+    )  # fmt: skip
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        arrays = _Arrays(context, builder, signature, arguments)
+        popcount = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_ROW, [_ROW]), "llvm.ctpop.v16i32")
+        thinned, stride = arrays.at(0, arguments[1]), arguments[2]
+        begin, n_full, n_partial = arguments[5:8]
+        limits = arrays.row(8, _I64(0))
+
+        def add_row(i: Any, totals: Sequence[Any], has_row: Any = None) -> list[Any]:
+            y = arrays.row(3, builder.add(begin, i))
+            at = builder.gep(thinned, [builder.mul(i, stride)])
+            new = []
+            for lag, total in enumerate(totals):
+                x = _all(builder, builder.load(builder.gep(at, [_I64(lag)])))
+                errors = builder.call(popcount, [builder.xor(x, y)])
+                new.append(builder.add(total, errors if has_row is None else builder.select(has_row, errors, _ZEROS)))
+            return new
+
+        def add_partial_row(i: Any, totals: Sequence[Any]) -> list[Any]:
+            i = builder.add(i, n_full)
+            row = builder.trunc(builder.add(begin, i), _I32)
+            return add_row(i, totals, builder.icmp_signed("<", _all(builder, row), limits))
+
+        totals = _loop(builder, n_full, [_ZEROS] * LAGS, add_row)
+        totals = _loop(builder, n_partial, totals, add_partial_row)
+        end = builder.add(begin, builder.add(n_full, n_partial))
+        all_bits = builder.sub(arrays.row(4, end), arrays.row(4, begin))
+        for lag, total in enumerate(totals):
+            first, last = (builder.sext(builder.load(arrays.at(k, _I64(lag))), _I64) for k in (9, 10))
+            own_bits = builder.sub(arrays.row(4, last), arrays.row(4, first))
+            arrays.set_row(11, _I64(lag), builder.sub(total, builder.sub(all_bits, own_bits)))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add_lags(
+    typing_context: Any,
+    curve: Any,
+    spans: Any,
+    n_lags: Any,
+    lane_rows: Any,
+    ranges: Any,
+    totals: Any,
+) -> Any:
+    """For each lane: adds to `totals[0, lane]` the bit errors `curve[i, lane]`, and to `totals[1, lane]` the rows that
+    were compared, of each `i` from `ranges[0, lane]` to `ranges[1, lane]`, both included, below `n_lags`. Rows are from
+    `spans[0, i]` to before the lesser of `spans[1, i]` and `lane_rows[lane]`."""
+    signature = types.void(curve, spans, types.int64, lane_rows, ranges, totals)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        arrays = _Arrays(context, builder, signature, arguments)
+        lane_rows, low, high = arrays.row(3, _I64(0)), arrays.row(4, _I64(0)), arrays.row(4, _I64(1))
+
+        def add_lag(i: Any, totals: Sequence[Any]) -> list[Any]:
+            n_rows = _n_rows(builder, arrays, i, lane_rows)
+            counts = _within(builder, i, low, high, n_rows)
+            added = (arrays.row(0, i), n_rows)
+            return [builder.add(t, builder.select(counts, a, _ZEROS)) for t, a in zip(totals, added, strict=True)]
+
+        initial = [arrays.row(5, _I64(k)) for k in range(2)]
+        for k, total in enumerate(_loop(builder, arguments[2], initial, add_lag)):
+            arrays.set_row(5, _I64(k), total)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def mark_lanes(
+    typing_context: Any,
+    curve: Any,
+    spans: Any,
+    n_lags: Any,
+    lane_rows: Any,
+    ranges: Any,
+    needed: Any,
+    passed: Any,
+) -> Any:
+    """For each lane: sets `passed[lane]` to 0 where for some `i` from `ranges[2, lane]` to `ranges[3, lane]`, both
+    included, below `n_lags`, `d = needed[0, lane] * n - curve[i, lane]` exceeds `needed[2, lane] * n`, and `d * d`
+    exceeds `needed[1, lane] * n`; else to -1. `n` rows were compared, as in `add_lags`. All in `float32`, rounded each
+    time."""
+    signature = types.void(curve, spans, types.int64, lane_rows, ranges, needed, passed)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        arrays = _Arrays(context, builder, signature, arguments)
+        lane_rows, low, high = arrays.row(3, _I64(0)), arrays.row(4, _I64(2)), arrays.row(4, _I64(3))
+        average, clear, share = (arrays.row(5, _I64(k)) for k in range(3))
+
+        def mark(i: Any, marks: Sequence[Any]) -> list[Any]:
+            n_rows = _n_rows(builder, arrays, i, lane_rows)
+            n = builder.sitofp(n_rows, _FLOATS)
+            fewer = builder.fsub(builder.fmul(n, average), builder.uitofp(arrays.row(0, i), _FLOATS))
+            is_share = builder.fcmp_ordered(">", fewer, builder.fmul(share, n))
+            is_clear = builder.fcmp_ordered(">", builder.fmul(fewer, fewer), builder.fmul(clear, n))
+            passes = builder.and_(builder.and_(is_share, is_clear), _within(builder, i, low, high, n_rows))
+            return [builder.or_(marks[0], builder.zext(passes, _ROW))]
+
+        marks = _loop(builder, arguments[2], [_ZEROS], mark)[0]
+        arrays.set_row(6, _I64(0), builder.sub(marks, _constant(_ROW, 1)))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def best_lags(
+    typing_context: Any,
+    curve: Any,
+    spans: Any,
+    n_lags: Any,
+    lane_rows: Any,
+    ranges: Any,
+    lowest: Any,
+    best: Any,
+) -> Any:
+    """For each lane: `best[lane]` becomes the `i`, from `ranges[2, lane]` to `ranges[3, lane]`, both included, below
+    `n_lags`, that `kernels.best_lag` would choose, `lowest + i` being the lag; -1 where there is none. `n` rows were
+    compared, as in `add_lags`."""
+    signature = types.void(curve, spans, types.int64, lane_rows, ranges, types.int64, best)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        arrays = _Arrays(context, builder, signature, arguments)
+        lane_rows, low, high = arrays.row(3, _I64(0)), arrays.row(4, _I64(2)), arrays.row(4, _I64(3))
+        lowest = builder.trunc(arguments[5], _I32)
+
+        def compare(i: Any, so_far: Sequence[Any]) -> list[Any]:
+            best, best_gain, best_distance = so_far
+            n_rows = _n_rows(builder, arrays, i, lane_rows)
+            n = builder.sitofp(n_rows, _DOUBLES)
+            fewer = builder.fsub(builder.fmul(n, _constant(_DOUBLES, 16.0)), builder.uitofp(arrays.row(0, i), _DOUBLES))
+            size = builder.select(
+                builder.fcmp_ordered("<", fewer, _constant(_DOUBLES, 0.0)), builder.fneg(fewer), fewer
+            )
+            gain = builder.fdiv(builder.fmul(fewer, size), n)
+            index = builder.trunc(i, _I32)
+            lag = builder.add(lowest, index)
+            distance = _all(builder, builder.select(builder.icmp_signed("<", lag, _I32(0)), builder.neg(lag), lag))
+            nearer = builder.and_(
+                builder.fcmp_ordered("==", gain, best_gain), builder.icmp_signed("<", distance, best_distance)
+            )
+            better = builder.or_(builder.fcmp_ordered(">", gain, best_gain), nearer)
+            better = builder.and_(better, _within(builder, i, low, high, n_rows))
+            chosen = ((_all(builder, index), best), (gain, best_gain), (distance, best_distance))
+            return [builder.select(better, new, old) for new, old in chosen]
+
+        nothing = [_constant(_ROW, -1), _constant(_DOUBLES, float("-inf")), _constant(_ROW, (1 << 31) - 1)]
+        arrays.set_row(6, _I64(0), _loop(builder, arguments[2], nothing, compare)[0])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+BITS_AT_A_TIME = 255
+"""Items whose bits `add_bits` may count: its counters are bytes."""
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add_bits(
+    typing_context: Any,
+    x: Any,
+    x_start: Any,
+    y: Any,
+    y_start: Any,
+    n: Any,
+    silent: Any,
+    counts: Any,
+) -> Any:
+    """Of `x[x_start + i]` and `y[y_start + i]`, `i` in 0 to `n - 1`, at most BITS_AT_A_TIME, without those where both
+    are `silent`: adds how often each bit is set, lowest first, in `x` to `counts[0:32]` and in `y` to `counts[32:64]`
+    (`int32`), how many differ to `counts[64]`, and how many items there were to `counts[65]`."""
+    whole = types.int64
+    signature = types.void(x, whole, y, whole, whole, types.uint32, counts)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        arrays = _Arrays(context, builder, signature, arguments)
+        silent, bits, bytes_ = arguments[5], ir.VectorType(ir.IntType(1), 32), ir.VectorType(ir.IntType(8), 32)
+
+        def add_item(i: Any, totals: Sequence[Any]) -> list[Any]:
+            a, b = (builder.load(arrays.at(k, builder.add(arguments[k + 1], i))) for k in (0, 2))
+            skipped = builder.and_(builder.icmp_unsigned("==", a, silent), builder.icmp_unsigned("==", b, silent))
+            a, b = (builder.select(skipped, _I32(0), item) for item in (a, b))
+            ones = [builder.zext(builder.bitcast(item, bits), bytes_) for item in (a, b)]
+            added = (*ones, builder.ctpop(builder.xor(a, b)), builder.zext(builder.not_(skipped), _I32))
+            return [builder.add(total, more) for total, more in zip(totals, added, strict=True)]
+
+        zeros = [_constant(bytes_, 0), _constant(bytes_, 0), _I32(0), _I32(0)]
+        *ones, errors, n_items = _loop(builder, arguments[4], zeros, add_item)
+        wide = ir.VectorType(_I32, 32)
+        for k, values in enumerate(ones):
+            place = builder.bitcast(arrays.at(6, _I64(32 * k)), wide.as_pointer())
+            builder.store(builder.add(builder.load(place, align=4), builder.zext(values, wide)), place, align=4)
+        for k, value in enumerate((errors, n_items)):
+            place = arrays.at(6, _I64(64 + k))
+            builder.store(builder.add(builder.load(place), value), place)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+class _Arrays:
+    """The array arguments of an intrinsic, by their index: C-contiguous, of 32-bit values, LANES in a row."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> None:
+        self.context, self.builder, self.signature, self.arguments = context, builder, signature, arguments
+
+    def at(self, index: int, offset: Any) -> Any:
+        """Pointer to a value."""
+        array = self.context.make_array(self.signature.args[index])(self.context, self.builder, self.arguments[index])
+        return self.builder.gep(array.data, [offset])
+
+    def row(self, index: int, row: Any) -> Any:
+        """The values of a row as a vector."""
+        return self.builder.load(self._row_pointer(index, row), align=4)
+
+    def set_row(self, index: int, row: Any, values: Any) -> None:
+        self.builder.store(values, self._row_pointer(index, row), align=4)
+
+    def _row_pointer(self, index: int, row: Any) -> Any:
+        first = self.at(index, _I64(0))
+        vector = ir.VectorType(first.type.pointee, LANES)
+        return self.builder.gep(self.builder.bitcast(first, vector.as_pointer()), [row])
+
+
+def _loop(
+    builder: ir.IRBuilder, n: Any, initial: Sequence[Any], step: Callable[[Any, Sequence[Any]], list[Any]]
+) -> list[Any]:
+    """`values = step(i, values)` for `i` in 0 to `n - 1`, the values kept in registers; what they are at the end."""
+    before = builder.block
+    head, body, done = (builder.append_basic_block(name) for name in ("loop", "loop.body", "loop.done"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    i, values = builder.phi(_I64), [builder.phi(value.type) for value in initial]
+    for phi, value in zip((i, *values), (_I64(0), *initial), strict=True):
+        phi.add_incoming(value, before)
+    builder.cbranch(builder.icmp_signed("<", i, n), body, done)
+    builder.position_at_end(body)
+    new = step(i, values)
+    for phi, value in zip((i, *values), (builder.add(i, _I64(1)), *new), strict=True):
+        phi.add_incoming(value, builder.block)
+    builder.branch(head)
+    builder.position_at_end(done)
+    return values
+
+
+def _all(builder: ir.IRBuilder, value: Any) -> Any:
+    """The value in every lane."""
+    one = builder.insert_element(_NOTHING, value, _I32(0))
+    return builder.shuffle_vector(one, _NOTHING, _ZEROS)
+
+
+def _constant(vector: ir.VectorType, value: float) -> Any:
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def _n_rows(builder: ir.IRBuilder, arrays: _Arrays, lag: Any, lane_rows: Any) -> Any:
+    """Rows compared at a lag; `spans` is argument 1."""
+    first, last = (_all(builder, builder.load(arrays.at(1, _element(builder, arrays, k, lag)))) for k in range(2))
+    return builder.sub(builder.select(builder.icmp_signed("<", last, lane_rows), last, lane_rows), first)
+
+
+def _element(builder: ir.IRBuilder, arrays: _Arrays, row: int, column: Any) -> Any:
+    """Offset of `spans[row, column]`: two rows."""
+    spans = arrays.context.make_array(arrays.signature.args[1])(arrays.context, builder, arrays.arguments[1])
+    n_columns = builder.extract_value(spans.shape, 1)
+    return builder.add(builder.mul(_I64(row), n_columns), column)
+
+
+def _within(builder: ir.IRBuilder, lag: Any, low: Any, high: Any, n_rows: Any) -> Any:
+    index = _all(builder, builder.trunc(lag, _I32))
+    inside = builder.and_(builder.icmp_signed("<=", low, index), builder.icmp_signed("<=", index, high))
+    return builder.and_(inside, builder.icmp_signed(">", n_rows, _ZEROS))
