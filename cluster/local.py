@@ -29,6 +29,12 @@ CLOSE_TIMEOUT_S = 15.0
 MIN_MEMORY_LIMIT_BYTES = 1 << 30
 """A worker with Numba and PyAV loaded takes 0.3 GiB; a smaller limit would kill it for nothing."""
 
+
+def default_memory_limit(n_workers: int) -> int:
+    """Bytes that each of so many workers may take: its share of what the launcher may, at least 1 GiB."""
+    return max(MIN_MEMORY_LIMIT_BYTES, int(MEMORY_LIMIT) // n_workers)
+
+
 SHIELDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 """What a terminal or systemd sends to all processes at once. Only the launcher acts on them."""
 
@@ -57,6 +63,10 @@ CONFIG: dict[str, Any] = {
     "distributed.scheduler.http.routes": [],
     "distributed.diagnostics.nvml": False,
     "distributed.admin.tick.limit": "1h",
+    # Scheduler, nannies and workers each look at the clock, 50 times a second, and at the machine, twice a second, for
+    # a dashboard that there is not; it cost a tenth of a core.
+    "distributed.admin.tick.interval": "10s",
+    "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.log-length": 100,
     "distributed.admin.low-level-log-length": 100,
     "distributed.admin.large-graph-warning-threshold": "1 TiB",
@@ -109,7 +119,7 @@ class ShieldedNanny(Nanny):  # type: ignore[misc]
 class LocalConnection:
     """A running local cluster and the client to it."""
 
-    def __init__(self, n_workers: int, log_folder: Path | None, memory_limit_bytes: int | None) -> None:
+    def __init__(self, n_workers: int, log_folder: Path | None, memory_limit_bytes: int) -> None:
         """Returns when all workers are there. Raises ClusterError when not one came."""
         self._exits: dict[str, str] = {}
         self._is_started = False
@@ -124,7 +134,7 @@ class LocalConnection:
             self.close()
             raise
 
-    def _open(self, n_workers: int, log_folder: Path | None, memory_limit_bytes: int | None) -> None:
+    def _open(self, n_workers: int, log_folder: Path | None, memory_limit_bytes: int) -> None:
         _start_tracker()
         self._stack.callback(_restore_environment, dict(os.environ))
         os.environ.update(ONE_THREAD)  # in ours, as NumPy reads them before Dask could set a worker's
@@ -142,7 +152,7 @@ class LocalConnection:
             # Dask listens for HTTP even without a dashboard: on loopback, and at a port that is surely free.
             dashboard_address="127.0.0.1:0",
             scheduler_kwargs={"dashboard": False},
-            memory_limit=memory_limit_bytes or max(MIN_MEMORY_LIMIT_BYTES, MEMORY_LIMIT // n_workers),
+            memory_limit=memory_limit_bytes,
             local_directory=self._folder,
             silence_logs=False,
         )

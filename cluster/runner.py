@@ -73,12 +73,17 @@ def open_runner(
         yield InlineRunner(stop)
         return
 
+    def memory_limit() -> int:
+        from cluster.local import default_memory_limit
+
+        return memory_limit_bytes or default_memory_limit(n_workers)
+
     def connect() -> Connection:
         from cluster.local import LocalConnection
 
-        return LocalConnection(n_workers, log_folder, memory_limit_bytes)
+        return LocalConnection(n_workers, log_folder, memory_limit())
 
-    runner = DaskRunner(connect, n_workers, stop, in_flight_per_worker)
+    runner = DaskRunner(connect, n_workers, stop, in_flight_per_worker, memory_limit)
     try:
         yield runner
     finally:
@@ -106,9 +111,15 @@ class DaskRunner:
     """Runs tasks on the workers of a `Connection`, which is made when the first task was drawn."""
 
     def __init__(
-        self, connect: Callable[[], Connection], n_workers: int, stop: Stop, in_flight_per_worker: int = 2
+        self,
+        connect: Callable[[], Connection],
+        n_workers: int,
+        stop: Stop,
+        in_flight_per_worker: int = 2,
+        memory_limit: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.stop = stop
+        self._memory_limit = memory_limit
         self._connect, self._n_workers = connect, n_workers
         self._max_in_flight = n_workers * in_flight_per_worker
         self._connection: Connection | None = None
@@ -119,6 +130,11 @@ class DaskRunner:
     def n_workers(self) -> int:
         """Tasks that can run at the same time."""
         return self._n_workers
+
+    @property
+    def worker_memory_bytes(self) -> int | None:
+        """What a worker may take before it is killed; None where nothing limits it."""
+        return self._memory_limit()
 
     def share(self, name: str, value: Any) -> Shared:
         """A handle to `value`; while one of that name is alive, that one, whatever `value` is."""

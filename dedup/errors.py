@@ -88,6 +88,12 @@ class ClusterError(RepriseError):
     exit_code = 17
 
 
+class TooLittleMemoryError(RepriseError):
+    """The work does not fit into the memory that a worker has; found before it began."""
+
+    exit_code = 19
+
+
 class SetupError(RepriseError):
     """The launcher could not install what the program needs (raised by scripts/reprise, listed here for the table)."""
 

@@ -55,6 +55,10 @@ class Runner(Protocol):
     def n_workers(self) -> int:
         """Tasks that can run at the same time, at least 1."""
 
+    @property
+    def worker_memory_bytes(self) -> int | None:
+        """What a worker may take before it is killed; None where nothing limits it."""
+
     def share(self, name: str, value: Any) -> Any:
         """A handle to `value` that travels to a worker once however many tasks use it; dropped with the handle."""
 
@@ -70,6 +74,7 @@ class InlineRunner:
     """Runs each task in the calling thread. Cannot survive a crash of the decoder and enforces no time limit."""
 
     n_workers = 1
+    worker_memory_bytes = None
 
     def __init__(self, stop: Stop | None = None) -> None:
         self.stop = stop or Stop()

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from dedup.correlation import batches, tiles
 from dedup.correlation import correlate as module
 from dedup.correlation.correlate import (
-    SHARED_BLOCKS,
     Correlation,
     compare_two,
     completeness,
@@ -352,7 +351,7 @@ def test_blocks_are_read_once_a_band_and_few_are_held(tmp_path: Path, monkeypatc
 
         monkeypatch.setattr(module._SharedBlocks, "get", counting_get)
         run(store)
-        assert max(n_held) == SHARED_BLOCKS
+        assert max(n_held) == batches.MOST_BLOCKS
         assert len(reads) <= sum(n - band for band in range(0, n, BAND_BLOCKS))
 
 

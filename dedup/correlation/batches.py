@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, LAG_STEP, ROWS
 from dedup.correlation.tile import Part
 from dedup.correlation.tiles import BAND_BLOCKS, Tile
+from dedup.errors import TooLittleMemoryError
 from dedup.settings import CompareSettings
 
 TASK_S, LONGEST_TASK_S = 1.5, 4.0
@@ -22,8 +23,21 @@ FIRST_PACE = 25e9
 STEPS_A_PAIR = 2_000
 """What a pair costs beside its items."""
 
-MOST_TILES, MOST_BLOCKS = 256, 2 * BAND_BLOCKS
+MOST_TILES = 256
 """Of one task."""
+
+MOST_BLOCKS, FEWEST_BLOCKS = 2 * BAND_BLOCKS, 3
+"""That a worker holds, and a task may ask for: the rows of a band and its latest columns; or, where memory is short,
+the two of a tile and the next."""
+
+WORKER_BYTES = 250 << 20
+"""Of a worker that compares nothing: Python, NumPy, Numba with its compiler, Dask."""
+
+COPIES = {"cascade": 3, "exact": 5}
+"""Times that a worker holds a block's items: as they came, as keys of their order, thinned, side by side, counted."""
+
+LAG_BYTES = 160
+"""Of a worker, for each lag of a curve."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,28 @@ class Pace:
         return self.steps / self.seconds
 
 
+def worker_bytes(n_blocks: int, largest_items: int, longest_items: int, settings: CompareSettings) -> int:
+    """Memory that a worker takes which holds `n_blocks` blocks of at most `largest_items` items, with fingerprints of
+    at most `longest_items`."""
+    n_lags = min(2 * settings.lag_limit + 1, 2 * longest_items)
+    return WORKER_BYTES + n_blocks * 4 * largest_items * COPIES[settings.method] + n_lags * LAG_BYTES
+
+
+def blocks_that_fit(limit_bytes: int | None, largest_items: int, longest_items: int, settings: CompareSettings) -> int:
+    """How many blocks a worker may hold: MOST_BLOCKS, or as many as fit. Raises TooLittleMemoryError where these are
+    fewer than FEWEST_BLOCKS."""
+    for n_blocks in range(MOST_BLOCKS, FEWEST_BLOCKS - 1, -1):
+        needed = worker_bytes(n_blocks, largest_items, longest_items, settings)
+        if needed <= (limit_bytes or needed):
+            return n_blocks
+    raise TooLittleMemoryError(
+        "memory of a worker",
+        f"{(limit_bytes or 0) >> 20:,} MiB",
+        f"at least {needed >> 20:,} MiB, for blocks of up to {largest_items:,} items",
+        "Use fewer workers (--workers), so that each has more",
+    )
+
+
 def tile_cost(sizes: Mapping[str, tuple[int, int]], settings: CompareSettings) -> Callable[[Tile], float]:
     """A function that predicts the steps of a tile, from the fingerprints and items of each block (by name): as many as
     if all fingerprints of a block were of one length."""
@@ -90,12 +126,18 @@ def pair_steps(n_a: float, n_b: float, settings: CompareSettings) -> float:
 
 
 def plan_batches(
-    tiles: Iterable[Tile], cost: Callable[[Tile], float], total_cost: float, n_workers: int, pace: Pace
+    tiles: Iterable[Tile],
+    cost: Callable[[Tile], float],
+    total_cost: float,
+    n_workers: int,
+    pace: Pace,
+    most_blocks: int = MOST_BLOCKS,
 ) -> Iterator[Batch]:
-    """Every tile, in order: whole ones in one batch each, large ones in shares. `total_cost` is that of all tiles. The
-    last ones are smaller, so that all workers end at about the same time. Reads `pace` before each batch."""
+    """Every tile, in order: small ones together, of at most `most_blocks` blocks, large ones in shares. `total_cost` is
+    that of all tiles. The last batches are smaller, so that all workers end at about the same time. Reads `pace` before
+    each batch."""
     left = total_cost
-    open_batch = _Batching()
+    open_batch = _Batching(most_blocks)
     for tile in tiles:
         steps = cost(tile)
         longest = LONGEST_TASK_S * pace.steps_a_second
@@ -114,6 +156,7 @@ def plan_batches(
 class _Batching:
     """A batch that is being filled."""
 
+    most_blocks: int
     tiles: list[Tile] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     blocks: dict[str, int] = field(default_factory=dict)
@@ -123,7 +166,7 @@ class _Batching:
         if not self.tiles:
             return True
         n_blocks = len(self.blocks.keys() | {tile.block_a, tile.block_b})
-        return len(self.tiles) < MOST_TILES and n_blocks <= MOST_BLOCKS and self.cost + steps / 2 <= target
+        return len(self.tiles) < MOST_TILES and n_blocks <= self.most_blocks and self.cost + steps / 2 <= target
 
     def add(self, tile: Tile, part: Part, steps: float) -> None:
         a, b = (self.blocks.setdefault(name, len(self.blocks)) for name in (tile.block_a, tile.block_b))

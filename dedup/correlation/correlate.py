@@ -7,16 +7,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.batches import Batch, Pace, plan_batches, tile_cost
+from dedup.correlation.batches import Batch, Pace, blocks_that_fit, plan_batches, tile_cost
 from dedup.correlation.scoring import PAIR, Match
 from dedup.correlation.tile import Computed, correlate_parts, frozen, merged
-from dedup.correlation.tiles import BAND_BLOCKS, KERNEL_VERSION, Tile, count_tiles, plan_tiles
+from dedup.correlation.tiles import KERNEL_VERSION, Tile, count_tiles, plan_tiles
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 COMMIT_EVERY_S = 1.0
 """Results wait about so long to be committed with others, unless the next is not expected by then: what a kill can
 lose beside the work in flight."""
-
-SHARED_BLOCKS = 2 * BAND_BLOCKS
-"""Blocks whose handles are kept: those of a band's rows, and its latest columns."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,8 @@ class Correlation:
     n_left: int
     """Not begun, because a stop was requested."""
     n_pairs_compared: int
+    computing_s: float = field(default=0.0, compare=False)
+    """Seconds that workers spent comparing, in all."""
 
 
 def correlate(store: Store, settings: CompareSettings, runner: Runner, observer: Observer) -> Correlation:
@@ -72,8 +71,9 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     n_left = n_tiles - n_reused - run.n_computed - run.n_failed
     if n_left == run.n_failed == 0:
         store.catalog.set_meta("complete", completeness(blocks, settings))
-    compared = run.n_pairs_compared
-    return Correlation(n_tiles, n_reused, run.n_computed, run.n_failed, n_left, compared)
+    return Correlation(
+        n_tiles, n_reused, run.n_computed, run.n_failed, n_left, run.n_pairs_compared, round(run.computing_s, 3)
+    )
 
 
 def unfinished(store: Store) -> str:
@@ -115,6 +115,7 @@ class _Run:
     def __init__(self, store: Store, settings: CompareSettings, runner: Runner, observer: Observer) -> None:
         self.store, self.settings, self.runner, self.observer = store, settings, runner, observer
         self.n_computed = self.n_failed = self.n_pairs_compared = 0
+        self.computing_s = 0.0
         self.pace = Pace()
         self.in_flight: dict[str, Batch] = {}
         self.shares: dict[str, list[bytes]] = {}
@@ -124,8 +125,9 @@ class _Run:
         self.began_at = self.committed_at = time.monotonic()
 
     def compute(self, tiles: Iterable[Tile], cost: Callable[[Tile], float], total_cost: float) -> None:
-        batches = plan_batches(tiles, cost, total_cost, self.runner.n_workers, self.pace)
-        outcomes = self.runner.run(correlate_parts, self._tasks(batches))
+        n_blocks = self._blocks_that_fit()
+        batches = plan_batches(tiles, cost, total_cost, self.runner.n_workers, self.pace, n_blocks)
+        outcomes = self.runner.run(correlate_parts, self._tasks(batches, n_blocks))
         try:
             for outcome in outcomes:
                 batch = self.in_flight.pop(outcome.name)
@@ -136,11 +138,16 @@ class _Run:
         finally:
             self._commit()
 
-    def _tasks(self, batches: Iterable[Batch]) -> Iterator[Task]:
-        shared = _SharedBlocks(self.store, self.runner)
+    def _blocks_that_fit(self) -> int:
+        largest = max(n_items for _, n_items in self.store.catalog.block_sizes().values())
+        longest = self.store.catalog.longest_fingerprint()
+        return blocks_that_fit(self.runner.worker_memory_bytes, largest, longest, self.settings)
+
+    def _tasks(self, batches: Iterable[Batch], n_blocks: int) -> Iterator[Task]:
+        shared = _SharedBlocks(self.store, self.runner, n_blocks)
         for batch in batches:
             self.in_flight[batch.name] = batch
-            yield Task(batch.name, (self.settings, batch.parts, *map(shared.get, batch.blocks)))
+            yield Task(batch.name, (self.settings, n_blocks, batch.parts, *map(shared.get, batch.blocks)))
 
     def _fail(self, batch: Batch, failure: str) -> None:
         for tile in batch.tiles:
@@ -155,6 +162,7 @@ class _Run:
     def _keep(self, batch: Batch, computed: Computed) -> None:
         self.pace.learn(batch.cost, computed.seconds)
         self.n_pairs_compared += sum(computed.n_compared)
+        self.computing_s += computed.seconds
         for tile, part, pairs in zip(batch.tiles, batch.parts, computed.pairs, strict=True):
             if tile.name in self.failed:
                 continue
@@ -184,10 +192,10 @@ class _Run:
 
 class _SharedBlocks:
     """Handles of the blocks that the tiles now planned need, the least recently used dropped: each block is read once
-    a band, and never are more than SHARED_BLOCKS (and what is in flight) in memory."""
+    a band, and never are more than `n_blocks` (and what is in flight) in memory."""
 
-    def __init__(self, store: Store, runner: Runner) -> None:
-        self.store, self.runner = store, runner
+    def __init__(self, store: Store, runner: Runner, n_blocks: int) -> None:
+        self.store, self.runner, self.n_blocks = store, runner, n_blocks
         self.handles: OrderedDict[str, Any] = OrderedDict()
 
     def get(self, name: str) -> Any:
@@ -196,7 +204,7 @@ class _SharedBlocks:
         else:
             block = self.store.blocks.read(name)
             self.handles[name] = self.runner.share(name, (name, block.items, block.offsets))
-            if len(self.handles) > SHARED_BLOCKS:
+            if len(self.handles) > self.n_blocks:
                 self.handles.popitem(last=False)
         return self.handles[name]
 

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from dedup.correlation.lanes import SortKey
     from dedup.correlation.sweep import Packed
 
-PREPARED_BLOCKS = 32
-"""Blocks that a worker keeps prepared, the least recently used dropped: a band's rows and its latest columns."""
-
 FOUND_AT_A_TIME = 1 << 20
 """Pairs for whose numbers there is room at a time, 56 MB if all were found."""
 
@@ -48,17 +45,20 @@ class Computed(NamedTuple):
     seconds: float
 
 
-def correlate_parts(settings: CompareSettings, parts: Sequence[Part], *blocks: SharedBlock) -> Computed:
-    """Compares the pairs of each part."""
+def correlate_parts(settings: CompareSettings, n_kept: int, parts: Sequence[Part], *blocks: SharedBlock) -> Computed:
+    """Compares the pairs of each part. Keeps `n_kept` blocks prepared for the next call, 2 or more."""
     began = time.perf_counter()
-    done = [_correlate(_prepared(blocks[p.a], settings), _prepared(blocks[p.b], settings), p, settings) for p in parts]
+    done = []
+    for part in parts:
+        a, b = (_prepared(blocks[place], settings, n_kept) for place in (part.a, part.b))
+        done.append(_correlate(a, b, part, settings))
     return Computed([pairs for pairs, _ in done], [n for _, n in done], time.perf_counter() - began)
 
 
 def correlate_tile(a: SharedBlock, b: SharedBlock, settings: CompareSettings) -> tuple[bytes, int]:
     """The pairs of a whole tile, on the diagonal where both blocks are of one name, that are worth storing, as bytes of
     `scoring.PAIR`, by row; and how many were compared."""
-    done = correlate_parts(settings, [Part(0, int(a[0] != b[0]))], a, b)
+    done = correlate_parts(settings, 2, [Part(0, int(a[0] != b[0]))], a, b)
     return done.pairs[0], done.n_compared[0]
 
 
@@ -77,8 +77,8 @@ class _Prepared(NamedTuple):
 _blocks: OrderedDict[tuple[str, str], _Prepared] = OrderedDict()
 
 
-def _prepared(block: SharedBlock, settings: CompareSettings) -> _Prepared:
-    """The block as the kernels want it, made once in this process."""
+def _prepared(block: SharedBlock, settings: CompareSettings, n_kept: int) -> _Prepared:
+    """The block as the kernels want it, made once in this process; the least recently used are dropped."""
     from dedup.correlation.sweep import pack_block
 
     key = (block[0], settings.method)
@@ -87,7 +87,7 @@ def _prepared(block: SharedBlock, settings: CompareSettings) -> _Prepared:
         items, offsets = frozen(block[1], np.uint32), frozen(block[2], np.int64)
         found = _Prepared(*pack_block(items, offsets, settings.method))
     _blocks[key] = found
-    while len(_blocks) > PREPARED_BLOCKS:
+    while len(_blocks) > n_kept:
         _blocks.popitem(last=False)
     return found
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from llvmlite.binding import get_host_cpu_features
+from numba.core import cgutils, config, types
 from numba.extending import intrinsic
 
 LANES = 16
@@ -17,10 +18,19 @@ LANES = 16
 LAGS = 16
 """Lags at a time: as many sums as leave room in 32 registers. 8 are 2 % slower, 24 no faster."""
 
+
+def _has_vector_popcount() -> bool:
+    """Whether the processor that Numba compiles for counts the bits of each 32-bit lane by one instruction."""
+    limited = config.CPU_FEATURES
+    features = limited if limited is not None else get_host_cpu_features().flatten()
+    return "+avx512vpopcntdq" in features.split(",")
+
+
+COUNTS_WORDS = _has_vector_popcount()
+
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _ROW, _FLOATS = ir.VectorType(_I32, LANES), ir.VectorType(ir.FloatType(), LANES)
 _DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
-_NOTHING = ir.Constant(_ROW, ir.Undefined)
 _ZEROS = ir.Constant(_ROW, [0] * LANES)
 
 
@@ -87,7 +97,15 @@ def lag_errors(
             row = builder.trunc(builder.add(begin, i), _I32)
             return add_row(i, totals, builder.icmp_signed("<", _all(builder, row), limits))
 
-        totals = _loop(builder, n_full, [_ZEROS] * LAGS, add_row)
+        if COUNTS_WORDS:
+            totals = _loop(builder, n_full, [_ZEROS] * LAGS, add_row)
+        else:
+            rows_start = builder.gep(arrays.at(3, _I64(0)), [builder.mul(begin, _I64(LANES))])
+            eights = builder.ashr(n_full, _I64(3))
+            _add_eights(builder, thinned, stride, rows_start, eights, arrays.at(11, _I64(0)))
+            totals = [arrays.row(11, _I64(lag)) for lag in range(LAGS)]
+            done = builder.shl(eights, _I64(3))
+            totals = _loop(builder, builder.sub(n_full, done), totals, lambda i, t: add_row(builder.add(i, done), t))
         totals = _loop(builder, n_partial, totals, add_partial_row)
         end = builder.add(begin, builder.add(n_full, n_partial))
         all_bits = builder.sub(arrays.row(4, end), arrays.row(4, begin))
@@ -98,6 +116,82 @@ def lag_errors(
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def _add_eights(builder: ir.IRBuilder, thinned: Any, stride: Any, rows: Any, n: Any, sums: Any) -> None:
+    """The part of `lag_errors` that lies in `n` times eight rows, for a processor that counts no bits in vectors: a
+    tree of full adders, 32 or more side by side in the bits of a register, makes of eight words one whose bits weigh
+    8 each, and only that one is counted (Harley and Seal). Lag by lag, half a row at a time: all stays in registers."""
+    half = ir.VectorType(_I32, LANES // 2)
+    byte_vector = ir.VectorType(ir.IntType(8), 2 * LANES)
+    zeros = _constant(half, 0)
+    popcount = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(byte_vector, [byte_vector]), f"llvm.ctpop.v{2 * LANES}i8"
+    )
+
+    def count_bytes(words: Any) -> Any:
+        return builder.bitcast(builder.call(popcount, [builder.bitcast(words, byte_vector)]), half)
+
+    def widen(counts: Any) -> Any:
+        """The sum of the four bytes of each word."""
+        low = _constant(half, 0x00FF00FF)
+        pairs = builder.add(builder.and_(counts, low), builder.and_(builder.lshr(counts, _constant(half, 8)), low))
+        return builder.and_(builder.add(pairs, builder.lshr(pairs, _constant(half, 16))), _constant(half, 0xFFFF))
+
+    def one_lag(job: Any, nothing: Sequence[Any]) -> list[Any]:
+        lag, side = builder.lshr(job, _I64(1)), builder.and_(job, _I64(1))
+        x_start = builder.gep(thinned, [lag])
+        y_start = builder.gep(rows, [builder.mul(side, _I64(LANES // 2))])
+
+        def some_eights(part: Any, state: Sequence[Any]) -> list[Any]:
+            first = builder.mul(part, _I64(EIGHTS_AT_A_TIME))
+            left = builder.sub(n, first)
+            count = builder.select(builder.icmp_signed("<", left, _I64(EIGHTS_AT_A_TIME)), left, _I64(EIGHTS_AT_A_TIME))
+
+            def eight(k: Any, state: Sequence[Any]) -> list[Any]:
+                ones, twos, fours, counts = state
+                row = builder.shl(builder.add(first, k), _I64(3))
+                differing = []
+                for i in range(8):
+                    at = builder.add(row, _I64(i))
+                    x = builder.load(builder.gep(x_start, [builder.mul(at, stride)]))
+                    y = builder.gep(y_start, [builder.mul(at, _I64(LANES))])
+                    y = builder.load(builder.bitcast(y, half.as_pointer()), align=4)
+                    differing.append(builder.xor(_all(builder, x, half), y))
+                ones, carry_a = _full_adder(builder, ones, differing[0], differing[1])
+                ones, carry_b = _full_adder(builder, ones, differing[2], differing[3])
+                twos, carry_c = _full_adder(builder, twos, carry_a, carry_b)
+                ones, carry_a = _full_adder(builder, ones, differing[4], differing[5])
+                ones, carry_b = _full_adder(builder, ones, differing[6], differing[7])
+                twos, carry_d = _full_adder(builder, twos, carry_a, carry_b)
+                fours, eights = _full_adder(builder, fours, carry_c, carry_d)
+                bytes_ = builder.add(
+                    builder.bitcast(counts, byte_vector), builder.bitcast(count_bytes(eights), byte_vector)
+                )
+                return [ones, twos, fours, builder.bitcast(bytes_, half)]
+
+            *adders, counts = _loop(builder, count, [*state[:3], zeros], eight)
+            return [*adders, builder.add(state[3], widen(counts))]
+
+        n_parts = builder.sdiv(builder.add(n, _I64(EIGHTS_AT_A_TIME - 1)), _I64(EIGHTS_AT_A_TIME))
+        *adders, total = _loop(builder, n_parts, [zeros] * 4, some_eights)
+        for words in reversed(adders):  # fours, twos, ones
+            total = builder.add(builder.shl(total, _constant(half, 1)), widen(count_bytes(words)))
+        place = builder.gep(sums, [builder.add(builder.mul(lag, _I64(LANES)), builder.mul(side, _I64(LANES // 2)))])
+        builder.store(total, builder.bitcast(place, half.as_pointer()), align=4)
+        return []
+
+    _loop(builder, _I64(2 * LAGS), [], one_lag)
+
+
+EIGHTS_AT_A_TIME = 31
+"""Counts of bits, 8 a byte at most, that a byte takes in."""
+
+
+def _full_adder(builder: ir.IRBuilder, a: Any, b: Any, c: Any) -> tuple[Any, Any]:
+    """Sum and carry of three bits, in each bit."""
+    either = builder.xor(a, b)
+    return builder.xor(either, c), builder.or_(builder.and_(a, b), builder.and_(either, c))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -311,10 +405,11 @@ def _loop(
     return values
 
 
-def _all(builder: ir.IRBuilder, value: Any) -> Any:
+def _all(builder: ir.IRBuilder, value: Any, vector: ir.VectorType = _ROW) -> Any:
     """The value in every lane."""
-    one = builder.insert_element(_NOTHING, value, _I32(0))
-    return builder.shuffle_vector(one, _NOTHING, _ZEROS)
+    nothing = ir.Constant(vector, ir.Undefined)
+    one = builder.insert_element(nothing, value, _I32(0))
+    return builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(_I32, vector.count), [0] * vector.count))
 
 
 def _constant(vector: ir.VectorType, value: float) -> Any:

@@ -296,6 +296,11 @@ class Catalog:
         """Rows and items of each sealed block, by name."""
         return {name: (rows, items) for name, rows, items in self.connection.execute("SELECT * FROM block")}
 
+    def longest_fingerprint(self) -> int:
+        """Items of the longest fingerprint; 0 where there is none."""
+        (longest,) = self.connection.execute("SELECT MAX(n_items) FROM fingerprint").fetchone()
+        return longest or 0
+
     # ---- tiles ----
 
     def tile_names(self, settings: str) -> set[str]:
