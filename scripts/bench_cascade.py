@@ -33,7 +33,7 @@ from bench_scan import machine
 from evaluate import WEAKER, path_of
 
 from dedup.correlation.cascade import CLEAR, SHARE_EXPLAINED
-from dedup.correlation.sampling import BASE_OVERLAP, LAG_STEP, ROWS
+from dedup.correlation.sampling import BASE_OVERLAP, BASE_STEP, LAG_STEP, ROWS
 from dedup.correlation.scoring import PAIR
 from dedup.correlation.tile import correlate_tile
 from dedup.fingerprint.chromaprint import Items
@@ -214,7 +214,8 @@ def sieved(x: Items, y: Items, lag_step: int, item_step: int, clear: float, shar
                 bits &= bits - np.uint32(1)
                 errors[i] += 1
             items[i] += 1
-    average = errors.sum() / items.sum()
+    base = -lowest % BASE_STEP
+    average = errors[base::BASE_STEP].sum() / items[base::BASE_STEP].sum()
     best, least_overlap = -np.inf, max(MIN_ITEMS, required)
     for i in range(len(errors)):
         lag = (lowest + i) * lag_step

@@ -20,11 +20,9 @@ import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
 from dedup.correlation.kernels import allowed_lags, bit_errors, chance_corrected, lag_gain, overlap_at
-from dedup.correlation.lanes import Counts, Items, Words
-from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, LAG_STEP
+from dedup.correlation.lanes import Counts, Curves, Items, Lane
+from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, BASE_STEP, LAG_STEP
 from dedup.correlation.vector import LANES, add_lags, mark_lanes
-
-Lane = npt.NDArray[np.int32]
 
 CLEAR = 13.0
 """Bits by which fewer must differ than on average, over the square root of the items compared, were half of all bits
@@ -42,49 +40,35 @@ PEAK_LAGS = 2
 
 
 @jit
-def sieve(
-    curve: Words, spans: Lane, n_lags: int, lane_rows: Lane, ranges: Lane, needed: npt.NDArray[np.float32], passed: Lane
-) -> None:
-    """Finds which of a group's coarse curves have a lag that stands out: `passed[lane]` is 0 there, else -1.
-
-    `curve[i, lane]` are bit errors (`lanes.lane_curve`) of rows from `spans[0, i]` to before `spans[1, i]`
-    (`lanes.row_spans`), or as many as `lane_rows` says. `ranges` are of each lane: first and last `i` that count for
-    the average, first and last that may stand out; `int32[4, LANES]`. Sets `needed`, `float32[3, LANES]`: average bit
-    errors of an item, what `d * d / n` must exceed, and what `d / n` must, where `d` is how many fewer bits differ at
-    a lag than on average, of `n` items."""
+def sieve(curves: Curves, lowest: int, n_lags: int, lane_rows: Lane) -> None:
+    """Finds which of a group's coarse curves, from lag `lowest` on, have a lag that stands out. Needs `curve`, `spans`
+    and `ranges`; sets `needed`, `marks` and `picked`, which is 0 or -1."""
     totals = np.zeros((2, LANES), np.int32)
-    add_lags(curve, spans, n_lags, lane_rows, ranges, totals)
+    add_lags(curves.curve, curves.spans, -lowest % BASE_STEP, BASE_STEP, n_lags, lane_rows, curves.ranges, totals)
+    needed = curves.needed
     for lane in range(LANES):
         average = np.float64(totals[0, lane]) / max(totals[1, lane], 1)
         share = average / 32.0
         needed[0, lane] = average
         needed[1, lane] = CLEAR * CLEAR * 4.0 * share * (1.0 - share)
         needed[2, lane] = SHARE_EXPLAINED * average
-    mark_lanes(curve, spans, n_lags, lane_rows, ranges, needed, passed)
+    mark_lanes(
+        curves.curve, curves.spans, n_lags, lane_rows, curves.ranges, needed, curves.picked, curves.marks
+    )  # fmt: skip
 
 
 @jit
 def likeliest_score(
-    a: Items,
-    b: Items,
-    settings: tuple[int, float, int],
-    lowest: int,
-    curve: Words,
-    spans: Lane,
-    lane: int,
-    lane_rows: Lane,
-    ranges: Lane,
-    needed: npt.NDArray[np.float32],
-    peaks: npt.NDArray[np.float64],
+    a: Items, b: Items, settings: tuple[int, float, int], lowest: int, lane: int, lane_rows: Lane, curves: Curves
 ) -> float:
     """The chance-corrected agreement of `a` and `b`, a pair that `sieve` let pass, at the best exact lag near the
-    likeliest coarse ones. `settings` is `(max_lag, min_overlap, min_items)`, `lowest` is the coarse lag of `curve[0]`,
-    `peaks` is scratch, `float64[n_lags, 2]`."""
+    likeliest coarse ones. `settings` is `(max_lag, min_overlap, min_items)`, `lowest` is the curves' first coarse
+    lag."""
     bounds = allowed_lags(len(a), len(b), *settings)
-    n_peaks = _stand_outs(curve, spans, lane, lane_rows, ranges, needed, peaks)
+    n_peaks = _stand_outs(lane, lane_rows, curves)
     best, best_gain = 0, -np.inf
     for _ in range(LIKELIEST):
-        index = _take_highest(peaks, n_peaks)
+        index = _take_highest(curves.peaks, n_peaks)
         if index < 0:
             break
         middle = LAG_STEP * (lowest + index)
@@ -99,24 +83,15 @@ def likeliest_score(
 
 
 @jit
-def _stand_outs(
-    curve: Words,
-    spans: Lane,
-    lane: int,
-    lane_rows: Lane,
-    ranges: Lane,
-    needed: npt.NDArray[np.float32],
-    peaks: npt.NDArray[np.float64],
-) -> int:
-    """Fills `peaks` with (index, how clearly) of each lag that stands out, as `vector.mark_lanes` has it; gives how
-    many."""
-    n_peaks = 0
-    for i in range(ranges[2, lane], ranges[3, lane] + 1):
-        n, errors = np.float32(min(spans[1, i], lane_rows[lane]) - spans[0, i]), np.float32(curve[i, lane])
-        fewer = n * needed[0, lane] - errors
-        if n > 0 and fewer > needed[2, lane] * n and fewer * fewer > needed[1, lane] * n:
-            peaks[n_peaks, 0] = i
-            peaks[n_peaks, 1] = fewer * fewer / n
+def _stand_outs(lane: int, lane_rows: Lane, curves: Curves) -> int:
+    """Fills `peaks` with (index, how clearly) of each lag that stands out; gives how many."""
+    spans, n_peaks = curves.spans, 0
+    for i in range(curves.ranges[2, lane], curves.ranges[3, lane] + 1):
+        if curves.marks[i] >> lane & 1:
+            n = np.float64(min(spans[1, i], lane_rows[lane]) - spans[0, i])
+            fewer = n * curves.needed[0, lane] - curves.curve[i, lane]
+            curves.peaks[n_peaks, 0] = i
+            curves.peaks[n_peaks, 1] = fewer * fewer / n
             n_peaks += 1
     return n_peaks
 
@@ -136,9 +111,9 @@ def _take_highest(peaks: npt.NDArray[np.float64], n_peaks: int) -> int:
 
 @jit
 def coarse_ranges(n_x: int, n_items: Counts, settings: tuple[int, float, int], ranges: Lane) -> None:
-    """Fills `ranges` with coarse lags, as `sieve` has them but counted from 0, for a fingerprint of `n_x` items and
-    each of up to LANES that are no longer. A lane that cannot overlap enough, or is empty, gets none: the lowest above
-    the highest.
+    """Fills `ranges` with coarse lags, as `lanes.Curves` has them but counted from 0, for a fingerprint of `n_x` items
+    and each of up to LANES that are no longer. A lane that cannot overlap enough, or is empty, gets none: the lowest
+    above the highest.
 
     `settings` is `(max_lag, min_overlap, min_items)`."""
     ranges[0], ranges[1], ranges[2], ranges[3] = 1, 0, 1, 0

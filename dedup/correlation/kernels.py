@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.vector import BITS_AT_A_TIME, add_bit_errors, add_bits
+from dedup.correlation.vector import BITS_AT_A_TIME, add_bits, run_errors
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 
 Counts = npt.NDArray[np.int64]
@@ -55,12 +55,7 @@ def overlap_at(nx: int, ny: int, lag: int) -> int:
 @jit
 def bit_errors(x: Items, y: Items, lag: int, n_items: int) -> int:
     """Bits that differ over the `n_items` that overlap at `lag`; 0 where none do."""
-    left = x[max(0, lag) : max(0, lag) + n_items]
-    right = y[max(0, -lag) : max(0, -lag) + n_items]
-    total = np.uint32(0)
-    for i in range(n_items):
-        total = add_bit_errors(total, left[i], right[i])
-    return int(total)
+    return int(run_errors(x, max(0, lag), y, max(0, -lag), n_items))
 
 
 @jit

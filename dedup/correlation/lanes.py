@@ -34,6 +34,7 @@ PADDING = LAGS
 
 Words = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.int64]
+Lane = npt.NDArray[np.int32]
 Items = npt.NDArray[np.uint32]
 
 
@@ -59,12 +60,49 @@ class Lanes(NamedTuple):
     before it."""
     n_full: Counts
     """Rows of a group that all its fingerprints have."""
-    lane_rows: npt.NDArray[np.int32]
+    lane_rows: Lane
     """Rows that each lane of a group has, `[n_groups, LANES]`; lanes without a fingerprint count as the longest."""
     rows: Words
     """Every m-th item of each group's fingerprints, side by side, `[n_rows, LANES]`; 0 behind their ends."""
     running: Words
     """Bits set in the rows before each row, `[n_rows + n_groups, LANES]`: a row more than the group has."""
+
+
+class Curves(NamedTuple):
+    """Room for the lag curves of a group, and for what is found on them."""
+
+    curve: Words
+    """Bit errors at each lag, `[n_lags, LANES]`."""
+    spans: Lane
+    """Rows that were compared at each lag, from and to before, `[2, n_lags]`."""
+    ranges: Lane
+    """Of each lane: first and last lag that count for its average, first and last that may be chosen; `[4, LANES]`."""
+    needed: npt.NDArray[np.float32]
+    """Of each lane: as in `vector.mark_lanes`, `[3, LANES]`."""
+    marks: npt.NDArray[np.uint16]
+    """Which lanes stand out at each lag, a bit each."""
+    picked: Lane
+    """Of each lane: -1 where the pair is none to be stored, else, where the comparison is exact, its best lag."""
+    peaks: npt.NDArray[np.float64]
+    """Of one lane: lags that stand out, and how clearly, `[n_lags, 2]`."""
+    errors: Counts
+    """Of one lane: bit errors at each lag."""
+
+
+@jit
+def make_curves(n_lags: int) -> Curves:
+    """For so many lags."""
+    room = n_lags + LAGS
+    return Curves(
+        np.empty((room, LANES), np.uint32),
+        np.empty((2, room), np.int32),
+        np.empty((4, LANES), np.int32),
+        np.empty((3, LANES), np.float32),
+        np.empty(room, np.uint16),
+        np.empty(LANES, np.int32),
+        np.empty((room, 2), np.float64),
+        np.empty(room, np.int64),
+    )
 
 
 SortKey = tuple[int, bytes]
@@ -141,7 +179,7 @@ def _fill_groups(
     shifts: Counts,
     first: Counts,
     row_start: Counts,
-    lane_rows: npt.NDArray[np.int32],
+    lane_rows: Lane,
     rows: Words,
     running: Words,
 ) -> None:
@@ -160,7 +198,7 @@ def _fill_groups(
 
 
 @jit
-def row_spans(n_thin: int, n_rows: int, shift: int, lowest: int, highest: int, spans: npt.NDArray[np.int32]) -> None:
+def row_spans(n_thin: int, n_rows: int, shift: int, lowest: int, highest: int, spans: Lane) -> None:
     """The rows that meet an item of a thinned fingerprint of `n_thin` items at each lag: from `spans[0, lag - lowest]`
     to before `spans[1, lag - lowest]`, both 0 to `n_rows`. Beyond `highest` it goes on for LAGS - 1 lags."""
     firsts, lasts = spans[0], spans[1]
@@ -179,7 +217,7 @@ def lane_curve(
     group: int,
     lowest: int,
     highest: int,
-    spans: npt.NDArray[np.int32],
+    spans: Lane,
     curve: Words,
 ) -> None:
     """Bit errors of a fingerprint of `x` and each of a group of `y` at the (thinned) lags from `lowest` to `highest`,

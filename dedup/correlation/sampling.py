@@ -14,3 +14,6 @@ and let more pass that is alike in style; fewer lose excerpts."""
 BASE_OVERLAP, BASE_LAG = 0.25, 256
 """The average is taken over lags with this share of overlap, up to this lag at least: of fewer, the peak itself would
 be a large part."""
+
+BASE_STEP = 4
+"""The average is that of the coarse lags divisible by this: neighbouring ones say nearly the same."""

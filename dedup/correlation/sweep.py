@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.cascade import Lane, coarse_ranges, likeliest_score, sieve
+from dedup.correlation.cascade import coarse_ranges, likeliest_score, sieve
 from dedup.correlation.kernels import allowed_lags, chance_corrected, compare, overlap_at, rival_agreement
-from dedup.correlation.lanes import Counts, Items, Lanes, SortKey, lane_curve, pack
+from dedup.correlation.lanes import Counts, Curves, Items, Lane, Lanes, SortKey, lane_curve, make_curves, pack
 from dedup.correlation.sampling import BASE_LAG, LAG_STEP, ROWS
-from dedup.correlation.vector import LAGS, LANES, best_lags
+from dedup.correlation.vector import LANES, best_lags
 
 FOUND_COLUMNS = 7
 """Of `sweep`'s result: row of `x`, row of `y`, lag, overlap, errors, score, prominence."""
@@ -53,7 +53,8 @@ def sweep(
     gives how many. A positive lag means that `x` has that many items more in front."""
     if len(positions) == 0 or len(y.lanes.n_items) == 0:
         return 0
-    scratch = _make_scratch(x.lanes.n_items[positions[-1]] + y.lanes.n_items[-1], settings[0])
+    longest = x.lanes.n_items[positions[-1]] + y.lanes.n_items[-1]
+    curves = make_curves(min(2 * max(settings[0], BASE_LAG) + 2, longest))
     n_found = 0
     for position in positions:
         row_x = x.lanes.order[position]
@@ -62,54 +63,25 @@ def sweep(
             first, last = y.lanes.first[group], min(y.lanes.first[group + 1], partners[position])
             if first >= last:
                 break
-            lowest = _pick(x.lanes, position, y.lanes, group, last, exact, settings, scratch)
+            lowest = _pick(x.lanes, position, y.lanes, group, last, exact, settings, curves)
             for lane in range(last - first):
-                if scratch.picked[lane] < 0:
+                if curves.picked[lane] < 0:
                     continue
                 row_y = y.lanes.order[first + lane]
                 b = y.items[y.offsets[row_y] : y.offsets[row_y + 1]]
                 lane_rows = y.lanes.lane_rows[group]
                 if exact:
-                    lag = lowest + scratch.picked[lane]
-                    measured = _measure(a, b, lag, scratch.curve[scratch.picked[lane], lane], floor)
-                    prominence = _prominence(len(a), len(b), lag, lowest, lane, scratch) if measured[0] else 0.0
+                    lag = lowest + curves.picked[lane]
+                    measured = _measure(a, b, lag, curves.curve[curves.picked[lane], lane], floor)
+                    prominence = _prominence(len(a), len(b), lag, lowest, lane, curves) if measured[0] else 0.0
                 else:
-                    measured, prominence, lag = _settle(a, b, settings, floor, lowest, lane, lane_rows, scratch)
+                    measured, prominence, lag = _settle(a, b, settings, floor, lowest, lane, lane_rows, curves)
                 if measured[0]:
                     out[n_found, 0], out[n_found, 1], out[n_found, 2] = row_x, row_y, lag
                     out[n_found, 3], out[n_found, 4], out[n_found, 5] = measured[1:]
                     out[n_found, 6] = prominence
                     n_found += 1
     return n_found
-
-
-class _Scratch(NamedTuple):
-    """Room for what is computed of one group; as in `vector` and `cascade`."""
-
-    curve: Items
-    spans: Lane
-    ranges: Lane
-    needed: npt.NDArray[np.float32]
-    picked: Lane
-    """Of each lane: -1 where the pair is none to be stored, else with `exact` the index of the best lag."""
-    peaks: npt.NDArray[np.float64]
-    errors: Counts
-    """A lane's bit errors at each lag."""
-
-
-@jit
-def _make_scratch(n_items: int, max_lag: int) -> _Scratch:
-    """For two fingerprints of together so many items."""
-    n_lags = min(2 * max(max_lag, BASE_LAG) + 2, n_items) + LAGS
-    return _Scratch(
-        np.empty((n_lags, LANES), np.uint32),
-        np.empty((2, n_lags), np.int32),
-        np.empty((4, LANES), np.int32),
-        np.empty((3, LANES), np.float32),
-        np.empty(LANES, np.int32),
-        np.empty((n_lags, 2), np.float64),
-        np.empty(n_lags, np.int64),
-    )
 
 
 @jit
@@ -121,25 +93,25 @@ def _pick(
     last: int,
     exact: bool,
     settings: tuple[int, float, int],
-    scratch: _Scratch,
+    curves: Curves,
 ) -> int:
     """Computes the curves of a group up to position `last`, and which of its lanes are to be looked at:
-    `scratch.picked`. Gives the lag of the curves' first value."""
+    `curves.picked`. Gives the lag of the curves' first value."""
     n_items = y.n_items[y.first[group] : last]
     if exact:
-        _exact_ranges(x.n_items[position], n_items, settings, scratch.ranges)
+        _exact_ranges(x.n_items[position], n_items, settings, curves.ranges)
     else:
-        coarse_ranges(x.n_items[position], n_items, settings, scratch.ranges)
-    lowest, highest = _count_from_lowest(scratch.ranges)
+        coarse_ranges(x.n_items[position], n_items, settings, curves.ranges)
+    lowest, highest = _count_from_lowest(curves.ranges)
     if lowest > highest:
-        scratch.picked[:] = -1
+        curves.picked[:] = -1
         return 0
-    lane_curve(x, position, y, group, lowest, highest, scratch.spans, scratch.curve)
+    lane_curve(x, position, y, group, lowest, highest, curves.spans, curves.curve)
     n_lags, lane_rows = highest - lowest + 1, y.lane_rows[group]
     if exact:
-        best_lags(scratch.curve, scratch.spans, n_lags, lane_rows, scratch.ranges, lowest, scratch.picked)
+        best_lags(curves.curve, curves.spans, n_lags, lane_rows, curves.ranges, lowest, curves.picked)
     else:
-        sieve(scratch.curve, scratch.spans, n_lags, lane_rows, scratch.ranges, scratch.needed, scratch.picked)
+        sieve(curves, lowest, n_lags, lane_rows)
     return lowest
 
 
@@ -162,27 +134,24 @@ def _settle(
     lowest: int,
     lane: int,
     lane_rows: Lane,
-    scratch: _Scratch,
+    curves: Curves,
 ) -> tuple[tuple[bool, int, int, float], float, int]:
     """What the exact comparison says of a pair that the coarse one let pass: as `_measure` has it, prominence, lag."""
-    likely = likeliest_score(
-        a, b, settings, lowest, scratch.curve, scratch.spans, lane, lane_rows, scratch.ranges, scratch.needed,
-        scratch.peaks,
-    )  # fmt: skip
+    likely = likeliest_score(a, b, settings, lowest, lane, lane_rows, curves)
     if likely < floor[1]:
         return (False, 0, 0, 0.0), 0.0, 0
-    _, lag, _, wrong, prominence = compare(a, b, settings[0], settings[1], settings[2], scratch.errors)
+    _, lag, _, wrong, prominence = compare(a, b, settings[0], settings[1], settings[2], curves.errors)
     return _measure(a, b, lag, wrong, floor), prominence, lag
 
 
 @jit
-def _prominence(n_a: int, n_b: int, lag: int, lowest: int, lane: int, scratch: _Scratch) -> float:
+def _prominence(n_a: int, n_b: int, lag: int, lowest: int, lane: int, curves: Curves) -> float:
     """How far the agreement at a lag stands above that of any other, as `kernels.compare` has it."""
-    low, high = scratch.ranges[2, lane], scratch.ranges[3, lane]
+    low, high = curves.ranges[2, lane], curves.ranges[3, lane]
     for i in range(low, high + 1):
-        scratch.errors[i - low] = scratch.curve[i, lane]
-    rival = rival_agreement(n_a, n_b, lowest + low, lowest + high, scratch.errors, lag)
-    agreement = 1.0 - int(scratch.curve[lag - lowest, lane]) / (32.0 * overlap_at(n_a, n_b, lag))
+        curves.errors[i - low] = curves.curve[i, lane]
+    rival = rival_agreement(n_a, n_b, lowest + low, lowest + high, curves.errors, lag)
+    agreement = 1.0 - int(curves.curve[lag - lowest, lane]) / (32.0 * overlap_at(n_a, n_b, lag))
     return agreement - rival
 
 

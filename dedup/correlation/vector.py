@@ -48,6 +48,44 @@ def add_bit_errors(typing_context: Any, total: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def run_errors(typing_context: Any, x: Any, x_start: Any, y: Any, y_start: Any, n: Any) -> Any:
+    """The sum of `popcount(x[x_start + i] xor y[y_start + i])`, `i` in 0 to `n - 1`, as `uint32`."""
+    whole = types.int64
+    signature = types.uint32(x, whole, y, whole, whole)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        arrays = _Arrays(context, builder, signature, arguments)
+        left, right, n = arrays.at(0, arguments[1]), arrays.at(2, arguments[3]), arguments[4]
+        popcount = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_ROW, [_ROW]), "llvm.ctpop.v16i32")
+
+        def row_at(start: Any, row: Any) -> Any:
+            place = builder.gep(start, [builder.mul(row, _I64(LANES))])
+            return builder.load(builder.bitcast(place, _ROW.as_pointer()), align=4)
+
+        def add_row(row: Any, totals: Sequence[Any]) -> list[Any]:
+            return [
+                builder.add(totals[0], builder.call(popcount, [builder.xor(row_at(left, row), row_at(right, row))]))
+            ]
+
+        def add_item(i: Any, totals: Sequence[Any]) -> list[Any]:
+            at = builder.add(done, i)
+            a, b = (builder.load(builder.gep(start, [at])) for start in (left, right))
+            return [builder.add(totals[0], builder.ctpop(builder.xor(a, b)))]
+
+        n_rows = builder.select(builder.icmp_signed(">", n, _I64(0)), builder.sdiv(n, _I64(LANES)), _I64(0))
+        lanes = _loop(builder, n_rows, [_ZEROS], add_row)[0]
+        width = LANES // 2
+        while width:  # the upper half upon the lower
+            shifted = [min(k + width, LANES - 1) for k in range(LANES)]
+            lanes = builder.add(lanes, builder.shuffle_vector(lanes, _ZEROS, ir.Constant(_ROW, shifted)))
+            width //= 2
+        done = builder.mul(n_rows, _I64(LANES))
+        return _loop(builder, builder.sub(n, done), [builder.extract_element(lanes, _I32(0))], add_item)[0]
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def lag_errors(
     typing_context: Any,
     thin: Any,
@@ -199,29 +237,36 @@ def add_lags(
     typing_context: Any,
     curve: Any,
     spans: Any,
+    first: Any,
+    step: Any,
     n_lags: Any,
     lane_rows: Any,
     ranges: Any,
     totals: Any,
 ) -> Any:
     """For each lane: adds to `totals[0, lane]` the bit errors `curve[i, lane]`, and to `totals[1, lane]` the rows that
-    were compared, of each `i` from `ranges[0, lane]` to `ranges[1, lane]`, both included, below `n_lags`. Rows are from
-    `spans[0, i]` to before the lesser of `spans[1, i]` and `lane_rows[lane]`."""
-    signature = types.void(curve, spans, types.int64, lane_rows, ranges, totals)
+    were compared, of every `step`-th `i` from `first` on, if it is from `ranges[0, lane]` to `ranges[1, lane]`, both
+    included, and below `n_lags`. Rows are from `spans[0, i]` to before the lesser of `spans[1, i]` and
+    `lane_rows[lane]`."""
+    whole = types.int64
+    signature = types.void(curve, spans, whole, whole, whole, lane_rows, ranges, totals)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         arrays = _Arrays(context, builder, signature, arguments)
-        lane_rows, low, high = arrays.row(3, _I64(0)), arrays.row(4, _I64(0)), arrays.row(4, _I64(1))
+        first, step, n_lags = arguments[2:5]
+        lane_rows, low, high = arrays.row(5, _I64(0)), arrays.row(6, _I64(0)), arrays.row(6, _I64(1))
 
-        def add_lag(i: Any, totals: Sequence[Any]) -> list[Any]:
+        def add_lag(k: Any, totals: Sequence[Any]) -> list[Any]:
+            i = builder.add(first, builder.mul(k, step))
             n_rows = _n_rows(builder, arrays, i, lane_rows)
             counts = _within(builder, i, low, high, n_rows)
             added = (arrays.row(0, i), n_rows)
             return [builder.add(t, builder.select(counts, a, _ZEROS)) for t, a in zip(totals, added, strict=True)]
 
-        initial = [arrays.row(5, _I64(k)) for k in range(2)]
-        for k, total in enumerate(_loop(builder, arguments[2], initial, add_lag)):
-            arrays.set_row(5, _I64(k), total)
+        left = builder.add(builder.sub(n_lags, first), builder.sub(step, _I64(1)))
+        initial = [arrays.row(7, _I64(k)) for k in range(2)]
+        for k, total in enumerate(_loop(builder, builder.sdiv(left, step), initial, add_lag)):
+            arrays.set_row(7, _I64(k), total)
         return context.get_dummy_value()
 
     return signature, generate
@@ -237,29 +282,44 @@ def mark_lanes(
     ranges: Any,
     needed: Any,
     passed: Any,
+    marks: Any,
 ) -> Any:
-    """For each lane: sets `passed[lane]` to 0 where for some `i` from `ranges[2, lane]` to `ranges[3, lane]`, both
-    included, below `n_lags`, `d = needed[0, lane] * n - curve[i, lane]` exceeds `needed[2, lane] * n`, and `d * d`
-    exceeds `needed[1, lane] * n`; else to -1. `n` rows were compared, as in `add_lags`. All in `float32`, rounded each
-    time."""
-    signature = types.void(curve, spans, types.int64, lane_rows, ranges, needed, passed)
+    """For each lane: sets `passed[lane]` to 0 where some `i` stands out, else to -1, and its bit of `marks[i]`,
+    `uint16`, where `i` does: from `ranges[2, lane]` to `ranges[3, lane]`, both included, below `n_lags`, it is an `i`
+    at which `d = needed[0, lane] * n - curve[i, lane]` exceeds `needed[2, lane] * n`, and `d * d` exceeds `needed[1,
+    lane] * n`. `n` rows were compared, as in `add_lags`. All in `float32`, rounded each time."""
+    signature = types.void(curve, spans, types.int64, lane_rows, ranges, needed, passed, marks)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         arrays = _Arrays(context, builder, signature, arguments)
         lane_rows, low, high = arrays.row(3, _I64(0)), arrays.row(4, _I64(2)), arrays.row(4, _I64(3))
         average, clear, share = (arrays.row(5, _I64(k)) for k in range(3))
+        bits = ir.IntType(LANES)
 
-        def mark(i: Any, marks: Sequence[Any]) -> list[Any]:
+        def mark(i: Any, so_far: Sequence[Any]) -> list[Any]:
             n_rows = _n_rows(builder, arrays, i, lane_rows)
             n = builder.sitofp(n_rows, _FLOATS)
             fewer = builder.fsub(builder.fmul(n, average), builder.uitofp(arrays.row(0, i), _FLOATS))
             is_share = builder.fcmp_ordered(">", fewer, builder.fmul(share, n))
+            before = builder.block
+            look, done = (builder.append_basic_block(name) for name in ("look", "looked"))
+            some = builder.icmp_unsigned("!=", builder.bitcast(is_share, bits), bits(0))
+            builder.cbranch(some, look, done)  # rarely: the rest is left out
+            builder.position_at_end(look)
             is_clear = builder.fcmp_ordered(">", builder.fmul(fewer, fewer), builder.fmul(clear, n))
-            passes = builder.and_(builder.and_(is_share, is_clear), _within(builder, i, low, high, n_rows))
-            return [builder.or_(marks[0], builder.zext(passes, _ROW))]
+            stands_out = builder.and_(builder.and_(is_share, is_clear), _within(builder, i, low, high, n_rows))
+            found = builder.bitcast(stands_out, bits)
+            builder.branch(done)
+            builder.position_at_end(done)
+            marks = builder.phi(bits)
+            marks.add_incoming(bits(0), before)
+            marks.add_incoming(found, look)
+            builder.store(marks, arrays.at(7, i))
+            return [builder.or_(so_far[0], marks)]
 
-        marks = _loop(builder, arguments[2], [_ZEROS], mark)[0]
-        arrays.set_row(6, _I64(0), builder.sub(marks, _constant(_ROW, 1)))
+        (passed,) = _loop(builder, arguments[2], [bits(0)], mark)
+        lanes = builder.bitcast(passed, ir.VectorType(ir.IntType(1), LANES))
+        arrays.set_row(6, _I64(0), builder.sub(builder.zext(lanes, _ROW), _constant(_ROW, 1)))
         return context.get_dummy_value()
 
     return signature, generate
