@@ -20,6 +20,7 @@ from mutagen.mp4 import MP4, MP4Cover
 from mutagen.oggvorbis import OggVorbis
 
 from dedup.library.identity import (
+    _HASHED_AT_A_TIME,
     StreamHasher,
     audio_key,
     collisions,
@@ -180,6 +181,24 @@ def test_stream_hasher_agrees_in_a_loop_that_decodes(tmp_path: Path) -> None:
                 hasher.update(packet)
                 packet.decode()
         assert hasher.digest() == stream_hash(path)
+
+
+@pytest.mark.parametrize("extension", ["flac", "mp3", "wav"])
+def test_stream_hash_is_of_all_packets_whatever_their_number(tmp_path: Path, extension: str) -> None:
+    """More of them than are hashed at a time, and tags behind the last."""
+    path = write_tone(tmp_path / f"tone.{extension}", 12.0)
+    packets, setup = [], b""
+    with open_container(os.fsencode(path)) as container:
+        stream = container.streams.audio[0]
+        setup = bytes(stream.codec_context.extradata or b"")
+        packets = [bytes(packet) for packet in container.demux(stream) if packet.size]
+    assert sum(map(len, packets)) > 2 * _HASHED_AT_A_TIME
+    codec = {"wav": "pcm_s16le"}.get(extension, extension)
+    expected = blake3.blake3(f"{codec}|44100|2|{len(setup)}|".encode() + setup + b"".join(packets)).digest(length=16)
+    assert stream_hash(os.fsencode(path)) == expected
+    if extension != "wav":
+        _ape_below_id3v1(path)
+        assert stream_hash(os.fsencode(path)) == expected
 
 
 def test_stream_hash_of_what_holds_no_audio_is_none(tmp_path: Path) -> None:

@@ -145,8 +145,6 @@ class _Decoding:
         self.n_errors = 0
         self.first_error = ""
         self.resampler: _Resampler | None = None
-        self.n_waiting = 0
-        """Samples of the source that the resampler holds."""
 
     def run(self) -> Decoded:
         import av
@@ -199,37 +197,29 @@ class _Decoding:
                 continue  # the rest is only hashed
             try:
                 for frame in packet.decode():
-                    self._take(frame)
+                    if self.resampler is None or not self.resampler.take(frame):
+                        self._change_resampler(frame)
             except av.error.FFmpegError as error:
                 self._note(error)
 
-    def _take(self, frame: Any) -> None:
-        """Resamples one frame; hands on the PCM when enough came together."""
-        resampler = self.resampler
-        if resampler is None or not resampler.fits(frame):
-            # The rate or the channels changed in mid-stream: end one resampler, begin another.
-            self._end_resampler()
-            resampler = self.resampler = _Resampler(frame, self.sample_rate)
-        frame.pts = None  # of damaged files it may say anything, and nothing is to be filled in
-        resampler.push(frame)
-        self.n_waiting += frame.samples
-        if self.n_waiting >= FED_SAMPLES:
-            self.n_waiting = 0
-            self._hand_on(resampler.pull())
+    def _change_resampler(self, frame: Any) -> None:
+        """Takes the first frame, or one of another rate or of other channels than those before it."""
+        self._end_resampler()
+        self.resampler = _Resampler(frame, self.sample_rate, self._hand_on)
+        self.resampler.take(frame)
 
     def _end_resampler(self) -> None:
         if self.resampler is not None:
-            resampler, self.resampler, self.n_waiting = self.resampler, None, 0
-            self._hand_on(resampler.end())
+            resampler, self.resampler = self.resampler, None
+            resampler.end()
 
-    def _hand_on(self, pieces: list[Any]) -> None:
-        for piece in pieces:
-            n_samples = piece.samples
-            if self.wanted is not None:
-                n_samples = min(n_samples, self.wanted - self.n_samples)
-            if n_samples > 0:
-                self.sink(bytes(memoryview(piece.planes[0])[: 2 * n_samples]))
-                self.n_samples += n_samples
+    def _hand_on(self, piece: Any) -> None:
+        n_samples = piece.samples
+        if self.wanted is not None:
+            n_samples = min(n_samples, self.wanted - self.n_samples)
+        if n_samples > 0:
+            self.sink(bytes(memoryview(piece.planes[0])[: 2 * n_samples]))
+            self.n_samples += n_samples
 
     def _note(self, error: Exception) -> None:
         self.n_errors += 1
@@ -256,13 +246,15 @@ class _Decoding:
 class _Resampler:
     """Frames of one format to mono s16, by FFmpeg's filters."""
 
-    def __init__(self, like: Any, sample_rate: int) -> None:
-        """For frames of the format of `like`. Raises FFmpegError where FFmpeg cannot resample such."""
+    def __init__(self, like: Any, sample_rate: int, hand_on: Callable[[Any], None]) -> None:
+        """For frames of the format of `like`; `hand_on` gets frames at `sample_rate`. Raises FFmpegError where FFmpeg
+        cannot resample such."""
         from av.filter import Graph
 
         self._rate, self._format, self._layout = like.sample_rate, like.format.name, like.layout
-        self._graph = Graph()
-        source = self._graph.add(
+        self._hand_on = hand_on
+        graph = self._graph = Graph()
+        source = graph.add(
             "abuffer",
             sample_rate=str(self._rate),
             sample_fmt=self._format,
@@ -270,35 +262,48 @@ class _Resampler:
             time_base=f"1/{self._rate}",
         )
         filters = [
-            self._graph.add("aresample", **RESAMPLER),
-            self._graph.add("aformat", sample_fmts="s16", sample_rates=str(sample_rate), channel_layouts="mono"),
-            self._graph.add("abuffersink"),
+            graph.add("aresample", **RESAMPLER),
+            graph.add("aformat", sample_fmts="s16", sample_rates=str(sample_rate), channel_layouts="mono"),
         ]
-        self._graph.link_nodes(source, *filters).configure()
-        self._graph.set_audio_frame_size(PIECE_SAMPLES)  # else a piece for each frame
-        self.push: Callable[[Any], None] = source.push
-        """Takes a frame, None for the end."""
+        sink = graph.add("abuffersink")
+        graph.link_nodes(source, *filters, sink).configure()
+        graph.set_audio_frame_size(PIECE_SAMPLES)  # else a piece for each frame
+        self._push: Callable[[Any], None] = source.push
+        self._pull: Callable[[], Any] = sink.pull
+        self._n_waiting = 0
+        """Samples of the source that were pushed and not yet asked for."""
 
-    def fits(self, frame: Any) -> bool:
-        """Whether the frame is of the format that this was made for: FFmpeg would take any, and go astray."""
-        same: bool = frame.sample_rate == self._rate and frame.layout == self._layout
-        return same and frame.format.name == self._format
+    def take(self, frame: Any) -> bool:
+        """Takes a frame, and resamples when enough came together. False for one of another format than this was made
+        for: FFmpeg would take any, and go astray."""
+        fits = frame.sample_rate == self._rate and frame.layout == self._layout
+        if not fits or frame.format.name != self._format:
+            return False
+        frame.pts = None  # of damaged files it may say anything, and nothing is to be filled in
+        self._push(frame)
+        self._n_waiting += frame.samples
+        if self._n_waiting >= FED_SAMPLES:
+            self._resample()
+        return True
 
-    def pull(self) -> list[Any]:
-        """What was pushed since, resampled, but for what the filter holds back."""
+    def end(self) -> None:
+        """Resamples the rest."""
+        self._push(None)
+        self._resample()
+
+    def _resample(self) -> None:
+        """Hands on what was pushed, but for what the filter holds back."""
         import av
 
+        self._n_waiting = 0
         pieces = []
-        while True:
-            try:
-                pieces.append(self._graph.pull())
-            except (av.error.BlockingIOError, av.error.EOFError):
-                return pieces
-
-    def end(self) -> list[Any]:
-        """The rest."""
-        self.push(None)
-        return self.pull()
+        try:
+            while True:
+                pieces.append(self._pull())
+        except (av.error.BlockingIOError, av.error.EOFError):
+            pass
+        for piece in pieces:
+            self._hand_on(piece)
 
 
 def _text(error: Exception) -> str:

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 _PART = 64 * 1024
 _PIECE = 1024 * 1024
+_HASHED_AT_A_TIME = 64 * 1024
+"""Bytes of packets that are hashed together: each packet by itself takes four times as long."""
 
 _FORMATS_OF_LISTS = frozenset({"concat", "dash", "hls", "image2", "imf", "rtsp", "sap", "sdp", "vobsub"})
 """Of FFmpeg's, those of files that only name what is to be played."""
@@ -114,23 +116,30 @@ class StreamHasher:
         head = f"{codec}|{context.sample_rate}|{context.channels}|{len(setup)}|".encode()
         self._hasher = blake3(head + setup)
         self._holds_back = codec in _LAST_PACKET_REACHES_TO_END_OF_FILE
-        self._last = b""
+        self._pending = bytearray()
+        self._last = 0
+        """Where the last packet begins in `_pending`."""
 
     def update(self, packet: Packet[Any]) -> None:
         """Adds a packet; an empty one, such as ends a stream, adds nothing."""
-        if not packet.size:
+        size = packet.size
+        if not size:
             return
-        self.n_bytes += packet.size
-        if self._holds_back:
-            self._hasher.update(self._last)
-            self._last = bytes(packet)
-        else:
-            self._hasher.update(memoryview(packet))
+        self.n_bytes += size
+        pending = self._pending
+        if len(pending) >= _HASHED_AT_A_TIME:
+            self._hasher.update(pending)
+            pending.clear()
+        self._last = len(pending)
+        pending += memoryview(packet)
 
     def digest(self) -> bytes:
         """16 bytes, of the packets so far."""
+        end = len(self._pending)
+        if self._holds_back:
+            end = max(self._last, end - trailing_tags_size(bytes(self._pending[self._last :])))
         hasher = self._hasher.copy()
-        hasher.update(self._last[: max(0, len(self._last) - trailing_tags_size(self._last))])
+        hasher.update(self._pending[:end])
         return hasher.digest(length=16)
 
 
