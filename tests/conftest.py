@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 # Before anything imports numba. The folder is git-ignored; processes may share it.
-os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "numba")
+os.environ["REPRISE_KERNEL_CACHE"] = str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "numba")
 
 hypothesis.settings.register_profile("reprise", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("reprise")

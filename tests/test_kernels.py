@@ -301,7 +301,7 @@ def cache_folder(code: str, environment: dict[str, str]) -> str:
 
 
 def test_compiled_code_is_kept_in_the_users_cache(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    environment = {name: value for name, value in os.environ.items() if name != "REPRISE_KERNEL_CACHE"}
     environment |= {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
     # Numba reads its variables when it is imported, be it by somebody else and before.
     assert cache_folder("import numba", environment).startswith(str(tmp_path))

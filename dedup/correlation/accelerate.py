@@ -7,8 +7,12 @@ process (some seconds), for hosts that share one home over a network, where Numb
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,17 +22,36 @@ import platformdirs
 OFF = "off"
 
 
+OLD_S = 30 * 86400
+"""Compiled code of other versions is removed after so long."""
+
+
 def _source_digest() -> str:
-    """Of all kernels: Numba knows cached code by the file of the function alone, not by what it calls in others."""
+    """Of all that is compiled into kernels: Numba knows cached code by the file of the function alone, not by what it
+    takes from others."""
+    here = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=8)
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in [*sorted(here.glob("*.py")), here.parent / "fingerprint" / "chromaprint.py"]:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 
+def _cache_folder(place: Path) -> Path:
+    """Where the code of these kernels is kept, below `place`. The first time, what is old there is removed."""
+    folder = place / _source_digest()
+    if not folder.exists() and place.is_dir():
+        for other in place.iterdir():
+            with contextlib.suppress(OSError):
+                if _DIGEST.fullmatch(other.name) and time.time() - other.stat().st_mtime > OLD_S:
+                    shutil.rmtree(other)
+    return folder
+
+
+_DIGEST = re.compile("[0-9a-f]{16}")
+
 _place = os.environ.get("REPRISE_KERNEL_CACHE") or str(platformdirs.user_cache_path("reprise") / "numba")
 if _place != OFF:
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(_place) / _source_digest())
+    os.environ["NUMBA_CACHE_DIR"] = str(_cache_folder(Path(_place)))
 
 import numba  # noqa: E402
 from numba.core import config  # noqa: E402

@@ -23,7 +23,7 @@ FIRST_PACE = 25e9
 STEPS_A_PAIR = 2_000
 """What a pair costs beside its items."""
 
-MOST_TILES = 256
+MOST_TILES = 100
 """Of one task."""
 
 MOST_BLOCKS, FEWEST_BLOCKS = 2 * BAND_BLOCKS, 3
@@ -35,6 +35,9 @@ WORKER_BYTES = 250 << 20
 
 COPIES = {"cascade": 3, "exact": 5}
 """Times that a worker holds a block's items: as they came, as keys of their order, thinned, side by side, counted."""
+
+GROUP_BYTES = 128
+"""Of a group of 16, for each item of the longest: rows and their running sums."""
 
 LAG_BYTES = 160
 """Of a worker, for each lag of a curve."""
@@ -79,7 +82,10 @@ def worker_bytes(n_blocks: int, largest_items: int, longest_items: int, settings
     """Memory that a worker takes which holds `n_blocks` blocks of at most `largest_items` items, with fingerprints of
     at most `longest_items`."""
     n_lags = min(2 * settings.lag_limit + 1, 2 * longest_items)
-    return WORKER_BYTES + n_blocks * 4 * largest_items * COPIES[settings.method] + n_lags * LAG_BYTES
+    of_block = 4 * largest_items * COPIES[settings.method]
+    if settings.method == "exact":
+        of_block += GROUP_BYTES * longest_items  # one group is as long as its longest
+    return WORKER_BYTES + n_blocks * of_block + n_lags * LAG_BYTES
 
 
 def blocks_that_fit(limit_bytes: int | None, largest_items: int, longest_items: int, settings: CompareSettings) -> int:
@@ -116,13 +122,13 @@ def pair_steps(n_a: float, n_b: float, settings: CompareSettings) -> float:
     overlap, limit = settings.min_overlap, settings.lag_limit
     if settings.method == "cascade":
         overlap, limit = min(overlap, BASE_OVERLAP), max(limit, BASE_LAG)
-    reach = longer - overlap * shorter  # how far either may be shifted
-    n_lags = min(reach, limit) + min(shorter - overlap * shorter, limit) + 1
-    mean_overlap = shorter * (1 + overlap) / 2 if limit >= reach else shorter
+    inside = min(limit, longer - shorter)  # lags at which all of the shorter one overlaps
+    beyond = min(limit, longer - overlap * shorter) - inside, min(limit, shorter - overlap * shorter)
+    steps = shorter * (inside + 1) + sum(n_lags * (shorter - n_lags / 2) for n_lags in beyond)
     if settings.method == "exact":
-        return n_lags * mean_overlap
+        return steps
     thinned = max(1.0, 2.0 ** math.floor(math.log2(max(1.0, shorter / (LAG_STEP * ROWS)))))
-    return n_lags / LAG_STEP * mean_overlap / (LAG_STEP * thinned)
+    return steps / (LAG_STEP * LAG_STEP * thinned)
 
 
 def plan_batches(

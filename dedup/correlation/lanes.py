@@ -150,6 +150,8 @@ def _shift(n_items: int, lag_step: int, rows_aimed_at: int) -> int:
 
 def _groups(shifts: Counts) -> Counts:
     """Positions at which groups begin, and the end: each of at most LANES fingerprints of one shift."""
+    if len(shifts) == 0:
+        return np.zeros(1, np.int64)
     first = [0]
     for position in range(1, len(shifts)):
         if position - first[-1] == LANES or shifts[position] != shifts[first[-1]]:
@@ -219,14 +221,18 @@ def lane_curve(
     highest: int,
     spans: Lane,
     curve: Words,
+    n_lanes: int = LANES,
 ) -> None:
-    """Bit errors of a fingerprint of `x` and each of a group of `y` at the (thinned) lags from `lowest` to `highest`,
-    both included: at `curve[lag - lowest, lane]`. `spans`, `int32[2, n]`, gets the lags' `row_spans`.
+    """Bit errors of a fingerprint of `x` and each of the first `n_lanes` of a group of `y` at the (thinned) lags from
+    `lowest` to `highest`, both included: at `curve[lag - lowest, lane]`. `spans`, `int32[2, n]`, gets the lags'
+    `row_spans`.
 
     `curve` and `spans` have room for LAGS - 1 lags more."""
-    start, shift, n_full = x.thin_start[position] + lowest, y.shift[group], y.n_full[group]
-    row_start, row_end = y.row_start[group], y.row_start[group + 1]
-    row_spans(x.n_thin[position], row_end - row_start, shift, lowest, highest, spans)
+    start, shift = x.thin_start[position] + lowest, y.shift[group]
+    n_rows = int(y.lane_rows[group, n_lanes - 1])  # lanes are in the order of their length
+    row_start, n_full = y.row_start[group], min(n_rows, y.n_full[group])
+    row_end = row_start + n_rows
+    row_spans(x.n_thin[position], n_rows, shift, lowest, highest, spans)
     firsts, lasts, lane_rows = spans[0], spans[1], y.lane_rows[group]
     rows, running = y.rows[row_start:row_end], y.running[row_start + group : row_end + group + 1]
     for i in range(0, highest - lowest + 1, LAGS):

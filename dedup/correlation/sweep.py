@@ -106,7 +106,7 @@ def _pick(
     if lowest > highest:
         curves.picked[:] = -1
         return 0
-    lane_curve(x, position, y, group, lowest, highest, curves.spans, curves.curve)
+    lane_curve(x, position, y, group, lowest, highest, curves.spans, curves.curve, len(n_items))
     n_lags, lane_rows = highest - lowest + 1, y.lane_rows[group]
     if exact:
         best_lags(curves.curve, curves.spans, n_lags, lane_rows, curves.ranges, lowest, curves.picked)
