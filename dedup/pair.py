@@ -183,7 +183,9 @@ def overlapping(a: Items, b: Items, found: Match) -> tuple[Items, Items]:
 def lag_curve(a: Items, b: Items, compare: CompareSettings) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Lags in items, ascending, and the agreement at each, `[n_lags]`, 0 to 1; empty where none overlap enough."""
     from dedup.correlation import kernels
+    from dedup.correlation.tile import frozen
 
+    a, b = frozen(a, np.uint32), frozen(b, np.uint32)
     n_a, n_b = len(a), len(b)
     required = kernels.required_overlap(n_a, n_b, compare.min_overlap, compare.min_overlap_items)
     lowest, highest = kernels.lag_range(n_a, n_b, required, compare.lag_limit)

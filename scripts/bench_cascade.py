@@ -167,7 +167,7 @@ def vary(pairs: list[Pair]) -> list[dict[str, Any]]:
     kept = (LAG_STEP, ROWS, CLEAR, SHARE_EXPLAINED)
     variants = [kept]
     variants += [(step, *kept[1:]) for step in (2, 6, 8)]
-    variants += [(kept[0], rows, *kept[2:]) for rows in (16, 24, 48, 64)]
+    variants += [(kept[0], rows, *kept[2:]) for rows in (16, 20, 32, 48)]
     variants += [(*kept[:2], clear, kept[3]) for clear in (11.0, 12.0, 14.0, 16.0)]
     variants += [(*kept[:3], share) for share in (0.12, 0.14, 0.18, 0.2)]
     return [weigh(pairs, *variant) for variant in variants]

@@ -32,7 +32,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+sys.path.insert(0, str(ROOT))
+
 from bench_scan import machine
+
+from dedup.correlation.batches import MOST_BLOCKS, worker_bytes
+from dedup.settings import CompareSettings
+from dedup.store.store import open_for_reading
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -54,6 +60,10 @@ class Measured:
     overhead: float
     """Launcher's share of all processor time."""
     memory_mb: float
+    worker_mb: float
+    """The largest of one worker."""
+    formula_mb: float
+    """What `batches.worker_bytes` says of it."""
 
 
 def main() -> None:
@@ -108,7 +118,7 @@ def shown(args: argparse.Namespace, result: Measured) -> Measured:
         print(
             f"{result.tracks:>9,} tracks  {result.method:<24} {result.workers} workers  {result.wall_s:8.2f} s  "
             f"{result.pairs_per_s:>13,.0f} pairs/s  overhead {100 * result.overhead:4.1f} %  "
-            f"{result.memory_mb:7.0f} MB",
+            f"{result.memory_mb:7.0f} MB, a worker {result.worker_mb:.0f} of {result.formula_mb:.0f} MB",
             flush=True,
         )
     return result
@@ -180,7 +190,18 @@ def correlate(store: Path, n_tracks: int, method: str, workers: int, max_lag: in
         launcher_s=round(watch.launcher_s, 2),
         overhead=round(watch.launcher_s / everything_s, 4) if everything_s else 0.0,
         memory_mb=round(watch.peak_kb / 1024, 1),
+        worker_mb=round(watch.worker_kb / 1024, 1),
+        formula_mb=round(formula_bytes(store, method, max_lag) / 2**20, 1),
     )
+
+
+def formula_bytes(store: Path, method: str, max_lag: int) -> int:
+    """What a worker is said to take, with as many blocks as it may hold."""
+    settings = CompareSettings("exact", max_lag, 0.5) if method == "exact" else CompareSettings(method)
+    with open_for_reading(store) as opened:
+        sizes = [n_items for _, n_items in opened.catalog.block_sizes().values()]
+        longest = opened.catalog.longest_fingerprint()
+    return worker_bytes(min(MOST_BLOCKS, len(sizes)), max(sizes), longest, settings)
 
 
 class Watch(threading.Thread):
@@ -190,6 +211,7 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.pid = pid
         self.peak_kb = 0
+        self.worker_kb = 0
         self.launcher_s = 0.0
         self.of_workers: dict[int, float] = {}
 
@@ -202,7 +224,9 @@ class Watch(threading.Thread):
             family = descendants(self.pid)
             if not family:
                 return
-            self.peak_kb = max(self.peak_kb, sum(map(proportional_kb, family)))
+            sizes = list(map(proportional_kb, family))
+            self.peak_kb = max(self.peak_kb, sum(sizes))
+            self.worker_kb = max([self.worker_kb, *sizes[1:]])
             for pid in family:
                 seconds = cpu_seconds(pid)
                 if pid == self.pid:

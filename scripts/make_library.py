@@ -482,6 +482,7 @@ def main() -> None:
     args = arguments()
     library = Library(args.seed, args.items, args.spread, args.duplicates)
     truth = os.devnull if args.out == "-" else args.out.removesuffix(".jsonl").rstrip("/") + ".truth.jsonl"
+    Path(truth).parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as files:
         lines = import_lines(library, args.tracks, files.enter_context(open(truth, "w", encoding="utf-8")))
         if args.out == "-":

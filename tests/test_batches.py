@@ -17,11 +17,14 @@ from dedup.correlation.batches import (
     FIRST_PACE,
     LONGEST_TASK_S,
     MOST_BLOCKS,
+    MOST_SHARES,
     MOST_TILES,
     STEPS_A_PAIR,
     TASK_S,
+    USABLE_SHARE,
     Batch,
     Pace,
+    band_of,
     blocks_that_fit,
     pair_steps,
     plan_batches,
@@ -30,7 +33,7 @@ from dedup.correlation.batches import (
 )
 from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, LAG_STEP, ROWS
 from dedup.correlation.tile import Part
-from dedup.correlation.tiles import Tile, count_tiles, plan_tiles
+from dedup.correlation.tiles import BAND_BLOCKS, Tile, count_tiles, plan_tiles
 from dedup.errors import TooLittleMemoryError
 from dedup.settings import METHODS, CompareSettings
 
@@ -228,16 +231,40 @@ def test_the_cost_of_a_tile_is_that_of_its_pairs(method: str) -> None:
 # ---- memory ----
 
 
-@given(st.integers(1, 10**9), st.integers(1, 10**6), st.sampled_from([EXACT, CASCADE, replace(EXACT, max_lag=300)]))
-def test_as_many_blocks_as_fit(largest_items: int, longest_items: int, compare: CompareSettings) -> None:
-    assert blocks_that_fit(None, largest_items, longest_items, compare) == MOST_BLOCKS
-    for n_blocks in range(FEWEST_BLOCKS, MOST_BLOCKS + 1):
-        needed = worker_bytes(n_blocks, largest_items, longest_items, compare)
-        assert blocks_that_fit(needed, largest_items, longest_items, compare) == n_blocks
-        assert needed < worker_bytes(n_blocks + 1, largest_items, longest_items, compare)
-    least = worker_bytes(FEWEST_BLOCKS, largest_items, longest_items, compare)
-    with pytest.raises(TooLittleMemoryError, match=f"{least >> 20:,} MiB"):
-        blocks_that_fit(least - 1, largest_items, longest_items, compare)
+@given(
+    st.integers(1 << 28, 1 << 36),
+    st.integers(1, 100),
+    st.integers(1, 10**9),
+    st.integers(1, 10**6),
+    st.sampled_from([EXACT, CASCADE, replace(EXACT, max_lag=300)]),
+)
+def test_as_many_blocks_as_fit(
+    limit: int, n_blocks: int, largest_items: int, longest_items: int, compare: CompareSettings
+) -> None:
+    def fits(n_held: int) -> bool:
+        return worker_bytes(min(n_held, n_blocks), largest_items, longest_items, compare) <= USABLE_SHARE * limit
+
+    arguments = (n_blocks, largest_items, longest_items, compare)
+    assert blocks_that_fit(None, *arguments) == MOST_BLOCKS
+    if not fits(FEWEST_BLOCKS):
+        with pytest.raises(TooLittleMemoryError, match=f"{limit >> 20:,} MiB; expected at least"):
+            blocks_that_fit(limit, *arguments)
+        return
+    n_held = blocks_that_fit(limit, *arguments)
+    assert fits(n_held)
+    assert n_held == MOST_BLOCKS or (FEWEST_BLOCKS <= n_held < n_blocks and not fits(n_held + 1))
+
+
+def test_a_band_leaves_room_for_columns() -> None:
+    assert [band_of(n_held) for n_held in (2, 3, 4, 31, MOST_BLOCKS, 1000)] == [1, 1, 2, 15, BAND_BLOCKS, BAND_BLOCKS]
+
+
+def test_shares_are_bounded() -> None:
+    compare = CompareSettings("exact")
+    cost = tile_cost({"a": (4096, 4096 * 100_000)}, compare)
+    tile = Tile("t", "a", "a")
+    planned = list(plan_batches([tile], cost, cost(tile), 2, Pace(steps=1.0, seconds=1.0)))
+    assert [batch.parts[0].share for batch in planned] == list(range(MOST_SHARES))
 
 
 def test_a_narrow_comparison_needs_less_memory() -> None:

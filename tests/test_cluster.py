@@ -66,6 +66,15 @@ def runner(shared_runner: Runner) -> Iterator[Runner]:
     gc.collect()
 
 
+def test_what_a_worker_may_take_is_known_before_one_is_started() -> None:
+    with open_runner(2, Stop(), memory_limit_bytes=5 << 30) as limited, open_runner(2, Stop()) as shared:
+        assert limited.worker_memory_bytes == 5 << 30
+        assert shared.worker_memory_bytes is not None
+        assert shared.worker_memory_bytes >= 1 << 30
+    with open_runner(0, Stop()) as inline:
+        assert inline.worker_memory_bytes is None
+
+
 def noted(folder: Path, **hows: str) -> list[Task]:
     return [Task(name, (str(folder), name, how)) for name, how in hows.items()]
 

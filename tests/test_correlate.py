@@ -30,7 +30,7 @@ from dedup.correlation.correlate import (
 from dedup.correlation.scoring import PAIR, STORED_AGREEMENT, STORED_SCORE
 from dedup.correlation.tile import correlate_tile
 from dedup.correlation.tiles import BAND_BLOCKS, count_tiles, plan_tiles
-from dedup.errors import StoreDamagedError
+from dedup.errors import StoreDamagedError, TooLittleMemoryError
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 from dedup.matches import Matches
 from dedup.observer import Silent
@@ -410,6 +410,25 @@ def test_a_tile_is_its_rows_one_by_one(rows_a: list[Items], rows_b: list[Items],
     assert n_compared == (n_a * (n_a - 1) // 2 if diagonal else n_a * n_b)
 
 
+def borderline() -> list[Items]:
+    """Copies that the cascade finds, and some that it only just does not."""
+    originals = [stores.recording(seed, 400 + 20 * seed) for seed in range(4)]
+    copies = [stores.copied(items, share / 100, share) for items in originals for share in range(26, 42, 2)]
+    return originals + copies + [np.concatenate([copies[0][:90], originals[1][:300]]), originals[2][150:260]]
+
+
+def test_the_cascade_decides_the_same_every_time() -> None:
+    # Pinned, as below: no constant of the cascade may change without it.
+    block = make_block(borderline())
+    shared = (block.name, block.items, block.offsets)
+    found = {
+        method: np.frombuffer(correlate_tile(shared, shared, CompareSettings(method))[0], PAIR) for method in METHODS
+    }
+    assert set(found["cascade"].tolist()) < set(found["exact"].tolist())
+    assert (len(found["cascade"]), len(found["exact"])) == (45, 50)
+    assert hashlib.blake2b(found["cascade"].tobytes(), digest_size=8).hexdigest() == "c3fc5ce7c4e8ca4c"
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_tile_is_the_same_bytes_every_time(method: str) -> None:
     # Pinned: another value on any machine or after any change means another KERNEL_VERSION.
@@ -428,3 +447,126 @@ def test_what_is_unfinished_is_told(tmp_path: Path) -> None:
         assert unfinished(store) == "6 of 6 tiles are not computed yet"
         correlate(store, COMPARE, InlineRunner(), Silent())
         assert unfinished(store) == ""
+
+
+# ---- shares, batches, memory ----
+
+
+@pytest.fixture
+def three_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every tile is computed in three tasks."""
+    monkeypatch.setattr(batches, "LONGEST_TASK_S", 1e-12)
+    monkeypatch.setattr(batches, "MOST_SHARES", 3)
+
+
+class Backwards(Recording):
+    """Runs everything, then gives the outcomes last first."""
+
+    def run(
+        self, function: Callable[..., Any], tasks: Iterable[Task], time_limit_s: float | None = None
+    ) -> Iterator[Outcome]:
+        yield from reversed(list(super().run(function, tasks, time_limit_s)))
+
+
+@pytest.mark.usefixtures("three_shares")
+@pytest.mark.parametrize("kind", [Recording, Backwards])
+def test_a_tile_in_shares_is_the_same_tile(tmp_path: Path, expected: str, kind: type[Recording]) -> None:
+    with stores.open_store(tmp_path, block_size=7) as store:
+        add_library(store, library())
+        runner = kind()
+        done = run(store, runner=runner)
+        assert len(runner.names) == len(set(runner.names)) == 3 * done.n_computed == 3 * done.n_tiles
+        assert done.n_pairs_compared == len(library()) * (len(library()) - 1) // 2
+        assert exported(store) == expected
+
+
+@pytest.mark.usefixtures("three_shares")
+@pytest.mark.parametrize("share", range(3))
+def test_a_share_that_fails_fails_its_tile_alone(tmp_path: Path, expected: str, share: int) -> None:
+    with stores.open_store(tmp_path, block_size=7) as store:
+        add_library(store, library())
+        done = run(store, runner=Recording(fail=lambda position: position == 3 + share))
+        assert (done.n_failed, done.n_computed) == (1, done.n_tiles - 1)
+        again = Recording()
+        assert run(store, runner=again).n_computed == 1
+        assert len(again.names) == 3
+        assert exported(store) == expected
+
+
+class StopAfterTasks(Recording):
+    """Requests a stop when so many tasks are done."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n_left = n
+
+    def run(
+        self, function: Callable[..., Any], tasks: Iterable[Task], time_limit_s: float | None = None
+    ) -> Iterator[Outcome]:
+        for outcome in super().run(function, tasks, time_limit_s):
+            self.n_left -= 1
+            if self.n_left == 0:
+                self.stop.request("test")
+            yield outcome
+
+
+@pytest.mark.usefixtures("three_shares")
+@pytest.mark.parametrize("n_tasks", [1, 2, 3, 4])
+def test_a_stop_between_shares_commits_whole_tiles_only(tmp_path: Path, expected: str, n_tasks: int) -> None:
+    with stores.open_store(tmp_path, block_size=7) as store:
+        add_library(store, library())
+        done = run(store, runner=StopAfterTasks(n_tasks))
+        assert (done.n_computed, done.n_left) == (n_tasks // 3, done.n_tiles - n_tasks // 3)
+        assert run(store).n_computed == done.n_left
+        assert exported(store) == expected
+
+
+def test_tiles_that_fail_together_are_told_apart(
+    tmp_path: Path, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "MOST_TILES", 100)
+    with stores.open_store(tmp_path, block_size=3) as store:
+        add_library(store, library())
+        n_tiles = count_tiles(-(-len(library()) // 3))
+        together = Recording(fail=lambda position: position == 0)
+        done = run(store, runner=together)
+        assert done.n_computed == n_tiles, "none of them failed by itself"
+        assert len(together.names) > len(set(together.names)), "the first of them ran twice"
+        assert exported(store) == expected
+
+
+def test_of_tiles_that_fail_together_only_the_one_to_blame_is_failed(
+    tmp_path: Path, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "MOST_TILES", 100)
+    with stores.open_store(tmp_path, block_size=7) as store:
+        add_library(store, library())
+        n_tiles = count_tiles(-(-len(library()) // 7))
+        counted = Recording()
+        store.seal_tail()
+        plan = list(plan_tiles(store.catalog.blocks(), COMPARE))
+        cost = batches.tile_cost(store.catalog.block_sizes(), COMPARE)
+        planned = list(batches.plan_batches(plan, cost, sum(map(cost, plan)), 1, batches.Pace()))
+        together = [position for position, batch in enumerate(planned) if len(batch.tiles) > 1]
+        assert together
+        counted.fail = lambda position: position in together or position == len(planned) + 1
+        done = run(store, runner=counted)
+        assert (done.n_failed, done.n_computed) == (1, n_tiles - 1)
+        assert run(store).n_computed == 1
+        assert exported(store) == expected
+
+
+class Small(InlineRunner):
+    worker_memory_bytes = 1 << 20
+
+
+def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    with stores.open_store(tmp_path, block_size=3) as store:
+        add_library(store, library())
+        run(store)
+        before = exported(store), last_compare_settings(store)
+        with pytest.raises(TooLittleMemoryError, match=r"at least 3\d\d MiB") as caught:
+            correlate(store, replace(COMPARE, max_lag=10), Small(), Silent())
+        assert caught.value.exit_code == 19
+        assert (exported(store), last_compare_settings(store)) == before
+        assert correlate(store, COMPARE, Small(), Silent()).n_computed == 0, "nothing to do needs no memory"

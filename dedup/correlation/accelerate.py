@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 import platformdirs
 
 OFF = "off"
-
-
 OLD_S = 30 * 86400
 """Compiled code of other versions is removed after so long."""
+
+_DIGEST = re.compile("[0-9a-f]{16}")
 
 
 def _source_digest() -> str:
@@ -47,11 +47,11 @@ def _cache_folder(place: Path) -> Path:
     return folder
 
 
-_DIGEST = re.compile("[0-9a-f]{16}")
-
 _place = os.environ.get("REPRISE_KERNEL_CACHE") or str(platformdirs.user_cache_path("reprise") / "numba")
 if _place != OFF:
     os.environ["NUMBA_CACHE_DIR"] = str(_cache_folder(Path(_place)))
+    # Not beside the sources instead, where that folder cannot be made: there the digest would be lacking.
+    os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = "UserProvidedCacheLocator"
 
 import numba  # noqa: E402
 from numba.core import config  # noqa: E402

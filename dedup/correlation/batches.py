@@ -23,21 +23,26 @@ FIRST_PACE = 25e9
 STEPS_A_PAIR = 2_000
 """What a pair costs beside its items."""
 
-MOST_TILES = 100
-"""Of one task."""
+MOST_TILES, MOST_SHARES = 100, 1000
+"""Of one task, and of one tile."""
 
 MOST_BLOCKS, FEWEST_BLOCKS = 2 * BAND_BLOCKS, 3
 """That a worker holds, and a task may ask for: the rows of a band and its latest columns; or, where memory is short,
 the two of a tile and the next."""
 
-WORKER_BYTES = 250 << 20
-"""Of a worker that compares nothing: Python, NumPy, Numba with its compiler, Dask."""
+WORKER_BYTES = 320 << 20
+"""Of a worker beside its blocks: Python, NumPy, Numba with its compiler, Dask; and room for what a tile finds."""
 
-COPIES = {"cascade": 3, "exact": 5}
-"""Times that a worker holds a block's items: as they came, as keys of their order, thinned, side by side, counted."""
+USABLE_SHARE = 0.9
+"""Of a worker's memory limit: Dask ends it at 0.95."""
 
-GROUP_BYTES = 128
-"""Of a group of 16, for each item of the longest: rows and their running sums."""
+COPIES = {"cascade": 4, "exact": 6}
+"""Times that a worker holds a block's items: as they came, for this task and for the next, as keys of their order,
+thinned, side by side, counted."""
+
+GROUP_BYTES = 256
+"""Of two groups of 16, for each item of the longest fingerprint: rows and their running sums. All other groups are as
+long as what is in them."""
 
 LAG_BYTES = 160
 """Of a worker, for each lag of a curve."""
@@ -88,19 +93,26 @@ def worker_bytes(n_blocks: int, largest_items: int, longest_items: int, settings
     return WORKER_BYTES + n_blocks * of_block + n_lags * LAG_BYTES
 
 
-def blocks_that_fit(limit_bytes: int | None, largest_items: int, longest_items: int, settings: CompareSettings) -> int:
-    """How many blocks a worker may hold: MOST_BLOCKS, or as many as fit. Raises TooLittleMemoryError where these are
-    fewer than FEWEST_BLOCKS."""
-    for n_blocks in range(MOST_BLOCKS, FEWEST_BLOCKS - 1, -1):
-        needed = worker_bytes(n_blocks, largest_items, longest_items, settings)
-        if needed <= (limit_bytes or needed):
-            return n_blocks
+def blocks_that_fit(
+    limit_bytes: int | None, n_blocks: int, largest_items: int, longest_items: int, settings: CompareSettings
+) -> int:
+    """How many blocks a worker may hold, of a store that has `n_blocks`: MOST_BLOCKS, or as many as fit. Raises
+    TooLittleMemoryError where these are fewer than FEWEST_BLOCKS."""
+    for n_held in range(MOST_BLOCKS, FEWEST_BLOCKS - 1, -1):
+        needed = worker_bytes(min(n_held, n_blocks), largest_items, longest_items, settings)
+        if limit_bytes is None or needed <= USABLE_SHARE * limit_bytes:
+            return n_held
     raise TooLittleMemoryError(
         "memory of a worker",
         f"{(limit_bytes or 0) >> 20:,} MiB",
-        f"at least {needed >> 20:,} MiB, for blocks of up to {largest_items:,} items",
+        f"at least {math.ceil(needed / USABLE_SHARE / 2**20):,} MiB, for blocks of up to {largest_items:,} items",
         "Use fewer workers (--workers), so that each has more",
     )
+
+
+def band_of(n_held: int) -> int:
+    """Rows of a band of tiles, for workers that hold so many blocks: with its rows there must be room for columns."""
+    return max(1, min(BAND_BLOCKS, n_held // 2))
 
 
 def tile_cost(sizes: Mapping[str, tuple[int, int]], settings: CompareSettings) -> Callable[[Tile], float]:
@@ -138,17 +150,19 @@ def plan_batches(
     n_workers: int,
     pace: Pace,
     most_blocks: int = MOST_BLOCKS,
+    most_tiles: int = 0,
 ) -> Iterator[Batch]:
-    """Every tile, in order: small ones together, of at most `most_blocks` blocks, large ones in shares. `total_cost` is
-    that of all tiles. The last batches are smaller, so that all workers end at about the same time. Reads `pace` before
-    each batch."""
+    """Every tile, in order: small ones together, up to `most_tiles` and of at most `most_blocks` blocks, large ones in
+    shares. `total_cost` is that of all tiles. The last batches are smaller, so that all workers end at about the same
+    time. Reads `pace` before each batch."""
     left = total_cost
-    open_batch = _Batching(most_blocks)
+    open_batch = _Batching(most_blocks, most_tiles or MOST_TILES)
     for tile in tiles:
         steps = cost(tile)
         longest = LONGEST_TASK_S * pace.steps_a_second
         target = min(TASK_S * pace.steps_a_second, max(0.0, left) / (3 * n_workers))
-        n_shares = max(1, math.ceil(steps / max(1.0, min(longest, max(target, longest / 8)))))
+        share_steps = max(1.0, min(longest, max(target, longest / 8)))
+        n_shares = min(MOST_SHARES, max(1, math.ceil(steps / share_steps)))
         for share in range(n_shares):
             if not open_batch.takes(tile, steps / n_shares, target):
                 yield open_batch.close()
@@ -163,6 +177,7 @@ class _Batching:
     """A batch that is being filled."""
 
     most_blocks: int
+    most_tiles: int
     tiles: list[Tile] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     blocks: dict[str, int] = field(default_factory=dict)
@@ -172,7 +187,7 @@ class _Batching:
         if not self.tiles:
             return True
         n_blocks = len(self.blocks.keys() | {tile.block_a, tile.block_b})
-        return len(self.tiles) < MOST_TILES and n_blocks <= self.most_blocks and self.cost + steps / 2 <= target
+        return len(self.tiles) < self.most_tiles and n_blocks <= self.most_blocks and self.cost + steps / 2 <= target
 
     def add(self, tile: Tile, part: Part, steps: float) -> None:
         a, b = (self.blocks.setdefault(name, len(self.blocks)) for name in (tile.block_a, tile.block_b))

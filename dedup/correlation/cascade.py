@@ -26,7 +26,7 @@ from dedup.correlation.vector import LANES, add_lags, mark_lanes
 
 CLEAR = 13.0
 """Bits by which fewer must differ than on average, over the square root of the items compared, were half of all bits
-different: five standard deviations of independent bits. 12 let twice as many pass, 16 come near the hard ones."""
+different: 4.6 standard deviations of independent bits. 12 let twice as many pass, 16 come near the hard ones."""
 
 SHARE_EXPLAINED = 0.16
 """Share of the average difference that must be gone. What is stored has at least 0.2 (`scoring.STORED_SCORE`)."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.batches import Batch, Pace, blocks_that_fit, plan_batches, tile_cost
+from dedup.correlation.batches import Batch, Pace, band_of, blocks_that_fit, plan_batches, tile_cost
 from dedup.correlation.scoring import PAIR, Match
 from dedup.correlation.tile import Computed, correlate_parts, frozen, merged
 from dedup.correlation.tiles import KERNEL_VERSION, Tile, count_tiles, plan_tiles
@@ -49,8 +49,6 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     """Brings every tile of the store's blocks to a committed result under these settings. Plans twice, first to count
     and then, while it computes, to run: two million tiles would not fit into the launcher's memory."""
     store.seal_tail()
-    store.catalog.set_meta("compare", asdict(settings))
-    store.catalog.set_meta(f"compare {settings.digest()}", asdict(settings))
     blocks = store.catalog.blocks()
     done = store.catalog.tile_names(settings.digest())
     n_tiles = count_tiles(len(blocks))
@@ -61,13 +59,17 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
             n_reused += 1
         else:
             total_cost += cost(tile)
+    n_held = _blocks_held(store, settings, runner) if n_reused < n_tiles else 0
+    store.catalog.set_meta("compare", asdict(settings))
+    store.catalog.set_meta(f"compare {settings.digest()}", asdict(settings))
     if n_reused < len(done):
         _drop_tiles(store, done.difference(tile.name for tile in plan_tiles(blocks, settings)))
     observer.message(f"{n_reused:,} of {n_tiles:,} tiles already done")
     observer.stage("correlate", n_tiles - n_reused, "tiles")
-    run = _Run(store, settings, runner, observer)
+    run = _Run(store, settings, runner, observer, n_held)
     if n_reused < n_tiles:
-        run.compute((tile for tile in plan_tiles(blocks, settings) if tile.name not in done), cost, total_cost)
+        left = (tile for tile in plan_tiles(blocks, settings, band_of(n_held)) if tile.name not in done)
+        run.compute(left, cost, total_cost)
     n_left = n_tiles - n_reused - run.n_computed - run.n_failed
     if n_left == run.n_failed == 0:
         store.catalog.set_meta("complete", completeness(blocks, settings))
@@ -103,6 +105,13 @@ def completeness(blocks: Iterable[str], settings: CompareSettings) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def _blocks_held(store: Store, settings: CompareSettings, runner: Runner) -> int:
+    """How many blocks a worker may hold. Raises TooLittleMemoryError where these are too few."""
+    sizes = store.catalog.block_sizes()
+    largest, longest = max(n_items for _, n_items in sizes.values()), store.catalog.longest_fingerprint()
+    return blocks_that_fit(runner.worker_memory_bytes, len(sizes), largest, longest, settings)
+
+
 def _drop_tiles(store: Store, names: AbstractSet[str]) -> None:
     """Removes results that no tile of today asks for: those of an older kernel, whose pairs would be read twice."""
     with store.catalog.transaction() as connection:
@@ -112,24 +121,36 @@ def _drop_tiles(store: Store, names: AbstractSet[str]) -> None:
 class _Run:
     """The computing of tiles; the only writer of their results."""
 
-    def __init__(self, store: Store, settings: CompareSettings, runner: Runner, observer: Observer) -> None:
+    def __init__(
+        self, store: Store, settings: CompareSettings, runner: Runner, observer: Observer, n_held: int
+    ) -> None:
         self.store, self.settings, self.runner, self.observer = store, settings, runner, observer
         self.n_computed = self.n_failed = self.n_pairs_compared = 0
         self.computing_s = 0.0
+        self.n_held = n_held
         self.pace = Pace()
         self.in_flight: dict[str, Batch] = {}
         self.shares: dict[str, list[bytes]] = {}
         """Of tiles that are computed in shares: those that have come."""
         self.failed: set[str] = set()
+        self.again: dict[str, Tile] = {}
+        """Tiles of batches that failed: each runs once more by itself, to tell which of them it was."""
         self.waiting: list[TileResult] = []
+        self.n_outcomes = 0
         self.began_at = self.committed_at = time.monotonic()
 
     def compute(self, tiles: Iterable[Tile], cost: Callable[[Tile], float], total_cost: float) -> None:
-        n_blocks = self._blocks_that_fit()
-        batches = plan_batches(tiles, cost, total_cost, self.runner.n_workers, self.pace, n_blocks)
-        outcomes = self.runner.run(correlate_parts, self._tasks(batches, n_blocks))
+        self._run(plan_batches(tiles, cost, total_cost, self.runner.n_workers, self.pace, self.n_held))
+        if self.again and not self.runner.stop.requested:
+            tiles, self.again = list(self.again.values()), {}
+            total_cost = sum(map(cost, tiles))
+            self._run(plan_batches(tiles, cost, total_cost, self.runner.n_workers, self.pace, self.n_held, 1))
+
+    def _run(self, batches: Iterator[Batch]) -> None:
+        outcomes = self.runner.run(correlate_parts, self._tasks(batches))
         try:
             for outcome in outcomes:
+                self.n_outcomes += 1
                 batch = self.in_flight.pop(outcome.name)
                 if outcome.failure is not None:
                     self._fail(batch, outcome.failure)
@@ -138,33 +159,34 @@ class _Run:
         finally:
             self._commit()
 
-    def _blocks_that_fit(self) -> int:
-        largest = max(n_items for _, n_items in self.store.catalog.block_sizes().values())
-        longest = self.store.catalog.longest_fingerprint()
-        return blocks_that_fit(self.runner.worker_memory_bytes, largest, longest, self.settings)
-
-    def _tasks(self, batches: Iterable[Batch], n_blocks: int) -> Iterator[Task]:
-        shared = _SharedBlocks(self.store, self.runner, n_blocks)
+    def _tasks(self, batches: Iterable[Batch]) -> Iterator[Task]:
+        shared = _SharedBlocks(self.store, self.runner, self.n_held)
         for batch in batches:
             self.in_flight[batch.name] = batch
-            yield Task(batch.name, (self.settings, n_blocks, batch.parts, *map(shared.get, batch.blocks)))
+            yield Task(batch.name, (self.settings, self.n_held, batch.parts, *map(shared.get, batch.blocks)))
 
     def _fail(self, batch: Batch, failure: str) -> None:
-        for tile in batch.tiles:
-            if tile.name not in self.failed:
-                self.failed.add(tile.name)
+        if len(batch.tiles) > 1:
+            self.observer.message(f"{len(batch.tiles)} tiles failed together, each is tried by itself: {failure}")
+            self.again |= {tile.name: tile for tile in batch.tiles if tile.name not in self.failed}
+            for tile in batch.tiles:
                 self.shares.pop(tile.name, None)
-                self.n_failed += 1
-                what = f"tile {tile.name} failed and will be tried again by the next run: {failure}"
-                self.observer.message(what)
-                self.observer.advance()
+            return
+        (tile,) = batch.tiles
+        if tile.name not in self.failed:
+            self.failed.add(tile.name)
+            self.shares.pop(tile.name, None)
+            self.n_failed += 1
+            self.observer.message(f"tile {tile.name} failed and will be tried again by the next run: {failure}")
+            self.observer.advance()
 
     def _keep(self, batch: Batch, computed: Computed) -> None:
-        self.pace.learn(batch.cost, computed.seconds)
+        if any(computed.n_compared):
+            self.pace.learn(batch.cost, computed.seconds)
         self.n_pairs_compared += sum(computed.n_compared)
         self.computing_s += computed.seconds
         for tile, part, pairs in zip(batch.tiles, batch.parts, computed.pairs, strict=True):
-            if tile.name in self.failed:
+            if tile.name in self.failed or tile.name in self.again:
                 continue
             shares = self.shares.setdefault(tile.name, [])
             shares.append(pairs)
@@ -172,7 +194,7 @@ class _Run:
                 self._put(tile, merged(self.shares.pop(tile.name)))
                 self.observer.advance()
         now = time.monotonic()
-        next_expected_at = now + (now - self.began_at) / max(1, self.n_computed)
+        next_expected_at = now + (now - self.began_at) / self.n_outcomes
         if next_expected_at - self.committed_at > COMMIT_EVERY_S:
             self._commit()
 

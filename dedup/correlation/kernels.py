@@ -4,7 +4,8 @@ Notation: fingerprints `x[0:nx]`, `y[0:ny]` of `uint32` items, lag `o`: item `x[
 The overlap at lag `o` has `n(o) = min(nx - o, ny) - max(0, -o)` items. `errors(o)` counts the bits that differ over
 it, 0 to `32 n`. Everything is an integer until the last division, so that no order of work can change a result.
 
-Bit errors are summed in `uint32`, which holds 134 million items (192 days of audio); all other integers are `int64`.
+Bit errors are summed in `uint32`, which holds 134 million items (192 days of audio); other integers are `int64`, but
+for those of `vector` and `cascade`, whose `int32` hold the coarse curves of 20 million items.
 """
 
 from __future__ import annotations

@@ -40,22 +40,25 @@ def sweep(
     y: Packed,
     positions: Counts,
     partners: Counts,
+    share: tuple[int, int],
     exact: bool,
     settings: tuple[int, float, int],
     floor: tuple[float, float, int],
     out: npt.NDArray[np.float64],
-) -> int:
+) -> tuple[int, int]:
     """Compares the fingerprints at some `positions` of `x`, ascending, with those at the first `partners[position]`
-    positions of `y`, none of which may have a greater `lanes.sort_key`; keeps what is worth storing.
+    positions of `y`, none of which may have a greater `lanes.sort_key`; keeps what is worth storing. Of `share`
+    `(k, n)`, it is the k-th of n shares of that work: position by group, in turn.
 
     `settings` is `(max_lag, min_overlap, min_items)`, `floor` is `(agreement, score, informative items)`: a pair below
-    any of them is dropped. Fills rows of `out` (`float64[room for every pair, FOUND_COLUMNS]`, exact for integers) and
-    gives how many. A positive lag means that `x` has that many items more in front."""
+    any of them is dropped. Fills rows of `out` (`float64[room for every pair, FOUND_COLUMNS]`, exact for integers);
+    gives how many, and how many pairs were compared. A positive lag means that `x` has that many items more in
+    front."""
     if len(positions) == 0 or len(y.lanes.n_items) == 0:
-        return 0
+        return 0, 0
     longest = x.lanes.n_items[positions[-1]] + y.lanes.n_items[-1]
     curves = make_curves(min(2 * max(settings[0], BASE_LAG) + 2, longest))
-    n_found = 0
+    n_found = n_compared = 0
     for position in positions:
         row_x = x.lanes.order[position]
         a = x.items[x.offsets[row_x] : x.offsets[row_x + 1]]
@@ -63,6 +66,9 @@ def sweep(
             first, last = y.lanes.first[group], min(y.lanes.first[group + 1], partners[position])
             if first >= last:
                 break
+            if (position + group) % share[1] != share[0]:
+                continue
+            n_compared += last - first
             lowest = _pick(x.lanes, position, y.lanes, group, last, exact, settings, curves)
             for lane in range(last - first):
                 if curves.picked[lane] < 0:
@@ -81,7 +87,7 @@ def sweep(
                     out[n_found, 3], out[n_found, 4], out[n_found, 5] = measured[1:]
                     out[n_found, 6] = prominence
                     n_found += 1
-    return n_found
+    return n_found, n_compared
 
 
 @jit

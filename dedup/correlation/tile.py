@@ -122,15 +122,17 @@ def _swept(
 
     compare = (settings.lag_limit, float(settings.min_overlap), settings.min_overlap_items)
     floor = (STORED_AGREEMENT, STORED_SCORE, settings.min_overlap_items)
-    positions = np.arange(part.share, len(x.keys), part.n_shares, dtype=np.int64)
+    positions = np.arange(len(x.keys), dtype=np.int64)
     at_a_time = max(1, FOUND_AT_A_TIME // max(1, len(y.keys)))
-    found = [np.empty((0, FOUND_COLUMNS))]
+    found, n_compared = [np.empty((0, FOUND_COLUMNS))], 0
     for start in range(0, len(positions), at_a_time):
         some = positions[start : start + at_a_time]
         out = np.empty((int(partners[some].sum()), FOUND_COLUMNS))
-        n_found = sweep(x.packed, y.packed, some, partners, settings.method == "exact", compare, floor, out)
+        share = (part.share, part.n_shares)
+        n_found, n = sweep(x.packed, y.packed, some, partners, share, settings.method == "exact", compare, floor, out)
         found.append(out[:n_found].copy())
-    return np.concatenate(found), int(partners[positions].sum())
+        n_compared += n
+    return np.concatenate(found), n_compared
 
 
 def _records(found: npt.NDArray[np.float64], swapped: bool) -> bytes:

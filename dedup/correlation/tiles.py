@@ -10,10 +10,11 @@ from typing import NamedTuple
 from dedup.settings import CompareSettings
 
 KERNEL_VERSION = 1
-"""Goes up whenever the same two blocks and settings would give other bytes; then every tile is computed again."""
+"""Goes up whenever the same two blocks and settings would give other bytes, as with any constant of `cascade` or
+`sampling`; then every tile is computed again."""
 
-BAND_BLOCKS = 8
-"""Tiles are ordered in bands of this many block rows, so that a worker needs 8 + 1 blocks at a time, not all."""
+BAND_BLOCKS = 16
+"""Tiles are ordered in bands of this many block rows, so that a worker needs 16 + 1 blocks at a time, not all."""
 
 
 class Tile(NamedTuple):
@@ -31,15 +32,15 @@ def tile_name(block_a: str, block_b: str, settings: CompareSettings) -> str:
     return _digest(first.encode() + _ending(second, settings))
 
 
-def plan_tiles(block_names: Iterable[str], settings: CompareSettings) -> Iterator[Tile]:
+def plan_tiles(block_names: Iterable[str], settings: CompareSettings, band_blocks: int = BAND_BLOCKS) -> Iterator[Tile]:
     """Every tile of these blocks: each unordered pair once, each block with itself once. For `n` blocks,
-    `n (n + 1) / 2` tiles, in an order that depends on the names alone. About a microsecond a tile."""
+    `n (n + 1) / 2` tiles, in an order that depends on the names and the band alone. About a microsecond a tile."""
     names = sorted(block_names)
     beginnings = [name.encode() for name in names]
     endings = [_ending(name, settings) for name in names]
-    for band in range(0, len(names), BAND_BLOCKS):
+    for band in range(0, len(names), band_blocks):
         for column in range(band, len(names)):
-            for row in range(band, min(band + BAND_BLOCKS, column + 1)):
+            for row in range(band, min(band + band_blocks, column + 1)):
                 yield Tile(_digest(beginnings[row] + endings[column]), names[row], names[column])
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, config, types
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 LANES = 16
@@ -22,7 +22,7 @@ LAGS = 16
 def _has_vector_popcount() -> bool:
     """Whether the processor that Numba compiles for counts the bits of each 32-bit lane by one instruction."""
     limited = config.CPU_FEATURES
-    features = limited if limited is not None else get_host_cpu_features().flatten()
+    features = limited if limited is not None else get_host_cpu_features()
     return "+avx512vpopcntdq" in features.split(",")
 
 
@@ -50,6 +50,8 @@ def add_bit_errors(typing_context: Any, total: Any, a: Any, b: Any) -> Any:
 @intrinsic  # type: ignore[untyped-decorator]
 def run_errors(typing_context: Any, x: Any, x_start: Any, y: Any, y_start: Any, n: Any) -> Any:
     """The sum of `popcount(x[x_start + i] xor y[y_start + i])`, `i` in 0 to `n - 1`, as `uint32`."""
+    if not _are_words(x, y):
+        return None
     whole = types.int64
     signature = types.uint32(x, whole, y, whole, whole)
 
@@ -108,6 +110,8 @@ def lag_errors(
     It goes through `n_full` rows that all lanes have, then `n_partial` that some have: all from the least of `firsts`
     to the greatest of `lasts`. What lies outside a lag's own rows must have met zeros of `thin`; it is taken back by
     `running[r, lane]`, the bits set in the rows before `r`."""
+    if not _are_words(thin, rows, running, sums):
+        return None
     whole = types.int64
     signature = types.void(
         thin, whole, whole, rows, running, whole, whole, whole, lane_rows, firsts, lasts, sums
@@ -391,6 +395,8 @@ def add_bits(
     """Of `x[x_start + i]` and `y[y_start + i]`, `i` in 0 to `n - 1`, at most BITS_AT_A_TIME, without those where both
     are `silent`: adds how often each bit is set, lowest first, in `x` to `counts[0:32]` and in `y` to `counts[32:64]`
     (`int32`), how many differ to `counts[64]`, and how many items there were to `counts[65]`."""
+    if not _are_words(x, y):
+        return None
     whole = types.int64
     signature = types.void(x, whole, y, whole, whole, types.uint32, counts)
 
@@ -420,8 +426,14 @@ def add_bits(
     return signature, generate
 
 
+def _are_words(*arrays: Any) -> bool:
+    """Whether these types are C-contiguous arrays of `uint32`; what else is no argument of an intrinsic, for its memory
+    would be taken for what it is not."""
+    return all(isinstance(a, types.Array) and a.dtype == types.uint32 and a.layout == "C" for a in arrays)
+
+
 class _Arrays:
-    """The array arguments of an intrinsic, by their index: C-contiguous, of 32-bit values, LANES in a row."""
+    """The array arguments of an intrinsic, by their index: C-contiguous, LANES values in a row."""
 
     def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> None:
         self.context, self.builder, self.signature, self.arguments = context, builder, signature, arguments
