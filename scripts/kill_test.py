@@ -43,8 +43,8 @@ class Size:
     n_files: int = 40
     n_clips_a_file: int = 24
     """Of 5 s."""
-    n_imported: int = 180
-    block_size: int = 4
+    n_imported: int = 1000
+    block_size: int = 8
     n_workers: int = 2
 
 
@@ -154,6 +154,7 @@ class Store:
 
     def full(self) -> tuple[str, ...]:
         how = ("--workers", str(self.size.n_workers), "--block-size", str(self.size.block_size))
+        how += ("--method", "exact")  # the cascade would be over before anybody could be killed
         return ("full", str(self.work / "music"), "--json", *how)
 
     def summary(self) -> dict[str, Any]:
