@@ -15,7 +15,6 @@ pair of fingerprints is compared by both methods, over all lags:
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import sys
@@ -30,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numba
 import numpy as np
 from bench_scan import machine
-from evaluate import WEAKER, path_of
+from evaluate import WEAKER, arguments, path_of
 
 from dedup.correlation.cascade import CLEAR, SHARE_EXPLAINED
 from dedup.correlation.sampling import BASE_OVERLAP, BASE_STEP, LAG_STEP, ROWS
@@ -68,13 +67,7 @@ class Pair:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("store", type=Path)
-    parser.add_argument("truth", type=Path)
-    parser.add_argument("--root", type=Path, help="the library's folder (default: library/ beside GROUND_TRUTH.json)")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    root = bytes((args.root or args.truth.resolve().parent / "library").resolve())
+    args, root = arguments(__doc__)
     pairs = compared(list(labelled(args.store, args.truth, root)))
     report = {"machine": machine(), "recall": recall(pairs), "cut": recall(cut_pairs(pairs)), "constants": vary(pairs)}
     if args.json:

@@ -38,8 +38,9 @@ import numpy.typing as npt
 from llvmlite.binding import get_host_cpu_features
 
 from dedup.correlation.accelerate import jit
+from dedup.correlation.emit import LAGS, LANES
 from dedup.correlation.lanes import Counts, Lanes, Words, lane_curve, pack
-from dedup.correlation.vector import LAGS, LANES, add_bit_errors
+from dedup.correlation.vector import add_bit_errors
 from scripts.bench_scan import machine
 
 LIMITED = {

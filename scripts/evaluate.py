@@ -27,18 +27,23 @@ WEAKER = ("dup", "hard", "subset", "may", "no")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("store", type=Path)
-    parser.add_argument("truth", type=Path)
-    parser.add_argument("--root", type=Path, help="the library's folder (default: library/ beside GROUND_TRUTH.json)")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    root = bytes((args.root or args.truth.resolve().parent / "library").resolve())
+    args, root = arguments(__doc__)
     files = {path_of(entry): entry for entry in json.loads(args.truth.read_text())["files"]}
     with open_for_reading(args.store) as store:
         pairs = list(Matches(store, MatchSettings()).pairs())
     claimed = {frozenset(path.removeprefix(root + b"/") for path in (p.a.path, p.b.path)): p.verdict for p in pairs}
     report(files, claimed, args.json)
+
+
+def arguments(description: str) -> tuple[argparse.Namespace, bytes]:
+    """STORE, GROUND_TRUTH.json and --json; and the root of the labelled library."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("store", type=Path)
+    parser.add_argument("truth", type=Path)
+    parser.add_argument("--root", type=Path, help="the library's folder (default: library/ beside GROUND_TRUTH.json)")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    return args, bytes((args.root or args.truth.resolve().parent / "library").resolve())
 
 
 def path_of(entry: dict[str, str]) -> bytes:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from dedup.correlation import cascade, kernels, sampling
 from dedup.correlation.cascade import coarse_ranges, sieve
+from dedup.correlation.emit import LANES
 from dedup.correlation.lanes import lane_curve, make_curves, pack
 from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, LAG_STEP, ROWS
 from dedup.correlation.scoring import PAIR
 from dedup.correlation.tile import Part, correlate_parts, merged
-from dedup.correlation.vector import LANES
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.blocks import make_block

@@ -19,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.kernels import allowed_lags, bit_errors, chance_corrected, lag_gain, overlap_at
-from dedup.correlation.lanes import Counts, Curves, Items, Lane
+from dedup.correlation.emit import LANES
+from dedup.correlation.kernels import Counts, allowed_lags, bit_errors, chance_corrected, lag_gain, overlap_at
+from dedup.correlation.lanes import Curves, Lane
 from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, BASE_STEP, LAG_STEP
-from dedup.correlation.vector import LANES, add_lags, mark_lanes
+from dedup.correlation.vector import add_lags, mark_lanes
+from dedup.fingerprint.chromaprint import Items
 
 CLEAR = 13.0
 """Bits by which fewer must differ than on average, over the square root of the items compared, were half of all bits

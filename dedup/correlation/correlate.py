@@ -49,17 +49,17 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     """Brings every tile of the store's blocks to a committed result under these settings. Plans twice, first to count
     and then, while it computes, to run: two million tiles would not fit into the launcher's memory."""
     store.seal_tail()
-    blocks = store.catalog.blocks()
+    blocks = store.catalog.block_sizes()
     done = store.catalog.tile_names(settings.digest())
     n_tiles = count_tiles(len(blocks))
-    cost = tile_cost(store.catalog.block_sizes(), settings)
+    cost = tile_cost(blocks, settings)
     n_reused, total_cost = 0, 0.0
     for tile in plan_tiles(blocks, settings):
         if tile.name in done:
             n_reused += 1
         else:
             total_cost += cost(tile)
-    n_held = _blocks_held(store, settings, runner) if n_reused < n_tiles else 0
+    n_held = _blocks_held(store, blocks, settings, runner) if n_reused < n_tiles else 0
     store.catalog.set_meta("compare", asdict(settings))
     store.catalog.set_meta(f"compare {settings.digest()}", asdict(settings))
     if n_reused < len(done):
@@ -105,9 +105,8 @@ def completeness(blocks: Iterable[str], settings: CompareSettings) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _blocks_held(store: Store, settings: CompareSettings, runner: Runner) -> int:
+def _blocks_held(store: Store, sizes: dict[str, tuple[int, int]], settings: CompareSettings, runner: Runner) -> int:
     """How many blocks a worker may hold. Raises TooLittleMemoryError where these are too few."""
-    sizes = store.catalog.block_sizes()
     largest, longest = max(n_items for _, n_items in sizes.values()), store.catalog.longest_fingerprint()
     return blocks_that_fit(runner.worker_memory_bytes, len(sizes), largest, longest, settings)
 

@@ -100,6 +100,13 @@ def rival_agreement(nx: int, ny: int, lowest: int, highest: int, errors: Counts,
 
 
 @jit
+def prominence_at(nx: int, ny: int, lowest: int, highest: int, errors: Counts, lag: int) -> float:
+    """How far the agreement at a lag stands above the `rival_agreement`."""
+    agreement = 1.0 - int(errors[lag - lowest]) / (32.0 * overlap_at(nx, ny, lag))
+    return agreement - rival_agreement(nx, ny, lowest, highest, errors, lag)
+
+
+@jit
 def chance_corrected(x: Items, y: Items, lag: int) -> tuple[float, int]:
     """Chance-corrected agreement (Cohen's kappa) at a lag, over the overlap without the items where both are silent.
 
@@ -152,6 +159,5 @@ def compare(
     lag_curve(x, y, lowest, highest, errors)
     lag = best_lag(nx, ny, lowest, highest, errors)
     overlap = overlap_at(nx, ny, lag)
-    wrong = int(errors[lag - lowest])
-    rival = rival_agreement(nx, ny, lowest, highest, errors, lag)
-    return True, lag, overlap, wrong, 1.0 - wrong / (32.0 * overlap) - rival
+    prominence = prominence_at(nx, ny, lowest, highest, errors, lag)
+    return True, lag, overlap, int(errors[lag - lowest]), prominence

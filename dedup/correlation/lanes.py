@@ -27,15 +27,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.vector import LAGS, LANES, add_bit_errors, lag_errors
+from dedup.correlation.emit import LAGS, LANES
+from dedup.correlation.kernels import Counts
+from dedup.correlation.vector import add_bit_errors, lag_errors
 
 PADDING = LAGS
 """Zeros before and behind each thinned fingerprint."""
 
 Words = npt.NDArray[np.uint32]
-Counts = npt.NDArray[np.int64]
 Lane = npt.NDArray[np.int32]
-Items = npt.NDArray[np.uint32]
 
 
 class Lanes(NamedTuple):
@@ -82,7 +82,8 @@ class Curves(NamedTuple):
     marks: npt.NDArray[np.uint16]
     """Which lanes stand out at each lag, a bit each."""
     picked: Lane
-    """Of each lane: -1 where the pair is none to be stored, else, where the comparison is exact, its best lag."""
+    """Of each lane: -1 where the pair is none to be stored; else, where the comparison is exact, the index of its best
+    lag."""
     peaks: npt.NDArray[np.float64]
     """Of one lane: lags that stand out, and how clearly, `[n_lags, 2]`."""
     errors: Counts

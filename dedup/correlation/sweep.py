@@ -9,10 +9,12 @@ import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
 from dedup.correlation.cascade import coarse_ranges, likeliest_score, sieve
-from dedup.correlation.kernels import allowed_lags, chance_corrected, compare, overlap_at, rival_agreement
-from dedup.correlation.lanes import Counts, Curves, Items, Lane, Lanes, SortKey, lane_curve, make_curves, pack
+from dedup.correlation.emit import LANES
+from dedup.correlation.kernels import Counts, allowed_lags, chance_corrected, compare, overlap_at, prominence_at
+from dedup.correlation.lanes import Curves, Lane, Lanes, SortKey, lane_curve, make_curves, pack
 from dedup.correlation.sampling import BASE_LAG, LAG_STEP, ROWS
-from dedup.correlation.vector import LANES, best_lags
+from dedup.correlation.vector import best_lags
+from dedup.fingerprint.chromaprint import Items
 
 FOUND_COLUMNS = 7
 """Of `sweep`'s result: row of `x`, row of `y`, lag, overlap, errors, score, prominence."""
@@ -38,7 +40,7 @@ def pack_block(items: Items, offsets: Counts, method: str) -> tuple[Packed, list
 def sweep(
     x: Packed,
     y: Packed,
-    positions: Counts,
+    positions: tuple[int, int],
     partners: Counts,
     share: tuple[int, int],
     exact: bool,
@@ -46,20 +48,20 @@ def sweep(
     floor: tuple[float, float, int],
     out: npt.NDArray[np.float64],
 ) -> tuple[int, int]:
-    """Compares the fingerprints at some `positions` of `x`, ascending, with those at the first `partners[position]`
-    positions of `y`, none of which may have a greater `lanes.sort_key`; keeps what is worth storing. Of `share`
-    `(k, n)`, it is the k-th of n shares of that work: position by group, in turn.
+    """Compares the fingerprints at `positions` of `x`, from the first to before the second, with those at the first
+    `partners[position]` positions of `y`, none of which may have a greater `lanes.sort_key`; keeps what is worth
+    storing. With `share` `(k, n)`, it does the k-th of n shares of that work: position by group, in turn.
 
     `settings` is `(max_lag, min_overlap, min_items)`, `floor` is `(agreement, score, informative items)`: a pair below
     any of them is dropped. Fills rows of `out` (`float64[room for every pair, FOUND_COLUMNS]`, exact for integers);
     gives how many, and how many pairs were compared. A positive lag means that `x` has that many items more in
     front."""
-    if len(positions) == 0 or len(y.lanes.n_items) == 0:
+    if positions[0] >= positions[1] or len(y.lanes.n_items) == 0:
         return 0, 0
-    longest = x.lanes.n_items[positions[-1]] + y.lanes.n_items[-1]
+    longest = x.lanes.n_items[positions[1] - 1] + y.lanes.n_items[-1]
     curves = make_curves(min(2 * max(settings[0], BASE_LAG) + 2, longest))
     n_found = n_compared = 0
-    for position in positions:
+    for position in range(positions[0], positions[1]):
         row_x = x.lanes.order[position]
         a = x.items[x.offsets[row_x] : x.offsets[row_x + 1]]
         for group in range(len(y.lanes.first) - 1):
@@ -152,13 +154,11 @@ def _settle(
 
 @jit
 def _prominence(n_a: int, n_b: int, lag: int, lowest: int, lane: int, curves: Curves) -> float:
-    """How far the agreement at a lag stands above that of any other, as `kernels.compare` has it."""
+    """The `kernels.prominence_at` of a lane."""
     low, high = curves.ranges[2, lane], curves.ranges[3, lane]
     for i in range(low, high + 1):
         curves.errors[i - low] = curves.curve[i, lane]
-    rival = rival_agreement(n_a, n_b, lowest + low, lowest + high, curves.errors, lag)
-    agreement = 1.0 - int(curves.curve[lag - lowest, lane]) / (32.0 * overlap_at(n_a, n_b, lag))
-    return agreement - rival
+    return prominence_at(n_a, n_b, lowest + low, lowest + high, curves.errors, lag)
 
 
 @jit

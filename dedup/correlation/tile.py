@@ -26,8 +26,7 @@ SharedBlock = tuple[str, npt.NDArray[np.uint32], npt.NDArray[np.int64]]
 
 
 class Part(NamedTuple):
-    """A tile, or one of the `n_shares` shares in which a large one is computed: of the fingerprints of both blocks,
-    every `n_shares`-th."""
+    """A tile, or one of the `n_shares` shares in which a large one is computed (see `sweep`)."""
 
     a: int
     b: int
@@ -117,19 +116,18 @@ def _correlate(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings
 def _swept(
     x: _Prepared, y: _Prepared, partners: npt.NDArray[np.int64], part: Part, settings: CompareSettings
 ) -> tuple[npt.NDArray[np.float64], int]:
-    """What `sweep` finds for this part's share of `x`, and how many pairs were compared."""
+    """What `sweep` finds in this part, and how many pairs were compared."""
     from dedup.correlation.sweep import FOUND_COLUMNS, sweep
 
     compare = (settings.lag_limit, float(settings.min_overlap), settings.min_overlap_items)
     floor = (STORED_AGREEMENT, STORED_SCORE, settings.min_overlap_items)
-    positions = np.arange(len(x.keys), dtype=np.int64)
+    share, exact = (part.share, part.n_shares), settings.method == "exact"
     at_a_time = max(1, FOUND_AT_A_TIME // max(1, len(y.keys)))
     found, n_compared = [np.empty((0, FOUND_COLUMNS))], 0
-    for start in range(0, len(positions), at_a_time):
-        some = positions[start : start + at_a_time]
-        out = np.empty((int(partners[some].sum()), FOUND_COLUMNS))
-        share = (part.share, part.n_shares)
-        n_found, n = sweep(x.packed, y.packed, some, partners, share, settings.method == "exact", compare, floor, out)
+    for start in range(0, len(x.keys), at_a_time):
+        end = min(start + at_a_time, len(x.keys))
+        out = np.empty((int(partners[start:end].sum()), FOUND_COLUMNS))
+        n_found, n = sweep(x.packed, y.packed, (start, end), partners, share, exact, compare, floor, out)
         found.append(out[:n_found].copy())
         n_compared += n
     return np.concatenate(found), n_compared

@@ -4,7 +4,7 @@ Numba alone would widen the sums to 64 bits, and choose narrower vectors or none
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -12,11 +12,21 @@ from numba.core import cgutils, config, types
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
-LANES = 16
-"""Fingerprints side by side: 16 lanes of 32 bits are one register of AVX-512, two of AVX2, four of NEON."""
-
-LAGS = 16
-"""Lags at a time: as many sums as leave room in 32 registers. 8 are 2 % slower, 24 no faster."""
+from dedup.correlation.carry_save import add_eights
+from dedup.correlation.emit import (
+    DOUBLES,
+    FLOATS,
+    I32,
+    I64,
+    LAGS,
+    LANES,
+    ROW,
+    ZEROS,
+    Arrays,
+    constant,
+    everywhere,
+    loop,
+)
 
 
 def _has_vector_popcount() -> bool:
@@ -27,11 +37,6 @@ def _has_vector_popcount() -> bool:
 
 
 COUNTS_WORDS = _has_vector_popcount()
-
-_I32, _I64 = ir.IntType(32), ir.IntType(64)
-_ROW, _FLOATS = ir.VectorType(_I32, LANES), ir.VectorType(ir.FloatType(), LANES)
-_DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
-_ZEROS = ir.Constant(_ROW, [0] * LANES)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -56,13 +61,13 @@ def run_errors(typing_context: Any, x: Any, x_start: Any, y: Any, y_start: Any, 
     signature = types.uint32(x, whole, y, whole, whole)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        arrays = _Arrays(context, builder, signature, arguments)
+        arrays = Arrays(context, builder, signature, arguments)
         left, right, n = arrays.at(0, arguments[1]), arrays.at(2, arguments[3]), arguments[4]
-        popcount = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_ROW, [_ROW]), "llvm.ctpop.v16i32")
+        popcount = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ROW, [ROW]), "llvm.ctpop.v16i32")
 
         def row_at(start: Any, row: Any) -> Any:
-            place = builder.gep(start, [builder.mul(row, _I64(LANES))])
-            return builder.load(builder.bitcast(place, _ROW.as_pointer()), align=4)
+            place = builder.gep(start, [builder.mul(row, I64(LANES))])
+            return builder.load(builder.bitcast(place, ROW.as_pointer()), align=4)
 
         def add_row(row: Any, totals: Sequence[Any]) -> list[Any]:
             return [
@@ -74,15 +79,15 @@ def run_errors(typing_context: Any, x: Any, x_start: Any, y: Any, y_start: Any, 
             a, b = (builder.load(builder.gep(start, [at])) for start in (left, right))
             return [builder.add(totals[0], builder.ctpop(builder.xor(a, b)))]
 
-        n_rows = builder.select(builder.icmp_signed(">", n, _I64(0)), builder.sdiv(n, _I64(LANES)), _I64(0))
-        lanes = _loop(builder, n_rows, [_ZEROS], add_row)[0]
+        n_rows = builder.select(builder.icmp_signed(">", n, I64(0)), builder.sdiv(n, I64(LANES)), I64(0))
+        lanes = loop(builder, n_rows, [ZEROS], add_row)[0]
         width = LANES // 2
         while width:  # the upper half upon the lower
             shifted = [min(k + width, LANES - 1) for k in range(LANES)]
-            lanes = builder.add(lanes, builder.shuffle_vector(lanes, _ZEROS, ir.Constant(_ROW, shifted)))
+            lanes = builder.add(lanes, builder.shuffle_vector(lanes, ZEROS, ir.Constant(ROW, shifted)))
             width //= 2
-        done = builder.mul(n_rows, _I64(LANES))
-        return _loop(builder, builder.sub(n, done), [builder.extract_element(lanes, _I32(0))], add_item)[0]
+        done = builder.mul(n_rows, I64(LANES))
+        return loop(builder, builder.sub(n, done), [builder.extract_element(lanes, I32(0))], add_item)[0]
 
     return signature, generate
 
@@ -118,122 +123,46 @@ def lag_errors(
     )  # fmt: skip
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        arrays = _Arrays(context, builder, signature, arguments)
-        popcount = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_ROW, [_ROW]), "llvm.ctpop.v16i32")
+        arrays = Arrays(context, builder, signature, arguments)
+        popcount = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ROW, [ROW]), "llvm.ctpop.v16i32")
         thinned, stride = arrays.at(0, arguments[1]), arguments[2]
         begin, n_full, n_partial = arguments[5:8]
-        limits = arrays.row(8, _I64(0))
+        limits = arrays.row(8, I64(0))
 
         def add_row(i: Any, totals: Sequence[Any], has_row: Any = None) -> list[Any]:
             y = arrays.row(3, builder.add(begin, i))
             at = builder.gep(thinned, [builder.mul(i, stride)])
             new = []
             for lag, total in enumerate(totals):
-                x = _all(builder, builder.load(builder.gep(at, [_I64(lag)])))
+                x = everywhere(builder, builder.load(builder.gep(at, [I64(lag)])))
                 errors = builder.call(popcount, [builder.xor(x, y)])
-                new.append(builder.add(total, errors if has_row is None else builder.select(has_row, errors, _ZEROS)))
+                new.append(builder.add(total, errors if has_row is None else builder.select(has_row, errors, ZEROS)))
             return new
 
         def add_partial_row(i: Any, totals: Sequence[Any]) -> list[Any]:
             i = builder.add(i, n_full)
-            row = builder.trunc(builder.add(begin, i), _I32)
-            return add_row(i, totals, builder.icmp_signed("<", _all(builder, row), limits))
+            row = builder.trunc(builder.add(begin, i), I32)
+            return add_row(i, totals, builder.icmp_signed("<", everywhere(builder, row), limits))
 
         if COUNTS_WORDS:
-            totals = _loop(builder, n_full, [_ZEROS] * LAGS, add_row)
+            totals = loop(builder, n_full, [ZEROS] * LAGS, add_row)
         else:
-            rows_start = builder.gep(arrays.at(3, _I64(0)), [builder.mul(begin, _I64(LANES))])
-            eights = builder.ashr(n_full, _I64(3))
-            _add_eights(builder, thinned, stride, rows_start, eights, arrays.at(11, _I64(0)))
-            totals = [arrays.row(11, _I64(lag)) for lag in range(LAGS)]
-            done = builder.shl(eights, _I64(3))
-            totals = _loop(builder, builder.sub(n_full, done), totals, lambda i, t: add_row(builder.add(i, done), t))
-        totals = _loop(builder, n_partial, totals, add_partial_row)
+            rows_start = builder.gep(arrays.at(3, I64(0)), [builder.mul(begin, I64(LANES))])
+            eights = builder.ashr(n_full, I64(3))
+            add_eights(builder, thinned, stride, rows_start, eights, arrays.at(11, I64(0)))
+            totals = [arrays.row(11, I64(lag)) for lag in range(LAGS)]
+            done = builder.shl(eights, I64(3))
+            totals = loop(builder, builder.sub(n_full, done), totals, lambda i, t: add_row(builder.add(i, done), t))
+        totals = loop(builder, n_partial, totals, add_partial_row)
         end = builder.add(begin, builder.add(n_full, n_partial))
         all_bits = builder.sub(arrays.row(4, end), arrays.row(4, begin))
         for lag, total in enumerate(totals):
-            first, last = (builder.sext(builder.load(arrays.at(k, _I64(lag))), _I64) for k in (9, 10))
+            first, last = (builder.sext(builder.load(arrays.at(k, I64(lag))), I64) for k in (9, 10))
             own_bits = builder.sub(arrays.row(4, last), arrays.row(4, first))
-            arrays.set_row(11, _I64(lag), builder.sub(total, builder.sub(all_bits, own_bits)))
+            arrays.set_row(11, I64(lag), builder.sub(total, builder.sub(all_bits, own_bits)))
         return context.get_dummy_value()
 
     return signature, generate
-
-
-def _add_eights(builder: ir.IRBuilder, thinned: Any, stride: Any, rows: Any, n: Any, sums: Any) -> None:
-    """The part of `lag_errors` that lies in `n` times eight rows, for a processor that counts no bits in vectors: a
-    tree of full adders, 32 or more side by side in the bits of a register, makes of eight words one whose bits weigh
-    8 each, and only that one is counted (Harley and Seal). Lag by lag, half a row at a time: all stays in registers."""
-    half = ir.VectorType(_I32, LANES // 2)
-    byte_vector = ir.VectorType(ir.IntType(8), 2 * LANES)
-    zeros = _constant(half, 0)
-    popcount = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(byte_vector, [byte_vector]), f"llvm.ctpop.v{2 * LANES}i8"
-    )
-
-    def count_bytes(words: Any) -> Any:
-        return builder.bitcast(builder.call(popcount, [builder.bitcast(words, byte_vector)]), half)
-
-    def widen(counts: Any) -> Any:
-        """The sum of the four bytes of each word."""
-        low = _constant(half, 0x00FF00FF)
-        pairs = builder.add(builder.and_(counts, low), builder.and_(builder.lshr(counts, _constant(half, 8)), low))
-        return builder.and_(builder.add(pairs, builder.lshr(pairs, _constant(half, 16))), _constant(half, 0xFFFF))
-
-    def one_lag(job: Any, nothing: Sequence[Any]) -> list[Any]:
-        lag, side = builder.lshr(job, _I64(1)), builder.and_(job, _I64(1))
-        x_start = builder.gep(thinned, [lag])
-        y_start = builder.gep(rows, [builder.mul(side, _I64(LANES // 2))])
-
-        def some_eights(part: Any, state: Sequence[Any]) -> list[Any]:
-            first = builder.mul(part, _I64(EIGHTS_AT_A_TIME))
-            left = builder.sub(n, first)
-            count = builder.select(builder.icmp_signed("<", left, _I64(EIGHTS_AT_A_TIME)), left, _I64(EIGHTS_AT_A_TIME))
-
-            def eight(k: Any, state: Sequence[Any]) -> list[Any]:
-                ones, twos, fours, counts = state
-                row = builder.shl(builder.add(first, k), _I64(3))
-                differing = []
-                for i in range(8):
-                    at = builder.add(row, _I64(i))
-                    x = builder.load(builder.gep(x_start, [builder.mul(at, stride)]))
-                    y = builder.gep(y_start, [builder.mul(at, _I64(LANES))])
-                    y = builder.load(builder.bitcast(y, half.as_pointer()), align=4)
-                    differing.append(builder.xor(_all(builder, x, half), y))
-                ones, carry_a = _full_adder(builder, ones, differing[0], differing[1])
-                ones, carry_b = _full_adder(builder, ones, differing[2], differing[3])
-                twos, carry_c = _full_adder(builder, twos, carry_a, carry_b)
-                ones, carry_a = _full_adder(builder, ones, differing[4], differing[5])
-                ones, carry_b = _full_adder(builder, ones, differing[6], differing[7])
-                twos, carry_d = _full_adder(builder, twos, carry_a, carry_b)
-                fours, eights = _full_adder(builder, fours, carry_c, carry_d)
-                bytes_ = builder.add(
-                    builder.bitcast(counts, byte_vector), builder.bitcast(count_bytes(eights), byte_vector)
-                )
-                return [ones, twos, fours, builder.bitcast(bytes_, half)]
-
-            *adders, counts = _loop(builder, count, [*state[:3], zeros], eight)
-            return [*adders, builder.add(state[3], widen(counts))]
-
-        n_parts = builder.sdiv(builder.add(n, _I64(EIGHTS_AT_A_TIME - 1)), _I64(EIGHTS_AT_A_TIME))
-        *adders, total = _loop(builder, n_parts, [zeros] * 4, some_eights)
-        for words in reversed(adders):  # fours, twos, ones
-            total = builder.add(builder.shl(total, _constant(half, 1)), widen(count_bytes(words)))
-        place = builder.gep(sums, [builder.add(builder.mul(lag, _I64(LANES)), builder.mul(side, _I64(LANES // 2)))])
-        builder.store(total, builder.bitcast(place, half.as_pointer()), align=4)
-        return []
-
-    _loop(builder, _I64(2 * LAGS), [], one_lag)
-
-
-EIGHTS_AT_A_TIME = 31
-"""Counts of bits, 8 a byte at most, that a byte takes in."""
-
-
-def _full_adder(builder: ir.IRBuilder, a: Any, b: Any, c: Any) -> tuple[Any, Any]:
-    """Sum and carry of three bits, in each bit."""
-    either = builder.xor(a, b)
-    return builder.xor(either, c), builder.or_(builder.and_(a, b), builder.and_(either, c))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -256,21 +185,21 @@ def add_lags(
     signature = types.void(curve, spans, whole, whole, whole, lane_rows, ranges, totals)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        arrays = _Arrays(context, builder, signature, arguments)
+        arrays = Arrays(context, builder, signature, arguments)
         first, step, n_lags = arguments[2:5]
-        lane_rows, low, high = arrays.row(5, _I64(0)), arrays.row(6, _I64(0)), arrays.row(6, _I64(1))
+        lags = _Lags(builder, arrays, lane_rows=5, ranges=6, bounds=0)
 
         def add_lag(k: Any, totals: Sequence[Any]) -> list[Any]:
             i = builder.add(first, builder.mul(k, step))
-            n_rows = _n_rows(builder, arrays, i, lane_rows)
-            counts = _within(builder, i, low, high, n_rows)
-            added = (arrays.row(0, i), n_rows)
-            return [builder.add(t, builder.select(counts, a, _ZEROS)) for t, a in zip(totals, added, strict=True)]
+            n_rows = lags.n_rows(i)
+            counts = lags.counts(i, n_rows)
+            added = (lags.errors(i), n_rows)
+            return [builder.add(t, builder.select(counts, a, ZEROS)) for t, a in zip(totals, added, strict=True)]
 
-        left = builder.add(builder.sub(n_lags, first), builder.sub(step, _I64(1)))
-        initial = [arrays.row(7, _I64(k)) for k in range(2)]
-        for k, total in enumerate(_loop(builder, builder.sdiv(left, step), initial, add_lag)):
-            arrays.set_row(7, _I64(k), total)
+        left = builder.add(builder.sub(n_lags, first), builder.sub(step, I64(1)))
+        initial = [arrays.row(7, I64(k)) for k in range(2)]
+        for k, total in enumerate(loop(builder, builder.sdiv(left, step), initial, add_lag)):
+            arrays.set_row(7, I64(k), total)
         return context.get_dummy_value()
 
     return signature, generate
@@ -295,15 +224,15 @@ def mark_lanes(
     signature = types.void(curve, spans, types.int64, lane_rows, ranges, needed, passed, marks)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        arrays = _Arrays(context, builder, signature, arguments)
-        lane_rows, low, high = arrays.row(3, _I64(0)), arrays.row(4, _I64(2)), arrays.row(4, _I64(3))
-        average, clear, share = (arrays.row(5, _I64(k)) for k in range(3))
+        arrays = Arrays(context, builder, signature, arguments)
+        lags = _Lags(builder, arrays, lane_rows=3, ranges=4, bounds=2)
+        average, clear, share = (arrays.row(5, I64(k)) for k in range(3))
         bits = ir.IntType(LANES)
 
         def mark(i: Any, so_far: Sequence[Any]) -> list[Any]:
-            n_rows = _n_rows(builder, arrays, i, lane_rows)
-            n = builder.sitofp(n_rows, _FLOATS)
-            fewer = builder.fsub(builder.fmul(n, average), builder.uitofp(arrays.row(0, i), _FLOATS))
+            n_rows = lags.n_rows(i)
+            n = builder.sitofp(n_rows, FLOATS)
+            fewer = builder.fsub(builder.fmul(n, average), builder.uitofp(lags.errors(i), FLOATS))
             is_share = builder.fcmp_ordered(">", fewer, builder.fmul(share, n))
             before = builder.block
             look, done = (builder.append_basic_block(name) for name in ("look", "looked"))
@@ -311,7 +240,7 @@ def mark_lanes(
             builder.cbranch(some, look, done)  # rarely: the rest is left out
             builder.position_at_end(look)
             is_clear = builder.fcmp_ordered(">", builder.fmul(fewer, fewer), builder.fmul(clear, n))
-            stands_out = builder.and_(builder.and_(is_share, is_clear), _within(builder, i, low, high, n_rows))
+            stands_out = builder.and_(builder.and_(is_share, is_clear), lags.counts(i, n_rows))
             found = builder.bitcast(stands_out, bits)
             builder.branch(done)
             builder.position_at_end(done)
@@ -321,9 +250,9 @@ def mark_lanes(
             builder.store(marks, arrays.at(7, i))
             return [builder.or_(so_far[0], marks)]
 
-        (passed,) = _loop(builder, arguments[2], [bits(0)], mark)
+        (passed,) = loop(builder, arguments[2], [bits(0)], mark)
         lanes = builder.bitcast(passed, ir.VectorType(ir.IntType(1), LANES))
-        arrays.set_row(6, _I64(0), builder.sub(builder.zext(lanes, _ROW), _constant(_ROW, 1)))
+        arrays.set_row(6, I64(0), builder.sub(builder.zext(lanes, ROW), constant(ROW, 1)))
         return context.get_dummy_value()
 
     return signature, generate
@@ -346,32 +275,30 @@ def best_lags(
     signature = types.void(curve, spans, types.int64, lane_rows, ranges, types.int64, best)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        arrays = _Arrays(context, builder, signature, arguments)
-        lane_rows, low, high = arrays.row(3, _I64(0)), arrays.row(4, _I64(2)), arrays.row(4, _I64(3))
-        lowest = builder.trunc(arguments[5], _I32)
+        arrays = Arrays(context, builder, signature, arguments)
+        lags = _Lags(builder, arrays, lane_rows=3, ranges=4, bounds=2)
+        lowest = builder.trunc(arguments[5], I32)
 
         def compare(i: Any, so_far: Sequence[Any]) -> list[Any]:
             best, best_gain, best_distance = so_far
-            n_rows = _n_rows(builder, arrays, i, lane_rows)
-            n = builder.sitofp(n_rows, _DOUBLES)
-            fewer = builder.fsub(builder.fmul(n, _constant(_DOUBLES, 16.0)), builder.uitofp(arrays.row(0, i), _DOUBLES))
-            size = builder.select(
-                builder.fcmp_ordered("<", fewer, _constant(_DOUBLES, 0.0)), builder.fneg(fewer), fewer
-            )
+            n_rows = lags.n_rows(i)
+            n = builder.sitofp(n_rows, DOUBLES)
+            fewer = builder.fsub(builder.fmul(n, constant(DOUBLES, 16.0)), builder.uitofp(lags.errors(i), DOUBLES))
+            size = builder.select(builder.fcmp_ordered("<", fewer, constant(DOUBLES, 0.0)), builder.fneg(fewer), fewer)
             gain = builder.fdiv(builder.fmul(fewer, size), n)
-            index = builder.trunc(i, _I32)
+            index = builder.trunc(i, I32)
             lag = builder.add(lowest, index)
-            distance = _all(builder, builder.select(builder.icmp_signed("<", lag, _I32(0)), builder.neg(lag), lag))
+            distance = everywhere(builder, builder.select(builder.icmp_signed("<", lag, I32(0)), builder.neg(lag), lag))
             nearer = builder.and_(
                 builder.fcmp_ordered("==", gain, best_gain), builder.icmp_signed("<", distance, best_distance)
             )
             better = builder.or_(builder.fcmp_ordered(">", gain, best_gain), nearer)
-            better = builder.and_(better, _within(builder, i, low, high, n_rows))
-            chosen = ((_all(builder, index), best), (gain, best_gain), (distance, best_distance))
+            better = builder.and_(better, lags.counts(i, n_rows))
+            chosen = ((everywhere(builder, index), best), (gain, best_gain), (distance, best_distance))
             return [builder.select(better, new, old) for new, old in chosen]
 
-        nothing = [_constant(_ROW, -1), _constant(_DOUBLES, float("-inf")), _constant(_ROW, (1 << 31) - 1)]
-        arrays.set_row(6, _I64(0), _loop(builder, arguments[2], nothing, compare)[0])
+        nothing = [constant(ROW, -1), constant(DOUBLES, float("-inf")), constant(ROW, (1 << 31) - 1)]
+        arrays.set_row(6, I64(0), loop(builder, arguments[2], nothing, compare)[0])
         return context.get_dummy_value()
 
     return signature, generate
@@ -401,25 +328,25 @@ def add_bits(
     signature = types.void(x, whole, y, whole, whole, types.uint32, counts)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        arrays = _Arrays(context, builder, signature, arguments)
+        arrays = Arrays(context, builder, signature, arguments)
         silent, bits, bytes_ = arguments[5], ir.VectorType(ir.IntType(1), 32), ir.VectorType(ir.IntType(8), 32)
 
         def add_item(i: Any, totals: Sequence[Any]) -> list[Any]:
             a, b = (builder.load(arrays.at(k, builder.add(arguments[k + 1], i))) for k in (0, 2))
             skipped = builder.and_(builder.icmp_unsigned("==", a, silent), builder.icmp_unsigned("==", b, silent))
-            a, b = (builder.select(skipped, _I32(0), item) for item in (a, b))
+            a, b = (builder.select(skipped, I32(0), item) for item in (a, b))
             ones = [builder.zext(builder.bitcast(item, bits), bytes_) for item in (a, b)]
-            added = (*ones, builder.ctpop(builder.xor(a, b)), builder.zext(builder.not_(skipped), _I32))
+            added = (*ones, builder.ctpop(builder.xor(a, b)), builder.zext(builder.not_(skipped), I32))
             return [builder.add(total, more) for total, more in zip(totals, added, strict=True)]
 
-        zeros = [_constant(bytes_, 0), _constant(bytes_, 0), _I32(0), _I32(0)]
-        *ones, errors, n_items = _loop(builder, arguments[4], zeros, add_item)
-        wide = ir.VectorType(_I32, 32)
+        zeros = [constant(bytes_, 0), constant(bytes_, 0), I32(0), I32(0)]
+        *ones, errors, n_items = loop(builder, arguments[4], zeros, add_item)
+        wide = ir.VectorType(I32, 32)
         for k, values in enumerate(ones):
-            place = builder.bitcast(arrays.at(6, _I64(32 * k)), wide.as_pointer())
+            place = builder.bitcast(arrays.at(6, I64(32 * k)), wide.as_pointer())
             builder.store(builder.add(builder.load(place, align=4), builder.zext(values, wide)), place, align=4)
         for k, value in enumerate((errors, n_items)):
-            place = arrays.at(6, _I64(64 + k))
+            place = arrays.at(6, I64(64 + k))
             builder.store(builder.add(builder.load(place), value), place)
         return context.get_dummy_value()
 
@@ -432,76 +359,33 @@ def _are_words(*arrays: Any) -> bool:
     return all(isinstance(a, types.Array) and a.dtype == types.uint32 and a.layout == "C" for a in arrays)
 
 
-class _Arrays:
-    """The array arguments of an intrinsic, by their index: C-contiguous, LANES values in a row."""
+class _Lags:
+    """What the loops over the lags of a group's curves have in common. Of their arguments, `curve` is the first and
+    `spans` the second; `bounds` is the row of `ranges` with the first `i` that counts, the next has the last."""
 
-    def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> None:
-        self.context, self.builder, self.signature, self.arguments = context, builder, signature, arguments
+    def __init__(self, builder: ir.IRBuilder, arrays: Arrays, lane_rows: int, ranges: int, bounds: int) -> None:
+        self.builder, self.arrays = builder, arrays
+        self.lane_rows = arrays.row(lane_rows, I64(0))
+        self.low, self.high = arrays.row(ranges, I64(bounds)), arrays.row(ranges, I64(bounds + 1))
 
-    def at(self, index: int, offset: Any) -> Any:
-        """Pointer to a value."""
-        array = self.context.make_array(self.signature.args[index])(self.context, self.builder, self.arguments[index])
-        return self.builder.gep(array.data, [offset])
+    def errors(self, i: Any) -> Any:
+        """Bit errors of each lane."""
+        return self.arrays.row(0, i)
 
-    def row(self, index: int, row: Any) -> Any:
-        """The values of a row as a vector."""
-        return self.builder.load(self._row_pointer(index, row), align=4)
+    def n_rows(self, i: Any) -> Any:
+        """Rows that were compared, of each lane."""
+        builder = self.builder
+        first, last = (everywhere(builder, builder.load(self._span(k, i))) for k in range(2))
+        limited = builder.select(builder.icmp_signed("<", last, self.lane_rows), last, self.lane_rows)
+        return builder.sub(limited, first)
 
-    def set_row(self, index: int, row: Any, values: Any) -> None:
-        self.builder.store(values, self._row_pointer(index, row), align=4)
+    def counts(self, i: Any, n_rows: Any) -> Any:
+        """Whether `i` is within the bounds of each lane, and rows were compared."""
+        builder = self.builder
+        index = everywhere(builder, builder.trunc(i, I32))
+        inside = builder.and_(builder.icmp_signed("<=", self.low, index), builder.icmp_signed("<=", index, self.high))
+        return builder.and_(inside, builder.icmp_signed(">", n_rows, ZEROS))
 
-    def _row_pointer(self, index: int, row: Any) -> Any:
-        first = self.at(index, _I64(0))
-        vector = ir.VectorType(first.type.pointee, LANES)
-        return self.builder.gep(self.builder.bitcast(first, vector.as_pointer()), [row])
-
-
-def _loop(
-    builder: ir.IRBuilder, n: Any, initial: Sequence[Any], step: Callable[[Any, Sequence[Any]], list[Any]]
-) -> list[Any]:
-    """`values = step(i, values)` for `i` in 0 to `n - 1`, the values kept in registers; what they are at the end."""
-    before = builder.block
-    head, body, done = (builder.append_basic_block(name) for name in ("loop", "loop.body", "loop.done"))
-    builder.branch(head)
-    builder.position_at_end(head)
-    i, values = builder.phi(_I64), [builder.phi(value.type) for value in initial]
-    for phi, value in zip((i, *values), (_I64(0), *initial), strict=True):
-        phi.add_incoming(value, before)
-    builder.cbranch(builder.icmp_signed("<", i, n), body, done)
-    builder.position_at_end(body)
-    new = step(i, values)
-    for phi, value in zip((i, *values), (builder.add(i, _I64(1)), *new), strict=True):
-        phi.add_incoming(value, builder.block)
-    builder.branch(head)
-    builder.position_at_end(done)
-    return values
-
-
-def _all(builder: ir.IRBuilder, value: Any, vector: ir.VectorType = _ROW) -> Any:
-    """The value in every lane."""
-    nothing = ir.Constant(vector, ir.Undefined)
-    one = builder.insert_element(nothing, value, _I32(0))
-    return builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(_I32, vector.count), [0] * vector.count))
-
-
-def _constant(vector: ir.VectorType, value: float) -> Any:
-    return ir.Constant(vector, [value] * vector.count)
-
-
-def _n_rows(builder: ir.IRBuilder, arrays: _Arrays, lag: Any, lane_rows: Any) -> Any:
-    """Rows compared at a lag; `spans` is argument 1."""
-    first, last = (_all(builder, builder.load(arrays.at(1, _element(builder, arrays, k, lag)))) for k in range(2))
-    return builder.sub(builder.select(builder.icmp_signed("<", last, lane_rows), last, lane_rows), first)
-
-
-def _element(builder: ir.IRBuilder, arrays: _Arrays, row: int, column: Any) -> Any:
-    """Offset of `spans[row, column]`: two rows."""
-    spans = arrays.context.make_array(arrays.signature.args[1])(arrays.context, builder, arrays.arguments[1])
-    n_columns = builder.extract_value(spans.shape, 1)
-    return builder.add(builder.mul(_I64(row), n_columns), column)
-
-
-def _within(builder: ir.IRBuilder, lag: Any, low: Any, high: Any, n_rows: Any) -> Any:
-    index = _all(builder, builder.trunc(lag, _I32))
-    inside = builder.and_(builder.icmp_signed("<=", low, index), builder.icmp_signed("<=", index, high))
-    return builder.and_(inside, builder.icmp_signed(">", n_rows, _ZEROS))
+    def _span(self, row: int, column: Any) -> Any:
+        n_columns = self.builder.extract_value(self.arrays.of(1).shape, 1)
+        return self.arrays.at(1, self.builder.add(self.builder.mul(I64(row), n_columns), column))
