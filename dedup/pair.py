@@ -9,35 +9,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.correlate import compare_two
+from dedup.correlation.compare import compare_two
+from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, Match
 from dedup.correlation.scoring import (
-    CONTAINED_SHARE,
     MIN_DISTINCT,
-    STORED_AGREEMENT,
     Criterion,
-    Match,
+    Thresholds,
     Verdict,
     criteria,
     verdict,
 )
 from dedup.errors import InputError
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
+from dedup.fingerprint.chromaprint import SILENT_ITEM, Items, frozen, n_distinct
 from dedup.fingerprint.task import fingerprint_file
+from dedup.judgements import Judgements, is_current
 from dedup.library.identity import flac_md5, full_hash
 from dedup.library.paths import printable
 from dedup.library.probe import Unusable
+from dedup.matches import thresholds
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
-from dedup.store.catalog import n_distinct
+from dedup.store.catalog import items_digest
 
 if TYPE_CHECKING:
-    from dedup.store.catalog import Track
     from dedup.store.store import Store
 
 MIN_LENGTH_S = 1.0
 """Seconds of items that a file must have to be compared at all."""
-
-SHARE = "share of the longer"
-"""Below its threshold a match is `contained`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,8 @@ class Listened:
     path: bytes
     items: Items
     stream: bytes | None
+    digest: bytes
+    """Of its items."""
     damage: str | None
     from_store: bool
     """Whether its fingerprint was in the store; else the file was decoded now."""
@@ -62,8 +61,12 @@ class Explanation:
     """At the best lag, positive where `a` has more in front; None where they cannot overlap enough."""
     verdict: Verdict
     criteria: tuple[Criterion, ...]
-    """What a match by sound must meet, all of it. The last one, `SHARE`, only tells the same recording from an excerpt
-    of it. Files that are identical, or whose encoded audio is, are a match whatever these say."""
+    """The numbers that decide by sound, in the order in which they do. Files that are identical, or whose encoded audio
+    is, or of which a person said something, are what they are whatever these say."""
+    false_match: float | None
+    """The estimated chance that two unrelated tracks of the library would do as well; None without a match."""
+    judged: bool
+    """Whether a person said so."""
 
 
 def explain(
@@ -77,25 +80,33 @@ def explain(
     """Compares two files, in the store or not. Raises InputError for one that has no audio, too little, or none that
     can be read."""
     left, right = (listen(path, store, fingerprint) for path in (a, b))
-    found = compare_two(left.items, right.items, compare)
-    why = _all_criteria(left, right, found, compare, match)
+    found, limits = compare_two(left.items, right.items, compare), thresholds(store, match)
+    why = _all_criteria(left, right, found, compare, limits)
+    said = Judgements(store).of(left, right) if store else None
     judged: Verdict = "other"
     if _is_one_file(left, right):
+        judged = "same file"
+    elif _is_identical(left, right):
         judged = "identical file"
+    elif said is False:
+        judged = "other"
     elif _is_same_audio(left, right):
         judged = "same audio"
-    elif found is not None and all(criterion.met for criterion in why if criterion.name != SHARE):
-        judged = verdict(found, len(left.items), len(right.items), match)
-    return Explanation(left, right, found, judged, why)
+    elif said:
+        judged = "same recording"
+    elif found is not None and all(criterion.met for criterion in why if criterion.name in _EVIDENCE):
+        judged = verdict(found, len(left.items), len(right.items), limits)
+    return Explanation(left, right, found, judged, why, limits.false_match(found) if found else None, said is not None)
 
 
 def listen(path: bytes, store: Store | None, settings: FingerprintSettings) -> Listened:
     """The fingerprint of a file: the store's, where the file is as the store knows it, else made now."""
     if store is not None:
         track = store.catalog.track(os.path.abspath(path)) or store.catalog.track(path)
-        if track is not None and track.audio is not None and _is_current(track):
+        if track is not None and track.audio is not None and is_current(track):
             (audio,) = store.catalog.audios("WHERE id = ?", (track.audio,))
-            return Listened(path, store.items_of(audio.fingerprint), audio.stream, audio.damage, from_store=True)
+            items = store.items_of(audio.fingerprint)
+            return Listened(path, items, audio.stream, items_digest(items), audio.damage, from_store=True)
     return _decode(path, settings)
 
 
@@ -110,26 +121,21 @@ def _decode(path: bytes, settings: FingerprintSettings) -> Listened:
     result = fingerprint_file(path, status.st_size, status.st_mtime_ns, settings, MIN_LENGTH_S, float("inf"))
     if isinstance(result, Unusable):
         raise InputError(name, result.reason, "a file with audio")
-    return Listened(path, result.items, result.stream, result.damage, from_store=False)
-
-
-def _is_current(track: Track) -> bool:
-    """Whether the file is as the store knows it; of one that is away the store's word is taken."""
-    if track.state == "imported":
-        return True
-    try:
-        status = os.stat(track.path)
-    except OSError:
-        return True
-    return (status.st_size, status.st_mtime_ns) == (track.size, track.mtime_ns)
+    items = result.items
+    return Listened(path, items, result.stream, items_digest(items), result.damage, from_store=False)
 
 
 def _is_one_file(a: Listened, b: Listened) -> bool:
     try:
-        if os.path.getsize(a.path) != os.path.getsize(b.path):
-            return False
-        return os.path.samefile(a.path, b.path) or full_hash(a.path) == full_hash(b.path)
+        return os.path.samefile(a.path, b.path)
     except OSError:  # one of them is only in the store
+        return False
+
+
+def _is_identical(a: Listened, b: Listened) -> bool:
+    try:
+        return os.path.getsize(a.path) == os.path.getsize(b.path) and full_hash(a.path) == full_hash(b.path)
+    except OSError:
         return False
 
 
@@ -146,26 +152,27 @@ def _is_same_audio(a: Listened, b: Listened) -> bool:
         return False
 
 
+OVERLAP, AUDIBLE, DISTINCT = "overlap, items", "overlap not silent, items", "different items"
+AGREEMENT, KAPPA = "agreement", "kappa at the best lag"
+_EVIDENCE = {OVERLAP, AUDIBLE, DISTINCT, AGREEMENT, KAPPA}
+"""Criteria without which nothing can be said by sound."""
+
+
 def _all_criteria(
-    a: Listened, b: Listened, found: Match | None, compare: CompareSettings, match: MatchSettings
+    a: Listened, b: Listened, found: Match | None, compare: CompareSettings, limits: Thresholds
 ) -> tuple[Criterion, ...]:
     """Each number that `correlate` and `report` hold against a threshold, in the order in which they do."""
     from dedup.correlation.kernels import required_overlap
 
-    shorter, longer = sorted((len(a.items), len(b.items)))
     needed = required_overlap(len(a.items), len(b.items), compare.min_overlap, compare.min_overlap_items)
-    overlap = Criterion("overlap, items", found.overlap if found else shorter, needed)
-    distinct = Criterion("different items", min(n_distinct(a.items), n_distinct(b.items)), MIN_DISTINCT)
+    overlap = Criterion(OVERLAP, found.overlap if found else min(len(a.items), len(b.items)), needed)
+    distinct = Criterion(DISTINCT, min(n_distinct(a.items), n_distinct(b.items)), MIN_DISTINCT)
     if found is None:
         return overlap, distinct
-    return (
-        overlap,
-        Criterion("overlap not silent, items", _n_audible(a.items, b.items, found), compare.min_overlap_items),
-        distinct,
-        Criterion("agreement", found.agreement, STORED_AGREEMENT),
-        *criteria(found, match),
-        Criterion(SHARE, found.overlap / longer, CONTAINED_SHARE),
-    )
+    audible = Criterion(AUDIBLE, _n_audible(a.items, b.items, found), compare.min_overlap_items)
+    agreement = Criterion(AGREEMENT, found.agreement, STORED_AGREEMENT)
+    kappa = Criterion(KAPPA, found.kappa, FOLLOWED_KAPPA)
+    return overlap, audible, distinct, agreement, kappa, *criteria(found, len(a.items), len(b.items), limits)
 
 
 def _n_audible(a: Items, b: Items, found: Match) -> int:
@@ -183,7 +190,6 @@ def overlapping(a: Items, b: Items, found: Match) -> tuple[Items, Items]:
 def lag_curve(a: Items, b: Items, compare: CompareSettings) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Lags in items, ascending, and the agreement at each, `[n_lags]`, 0 to 1; empty where none overlap enough."""
     from dedup.correlation import kernels
-    from dedup.correlation.tile import frozen
 
     a, b = frozen(a, np.uint32), frozen(b, np.uint32)
     n_a, n_b = len(a), len(b)

@@ -132,11 +132,20 @@ class CompareSettings(_Digested):
 class MatchSettings:
     """From which numbers on a stored pair is a match; changing them computes nothing again."""
 
-    min_score: float = 0.45
-    """Chance-corrected agreement, 0 to 1."""
+    max_false: float = 0.01
+    """Pairs of unrelated tracks that may be taken for related in the whole library, as expected from its noise
+    floor."""
+    min_score: float | None = 0.45
+    """Score from which on what agrees throughout is one recording, 0 to 1. None: just below the lowest that a person
+    approved."""
     min_prominence: float = 0.05
     """How far the agreement at the best lag stands above that of any lag more than 16 items away, 0 to 0.5."""
+    classic: float | None = None
+    """Raw agreement from which on two tracks match, whatever the other numbers say, 0 to 1; None: not asked for."""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.min_score <= 1, "min-score", self.min_score, "0 to 1")
+        _require(self.max_false > 0, "max-false", self.max_false, "more than 0 pairs")
+        in_range = self.min_score is None or 0 <= self.min_score <= 1
+        _require(in_range, "min-score", self.min_score, "0 to 1, or 'judged'")
         _require(0 <= self.min_prominence <= 0.5, "min-prominence", self.min_prominence, "0 to 0.5")
+        _require(self.classic is None or 0 <= self.classic <= 1, "classic", self.classic, "0 to 1, or 'off'")

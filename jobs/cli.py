@@ -21,6 +21,7 @@ COMMANDS = {
     "correlate": ("jobs.correlate:correlate", "Compare what was not compared yet."),
     "report": ("jobs.report:report", "Show the groups of duplicates."),
     "pair": ("jobs.pair:pair", "Compare two files and say why they match or not."),
+    "mark": ("jobs.mark:mark", "Say for good that two files are the same recording, or not."),
     "info": ("jobs.info:info", "Show the store, one file, or the settings."),
     "check": ("jobs.check:check", "Verify the store."),
     "import": ("jobs.exchange:import_", "Take in fingerprints made elsewhere."),

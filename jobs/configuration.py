@@ -24,6 +24,13 @@ from jobs.values import Place
 DEFAULT_PROFILE = "default-profile"
 PROFILES = "profile"
 
+READY_MADE: Mapping[str, Mapping[str, Any]] = {
+    "strict": {"max-false": 0.0001, "min-score": 0.6, "min-prominence": 0.08},
+    "basic": {},
+    "aggressive": {"max-false": 0.1, "min-score": None, "min-prominence": 0.0},
+}
+"""Profiles that need no settings file; one of the file of that name is added to them."""
+
 
 @dataclass(frozen=True)
 class Settled:
@@ -97,7 +104,8 @@ class Configuration:
         return CompareSettings(**{name.replace("-", "_"): self[name] for name in names})
 
     def match(self) -> MatchSettings:
-        return MatchSettings(min_score=self["min-score"], min_prominence=self["min-prominence"])
+        names = ("max-false", "min-score", "min-prominence", "classic")
+        return MatchSettings(**{name.replace("-", "_"): self[name] for name in names})
 
     def fingerprint(self, chromaprint: str) -> FingerprintSettings:
         return FingerprintSettings(chromaprint=chromaprint, length_s=self.length_s)
@@ -107,13 +115,13 @@ def settle(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ
     """Every setting's value: `given` are the converted values of the command line, by setting name."""
     file = _settings_file(environment)
     base, profiles, chosen = _read(file, required="REPRISE_CONFIG" in environment)
-    levels = [
+    levels: list[Mapping[str, Settled]] = [
         {name: Settled(value, "command line") for name, value in given.items() if name in SETTINGS},
         _from_environment(environment),
     ]
     profile = _first(levels, "profile") or (Settled(chosen, "file") if chosen else None)
     if profile:
-        levels.append(_profile(str(profile.value), profile.source, profiles, file))
+        levels += _profile(str(profile.value), profile.source, profiles, file)
         levels.append({"profile": profile})
     levels.append(base)
     found = {name: _first(levels, name) or _default(setting) for name, setting in SETTINGS.items()}
@@ -140,12 +148,15 @@ def _settings_file(environment: Mapping[str, str]) -> str:
     return str(platformdirs.user_config_path("reprise") / "settings.toml")
 
 
-def _profile(name: str, source: str, profiles: Mapping[str, dict[str, Settled]], file: str) -> dict[str, Settled]:
-    if name not in profiles:
-        known = ", ".join(map(repr, profiles))
-        expected = f"one of those in {file}: {known}" if known else f"[profile.{name}] in {file}"
-        raise UsageError(f"profile ({source})", _unknown(name, profiles), expected)
-    return profiles[name]
+def _profile(
+    name: str, source: str, profiles: Mapping[str, dict[str, Settled]], file: str
+) -> list[Mapping[str, Settled]]:
+    """What the file says of a profile, then what is ready-made of that name."""
+    if name not in profiles and name not in READY_MADE:
+        expected = f"one of {', '.join(map(repr, [*READY_MADE, *profiles]))}, or [profile.{name}] in {file}"
+        raise UsageError(f"profile ({source})", _unknown(name, [*READY_MADE, *profiles]), expected)
+    ready_made = {key: Settled(value, f"profile {name}") for key, value in READY_MADE.get(name, {}).items()}
+    return [profiles.get(name, {}), ready_made]
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:

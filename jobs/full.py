@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,13 @@ import click
 from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
 from jobs import options, stores
 from jobs.correlate import correlation_text
-from jobs.report import groups_text, show_excerpts, show_groups
+from jobs.report import groups_text, pairs_text, show_beside, show_groups
 from jobs.run import Run, session
 from jobs.scan import scan_record, scan_text, show_problems, stages_text
 
 if TYPE_CHECKING:
     from dedup.correlation.correlate import Correlation
+    from dedup.correlation.scoring import Verdict
     from dedup.groups import Group
     from dedup.matches import Matches
     from dedup.runner import Runner
@@ -34,7 +36,7 @@ class Full:
     correlation: Correlation | None
     matches: Matches | None
     groups: list[Group] | None
-    n_pairs: int | None
+    n_pairs: Counter[Verdict] | None
     seconds: dict[str, float]
 
 
@@ -60,9 +62,11 @@ def full(run: Run) -> int:
 
 def run_full(run: Run, roots: tuple[bytes, ...]) -> Full:
     """The three stages, on one set of workers."""
+    from dedup.matches import thresholds
     from dedup.scan import scan
 
     with stores.for_scanning(run, roots) as store, stores.workers(run) as runner:
+        thresholds(store, run.settings.match())  # what it refuses is refused now, not when all is compared
         scanned = scan(store, roots, run.settings.scan(), runner, run.observer)
         seconds = dict(scanned.seconds)
         if run.stop.requested:
@@ -100,14 +104,14 @@ def show_full(run: Run, done: Full) -> None:
                 output.result({"event": "group", **group_record(group)})
         else:
             show_groups(output, done.groups[:SHOWN_GROUPS], "table")
-        show_excerpts(output, done.matches, done.groups)
+        show_beside(output, done.matches, done.groups)
     show_problems(output, done.scan)
     output.result({"event": "summary", **summary_record(done)})
     output.note(scan_text(done.scan))
     if done.correlation is not None:
         output.note(correlation_text(done.correlation))
-    if done.groups is not None:
-        output.note(f"pairs   {done.n_pairs:,} of files that match")
+    if done.groups is not None and done.n_pairs is not None:
+        output.note(pairs_text(done.n_pairs))
         output.note(groups_text(done.groups))
         if len(done.groups) > SHOWN_GROUPS and not output.as_json:
             output.note(f"        {SHOWN_GROUPS} are shown above; all of them: reprise report")
@@ -116,11 +120,14 @@ def show_full(run: Run, done: Full) -> None:
 
 def summary_record(done: Full) -> dict[str, Any]:
     """The whole summary, for programs; null for what a stop came before."""
+    from dedup.correlation.scoring import BESIDE
+
     groups = done.groups
     return {
         **scan_record(done.scan),
         "tiles": asdict(done.correlation) if done.correlation else None,
-        "pairs": done.n_pairs,
+        "pairs": None if done.n_pairs is None else done.n_pairs["same recording"],
+        "pairs_beside": None if done.n_pairs is None else {kind: done.n_pairs[kind] for kind in BESIDE},
         "groups": None if groups is None else len(groups),
         "bytes_reclaimable": None if groups is None else sum(group.bytes_reclaimable for group in groups),
         "seconds": {stage: round(spent, 3) for stage, spent in done.seconds.items()},

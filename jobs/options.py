@@ -64,7 +64,14 @@ SETTINGS = {
             "PATH",
             default_text="user data",
         ),
-        Setting("profile", Word(), None, "Profile of the settings file to use.", "NAME", default_text="none"),
+        Setting(
+            "profile",
+            Word(),
+            None,
+            "Profile: strict, basic, aggressive, or one of the settings file.",
+            "NAME",
+            default_text="none",
+        ),
         Setting(
             "workers",
             Whole(0, MAX_WORKERS, word="all"),
@@ -160,10 +167,17 @@ SETTINGS = {
             "ITEMS",
         ),
         Setting(
+            "max-false",
+            Number(0, above=True),
+            MatchSettings.max_false,
+            "Pairs of unrelated tracks that may be taken for related, in the whole library.",
+            "PAIRS",
+        ),
+        Setting(
             "min-score",
-            Number(0, 1),
+            Number(0, 1, word="judged"),
             MatchSettings.min_score,
-            "Score from which two tracks match; pairs below 0.2 are not kept.",
+            "Score from which two tracks are one recording, or 'judged': as you approved before.",
             "SCORE",
         ),
         Setting(
@@ -172,6 +186,14 @@ SETTINGS = {
             MatchSettings.min_prominence,
             "How far the best lag must stand above the others.",
             "SHARE",
+        ),
+        Setting(
+            "classic",
+            Number(0, 1, word="off"),
+            MatchSettings.classic,
+            "Decide by raw agreement alone, from this on, as older programs do (0.58); the report says what it costs.",
+            "SHARE",
+            default_text="off",
         ),
     )
 }
@@ -235,7 +257,7 @@ min_length = _option("min-length")
 discover = together(*map(_option, ("extensions", "include", "exclude", "max-depth", "hidden")))
 scan = together(discover, *map(_option, ("min-length", "time-limit", "length", "retry-failed")), block_size)
 compare = together(*map(_option, ("method", "max-lag", "min-overlap", "min-overlap-items")))
-match = together(*map(_option, ("min-score", "min-prominence")))
+match = together(*map(_option, ("max-false", "min-score", "min-prominence", "classic")))
 
 every = together(*(_option(name, hidden=True) for name in SETTINGS if name not in ("roots", "store", "profile")))
 """All settings, unseen in the help: for `info --settings`, which shows what a run with them would use."""

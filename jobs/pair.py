@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,10 @@ from dedup.settings import ITEMS_PER_SECOND
 from jobs import options, stores
 from jobs.output import Column, path_text
 from jobs.run import Run, reader
+from jobs.words import bar_text, speed_text
 
 if TYPE_CHECKING:
+    from dedup.correlation.match import Match
     from dedup.pair import Explanation, Listened
     from dedup.store.store import Store
 
@@ -74,6 +77,12 @@ def _show(run: Run, explained: Explanation) -> None:
         more = "a" if match.lag > 0 else "b"
         lag = f"{abs(match.lag_s):.2f} s more at the start of {more}" if match.lag else "0"
         run.output.text(f"best lag {lag}; overlap {match.overlap_s:.1f} s; agreement {match.agreement:.4f}")
+        if match.rate:
+            run.output.text(f"a runs at {speed_text(match.rate)} against b; along that line kappa is {match.along:.3f}")
+        run.output.text(f"over time  {bar_text(match)}  (steps of 4 s or more: █ the same, ░ chance, · silence)")
+        run.output.text(
+            f"score {match.score:.3f}; the chance that unrelated tracks would do as well: {explained.false_match:.1e}"
+        )
     rows = [
         {"name": c.name, "value": c.value, "threshold": c.threshold, "met": "met" if c.met else "NOT met"}
         for c in explained.criteria
@@ -85,7 +94,18 @@ def _show(run: Run, explained: Explanation) -> None:
         Column("met", ""),
     )
     run.output.table(columns, rows)
-    run.output.text(f"verdict: {explained.verdict}")
+    said = ", because a person said so" if explained.judged and explained.verdict in ("same recording", "other") else ""
+    run.output.text(f"verdict: {explained.verdict}{said}{_place_text(explained)}")
+
+
+def _place_text(explained: Explanation) -> str:
+    """Of an excerpt, which part of which file it is."""
+    if explained.verdict != "contained" or explained.match is None:
+        return ""
+    a_from, a_to, b_from, b_to = explained.match.place()
+    if len(explained.a.items) <= len(explained.b.items):
+        return f": a is {b_from:.1f} s to {b_to:.1f} s of b"
+    return f": b is {a_from:.1f} s to {a_to:.1f} s of a"
 
 
 def _number(value: float) -> str:
@@ -99,14 +119,23 @@ def _side_text(side: Listened) -> str:
 
 
 def _record(explained: Explanation) -> dict[str, Any]:
-    from dedup.report.export import named_path, numbers
+    from dedup.report.export import named_path, numbers, place
 
     return {
         **named_path("a", explained.a.path),
         **named_path("b", explained.b.path),
         **(numbers(explained.match) if explained.match else {}),
+        **(place(explained.match) if explained.match else {}),
+        "false_match": explained.false_match,
+        "steps": _steps(explained.match) if explained.match else [],
         "verdict": explained.verdict,
+        "judged": explained.judged,
         "criteria": [
             {"name": c.name, "value": c.value, "threshold": c.threshold, "met": c.met} for c in explained.criteria
         ],
     }
+
+
+def _steps(match: Match) -> list[float | None]:
+    """Similarity over time; JSON knows no NaN, so a step that is silent in both is null."""
+    return [None if math.isnan(value) else round(value, 4) for value in match.similarity.tolist()]

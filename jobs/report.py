@@ -15,13 +15,20 @@ from jobs import options, stores
 from jobs.output import Column as Shown
 from jobs.output import Output, aligned, count_text, path_text, size_text
 from jobs.run import Run, reader
+from jobs.words import beside_text, clock, verdict_text
 
 if TYPE_CHECKING:
+    from collections import Counter
+
+    from dedup.correlation.scoring import Verdict
     from dedup.groups import Group
     from dedup.matches import ListedTrack, Matches, TrackPair
     from dedup.store.store import Store
+    from jobs.ask import Asked
 
-SHOWN_EXCERPTS = 40
+SHOWN_BESIDE = 40
+
+SHOWN_WITH_GROUP = 5
 
 CSV_COLUMNS = (
     "group",
@@ -40,10 +47,15 @@ CSV_COLUMNS = (
     "damage",
     "agreement",
     "score",
+    "evidence",
+    "kappa",
+    "along",
     "prominence",
+    "rate",
     "lag_s",
     "overlap_s",
     "verdict",
+    "judged",
     "bytes_reclaimable",
 )
 
@@ -58,16 +70,19 @@ CSV_COLUMNS = (
     help="Table for people; one JSON document; one JSON object a line; CSV for spreadsheets.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the first N groups.")
+@click.option("--ask", is_flag=True, help="Go through what is uncertain, best evidence first, and keep what you say.")
 @options.match
 @options.common
 @reader
-def report(run: Run, form: str, limit: int | None) -> None:
+def report(run: Run, form: str, limit: int | None, ask: bool) -> None:
     """Show the groups of duplicates, most bytes to win first.
 
     Thresholds may be changed at will: stored pairs are judged anew, nothing is computed again."""
     from dedup.groups import make_groups
     from dedup.matches import Matches
 
+    if ask:
+        ask_about_uncertain(run)
     with stores.for_reading(run) as store:
         tell_unfinished(run, store)
         matches = Matches(store, run.settings.match())
@@ -76,8 +91,35 @@ def report(run: Run, form: str, limit: int | None) -> None:
         form = "jsonl"
     show_groups(run.output, groups[:limit], form)
     if form == "table":
-        show_excerpts(run.output, matches, groups)
+        show_beside(run.output, matches, groups)
         run.output.note(groups_text(groups, shown=len(groups[:limit])))
+        run.output.note(thresholds_text(matches))
+
+
+def ask_about_uncertain(run: Run) -> None:
+    """Asks a person; what was answered before, here or by `mark`, is not asked again."""
+    from dataclasses import replace
+
+    from dedup.groups import uncertain
+    from dedup.judgements import content, record
+    from dedup.matches import Matches
+    from dedup.settings import MatchSettings
+    from dedup.store.store import open_for_writing
+    from jobs.ask import ask
+
+    with stores.for_reading(run) as store:
+        settings = run.settings.match()
+        if settings.min_score is None:  # what is to be learnt from the answers
+            settings = replace(settings, min_score=MatchSettings.min_score)
+        pairs = uncertain(Matches(store, settings))
+
+    def keep(pair: TrackPair, same: bool) -> None:
+        with open_for_writing(run.settings.store, "reprise report --ask") as store:
+            content_a, content_b = (content(track.stream, track.digest) for track in (pair.a, pair.b))
+            record(store, content_a, content_b, same, pair.match.score)
+
+    asked = ask(run.output, pairs, keep)
+    run.output.note(asked_text(asked))
 
 
 def tell_unfinished(run: Run, store: Store) -> None:
@@ -125,19 +167,53 @@ def groups_text(groups: Sequence[Group], shown: int | None = None) -> str:
     return text
 
 
-def show_excerpts(output: Output, matches: Matches, groups: Sequence[Group]) -> None:
-    """Tracks that are a part of another: shown apart, they are in no group. Of a group only the best copy counts."""
-    copies = {pair.a.path for group in groups for pair in group.members}
-    excerpts = [pair for pair in matches.excerpts() if not {pair.a.path, pair.b.path} & copies]
-    for pair in excerpts[:SHOWN_EXCERPTS]:
-        start = max(0.0, -pair.match.lag_s)
-        output.note(
-            f"contained: {path_text(pair.a.path)} is {_clock(start)} to {_clock(start + pair.match.overlap_s)} of "
-            f"{path_text(pair.b.path)} (score {pair.match.score:.3f})"
+def pairs_text(n_pairs: Counter[Verdict]) -> str:
+    """One line: how many pairs of files match, and how many have less to do with each other."""
+    from dedup.correlation.scoring import BESIDE
+
+    beside = "".join(f", {n_pairs[kind]:,} {kind}" for kind in BESIDE if n_pairs[kind])
+    return f"pairs   {n_pairs['same recording']:,} of files that match{beside}"
+
+
+def thresholds_text(matches: Matches) -> str:
+    """What the thresholds are, what they rest on, and what is to be expected of them."""
+    limits = matches.thresholds
+    basis = f"{limits.noise.n_pairs:,} pairs of its own tracks" if limits.noise.n_pairs else "labelled libraries"
+    if limits.classic is not None:
+        share = limits.noise.share_agreeing(limits.classic)
+        text = f"limits  raw agreement {limits.classic:g} alone decides, as in older programs; "
+        if share is None:
+            return text + "what that costs was not measured: it takes 25 tracks and a `reprise correlate`"
+        return text + (
+            f"{share:.2%} of unrelated pairs have as much: about {share * limits.n_pairs:,.0f} false pairs among the "
+            f"{limits.n_pairs:,} of this library (those with a score below 0.2 are not kept, and not shown)"
         )
-    if len(excerpts) > SHOWN_EXCERPTS:
-        output.note(f"contained: {len(excerpts) - SHOWN_EXCERPTS:,} more; reprise export pairs lists all")
-    if excerpts:
+    expected = limits.noise.false_match(limits.related) * limits.n_pairs
+    text = f"limits  more than chance from an evidence of {limits.related:.3f} on: {expected:.2g} false pairs expected "
+    text += f"among {limits.n_pairs:,} (measured on {basis}); one recording from a score of {limits.same:.3f} on"
+    n_judged = len(matches.judgements.said)
+    if matches.settings.min_score is None:
+        return f"{text}, just below the lowest that you approved in {count_text(n_judged, 'judgement')}"
+    return f"{text}; {count_text(n_judged, 'judgement')} of yours" if n_judged else text
+
+
+def asked_text(asked: Asked) -> str:
+    text = f"asked   {asked.same:,} same, {asked.different:,} different, {asked.skipped:,} skipped, {asked.left:,} left"
+    n_open = asked.skipped + asked.left
+    return f"{text}; `reprise report --ask` asks again about {n_open:,}" if n_open else text
+
+
+def show_beside(output: Output, matches: Matches, groups: Sequence[Group]) -> None:
+    """What is contained in, transposed from or related to another track: shown apart. Of a group only the best copy
+    counts, and what hangs beside it was shown with it."""
+    with_groups = {pair.a.path for group in groups for pair in group.members}
+    with_groups |= {group.reference.path for group in groups}
+    apart = [pair for pair in matches.beside() if not {pair.a.path, pair.b.path} & with_groups]
+    for pair in apart[:SHOWN_BESIDE]:
+        output.note(beside_text(pair, path_text(pair.a.path), path_text(pair.b.path)))
+    if len(apart) > SHOWN_BESIDE:
+        output.note(f"beside: {len(apart) - SHOWN_BESIDE:,} more; reprise export pairs lists all")
+    if apart:
         output.note("")
 
 
@@ -152,6 +228,8 @@ def common_folder(paths: Iterable[bytes]) -> bytes:
 def group_lines(group: Group, folder: bytes = b"") -> list[str]:
     """A group as a table: the reference first, then the others by quality. Paths are told below `folder`."""
     head = f"{size_text(group.bytes_reclaimable)} reclaimable, {count_text(len(group.tracks), 'file')}"
+    if len(group.members) > 1:
+        head += f", weakest match {group.weakest.match.score:.3f}"
     columns = [
         Shown(key, heading)
         for key, heading in (
@@ -170,7 +248,11 @@ def group_lines(group: Group, folder: bytes = b"") -> list[str]:
         )
     ]
     rows = [_row("best", group.reference, None, folder), *(_row("", pair.a, pair, folder) for pair in group.members)]
-    return [head, *aligned(columns, rows)]
+    shown = group.beside[:SHOWN_WITH_GROUP]
+    beside = [beside_text(pair, path_text(pair.a.path.removeprefix(folder)), "the best") for pair in shown]
+    if len(group.beside) > len(shown):
+        beside.append(f"and {len(group.beside) - len(shown):,} more beside it")
+    return [head, *aligned(columns, rows), *(f"      {line}" for line in beside)]
 
 
 def _row(role: str, track: ListedTrack, pair: TrackPair | None, folder: bytes) -> dict[str, str]:
@@ -182,19 +264,14 @@ def _row(role: str, track: ListedTrack, pair: TrackPair | None, folder: bytes) -
         "bitrate": f"{properties.bitrate / 1000:.0f}" if properties.bitrate else "",
         "rate": str(properties.sample_rate or ""),
         "bits": str(properties.bits or ""),
-        "length": _clock(properties.duration_s),
+        "length": clock(properties.duration_s),
         "size": size_text(track.size),
         "agreement": f"{pair.match.agreement:.3f}" if pair else "",
         "score": f"{pair.match.score:.3f}" if pair else "",
         "lag": f"{pair.match.lag_s:+.2f} s" if pair else "",
-        "verdict": pair.verdict if pair else "",
+        "verdict": verdict_text(pair) if pair else "",
         "path": path_text(track.path.removeprefix(folder)) + (f"  [{'; '.join(notes)}]" if notes else ""),
     }
-
-
-def _clock(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02d}"
 
 
 def _csv_rows(groups: Iterable[Group]) -> Iterator[dict[str, Any]]:
@@ -213,6 +290,7 @@ def _csv_rows(groups: Iterable[Group]) -> Iterator[dict[str, Any]]:
                 **track_numbers(pair.a),
                 **numbers(pair.match),
                 "verdict": pair.verdict,
+                "judged": pair.judged,
             }
 
 

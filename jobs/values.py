@@ -54,19 +54,26 @@ class Whole(Value):
 
 
 class Number(Value):
-    """A finite number from `low` to `high`; `above` excludes `low` itself."""
+    """A finite number from `low` to `high`; `above` excludes `low` itself; `word`, where there is one, stands for
+    None."""
 
     name = "number"
     native = (int, float)
 
-    def __init__(self, low: float, high: float | None = None, above: bool = False) -> None:
-        self.low, self.high, self.above = low, high, above
+    def __init__(self, low: float, high: float | None = None, above: bool = False, word: str | None = None) -> None:
+        self.low, self.high, self.above, self.word = low, high, above, word
         start = f"more than {low:g}" if above else f"{low:g}"
         self.expected = f"a number, {start}" + (" or more" if not above and high is None else "")
         if high is not None:
             self.expected += f"{', at most' if above else ' to'} {high:g}"
+        self.expected += f", or {word!r}" if word else ""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def fits(self, value: object) -> bool:
+        return super().fits(value) or (self.word is not None and value == self.word)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        if value is None or (self.word and value == self.word):
+            return None
         try:
             number = float(value)
         except (ValueError, OverflowError):

@@ -32,8 +32,8 @@ from bench_scan import machine
 from evaluate import WEAKER, arguments, path_of
 
 from dedup.correlation.cascade import CLEAR, SHARE_EXPLAINED
+from dedup.correlation.match import PAIR
 from dedup.correlation.sampling import BASE_OVERLAP, BASE_STEP, LAG_STEP, ROWS
-from dedup.correlation.scoring import PAIR
 from dedup.correlation.tile import correlate_tile
 from dedup.fingerprint.chromaprint import Items
 from dedup.settings import CompareSettings

@@ -5,11 +5,13 @@ No NumPy, no cleverness: what is counted is counted one bit or one item at a tim
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 import struct
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PEAK_WIDTH = 16
 SILENT = 627964279
@@ -33,8 +35,18 @@ class Row(NamedTuple):
     lag: int
     overlap: int
     errors: int
-    score: float
+    kappa: float
     prominence: float
+    along: float
+    log_rate: float
+    contrast: float
+    """To 12 digits."""
+    distinct: int
+    from_x: int
+    to_x: int
+    from_y: int
+    to_y: int
+    steps: bytes
 
 
 def required_overlap(nx: int, ny: int, min_overlap: float, min_items: int) -> int:
@@ -118,13 +130,27 @@ def compare(x: Items, y: Items, max_lag: int, min_overlap: float, min_items: int
     return Found(lag, n, errors[lag], agreement(n, errors[lag]) - rival_agreement(nx, ny, errors, lag))
 
 
+def matched(x: Items, y: Items, found: Found, at_best: float, path: Path, swapped: bool) -> tuple[Any, ...]:
+    """All that is said of a pair, `y` being the shorter; for the one with `y` first where `swapped`."""
+    x_on, y_on = (path.x_from, path.x_to), (path.y_from, path.y_to)
+    on_path = [items[slice(*on)] for items, on in ((x, x_on), (y, y_on))]
+    distinct = min(len({item for item in items if item != SILENT}) for items in on_path)
+    bits = 0.0 if path.rate else round(float(contrast(*on_path)), 12)
+    lag, log_rate, on = found.lag, round(math.log(1 + path.rate), 9), (*x_on, *y_on)
+    if swapped:
+        lag, log_rate, on = -lag, -log_rate, (*y_on, *x_on)
+    numbers = (lag, found.overlap, found.errors, at_best, found.prominence, float(path.kappa), log_rate, bits, distinct)
+    return (*numbers, *on, bytes(condensed(path.steps)))
+
+
 def correlate_row(
     x: Items,
     rows: Sequence[Items],
     first_row: int,
     settings: tuple[int, float, int],
-    floor: tuple[float, float, int],
+    floor: tuple[float, float, float, int],
 ) -> list[Row]:
+    """`floor` is agreement; kappa, at the best lag or along the path; kappa at the best lag; informative items."""
     kept = []
     for row in range(first_row, len(rows)):
         y = rows[row]
@@ -133,11 +159,11 @@ def correlate_row(
         found = compare(a, b, *settings)
         if found is None:
             continue
-        score, n_informative = chance_corrected(a, b, found.lag)
-        measured = (agreement(found.overlap, found.errors), float(score), n_informative)
+        at_best, n_informative = chance_corrected(a, b, found.lag)
+        path = follow(a, b, found.lag)
+        measured = (agreement(found.overlap, found.errors), max(at_best, path.kappa), at_best, n_informative)
         if all(value >= least for value, least in zip(measured, floor, strict=True)):
-            lag = -found.lag if swapped else found.lag
-            kept.append(Row(row, lag, found.overlap, found.errors, float(score), found.prominence))
+            kept.append(Row(row, *matched(a, b, found, float(at_best), path, swapped)))
     return kept
 
 
@@ -239,3 +265,185 @@ def bit_counts(x: Items, y: Items) -> list[int]:
     informative = [(a, b) for a, b in zip(x, y, strict=True) if not a == b == SILENT]
     ones = [sum(bit(pair[side], k) for pair in informative) for side in range(2) for k in range(32)]
     return [*ones, sum((a ^ b).bit_count() for a, b in informative), len(informative)]
+
+
+def kappa(counts: Sequence[int]) -> tuple[Fraction, int]:
+    """Chance-corrected agreement, from `bit_counts`."""
+    ones_x, ones_y, errors, n = counts[:32], counts[32:64], counts[64], counts[65]
+    if n == 0:
+        return Fraction(0), 0
+    shares = [(Fraction(a, n), Fraction(b, n)) for a, b in zip(ones_x, ones_y, strict=True)]
+    expected = sum(p * q + (1 - p) * (1 - q) for p, q in shares) / 32
+    if expected == 1:
+        return Fraction(0), n
+    return (1 - Fraction(errors, 32 * n) - expected) / (1 - expected), n
+
+
+# ---- along a path ----
+
+STEP, STRETCH, KNOWN_AGREEMENT, GIVE_UP = 32, 64, 0.65, 8
+SLACK, REACH = 2, 0.06
+NEAR_LINE, ON_LINE, LEAST_DRIFT, SLOPES_OF, FEWEST_KNOWN = 2, 0.8, 4, 150, 6
+N_STEPS = 128
+
+
+class Path(NamedTuple):
+    """What `follow` says of a pair."""
+
+    kappa: Fraction
+    errors: int
+    n_informative: int
+    n_items: int
+    rate: float
+    y_from: int
+    y_to: int
+    x_from: int
+    x_to: int
+    steps: list[int]
+    """Similarity of each step that lies over items of `x`."""
+
+
+def follow(x: Items, y: Items, lag: int) -> Path:
+    """The path of a pair that is best at `lag`."""
+    n_steps = -(-len(y) // STEP)
+    known = known_lags(x, y, lag, n_steps)
+    rate, start = line(known, lag, len(y))
+    # A step is on the line in its middle.
+    lags = [known[j][0] if j in known else round(start + rate * (j + 0.5) * STEP) for j in range(n_steps)]
+    if rate == 0:
+        for j in range(1, n_steps):
+            lags[j] = better(x, y, j, lags[j], lags[j - 1])
+        for j in reversed(range(n_steps - 1)):
+            lags[j] = better(x, y, j, lags[j], lags[j + 1])
+    places = [
+        [(i + lags[j], i) for i in range(j * STEP, min((j + 1) * STEP, len(y))) if 0 <= i + lags[j] < len(x)]
+        for j in range(n_steps)
+    ]
+    over = [place for of_step in places for place in of_step]
+    counts = bit_counts([x[i] for i, _ in over], [y[i] for _, i in over])
+    steps = [similarity([x[i] for i, _ in some], [y[i] for _, i in some]) for some in places if some]
+    ends = (over[0][1], over[-1][1] + 1, over[0][0], over[-1][0] + 1)
+    return Path(kappa(counts)[0], counts[64], counts[65], len(over), rate, *ends, steps)
+
+
+def similarity(x: Items, y: Items) -> int:
+    """1 + 254 times the agreement, rounded; 0 where both are silent."""
+    *_, errors, n = bit_counts(x, y)
+    return 1 + round(254 * agreement(n, errors)) if n else 0
+
+
+def stretch(j: int, ny: int) -> int:
+    """Where the items begin that settle a step's lag: it and half a step on either side, moved inwards at the ends."""
+    return max(0, min(j * STEP - (STRETCH - STEP) // 2, ny - STRETCH))
+
+
+def stretch_errors(x: Items, y: Items, first: int, lag: int) -> int | None:
+    """None where not all of it lies over items of `x`."""
+    if not 0 <= first + lag <= len(x) - STRETCH:
+        return None
+    return sum((x[first + lag + i] ^ y[first + i]).bit_count() for i in range(STRETCH))
+
+
+def says(errors: int | None) -> bool:
+    """Whether a stretch says where it lies."""
+    return errors is not None and agreement(STRETCH, errors) >= KNOWN_AGREEMENT
+
+
+def known_lags(x: Items, y: Items, lag: int, n_steps: int) -> dict[int, tuple[int, int]]:
+    """Lag and bit errors of the steps that say where they lie."""
+    if len(y) < STRETCH:
+        return {}
+    at_lag = {j: stretch_errors(x, y, stretch(j, len(y)), lag) for j in range(n_steps)}
+    saying = {j: errors for j, errors in at_lag.items() if errors is not None and says(errors)}
+    if not saying:
+        return {}
+    seed = min(saying, key=lambda j: (saying[j], j))
+    known = {seed: (lag, saying[seed])}
+    for steps in (range(seed + 1, n_steps), range(seed - 1, -1, -1)):
+        last = seed
+        for j in steps:
+            distance = abs(j - last)
+            if distance > GIVE_UP:
+                break
+            reach, first = SLACK + int(REACH * STEP * distance), stretch(j, len(y))
+            near = known[last][0]
+            if stretch_errors(x, y, first, near) is None:
+                continue
+            found = {at: stretch_errors(x, y, first, at) for at in range(near - reach, near + reach + 1)}
+            inside = [(errors, abs(at - near), -at) for at, errors in found.items() if errors is not None]
+            if inside and says(min(inside)[0]):
+                errors, _, lower = min(inside)
+                known[j], last = (-lower, errors), j
+    return known
+
+
+def line(known: dict[int, tuple[int, int]], lag: int, ny: int) -> tuple[float, float]:
+    """Slope, and lag at the first item, of the line through the known steps; (0, lag) where there is none."""
+    level, lags = (0.0, float(lag)), {j: at for j, (at, _) in sorted(known.items())}
+    if len(lags) < FEWEST_KNOWN or max(lags.values()) - min(lags.values()) < LEAST_DRIFT:
+        return level
+    middle = {j: stretch(j, ny) + STRETCH / 2 for j in lags}
+    typical = statistics.median(errors for _, errors in known.values())
+    some = [j for j in lags if known[j][1] <= typical]
+    some = some[:: max(1, len(some) // SLOPES_OF)]
+    pairs = [(i, j) for i, j in itertools.combinations(some, 2) if middle[i] != middle[j]]
+    slope = statistics.median((lags[j] - lags[i]) / (middle[j] - middle[i]) for i, j in pairs)
+    start = statistics.median(lags[j] - slope * middle[j] for j in some)
+    near = [j for j in lags if abs(lags[j] - start - slope * middle[j]) <= NEAR_LINE]
+    if len(near) < ON_LINE * len(lags):
+        return level
+    if is_jump([(middle[j], lags[j]) for j in lags]):
+        return level
+    slope, start = least_squares([(middle[j], lags[j]) for j in near])
+    return level if abs(slope) * (max(lags) - min(lags)) * STEP < LEAST_DRIFT else (slope, start)
+
+
+def is_jump(points: Sequence[tuple[float, int]]) -> bool:
+    """Whether two levels, with a jump between them, are nearer to the points than a line is."""
+    slope, start = least_squares(points)
+    lags = [lag for _, lag in points]
+
+    def off_level(some: Sequence[int]) -> float:
+        return sum((lag - sum(some) / len(some)) ** 2 for lag in some)
+
+    by_line = sum((lag - start - slope * at) ** 2 for at, lag in points)
+    return any(off_level(lags[:i]) + off_level(lags[i:]) < by_line for i in range(1, len(lags)))
+
+
+def least_squares(points: Sequence[tuple[float, int]]) -> tuple[float, float]:
+    """Slope, and value at 0."""
+    x_mean, y_mean = (sum(values) / len(points) for values in zip(*points, strict=True))
+    slope = sum((x - x_mean) * (y - y_mean) for x, y in points) / sum((x - x_mean) ** 2 for x, _ in points)
+    return slope, y_mean - slope * x_mean
+
+
+def better(x: Items, y: Items, j: int, lag: int, other: int) -> int:
+    """Of two lags of a step the one that fits better, where it lies wholly over items of `x` at both."""
+    own = range(j * STEP, min((j + 1) * STEP, len(y)))
+    if any(not 0 <= i + at < len(x) for i in own for at in (lag, other)):
+        return lag
+    errors = {at: sum((x[i + at] ^ y[i]).bit_count() for i in own) for at in (lag, other)}
+    return other if errors[other] < errors[lag] else lag
+
+
+def condensed(steps: Sequence[int]) -> list[int]:
+    """At most N_STEPS, each the mean of so many neighbours that are not silent in both, rounded."""
+    together = max(1, math.ceil(Fraction(len(steps), N_STEPS)))
+    groups = [[step for step in steps[i : i + together] if step] for i in range(0, len(steps), together)]
+    return [round(Fraction(sum(heard), len(heard))) if heard else 0 for heard in groups]
+
+
+KEPT, LOST = (2, 6, 7, 8), (0, 1, 9, 10, 13)
+
+
+def contrast(x: Items, y: Items) -> Fraction:
+    """How much more often two bits of the pairs LOST differ than two of KEPT."""
+    over = list(zip(x, y, strict=False))
+    if not over:
+        return Fraction(0)
+
+    def differing(pairs: Sequence[int]) -> Fraction:
+        of = [bit(a, k) != bit(b, k) for a, b in over for pair in pairs for k in (2 * pair, 2 * pair + 1)]
+        return Fraction(sum(of), len(of))
+
+    return differing(LOST) - differing(KEPT)

@@ -17,20 +17,21 @@ from dedup.correlation import cascade, kernels, sampling
 from dedup.correlation.cascade import coarse_ranges, sieve
 from dedup.correlation.emit import LANES
 from dedup.correlation.lanes import lane_curve, make_curves, pack
+from dedup.correlation.match import PAIR, Match, matches_of
 from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, LAG_STEP, ROWS
-from dedup.correlation.scoring import PAIR
 from dedup.correlation.tile import Part, correlate_parts, merged
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
-from dedup.settings import CompareSettings, MatchSettings
+from dedup.settings import CompareSettings
 from dedup.store.blocks import make_block
 from scripts.make_library import Library, Track, planted_pair
 
 DEFAULT = CompareSettings()
-MATCH = MatchSettings()
+SAME = 0.45
+"""Kappa that the planted pairs have at least."""
 KEPT_BLOCKS = 8
 
-Found = dict[tuple[int, int], tuple[int, int, int, float, float]]
-"""Of each pair, the lower number first: lag, overlap, errors, score, prominence."""
+Found = dict[tuple[int, int], Match]
+"""By pair, the lower number first."""
 
 
 def compared(
@@ -56,15 +57,19 @@ def compared(
         n_compared += sum(done.n_compared)
         pairs = np.frombuffer(merged(done.pairs), PAIR)
         assert [(p["row_a"], p["row_b"]) for p in pairs] == sorted({(p["row_a"], p["row_b"]) for p in pairs})
-        for row_a, row_b, lag, *numbers_of_it in pairs.tolist():
-            pair = blocks[a][row_a], blocks[b][row_b]
-            found[min(pair), max(pair)] = (lag if pair[0] < pair[1] else -lag, *numbers_of_it)
+        for record, match in zip(pairs, matches_of(pairs), strict=True):
+            pair = blocks[a][record["row_a"]], blocks[b][record["row_b"]]
+            found[min(pair), max(pair)] = match if pair[0] < pair[1] else match.swapped()
     assert n_compared == len(rows) * (len(rows) - 1) // 2
     return found
 
 
 def exact(compare: CompareSettings) -> CompareSettings:
     return replace(compare, method="exact")
+
+
+def place(match: Match) -> tuple[int, int]:
+    return match.lag, match.overlap
 
 
 def assert_part_of_exact(rows: Sequence[Items], compare: CompareSettings, block_size: int = 1000) -> Found:
@@ -127,12 +132,12 @@ def test_every_planted_pair_is_found_where_it_was_planted(tracks: list[Track], r
             continue
         planted = planted_pair(track, rows[track.original])
         assert planted["overlap"] >= 0.25 * len(track.items)
-        lag, overlap, errors, score, _ = found[track.original, track.index]
-        assert score >= MATCH.min_score
-        if lag == planted["lag"]:
-            assert (overlap, errors) == (planted["overlap"], planted["errors"])
+        match = found[track.original, track.index]
+        assert match.kappa >= SAME
+        if match.lag == planted["lag"]:
+            assert (match.overlap, match.errors) == (planted["overlap"], planted["errors"])
         else:  # loops
-            assert errors / overlap <= 1.02 * planted["errors"] / planted["overlap"]
+            assert match.errors / match.overlap <= 1.02 * planted["errors"] / planted["overlap"]
         kinds.append(planted["kind"])
     assert len(kinds) > 90
     assert {"encoded", "trimmed", "delayed", "excerpt"} == set(kinds)
@@ -142,7 +147,7 @@ def test_in_a_library_the_cascade_finds_what_exact_finds(rows: list[Items], foun
     exactly = compared(rows, exact(DEFAULT))
     assert found.items() <= exactly.items()
     missed = [exactly[pair] for pair in exactly.keys() - found.keys()]
-    assert [numbers for numbers in missed if numbers[3] >= MATCH.min_score] == []
+    assert [match for match in missed if match.best_kappa >= SAME] == []
     assert len(missed) <= 0.02 * len(exactly)
 
 
@@ -204,9 +209,9 @@ def test_narrow_lags(max_lag: int) -> None:
     found = assert_part_of_exact(rows, compare)
     for number, shift in enumerate((*SHIFTS, *(-s for s in SHIFTS)), start=1):
         if abs(shift) <= max_lag:
-            assert found[0, number][:2] == (shift, 600 - abs(shift))
+            assert place(found[0, number]) == (shift, 600 - abs(shift))
         elif (0, number) in found:
-            assert abs(found[0, number][0]) <= max_lag
+            assert abs(found[0, number].lag) <= max_lag
 
 
 @pytest.mark.parametrize("min_overlap", [0.01, 0.25, 0.5, 1.0])
@@ -218,10 +223,10 @@ def test_shares_of_overlap(min_overlap: float) -> None:
     found = assert_part_of_exact(rows, replace(DEFAULT, min_overlap=min_overlap))
     for number, start in enumerate(starts, start=1):
         if 800 - start >= max(0.25, min_overlap) * 800:
-            assert found[0, number][:2] == (start, 800 - start)
+            assert place(found[0, number]) == (start, 800 - start)
         elif 800 - start < max(80, min_overlap * 800):
-            assert (0, number) not in found or found[0, number][0] != start
-    assert found[0, 7][:2] == (200, 300)
+            assert (0, number) not in found or found[0, number].lag != start
+    assert place(found[0, 7]) == (200, 300)
 
 
 @pytest.mark.parametrize("min_items", [1, 80, 300, 1000])
@@ -232,7 +237,7 @@ def test_items_of_overlap(min_items: int) -> None:
     found = assert_part_of_exact(rows, replace(DEFAULT, min_overlap_items=min_items))
     for number, n in enumerate(lengths, start=1):
         if n >= max(80, min_items):
-            assert found[0, number][:2] == (300, n)
+            assert place(found[0, number]) == (300, n)
         elif n < min_items:
             assert (0, number) not in found
 
@@ -245,7 +250,7 @@ def test_by_default_an_excerpt_of_a_long_track_is_found(n_items: int, start: int
     errors = int(np.bitwise_count(excerpt ^ track[start : start + n_items]).sum())
     found = compared([track, excerpt, stores.recording(6, 2400)])
     assert list(found) == [(0, 1)]
-    assert found[0, 1][:3] == (start, n_items, errors)
+    assert (*place(found[0, 1]), found[0, 1].errors) == (start, n_items, errors)
 
 
 # ---- what is no music ----
@@ -275,13 +280,14 @@ def test_very_short_ones_and_a_very_long_one() -> None:
     lengths = [*range(80), 80, 3000]
     rows = [stores.copied(long[50_000 : 50_000 + n], 0.05, n) for n in lengths] + [long]
     found = assert_part_of_exact(rows, DEFAULT, block_size=len(lengths))
-    of_the_long_one = {pair: numbers[:2] for pair, numbers in found.items() if len(lengths) in pair}
+    of_the_long_one = {pair: place(match) for pair, match in found.items() if len(lengths) in pair}
     assert of_the_long_one == {(80, 82): (-50_000, 80), (81, 82): (-50_000, 3000)}
     assert all(min(len(rows[a]), len(rows[b])) >= 80 for a, b in found)
     no_least = replace(DEFAULT, min_overlap_items=1)
     assert len(assert_part_of_exact(rows[:-1], no_least)) > 2000
     again = compared(rows, no_least, block_size=9)
-    assert all(again[pair][:4] == numbers[:4] for pair, numbers in found.items())  # there are more rivals now
+    for pair, match in found.items():  # there are more rivals now
+        assert replace(again[pair], prominence=match.prominence) == match
 
 
 def test_two_very_long_ones() -> None:
@@ -290,7 +296,7 @@ def test_two_very_long_ones() -> None:
     shared = len(other)
     errors = int(np.bitwise_count(other ^ long[60_001:]).sum())
     found = compared([other, long, stores.recording(10, 90_000)], block_size=1)
-    assert {pair: numbers[:3] for pair, numbers in found.items()} == {(0, 1): (-60_001, shared, errors)}
+    assert {pair: (*place(match), match.errors) for pair, match in found.items()} == {(0, 1): (-60_001, shared, errors)}
 
 
 # ---- the parts ----

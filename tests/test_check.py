@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from dedup.correlation.correlate import Correlation, correlate
-from dedup.correlation.scoring import PAIR
+from dedup.correlation.match import N_STEPS, PAIR
 from dedup.errors import StoreDamagedError
+from dedup.judgements import history, record
 from dedup.matches import Matches
 from dedup.observer import Silent
 from dedup.report.export import export_pairs
@@ -213,6 +214,26 @@ def change_pairs(field: str, by: float) -> Callable[[Store], str]:
     return changed
 
 
+def set_pairs(field: str, value: Callable[[np.ndarray], object]) -> Callable[[Store], str]:
+    """Changes a field of all pairs of a tile by what its records are."""
+
+    def changed(store: Store) -> str:
+        tile = a_tile(store)
+        records = np.frombuffer(tile.pairs, PAIR).copy()
+        records[field] = value(records)
+        return store_pairs(store, tile, records)
+
+    return changed
+
+
+def add_a_step(store: Store) -> str:
+    """Behind the last, as many as it says there are."""
+    tile = a_tile(store)
+    records = np.frombuffer(tile.pairs, PAIR).copy()
+    records["steps"][:, records["n_steps"][0]] = 200
+    return store_pairs(store, tile, records)
+
+
 def double_pairs(store: Store) -> str:
     tile = a_tile(store)
     return store_pairs(store, tile, np.frombuffer(tile.pairs * 2, PAIR))
@@ -254,7 +275,20 @@ TILE_DAMAGE: dict[str, tuple[Callable[[Store], str], str]] = {
     "lag": (change_pairs("lag", 10), "overlap otherwise"),
     "overlap": (change_pairs("overlap", 1), "overlap otherwise"),
     "errors": (change_pairs("errors", 1 << 20), "out of range"),
-    "score": (change_pairs("score", np.nan), "out of range"),
+    "kappa": (change_pairs("kappa", np.nan), "out of range"),
+    "along": (change_pairs("along", 1), "out of range"),
+    "prominence": (change_pairs("prominence", -np.inf), "out of range"),
+    "contrast": (change_pairs("contrast", 1.5), "out of range"),
+    "rate": (change_pairs("log_rate", np.inf), "out of range"),
+    "no rate": (change_pairs("log_rate", np.nan), "out of range"),
+    "path too long": (change_pairs("to_a", 9), "leave their fingerprints"),
+    "path of the other too long": (change_pairs("to_b", 9), "leave their fingerprints"),
+    "path backwards": (set_pairs("from_a", lambda records: records["to_a"] + 1), "leave their fingerprints"),
+    "path of the other backwards": (set_pairs("to_b", lambda records: records["from_b"] - 1), "leave their"),
+    "distinct": (set_pairs("distinct", lambda records: records["to_a"] + 1), "more different items"),
+    "steps": (add_a_step, "beyond their last"),
+    "n_steps": (set_pairs("n_steps", lambda _: N_STEPS + 1), "beyond their last"),
+    "fewer steps": (set_pairs("n_steps", lambda records: records["n_steps"] - 1), "beyond their last"),
 }
 
 
@@ -325,6 +359,38 @@ def test_a_track_with_damaged_properties_is_named_and_forgotten(store: Store, pr
     assert store.catalog.track(b"/music/1.mp3") is not None
 
 
+# ---- judgements ----
+
+
+@pytest.mark.parametrize(
+    ("content_a", "content_b", "same", "text"),
+    [
+        (b"a" * 15, b"b" * 16, 1, "its contents have 15 and 16 bytes, not 16 each"),
+        (b"", b"b" * 16, 0, "its contents have 0 and 16 bytes"),
+        (b"a" * 16, b"a" * 16, 0, "not the same as itself"),
+    ],
+)
+def test_a_damaged_judgement_is_named_and_dropped(
+    store: Store, content_a: bytes, content_b: bytes, same: int, text: str
+):
+    record(store, b"c" * 16, b"d" * 16, False, 0.5)
+    sound = history(store)
+    damage(store, "INSERT INTO judgement VALUES (?, ?, ?, NULL, '')", content_a, content_b, same)
+    found = find_one(store)
+    assert (found.kind, found.name) == ("judgement", f"{content_a.hex()}-{content_b.hex()}")
+    assert text in found.text
+    assert mend(store).n_computed == 0
+    assert history(store) == sound
+
+
+def test_a_repair_of_something_else_keeps_what_was_said(store: Store):
+    record(store, b"c" * 16, b"d" * 16, True, 0.5)
+    said = history(store)
+    shutil.rmtree(store.blocks.folder)
+    assert mend(store).n_computed == N_TILES
+    assert history(store) == said
+
+
 # ---- the catalog ----
 
 
@@ -334,6 +400,8 @@ def test_a_track_with_damaged_properties_is_named_and_forgotten(store: Store, pr
         ("UPDATE track SET audio = 999 WHERE path = x'2f6d757369632f312e6d7033'", "refers to a row of audio"),
         ("DELETE FROM block", "refers to a row of block"),
         ("UPDATE track SET state = 'lost'", "CHECK"),
+        ("INSERT INTO judgement VALUES (x'02', x'01', 1, NULL, '')", "CHECK"),
+        ("INSERT INTO judgement VALUES (x'01', x'02', 2, NULL, '')", "CHECK"),
     ],
 )
 def test_what_cannot_be_made_up_is_beyond_repair(store: Store, change: str, text: str):

@@ -15,9 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stores
 from click.testing import CliRunner, Result
 
-from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED, InputError, LibraryError, StoreDamagedError, StoreMissingError
+from dedup.correlation.correlate import correlate
+from dedup.errors import (
+    EXIT_DONE,
+    EXIT_SOME_FAILED,
+    EXIT_USAGE,
+    InputError,
+    LibraryError,
+    StoreDamagedError,
+    StoreMissingError,
+)
+from dedup.judgements import record
+from dedup.observer import Silent
+from dedup.runner import InlineRunner
+from dedup.settings import CompareSettings
+from dedup.store.store import open_for_writing
 from dedup.synthesis.library import DemoLibrary, write_demo_library
 from jobs import cli
 
@@ -31,8 +46,8 @@ class Place:
     first: Result
 
 
-def invoke(store: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(cli.cli, [arguments[0], "--store", str(store), *arguments[1:]])
+def invoke(store: Path, *arguments: str, typed: str = "") -> Result:
+    return CliRunner().invoke(cli.cli, [arguments[0], "--store", str(store), *arguments[1:]], input=typed)
 
 
 def records(result: Result) -> list[dict[str, Any]]:
@@ -118,9 +133,12 @@ def test_report_for_people_names_every_copy_and_its_numbers(place: Place) -> Non
 
 
 def test_other_thresholds_judge_the_stored_pairs_anew(place: Place) -> None:
-    strict = records(invoke(place.store, "export", "pairs", "--min-score", "1"))
-    assert all(pair["score"] == 1 for pair in strict)
-    assert len(strict) < len(place.library.true_pairs())
+    strict = records(invoke(place.store, "export", "pairs", "--min-score", "1", "--min-prominence", "0"))
+    by_sound = {pair["verdict"] for pair in strict if pair["score"] < 1}
+    assert by_sound <= {"related", "contained", "same audio", "identical file"}
+    assert "related" in by_sound
+    rare = records(invoke(place.store, "export", "pairs", "--max-false", "1e-300"))
+    assert len(rare) < len(strict) == len(place.library.true_pairs())
 
 
 def test_export_tracks_names_all_files_that_can_be_read(place: Place) -> None:
@@ -146,12 +164,28 @@ def test_pair_says_why(place: Place, tmp_path: Path) -> None:
     told = invoke(place.store, "pair", pair["a"], pair["b"], "--plot", str(tmp_path / "p.png"))
     assert told.exit_code == EXIT_DONE
     assert "verdict: " + pair["verdict"] in told.stdout
+    (over_time,) = re.findall(r"^over time  (\S+)  ", told.stdout, re.M)
+    assert re.fullmatch("[░▒▓█·]{1,64}", over_time)
+    assert f"score {pair['score']:.3f}" in told.stdout
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
     (record,) = records(invoke(place.store, "pair", pair["a"], pair["b"], "--json"))
-    assert record["score"] == pair["score"]
+    assert record.keys() == pair.keys() | {"false_match", "steps", "criteria"}
+    assert {name: record[name] for name in pair} == pair
     assert all(criterion["met"] for criterion in record["criteria"])
+    assert all(criterion.keys() == {"name", "value", "threshold", "met"} for criterion in record["criteria"])
+    assert 0 <= record["false_match"] < 1e-3
+    assert len(record["steps"]) == -(-round(record["overlap_s"] * 11025 / 1365) // 32)
     outside = records(invoke(tmp_path / "none", "pair", pair["a"], pair["b"], "--json"))[0]
     assert outside["score"] == pair["score"]  # without a store both are decoded now
+
+
+def test_pair_has_no_verdict_that_export_has_not(place: Place) -> None:
+    pairs = records(invoke(place.store, "export", "pairs"))
+    some = {pair["verdict"]: pair for pair in pairs}
+    assert len(some) >= 2
+    for verdict, pair in some.items():
+        lines = invoke(place.store, "pair", pair["b"], pair["a"]).stdout.splitlines()
+        assert lines[-1] == f"verdict: {verdict}" or lines[-1].startswith(f"verdict: {verdict}: ")
 
 
 def test_pair_of_a_file_without_audio(place: Place) -> None:
@@ -159,6 +193,134 @@ def test_pair_of_a_file_without_audio(place: Place) -> None:
     result = invoke(place.store, "pair", *[str(place.library.root / text_file)] * 2)
     assert result.exit_code == InputError.exit_code
     assert result.stderr.count("\n") == 1
+
+
+# ---- judgements ----
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Path:
+    """A store with a group of two, three versions of its recording in falling likeness, and an excerpt of another."""
+    with stores.open_store(tmp_path / "versions") as store:
+        items = stores.recording(1, 300)
+        stores.add_track(store, "a.flac", items, codec="flac", lossless=True)
+        stores.add_track(store, "b.mp3", stores.copied(items, 0.05))
+        for seed, share in ((1, 0.29), (2, 0.31), (3, 0.33)):
+            stores.add_track(store, f"version {seed}.mp3", stores.copied(items, share, seed))
+        stores.add_track(store, "whole.mp3", stores.recording(2, 300))
+        stores.add_track(store, "part.mp3", stores.recording(2, 300)[100:200])
+        correlate(store, CompareSettings(), InlineRunner(), Silent())
+    return tmp_path / "versions"
+
+
+def asked(result: Result) -> list[str]:
+    """The versions that were asked about."""
+    assert result.exit_code == EXIT_DONE, result.stderr
+    pairs = result.stdout.split("\npair ") if "pair 1 of" in result.stdout else []
+    return [re.search(r"version \d", pair)[0] for pair in pairs if "[s]ame" in pair]
+
+
+def test_report_asks_only_for_what_nobody_answered(versions: Path) -> None:
+    first = invoke(versions, "report", "--ask", typed="s\nd\nk\n")
+    assert asked(first) == ["version 1", "version 2", "version 3"]
+    assert "pair 3 of 3" in first.stdout
+    assert "asked   1 same, 1 different, 1 skipped, 0 left" in first.stdout
+    assert "same recording (you said so)" in first.stdout, "the report goes by what was just said"
+    assert "2 judgements of yours" in first.stdout
+    assert "version 2" not in first.stdout.split("asked   ")[1]
+    again = invoke(versions, "report", "--ask", typed="q\n")
+    assert asked(again) == ["version 3"]
+    assert "asked   0 same, 0 different, 0 skipped, 1 left" in again.stdout
+    assert [pair["judged"] for pair in records(invoke(versions, "export", "pairs")) if pair["judged"]] == [True]
+    last = invoke(versions, "report", "--ask", "--json", typed="d\n")
+    assert [group["reference"] for group in records(last)] == ["/music/a.flac"]
+    assert "version 3" in last.stderr
+    assert asked(invoke(versions, "report", "--ask", typed="")) == []
+
+
+def test_what_was_answered_before_a_quit_is_kept(versions: Path) -> None:
+    assert asked(invoke(versions, "report", "--ask", typed="d\nq\n")) == ["version 1", "version 2"]
+    assert asked(invoke(versions, "report", "--ask", typed="")) == ["version 2"]
+    listed = invoke(versions, "mark", "--list").stdout
+    assert "1 judgement\n" in listed
+    assert "different, score 0.4" in listed
+
+
+def test_a_verdict_of_a_person_is_told_as_one(versions: Path) -> None:
+    files = ("/music/a.flac", "/music/version 1.mp3")
+    assert invoke(versions, "pair", *files).stdout.splitlines()[-1] == "verdict: related"
+    for word, verdict in (("same", "same recording"), ("different", "other")):
+        invoke(versions, "mark", f"--{word}", *files)
+        told = invoke(versions, "pair", *files).stdout.splitlines()[-1]
+        assert told == f"verdict: {verdict}, because a person said so"
+        (record,) = records(invoke(versions, "pair", *files, "--json"))
+        assert (record["verdict"], record["judged"]) == (verdict, True)
+
+
+@pytest.mark.parametrize(
+    "command", [("report",), ("report", "--ask"), ("export", "pairs"), ("pair", "/music/a.flac", "/music/b.mp3")]
+)
+def test_as_approved_is_refused_where_little_was_judged(versions: Path, command: tuple[str, ...]) -> None:
+    for asked_for in (("--min-score", "judged"), ("--profile", "aggressive")):
+        refused = invoke(versions, *command, *asked_for)
+        assert refused.exit_code == EXIT_USAGE
+        assert refused.stderr.count("\n") == 1
+        assert "found 0 judgements" in refused.stderr
+        assert refused.stdout == ""
+
+
+def test_full_refuses_it_before_anything_is_decoded(place: Place, tmp_path: Path) -> None:
+    refused = invoke(tmp_path / "store", "full", str(place.library.root), "--workers", "0", "--profile", "aggressive")
+    assert refused.exit_code == EXIT_USAGE
+    assert "found 0 judgements" in refused.stderr
+    (info,) = records(invoke(tmp_path / "store", "info", "--json"))
+    assert info["fingerprints"] == 0
+
+
+def test_ten_judgements_are_enough_to_go_by(versions: Path) -> None:
+    with open_for_writing(versions, "test") as store:
+        for n in range(10):
+            record(store, bytes([n]) * 16, bytes([n + 100]) * 16, same=n != 0, score=0.41 + n / 100)
+    by_default, as_approved = (
+        {
+            pair["b"]: pair["verdict"]
+            for pair in records(invoke(versions, "export", "pairs", *options))
+            if "a.f" in pair["a"]
+        }
+        for options in ((), ("--min-score", "judged", "--min-prominence", "0"))
+    )
+    assert by_default["/music/version 1.mp3"] == "related"
+    assert as_approved["/music/b.mp3"] == "same recording"
+    assert "from a score of 0.415 on" in invoke(versions, "report", "--min-score", "judged").stdout
+
+
+# ---- the classic way ----
+
+
+def test_the_classic_way_says_what_it_costs(tmp_path: Path) -> None:
+    def told(*options: str) -> str:
+        return " ".join(invoke(tmp_path, "report", *options).stdout.split())
+
+    with stores.open_store(tmp_path, block_size=64) as store:
+        stores.add_track(store, "copy", stores.copied(stores.recording(1, 200), 0.05))
+        for seed in range(1, 31):
+            stores.add_track(store, str(seed), stores.recording(seed, 200))
+            if seed in (20, 30):
+                assert "raw agreement 0.58 alone decides, as in older programs; what that" in told("--classic", "0.58")
+                assert "known after a `reprise correlate` of 25 tracks or more" in told("--classic", "0.58")
+                correlate(store, CompareSettings(), InlineRunner(), Silent())
+    cost = re.search(
+        r"([\d.]+)% of unrelated pairs .* about ([\d,]+) false .* the ([\d,]+) of", told("--classic", "0.53")
+    )
+    assert cost is not None
+    assert 0 < float(cost[1]) < 100
+    assert int(cost[2]) == pytest.approx(float(cost[1]) / 100 * 465, abs=1)
+    assert cost[3] == "465"  # pairs of 31 tracks
+    assert "0.9 alone decides, as in older programs; 0.00% of unrelated pairs" in told("--classic", "0.9")
+    assert "raw agreement" not in told("--classic", "off")
+
+
+# ---- import, check, demo ----
 
 
 def test_import_compares_foreign_fingerprints_and_names_bad_lines(copy_of_store: Path, tmp_path: Path) -> None:

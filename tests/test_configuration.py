@@ -81,15 +81,17 @@ def test_every_setting_reaches_its_dataclass(tmp_path: Path) -> None:
         max-lag = 10
         min-overlap = 1
         min-overlap-items = 9
+        max-false = 2
         min-score = 0.5
         min-prominence = 0.25
+        classic = 0.58
         workers = 0
     """
     found = settled(tmp_path, toml)
     discover = DiscoverSettings(frozenset({"mp3", "flac"}), ("a/*",), ("b", "c"), 3, True)
     assert found.scan() == ScanSettings(discover, 20, 1.5, True)
     assert found.compare() == CompareSettings("exact", 10, 1.0, 9)
-    assert found.match() == MatchSettings(0.5, 0.25)
+    assert found.match() == MatchSettings(2.0, 0.5, 0.25, 0.58)
     assert (found.length_s, found.block_size, found.workers) == (120, 64, 0)
     # paths of the file are relative to the file, not to where the user stands
     assert found.roots() == (b"/music", os.fsencode(tmp_path / "more"))
@@ -101,6 +103,54 @@ def test_every_setting_has_a_variable(tmp_path: Path, setting: Any) -> None:
     text = samples.get(setting.name, "1")
     toml = "[profile.1]\n"
     assert settled(tmp_path, toml, **{setting.variable: text}).settled[setting.name].source.endswith(setting.variable)
+
+
+def test_the_profiles_that_are_always_there(tmp_path: Path) -> None:
+    """Property: strict asks for more than basic, which is the defaults, and aggressive for less; none needs a file."""
+    strict, basic = (settled(tmp_path, given={"profile": name}).match() for name in ("strict", "basic"))
+    assert basic == MatchSettings()
+    assert basic.min_score is not None
+    assert strict.min_score is not None
+    assert strict.max_false < basic.max_false
+    assert strict.min_score > basic.min_score
+    assert strict.min_prominence > basic.min_prominence
+    aggressive = settled(tmp_path, REPRISE_PROFILE="aggressive")
+    assert aggressive.match().max_false > basic.max_false
+    assert aggressive.match().min_score is None
+    assert aggressive.match().min_prominence < basic.min_prominence
+    assert aggressive.settled["min-score"].source == "profile aggressive"
+    assert {value.source for name, value in aggressive.settled.items() if name not in (*MATCH, "profile")} == {
+        "default"
+    }
+
+
+MATCH = ("max-false", "min-score", "min-prominence", "classic")
+
+
+def test_the_file_adds_to_a_profile_of_that_name(tmp_path: Path) -> None:
+    toml = """
+        min-score = 0.3
+        min-prominence = 0.3
+        default-profile = "strict"
+        [profile.strict]
+        min-score = 0.7
+        workers = 2
+    """
+    found = settled(tmp_path, toml, {"max-false": 3.0})
+    assert (found.match().min_score, found.settled["min-score"].source) == (0.7, "profile strict")
+    assert found.workers == 2
+    assert found.match().min_prominence == settled(tmp_path, given={"profile": "strict"}).match().min_prominence
+    assert found.settled["min-prominence"].source == "profile strict", "a profile goes before the file"
+    assert found.match().max_false == 3.0
+
+
+@pytest.mark.parametrize("toml", ["min-score = 'judged'\nclassic = 'off'", "min_score = 0.3\nclassic = 0.6"])
+def test_words_of_the_thresholds(tmp_path: Path, toml: str) -> None:
+    found = settled(tmp_path, toml, REPRISE_MIN_SCORE="judged", REPRISE_CLASSIC="off").match()
+    assert (found.min_score, found.classic) == (None, None)
+    if "judged" in toml:
+        found = settled(tmp_path, toml).match()
+        assert (found.min_score, found.classic) == (None, None)
 
 
 def test_lists_in_variables_are_split_as_paths_are(tmp_path: Path) -> None:
@@ -125,6 +175,11 @@ def test_words_that_stand_for_none_undo_a_lower_level(tmp_path: Path) -> None:
         ("[profile.nas]\nworker = 3", ["worker", "'workers'", "settings.toml"]),
         ("[profile.nas]\nprofile = 'x'", ["profile", "settings.toml"]),
         ("default-profile = 'nsa'\n[profile.nas]", ["'nsa'", "did you mean 'nas'", "settings.toml", "file"]),
+        (
+            "default-profile = 'agressive'",
+            ["did you mean 'aggressive'", "'strict', 'basic', 'aggressive'", "[profile.ag"],
+        ),
+        ("default-profile = 'x'\n[profile.nas]", ["'x'", "'strict', 'basic', 'aggressive', 'nas'", "[profile.x]"]),
         ("default-profile = 3", ["3", "name of a profile"]),
         ("profile = 'nas'", ["'nas'", "[profile.nas]", "default-profile"]),
         ("max-lag = '3'", ["max-lag", "'3'", "whole number", "settings.toml"]),
@@ -133,6 +188,11 @@ def test_words_that_stand_for_none_undo_a_lower_level(tmp_path: Path) -> None:
         ("max-lag = 'none'", ["'none'", "or 'all'"]),
         ("max-lag = -1", ["-1", "0 to 1,000,000"]),
         ("min-score = nan", ["nan", "a number, 0 to 1"]),
+        ("min-score = 'judge'", ["'judge'", "0 to 1, or 'judged'"]),
+        ("min-score = 1.1", ["1.1", "0 to 1, or 'judged'"]),
+        ("classic = 'on'", ["'on'", "0 to 1, or 'off'"]),
+        ("max-false = 0", ["found 0", "more than 0"]),
+        ("max-false = inf", ["inf", "more than 0"]),
         ("min-overlap = 0", ["found 0", "more than 0, at most 1"]),
         ("hidden = 1", ["found 1", "true or false"]),
         ("method = 'fast'", ["'fast'", "'cascade' or 'exact'"]),

@@ -37,7 +37,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     table = README.split("### Settings")[1].split("\n## ")[0]
     shown = {name for name, setting in SETTINGS.items() if not setting.hidden and name != "profile"}
     assert shown <= set(re.findall(r"`([a-z-]+)`", table))
-    for name in ("max-lag", "min-overlap", "min-overlap-items", "min-score", "min-prominence"):
+    for name in ("max-lag", "min-overlap", "min-overlap-items", "max-false", "min-score", "min-prominence"):
         setting = SETTINGS[name]
         assert (setting.default_text or f"{setting.default:g}") in table, name
 

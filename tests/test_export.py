@@ -20,7 +20,8 @@ from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.store import Store
 from tests.stores import add_track, copied, open_store, recording
 
-NUMBERS = {"lag_s", "overlap_s", "agreement", "score", "prominence"}
+NUMBERS = {"lag_s", "overlap_s", "agreement", "score", "evidence", "kappa", "along", "prominence", "rate"}
+PLACE = {"a_from_s", "a_to_s", "b_from_s", "b_to_s"}
 TRACK = {
     "codec",
     "lossless",
@@ -59,28 +60,54 @@ def through_json(records: Any) -> list[dict[str, Any]]:
 
 def test_a_pair(store: Store):
     (pair,) = through_json(export_pairs(Matches(store, MatchSettings())))
-    assert pair.keys() == {"a", "b", "b_hex", "verdict"} | NUMBERS
+    assert pair.keys() == {"a", "b", "b_hex", "verdict", "judged"} | NUMBERS | PLACE
     assert (pair["a"], pair["b"], bytes.fromhex(pair["b_hex"])) == (
         "/music/a.flac",
         "/music/caf\\xe9.mp3",
         b"/music/caf\xe9.mp3",
     )
-    assert pair["verdict"] == "same recording"
+    assert (pair["verdict"], pair["judged"]) == ("same recording", False)
     assert (pair["lag_s"], pair["overlap_s"]) == (0.990, 36.152)
     assert pair["agreement"] == pytest.approx(0.95, abs=0.01)
     assert pair["score"] == pytest.approx(0.9, abs=0.02)
+    assert pair["score"] == max(pair["kappa"], pair["along"]) > pair["evidence"] > 0
+    assert pair["rate"] == 0
+    assert [pair[name] for name in ("a_from_s", "a_to_s", "b_from_s", "b_to_s")] == pytest.approx(
+        [0.990, 37.143, 0, 36.152], abs=0.002
+    )
 
 
 def test_a_group(store: Store):
     (group,) = through_json(map(group_record, make_groups(Matches(store, MatchSettings()))))
-    assert group.keys() == {"reference", "reference_track", "members", "bytes_reclaimable"}
+    assert group.keys() == {
+        "reference",
+        "reference_track",
+        "members",
+        "weakest_score",
+        "beside",
+        "bytes_reclaimable",
+    }
     assert (group["reference"], group["bytes_reclaimable"]) == ("/music/a.flac", 700)
     assert group["reference_track"].keys() == TRACK
     (member,) = group["members"]
-    assert member.keys() == {"path", "path_hex", "verdict"} | NUMBERS | TRACK
+    assert member.keys() == {"path", "path_hex", "verdict", "judged"} | NUMBERS | TRACK
     assert path_from_json(member) == b"/music/caf\xe9.mp3"
     assert member["lag_s"] == -0.990
+    assert group["weakest_score"] == member["score"]
+    assert group["beside"] == []
     assert (member["size"], member["state"], member["damage"]) == (700, "present", None)
+
+
+def test_what_hangs_beside_a_group_tells_its_place_in_the_reference(store: Store):
+    add_track(store, "part.mp3", recording(1, 300)[150:260], size=90)
+    correlate(store, CompareSettings(), InlineRunner(), Silent())
+    (group,) = through_json(map(group_record, make_groups(Matches(store, MatchSettings()))))
+    (part,) = group["beside"]
+    assert part.keys() == {"path", "verdict"} | NUMBERS | PLACE | TRACK
+    assert (part["path"], part["verdict"], part["size"]) == ("/music/part.mp3", "contained", 90)
+    place = [part[name] for name in ("a_from_s", "a_to_s", "b_from_s", "b_to_s")]
+    assert place == pytest.approx([items * 1365 / 11025 for items in (0, 110, 150, 260)], abs=0.001)
+    assert group["bytes_reclaimable"] == 700
 
 
 def test_a_reference_whose_name_is_no_utf8(store: Store):
@@ -103,5 +130,9 @@ def test_tracks(store: Store):
 
 
 def test_re_thresholding_computes_nothing(store: Store):
-    assert list(export_pairs(Matches(store, MatchSettings(min_score=0.99)))) == []
-    assert len(list(export_pairs(Matches(store, MatchSettings(min_score=0.2))))) == 1
+    def verdicts(**settings: float) -> list[str]:
+        return [pair["verdict"] for pair in export_pairs(Matches(store, MatchSettings(**settings)))]
+
+    assert verdicts(min_score=0.99) == ["related"]
+    assert verdicts(min_score=0.2) == ["same recording"]
+    assert verdicts(max_false=1e-300) == []

@@ -12,9 +12,10 @@ import pytest
 import stores
 
 from dedup.correlation.correlate import correlate
-from dedup.correlation.scoring import MERGING
+from dedup.correlation.scoring import BESIDE, MERGING
 from dedup.fingerprint.chromaprint import Items
-from dedup.groups import Group, make_groups
+from dedup.groups import Group, make_groups, uncertain
+from dedup.judgements import find, record
 from dedup.matches import Matches
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
@@ -34,6 +35,8 @@ def groups_of(store: Store) -> list[Group]:
     for group in groups:
         assert {pair.b for pair in group.members} == {group.reference}
         assert {pair.verdict for pair in group.members} <= MERGING
+        assert {pair.verdict for pair in group.beside} <= set(BESIDE)
+        assert {pair.b for pair in group.beside} <= {group.reference}
     return groups
 
 
@@ -89,11 +92,94 @@ def test_what_a_chain_leaves_over_is_grouped_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_false_pair_does_not_join_two_groups(tmp_path: Path) -> None:
-    # The first 140 items are A's, the last 140 B's: like either, while A and B have nothing in common.
-    mixture = np.concatenate([A[:140], B[60:]])
-    tracks = [("a1", A, LOSSLESS), ("a2", copy(1), {}), ("b1", B, LOSSLESS), ("b2", stores.copied(B, 0.05), {})]
-    found = grouped(tmp_path, [*tracks, ("mixture", mixture, {})])
+    # Each bit is that of one or the other: like either, while the two have nothing in common.
+    first, second = stores.recording(3, 900), stores.recording(4, 900)
+    which = np.random.default_rng(1).integers(0, 2**32, 900).astype(np.uint32)
+    mixture = (first & which) | (second & ~which)
+    tracks = [("a1", first, LOSSLESS), ("a2", stores.copied(first, 0.05), {})]
+    tracks += [("b1", second, LOSSLESS), ("b2", stores.copied(second, 0.05), {}), ("mixture", mixture, {})]
+    found = grouped(tmp_path, tracks)
     assert [set(names(group)) for group in found] == [{"a1", "a2", "mixture"}, {"b1", "b2"}]
+
+
+def test_the_weakest_is_the_member_that_matches_least_well(tmp_path: Path) -> None:
+    tracks = [("ref", A, LOSSLESS), ("good", copy(1), {}), ("weak", stores.copied(A, 0.2), {}), ("twin", A, {})]
+    (group,) = grouped(tmp_path, tracks)
+    assert group.weakest.a.path == b"/music/weak"
+    assert group.weakest.match.score == min(pair.match.score for pair in group.members) < 0.7
+
+
+# ---- what hangs beside a group ----
+
+
+def test_what_never_merges_hangs_beside_the_best_copy_once(tmp_path: Path) -> None:
+    """Property: an excerpt and another version are named against the reference, in no group, and what they free is not
+    counted."""
+    version, part = stores.copied(A, 0.3, 7), A[20:125]
+    tracks = [("ref", A, LOSSLESS), ("copy", copy(1), {"size": 500}), ("version", version, {}), ("part", part, {})]
+    (group,) = grouped(tmp_path, tracks)
+    assert names(group) == ["ref", "copy"]
+    beside = {pair.a.path: pair for pair in group.beside}
+    assert {path: pair.verdict for path, pair in beside.items()} == {
+        b"/music/part": "contained",
+        b"/music/version": "related",
+    }
+    assert beside[b"/music/part"].match.lag == -20
+    assert group.bytes_reclaimable == 500
+
+
+def test_of_copies_that_hang_beside_a_group_only_the_best_is_told(tmp_path: Path) -> None:
+    whole = stores.recording(5, 500)
+    part = whole[100:300]
+    tracks = [("whole", whole, LOSSLESS), ("whole, copy", stores.copied(whole, 0.02), {})]
+    tracks += [("part", part, {"bitrate": 9}), ("part, copy", stores.copied(part, 0.02), {})]
+    groups = {group.reference.path: group for group in grouped(tmp_path, tracks)}
+    assert set(groups) == {b"/music/whole", b"/music/part"}
+    assert [pair.a.path for pair in groups[b"/music/whole"].beside] == [b"/music/part"]
+    assert [pair.a.path for pair in groups[b"/music/part"].beside] == [b"/music/whole"]
+
+
+# ---- what only a person can tell ----
+
+
+def test_uncertain_is_what_is_related_best_evidence_first(tmp_path: Path) -> None:
+    """Property: of copies only the best one is asked about; not what is contained, nor what was judged."""
+    with stores.open_store(tmp_path) as store:
+        stores.add_track(store, "a", A, **LOSSLESS)
+        stores.add_track(store, "a, copy", copy(1))
+        stores.add_track(store, "far", stores.copied(A, 0.33, 2))
+        stores.add_track(store, "near", stores.copied(A, 0.3, 3))
+        stores.add_track(store, "whole", B)
+        stores.add_track(store, "part", B[20:125])
+        correlate(store, CompareSettings(), InlineRunner(), Silent())
+
+        def asked() -> list[set[str]]:
+            pairs = uncertain(Matches(store, MatchSettings()))
+            evidence = [pair.match.evidence for pair in pairs]
+            assert evidence == sorted(evidence, reverse=True)
+            assert not any(pair.judged for pair in pairs)
+            return [{pair.a.path.decode()[7:], pair.b.path.decode()[7:]} for pair in pairs]
+
+        def say(one: str, other: str, same: bool) -> None:
+            a, b = (content_of(store, name) for name in (one, other))
+            record(store, a, b, same, None)
+
+        assert asked() == [{"a", "near"}, {"a", "far"}]
+        say("far", "a", False)
+        assert asked() == [{"a", "near"}]
+        say("a", "near", True)
+        assert asked() == []
+        (group,) = make_groups(Matches(store, MatchSettings()))
+        assert names(group) == ["a", "a, copy", "near"]
+        assert [pair.judged for pair in group.members] == [False, True]
+
+
+def content_of(store: Store, name: str) -> bytes:
+    """What a track of the store is judged by; its file is nowhere."""
+    return find(store, f"/music/{name}".encode()).content
+
+
+# ---- excerpts ----
 
 
 def test_excerpts_are_in_no_group(tmp_path: Path) -> None:

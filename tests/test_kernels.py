@@ -17,7 +17,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from dedup.correlation import accelerate, kernels
-from dedup.correlation.correlate import compare_two
+from dedup.correlation.compare import compare_two
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 from dedup.settings import CompareSettings
 
@@ -180,6 +180,16 @@ def test_chance_corrected(pair: tuple[list[int], list[int]], lag: int) -> None:
     assert -1 <= expected <= 1
 
 
+@given(PAIRS)
+def test_kappa(pair: tuple[list[int], list[int]]) -> None:
+    n = min(map(len, pair))
+    counts = naive.bit_counts(pair[0][:n], pair[1][:n])
+    expected, n_informative = naive.kappa(counts)
+    for kappa in (kernels.kappa, kernels.kappa.py_func):
+        assert kappa(np.array(counts, np.int64)) == (float(expected), n_informative)
+    assert (expected, n_informative) == naive.chance_corrected(pair[0][:n], pair[1][:n], 0)
+
+
 @pytest.mark.parametrize("constant", [0, 2**32 - 1, SILENT_ITEM, 0x12345678])
 def test_constant_overlaps_score_0(constant: int) -> None:
     x = array([constant] * 100)
@@ -239,16 +249,19 @@ def test_against_itself(items: list[int], max_lag: int) -> None:
     match = compare_two(array(items), array(items), settings_of(max_lag, 0.1, 1))
     assert match is not None
     assert (match.lag, match.overlap, match.errors) == (0, len(items), 0)
-    assert match.score in (0.0, 1.0)
+    assert match.kappa == match.along
+    assert match.kappa in (0.0, 1.0)
+    assert (match.rate, match.from_a, match.to_a, match.from_b, match.to_b) == (0, 0, len(items), 0, len(items))
 
 
-@pytest.mark.parametrize(("n_informative", "score"), [(79, 0.0), (80, 1.0)])
-def test_silence_that_agrees_with_silence_is_no_evidence(n_informative: int, score: float) -> None:
+@pytest.mark.parametrize(("n_informative", "kappa"), [(79, 0.0), (80, 1.0)])
+def test_silence_that_agrees_with_silence_is_no_evidence(n_informative: int, kappa: float) -> None:
     music = some_music(1, n_informative)
     items = array([SILENT_ITEM] * 500 + music)
     match = compare_two(items, items[100:], CompareSettings())
     assert match is not None
-    assert (match.lag, match.errors, match.score) == (100, 0, score)
+    assert (match.lag, match.errors, match.kappa, match.along) == (100, 0, kappa, kappa)
+    assert (match.score > 0) == (kappa > 0)
 
 
 @pytest.mark.parametrize(("n_a", "n_b"), [(0, 0), (0, 5), (1, 79), (79, 5000), (80, 79)])
@@ -276,7 +289,7 @@ def test_very_long_fingerprints() -> None:
     ones_a, ones_b = ([int(np.sum(v >> np.uint32(k) & np.uint32(1))) for k in range(32)] for v in (a[321:], b))
     n = len(b)
     chance = sum(p * q + (n - p) * (n - q) for p, q in zip(ones_a, ones_b, strict=True))
-    assert match.score == (n * (32 * n - match.errors) - chance) / (32 * n * n - chance)
+    assert match.kappa == match.along == (n * (32 * n - match.errors) - chance) / (32 * n * n - chance)
     worst = compare_two(np.zeros_like(a), np.full_like(a, 2**32 - 1), settings_of(0, 0.5, 80))
     assert worst is not None
     assert (worst.errors, worst.agreement, worst.prominence) == (3_200_000, 0.0, -0.5)

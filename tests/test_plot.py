@@ -11,20 +11,23 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from dedup.correlation.correlate import compare_two
+from dedup.correlation.compare import compare_two
 from dedup.errors import InputError, UsageError
 from dedup.fingerprint.chromaprint import Items
 from dedup.pair import Explanation, Listened
 from dedup.report.plot import differing_bits, plot_pair, require_plot
 from dedup.settings import CompareSettings
+from dedup.store.catalog import items_digest
 from tests.stores import copied, recording
 
 COMPARE = CompareSettings()
 
 
 def explained(a: Items, b: Items, names: tuple[bytes, bytes] = (b"/m/a.flac", b"/m/b.mp3")) -> Explanation:
-    sides = (Listened(name, items, None, None, False) for name, items in zip(names, (a, b), strict=True))
-    return Explanation(*sides, compare_two(a, b, COMPARE), "same recording", ())
+    sides = (
+        Listened(name, items, None, items_digest(items), None, False) for name, items in zip(names, (a, b), strict=True)
+    )
+    return Explanation(*sides, compare_two(a, b, COMPARE), "same recording", (), None, False)
 
 
 def a_pair(lag: int = 30) -> Explanation:

@@ -1,21 +1,45 @@
-"""What the numbers of a pair come to, on words small enough to check by eye."""
+"""What the numbers of a pair come to, on words small enough to check by eye and on matches made by hand."""
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import stores
+from hypothesis import given
+from hypothesis import strategies as st
+from made_matches import limits, made
 
-from dedup.correlation.correlate import compare_two, correlate
+from dedup.correlation.compare import compare_two
+from dedup.correlation.correlate import correlate
+from dedup.correlation.match import PAIR, Match, identity_match
 from dedup.correlation.scoring import (
-    CONTAINED_SHARE,
-    PAIR,
-    Match,
+    ALIKE_SHARE,
+    BESIDE,
+    CERTAIN,
+    CHANCE,
+    LESS_BY_SPEED,
+    LONGER_SHARE,
+    MAX_RATE,
+    MERGING,
+    OF_LONGER,
+    OF_SHORTER,
+    PROMINENCE,
+    SCORE,
+    SHORTER_SHARE,
+    SPEED,
+    STEPS,
+    TRANSPOSED_CONTRAST,
+    TRANSPOSED_PATH,
+    Noise,
+    Thresholds,
     Verdict,
     criteria,
-    identity_match,
+    shares,
+    usual_noise,
     verdict,
 )
 from dedup.correlation.tile import correlate_tile
@@ -26,10 +50,27 @@ from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.blocks import make_block
 
 FOUR = CompareSettings(max_lag=0, min_overlap=1.0, min_overlap_items=1)
+YES, NO = 0.9, 0.5
+N = 640
+"""Items of both tracks, unless a test says otherwise: 20 steps."""
 
 
-def match_of(lag: int = 0, overlap: int = 100, errors: int = 0, score: float = 1.0, prominence: float = 0.5) -> Match:
-    return Match(lag, overlap, errors, score, prominence)
+def below(value: float) -> float:
+    return float(np.nextafter(value, -math.inf))
+
+
+def above(value: float) -> float:
+    return float(np.nextafter(value, math.inf))
+
+
+def told(match: Match, n_a: int = N, n_b: int = N, thresholds: Thresholds | None = None) -> Verdict:
+    """The verdict, which is the same whichever of the two comes first."""
+    found = verdict(match, n_a, n_b, thresholds or limits())
+    assert found == verdict(match.swapped(), n_b, n_a, thresholds or limits())
+    return found
+
+
+# ---- numbers ----
 
 
 def test_scores_are_exact_fractions() -> None:
@@ -43,7 +84,9 @@ def test_scores_are_exact_fractions() -> None:
     # Bits set, of 4 items, in a: 3 2 2 1, in b: 3 3 2 1; the other 28 bits never, which chance explains wholly.
     by_chance = (3 * 3 + 1 * 1) + (2 * 3 + 2 * 1) + (2 * 2 + 2 * 2) + (1 * 1 + 3 * 3) + 28 * 16
     assert by_chance == 484
-    assert match.score == (127 * 4 - 484) / (512 - 484)  # 24 of the 28 that chance leaves open
+    assert match.kappa == match.along == match.score == (127 * 4 - 484) / (512 - 484)  # 24 of 28 that chance leaves
+    assert match.similarity.tolist() == [252 / 254], "127 of 128 bits, to a 254th"
+    assert (match.from_a, match.to_a, match.from_b, match.to_b, match.rate) == (0, 4, 0, 4, 0.0)
 
 
 def test_opposite_and_unrelated_bits() -> None:
@@ -58,52 +101,284 @@ def test_opposite_and_unrelated_bits() -> None:
     assert (unrelated.agreement, unrelated.score) == (0.5, 0.0)
 
 
-def test_a_match_in_seconds() -> None:
-    match = match_of(lag=-11025, overlap=1365 * 2, errors=1365 * 16)
-    assert (match.lag_s, match.overlap_s, match.agreement) == (-1365.0, pytest.approx(338.0, abs=1e-2), 0.75)
+# ---- verdicts, at their limits ----
 
 
-def test_swapped_is_the_other_way_round_and_back() -> None:
-    match = match_of(lag=7, errors=3)
-    assert match.swapped() == match_of(lag=-7, errors=3)
-    assert match.swapped().swapped() == match
+def test_identity_meets_every_limit() -> None:
+    match = identity_match(N, 600)
+    strictest = limits(related=match.evidence, same=1.0, min_prominence=0.5)
+    assert told(match, thresholds=strictest) == "same recording"
+    assert all(criterion.met for criterion in criteria(match, N, N, strictest))
 
 
-def test_a_stored_pair_is_small() -> None:
-    assert PAIR.itemsize == 36
-    assert all(PAIR[name].str.startswith("<") for name in PAIR.names or ()), "the same bytes on every machine"
+def test_evidence_decides_what_is_more_than_chance() -> None:
+    for match in (made(0.3), made(1.0), made(0.3, rate=0.01), made(0.3, similarity=[NO] * 20, contrast=0.2)):
+        assert told(match, thresholds=limits(related=match.evidence)) != "other"
+        assert told(match, thresholds=limits(related=above(match.evidence))) == "other"
 
 
-def test_identity_match() -> None:
-    assert identity_match(9) == match_of(overlap=9)
-    assert all(criterion.met for criterion in criteria(identity_match(9), MatchSettings(1.0, 0.5)))
+def test_the_score_decides_what_may_be_a_copy() -> None:
+    assert told(made(0.45)) == "same recording"
+    assert told(made(0.2, along=0.45)) == "same recording"
+    assert told(made(below(0.45))) == "related"
+    assert told(made(below(0.45)), thresholds=limits(same=below(0.45))) == "same recording"
+
+
+def test_few_different_items_are_less_evidence_and_no_lower_score() -> None:
+    few, many = made(0.5, distinct=24), made(0.5, distinct=600)
+    assert told(few, thresholds=limits(related=few.evidence)) == "same recording"
+    assert told(few, thresholds=limits(related=many.evidence)) == "other"
+    assert told(many, thresholds=limits(related=many.evidence)) == "same recording"
+
+
+@pytest.mark.parametrize(
+    ("kappa", "along", "prominence", "expected"),
+    [
+        (0.5, 0.5, 0.05, "same recording"),
+        (0.5, 0.5, below(0.05), "related"),
+        (0.5, 0.61, 0.0, "same recording"),  # the path agrees better than the lag: 0.05 more
+        (0.5, 0.59, 0.0, "related"),
+        (CERTAIN, CERTAIN, 0.0, "same recording"),
+        (CERTAIN, CERTAIN, below(0.0), "related"),
+        (0.0, CERTAIN, -0.4, "same recording"),
+        (below(CERTAIN), 0.0, 0.0, "related"),
+    ],
+)
+def test_what_repeats_itself_must_be_certain(kappa: float, along: float, prominence: float, expected: Verdict) -> None:
+    assert told(made(kappa, along=along, prominence=prominence)) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_alike", "n_unlike", "expected"),
+    [
+        (23, 1, "same recording"),
+        (23, 2 + 1, "same recording"),  # one is forgiven: 23 of 25 are 0.92
+        (22, 2 + 1, "related"),
+        (24, 2 + 1, "same recording"),
+        (23, 3 + 1, "related"),
+        (2, 1, "same recording"),
+        (2, 2, "related"),
+    ],
+)
+def test_all_of_a_copy_is_alike(n_alike: int, n_unlike: int, expected: Verdict) -> None:
+    assert ALIKE_SHARE == 23 / 25
+    steps = [*[YES] * (n_alike - 1), *[NO] * n_unlike, YES]
+    n_items = 32 * len(steps)
+    assert told(made(overlap=n_items, similarity=steps), n_items, n_items) == expected
+
+
+def test_silence_is_neither_alike_nor_unlike() -> None:
+    silent = math.nan
+    assert told(made(similarity=[YES, *[silent] * 18, YES])) == "same recording"
+    assert told(made(similarity=[silent] * 20)) == "related"
+
+
+def test_a_transposed_copy_agrees_in_the_bits_that_pitch_leaves_alone() -> None:
+    unlike = {"similarity": [YES, *[NO] * 19], "overlap": N}
+    assert told(made(0.4, contrast=TRANSPOSED_CONTRAST, **unlike)) == "transposed"
+    assert told(made(0.4, contrast=below(TRANSPOSED_CONTRAST), **unlike)) == "related"
+    assert told(made(1.0, contrast=1.0)) == "same recording", "a copy is a copy"
+    assert told(made(0.4, contrast=1.0, **unlike), thresholds=limits(related=1.0)) == "other"
+
+
+def test_a_transposed_copy_goes_along_from_end_to_end() -> None:
+    assert TRANSPOSED_PATH * N == 512
+    of = {"similarity": [NO] * 16, "contrast": 0.2, "overlap": 512}
+    assert told(made(0.4, **of, path=(0, 512, 0, 512))) == "transposed"
+    assert told(made(0.4, **of, path=(0, 512, 0, 511))) == "related", "of both"
+    assert told(made(0.4, **of, path=(0, 512, 0, 512)), N, 512) == "transposed"
+    assert told(made(0.4, **of, path=(0, 512, 0, 512)), N + 1, 512) == "related"
+
+
+@pytest.mark.parametrize(
+    ("rate", "score", "expected"),
+    [
+        (0.02, 0.45, "same recording, other speed"),
+        (-0.02, 0.45, "same recording, other speed"),
+        (MAX_RATE - 1e-9, 0.45, "same recording, other speed"),
+        (-MAX_RATE + 1e-9, 0.45, "same recording, other speed"),
+        (1 / (1 - MAX_RATE) - 1 - 1e-9, 0.45, "same recording, other speed"),  # 5 % slower
+        (1 / (1 - MAX_RATE) - 1 + 1e-9, 1.0, "related"),
+        (-MAX_RATE - 1e-9, 1.0, "related"),
+        (-0.02, 0.45 - 0.02 * LESS_BY_SPEED + 1e-9, "same recording, other speed"),
+        (-0.02, 0.45 - 0.02 * LESS_BY_SPEED - 1e-9, "related"),
+        (-0.04, 0.45 - 0.04 * LESS_BY_SPEED + 1e-9, "same recording, other speed"),
+        (-0.04, 0.45 - 0.04 * LESS_BY_SPEED - 1e-9, "related"),
+    ],
+)
+def test_a_copy_of_other_speed(rate: float, score: float, expected: Verdict) -> None:
+    assert told(made(score, rate=rate)) == expected
+    assert told(made(score, rate=rate, prominence=-0.1, similarity=[NO] * 20)) == expected, "the line says as much"
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.02])
+def test_a_copy_is_most_of_the_longer_and_an_excerpt_is_most_of_the_shorter(rate: float) -> None:
+    whole = "same recording, other speed" if rate else "same recording"
+    n_longer = 1000
+    assert LONGER_SHARE * n_longer == pytest.approx(550)
+    for n_alike, expected in ((551, whole), (549, "contained")):
+        assert told(made(overlap=n_alike, lag=300, rate=rate), n_longer, n_alike) == expected
+    n_shorter = 200
+    assert SHORTER_SHARE * n_shorter == pytest.approx(140)
+    for n_alike, expected in ((141, "contained"), (139, "related")):
+        assert told(made(overlap=n_alike, lag=300, rate=rate), n_longer, n_shorter) == expected
+
+
+def test_unlike_ends_count_for_no_share() -> None:
+    """Property: it is what is alike that is compared with the lengths, not what lies over each other."""
+    steps = [*[NO] * 5, *[YES] * 10, *[NO] * 5]
+    assert shares(made(similarity=steps), N, N) == pytest.approx((0.5, 0.5))
+    assert told(made(similarity=steps)) == "related", "half of either, at the same speed"
+    assert told(made(similarity=[*[NO] * 5, *[YES] * 15])) == "same recording"
+    assert told(made(similarity=steps), 2 * N, N) == "related"
+    assert told(made(similarity=steps, overlap=N), 2 * N, 400) == "contained"
 
 
 @pytest.mark.parametrize(
     ("match", "expected"),
     [
-        (match_of(overlap=120, score=0.45, prominence=0.05), "same recording"),
-        (match_of(overlap=120, score=np.nextafter(0.45, 0), prominence=0.05), "other"),
-        (match_of(overlap=120, score=0.45, prominence=np.nextafter(0.05, 0)), "other"),
-        (match_of(overlap=111), "same recording"),
-        (match_of(overlap=110), "same recording"),
-        (match_of(overlap=109), "contained"),
-        (match_of(overlap=109, score=0.4), "other"),
+        (made(-1.0, errors=640 * 32 * 2 // 5, prominence=-0.5, distinct=1), "same recording"),
+        (made(1.0, errors=640 * 32 * 2 // 5 + 1), "other"),
+        (made(1.0, overlap=551, path=(0, 1, 0, 1)), "same recording"),
+        (made(1.0, overlap=549), "contained"),
+        (made(1.0, rate=0.2), "same recording"),
     ],
 )
-def test_verdict_at_its_boundaries(match: Match, expected: Verdict) -> None:
-    longer = 200
-    assert CONTAINED_SHARE * longer == pytest.approx(110)
-    assert verdict(match, longer, 120, MatchSettings()) == expected
-    assert verdict(match.swapped(), 120, longer, MatchSettings()) == expected
+def test_the_classic_way_raw_agreement_decides_alone(match: Match, expected: Verdict) -> None:
+    n_longer = 1000 if match.overlap < N else N
+    asked = limits(classic=0.6, related=1.0, same=1.0)
+    assert told(match, n_longer, 640, asked) == expected
+    assert [(c.name, c.value, c.threshold) for c in criteria(match, n_longer, 640, asked)] == [
+        ("agreement", match.agreement, 0.6)
+    ]
+
+
+# ---- why ----
 
 
 def test_criteria_name_value_and_threshold() -> None:
-    found = criteria(match_of(score=0.3, prominence=0.2), MatchSettings())
-    assert [(c.name, c.value, c.threshold, c.met) for c in found] == [
-        ("score", 0.3, 0.45, False),
-        ("prominence", 0.2, 0.05, True),
+    match = made(0.3, prominence=0.2, similarity=[NO, *[YES] * 15, *[NO] * 4])
+    found = criteria(match, N, 2 * N, limits())
+    assert [(c.name, c.threshold, c.met) for c in found] == [
+        (CHANCE, 0.1, True),
+        (SCORE, 0.45, False),
+        (PROMINENCE, 0.05, True),
+        (STEPS, ALIKE_SHARE, True),
+        (OF_LONGER, LONGER_SHARE, False),
+        (OF_SHORTER, SHORTER_SHARE, True),
     ]
+    assert [c.value for c in found] == pytest.approx([match.evidence, 0.3, 0.2, 1.0, 0.375, 0.75])
+
+
+def test_criteria_of_another_speed() -> None:
+    found = criteria(made(0.4, rate=-0.02), N, N, limits())
+    assert [(c.name, c.met) for c in found] == [
+        *((name, True) for name in (CHANCE, SPEED, SCORE, OF_LONGER, OF_SHORTER)),
+    ]
+    assert [c.value for c in found][1:3] == pytest.approx([0.98, 0.4])
+    assert [c.threshold for c in found][1:3] == pytest.approx([0.95, 0.45 - 0.02 * LESS_BY_SPEED])
+
+
+def test_what_is_certain_is_not_asked_for_prominence() -> None:
+    asked = {c.name: c for c in criteria(made(CERTAIN, prominence=0.0), N, N, limits())}[PROMINENCE]
+    assert (asked.threshold, asked.met) == (0.0, True)
+
+
+@st.composite
+def judged_matches(draw: st.DrawFn) -> tuple[Match, int, int, Thresholds]:
+    """Matches around all limits, of tracks of any lengths."""
+    n_a, n_b = draw(st.integers(80, 3000)), draw(st.integers(80, 3000))
+    n_b = draw(st.sampled_from([n_a, n_b]))
+    here = draw(st.integers(32, min(n_a, n_b)))
+    start_a, start_b = draw(st.integers(0, n_a - here)), draw(st.integers(0, n_b - here))
+    n_steps = min(128, -(-here // 32))
+    n_unlike = draw(st.integers(0, min(4, n_steps)))
+    steps = draw(st.permutations([NO] * n_unlike + [YES] * (n_steps - n_unlike)))
+    kappa = draw(st.one_of(st.sampled_from([0.45, CERTAIN]), st.floats(0.1, 1)))
+    match = made(
+        kappa,
+        lag=start_a - start_b,
+        overlap=here,
+        along=draw(st.one_of(st.just(kappa), st.floats(0.1, 1))),
+        prominence=draw(st.one_of(st.sampled_from([0.0, 0.05]), st.floats(-0.1, 0.3))),
+        rate=draw(st.one_of(st.just(0.0), st.floats(-0.06, -0.001), st.floats(0.001, 0.06))),
+        contrast=draw(st.one_of(st.just(TRANSPOSED_CONTRAST), st.floats(-0.1, 0.3))),
+        distinct=draw(st.integers(0, here)),
+        path=(start_a, start_a + here, start_b, start_b + here - draw(st.integers(0, 3))),
+        similarity=steps,
+    )
+    related = draw(st.sampled_from([0.05, 0.2, 0.3, match.evidence]))
+    return match, n_a, n_b, limits(related=related)
+
+
+@given(judged_matches())
+def test_the_criteria_tell_what_the_verdict_is(judged: tuple[Match, int, int, Thresholds]) -> None:
+    """Property: the verdict follows from which criteria are met, and from nothing else but whether it is transposed;
+    nothing merges for which one of those that decide is not met."""
+    match, n_a, n_b, thresholds = judged
+    found = told(match, n_a, n_b, thresholds)
+    met = {criterion.name: criterion.met for criterion in criteria(match, n_a, n_b, thresholds)}
+    copy = all(met.get(name, True) for name in (CHANCE, SPEED, SCORE, PROMINENCE, STEPS))
+    assert (found == "other") == (not met[CHANCE])
+    assert (found in MERGING) == (copy and met[OF_LONGER])
+    assert (found == "contained") == (copy and not met[OF_LONGER] and met[OF_SHORTER])
+    assert found in {"other", "same recording", "same recording, other speed", *BESIDE}
+    assert (
+        (found == "same recording, other speed")
+        == (found in MERGING and match.rate != 0)
+        == (found in MERGING and SPEED in met)
+    )
+    assert not (found == "transposed" and copy)
+    other_way = criteria(match.swapped(), n_b, n_a, thresholds)
+    assert {criterion.name: criterion.met for criterion in other_way} == met
+
+
+# ---- noise ----
+
+
+def test_the_usual_noise_is_that_of_the_labelled_libraries() -> None:
+    noise = usual_noise()
+    assert (noise.n_pairs, noise.agreement) == (0, ())
+    assert noise.share_agreeing(0.58) is None
+
+
+def test_a_tenth_reaches_what_is_common_and_a_tenth_of_these_a_decade_more() -> None:
+    noise = Noise(0.1, 0.02)
+    chances = [noise.false_match(score) for score in (-1.0, 0.0, 0.1, 0.12, 0.14, 0.5)]
+    assert chances == pytest.approx([1, 1, 0.1, 0.01, 0.001, 1e-21])
+    assert noise.false_match(1e9) > 0
+    fine = [noise.false_match(score) for score in np.linspace(0, 1, 1001)]
+    assert all(one >= other for one, other in pairwise(fine))
+    assert noise.false_match(above(0.1)) == pytest.approx(noise.false_match(0.1))
+
+
+@pytest.mark.parametrize("n_tracks", [200, 10_000, 1_000_000])
+@pytest.mark.parametrize("max_false", [0.0001, 0.01, 1.0])
+def test_at_the_threshold_as_many_false_pairs_are_expected_as_were_asked_for(n_tracks: int, max_false: float) -> None:
+    noise = usual_noise()
+    expected = noise.false_match(noise.threshold(n_tracks, max_false)) * n_tracks * (n_tracks - 1) / 2
+    assert expected == pytest.approx(max_false)
+
+
+@pytest.mark.parametrize("n_tracks", [0, 1, 2, 3])
+def test_the_threshold_of_few_tracks_is_never_below_what_is_common(n_tracks: int) -> None:
+    noise = usual_noise()
+    assert noise.threshold(n_tracks, 1000.0) == noise.common
+    assert noise.threshold(n_tracks, 0.01) > noise.common
+
+
+def test_the_share_of_unrelated_pairs_that_agree_so_well() -> None:
+    noise = Noise(0.1, 0.02, 100, (50, 30, 10, 5, 3, 2, *[0] * 44))
+    assert [noise.share_agreeing(agreement) for agreement in (0.4, 0.5, 0.51, 0.55, 0.56, 1.0)] == pytest.approx(
+        [1.0, 1.0, 0.5, 0.02, 0.0, 0.0]
+    )
+
+
+def test_pairs_of_the_library_are_all_pairs_of_different_tracks() -> None:
+    assert [limits(n_tracks=n).n_pairs for n in (0, 1, 2, 10)] == [0, 0, 1, 45]
+
+
+# ---- which of the two has more in front ----
 
 
 def test_a_positive_lag_means_that_the_first_has_more_in_front(tmp_path: Path) -> None:

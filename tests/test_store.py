@@ -14,18 +14,19 @@ import sys
 import textwrap
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
 import pytest
 
 from dedup.errors import StoreDamagedError, StoreLockedError, StoreMismatchError, StoreMissingError, WriteError
+from dedup.judgements import record
 from dedup.observer import Silent
 from dedup.report.glance import glance
 from dedup.settings import FingerprintSettings
 from dedup.store import store as store_module
-from dedup.store.blocks import make_block
-from dedup.store.catalog import Catalog
+from dedup.store.blocks import BlockStore, make_block
+from dedup.store.catalog import Catalog, TileResult
 from dedup.store.check import check
 from dedup.store.layout import Layout, write_lock
 from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
@@ -81,11 +82,129 @@ def test_fingerprints_made_otherwise_are_refused_with_both_values(folder: Path):
 
 def test_another_version_of_the_format_is_refused_with_both_values(folder: Path):
     with closing(Catalog(folder / "catalog.db")) as catalog:
-        catalog.set_meta("format_version", 2)
+        catalog.set_meta("format_version", 3)
     every_way = (make_or_open(folder, SETTINGS, 4, "test"), open_for_writing(folder, "test"), open_for_reading(folder))
     for opened in every_way:
-        with pytest.raises(StoreMismatchError, match="format version 2; expected version 1"), opened:
+        with pytest.raises(StoreMismatchError, match=r"format version 3; expected version 2\. Use the"), opened:
             pass
+
+
+# ---- a store of format version 1 ----
+
+
+@pytest.fixture
+def old(folder: Path) -> Path:
+    """The store as version 1 had it, with a result and a `correlate` that left nothing to do."""
+    with closing(Catalog(folder / "catalog.db")) as catalog, catalog.transaction() as connection:
+        block, *_ = catalog.blocks()
+        connection.execute("DROP TABLE judgement")
+        result = TileResult.of("t", "s", block, block, 1, bytes(36))
+        connection.execute("INSERT INTO tile VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(result))
+        for key, value in {"format_version": 1, "complete": "c", "compare": {}, "compare s": {"old": 1}}.items():
+            catalog.set_meta(key, value)
+    BlockStore(folder / "fingerprints.zarr").create({"fingerprint": asdict(SETTINGS), "format_version": 1})
+    return folder
+
+
+def what_an_upgrade_keeps(folder: Path) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(folder / "catalog.db")) as connection:
+        kept = ("track", "audio", "fingerprint", "tail", "block")
+        return [row for table in kept for row in connection.execute(f"SELECT * FROM {table}")]
+
+
+def require_upgraded(folder: Path, kept: list[tuple[object, ...]]) -> None:
+    with open_for_writing(folder, "test") as store:
+        assert store.catalog.meta().keys() == {"format_version", "fingerprint", "block_size"}
+        assert store.catalog.connection.execute("SELECT COUNT(*) FROM tile").fetchone() == (0,)
+        assert what_an_upgrade_keeps(folder) == kept
+        assert check(store, Silent()) == []
+        record(store, b"a" * 16, b"b" * 16, True, None)
+    require_sound(folder)
+
+
+@pytest.mark.parametrize("way", ["a scan", "any writer"])
+def test_an_older_store_is_upgraded_by_a_writer_and_keeps_its_fingerprints(old: Path, way: str):
+    kept = what_an_upgrade_keeps(old)
+    opened = make_or_open(old, SETTINGS, 4, "test") if way == "a scan" else open_for_writing(old, "test")
+    with opened as store:
+        assert (store.block_size, store.fingerprint_settings) == (4, SETTINGS)
+        assert check(store, Silent()) == []
+    require_upgraded(old, kept)
+
+
+def test_a_reader_refuses_an_older_store_and_says_what_upgrades_it(old: Path):
+    with pytest.raises(StoreMismatchError) as raised, open_for_reading(old):
+        pass
+    assert str(raised.value).endswith(
+        "format version 1; expected version 2. "
+        "Run `reprise correlate` once: it upgrades the store; fingerprints are kept"
+    )
+
+
+def test_an_older_store_that_is_refused_is_left_as_it_is(old: Path):
+    other = replace(SETTINGS, chromaprint="1.6.0")
+    with pytest.raises(StoreMismatchError, match="made otherwise"), make_or_open(old, other, 4, "test"):
+        pass
+    with closing(Catalog(old / "catalog.db")) as catalog:
+        assert catalog.meta()["format_version"] == 1
+        assert catalog.count_tiles("s") == 1
+
+
+@pytest.mark.parametrize("killed", ["before", "at the root group", "between", "after"])
+def test_an_upgrade_that_was_killed_between_its_steps_is_done_again(
+    old: Path, monkeypatch: pytest.MonkeyPatch, killed: str
+):
+    """Property: the root group may be of the new version beside a catalog of the old one, never the other way round."""
+    kept = what_an_upgrade_keeps(old)
+    step = {"before": "create", "at the root group": "create", "between": "upgrade", "after": "shrink"}[killed]
+    with monkeypatch.context() as kill:
+        if killed == "at the root group":
+            kill.setattr(Path, "rename", lambda *_: 1 / 0)
+        else:
+            kill.setattr(BlockStore if step == "create" else Catalog, step, lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError), open_for_writing(old, "test"):
+            pass
+    with closing(Catalog(old / "catalog.db")) as catalog:
+        assert catalog.meta()["format_version"] == (2 if killed == "after" else 1)
+        assert catalog.count_tiles("s") == (0 if killed == "after" else 1)
+    root = (old / "fingerprints.zarr" / "zarr.json").read_text()
+    assert ('"format_version": 2' in root) is (killed in ("between", "after"))
+    require_upgraded(old, kept)
+
+
+UPGRADE_AND_DIE = """
+    import os, sys, signal
+    from pathlib import Path
+    from dedup.store import catalog, store
+    class Dying:
+        def __init__(self, connection):
+            self.connection, self.left = connection, int(sys.argv[2])
+        def execute(self, *arguments):
+            self.left -= 1
+            if self.left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return self.connection.execute(*arguments)
+        def __getattr__(self, name):
+            return getattr(self.connection, name)
+    real = catalog.Catalog.upgrade
+    def upgrade(self, version):
+        self.connection = Dying(self.connection)
+        real(self, version)
+    catalog.Catalog.upgrade = upgrade
+    with store.open_for_writing(Path(sys.argv[1]), "test"):
+        pass
+"""
+
+
+@pytest.mark.parametrize("n_statements", [2, 5, 6])
+def test_an_upgrade_that_was_killed_in_its_transaction_is_done_again(old: Path, n_statements: int):
+    """The statements are BEGIN, the table, tiles, settings, version and COMMIT; six of them are all."""
+    kept = what_an_upgrade_keeps(old)
+    with python(UPGRADE_AND_DIE, old, n_statements) as other:
+        assert other.wait() == -signal.SIGKILL
+    with closing(Catalog(old / "catalog.db")) as catalog:
+        assert catalog.meta()["format_version"] == (2 if n_statements == 6 else 1)
+    require_upgraded(old, kept)
 
 
 @pytest.mark.parametrize(

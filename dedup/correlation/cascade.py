@@ -6,8 +6,8 @@ would.
 
 A pair passes where its coarse curve has a lag at which clearly fewer bits differ than on average over all its lags:
 both by more than chance would have it (CLEAR) and by more than likeness of style would (SHARE_EXPLAINED). What passes
-is compared at its likeliest lags item by item (`likeliest_score`), and what then still looks alike is compared
-exactly, so that a pair's numbers are the same to the last bit as without the cascade.
+is compared at its likeliest lags item by item (`likeliest_lag`), and what then still looks alike, there or along a line
+of lags, is compared exactly, so that a pair's numbers are the same to the last bit as without the cascade.
 
 `scripts/bench_cascade.py` measures what these constants lose and what they let through. On the labelled library of 27
 recordings the plain duplicate that comes closest to being lost has 2.6 times what it needs, the excerpt 3.7 times, the
@@ -31,7 +31,7 @@ CLEAR = 13.0
 different: 4.6 standard deviations of independent bits. 12 let twice as many pass, 16 come near the hard ones."""
 
 SHARE_EXPLAINED = 0.16
-"""Share of the average difference that must be gone. What is stored has at least 0.2 (`scoring.STORED_SCORE`)."""
+"""Share of the average difference that must be gone. What is stored has at least 0.2 (`match.STORED_KAPPA`)."""
 
 LIKELIEST = 8
 """Peaks of the coarse curve that are looked at item by item, those that stand out most first. The first is enough in
@@ -61,12 +61,12 @@ def sieve(curves: Curves, lowest: int, n_lags: int, lane_rows: Lane) -> None:
 
 
 @jit
-def likeliest_score(
+def likeliest_lag(
     a: Items, b: Items, settings: tuple[int, float, int], lowest: int, lane: int, lane_rows: Lane, curves: Curves
-) -> float:
+) -> tuple[float, int]:
     """The chance-corrected agreement of `a` and `b`, a pair that `sieve` let pass, at the best exact lag near the
-    likeliest coarse ones. `settings` is `(max_lag, min_overlap, min_items)`, `lowest` is the curves' first coarse
-    lag."""
+    likeliest coarse ones, and that lag. `settings` is `(max_lag, min_overlap, min_items)`, `lowest` is the curves'
+    first coarse lag."""
     bounds = allowed_lags(len(a), len(b), *settings)
     n_peaks = _stand_outs(lane, lane_rows, curves)
     best, best_gain = 0, -np.inf
@@ -81,8 +81,8 @@ def likeliest_score(
             if gain > best_gain:
                 best, best_gain = lag, gain
     if best_gain == -np.inf:
-        return 0.0
-    return chance_corrected(a, b, best)[0]
+        return 0.0, 0
+    return chance_corrected(a, b, best)[0], best
 
 
 @jit

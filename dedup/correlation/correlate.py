@@ -10,12 +10,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from dedup.correlation.batches import Batch, Pace, band_of, blocks_that_fit, plan_batches, tile_cost
-from dedup.correlation.scoring import PAIR, Match
-from dedup.correlation.tile import Computed, correlate_parts, frozen, merged
+from dedup.correlation.match import PAIR
+from dedup.correlation.noise import measure_noise
+from dedup.correlation.tile import Computed, correlate_parts, merged
 from dedup.correlation.tiles import KERNEL_VERSION, Tile, count_tiles, plan_tiles
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
@@ -71,7 +69,7 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
         left = (tile for tile in plan_tiles(blocks, settings, band_of(n_held)) if tile.name not in done)
         run.compute(left, cost, total_cost)
     n_left = n_tiles - n_reused - run.n_computed - run.n_failed
-    if n_left == run.n_failed == 0:
+    if n_left == run.n_failed == 0 and measure_noise(store, settings, runner, observer):
         store.catalog.set_meta("complete", completeness(blocks, settings))
     return Correlation(
         n_tiles, n_reused, run.n_computed, run.n_failed, n_left, run.n_pairs_compared, round(run.computing_s, 3)
@@ -228,24 +226,3 @@ class _SharedBlocks:
             if len(self.handles) > self.n_blocks:
                 self.handles.popitem(last=False)
         return self.handles[name]
-
-
-def compare_two(a: npt.NDArray[np.uint32], b: npt.NDArray[np.uint32], settings: CompareSettings) -> Match | None:
-    """Two fingerprints (`uint32`) at their best lag, whatever their score; None where they cannot overlap enough. Of
-    what is stored at all, `correlate` stores the same numbers."""
-    from dedup.correlation import kernels
-
-    a, b = frozen(a, np.uint32), frozen(b, np.uint32)
-    swapped = kernels.is_swapped(a, b)
-    x, y = (b, a) if swapped else (a, b)
-    scratch = np.empty(min(2 * settings.lag_limit + 1, len(a) + len(b)), np.int64)
-    found, lag, overlap, errors, prominence = kernels.compare(
-        x, y, settings.lag_limit, settings.min_overlap, settings.min_overlap_items, scratch
-    )
-    if not found:
-        return None
-    score, n_informative = kernels.chance_corrected(x, y, lag)
-    if n_informative < settings.min_overlap_items:
-        score = 0.0  # two silences: no evidence
-    match = Match(lag, overlap, int(errors), float(score), float(prominence))
-    return match.swapped() if swapped else match

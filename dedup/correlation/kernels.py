@@ -120,6 +120,12 @@ def chance_corrected(x: Items, y: Items, lag: int) -> tuple[float, int]:
         some[:] = 0
         add_bits(x, start_x + i, y, start_y + i, min(n_overlap - i, BITS_AT_A_TIME), SILENT, some)
         counts += some
+    return kappa(counts)
+
+
+@jit
+def kappa(counts: Counts) -> tuple[float, int]:
+    """Chance-corrected agreement of items whose bits were counted as by `vector.add_bits`, and how many they were."""
     errors, n = counts[64], counts[65]
     by_chance = 0  # n^2 times the expected number of equal bits of an item
     for bit in range(32):

@@ -8,16 +8,21 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.cascade import coarse_ranges, likeliest_score, sieve
+from dedup.correlation.cascade import coarse_ranges, likeliest_lag, sieve
 from dedup.correlation.emit import LANES
 from dedup.correlation.kernels import Counts, allowed_lags, chance_corrected, compare, overlap_at, prominence_at
 from dedup.correlation.lanes import Curves, Lane, Lanes, SortKey, lane_curve, make_curves, pack
+from dedup.correlation.path import follow, n_steps
 from dedup.correlation.sampling import BASE_LAG, LAG_STEP, ROWS
 from dedup.correlation.vector import best_lags
 from dedup.fingerprint.chromaprint import Items
 
 FOUND_COLUMNS = 7
-"""Of `sweep`'s result: row of `x`, row of `y`, lag, overlap, errors, score, prominence."""
+"""Of `sweep`'s result: row of `x`, row of `y`, lag, overlap, errors, kappa, prominence."""
+
+Floor = tuple[float, float, float, int]
+"""What a pair must have: agreement; kappa, at its best lag or along its path; kappa at its best lag; informative
+items."""
 
 
 class Packed(NamedTuple):
@@ -45,17 +50,16 @@ def sweep(
     share: tuple[int, int],
     exact: bool,
     settings: tuple[int, float, int],
-    floor: tuple[float, float, int],
+    floor: Floor,
     out: npt.NDArray[np.float64],
 ) -> tuple[int, int]:
     """Compares the fingerprints at `positions` of `x`, from the first to before the second, with those at the first
     `partners[position]` positions of `y`, none of which may have a greater `lanes.sort_key`; keeps what is worth
     storing. With `share` `(k, n)`, it does the k-th of n shares of that work: position by group, in turn.
 
-    `settings` is `(max_lag, min_overlap, min_items)`, `floor` is `(agreement, score, informative items)`: a pair below
-    any of them is dropped. Fills rows of `out` (`float64[room for every pair, FOUND_COLUMNS]`, exact for integers);
-    gives how many, and how many pairs were compared. A positive lag means that `x` has that many items more in
-    front."""
+    `settings` is `(max_lag, min_overlap, min_items)`; a pair below any part of `floor` is dropped. Fills rows of `out`
+    (`float64[room for every pair, FOUND_COLUMNS]`, exact for integers); gives how many, and how many pairs were
+    compared. A positive lag means that `x` has that many items more in front."""
     if positions[0] >= positions[1] or len(y.lanes.n_items) == 0:
         return 0, 0
     longest = x.lanes.n_items[positions[1] - 1] + y.lanes.n_items[-1]
@@ -124,13 +128,20 @@ def _pick(
 
 
 @jit
-def _measure(a: Items, b: Items, lag: int, wrong: int, floor: tuple[float, float, int]) -> tuple[bool, int, int, float]:
-    """Whether a pair at its best lag is worth storing, its overlap, its bit errors, and its score."""
+def _measure(a: Items, b: Items, lag: int, wrong: int, floor: Floor) -> tuple[bool, int, int, float]:
+    """Whether a pair at its best lag is worth storing, its overlap, its bit errors, and its kappa."""
     overlap = overlap_at(len(a), len(b), lag)
     if 1.0 - wrong / (32.0 * overlap) < floor[0]:
         return False, overlap, wrong, 0.0
-    score, n_informative = chance_corrected(a, b, lag)
-    return score >= floor[1] and n_informative >= floor[2], overlap, wrong, score
+    kappa, n_informative = chance_corrected(a, b, lag)
+    worth = n_informative >= floor[3] and (kappa >= floor[1] or (kappa >= floor[2] and _along(a, b, lag) >= floor[1]))
+    return worth, overlap, wrong, kappa
+
+
+@jit
+def _along(a: Items, b: Items, lag: int) -> float:
+    """Kappa along the path of a pair."""
+    return follow(a, b, lag, np.empty(n_steps(len(b)), np.uint8)).kappa
 
 
 @jit
@@ -138,15 +149,15 @@ def _settle(
     a: Items,
     b: Items,
     settings: tuple[int, float, int],
-    floor: tuple[float, float, int],
+    floor: Floor,
     lowest: int,
     lane: int,
     lane_rows: Lane,
     curves: Curves,
 ) -> tuple[tuple[bool, int, int, float], float, int]:
     """What the exact comparison says of a pair that the coarse one let pass: as `_measure` has it, prominence, lag."""
-    likely = likeliest_score(a, b, settings, lowest, lane, lane_rows, curves)
-    if likely < floor[1]:
+    likely, lag = likeliest_lag(a, b, settings, lowest, lane, lane_rows, curves)
+    if likely < floor[1] and (likely < floor[2] or _along(a, b, lag) < floor[1]):
         return (False, 0, 0, 0.0), 0.0, 0
     _, lag, _, wrong, prominence = compare(a, b, settings[0], settings[1], settings[2], curves.errors)
     return _measure(a, b, lag, wrong, floor), prominence, lag

@@ -6,12 +6,14 @@ import bisect
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.scoring import PAIR, STORED_AGREEMENT, STORED_SCORE
+from dedup.correlation.compare import matched
+from dedup.correlation.match import FOLLOWED_KAPPA, PAIR, STORED_AGREEMENT, STORED_KAPPA, record
+from dedup.fingerprint.chromaprint import frozen
 from dedup.settings import CompareSettings
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class Computed(NamedTuple):
     """What became of parts, in their order."""
 
     pairs: list[bytes]
-    """Of each: pairs worth storing, as bytes of `scoring.PAIR`, by row."""
+    """Of each: pairs worth storing, as bytes of `match.PAIR`, by row."""
     n_compared: list[int]
     seconds: float
 
@@ -56,7 +58,7 @@ def correlate_parts(settings: CompareSettings, n_kept: int, parts: Sequence[Part
 
 def correlate_tile(a: SharedBlock, b: SharedBlock, settings: CompareSettings) -> tuple[bytes, int]:
     """The pairs of a whole tile, on the diagonal where both blocks are of one name, that are worth storing, as bytes of
-    `scoring.PAIR`, by row; and how many were compared."""
+    `match.PAIR`, by row; and how many were compared."""
     done = correlate_parts(settings, 2, [Part(0, int(a[0] != b[0]))], a, b)
     return done.pairs[0], done.n_compared[0]
 
@@ -91,14 +93,6 @@ def _prepared(block: SharedBlock, settings: CompareSettings, n_kept: int) -> _Pr
     return found
 
 
-def frozen(values: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
-    """A read-only view, contiguous and aligned; a copy only where it must be. Numba compiles a kernel anew for each
-    kind of array that it meets (seconds), and what came from Zarr, over the network or out of SQLite is of several."""
-    view = np.require(values, dtype, ["C", "A"]).view()
-    view.flags.writeable = False
-    return view
-
-
 def _correlate(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings) -> tuple[bytes, int]:
     """Each pair is compared from the side of the fingerprint that comes last in the order of both."""
     if part.a == part.b:
@@ -110,7 +104,7 @@ def _correlate(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings
         forward, n_forward = _swept(a, b, before, part, settings)
         backward, n_backward = _swept(b, a, behind, part, settings)
         n_compared = n_forward + n_backward
-    return merged([_records(forward, swapped=False), _records(backward, swapped=True)]), n_compared
+    return merged([_records(a, b, forward, swapped=False), _records(b, a, backward, swapped=True)]), n_compared
 
 
 def _swept(
@@ -120,7 +114,7 @@ def _swept(
     from dedup.correlation.sweep import FOUND_COLUMNS, sweep
 
     compare = (settings.lag_limit, float(settings.min_overlap), settings.min_overlap_items)
-    floor = (STORED_AGREEMENT, STORED_SCORE, settings.min_overlap_items)
+    floor = (STORED_AGREEMENT, STORED_KAPPA, FOLLOWED_KAPPA, settings.min_overlap_items)
     share, exact = (part.share, part.n_shares), settings.method == "exact"
     at_a_time = max(1, FOUND_AT_A_TIME // max(1, len(y.keys)))
     found, n_compared = [np.empty((0, FOUND_COLUMNS))], 0
@@ -133,10 +127,17 @@ def _swept(
     return np.concatenate(found), n_compared
 
 
-def _records(found: npt.NDArray[np.float64], swapped: bool) -> bytes:
-    records = np.empty(len(found), PAIR)
-    for column, field in enumerate(("row_a", "row_b", "lag", "overlap", "errors", "score", "prominence")):
-        records[field] = found[:, column]
-    if swapped:
-        records["row_a"], records["row_b"], records["lag"] = found[:, 1], found[:, 0], -found[:, 2]
-    return records.tobytes()
+def _records(x: _Prepared, y: _Prepared, found: npt.NDArray[np.float64], swapped: bool) -> bytes:
+    """The pairs that `sweep` found, as bytes of PAIR; `swapped` where `x` is the tile's second block."""
+    stored = []
+    for row_x, row_y, lag, overlap, errors, kappa, prominence in found.tolist():
+        a, b = _row(x, int(row_x)), _row(y, int(row_y))
+        match = matched(a, b, int(lag), int(overlap), int(errors), kappa, prominence)
+        rows = (int(row_y), int(row_x)) if swapped else (int(row_x), int(row_y))
+        stored.append(record(*rows, match.swapped() if swapped else match).tobytes())
+    return b"".join(stored)
+
+
+def _row(block: _Prepared, row: int) -> npt.NDArray[np.uint32]:
+    items, offsets = block.packed.items, block.packed.offsets
+    return items[offsets[row] : offsets[row + 1]]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dedup.correlation.scoring import Match
+from dedup.correlation.match import Match
 from dedup.groups import Group
 from dedup.library.paths import json_path
 from dedup.matches import ListedTrack, Matches, TrackPair
@@ -29,14 +29,24 @@ def numbers(match: Match) -> dict[str, Any]:
         "overlap_s": round(match.overlap_s, 3),
         "agreement": round(match.agreement, 6),
         "score": round(match.score, 6),
+        "evidence": round(match.evidence, 6),
+        "kappa": round(match.kappa, 6),
+        "along": round(match.along, 6),
         "prominence": round(match.prominence, 6),
+        "rate": round(match.rate, 5),
     }
+
+
+def place(match: Match) -> dict[str, float]:
+    """Where what is the same lies in both, in seconds."""
+    names = ("a_from_s", "a_to_s", "b_from_s", "b_to_s")
+    return {name: round(seconds, 3) for name, seconds in zip(names, match.place(), strict=True)}
 
 
 def pair_record(pair: TrackPair) -> dict[str, Any]:
     """One pair; `lag_s` is positive where `a` has more in front."""
     paths = {**named_path("a", pair.a.path), **named_path("b", pair.b.path)}
-    return {**paths, **numbers(pair.match), "verdict": pair.verdict}
+    return {**paths, **numbers(pair.match), **place(pair.match), "verdict": pair.verdict, "judged": pair.judged}
 
 
 def track_numbers(track: ListedTrack) -> dict[str, Any]:
@@ -57,14 +67,22 @@ def track_numbers(track: ListedTrack) -> dict[str, Any]:
 
 
 def group_record(group: Group) -> dict[str, Any]:
-    """One group; a member's `lag_s` is positive where it has more in front than the reference."""
+    """One group; a member's `lag_s` is positive where it has more in front than the reference. What hangs beside it is
+    told with the place: `a` is that track, `b` the reference."""
     members = [
-        {**json_path(p.a.path), **numbers(p.match), "verdict": p.verdict, **track_numbers(p.a)} for p in group.members
+        {**json_path(p.a.path), **numbers(p.match), "verdict": p.verdict, "judged": p.judged, **track_numbers(p.a)}
+        for p in group.members
+    ]
+    beside = [
+        {**json_path(p.a.path), **numbers(p.match), **place(p.match), "verdict": p.verdict, **track_numbers(p.a)}
+        for p in group.beside
     ]
     return {
         **named_path("reference", group.reference.path),
         "reference_track": track_numbers(group.reference),
         "members": members,
+        "weakest_score": round(group.weakest.match.score, 6),
+        "beside": beside,
         "bytes_reclaimable": group.bytes_reclaimable,
     }
 

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WINDOW_ITEMS = 32
-"""Similarity over time is a mean over about 4 s."""
+    from dedup.correlation.match import Match
 
 FORMATS = (".png", ".svg")
 
@@ -96,7 +95,7 @@ def _draw(explained: Explanation, compare: CompareSettings) -> Figure:
     else:
         differing = differing_bits(explained)
         start_s = max(0, explained.match.lag) / ITEMS_PER_SECOND
-        _draw_similarity(middle, differing, start_s)
+        _draw_similarity(middle, explained.match)
         _draw_bits(bottom, differing, start_s)
     return figure
 
@@ -149,16 +148,18 @@ def _draw_lag_curve(axes: Axes, explained: Explanation, compare: CompareSettings
     axes.set_xlabel("lag, seconds (to the right: a has more in front)")
 
 
-def _draw_similarity(axes: Axes, differing: npt.NDArray[np.bool_], start_s: float) -> None:
-    by_item = 1 - differing.mean(axis=1)
-    window = min(WINDOW_ITEMS, len(by_item))
-    smooth = np.convolve(by_item, np.ones(window) / window, mode="valid")
-    times = start_s + (np.arange(len(smooth)) + window / 2) / ITEMS_PER_SECOND
-    axes.fill_between(times, 0.5, smooth, color=PALE, linewidth=0)
-    axes.plot(times, smooth, linewidth=1.1, color=LINE)
+def _draw_similarity(axes: Axes, match: Match) -> None:
+    """Along the path: where one runs faster, along its line."""
+    similarity = match.similarity
+    start_s, end_s = match.from_a / ITEMS_PER_SECOND, match.to_a / ITEMS_PER_SECOND
+    edges = np.linspace(start_s, end_s, len(similarity) + 1)
+    axes.stairs(similarity, edges, baseline=0.5, fill=True, color=PALE)
+    axes.stairs(similarity, edges, baseline=None, linewidth=1.1, color=LINE)
     _draw_chance(axes)
-    axes.set(ylabel="agreement", ylim=(_floor(smooth), 1.04), xlim=_span(start_s, len(by_item)))
-    axes.set_title(f"Similarity over time at the best lag (mean over {window / ITEMS_PER_SECOND:.0f} s)")
+    heard = similarity[~np.isnan(similarity)]
+    axes.set(ylabel="agreement", ylim=(_floor(heard) if len(heard) else LOWEST, 1.04), xlim=(start_s, end_s))
+    speed = f", one {abs(match.rate):.1%} faster" if match.rate else ""
+    axes.set_title(f"Similarity over time{speed} (steps of {(end_s - start_s) / max(1, len(similarity)):.0f} s)")
 
 
 def _draw_bits(axes: Axes, differing: npt.NDArray[np.bool_], start_s: float) -> None:

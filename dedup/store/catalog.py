@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.errors import StoreDamagedError
-from dedup.fingerprint.chromaprint import SILENT_ITEM
+from dedup.fingerprint.chromaprint import n_distinct
 from dedup.store.database import connect, connect_for_reading, damaged
 
 State = Literal["present", "absent", "imported"]
@@ -80,12 +80,31 @@ class TileResult:
     block_b: str
     n_pairs: int
     pairs: bytes
-    """`n_pairs` records of `scoring.PAIR`."""
+    """`n_pairs` records of `match.PAIR`."""
     digest: bytes
 
     @staticmethod
     def of(name: str, settings: str, block_a: str, block_b: str, n_pairs: int, pairs: bytes) -> TileResult:
         return TileResult(name, settings, block_a, block_b, n_pairs, pairs, result_digest(name, pairs))
+
+
+CONTENT_BYTES = 16
+"""Of what a track is known by when it is judged: the hash of its packets, or the digest of its items."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a person said of two contents (`judgements.content`); it wins over any score."""
+
+    content_a: bytes
+    """`CONTENT_BYTES`, like `content_b`, and not above it."""
+    content_b: bytes
+    same: bool
+    """Whether they are one recording."""
+    score: float | None
+    """Of the pair when it was judged; None where it had none."""
+    judged: str
+    """When, UTC, such as "2026-02-28T21:30:00Z"."""
 
 
 def result_digest(name: str, pairs: bytes) -> bytes:
@@ -98,10 +117,9 @@ def items_digest(items: npt.NDArray[np.uint32]) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(items, "<u4").tobytes(), digest_size=16).digest()
 
 
-def n_distinct(items: npt.NDArray[np.uint32]) -> int:
-    """How many different items a fingerprint has, silence not counted: what it can tell."""
-    heard = np.sort(items[items != SILENT_ITEM])  # np.unique takes five times as long for a song
-    return int(np.count_nonzero(heard[1:] != heard[:-1])) + bool(len(heard))
+def _statements() -> list[str]:
+    """Those of `schema.sql`, in its order."""
+    return resources.files("dedup.store").joinpath("schema.sql").read_text().split(";")
 
 
 class Catalog:
@@ -114,13 +132,23 @@ class Catalog:
 
     def create(self, meta: dict[str, Any]) -> None:
         """Makes the tables of a new store and its stamp, in one transaction."""
-        schema = resources.files("dedup.store").joinpath("schema.sql").read_text()
         with self.transaction() as connection:
-            for statement in schema.split(";"):
+            for statement in _statements():
                 connection.execute(statement)
             connection.executemany(
                 "INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(value)) for key, value in meta.items()]
             )
+
+    def upgrade(self, format_version: int) -> None:
+        """Makes a catalog of format version 1 one of `format_version`, in one transaction: judgements get their table;
+        results, whose records are of another form, go, with the settings that only they name."""
+        (judgement,) = (statement for statement in _statements() if "CREATE TABLE judgement" in statement)
+        with self.transaction() as connection:
+            connection.execute(judgement)
+            connection.execute("DELETE FROM tile")
+            connection.execute("DELETE FROM meta WHERE key IN ('complete', 'compare') OR key GLOB 'compare *'")
+            self.set_meta("format_version", format_version)
+        self.shrink()
 
     def close(self) -> None:
         self.connection.close()
@@ -285,7 +313,7 @@ class Catalog:
             connection.executemany("DELETE FROM tail WHERE fingerprint = ?", [(f,) for f in fingerprints])
 
     def shrink(self) -> None:
-        """Gives the room that sealed fingerprints took in the tail back to the disk."""
+        """Gives the room of what was dropped, such as sealed fingerprints in the tail, back to the disk."""
         self.connection.executescript("PRAGMA incremental_vacuum")  # `execute` stops after the first page
 
     def blocks(self) -> dict[str, int]:
@@ -340,6 +368,26 @@ class Catalog:
             f"WHERE settings = ? {which} ORDER BY name"
         )
         return (TileResult(*row) for row in self.connection.execute(query, (settings,)))
+
+    # ---- judgements ----
+
+    def judgements(self, where: str = "", parameters: Sequence[Any] = ()) -> Iterator[Judgement]:
+        """What people said, oldest first."""
+        query = f"SELECT content_a, content_b, same, score, judged FROM judgement {where} ORDER BY judged, 1, 2"
+        rows = self.connection.execute(query, parameters)
+        return (Judgement(a, b, bool(same), score, judged) for a, b, same, score, judged in rows)
+
+    def judgement(self, content_a: bytes, content_b: bytes) -> Judgement | None:
+        return next(self.judgements("WHERE (content_a, content_b) = (?, ?)", (content_a, content_b)), None)
+
+    def put_judgement(self, judgement: Judgement) -> None:
+        """Keeps what was said, in place of what was said before."""
+        said = astuple(judgement)
+        self.connection.execute("INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, ?, ?)", said)
+
+    def drop_judgement(self, content_a: bytes, content_b: bytes) -> None:
+        query = "DELETE FROM judgement WHERE (content_a, content_b) = (?, ?)"
+        self.connection.execute(query, (content_a, content_b))
 
     # ---- runs ----
 

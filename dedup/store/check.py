@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.correlate import completeness
-from dedup.correlation.scoring import PAIR
+from dedup.correlation.match import N_STEPS, PAIR
 from dedup.correlation.tiles import count_tiles, plan_tiles, tile_name
 from dedup.errors import StoreDamagedError, UsageError
+from dedup.fingerprint.chromaprint import n_distinct
 from dedup.library.paths import printable
 from dedup.settings import CompareSettings
-from dedup.store.catalog import TileResult, items_digest, n_distinct, result_digest
+from dedup.store.catalog import CONTENT_BYTES, TileResult, items_digest, result_digest
 from dedup.store.database import is_damage
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 class Finding:
     """One thing that is not as it must be."""
 
-    kind: Literal["catalog", "root", "block", "fingerprint", "track", "tile", "note"]
+    kind: Literal["catalog", "root", "block", "fingerprint", "track", "tile", "judgement", "note"]
     """A "note" is no damage: the next run does or removes it anyway. A "catalog" is beyond repair."""
     name: str
-    """Name of the block or tile, id of the fingerprint or track, table of the catalog."""
+    """Name of the block or tile, id of the fingerprint or track, contents of the judgement, table of the catalog."""
     text: str
 
 
@@ -45,6 +46,7 @@ def check(store: Store, observer: Observer) -> list[Finding]:
         _check_tail,
         _check_tracks,
         _check_tiles,
+        _check_judgements,
         _check_complete,
     )
     findings: list[Finding] = []
@@ -61,8 +63,8 @@ def check(store: Store, observer: Observer) -> list[Finding]:
 
 def repair(store: Store, findings: list[Finding]) -> None:
     """Drops what is damaged, and whatever rests on it, so that the next run redoes just that: of a block or a
-    fingerprint its tracks and tiles, of a tile its result. Raises StoreDamagedError where the catalog itself is
-    damaged: what it knew cannot be made up."""
+    fingerprint its tracks and tiles, of a tile its result; a judgement is to be given again. Raises StoreDamagedError
+    where the catalog itself is damaged: what it knew cannot be made up."""
     for finding in findings:
         if finding.kind == "catalog":
             raise StoreDamagedError(
@@ -77,6 +79,8 @@ def repair(store: Store, findings: list[Finding]) -> None:
                 connection.execute("DELETE FROM tile WHERE name = ?", (finding.name,))
             elif finding.kind == "track":
                 connection.execute("DELETE FROM track WHERE id = ?", (finding.name,))
+            elif finding.kind == "judgement":
+                store.catalog.drop_judgement(*map(bytes.fromhex, finding.name.split("-")))
             elif finding.kind == "fingerprint":
                 _drop_fingerprints(connection, "id = ?", finding.name)
             elif finding.kind == "block":
@@ -239,9 +243,39 @@ def _pairs_problem(tile: TileResult, a: npt.NDArray[np.int64], b: npt.NDArray[np
     lag, overlap = pairs["lag"].astype(np.int64), pairs["overlap"].astype(np.int64)
     if np.any(overlap != np.minimum(a[row_a] - lag, b[row_b]) - np.maximum(0, -lag)) or np.any(overlap < 1):
         return "its pairs overlap otherwise than their lags and lengths say"
-    if np.any(pairs["errors"] > 32 * overlap) or not np.all(np.isfinite(pairs["score"] + pairs["prominence"])):
+    if np.any(pairs["errors"] > 32 * overlap) or not all(np.all(np.abs(pairs[name]) <= 1) for name in _SHARES):
         return "its pairs have numbers out of range"
+    return _paths_problem(pairs, a[row_a], b[row_b])
+
+
+def _paths_problem(pairs: npt.NDArray[Any], n_a: npt.NDArray[np.int64], n_b: npt.NDArray[np.int64]) -> str | None:
+    """Of pairs whose fingerprints have so many items."""
+    length = n_a + n_b
+    for start, end, n_items in (("from_a", "to_a", n_a), ("from_b", "to_b", n_b)):
+        if np.any(pairs[start] > pairs[end]) or np.any(pairs[end] > n_items):
+            return "its pairs have paths that leave their fingerprints"
+        length = np.minimum(length, pairs[end].astype(np.int64) - pairs[start])
+    if np.any(pairs["distinct"] > length):
+        return "its pairs have more different items than their paths have items"
+    n_steps = pairs["n_steps"]
+    if np.any(n_steps > N_STEPS) or np.any(pairs["steps"][np.arange(N_STEPS) >= n_steps[:, None]]):
+        return "its pairs have steps beyond their last"
     return None
+
+
+def _check_judgements(store: Store, _: Observer) -> Iterator[Finding]:
+    """That a judgement is of two contents, the one not above the other, is a CHECK of the table."""
+    for judgement in store.catalog.judgements():
+        a, b = judgement.content_a, judgement.content_b
+        name = f"{a.hex()}-{b.hex()}"
+        if (len(a), len(b)) != (CONTENT_BYTES, CONTENT_BYTES):
+            yield Finding("judgement", name, f"its contents have {len(a)} and {len(b)} bytes, not {CONTENT_BYTES} each")
+        elif a == b and not judgement.same:
+            yield Finding("judgement", name, "says that one content is not the same as itself")
+
+
+_SHARES = ("kappa", "prominence", "along", "contrast", "log_rate")
+"""Numbers of a pair that are -1 to 1; of NaN that is not true."""
 
 
 def _check_complete(store: Store, _: Observer) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dedup.errors import StoreLockedError, WriteError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
--- The catalog, format version 1. FORMAT.md explains every table and invariant.
+-- The catalog, format version 2. FORMAT.md explains every table and invariant.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -85,6 +85,16 @@ CREATE TABLE tile (
 CREATE INDEX tile_settings ON tile (settings, name);
 CREATE INDEX tile_block_a ON tile (block_a);
 CREATE INDEX tile_block_b ON tile (block_b);
+
+CREATE TABLE judgement (
+    content_a BLOB,
+    content_b BLOB,
+    same      INTEGER NOT NULL CHECK (same IN (0, 1)),
+    score     REAL,
+    judged    TEXT NOT NULL,
+    PRIMARY KEY (content_a, content_b),
+    CHECK (content_a <= content_b)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE run (
     id       TEXT PRIMARY KEY,

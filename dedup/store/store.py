@@ -20,6 +20,9 @@ from dedup.store.layout import FORMAT_VERSION, Layout, write_lock
 SEAL_AT_ROWS = 1 << 16
 """A scan seals when its tail grows to this many rows, lest the catalog hold a library twice; else at its end."""
 
+UPGRADED_VERSION = 1
+"""Format version that a writer brings up to ours."""
+
 
 class Store:
     """An open store. `block_size` is fixed when it is made: up to so many fingerprints are sealed in one block."""
@@ -92,7 +95,7 @@ def make_or_open(folder: Path, settings: FingerprintSettings, block_size: int, p
     with write_lock(layout, purpose), _connected(layout, writable=True) as store:
         if not store.catalog.meta():
             _stamp(store, settings, block_size)
-        _read_stamp(store, settings)
+        _read_stamp(store, settings, writable=True)
         store.tidy()
         yield store
 
@@ -106,7 +109,7 @@ def open_for_writing(folder: Path, purpose: str) -> Iterator[Store]:
     layout = Layout(folder)
     _require_store(layout)
     with write_lock(layout, purpose), _connected(layout, writable=True) as store:
-        _read_stamp(store, None)
+        _read_stamp(store, None, writable=True)
         store.tidy()
         yield store
 
@@ -120,7 +123,7 @@ def open_for_reading(folder: Path) -> Iterator[Store]:
     layout = Layout(folder)
     _require_store(layout)
     with _connected(layout, writable=False) as store:
-        _read_stamp(store, None)
+        _read_stamp(store, None, writable=False)
         yield store
 
 
@@ -171,23 +174,18 @@ def _refuse_blocks_alone(store: Store) -> None:
         )
 
 
-def _read_stamp(store: Store, settings: FingerprintSettings | None) -> None:
-    """Takes settings and block size from the stamp; refuses a store that does not fit."""
+def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bool) -> None:
+    """Takes settings and block size from the stamp; refuses a store that does not fit. One of an older format version
+    is upgraded, once it is known to fit, if it is `writable`."""
     where, meta = f"store {store.layout.folder}", store.catalog.meta()
     if not meta:
         _refuse_blocks_alone(store)
         raise _missing(store.layout, "its making was broken off")
     version = meta.get("format_version")
-    if version != FORMAT_VERSION:
-        raise StoreMismatchError(
-            where,
-            f"format version {version}",
-            f"version {FORMAT_VERSION}",
-            "Use the release that made it, or another --store",
-        )
+    _require_version(where, version, writable)
     try:
         stamped, store.block_size = FingerprintSettings(**meta["fingerprint"]), int(meta["block_size"])
-        CompareSettings(**meta.get("compare", {}))
+        CompareSettings(**(meta.get("compare", {}) if version == FORMAT_VERSION else {}))
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise damaged(store.layout.catalog, f"its stamp cannot be read ({error})") from error
     if settings is not None and stamped != settings:
@@ -197,4 +195,22 @@ def _read_stamp(store: Store, settings: FingerprintSettings | None) -> None:
             "the same settings, for only such fingerprints can be compared",
             "Use the store's settings, or another --store for these",
         )
+    if version != FORMAT_VERSION:
+        _upgrade(store, meta["fingerprint"])
     store.fingerprint_settings = stamped
+
+
+def _require_version(where: str, version: Any, writable: bool) -> None:
+    if version == FORMAT_VERSION or (version == UPGRADED_VERSION and writable):
+        return
+    remedy = "Use the release that made it, or another --store"
+    if version == UPGRADED_VERSION:
+        remedy = "Run `reprise correlate` once: it upgrades the store; fingerprints are kept"
+    raise StoreMismatchError(where, f"format version {version}", f"version {FORMAT_VERSION}", remedy)
+
+
+def _upgrade(store: Store, fingerprint: dict[str, Any]) -> None:
+    """The blocks' root group first: killed in between, the catalog, whose stamp decides, is still of the older version,
+    and the next writer does both again."""
+    store.blocks.create(_root_attributes(fingerprint))
+    store.catalog.upgrade(FORMAT_VERSION)

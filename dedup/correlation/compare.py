@@ -1,0 +1,87 @@
+"""Two fingerprints, compared exactly: what every way through a tile must come to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.correlation.match import N_STEPS, Match
+from dedup.fingerprint.chromaprint import Items, frozen, n_distinct
+from dedup.settings import CompareSettings
+
+
+def compare_two(a: Items, b: Items, settings: CompareSettings) -> Match | None:
+    """Two fingerprints (`uint32`) at their best lag, whatever their score; None where they cannot overlap enough. Of
+    what is stored at all, `correlate` stores the same numbers."""
+    from dedup.correlation import kernels
+
+    a, b = frozen(a, np.uint32), frozen(b, np.uint32)
+    swapped = kernels.is_swapped(a, b)
+    x, y = (b, a) if swapped else (a, b)
+    scratch = np.empty(min(2 * settings.lag_limit + 1, len(a) + len(b)), np.int64)
+    found, lag, overlap, errors, prominence = kernels.compare(
+        x, y, settings.lag_limit, settings.min_overlap, settings.min_overlap_items, scratch
+    )
+    if not found:
+        return None
+    kappa, n_informative = kernels.chance_corrected(x, y, lag)
+    match = matched(x, y, lag, overlap, errors, kappa, prominence)
+    if n_informative < settings.min_overlap_items:  # two silences: no evidence
+        match = replace(match, kappa=0.0, along=0.0)
+    return match.swapped() if swapped else match
+
+
+def matched(x: Items, y: Items, lag: int, overlap: int, errors: int, kappa: float, prominence: float) -> Match:
+    """The whole of what is to be said of a pair whose best lag is known, `kernels.is_swapped(x, y)` false, both
+    `frozen`."""
+    from dedup.correlation.path import follow, n_steps
+
+    similar = np.empty(n_steps(len(y)), np.uint8)
+    path = follow(x, y, lag, similar)
+    distinct = min(n_distinct(x[path.x_from : path.x_to]), n_distinct(y[path.y_from : path.y_to]))
+    places = int(path.x_from), int(path.x_to), int(path.y_from), int(path.y_to)
+    return Match(
+        int(lag),
+        int(overlap),
+        int(errors),
+        float(kappa),
+        float(prominence),
+        float(path.kappa),
+        round(math.log1p(path.rate), 9),
+        0.0 if path.rate else contrast(x[path.x_from : path.x_to], y[path.y_from : path.y_to]),
+        distinct,
+        *places,
+        condensed(similar[: path.n_steps]),
+    )
+
+
+KEPT, LOST = (2, 6, 7, 8), (0, 1, 9, 10, 13)
+"""Pairs of bits (2 and 3 are pair 1) that transposed copies have in common more than any others, and least of all,
+found by comparing such copies: what looks at many notes at a time changes little when all move up by one."""
+
+
+def contrast(x: Items, y: Items) -> float:
+    """By how much the agreement of the bits that a transposition leaves alone is above that of those it does not."""
+    n = min(len(x), len(y))
+    if n == 0:
+        return 0.0
+    differing = np.unpackbits((x[:n] ^ y[:n]).astype("<u4").view(np.uint8).reshape(n, 4), axis=1, bitorder="little")
+    wrong = differing.mean(axis=0).reshape(16, 2).mean(axis=1)
+    return float(wrong[list(LOST)].mean() - wrong[list(KEPT)].mean())
+
+
+def condensed(steps: npt.NDArray[np.uint8]) -> bytes:
+    """At most N_STEPS steps: where there are more, so many neighbours as it takes become one, their mean, without those
+    that are silent in both."""
+    together = -(-len(steps) // N_STEPS)
+    if together <= 1:
+        return steps.tobytes()
+    padded = np.zeros(-(-len(steps) // together) * together, np.uint8)
+    padded[: len(steps)] = steps
+    by_group = padded.reshape(-1, together).astype(np.float64)
+    heard = np.count_nonzero(by_group, axis=1)
+    mean = np.rint(by_group.sum(axis=1) / np.maximum(heard, 1))
+    return bytes(mean.astype(np.uint8))

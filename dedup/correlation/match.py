@@ -1,0 +1,247 @@
+"""The numbers of a pair of fingerprints, as they are computed, stored and shown."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.settings import ITEMS_PER_SECOND
+
+N_STEPS = 128
+"""Steps at most for which a stored pair keeps its similarity."""
+
+PAIR = np.dtype(
+    [
+        ("row_a", "<u4"),
+        ("row_b", "<u4"),
+        ("lag", "<i4"),
+        ("overlap", "<u4"),
+        ("errors", "<u4"),
+        ("kappa", "<f8"),
+        ("prominence", "<f8"),
+        ("along", "<f8"),
+        ("log_rate", "<f8"),
+        ("contrast", "<f8"),
+        ("distinct", "<u4"),
+        ("from_a", "<u4"),
+        ("to_a", "<u4"),
+        ("from_b", "<u4"),
+        ("to_b", "<u4"),
+        ("n_steps", "u1"),
+        ("steps", "u1", (N_STEPS,)),
+    ]
+)
+"""A stored pair: rows of the tile's two blocks; then the fields of `Match`, `steps` filled up with zeros."""
+
+STORED_AGREEMENT, STORED_KAPPA = 0.55, 0.2
+"""Pairs below either, at the best lag and along the path, are not stored. Unrelated pairs seldom reach 0.2."""
+
+FOLLOWED_KAPPA = 0.1
+"""From here on a pair that is below the other two is followed along its path. One unrelated pair in a hundred has as
+much; of copies up to 4 % faster or slower the lowest has 0.144."""
+
+ALIKE = 0.7
+"""Agreement from which on 4 s are the same recording. The lowest of a plain duplicate (bass +8 dB) is 0.72."""
+
+
+@cache
+def fitted() -> dict[str, Any]:
+    """The constants of `fitted.json`."""
+    values: dict[str, Any] = json.loads(resources.files("dedup.correlation").joinpath("fitted.json").read_text())
+    return values
+
+
+def evidence_of(kappa: float, along: float, distinct: int) -> float:
+    """Chance-corrected agreement, at the best lag or along the path, whichever is higher, times
+    `1 / sqrt(1 + d / distinct)`: with `d` different items chance varies twice as much as with many."""
+    return max(kappa, along) / math.sqrt(1 + fitted()["half_distinct"] / distinct) if distinct else 0.0
+
+
+def evidence_of_records(pairs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """`evidence_of` each record of PAIR, `float64[n]`."""
+    best = np.maximum(pairs["kappa"], pairs["along"])
+    less = np.sqrt(1 + fitted()["half_distinct"] / np.maximum(pairs["distinct"], 1))
+    found: npt.NDArray[np.float64] = np.where(pairs["distinct"] > 0, best / less, 0.0)
+    return found
+
+
+class Core(NamedTuple):
+    """The part of a pair from its first step that is alike to its last, and what is silent in both on either side, as
+    shares of the path from its start."""
+
+    start: float
+    end: float
+    alike: float
+    """Share of its steps that are alike, without those silent in both and without one that is not; 0 where none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Two fingerprints at their best lag, and along the path of lags."""
+
+    lag: int
+    """Items; positive where the first has more in front."""
+    overlap: int
+    """Items at that lag, 1 or more."""
+    errors: int
+    """Bits, 0 to 32 times `overlap`."""
+    kappa: float
+    """Chance-corrected agreement at that lag over what is not silent in both, below 0 to 1."""
+    prominence: float
+    """Agreement minus the best one at any lag more than 16 items away, -0.5 to 0.5."""
+    along: float
+    """Chance-corrected agreement along the path (`path.follow`)."""
+    log_rate: float
+    """Natural logarithm of the items of the first for an item of the second, to 9 digits; 0 at the same speed."""
+    contrast: float
+    """How much better than the others the bits agree that a transposition by a semitone leaves alone, -1 to 1; 0 of a
+    pair whose speeds differ."""
+    distinct: int
+    """Different items, silence not counted, that the one of both which has fewer has on the path."""
+    from_a: int
+    to_a: int
+    from_b: int
+    to_b: int
+    """The path: which items of the first, and of the second, lie over each other."""
+    steps: bytes
+    """Similarity over time, at most N_STEPS equal parts of the path, of 4 s where it is no longer than 8.5
+    minutes: each 1 + 254 times the share of equal bits, or 0 where both are silent."""
+
+    @property
+    def score(self) -> float:
+        """How well they agree, below 0 to 1: chance-corrected, at the best lag or along the path."""
+        return max(self.kappa, self.along)
+
+    @property
+    def evidence(self) -> float:
+        """The score, less where few items speak for it: what is held against the noise floor."""
+        return evidence_of(self.kappa, self.along, self.distinct)
+
+    @property
+    def rate(self) -> float:
+        """Items of the first for an item of the second, less 1: 0.02 where the first is 2 % longer."""
+        return math.expm1(self.log_rate)
+
+    @property
+    def prominence_along(self) -> float:
+        """Prominence of the path: that of the best lag, and by how much the path agrees better than that lag."""
+        return self.prominence + max(0.0, self.along - self.kappa) / 2
+
+    @property
+    def agreement(self) -> float:
+        """Share of equal bits over the overlap, 0 to 1; chance is about 0.5."""
+        return 1 - self.errors / (32 * self.overlap)
+
+    @property
+    def lag_s(self) -> float:
+        return self.lag / ITEMS_PER_SECOND
+
+    @property
+    def overlap_s(self) -> float:
+        return self.overlap / ITEMS_PER_SECOND
+
+    @property
+    def similarity(self) -> npt.NDArray[np.float64]:
+        """Share of equal bits of each step, NaN where both are silent."""
+        steps = np.frombuffer(self.steps, np.uint8).astype(np.float64)
+        return np.where(steps > 0, (steps - 1) / 254, np.nan)
+
+    def core(self) -> Core:
+        similarity = self.similarity
+        alike = similarity >= ALIKE
+        if not alike.any():
+            return Core(0.0, 0.0, 0.0)
+        unlike = similarity < ALIKE
+        first, last = int(np.argmax(alike)), len(alike) - int(np.argmax(alike[::-1]))
+        n_unlike = max(0, int(np.count_nonzero(unlike[first:last])) - 1)  # a gap or a flaw is no other version
+        share = np.count_nonzero(alike) / (np.count_nonzero(alike) + n_unlike)
+        while first > 0 and not unlike[first - 1]:
+            first -= 1
+        while last < len(alike) and not unlike[last]:
+            last += 1
+        return Core(first / len(alike), last / len(alike), float(share))
+
+    def place(self) -> tuple[float, float, float, float]:
+        """Where what is the same begins and ends in the first, and in the second, in seconds: the core, or the whole
+        path where one runs faster."""
+        core = self.core()
+        start, end = (core.start, core.end) if self.rate == 0 and core.alike > 0 else (0.0, 1.0)
+        length_a, length_b = self.to_a - self.from_a, self.to_b - self.from_b
+        places = (
+            self.from_a + start * length_a,
+            self.from_a + end * length_a,
+            self.from_b + start * length_b,
+            self.from_b + end * length_b,
+        )
+        a_from, a_to, b_from, b_to = (place / ITEMS_PER_SECOND for place in places)
+        return a_from, a_to, b_from, b_to
+
+    def swapped(self) -> Match:
+        """The same pair, named the other way round."""
+        return Match(
+            -self.lag,
+            self.overlap,
+            self.errors,
+            self.kappa,
+            self.prominence,
+            self.along,
+            -self.log_rate if self.log_rate else 0.0,
+            self.contrast,
+            self.distinct,
+            self.from_b,
+            self.to_b,
+            self.from_a,
+            self.to_a,
+            self.steps,
+        )
+
+
+def identity_match(n_items: int, n_distinct: int) -> Match:
+    """A fingerprint against itself."""
+    n_steps = -(-n_items // 32)
+    steps = b"\xff" * -(-n_steps // -(-n_steps // N_STEPS))
+    return Match(0, n_items, 0, 1.0, 0.5, 1.0, 0.0, 0.0, n_distinct, 0, n_items, 0, n_items, steps)
+
+
+def record(row_a: int, row_b: int, match: Match) -> npt.NDArray[Any]:
+    """One record of PAIR, `[1]`."""
+    stored = np.zeros(1, PAIR)
+    stored["row_a"], stored["row_b"] = row_a, row_b
+    for field in _NUMBERS:
+        stored[field] = getattr(match, field)
+    stored["n_steps"] = len(match.steps)
+    stored["steps"][0, : len(match.steps)] = np.frombuffer(match.steps, np.uint8)
+    return stored
+
+
+def matches_of(records: npt.NDArray[Any]) -> Iterator[Match]:
+    """The match of each record of PAIR."""
+    steps = (row[:n].tobytes() for row, n in zip(records["steps"], records["n_steps"], strict=True))
+    numbers: list[Any] = records[list(_NUMBERS)].tolist()
+    return (Match(*(*of_one, path)) for of_one, path in zip(numbers, steps, strict=True))
+
+
+_NUMBERS = (
+    "lag",
+    "overlap",
+    "errors",
+    "kappa",
+    "prominence",
+    "along",
+    "log_rate",
+    "contrast",
+    "distinct",
+    "from_a",
+    "to_a",
+    "from_b",
+    "to_b",
+)
+"""Fields of PAIR that are those of `Match`, in its order, but for `steps`."""
