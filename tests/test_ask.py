@@ -74,8 +74,9 @@ def names(pairs: list[TrackPair]) -> list[tuple[str, str]]:
 
 
 def test_both_files_stand_side_by_side_bold_where_they_differ(pairs: list[TrackPair]) -> None:
-    head, columns, *lines = pair_lines(pairs[0])
+    head, over_time, columns, *lines = pair_lines(pairs[0])
     assert head == f"{pairs[0].verdict}: score {pairs[0].match.score:.3f}, agreement 1.000, lag +0.00 s"
+    assert over_time.startswith(f"over time {7 * '█'} ")
     assert columns.split() == ["a", "b"]
     plain = {line for line in lines if not line.startswith("\x1b[1m")}
     bold = {line.removeprefix("\x1b[1m").removesuffix("\x1b[0m") for line in lines} - plain
@@ -185,13 +186,14 @@ def test_other_errors_pass(pairs: list[TrackPair], answer: Answering) -> None:
 
 ON_A_TERMINAL = """
     from types import SimpleNamespace as Some
+    from dedup.correlation.match import identity_match
     from dedup.library.metadata import AudioProperties
     from jobs.ask import ask
     from jobs.output import Output
     tracks = [
         Some(path=path, properties=AudioProperties(), size=1, state="present", damage=None) for path in (b"/a", b"/b")
     ]
-    pair = Some(a=tracks[0], b=tracks[1], verdict="same recording", match=Some(score=1.0, agreement=1.0, lag_s=0.0))
+    pair = Some(a=tracks[0], b=tracks[1], verdict="same recording", match=identity_match(200, 150))
     print("kept", ask(Output(), [pair] * 4, lambda _, same: print("recorded", same, flush=True)))
 """
 
@@ -207,7 +209,9 @@ def test_on_a_terminal_an_answer_is_a_key_and_ctrl_c_is_quit(last: bytes) -> Non
         for key in (b"s", b"x", b"D", last):
             n_asked = text.count(b"[q]uit?")
             while text.count(b"[q]uit?") == n_asked:
-                text += _read(ours)
+                piece = _read(ours)
+                assert piece, text
+                text += piece
             while termios.tcgetattr(ours)[3] & termios.ICANON:  # what is typed before keys count is thrown away
                 time.sleep(0.01)
             os.write(ours, key)

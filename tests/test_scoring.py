@@ -15,12 +15,13 @@ from made_matches import limits, made
 
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import correlate
-from dedup.correlation.match import PAIR, Match, identity_match
+from dedup.correlation.match import PAIR, STORED_KAPPA, Match, identity_match
 from dedup.correlation.scoring import (
     ALIKE_SHARE,
     BESIDE,
     CERTAIN,
     CHANCE,
+    KEPT,
     LESS_BY_SPEED,
     LONGER_SHARE,
     MAX_RATE,
@@ -195,15 +196,15 @@ def test_a_transposed_copy_goes_along_from_end_to_end() -> None:
     [
         (0.02, 0.45, "same recording, other speed"),
         (-0.02, 0.45, "same recording, other speed"),
-        (MAX_RATE - 1e-9, 0.45, "same recording, other speed"),
-        (-MAX_RATE + 1e-9, 0.45, "same recording, other speed"),
-        (1 / (1 - MAX_RATE) - 1 - 1e-9, 0.45, "same recording, other speed"),  # 5 % slower
-        (1 / (1 - MAX_RATE) - 1 + 1e-9, 1.0, "related"),
-        (-MAX_RATE - 1e-9, 1.0, "related"),
-        (-0.02, 0.45 - 0.02 * LESS_BY_SPEED + 1e-9, "same recording, other speed"),
-        (-0.02, 0.45 - 0.02 * LESS_BY_SPEED - 1e-9, "related"),
-        (-0.04, 0.45 - 0.04 * LESS_BY_SPEED + 1e-9, "same recording, other speed"),
-        (-0.04, 0.45 - 0.04 * LESS_BY_SPEED - 1e-9, "related"),
+        (MAX_RATE - 1e-6, 0.45, "same recording, other speed"),
+        (-MAX_RATE + 1e-6, 0.45, "same recording, other speed"),
+        (1 / (1 - MAX_RATE) - 1 - 1e-6, 0.45, "same recording, other speed"),  # 5 % slower
+        (1 / (1 - MAX_RATE) - 1 + 1e-6, 1.0, "related"),
+        (-MAX_RATE - 1e-6, 1.0, "related"),
+        (-0.02, 0.45 - 0.02 * LESS_BY_SPEED + 1e-6, "same recording, other speed"),
+        (-0.02, 0.45 - 0.02 * LESS_BY_SPEED - 1e-6, "related"),
+        (-0.04, 0.45 - 0.04 * LESS_BY_SPEED + 1e-6, "same recording, other speed"),
+        (-0.04, 0.45 - 0.04 * LESS_BY_SPEED - 1e-6, "related"),
     ],
 )
 def test_a_copy_of_other_speed(rate: float, score: float, expected: Verdict) -> None:
@@ -260,6 +261,7 @@ def test_criteria_name_value_and_threshold() -> None:
     match = made(0.3, prominence=0.2, similarity=[NO, *[YES] * 15, *[NO] * 4])
     found = criteria(match, N, 2 * N, limits())
     assert [(c.name, c.threshold, c.met) for c in found] == [
+        (KEPT, STORED_KAPPA, True),
         (CHANCE, 0.1, True),
         (SCORE, 0.45, False),
         (PROMINENCE, 0.05, True),
@@ -267,16 +269,16 @@ def test_criteria_name_value_and_threshold() -> None:
         (OF_LONGER, LONGER_SHARE, False),
         (OF_SHORTER, SHORTER_SHARE, True),
     ]
-    assert [c.value for c in found] == pytest.approx([match.evidence, 0.3, 0.2, 1.0, 0.375, 0.75])
+    assert [c.value for c in found] == pytest.approx([0.3, match.evidence, 0.3, 0.2, 1.0, 0.375, 0.75])
 
 
 def test_criteria_of_another_speed() -> None:
     found = criteria(made(0.4, rate=-0.02), N, N, limits())
     assert [(c.name, c.met) for c in found] == [
-        *((name, True) for name in (CHANCE, SPEED, SCORE, OF_LONGER, OF_SHORTER)),
+        *((name, True) for name in (KEPT, CHANCE, SPEED, SCORE, OF_LONGER, OF_SHORTER)),
     ]
-    assert [c.value for c in found][1:3] == pytest.approx([0.98, 0.4])
-    assert [c.threshold for c in found][1:3] == pytest.approx([0.95, 0.45 - 0.02 * LESS_BY_SPEED])
+    assert [c.value for c in found][2:4] == pytest.approx([0.98, 0.4])
+    assert [c.threshold for c in found][2:4] == pytest.approx([0.95, 0.45 - 0.02 * LESS_BY_SPEED])
 
 
 def test_what_is_certain_is_not_asked_for_prominence() -> None:
@@ -318,8 +320,8 @@ def test_the_criteria_tell_what_the_verdict_is(judged: tuple[Match, int, int, Th
     match, n_a, n_b, thresholds = judged
     found = told(match, n_a, n_b, thresholds)
     met = {criterion.name: criterion.met for criterion in criteria(match, n_a, n_b, thresholds)}
-    copy = all(met.get(name, True) for name in (CHANCE, SPEED, SCORE, PROMINENCE, STEPS))
-    assert (found == "other") == (not met[CHANCE])
+    copy = all(met.get(name, True) for name in (KEPT, CHANCE, SPEED, SCORE, PROMINENCE, STEPS))
+    assert (found == "other") == (not (met[KEPT] and met[CHANCE]))
     assert (found in MERGING) == (copy and met[OF_LONGER])
     assert (found == "contained") == (copy and not met[OF_LONGER] and met[OF_SHORTER])
     assert found in {"other", "same recording", "same recording, other speed", *BESIDE}
