@@ -252,7 +252,9 @@ def thresholds(store: Store | None, settings: MatchSettings) -> Thresholds:
     else:
         noise, n_tracks = noise_of(store), store.catalog.connection.execute(_COUNTED).fetchone()[0]
     related = noise.threshold(n_tracks, settings.max_false)
-    same = approved_score(store) if settings.min_score is None else settings.min_score
+    same = settings.min_score
+    if same is None:  # of raw agreement alone nothing is learnt
+        same = 0.0 if settings.classic is not None else max(related, approved_score(store))
     return Thresholds(related, same, settings.min_prominence, settings.classic, noise, n_tracks)
 
 

@@ -141,7 +141,8 @@ class MatchSettings:
     min_prominence: float = 0.05
     """How far the agreement at the best lag stands above that of any lag more than 16 items away, 0 to 0.5."""
     classic: float | None = None
-    """Raw agreement from which on two tracks match, whatever the other numbers say, 0 to 1; None: not asked for."""
+    """Raw agreement from which on two tracks match, of those that are kept (`match.STORED_KAPPA`), 0 to 1;
+    None: not asked for."""
 
     def __post_init__(self) -> None:
         _require(self.max_false > 0, "max-false", self.max_false, "more than 0 pairs")

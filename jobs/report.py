@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dedup.errors import UsageError
 from jobs import options, stores
 from jobs.output import Column as Shown
 from jobs.output import Output, aligned, count_text, path_text, size_text
@@ -81,6 +82,8 @@ def report(run: Run, form: str, limit: int | None, ask: bool) -> None:
     from dedup.groups import make_groups
     from dedup.matches import Matches
 
+    if ask and (form != "table" or run.output.as_json):
+        raise UsageError("--ask", "found together with --format or --json", "a person who reads: the table alone")
     if ask:
         ask_about_uncertain(run)
     with stores.for_reading(run) as store:
@@ -178,7 +181,11 @@ def pairs_text(n_pairs: Counter[Verdict]) -> str:
 def thresholds_text(matches: Matches) -> str:
     """What the thresholds are, what they rest on, and what is to be expected of them."""
     limits = matches.thresholds
-    basis = f"{limits.noise.n_pairs:,} pairs of its own tracks" if limits.noise.n_pairs else "labelled libraries"
+    basis = (
+        f"{limits.noise.n_pairs:,} pairs of its own tracks"
+        if limits.noise.n_pairs
+        else "other music, as yours is too small"
+    )
     if limits.classic is not None:
         share = limits.noise.share_agreeing(limits.classic)
         text = f"limits  raw agreement {limits.classic:g} alone decides, as in older programs; "
@@ -204,11 +211,19 @@ def asked_text(asked: Asked) -> str:
 
 
 def show_beside(output: Output, matches: Matches, groups: Sequence[Group]) -> None:
-    """What is contained in, transposed from or related to another track: shown apart. Of a group only the best copy
-    counts, and what hangs beside it was shown with it."""
-    with_groups = {pair.a.path for group in groups for pair in group.members}
-    with_groups |= {group.reference.path for group in groups}
-    apart = [pair for pair in matches.beside() if not {pair.a.path, pair.b.path} & with_groups]
+    """What is contained in, transposed from or related to another track, and was not shown with its group. A group
+    counts as one: of its copies' relations to a track the best is told."""
+    best = {pair.a.path: group.reference.path for group in groups for pair in group.members}
+
+    def groups_of(pair: TrackPair) -> frozenset[bytes]:
+        return frozenset(best.get(track.path, track.path) for track in (pair.a, pair.b))
+
+    told = {groups_of(pair) for group in groups for pair in group.beside}
+    apart = []
+    for pair in matches.beside():
+        if len(groups_of(pair)) == 2 and groups_of(pair) not in told:
+            told.add(groups_of(pair))
+            apart.append(pair)
     for pair in apart[:SHOWN_BESIDE]:
         output.note(beside_text(pair, path_text(pair.a.path), path_text(pair.b.path)))
     if len(apart) > SHOWN_BESIDE:

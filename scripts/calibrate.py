@@ -37,7 +37,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
 import sounds
 from false_pairs import CLOSER_LOOK, N_HIGHEST, Floats, Pairs, Print, Scores, weighed
-from scripts.make_library import BLOCK_SIZE, Library, make_store, path_of
 
 from cluster.runner import open_runner
 from dedup.correlation.compare import compare_two
@@ -48,6 +47,7 @@ from dedup.observer import Silent
 from dedup.runner import Runner, Stop, Task
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings
 from dedup.store.store import Store, open_for_reading, open_for_writing
+from scripts.make_library import BLOCK_SIZE, Library, make_store, path_of
 
 KINDS = ("made", "sounds")
 N_ITEMS = 948

@@ -120,7 +120,7 @@ def compared(a: Items, b: Items) -> tuple[float, float]:
 
 
 def constants(true: Pairs, decoys: Pairs, half_distinct: float) -> dict[str, Any]:
-    """Rounded to the safe side: the factor up, the least values down."""
+    """The factor rounded up, the least values down to three digits."""
     (common, decade), (decoy_common, decoy_decade) = true.tail(half_distinct), decoys.tail(half_distinct)
     return {
         "half_distinct": half_distinct,

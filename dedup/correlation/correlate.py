@@ -69,7 +69,7 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
         left = (tile for tile in plan_tiles(blocks, settings, band_of(n_held)) if tile.name not in done)
         run.compute(left, cost, total_cost)
     n_left = n_tiles - n_reused - run.n_computed - run.n_failed
-    if n_left == run.n_failed == 0 and measure_noise(store, settings, runner, observer):
+    if n_left == 0 and measure_noise(store, settings, runner, observer) and run.n_failed == 0:
         store.catalog.set_meta("complete", completeness(blocks, settings))
     return Correlation(
         n_tiles, n_reused, run.n_computed, run.n_failed, n_left, run.n_pairs_compared, round(run.computing_s, 3)
@@ -88,6 +88,8 @@ def unfinished(store: Store) -> str:
     told = [f"{n_missing:,} of {n_tiles:,} tiles are not computed yet"] if n_missing > 0 else []
     if n_waiting:
         told.append(f"{n_waiting:,} new fingerprints are not compared yet")
+    if not told:
+        told.append("the noise floor is not measured yet")
     return " and ".join(told)
 
 

@@ -112,8 +112,8 @@ class Match:
     to_b: int
     """The path: which items of the first, and of the second, lie over each other."""
     steps: bytes
-    """Similarity over time, at most N_STEPS equal parts of the path, of 4 s where it is no longer than 8.5
-    minutes: each 1 + 254 times the share of equal bits, or 0 where both are silent."""
+    """Similarity over time, N_STEPS parts of the path at most, equal but for its ends, 4 s where it is no longer than
+    8.5 minutes: each 1 + 254 times the share of equal bits, or 0 where both are silent."""
 
     @property
     def score(self) -> float:

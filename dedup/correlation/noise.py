@@ -46,7 +46,7 @@ COPIED = 0.3
 """Evidence from which on a track is left out as a copy of another of the sample."""
 
 LEAST_PAIRS = 300
-"""With fewer the library's own quantiles say nothing, and those of the labelled libraries are taken."""
+"""With fewer the library's own quantiles say nothing, and those of other music are taken."""
 
 
 def noise_of(store: Store) -> Noise:
@@ -143,8 +143,12 @@ def decoy_evidence(
 
 
 def _candidates(store: Store) -> list[tuple[bytes, int, str | None]]:
-    """Digest, id and block of the fingerprints with the lowest digests, of those that may match at all."""
-    query = "SELECT digest, id, block FROM fingerprint WHERE n_distinct >= ? ORDER BY digest LIMIT ?"
+    """Digest, id and block of the fingerprints with the lowest digests, of tracks that are there and may match at
+    all."""
+    query = (
+        "SELECT digest, id, block FROM fingerprint WHERE n_distinct >= ? "
+        "AND id IN (SELECT fingerprint FROM audio JOIN track ON track.audio = audio.id) ORDER BY digest LIMIT ?"
+    )
     return store.catalog.connection.execute(query, (MIN_DISTINCT, 2 * SAMPLE)).fetchall()
 
 

@@ -75,7 +75,7 @@ class Noise:
     decade: float
     """By how much more a tenth of these, and so on."""
     n_pairs: int = 0
-    """Pairs of the library's own that this rests on; 0 where it is what labelled libraries have."""
+    """Pairs of the library's own that this rests on; 0 where it is what other music has."""
     agreement: tuple[int, ...] = ()
     """How many of them have, at their best lag, a raw agreement of 0.50 to 0.51, 0.51 to 0.52, … 0.99 to 1."""
 
@@ -98,7 +98,7 @@ class Noise:
 
 
 def usual_noise() -> Noise:
-    """That of the labelled libraries, for want of better."""
+    """That of the music it was fitted on, for want of better."""
     return Noise(fitted()["least_common"], fitted()["least_decade"])
 
 
