@@ -82,8 +82,8 @@ def report(run: Run, form: str, limit: int | None, ask: bool) -> None:
     from dedup.groups import make_groups
     from dedup.matches import Matches
 
-    if ask and (form != "table" or run.output.as_json):
-        raise UsageError("--ask", "found together with --format or --json", "a person who reads: the table alone")
+    if ask and form != "table":
+        raise UsageError("--ask", f"found together with --format {form}", "a person who reads: the table, or --json")
     if ask:
         ask_about_uncertain(run)
     with stores.for_reading(run) as store:
@@ -213,16 +213,14 @@ def asked_text(asked: Asked) -> str:
 def show_beside(output: Output, matches: Matches, groups: Sequence[Group]) -> None:
     """What is contained in, transposed from or related to another track, and was not shown with its group. A group
     counts as one: of its copies' relations to a track the best is told."""
-    best = {pair.a.path: group.reference.path for group in groups for pair in group.members}
-
-    def groups_of(pair: TrackPair) -> frozenset[bytes]:
-        return frozenset(best.get(track.path, track.path) for track in (pair.a, pair.b))
-
-    told = {groups_of(pair) for group in groups for pair in group.beside}
+    best = {pair.a.path: group.reference for group in groups for pair in group.members}
+    told = {frozenset((pair.a.path, pair.b.path)) for group in groups for pair in group.beside}
     apart = []
     for pair in matches.beside():
-        if len(groups_of(pair)) == 2 and groups_of(pair) not in told:
-            told.add(groups_of(pair))
+        a, b = (best.get(track.path, track) for track in (pair.a, pair.b))
+        both = frozenset((a.path, b.path))
+        if a is not b and both not in told and matches.judgements.of(a, b) is None:
+            told.add(both)
             apart.append(pair)
     for pair in apart[:SHOWN_BESIDE]:
         output.note(beside_text(pair, path_text(pair.a.path), path_text(pair.b.path)))

@@ -260,7 +260,7 @@ def test_a_failed_tile_is_told_and_tried_again(tmp_path: Path, expected: str) ->
             f"tile {name} failed and will be tried again by the next run: killed its worker" for name in failed
         ]
         assert store.catalog.tile_names(COMPARE.digest()) == set(runner.names) - set(failed)
-        assert runner.noise == [], "measured when all is compared"
+        assert runner.noise != [], "a tile that fails each time does not keep the noise floor from being measured"
         assert "complete" not in store.catalog.meta()
         again = Recording()
         assert run(store, runner=again).n_computed == 2

@@ -88,7 +88,7 @@ def unfinished(store: Store) -> str:
     told = [f"{n_missing:,} of {n_tiles:,} tiles are not computed yet"] if n_missing > 0 else []
     if n_waiting:
         told.append(f"{n_waiting:,} new fingerprints are not compared yet")
-    if not told:
+    if blocks and not told:
         told.append("the noise floor is not measured yet")
     return " and ".join(told)
 
