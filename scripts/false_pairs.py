@@ -4,7 +4,6 @@ prints."""
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from dedup.correlation.compare import compare_two
 from dedup.correlation.match import STORED_KAPPA, evidence_of, fitted
+from dedup.correlation.noise import upper_tail
 from dedup.correlation.scoring import MERGING, MIN_DISTINCT, Noise, verdict
 from dedup.fingerprint.chromaprint import Items
 from dedup.matches import Matches
@@ -102,7 +102,7 @@ def weighed(store: Store, prints: Sequence[Print], sampled: Scores) -> dict[str,
         "sampled": len(sampled.pairs),
         "fitted": fitted(),
         "noise": {"common": noise.common, "decade": noise.decade, "decoys": noise.n_pairs},
-        "noise_of_sample": dict(zip(("common", "decade"), tail(sampled.evidence), strict=True)),
+        "noise_of_sample": dict(zip(("common", "decade"), upper_tail(sampled.evidence), strict=True)),
         "reached": list(reached(noise, sampled.evidence)),
         "rows": [{**asdict(weigher.row(allowed)), "claimed": claimed(store, allowed)} for allowed in MAX_FALSE],
         "classic": {
@@ -149,13 +149,6 @@ def reached(noise: Noise, evidence: Floats) -> Iterator[dict[str, float]]:
             predicted = noise.common + (decades - 1) * noise.decade
             found = float(np.quantile(evidence, 1 - 10**-decades))
             yield {"one_in": 10**decades, "predicted": predicted, "found": found}
-
-
-def tail(evidence: Floats) -> tuple[float, float]:
-    """What a tenth of the pairs reaches, and by how much more a tenth of these: as `noise.noise_from` has it."""
-    common = float(np.quantile(evidence, 0.9))
-    above = evidence[evidence > common]
-    return common, float(np.mean(above - common)) * math.log(10) if len(above) else 0.0
 
 
 @dataclass(frozen=True)

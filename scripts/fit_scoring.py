@@ -30,6 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.compare import compare_two
+from dedup.correlation.noise import upper_tail
+from dedup.correlation.scoring import MIN_DISTINCT
 from dedup.fingerprint.chromaprint import Items, n_distinct
 from dedup.matches import Matches
 from dedup.settings import CompareSettings, MatchSettings
@@ -61,9 +63,7 @@ class Pairs:
 
     def tail(self, half_distinct: float) -> tuple[float, float]:
         """What a tenth reaches, and the decade of the exponential tail above."""
-        found = self.evidence(half_distinct)
-        common = float(np.quantile(found, 0.9))
-        return common, float(np.mean(found[found > common] - common)) * math.log(10)
+        return upper_tail(self.evidence(half_distinct))
 
     def unevenness(self, half_distinct: float) -> float:
         """How far the upper tenth and hundredth differ between classes: the standard deviation of their logarithms."""
@@ -100,7 +100,8 @@ def main() -> None:
 def unrelated_tracks(store: Store) -> tuple[list[tuple[int, Items]], set[frozenset[int]]]:
     """Fingerprints with their ids, by digest; and the pairs of them that have to do with each other."""
     related = {frozenset((p.a.fingerprint, p.b.fingerprint)) for p in Matches(store, MatchSettings()).pairs()}
-    rows = store.catalog.connection.execute("SELECT id FROM fingerprint WHERE n_distinct >= 24 ORDER BY digest")
+    query = "SELECT id FROM fingerprint WHERE n_distinct >= ? ORDER BY digest"
+    rows = store.catalog.connection.execute(query, (MIN_DISTINCT,))
     return [(row[0], store.items_of(row[0])) for row in rows.fetchall()], related
 
 

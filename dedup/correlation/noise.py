@@ -115,16 +115,18 @@ def noise_from(evidence: Sequence[float], agreements: Sequence[float]) -> Noise:
     if len(evidence) < LEAST_PAIRS:
         return usual
     values = np.asarray(evidence) * fitted()["decoy_factor"]
-    common = float(np.quantile(values, 0.9))
-    decade = max(_decade(values, common), _decade(values, float(np.quantile(values, 0.99))))
+    common, decade = upper_tail(values)
+    decade = max(decade, upper_tail(values, 0.99)[1])
     counts, _ = np.histogram(np.clip(agreements, 0.5, 1.0), bins=50, range=(0.5, 1.0))
     return Noise(max(common, usual.common), max(decade, usual.decade), len(evidence), tuple(counts.tolist()))
 
 
-def _decade(values: npt.NDArray[np.float64], start: float) -> float:
-    """By how much more a tenth of the values above `start` has, and so on: of an exponential tail the most likely."""
+def upper_tail(values: npt.NDArray[np.float64], quantile: float = 0.9) -> tuple[float, float]:
+    """That quantile, and by how much more a tenth of the values above it has, and so on: of an exponential tail the
+    most likely. 0 where none is above."""
+    start = float(np.quantile(values, quantile))
     above = values[values > start]
-    return float(np.mean(above - start)) * math.log(10) if len(above) else 0.0
+    return start, float(np.mean(above - start)) * math.log(10) if len(above) else 0.0
 
 
 def decoy_evidence(
@@ -142,27 +144,24 @@ def decoy_evidence(
     return evidence, agreements
 
 
-def _candidates(store: Store) -> list[tuple[bytes, int, str | None]]:
-    """Digest, id and block of the fingerprints with the lowest digests, of tracks that are there and may match at
+def _candidates(store: Store) -> list[tuple[bytes, int, str | None, int]]:
+    """Digest, id, block and row of the fingerprints with the lowest digests, of tracks that are there and may match at
     all."""
     query = (
-        "SELECT digest, id, block FROM fingerprint WHERE n_distinct >= ? "
+        "SELECT digest, id, block, row FROM fingerprint WHERE n_distinct >= ? "
         "AND id IN (SELECT fingerprint FROM audio JOIN track ON track.audio = audio.id) ORDER BY digest LIMIT ?"
     )
     return store.catalog.connection.execute(query, (MIN_DISTINCT, 2 * SAMPLE)).fetchall()
 
 
-def _middles(store: Store, candidates: Sequence[tuple[bytes, int, str | None]]) -> list[Items]:
+def _middles(store: Store, candidates: Sequence[tuple[bytes, int, str | None, int]]) -> list[Items]:
     """The items of each, of its middle. A block is read once: it costs milliseconds."""
     items: dict[int, Items] = {}
-    for _, group in itertools.groupby(sorted(candidates, key=lambda one: one[2] or ""), key=lambda one: one[2]):
-        rows = list(group)
-        block = store.blocks.read(rows[0][2]) if rows[0][2] else None
-        for _, fingerprint, _ in rows:
-            place = store.catalog.place(fingerprint)
-            whole = block.row(place[1]) if block and place else store.items_of(fingerprint)
-            items[fingerprint] = _middle(whole)
-    return [items[fingerprint] for _, fingerprint, _ in candidates]
+    for name, group in itertools.groupby(sorted(candidates, key=lambda one: one[2] or ""), key=lambda one: one[2]):
+        block = store.blocks.read(name) if name else None
+        for _, fingerprint, _, row in group:
+            items[fingerprint] = _middle(block.row(row) if block else store.items_of(fingerprint))
+    return [items[fingerprint] for _, fingerprint, *_ in candidates]
 
 
 def _name(digests: Sequence[bytes], settings: CompareSettings) -> str:
