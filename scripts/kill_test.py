@@ -221,7 +221,7 @@ def kill(store: Store, moment: Moment, truth: Truth, rng: random.Random) -> int 
                 if workers:
                     os.kill(rng.choice(workers), signal.SIGKILL)
         code = run.wait(TIMEOUT_S)
-        left = _survivors(run.pid)
+        left = survivors(run.pid)
         if left:
             raise RuntimeError(f"still running after the launcher died: {left}")
         return None if code == -signal.SIGKILL else code
@@ -251,8 +251,9 @@ def _wait_for_workers(run: subprocess.Popen[bytes]) -> list[int]:
     return []
 
 
-def _survivors(session: int) -> list[str]:
-    """Commands of the processes of a session that are there 15 s after the launcher."""
+def survivors(session: int) -> list[str]:
+    """Commands of the processes of a session that are there 15 s after the launcher. One that was killed, or whose
+    parent ended, may be seen for a moment longer."""
     deadline = time.monotonic() + 15.0
     while left := [command for _, _, command in processes(session)]:
         if time.monotonic() > deadline:

@@ -16,7 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
-from kill_test import Moment, Size, Store, Truth, Victim, make_work, processes, try_moment, undisturbed
+from kill_test import Moment, Size, Store, Truth, Victim, make_work, survivors, try_moment, undisturbed
 
 SIZE = Size(n_files=20, n_clips_a_file=8, n_imported=92, block_size=4, n_workers=2)
 SEED = 3
@@ -76,7 +76,7 @@ def test_ctrl_c_stops_with_130_and_the_next_run_goes_on(work: Path, base: Path, 
     time.sleep(0.1)
     os.killpg(run.pid, signal.SIGINT)  # a terminal sends it to all of them
     assert run.wait(60) == 130
-    assert processes(run.pid) == []
+    assert survivors(run.pid) == []
     assert "run the same command again" in store.stderr()
     done = store.count("tile")
     assert 0 < done < truth.n_tiles
