@@ -1,4 +1,5 @@
-"""Where Dask's log lines go: to a file if there is a folder for it, never to the terminal."""
+"""Where Dask's log lines go: to files if there is a folder for them, never to the terminal. What a person should know,
+from WARNING on, goes to the log of the run as well."""
 
 from __future__ import annotations
 
@@ -10,6 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LOGGER = logging.getLogger("reprise.cluster")
+
+RUN_LOGGER = logging.getLogger("reprise")
+"""Whoever started us listens here."""
+
+SIGNS_OF_TROUBLE = (b" - WARNING - ", b" - ERROR - ", b" - CRITICAL - ", b"Fatal Python error", b"Warning: ")
+MAX_TOLD = 100
+"""Lines of workers that are handed on."""
 
 MAX_LOG_BYTES = 4 << 20
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -23,7 +31,7 @@ def open_logs(folder: Path | None) -> Iterator[str]:
     """Routes the launcher's log lines to `cluster.log` in `folder`, or drops them; yields the path for the
     output of workers. Dask's loggers stay off the terminal afterwards too: some complain late, at shutdown."""
     handler: logging.Handler = logging.NullHandler()
-    worker_log = os.devnull
+    worker_log, n_before = os.devnull, 0
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         handler = logging.handlers.RotatingFileHandler(
@@ -31,10 +39,11 @@ def open_logs(folder: Path | None) -> Iterator[str]:
         )
         handler.setFormatter(logging.Formatter(FORMAT))
         worker_log = str(_rotated(folder / "workers.log"))
+        n_before = os.path.getsize(worker_log) if os.path.exists(worker_log) else 0
     asyncio_logger, ours = logging.getLogger("asyncio"), LOGGER
     before = [(logger, logger.handlers, logger.propagate, logger.level) for logger in (asyncio_logger, ours)]
     for logger in (*map(logging.getLogger, _DASK_LOGGERS), asyncio_logger, ours):
-        logger.handlers, logger.propagate = [handler], False
+        logger.handlers, logger.propagate = [handler, _ToRun(logging.WARNING)], False
     ours.setLevel(logging.INFO)
     try:
         yield worker_log
@@ -45,6 +54,30 @@ def open_logs(folder: Path | None) -> Iterator[str]:
             logger.handlers, logger.propagate = handlers, propagate
             logger.setLevel(level)
         handler.close()
+        if folder is not None:
+            _tell_of_workers(worker_log, n_before)
+
+
+class _ToRun(logging.Handler):
+    """Hands a line on to the log of the run."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if RUN_LOGGER.hasHandlers():  # else Python would print it
+            RUN_LOGGER.log(record.levelno, "cluster: %s", record.getMessage(), exc_info=record.exc_info)
+
+
+def _tell_of_workers(path: str, n_before: int) -> None:
+    """Hands on what workers wrote of trouble since the file had so many bytes: their warnings, and how one crashed."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        file.seek(n_before)
+        told = 0
+        for line in file:
+            if any(sign in line for sign in SIGNS_OF_TROUBLE):
+                told += 1
+                if told <= MAX_TOLD:
+                    RUN_LOGGER.warning("worker: %s", line.decode(errors="backslashreplace").rstrip())
+        if told > MAX_TOLD:
+            RUN_LOGGER.warning("worker: %d more such lines are in %s", told - MAX_TOLD, path)
 
 
 def _rotated(path: Path) -> Path:

@@ -11,41 +11,51 @@ import itertools
 import os
 import pickle
 import queue
+import secrets
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cluster import worker
 from cluster.logs import LOGGER
 from dedup.errors import ClusterError, UsageError
 from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
 
+if TYPE_CHECKING:
+    from cluster.nanny import Death
+    from cluster.place import Place
+    from cluster.terms import Terms
+
 MAX_WORKERS = 1024
 NO_WORKERS_TIMEOUT_S = 60.0
 """How long a run waits for workers to come back after all of them were lost."""
+
+WORKER_TIMEOUT_S = 300.0
+"""A worker from which nothing is heard for so long is ended and started anew."""
+
+_LOST_TRIES = 3
+"""Connections that a task may lose before it is thought to be the cause."""
 
 _SHARED_TRIES = 3
 """Deaths of workers at a shared value, without another task to blame, after which its tasks fail."""
 
 
 class Connection(Protocol):
-    """A cluster that runs, and what can be learnt of its dead workers. Made by `local`, later by others."""
+    """A cluster that runs, and what can be learnt of its dead workers. Made by `local` and `remote`."""
 
     client: Any
 
     def count_workers(self) -> int:
         """Workers that are connected now. Raises ClusterError when the scheduler is gone."""
 
-    def task_of(self, address: str) -> str | None:
-        """Key of the task that a dead worker was in; None if that is not known."""
+    def worker_memory_bytes(self) -> int:
+        """The least that one of them may take before it is killed."""
 
-    def hang_of(self, address: str) -> str | None:
-        """Traceback of the task that ran past its time limit in a dead worker, if one did."""
-
-    def exit_of(self, address: str) -> str:
-        """How a dead worker ended, in a word or two."""
+    def death_of(self, address: str) -> Death | None:
+        """How a worker ended; None where nobody tells: its host or the network is gone."""
 
     def close(self) -> None:
         """Ends the connection, and the cluster if it was started for it."""
@@ -58,9 +68,10 @@ def open_runner(
     *,
     log_folder: Path | None = None,
     memory_limit_bytes: int | None = None,
+    worker_timeout_s: float = WORKER_TIMEOUT_S,
     in_flight_per_worker: int = 2,
 ) -> Iterator[Runner]:
-    """A runner for the time of the block: with 0 workers all runs in this process, None is one for each core.
+    """A runner on this machine for the time of the block: with 0 workers all runs in this process, None is one a core.
 
     Starts nothing before the first task is drawn. `log_folder` gets `cluster.log` and `workers.log`; without
     it these lines are dropped. A worker that takes more than `memory_limit_bytes` is killed (default: its share
@@ -74,20 +85,33 @@ def open_runner(
         return
 
     def memory_limit() -> int:
-        from cluster.local import default_memory_limit
+        from cluster.nanny import default_memory_limit
 
         return memory_limit_bytes or default_memory_limit(n_workers)
 
     def connect() -> Connection:
         from cluster.local import LocalConnection
 
-        return LocalConnection(n_workers, log_folder, memory_limit())
+        return LocalConnection(n_workers, log_folder, memory_limit(), worker_timeout_s)
 
-    runner = DaskRunner(connect, n_workers, stop, in_flight_per_worker, memory_limit)
-    try:
+    with contextlib.closing(DaskRunner(connect, stop, in_flight_per_worker, n_workers, memory_limit)) as runner:
         yield runner
-    finally:
-        runner.close()
+
+
+@contextlib.contextmanager
+def open_remote_runner(
+    place: Place, terms: Terms, stop: Stop, *, log_folder: Path | None = None, in_flight_per_worker: int = 2
+) -> Iterator[Runner]:
+    """A runner on other hosts for the time of the block. Connects before the first task is drawn, and then raises
+    ClusterError where no scheduler or worker is found, PreflightError where a worker does not meet `terms`."""
+
+    def connect() -> Connection:
+        from cluster.remote import RemoteConnection
+
+        return RemoteConnection(place, terms, log_folder)
+
+    with contextlib.closing(DaskRunner(connect, stop, in_flight_per_worker)) as runner:
+        yield runner
 
 
 def count_cores() -> int:
@@ -113,28 +137,30 @@ class DaskRunner:
     def __init__(
         self,
         connect: Callable[[], Connection],
-        n_workers: int,
         stop: Stop,
         in_flight_per_worker: int = 2,
-        memory_limit: Callable[[], int | None] = lambda: None,
+        n_workers: int | None = None,
+        memory_limit: Callable[[], int] | None = None,
     ) -> None:
+        """`n_workers` and `memory_limit` are what is known of the workers before there is a connection."""
         self.stop = stop
-        self._memory_limit = memory_limit
-        self._connect, self._n_workers = connect, n_workers
-        self._max_in_flight = n_workers * in_flight_per_worker
+        self._connect, self._n_workers, self._memory_limit = connect, n_workers, memory_limit
+        self._in_flight_per_worker = in_flight_per_worker
         self._connection: Connection | None = None
+        self._token = secrets.token_hex(4)
+        """Others may use the same scheduler."""
         self._serial = itertools.count()
         self._shared: weakref.WeakValueDictionary[str, Shared] = weakref.WeakValueDictionary()
 
     @property
     def n_workers(self) -> int:
-        """Tasks that can run at the same time."""
-        return self._n_workers
+        """Tasks that can run at the same time; on other hosts it may change."""
+        return self._n_workers or max(1, self.connection().count_workers())
 
     @property
     def worker_memory_bytes(self) -> int | None:
-        """What a worker may take before it is killed; None where nothing limits it."""
-        return self._memory_limit()
+        """What a worker may take before it is killed."""
+        return self._memory_limit() if self._memory_limit else self.connection().worker_memory_bytes()
 
     def share(self, name: str, value: Any) -> Shared:
         """A handle to `value`; while one of that name is alive, that one, whatever `value` is."""
@@ -142,6 +168,10 @@ class DaskRunner:
         if shared is None:
             shared = self._shared[name] = Shared(name, value)
         return shared
+
+    def limit(self, name: str, n: int) -> AbstractContextManager[Any]:
+        """What at most `n` tasks enter at the same time, on whatever host."""
+        return worker.Limit(name, n)
 
     def run(
         self, function: Callable[..., Any], tasks: Iterable[Task], time_limit_s: float | None = None
@@ -153,7 +183,7 @@ class DaskRunner:
         flight: _Flight | None = None
         try:
             while True:
-                while (len(flight) if flight else 0) < self._max_in_flight and not self.stop.requested:
+                while self._has_room(flight) and not self.stop.requested:
                     task = next(supply, None)
                     if task is None:
                         break
@@ -169,6 +199,9 @@ class DaskRunner:
         finally:
             if flight is not None:
                 flight.release()
+
+    def _has_room(self, flight: _Flight | None) -> bool:
+        return not flight or len(flight) < self.n_workers * self._in_flight_per_worker
 
     def close(self) -> None:
         """Ends the connection; what is in flight is lost."""
@@ -187,7 +220,7 @@ class DaskRunner:
         the name so that all keys of a function are one group to the scheduler, which keeps groups for ever."""
         # A name may come from a path that is no valid UTF-8, which Dask could not send.
         name = name.encode(errors="backslashreplace").decode()
-        return f"{function_name.strip('<>')}-{next(self._serial)}-{name}"
+        return f"{function_name.strip('<>')}-{self._token}-{next(self._serial)}-{name}"
 
     def submit_shared(self, shared: Shared) -> Any:
         """The future of the value, submitted now if it was not before. Raises RuntimeError when it was the end
@@ -208,6 +241,8 @@ class _Try:
         self.task = task
         self.causes: list[str] = []
         """What its earlier try did to its worker."""
+        self.n_lost = 0
+        """Tries of which nobody knows how they ended."""
         self.future: Any = None
 
     def forget_shared(self, key: str, blamed: bool) -> None:
@@ -253,6 +288,8 @@ class _Flight:
         answer = None
         try:
             answer = (await self._client.gather({key: future}, errors="skip", asynchronous=True))[key]
+        except (OSError, RuntimeError, TimeoutError) as error:  # the scheduler is gone, or this connection closes
+            LOGGER.info("result of task %s cannot be fetched: %s", key, error)
         finally:
             self._arrived.put((key, answer))
 
@@ -293,14 +330,20 @@ class _Flight:
     def _after_death(self, attempt: _Try, key: str, killed: str, address: str) -> Outcome | None:
         """Finds out whether `attempt` is to blame for the end of the worker at `address`, on which `killed`
         (the task, or a shared value that it waits for) was; tries it again or gives its failure."""
-        culprit = self._connection.task_of(address)
+        death = self._connection.death_of(address)
+        culprit = death.task if death else None
         innocent = culprit not in (None, killed)
         if innocent or killed != key:
             LOGGER.info("task %s waits for %s, whose worker died in %s: runs again", key, killed, culprit)
             attempt.forget_shared(killed, blamed=not innocent)
             self.submit(attempt)
             return None
-        cause = self._cause(key, address)
+        if death is None and attempt.n_lost < _LOST_TRIES:
+            LOGGER.warning("task %s: the connection to %s was lost: runs again", key, address)
+            attempt.n_lost += 1
+            self.submit(attempt)
+            return None
+        cause = self._cause(key, death)
         attempt.causes.append(cause)
         LOGGER.warning("task %s %s (%d. time)", key, cause, len(attempt.causes))
         if len(attempt.causes) == 1:
@@ -310,12 +353,13 @@ class _Flight:
         failure = f"{first} (twice)" if first == second else f"{first}, then {second}"
         return Outcome(attempt.task.name, failure=failure)
 
-    def _cause(self, key: str, address: str) -> str:
-        hang = self._connection.hang_of(address)
-        if hang is not None:
-            LOGGER.warning("task %s ran past its time limit in\n%s", key, hang)
+    def _cause(self, key: str, death: Death | None) -> str:
+        if death is None:
+            return "killed its worker: connection lost"
+        if death.hang is not None:
+            LOGGER.warning("task %s ran past its time limit in\n%s", key, death.hang)
             return f"took longer than {self._time_limit_s:g} s"
-        return f"killed its worker: {self._connection.exit_of(address)}"
+        return f"killed its worker: {death.how}"
 
     def release(self) -> None:
         """Gives up what is in flight: what only waits will not run, what runs ends unheard."""

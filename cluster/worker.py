@@ -43,6 +43,28 @@ class Slot:
     index: int
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A context that at most `n` tasks of the cluster are in at the same time. A worker that dies in it leaves it after
+    half a minute."""
+
+    name: str
+    n: int
+
+    def __enter__(self) -> None:
+        _semaphore(self).acquire()
+
+    def __exit__(self, *exception: object) -> None:
+        _semaphore(self).release()
+
+
+@functools.cache
+def _semaphore(limit: Limit) -> Any:
+    from distributed import Semaphore
+
+    return Semaphore(max_leases=limit.n, name=limit.name)
+
+
 class _Marks:
     """The two files of this worker, opened with its first task; none where `make_worker` did not run."""
 

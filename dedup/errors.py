@@ -7,6 +7,8 @@ EXIT_DONE = 0
 EXIT_BUG = 1
 EXIT_USAGE = 2
 EXIT_SOME_FAILED = 3
+EXIT_TIME_UP = 4
+EXIT_NOTHING_TO_DO = 5
 EXIT_INTERRUPTED = 130
 
 
@@ -64,6 +66,10 @@ class StoreDamagedError(RepriseError):
     exit_code = 13
 
 
+class CatalogDamagedError(StoreDamagedError):
+    """The catalog is no sound database, or its stamp cannot be read: `check --repair` makes a new one of its rows."""
+
+
 class WriteError(RepriseError):
     """The disk is full, or may not be written."""
 
@@ -86,6 +92,15 @@ class ClusterError(RepriseError):
     """No worker could be started, or all were lost."""
 
     exit_code = 17
+
+
+class PreflightError(ClusterError):
+    """Workers that cannot take part, with every reason."""
+
+    def __init__(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
+        super().__init__(where, found, expected, remedy)
+        self.problems: list[tuple[str, str]] = []
+        """Host and reason."""
 
 
 class TooLittleMemoryError(RepriseError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dedup.errors import InputError
 from dedup.library.paths import printable
+from dedup.library.status import size_and_time
 from dedup.store.catalog import Judgement
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def is_current(track: Track) -> bool:
         status = os.stat(track.path)
     except OSError:
         return True
-    return (status.st_size, status.st_mtime_ns) == (track.size, track.mtime_ns)
+    return size_and_time(status) == (track.size, track.mtime_ns)
 
 
 def score_of(store: Store, a: Known, b: Known) -> float | None:

@@ -26,6 +26,7 @@ from dedup.judgements import Judgements, is_current
 from dedup.library.identity import flac_md5, full_hash
 from dedup.library.paths import printable
 from dedup.library.probe import Unusable
+from dedup.library.status import size_and_time
 from dedup.matches import thresholds
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
 from dedup.store.catalog import items_digest
@@ -118,7 +119,7 @@ def _decode(path: bytes, settings: FingerprintSettings) -> Listened:
         raise InputError(name, f"cannot be read: {error.strerror}", "an audio file") from error
     if not os.path.isfile(path):
         raise InputError(name, "not a file", "an audio file")
-    result = fingerprint_file(path, status.st_size, status.st_mtime_ns, settings, MIN_LENGTH_S, float("inf"))
+    result = fingerprint_file(path, *size_and_time(status), settings, MIN_LENGTH_S, float("inf"))
     if isinstance(result, Unusable):
         raise InputError(name, result.reason, "a file with audio")
     items = result.items

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -62,6 +63,9 @@ class Runner(Protocol):
     def share(self, name: str, value: Any) -> Any:
         """A handle to `value` that travels to a worker once however many tasks use it; dropped with the handle."""
 
+    def limit(self, name: str, n: int) -> AbstractContextManager[Any]:
+        """What at most `n` tasks enter at the same time; passed to the function like any other argument."""
+
     def run(
         self, function: Callable[..., Any], tasks: Iterable[Task], time_limit_s: float | None = None
     ) -> Iterator[Outcome]:
@@ -81,6 +85,9 @@ class InlineRunner:
 
     def share(self, name: str, value: Any) -> Any:  # noqa: ARG002
         return value
+
+    def limit(self, name: str, n: int) -> AbstractContextManager[Any]:  # noqa: ARG002
+        return nullcontext()
 
     def run(
         self,

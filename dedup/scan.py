@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from dedup.errors import UsageError
 from dedup.fingerprint.task import Fingerprinted, fingerprint_file, is_as_seen
 from dedup.library.discover import Candidate, Problem, discover
+from dedup.library.disks import Disks
 from dedup.library.identify import Identified, Subject, hash_all, identify
 from dedup.library.identity import full_hash
 from dedup.library.order import scan_order
 from dedup.library.paths import holds, printable
 from dedup.library.probe import Unusable
 from dedup.library.reconcile import Known, Reconciliation, reconcile
+from dedup.library.status import settling_s
 from dedup.observer import Observer
 from dedup.runner import Outcome, Runner, Task
 from dedup.settings import ScanSettings
@@ -89,6 +91,7 @@ class _Scan:
     def __init__(self, store: Store, settings: ScanSettings, runner: Runner, observer: Observer) -> None:
         self.store, self.catalog = store, store.catalog
         self.settings, self.runner, self.observer = settings, runner, observer
+        self.disks = Disks(runner, settings.reads_per_disk)
         self.summary = Scan()
         self.gone_audio: set[int] = set()
         self.groups: dict[bytes, list[Subject]] = {}
@@ -172,9 +175,12 @@ class _Scan:
     # ---- identify ----
 
     def _identify(self, reconciled: Reconciliation) -> Identified:
+        self._settle(reconciled)
         unchanged = {track.path for track in reconciled.unchanged}
         self.gone_audio = {track.audio for track in reconciled.gone if track.audio is not None}
-        identified = identify(reconciled.changed, unchanged.__contains__, self.catalog, self.runner, self.observer)
+        identified = identify(
+            reconciled.changed, unchanged.__contains__, self.catalog, self.runner, self.disks, self.observer
+        )
         with self.catalog.transaction():
             for candidate, problem in identified.unusable:
                 self._count_problem(candidate.path, problem)
@@ -185,6 +191,12 @@ class _Scan:
                     self.summary.identical += len(group)
                     self.summary.moved += sum(s.audio in self.gone_audio for s in group)
         return identified
+
+    def _settle(self, reconciled: Reconciliation) -> None:
+        """Lets time pass where a file was changed just now: see `settling_s`."""
+        wait_s = settling_s((candidate.mtime_ns for candidate in reconciled.changed), time.time_ns())
+        if wait_s:
+            self.runner.stop.event.wait(wait_s)
 
     def _put_group(self, group: list[Subject], audio: int) -> None:
         for subject in group:
@@ -229,7 +241,8 @@ class _Scan:
                 folder = os.path.dirname(candidate.path)
                 self.observer.folder(folder)
             limits = (self.settings.min_length_s, self.settings.time_limit_s)
-            arguments = (candidate.path, candidate.size, candidate.mtime_ns, settings, *limits)
+            reading = self.disks.reading(candidate.device)
+            arguments = (candidate.path, candidate.size, candidate.mtime_ns, settings, *limits, reading)
             yield Task(candidate.path.hex(), arguments)
 
     def _take(self, outcome: Outcome) -> list[list[Subject]]:
@@ -298,7 +311,7 @@ class _Scan:
                 self.catalog.set_full(path, full)
 
         self.observer.stage("hash files of equal size", len(paths), "files")
-        hash_all(full_hash, paths, self.catalog, self.runner, self.observer, keep)
+        hash_all(full_hash, paths, self.catalog, self.runner, self.disks, self.observer, keep)
 
     def _count_problem(self, path: bytes, problem: Unusable) -> None:
         if problem.kind == "failed":

@@ -87,6 +87,8 @@ class ScanSettings:
     """Seconds that one file may take to decode."""
     retry_failed: bool = False
     """Whether files that failed or were skipped before, and did not change, are tried again."""
+    reads_per_disk: int | None = None
+    """Files read from one disk at the same time, 1 or more. None: 1 where it rotates, else no limit."""
 
     @property
     def judgement(self) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.errors import EXIT_DONE, StoreDamagedError
+from dedup.errors import EXIT_DONE, CatalogDamagedError, StoreDamagedError
 from jobs import options, stores
 from jobs.output import count_text
 from jobs.run import Run, reader
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def _remedy(damage: list[Finding]) -> str:
     if any(finding.kind == "catalog" for finding in damage):
-        return "the catalog cannot be repaired: restore the store from a backup, or remove its folder and scan again"
+        return (
+            "`reprise check --repair` makes a new catalog of all that can still be read; `reprise full` redoes the rest"
+        )
     return "`reprise check --repair` drops what is damaged, and the next run redoes just that"
 
 
@@ -29,6 +31,29 @@ def check(run: Run, repair: bool) -> int:
     """Verify every checksum and invariant of the store, and that no finished tile is missing.
 
     Lists all that is wrong and changes nothing, unless --repair is given."""
+    if not repair:
+        return _check(run, repair)
+    try:
+        return _check(run, repair)
+    except CatalogDamagedError as damaged:
+        _mend_catalog(run, damaged)
+        return _check(run, repair)
+
+
+def _mend_catalog(run: Run, damaged: CatalogDamagedError) -> None:
+    """A new catalog in the place of the damaged one, and what is in it."""
+    from dedup.store.store import mend_catalog
+
+    run.output.note(f"{damaged.where}: {damaged.found}")
+    rows = mend_catalog(run.settings.store, "reprise check --repair")
+    run.output.result({"event": "salvaged", **rows})
+    kept = ", ".join(count_text(rows[table], table) for table in ("track", "fingerprint", "tile", "judgement"))
+    run.output.note(
+        f"a new catalog was made of what could be read: {kept}; the damaged one is kept as catalog.db.damaged"
+    )
+
+
+def _check(run: Run, repair: bool) -> int:
     from dedup.store.check import check as check_store
     from dedup.store.check import repair as repair_store
 

@@ -23,9 +23,14 @@ COMMANDS = {
     "pair": ("jobs.pair:pair", "Compare two files and say why they match or not."),
     "mark": ("jobs.mark:mark", "Say for good that two files are the same recording, or not."),
     "info": ("jobs.info:info", "Show the store, one file, or the settings."),
+    "runs": ("jobs.runs:runs", "List past runs: what they did, and why they ended."),
+    "schedule": ("jobs.schedule:schedule", "Run the main job every night."),
     "check": ("jobs.check:check", "Verify the store."),
+    "compact": ("jobs.compact:compact", "Merge small blocks, and drop what is of files that are gone."),
     "import": ("jobs.exchange:import_", "Take in fingerprints made elsewhere."),
     "export": ("jobs.exchange:export", "Stream tracks, pairs or groups as JSON lines."),
+    "worker": ("jobs.worker:worker", "Work for a Dask scheduler on another host."),
+    "cluster": ("jobs.cluster:cluster", "Prepare a cluster of several hosts."),
     "demo": ("jobs.demo:demo", "Make a small music library and find its duplicates."),
 }
 """Name: where it is ("module:attribute") and its line in the help."""

@@ -16,10 +16,12 @@ from typing import Any
 
 import click
 
+from cluster.place import Place as ClusterPlace
 from dedup.errors import LibraryError, UsageError
+from dedup.library.mounts import Mount
 from dedup.settings import CompareSettings, DiscoverSettings, FingerprintSettings, MatchSettings, ScanSettings
 from jobs.options import SETTINGS, Setting
-from jobs.values import Place
+from jobs.values import OtherPath, Place
 
 DEFAULT_PROFILE = "default-profile"
 PROFILES = "profile"
@@ -68,6 +70,29 @@ class Configuration:
         return number
 
     @property
+    def is_remote(self) -> bool:
+        """Whether the work is done by other hosts."""
+        return bool(self["scheduler"] or self["hosts"])
+
+    def place(self) -> ClusterPlace:
+        """Where other hosts work. Raises UsageError where two ways are named."""
+        if self["scheduler"] and self["hosts"]:
+            raise UsageError("settings scheduler and hosts", "both are given", "one of them")
+        return ClusterPlace(
+            self["scheduler"],
+            self["hosts"],
+            self["tls"],
+            self["workers"],
+            self["remote-python"],
+            self["worker-timeout"],
+        )
+
+    def mounts(self) -> tuple[Mount, ...]:
+        """Where other hosts have the folders of this one."""
+        parts = filter(None, map(OtherPath.parts, self["map"]))
+        return tuple(Mount(os.fsencode(there), os.fsencode(here), host) for host, there, here in parts)
+
+    @property
     def block_size(self) -> int:
         return int(self["block-size"])
 
@@ -97,6 +122,7 @@ class Configuration:
             min_length_s=self["min-length"],
             time_limit_s=self["time-limit"],
             retry_failed=self["retry-failed"],
+            reads_per_disk=self["reads-per-disk"],
         )
 
     def compare(self) -> CompareSettings:
@@ -174,7 +200,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Settled]:
             continue
         if variable in variables:
             setting = variables[variable]
-            parts: Any = [part for part in text.split(os.pathsep) if part] if setting.many else text
+            parts: Any = [part for part in text.split(setting.separator) if part] if setting.many else text
             where = f"environment {variable}"
             found[setting.name] = Settled(_convert(setting, parts, where), where)
             continue

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.command("correlate")
 @options.compare
 @options.workers
+@options.deadline
 @options.common
 @session
 def correlate(run: Run) -> int:
@@ -25,13 +26,16 @@ def correlate(run: Run) -> int:
 
     The work is cut into tiles; a tile with a committed result is never computed again."""
     from dedup.correlation.correlate import correlate as correlate_store
+    from dedup.correlation.correlate import unfinished
 
     with stores.for_writing(run) as store, stores.workers(run) as runner:
         summary = correlate_store(store, run.settings.compare(), runner, run.observer)
+        code = EXIT_SOME_FAILED if summary.n_failed else EXIT_DONE
+        run.conclude(code, {"tiles": asdict(summary)}, complete=not unfinished(store))
     run.observer.close()
     run.output.result({"event": "correlate", **asdict(summary)})
     run.output.note(correlation_text(summary))
-    return EXIT_SOME_FAILED if summary.n_failed else EXIT_DONE
+    return run.exit_code
 
 
 def correlation_text(summary: Correlation) -> str:

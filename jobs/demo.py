@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command("demo")
 @click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Keep the library here.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Other seeds, other music.")
-@options.workers
+@options.worker_processes
 @options.common
 @session
 def demo(run: Run, out: Path | None, seed: int) -> int:

@@ -33,11 +33,12 @@ def import_(run: Run, file: IO[bytes]) -> int:
     run.observer.told |= {"failed"}
     with stores.for_scanning(run) as store:
         counts = import_fingerprints(store, file, min_length_s, run.observer, run.stop)
+        run.conclude(EXIT_SOME_FAILED if counts.rejected else EXIT_DONE, asdict(counts))
     run.observer.close()
     run.output.result({"event": "import", **asdict(counts)})
     parts = [f"{n:,} {name}" for name, n in asdict(counts).items() if name != "lines"]
     run.output.note(f"lines   {counts.lines:,} = {' + '.join(parts)}")
-    return EXIT_SOME_FAILED if counts.rejected else EXIT_DONE
+    return run.exit_code
 
 
 @click.command("export")

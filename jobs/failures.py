@@ -17,6 +17,8 @@ NO_ROOM = {
     errno.ENOSPC: "is full",
     errno.EDQUOT: "is full up to your quota",
     errno.EROFS: "may not be written",
+    errno.EFBIG: "takes no file of that size",
+    errno.EIO: "failed to read or write",
 }
 DENIED = {errno.EACCES, errno.EPERM}
 SQLITE = {

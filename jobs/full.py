@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
+from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED
 from jobs import options, stores
+from jobs.compact import compaction_text
 from jobs.correlate import correlation_text
+from jobs.output import count_text
 from jobs.report import groups_text, pairs_text, show_beside, show_groups
 from jobs.run import Run, session
 from jobs.scan import scan_record, scan_text, show_problems, stages_text
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
     from dedup.correlation.scoring import Verdict
     from dedup.groups import Group
     from dedup.matches import Matches
+    from dedup.news import News
     from dedup.runner import Runner
     from dedup.scan import Scan
+    from dedup.store.compact import Compaction
     from dedup.store.store import Store
 
 SHOWN_GROUPS = 20
@@ -38,6 +42,20 @@ class Full:
     groups: list[Group] | None
     n_pairs: Counter[Verdict] | None
     seconds: dict[str, float]
+    news: News | None = None
+    unfinished: str = ""
+    """What a stop left to the next run, in words."""
+    idle: bool = False
+    """Whether there was nothing to do."""
+    compaction: Compaction | None = None
+    """What was compacted; None where it did not pay."""
+
+    @property
+    def exit_code(self) -> int:
+        """Of a run that nothing stopped."""
+        if self.scan.failed or (self.correlation is not None and self.correlation.n_failed):
+            return EXIT_SOME_FAILED
+        return EXIT_NOTHING_TO_DO if self.idle else EXIT_DONE
 
 
 @click.command("full")
@@ -46,6 +64,8 @@ class Full:
 @options.compare
 @options.match
 @options.workers
+@options.deadline
+@options.notify
 @options.common
 @session
 def full(run: Run) -> int:
@@ -56,41 +76,93 @@ def full(run: Run) -> int:
     done = run_full(run, run.settings.roots())
     run.observer.close()
     show_full(run, done)
-    n_failed = done.scan.failed + (done.correlation.n_failed if done.correlation else 0)
-    return EXIT_SOME_FAILED if n_failed else EXIT_DONE
+    return run.exit_code
 
 
 def run_full(run: Run, roots: tuple[bytes, ...]) -> Full:
     """The three stages, on one set of workers."""
     from dedup.matches import thresholds
+
+    with stores.for_scanning(run, roots) as store, stores.workers(run, roots) as runner:
+        thresholds(store, run.settings.match())  # what it refuses is refused now, not when all is compared
+        done = _three_stages(run, store, runner, roots)
+        if done.unfinished:
+            run.last_words = f"{done.unfinished}; what was done is kept: run the same command again to go on from there"
+        run.conclude(done.exit_code, summary_record(done), complete=done.groups is not None)
+    return done
+
+
+def _three_stages(run: Run, store: Store, runner: Runner, roots: tuple[bytes, ...]) -> Full:
+    from dedup.correlation.correlate import unfinished
+    from dedup.news import begin_news
     from dedup.scan import scan
 
-    with stores.for_scanning(run, roots) as store, stores.workers(run) as runner:
-        thresholds(store, run.settings.match())  # what it refuses is refused now, not when all is compared
-        scanned = scan(store, roots, run.settings.scan(), runner, run.observer)
-        seconds = dict(scanned.seconds)
-        if run.stop.requested:
-            return Full(scanned, None, None, None, None, seconds)
-        return _compare_and_group(run, store, runner, scanned)
-
-
-def _compare_and_group(run: Run, store: Store, runner: Runner, scanned: Scan) -> Full:
-    from dedup.correlation.correlate import correlate
-    from dedup.groups import make_groups
-    from dedup.matches import Matches
-
+    was_finished, troubles = not unfinished(store), _troubles(store)
+    begin_news(store)
+    scanned = scan(store, roots, run.settings.scan(), runner, run.observer)
     seconds = dict(scanned.seconds)
+    if run.stop.requested:
+        return Full(scanned, None, None, None, None, seconds, unfinished=_left_text(scanned, unfinished(store)))
+    done = _correlate(run, store, runner, scanned)
+    if done.unfinished or done.correlation is None:
+        return done
+    n_done = scanned.fingerprinted + scanned.identical + scanned.forgotten + done.correlation.n_computed
+    idle = was_finished and not n_done and _troubles(store) == troubles
+    return _compact(run, store, _group(run, store, replace(done, idle=idle)))
+
+
+def _correlate(run: Run, store: Store, runner: Runner, scanned: Scan) -> Full:
+    """The second stage; `unfinished` says what a stop left. A time that is up when nothing is left stops nothing."""
+    from dedup.correlation.correlate import correlate, unfinished
+
     began = time.monotonic()
     correlation = correlate(store, run.settings.compare(), runner, run.observer)
-    seconds["correlate"] = time.monotonic() - began
-    if run.stop.requested:
-        return Full(scanned, correlation, None, None, None, seconds)
+    seconds = {**scanned.seconds, "correlate": time.monotonic() - began}
+    left = unfinished(store)
+    stopped = run.stop.requested and (left or not run.time_is_up)
+    told = _left_text(scanned, left) if stopped else ""
+    return Full(scanned, correlation, None, None, None, seconds, unfinished=told)
+
+
+def _group(run: Run, store: Store, done: Full) -> Full:
+    from dedup.groups import make_groups
+    from dedup.matches import Matches
+    from dedup.news import end_news, news
+
     began = time.monotonic()
     matches = Matches(store, run.settings.match())
     groups = make_groups(matches)
     n_pairs = matches.count_pairs()
-    seconds["group"] = time.monotonic() - began
-    return Full(scanned, correlation, matches, groups, n_pairs, seconds)
+    found = news(store, groups)
+    end_news(store)
+    seconds = {**done.seconds, "group": time.monotonic() - began}
+    return replace(done, matches=matches, groups=groups, n_pairs=n_pairs, seconds=seconds, news=found)
+
+
+def _compact(run: Run, store: Store, done: Full) -> Full:
+    """Housekeeping, where it pays. Nothing where tiles failed: they are to be computed first."""
+    from dedup.store.compact import compact_if_it_pays
+
+    if done.correlation is None or done.correlation.n_failed:
+        return done
+    began = time.monotonic()
+    compaction = compact_if_it_pays(store, run.observer, run.stop)
+    if compaction is None:
+        return done
+    return replace(done, compaction=compaction, seconds={**done.seconds, "compact": time.monotonic() - began})
+
+
+def _troubles(store: Store) -> set[tuple[Any, ...]]:
+    """The files of which it is known that they cannot be used, as they were then."""
+    query = "SELECT path, size, mtime_ns, problem FROM track WHERE problem IS NOT NULL"
+    return set(store.catalog.connection.execute(query))
+
+
+def _left_text(scanned: Scan, uncompared: str) -> str:
+    """What a stop left to the next run."""
+    told = [f"{count_text(scanned.left, 'file')} not looked at yet"] if scanned.left else []
+    told += [uncompared] if uncompared else []
+    return " and ".join(told) or "the last steps are left"
 
 
 def show_full(run: Run, done: Full) -> None:
@@ -112,10 +184,20 @@ def show_full(run: Run, done: Full) -> None:
         output.note(correlation_text(done.correlation))
     if done.groups is not None and done.n_pairs is not None:
         output.note(pairs_text(done.n_pairs))
-        output.note(groups_text(done.groups))
+        output.note(groups_text(done.groups) + _news_text(done))
         if len(done.groups) > SHOWN_GROUPS and not output.as_json:
             output.note(f"        {SHOWN_GROUPS} are shown above; all of them: reprise report")
+    if done.compaction is not None:
+        output.note(compaction_text(done.compaction))
     output.note(f"time    {stages_text(done.seconds)}")
+
+
+def _news_text(done: Full) -> str:
+    """Nothing where all copies are new, as in a first run."""
+    if not done.news or not done.news.n_copies or done.news.n_copies == sum(len(g.members) for g in done.groups or ()):
+        return ""
+    copies = "copy is" if done.news.n_copies == 1 else "copies are"
+    return f"; {done.news.n_copies:,} {copies} new, in {count_text(done.news.n_groups, 'group')}"
 
 
 def summary_record(done: Full) -> dict[str, Any]:
@@ -125,10 +207,13 @@ def summary_record(done: Full) -> dict[str, Any]:
     groups = done.groups
     return {
         **scan_record(done.scan),
+        "found": None if done.news is None else {"copies": done.news.n_copies, "groups": done.news.n_groups},
+        "unfinished": done.unfinished,
         "tiles": asdict(done.correlation) if done.correlation else None,
         "pairs": None if done.n_pairs is None else done.n_pairs["same recording"],
         "pairs_beside": None if done.n_pairs is None else {kind: done.n_pairs[kind] for kind in BESIDE},
         "groups": None if groups is None else len(groups),
         "bytes_reclaimable": None if groups is None else sum(group.bytes_reclaimable for group in groups),
+        "compact": asdict(done.compaction) if done.compaction else None,
         "seconds": {stage: round(spent, 3) for stage, spent in done.seconds.items()},
     }

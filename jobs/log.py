@@ -5,6 +5,7 @@ first run's beginning is in the log too. A log that cannot be written costs the 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
 import secrets
@@ -29,7 +30,7 @@ class StoreLog(logging.Handler):
     def __init__(self, folder: Path, verbose: bool = False) -> None:
         super().__init__(logging.DEBUG if verbose else logging.INFO)
         self.folder, self.path = folder, str(folder / NAME)
-        self.run_id = secrets.token_hex(4)
+        self.run_id = secrets.token_hex(6)
         self._waiting: list[logging.LogRecord] = []
         self._file: logging.handlers.RotatingFileHandler | None = None
         self._broken = False
@@ -81,7 +82,8 @@ class StoreLog(logging.Handler):
             logger.setLevel(level)
             logger.propagate = propagate
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what a full disk did not take, it does not take now
+                self._file.close()
         self.close()
 
 

@@ -6,6 +6,7 @@ command a `Run`. So an option may stand before or after the command's name, and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from dedup.settings import (
     MatchSettings,
     ScanSettings,
 )
-from jobs.values import Extensions, Number, Place, Switch, Value, Whole, Word
+from jobs.values import CommandLine, Extensions, Hosts, Number, OtherPath, Place, Switch, TimeOfDay, Value, Whole, Word
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
@@ -42,7 +43,8 @@ class Setting:
     help: str
     metavar: str = ""
     many: bool = False
-    """Whether it is a list: a TOML array, a variable split at os.pathsep, a repeated option."""
+    """Whether it is a list: a TOML array, a variable split at `separator`, a repeated option."""
+    separator: str = os.pathsep
     default_text: str | None = None
     """How the default is told where its value says little."""
     hidden: bool = False
@@ -79,6 +81,94 @@ SETTINGS = {
             "Processes that work at the same time; 0 works in this process, 'all' uses every core.",
             "N",
             default_text="all",
+        ),
+        Setting(
+            "scheduler",
+            Word(),
+            None,
+            "Work on a Dask scheduler that runs: its address, or the file that it wrote.",
+            "ADDRESS|FILE",
+            default_text="none",
+        ),
+        Setting(
+            "hosts",
+            Hosts(),
+            (),
+            "Work on these hosts, on which workers are started over SSH; with commas between.",
+            "LIST",
+            default_text="this one",
+        ),
+        Setting(
+            "remote-python",
+            Word(),
+            None,
+            "Python with Reprise on each of --hosts.",
+            "PATH",
+            default_text="as here",
+        ),
+        Setting(
+            "tls",
+            Place(),
+            None,
+            "Folder of this host's TLS keys, as `reprise cluster keys` makes them.",
+            "DIR",
+            default_text="Dask's settings",
+        ),
+        Setting(
+            "map",
+            OtherPath(),
+            (),
+            "Other hosts have the folder LOCAL_PATH at HOST_PATH; HOST: before it says it of one. Repeatable.",
+            "HOST_PATH=LOCAL_PATH",
+            many=True,
+            separator=";",
+            default_text="same paths",
+        ),
+        Setting(
+            "reads-per-disk",
+            Whole(1, MAX_WORKERS, word="auto"),
+            None,
+            "Files read from one disk at the same time; 'auto' is 1 where it rotates, else no limit.",
+            "N",
+            default_text="auto",
+        ),
+        Setting(
+            "worker-timeout",
+            Number(10),
+            300.0,
+            "A worker that gives no sign of life for so long is ended and started anew.",
+            "SECONDS",
+        ),
+        Setting(
+            "until",
+            TimeOfDay(),
+            None,
+            "Stop at this local time; the next run goes on.",
+            "HH:MM",
+            default_text="off",
+        ),
+        Setting(
+            "max-hours",
+            Number(0, above=True, word="off"),
+            None,
+            "Stop after so many hours; the next run goes on.",
+            "HOURS",
+            default_text="off",
+        ),
+        Setting(
+            "notify",
+            CommandLine(),
+            None,
+            "Command that gets a run's summary, as JSON on its stdin, when the run is over.",
+            "COMMAND",
+            default_text="off",
+        ),
+        Setting(
+            "notify-when",
+            Word("always", "new", "failed"),
+            "always",
+            "Notify of every run, of what was found or failed, or of failures alone.",
+            "WHEN",
         ),
         Setting(
             "extensions",
@@ -250,7 +340,12 @@ quiet = _flag("-q", "--quiet", text="No progress, and of a summary only failures
 verbose = _flag("-v", "--verbose", text="Tell each problem when it occurs.")
 common = together(store, profile, json, quiet, verbose)
 
-workers = _option("workers")
+remote = together(*map(_option, ("scheduler", "hosts", "remote-python", "tls", "map")))
+worker_processes = _option("workers")
+workers = together(worker_processes, remote, *map(_option, ("reads-per-disk", "worker-timeout")))
+tls = _option("tls")
+deadline = together(*map(_option, ("until", "max-hours")))
+notify = together(*map(_option, ("notify", "notify-when")))
 block_size = _option("block-size")
 length = _option("length")
 min_length = _option("min-length")

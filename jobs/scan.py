@@ -26,6 +26,7 @@ SHOWN_PROBLEMS = 40
 @options.roots
 @options.scan
 @options.workers
+@options.deadline
 @options.common
 @session
 def scan(run: Run) -> int:
@@ -36,18 +37,20 @@ def scan(run: Run) -> int:
     from dedup.scan import scan as scan_library
 
     roots = run.settings.roots()
-    with stores.for_scanning(run, roots) as store, stores.workers(run) as runner:
+    with stores.for_scanning(run, roots) as store, stores.workers(run, roots) as runner:
         summary = scan_library(store, roots, run.settings.scan(), runner, run.observer)
+        run.conclude(EXIT_SOME_FAILED if summary.failed else EXIT_DONE, scan_record(summary))
     run.observer.close()
     show_problems(run.output, summary)
     run.output.result({"event": "scan", **scan_record(summary)})
     run.output.note(scan_text(summary))
-    return EXIT_SOME_FAILED if summary.failed else EXIT_DONE
+    return run.exit_code
 
 
 def scan_record(summary: Scan) -> dict[str, Any]:
     """The counts of a scan, for programs."""
     record = {field.name: getattr(summary, field.name) for field in fields(summary) if field.name != "problems"}
+    record["new"] = summary.fingerprinted + summary.identical - summary.moved
     return record | {"seconds": {stage: round(spent, 3) for stage, spent in summary.seconds.items()}}
 
 

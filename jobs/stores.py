@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
-import time
+import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from jobs.run import Run
+from dedup.errors import EXIT_INTERRUPTED, EXIT_TIME_UP, PreflightError
+from jobs.output import complain
+from jobs.run import Run, code_of, utc_now, why_it_ended
 
 if TYPE_CHECKING:
+    from cluster.terms import Terms
     from dedup.runner import Runner
     from dedup.store.store import Store
+
+EXPOSED = (
+    "the cluster has no TLS: whoever can reach its ports can read what passes and run programs as you; "
+    "see `reprise cluster keys`"
+)
 
 
 @contextlib.contextmanager
@@ -47,19 +55,26 @@ def for_writing(run: Run) -> Iterator[Store]:
 @contextlib.contextmanager
 def _recorded(run: Run, store: Store) -> Iterator[None]:
     """Notes in the catalog that the run began and how it ended; one that was killed has no end."""
-    run_id = secrets.token_hex(8)
-    store.catalog.begin_run(run_id, run.command, _now())
-    outcome = "failed"
+    store.catalog.begin_run(run.id, run.command, run.started)
     try:
         yield
-        outcome = "stopped" if run.stop.requested else "done"
-    finally:
-        with contextlib.suppress(Exception):  # what ended the run is told, not what its record met after that
-            store.catalog.end_run(run_id, _now(), outcome)
+    except BaseException as error:
+        code = code_of(error, run.settings.store)
+        _note_end(run, store, "stopped" if code == EXIT_INTERRUPTED else "failed", code, error)
+        raise
+    stopped = run.exit_code in (EXIT_INTERRUPTED, EXIT_TIME_UP)
+    _note_end(run, store, "stopped" if stopped else "done", run.exit_code)
 
 
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+def _note_end(
+    run: Run, store: Store, outcome: Literal["done", "stopped", "failed"], code: int, error: BaseException | None = None
+) -> None:
+    from dedup.store.catalog import Ending
+
+    summary = None if run.summary is None else json.dumps(run.summary)
+    ending = Ending(outcome, code, why_it_ended(run, code, error), run.seconds, summary)
+    with contextlib.suppress(Exception):  # what ended the run is told, not what its record met after that
+        store.catalog.end_run(run.id, utc_now(), ending)
 
 
 def for_reading(run: Run) -> AbstractContextManager[Store]:
@@ -68,8 +83,36 @@ def for_reading(run: Run) -> AbstractContextManager[Store]:
     return open_for_reading(run.settings.store)
 
 
-def workers(run: Run) -> AbstractContextManager[Runner]:
-    """The runner of this run; no process is started before there is work for one."""
-    from cluster.runner import open_runner
+@contextlib.contextmanager
+def workers(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Runner]:
+    """The runner of this run; nothing is started or connected before there is work for it. Workers on other hosts must
+    be able to read `roots`, those of them that are there."""
+    from cluster.runner import open_remote_runner, open_runner
 
-    return open_runner(run.settings.workers, run.stop, log_folder=Path(run.settings.store))
+    settings, log_folder = run.settings, Path(run.settings.store)
+    if not settings.is_remote:
+        timeout_s = settings["worker-timeout"]
+        with open_runner(settings.workers, run.stop, log_folder=log_folder, worker_timeout_s=timeout_s) as runner:
+            yield runner
+        return
+    place = settings.place()
+    if place.is_exposed():
+        run.observer.message(EXPOSED)
+    try:
+        with open_remote_runner(place, _terms(run, roots), run.stop, log_folder=log_folder) as runner:
+            yield runner
+    except PreflightError as error:
+        run.observer.close()
+        for host, problem in error.problems:
+            complain(f"{host}: {problem}")
+            run.output.result({"event": "problem", "host": host, "problem": problem})
+        raise
+
+
+def _terms(run: Run, roots: Sequence[bytes]) -> Terms:
+    """What each worker must have; an absent drive is absent everywhere."""
+    from cluster.terms import Terms
+    from dedup.versions import versions
+
+    there = tuple(os.path.abspath(root) for root in roots if os.path.exists(root))
+    return Terms(versions(), there, run.settings.mounts())

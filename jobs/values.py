@@ -3,8 +3,11 @@ file alike, and says in words what it expects."""
 
 from __future__ import annotations
 
+import datetime
 import math
 import os
+import re
+import shlex
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -84,6 +87,42 @@ class Number(Value):
         return number
 
 
+class TimeOfDay(Value):
+    """A time of day as "HH:MM"; "off" stands for None. TOML's own times are taken too."""
+
+    name = "time"
+    expected = "a time of day such as 06:30, or 'off'"
+    native = (str, datetime.time)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | None:
+        if value is None or value == "off":
+            return None
+        if isinstance(value, datetime.time):
+            return value.strftime("%H:%M")
+        found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", value)
+        if found is None:
+            self.refuse(value, param, ctx)
+        return f"{int(found[1]):02d}:{found[2]}"
+
+
+class CommandLine(Value):
+    """A command with its arguments, quoted as for a shell, that no shell will see; "off" stands for None."""
+
+    name = "command"
+    expected = "a command with quotes that close, or 'off'"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | None:
+        if value is None or value == "off":
+            return None
+        try:
+            words = shlex.split(value)
+        except ValueError:
+            words = []
+        if not words or "\0" in value:
+            self.refuse(value, param, ctx)
+        return str(value)
+
+
 class Switch(Value):
     """Yes or no."""
 
@@ -137,6 +176,39 @@ class Place(Value):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         del ctx, param
         return [CompletionItem(incomplete, type=self.kind)]
+
+
+class Hosts(Value):
+    """Names of hosts: a list, or one text with commas. Empty stands for none."""
+
+    name = "hosts"
+    expected = "hosts such as 'nas,tower,me@attic'"
+    native = (str, list)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        given: Iterable[Any] = [part for part in value.split(",") if part] if isinstance(value, str) else value
+        names = tuple(part.strip() if isinstance(part, str) else "" for part in given)
+        if not all(re.fullmatch(r"[\w.:%@\[\]-]+", part) and part[0] != "-" for part in names):
+            self.refuse(value, param, ctx)
+        return names
+
+
+class OtherPath(Value):
+    """Where hosts have a folder that is elsewhere here: "THERE=HERE", or "HOST:THERE=HERE" for one host."""
+
+    name = "mount"
+    expected = "HOST_PATH=LOCAL_PATH or HOST:HOST_PATH=LOCAL_PATH, both paths absolute"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if self.parts(value) is None:
+            self.refuse(value, param, ctx)
+        return str(value)
+
+    @staticmethod
+    def parts(value: Any) -> tuple[str | None, str, str] | None:
+        """Host or None, path there, path here."""
+        found = re.fullmatch(r"(?:([^/=]+):)?(/[^=]*)=(/.*)", value, re.DOTALL) if isinstance(value, str) else None
+        return None if found is None else (found[1], found[2], found[3])
 
 
 class Extensions(Value):

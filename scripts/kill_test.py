@@ -4,8 +4,9 @@ byte, and nothing that was committed may be done twice.
 
     ./.venv/bin/python scripts/kill_test.py --moments 10 --seed 1
 
-For each of scan and correlate, the launcher and one of its workers are killed (SIGKILL) at so many seeded moments.
-Prints a line for each, and exits 1 if any of them made a difference. Takes about ten seconds a moment."""
+For each of scan and correlate the launcher, one of its workers and the scheduler of a cluster are killed (SIGKILL), and
+a worker is stopped for good (SIGSTOP), at so many seeded moments. Prints a line for each, and exits 1 if any of them
+made a difference. Takes about ten seconds a moment, and half a minute where a worker is stopped."""
 
 from __future__ import annotations
 
@@ -28,12 +29,14 @@ from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "scripts"))
 
 TIMEOUT_S = 300.0
+EXIT_LOST = 17
 Stage = Literal["scan", "correlate"]
-Victim = Literal["launcher", "worker"]
+Victim = Literal["launcher", "worker", "scheduler", "stopped worker"]
 STAGES: tuple[Stage, ...] = ("scan", "correlate")
-VICTIMS: tuple[Victim, ...] = ("launcher", "worker")
+VICTIMS: tuple[Victim, ...] = ("launcher", "worker", "scheduler", "stopped worker")
 
 
 @dataclass(frozen=True)
@@ -132,12 +135,16 @@ def write_fingerprints(path: Path, n: int, rng: random.Random) -> None:
 class Store:
     """The commands on one store, and a look into its catalog."""
 
-    def __init__(self, work: Path, folder: Path, size: Size) -> None:
+    def __init__(
+        self, work: Path, folder: Path, size: Size, prefix: tuple[str, ...] = (), workers: tuple[str, ...] = ()
+    ) -> None:
+        """`prefix` goes before each command; `workers` says who works, instead of the number of workers of `size`."""
         self.work, self.folder, self.size = work, folder, size
+        self.prefix, self.workers = prefix, workers or ("--workers", str(size.n_workers))
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Starts a command in a session of its own; its output goes to files."""
-        command = [sys.executable, "-m", "jobs", *arguments, "--store", str(self.folder)]
+        command = [*self.prefix, sys.executable, "-m", "jobs", *arguments, "--store", str(self.folder)]
         with open(f"{self.folder}.out", "wb") as out, open(f"{self.folder}.err", "wb") as err:
             return subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=err, start_new_session=True)
 
@@ -153,7 +160,11 @@ class Store:
             raise RuntimeError(f"import failed: {self.stderr()}")
 
     def full(self) -> tuple[str, ...]:
-        how = ("--workers", str(self.size.n_workers), "--block-size", str(self.size.block_size))
+        return self.full_on(self.workers)
+
+    def full_on(self, workers: tuple[str, ...]) -> tuple[str, ...]:
+        """The same with these workers."""
+        how = (*workers, "--block-size", str(self.size.block_size))
         how += ("--method", "exact")  # the cascade would be over before anybody could be killed
         return ("full", str(self.work / "music"), "--json", *how)
 
@@ -210,7 +221,9 @@ def undisturbed(store: Store) -> Truth:
 def kill(store: Store, moment: Moment, truth: Truth, rng: random.Random) -> int | None:
     """Starts `full`, kills at that moment, and waits until nothing of it is left. Gives the exit code of a run whose
     launcher was spared."""
-    run = store.start(*store.full())
+    if moment.victim == "scheduler":
+        return _kill_scheduler(store, moment, truth)
+    run = store.start(*store.full(), *(("--worker-timeout", "10") if moment.victim == "stopped worker" else ()))
     try:
         _wait_for(store, run, moment, truth)
         if moment.victim == "launcher":
@@ -219,7 +232,8 @@ def kill(store: Store, moment: Moment, truth: Truth, rng: random.Random) -> int 
             workers = _wait_for_workers(run)
             with contextlib.suppress(ProcessLookupError):
                 if workers:
-                    os.kill(rng.choice(workers), signal.SIGKILL)
+                    number = signal.SIGSTOP if moment.victim == "stopped worker" else signal.SIGKILL
+                    os.kill(rng.choice(workers), number)
         code = run.wait(TIMEOUT_S)
         left = survivors(run.pid)
         if left:
@@ -229,6 +243,24 @@ def kill(store: Store, moment: Moment, truth: Truth, rng: random.Random) -> int 
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(run.pid, signal.SIGKILL)
         run.wait()
+
+
+def _kill_scheduler(store: Store, moment: Moment, truth: Truth) -> int:
+    """The same on a cluster of two workers, whose scheduler is killed."""
+    from hosts_test import Loopback, Network, end, until
+
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kill-test-cluster-")))
+        network = Network(Loopback("a test"), folder, stack)
+        scheduler = network.start_scheduler()
+        network.start_workers("b", store.size.n_workers)
+        until(lambda: "connected" in network.said("worker-b"), "the workers")
+        workers = ("--scheduler", network.address, "--tls", network.keys("a"))
+        run = store.start(*store.full_on(workers))
+        stack.callback(end, run)
+        _wait_for(store, run, moment, truth)
+        end(scheduler)
+        return run.wait(TIMEOUT_S)
 
 
 def _wait_for(store: Store, run: subprocess.Popen[bytes], moment: Moment, truth: Truth) -> None:
@@ -287,7 +319,9 @@ def try_moment(work: Path, base: Path, size: Size, moment: Moment, truth: Truth,
         verdict.n_fingerprints_before = len(store.names("SELECT id FROM audio")) - size.n_imported
         tiles = store.names("SELECT name FROM tile")
         verdict.n_tiles_before = len(tiles)
-        if moment.victim == "worker" and code != truth.exit_code:
+        if moment.victim == "scheduler" and code not in (EXIT_LOST, truth.exit_code):
+            verdict.differences.append(f"without a scheduler: exit code {code}, not {EXIT_LOST}: {store.stderr()}")
+        if "worker" in moment.victim and code != truth.exit_code:
             verdict.differences.append(f"without a worker: exit code {code}, not {truth.exit_code}: {store.stderr()}")
         _resume(store, verdict, truth)
         if not tiles <= store.names("SELECT name FROM tile"):
@@ -322,10 +356,10 @@ def _resume(store: Store, verdict: Verdict, truth: Truth) -> None:
             verdict.differences.append(f"{what}: {shown}")
 
 
-def moments(n: int, rng: random.Random) -> Iterator[Moment]:
+def moments(n: int, victims: tuple[Victim, ...], rng: random.Random) -> Iterator[Moment]:
     """`n` for each stage and victim, spread over the stage. Commits are a second apart: so is the delay."""
     for stage in STAGES:
-        for victim in VICTIMS:
+        for victim in victims:
             for i in range(n):
                 yield Moment(stage, victim, (i + rng.random()) / n * 0.9, rng.uniform(0, 1.2))
 
@@ -333,10 +367,12 @@ def moments(n: int, rng: random.Random) -> Iterator[Moment]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moments", type=int, default=10, metavar="N", help="for each stage and victim (default 10)")
+    parser.add_argument("--victims", default=",".join(VICTIMS), metavar="LIST", help="of these, with commas between")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     parser.add_argument("--keep", metavar="DIR", help="work here, and keep the stores that differ")
     options = parser.parse_args()
     rng, size = random.Random(options.seed), Size()
+    victims = tuple(victim for victim in VICTIMS if victim in options.victims.split(","))
     with contextlib.ExitStack() as stack:
         folder = Path(options.keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="kill-test-")))
         folder.mkdir(exist_ok=True)
@@ -347,15 +383,16 @@ def main() -> int:
         print(
             f"undisturbed: {truth.n_fingerprinted} fingerprints, {truth.n_tiles} tiles, "
             f"{len(truth.pairs.splitlines())} pairs\n"
-            f"{'stage':<10} {'killed':<9} {'at':>5}  {'fingerprints':>14}  {'tiles':>13}  result",
+            f"{'stage':<10} {'killed':<14} {'at':>5}  {'fingerprints':>14}  {'tiles':>13}  result",
             flush=True,
         )
         n_bad = 0
-        for moment in moments(options.moments, rng):
+        for moment in moments(options.moments, victims, rng):
             verdict = try_moment(folder, base.folder, size, moment, truth, rng)
             n_bad += bool(verdict.differences)
             print(_line(verdict), flush=True)
-    print(f"{4 * options.moments} kills, {n_bad} with a difference")
+    n_kills = options.moments * len(STAGES) * len(victims)
+    print(f"{n_kills} kills, {n_bad} with a difference")
     return 1 if n_bad else 0
 
 
@@ -364,7 +401,7 @@ def _line(verdict: Verdict) -> str:
     fingerprints = f"{verdict.n_fingerprints_before:>5} + {verdict.n_fingerprinted_after:<5}"
     tiles = f"{verdict.n_tiles_before:>5} + {verdict.n_tiles_after:<5}"
     result = "; ".join(verdict.differences) or "the same"
-    return f"{moment.stage:<10} {moment.victim:<9} {moment.share:>5.0%}  {fingerprints:>14}  {tiles:>13}  {result}"
+    return f"{moment.stage:<10} {moment.victim:<14} {moment.share:>5.0%}  {fingerprints:>14}  {tiles:>13}  {result}"
 
 
 if __name__ == "__main__":

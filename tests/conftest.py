@@ -16,6 +16,19 @@ hypothesis.settings.register_profile("reprise", derandomize=True, deadline=None,
 hypothesis.settings.load_profile("reprise")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--hosts", action="store_true", help="run the test of three hosts in network namespaces, and only that"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.getoption("--hosts")
+    left_out = [item for item in items if (item.get_closest_marker("hosts") is not None) != wanted]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if (item.get_closest_marker("hosts") is not None) == wanted]
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings and data folders of this test alone."""

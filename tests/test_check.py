@@ -404,11 +404,11 @@ def test_a_repair_of_something_else_keeps_what_was_said(store: Store):
         ("INSERT INTO judgement VALUES (x'01', x'02', 2, NULL, '')", "CHECK"),
     ],
 )
-def test_what_cannot_be_made_up_is_beyond_repair(store: Store, change: str, text: str):
+def test_what_no_row_can_be_dropped_for_takes_a_new_catalog(store: Store, change: str, text: str):
     damage(store, change)
     findings = check(store, Silent())
     assert any(finding.kind == "catalog" and text in finding.text for finding in findings)
-    with pytest.raises(StoreDamagedError, match="cannot be repaired"):
+    with pytest.raises(StoreDamagedError, match="makes a new one"):
         repair(store, findings)
 
 

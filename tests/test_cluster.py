@@ -299,6 +299,17 @@ def test_a_task_that_hangs_is_ended_at_its_time_limit(runner: Runner, tmp_path: 
     assert executions(tmp_path)["hung"] == 2
 
 
+def test_a_worker_that_is_stopped_is_replaced() -> None:
+    with open_runner(1, Stop(), worker_timeout_s=1.0) as runner:
+        outcomes = runner.run(cluster_tasks.pid, [Task(str(i), ()) for i in range(4)])
+        first = next(outcomes)
+        os.kill(first.result, signal.SIGSTOP)
+        rest = list(outcomes)
+    assert len(rest) == 3
+    assert all(outcome.failure is None for outcome in rest)
+    assert {outcome.result for outcome in rest} != {first.result}
+
+
 def test_a_suspect_that_succeeds_alone_has_its_result(runner: Runner, tmp_path: Path) -> None:
     outcomes = list(runner.run(cluster_tasks.crash_once, [Task("once", (str(tmp_path / "crashed"), Content()))]))
     assert outcomes == [Outcome("once", "alone")]

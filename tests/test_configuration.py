@@ -100,6 +100,7 @@ def test_every_setting_reaches_its_dataclass(tmp_path: Path) -> None:
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=list(SETTINGS))
 def test_every_setting_has_a_variable(tmp_path: Path, setting: Any) -> None:
     samples = {"method": "exact", "min-overlap": "0.25", "min-prominence": "0.25", "min-score": "0.25"}
+    samples |= {"until": "06:30", "notify-when": "new", "map": "/there=/here", "worker-timeout": "60"}
     text = samples.get(setting.name, "1")
     toml = "[profile.1]\n"
     assert settled(tmp_path, toml, **{setting.variable: text}).settled[setting.name].source.endswith(setting.variable)

@@ -224,8 +224,8 @@ def test_bad_input_is_one_line_and_an_exit_code(arguments: Sequence[str], expect
     assert "Traceback" not in found.stderr
 
 
-def test_an_empty_library_is_no_error(tmp_path: Path) -> None:
+def test_an_empty_library_is_nothing_to_do(tmp_path: Path) -> None:
     (tmp_path / "music").mkdir()
-    summary = summary_of(full(tmp_path / "music", tmp_path / "store", 2, expected=0))
+    summary = summary_of(full(tmp_path / "music", tmp_path / "store", 2, expected=5))
     assert (summary["discovered"], summary["tiles"]["n_tiles"], summary["groups"]) == (0, 0, 0)
     assert reprise("export", "pairs", store=tmp_path / "store") == b""

@@ -6,6 +6,7 @@ import builtins
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -247,7 +248,7 @@ def test_whatever_goes_wrong_is_one_reason(
 
 
 def probe(path: Path) -> Probe:
-    (found,) = probe_files([(os.fsencode(path), path.stat().st_size)])
+    (found,) = probe_files([(os.fsencode(path), path.stat().st_size)], nullcontext())
     assert isinstance(found, Probe)
     return found
 
@@ -286,7 +287,7 @@ def test_what_is_no_audio_has_no_key(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_looked_at_have_a_reason(song: Path, tmp_path: Path) -> None:
     files = [(os.fsencode(tmp_path / "none.mp3"), 1), (os.fsencode(song), song.stat().st_size)]
-    vanished, found = probe_files(files)
+    vanished, found = probe_files(files, nullcontext())
     assert vanished == Unusable("failed", "vanished", lasting=False)
     assert isinstance(found, Probe)
     assert found.key.startswith("flac-md5|")

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from audio_files import write_tone
 from stores import open_store, recording
 
 from dedup.library.discover import Candidate, discover
+from dedup.library.disks import Disks
 from dedup.library.identify import PROBE_BATCH, Identified, Subject, identify
 from dedup.library.identity import full_hash, stream_hash
-from dedup.library.probe import Unusable, probe_files
+from dedup.library.probe import Unusable, hash_file, probe_files
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Outcome, Task
 from dedup.settings import DiscoverSettings
@@ -36,10 +38,12 @@ class Watching(InlineRunner):
     def run(
         self, function: Callable[..., Any], tasks: Iterable[Task], time_limit_s: float | None = None
     ) -> Iterator[Outcome]:
-        what = {probe_files: "probe", full_hash: "full", stream_hash: "stream"}[function]
         for task in tasks:
-            (argument,) = task.arguments
-            paths = [path for path, _ in argument] if what == "probe" else [argument]
+            if function is probe_files:
+                what, paths = "probe", [path for path, _ in task.arguments[0]]
+            else:
+                assert function is hash_file
+                what, paths = {full_hash: "full", stream_hash: "stream"}[task.arguments[0]], [task.arguments[1]]
             names = [Path(os.fsdecode(path)).name for path in paths]
             self.asked[what] += names
             if set(names) & set(self.deadly):
@@ -72,7 +76,7 @@ def look(
     runner = runner or Watching()
     changed = [candidate for candidate in candidates(music) if name_of(candidate) not in unchanged]
     there = {os.fsencode(music / name) for name in unchanged}
-    return identify(changed, there.__contains__, store.catalog, runner, Silent()), runner
+    return identify(changed, there.__contains__, store.catalog, runner, Disks(runner, None), Silent()), runner
 
 
 def name_of(candidate: Candidate) -> str:
@@ -87,7 +91,7 @@ def remember(store: Store, music: Path, *names: str, with_full: bool = False) ->
     """Makes these files known, each with an audio of its own; gives the audio of each."""
     audios = {}
     for number, candidate in enumerate(c for c in candidates(music) if name_of(c) in names):
-        (probe,) = probe_files([(candidate.path, candidate.size)])
+        (probe,) = probe_files([(candidate.path, candidate.size)], nullcontext())
         assert not isinstance(probe, Unusable)
         full = full_hash(candidate.path) if with_full else None
         with store.catalog.transaction():
@@ -233,7 +237,8 @@ def test_what_cannot_be_read_is_told(music: Path, store: Store) -> None:
     write_tone(music / "a.mp3", 3.0)
     changed = candidates(music)
     (music / "a.mp3").unlink()
-    found = identify(changed, lambda _: False, store.catalog, Watching(), Silent())
+    runner = Watching()
+    found = identify(changed, lambda _: False, store.catalog, runner, Disks(runner, None), Silent())
     assert (found.groups, found.unusable) == ([], [(changed[0], Unusable("failed", "vanished", lasting=False))])
 
 

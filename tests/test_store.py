@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, astuple, replace
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from dedup.report.glance import glance
 from dedup.settings import FingerprintSettings
 from dedup.store import store as store_module
 from dedup.store.blocks import BlockStore, make_block
-from dedup.store.catalog import Catalog, TileResult
+from dedup.store.catalog import Catalog, Ending, TileResult
 from dedup.store.check import check
 from dedup.store.layout import Layout, write_lock
 from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
@@ -82,14 +83,72 @@ def test_fingerprints_made_otherwise_are_refused_with_both_values(folder: Path):
 
 def test_another_version_of_the_format_is_refused_with_both_values(folder: Path):
     with closing(Catalog(folder / "catalog.db")) as catalog:
-        catalog.set_meta("format_version", 3)
+        catalog.set_meta("format_version", 4)
     every_way = (make_or_open(folder, SETTINGS, 4, "test"), open_for_writing(folder, "test"), open_for_reading(folder))
     for opened in every_way:
-        with pytest.raises(StoreMismatchError, match=r"format version 3; expected version 2\. Use the"), opened:
+        with pytest.raises(StoreMismatchError, match=r"format version 4; expected version 3\. Use the"), opened:
             pass
 
 
-# ---- a store of format version 1 ----
+# ---- a store of an older format version ----
+
+RUN_OF_VERSION_2 = """
+    CREATE TABLE run (
+        id       TEXT PRIMARY KEY,
+        command  TEXT NOT NULL,
+        started  TEXT NOT NULL,
+        ended    TEXT,
+        outcome  TEXT CHECK (outcome IN ('done', 'stopped', 'failed'))
+    ) STRICT
+"""
+
+
+@pytest.fixture
+def version_2(folder: Path) -> Path:
+    """The store as version 2 had it, with a result, a `correlate` that left nothing to do, and two runs."""
+    with closing(Catalog(folder / "catalog.db")) as catalog, catalog.transaction() as connection:
+        block, *_ = catalog.blocks()
+        connection.execute("DROP TABLE run")
+        connection.execute(RUN_OF_VERSION_2)
+        ran = ("2026-03-01T02:30:00Z", "2026-03-01T02:31:00Z", "done")
+        connection.executemany(
+            "INSERT INTO run VALUES (?, 'full', ?, ?, ?)", [("r1", *ran), ("r2", ran[0], None, None)]
+        )
+        result = TileResult.of("t", "s", block, block, 1, bytes(209))
+        connection.execute("INSERT INTO tile VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(result))
+        for key, value in {"format_version": 2, "complete": "c", "compare": {}}.items():
+            catalog.set_meta(key, value)
+    BlockStore(folder / "fingerprints.zarr").create({"fingerprint": asdict(SETTINGS), "format_version": 2})
+    return folder
+
+
+def test_version_2_is_upgraded_and_nothing_has_to_be_computed_again(version_2: Path):
+    kept = what_an_upgrade_keeps(version_2)
+    with open_for_writing(version_2, "test") as store:
+        assert store.catalog.meta()["format_version"] == 3
+        assert store.catalog.meta()["complete"] == "c"
+        assert store.catalog.tile_names("s") == {"t"}
+        assert what_an_upgrade_keeps(version_2) == kept
+        newest, before = store.catalog.runs()
+        assert (newest.id, newest.ended, newest.ending) == ("r2", None, None)
+        assert before.ending == Ending("done", None, None, None, None)
+        ending = Ending("done", 0, "done", 0.5, "{}")
+        store.catalog.begin_run("r3", "full", "2026-03-02T02:30:00Z")
+        store.catalog.end_run("r3", "2026-03-02T02:30:01Z", ending)
+        assert next(store.catalog.runs(1)).ending == ending
+    with closing(Catalog(version_2 / "catalog.db")) as catalog, closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(resources.files("dedup.store").joinpath("schema.sql").read_text())
+        columns = "SELECT name, type FROM pragma_table_info('run')"
+        assert catalog.connection.execute(columns).fetchall() == fresh.execute(columns).fetchall()
+
+
+def test_a_reader_refuses_version_2_and_says_what_upgrades_it(version_2: Path):
+    with pytest.raises(StoreMismatchError) as raised, open_for_reading(version_2):
+        pass
+    assert str(raised.value).endswith(
+        "format version 2; expected version 3. "
+        "Run `reprise correlate` once: it upgrades the store; all that was computed is kept"
+    )
 
 
 @pytest.fixture
@@ -98,6 +157,8 @@ def old(folder: Path) -> Path:
     with closing(Catalog(folder / "catalog.db")) as catalog, catalog.transaction() as connection:
         block, *_ = catalog.blocks()
         connection.execute("DROP TABLE judgement")
+        connection.execute("DROP TABLE run")
+        connection.execute(RUN_OF_VERSION_2)
         result = TileResult.of("t", "s", block, block, 1, bytes(36))
         connection.execute("INSERT INTO tile VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(result))
         for key, value in {"format_version": 1, "complete": "c", "compare": {}, "compare s": {"old": 1}}.items():
@@ -136,7 +197,7 @@ def test_a_reader_refuses_an_older_store_and_says_what_upgrades_it(old: Path):
     with pytest.raises(StoreMismatchError) as raised, open_for_reading(old):
         pass
     assert str(raised.value).endswith(
-        "format version 1; expected version 2. "
+        "format version 1; expected version 3. "
         "Run `reprise correlate` once: it upgrades the store; fingerprints are kept"
     )
 
@@ -165,10 +226,10 @@ def test_an_upgrade_that_was_killed_between_its_steps_is_done_again(
         with pytest.raises(ZeroDivisionError), open_for_writing(old, "test"):
             pass
     with closing(Catalog(old / "catalog.db")) as catalog:
-        assert catalog.meta()["format_version"] == (2 if killed == "after" else 1)
+        assert catalog.meta()["format_version"] == (3 if killed == "after" else 1)
         assert catalog.count_tiles("s") == (0 if killed == "after" else 1)
     root = (old / "fingerprints.zarr" / "zarr.json").read_text()
-    assert ('"format_version": 2' in root) is (killed in ("between", "after"))
+    assert ('"format_version": 3' in root) is (killed in ("between", "after"))
     require_upgraded(old, kept)
 
 
@@ -187,23 +248,23 @@ UPGRADE_AND_DIE = """
         def __getattr__(self, name):
             return getattr(self.connection, name)
     real = catalog.Catalog.upgrade
-    def upgrade(self, version):
+    def upgrade(self, *versions):
         self.connection = Dying(self.connection)
-        real(self, version)
+        real(self, *versions)
     catalog.Catalog.upgrade = upgrade
     with store.open_for_writing(Path(sys.argv[1]), "test"):
         pass
 """
 
 
-@pytest.mark.parametrize("n_statements", [2, 5, 6])
+@pytest.mark.parametrize("n_statements", [2, 5, 6, 9, 10])
 def test_an_upgrade_that_was_killed_in_its_transaction_is_done_again(old: Path, n_statements: int):
-    """The statements are BEGIN, the table, tiles, settings, version and COMMIT; six of them are all."""
+    """The statements are BEGIN, the table, tiles, settings, four columns, version and COMMIT; ten of them are all."""
     kept = what_an_upgrade_keeps(old)
     with python(UPGRADE_AND_DIE, old, n_statements) as other:
         assert other.wait() == -signal.SIGKILL
     with closing(Catalog(old / "catalog.db")) as catalog:
-        assert catalog.meta()["format_version"] == (2 if n_statements == 6 else 1)
+        assert catalog.meta()["format_version"] == (3 if n_statements == 10 else 1)
     require_upgraded(old, kept)
 
 

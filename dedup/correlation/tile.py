@@ -14,7 +14,7 @@ import numpy.typing as npt
 from dedup.correlation.compare import matched
 from dedup.correlation.match import FOLLOWED_KAPPA, PAIR, STORED_AGREEMENT, STORED_KAPPA, record
 from dedup.fingerprint.chromaprint import frozen
-from dedup.settings import CompareSettings
+from dedup.settings import METHODS, CompareSettings
 
 if TYPE_CHECKING:
     from dedup.correlation.lanes import SortKey
@@ -54,6 +54,16 @@ def correlate_parts(settings: CompareSettings, n_kept: int, parts: Sequence[Part
         a, b = (_prepared(blocks[place], settings, n_kept) for place in (part.a, part.b))
         done.append(_correlate(a, b, part, settings))
     return Computed([pairs for pairs, _ in done], [n for _, n in done], time.perf_counter() - began)
+
+
+def warm_up() -> None:
+    """Compiles the kernels and keeps them in the cache, by comparing made fingerprints in each way."""
+    generator = np.random.default_rng(1)
+    items = generator.integers(0, 1 << 32, 40 * 200, dtype=np.uint32)
+    items[39 * 200 :] = items[:200]  # a pair that goes all the way
+    block = ("warm up", items, np.arange(0, items.size + 1, 200, dtype=np.int64))
+    for method in METHODS:
+        correlate_tile(block, block, CompareSettings(method=method))
 
 
 def correlate_tile(a: SharedBlock, b: SharedBlock, settings: CompareSettings) -> tuple[bytes, int]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from dedup.errors import RepriseError
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Fingerprinter, Items
 from dedup.fingerprint.decode import Decoded, TimeLimitError, UndecodableError, decode
+from dedup.library.disks import read_ahead
+from dedup.library.mounts import is_elsewhere, path_here
 from dedup.library.probe import Unusable, unreadable
+from dedup.library.status import COARSE_NS, size_and_time
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
 
 NOT_THE_FILES_FAULT = (ImportError, MemoryError, RepriseError, TypeError, AttributeError, NameError)
@@ -33,11 +38,14 @@ def fingerprint_file(
     settings: FingerprintSettings,
     min_length_s: float,
     time_limit_s: float,
+    reading: AbstractContextManager[Any] | None = None,
 ) -> Fingerprinted | Unusable:
     """Decodes the file and gives its fingerprint, or why there is none. `size` and `mtime_ns` are what discovery saw:
-    a file that is not so any more before or after decoding is left to the next run, whatever it gave. Raises
-    nothing."""
+    a file that is not so any more before or after decoding is left to the next run, whatever it gave. `reading` is its
+    turn on the disk. Raises nothing."""
     try:
+        if reading is not None:
+            read_ahead(path, reading)
         return _fingerprint(path, size, mtime_ns, settings, min_length_s, time_limit_s)
     except NOT_THE_FILES_FAULT as error:
         return Unusable("failed", f"{type(error).__name__}: {error}", lasting=False)
@@ -54,7 +62,7 @@ def _fingerprint(
         return Unusable("failed", "changed since it was discovered", lasting=False)
     fingerprinter = Fingerprinter(settings)
     try:
-        decoded = decode(path, settings.sample_rate, fingerprinter.feed, settings.length_s, time_limit_s)
+        decoded = decode(path_here(path), settings.sample_rate, fingerprinter.feed, settings.length_s, time_limit_s)
     except TimeLimitError:
         result: Fingerprinted | Unusable = Unusable(
             "failed", f"decoding took longer than {time_limit_s:g} s", lasting=True
@@ -77,8 +85,9 @@ def is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:
 
 
 def _is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:
-    status = os.stat(path)
-    return (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
+    now_size, now_mtime_ns = size_and_time(os.stat(path_here(path)))
+    skew_ns = COARSE_NS if is_elsewhere(path) else 0  # a network may tell times less exactly
+    return now_size == size and abs(now_mtime_ns - mtime_ns) <= skew_ns
 
 
 def _judged(items: Items, decoded: Decoded, min_length_s: float) -> Fingerprinted | Unusable:

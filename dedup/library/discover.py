@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dedup.errors import LibraryError
 from dedup.library.paths import compile_globs, extension_of, holds, printable, volume_of
+from dedup.library.status import device_and_inode, size_and_time
 from dedup.observer import Kind, Observer
 from dedup.settings import UNFINISHED_EXTENSIONS, DiscoverSettings
 
@@ -291,14 +292,15 @@ class _Walk:
             self._report("failed", "empty file", path)
             return
         self._inodes.setdefault(_identity(status), path)
+        (size, mtime_ns), (device, inode) = size_and_time(status), device_and_inode(status)
         self.candidates[path] = Candidate(
             path=path,
             root=root,
             volume=volume,
-            size=status.st_size,
-            mtime_ns=status.st_mtime_ns,
-            device=status.st_dev,
-            inode=status.st_ino,
+            size=size,
+            mtime_ns=mtime_ns,
+            device=device,
+            inode=inode,
         )
 
     def _report_unseen(self, error: OSError, path: bytes) -> None:

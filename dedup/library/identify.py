@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dedup.library.discover import Candidate
+from dedup.library.disks import Disks
 from dedup.library.identity import collisions, full_hash, stream_hash
-from dedup.library.probe import Probe, Unusable, probe_files
+from dedup.library.probe import Probe, Unusable, hash_file, probe_files
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 
@@ -53,17 +54,18 @@ def identify(
     still_there: Callable[[bytes], bool],
     catalog: Catalog,
     runner: Runner,
+    disks: Disks,
     observer: Observer,
 ) -> Identified:
     """Groups the changed files by audio. `still_there` tells whether a track's file is on disk as the catalog knows
     it."""
     result = Identified()
-    subjects = _Probing(catalog, runner, observer, result).run(changed)
+    subjects = _Probing(catalog, runner, disks, observer, result).run(changed)
     if runner.stop.requested:
         return result
-    _find_identical_files(subjects, still_there, catalog, runner, observer)
+    _find_identical_files(subjects, still_there, catalog, runner, disks, observer)
     representatives = _by_full_hash(subjects)
-    _find_same_audio(representatives, catalog, runner, observer)
+    _find_same_audio(representatives, catalog, runner, disks, observer)
     if runner.stop.event.is_set():  # what is the same is not known of all
         return result
     streams: dict[Any, list[Subject]] = {}
@@ -83,8 +85,8 @@ def identify(
 class _Probing:
     """Looks at the changed files, but for those of which an earlier run that was cut short has kept the look."""
 
-    def __init__(self, catalog: Catalog, runner: Runner, observer: Observer, result: Identified) -> None:
-        self.catalog, self.runner, self.observer, self.result = catalog, runner, observer, result
+    def __init__(self, catalog: Catalog, runner: Runner, disks: Disks, observer: Observer, result: Identified) -> None:
+        self.catalog, self.runner, self.disks, self.observer, self.result = catalog, runner, disks, observer, result
         self.subjects: list[Subject] = []
         self.waiting: list[Subject] = []
         self.committed_at = time.monotonic()
@@ -119,7 +121,10 @@ class _Probing:
         """Runs the batches; gives the files of those that killed their worker: which one was it? One that is alone
         is to blame."""
         by_name = {f"{len(batch)}-{batch[0].path.hex()}": batch for batch in batches}
-        tasks = (Task(name, ([(c.path, c.size) for c in batch],)) for name, batch in by_name.items())
+        tasks = (
+            Task(name, ([(c.path, c.size) for c in batch], self.disks.reading(batch[0].device)))  # neighbours
+            for name, batch in by_name.items()
+        )
         suspects: list[Candidate] = []
         for outcome in self.runner.run(probe_files, tasks, time_limit_s=60.0 * PROBE_BATCH):
             batch = by_name[outcome.name]
@@ -159,6 +164,7 @@ def _find_identical_files(
     still_there: Callable[[bytes], bool],
     catalog: Catalog,
     runner: Runner,
+    disks: Disks,
     observer: Observer,
 ) -> None:
     """Gives a full hash to every subject that shares size and partial hash with another file, and the audio to those
@@ -191,7 +197,7 @@ def _find_identical_files(
             catalog.set_full(path, hashes[path])
 
     observer.stage("hash files of equal size", len(to_hash) + len(unhashed), "files")
-    hashes = hash_all(full_hash, [*to_hash, *unhashed], catalog, runner, observer, keep)
+    hashes = hash_all(full_hash, [*to_hash, *unhashed], catalog, runner, disks, observer, keep)
     for path, subject in suspects.items():
         subject.full = subject.full or hashes.get(path)
     fulls |= {path: (hashes[path], audio) for path, audio in unhashed.items() if path in hashes}
@@ -209,7 +215,9 @@ def _by_full_hash(subjects: list[Subject]) -> list[list[Subject]]:
     return list(groups.values())
 
 
-def _find_same_audio(groups: list[list[Subject]], catalog: Catalog, runner: Runner, observer: Observer) -> None:
+def _find_same_audio(
+    groups: list[list[Subject]], catalog: Catalog, runner: Runner, disks: Disks, observer: Observer
+) -> None:
     """Gives a stream hash to the first of every group that shares its key with another or with known audio, and the
     audio to those whose stream is known."""
     unknown = [group[0] for group in groups if group[0].audio is None and group[0].probe.key]
@@ -232,7 +240,7 @@ def _find_same_audio(groups: list[list[Subject]], catalog: Catalog, runner: Runn
         catalog.set_probed("stream", hashes)
 
     observer.stage("hash audio of equal length", len(to_hash), "files")
-    hashes = hash_all(stream_hash, to_hash, catalog, runner, observer, keep)
+    hashes = hash_all(stream_hash, to_hash, catalog, runner, disks, observer, keep)
     for path, subject in suspects.items():
         subject.stream = subject.stream or hashes.get(path)
         if subject.stream is not None:
@@ -244,17 +252,18 @@ def hash_all(
     paths: Iterable[bytes],
     catalog: Catalog,
     runner: Runner,
+    disks: Disks,
     observer: Observer,
     keep: Callable[[dict[bytes, bytes]], None],
 ) -> dict[bytes, bytes]:
     """Hash of each path; those that cannot be read have none, and are found out when they are decoded. `keep` is
     called in a transaction with the hashes that came in the last second."""
     by_name = {path.hex(): path for path in paths}
-    tasks = (Task(name, (path,)) for name, path in by_name.items())
+    tasks = (Task(name, (function, path, disks.reading_file(path))) for name, path in by_name.items())
     hashes: dict[bytes, bytes] = {}
     waiting: dict[bytes, bytes] = {}
     committed_at = time.monotonic()
-    for outcome in runner.run(function, tasks, time_limit_s=600):
+    for outcome in runner.run(hash_file, tasks, time_limit_s=600):
         observer.advance()
         if outcome.result is not None:
             waiting[by_name[outcome.name]] = outcome.result

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from dedup.library.identity import audio_key, flac_md5, partial_hash, stream_hash
 from dedup.library.metadata import read_properties, to_json
+from dedup.library.mounts import path_here
 
 HEAD_BYTES = 32 * 1024
 """Encoded audio that tells files of one length apart: 0.8 s at 320 kbit/s, 2 s at 128."""
@@ -37,13 +41,24 @@ class Unusable:
     """Whether the same bytes would fail again: then it is remembered, and not tried again until the file changes."""
 
 
-def probe_files(files: Sequence[tuple[bytes, int]]) -> list[Probe | Unusable]:
-    """Looks at each `(path, size)`."""
-    return [_probe(path, size) for path, size in files]
+def probe_files(files: Sequence[tuple[bytes, int]], reading: AbstractContextManager[Any]) -> list[Probe | Unusable]:
+    """Looks at each `(path, size)`, in their turn on the disk."""
+    with reading:
+        return [_probe(path_here(path), size) for path, size in files]
+
+
+def hash_file(
+    function: Callable[[bytes], bytes | None], path: bytes, reading: AbstractContextManager[Any]
+) -> bytes | None:
+    """The hash that `function` gives of the file, in its turn on the disk. Raises what `function` raises."""
+    with reading:
+        return function(path_here(path))
 
 
 def _probe(path: bytes, size: int) -> Probe | Unusable:
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # since it was discovered; opening a FIFO would wait for ever
+            return Unusable("failed", "changed since it was discovered: no regular file", lasting=False)
         properties = read_properties(path)
         md5 = flac_md5(path)
         key = f"flac-md5|{md5.hex()}" if md5 else _key(audio_key(properties), _head_hash(path))

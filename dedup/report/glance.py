@@ -40,13 +40,14 @@ def glance(store: Store) -> dict[str, Any]:
         "tiles": count_tiles(len(blocks)),
         "tiles_done": n_done,
         "pairs": n_pairs,
-        "bytes": _bytes_on_disk(store.layout.folder),
+        "bytes": bytes_on_disk(store.layout.folder),
         "last_run": store.catalog.last_run(),
         "fingerprint_settings": asdict(stamped) if stamped else {},
     }
 
 
-def _bytes_on_disk(folder: Path) -> int:
+def bytes_on_disk(folder: Path) -> int:
+    """Of all files of a store."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -57,6 +57,9 @@ TRACK_COLUMNS = (
 )
 
 
+TILE_COLUMNS = "name, settings, block_a, block_b, n_pairs, pairs, digest"
+
+
 @dataclass(frozen=True)
 class Audio:
     """One distinct audio stream: tracks with the same stream share it, and its fingerprint."""
@@ -107,6 +110,35 @@ class Judgement:
     """When, UTC, such as "2026-02-28T21:30:00Z"."""
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended, and what it did."""
+
+    outcome: Literal["done", "stopped", "failed"]
+    exit_code: int | None
+    """None of a run of an older format version."""
+    why: str | None
+    """In words: "done", "nothing to do", "time is up: it is 06:30", the line of an error."""
+    seconds: float | None
+    """How long it took."""
+    summary: str | None
+    """JSON object: what it printed last with --json, as far as it came; None where the command has none."""
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run that wrote, or that writes now."""
+
+    id: str
+    """As in the log."""
+    command: str
+    started: str
+    """UTC, such as "2026-02-28T21:30:00Z", as `ended` is."""
+    ended: str | None
+    ending: Ending | None
+    """None, as `ended` is, of one that was killed or goes on."""
+
+
 def result_digest(name: str, pairs: bytes) -> bytes:
     """16 bytes that tie a result to its tile: `check` finds a flipped bit in either."""
     return hashlib.blake2b(name.encode() + pairs, digest_size=16).digest()
@@ -139,14 +171,18 @@ class Catalog:
                 "INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(value)) for key, value in meta.items()]
             )
 
-    def upgrade(self, format_version: int) -> None:
-        """Makes a catalog of format version 1 one of `format_version`, in one transaction: judgements get their table;
-        results, whose records are of another form, go, with the settings that only they name."""
+    def upgrade(self, from_version: int, format_version: int) -> None:
+        """Makes a catalog of format version 1 or 2 one of `format_version`, in one transaction. From 1: judgements get
+        their table; results, whose records are of another form, go, with the settings that only they name. From
+        either: runs get what is told of them."""
         (judgement,) = (statement for statement in _statements() if "CREATE TABLE judgement" in statement)
         with self.transaction() as connection:
-            connection.execute(judgement)
-            connection.execute("DELETE FROM tile")
-            connection.execute("DELETE FROM meta WHERE key IN ('complete', 'compare') OR key GLOB 'compare *'")
+            if from_version == 1:
+                connection.execute(judgement)
+                connection.execute("DELETE FROM tile")
+                connection.execute("DELETE FROM meta WHERE key IN ('complete', 'compare') OR key GLOB 'compare *'")
+            for column in ("exit_code INTEGER", "why TEXT", "seconds REAL", "summary TEXT"):
+                connection.execute(f"ALTER TABLE run ADD COLUMN {column}")
             self.set_meta("format_version", format_version)
         self.shrink()
 
@@ -305,12 +341,42 @@ class Catalog:
     def seal(self, block: str, n_items: int, fingerprints: Sequence[int]) -> None:
         """Moves these fingerprints from the tail to the rows of a block that is on disk."""
         with self.transaction() as connection:
-            connection.execute("INSERT INTO block VALUES (?, ?, ?)", (block, len(fingerprints), n_items))
-            connection.executemany(
-                "UPDATE fingerprint SET block = ?, row = ? WHERE id = ?",
-                [(block, row, fingerprint) for row, fingerprint in enumerate(fingerprints)],
-            )
+            self.move_to_block(block, n_items, fingerprints)
             connection.executemany("DELETE FROM tail WHERE fingerprint = ?", [(f,) for f in fingerprints])
+
+    def retired_fingerprints(self) -> dict[int, str]:
+        """The block of each sealed fingerprint that no track holds, by its id."""
+        query = (
+            "SELECT id, block FROM fingerprint WHERE block IS NOT NULL AND NOT EXISTS "
+            "(SELECT 1 FROM audio JOIN track ON track.audio = audio.id WHERE audio.fingerprint = fingerprint.id)"
+        )
+        return dict(self.connection.execute(query))
+
+    def fingerprints_of(self, block: str) -> list[tuple[int, int, bytes]]:
+        """Row, id and digest of the fingerprints of a block, by row."""
+        query = "SELECT row, id, digest FROM fingerprint WHERE block = ? ORDER BY row"
+        return self.connection.execute(query, (block,)).fetchall()
+
+    def move_to_block(self, block: str, n_items: int, fingerprints: Sequence[int]) -> None:
+        """Makes these fingerprints, sealed or not, the rows of a new block that is on disk. In a transaction."""
+        self.connection.execute("INSERT INTO block VALUES (?, ?, ?)", (block, len(fingerprints), n_items))
+        self.connection.executemany(
+            "UPDATE fingerprint SET block = ?, row = ? WHERE id = ?",
+            [(block, row, fingerprint) for row, fingerprint in enumerate(fingerprints)],
+        )
+
+    def drop_fingerprints(self, fingerprints: Sequence[int]) -> None:
+        """Drops fingerprints that no track holds, with their audio. In a transaction."""
+        ids = [(fingerprint,) for fingerprint in fingerprints]
+        self.connection.executemany("DELETE FROM audio WHERE fingerprint = ?", ids)
+        self.connection.executemany("DELETE FROM fingerprint WHERE id = ?", ids)
+
+    def drop_blocks(self, blocks: Sequence[str]) -> None:
+        """Drops blocks in which no fingerprint is any more, with their tiles. In a transaction."""
+        for block in blocks:
+            self.connection.execute("DELETE FROM tile WHERE block_a = ?", (block,))
+            self.connection.execute("DELETE FROM tile WHERE block_b = ?", (block,))
+            self.connection.execute("DELETE FROM block WHERE name = ?", (block,))
 
     def shrink(self) -> None:
         """Gives the room of what was dropped, such as sealed fingerprints in the tail, back to the disk."""
@@ -340,33 +406,46 @@ class Catalog:
         """How many tiles are done under these comparison settings."""
         return int(self.connection.execute("SELECT COUNT(*) FROM tile WHERE settings = ?", (settings,)).fetchone()[0])
 
+    def has_tile(self, name: str) -> bool:
+        """Whether it is done."""
+        return self.connection.execute("SELECT 1 FROM tile WHERE name = ?", (name,)).fetchone() is not None
+
     def put_tiles(self, results: Iterable[TileResult]) -> None:
         """Commits results: from here on these tiles are done."""
-        with self.transaction() as connection:
-            connection.executemany(
-                "INSERT INTO tile VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(r.name, r.settings, r.block_a, r.block_b, r.n_pairs, r.pairs, r.digest) for r in results],
-            )
+        with self.transaction():
+            for result in results:
+                self.put_tile(result)
+
+    def put_tile(self, result: TileResult) -> None:
+        """One result. In a transaction."""
+        r = result
+        row = (r.name, r.settings, r.block_a, r.block_b, r.n_pairs, r.pairs, r.digest)
+        self.connection.execute("INSERT INTO tile VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def tiles(self, settings: str) -> Iterator[TileResult]:
         """Results under these settings that have pairs, by name. Raises StoreDamagedError for one that is not what
         its digest says: no pair is ever shown that was not computed."""
-        for tile in self.stored_tiles(settings, "AND length(pairs) > 0"):
-            if tile.digest != result_digest(tile.name, tile.pairs):
-                raise StoreDamagedError(
-                    f"catalog {self.path}",
-                    f"the pairs of tile {tile.name} are not what their digest says",
-                    "a result as it was committed",
-                    "Run `reprise check --repair`, then `reprise correlate`: it redoes just what is lost",
-                )
-            yield tile
+        return map(self._sound, self.stored_tiles(settings, "AND length(pairs) > 0"))
+
+    def tile(self, name: str) -> TileResult | None:
+        """The result of one tile, None where it is not done. Raises StoreDamagedError as `tiles` does."""
+        query = f"SELECT {TILE_COLUMNS} FROM tile WHERE name = ?"
+        row = self.connection.execute(query, (name,)).fetchone()
+        return None if row is None else self._sound(TileResult(*row))
+
+    def _sound(self, tile: TileResult) -> TileResult:
+        if tile.digest != result_digest(tile.name, tile.pairs):
+            raise StoreDamagedError(
+                f"catalog {self.path}",
+                f"the pairs of tile {tile.name} are not what their digest says",
+                "a result as it was committed",
+                "Run `reprise check --repair`, then `reprise correlate`: it redoes just what is lost",
+            )
+        return tile
 
     def stored_tiles(self, settings: str, which: str = "") -> Iterator[TileResult]:
         """Results under these settings, by name, with or without pairs, as they are."""
-        query = (
-            "SELECT name, settings, block_a, block_b, n_pairs, pairs, digest FROM tile "
-            f"WHERE settings = ? {which} ORDER BY name"
-        )
+        query = f"SELECT {TILE_COLUMNS} FROM tile WHERE settings = ? {which} ORDER BY name"
         return (TileResult(*row) for row in self.connection.execute(query, (settings,)))
 
     # ---- judgements ----
@@ -392,13 +471,30 @@ class Catalog:
     # ---- runs ----
 
     def begin_run(self, run: str, command: str, started: str) -> None:
-        self.connection.execute("INSERT INTO run (id, command, started) VALUES (?, ?, ?)", (run, command, started))
+        row = (run, command, started)
+        self.connection.execute("INSERT OR REPLACE INTO run (id, command, started) VALUES (?, ?, ?)", row)
 
-    def end_run(self, run: str, ended: str, outcome: str) -> None:
-        self.connection.execute("UPDATE run SET ended = ?, outcome = ? WHERE id = ?", (ended, outcome, run))
+    def end_run(self, run: str, ended: str, ending: Ending) -> None:
+        self.connection.execute(
+            "UPDATE run SET ended = ?, outcome = ?, exit_code = ?, why = ?, seconds = ?, summary = ? WHERE id = ?",
+            (ended, *astuple(ending), run),
+        )
+
+    def runs(self, limit: int = -1) -> Iterator[RecordedRun]:
+        """The runs that wrote, newest first, `limit` at most. Not by their times: clocks are set back."""
+        query = (
+            "SELECT id, command, started, ended, outcome, exit_code, why, seconds, summary FROM run "
+            "ORDER BY rowid DESC LIMIT ?"
+        )
+        rows = self.connection.execute(query, (limit,))
+        return (
+            RecordedRun(run, command, started, ended, Ending(*ending) if ended else None)
+            for run, command, started, ended, *ending in rows
+        )
 
     def last_run(self) -> tuple[str, str, str | None, str | None] | None:
         """Command, beginning, end and outcome of the newest run; the last two are None of one that was killed."""
-        query = "SELECT command, started, ended, outcome FROM run ORDER BY started DESC, rowid DESC LIMIT 1"
-        row: tuple[str, str, str | None, str | None] | None = self.connection.execute(query).fetchone()
-        return row
+        run = next(self.runs(1), None)
+        if run is None:
+            return None
+        return run.command, run.started, run.ended, run.ending.outcome if run.ending else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -16,10 +17,11 @@ from dedup.correlation.match import N_STEPS, PAIR
 from dedup.correlation.tiles import count_tiles, plan_tiles, tile_name
 from dedup.errors import StoreDamagedError, UsageError
 from dedup.fingerprint.chromaprint import n_distinct
+from dedup.library.metadata import from_json, to_json
 from dedup.library.paths import printable
 from dedup.settings import CompareSettings
-from dedup.store.catalog import CONTENT_BYTES, TileResult, items_digest, result_digest
-from dedup.store.database import is_damage
+from dedup.store.catalog import CONTENT_BYTES, Catalog, TileResult, items_digest, result_digest
+from dedup.store.database import damaged, is_damage
 
 if TYPE_CHECKING:
     from dedup.observer import Observer
@@ -31,7 +33,7 @@ class Finding:
     """One thing that is not as it must be."""
 
     kind: Literal["catalog", "root", "block", "fingerprint", "track", "tile", "judgement", "note"]
-    """A "note" is no damage: the next run does or removes it anyway. A "catalog" is beyond repair."""
+    """A "note" is no damage: the next run does or removes it anyway. A "catalog" takes a new catalog."""
     name: str
     """Name of the block or tile, id of the fingerprint or track, contents of the judgement, table of the catalog."""
     text: str
@@ -63,16 +65,11 @@ def check(store: Store, observer: Observer) -> list[Finding]:
 
 def repair(store: Store, findings: list[Finding]) -> None:
     """Drops what is damaged, and whatever rests on it, so that the next run redoes just that: of a block or a
-    fingerprint its tracks and tiles, of a tile its result; a judgement is to be given again. Raises StoreDamagedError
-    where the catalog itself is damaged: what it knew cannot be made up."""
+    fingerprint its tracks and tiles, of a tile its result; a judgement is to be given again. Raises CatalogDamagedError
+    where the catalog itself is damaged: `store.mend_catalog` comes first."""
     for finding in findings:
         if finding.kind == "catalog":
-            raise StoreDamagedError(
-                f"catalog {store.layout.catalog}",
-                finding.text,
-                "a sound database",
-                "It cannot be repaired: restore it from a backup, or remove the store's folder and scan again",
-            )
+            raise damaged(store.layout.catalog, finding.text)
     with store.catalog.transaction() as connection:
         for finding in findings:
             if finding.kind == "tile":
@@ -120,7 +117,7 @@ def _check_blocks(store: Store, observer: Observer) -> Iterator[Finding]:
     observer.stage("check blocks", len(known), "blocks")
     for name in known:
         text = _block_problem(store, name)
-        if text is not None:
+        if text is not None and not _is_compacted_away(store, name):
             yield Finding("block", name, text + _resting_on(store, name))
         observer.advance()
     for name in sorted(store.blocks.names() - known.keys()):
@@ -147,6 +144,12 @@ def _block_problem(store: Store, name: str) -> str | None:
         if not _is_fingerprint(block.row(row), *told):
             return f"row {row} is not the fingerprint that the catalog knows"
     return None
+
+
+def _is_compacted_away(store: Store, block: str) -> bool:
+    """Whether a writer beside us has merged the block into another since the moment as of which we read."""
+    with contextlib.closing(Catalog(store.layout.catalog, writable=False)) as now:
+        return block not in now.blocks()
 
 
 def _resting_on(store: Store, block: str) -> str:
@@ -182,11 +185,12 @@ def _check_tail(store: Store, _: Observer) -> Iterator[Finding]:
 def _check_tracks(store: Store, _: Observer) -> Iterator[Finding]:
     for number, path, properties in store.catalog.connection.execute("SELECT id, path, properties FROM track"):
         try:
-            is_object = isinstance(json.loads(properties), dict)
-        except (ValueError, RecursionError):
-            is_object = False
-        if not is_object:
-            yield Finding("track", str(number), f"the properties of {printable(path)} are no JSON object")
+            told = json.loads(properties)
+            is_sound = told == {} or to_json(from_json(told)) == told
+        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+            is_sound = False
+        if not is_sound:
+            yield Finding("track", str(number), f"the properties of {printable(path)} are no JSON object of theirs")
 
 
 def _check_tiles(store: Store, _: Observer) -> Iterator[Finding]:

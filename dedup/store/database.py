@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from dedup.errors import StoreDamagedError, WriteError
+from dedup.errors import CatalogDamagedError, WriteError
 
 CHECKPOINT_PAGES = 8192
 """Of 4 KiB, that the log grows to before it is taken in: SQLite's own 1000 cost an import a fifth of its time."""
@@ -67,11 +68,23 @@ def is_damage(error: sqlite3.Error) -> bool:
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def damaged(path: Path, found: object) -> StoreDamagedError:
+def is_schema_damaged(path: Path) -> bool:
+    """Whether SQLite cannot even list the tables, or what it says of them is no text."""
+    try:
+        with contextlib.closing(_open_uri(path, "mode=ro")) as connection:
+            connection.execute("SELECT sql FROM sqlite_schema").fetchall()
+    except UnicodeDecodeError:
+        return True
+    except sqlite3.Error as error:
+        return is_damage(error)
+    return False
+
+
+def damaged(path: Path, found: object) -> CatalogDamagedError:
     """The error for a catalog that cannot be used."""
-    return StoreDamagedError(
+    return CatalogDamagedError(
         f"catalog {path}",
         str(found),
         "a sound SQLite database",
-        "Restore the store from a backup, or remove its folder and scan again",
+        "Run `reprise check --repair`: it makes a new one of all that can be read; `reprise full` redoes the rest",
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dedup.errors import StoreLockedError, WriteError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Layout:
     @property
     def lock(self) -> Path:
         return self.folder / "lock"
+
+    @property
+    def salvage(self) -> Path:
+        """Where a new catalog is made of a damaged one."""
+        return self.folder / "wip-catalog"
 
     @property
     def log(self) -> Path:
@@ -81,6 +86,28 @@ def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
         _tell(descriptor, b"")
     finally:
         os.close(descriptor)
+
+
+def is_locked(layout: Layout) -> bool:
+    """Whether a run holds the store now. Asks the system only where the lock's text says so: the question itself holds
+    the lock for a moment."""
+    import fcntl
+
+    try:
+        descriptor = os.open(layout.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        if not os.pread(descriptor, 1, 0):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks: no writer could have it
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _tell(descriptor: int, text: bytes) -> None:

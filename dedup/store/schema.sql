@@ -1,4 +1,4 @@
--- The catalog, format version 2. FORMAT.md explains every table and invariant.
+-- The catalog, format version 3. FORMAT.md explains every table and invariant.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -97,9 +97,13 @@ CREATE TABLE judgement (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE run (
-    id       TEXT PRIMARY KEY,
-    command  TEXT NOT NULL,
-    started  TEXT NOT NULL,
-    ended    TEXT,
-    outcome  TEXT CHECK (outcome IN ('done', 'stopped', 'failed'))
+    id        TEXT PRIMARY KEY,
+    command   TEXT NOT NULL,
+    started   TEXT NOT NULL,
+    ended     TEXT,
+    outcome   TEXT CHECK (outcome IN ('done', 'stopped', 'failed')),
+    exit_code INTEGER,
+    why       TEXT,
+    seconds   REAL,
+    summary   TEXT
 ) STRICT;

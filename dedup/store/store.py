@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -14,14 +15,14 @@ from dedup.fingerprint.chromaprint import Items
 from dedup.settings import CompareSettings, FingerprintSettings
 from dedup.store.blocks import BlockStore, make_block
 from dedup.store.catalog import Catalog
-from dedup.store.database import damaged, is_damage
+from dedup.store.database import damaged, is_damage, is_schema_damaged
 from dedup.store.layout import FORMAT_VERSION, Layout, write_lock
 
 SEAL_AT_ROWS = 1 << 16
 """A scan seals when its tail grows to this many rows, lest the catalog hold a library twice; else at its end."""
 
-UPGRADED_VERSION = 1
-"""Format version that a writer brings up to ours."""
+UPGRADED_VERSIONS = (1, 2)
+"""Format versions that a writer brings up to ours."""
 
 
 class Store:
@@ -64,16 +65,20 @@ class Store:
     def tidy(self) -> None:
         """Removes what a killed run left behind: half-written blocks, and whole ones that never reached the catalog.
         Only for the holder of the lock."""
+        shutil.rmtree(self.layout.salvage, ignore_errors=True)
         self.blocks.drop_unfinished()
         for name in self.blocks.names() - self.catalog.blocks().keys():
             self.blocks.drop(name)
 
     def items_of(self, fingerprint: int) -> Items:
         """The items of one fingerprint, sealed or not. Raises StoreDamagedError."""
-        place = self.catalog.place(fingerprint)
-        if place is not None:
+        while (place := self.catalog.place(fingerprint)) is not None:
             block, row = place
-            return self.blocks.read(block).row(row)
+            try:
+                return self.blocks.read(block).row(row)
+            except StoreDamagedError:  # a writer beside us may have compacted it away since we asked
+                if self.catalog.place(fingerprint) == place:
+                    raise
         items = self.catalog.tail_items(fingerprint)
         if items is None:
             raise StoreDamagedError(
@@ -127,6 +132,20 @@ def open_for_reading(folder: Path) -> Iterator[Store]:
         yield store
 
 
+def mend_catalog(folder: Path, purpose: str) -> dict[str, int]:
+    """Puts a new catalog, of all rows that can still be read, in the place of a damaged one; gives how many rows it
+    has, by table. `check` and its repair are to follow.
+
+    Raises StoreLockedError, StoreMissingError, CatalogDamagedError where nothing can be read, WriteError.
+    """
+    from dedup.store.salvage import salvage
+
+    layout = Layout(folder)
+    _require_store(layout)
+    with write_lock(layout, purpose):
+        return salvage(layout)
+
+
 @contextlib.contextmanager
 def _connected(layout: Layout, writable: bool) -> Iterator[Store]:
     """The store; raises StoreDamagedError for whatever shows meanwhile that the catalog is no sound database."""
@@ -136,6 +155,10 @@ def _connected(layout: Layout, writable: bool) -> Iterator[Store]:
     except sqlite3.DatabaseError as error:
         if is_damage(error):
             raise damaged(layout.catalog, error) from error
+        raise
+    except UnicodeDecodeError as error:  # Python's, of what SQLite says of a damaged schema
+        if is_schema_damaged(layout.catalog):
+            raise damaged(layout.catalog, "its schema is no text") from error
         raise
 
 
@@ -185,7 +208,7 @@ def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bo
     _require_version(where, version, writable)
     try:
         stamped, store.block_size = FingerprintSettings(**meta["fingerprint"]), int(meta["block_size"])
-        CompareSettings(**(meta.get("compare", {}) if version == FORMAT_VERSION else {}))
+        CompareSettings(**(meta.get("compare", {}) if version != 1 else {}))
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise damaged(store.layout.catalog, f"its stamp cannot be read ({error})") from error
     if settings is not None and stamped != settings:
@@ -196,21 +219,22 @@ def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bo
             "Use the store's settings, or another --store for these",
         )
     if version != FORMAT_VERSION:
-        _upgrade(store, meta["fingerprint"])
+        _upgrade(store, version, meta["fingerprint"])
     store.fingerprint_settings = stamped
 
 
 def _require_version(where: str, version: Any, writable: bool) -> None:
-    if version == FORMAT_VERSION or (version == UPGRADED_VERSION and writable):
+    if version == FORMAT_VERSION or (version in UPGRADED_VERSIONS and writable):
         return
     remedy = "Use the release that made it, or another --store"
-    if version == UPGRADED_VERSION:
-        remedy = "Run `reprise correlate` once: it upgrades the store; fingerprints are kept"
+    if version in UPGRADED_VERSIONS:
+        kept = "fingerprints are" if version == 1 else "all that was computed is"
+        remedy = f"Run `reprise correlate` once: it upgrades the store; {kept} kept"
     raise StoreMismatchError(where, f"format version {version}", f"version {FORMAT_VERSION}", remedy)
 
 
-def _upgrade(store: Store, fingerprint: dict[str, Any]) -> None:
+def _upgrade(store: Store, version: Any, fingerprint: dict[str, Any]) -> None:
     """The blocks' root group first: killed in between, the catalog, whose stamp decides, is still of the older version,
     and the next writer does both again."""
     store.blocks.create(_root_attributes(fingerprint))
-    store.catalog.upgrade(FORMAT_VERSION)
+    store.catalog.upgrade(version, FORMAT_VERSION)

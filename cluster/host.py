@@ -1,0 +1,155 @@
+"""The worker processes of one host, for a scheduler that is elsewhere: `reprise worker`, and what `--hosts` starts over
+SSH (by way of `distributed.cli.dask_spec`, which makes a `Host`, awaits it, and awaits its end).
+
+Importing this module imports Dask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import dask
+
+from cluster import nanny
+from cluster.folder import open_folder
+from cluster.local import start_tracker
+from cluster.logs import LOGGER, open_logs
+from cluster.nanny import REFUSED, ShieldedNanny, default_memory_limit
+from cluster.place import security
+from cluster.runner import count_cores
+
+CONFIG: dict[str, Any] = nanny.CONFIG | {
+    # A host that is not heard of for so long is gone; it joins again when it can.
+    "distributed.comm.timeouts.tcp": "30s",
+    "distributed.comm.timeouts.connect": "10s",
+}
+
+RETRY_S = 3.0
+"""Between two attempts to reach the scheduler."""
+REJOIN_S = 600.0
+"""How long a host that was started over SSH looks for a scheduler that it lost: its launcher may be dead."""
+UP = "Reprise worker at"
+"""The line on stderr that says that all is up, as `distributed.deploy.ssh` looks for one."""
+
+
+class Host:
+    """Keeps `n_workers` processes joined to a scheduler. Made and used inside a running event loop."""
+
+    def __init__(
+        self,
+        scheduler: str,
+        n_workers: int | None = None,
+        keys: str | None = None,
+        memory_limit_bytes: int | None = None,
+        log_folder: str | None = None,
+        rejoin_s: float | None = REJOIN_S,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        """`n_workers`: None is one a core. `memory_limit_bytes`, of each: None is its share of this host. `rejoin_s`:
+        how long to look for a scheduler that is not there, but for one that closed; None is for ever, in any case.
+        `say` is told, once, what goes on."""
+        self.scheduler, self.rejoin_s = scheduler, rejoin_s
+        self.n_workers = n_workers or count_cores()
+        self._limit = memory_limit_bytes or default_memory_limit(self.n_workers)
+        self._security = security(keys)
+        self._say = say or (lambda _: None)
+        self._last_said = ""
+        self._is_closing = False
+        self._nannies: set[ShieldedNanny] = set()
+        self._stack = contextlib.ExitStack()
+        self._log_folder = Path(log_folder) if log_folder else None
+        self._slots: list[asyncio.Task[None]] = []
+
+    def __await__(self) -> Generator[Any, None, Host]:
+        return self._start().__await__()
+
+    async def _start(self) -> Host:
+        """Returns when every process is up, or this host gave up."""
+        start_tracker()
+        os.environ.update(nanny.ONE_THREAD)
+        self._worker_log = self._stack.enter_context(open_logs(self._log_folder))
+        self._stack.enter_context(dask.config.set(CONFIG))
+        self._folder = self._stack.enter_context(open_folder())
+        ups = [asyncio.Event() for _ in range(self.n_workers)]
+        self._slots = [asyncio.create_task(self._keep(up)) for up in ups]
+        for up, slot in zip(ups, self._slots, strict=True):
+            waiting = asyncio.create_task(up.wait())
+            await asyncio.wait([waiting, slot], return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+        if self.rejoin_s is not None and any(up.is_set() for up in ups):
+            sys.stderr.write(f"{UP}: {self.scheduler}, {self.n_workers} processes\n")
+            sys.stderr.flush()
+        return self
+
+    async def _keep(self, up: asyncio.Event) -> None:
+        """Keeps one process joined until this host closes, or gives up."""
+        lost_at = time.monotonic()
+        while not self._is_closing:
+            parent = self._make_nanny()
+            try:
+                await parent
+                up.set()
+                self._tell(f"connected to {self.scheduler} with {self.n_workers} processes")
+                await parent.finished()
+                lost_at = time.monotonic()
+                refusal = parent.dismissal if (parent.dismissal or "").startswith(REFUSED) else None
+                if parent.dismissal and not refusal and self.rejoin_s is not None:
+                    return
+                self._tell(refusal or f"left {self.scheduler}; joins again when it is there")
+            except Exception as error:
+                self._tell(f"cannot join {self.scheduler}: {_innermost(error)}; tries again")
+            finally:
+                self._nannies.discard(parent)
+                with contextlib.suppress(Exception):
+                    await parent.close()
+            if self.rejoin_s is not None and time.monotonic() - lost_at > self.rejoin_s:
+                return
+            if not self._is_closing:
+                await asyncio.sleep(RETRY_S)
+
+    def _make_nanny(self) -> ShieldedNanny:
+        parent = ShieldedNanny(
+            self.scheduler,
+            nthreads=1,
+            folder=self._folder,
+            worker_log=self._worker_log,
+            memory_limit=self._limit,
+            local_directory=self._folder,
+            security=self._security,
+            death_timeout="60s",
+        )
+        self._nannies.add(parent)
+        return parent
+
+    def _tell(self, text: str) -> None:
+        """Each process of a host has the same to tell."""
+        LOGGER.info("%s", text)
+        if text != self._last_said and not self._is_closing:
+            self._last_said = text
+            self._say(text)
+
+    async def finished(self) -> None:
+        """Returns when this host was closed, or gave up."""
+        await asyncio.gather(*self._slots, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Ends the processes; what they were in is done again elsewhere."""
+        self._is_closing = True
+        await asyncio.gather(*(parent.close() for parent in list(self._nannies)), return_exceptions=True)
+        for slot in self._slots:
+            slot.cancel()
+        await self.finished()
+        self._stack.close()
+
+
+def _innermost(error: BaseException) -> str:
+    """What went wrong first, in one line."""
+    while isinstance(error.__cause__, Exception):  # no cancellation: that follows from another
+        error = error.__cause__
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

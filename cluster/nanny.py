@@ -1,0 +1,163 @@
+"""The parent of one worker process: starts it, says how it ended, starts it anew.
+
+Importing this module imports Dask."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
+
+from distributed import Nanny
+from distributed.system import MEMORY_LIMIT
+
+from cluster import worker
+
+MIN_MEMORY_LIMIT_BYTES = 1 << 30
+"""A worker with Numba and PyAV loaded takes 0.3 GiB; a smaller limit would kill it for nothing."""
+
+DEATHS = "reprise-deaths"
+"""Topic of the scheduler's events under which nannies of other hosts tell how their workers ended."""
+
+REFUSED = "cannot take part"
+"""How the reason begins for which a worker goes that does not meet the terms of a run."""
+
+SILENT = "gave no sign of life"
+"""How a worker ended that the scheduler had restarted, because it heard nothing from it."""
+
+SHIELDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+"""What a terminal or systemd sends to all processes at once. Only the launcher acts on them."""
+
+ONE_THREAD = {
+    f"{library}_NUM_THREADS": "1"
+    for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMBA", "NUMEXPR", "VECLIB_MAXIMUM")
+} | {"VECLIB_MAXIMUM_THREADS": "1"}
+"""Parallelism belongs to Dask: one thread in each worker."""
+
+CONFIG: dict[str, Any] = {
+    # Results are fetched at once and shared values are few: spilling and pausing could only stall a run.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.multiprocessing-method": "spawn",
+    # Without Dask's MALLOC_TRIM_THRESHOLD_: glibc gave memory back only to ask for it again, 2 % of decoding.
+    # Its other variables are in ONE_THREAD.
+    "distributed.nanny.pre-spawn-environ": {},
+    "distributed.worker.use-file-locking": False,
+    "distributed.worker.profile.enabled": False,
+    "distributed.nanny.preload": [],
+    "distributed.worker.preload": [],
+    "distributed.worker.http.routes": [],
+    "distributed.diagnostics.nvml": False,
+    # Scheduler, nannies and workers each look at the clock, 50 times a second, and at the machine, twice a second, for
+    # a dashboard that there is not.
+    "distributed.admin.tick.interval": "10s",
+    "distributed.admin.tick.limit": "1h",
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.log-length": 100,
+    "distributed.admin.low-level-log-length": 100,
+}
+"""Dask's settings for nannies and their workers, on whatever host."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a worker ended."""
+
+    how: str
+    """Such as "SIGKILL" or "status 3"."""
+    task: str | None
+    """Key of the task that it was in; None if it was between tasks."""
+    hang: str | None
+    """Traceback of the task that ran past its time limit, if one did."""
+
+
+def default_memory_limit(n_workers: int) -> int:
+    """Bytes that each of so many workers may take: its share of what this process may, at least 1 GiB."""
+    return max(MIN_MEMORY_LIMIT_BYTES, int(MEMORY_LIMIT) // n_workers)
+
+
+class ShieldedNanny(Nanny):  # type: ignore[misc]
+    """Starts its worker deaf to a terminal's signals, tells how it ended, and stops it without ceremony."""
+
+    def __init__(
+        self,
+        *args: Any,
+        folder: str,
+        worker_log: str,
+        tell: Callable[[str, Death], None] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`folder` takes the worker's marks, `worker_log` its output. Its end goes to `tell`, with its address, or
+        else to the scheduler's events."""
+        make_worker = functools.partial(worker.make_worker, folder, worker_log)
+        super().__init__(*args, worker_class=make_worker, **kwargs)
+        self._folder, self._tell = folder, tell
+        self._known_how: str | None = None
+        self.dismissal: str | None = None
+        """Why this worker was asked to go; None where it just lost the connection."""
+
+    def close_gracefully(self, reason: str = "nanny-close-gracefully") -> None:
+        if "broken" not in reason and "heartbeat" not in reason:
+            self.dismissal = reason
+        super().close_gracefully(reason)
+
+    async def instantiate(self) -> Any:
+        # A signal mask passes from thread to thread and through exec, so there is no moment in which Ctrl-C
+        # reaches the worker. The tracker comes first, because starting it unblocks these signals again.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SHIELDED)
+        self._known_how = None
+        status = await super().instantiate()
+        if self.worker_address is not None:
+            Path(worker.mark_path(self._folder, "ready", self.worker_address)).touch()
+        return status
+
+    def log_event(self, topic: Any, msg: Any) -> None:
+        if topic == "worker-restart-memory":
+            limit_gib = self.memory_manager.memory_limit / 2**30
+            self._known_how = f"it took more than {limit_gib:.1f} GiB of memory"
+        super().log_event(topic, msg)
+
+    def _on_worker_exit_sync(self, exitcode: int) -> None:
+        address = self.worker_address
+        if address is not None:
+            how = self._known_how or _read_exit_code(exitcode)
+            death = Death(how, self._read_mark("running", address), self._read_mark("hung", address))
+            if self._tell is not None:
+                self._tell(address, death)
+            else:
+                self.log_event(DEATHS, {"address": address, **asdict(death)})
+        super()._on_worker_exit_sync(exitcode)
+
+    def _read_mark(self, kind: str, address: str) -> str | None:
+        try:
+            with open(worker.mark_path(self._folder, kind, address), errors="replace") as mark:
+                return mark.read() or None
+        except OSError:
+            return None
+
+    async def kill(self, timeout: float = 5, reason: str = "nanny-kill") -> None:
+        # A worker holds nothing that is needed, and may hang: waiting for it to end by itself gains nothing.
+        if "ttl" in reason:
+            self._known_how = SILENT
+        if self.process is not None and self.process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
+        await super().kill(timeout=timeout, reason=reason)
+
+
+def _read_exit_code(code: int) -> str:
+    if code >= 0:
+        return f"status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,117 @@
+"""What a worker must have to take part, looked at before work starts and when one joins later.
+
+Importing this module imports Dask."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from distributed import Client, WorkerPlugin
+from distributed.core import Status
+
+from cluster.nanny import REFUSED
+from cluster.terms import Terms
+from dedup.errors import PreflightError
+from dedup.library import mounts
+from dedup.library.mounts import Mount
+from dedup.library.paths import printable
+from dedup.versions import versions
+
+MIN_MEMORY_BYTES = 512 << 20
+"""A worker with Numba and PyAV loaded takes 0.3 GiB."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a worker says of itself."""
+
+    host: str
+    problems: tuple[str, ...]
+
+
+class Admission(WorkerPlugin):  # type: ignore[misc]
+    """Lets no worker join later that does not meet the terms, and tells each where its folders are."""
+
+    name = "reprise-admission"
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+
+    def setup(self, worker: Any) -> None:
+        report = look(self.terms, worker)
+        if report.problems:  # an exception here would only be logged
+            worker.status = Status.paused
+            reason = f"{REFUSED}: {'; '.join(report.problems)}"
+            worker.loop.add_callback(worker.close, reason=reason)
+            return
+        mounts.use(mounts.of_host(self.terms.mounts, host_names(worker)))
+
+    def teardown(self, worker: Any) -> None:
+        del worker
+        mounts.use(())
+
+
+def require(client: Client, terms: Terms) -> None:
+    """Raises PreflightError with all that is wrong with the workers there are; else admits them and those that join
+    later."""
+    answers = client.run(look, terms, on_error="return")
+    reasons: dict[str, list[str]] = {}
+    for address, answer in sorted(answers.items()):
+        if isinstance(answer, Report):
+            found, host = answer.problems, answer.host
+        else:
+            host = address.rpartition("://")[2].rpartition(":")[0]
+            found = (f"its workers cannot run Reprise: {type(answer).__name__}: {answer}",)
+        listed = reasons.setdefault(host, [])
+        listed += [reason for reason in found if reason not in listed]  # the workers of a host are alike
+    problems = [(host, reason) for host, found in reasons.items() for reason in found]
+    if problems:
+        n_unfit = sum(map(bool, reasons.values()))
+        told = f"{n_unfit} of {len(reasons)} hosts cannot take part, for {len(problems)} reasons"
+        error = PreflightError("cluster", told, "hosts like this one", "Nothing was begun")
+        error.problems = problems
+        raise error
+    client.register_plugin(Admission(terms))
+
+
+def look(terms: Terms, dask_worker: Any) -> Report:
+    """What keeps this worker from taking part."""
+    problems = [
+        f"{name} {own or 'missing'}, here {wanted or 'missing'}"
+        for name, wanted, own in _compared(terms.versions, versions())
+        if own != wanted
+    ]
+    if dask_worker.state.nthreads != 1:
+        found = f"{dask_worker.state.nthreads} threads in a worker"
+        problems.append(f"{found}; expected 1: start it with `reprise worker`, or with --nthreads 1")
+    memory = dask_worker.memory_manager.memory_limit
+    if memory is not None and 0 < memory < MIN_MEMORY_BYTES:
+        problems.append(f"{memory / 2**20:,.0f} MiB of memory for a worker; expected {MIN_MEMORY_BYTES >> 20} or more")
+    own_mounts = mounts.of_host(terms.mounts, host_names(dask_worker))
+    problems += filter(None, (_root_problem(root, own_mounts) for root in terms.roots))
+    return Report(socket.gethostname(), tuple(problems))
+
+
+def host_names(dask_worker: Any) -> set[str]:
+    """What the host of this worker may be called."""
+    name = socket.gethostname()
+    address = str(dask_worker.address).rpartition("://")[2].rpartition(":")[0]
+    return {name, name.partition(".")[0], socket.getfqdn(), address.strip("[]")}
+
+
+def _compared(here: Mapping[str, str], there: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    return [(name, here.get(name, ""), there.get(name, "")) for name in sorted(here.keys() | there.keys())]
+
+
+def _root_problem(root: bytes, own_mounts: tuple[Mount, ...]) -> str | None:
+    path = mounts.path_here(root, own_mounts)
+    told = printable(path) if path == root else f"{printable(path)}, there for {printable(root)},"
+    try:
+        os.listdir(path) if os.path.isdir(path) else os.stat(path)
+    except OSError as error:
+        return f"{told} cannot be read: {error.strerror}; --map tells where a host has it"
+    return None

@@ -1,0 +1,225 @@
+"""A cluster of other hosts: a scheduler that runs, or one in this process whose workers are started over SSH.
+
+Importing this module imports Dask."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Client, Scheduler, SchedulerPlugin
+from distributed.deploy.spec import SpecCluster
+from distributed.deploy.ssh import Worker as OverSsh
+from distributed.utils import get_ip
+
+from cluster import local, preflight
+from cluster.host import CONFIG as HOST_CONFIG
+from cluster.logs import LOGGER, open_logs
+from cluster.nanny import DEATHS, Death
+from cluster.place import Place, is_loopback, scheduler_address, security
+from cluster.preflight import Admission
+from cluster.terms import Terms
+from dedup.errors import ClusterError
+
+START_TIMEOUT_S = 60.0
+"""How long to wait for the scheduler, and then for the first worker."""
+CLOSE_TIMEOUT_S = 15.0
+DEATH_TIMEOUT_S = 3.0
+"""How long the scheduler may know of a worker's end before its nanny has told of it."""
+LOST_HOST_S = 60.0
+"""So long after nobody told of a worker's end, nobody is waited for on that host."""
+COUNT_EVERY_S = 1.0
+
+CONFIG: dict[str, Any] = local.CONFIG | HOST_CONFIG
+
+
+class OneTry(SchedulerPlugin):  # type: ignore[misc]
+    """Makes the scheduler give a task of ours back when its worker dies, as `local.CONFIG` does: who else uses that
+    scheduler keeps its setting."""
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+        self.name = f"reprise-one-try-{client}"
+
+    def update_graph(self, scheduler: Any, *, client: str, tasks: Any, **more: Any) -> None:
+        del more
+        for key in tasks if client == self.client else ():
+            if key in scheduler.tasks:
+                state = scheduler.tasks[key]
+                state.suspicious = max(state.suspicious, scheduler.allowed_failures)
+
+
+class RemoteConnection:
+    """A client to workers on other hosts, which may come and go."""
+
+    def __init__(self, place: Place, terms: Terms, log_folder: Path | None) -> None:
+        """Returns when a worker is there and all that are there meet the terms. Raises ClusterError."""
+        self._deaths: dict[str, Death] = {}
+        self._lost_hosts: dict[str, float] = {}
+        self._count, self._counted_at = 0, 0.0
+        self._stack = contextlib.ExitStack()
+        try:
+            # In a thread, where no KeyboardInterrupt can leave one of Dask's objects half made.
+            with ThreadPoolExecutor(1) as executor:
+                executor.submit(self._open, place, log_folder).result()
+            self._wait_for_workers(place)
+            preflight.require(self.client, terms)
+            self._stack.callback(self._forget, self.client.unregister_worker_plugin, Admission.name)
+            self._memory_bytes = self._least_memory() or preflight.MIN_MEMORY_BYTES
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, place: Place, log_folder: Path | None) -> None:
+        self._stack.enter_context(open_logs(log_folder))
+        ttl = {"distributed.scheduler.worker-ttl": place.worker_timeout_s}
+        self._stack.enter_context(dask.config.set(CONFIG | ttl))
+        own_security = security(place.keys)
+        if place.hosts:
+            cluster = _start_hosts(place, own_security)
+            self._stack.callback(_close_cluster, cluster)
+            self._address = cluster.scheduler_address
+        else:
+            self._address = scheduler_address(place.scheduler or "")
+        try:
+            how = {"set_as_default": False, "direct_to_workers": False, "timeout": START_TIMEOUT_S}
+            self.client = Client(self._address, security=own_security, **how)
+        except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
+            expected = "a Dask scheduler"
+            raise ClusterError(self._address, f"cannot connect: {_told(error)}", expected) from error
+        self._stack.callback(self._close_client)
+        self.client.subscribe_topic(DEATHS, self._take_death)
+        one_try = OneTry(self.client.id)
+        try:
+            self.client.register_plugin(one_try)
+        except Exception as error:
+            remedy = "Start it with the Python that has Reprise installed"
+            raise ClusterError(self._address, f"the scheduler cannot run Reprise: {error}", remedy=remedy) from error
+        self._stack.callback(self._forget, self.client.unregister_scheduler_plugin, one_try.name)
+
+    def _wait_for_workers(self, place: Place) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self.count_workers() == 0 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if self.count_workers() == 0:
+            remedy = "Start `reprise worker ADDRESS` on each host" if not place.hosts else "See the log"
+            raise ClusterError(self._address, f"no worker came for {START_TIMEOUT_S:g} s", "at least one", remedy)
+
+    def count_workers(self) -> int:
+        """Workers that were connected a second ago. Raises ClusterError when the scheduler is gone: even if it comes
+        back, it knows nothing any more of what was in flight."""
+        if time.monotonic() - self._counted_at > COUNT_EVERY_S:
+            try:
+                if self.client.status != "running":
+                    raise OSError(f"it is {self.client.status}")
+                self._count = int(self.client.sync(self.client.scheduler.identity, n_workers=0)["n_workers"])
+            except (OSError, TimeoutError, RuntimeError, AttributeError) as error:
+                found = f"the connection to the scheduler was lost: {_told(error)}"
+                remedy = "The next run goes on where this one stopped"
+                raise ClusterError(self._address, found, remedy=remedy) from error
+            self._counted_at = time.monotonic()
+        return self._count
+
+    def worker_memory_bytes(self) -> int:
+        """The least that one of those may take that were there at first."""
+        return self._memory_bytes
+
+    def _least_memory(self) -> int | None:
+        workers = self.client.sync(self.client.scheduler.identity, n_workers=-1)["workers"].values()
+        return min((int(worker["memory_limit"]) for worker in workers if worker["memory_limit"]), default=None)
+
+    def death_of(self, address: str) -> Death | None:
+        """How the worker at `address` ended; None where its host does not tell."""
+        host = address.rpartition(":")[0]
+        patient = time.monotonic() - self._lost_hosts.get(host, -LOST_HOST_S) >= LOST_HOST_S
+        deadline = time.monotonic() + (DEATH_TIMEOUT_S if patient else 0)
+        while address not in self._deaths and time.monotonic() < deadline:
+            time.sleep(0.01)
+        death = self._deaths.get(address)
+        if death is None:
+            self._lost_hosts[host] = time.monotonic()
+        else:
+            self._lost_hosts.pop(host, None)
+        return death
+
+    def _take_death(self, event: tuple[float, dict[str, Any]]) -> None:
+        told = dict(event[1])
+        address = told.pop("address")
+        LOGGER.warning("worker %s ended: %s", address, told["how"])
+        self._deaths[address] = Death(**told)
+
+    def close(self) -> None:
+        """Ends the connection; workers that were started for it end too, others wait for the next."""
+        self._stack.close()
+
+    def _forget(self, unregister: Callable[[str], Any], plugin: str) -> None:
+        if self.client.status != "running":
+            return
+        with contextlib.suppress(Exception):  # a scheduler that goes just now knows no plugin any more
+            unregister(plugin)
+
+    def _close_client(self) -> None:
+        with contextlib.suppress(TimeoutError, OSError):
+            self.client.close(timeout=CLOSE_TIMEOUT_S)
+
+
+def _start_hosts(place: Place, own_security: Any) -> SpecCluster:
+    """A scheduler in this process, and a `Host` on each of the hosts."""
+    everywhere = all(map(is_loopback, place.hosts))
+    protocol = "tls" if place.keys is not None or own_security.require_encryption else "tcp"
+    contact = "127.0.0.1" if everywhere else get_ip(place.hosts[0].rpartition("@")[2])
+    scheduler = {
+        "cls": Scheduler,
+        "options": {
+            "host": contact,
+            "port": 0,
+            "protocol": f"{protocol}://",
+            "security": own_security,
+            "dashboard": False,
+            "dashboard_address": "127.0.0.1:0",
+        },
+    }
+    workers = {
+        f"{index}-{host}": {
+            "cls": _SshHost,
+            "options": {
+                "address": host,
+                "connect_options": {},
+                "kwargs": {"n_workers": place.n_workers, "keys": place.keys},
+                "worker_class": "cluster.host.Host",
+                "remote_python": place.remote_python,
+            },
+        }
+        for index, host in enumerate(place.hosts)
+    }
+    try:
+        return SpecCluster(workers, scheduler, security=own_security, name="reprise", silence_logs=False)
+    except ImportError as error:
+        remedy = "pip install 'reprise-dedup[hosts]'"
+        raise ClusterError("--hosts", f"needs the package asyncssh: {error}", remedy=remedy) from error
+    except Exception as error:
+        remedy = "Try `ssh HOST true` for each: it must ask for nothing"
+        found = f"cannot be started: {_told(error)}"
+        raise ClusterError(f"hosts {', '.join(place.hosts)}", found, remedy=remedy) from error
+
+
+class _SshHost(OverSsh):  # type: ignore[misc]
+    """Dask's worker over SSH, one for a whole host."""
+
+    def __init__(self, *args: Any, kwargs: dict[str, Any], **more: Any) -> None:
+        super().__init__(*args, kwargs={}, **more)
+        self.kwargs = kwargs  # with an n_workers that is not the number of hosts to make
+
+
+def _close_cluster(cluster: SpecCluster) -> None:
+    with contextlib.suppress(TimeoutError):
+        cluster.close(timeout=CLOSE_TIMEOUT_S)
+
+
+def _told(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

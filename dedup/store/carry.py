@@ -1,0 +1,58 @@
+"""The result of a tile of merged blocks, made of those of the tiles that are merged: what would be computed, bit for
+bit. The numbers of a pair depend on its two fingerprints alone, so only rows and their order change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.correlation.match import PAIR
+
+DROPPED = -1
+"""The new row of what is not carried over."""
+
+
+class Source(NamedTuple):
+    """The result of a tile, and where the rows of its two blocks are now."""
+
+    pairs: bytes
+    """Records of PAIR."""
+    rows_a: npt.NDArray[np.int64]
+    rows_b: npt.NDArray[np.int64]
+    """`int64[n_rows]`: the new row of each row, or DROPPED."""
+    swapped: bool
+    """Whether what was the first block is in the second one now."""
+
+
+def carry_over(sources: Iterable[Source], diagonal: bool) -> bytes:
+    """Records of PAIR, by row, of the tile that takes in all of these; `diagonal` where both its blocks are one."""
+    carried = [_moved(source, diagonal) for source in sources]
+    if not carried:
+        return b""
+    pairs: npt.NDArray[Any] = np.concatenate(carried)
+    ordered: bytes = pairs[np.lexsort((pairs["row_b"], pairs["row_a"]))].tobytes()
+    return ordered
+
+
+def _moved(source: Source, diagonal: bool) -> npt.NDArray[Any]:
+    pairs: npt.NDArray[Any] = np.frombuffer(source.pairs, PAIR).copy()
+    rows_a, rows_b = source.rows_a[pairs["row_a"]], source.rows_b[pairs["row_b"]]
+    kept = (rows_a != DROPPED) & (rows_b != DROPPED)
+    pairs, rows_a, rows_b = pairs[kept], rows_a[kept], rows_b[kept]
+    pairs["row_a"], pairs["row_b"] = rows_a, rows_b
+    swap = rows_a > rows_b if diagonal else np.full(len(pairs), source.swapped)
+    pairs[swap] = swapped(pairs[swap])
+    return pairs
+
+
+def swapped(pairs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Records of PAIR, each named the other way round, as `Match.swapped` does with one."""
+    turned: npt.NDArray[Any] = pairs.copy()
+    turned["lag"] = -pairs["lag"]
+    turned["log_rate"] = np.where(pairs["log_rate"] != 0, -pairs["log_rate"], 0.0)
+    for one, other in (("row_a", "row_b"), ("from_a", "from_b"), ("to_a", "to_b")):
+        turned[one], turned[other] = pairs[other], pairs[one]
+    return turned

@@ -1,0 +1,70 @@
+"""`reprise worker`: this host's processes for a scheduler elsewhere. A thin front of Dask's own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+
+import click
+
+from jobs import options
+from jobs.output import Output
+from jobs.run import Run, reader
+from jobs.values import Number
+
+WARM_UP = "from dedup.correlation.tile import warm_up; warm_up()"
+
+
+@click.command("worker")
+@click.argument("address", metavar="ADDRESS|FILE")
+@click.option(
+    "--memory", type=Number(0.5), metavar="GIB", help="Memory that each process may take.  [default: its share]"
+)
+@click.option("--log-folder", type=click.Path(file_okay=False), help="Folder for the log.  [default: the user's]")
+@options.worker_processes
+@options.tls
+@options.common
+@reader
+def worker(run: Run, address: str, memory: float | None, log_folder: str | None) -> None:
+    """Work for the Dask scheduler at ADDRESS, or for the one that wrote FILE, until Ctrl-C.
+
+    One process a core joins, each with one thread and a limit of memory; one that dies is started anew. When the
+    scheduler or the network is lost, they join again as soon as it is there. The first start of a version compiles the
+    kernels, which takes some seconds."""
+    import platformdirs
+
+    from cluster.place import is_exposed, scheduler_address
+    from jobs.stores import EXPOSED
+
+    scheduler = scheduler_address(address)
+    if is_exposed(scheduler):
+        run.output.note(EXPOSED)
+    run.output.note("compiles the kernels, if it was not done before")
+    subprocess.run([sys.executable, "-c", WARM_UP], check=True)
+    memory_limit = None if memory is None else int(memory * 2**30)
+    folder = log_folder or platformdirs.user_log_dir("reprise")
+    asyncio.run(_serve(run.output, scheduler, run.settings.workers, run.settings["tls"], memory_limit, folder))
+
+
+async def _serve(
+    output: Output, scheduler: str, n_workers: int | None, keys: str | None, memory_limit: int | None, log_folder: str
+) -> None:
+    """Returns after the first Ctrl-C or SIGTERM."""
+    from cluster.host import Host
+
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, over.set)
+    host = Host(scheduler, n_workers, keys, memory_limit, log_folder, rejoin_s=None, say=output.note)
+    starting = asyncio.ensure_future(_started(host))
+    await over.wait()
+    await host.close()
+    starting.cancel()
+    output.note("stopped; what was in work is done again elsewhere")
+
+
+async def _started(host: object) -> None:
+    await host  # type: ignore[misc]

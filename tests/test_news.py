@@ -1,0 +1,101 @@
+"""What of the groups is new since `full` last came to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import stores
+
+from dedup.correlation.correlate import correlate
+from dedup.groups import make_groups
+from dedup.matches import Matches
+from dedup.news import News, begin_news, end_news, news
+from dedup.observer import Silent
+from dedup.runner import InlineRunner
+from dedup.settings import CompareSettings, MatchSettings
+from dedup.store.store import Store
+
+WHOLE = stores.recording(1, 300)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A group of two and a track by itself, none of which was told yet."""
+    with stores.open_store(tmp_path) as opened:
+        stores.add_track(opened, "a.flac", WHOLE)
+        stores.add_track(opened, "b.mp3", stores.copied(WHOLE, 0.05))
+        stores.add_track(opened, "alone.mp3", stores.recording(2, 300))
+        yield opened
+
+
+def told(store: Store, finished: bool = True) -> News:
+    """What a run finds."""
+    begin_news(store)
+    correlate(store, CompareSettings(), InlineRunner(), Silent())
+    found = news(store, make_groups(Matches(store, MatchSettings())))
+    if finished:
+        end_news(store)
+    return found
+
+
+def audio_of(store: Store, name: str) -> int:
+    track = store.catalog.track(f"/music/{name}".encode())
+    assert track is not None
+    assert track.audio is not None
+    return track.audio
+
+
+def test_all_is_new_to_the_first_run_and_nothing_to_the_second(store: Store) -> None:
+    assert told(store) == News(n_copies=1, n_groups=1)
+    assert told(store) == News(0, 0)
+
+
+def test_a_run_that_was_stopped_has_told_nothing(store: Store) -> None:
+    told(store, finished=False)
+    assert told(store) == News(1, 1)
+
+
+def test_a_new_copy_of_what_was_there(store: Store) -> None:
+    told(store)
+    stores.add_track(store, "c.ogg", stores.copied(WHOLE, 0.06, seed=2))
+    stores.add_track(store, "new.mp3", stores.recording(3, 300))
+    assert told(store) == News(1, 1)
+
+
+def test_a_new_group(store: Store) -> None:
+    told(store)
+    for number, share in enumerate((0.0, 0.04, 0.05)):
+        stores.add_track(store, f"{number}.mp3", stores.copied(stores.recording(4, 300), share, number))
+    assert told(store) == News(2, 1)
+
+
+def test_a_file_with_the_same_bytes_is_new_and_one_that_was_moved_is_not(store: Store) -> None:
+    """Property: both are new rows of an audio that was known."""
+    told(store)
+    stores.add_track(store, "moved.mp3", audio_of(store, "b.mp3"))
+    store.catalog.forget_tracks([b"/music/b.mp3"])
+    assert told(store) == News(0, 0)
+    stores.add_track(store, "copy of alone.mp3", audio_of(store, "alone.mp3"))
+    assert told(store) == News(1, 1)
+
+
+def test_moved_and_copied_in_one_night(store: Store) -> None:
+    told(store)
+    stores.add_track(store, "moved.mp3", audio_of(store, "alone.mp3"))
+    stores.add_track(store, "copied.mp3", audio_of(store, "alone.mp3"))
+    store.catalog.forget_tracks([b"/music/alone.mp3"])
+    assert told(store) == News(1, 1)
+
+
+def test_ids_that_are_given_again_are_new_again(store: Store) -> None:
+    """Property: SQLite gives the ids of dropped last rows again, as after a repair."""
+    told(store)
+    with store.catalog.transaction() as connection:
+        for query in ("DELETE FROM track", "DELETE FROM audio"):
+            connection.execute(query)
+    begin_news(store)
+    stores.add_track(store, "a.flac", WHOLE)
+    stores.add_track(store, "b.mp3", stores.copied(WHOLE, 0.05))
+    assert told(store) == News(1, 1)

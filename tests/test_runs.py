@@ -1,0 +1,329 @@
+"""What the catalog keeps of runs, and how `reprise runs` and `--notify` tell of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from dedup.errors import (
+    EXIT_BUG,
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_NOTHING_TO_DO,
+    EXIT_SOME_FAILED,
+    EXIT_TIME_UP,
+    InputError,
+)
+from dedup.store.store import make_or_open, open_for_writing
+from dedup.synthesis.library import write_demo_library
+from jobs import cli, deadline, options, stores
+from jobs.progress import Progress
+from jobs.run import Run, session
+from tests.stores import FingerprintSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+KEEP = "import sys; open(sys.argv[1], 'ab').write(sys.stdin.buffer.read())"
+
+
+@dataclass
+class Place:
+    """A library in which every file can be read, a store of it, and what a notified command got."""
+
+    music: Path
+    store: Path
+    heard_at: Path
+
+    def full(self, *arguments: str, code: int = 0) -> Result:
+        notify = shlex.join([sys.executable, "-c", KEEP, str(self.heard_at)])
+        line = ("full", str(self.music), "--workers", "0", "--json", "--notify", notify)
+        return self.invoke(*line, *arguments, code=code)
+
+    def invoke(self, *arguments: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(cli.cli, [arguments[0], "--store", str(self.store), *arguments[1:]])
+        assert result.exit_code == code, result.stderr
+        return result
+
+    def runs(self) -> list[dict[str, Any]]:
+        return lines(self.invoke("runs", "--json").stdout)
+
+    def heard(self) -> list[dict[str, Any]]:
+        return lines(self.heard_at.read_text()) if self.heard_at.exists() else []
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("runs")
+    library = write_demo_library(folder / "music", seed=5, n_recordings=2, seconds=(20, 22), n_copies=3)
+    for file in library.files:
+        if "shopping" in file.path:
+            (library.root / file.path).unlink()
+    place = Place(library.root, folder / "store", folder / "heard")
+    place.full()
+    return place
+
+
+@pytest.fixture
+def place(made: Place, tmp_path: Path) -> Place:
+    """A copy of a store after its first run."""
+    shutil.copytree(made.music, tmp_path / "music", copy_function=os.link)
+    shutil.copytree(made.store, tmp_path / "store")
+    return Place(made.music, tmp_path / "store", tmp_path / "heard")
+
+
+def test_a_first_run_finds_something_and_a_second_has_nothing_to_do(place: Place, made: Place) -> None:
+    place.full(code=EXIT_NOTHING_TO_DO)
+    second, first = place.runs()
+    n_files = sum(path.is_file() for path in made.music.rglob("*"))
+    assert (first["exit_code"], first["why"], first["outcome"]) == (EXIT_DONE, "done", "done")
+    assert (first["new"], first["failed"]) == (n_files - first["summary"]["skipped"], 0)
+    assert first["found"] == first["summary"]["found"]["copies"] > 0
+    assert (second["exit_code"], second["why"]) == (EXIT_NOTHING_TO_DO, "nothing to do")
+    assert (second["new"], second["found"], second["failed"]) == (0, 0, 0)
+    assert 0 < second["took_s"] < 60
+    (event,) = made.heard()
+    assert (event["event"], event["exit_code"], event["found"]) == ("new", EXIT_DONE, first["summary"]["found"])
+    assert (event["run"], event["store"]) == (first["id"], str(made.store))
+    (event,) = place.heard()
+    assert (event["event"], event["exit_code"], event["why"]) == ("ended", EXIT_NOTHING_TO_DO, "nothing to do")
+    assert event["run"] == second["id"]
+    assert f" {second['id']} INFO start reprise" in (place.store / "reprise.log").read_text()
+
+
+def test_for_people_it_is_a_table_of_the_last(place: Place) -> None:
+    place.full(code=EXIT_NOTHING_TO_DO)
+    head, *rows = place.invoke("runs").stdout.splitlines()
+    assert head.split() == ["began", "command", "took", "new", "found", "failed", "why", "it", "ended"]
+    assert [row.rpartition("  ")[2] for row in rows] == ["nothing to do", "done"]
+    assert len(place.invoke("runs", "--limit", "1").stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize("change", ["a file that cannot be read", "skipped", "gone", "moved", "new", "other settings"])
+def test_any_change_is_something_to_do(place: Place, tmp_path: Path, change: str) -> None:
+    music = tmp_path / "music"
+    options: list[str] = []
+    place.full(str(music))  # both folders: the same files under two names
+    place.music = music
+    place.full(code=EXIT_NOTHING_TO_DO)
+    one, *_ = sorted(path for path in music.rglob("*") if path.is_file())
+    code = EXIT_DONE
+    if change == "a file that cannot be read":
+        (music / "x.mp3").write_text("no music " * 1000)
+        code = EXIT_SOME_FAILED
+    elif change == "skipped":
+        options = ["--min-length", "21.5"]
+    elif change == "gone":
+        one.unlink()
+    elif change == "moved":
+        one.rename(music / f"moved{one.suffix}")
+    elif change == "new":
+        shutil.copyfile(one, music / f"new{one.suffix}")
+    else:
+        options = ["--max-lag", "100"]
+    place.full(*options, code=code)
+    place.full(*options, code=EXIT_SOME_FAILED if code else EXIT_NOTHING_TO_DO)
+
+
+def test_failures_are_heard_of_by_those_who_ask_for_failures_alone(place: Place) -> None:
+    for when, events in (("failed", ["failed"]), ("new", ["failed"] * 2), ("always", ["failed"] * 3 + ["ended"])):
+        with open_for_writing(place.store, "another"):
+            assert "in use by another" in place.full("--notify-when", when, code=11).stderr
+        assert [event["event"] for event in place.heard()][-1] == "failed"
+        place.full("--notify-when", when, code=EXIT_NOTHING_TO_DO)
+        assert [event["event"] for event in place.heard()] == events
+    assert "in use by another" in place.heard()[0]["why"]
+    assert place.heard()[0]["exit_code"] == 11
+    assert len(place.runs()) == 4, "a run that did not get the store is none of its runs"
+
+
+def test_a_notified_command_that_fails_costs_a_line(place: Place) -> None:
+    done = place.full("--notify", "/no/such/command", code=EXIT_NOTHING_TO_DO)
+    assert "warning: --notify /no/such/command: cannot be started" in done.stderr
+    assert "cannot be started" in (place.store / "reprise.log").read_text()
+
+
+# ---- nights that are too short ----
+
+
+@pytest.fixture
+def fresh(made: Place, tmp_path: Path) -> Place:
+    """The same library, and no store of it yet."""
+    return Place(made.music, tmp_path / "fresh", tmp_path / "heard")
+
+
+def test_a_real_run_stops_by_time_and_the_next_goes_on(fresh: Place, made: Place) -> None:
+    command = [sys.executable, "-m", "jobs", "full", str(fresh.music), "--store", str(fresh.store), "--workers", "0"]
+    for limit, code in (("1e-9", EXIT_TIME_UP), ("off", EXIT_DONE)):
+        arguments = [*command, "--json", "--max-hours", limit]
+        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+        told = {record["event"]: record for record in lines(done.stdout)}
+        summary = told["summary"]
+        if code == EXIT_TIME_UP:
+            assert summary["discovered"] == summary["left"] > 0
+            assert (summary["tiles"], summary["groups"], summary["found"]) == (None, None, None)
+            assert summary["unfinished"] == f"{summary['left']} files not looked at yet"
+            reason = "time is up: it ran for 1e-09 h"
+            assert told["stopped"] == {"event": "stopped", "reason": reason, "exit_code": EXIT_TIME_UP}
+            last = done.stderr.splitlines()[-1]
+            assert last == (
+                f"reprise: {reason}; {summary['unfinished']}; "
+                "what was done is kept: run the same command again to go on from there"
+            )
+        else:
+            assert summary["left"] == 0
+    assert [run["why"] for run in fresh.runs()] == ["done", "time is up: it ran for 1e-09 h"]
+    assert fresh.invoke("export", "pairs").stdout == made.invoke("export", "pairs").stdout
+
+
+def test_nights_come_to_the_same_and_nothing_is_done_twice(
+    fresh: Place, made: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each night the time is up when three more files or tiles are done."""
+    limits: list[deadline.Deadline] = []
+    n_done = 0
+
+    def left(self: deadline.Deadline) -> float:
+        limits.append(self)
+        return -1.0 if n_done >= 3 else 60.0
+
+    def advance(self: Progress, n: int = 1) -> None:
+        nonlocal n_done
+        n_done += self.meter is not None and self.meter.name in ("fingerprint", "correlate")
+        if n_done == 3:
+            assert limits[-1]._stop.event.wait(20)
+        plain_advance(self, n)
+
+    plain_advance = Progress.advance
+    monkeypatch.setattr(deadline, "LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr(deadline.Deadline, "_left", left)
+    monkeypatch.setattr(Progress, "advance", advance)
+    code, n_nights, n_fingerprinted, n_tiles, told = EXIT_TIME_UP, 0, 0, 0, ""
+    while code == EXIT_TIME_UP:
+        n_done = 0
+        arguments = ["full", str(fresh.music), "--store", str(fresh.store), "--workers", "0", "--block-size", "2"]
+        result = CliRunner().invoke(cli.cli, [*arguments, "--json", "-q"])
+        code, n_nights = result.exit_code, n_nights + 1
+        (summary,) = (record for record in lines(result.stdout) if record["event"] == "summary")
+        n_fingerprinted += summary["fingerprinted"]
+        n_tiles += summary["tiles"]["n_computed"] if summary["tiles"] else 0
+        told += summary["unfinished"] + "\n"
+        assert (code == EXIT_TIME_UP) == bool(summary["unfinished"])
+    (whole,) = (run["summary"] for run in made.runs())
+    assert code == EXIT_DONE
+    assert (n_fingerprinted, n_tiles) == (whole["fingerprinted"], summary["tiles"]["n_tiles"])
+    assert n_nights > n_fingerprinted // 3 + 1
+    assert " not looked at yet" in told
+    assert " tiles are not computed yet" in told
+    assert fresh.runs()[0]["found"] == whole["found"]["copies"], "what was found on a night that was cut short"
+    assert fresh.invoke("export", "pairs").stdout == made.invoke("export", "pairs").stdout
+
+
+# ---- how runs end, on stand-ins ----
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    with make_or_open(tmp_path / "s", FingerprintSettings("1.5.1"), 4, "test"):
+        pass
+    return tmp_path / "s"
+
+
+def run_of(folder: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Run], None], *arguments: str) -> int:
+    """The exit code of a command that does that while it holds the store."""
+
+    def body(run: Run) -> int:
+        with stores.for_writing(run):
+            act(run)
+        return run.exit_code
+
+    body.__doc__ = "A stand-in."
+    command = click.command("scan")(options.deadline(options.common(session(body))))
+    monkeypatch.setattr(sys.modules[__name__], "stand_in", command, raising=False)
+    monkeypatch.setitem(cli.COMMANDS, "scan", (f"{__name__}:stand_in", "a stand-in"))
+    return CliRunner().invoke(cli.cli, ["scan", "--store", str(folder), *arguments]).exit_code
+
+
+def raising(error: BaseException) -> Callable[[Run], None]:
+    def act(_: Run) -> None:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("act", "limits", "outcome", "code", "why"),
+    [
+        (lambda run: run.conclude(3, {"failed": 2}), [], "done", 3, "done, but some failed"),
+        (lambda run: run.stop.request("interrupted"), [], "stopped", EXIT_INTERRUPTED, "interrupted"),
+        (lambda run: run.stop.event.wait(20), ["1e-9"], "stopped", EXIT_TIME_UP, "time is up: it ran for 1e-09 h"),
+        (lambda run: run.conclude(0, {}), ["1e-9"], "stopped", EXIT_TIME_UP, "time is up: it ran for 1e-09 h"),
+        (lambda run: run.conclude(0, {}, complete=True), ["1e-9"], "done", EXIT_DONE, "done"),
+        (raising(InputError("/a", "bad\n\udcff")), [], "failed", 15, r"/a: bad\n\xff"),
+        (raising(KeyboardInterrupt()), [], "stopped", EXIT_INTERRUPTED, "stopped at once; what was committed is kept"),
+        (raising(ZeroDivisionError("x")), [], "failed", EXIT_BUG, "a bug: ZeroDivisionError: x"),
+    ],
+)
+def test_every_end_is_kept_with_its_reason(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    act: Callable[[Run], None],
+    limits: list[str],
+    outcome: str,
+    code: int,
+    why: str,
+) -> None:
+    assert run_of(folder, monkeypatch, act, *(["--max-hours", *limits] if limits else [])) == code
+    (found,) = lines(CliRunner().invoke(cli.cli, ["runs", "--json", "--store", str(folder)]).stdout)
+    assert (found["outcome"], found["exit_code"], found["why"]) == (outcome, code, why)
+
+
+HOLD = """
+import sys, time
+from jobs import stores
+from jobs.run import Run
+from jobs.configuration import settle
+
+run = Run("full", settle({"store": sys.argv[1]}), None, None, id="killed", started="2026-11-01T02:30:00Z")
+with stores.for_writing(run):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_run_without_an_end_goes_on_or_was_killed(folder: Path) -> None:
+    def told() -> list[tuple[str, str]]:
+        shown = CliRunner().invoke(cli.cli, ["runs", "--json", "--store", str(folder)]).stdout
+        return [(run["id"], run["why"]) for run in lines(shown)]
+
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        assert told() == [("killed", "running")]
+        process.kill()
+    assert told() == [("killed", "killed")]
+    with open_for_writing(folder, "another") as store:
+        assert told() == [("killed", "running")]  # in the moment between its lock and its row
+        store.catalog.begin_run("next", "full", "2026-11-01T02:29:00Z")  # the clock was set back
+        assert told() == [("next", "running"), ("killed", "killed")]
+    assert [why for _, why in told()] == ["killed", "killed"]
+
+
+def test_a_store_without_runs_says_so(folder: Path) -> None:
+    assert CliRunner().invoke(cli.cli, ["runs", "--store", str(folder)]).stdout == "no run yet\n"

@@ -1,0 +1,192 @@
+"""`reprise schedule`: what it prints, what it installs where, and that it takes back exactly that."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from jobs import cli, schedule, units
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = str(ROOT / "scripts" / "reprise")
+CRONTAB = """#!/bin/sh
+cd "$HOME" || exit 2
+case $1 in
+    -l) if [ -e refused ]; then echo "not allowed" >&2; exit 1; fi
+        if [ -e crontab ]; then cat crontab; else echo "no crontab for x" >&2; exit 1; fi ;;
+    -r) rm crontab ;;
+    -) cat > crontab ;;
+esac
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home, and a folder of tools before all others on PATH: a crontab of this home, and a systemctl that keeps its
+    arguments."""
+    (tmp_path / "tools").mkdir()
+    tool(tmp_path, "crontab", CRONTAB)
+    tool(tmp_path, "systemctl", '#!/bin/sh\necho "$@" >> "$HOME/systemctl"\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    monkeypatch.setenv("PATH", str(tmp_path / "tools"), prepend=os.pathsep)
+    for name in [name for name in os.environ if name.startswith("REPRISE_")]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def tool(home: Path, name: str, text: str) -> None:
+    (home / "tools" / name).write_text(text)
+    (home / "tools" / name).chmod(0o755)
+
+
+def invoke(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(cli.cli, ["schedule", *arguments])
+    assert result.exit_code == code, result.stderr
+    return result
+
+
+def printed(*arguments: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(invoke("--format", "cron", "--json", *arguments).stdout)
+    return record
+
+
+def files(home: Path) -> set[str]:
+    tools = ("tools/", "systemctl")
+    found = {str(path.relative_to(home)) for path in home.rglob("*") if not path.is_dir()}
+    return {path for path in found if not path.startswith(tools)}
+
+
+def test_nothing_is_written_unless_it_is_asked_for(home: Path) -> None:
+    for form in ("systemd", "cron", "launchd"):
+        assert PROGRAM in invoke("/m", "--format", form).stdout
+    assert files(home) == set()
+    assert not (home / "systemctl").exists()
+
+
+@pytest.mark.usefixtures("home")
+def test_the_command_has_what_was_given_here_and_in_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("REPRISE_MAX_LAG", "all")
+    monkeypatch.setenv("REPRISE_KERNEL_CACHE", "off")
+    given = ["a b", "--until", "6:30", "--store", "s", "--extensions", "mp3,flac", "--no-hidden", "--exclude", "x"]
+    command = printed(*given, "--exclude", "y%", "--workers", "2")["command"]
+    assert command[: command.index("full")] == ["/usr/bin/env", "REPRISE_KERNEL_CACHE=off", PROGRAM]
+    options = {"--until=06:30", "--store=/s", "--extensions=flac,mp3", "--no-hidden", "--exclude=x", "--exclude=y%"}
+    assert set(command[command.index("full") + 1 : -2]) == options | {"--workers=2", "--max-lag=all", "--quiet"}
+    assert command[-2:] == ["--", "/a b"]
+
+
+@pytest.mark.usefixtures("home")
+def test_the_command_is_one_that_full_takes_as_it_was_meant() -> None:
+    line = ["/m", "--until", "23:59", "--max-lag", "all", "--min-score", "judged", "--hidden", "--notify", "mail 'x y'"]
+    command = printed(*line, "--exclude", "-odd name", "--max-hours", "1.5")["command"]
+    arguments = [word for word in command[command.index("full") + 1 :] if word not in ("--quiet", "--", "/m")]
+    shown = CliRunner().invoke(cli.cli, ["info", "--settings", "--json", *arguments])
+    values = {record["setting"]: record["value"] for record in map(json.loads, shown.stdout.splitlines())}
+    assert (values["until"], values["max-lag"], values["hidden"]) == ("23:59", "all", True)
+    assert (values["notify"], values["exclude"], values["max-hours"]) == ("mail 'x y'", ["-odd name"], 1.5)
+
+
+def test_a_settings_file_of_its_own_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "my settings.toml").write_text('roots = ["/music"]\nworkers = 3\n')
+    monkeypatch.setenv("REPRISE_CONFIG", str(home / "my settings.toml"))
+    command = printed()["command"]
+    assert command == ["/usr/bin/env", f"REPRISE_CONFIG={home}/my settings.toml", PROGRAM, "full", "--quiet"]
+
+
+@pytest.mark.usefixtures("home")
+def test_without_a_library_there_is_nothing_to_schedule() -> None:
+    assert "no folder is given" in invoke(code=10).stderr
+    assert "one of them" in invoke("/m", "--install", "--uninstall", code=2).stderr
+    assert "06:30" in invoke("/m", "--at", "25:00", code=2).stderr
+
+
+def test_systemd_is_installed_switched_on_and_removed(home: Path) -> None:
+    other = home / ".config/systemd/user/other.service"
+    other.parent.mkdir(parents=True)
+    other.write_text("[Service]\n")
+    before = files(home)
+    assert "loginctl enable-linger" in invoke("/m", "--at", "3:05", "--install", "--format", "systemd").stdout
+    new = {f".config/systemd/user/reprise.{kind}" for kind in ("service", "timer")}
+    assert files(home) - before == new
+    assert "03:05:00" in (home / ".config/systemd/user/reprise.timer").read_text()
+    calls = (home / "systemctl").read_text().splitlines()
+    assert calls == ["--user daemon-reload", "--user enable --now reprise.timer"]
+    invoke("/m", "--at", "4:00", "--install", "--format", "systemd")
+    assert "04:00:00" in (home / ".config/systemd/user/reprise.timer").read_text()
+    wants = home / ".config/systemd/user/timers.target.wants"
+    wants.mkdir()
+    (wants / "reprise.timer").symlink_to("../reprise.timer")  # as `enable` does
+    (wants / "other.timer").symlink_to("../other.timer")
+    tool(home, "systemctl", "#!/bin/sh\necho no bus >&2\nexit 1\n")
+    told = invoke("--uninstall").stdout
+    assert "systemctl failed (no bus); still to be run: systemctl --user disable --now reprise.timer" in told
+    assert files(home) == before | {".config/systemd/user/timers.target.wants/other.timer"}
+    assert "nothing was installed" in invoke("--uninstall").stdout
+
+
+def test_files_of_others_are_neither_replaced_nor_removed(home: Path) -> None:
+    timer = home / ".config/systemd/user/reprise.timer"
+    timer.parent.mkdir(parents=True)
+    timer.write_text("[Timer]\nOnCalendar=daily\n")
+    refused = invoke("/m", "--install", "--format", "systemd", code=15)
+    assert f"{timer}: there is a file, and not one of `reprise schedule`" in refused.stderr
+    assert files(home) == {".config/systemd/user/reprise.timer"}
+    assert "nothing was installed" in invoke("--uninstall").stdout
+    assert timer.read_text() == "[Timer]\nOnCalendar=daily\n"
+
+
+def test_a_crontab_gets_one_line_and_loses_just_that(home: Path) -> None:
+    mine = b"MAILTO=me\n0 0 * * * echo \xff\n"
+    (home / "crontab").write_bytes(mine)
+    for at in ("2:30", "3:30"):
+        invoke("/m", "--at", at, "--install", "--format", "cron")
+    installed = (home / "crontab").read_bytes()
+    assert installed.startswith(mine)
+    (line,) = installed.removeprefix(mine).decode().splitlines()
+    assert line.startswith("30 3 * * * nice -n 19 ")
+    assert shlex.split(line)[-1] == "schedule"
+    invoke("--uninstall")
+    assert (home / "crontab").read_bytes() == mine
+    (home / "crontab").unlink()
+    invoke("/m", "--install", "--format", "cron")
+    assert len((home / "crontab").read_text().splitlines()) == 1
+    invoke("--uninstall")
+    assert not (home / "crontab").exists()
+
+
+def test_a_crontab_that_cannot_be_read_is_not_replaced(home: Path) -> None:
+    (home / "crontab").write_text("mine\n")
+    (home / "refused").touch()
+    assert "crontab -l: not allowed" in invoke("/m", "--install", "--format", "cron", code=15).stderr
+    assert (home / "crontab").read_text() == "mine\n"
+
+
+def test_where_a_tool_is_missing_what_is_to_be_run_is_told(home: Path) -> None:
+    told = invoke("/m", "--install", "--format", "launchd").stdout
+    agent = home / "Library/LaunchAgents/reprise.nightly.plist"
+    assert units.MARK in agent.read_text()
+    assert f"launchctl is not there; still to be run: launchctl load -w {agent}" in told
+    invoke("--uninstall")
+    assert not agent.exists()
+
+
+def test_the_program_is_the_one_that_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "bin" / "reprise"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    assert schedule.program() == [str(script)]
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "jobs" / "__main__.py")])
+    assert schedule.program() == [PROGRAM]
+    assert subprocess.run([PROGRAM, "--version"], capture_output=True, check=False, timeout=60).returncode == 0
