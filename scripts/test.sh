@@ -22,8 +22,13 @@ check() {
         [ "$exit_code" -ne 0 ] || exit_code=$code
     fi
 }
+# The kernels are compiled while the other cores have little to do; the tests find them where conftest.py keeps them.
+REPRISE_KERNEL_CACHE=$repo/.pytest_cache/numba "$repo/.venv/bin/python" -c \
+    'from dedup.correlation.tile import warm_up; warm_up()' &
+warming=$!
 check ruff check
 check ruff format --check
 check mypy
+wait "$warming"
 check pytest -n logical --maxprocesses 8 --dist worksteal "$@"
 exit "$exit_code"

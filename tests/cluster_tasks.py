@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import uuid
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,23 @@ def environment() -> dict[str, str]:
 
 def pid() -> int:
     return os.getpid()
+
+
+def uneven(slow: int) -> int:
+    """Takes ten times as long in the process `slow`."""
+    time.sleep(0.2 if os.getpid() == slow else 0.02)
+    return os.getpid()
+
+
+def enter(folder: str, limit: AbstractContextManager[Any]) -> int:
+    """How many are within the limit with this one."""
+    with limit:
+        mark = Path(folder) / uuid.uuid4().hex
+        mark.touch()
+        time.sleep(0.05)
+        n_inside = len(list(Path(folder).iterdir()))
+        mark.unlink()
+    return n_inside
 
 
 def shout() -> None:

@@ -203,6 +203,23 @@ def test_all_listen_on_loopback_only(runner: Runner) -> None:
 # Shared values
 
 
+def test_who_is_slower_gets_less(runner: Runner) -> None:
+    (slow,) = [outcome.result for outcome in runner.run(cluster_tasks.pid, [Task("slow", ())])]
+    done = Counter(o.result for o in runner.run(cluster_tasks.uneven, (Task(str(i), (slow,)) for i in range(80))))
+    assert len(done) == 2
+    assert done[slow] <= 20
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_no_more_than_the_limit_are_inside(runner: Runner, tmp_path: Path, n: int) -> None:
+    limit = runner.limit(f"a limit of {n}", n)
+    inside = [
+        o.result for o in runner.run(cluster_tasks.enter, (Task(str(i), (str(tmp_path), limit)) for i in range(8)))
+    ]
+    assert len(inside) == 8
+    assert max(inside) == n
+
+
 def test_a_shared_value_is_one_handle_a_name_and_dies_with_it(runner: Runner) -> None:
     handle = runner.share("block", 1)
     assert runner.share("block", 1) is handle
