@@ -57,9 +57,9 @@ class Host:
         self.scheduler, self.rejoin_s = scheduler, rejoin_s
         self.n_workers = n_workers or count_cores()
         self._limit = memory_limit_bytes or default_memory_limit(self.n_workers)
-        self._security = security(keys)
+        self._security = security(keys, scheduler)
         self._say = say or (lambda _: None)
-        self._last_said = ""
+        self._last_told = ""
         self._is_closing = False
         self._nannies: set[ShieldedNanny] = set()
         self._stack = contextlib.ExitStack()
@@ -95,15 +95,15 @@ class Host:
             try:
                 await parent
                 up.set()
-                self._tell(f"connected to {self.scheduler} with {self.n_workers} processes")
+                self._tell("connected", f"connected to {self.scheduler} with {self.n_workers} processes")
                 await parent.finished()
                 lost_at = time.monotonic()
                 refusal = parent.dismissal if (parent.dismissal or "").startswith(REFUSED) else None
                 if parent.dismissal and not refusal and self.rejoin_s is not None:
                     return
-                self._tell(refusal or f"left {self.scheduler}; joins again when it is there")
+                self._tell(refusal or "left", refusal or f"left {self.scheduler}; joins again when it is there")
             except Exception as error:
-                self._tell(f"cannot join {self.scheduler}: {_innermost(error)}; tries again")
+                self._tell("not there", f"cannot join {self.scheduler}: {_innermost(error)}; tries again")
             finally:
                 self._nannies.discard(parent)
                 with contextlib.suppress(Exception):
@@ -127,11 +127,11 @@ class Host:
         self._nannies.add(parent)
         return parent
 
-    def _tell(self, text: str) -> None:
-        """Each process of a host has the same to tell."""
+    def _tell(self, what: str, text: str) -> None:
+        """Each process of a host has the same to tell, and one that waits the same again and again."""
         LOGGER.info("%s", text)
-        if text != self._last_said and not self._is_closing:
-            self._last_said = text
+        if what != self._last_told and not self._is_closing:
+            self._last_told = what
             self._say(text)
 
     async def finished(self) -> None:

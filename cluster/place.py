@@ -74,13 +74,16 @@ def is_loopback(host: str) -> bool:
     return all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found)
 
 
-def security(keys: str | None) -> Any:
+def security(keys: str | None, address: str = "") -> Any:
     """Dask's `Security` from a folder of keys, which then admits nothing but TLS; else from Dask's own settings.
-    Raises ClusterError for a folder that lacks a file."""
+    Raises ClusterError for a folder that lacks a file, and where there are no keys for a TLS `address`."""
     from distributed import Security
 
     if keys is None:
-        return Security()
+        own = Security()
+        if address.startswith("tls://") and own.get_connection_args("client").get("ssl_context") is None:
+            raise ClusterError(address, "no keys for TLS", "--tls DIR, or certificates in Dask's own settings")
+        return own
     files = {name: os.path.join(keys, name) for name in (CA_FILE, CERTIFICATE_FILE, KEY_FILE)}
     for path in files.values():
         try:
@@ -89,9 +92,9 @@ def security(keys: str | None) -> Any:
         except OSError as error:
             remedy = "`reprise cluster keys` makes them"
             raise ClusterError(path, f"cannot be read: {error.strerror}", "a host's keys", remedy) from error
-    own = {
+    files_by_role = {
         f"tls_{role}_{part}": files[name]
         for role in ("client", "worker", "scheduler")
         for part, name in (("cert", CERTIFICATE_FILE), ("key", KEY_FILE))
     }
-    return Security(tls_ca_file=files[CA_FILE], require_encryption=True, **own)
+    return Security(tls_ca_file=files[CA_FILE], require_encryption=True, **files_by_role)

@@ -79,13 +79,12 @@ class RemoteConnection:
         self._stack.enter_context(open_logs(log_folder))
         ttl = {"distributed.scheduler.worker-ttl": place.worker_timeout_s}
         self._stack.enter_context(dask.config.set(CONFIG | ttl))
-        own_security = security(place.keys)
+        self._address = "" if place.hosts else scheduler_address(place.scheduler or "")
+        own_security = security(place.keys, self._address)
         if place.hosts:
             cluster = _start_hosts(place, own_security)
             self._stack.callback(_close_cluster, cluster)
             self._address = cluster.scheduler_address
-        else:
-            self._address = scheduler_address(place.scheduler or "")
         try:
             how = {"set_as_default": False, "direct_to_workers": False, "timeout": START_TIMEOUT_S}
             self.client = Client(self._address, security=own_security, **how)

@@ -81,7 +81,7 @@ class Configuration:
         return ClusterPlace(
             self["scheduler"],
             self["hosts"],
-            self["tls"],
+            self["tls"] and os.path.abspath(self["tls"]),
             self["workers"],
             self["remote-python"],
             self["worker-timeout"],

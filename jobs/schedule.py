@@ -104,10 +104,11 @@ def option_words(name: str, value: Any) -> list[str]:
     for one in value if SETTINGS[name].many else (value,):
         if one is None:
             text = str(getattr(kind, "word", None) or "off")
-        elif isinstance(one, frozenset):
-            text = ",".join(sorted(one))
+        elif isinstance(one, (frozenset, tuple)):
+            text = ",".join(sorted(one) if isinstance(one, frozenset) else one)
         else:
-            text = os.path.abspath(one) if isinstance(kind, Place) else str(one)
+            is_path = isinstance(kind, Place) or (name == "scheduler" and os.path.exists(one))
+            text = os.path.abspath(one) if is_path else str(one)
         words.append(f"--{name}={text}")
     return words
 

@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from dedup.errors import UsageError
 from jobs import options
 from jobs.output import Output
 from jobs.run import Run, reader
@@ -38,6 +39,8 @@ def worker(run: Run, address: str, memory: float | None, log_folder: str | None)
     from cluster.place import is_exposed, scheduler_address
     from jobs.stores import EXPOSED
 
+    if run.settings.workers == 0:
+        raise UsageError("setting workers", "found 0", "1 or more for `reprise worker`")
     scheduler = scheduler_address(address)
     if is_exposed(scheduler):
         run.output.note(EXPOSED)

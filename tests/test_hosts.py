@@ -209,6 +209,7 @@ def test_a_scheduler_that_dies_ends_the_run_in_one_line(tmp_path: Path) -> None:
         ("nowhere", "no such file, and no address"),
         ("tcp://127.0.0.1:1", "cannot connect"),
         (__file__, "no scheduler file"),
+        ("tls://127.0.0.1:1", "no keys for TLS"),
     ],
 )
 def test_a_scheduler_that_is_not_there(scheduler: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,12 +88,14 @@ def test_the_command_has_what_was_given_here_and_in_variables(monkeypatch: pytes
 @pytest.mark.usefixtures("home")
 def test_the_command_is_one_that_full_takes_as_it_was_meant() -> None:
     line = ["/m", "--until", "23:59", "--max-lag", "all", "--min-score", "judged", "--hidden", "--notify", "mail 'x y'"]
+    line += ["--hosts", "nas,me@attic", "--map", "nas:/a b=/m", "--map", "/x=/y"]
     command = printed(*line, "--exclude", "-odd name", "--max-hours", "1.5")["command"]
     arguments = [word for word in command[command.index("full") + 1 :] if word not in ("--quiet", "--", "/m")]
     shown = CliRunner().invoke(cli.cli, ["info", "--settings", "--json", *arguments])
     values = {record["setting"]: record["value"] for record in map(json.loads, shown.stdout.splitlines())}
     assert (values["until"], values["max-lag"], values["hidden"]) == ("23:59", "all", True)
     assert (values["notify"], values["exclude"], values["max-hours"]) == ("mail 'x y'", ["-odd name"], 1.5)
+    assert (values["hosts"], values["map"]) == (["nas", "me@attic"], ["nas:/a b=/m", "/x=/y"])
 
 
 def test_a_settings_file_of_its_own_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
