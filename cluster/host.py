@@ -32,6 +32,10 @@ CONFIG: dict[str, Any] = nanny.CONFIG | {
 
 RETRY_S = 3.0
 """Between two attempts to reach the scheduler."""
+RETRY_REFUSED_S = 60.0
+"""The same after one that a run has refused."""
+ADMITTED_S = 1.0
+"""A worker that is still there after so long was not refused."""
 REJOIN_S = 600.0
 """How long a host that was started over SSH looks for a scheduler that it lost: its launcher may be dead."""
 UP = "Reprise worker at"
@@ -95,8 +99,11 @@ class Host:
             try:
                 await parent
                 up.set()
-                self._tell("connected", f"connected to {self.scheduler} with {self.n_workers} processes")
-                await parent.finished()
+                ended = asyncio.ensure_future(parent.finished())
+                await asyncio.wait([ended], timeout=ADMITTED_S)
+                if not ended.done():
+                    self._tell("connected", f"connected to {self.scheduler} with {self.n_workers} processes")
+                await ended
                 lost_at = time.monotonic()
                 refusal = parent.dismissal if (parent.dismissal or "").startswith(REFUSED) else None
                 if parent.dismissal and not refusal and self.rejoin_s is not None:
@@ -110,8 +117,9 @@ class Host:
                     await parent.close()
             if self.rejoin_s is not None and time.monotonic() - lost_at > self.rejoin_s:
                 return
+            refused = (parent.dismissal or "").startswith(REFUSED)
             if not self._is_closing:
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(RETRY_REFUSED_S if refused else RETRY_S)
 
     def _make_nanny(self) -> ShieldedNanny:
         parent = ShieldedNanny(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ def make_keys(folder: Path, hosts: Sequence[str]) -> list[Path]:
     `folder` if there is none; returns the folders made. Secret keys are readable by their owner alone. Raises
     UsageError for a name that is no host's, OSError where nothing can be written."""
     for host in hosts:
-        if not host or host != os.path.basename(host) or host.startswith(".") or len(host) > 64:
+        if not re.fullmatch(r"[0-9A-Za-z:_][0-9A-Za-z.:_-]{0,63}", host):
             raise UsageError("HOST", f"found {host!r}", "a host's name or address")
     folder.mkdir(parents=True, exist_ok=True)
     authority, authority_key = _authority(folder)
@@ -55,10 +56,15 @@ def _authority(folder: Path) -> tuple[x509.Certificate, EllipticCurvePrivateKey]
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     if (folder / CA_FILE).exists():
-        key = load_pem_private_key((folder / CA_KEY_FILE).read_bytes(), None)
+        try:
+            key = load_pem_private_key((folder / CA_KEY_FILE).read_bytes(), None)
+            certificate = x509.load_pem_x509_certificate((folder / CA_FILE).read_bytes())
+        except (OSError, ValueError, TypeError) as error:
+            expected = f"{CA_FILE} and {CA_KEY_FILE} as this command made them"
+            raise UsageError(str(folder), f"its authority cannot be used: {error}", expected) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise UsageError(str(folder / CA_KEY_FILE), "a key of another kind", "one that this command made")
-        return x509.load_pem_x509_certificate((folder / CA_FILE).read_bytes()), key
+        return certificate, key
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("Reprise private authority")
     builder = _builder(name, name, key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -69,7 +69,7 @@ class LocalConnection:
         self._stack.callback(_restore_environment, dict(os.environ))
         os.environ.update(nanny.ONE_THREAD)  # in ours, as NumPy reads them before Dask could set a worker's
         worker_log = self._stack.enter_context(open_logs(log_folder))
-        # Not less than some minutes: code that holds the GIL sends no sign of life.
+        # The default is some minutes, for code that holds the GIL sends no sign of life.
         ttl = {"distributed.scheduler.worker-ttl": worker_timeout_s}
         self._stack.enter_context(dask.config.set(CONFIG | ttl))
         folder = self._stack.enter_context(open_folder())

@@ -14,6 +14,9 @@ from dedup.errors import ClusterError
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "cert.pem", "key.pem"
 """What a host's folder of keys holds: the private authority's certificate, the host's own, and its secret key."""
 
+WORKER_TIMEOUT_S = 300.0
+"""A worker from which nothing is heard for so long is ended and started anew."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -29,13 +32,16 @@ class Place:
     """Processes on each of `hosts`; None is one a core."""
     remote_python: str | None = None
     """Python on each of `hosts`; None is the path of the one that runs here."""
-    worker_timeout_s: float = 300.0
+    worker_timeout_s: float = WORKER_TIMEOUT_S
 
     def is_exposed(self) -> bool:
-        """Whether others of the network can read what passes and give commands: no TLS, no loopback."""
+        """Whether others of the network can read what passes and give commands: no TLS, no loopback. Raises
+        ClusterError where keys cannot be read."""
         if self.scheduler is not None:
             return is_exposed(scheduler_address(self.scheduler))
-        return self.keys is None and not all(map(is_loopback, self.hosts))
+        return (
+            not all(is_loopback(bare_host(host)) for host in self.hosts) and not security(self.keys).require_encryption
+        )
 
 
 def scheduler_address(scheduler: str) -> str:
@@ -63,6 +69,11 @@ def is_exposed(address: str) -> bool:
     """The same of a scheduler's address."""
     protocol, _, place = address.rpartition("://")
     return protocol not in ("tls", "wss", "inproc") and not is_loopback(place.rpartition(":")[0] or place)
+
+
+def bare_host(host: str) -> str:
+    """The host of "user@host"."""
+    return host.rpartition("@")[2]
 
 
 def is_loopback(host: str) -> bool:

@@ -14,15 +14,13 @@ from distributed import Client, WorkerPlugin
 from distributed.core import Status
 
 from cluster.nanny import REFUSED
+from cluster.tenancy import ADMISSION
 from cluster.terms import Terms
 from dedup.errors import PreflightError
 from dedup.library import mounts
 from dedup.library.mounts import Mount
 from dedup.library.paths import printable
 from dedup.versions import versions
-
-MIN_MEMORY_BYTES = 512 << 20
-"""A worker with Numba and PyAV loaded takes 0.3 GiB."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Report:
 class Admission(WorkerPlugin):  # type: ignore[misc]
     """Lets no worker join later that does not meet the terms, and tells each where its folders are."""
 
-    name = "reprise-admission"
+    name = ADMISSION
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
@@ -56,8 +54,7 @@ class Admission(WorkerPlugin):  # type: ignore[misc]
 
 
 def require(client: Client, terms: Terms) -> None:
-    """Raises PreflightError with all that is wrong with the workers there are; else admits them and those that join
-    later."""
+    """Raises PreflightError with all that is wrong with the workers there are."""
     answers = client.run(look, terms, on_error="return")
     reasons: dict[str, list[str]] = {}
     for address, answer in sorted(answers.items()):
@@ -75,7 +72,6 @@ def require(client: Client, terms: Terms) -> None:
         error = PreflightError("cluster", told, "hosts like this one", "Nothing was begun")
         error.problems = problems
         raise error
-    client.register_plugin(Admission(terms))
 
 
 def look(terms: Terms, dask_worker: Any) -> Report:
@@ -89,8 +85,9 @@ def look(terms: Terms, dask_worker: Any) -> Report:
         found = f"{dask_worker.state.nthreads} threads in a worker"
         problems.append(f"{found}; expected 1: start it with `reprise worker`, or with --nthreads 1")
     memory = dask_worker.memory_manager.memory_limit
-    if memory is not None and 0 < memory < MIN_MEMORY_BYTES:
-        problems.append(f"{memory / 2**20:,.0f} MiB of memory for a worker; expected {MIN_MEMORY_BYTES >> 20} or more")
+    if memory is not None and 0 < memory < terms.memory_bytes:
+        least = f"{terms.memory_bytes / 2**20:,.0f} or more"
+        problems.append(f"{memory / 2**20:,.0f} MiB of memory for a worker; expected {least}")
     own_mounts = mounts.of_host(terms.mounts, host_names(dask_worker))
     problems += filter(None, (_root_problem(root, own_mounts) for root in terms.roots))
     return Report(socket.gethostname(), tuple(problems))
@@ -111,7 +108,8 @@ def _root_problem(root: bytes, own_mounts: tuple[Mount, ...]) -> str | None:
     path = mounts.path_here(root, own_mounts)
     told = printable(path) if path == root else f"{printable(path)}, there for {printable(root)},"
     try:
-        os.listdir(path) if os.path.isdir(path) else os.stat(path)
+        if os.listdir(path):
+            return None
     except OSError as error:
         return f"{told} cannot be read: {error.strerror}; --map tells where a host has it"
-    return None
+    return f"{told} is empty: is its disk mounted there?"

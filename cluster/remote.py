@@ -5,15 +5,18 @@ Importing this module imports Dask."""
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, Scheduler, SchedulerPlugin
-from distributed.deploy.spec import SpecCluster
+from distributed import Client, Scheduler
+from distributed.deploy.spec import ProcessInterface, SpecCluster
 from distributed.deploy.ssh import Worker as OverSsh
 from distributed.utils import get_ip
 
@@ -21,9 +24,10 @@ from cluster import local, preflight
 from cluster.host import CONFIG as HOST_CONFIG
 from cluster.logs import LOGGER, open_logs
 from cluster.nanny import DEATHS, Death
-from cluster.place import Place, is_loopback, scheduler_address, security
+from cluster.place import Place, bare_host, is_loopback, scheduler_address, security
 from cluster.preflight import Admission
-from cluster.terms import Terms
+from cluster.tenancy import claim
+from cluster.terms import MIN_MEMORY_BYTES, Terms
 from dedup.errors import ClusterError
 
 START_TIMEOUT_S = 60.0
@@ -38,27 +42,12 @@ COUNT_EVERY_S = 1.0
 CONFIG: dict[str, Any] = local.CONFIG | HOST_CONFIG
 
 
-class OneTry(SchedulerPlugin):  # type: ignore[misc]
-    """Makes the scheduler give a task of ours back when its worker dies, as `local.CONFIG` does: who else uses that
-    scheduler keeps its setting."""
-
-    def __init__(self, client: str) -> None:
-        self.client = client
-        self.name = f"reprise-one-try-{client}"
-
-    def update_graph(self, scheduler: Any, *, client: str, tasks: Any, **more: Any) -> None:
-        del more
-        for key in tasks if client == self.client else ():
-            if key in scheduler.tasks:
-                state = scheduler.tasks[key]
-                state.suspicious = max(state.suspicious, scheduler.allowed_failures)
-
-
 class RemoteConnection:
     """A client to workers on other hosts, which may come and go."""
 
-    def __init__(self, place: Place, terms: Terms, log_folder: Path | None) -> None:
-        """Returns when a worker is there and all that are there meet the terms. Raises ClusterError."""
+    def __init__(self, place: Place, terms: Terms, log_folder: Path | None, say: Callable[[str], None]) -> None:
+        """Returns when a worker is there and all that are there meet the terms; `say` is told which host is not there.
+        Raises ClusterError."""
         self._deaths: dict[str, Death] = {}
         self._lost_hosts: dict[str, float] = {}
         self._count, self._counted_at = 0, 0.0
@@ -66,23 +55,23 @@ class RemoteConnection:
         try:
             # In a thread, where no KeyboardInterrupt can leave one of Dask's objects half made.
             with ThreadPoolExecutor(1) as executor:
-                executor.submit(self._open, place, log_folder).result()
+                executor.submit(self._open, place, log_folder, say).result()
             self._wait_for_workers(place)
+            self._memory_bytes = self._least_memory() or MIN_MEMORY_BYTES
             preflight.require(self.client, terms)
-            self._stack.callback(self._forget, self.client.unregister_worker_plugin, Admission.name)
-            self._memory_bytes = self._least_memory() or preflight.MIN_MEMORY_BYTES
+            self.client.register_plugin(Admission(replace(terms, memory_bytes=self._memory_bytes)))
         except BaseException:
             self.close()
             raise
 
-    def _open(self, place: Place, log_folder: Path | None) -> None:
+    def _open(self, place: Place, log_folder: Path | None, say: Callable[[str], None]) -> None:
         self._stack.enter_context(open_logs(log_folder))
         ttl = {"distributed.scheduler.worker-ttl": place.worker_timeout_s}
         self._stack.enter_context(dask.config.set(CONFIG | ttl))
         self._address = "" if place.hosts else scheduler_address(place.scheduler or "")
         own_security = security(place.keys, self._address)
         if place.hosts:
-            cluster = _start_hosts(place, own_security)
+            cluster = _start_hosts(place, own_security, say)
             self._stack.callback(_close_cluster, cluster)
             self._address = cluster.scheduler_address
         try:
@@ -93,13 +82,19 @@ class RemoteConnection:
             raise ClusterError(self._address, f"cannot connect: {_told(error)}", expected) from error
         self._stack.callback(self._close_client)
         self.client.subscribe_topic(DEATHS, self._take_death)
-        one_try = OneTry(self.client.id)
+        self._claim()
+
+    def _claim(self) -> None:
+        """Makes the scheduler this run's, until the client is gone."""
+        who = f"process {os.getpid()} of {socket.gethostname()}"
         try:
-            self.client.register_plugin(one_try)
+            holder = self.client.run_on_scheduler(claim, self.client.id, who)
         except Exception as error:
             remedy = "Start it with the Python that has Reprise installed"
             raise ClusterError(self._address, f"the scheduler cannot run Reprise: {error}", remedy=remedy) from error
-        self._stack.callback(self._forget, self.client.unregister_scheduler_plugin, one_try.name)
+        if holder is not None:
+            remedy = "Wait until it ends, or start another scheduler"
+            raise ClusterError(self._address, f"serves another run: {holder}", "a scheduler that is free", remedy)
 
     def _wait_for_workers(self, place: Place) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -156,26 +151,19 @@ class RemoteConnection:
         """Ends the connection; workers that were started for it end too, others wait for the next."""
         self._stack.close()
 
-    def _forget(self, unregister: Callable[[str], Any], plugin: str) -> None:
-        if self.client.status != "running":
-            return
-        with contextlib.suppress(Exception):  # a scheduler that goes just now knows no plugin any more
-            unregister(plugin)
-
     def _close_client(self) -> None:
         with contextlib.suppress(TimeoutError, OSError):
             self.client.close(timeout=CLOSE_TIMEOUT_S)
 
 
-def _start_hosts(place: Place, own_security: Any) -> SpecCluster:
-    """A scheduler in this process, and a `Host` on each of the hosts."""
-    everywhere = all(map(is_loopback, place.hosts))
-    protocol = "tls" if place.keys is not None or own_security.require_encryption else "tcp"
-    contact = "127.0.0.1" if everywhere else get_ip(place.hosts[0].rpartition("@")[2])
+def _start_hosts(place: Place, own_security: Any, say: Callable[[str], None]) -> SpecCluster:
+    """A scheduler in this process, and a `Host` on each of the hosts that can be reached."""
+    names = [bare_host(host) for host in place.hosts]
+    protocol = "tls" if own_security.require_encryption else "tcp"
     scheduler = {
         "cls": Scheduler,
         "options": {
-            "host": contact,
+            "host": "127.0.0.1" if all(map(is_loopback, names)) else get_ip(names[0]),
             "port": 0,
             "protocol": f"{protocol}://",
             "security": own_security,
@@ -183,36 +171,49 @@ def _start_hosts(place: Place, own_security: Any) -> SpecCluster:
             "dashboard_address": "127.0.0.1:0",
         },
     }
+    failures: list[str] = []
     workers = {
         f"{index}-{host}": {
             "cls": _SshHost,
             "options": {
-                "address": host,
-                "connect_options": {},
+                "address": name,
+                "connect_options": {"username": host.rpartition("@")[0]} if "@" in host else {},
                 "kwargs": {"n_workers": place.n_workers, "keys": place.keys},
                 "worker_class": "cluster.host.Host",
                 "remote_python": place.remote_python,
+                "failures": failures,
             },
         }
-        for index, host in enumerate(place.hosts)
+        for index, (host, name) in enumerate(zip(place.hosts, names, strict=True))
     }
-    try:
-        return SpecCluster(workers, scheduler, security=own_security, name="reprise", silence_logs=False)
-    except ImportError as error:
-        remedy = "pip install 'reprise-dedup[hosts]'"
-        raise ClusterError("--hosts", f"needs the package asyncssh: {error}", remedy=remedy) from error
-    except Exception as error:
+    cluster = SpecCluster(workers, scheduler, security=own_security, name="reprise", silence_logs=False)
+    if len(failures) == len(place.hosts):
+        _close_cluster(cluster)
         remedy = "Try `ssh HOST true` for each: it must ask for nothing"
-        found = f"cannot be started: {_told(error)}"
-        raise ClusterError(f"hosts {', '.join(place.hosts)}", found, remedy=remedy) from error
+        raise ClusterError("hosts", f"none can be started: {'; '.join(failures)}", remedy=remedy)
+    for failure in failures:
+        LOGGER.warning("host %s", failure)
+        say(f"host {failure}; the others do its work")
+    return cluster
 
 
 class _SshHost(OverSsh):  # type: ignore[misc]
-    """Dask's worker over SSH, one for a whole host."""
+    """Dask's worker over SSH, one for a whole host. One that cannot be started counts as one that went."""
 
-    def __init__(self, *args: Any, kwargs: dict[str, Any], **more: Any) -> None:
+    def __init__(self, *args: Any, kwargs: dict[str, Any], failures: list[str], **more: Any) -> None:
         super().__init__(*args, kwargs={}, **more)
         self.kwargs = kwargs  # with an n_workers that is not the number of hosts to make
+        self._failures = failures
+
+    async def start(self) -> None:
+        try:
+            await super().start()
+        except ImportError as error:
+            remedy = "pip install 'reprise-dedup[hosts]'"
+            raise ClusterError("--hosts", f"needs the package asyncssh: {error}", remedy=remedy) from error
+        except Exception as error:
+            self._failures.append(f"{self.address} cannot be started: {_told(error)}")
+            await ProcessInterface.start(self)
 
 
 def _close_cluster(cluster: SpecCluster) -> None:

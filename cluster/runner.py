@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cluster import worker
 from cluster.logs import LOGGER
+from cluster.place import WORKER_TIMEOUT_S
 from dedup.errors import ClusterError, UsageError
 from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
 
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 MAX_WORKERS = 1024
 NO_WORKERS_TIMEOUT_S = 60.0
 """How long a run waits for workers to come back after all of them were lost."""
-
-WORKER_TIMEOUT_S = 300.0
-"""A worker from which nothing is heard for so long is ended and started anew."""
 
 _LOST_TRIES = 3
 """Connections that a task may lose before it is thought to be the cause."""
@@ -100,15 +98,22 @@ def open_runner(
 
 @contextlib.contextmanager
 def open_remote_runner(
-    place: Place, terms: Terms, stop: Stop, *, log_folder: Path | None = None, in_flight_per_worker: int = 2
+    place: Place,
+    terms: Terms,
+    stop: Stop,
+    *,
+    log_folder: Path | None = None,
+    say: Callable[[str], None] = LOGGER.info,
+    in_flight_per_worker: int = 2,
 ) -> Iterator[Runner]:
     """A runner on other hosts for the time of the block. Connects before the first task is drawn, and then raises
-    ClusterError where no scheduler or worker is found, PreflightError where a worker does not meet `terms`."""
+    ClusterError where no scheduler or worker is found, PreflightError where a worker does not meet `terms`. `say` is
+    told of a host that is not there."""
 
     def connect() -> Connection:
         from cluster.remote import RemoteConnection
 
-        return RemoteConnection(place, terms, log_folder)
+        return RemoteConnection(place, terms, log_folder, say)
 
     with contextlib.closing(DaskRunner(connect, stop, in_flight_per_worker)) as runner:
         yield runner

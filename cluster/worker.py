@@ -52,7 +52,9 @@ class Limit:
     n: int
 
     def __enter__(self) -> None:
+        _watchdog.disarm()  # whoever waits does not hang, and who died in it leaves it late
         _semaphore(self).acquire()
+        _watchdog.arm()
 
     def __exit__(self, *exception: object) -> None:
         _semaphore(self).release()
@@ -139,19 +141,36 @@ def _write_mark(content: bytes) -> None:
         os.pwrite(files[0], content, 0)
 
 
+class _Watchdog:
+    """Ends this process when the task it is in takes longer than it may."""
+
+    limit_s: float | None = None
+
+    def arm(self) -> None:
+        """The time begins now."""
+        if self.limit_s is not None:
+            files = _marks.open()
+            faulthandler.dump_traceback_later(self.limit_s, exit=True, file=files[1] if files is not None else 2)
+
+    def disarm(self) -> None:
+        """The time does not count."""
+        faulthandler.cancel_dump_traceback_later()
+
+
+_watchdog = _Watchdog()
+
+
 @contextlib.contextmanager
 def _time_limit(limit_s: float | None) -> Iterator[None]:
     """Ends this process, after a traceback in the mark, when the block takes longer. The watchdog is a thread of
     C that takes no part in the GIL, so it also ends code that hangs while holding it."""
-    if limit_s is None:
-        yield
-        return
-    files = _marks.open()
-    faulthandler.dump_traceback_later(limit_s, exit=True, file=files[1] if files is not None else 2)
+    _watchdog.limit_s = limit_s
+    _watchdog.arm()
     try:
         yield
     finally:
-        faulthandler.cancel_dump_traceback_later()
+        _watchdog.disarm()
+        _watchdog.limit_s = None
 
 
 def make_worker(folder: str, log: str, *args: Any, **kwargs: Any) -> Any:

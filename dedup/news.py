@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 TOLD = "told"
-"""Key of the catalog's `meta`."""
+"""Key of the catalog's `meta`: ids. The catalog gives higher ones to rows that come later, whatever was dropped."""
 
 _HIGHEST = "SELECT IFNULL((SELECT MAX(id) FROM track), 0), IFNULL((SELECT MAX(id) FROM audio), 0)"
 
@@ -36,16 +36,6 @@ class News:
     """Groups with a new file."""
 
 
-def begin_news(store: Store) -> None:
-    """Before a scan: sees to it that what it finds counts as new. Ids are given again when the last rows were dropped,
-    by a repair for one."""
-    track, audio = store.catalog.connection.execute(_HIGHEST).fetchone()
-    told = _told(store)
-    lower = {"track": min(track, told["track"]), "audio": min(audio, told["audio"])}
-    if lower != told:
-        store.catalog.set_meta(TOLD, lower)
-
-
 def news(store: Store, groups: Sequence[Group]) -> News:
     """What is new in these groups."""
     paths = {row[0] for row in store.catalog.connection.execute(_UNTOLD, _told(store))}
@@ -58,9 +48,10 @@ def news(store: Store, groups: Sequence[Group]) -> News:
 
 
 def end_news(store: Store) -> None:
-    """After groups were made: what is there now is told."""
+    """Last of all: what is there now is told. It is never lowered, so that no id below it is given again."""
     track, audio = store.catalog.connection.execute(_HIGHEST).fetchone()
-    store.catalog.set_meta(TOLD, {"track": track, "audio": audio})
+    told = _told(store)
+    store.catalog.set_meta(TOLD, {"track": max(track, told["track"]), "audio": max(audio, told["audio"])})
 
 
 def _told(store: Store) -> dict[str, int]:

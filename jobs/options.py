@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from cluster.place import WORKER_TIMEOUT_S
 from dedup.settings import (
     METHODS,
     CompareSettings,
@@ -135,7 +136,7 @@ SETTINGS = {
         Setting(
             "worker-timeout",
             Number(10),
-            300.0,
+            WORKER_TIMEOUT_S,
             "A worker that gives no sign of life for so long is ended and started anew.",
             "SECONDS",
         ),

@@ -99,7 +99,8 @@ def workers(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Runner]:
     if place.is_exposed():
         run.observer.message(EXPOSED)
     try:
-        with open_remote_runner(place, _terms(run, roots), run.stop, log_folder=log_folder) as runner:
+        terms, say = _terms(run, roots), run.observer.message
+        with open_remote_runner(place, terms, run.stop, log_folder=log_folder, say=say) as runner:
             yield runner
     except PreflightError as error:
         run.observer.close()
@@ -110,9 +111,9 @@ def workers(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Runner]:
 
 
 def _terms(run: Run, roots: Sequence[bytes]) -> Terms:
-    """What each worker must have; an absent drive is absent everywhere."""
+    """What each worker must have; a drive that is absent or empty here is not looked for elsewhere."""
     from cluster.terms import Terms
     from dedup.versions import versions
 
-    there = tuple(os.path.abspath(root) for root in roots if os.path.exists(root))
+    there = tuple(os.path.abspath(root) for root in roots if os.path.isdir(root) and os.listdir(root))
     return Terms(versions(), there, run.settings.mounts())

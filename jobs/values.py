@@ -208,7 +208,7 @@ class OtherPath(Value):
     def parts(value: Any) -> tuple[str | None, str, str] | None:
         """Host or None, path there, path here."""
         found = re.fullmatch(r"(?:([^/=]+):)?(/[^=]*)=(/.*)", value, re.DOTALL) if isinstance(value, str) else None
-        return None if found is None else (found[1], found[2], found[3])
+        return None if found is None else (found[1], os.path.normpath(found[2]), os.path.normpath(found[3]))
 
 
 class Extensions(Value):

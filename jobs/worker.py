@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from dedup.errors import UsageError
+from dedup.errors import ClusterError, UsageError
 from jobs import options
 from jobs.output import Output
 from jobs.run import Run, reader
@@ -45,7 +45,8 @@ def worker(run: Run, address: str, memory: float | None, log_folder: str | None)
     if is_exposed(scheduler):
         run.output.note(EXPOSED)
     run.output.note("compiles the kernels, if it was not done before")
-    subprocess.run([sys.executable, "-c", WARM_UP], check=True)
+    if subprocess.run([sys.executable, "-P", "-c", WARM_UP], check=False).returncode:
+        raise ClusterError("kernels", "cannot be compiled", remedy="What was printed above says why")
     memory_limit = None if memory is None else int(memory * 2**30)
     folder = log_folder or platformdirs.user_log_dir("reprise")
     asyncio.run(_serve(run.output, scheduler, run.settings.workers, run.settings["tls"], memory_limit, folder))
@@ -62,10 +63,13 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, over.set)
     host = Host(scheduler, n_workers, keys, memory_limit, log_folder, rejoin_s=None, say=output.note)
-    starting = asyncio.ensure_future(_started(host))
-    await over.wait()
-    await host.close()
+    starting, ending = asyncio.ensure_future(_started(host)), asyncio.ensure_future(over.wait())
+    await asyncio.wait([starting, ending], return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        starting.result()  # raises what kept it from starting
+    await ending
     starting.cancel()
+    await host.close()
     output.note("stopped; what was in work is done again elsewhere")
 
 

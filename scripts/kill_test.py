@@ -46,7 +46,7 @@ class Size:
     n_files: int = 40
     n_clips_a_file: int = 24
     """Of 5 s."""
-    n_imported: int = 1000
+    n_imported: int = 300
     block_size: int = 8
     n_workers: int = 2
 

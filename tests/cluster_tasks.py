@@ -47,12 +47,12 @@ def uneven(slow: int) -> int:
     return os.getpid()
 
 
-def enter(folder: str, limit: AbstractContextManager[Any]) -> int:
+def enter(folder: str, limit: AbstractContextManager[Any], stay_s: float = 0.05) -> int:
     """How many are within the limit with this one."""
     with limit:
         mark = Path(folder) / uuid.uuid4().hex
         mark.touch()
-        time.sleep(0.05)
+        time.sleep(stay_s)
         n_inside = len(list(Path(folder).iterdir()))
         mark.unlink()
     return n_inside

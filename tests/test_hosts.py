@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -89,6 +91,52 @@ def test_a_host_that_joins_takes_over_from_one_that_is_gone(network: Network, tm
     assert sorted(begun(tmp_path).values()) >= [1, 1, 1, 2]
 
 
+def test_a_scheduler_serves_one_run_at_a_time_and_is_free_when_its_launcher_is_dead(
+    network: Network, tmp_path: Path
+) -> None:
+    terms = "Terms(versions(), (sys.argv[3].encode(),))"
+    program = f"""
+import sys, time, cluster_tasks
+from cluster.place import Place
+from cluster.runner import open_remote_runner
+from cluster.terms import Terms
+from dedup.runner import Stop, Task
+from dedup.versions import versions
+if __name__ == "__main__":
+    with open_remote_runner(Place(sys.argv[1], keys=sys.argv[2]), {terms}, Stop()) as runner:
+        print(list(runner.run(cluster_tasks.square, [Task("3", (3,))])), flush=True)
+        time.sleep(60)
+"""
+    root = tmp_path / "music"
+    root.mkdir()
+    (root / "a.mp3").touch()
+    command = [sys.executable, "-c", program, network.address, network.keys("a"), str(root)]
+    own = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent)))}
+    other = subprocess.Popen(command, stdout=subprocess.PIPE, env=own)
+    assert other.stdout is not None
+    assert b"result=9" in other.stdout.readline()
+    message = f"serves another run: process {other.pid} of"
+    with pytest.raises(ClusterError, match=message), open_remote_runner(place(network), TERMS, Stop()) as runner:
+        list(runner.run(cluster_tasks.square, [Task("1", (1,))]))
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    shutil.rmtree(root)  # the terms of the dead hold nobody
+    with open_remote_runner(place(network), TERMS, Stop()) as runner:
+        assert [o.result for o in runner.run(cluster_tasks.square, [Task("2", (2,))])] == [4]
+
+
+def test_who_waits_for_a_turn_does_not_hang(network: Network, tmp_path: Path) -> None:
+    with open_remote_runner(place(network), TERMS, Stop()) as runner:
+        limit = runner.limit("slow", 1)
+        second = network.start_workers("c")
+        until(lambda: runner.n_workers == 2, "host c")
+        tasks = [Task(str(i), (str(tmp_path), limit, 0.8)) for i in range(4)]
+        outcomes = list(runner.run(cluster_tasks.enter, tasks, time_limit_s=1.2))
+        end(second)
+    assert [(outcome.failure, outcome.result) for outcome in outcomes] == [(None, 1)] * 4
+
+
 def test_all_that_is_wrong_is_told_at_once(network: Network, tmp_path: Path) -> None:
     terms = Terms(versions() | {"numpy": "0.1", "libchromaprint": "9"}, (os.fsencode(tmp_path / "gone"), b"/"))
     message = "1 of 1 hosts cannot take part, for 3 reasons"
@@ -110,12 +158,13 @@ def test_a_worker_that_joins_late_is_held_to_the_terms(network: Network, tmp_pat
     """A folder that only the first host can read: the second comes when it is gone."""
     root = tmp_path / "music"
     root.mkdir()
+    (root / "a.mp3").touch()
     terms = replace(TERMS, roots=(os.fsencode(root),))
     with open_remote_runner(place(network), terms, Stop()) as runner:
         assert [o.result for o in runner.run(cluster_tasks.square, [Task("3", (3,))])] == [9]
-        root.rmdir()
+        (root / "a.mp3").unlink()
         late = network.start_workers("a")
-        until(lambda: "music cannot be read" in network.said("worker-a"), "the refusal")
+        until(lambda: "music is empty: is its disk mounted there?" in network.said("worker-a"), "the refusal")
         tasks = [Task(str(i), ()) for i in range(8)]
         assert len({outcome.result for outcome in runner.run(cluster_tasks.pid, tasks)}) == 1
         end(late)
@@ -168,11 +217,19 @@ def test_hosts_are_started_over_ssh_and_end_with_the_run(tmp_path: Path) -> None
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         until((home / "ready").exists, "the SSH server")
-        how = ("--hosts", "node1,node2", "--workers", "1", "--store", str(tmp_path / "store"))
+        how = (
+            "--hosts",
+            f"{getpass.getuser()}@node1,node2,nowhere.invalid",
+            "--workers",
+            "1",
+            "--store",
+            str(tmp_path / "store"),
+        )
         done = reprise("scan", str(music), *how, HOME=str(home))
         assert done.returncode == 0, done.stderr + (home / "log").read_text()
         assert "1 fingerprinted" in done.stdout
         assert "no TLS" in done.stderr
+        assert "host nowhere.invalid cannot be started" in done.stderr
         until(lambda: not children(server.pid), "the end of both hosts")
     finally:
         server.kill()

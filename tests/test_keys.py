@@ -47,7 +47,7 @@ def test_secrets_are_their_owners_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "nas" / CA_KEY_FILE).exists()
 
 
-@pytest.mark.parametrize("host", ["", "..", "a/b", ".hidden", "x" * 65])
+@pytest.mark.parametrize("host", ["", "..", "a/b", ".hidden", "x" * 65, "müller"])
 def test_what_is_no_host_is_refused(tmp_path: Path, host: str) -> None:
     with pytest.raises(UsageError, match="a host's name or address"):
         make_keys(tmp_path, ["nas", host])
@@ -85,10 +85,18 @@ def test_who_is_exposed(address: str, exposed: bool) -> None:
     assert Place(address).is_exposed() is exposed
 
 
-def test_hosts_without_keys_are_exposed() -> None:
-    assert Place(hosts=("127.0.0.1", "10.0.0.9")).is_exposed()
-    assert not Place(hosts=("127.0.0.1",)).is_exposed()
-    assert not Place(hosts=("10.0.0.9",), keys="/keys").is_exposed()
+def test_hosts_without_keys_are_exposed(tmp_path: Path) -> None:
+    make_keys(tmp_path, ["nas"])
+    assert Place(hosts=("127.0.0.1", "me@10.0.0.9")).is_exposed()
+    assert not Place(hosts=("127.0.0.1", "me@127.0.0.2")).is_exposed()
+    assert not Place(hosts=("10.0.0.9",), keys=str(tmp_path / "nas")).is_exposed()
+
+
+def test_an_authority_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    make_keys(tmp_path, ["nas"])
+    (tmp_path / CA_KEY_FILE).rename(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="its authority cannot be used"):
+        make_keys(tmp_path, ["attic"])
 
 
 def test_addresses_and_files(tmp_path: Path) -> None:

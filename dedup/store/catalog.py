@@ -57,6 +57,13 @@ TRACK_COLUMNS = (
 )
 
 
+_NEW_ID = """
+    (SELECT 1 + MAX(
+        IFNULL((SELECT MAX(id) FROM {0}), 0),
+        IFNULL((SELECT CAST(json_extract(value, '$.{0}') AS INTEGER) FROM meta WHERE key = 'told'), 0)))
+"""
+"""Of a table: no id is given again that a row had when news were told (`dedup.news`), though that row be gone."""
+
 TILE_COLUMNS = "name, settings, block_a, block_b, n_pairs, pairs, digest"
 
 
@@ -242,7 +249,8 @@ class Catalog:
         columns = TRACK_COLUMNS.split(", ")[1:]
         update = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
         self.connection.execute(
-            f"INSERT INTO track ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "
+            f"INSERT INTO track (id, {', '.join(columns)}) "
+            f"VALUES ({_NEW_ID.format('track')}, {', '.join('?' * len(columns))}) "
             f"ON CONFLICT (path) DO UPDATE SET {update}",
             [getattr(track, column) for column in columns],
         )
@@ -288,7 +296,7 @@ class Catalog:
     def add_audio(self, items: npt.NDArray[np.uint32], stream: bytes | None, key: str, damage: str | None) -> int:
         """Records an audio and its fingerprint, which goes to the tail unless it is known; gives the audio's id."""
         cursor = self.connection.execute(
-            "INSERT INTO audio (stream, key, damage, fingerprint) VALUES (?, ?, ?, ?)",
+            f"INSERT INTO audio (id, stream, key, damage, fingerprint) VALUES ({_NEW_ID.format('audio')}, ?, ?, ?, ?)",
             (stream, key, damage, self._add_fingerprint(items)),
         )
         assert cursor.lastrowid is not None
