@@ -57,8 +57,15 @@ class Scan:
     """Of the fingerprinted: decoded with gaps."""
     moved: int = 0
     """Of the identical: their old path is gone."""
+    changed: int = 0
+    """Of the fingerprinted and the identical, without the moved: their paths were known, with another size or time of
+    change, or as ones that could not be used."""
     absent: int = 0
     """Tracks kept though their drive or folder is not there."""
+    newly_absent: int = 0
+    """Of the absent: they were there before."""
+    returned: int = 0
+    """Of the unchanged, skipped and failed: they were absent before."""
     forgotten: int = 0
     """Tracks dropped: deleted, renamed or no longer selected."""
     problems: list[Problem] = field(default_factory=list)
@@ -94,6 +101,8 @@ class _Scan:
         self.disks = Disks(runner, settings.reads_per_disk)
         self.summary = Scan()
         self.gone_audio: set[int] = set()
+        self.known_paths: set[bytes] = set()
+        """Of the files that are to be identified: those of which something is known."""
         self.groups: dict[bytes, list[Subject]] = {}
         """Of the files in flight: those that hold the same audio, by the path of the one that is decoded."""
         self.waiting: list[tuple[list[Subject], Fingerprinted | Unusable]] = []
@@ -146,6 +155,7 @@ class _Scan:
             candidates, known, roots, unlisted, os.path.ismount, settings.retry_failed, settings.judgement
         )
         self._count_unchanged(reconciled)
+        self.known_paths = {c.path for c in reconciled.changed} & {k.path for k in known}
         self.summary.skipped += problems["skipped"]
         self.summary.failed += problems["failed"]
         self.summary.ignored = problems["ignored"]
@@ -165,9 +175,11 @@ class _Scan:
                 self.summary.unchanged += 1
             else:
                 self._count_problem(track.path, Unusable(track.problem_kind, track.problem or "", lasting=True))
+        back = [track.path for track in reconciled.unchanged if track.state != "present"]
+        self.summary.returned = len(back)
         self.summary.absent = len(reconciled.absent)
+        self.summary.newly_absent = sum(track.state != "absent" for track in reconciled.absent)
         with self.catalog.transaction():
-            back = (track.path for track in reconciled.unchanged if track.state != "present")
             self.catalog.set_state(back, "present")
             self.catalog.set_place((c.volume, c.device, c.inode, c.path) for c in reconciled.replaced)
             self.catalog.set_state((track.path for track in reconciled.absent), "absent")
@@ -189,7 +201,9 @@ class _Scan:
                 if group[0].audio is not None:
                     self._put_group(group, group[0].audio)
                     self.summary.identical += len(group)
-                    self.summary.moved += sum(s.audio in self.gone_audio for s in group)
+                    n_moved = len(group) if group[0].audio in self.gone_audio else 0
+                    self.summary.moved += n_moved
+                    self.summary.changed += 0 if n_moved else self._n_known(group)
         return identified
 
     def _settle(self, reconciled: Reconciliation) -> None:
@@ -197,6 +211,9 @@ class _Scan:
         wait_s = settling_s((candidate.mtime_ns for candidate in reconciled.changed), time.time_ns())
         if wait_s:
             self.runner.stop.event.wait(wait_s)
+
+    def _n_known(self, group: list[Subject]) -> int:
+        return sum(subject.candidate.path in self.known_paths for subject in group)
 
     def _put_group(self, group: list[Subject], audio: int) -> None:
         for subject in group:
@@ -259,6 +276,7 @@ class _Scan:
         else:
             self.summary.fingerprinted += 1
             self.summary.identical += len(group) - 1
+            self.summary.changed += self._n_known(group)
             if result.damage is not None:
                 self._tell_damage(group, result.damage)
         self.observer.advance(len(group))

@@ -42,15 +42,21 @@ def check(run: Run, repair: bool) -> int:
 
 def _mend_catalog(run: Run, damaged: CatalogDamagedError) -> None:
     """A new catalog in the place of the damaged one, and what is in it."""
+    from dedup.store.layout import Layout
     from dedup.store.store import mend_catalog
 
+    catalog = Layout(run.settings.store).catalog
+    was_there = catalog.exists() and catalog.stat().st_size > 0
     run.output.note(f"{damaged.where}: {damaged.found}")
     rows = mend_catalog(run.settings.store, "reprise check --repair")
     run.output.result({"event": "salvaged", **rows})
     kept = ", ".join(count_text(rows[table], table) for table in ("track", "fingerprint", "tile", "judgement"))
-    run.output.note(
-        f"a new catalog was made of what could be read: {kept}; the damaged one is kept as catalog.db.damaged"
-    )
+    told = f"a new catalog was made of what could be read: {kept}"
+    if was_there:
+        told += "; the damaged one is kept as catalog.db.damaged"
+    if not rows["track"] and not rows["judgement"]:
+        told += "; `reprise full` reads all files anew, but what you said of two files is lost"
+    run.output.note(told)
 
 
 def _check(run: Run, repair: bool) -> int:

@@ -49,6 +49,8 @@ class Full:
     """Whether there was nothing to do."""
     compaction: Compaction | None = None
     """What was compacted; None where it did not pay."""
+    trouble: Exception | None = None
+    """What went wrong when all this was known: it is told after it."""
 
     @property
     def exit_code(self) -> int:
@@ -80,25 +82,43 @@ def full(run: Run) -> int:
 
 
 def run_full(run: Run, roots: tuple[bytes, ...]) -> Full:
-    """The three stages, on one set of workers."""
+    """The three stages, on one set of workers, and the housekeeping. What goes wrong after the stages takes nothing
+    from what they found: `trouble` has it."""
     from dedup.matches import thresholds
 
-    with stores.for_scanning(run, roots) as store, stores.workers(run, roots) as runner:
-        thresholds(store, run.settings.match())  # what it refuses is refused now, not when all is compared
-        done = _three_stages(run, store, runner, roots)
-        if done.unfinished:
-            run.last_words = f"{done.unfinished}; what was done is kept: run the same command again to go on from there"
-        run.conclude(done.exit_code, summary_record(done), complete=done.groups is not None)
+    done = None
+    try:
+        with stores.for_scanning(run, roots) as store, stores.workers(run, roots) as runner:
+            thresholds(store, run.settings.match())  # what it refuses is refused now, not when all is compared
+            done = _three_stages(run, store, runner, roots)
+            run.conclude(done.exit_code, summary_record(done))
+            if done.unfinished:
+                again = "run the same command again to go on from there"
+                run.last_words = f"{done.unfinished}; what was done is kept: {again}"
+            if done.groups is not None:
+                done = _finish(run, store, done)
+    except Exception as error:
+        if done is None:
+            raise
+        done = replace(done, trouble=error)
+    return done
+
+
+def _finish(run: Run, store: Store, done: Full) -> Full:
+    """Housekeeping; then what was found counts as told, last, so that a run that was killed before has told nothing."""
+    from dedup.news import end_news
+
+    done = _compact(run, store, done)
+    run.conclude(done.exit_code, summary_record(done), complete=True)
+    end_news(store)
     return done
 
 
 def _three_stages(run: Run, store: Store, runner: Runner, roots: tuple[bytes, ...]) -> Full:
     from dedup.correlation.correlate import unfinished
-    from dedup.news import begin_news
     from dedup.scan import scan
 
     was_finished, troubles = not unfinished(store), _troubles(store)
-    begin_news(store)
     scanned = scan(store, roots, run.settings.scan(), runner, run.observer)
     seconds = dict(scanned.seconds)
     if run.stop.requested:
@@ -107,8 +127,9 @@ def _three_stages(run: Run, store: Store, runner: Runner, roots: tuple[bytes, ..
     if done.unfinished or done.correlation is None:
         return done
     n_done = scanned.fingerprinted + scanned.identical + scanned.forgotten + done.correlation.n_computed
+    n_done += scanned.newly_absent + scanned.returned
     idle = was_finished and not n_done and _troubles(store) == troubles
-    return _compact(run, store, _group(run, store, replace(done, idle=idle)))
+    return _group(run, store, replace(done, idle=idle))
 
 
 def _correlate(run: Run, store: Store, runner: Runner, scanned: Scan) -> Full:
@@ -127,14 +148,13 @@ def _correlate(run: Run, store: Store, runner: Runner, scanned: Scan) -> Full:
 def _group(run: Run, store: Store, done: Full) -> Full:
     from dedup.groups import make_groups
     from dedup.matches import Matches
-    from dedup.news import end_news, news
+    from dedup.news import news
 
     began = time.monotonic()
     matches = Matches(store, run.settings.match())
     groups = make_groups(matches)
     n_pairs = matches.count_pairs()
     found = news(store, groups)
-    end_news(store)
     seconds = {**done.seconds, "group": time.monotonic() - began}
     return replace(done, matches=matches, groups=groups, n_pairs=n_pairs, seconds=seconds, news=found)
 
@@ -166,7 +186,7 @@ def _left_text(scanned: Scan, uncompared: str) -> str:
 
 
 def show_full(run: Run, done: Full) -> None:
-    """Groups, problems, and the summary."""
+    """Groups, problems, and the summary. Raises `trouble` then."""
     from dedup.report.export import group_record
 
     output = run.output
@@ -190,6 +210,8 @@ def show_full(run: Run, done: Full) -> None:
     if done.compaction is not None:
         output.note(compaction_text(done.compaction))
     output.note(f"time    {stages_text(done.seconds)}")
+    if done.trouble is not None:
+        raise done.trouble
 
 
 def _news_text(done: Full) -> str:

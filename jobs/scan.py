@@ -50,7 +50,7 @@ def scan(run: Run) -> int:
 def scan_record(summary: Scan) -> dict[str, Any]:
     """The counts of a scan, for programs."""
     record = {field.name: getattr(summary, field.name) for field in fields(summary) if field.name != "problems"}
-    record["new"] = summary.fingerprinted + summary.identical - summary.moved
+    record["new"] = summary.fingerprinted + summary.identical - summary.moved - summary.changed
     return record | {"seconds": {stage: round(spent, 3) for stage, spent in summary.seconds.items()}}
 
 
@@ -69,7 +69,9 @@ def scan_text(summary: Scan) -> str:
     asides = {
         "damaged (decoded with gaps)": summary.damaged,
         "moved": summary.moved,
+        "changed": summary.changed,
         "absent (kept)": summary.absent,
+        "back after being absent": summary.returned,
         "forgotten (no longer there or selected)": summary.forgotten,
         "not audio by their names": summary.ignored,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import shutil
@@ -24,6 +25,7 @@ Form = Literal["systemd", "cron", "launchd"]
 AT = "02:30"
 CARRIED = ("REPRISE_CONFIG", "REPRISE_KERNEL_CACHE")
 """Variables that are no settings, and that the command is to have at night too: paths."""
+MINUTES_A_DAY = 24 * 60
 TOOL_LIMIT_S = 60.0
 """How long systemctl, crontab and launchctl may take."""
 
@@ -56,7 +58,8 @@ def schedule(run: Run, at: str | None, form: Form | None, install: bool, uninsta
         remove(run)
         return
     run.settings.roots()  # raises where there is none
-    words, at, form = command_words(run), at or AT, form or usual_form()
+    at, form = at or AT, form or usual_form()
+    words = command_words(run, at)
     if install:
         put(run, form, words, at)
     else:
@@ -74,20 +77,28 @@ def usual_form() -> Form:
 # ---- what is run
 
 
-def command_words(run: Run) -> list[str]:
+def command_words(run: Run, at: str) -> list[str]:
     """The command: this program, with what was given on this command line or in variables, for those are not there at
     night. The settings file is read each night."""
     carried = [f"{name}={_carried(name)}" for name in CARRIED if os.environ.get(name)]
     words = [*(["/usr/bin/env", *carried] if carried else []), *program(), "full", "--quiet"]
-    roots: list[str] = []
-    for name, settled in run.settings.settled.items():
-        if settled.source != "command line" and not settled.source.startswith("environment"):
-            continue
-        if name == "roots":
-            roots = [os.path.abspath(root) for root in settled.value]
-        else:
-            words += option_words(name, settled.value)
+    settled = run.settings.settled.items()
+    given = {name: one.value for name, one in settled if one.source.startswith(("command line", "environment"))}
+    roots = [os.path.abspath(root) for root in given.pop("roots", ())]
+    if given.get("until"):  # for a run that makes up for a night: in the morning that time is a day away
+        hours, limit = night_hours(at, given["until"]), run.settings["max-hours"]
+        if limit is None or limit > hours:
+            given["max-hours"] = hours
+    for name, value in given.items():
+        words += option_words(name, value)
     return words + (["--", *roots] if roots else [])
+
+
+def night_hours(at: str, until: str) -> float:
+    """From a time of day to the next such time, up to a whole day; in hundredths, rounded up."""
+    begin, end = (60 * int(clock[:2]) + int(clock[3:]) for clock in (at, until))
+    minutes = (end - begin) % MINUTES_A_DAY or MINUTES_A_DAY
+    return math.ceil(minutes * 100 / 60) / 100
 
 
 def _carried(variable: str) -> str:
@@ -169,12 +180,18 @@ def _text(run: Run, text: str) -> None:
 
 
 def put(run: Run, form: Form, words: Sequence[str], at: str) -> None:
-    """Writes the unit and switches it on. Raises InputError for a file in its place that is none of ours."""
+    """Writes the unit and switches it on, in the place of any other of ours, of whatever form. Raises InputError for a
+    file in its place that is none of ours."""
     if form == "cron":
         crontab = read_crontab()
         _write_crontab(units.with_cron_line(crontab, os.fsencode(cron_line(words, at))))
         _tell(run, "installed", "crontab")
-        return
+    else:
+        _put_files(run, form, words, at)
+    _remove_others(run, form)
+
+
+def _put_files(run: Run, form: Form, words: Sequence[str], at: str) -> None:
     files = unit_files(form, words, at)
     for file in files:
         _require_ours(file.path)
@@ -195,16 +212,32 @@ def put(run: Run, form: Form, words: Sequence[str], at: str) -> None:
 
 def remove(run: Run) -> None:
     """Removes every unit of ours: files with our mark, our line of the crontab."""
-    removed = _remove_systemd(run) + _remove_agent(run)
-    if shutil.which("crontab"):
-        crontab = read_crontab()
-        if any(map(units.is_marked_line, crontab.splitlines())):
-            _write_crontab(units.with_cron_line(crontab, None))
-            removed.append("crontab")
+    removed = _remove_systemd(run) + _remove_agent(run) + _remove_cron_line()
     for what in removed:
         _tell(run, "removed", what)
     if not removed:
         run.output.note("nothing was installed")
+
+
+def _remove_others(run: Run, form: Form) -> None:
+    """Removes the units of ours that have another form."""
+    removed = _remove_systemd(run) if form != "systemd" else []
+    removed += _remove_agent(run) if form != "launchd" else []
+    if form != "cron":
+        try:
+            removed += _remove_cron_line()
+        except InputError as error:  # many may use no crontab, and so have none
+            run.output.note(f"whether the crontab has an older schedule is not known: {error}")
+    for what in removed:
+        _tell(run, "removed", what)
+
+
+def _remove_cron_line() -> list[str]:
+    crontab = read_crontab() if shutil.which("crontab") else b""
+    if not any(map(units.is_marked_line, crontab.splitlines())):
+        return []
+    _write_crontab(units.with_cron_line(crontab, None))
+    return ["crontab"]
 
 
 def _remove_systemd(run: Run) -> list[str]:

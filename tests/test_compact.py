@@ -37,6 +37,7 @@ from dedup.store.check import check
 from dedup.store.compact import (
     FANOUT,
     KEPT_RUNS,
+    Aging,
     Compaction,
     Merge,
     Use,
@@ -226,6 +227,39 @@ def test_a_rotten_result_is_never_carried_over(folder: Path) -> None:
         with pytest.raises(StoreDamagedError, match="digest"):
             run_compact(store)
         assert tile_rows(store) == before
+
+
+@pytest.mark.parametrize("recorded", ["[]", '{"max_lag": -1}', '{"max_lag": 7}', None])
+def test_results_whose_settings_are_damaged_are_told_and_not_lost(folder: Path, recorded: str | None) -> None:
+    key = f"compare {EXACT.digest()}"
+    with opened(folder) as store:
+        store.catalog.connection.execute("DELETE FROM meta WHERE key = ?", (key,))
+        if recorded is not None:
+            store.catalog.connection.execute("INSERT INTO meta VALUES (?, ?)", (key, recorded))
+        before = tile_rows(store)
+    result = invoke(folder, "compact")
+    assert (result.exit_code, result.stderr.count("\n")) == (13, 1)
+    assert f"settings {EXACT.digest()} of its results are not recorded" in result.stderr
+    with opened(folder) as store:
+        assert tile_rows(store) == before
+    assert invoke(folder, "check", "--repair").exit_code == 0
+    assert invoke(folder, "compact").exit_code == 0
+    with opened(folder) as store:
+        assert damage(store) == []
+        assert {row[1] for row in tile_rows(store)} == {CASCADE.digest()}
+
+
+@pytest.mark.parametrize(
+    "known", [[], 7, {"runs": 1}, {"runs": "many", "fingerprints": []}, {"runs": 9, "fingerprints": [1]}]
+)
+def test_a_damaged_note_of_what_is_retired_begins_anew(known: object) -> None:
+    assert Aging.of(known, {1, 2}) == Aging(0, frozenset({1, 2}))
+
+
+def test_what_is_said_to_be_retired_goes_by_what_is() -> None:
+    known = {"runs": 2, "fingerprints": [[-(10**18), 1], [3, 10**18]]}
+    assert Aging.of(known, {1, 2, 4}) == Aging(3, frozenset({1, 4}))
+    assert Aging.of(known, set()) == Aging(3, frozenset())
 
 
 # ---- what is dropped

@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -26,7 +27,7 @@ from fault_injection import Ended, Fault, Host
 
 from cluster.runner import open_runner
 from dedup.correlation.correlate import correlate
-from dedup.errors import CatalogDamagedError
+from dedup.errors import CatalogDamagedError, StoreMismatchError
 from dedup.judgements import history, record
 from dedup.library.status import COARSE_NS, FINE_NS, as_int64, settling_s
 from dedup.matches import Matches
@@ -43,6 +44,7 @@ from dedup.synthesis.music import compose
 from jobs.cli import cli
 from tests.stores import add_track, copied, open_store, recording
 
+ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = FingerprintSettings("1.5.1")
 
 # ---- files that are the end of a worker ----
@@ -298,6 +300,204 @@ def test_a_torn_log_loses_the_newest_commits_and_no_more(sound: Path, tmp_path: 
         assert [finding for finding in check(store, Silent()) if finding.kind != "note"] == []
         assert 80 <= len(list(store.catalog.tracks())) < 90
         repair(store, check(store, Silent()))
+
+
+# ---- a catalog that is lost ----
+
+
+@pytest.mark.parametrize("how", ["empty", "missing"])
+def test_a_catalog_that_is_lost_is_made_anew_and_the_files_read_anew(
+    bench: fault_test.Bench, truth: fault_test.Truth, how: str
+) -> None:
+    store = bench.work / "bereft"
+    shutil.rmtree(store, ignore_errors=True)
+    shutil.copytree(truth.folder, store)
+    fault_test.settle_log(store)
+    catalog = store / "catalog.db"
+    os.truncate(catalog, 0) if how == "empty" else catalog.unlink()
+    for done in (bench.run("check", store), bench.run("export", store, "pairs"), bench.full(store)):
+        assert fault_test.require_clear(done, {13}) == []
+        assert f"{how}, beside blocks" in done.err
+        assert "check --repair" in done.err
+    repaired = bench.run("check", store, "--repair")
+    assert fault_test.require_clear(repaired, {0}) == []
+    assert "0 judgements; `reprise full` reads all files anew, but what you said of two files is lost" in str(
+        repaired.out
+    )
+    again = bench.full(store)
+    assert again.code == fault_test.SOME_FAILED
+    assert fault_test.summary(again)["fingerprinted"] == truth.n_fingerprinted
+    assert fault_test.require_same(bench, store, truth) == []
+    assert fault_test.count_judgements(store) == 0
+
+
+@pytest.mark.parametrize("how", ["empty", "missing"])
+def test_what_the_log_of_a_lost_catalog_holds_is_kept(tmp_path: Path, how: str) -> None:
+    """Property: the log of a killed run has pages of the catalog; where it has all of them, nothing is lost."""
+    folder, unsettled = tmp_path / "store", tmp_path / "unsettled"
+    with make_or_open(unsettled, SETTINGS, 8, "test") as store:
+        add_track(store, "a.mp3", recording(1, 150))
+        store.seal_tail()
+        record(store, b"a" * 16, b"b" * 16, same=True, score=None)
+        shutil.copytree(unsettled, folder)
+    os.truncate(folder / "catalog.db", 0) if how == "empty" else (folder / "catalog.db").unlink()
+    assert mend_catalog(folder, "test")["judgement"] == 1
+    with open_for_writing(folder, "test") as store:
+        assert check(store, Silent()) == []
+        assert [track.path for track in store.catalog.tracks()] == [b"/music/a.mp3"]
+
+
+def test_what_an_earlier_repair_kept_is_not_given_for_nothing(sound: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    shutil.copytree(sound, folder)
+    (folder / "catalog.db.damaged").write_bytes(b"rows")
+    os.truncate(folder / "catalog.db", 0)
+    mend_catalog(folder, "test")
+    assert (folder / "catalog.db.damaged").read_bytes() == b"rows"
+
+
+@pytest.mark.parametrize(
+    ("told", "repeated", "n_tiles"),
+    [(1, 3, 0), (2, 3, 55), (None, 2, 55), (None, None, 0), (7, 3, 55)],
+)
+def test_results_are_carried_over_from_versions_that_have_the_same_ones(
+    sound: Path, tmp_path: Path, told: int | None, repeated: int | None, n_tiles: int
+) -> None:
+    folder = tmp_path / "store"
+    shutil.copytree(sound, folder)
+    set_versions(folder, told, repeated)
+    assert mend_catalog(folder, "test")["tile"] == n_tiles
+    with open_for_writing(folder, "test") as store:
+        assert {finding.kind for finding in check(store, Silent())} <= ({"root"} if repeated != 3 else set())
+        compared = correlate(store, CompareSettings(), InlineRunner(), Silent())
+        assert (compared.n_reused, compared.n_computed) == (n_tiles, 55 - n_tiles)
+
+
+@pytest.mark.parametrize(("told", "repeated"), [(4, 4), (None, 4), (4, None)])
+def test_a_store_of_a_later_version_is_left_as_it_is(
+    sound: Path, tmp_path: Path, told: int | None, repeated: int | None
+) -> None:
+    folder = tmp_path / "store"
+    shutil.copytree(sound, folder)
+    set_versions(folder, told, repeated)
+    before = (folder / "catalog.db").read_bytes()
+    with pytest.raises(StoreMismatchError, match=r"format version 4; expected version 3\. Use the release"):
+        mend_catalog(folder, "test")
+    assert (folder / "catalog.db").read_bytes() == before
+
+
+def set_versions(folder: Path, told: int | None, repeated: int | None) -> None:
+    """That of the stamp and that of the root group; None takes it away, of the group with all of it."""
+    with closing(sqlite3.connect(folder / "catalog.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'format_version'", (told or "null",))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    root = folder / "fingerprints.zarr" / "zarr.json"
+    if repeated is None:
+        root.unlink()
+    else:
+        root.write_text(root.read_text().replace('"format_version": 3', f'"format_version": {repeated}'))
+
+
+# ---- a repair that is killed ----
+
+KILLED_AT_EACH_STEP = """
+import os, shutil, signal, sys
+from pathlib import Path
+import zarr  # imported before the forks, not used: it would start a thread
+from dedup.store import salvage
+from dedup.store.store import mend_catalog
+
+def killing(at, no_links):
+    seen = 0
+    def step(function):
+        def wrapper(*arguments, **more):
+            nonlocal seen
+            seen += 1
+            if seen == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **more)
+        return wrapper
+    for module, names in ((os, "link replace"), (shutil, "copyfile rmtree"), (Path, "unlink touch mkdir")):
+        for name in names.split():
+            setattr(module, name, step(getattr(module, name)))
+    if no_links:
+        def link(*_):
+            raise PermissionError("no hard links here")
+        os.link = link
+
+damaged, target, no_links = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "copies"
+at = 0
+while True:
+    at += 1
+    folder = shutil.copytree(damaged, target / f"killed {at:02}")
+    child = os.fork()
+    if child == 0:
+        killing(at, no_links)
+        mend_catalog(folder, "test")
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.parametrize(("how", "least"), [("links", 15), ("copies", 15), ("missing", 12)])
+def test_a_repair_that_is_killed_at_any_step_loses_no_commit(tmp_path: Path, how: str, least: int) -> None:
+    """Property: what the log of a damaged catalog holds is there, in it or in the new one, whenever the repair ends;
+    and nobody takes what is left in between for a store."""
+    damaged, killed = tmp_path / "damaged", tmp_path / "killed"
+    killed.mkdir()
+    with make_or_open(tmp_path / "made", SETTINGS, 8, "test") as store:
+        add_track(store, "a.mp3", recording(1, 150))
+        store.seal_tail()
+        if how != "missing":
+            store.catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        record(store, b"a" * 16, b"b" * 16, same=True, score=None)
+        shutil.copytree(tmp_path / "made", damaged)
+    if how == "missing":
+        (damaged / "catalog.db").unlink()
+    else:
+        with open(damaged / "catalog.db", "r+b") as file:
+            file.seek(4096 * (page_of("run", tmp_path / "made") - 1))
+            file.write(b"\xff" * 64)
+    command = [sys.executable, "-c", KILLED_AT_EACH_STEP, str(damaged), str(killed), how]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
+    *left, _ = sorted(killed.iterdir())
+    assert len(left) >= least
+    for folder in left:
+        try:
+            with open_for_reading(folder) as store:
+                assert len(history(store)) == 1
+                is_damaged = check(store, Silent()) != []
+        except CatalogDamagedError:
+            is_damaged = True
+        if is_damaged:
+            assert mend_catalog(folder, "test")["judgement"] == 1
+        with open_for_writing(folder, "test") as store:
+            assert check(store, Silent()) == []
+            assert [judgement.same for judgement in history(store)] == [True]
+        assert not (folder / "wip-catalog").exists()
+
+
+def test_a_repair_that_fails_leaves_the_catalog_and_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "store"
+    with make_or_open(tmp_path / "made", SETTINGS, 8, "test") as store:
+        add_track(store, "a.mp3", recording(1, 150))
+        store.seal_tail()
+        shutil.copytree(tmp_path / "made", folder)
+    before = [(folder / name).read_bytes() for name in ("catalog.db", "catalog.db-wal")]
+    replace = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if source.name == "new.db":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        mend_catalog(folder, "test")
+    assert [(folder / name).read_bytes() for name in ("catalog.db", "catalog.db-wal")] == before
+    assert not (folder / "wip-catalog").exists()
 
 
 # ---- two launchers ----

@@ -11,10 +11,11 @@ import stores
 from dedup.correlation.correlate import correlate
 from dedup.groups import make_groups
 from dedup.matches import Matches
-from dedup.news import News, begin_news, end_news, news
+from dedup.news import News, end_news, news
 from dedup.observer import Silent
-from dedup.runner import InlineRunner
+from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
+from dedup.store.compact import compact
 from dedup.store.store import Store
 
 WHOLE = stores.recording(1, 300)
@@ -32,7 +33,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def told(store: Store, finished: bool = True) -> News:
     """What a run finds."""
-    begin_news(store)
     correlate(store, CompareSettings(), InlineRunner(), Silent())
     found = news(store, make_groups(Matches(store, MatchSettings())))
     if finished:
@@ -89,13 +89,24 @@ def test_moved_and_copied_in_one_night(store: Store) -> None:
     assert told(store) == News(1, 1)
 
 
-def test_ids_that_are_given_again_are_new_again(store: Store) -> None:
-    """Property: SQLite gives the ids of dropped last rows again, as after a repair."""
+def test_what_comes_after_dropped_rows_is_new(store: Store) -> None:
+    """Property: SQLite by itself gives the ids of dropped last rows again, as after a repair."""
     told(store)
     with store.catalog.transaction() as connection:
         for query in ("DELETE FROM track", "DELETE FROM audio"):
             connection.execute(query)
-    begin_news(store)
     stores.add_track(store, "a.flac", WHOLE)
     stores.add_track(store, "b.mp3", stores.copied(WHOLE, 0.05))
     assert told(store) == News(1, 1)
+
+
+@pytest.mark.parametrize("same_bytes", [False, True])
+def test_what_took_the_place_of_the_newest_before_anybody_looked_is_new(store: Store, same_bytes: bool) -> None:
+    """Property: no id is given again that was told, whichever commands dropped and added rows since."""
+    told(store)
+    store.catalog.forget_tracks([b"/music/alone.mp3"])
+    store.seal_tail()
+    assert compact(store, Silent(), Stop()).dropped == 1
+    stores.add_track(store, "c.ogg", audio_of(store, "a.flac") if same_bytes else stores.copied(WHOLE, 0.06, seed=2))
+    assert told(store) == News(1, 1)
+    assert told(store) == News(0, 0)

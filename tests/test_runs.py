@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -26,6 +27,7 @@ from dedup.errors import (
     EXIT_TIME_UP,
     InputError,
 )
+from dedup.store.catalog import Catalog
 from dedup.store.store import make_or_open, open_for_writing
 from dedup.synthesis.library import write_demo_library
 from jobs import cli, deadline, options, stores
@@ -137,6 +139,85 @@ def test_any_change_is_something_to_do(place: Place, tmp_path: Path, change: str
         options = ["--max-lag", "100"]
     place.full(*options, code=code)
     place.full(*options, code=EXIT_SOME_FAILED if code else EXIT_NOTHING_TO_DO)
+
+
+def test_a_root_that_left_or_came_back_is_something_to_do(place: Place, tmp_path: Path) -> None:
+    """Property: its tracks are shown otherwise from then on, though nothing is computed."""
+    music, away = tmp_path / "music", tmp_path / "away"
+    n_tracks = lines(place.full(str(music)).stdout)[-1]["discovered"] // 2
+    for old, new, absent, returned in ((music, away, n_tracks, 0), (away, music, 0, n_tracks)):
+        old.rename(new)
+        first = lines(place.full(str(music), code=EXIT_DONE).stdout)[-1]
+        assert (first["absent"], first["newly_absent"], first["returned"]) == (absent, absent, returned)
+        again = lines(place.full(str(music), code=EXIT_NOTHING_TO_DO).stdout)[-1]
+        assert (again["absent"], again["newly_absent"], again["returned"]) == (absent, 0, 0)
+
+
+def test_files_that_were_known_are_not_new(place: Place, tmp_path: Path) -> None:
+    music = tmp_path / "copies"
+    shutil.copytree(place.music, music)
+    first = lines(place.full(str(music)).stdout)[-1]
+    paths = sorted(path for path in music.rglob("*") if path.is_file())
+    n_tracks = first["new"]
+    assert 0 < n_tracks <= len(paths)
+    for path in paths:
+        os.utime(path, ns=(10**18, 10**18))
+    second = lines(place.full(str(music)).stdout)[-1]
+    assert (second["identical"], second["changed"], second["new"]) == (n_tracks, n_tracks, 0)
+    assert second["found"] == {"copies": 0, "groups": 0}
+    tracks = [path for path in paths if path.stat().st_size > 100_000]
+    shutil.copyfile(tracks[0], music / f"new{tracks[0].suffix}")
+    os.utime(tracks[1], ns=(11 * 10**17, 11 * 10**17))
+    third = lines(place.full(str(music)).stdout)[-1]
+    assert (third["identical"], third["changed"], third["new"]) == (2, 1, 1)
+
+
+def test_a_copy_is_found_whatever_ran_since_the_last_full(place: Place, tmp_path: Path) -> None:
+    """The newest track is gone and its rows are dropped; then a copy of another comes."""
+    music = tmp_path / "own"
+    music.mkdir()
+    one, two = sorted(path for path in place.music.rglob("*.flac"))[:2]
+    shutil.copyfile(one, music / f"old{one.suffix}")
+    place.full(str(music))
+    (music / f"old{one.suffix}").unlink()
+    scan = ("scan", str(music), str(place.music), "--workers", "0")
+    place.invoke(*scan)
+    place.invoke("compact")
+    shutil.copyfile(two, music / f"copy{two.suffix}")
+    place.invoke(*scan)
+    summary = lines(place.full(str(music), code=EXIT_NOTHING_TO_DO).stdout)[-1]
+    assert summary["found"] == {"copies": 1, "groups": 1}
+
+
+@pytest.mark.parametrize(("error", "code"), [(OSError(errno.ENOSPC, "full"), 14), (KeyboardInterrupt(), 130)])
+def test_what_was_found_is_told_though_the_housekeeping_fails(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    """Property: what nobody may have heard of is told again by the next run."""
+    music = tmp_path / "own"
+    music.mkdir()
+    one = min(place.music.rglob("*.flac"))
+    shutil.copyfile(one, music / f"copy{one.suffix}")
+
+    def set_meta(self: Catalog, key: str, value: Any) -> None:
+        if key == "retired":  # the last write of a compaction
+            raise error
+        plain_set_meta(self, key, value)
+
+    plain_set_meta = Catalog.set_meta
+    with monkeypatch.context() as patched:
+        patched.setattr(Catalog, "set_meta", set_meta)
+        told = lines(place.full(str(music), code=code).stdout)
+    copies = {"copies": 1, "groups": 1}
+    if code == 14:
+        assert [record["event"] for record in told[-2:]] == ["summary", "error"]
+        assert told[-2]["found"] == copies
+        (heard,) = place.heard()
+        assert (heard["event"], heard["exit_code"], heard["found"]) == ("failed", 14, copies)
+    (last, *_) = place.runs()
+    assert (last["exit_code"], last["found"]) == (code, 1)
+    assert lines(place.full(str(music), code=EXIT_NOTHING_TO_DO).stdout)[-1]["found"] == copies
+    assert lines(place.full(str(music), code=EXIT_NOTHING_TO_DO).stdout)[-1]["found"]["copies"] == 0
 
 
 def test_failures_are_heard_of_by_those_who_ask_for_failures_alone(place: Place) -> None:

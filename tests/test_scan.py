@@ -169,6 +169,7 @@ def library(tmp_path: Path, songs: list[Path]) -> Library:
     return library
 
 
+ALL = {"discovered": 6, "skipped": 1, "failed": 1}
 FIRST = {"discovered": 6, "fingerprinted": 4, "skipped": 1, "failed": 1}
 
 
@@ -210,13 +211,13 @@ def test_problems_are_tried_again_when_asked(library: Library) -> None:
     assert counts(found) == {"discovered": 6, "unchanged": 4, "skipped": 1, "failed": 1}
     assert library.decoded == ["bad.mp3", "short.flac"]
     found = library.scan(retry_failed=True, min_length_s=1.0)
-    assert counts(found) == {"discovered": 6, "unchanged": 4, "fingerprinted": 1, "failed": 1}
+    assert counts(found) == {"discovered": 6, "unchanged": 4, "fingerprinted": 1, "failed": 1, "changed": 1}
 
 
 def test_problems_are_tried_again_under_other_settings(library: Library) -> None:
     library.scan()
     found = library.scan(min_length_s=1.0)
-    assert counts(found) == {"discovered": 6, "unchanged": 4, "fingerprinted": 1, "failed": 1}
+    assert counts(found) == {"discovered": 6, "unchanged": 4, "fingerprinted": 1, "failed": 1, "changed": 1}
     library.scan(min_length_s=1.0)
     assert library.decoded == []
 
@@ -225,7 +226,7 @@ def test_a_file_that_was_mended_is_read(library: Library) -> None:
     library.scan()
     later(library.add(2, "bad.mp3"))
     found = library.scan()
-    assert counts(found) == {"discovered": 6, "unchanged": 4, "identical": 1, "skipped": 1}
+    assert counts(found) == {"discovered": 6, "unchanged": 4, "identical": 1, "skipped": 1, "changed": 1}
     assert library.decoded == []
 
 
@@ -238,7 +239,7 @@ def test_other_tags_are_the_same_audio(name: str, library: Library) -> None:
     audio = library.tracks()[name][1]
     retag(library.root / name)
     found = library.scan()
-    assert counts(found) == {"discovered": 6, "unchanged": 3, "identical": 1, "skipped": 1, "failed": 1}
+    assert counts(found) == ALL | {"unchanged": 3, "identical": 1, "changed": 1}
     assert library.decoded == []
     assert library.tracks()[name][1] == audio
 
@@ -249,7 +250,7 @@ def test_a_new_time_alone_is_the_same_audio(library: Library) -> None:
     for path in library.root.rglob("*.*"):
         later(path)
     found = library.scan()
-    assert counts(found) == {"discovered": 6, "identical": 4, "skipped": 1, "failed": 1}
+    assert counts(found) == ALL | {"identical": 4, "changed": 4}
     assert library.decoded == ["bad.mp3", "short.flac"]
     assert library.tracks() == before
     library.scan()
@@ -296,7 +297,7 @@ def test_a_file_replaced_by_other_audio_is_decoded(library: Library) -> None:
     audio = library.tracks()["b/3.wav"][1]
     write(str(library.root / "b/3.wav"), compose(30, "another", 8.0), Encoding("wav"))
     found = library.scan()
-    assert counts(found) == {"discovered": 6, "unchanged": 3, "fingerprinted": 1, "skipped": 1, "failed": 1}
+    assert counts(found) == ALL | {"unchanged": 3, "fingerprinted": 1, "changed": 1}
     assert library.tracks()["b/3.wav"][1] != audio
 
 
@@ -472,14 +473,14 @@ def test_a_root_that_is_away_keeps_its_tracks(library: Library) -> None:
     library.root.rename(library.root.parent / "unplugged")
     before = library.tracks()
     found = library.scan()
-    assert counts(found) == {"absent": 6}
+    assert counts(found) == {"absent": 6, "newly_absent": 6}
     assert {name: track[1:] for name, track in library.tracks().items()} == {
         name: track[1:] for name, track in before.items()
     }
     assert {track[0] for track in library.tracks().values()} == {"absent"}
     (library.root.parent / "unplugged").rename(library.root)
     found = library.scan()
-    assert counts(found) == {"discovered": 6, "unchanged": 4, "skipped": 1, "failed": 1}
+    assert counts(found) == ALL | {"unchanged": 4, "returned": 6}
     assert (library.decoded, library.read) == ([], [])
     assert library.tracks() == before
 
@@ -497,11 +498,11 @@ def test_a_volume_that_is_not_mounted_keeps_its_tracks(library: Library, monkeyp
     drive.rename(away)
     drive.mkdir()
     mounted.remove(os.fsencode(drive))
-    assert counts(library.scan()) == {"discovered": 3, "unchanged": 2, "failed": 1, "absent": 3}
+    assert counts(library.scan()) == {"discovered": 3, "unchanged": 2, "failed": 1, "absent": 3, "newly_absent": 3}
     drive.rmdir()
     away.rename(drive)
     mounted.add(os.fsencode(drive))
-    assert counts(library.scan()) == {"discovered": 6, "unchanged": 4, "skipped": 1, "failed": 1}
+    assert counts(library.scan()) == ALL | {"unchanged": 4, "returned": 3}
     assert library.decoded == []
 
 

@@ -81,7 +81,8 @@ def test_the_command_has_what_was_given_here_and_in_variables(monkeypatch: pytes
     command = printed(*given, "--exclude", "y%", "--workers", "2")["command"]
     assert command[: command.index("full")] == ["/usr/bin/env", "REPRISE_KERNEL_CACHE=off", PROGRAM]
     options = {"--until=06:30", "--store=/s", "--extensions=flac,mp3", "--no-hidden", "--exclude=x", "--exclude=y%"}
-    assert set(command[command.index("full") + 1 : -2]) == options | {"--workers=2", "--max-lag=all", "--quiet"}
+    options |= {"--workers=2", "--max-lag=all", "--max-hours=4.0", "--quiet"}
+    assert set(command[command.index("full") + 1 : -2]) == options
     assert command[-2:] == ["--", "/a b"]
 
 
@@ -96,6 +97,32 @@ def test_the_command_is_one_that_full_takes_as_it_was_meant() -> None:
     assert (values["until"], values["max-lag"], values["hidden"]) == ("23:59", "all", True)
     assert (values["notify"], values["exclude"], values["max-hours"]) == ("mail 'x y'", ["-odd name"], 1.5)
     assert (values["hosts"], values["map"]) == (["nas", "me@attic"], ["nas:/a b=/m", "/x=/y"])
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("given", "hours"),
+    [
+        (["--until", "06:30"], ["4.0"]),
+        (["--at", "22:10", "--until", "6:30"], ["8.34"]),
+        (["--at", "6:30", "--until", "6:30"], ["24.0"]),
+        (["--until", "06:30", "--max-hours", "3"], ["3.0"]),
+        (["--until", "06:30", "--max-hours", "9"], ["4.0"]),
+        (["--until", "off"], []),
+        ([], []),
+    ],
+)
+def test_a_night_that_is_made_up_for_is_no_longer_than_a_night(given: list[str], hours: list[str]) -> None:
+    command = printed("/m", *given)["command"]
+    assert [word.removeprefix("--max-hours=") for word in command if word.startswith("--max-hours=")] == hours
+
+
+def test_limits_of_the_settings_file_are_read_each_night(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "settings.toml").write_text('until = "06:30"\nmax-hours = 3\n')
+    monkeypatch.setenv("REPRISE_CONFIG", str(home / "settings.toml"))
+    for given in ([], ["--until", "06:30"]):
+        assert "--max-hours" not in " ".join(printed("/m", *given)["command"])
+    assert "--max-hours=2.5" in printed("/m", "--until", "05:00")["command"]
 
 
 def test_a_settings_file_of_its_own_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +191,30 @@ def test_a_crontab_gets_one_line_and_loses_just_that(home: Path) -> None:
     assert len((home / "crontab").read_text().splitlines()) == 1
     invoke("--uninstall")
     assert not (home / "crontab").exists()
+
+
+@pytest.mark.parametrize("form", ["systemd", "cron", "launchd"])
+def test_there_is_one_schedule_whatever_was_installed_before(home: Path, form: str) -> None:
+    for before in ("systemd", "launchd", "cron", "systemd", form):
+        invoke("/m", "--install", "--format", before)
+    (home / "crontab").open("a").close()
+    unit = ".config/systemd/user/reprise."
+    of_form = {
+        "systemd": {f"{unit}service", f"{unit}timer"},
+        "cron": set(),
+        "launchd": {"Library/LaunchAgents/reprise.nightly.plist"},
+    }
+    assert files(home) == of_form[form] | {"crontab"}
+    assert (units.CRON_MARK in (home / "crontab").read_text()) == (form == "cron")
+    calls = (home / "systemctl").read_text().splitlines()
+    assert (calls[-2:] == ["--user daemon-reload", "--user enable --now reprise.timer"]) == (form == "systemd")
+
+
+def test_a_crontab_that_is_refused_keeps_nobody_from_another_form(home: Path) -> None:
+    (home / "refused").touch()
+    told = invoke("/m", "--install", "--format", "systemd").stdout
+    assert "whether the crontab has an older schedule is not known: crontab -l: not allowed" in told
+    assert (home / ".config/systemd/user/reprise.timer").exists()
 
 
 def test_a_crontab_that_cannot_be_read_is_not_replaced(home: Path) -> None:

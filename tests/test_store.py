@@ -20,14 +20,21 @@ from pathlib import Path
 
 import pytest
 
-from dedup.errors import StoreDamagedError, StoreLockedError, StoreMismatchError, StoreMissingError, WriteError
+from dedup.errors import (
+    CatalogDamagedError,
+    StoreDamagedError,
+    StoreLockedError,
+    StoreMismatchError,
+    StoreMissingError,
+    WriteError,
+)
 from dedup.judgements import record
 from dedup.observer import Silent
 from dedup.report.glance import glance
 from dedup.settings import FingerprintSettings
 from dedup.store import store as store_module
 from dedup.store.blocks import BlockStore, make_block
-from dedup.store.catalog import Catalog, Ending, TileResult
+from dedup.store.catalog import KEPT_RUN_RECORDS, Catalog, Ending, TileResult
 from dedup.store.check import check
 from dedup.store.layout import Layout, write_lock
 from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
@@ -419,6 +426,20 @@ def test_killed_while_it_seals_the_same_blocks_come_of_it(tmp_path: Path):
     assert len(named) == 1
 
 
+def test_the_newest_thousand_runs_are_remembered(folder: Path):
+    ending = Ending("done", 0, "done", 0.5, None)
+    with open_for_writing(folder, "test") as store:
+        ran = (("full", "2026-03-01T02:30:00Z", f"r{number}") for number in range(KEPT_RUN_RECORDS + 3))
+        store.catalog.connection.executemany("INSERT INTO run (command, started, id) VALUES (?, ?, ?)", ran)
+        store.catalog.begin_run("last", "full", "2025-01-01T02:30:00Z")  # the clock was set back
+        store.catalog.end_run("last", "2025-01-01T02:31:00Z", ending)
+        left = [run.id for run in store.catalog.runs()]
+        assert len(left) == KEPT_RUN_RECORDS == 1000
+        assert left[:2] == ["last", f"r{KEPT_RUN_RECORDS + 2}"]
+        assert next(store.catalog.runs(1)).ending == ending
+    require_sound(folder)
+
+
 @pytest.mark.parametrize("made", ["nothing", "a folder", "the root group", "an empty catalog", "a wal"])
 def test_killed_while_a_store_was_made(tmp_path: Path, made: str):
     folder = tmp_path / "store"
@@ -516,13 +537,25 @@ def test_damage_that_shows_only_later_is_told_as_damage(folder: Path):
         list(store.catalog.tracks())
 
 
-def test_blocks_whose_catalog_is_gone_are_not_scanned_over(folder: Path):
+@pytest.mark.parametrize("found", ["missing", "empty"])
+def test_blocks_whose_catalog_is_gone_are_not_scanned_over(folder: Path, found: str):
+    """Property: nobody makes a catalog beside them, nor takes away what may be left of the lost one in its log."""
     blocks = sorted(os.listdir(folder / "fingerprints.zarr"))
-    for name in ("catalog.db", "catalog.db-wal", "catalog.db-shm"):
-        (folder / name).unlink(missing_ok=True)
-    with pytest.raises(StoreDamagedError, match="beside blocks"), make_or_open(folder, SETTINGS, 4, "test"):
-        pass
+    catalog, log = folder / "catalog.db", folder / "catalog.db-wal"
+    os.truncate(catalog, 0) if found == "empty" else catalog.unlink()
+    log.write_bytes(b"commits")
+    for opened in (
+        make_or_open(folder, SETTINGS, 4, "test"),
+        open_for_writing(folder, "test"),
+        open_for_reading(folder),
+    ):
+        with (
+            pytest.raises(CatalogDamagedError, match=rf"{found}, beside blocks.*check --repair.*is lost then$"),
+            opened,
+        ):
+            pass
     assert sorted(os.listdir(folder / "fingerprints.zarr")) == blocks
+    assert (catalog.exists(), log.read_bytes()) == (found == "empty", b"commits")
 
 
 # ---- a disk that refuses ----

@@ -98,6 +98,9 @@ class TileResult:
         return TileResult(name, settings, block_a, block_b, n_pairs, pairs, result_digest(name, pairs))
 
 
+KEPT_RUN_RECORDS = 1000
+"""So many of the newest runs are remembered: 0.8 kB each."""
+
 CONTENT_BYTES = 16
 """Of what a track is known by when it is judged: the hash of its packets, or the digest of its items."""
 
@@ -410,6 +413,10 @@ class Catalog:
         query = "SELECT name FROM tile WHERE settings = ?"
         return {row[0] for row in self.connection.execute(query, (settings,))}
 
+    def tile_settings(self) -> list[str]:
+        """Digests of the comparison settings under which tiles are done."""
+        return [row[0] for row in self.connection.execute("SELECT DISTINCT settings FROM tile ORDER BY settings")]
+
     def count_tiles(self, settings: str) -> int:
         """How many tiles are done under these comparison settings."""
         return int(self.connection.execute("SELECT COUNT(*) FROM tile WHERE settings = ?", (settings,)).fetchone()[0])
@@ -483,10 +490,16 @@ class Catalog:
         self.connection.execute("INSERT OR REPLACE INTO run (id, command, started) VALUES (?, ?, ?)", row)
 
     def end_run(self, run: str, ended: str, ending: Ending) -> None:
-        self.connection.execute(
-            "UPDATE run SET ended = ?, outcome = ?, exit_code = ?, why = ?, seconds = ?, summary = ? WHERE id = ?",
-            (ended, *astuple(ending), run),
-        )
+        """Notes how a run ended, and forgets the runs before the last KEPT_RUN_RECORDS."""
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE run SET ended = ?, outcome = ?, exit_code = ?, why = ?, seconds = ?, summary = ? WHERE id = ?",
+                (ended, *astuple(ending), run),
+            )
+            connection.execute(
+                "DELETE FROM run WHERE rowid <= (SELECT rowid FROM run ORDER BY rowid DESC LIMIT 1 OFFSET ?)",
+                (KEPT_RUN_RECORDS,),
+            )
 
     def runs(self, limit: int = -1) -> Iterator[RecordedRun]:
         """The runs that wrote, newest first, `limit` at most. Not by their times: clocks are set back."""

@@ -196,8 +196,8 @@ def _check_tracks(store: Store, _: Observer) -> Iterator[Finding]:
 def _check_tiles(store: Store, _: Observer) -> Iterator[Finding]:
     meta = store.catalog.meta()
     lengths = _row_lengths(store)
-    for (settings,) in store.catalog.connection.execute("SELECT DISTINCT settings FROM tile").fetchall():
-        compare = _compare_settings(meta.get(f"compare {settings}"), settings)
+    for settings in store.catalog.tile_settings():
+        compare = compare_settings(meta.get(f"compare {settings}"), settings)
         for tile in store.catalog.stored_tiles(settings):
             text = _tile_problem(tile, compare, lengths)
             if text is not None:
@@ -213,7 +213,8 @@ def _row_lengths(store: Store) -> dict[str, npt.NDArray[np.int64]]:
     return {block: np.array(of_rows) for block, of_rows in lengths.items()}
 
 
-def _compare_settings(recorded: Any, digest: str) -> CompareSettings | None:
+def compare_settings(recorded: Any, digest: str) -> CompareSettings | None:
+    """What `meta` records under `compare <digest>`, None where that is not what the digest says."""
     try:
         settings = CompareSettings(**recorded)
     except (TypeError, UsageError):

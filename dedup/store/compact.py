@@ -28,6 +28,7 @@ from dedup.settings import CompareSettings
 from dedup.store.blocks import make_block
 from dedup.store.carry import DROPPED, Source, carry_over
 from dedup.store.catalog import TileResult
+from dedup.store.check import compare_settings
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -174,11 +175,14 @@ class Aging:
 
     @staticmethod
     def of(known: Any, retired: AbstractSet[int]) -> Aging:
-        """What `meta` says, a run later; anew with all that is retired where it says nothing."""
-        if known is None:
+        """What `meta` says, a run later; anew with all that is retired where that is nothing sound."""
+        try:
+            runs, ranges = int(known["runs"]), [(int(first), int(last)) for first, last in known["fingerprints"]]
+        except (TypeError, KeyError, ValueError):
             return Aging(0, frozenset(retired))
-        ids = (id_ for first, last in known["fingerprints"] for id_ in range(first, last + 1))
-        return Aging(known["runs"] + 1, frozenset(id_ for id_ in ids if id_ in retired))
+        first_id, last_id = min(retired, default=0), max(retired, default=-1)
+        ids = (id_ for first, last in ranges for id_ in range(max(first, first_id), min(last, last_id) + 1))
+        return Aging(runs + 1, frozenset(id_ for id_ in ids if id_ in retired))
 
     def to_json(self) -> dict[str, Any]:
         """Runs of consecutive ids are one pair: what is retired together was mostly scanned together."""
@@ -234,11 +238,20 @@ def _carry_out(
 
 
 def _recorded_settings(store: Store) -> list[CompareSettings]:
-    """Those under which there are results. Results whose settings are not recorded cannot be told from damage: they
-    are not carried over."""
-    recorded = [value for key, value in store.catalog.meta().items() if key.startswith("compare ")]
-    settings = [CompareSettings(**value) for value in recorded]
-    return [one for one in settings if store.catalog.count_tiles(one.digest())]
+    """Those under which there are results. Raises StoreDamagedError for results whose settings are not recorded: they
+    cannot be told from damage, and would be lost."""
+    meta, settings = store.catalog.meta(), []
+    for digest in store.catalog.tile_settings():
+        recorded = compare_settings(meta.get(f"compare {digest}"), digest)
+        if recorded is None:
+            raise StoreDamagedError(
+                f"catalog {store.layout.catalog}",
+                f"the comparison settings {digest} of its results are not recorded, or not as their digest says",
+                "those of each result",
+                "Run `reprise check --repair`, then `reprise correlate`: it redoes just what is lost",
+            )
+        settings.append(recorded)
+    return settings
 
 
 def _would_lose_results(store: Store, merge: Merge) -> bool:

@@ -1,8 +1,8 @@
 """A catalog that is no sound database any more: a new one, of all the rows that can still be read.
 
 Most of what is lost with a rotten page the next run makes again; what a person said, nobody can. The new catalog is
-made beside the damaged one and takes its place in one step; the damaged one is kept as `catalog.db.damaged`. What the
-rows say is believed no more than that of any catalog: `check` comes next, and drops what does not fit together."""
+made beside the damaged one and takes its place when it is whole; the damaged one is kept as `catalog.db.damaged`. What
+the rows say is believed no more than that of any catalog: `check` comes next, and drops what does not fit together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dedup.errors import CatalogDamagedError, StoreDamagedError, UsageError
 from dedup.settings import CompareSettings, FingerprintSettings
 from dedup.store.blocks import METADATA, BlockStore
 from dedup.store.catalog import Catalog
-from dedup.store.layout import FORMAT_VERSION, Layout
+from dedup.store.layout import FORMAT_VERSION, UPGRADED_VERSIONS, Layout, require_version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,8 +71,10 @@ REFERENCES = (
 
 def salvage(layout: Layout) -> dict[str, int]:
     """Puts a new catalog in the place of the damaged one; gives the rows that it has, by table. Only for the holder of
-    the lock. Raises CatalogDamagedError, with nothing changed, where not even the fingerprint settings can be read."""
+    the lock. Raises, with nothing changed, CatalogDamagedError where not even the fingerprint settings can be read, and
+    StoreMismatchError where the store is of a format version that we do not know."""
     folder = layout.salvage
+    _put_back(layout)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
@@ -86,9 +88,10 @@ def salvage(layout: Layout) -> dict[str, int]:
                 _take_schema(damaged, new)
             rows = _fill(catalog, damaged, BlockStore(layout.blocks))
             catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        _put_in_place(layout.catalog, new)
+        _put_in_place(layout, new)
         return rows
     finally:
+        _put_back(layout)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -221,14 +224,19 @@ def _rows_until_rotten(
 
 
 def _mend_stamp(connection: sqlite3.Connection, blocks: BlockStore) -> None:
-    """The stamp, as the root group of the blocks repeats it, or else as it was read."""
+    """The stamp, as the root group of the blocks repeats it, or else as it was read, brought up to our version."""
     meta: dict[str, Any] = {}
     for key, value in connection.execute("SELECT key, value FROM meta").fetchall():
         try:
             meta[key] = json.loads(value)
         except (ValueError, RecursionError):
             connection.execute("DELETE FROM meta WHERE key = ?", (key,))
-    settings = _settings(_root_attributes(blocks).get("fingerprint")) or _settings(meta.get("fingerprint"))
+    root = _root_attributes(blocks)
+    if _version(meta.get("format_version"), root.get("format_version"), str(blocks.folder.parent)) not in (2, 3):
+        connection.execute("DELETE FROM tile")  # as `Catalog.upgrade` does: their records are of another form
+        connection.execute("DELETE FROM meta WHERE key = 'compare' OR key GLOB 'compare *'")
+        meta.pop("compare", None)
+    settings = _settings(root.get("fingerprint")) or _settings(meta.get("fingerprint"))
     if settings is None:
         raise CatalogDamagedError(
             f"catalog {blocks.folder.parent}",
@@ -249,6 +257,17 @@ def _mend_stamp(connection: sqlite3.Connection, blocks: BlockStore) -> None:
         CompareSettings(**meta.get("compare", {}))
     except (TypeError, UsageError):
         connection.execute("DELETE FROM meta WHERE key = 'compare'")
+
+
+def _version(told: Any, repeated: Any, folder: str) -> int | None:
+    """Of the damaged catalog: what its stamp says, or where that cannot be so, what the root group repeats; None where
+    neither tells. The root group alone may be ahead, of an upgrade that was broken off. Raises StoreMismatchError where
+    all that can be read is unknown."""
+    versions = [version for version in (told, repeated) if type(version) is int]
+    known = [version for version in versions if version == FORMAT_VERSION or version in UPGRADED_VERSIONS]
+    if versions and not known:
+        require_version(f"store {folder}", versions[0], writable=True)
+    return known[0] if known else None
 
 
 def _settings(fields: Any) -> FingerprintSettings | None:
@@ -275,22 +294,61 @@ def _add_blocks(connection: sqlite3.Connection, blocks: BlockStore) -> None:
             connection.execute("INSERT INTO block VALUES (?, ?, ?)", (name, block.n_rows, len(block.items)))
 
 
-def _put_in_place(catalog: Path, new: Path) -> None:
-    """The damaged one gets another name first, and loses its own with the last step. Its log must not be taken for that
-    of the new one."""
+def _put_in_place(layout: Layout, new: Path) -> None:
+    """The damaged one is kept under another name as well. A log must never be beside a catalog that it is not of, nor
+    its catalog without it: where there is one, both are set aside first, so that whoever opens the store meanwhile
+    finds no catalog, and `_put_back` undoes it if this is the end."""
+    catalog, log = layout.catalog, _log_of(layout.catalog)
     kept = catalog.with_name(f"{catalog.name}.damaged")
-    for end in ("", "-wal"):
-        kept.with_name(kept.name + end).unlink(missing_ok=True)
-    if catalog.exists():
-        try:
-            os.link(catalog, kept)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(catalog, kept)
-    with contextlib.suppress(FileNotFoundError):
-        os.replace(f"{catalog}-wal", f"{kept}-wal")
+    if _has_bytes(catalog) or _has_bytes(log) or not kept.exists():  # else what an earlier repair kept is worth more
+        _keep(catalog, kept)
+    if _has_bytes(log):
+        _keep(catalog, layout.set_aside)
+        if not catalog.exists():
+            layout.set_aside.touch()
+        _sync(layout.salvage)
+        _sync(layout.folder)
+        catalog.unlink(missing_ok=True)
+        _sync(layout.folder)  # before the log goes: a power failure must not turn the two round
+        log.unlink()
     catalog.with_name(f"{catalog.name}-shm").unlink(missing_ok=True)
+    _sync(layout.folder)
     os.replace(new, catalog)
-    descriptor = os.open(catalog.parent, os.O_RDONLY)
+    _sync(layout.folder)
+
+
+def _put_back(layout: Layout) -> None:
+    """The damaged catalog and its log where they were, if a killed run had set them aside."""
+    if layout.catalog.exists() or not layout.set_aside.exists():
+        return
+    with contextlib.suppress(FileNotFoundError):  # it is in its place already
+        os.replace(_log_of(layout.set_aside), _log_of(layout.catalog))
+    os.replace(layout.set_aside, layout.catalog)
+    _sync(layout.folder)
+
+
+def _keep(catalog: Path, name: Path) -> None:
+    """The catalog and its log under another name as well, in the place of whatever has it; without what is missing."""
+    for source, target in ((catalog, name), (_log_of(catalog), _log_of(name))):
+        target.unlink(missing_ok=True)
+        if source.exists():
+            try:
+                os.link(source, target)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(source, target)
+                _sync(target)
+
+
+def _has_bytes(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
+
+
+def _log_of(catalog: Path) -> Path:
+    return catalog.with_name(f"{catalog.name}-wal")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -10,19 +10,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dedup.errors import StoreDamagedError, StoreMismatchError, StoreMissingError, UsageError
+from dedup.errors import CatalogDamagedError, StoreDamagedError, StoreMismatchError, StoreMissingError, UsageError
 from dedup.fingerprint.chromaprint import Items
 from dedup.settings import CompareSettings, FingerprintSettings
 from dedup.store.blocks import BlockStore, make_block
 from dedup.store.catalog import Catalog
 from dedup.store.database import damaged, is_damage, is_schema_damaged
-from dedup.store.layout import FORMAT_VERSION, Layout, write_lock
+from dedup.store.layout import FORMAT_VERSION, Layout, require_version, write_lock
 
 SEAL_AT_ROWS = 1 << 16
 """A scan seals when its tail grows to this many rows, lest the catalog hold a library twice; else at its end."""
-
-UPGRADED_VERSIONS = (1, 2)
-"""Format versions that a writer brings up to ours."""
 
 
 class Store:
@@ -149,6 +146,7 @@ def mend_catalog(folder: Path, purpose: str) -> dict[str, int]:
 @contextlib.contextmanager
 def _connected(layout: Layout, writable: bool) -> Iterator[Store]:
     """The store; raises StoreDamagedError for whatever shows meanwhile that the catalog is no sound database."""
+    _require_catalog(layout)
     try:
         with contextlib.closing(Store(layout, writable)) as store:
             yield store
@@ -163,8 +161,24 @@ def _connected(layout: Layout, writable: bool) -> Iterator[Store]:
 
 
 def _require_store(layout: Layout) -> None:
-    if not layout.catalog.exists():
+    if not (layout.catalog.exists() or layout.set_aside.exists() or BlockStore(layout.blocks).names()):
         raise _missing(layout, "there is no store")
+
+
+def _require_catalog(layout: Layout) -> None:
+    """Raises CatalogDamagedError where there must be a catalog and is not a byte of one. SQLite must not see that: it
+    would make an empty one, and remove a log of commits that is still there."""
+    if layout.catalog.exists() and layout.catalog.stat().st_size:
+        return
+    if layout.set_aside.exists():
+        raise CatalogDamagedError(
+            f"catalog {layout.catalog}",
+            "set aside by a repair that goes on or was broken off",
+            "a new one in its place",
+            "Run `reprise check --repair` again",
+        )
+    if BlockStore(layout.blocks).names():
+        raise _bereft(layout, "empty" if layout.catalog.exists() else "missing")
 
 
 def _missing(layout: Layout, found: str) -> StoreMissingError:
@@ -189,12 +203,17 @@ def _root_attributes(fingerprint: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse_blocks_alone(store: Store) -> None:
     if store.blocks.names():
-        raise StoreDamagedError(
-            f"catalog {store.layout.catalog}",
-            "empty, beside blocks of fingerprints",
-            "both, or neither",
-            "Restore catalog.db from a backup, or remove the folder and scan again",
-        )
+        raise _bereft(store.layout, "empty")
+
+
+def _bereft(layout: Layout, found: str) -> CatalogDamagedError:
+    return CatalogDamagedError(
+        f"catalog {layout.catalog}",
+        f"{found}, beside blocks of fingerprints",
+        "both, or neither",
+        "Restore it from a backup, or run `reprise check --repair` and then `reprise full`, which reads all files "
+        "anew: what you said of two files is lost then",
+    )
 
 
 def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bool) -> None:
@@ -205,7 +224,7 @@ def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bo
         _refuse_blocks_alone(store)
         raise _missing(store.layout, "its making was broken off")
     version = meta.get("format_version")
-    _require_version(where, version, writable)
+    require_version(where, version, writable)
     try:
         stamped, store.block_size = FingerprintSettings(**meta["fingerprint"]), int(meta["block_size"])
         CompareSettings(**(meta.get("compare", {}) if version != 1 else {}))
@@ -221,16 +240,6 @@ def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bo
     if version != FORMAT_VERSION:
         _upgrade(store, version, meta["fingerprint"])
     store.fingerprint_settings = stamped
-
-
-def _require_version(where: str, version: Any, writable: bool) -> None:
-    if version == FORMAT_VERSION or (version in UPGRADED_VERSIONS and writable):
-        return
-    remedy = "Use the release that made it, or another --store"
-    if version in UPGRADED_VERSIONS:
-        kept = "fingerprints are" if version == 1 else "all that was computed is"
-        remedy = f"Run `reprise correlate` once: it upgrades the store; {kept} kept"
-    raise StoreMismatchError(where, f"format version {version}", f"version {FORMAT_VERSION}", remedy)
 
 
 def _upgrade(store: Store, version: Any, fingerprint: dict[str, Any]) -> None:
