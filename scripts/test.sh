@@ -30,5 +30,5 @@ check ruff check
 check ruff format --check
 check mypy
 wait "$warming"
-check pytest -n logical --maxprocesses 8 --dist worksteal "$@"
+check pytest -n logical --maxprocesses 8 --dist loadgroup "$@"
 exit "$exit_code"

@@ -16,6 +16,10 @@ hypothesis.settings.register_profile("reprise", derandomize=True, deadline=None,
 hypothesis.settings.load_profile("reprise")
 
 
+DEAR_FIXTURES = {"test_accelerate", "test_compact", "test_end_to_end", "test_hosts", "test_restart"}
+"""Modules whose fixtures take so long that one process has all of their tests."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--hosts", action="store_true", help="run the test of three hosts in network namespaces, and only that"
@@ -26,6 +30,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted = config.getoption("--hosts")
     left_out = [item for item in items if (item.get_closest_marker("hosts") is not None) != wanted]
     config.hook.pytest_deselected(items=left_out)
+    for item in items:
+        if item.module.__name__ in DEAR_FIXTURES:
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
     items[:] = [item for item in items if (item.get_closest_marker("hosts") is not None) == wanted]
 
 
