@@ -18,9 +18,8 @@ import dask
 
 from cluster import nanny
 from cluster.folder import open_folder
-from cluster.local import start_tracker
-from cluster.logs import LOGGER, open_logs
-from cluster.nanny import REFUSED, ShieldedNanny, default_memory_limit
+from cluster.logs import LOGGER, open_logs, told
+from cluster.nanny import REFUSED, ShieldedNanny, default_memory_limit, start_tracker
 from cluster.place import security
 from cluster.runner import count_cores
 
@@ -105,21 +104,22 @@ class Host:
                     self._tell("connected", f"connected to {self.scheduler} with {self.n_workers} processes")
                 await ended
                 lost_at = time.monotonic()
-                refusal = parent.dismissal if (parent.dismissal or "").startswith(REFUSED) else None
-                if parent.dismissal and not refusal and self.rejoin_s is not None:
+                if parent.is_refused:
+                    self._tell(REFUSED, parent.dismissal or REFUSED)
+                elif parent.dismissal and self.rejoin_s is not None:
                     return
-                self._tell(refusal or "left", refusal or f"left {self.scheduler}; joins again when it is there")
+                else:
+                    self._tell("left", f"left {self.scheduler}; joins again when it is there")
             except Exception as error:
-                self._tell("not there", f"cannot join {self.scheduler}: {_innermost(error)}; tries again")
+                self._tell("not there", f"cannot join {self.scheduler}: {told(_innermost(error))}; tries again")
             finally:
                 self._nannies.discard(parent)
                 with contextlib.suppress(Exception):
                     await parent.close()
             if self.rejoin_s is not None and time.monotonic() - lost_at > self.rejoin_s:
                 return
-            refused = (parent.dismissal or "").startswith(REFUSED)
             if not self._is_closing:
-                await asyncio.sleep(RETRY_REFUSED_S if refused else RETRY_S)
+                await asyncio.sleep(RETRY_REFUSED_S if parent.is_refused else RETRY_S)
 
     def _make_nanny(self) -> ShieldedNanny:
         parent = ShieldedNanny(
@@ -156,8 +156,8 @@ class Host:
         self._stack.close()
 
 
-def _innermost(error: BaseException) -> str:
-    """What went wrong first, in one line."""
+def _innermost(error: BaseException) -> BaseException:
+    """What went wrong first."""
     while isinstance(error.__cause__, Exception):  # no cancellation: that follows from another
         error = error.__cause__
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return error

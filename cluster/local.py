@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from distributed import Client, LocalCluster
 from cluster import nanny
 from cluster.folder import open_folder
 from cluster.logs import open_logs
-from cluster.nanny import Death, ShieldedNanny
+from cluster.nanny import Death, ShieldedNanny, start_tracker
 from dedup.errors import ClusterError
 
 START_TIMEOUT_S = 60.0
@@ -140,20 +139,6 @@ class LocalConnection:
     def _is_settled(self) -> bool:
         """Whether each worker came up or failed for the first time."""
         return len(self._cluster.workers) == len(self._cluster.worker_spec)
-
-
-def start_tracker() -> None:
-    """Starts the process that multiprocessing removes semaphores with. After kill -9 of its parent it would
-    complain on the terminal that it had to."""
-    before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = "ignore"
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONWARNINGS"]
-        else:
-            os.environ["PYTHONWARNINGS"] = before
 
 
 def _restore_environment(environment: dict[str, str]) -> None:

@@ -26,6 +26,11 @@ _DASK_LOGGERS = ["distributed", "distributed.client", "distributed.gc", "bokeh",
 """Those that Dask gives a handler to stderr of their own."""
 
 
+def told(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
 @contextlib.contextmanager
 def open_logs(folder: Path | None) -> Iterator[str]:
     """Routes the launcher's log lines to `cluster.log` in `folder`, or drops them; yields the path for the

@@ -104,6 +104,11 @@ class ShieldedNanny(Nanny):  # type: ignore[misc]
         self.dismissal: str | None = None
         """Why this worker was asked to go; None where it just lost the connection."""
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was asked to go because it does not meet the terms of a run."""
+        return self.dismissal is not None and self.dismissal.startswith(REFUSED)
+
     def close_gracefully(self, reason: str = "nanny-close-gracefully") -> None:
         if "broken" not in reason and "heartbeat" not in reason:
             self.dismissal = reason
@@ -152,6 +157,20 @@ class ShieldedNanny(Nanny):  # type: ignore[misc]
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, signal.SIGKILL)
         await super().kill(timeout=timeout, reason=reason)
+
+
+def start_tracker() -> None:
+    """Starts the process that multiprocessing removes semaphores with. After kill -9 of its parent it would
+    complain on the terminal that it had to."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _read_exit_code(code: int) -> str:

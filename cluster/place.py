@@ -1,11 +1,9 @@
-"""Where a cluster of other hosts is, and how one speaks with it. Needs no Dask until a certificate is used."""
+"""Where a cluster of other hosts is, and how one speaks with it. Every start of the program reads this for its options:
+what is heavier than that is imported where it is used."""
 
 from __future__ import annotations
 
-import ipaddress
-import json
 import os
-import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +47,8 @@ def scheduler_address(scheduler: str) -> str:
     if "://" in scheduler:
         return scheduler
     if os.path.exists(scheduler):
+        import json
+
         try:
             with open(scheduler, encoding="utf-8") as file:
                 return str(json.load(file)["address"])
@@ -78,6 +78,9 @@ def bare_host(host: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether this host name or address never leaves the machine."""
+    import ipaddress
+    import socket
+
     try:
         found = socket.getaddrinfo(host.strip("[]"), None)
     except OSError:

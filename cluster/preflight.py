@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,10 +75,11 @@ def require(client: Client, terms: Terms) -> None:
 
 def look(terms: Terms, dask_worker: Any) -> Report:
     """What keeps this worker from taking part."""
+    here, own = terms.versions, versions()
     problems = [
-        f"{name} {own or 'missing'}, here {wanted or 'missing'}"
-        for name, wanted, own in _compared(terms.versions, versions())
-        if own != wanted
+        f"{name} {own.get(name) or 'missing'}, here {here.get(name) or 'missing'}"
+        for name in sorted(here.keys() | own.keys())
+        if own.get(name) != here.get(name)
     ]
     if dask_worker.state.nthreads != 1:
         found = f"{dask_worker.state.nthreads} threads in a worker"
@@ -98,10 +98,6 @@ def host_names(dask_worker: Any) -> set[str]:
     name = socket.gethostname()
     address = str(dask_worker.address).rpartition("://")[2].rpartition(":")[0]
     return {name, name.partition(".")[0], socket.getfqdn(), address.strip("[]")}
-
-
-def _compared(here: Mapping[str, str], there: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    return [(name, here.get(name, ""), there.get(name, "")) for name in sorted(here.keys() | there.keys())]
 
 
 def _root_problem(root: bytes, own_mounts: tuple[Mount, ...]) -> str | None:

@@ -22,7 +22,7 @@ from distributed.utils import get_ip
 
 from cluster import local, preflight
 from cluster.host import CONFIG as HOST_CONFIG
-from cluster.logs import LOGGER, open_logs
+from cluster.logs import LOGGER, open_logs, told
 from cluster.nanny import DEATHS, Death
 from cluster.place import Place, bare_host, is_loopback, scheduler_address, security
 from cluster.preflight import Admission
@@ -79,7 +79,7 @@ class RemoteConnection:
             self.client = Client(self._address, security=own_security, **how)
         except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
             expected = "a Dask scheduler"
-            raise ClusterError(self._address, f"cannot connect: {_told(error)}", expected) from error
+            raise ClusterError(self._address, f"cannot connect: {told(error)}", expected) from error
         self._stack.callback(self._close_client)
         self.client.subscribe_topic(DEATHS, self._take_death)
         self._claim()
@@ -113,7 +113,7 @@ class RemoteConnection:
                     raise OSError(f"it is {self.client.status}")
                 self._count = int(self.client.sync(self.client.scheduler.identity, n_workers=0)["n_workers"])
             except (OSError, TimeoutError, RuntimeError, AttributeError) as error:
-                found = f"the connection to the scheduler was lost: {_told(error)}"
+                found = f"the connection to the scheduler was lost: {told(error)}"
                 remedy = "The next run goes on where this one stopped"
                 raise ClusterError(self._address, found, remedy=remedy) from error
             self._counted_at = time.monotonic()
@@ -212,14 +212,10 @@ class _SshHost(OverSsh):  # type: ignore[misc]
             remedy = "pip install 'reprise-dedup[hosts]'"
             raise ClusterError("--hosts", f"needs the package asyncssh: {error}", remedy=remedy) from error
         except Exception as error:
-            self._failures.append(f"{self.address} cannot be started: {_told(error)}")
+            self._failures.append(f"{self.address} cannot be started: {told(error)}")
             await ProcessInterface.start(self)
 
 
 def _close_cluster(cluster: SpecCluster) -> None:
     with contextlib.suppress(TimeoutError):
         cluster.close(timeout=CLOSE_TIMEOUT_S)
-
-
-def _told(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -231,8 +231,8 @@ def why_it_ended(run: Run, code: int, error: BaseException | None = None) -> str
     return one_line(str(known) if known else f"a bug: {type(error).__name__}: {error}")
 
 
-def code_of(error: BaseException, store: Path) -> int:
-    """The exit code that `exit_code_of` will end with, before anything is told."""
+def code_of(error: BaseException, store: Path | None) -> int:
+    """The exit code of an exception; tells nothing."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else EXIT_BUG
     if isinstance(error, OutputClosedError):
@@ -269,25 +269,26 @@ def _notify(run: Run, code: int, why: str) -> None:
 def exit_code_of(error: BaseException, as_json: bool = False, store_log: StoreLog | None = None) -> int:
     """Tells an exception in one or two lines and returns the exit code. Nothing is told twice: SystemExit
     passes."""
+    code = code_of(error, store_log.folder if store_log else None)
     if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else EXIT_BUG
+        return code
     if isinstance(error, OutputClosedError):
         abandon_stdout()
         log.info("whoever read stdout has gone")
-        return EXIT_DONE
+        return code
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        return _tell(as_json, "Interrupted", STOPPED_AT_ONCE, EXIT_INTERRUPTED)
+        return _tell(as_json, "Interrupted", STOPPED_AT_ONCE, code)
     if isinstance(error, click.ClickException):
         return _tell_usage(error, as_json)
     known = as_reprise_error(error, store_log.folder if store_log else None)
     if known is None:
         where = keep_traceback(error, store_log)
         text = f"this is a bug: {type(error).__name__}: {error}; the traceback is in {where}, please report it"
-        return _tell(as_json, "Bug", text, EXIT_BUG)
+        return _tell(as_json, "Bug", text, code)
     log.error("%s", known)
     settle_stdout()
     parts = {name: getattr(known, name) for name in ("where", "found", "expected", "remedy")}
-    return _tell(as_json, type(known).__name__, str(known), known.exit_code, **parts)
+    return _tell(as_json, type(known).__name__, str(known), code, **parts)
 
 
 def _tell_usage(error: click.ClickException, as_json: bool) -> int:

@@ -63,7 +63,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, over.set)
     host = Host(scheduler, n_workers, keys, memory_limit, log_folder, rejoin_s=None, say=output.note)
-    starting, ending = asyncio.ensure_future(_started(host)), asyncio.ensure_future(over.wait())
+    starting, ending = asyncio.ensure_future(host), asyncio.ensure_future(over.wait())
     await asyncio.wait([starting, ending], return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         starting.result()  # raises what kept it from starting
@@ -71,7 +71,3 @@ async def _serve(
     starting.cancel()
     await host.close()
     output.note("stopped; what was in work is done again elsewhere")
-
-
-async def _started(host: object) -> None:
-    await host  # type: ignore[misc]

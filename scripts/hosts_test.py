@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,7 +133,6 @@ class Course:
 
     events: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
-    n_tiles_by_host: dict[str, int] = field(default_factory=dict)
 
     def note(self, text: str) -> None:
         self.events.append(text)
@@ -217,11 +216,10 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-@contextlib.contextmanager
-def prepared(folder: Path) -> Iterator[Truth]:
-    """The work in `folder`, and what one machine makes of it."""
+def prepared(folder: Path) -> Truth:
+    """Makes the work in `folder`; gives what one machine makes of it."""
     make_work(folder, SIZE, SEED)
-    yield undisturbed(Store(folder, folder / "undisturbed", SIZE))
+    return undisturbed(Store(folder, folder / "undisturbed", SIZE))
 
 
 def run_course(hosts: Hosts, folder: Path, truth: Truth, course: Course, stack: contextlib.ExitStack) -> None:
@@ -276,7 +274,7 @@ def main() -> int:
         folder = Path(options.keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="hosts-test-")))
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        truth = stack.enter_context(prepared(folder))
+        truth = prepared(folder)
         hosts = stack.enter_context(contextlib.ExitStack())
         course.note(f"one machine: {truth.n_fingerprinted} fingerprints, {truth.n_tiles} tiles")
         network = open_hosts(hosts, not options.loopback)

@@ -160,11 +160,7 @@ class Store:
             raise RuntimeError(f"import failed: {self.stderr()}")
 
     def full(self) -> tuple[str, ...]:
-        return self.full_on(self.workers)
-
-    def full_on(self, workers: tuple[str, ...]) -> tuple[str, ...]:
-        """The same with these workers."""
-        how = (*workers, "--block-size", str(self.size.block_size))
+        how = (*self.workers, "--block-size", str(self.size.block_size))
         how += ("--method", "exact")  # the cascade would be over before anybody could be killed
         return ("full", str(self.work / "music"), "--json", *how)
 
@@ -229,7 +225,7 @@ def kill(store: Store, moment: Moment, truth: Truth, rng: random.Random) -> int 
         if moment.victim == "launcher":
             run.kill()
         else:
-            workers = _wait_for_workers(run)
+            workers = wait_for_workers(run)
             with contextlib.suppress(ProcessLookupError):
                 if workers:
                     number = signal.SIGSTOP if moment.victim == "stopped worker" else signal.SIGKILL
@@ -256,7 +252,8 @@ def _kill_scheduler(store: Store, moment: Moment, truth: Truth) -> int:
         network.start_workers("b", store.size.n_workers)
         until(lambda: "connected" in network.said("worker-b"), "the workers")
         workers = ("--scheduler", network.address, "--tls", network.keys("a"))
-        run = store.start(*store.full_on(workers))
+        clustered = Store(store.work, store.folder, store.size, workers=workers)
+        run = clustered.start(*clustered.full())
         stack.callback(end, run)
         _wait_for(store, run, moment, truth)
         end(scheduler)
@@ -273,7 +270,7 @@ def _wait_for(store: Store, run: subprocess.Popen[bytes], moment: Moment, truth:
     time.sleep(moment.delay_s)
 
 
-def _wait_for_workers(run: subprocess.Popen[bytes]) -> list[int]:
+def wait_for_workers(run: subprocess.Popen[bytes]) -> list[int]:
     """The worker processes; empty if the run ended without any."""
     while run.poll() is None:
         workers = [pid for pid, parent, command in processes(run.pid) if parent == run.pid and "spawn_main" in command]

@@ -32,7 +32,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from kill_test import processes, survivors
+from kill_test import survivors, wait_for_workers
 
 TIMEOUT_S = 300.0
 
@@ -266,16 +266,13 @@ class Killer:
 
     def _hit(self, run: subprocess.Popen[bytes], victim: str) -> bool:
         """Kills the launcher, or a worker once there is one; False where the run was over."""
-        while run.poll() is None:
-            if victim == "launcher":
-                run.kill()
-                return run.wait() == -signal.SIGKILL
-            workers = [pid for pid, parent, text in processes(run.pid) if parent == run.pid and "spawn_main" in text]
-            if workers:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.rng.choice(sorted(workers)), signal.SIGKILL)
-                    return True
-            time.sleep(0.01)
+        if victim == "launcher":
+            run.kill()
+            return run.wait() == -signal.SIGKILL
+        while workers := wait_for_workers(run):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.rng.choice(sorted(workers)), signal.SIGKILL)
+                return True
         return False
 
 

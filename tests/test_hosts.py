@@ -279,7 +279,7 @@ def test_a_scheduler_that_is_not_there(scheduler: str, message: str, monkeypatch
         list(runner.run(cluster_tasks.square, [Task("1", (1,))]))
 
 
-def test_mounts_of_one_host_come_first(tmp_path: Path) -> None:
+def test_mounts_of_one_host_come_first() -> None:
     from dedup.library import mounts
 
     table = (Mount(b"/all", b"/m"), Mount(b"/deep", b"/m/x"), Mount(b"/own/", b"/m", "nas"))
@@ -287,14 +287,13 @@ def test_mounts_of_one_host_come_first(tmp_path: Path) -> None:
     assert mounts.path_here(b"/m/x/y", mounts.of_host(table, {"nas", "10.0.0.2"})) == b"/own/x/y"
     assert mounts.path_here(b"/m", mounts.of_host(table, {"tower"})) == b"/all/"
     assert mounts.path_here(b"/mm/x", mounts.of_host(table, {"tower"})) == b"/mm/x"
-    del tmp_path
 
 
 @pytest.mark.hosts
 def test_three_hosts_give_the_bytes_of_one_machine(tmp_path: Path) -> None:
     course = Course()
     with contextlib.ExitStack() as stack:
-        truth = stack.enter_context(prepared(tmp_path))
+        truth = prepared(tmp_path)
         hosts = open_hosts(stack)
         course.note(hosts.what)
         run_course(hosts, tmp_path, truth, course, stack)

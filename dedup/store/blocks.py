@@ -75,10 +75,10 @@ class BlockStore:
         self.folder.mkdir(exist_ok=True)
         temporary = self.folder / f"{WIP_PREFIX}{METADATA}"
         temporary.write_bytes(_group_metadata(attributes))
-        _sync(temporary)
+        sync(temporary)
         temporary.rename(self.folder / METADATA)
-        _sync(self.folder)
-        _sync(self.folder.parent)
+        sync(self.folder)
+        sync(self.folder.parent)
 
     def is_created(self, attributes: dict[str, Any]) -> bool:
         """Whether the root group is there, with exactly these attributes."""
@@ -101,7 +101,7 @@ class BlockStore:
         except BaseException:
             shutil.rmtree(wip, ignore_errors=True)
             raise
-        _sync(self.folder)
+        sync(self.folder)
 
     def read(self, name: str) -> Block:
         """The block of that name. Raises StoreDamagedError where it is missing or any of its bytes is not as it was
@@ -240,11 +240,11 @@ def _damaged(folder: Path, found: str) -> StoreDamagedError:
 def _sync_tree(folder: Path) -> None:
     for directory, _, names in os.walk(folder):
         for name in names:
-            _sync(Path(directory, name))
-        _sync(Path(directory))
+            sync(Path(directory, name))
+        sync(Path(directory))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -159,6 +159,12 @@ def items_digest(items: npt.NDArray[np.uint32]) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(items, "<u4").tobytes(), digest_size=16).digest()
 
 
+def forget_results(connection: sqlite3.Connection) -> None:
+    """Forgets every tile's result, and under which settings any was complete."""
+    connection.execute("DELETE FROM tile")
+    connection.execute("DELETE FROM meta WHERE key IN ('complete', 'compare') OR key GLOB 'compare *'")
+
+
 def _statements() -> list[str]:
     """Those of `schema.sql`, in its order."""
     return resources.files("dedup.store").joinpath("schema.sql").read_text().split(";")
@@ -189,8 +195,7 @@ class Catalog:
         with self.transaction() as connection:
             if from_version == 1:
                 connection.execute(judgement)
-                connection.execute("DELETE FROM tile")
-                connection.execute("DELETE FROM meta WHERE key IN ('complete', 'compare') OR key GLOB 'compare *'")
+                forget_results(connection)
             for column in ("exit_code INTEGER", "why TEXT", "seconds REAL", "summary TEXT"):
                 connection.execute(f"ALTER TABLE run ADD COLUMN {column}")
             self.set_meta("format_version", format_version)

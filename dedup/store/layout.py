@@ -19,6 +19,9 @@ FORMAT_VERSION = 3
 UPGRADED_VERSIONS = (1, 2)
 """Format versions that a writer brings up to ours."""
 
+RESULT_VERSIONS = (2, FORMAT_VERSION)
+"""Those whose results are of the form that they have now."""
+
 
 @dataclass(frozen=True)
 class Layout:

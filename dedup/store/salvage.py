@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from dedup.errors import CatalogDamagedError, StoreDamagedError, UsageError
 from dedup.settings import CompareSettings, FingerprintSettings
-from dedup.store.blocks import METADATA, BlockStore
-from dedup.store.catalog import Catalog
-from dedup.store.layout import FORMAT_VERSION, UPGRADED_VERSIONS, Layout, require_version
+from dedup.store.blocks import METADATA, BlockStore, sync
+from dedup.store.catalog import Catalog, forget_results
+from dedup.store.layout import FORMAT_VERSION, RESULT_VERSIONS, UPGRADED_VERSIONS, Layout, require_version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -232,9 +232,9 @@ def _mend_stamp(connection: sqlite3.Connection, blocks: BlockStore) -> None:
         except (ValueError, RecursionError):
             connection.execute("DELETE FROM meta WHERE key = ?", (key,))
     root = _root_attributes(blocks)
-    if _version(meta.get("format_version"), root.get("format_version"), str(blocks.folder.parent)) not in (2, 3):
-        connection.execute("DELETE FROM tile")  # as `Catalog.upgrade` does: their records are of another form
-        connection.execute("DELETE FROM meta WHERE key = 'compare' OR key GLOB 'compare *'")
+    version = _version(meta.get("format_version"), root.get("format_version"), str(blocks.folder.parent))
+    if version not in RESULT_VERSIONS:
+        forget_results(connection)  # their records are of another form
         meta.pop("compare", None)
     settings = _settings(root.get("fingerprint")) or _settings(meta.get("fingerprint"))
     if settings is None:
@@ -306,15 +306,15 @@ def _put_in_place(layout: Layout, new: Path) -> None:
         _keep(catalog, layout.set_aside)
         if not catalog.exists():
             layout.set_aside.touch()
-        _sync(layout.salvage)
-        _sync(layout.folder)
+        sync(layout.salvage)
+        sync(layout.folder)
         catalog.unlink(missing_ok=True)
-        _sync(layout.folder)  # before the log goes: a power failure must not turn the two round
+        sync(layout.folder)  # before the log goes: a power failure must not turn the two round
         log.unlink()
     catalog.with_name(f"{catalog.name}-shm").unlink(missing_ok=True)
-    _sync(layout.folder)
+    sync(layout.folder)
     os.replace(new, catalog)
-    _sync(layout.folder)
+    sync(layout.folder)
 
 
 def _put_back(layout: Layout) -> None:
@@ -324,7 +324,7 @@ def _put_back(layout: Layout) -> None:
     with contextlib.suppress(FileNotFoundError):  # it is in its place already
         os.replace(_log_of(layout.set_aside), _log_of(layout.catalog))
     os.replace(layout.set_aside, layout.catalog)
-    _sync(layout.folder)
+    sync(layout.folder)
 
 
 def _keep(catalog: Path, name: Path) -> None:
@@ -336,7 +336,7 @@ def _keep(catalog: Path, name: Path) -> None:
                 os.link(source, target)
             except OSError:  # a file system without hard links
                 shutil.copyfile(source, target)
-                _sync(target)
+                sync(target)
 
 
 def _has_bytes(file: Path) -> bool:
@@ -345,11 +345,3 @@ def _has_bytes(file: Path) -> bool:
 
 def _log_of(catalog: Path) -> Path:
     return catalog.with_name(f"{catalog.name}-wal")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
