@@ -29,6 +29,7 @@ from dedup.library.identity import (
     open_container,
     partial_hash,
     stream_hash,
+    trailing_tags_size,
 )
 from dedup.library.metadata import AudioProperties, read_properties
 
@@ -308,3 +309,14 @@ def test_collisions_are_the_groups_of_equal_keys(keys: list[int | None]) -> None
         if key is not None and keys.count(key) > 1
     ]
     assert groups == expected
+
+
+def test_an_ape_tag_whose_header_looks_like_an_id3v1_tag() -> None:
+    size = 131 - 32
+    footer = (
+        b"APETAGEX" + (2000).to_bytes(4, "little") + size.to_bytes(4, "little") + bytes(4) + b"\0\0\0\x80" + bytes(8)
+    )
+    header = footer[:20] + b"\0\0\0\xa0" + bytes(8)
+    tag = header + bytes(size - 32) + footer
+    assert len(tag) == 131 and tag[-128:-125] == b"TAG"
+    assert trailing_tags_size(b"audio" * 20 + tag) == 131

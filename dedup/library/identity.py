@@ -177,7 +177,7 @@ def trailing_tags_size(tail: bytes) -> int:
     """Bytes of ID3v1 and APEv2 tags that something ends with, given its last 160 bytes or more. May be
     more than was given, and in a damaged file more than there is."""
     end = len(tail)
-    if tail[-128:-125] == b"TAG":
+    if tail[-128:-125] == b"TAG" and tail[-32:-24] != b"APETAGEX":  # the end of an APEv2 tag of 131 bytes says so too
         end -= 128
     footer = tail[max(0, end - 32) : end]
     if footer.startswith(b"APETAGEX") and len(footer) == 32:
