@@ -6,8 +6,6 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +16,6 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
-from stores import add_track, copied, open_store, recording
 
 from dedup.correlation.correlate import Correlation, correlate, unfinished
 from dedup.correlation.match import PAIR, matches_of, record
@@ -48,6 +45,8 @@ from dedup.store.compact import (
 )
 from dedup.store.store import Store, open_for_reading, open_for_writing
 from jobs import cli
+from tests.killing import run_killed
+from tests.stores import add_track, copied, open_store, recording
 
 REPO = Path(__file__).resolve().parent.parent
 BLOCK_SIZE = 8
@@ -401,8 +400,8 @@ def test_like_sizes_are_merged_and_others_left() -> None:
 # ---- kills
 
 
-KILLED_AT_EACH_STEP = """
-import os, shutil, signal, sys
+KILLED_COMPACTION = """
+import sys
 from pathlib import Path
 import zarr  # imported before the forks, not used: it would start a thread
 from dedup.observer import Silent
@@ -410,45 +409,23 @@ from dedup.runner import Stop
 from dedup.store import blocks, catalog
 from dedup.store.compact import compact
 from dedup.store.store import open_for_writing
+from tests.killing import kill_at_each_step
 
-def killing(at):
-    seen = 0
-    def step(function):
-        def wrapper(*arguments, **more):
-            nonlocal seen
-            seen += 1
-            if seen == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **more)
-        return wrapper
-    blocks._sync_tree = step(blocks._sync_tree)
-    blocks._remove = step(blocks._remove)
-    Path.rename = step(Path.rename)
-    for name in "put_tile move_to_block drop_fingerprints drop_blocks set_meta shrink".split():
-        setattr(catalog.Catalog, name, step(getattr(catalog.Catalog, name)))
+def run(folder):
+    with open_for_writing(folder, "test") as store:
+        compact(store, Silent(), Stop())
 
-made, target = Path(sys.argv[1]), Path(sys.argv[2])
-at = 0
-while True:
-    at += 1
-    folder = shutil.copytree(made, target / f"killed {at:02}")
-    child = os.fork()
-    if child == 0:
-        with open_for_writing(folder, "test") as store:
-            killing(at)
-            compact(store, Silent(), Stop())
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
-        sys.exit(os.waitstatus_to_exitcode(status))
+steps = [(blocks, "_sync_tree"), (blocks, "_remove"), (Path, "rename")]
+names = "put_tile move_to_block drop_fingerprints drop_blocks set_meta shrink"
+steps += [(catalog.Catalog, name) for name in names.split()]
+kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps)
 """
 
 
 def test_a_kill_at_any_step_leaves_a_sound_store_and_the_next_run_goes_on(folder: Path, tmp_path: Path) -> None:
     with opened(folder) as store:
         store.catalog.connection.execute("DELETE FROM tile WHERE settings = ?", (EXACT.digest(),))
-    command = [sys.executable, "-c", KILLED_AT_EACH_STEP, str(folder), str(tmp_path)]
-    subprocess.run(command, cwd=REPO, check=True, timeout=120)
+    run_killed(KILLED_COMPACTION, folder, tmp_path)
     *killed, undisturbed = sorted(tmp_path.glob("killed *"))
     assert len(killed) > 20
     with opened(undisturbed) as store:

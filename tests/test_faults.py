@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -19,6 +18,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from tests.killing import run_killed
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
@@ -400,44 +401,23 @@ def set_versions(folder: Path, told: int | None, repeated: int | None) -> None:
 
 # ---- a repair that is killed ----
 
-KILLED_AT_EACH_STEP = """
-import os, shutil, signal, sys
+KILLED_REPAIR = """
+import os, shutil, sys
 from pathlib import Path
 import zarr  # imported before the forks, not used: it would start a thread
-from dedup.store import salvage
 from dedup.store.store import mend_catalog
+from tests.killing import kill_at_each_step
 
-def killing(at, no_links):
-    seen = 0
-    def step(function):
-        def wrapper(*arguments, **more):
-            nonlocal seen
-            seen += 1
-            if seen == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **more)
-        return wrapper
-    for module, names in ((os, "link replace"), (shutil, "copyfile rmtree"), (Path, "unlink touch mkdir")):
-        for name in names.split():
-            setattr(module, name, step(getattr(module, name)))
-    if no_links:
+def run(folder):
+    if sys.argv[3] == "copies":
         def link(*_):
             raise PermissionError("no hard links here")
         os.link = link
+    mend_catalog(folder, "test")
 
-damaged, target, no_links = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "copies"
-at = 0
-while True:
-    at += 1
-    folder = shutil.copytree(damaged, target / f"killed {at:02}")
-    child = os.fork()
-    if child == 0:
-        killing(at, no_links)
-        mend_catalog(folder, "test")
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
-        sys.exit(os.waitstatus_to_exitcode(status))
+steps = [(os, "link"), (os, "replace"), (shutil, "copyfile"), (shutil, "rmtree")]
+steps += [(Path, name) for name in ("unlink", "touch", "mkdir")]
+kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps)
 """
 
 
@@ -460,8 +440,7 @@ def test_a_repair_that_is_killed_at_any_step_loses_no_commit(tmp_path: Path, how
         with open(damaged / "catalog.db", "r+b") as file:
             file.seek(4096 * (page_of("run", tmp_path / "made") - 1))
             file.write(b"\xff" * 64)
-    command = [sys.executable, "-c", KILLED_AT_EACH_STEP, str(damaged), str(killed), how]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
+    run_killed(KILLED_REPAIR, damaged, killed, how)
     *left, _ = sorted(killed.iterdir())
     assert len(left) >= least
     for folder in left:
