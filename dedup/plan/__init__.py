@@ -1,0 +1,1 @@
+"""What is to be done with the copies: a plan, for a person to review."""

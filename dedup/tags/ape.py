@@ -1,0 +1,88 @@
+"""APEv2: Monkey's Audio, WavPack, Musepack, OptimFROG, TAK, and some MP3 and AAC files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from dedup.tags.block import Block, Entry, free_entry
+from dedup.tags.cover import Cover, cover_of
+from dedup.tags.names import free_name, names_of, spelling_of
+
+_TEXT, _BINARY = 0, 1
+_COVER = "cover art ("
+_FRONT = "Cover Art (Front)"
+_ID3V1_SIZE = 128
+
+
+class ApeBlock(Block):
+    """The items of one APEv2 tag; `tags` is mutagen's."""
+
+    family = "ape"
+
+    def __init__(self, tags: Any) -> None:
+        self._tags = tags
+        self._own = {spelling.lower(): name for spelling, name in names_of(self.family).items()}
+
+    def entries(self) -> Iterator[Entry]:
+        for key, value in self._tags.items():
+            entry = self._entry(key, tuple(value)) if value.kind == _TEXT else None
+            if entry:
+                yield entry
+
+    def _entry(self, key: str, values: tuple[str, ...]) -> Entry | None:
+        own = self._own.get(key.lower())
+        return Entry(own, 0, values) if own else free_entry(key, values)
+
+    def remove(self, name: str) -> None:
+        for key in list(self._tags):
+            entry = self._entry(key, ())
+            if self._tags[key].kind == _TEXT and entry and entry.name == name:
+                del self._tags[key]
+
+    def put_pair(self, number: str, numbers: tuple[str, ...], totals: tuple[str, ...]) -> None:
+        if len(numbers) == 1 and len(totals) <= 1:
+            self.put_native(number, ("/".join(numbers + totals),))
+        else:
+            super().put_pair(number, numbers, totals)
+
+    def set_own(self, spelling: str, values: tuple[str, ...]) -> None:
+        self._tags[spelling] = list(values)
+
+    def put_free(self, name: str, values: tuple[str, ...]) -> None:
+        if values:
+            spelling = spelling_of(name, self.family)
+            self._tags[spelling.text if spelling.free else free_name(name)] = list(values)
+
+    def covers(self) -> list[Cover]:
+        found = [(key, value) for key, value in self._tags.items() if key.lower().startswith(_COVER)]
+        found.sort(key=lambda item: (item[0].lower() != _FRONT.lower(), item[0].lower()))
+        pictures = (value.value.partition(b"\0")[2] for _, value in found if value.kind == _BINARY)
+        return [cover_of(data) for data in pictures if data]
+
+    def put_cover(self, cover: Cover) -> None:
+        from mutagen.apev2 import APEValue
+
+        extension = cover.mime.rpartition("/")[2].replace("jpeg", "jpg") or "jpg"
+        self._tags[_FRONT] = APEValue(f"{_FRONT}.{extension}".encode() + b"\0" + cover.data, _BINARY)
+
+    def save(self, path: bytes) -> None:
+        """An ID3v1 tag behind it, which mutagen would cut off, stays behind it."""
+        id3v1 = id3v1_of(path)
+        with open(path, "r+b") as file:
+            file.truncate(file.seek(0, os.SEEK_END) - len(id3v1))
+            self._tags.save(file)
+            file.seek(0, os.SEEK_END)
+            file.write(id3v1)
+
+
+def id3v1_of(path: bytes) -> bytes:
+    """The ID3v1 tag at the very end of a file, 128 bytes, or nothing. APEv2 tags have the same three letters in their
+    header, which may stand in the same place, but end in a footer."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _ID3V1_SIZE))
+        tail = file.read()
+    is_id3v1 = len(tail) == _ID3V1_SIZE and tail.startswith(b"TAG") and tail[-32:-24] != b"APETAGEX"
+    return tail if is_id3v1 else b""

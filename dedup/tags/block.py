@@ -1,0 +1,119 @@
+"""One tag block of a file, as ID3 or Vorbis comments are: the part that is the same in all of them. A file may have
+several, such as an MP3 with ID3 and APEv2."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from dedup.tags.cover import Cover
+from dedup.tags.names import Family, named, spelling_of
+from dedup.tags.values import PAIRS, normalised, rating_of_text
+
+FREE_RANK = 10
+"""Rank of a field of free name, where the format has one of its own for the same."""
+
+
+class Entry(NamedTuple):
+    """What one raw field of a file says of a common one."""
+
+    name: str
+    rank: int
+    """0 is the format's own; of several for one name those of the lowest rank are believed."""
+    values: tuple[str, ...]
+
+
+class Block(ABC):
+    """Reads and changes one tag block in memory; `save` writes it."""
+
+    family: Family
+
+    def fields(self) -> dict[str, tuple[str, ...]]:
+        """All text fields by their common names, in their common form."""
+        rank_of: dict[str, int] = {}
+        found: dict[str, list[str]] = {}
+        for name, rank, values in sorted(self.entries(), key=lambda entry: entry.rank):
+            if any(map(str.strip, values)) and rank_of.setdefault(name, rank) == rank:
+                found.setdefault(name, []).extend(values)
+        return normalised(found)
+
+    def put(self, name: str, values: tuple[str, ...]) -> None:
+        """Makes `values`, which are in their common form, the whole value of a field; none removes it. What the
+        format's own field cannot hold exactly goes to one of free name."""
+        number = next((number for number, total in PAIRS.items() if name in (number, total)), None)
+        if number:
+            old = self.fields()
+            wanted = {part: old.get(part, ()) for part in (number, PAIRS[number])} | {name: values}
+        else:
+            wanted = {name: values}
+        for part in wanted:
+            self.remove(part)
+        if number:
+            self.put_pair(number, wanted[number], wanted[PAIRS[number]])
+        elif values:
+            self.put_native(name, values)
+        for part, texts in wanted.items():
+            if self.fields().get(part, ()) != texts:
+                self.remove(part)
+                self.put_free(part, texts)
+
+    def put_pair(self, number: str, numbers: tuple[str, ...], totals: tuple[str, ...]) -> None:
+        """Sets a number and of how many, where the format has a field for both: two fields where it has not."""
+        for name, values in ((number, numbers), (PAIRS[number], totals)):
+            if values:
+                self.put_native(name, values)
+
+    def put_native(self, name: str, values: tuple[str, ...]) -> None:
+        """Sets the field by the format's own spelling."""
+        spelling = spelling_of(name, self.family)
+        if spelling.free:
+            self.put_free(name, values)
+        else:
+            self.set_own(spelling.text, values)
+
+    @abstractmethod
+    def entries(self) -> Iterator[Entry]:
+        """What each raw field says."""
+
+    @abstractmethod
+    def covers(self) -> list[Cover]:
+        """The pictures, front covers first."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Takes away all that gives values to the field; of how many goes with the number it belongs to."""
+
+    @abstractmethod
+    def set_own(self, spelling: str, values: tuple[str, ...]) -> None:
+        """Sets the format's own field, as far as it can hold the values."""
+
+    @abstractmethod
+    def put_free(self, name: str, values: tuple[str, ...]) -> None:
+        """Sets a field of free name."""
+
+    @abstractmethod
+    def put_cover(self, cover: Cover) -> None:
+        """Makes it the front cover, in place of what was one."""
+
+    @abstractmethod
+    def save(self, path: bytes) -> None:
+        """Writes the block to the file that it was read from."""
+
+
+def free_entry(key: str, values: Iterable[str]) -> Entry | None:
+    """What a field of free name says. A plain "rating" is on a scale to be guessed, and believed last; one with a
+    listener's name behind a colon is a share."""
+    lower = key.strip().lower()
+    if lower == "rating":
+        return Entry("rating", FREE_RANK + 5, tuple(map(rating_of_text, values)))
+    if lower.startswith("rating:"):
+        return Entry("rating", FREE_RANK + 6, tuple(values))
+    known = named(key)
+    return Entry(known[0], FREE_RANK + known[1], tuple(values)) if known else None
+
+
+def is_of(key: str, name: str) -> bool:
+    """Whether a field of this free name gives values to the common field."""
+    entry = free_entry(key, ())
+    return entry is not None and entry.name == name

@@ -1,0 +1,78 @@
+"""A picture in a file's tags, and its size as its header tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FRONT = 3
+"""The type that ID3, FLAC and ASF give a front cover."""
+
+
+@dataclass(frozen=True)
+class Cover:
+    """An embedded picture."""
+
+    data: bytes
+    mime: str
+    """Of what the data is; as the file says where that is none of JPEG, PNG, GIF, WebP and BMP."""
+    width: int
+    """Pixels; 0 where the header cannot be read."""
+    height: int
+
+
+def cover_of(data: bytes, mime: str = "") -> Cover:
+    """The picture with what its header tells; `mime` where it tells nothing."""
+    found, width, height = _measured(data)
+    return Cover(data, found or mime, width, height)
+
+
+def _measured(data: bytes) -> tuple[str, int, int]:
+    if data[:3] == b"\xff\xd8\xff":
+        return "image/jpeg", *_jpeg_size(data)
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        is_whole = len(data) >= 24 and data[12:16] == b"IHDR"
+        return "image/png", *(_pair(data[16:24], 4, "big") if is_whole else (0, 0))
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "image/gif", *(_pair(data[6:10], 2, "little") if len(data) >= 10 else (0, 0))
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp", *_webp_size(data)
+    if data[:2] == b"BM" and len(data) >= 26:
+        width, height = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (18, 22))
+        return "image/bmp", abs(width), abs(height)
+    return "", 0, 0
+
+
+def _pair(digits: bytes, size: int, order: str) -> tuple[int, int]:
+    is_big = order == "big"
+    first, second = digits[:size], digits[size : 2 * size]
+    return int.from_bytes(first, "big" if is_big else "little"), int.from_bytes(second, "big" if is_big else "little")
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Of the first frame header; the segments before it are skipped by their lengths."""
+    position = 2
+    while position + 9 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # padding
+            position += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = _pair(data[position + 5 : position + 9], 2, "big")
+            return width, height
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # without a length
+            position += 2
+        else:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return 0, 0
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    kind = data[12:16]
+    if len(data) < 30:
+        return 0, 0
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = _pair(data[26:30], 2, "little")
+    return (width & 0x3FFF, height & 0x3FFF) if kind == b"VP8 " else (0, 0)

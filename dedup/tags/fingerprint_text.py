@@ -1,0 +1,31 @@
+"""A fingerprint as AcoustID writes it, for the tag field "acoustid_fingerprint"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dedup.settings import ITEMS_PER_SECOND
+
+if TYPE_CHECKING:
+    from dedup.fingerprint.chromaprint import Items
+
+ACOUSTID_LENGTH_S = 120
+"""Seconds from the start that AcoustID has fingerprints of; `fpcalc` and Picard take no more."""
+
+_LOST_ITEMS = 21
+"""Fewer than there are hops: Chromaprint's window, filters and images reach so far."""
+
+ACOUSTID_ITEMS = int(ACOUSTID_LENGTH_S * ITEMS_PER_SECOND) - _LOST_ITEMS
+"""What Chromaprint gives of 120 s; the same items that it gives of more."""
+
+
+def acoustid_text(items: Items, algorithm: int) -> str:
+    """The first 120 s of a track's fingerprint, compressed, in Base64. `algorithm` is `FingerprintSettings.algorithm`;
+    the items must be of the track's beginning. Raises ChromaprintMissingError."""
+    from dedup.fingerprint.chromaprint import chromaprint_version
+
+    chromaprint_version()  # raises where there is no libchromaprint
+    import chromaprint
+
+    encoded: bytes = chromaprint.encode_fingerprint(items[:ACOUSTID_ITEMS].tolist(), algorithm)
+    return encoded.decode("ascii")

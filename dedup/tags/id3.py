@@ -1,0 +1,199 @@
+"""ID3: MP3, AIFF, WAV, TTA, DSF, DSDIFF, and AAC with such a tag. The version of the tag stays what it is; what
+ID3v2.3 has no frame for goes to one of free name (TXXX)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from dedup.tags import people
+from dedup.tags.block import Block, Entry, free_entry
+from dedup.tags.cover import FRONT, Cover, cover_of
+from dedup.tags.names import free_name, names_of, spelling_of
+from dedup.tags.values import popm_of_rating, rating_of_popm
+
+_MUSICBRAINZ = "http://musicbrainz.org"
+_LISTENER = "no@email"
+"""POPM wants an e-mail address; this is what programs write that know none."""
+
+_ID3V1_COMMENT = "ID3v1 Comment"
+"""As mutagen calls the comment of an ID3v1 tag."""
+
+_ONLY_V24 = ("TDOR", "TDRL", "TMOO", "TSST")
+_SPECIAL = ("COMM", "USLT", "POPM", "UFID", "WOAR", "TIPL", "TMCL", "TDRC")
+_ALSO = {"TORY": "originaldate", "GRP1": "grouping"}
+"""Frames of ID3v2.3, and of iTunes, that say the same as one that is written."""
+
+_DAY = re.compile(r"(\d{4})(?:-(\d\d)-(\d\d))?", re.ASCII)
+
+
+class Id3Block(Block):
+    """The frames of one tag; `tags` is mutagen's, its frames not translated to another version."""
+
+    family = "id3"
+
+    def __init__(self, tags: Any, has_id3v1: bool = False) -> None:
+        self._tags = tags
+        self._is_v23 = tags.version[:2] in ((2, 2), (2, 3))  # mutagen writes no 2.2
+        self._has_id3v1 = has_id3v1
+        own = names_of(self.family)
+        self._plain = {frame: name for frame, name in own.items() if frame not in _SPECIAL} | _ALSO
+
+    def entries(self) -> Iterator[Entry]:
+        for frame in self._tags.values():
+            yield from self._of_frame(frame)
+        yield from self._date()
+        yield from people.entries(self._tags)
+
+    def _of_frame(self, frame: Any) -> Iterator[Entry]:
+        kind = frame.FrameID
+        if kind in self._plain:
+            texts = frame.genres if kind == "TCON" else [str(text).replace("\0", "") for text in frame.text]
+            yield Entry(self._plain[kind], 0, tuple(texts))
+        elif kind == "TXXX":
+            entry = free_entry(frame.desc, map(str, frame.text))
+            if entry:
+                yield entry
+        elif kind == "COMM":
+            yield from _comment(frame)
+        elif kind == "USLT":
+            yield Entry("lyrics", 0, (frame.text,))
+        elif kind == "WOAR":
+            yield Entry("website", 0, (frame.url,))
+        elif kind == "UFID" and frame.owner == _MUSICBRAINZ:
+            yield Entry("musicbrainz_trackid", 0, (frame.data.decode("utf-8", "replace"),))
+        elif kind == "POPM":
+            yield Entry("rating", 0, (rating_of_popm(frame.rating),))
+            yield Entry("playcount", 0, (str(getattr(frame, "count", 0) or ""),))
+        elif kind == "PCNT":
+            yield Entry("playcount", 1, (str(frame.count or ""),))
+
+    def _date(self) -> Iterator[Entry]:
+        """Of TDRC, or of TYER and TDAT; a year alone yields to a field of free name, which may know more."""
+        for frame in self._tags.getall("TDRC"):
+            yield Entry("date", 0, tuple(str(text).replace(" ", "T") for text in frame.text))
+        years = [str(text) for frame in self._tags.getall("TYER") for text in frame.text]
+        days = [str(text) for frame in self._tags.getall("TDAT") for text in frame.text]
+        if years and days and re.fullmatch(r"\d{4}", days[0], re.ASCII):
+            yield Entry("date", 1, (f"{years[0]}-{days[0][2:]}-{days[0][:2]}",))
+        elif years:
+            yield Entry("date", 20, tuple(years))
+
+    def remove(self, name: str) -> None:
+        """Of a POPM frame only the value: whose it is stays."""
+        for key, frame in list(self._tags.items()):
+            if frame.FrameID == "POPM" and name == "rating":
+                frame.rating = 0
+            elif frame.FrameID == "POPM" and name == "playcount":
+                frame.count = 0
+            elif self._is_of(frame, name):
+                del self._tags[key]
+        people.remove(self._tags, name)
+
+    def _is_of(self, frame: Any, name: str) -> bool:
+        if frame.FrameID == "TXXX":
+            entry = free_entry(frame.desc, ())
+            return entry is not None and entry.name == name
+        if name == "date":
+            return frame.FrameID in ("TDRC", "TYER", "TDAT", "TIME")
+        return frame.FrameID != "POPM" and any(entry.name == name for entry in self._of_frame(frame))
+
+    def put_pair(self, number: str, numbers: tuple[str, ...], totals: tuple[str, ...]) -> None:
+        if len(numbers) == 1 and len(totals) <= 1:
+            self.put_native(number, ("/".join(numbers + totals),))
+
+    def put_native(self, name: str, values: tuple[str, ...]) -> None:
+        spelling = spelling_of(name, self.family).text
+        if name.startswith("comment:"):
+            self._add("COMM", desc=name.partition(":")[2], lang="XXX", text=list(values))
+        elif spelling == "POPM":
+            self._set_popm(name, values[0])
+        elif spelling in ("TIPL", "TMCL"):
+            people.put(self._tags, name, values, self._is_v23)
+        elif self._is_v23 and spelling == "TDRC":
+            self._set_day(values[0])
+        elif self._is_v23 and spelling in _ONLY_V24:
+            if spelling == "TDOR" and re.fullmatch(r"\d{4}", values[0], re.ASCII):
+                self._add("TORY", text=list(values))
+        else:
+            super().put_native(name, values)
+
+    def set_own(self, spelling: str, values: tuple[str, ...]) -> None:
+        if spelling == "COMM":
+            self._add("COMM", desc="", lang="eng", text=list(values))
+        elif spelling == "USLT":
+            self._add("USLT", desc="", lang="eng", text=values[0])
+        elif spelling == "UFID":
+            if values[0].isascii() and len(values[0]) <= 64:
+                self._add("UFID", owner=_MUSICBRAINZ, data=values[0].encode())
+        elif spelling == "WOAR":
+            if len(values) == 1 and values[0].isascii():  # several frames come back in another order
+                self._add("WOAR", url=values[0])
+        else:
+            self._add(spelling, text=list(values))
+
+    def _set_day(self, value: str) -> None:
+        day = _DAY.fullmatch(value)
+        if day:
+            self._add("TYER", text=[day[1]])
+            if day[2]:
+                self._add("TDAT", text=[day[3] + day[2]])
+
+    def _set_popm(self, name: str, value: str) -> None:
+        from mutagen.id3 import POPM
+
+        if not self._tags.getall("POPM"):
+            self._tags.add(POPM(email=_LISTENER, rating=0, count=0))
+        for frame in self._tags.getall("POPM"):
+            if name == "rating":
+                frame.rating = popm_of_rating(value)
+            else:
+                frame.count = int(value)
+
+    def put_free(self, name: str, values: tuple[str, ...]) -> None:
+        if not values:
+            return
+        spelling = spelling_of(name, self.family)
+        self._add("TXXX", desc=spelling.text if spelling.free else free_name(name), text=list(values))
+        year = re.match(r"\d{4}(?=-|$)", values[0], re.ASCII)
+        if self._is_v23 and name == "date" and year:
+            self._add("TYER", text=[year[0]])
+
+    def _add(self, kind: str, **content: Any) -> None:
+        import mutagen.id3
+
+        if kind[0] == "T" or kind in ("COMM", "USLT"):
+            content["encoding"] = mutagen.id3.Encoding.UTF16 if self._is_v23 else mutagen.id3.Encoding.UTF8
+        self._tags.add(getattr(mutagen.id3, kind)(**content))
+
+    def covers(self) -> list[Cover]:
+        pictures = sorted(self._tags.getall("APIC"), key=lambda picture: picture.type != FRONT)
+        return [cover_of(picture.data, picture.mime) for picture in pictures if picture.data]
+
+    def put_cover(self, cover: Cover) -> None:
+        from mutagen.id3 import APIC
+
+        for key, frame in list(self._tags.items()):
+            if frame.FrameID == "APIC" and frame.type == FRONT:
+                del self._tags[key]
+        taken = {frame.desc for frame in self._tags.getall("APIC")}
+        desc = next(text for text in ("", "front", *(f"front {n}" for n in range(2, 99))) if text not in taken)
+        self._tags.add(APIC(encoding=0, mime=cover.mime, type=FRONT, desc=desc, data=cover.data))
+
+    def save(self, path: bytes) -> None:
+        """Several values stand apart by NUL in 2.3 too: by "/", as that version has it, AC/DC would be two. An ID3v1
+        tag says the same afterwards."""
+        keywords: dict[str, Any] = {"v2_version": 3, "v23_sep": None} if self._is_v23 else {}
+        if self._has_id3v1:
+            keywords["v1"] = 2
+        self._tags.save(path, **keywords)
+
+
+def _comment(frame: Any) -> Iterator[Entry]:
+    if frame.desc in ("", _ID3V1_COMMENT):
+        yield Entry("comment", int(bool(frame.desc)), tuple(map(str, frame.text)))
+        return
+    entry = free_entry(f"comment:{frame.desc}", map(str, frame.text))
+    if entry:
+        yield Entry(entry.name, 0, entry.values)

@@ -1,0 +1,108 @@
+"""iTunes atoms of MP4: M4A, M4B, MP4. Fields of free name are its "----" atoms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from dedup.tags.block import Block, Entry, free_entry
+from dedup.tags.cover import Cover, cover_of
+from dedup.tags.names import free_name, names_of, spelling_of
+
+_FREE = "----:com.apple.iTunes:"
+_PAIRS = ("trkn", "disk")
+_NUMBERS = ("tmpo", "\xa9mvi", "\xa9mvc")
+_FLAG = "cpil"
+_UNSIGNED_16 = re.compile(r"[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]", re.ASCII)
+_SIGNED_16 = re.compile(r"[1-9]\d{0,3}|[12]\d{4}", re.ASCII)
+
+
+class Mp4Block(Block):
+    """The atoms of one file."""
+
+    family = "mp4"
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        if file.tags is None:
+            file.add_tags()
+        self._own = names_of(self.family)
+
+    def entries(self) -> Iterator[Entry]:
+        for key, values in self._file.tags.items():
+            if key in self._own:
+                yield Entry(self._own[key], 0, _texts(key, values))
+            elif key.lower().startswith(_FREE.lower()):
+                entry = free_entry(key[len(_FREE) :], _free_texts(values))
+                if entry:
+                    yield entry
+
+    def remove(self, name: str) -> None:
+        for key in list(self._file.tags):
+            if self._name(key) == name:
+                del self._file.tags[key]
+
+    def _name(self, key: str) -> str | None:
+        if key.lower().startswith(_FREE.lower()):
+            entry = free_entry(key[len(_FREE) :], ())
+            return entry.name if entry else None
+        return self._own.get(key)
+
+    def put_pair(self, number: str, numbers: tuple[str, ...], totals: tuple[str, ...]) -> None:
+        spelling = spelling_of(number, self.family).text
+        fits = len(numbers) <= 1 and len(totals) <= 1 and all(map(_UNSIGNED_16.fullmatch, numbers + totals))
+        if spelling not in _PAIRS:
+            super().put_pair(number, numbers, totals)
+        elif fits and (numbers or totals):
+            self._file.tags[spelling] = [(int("".join(numbers) or 0), int("".join(totals) or 0))]
+
+    def set_own(self, spelling: str, values: tuple[str, ...]) -> None:
+        if spelling == _FLAG:
+            self._file.tags[spelling] = values == ("1",)
+        elif spelling in _NUMBERS:
+            if all(map(_SIGNED_16.fullmatch, values)):
+                self._file.tags[spelling] = [int(value) for value in values]
+        elif spelling not in _PAIRS:
+            self._file.tags[spelling] = list(values)
+
+    def put_free(self, name: str, values: tuple[str, ...]) -> None:
+        from mutagen.mp4 import MP4FreeForm
+
+        spelling = spelling_of(name, self.family)
+        if values:
+            key = _FREE + (spelling.text if spelling.free else free_name(name))
+            self._file.tags[key] = [MP4FreeForm(value.encode("utf-8")) for value in values]
+
+    def covers(self) -> list[Cover]:
+        return [cover_of(bytes(data)) for data in self._file.tags.get("covr", ()) if data]
+
+    def put_cover(self, cover: Cover) -> None:
+        """iTunes shows the first, whatever else there is."""
+        from mutagen.mp4 import MP4Cover
+
+        is_png = cover.mime == "image/png"
+        first = MP4Cover(cover.data, MP4Cover.FORMAT_PNG if is_png else MP4Cover.FORMAT_JPEG)
+        self._file.tags["covr"] = [first, *self._file.tags.get("covr", [])[1:]]
+
+    def save(self, path: bytes) -> None:
+        self._file.save(path)
+
+
+def _texts(key: str, values: Any) -> tuple[str, ...]:
+    if key == _FLAG:
+        return (str(int(bool(values))),)
+    if key in _PAIRS:
+        return tuple(f"{number or ''}/{total}" if total else str(number) for number, total in values)
+    return tuple(str(value) for value in values if isinstance(value, str | int))
+
+
+def _free_texts(values: Any) -> tuple[str, ...]:
+    """Those that are text, whatever the atom says it is: some programs mark text as binary."""
+    found = []
+    for value in values:
+        try:
+            found.append(bytes(value).decode("utf-8"))
+        except UnicodeDecodeError:
+            return ()
+    return tuple(found)

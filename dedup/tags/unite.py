@@ -1,0 +1,150 @@
+"""What a kept file is to get from the tags of the files that go. Touches no file.
+
+- A field that the kept file does not have comes from the first of the others that has it.
+- `UNITED` fields get the values of all, each once.
+- Any other field that two files have with different values is a conflict: shown, and the kept one's value stays. So
+  it is with ratings and play counts: which of two is right is not to be told from the files.
+- `ALBUM` fields come only from a file of the same album, or where the kept one does not say of which album it is: the
+  number a song has on a compilation is wrong beside another album's title. Two albums are no conflict.
+- `OF_THE_FILE` fields are never taken over: they tell of an encoded file, and not of the recording. ReplayGain and R128
+  are, from a file whose encoded audio is the same: another master has another loudness."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from dedup.plan.plan import Conflict, Merge
+from dedup.tags.cover import Cover
+from dedup.tags.read import Tags
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+UNITED = _words(
+    "genre mood style language performer arranger engineer producer mixer djmixer remixer director lyricist writer "
+    "conductor isrc website license musicbrainz_workid"
+)
+"""Fields of which a recording may have several values that do not contradict each other. Not so artist and composer,
+where another spelling would stand as another person beside the first, nor what MusicBrainz numbers one by one beside
+them ("artists", "musicbrainz_artistid")."""
+
+ALBUM = _words(
+    "album albumartist albumsort albumartistsort tracknumber tracktotal discnumber disctotal discsubtitle date "
+    "releasedate originaldate originalyear originalalbum label catalognumber barcode asin media compilation "
+    "releasetype releasestatus releasecountry script copyright musicbrainz_albumid musicbrainz_albumartistid "
+    "musicbrainz_releasetrackid musicbrainz_releasegroupid musicbrainz_discid"
+)
+"""Fields that belong to a release, or to a track's place on it, and not to the recording."""
+
+_OF_ANY_ALBUM = _words("date originaldate originalyear copyright compilation")
+"""Those of `ALBUM` that do not say which one: a file with a year and nothing more can get an album."""
+
+OF_THE_FILE = _words(
+    "encoder encodedby encodersettings encodingtime encoding length originalfilename acoustid_fingerprint "
+    "musicip_fingerprint fingerprint cuesheet log source taggingdate reprise_audio_hash"
+)
+"""Fields of the encoded file. Those that `_OF_THE_FILE` matches are too."""
+
+_OF_THE_FILE = re.compile(
+    r"(comment:)?(itun(smpb|norm|pgap|es_cddb).*|.*(md5|crc32?|sha1|checksum)|mp3gain_.*|encod(er|ing|ed).*|"
+    r"(itunes_)?(gapless|pgap).*|major_brand|minor_version|compatible_brands|wm/(encod|media|uniquefile|provider).*|"
+    r"waveformatextensible_channel_mask|accurate ?rip.*)"
+)
+_GAIN = re.compile(r"replaygain_.*|r128_.*")
+_SMALLEST_COVER = 100
+_LARGEST_COVER_BYTES = 16 * 1024 * 1024
+
+
+def unite(
+    kept: tuple[bytes, Tags],
+    others: Sequence[tuple[bytes, Tags]],
+    same_audio: frozenset[bytes] = frozenset(),
+) -> Merge:
+    """What to write to the kept file. `others` come in the order in which they are believed, best first; `same_audio`
+    are the paths of those whose encoded audio is that of the kept one. Nothing is lost or changed that the kept file
+    says, but that `UNITED` fields grow."""
+    path, tags = kept
+    united = dict(tags.fields)
+    conflicts: list[Conflict] = []
+    album = _album(tags, [theirs for _, theirs in others])
+    for other, theirs in others:
+        is_of_album = theirs is album or _is_same_album(album, theirs)
+        for name, values in _carried(theirs, is_of_album, other in same_audio):
+            ours = united.get(name, ())
+            if name in UNITED or not ours:
+                united[name] = _union(ours, values)
+            elif name in tags.fields and not _is_same(ours, values):
+                conflicts.append(Conflict(name, ours, values, other))
+    changed = {name: united[name] for name in sorted(united) if united[name] != tags.fields.get(name)}
+    return Merge(path, changed, None if tags.covers else _best_cover(others), tuple(conflicts))
+
+
+def is_good(cover: Cover) -> bool:
+    """Whether its header can be read, it has 100 pixels or more each way, and 16 MiB or less."""
+    return min(cover.width, cover.height) >= _SMALLEST_COVER and len(cover.data) <= _LARGEST_COVER_BYTES
+
+
+def good_cover(tags: Tags) -> Cover | None:
+    """The one that a kept file gets: the first good one."""
+    return next(filter(is_good, tags.covers), None)
+
+
+def is_of_the_file(name: str) -> bool:
+    """Whether a field tells of one encoded file, and is never taken over by another."""
+    return name in OF_THE_FILE or _OF_THE_FILE.fullmatch(name) is not None
+
+
+def _carried(tags: Tags, is_of_album: bool, is_same_audio: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for name, values in tags.fields.items():
+        is_gain = _GAIN.fullmatch(name) is not None
+        of_album = name in ALBUM or (is_gain and "album" in name)
+        if (is_of_album or not of_album) and (is_same_audio or not is_gain) and not is_of_the_file(name):
+            yield name, values
+
+
+def _album(kept: Tags, others: Sequence[Tags]) -> Tags:
+    """Of which `ALBUM` fields are taken: that of the kept file, or where it is of none that of the first other that
+    names one, or else has a place on one."""
+    if any(name in ALBUM - _OF_ANY_ALBUM for name in kept.fields):
+        return kept
+    named = next((tags for tags in others if "album" in tags.fields), None)
+    placed = (tags for tags in others if any(name in ALBUM for name in tags.fields))
+    return named or next(placed, kept)
+
+
+def _is_same_album(one: Tags, other: Tags) -> bool:
+    """By name, and by MusicBrainz's id where both have one: a reissue has another barcode."""
+    ids = [tags.fields.get("musicbrainz_albumid", ()) for tags in (one, other)]
+    names = [tags.fields.get("album", ()) for tags in (one, other)]
+    return all(names) and _is_same(*names) and (not all(ids) or _is_same(*ids))
+
+
+def _best_cover(others: Sequence[tuple[bytes, Tags]]) -> bytes | None:
+    """Path of the file with the largest good one; of equal ones the first."""
+    best, best_size = None, 0
+    for path, tags in others:
+        cover = good_cover(tags)
+        size = cover.width * cover.height if cover else 0
+        if size > best_size:
+            best, best_size = path, size
+    return best
+
+
+def _union(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
+    """Ours as they are, and behind them what is new of theirs."""
+    new = {_folded(value): value for value in reversed(theirs)}
+    known = set(map(_folded, ours))
+    return ours + tuple(value for value in theirs if _folded(value) not in known and new[_folded(value)] is value)
+
+
+def _is_same(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    return set(map(_folded, one)) == set(map(_folded, other))
+
+
+def _folded(value: str) -> str:
+    """Equal for values that a reader would not tell apart."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", value).casefold()).strip()

@@ -1,0 +1,95 @@
+"""Vorbis comments: FLAC, and Vorbis, Opus, FLAC and Speex in Ogg. All fields are of free name."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Any
+
+from dedup.tags.block import Block, Entry, free_entry, is_of
+from dedup.tags.cover import FRONT, Cover, cover_of
+from dedup.tags.names import spelling_of
+
+_PICTURE = "metadata_block_picture"
+_OLD_PICTURE = "coverart"
+"""As XiphQT wrote it: the picture itself in Base64, and beside it "coverartmime" and the like."""
+
+
+class VorbisBlock(Block):
+    """The comments of one stream; in FLAC the pictures are beside them."""
+
+    family = "vorbis"
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        if file.tags is None:
+            file.add_tags()
+
+    def entries(self) -> Iterator[Entry]:
+        for key, value in self._file.tags:
+            entry = None if key.lower().startswith((_PICTURE, _OLD_PICTURE)) else free_entry(key, (value,))
+            if entry:
+                yield entry
+
+    def remove(self, name: str) -> None:
+        tags = self._file.tags
+        tags[:] = [(key, value) for key, value in tags if not is_of(key, name)]
+
+    def set_own(self, spelling: str, values: tuple[str, ...]) -> None:
+        self._file.tags.extend((spelling, value) for value in values)
+
+    def put_free(self, name: str, values: tuple[str, ...]) -> None:
+        self.set_own(spelling_of(name, self.family).text, values)
+
+    def covers(self) -> list[Cover]:
+        pictures = sorted(self._pictures(), key=lambda picture: picture.type != FRONT)
+        covers = [cover_of(picture.data, picture.mime) for picture in pictures]
+        for key, value in self._file.tags:
+            data = _decoded(value) if key.lower() == _OLD_PICTURE else b""
+            if data:
+                covers.append(cover_of(data))
+        return covers
+
+    def _pictures(self) -> list[Any]:
+        from mutagen.flac import FLACNoHeaderError, Picture
+        from mutagen.flac import error as flac_error
+
+        if hasattr(self._file, "pictures"):
+            return list(self._file.pictures)
+        pictures = []
+        for key, value in self._file.tags:
+            if key.lower() != _PICTURE:
+                continue
+            try:
+                pictures.append(Picture(_decoded(value)))
+            except (flac_error, FLACNoHeaderError):
+                continue  # left in the file as it is
+        return pictures
+
+    def put_cover(self, cover: Cover) -> None:
+        from mutagen.flac import Picture
+
+        picture = Picture()
+        picture.type, picture.mime, picture.data = FRONT, cover.mime, cover.data
+        picture.width, picture.height, picture.depth = cover.width, cover.height, 24
+        others = [other for other in self._pictures() if other.type != FRONT]
+        if hasattr(self._file, "pictures"):
+            self._file.clear_pictures()
+            for each in (picture, *others):
+                self._file.add_picture(each)
+            return
+        tags = self._file.tags
+        tags[:] = [(key, value) for key, value in tags if key.lower() != _PICTURE]
+        encoded = (base64.b64encode(each.write()).decode("ascii") for each in (picture, *others))
+        tags.extend((_PICTURE.upper(), text) for text in encoded)
+
+    def save(self, path: bytes) -> None:
+        self._file.save(path)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=False)
+    except (binascii.Error, ValueError):
+        return b""

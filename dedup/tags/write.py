@@ -1,0 +1,56 @@
+"""Tags into a file, in place: the caller gives its own copy. `rewrite` makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dedup.errors import WriteError
+from dedup.library.paths import printable
+from dedup.tags.cover import Cover
+from dedup.tags.names import named
+from dedup.tags.read import open_blocks
+from dedup.tags.values import normalised
+
+
+class TagsError(WriteError):
+    """The tags of a file cannot be written, or its audio would not be the same afterwards."""
+
+
+def can_write(path: bytes) -> bool:
+    """Whether the file is of a format whose tags can be written, and sound as far as its tags go."""
+    try:
+        return bool(open_blocks(path))
+    except Exception:  # mutagen lets out whatever a damaged file makes of it
+        return False
+
+
+def write_tags(path: bytes, fields: Mapping[str, Sequence[str]], cover: Cover | None = None) -> None:
+    """Sets these fields, by their common names, each to all of its values; one without any is removed. `cover` becomes
+    the front cover. All else stays: other fields and pictures, frames that nobody knows, the version of an ID3 tag; an
+    ID3v1 tag says what ID3v2 says. A second tag block, as APEv2 in an MP3, is changed where it has the field.
+
+    `read_tags` gives `values.normalised` of the fields afterwards; but what only a WAV's INFO list says cannot be
+    removed. Raises TagsError, and the file may then be half written."""
+    names = {spelling: named(spelling) for spelling in fields}
+    for spelling, known in names.items():
+        if known is None:
+            raise TagsError(printable(path), f"not every format could have a field {spelling!r}")
+    new = normalised(fields)
+    asked = sorted({known[0] for known in names.values() if known} | set(new))
+    try:
+        blocks = open_blocks(path)
+        if not blocks:
+            raise TagsError(printable(path), "its format has no tags that can be written")
+        for number, block in enumerate(blocks):
+            has = block.fields()
+            for name in asked:
+                if number == 0 or name in has:
+                    block.put(name, new.get(name, ()))
+            if cover is not None and number == 0:
+                block.put_cover(cover)
+        for block in reversed(blocks):  # ID3 last: it brings the ID3v1 tag at the very end up to date
+            block.save(path)
+    except TagsError:
+        raise
+    except Exception as error:
+        raise TagsError(printable(path), f"its tags cannot be written: {error or type(error).__name__}") from error
