@@ -3,6 +3,9 @@ an exit code of its own; the codes are a table in the README that only grows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 EXIT_DONE = 0
 EXIT_BUG = 1
 EXIT_USAGE = 2
@@ -26,7 +29,7 @@ class RepriseError(Exception):
             text += f". {remedy}"
         super().__init__(text)
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, str, str]]:
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         return type(self), (self.where, self.found, self.expected, self.remedy)
 
 
@@ -82,6 +85,21 @@ class InputError(RepriseError):
     exit_code = 15
 
 
+class PlanError(RepriseError):
+    """A plan that cannot be carried out as it stands, with all that is wrong with it."""
+
+    exit_code = 21
+
+    def __init__(self, where: str, problems: Sequence[str]) -> None:
+        more = f", and {len(problems) - 1:,} more" if len(problems) > 1 else ""
+        super().__init__(where, f"{problems[0]}{more}")
+        self.problems = list(problems)
+        """Each on one line."""
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return type(self), (self.where, self.problems)
+
+
 class ChromaprintMissingError(RepriseError):
     """libchromaprint is not installed."""
 
@@ -113,3 +131,9 @@ class SetupError(RepriseError):
     """The launcher could not install what the program needs (raised by scripts/reprise, listed here for the table)."""
 
     exit_code = 20
+
+
+class JournalError(RepriseError):
+    """A clean-up that is not there, cannot be read, or is not in the state that a command needs."""
+
+    exit_code = 22

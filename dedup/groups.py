@@ -4,11 +4,19 @@ if B is the reference, for then both were compared with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from dedup.correlation.scoring import BESIDE, MERGING
+from dedup.intended import Intended
+from dedup.keep import Decision, KeepRules, keep_rules, rules_of
 from dedup.matches import ListedTrack, Matches, TrackPair
+from dedup.protection import protected
+from dedup.settings import KeepSettings
+
+if TYPE_CHECKING:
+    from dedup.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -16,13 +24,19 @@ class Group:
     """Copies of one recording."""
 
     reference: ListedTrack
-    """The best copy."""
+    """The best copy by the keep rules: the one to keep."""
     members: tuple[TrackPair, ...]
     """The others, best first, each as a pair with `a` the member and `b` the reference: a positive lag means that
     the member has more in front."""
     beside: tuple[TrackPair, ...] = ()
     """What the reference contains or is contained in, and other versions of it, as members are; never to be removed for
     it."""
+    rules: KeepRules = field(default_factory=lambda: keep_rules(KeepSettings()), compare=False, repr=False)
+    """By which the reference is the best."""
+
+    def decision(self, pair: TrackPair) -> Decision:
+        """By which rule the reference is better than a member."""
+        return self.rules.decision(pair.b, pair.a)
 
     @property
     def weakest(self) -> TrackPair:
@@ -41,32 +55,54 @@ class Group:
         return sum(sizes.values()) - max(sizes.values(), default=0)
 
 
-def make_groups(matches: Matches) -> list[Group]:
+def groups_of(store: Store, matches: Matches, keep: KeepSettings) -> list[Group]:
+    """The groups as these settings want them; what the store remembers to be protected is so here too."""
+    keep = replace(keep, protect=protected(store, keep.protect))
+    return make_groups(matches, rules_of(store, matches, keep), Intended(keep))
+
+
+def make_groups(matches: Matches, rules: KeepRules | None = None, intended: Intended | None = None) -> list[Group]:
     """Groups by reclaimable bytes, then by the reference's path. The best track that is in no group yet becomes the
-    reference of those matching tracks that are in none: an order that depends on the files alone."""
+    reference of those matching tracks that are in none, and that are not kept beside it, or beside each other, on
+    purpose: an order that depends on the files alone."""
+    rules, intended = rules or keep_rules(KeepSettings()), intended or Intended(KeepSettings())
+    best_first = sorted(matches.tracks, key=rules.rank)
+    places = {track.path: place for place, track in enumerate(best_first)}
     taken: set[bytes] = set()
     found: list[tuple[ListedTrack, list[TrackPair], list[TrackPair]]] = []
     copies: set[bytes] = set()
-    for track in sorted(matches.tracks, key=lambda track: track.rank):
+    for track in best_first:
         if track.path in taken:
             continue
         pairs = list(matches.of(track))
-        members = [pair for pair in pairs if pair.verdict in MERGING and pair.b.path not in taken]
+        free = [pair for pair in pairs if pair.verdict in MERGING and pair.b.path not in taken]
+        members = _one_kind(track, sorted(free, key=lambda pair: places[pair.b.path]), intended)
         if not members:
             continue
         taken.add(track.path)
         taken.update(pair.b.path for pair in members)
         copies.update(pair.b.path for pair in members)
         found.append((track, members, [pair for pair in pairs if pair.verdict in BESIDE]))
-    groups = [
-        Group(track, _by_rank(members), _by_rank(pair for pair in beside if pair.b.path not in copies))
-        for track, members, beside in found
-    ]
+    groups = []
+    for track, members, beside in found:
+        apart = [pair for pair in beside if pair.b.path not in copies]
+        groups.append(Group(track, _swapped(members, places), _swapped(apart, places), rules))
     return sorted(groups, key=lambda group: (-group.bytes_reclaimable, group.reference.path))
 
 
-def _by_rank(pairs: Iterable[TrackPair]) -> tuple[TrackPair, ...]:
-    return tuple(sorted((pair.swapped() for pair in pairs), key=lambda pair: pair.a.rank))
+def _one_kind(track: ListedTrack, pairs: Iterable[TrackPair], intended: Intended) -> list[TrackPair]:
+    """Of the pairs with `track`, best first, those whose tracks may go for it, without two that are kept beside each
+    other on purpose: both would go."""
+    members: list[TrackPair] = []
+    for pair in pairs:
+        others = [track, *(member.b for member in members)] if intended.is_asked else []
+        if all(intended.may_merge(other, pair.b) for other in others):
+            members.append(pair)
+    return members
+
+
+def _swapped(pairs: Iterable[TrackPair], places: Mapping[bytes, int]) -> tuple[TrackPair, ...]:
+    return tuple(sorted((pair.swapped() for pair in pairs), key=lambda pair: places[pair.a.path]))
 
 
 def uncertain(matches: Matches) -> list[TrackPair]:

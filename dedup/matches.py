@@ -7,8 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from dedup.correlation.noise import noise_of
 from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Thresholds, Verdict, usual_noise, verdict
 from dedup.errors import UsageError
 from dedup.judgements import Judgements, history
-from dedup.library.metadata import AudioProperties, from_json, quality
+from dedup.library.metadata import AudioProperties, from_json
 from dedup.settings import CompareSettings, MatchSettings
 
 if TYPE_CHECKING:
@@ -32,8 +31,10 @@ class ListedTrack:
     """A track with a fingerprint, with all that a report says of it; fields as in `catalog.Track` and `Audio`."""
 
     path: bytes
+    root: bytes
     state: Literal["present", "absent", "imported"]
     size: int
+    mtime_ns: int
     device: int
     inode: int
     full: bytes | None
@@ -55,17 +56,11 @@ class ListedTrack:
         """Read anew each time: kept, those of a large library would be most of the memory that a report takes."""
         return from_json(json.loads(self.properties_json))
 
-    @cached_property
-    def rank(self) -> tuple[Any, ...]:
-        """Sorts better copies first: undamaged, then by `metadata.quality`, then by path."""
-        better = quality(self.properties, self.size)
-        return (self.damage is not None, *(-number for number in better), self.path)
-
 
 _LISTED = """
-    SELECT track.path, track.state, track.size, track.device, track.inode, track.full, audio.id, audio.stream,
-           audio.key, audio.damage, fingerprint.id, fingerprint.digest, fingerprint.n_items, fingerprint.n_distinct,
-           track.properties
+    SELECT track.path, track.root, track.state, track.size, track.mtime_ns, track.device, track.inode, track.full,
+           audio.id, audio.stream, audio.key, audio.damage, fingerprint.id, fingerprint.digest, fingerprint.n_items,
+           fingerprint.n_distinct, track.properties
     FROM fingerprint JOIN audio ON audio.fingerprint = fingerprint.id JOIN track ON track.audio = audio.id
     WHERE fingerprint.id IN (SELECT value FROM json_each(?))
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from dedup.errors import UsageError
 
@@ -152,3 +152,57 @@ class MatchSettings:
         _require(in_range, "min-score", self.min_score, "0 to 1, or 'judged'")
         _require(0 <= self.min_prominence <= 0.5, "min-prominence", self.min_prominence, "0 to 0.5")
         _require(self.classic is None or 0 <= self.classic <= 1, "classic", self.classic, "0 to 1, or 'off'")
+
+
+Identity = Literal["recording", "album"]
+IDENTITIES: tuple[Identity, ...] = get_args(Identity)
+
+
+@dataclass(frozen=True)
+class KeepSettings:
+    """Which copy of a recording is the one to keep, and what is kept twice on purpose."""
+
+    rules: tuple[str, ...] = ("best",)
+    """Names of keep rules and presets (`dedup.keep`), in their order."""
+    prefer: tuple[bytes, ...] = ()
+    """Folders, absolute, whose files are better: those of the first one most."""
+    protect: tuple[bytes, ...] = ()
+    """Folders, absolute, in which nothing is ever touched, and whose files win."""
+    identity: Identity = "recording"
+    """Whether a recording is kept once, or once for each album, disc and track number."""
+    companions: tuple[tuple[bytes, bytes], ...] = ()
+    """Pairs of folders, absolute: a file of one is no copy of a file of the other."""
+
+    def __post_init__(self) -> None:
+        _require(self.identity in IDENTITIES, "identity", self.identity, "'recording' or 'album'")
+
+
+CopyAction = Literal["quarantine", "trash", "hardlink", "reflink", "delete"]
+COPY_ACTIONS: tuple[CopyAction, ...] = get_args(CopyAction)
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """What is to become of the copies that are not kept."""
+
+    action: CopyAction = "quarantine"
+    to: bytes | None = None
+    """Folder, absolute, that quarantined files go to; None: one in the root of each."""
+    playlists: tuple[bytes, ...] = ()
+    """Folders, absolute, in which playlists are looked for; none: the library's."""
+    merge: bool = True
+    """Whether the kept file gets the tags and the cover that only others have."""
+    break_albums: bool = False
+    """Whether a file goes though a complete album lacks it then."""
+    remove_empty_folders: bool = False
+    auto: float | None = None
+    """Score, 0 to 1, from which on a copy goes without a person's word; None: every one."""
+    ask: float | None = None
+    """Score, 0 to 1, from which on a person is to say; what has less is only told of. None: every one."""
+
+    def __post_init__(self) -> None:
+        _require(self.action in COPY_ACTIONS, "action", self.action, f"one of {', '.join(COPY_ACTIONS)}")
+        for name, score in (("auto", self.auto), ("ask", self.ask)):
+            _require(score is None or 0 <= score <= 1, name, score, "0 to 1")
+        in_order = self.ask is None or self.auto is None or self.ask <= self.auto
+        _require(in_order, "ask", self.ask, f"at most auto, which is {self.auto}")

@@ -16,6 +16,7 @@ from jobs.words import bar_text, speed_text
 
 if TYPE_CHECKING:
     from dedup.matches import ListedTrack, TrackPair
+    from jobs.run import Run
 
 QUESTION = "[s]ame, [d]ifferent, s[k]ip, [q]uit?"
 ANSWERS = {"s": "same", "d": "different", "k": "skip", "q": "quit"}
@@ -82,6 +83,16 @@ def _read() -> str | None:
         return ANSWERS.get(click.getchar().lower())
     except EOFError:
         return "quit"
+
+
+def record_answer(run: Run, pair: TrackPair, same: bool) -> None:
+    """Keeps what a person said of two tracks; the store is held for no longer than that."""
+    from dedup.judgements import content, record
+    from dedup.store.store import open_for_writing
+
+    with open_for_writing(run.settings.store, f"reprise {run.command}") as store:
+        content_a, content_b = (content(track.stream, track.digest) for track in (pair.a, pair.b))
+        record(store, content_a, content_b, same, pair.match.score)
 
 
 # ---- what is shown ----

@@ -19,7 +19,15 @@ import click
 from cluster.place import Place as ClusterPlace
 from dedup.errors import LibraryError, UsageError
 from dedup.library.mounts import Mount
-from dedup.settings import CompareSettings, DiscoverSettings, FingerprintSettings, MatchSettings, ScanSettings
+from dedup.settings import (
+    CompareSettings,
+    DiscoverSettings,
+    FingerprintSettings,
+    KeepSettings,
+    MatchSettings,
+    PlanSettings,
+    ScanSettings,
+)
 from jobs.options import SETTINGS, Setting
 from jobs.values import OtherPath, Place
 
@@ -133,8 +141,31 @@ class Configuration:
         names = ("max-false", "min-score", "min-prominence", "classic")
         return MatchSettings(**{name.replace("-", "_"): self[name] for name in names})
 
+    def keep(self) -> KeepSettings:
+        companions = (text.split(":") for text in self["companion"])
+        return KeepSettings(
+            rules=self["keep"],
+            prefer=_folders(self["prefer"]),
+            protect=_folders(self["protect"]),
+            identity=self["identity"],
+            companions=tuple((os.fsencode(one), os.fsencode(other)) for one, other in companions),
+        )
+
+    def cleanup(self) -> PlanSettings:
+        names = ("action", "merge", "break-albums", "remove-empty-folders", "auto", "ask")
+        return PlanSettings(
+            to=_folders([self["to"]])[0] if self["to"] else None,
+            playlists=_folders(self["playlists"]),
+            **{name.replace("-", "_"): self[name] for name in names},
+        )
+
     def fingerprint(self, chromaprint: str) -> FingerprintSettings:
         return FingerprintSettings(chromaprint=chromaprint, length_s=self.length_s)
+
+
+def _folders(paths: Iterable[str]) -> tuple[bytes, ...]:
+    """Absolute."""
+    return tuple(os.path.abspath(os.fsencode(path)) for path in paths)
 
 
 def settle(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Configuration:

@@ -43,6 +43,7 @@ def import_(run: Run, file: IO[bytes]) -> int:
 
 @click.command("export")
 @click.argument("what", type=click.Choice(["tracks", "pairs", "groups"]))
+@options.keep
 @options.match
 @options.common
 @reader
@@ -54,7 +55,7 @@ def export(run: Run, what: str) -> None:
 
 
 def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
-    from dedup.groups import make_groups
+    from dedup.groups import groups_of
     from dedup.matches import Matches
     from dedup.report.export import export_pairs, export_tracks, group_record
 
@@ -64,7 +65,7 @@ def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
             return
         tell_unfinished(run, store)
         matches = Matches(store, run.settings.match())
+        groups = groups_of(store, matches, run.settings.keep()) if what == "groups" else []
     if what == "pairs":
         yield from export_pairs(matches)
-    else:
-        yield from map(group_record, make_groups(matches))
+    yield from map(group_record, groups)

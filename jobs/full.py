@@ -13,12 +13,15 @@ from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED
 from jobs import options, stores
 from jobs.compact import compaction_text
 from jobs.correlate import correlation_text
-from jobs.output import count_text
+from jobs.full_plan import FullPlan, plan_and_ask, plan_path
+from jobs.output import Output, count_text
 from jobs.report import groups_text, pairs_text, show_beside, show_groups
 from jobs.run import Run, session
 from jobs.scan import scan_record, scan_text, show_problems, stages_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dedup.correlation.correlate import Correlation
     from dedup.correlation.scoring import Verdict
     from dedup.groups import Group
@@ -62,22 +65,37 @@ class Full:
 
 @click.command("full")
 @options.roots
+@click.option(
+    "-o",
+    "--output",
+    "written",
+    metavar="FILE",
+    type=click.Path(path_type=bytes),
+    help="Write a plan to this file; with --auto it is plan.json in the store where none is named.",
+)
 @options.scan
 @options.compare
 @options.match
+@options.keep
+@options.cleanup
 @options.workers
 @options.deadline
 @options.notify
 @options.common
 @session
-def full(run: Run) -> int:
+def full(run: Run, written: bytes | None) -> int:
     """Scan each ROOT, compare what is new, and show the groups of duplicates.
 
     Without ROOT the folders of the settings are used; the groups shown are those of the whole store. Run it
-    again at any time, also after a power cut: only what is new or was not finished is done."""
+    again at any time, also after a power cut: only what is new or was not finished is done.
+
+    With --auto 0.98 --ask 0.95 a plan is written of the copies that score 0.98 or more; on a terminal you are asked
+    about those from 0.95 on, and the rest is only shown. `reprise apply` carries the plan out: no file of yours is
+    changed before."""
+    path = plan_path(run, written)
     done = run_full(run, run.settings.roots())
     run.observer.close()
-    show_full(run, done)
+    show_full(run, done, path)
     return run.exit_code
 
 
@@ -146,13 +164,13 @@ def _correlate(run: Run, store: Store, runner: Runner, scanned: Scan) -> Full:
 
 
 def _group(run: Run, store: Store, done: Full) -> Full:
-    from dedup.groups import make_groups
+    from dedup.groups import groups_of
     from dedup.matches import Matches
     from dedup.news import news
 
     began = time.monotonic()
     matches = Matches(store, run.settings.match())
-    groups = make_groups(matches)
+    groups = groups_of(store, matches, run.settings.keep())
     n_pairs = matches.count_pairs()
     found = news(store, groups)
     seconds = {**done.seconds, "group": time.monotonic() - began}
@@ -185,11 +203,26 @@ def _left_text(scanned: Scan, uncompared: str) -> str:
     return " and ".join(told) or "the last steps are left"
 
 
-def show_full(run: Run, done: Full) -> None:
-    """Groups, problems, and the summary. Raises `trouble` then."""
+def show_full(run: Run, done: Full, path: bytes | None = None) -> None:
+    """Groups, problems, a plan where there is a `path` for it, and the summary. Raises `trouble` then."""
+    output = run.output
+    _show_groups(output, done)
+    show_problems(output, done.scan)
+    plan, done = _plan(run, done, path)
+    record = {**summary_record(done), "plan": plan.record() if plan else None}
+    run.summary = run.summary and record  # for whoever is notified
+    output.result({"event": "summary", **record})
+    for line in _summary_lines(done, output.as_json):
+        output.note(line)
+    for line in plan.lines() if plan else ():
+        output.note(line)
+    if done.trouble is not None:
+        raise done.trouble
+
+
+def _show_groups(output: Output, done: Full) -> None:
     from dedup.report.export import group_record
 
-    output = run.output
     if done.groups is not None and done.matches is not None:
         if output.as_json:
             for group in done.groups:
@@ -197,21 +230,32 @@ def show_full(run: Run, done: Full) -> None:
         else:
             show_groups(output, done.groups[:SHOWN_GROUPS], "table")
         show_beside(output, done.matches, done.groups)
-    show_problems(output, done.scan)
-    output.result({"event": "summary", **summary_record(done)})
-    output.note(scan_text(done.scan))
+
+
+def _plan(run: Run, done: Full, path: bytes | None) -> tuple[FullPlan | None, Full]:
+    """The plan, where one is wanted and all is known that it takes; what goes wrong with it is told after the rest."""
+    is_stopped = run.stop.requested and not run.time_is_up
+    if path is None or done.matches is None or done.groups is None or done.trouble is not None or is_stopped:
+        return None, done
+    try:
+        return plan_and_ask(run, path, done.matches, done.groups), done
+    except Exception as error:
+        run.observer.close()
+        return None, replace(done, trouble=error)
+
+
+def _summary_lines(done: Full, as_json: bool) -> Iterator[str]:
+    yield scan_text(done.scan)
     if done.correlation is not None:
-        output.note(correlation_text(done.correlation))
+        yield correlation_text(done.correlation)
     if done.groups is not None and done.n_pairs is not None:
-        output.note(pairs_text(done.n_pairs))
-        output.note(groups_text(done.groups) + _news_text(done))
-        if len(done.groups) > SHOWN_GROUPS and not output.as_json:
-            output.note(f"        {SHOWN_GROUPS} are shown above; all of them: reprise report")
+        yield pairs_text(done.n_pairs)
+        yield groups_text(done.groups) + _news_text(done)
+        if len(done.groups) > SHOWN_GROUPS and not as_json:
+            yield f"        {SHOWN_GROUPS} are shown above; all of them: reprise report"
     if done.compaction is not None:
-        output.note(compaction_text(done.compaction))
-    output.note(f"time    {stages_text(done.seconds)}")
-    if done.trouble is not None:
-        raise done.trouble
+        yield compaction_text(done.compaction)
+    yield f"time    {stages_text(done.seconds)}"
 
 
 def _news_text(done: Full) -> str:

@@ -15,14 +15,32 @@ import click
 
 from cluster.place import WORKER_TIMEOUT_S
 from dedup.settings import (
+    COPY_ACTIONS,
+    IDENTITIES,
     METHODS,
     CompareSettings,
     DiscoverSettings,
     FingerprintSettings,
+    KeepSettings,
     MatchSettings,
+    PlanSettings,
     ScanSettings,
 )
-from jobs.values import CommandLine, Extensions, Hosts, Number, OtherPath, Place, Switch, TimeOfDay, Value, Whole, Word
+from jobs.values import (
+    CommandLine,
+    Companions,
+    Extensions,
+    Hosts,
+    KeepRules,
+    Number,
+    OtherPath,
+    Place,
+    Switch,
+    TimeOfDay,
+    Value,
+    Whole,
+    Word,
+)
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
@@ -286,6 +304,97 @@ SETTINGS = {
             "SHARE",
             default_text="off",
         ),
+        Setting(
+            "keep",
+            KeepRules(),
+            KeepSettings.rules,
+            "What makes one copy better than another, in this order, with commas between; `best` is a whole list.",
+            "RULES",
+            default_text="best",
+        ),
+        Setting(
+            "prefer",
+            Place(),
+            KeepSettings.prefer,
+            "Keep the copy below this folder; of several the first counts most. Repeatable.",
+            "DIR",
+            many=True,
+            default_text="none",
+        ),
+        Setting(
+            "protect",
+            Place(),
+            KeepSettings.protect,
+            "Touch nothing below this folder, and keep its copy; a plan remembers it. Repeatable.",
+            "DIR",
+            many=True,
+            default_text="none",
+        ),
+        Setting(
+            "identity",
+            Word(*IDENTITIES),
+            KeepSettings.identity,
+            "Keep a recording once, or once for each album, disc and track number.",
+            "WHAT",
+        ),
+        Setting(
+            "companion",
+            Companions(),
+            KeepSettings.companions,
+            "These two folders hold the same music on purpose, such as FLAC and MP3. Repeatable.",
+            "DIR1:DIR2",
+            many=True,
+            separator=";",
+            default_text="none",
+        ),
+        Setting(
+            "action",
+            Word(*COPY_ACTIONS),
+            PlanSettings.action,
+            "What becomes of the copies that are not kept.",
+            "ACTION",
+        ),
+        Setting(
+            "to",
+            Place(),
+            PlanSettings.to,
+            "Folder that quarantined files go to.",
+            "DIR",
+            default_text=".reprise-quarantine in each root",
+        ),
+        Setting(
+            "playlists",
+            Place(),
+            PlanSettings.playlists,
+            "Folder with playlists that may refer to files that go. Repeatable.",
+            "DIR",
+            many=True,
+            default_text="the library's",
+        ),
+        Setting("merge", Switch(), PlanSettings.merge, "Give the kept file the tags and the cover that others have."),
+        Setting("break-albums", Switch(), PlanSettings.break_albums, "Let files go that a complete album needs."),
+        Setting(
+            "remove-empty-folders",
+            Switch(),
+            PlanSettings.remove_empty_folders,
+            "Let folders go in which nothing is left.",
+        ),
+        Setting(
+            "auto",
+            Number(0, 1, word="all"),
+            PlanSettings.auto,
+            "Score from which on a copy goes; one with less is left to you.",
+            "SCORE",
+            default_text="all",
+        ),
+        Setting(
+            "ask",
+            Number(0, 1, word="all"),
+            PlanSettings.ask,
+            "Score from which on a copy is left to you; one with less is only told of.",
+            "SCORE",
+            default_text="all",
+        ),
     )
 }
 
@@ -354,9 +463,17 @@ discover = together(*map(_option, ("extensions", "include", "exclude", "max-dept
 scan = together(discover, *map(_option, ("min-length", "time-limit", "length", "retry-failed")), block_size)
 compare = together(*map(_option, ("method", "max-lag", "min-overlap", "min-overlap-items")))
 match = together(*map(_option, ("max-false", "min-score", "min-prominence", "classic")))
+protect = _option("protect")
+keep = together(*map(_option, ("keep", "prefer", "protect", "identity", "companion")))
+CLEANUP = ("action", "to", "playlists", "merge", "break-albums", "remove-empty-folders", "auto", "ask")
+"""Settings that only a plan asks for."""
+cleanup = together(*map(_option, CLEANUP))
 
-every = together(*(_option(name, hidden=True) for name in SETTINGS if name not in ("roots", "store", "profile")))
+_COMMON = ("roots", "store", "profile")
+every = together(*(_option(name, hidden=True) for name in SETTINGS if name not in _COMMON))
 """All settings, unseen in the help: for `info --settings`, which shows what a run with them would use."""
+nightly = together(*(_option(name, hidden=True) for name in SETTINGS if name not in (*_COMMON, *CLEANUP)))
+"""The same but for those that the main job does not take: for `schedule`."""
 
 roots = click.argument(
     "roots", metavar="[ROOT]...", nargs=-1, type=SETTINGS["roots"].type, expose_value=False, callback=_record

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dedup.errors import UsageError
 from jobs import options, stores
-from jobs.output import Column as Shown
-from jobs.output import Output, aligned, count_text, path_text, size_text
+from jobs.output import Output, count_text, path_text, size_text
 from jobs.run import Run, reader
-from jobs.words import beside_text, clock, verdict_text
+from jobs.table import COLUMNS, group_lines, heading, row
+from jobs.words import beside_text, strip_text
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -29,57 +27,32 @@ if TYPE_CHECKING:
 
 SHOWN_BESIDE = 40
 
-SHOWN_WITH_GROUP = 5
-
-CSV_COLUMNS = (
-    "group",
-    "role",
-    "path",
-    "path_hex",
-    "codec",
-    "lossless",
-    "bitrate",
-    "sample_rate",
-    "bits",
-    "channels",
-    "duration_s",
-    "size",
-    "state",
-    "damage",
-    "agreement",
-    "score",
-    "evidence",
-    "kappa",
-    "along",
-    "prominence",
-    "rate",
-    "lag_s",
-    "overlap_s",
-    "verdict",
-    "judged",
-    "bytes_reclaimable",
-)
+FORMATS = ("table", "json", "jsonl", "csv", "html")
 
 
 @click.command("report")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "json", "jsonl", "csv"]),
+    type=click.Choice(FORMATS),
     default="table",
     show_default=True,
-    help="Table for people; one JSON document; one JSON object a line; CSV for spreadsheets.",
+    help="Table for people; one JSON document; one JSON object a line; CSV for spreadsheets; one HTML page.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the first N groups.")
+@click.option(
+    "--spectrum", is_flag=True, help="Read the lossless files that are shown, and say which were lossy once, it seems."
+)
 @click.option("--ask", is_flag=True, help="Go through what is uncertain, best evidence first, and keep what you say.")
+@options.keep
 @options.match
 @options.common
 @reader
-def report(run: Run, form: str, limit: int | None, ask: bool) -> None:
+def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) -> None:
     """Show the groups of duplicates, most bytes to win first.
 
     Thresholds may be changed at will: stored pairs are judged anew, nothing is computed again."""
-    from dedup.groups import make_groups
+    from dedup.groups import groups_of
     from dedup.matches import Matches
 
     if ask and form != "table":
@@ -89,10 +62,14 @@ def report(run: Run, form: str, limit: int | None, ask: bool) -> None:
     with stores.for_reading(run) as store:
         tell_unfinished(run, store)
         matches = Matches(store, run.settings.match())
-    groups = make_groups(matches)
+        groups = groups_of(store, matches, run.settings.keep())
     if run.output.as_json and form == "table":
         form = "jsonl"
-    show_groups(run.output, groups[:limit], form)
+    hints = spectrum_hints(run, groups[:limit]) if spectrum else None
+    if form == "html":
+        show_page(run.output, groups, limit, matches, hints or {})
+    else:
+        show_groups(run.output, groups[:limit], form, hints)
     if form == "table":
         show_beside(run.output, matches, groups)
         run.output.note(groups_text(groups, shown=len(groups[:limit])))
@@ -104,11 +81,9 @@ def ask_about_uncertain(run: Run) -> None:
     from dataclasses import replace
 
     from dedup.groups import uncertain
-    from dedup.judgements import content, record
     from dedup.matches import Matches
     from dedup.settings import MatchSettings
-    from dedup.store.store import open_for_writing
-    from jobs.ask import ask
+    from jobs.ask import ask, record_answer
 
     with stores.for_reading(run) as store:
         settings = run.settings.match()
@@ -116,12 +91,7 @@ def ask_about_uncertain(run: Run) -> None:
             settings = replace(settings, min_score=MatchSettings.min_score)
         pairs = uncertain(Matches(store, settings))
 
-    def keep(pair: TrackPair, same: bool) -> None:
-        with open_for_writing(run.settings.store, "reprise report --ask") as store:
-            content_a, content_b = (content(track.stream, track.digest) for track in (pair.a, pair.b))
-            record(store, content_a, content_b, same, pair.match.score)
-
-    asked = ask(run.output, pairs, keep)
+    asked = ask(run.output, pairs, lambda pair, same: record_answer(run, pair, same))
     run.output.note(asked_text(asked))
 
 
@@ -134,26 +104,98 @@ def tell_unfinished(run: Run, store: Store) -> None:
         run.observer.announce(f"incomplete: {missing}; `reprise correlate` does that")
 
 
-def show_groups(output: Output, groups: Sequence[Group], form: str) -> None:
-    """Writes the groups in one of the formats."""
-    from dedup.report.export import group_record
+def spectrum_hints(run: Run, groups: Sequence[Group]) -> dict[bytes, str]:
+    """What the spectra of the lossless files tell, by path; a file that cannot be read is told."""
+    from dedup.library.spectrum import cutoff_hz, hint
+
+    tracks = [track for group in groups for track in group.tracks if track.state == "present"]
+    asked = [(track.path, properties) for track in tracks if (properties := track.properties).lossless]
+    run.observer.stage("read spectra", len(asked), "files")
+    hints = {}
+    for path, properties in asked:
+        try:
+            hints[path] = hint(properties, cutoff_hz(path))
+        except OSError as error:
+            run.observer.problem("failed", path, f"its spectrum cannot be read: {error.strerror or error}")
+        run.observer.advance()
+    run.observer.close()
+    return hints
+
+
+def show_groups(output: Output, groups: Sequence[Group], form: str, hints: Mapping[bytes, str] | None = None) -> None:
+    """Writes the groups in one of the formats, with `hints` to some of their files."""
+    from dedup.report.sheet import sheet
 
     if form == "table":
         folder = common_folder(track.path for group in groups for track in group.tracks)
         if groups:
             output.text(f"Paths are below {path_text(folder)}\n")
         for group in groups:
-            output.text("\n".join(group_lines(group, folder)) + "\n")
+            output.text("\n".join(group_lines(group, folder, hints or {})) + "\n")
         return
     if form == "json":
-        document = json.dumps([group_record(group) for group in groups], ensure_ascii=False, indent=1)
+        document = json.dumps([_record(group, hints) for group in groups], ensure_ascii=False, indent=1)
         output.raw(document.encode("utf-8", "backslashreplace") + b"\n")
     elif form == "jsonl":
         for group in groups:
-            line = json.dumps(group_record(group), ensure_ascii=False)
+            line = json.dumps(_record(group, hints), ensure_ascii=False)
             output.raw(line.encode("utf-8", "backslashreplace") + b"\n")
     else:
-        output.raw(_csv(_csv_rows(groups)))
+        for piece in sheet(groups, hints or {}):
+            output.raw(piece)
+    output.flush()
+
+
+def _record(group: Group, hints: Mapping[bytes, str] | None) -> dict[str, Any]:
+    """The group for programs; with `spectrum_hint` of each file where the spectra were asked for."""
+    from dedup.report.export import group_record
+
+    record = group_record(group)
+    if hints is not None:
+        files = [record["reference_track"], *record["members"]]
+        for file, track in zip(files, group.tracks, strict=True):
+            file["spectrum_hint"] = hints.get(track.path, "")
+    return record
+
+
+def show_page(
+    output: Output,
+    groups: Sequence[Group],
+    limit: int | None,
+    matches: Matches,
+    hints: Mapping[bytes, str],
+) -> None:
+    """Writes the groups as one HTML file."""
+    from dedup.report.html import Telling, page
+
+    shown = groups[:limit]
+    folder = common_folder(track.path for group in shown for track in group.tracks)
+
+    def name(track: ListedTrack) -> str:
+        return path_text(track.path.removeprefix(folder))
+
+    def decision(group: Group, pair: TrackPair) -> tuple[str, str]:
+        decided = group.decision(pair)
+        return decided.rule, decided.why
+
+    telling = Telling(
+        title="Duplicates found by Reprise",
+        notes=[
+            " ".join(groups_text(groups, shown=len(shown)).split()),
+            f"Paths are below {path_text(folder)}",
+            "The first file of a group is the best one. Below each other: its bar and that of the best, shifted by the "
+            "lag, what they share in colour; below both how well they agree over time, from chance up to every bit.",
+            " ".join(thresholds_text(matches).split()),
+        ],
+        columns=COLUMNS,
+        cells=lambda track, pair: row("" if pair else "best", track, pair, folder, hints),
+        heading=heading,
+        beside=lambda pair: beside_text(pair, name(pair.a), "the best"),
+        strip=strip_text,
+        decision=decision,
+    )
+    for piece in page(shown, telling):
+        output.raw(piece.encode("utf-8", "backslashreplace"))
     output.flush()
 
 
@@ -236,80 +278,3 @@ def common_folder(paths: Iterable[bytes]) -> bytes:
     if not folders or not all(os.path.isabs(folder) for folder in folders):
         return b""
     return os.path.join(os.path.commonpath(folders), b"")
-
-
-def group_lines(group: Group, folder: bytes = b"") -> list[str]:
-    """A group as a table: the reference first, then the others by quality. Paths are told below `folder`."""
-    head = f"{size_text(group.bytes_reclaimable)} reclaimable, {count_text(len(group.tracks), 'file')}"
-    if len(group.members) > 1:
-        head += f", weakest match {group.weakest.match.score:.3f}"
-    columns = [
-        Shown(key, heading)
-        for key, heading in (
-            ("role", ""),
-            ("format", "format"),
-            ("bitrate", "kbit/s"),
-            ("rate", "Hz"),
-            ("bits", "bits"),
-            ("length", "length"),
-            ("size", "size"),
-            ("agreement", "agree"),
-            ("score", "score"),
-            ("lag", "lag"),
-            ("verdict", "verdict"),
-            ("path", "path"),
-        )
-    ]
-    rows = [_row("best", group.reference, None, folder), *(_row("", pair.a, pair, folder) for pair in group.members)]
-    shown = group.beside[:SHOWN_WITH_GROUP]
-    beside = [beside_text(pair, path_text(pair.a.path.removeprefix(folder)), "the best") for pair in shown]
-    if len(group.beside) > len(shown):
-        beside.append(f"and {len(group.beside) - len(shown):,} more beside it")
-    return [head, *aligned(columns, rows), *(f"      {line}" for line in beside)]
-
-
-def _row(role: str, track: ListedTrack, pair: TrackPair | None, folder: bytes) -> dict[str, str]:
-    properties = track.properties
-    notes = [note for note in (track.state if track.state != "present" else "", track.damage or "") if note]
-    return {
-        "role": role,
-        "format": properties.codec,
-        "bitrate": f"{properties.bitrate / 1000:.0f}" if properties.bitrate else "",
-        "rate": str(properties.sample_rate or ""),
-        "bits": str(properties.bits or ""),
-        "length": clock(properties.duration_s),
-        "size": size_text(track.size),
-        "agreement": f"{pair.match.agreement:.3f}" if pair else "",
-        "score": f"{pair.match.score:.3f}" if pair else "",
-        "lag": f"{pair.match.lag_s:+.2f} s" if pair else "",
-        "verdict": verdict_text(pair) if pair else "",
-        "path": path_text(track.path.removeprefix(folder)) + (f"  [{'; '.join(notes)}]" if notes else ""),
-    }
-
-
-def _csv_rows(groups: Iterable[Group]) -> Iterator[dict[str, Any]]:
-    from dedup.library.paths import json_path
-    from dedup.report.export import numbers, track_numbers
-
-    for number, group in enumerate(groups, start=1):
-        common = {"group": number, "bytes_reclaimable": group.bytes_reclaimable}
-        best = {"role": "reference", **json_path(group.reference.path)}
-        yield {**common, **best, **track_numbers(group.reference)}
-        for pair in group.members:
-            yield {
-                **common,
-                "role": "member",
-                **json_path(pair.a.path),
-                **track_numbers(pair.a),
-                **numbers(pair.match),
-                "verdict": pair.verdict,
-                "judged": pair.judged,
-            }
-
-
-def _csv(rows: Iterable[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_COLUMNS, restval="", lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode("utf-8", "backslashreplace")

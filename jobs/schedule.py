@@ -44,7 +44,7 @@ class UnitFile:
 @click.option("--format", "form", type=click.Choice(["systemd", "cron", "launchd"]), help="Default: what is here.")
 @click.option("--install", is_flag=True, help="Write it, and switch it on.")
 @click.option("--uninstall", is_flag=True, help="Remove what --install wrote, and nothing else.")
-@options.every
+@options.nightly
 @options.common
 @reader
 def schedule(run: Run, at: str | None, form: Form | None, install: bool, uninstall: bool) -> None:
@@ -84,6 +84,7 @@ def command_words(run: Run, at: str) -> list[str]:
     words = [*(["/usr/bin/env", *carried] if carried else []), *program(), "full", "--quiet"]
     settled = run.settings.settled.items()
     given = {name: one.value for name, one in settled if one.source.startswith(("command line", "environment"))}
+    given = {name: value for name, value in given.items() if name not in options.CLEANUP}
     roots = [os.path.abspath(root) for root in given.pop("roots", ())]
     if given.get("until"):  # for a run that makes up for a night: in the morning that time is a day away
         hours, limit = night_hours(at, given["until"]), run.settings["max-hours"]

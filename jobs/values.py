@@ -211,6 +211,44 @@ class OtherPath(Value):
         return None if found is None else (found[1], os.path.normpath(found[2]), os.path.normpath(found[3]))
 
 
+class KeepRules(Value):
+    """Names of keep rules and presets: a list, or one text with commas."""
+
+    name = "rules"
+    native = (str, list)
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        from dedup.keep import EXPECTED
+
+        return EXPECTED
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        from dedup.errors import UsageError
+        from dedup.keep import rule_names
+
+        given: Iterable[Any] = value.split(",") if isinstance(value, str) else value
+        names = tuple(part.strip() if isinstance(part, str) else "" for part in given)
+        try:
+            rule_names(names)
+        except UsageError as error:
+            self.fail(f"{error.found}; expected {error.expected}", param, ctx)
+        return names
+
+
+class Companions(Value):
+    """Two folders that hold the same music on purpose: "DIR1:DIR2", both absolute; `~` is the home folder."""
+
+    name = "folders"
+    expected = "DIR1:DIR2, two absolute paths without a colon in them"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        parts = [os.path.expanduser(part) for part in value.split(":")] if isinstance(value, str) else []
+        if len(parts) != 2 or not all(part.startswith("/") and "\0" not in part for part in parts):
+            self.refuse(value, param, ctx)
+        return ":".join(os.path.normpath(part) for part in parts)
+
+
 class Extensions(Value):
     """File name extensions: a list, or one text with commas; dots and case do not matter."""
 

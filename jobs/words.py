@@ -51,6 +51,15 @@ def bar_text(match: Match) -> str:
     return text
 
 
+def strip_text(pair: TrackPair) -> str:
+    """What the picture of a pair shows: where the two lie over each other, and how well they agree there."""
+    a_from, a_to, b_from, b_to = pair.match.place()
+    heard = [value for value in pair.match.similarity.tolist() if not math.isnan(value)]
+    text = f"{clock(a_from)} to {clock(a_to)} lies over {clock(b_from)} to {clock(b_to)} of the best"
+    text += f", lag {pair.match.lag_s:+.2f} s"
+    return f"{text}; agreement over time {min(heard):.2f} to {max(heard):.2f}" if heard else text
+
+
 def clock(seconds: float) -> str:
     whole = round(seconds)
     return f"{whole // 60}:{whole % 60:02d}"

@@ -398,7 +398,7 @@ def _first_path(given: Any) -> bytes:
 def _read_files(folder: Path) -> None:
     """What the scan asks only of files that look alike: here of each. They may say that it cannot be read, no more."""
     from dedup.library.identity import full_hash, stream_hash
-    from dedup.library.metadata import from_json, quality, read_properties, to_json
+    from dedup.library.metadata import from_json, read_properties, to_json
 
     for entry in sorted(os.scandir(folder / "files"), key=lambda entry: entry.name):
         path = os.fsencode(entry.path)
@@ -408,7 +408,6 @@ def _read_files(folder: Path) -> None:
             stream_hash(path)
             properties = read_properties(path)
             assert from_json(json.loads(json.dumps(to_json(properties)))) == properties
-            quality(properties, entry.stat().st_size)
         except (OSError, MemoryError) as error:
             _tell(reason=f"{type(error).__name__}: {error}"[:100], name=entry.name)
         except Exception as error:

@@ -62,22 +62,25 @@ def add_track(
     inode: int | None = None,
     full: bytes | None = None,
     state: Literal["present", "absent", "imported"] = "present",
+    mtime_ns: int = 1,
+    device: int = 1,
+    root: str = "/music",
     **properties: Any,
 ) -> None:
     """A track of that audio, or of a new one with these items; each is a file of its own unless `inode` says
     otherwise."""
     if not isinstance(audio, int):
         audio = add_audio(store, audio)
-    path = f"/music/{name}".encode()
+    path = f"{root}/{name}".encode()
     track = Track(
         id=0,
         path=path,
-        root=b"/music",
+        root=root.encode(),
         volume=b"/",
         size=size,
-        mtime_ns=1,
+        mtime_ns=mtime_ns,
         inode=inode if inode is not None else int.from_bytes(_noise(name, 6), "big"),
-        device=1,
+        device=device,
         state=state,
         partial=None,
         full=full,

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from dedup.errors import LibraryError, UsageError
-from dedup.settings import CompareSettings, DiscoverSettings, MatchSettings, ScanSettings
+from dedup.settings import (
+    CompareSettings,
+    DiscoverSettings,
+    KeepSettings,
+    MatchSettings,
+    PlanSettings,
+    ScanSettings,
+)
 from jobs.configuration import Configuration, settle
 from jobs.options import SETTINGS
 
@@ -58,6 +65,8 @@ def test_without_anything_the_defaults_are_those_of_the_dataclasses(tmp_path: Pa
     assert found.discover() == DiscoverSettings()
     assert found.compare() == CompareSettings()
     assert found.match() == MatchSettings()
+    assert found.keep() == KeepSettings()
+    assert found.cleanup() == PlanSettings()
     assert found.fingerprint("1.5.1").length_s == 0
     assert (found.workers, found.block_size, found.profile) == (None, 512, None)
     assert found.store.name == "store"
@@ -86,6 +95,19 @@ def test_every_setting_reaches_its_dataclass(tmp_path: Path) -> None:
         min-prominence = 0.25
         classic = 0.58
         workers = 0
+        keep = ["prefer", "best"]
+        prefer = "good"
+        protect = ["/a", "/b"]
+        identity = "album"
+        companion = "/flac:/mp3/"
+        action = "trash"
+        to = "gone"
+        playlists = "lists"
+        merge = false
+        break-albums = true
+        remove-empty-folders = true
+        auto = 0.9
+        ask = 0.5
     """
     found = settled(tmp_path, toml)
     discover = DiscoverSettings(frozenset({"mp3", "flac"}), ("a/*",), ("b", "c"), 3, True)
@@ -93,6 +115,12 @@ def test_every_setting_reaches_its_dataclass(tmp_path: Path) -> None:
     assert found.compare() == CompareSettings("exact", 10, 1.0, 9)
     assert found.match() == MatchSettings(2.0, 0.5, 0.25, 0.58)
     assert (found.length_s, found.block_size, found.workers) == (120, 64, 0)
+    below = os.fsencode(tmp_path) + b"/"
+    assert found.keep() == KeepSettings(
+        ("prefer", "best"), (below + b"good",), (b"/a", b"/b"), "album", ((b"/flac", b"/mp3"),)
+    )
+    cleanup = PlanSettings("trash", below + b"gone", (below + b"lists",), False, True, True, 0.9, 0.5)
+    assert found.cleanup() == cleanup
     # paths of the file are relative to the file, not to where the user stands
     assert found.roots() == (b"/music", os.fsencode(tmp_path / "more"))
 
@@ -101,6 +129,7 @@ def test_every_setting_reaches_its_dataclass(tmp_path: Path) -> None:
 def test_every_setting_has_a_variable(tmp_path: Path, setting: Any) -> None:
     samples = {"method": "exact", "min-overlap": "0.25", "min-prominence": "0.25", "min-score": "0.25"}
     samples |= {"until": "06:30", "notify-when": "new", "map": "/there=/here", "worker-timeout": "60"}
+    samples |= {"keep": "oldest", "identity": "album", "companion": "/flac:/mp3", "action": "trash"}
     text = samples.get(setting.name, "1")
     toml = "[profile.1]\n"
     assert settled(tmp_path, toml, **{setting.variable: text}).settled[setting.name].source.endswith(setting.variable)
@@ -202,6 +231,13 @@ def test_words_that_stand_for_none_undo_a_lower_level(tmp_path: Path) -> None:
         ("store = ''", ["found ''", "a folder"]),
         ("extensions = []", ["found []", "mp3,flac"]),
         ("extensions = [3]", ["found [3]", "mp3,flac"]),
+        ("keep = 'lossless,bitss'", ["'lossless,bitss'", "rules out of lossless, bits, rate", "best, oldest"]),
+        ("keep = []", ["found []", "rules out of lossless"]),
+        ("identity = 'disc'", ["'disc'", "'recording' or 'album'"]),
+        ("companion = '/a'", ["'/a'", "DIR1:DIR2"]),
+        ("companion = 'a:/b'", ["'a:/b'", "two absolute paths"]),
+        ("action = 'keep'", ["'keep'", "'quarantine' or 'trash' or 'hardlink' or 'reflink' or 'delete'"]),
+        ("auto = 1.5", ["1.5", "0 to 1, or 'all'"]),
         ("workers = 5000", ["5000", "0 to 1,024, or 'all'"]),
         ("[profile.other]\nworkers = -1", ["-1", "profile other", "0 to 1,024"]),
         ("max-lag = 3\nmax_lag = 4", ["max_lag", "twice"]),

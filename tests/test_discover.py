@@ -115,6 +115,25 @@ def test_every_kind_of_thing_that_is_no_track(music: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_quarantined_files_are_never_found_again(music: Path, hidden: bool) -> None:
+    quarantine = music / "album" / ".reprise-quarantine"
+    _write(quarantine / "deep" / "copy.mp3")
+    _write(music / "album" / "song.mp3")
+    (music / "link").symlink_to(quarantine / "deep")
+    (music / "link.mp3").symlink_to(quarantine / "deep" / "copy.mp3")
+    found = _discover(music, hidden=hidden)
+    assert _names(found, music) == ["album/song.mp3"]
+    assert _problems(found, music) == {
+        "album/.reprise-quarantine": ("ignored", "quarantined files"),
+        "link": ("ignored", "link to quarantined files"),
+        "link.mp3": ("ignored", "link to quarantined files"),
+    }
+    for root in (quarantine, quarantine / "deep", quarantine / "deep" / "copy.mp3"):
+        with pytest.raises(LibraryError, match="in a folder of quarantined files"):
+            _discover(root)
+
+
 def test_hidden_names_are_taken_when_asked_for(music: Path) -> None:
     _write(music / ".hidden.mp3")
     _write(music / ".folder" / "x.mp3")

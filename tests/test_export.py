@@ -90,7 +90,8 @@ def test_a_group(store: Store):
     assert (group["reference"], group["bytes_reclaimable"]) == ("/music/a.flac", 700)
     assert group["reference_track"].keys() == TRACK
     (member,) = group["members"]
-    assert member.keys() == {"path", "path_hex", "verdict", "judged"} | NUMBERS | TRACK
+    assert member.keys() == {"path", "path_hex", "verdict", "judged", "rule", "why"} | NUMBERS | TRACK
+    assert (member["rule"], member["why"]) == ("lossless", "flac, the other unknown")
     assert path_from_json(member) == b"/music/caf\xe9.mp3"
     assert member["lag_s"] == -0.990
     assert group["weakest_score"] == member["score"]

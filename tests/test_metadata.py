@@ -21,7 +21,7 @@ from mutagen.id3 import APIC, COMM, ID3, TALB, TCON, TDRC, TIT2, TPE1, TPE2, TRC
 from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
 
 from dedup.library import metadata
-from dedup.library.metadata import AudioProperties, from_json, quality, read_properties, to_json
+from dedup.library.metadata import AudioProperties, from_json, read_properties, to_json
 
 # codec, lossless, sample rate, bits
 EXPECTED = {
@@ -312,20 +312,6 @@ def test_flac_pictures_are_covers(tmp_path: Path) -> None:
     file.add_picture(picture)
     file.save()
     assert _read(path).has_cover
-
-
-def test_quality_goes_by_its_criteria_in_turn() -> None:
-    ascending = [
-        (AudioProperties(bitrate=128_000, sample_rate=44100), 9),
-        (AudioProperties(bitrate=320_000, sample_rate=44100), 1),
-        (AudioProperties(bitrate=320_000, sample_rate=44100, tags={"title": ("x",)}), 1),
-        (AudioProperties(bitrate=320_000, sample_rate=44100, tags={"title": ("x",)}), 2),
-        (AudioProperties(bitrate=96_000, sample_rate=48000), 1),
-        (AudioProperties(lossless=True, bits=16, sample_rate=96000), 1),
-        (AudioProperties(lossless=True, bits=24, sample_rate=44100), 1),
-    ]
-    keys = [quality(properties, size) for properties, size in ascending]
-    assert keys == sorted(set(keys))
 
 
 @given(

@@ -90,6 +90,7 @@ def test_the_command_has_what_was_given_here_and_in_variables(monkeypatch: pytes
 def test_the_command_is_one_that_full_takes_as_it_was_meant() -> None:
     line = ["/m", "--until", "23:59", "--max-lag", "all", "--min-score", "judged", "--hidden", "--notify", "mail 'x y'"]
     line += ["--hosts", "nas,me@attic", "--map", "nas:/a b=/m", "--map", "/x=/y"]
+    line += ["--keep", "prefer, best", "--prefer", "/a b", "--companion", "/flac:/mp3"]
     command = printed(*line, "--exclude", "-odd name", "--max-hours", "1.5")["command"]
     arguments = [word for word in command[command.index("full") + 1 :] if word not in ("--quiet", "--", "/m")]
     shown = CliRunner().invoke(cli.cli, ["info", "--settings", "--json", *arguments])
@@ -97,6 +98,17 @@ def test_the_command_is_one_that_full_takes_as_it_was_meant() -> None:
     assert (values["until"], values["max-lag"], values["hidden"]) == ("23:59", "all", True)
     assert (values["notify"], values["exclude"], values["max-hours"]) == ("mail 'x y'", ["-odd name"], 1.5)
     assert (values["hosts"], values["map"]) == (["nas", "me@attic"], ["nas:/a b=/m", "/x=/y"])
+    assert (values["keep"], values["prefer"], values["companion"]) == (["prefer", "best"], ["/a b"], ["/flac:/mp3"])
+
+
+@pytest.mark.usefixtures("home")
+def test_what_only_a_plan_asks_for_is_not_in_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPRISE_ACTION", "trash")
+    monkeypatch.setenv("REPRISE_IDENTITY", "album")
+    words = printed("/m")["command"]
+    assert "--identity=album" in words
+    assert not [word for word in words if "action" in word]
+    invoke("/m", "--action", "trash", code=2)
 
 
 @pytest.mark.usefixtures("home")

@@ -12,6 +12,7 @@ from dedup.errors import LibraryError
 from dedup.library.paths import compile_globs, extension_of, holds, printable, volume_of
 from dedup.library.status import device_and_inode, size_and_time
 from dedup.observer import Kind, Observer
+from dedup.plan.plan import QUARANTINE
 from dedup.settings import UNFINISHED_EXTENSIONS, DiscoverSettings
 
 _Identity = tuple[int, int]
@@ -70,7 +71,8 @@ def discover(roots: Sequence[bytes], settings: DiscoverSettings, observer: Obser
     A real folder is walked once; a root inside another root is walked under its own name. Links to folders
     are followed after all real folders, links to files after those, and only to what was not found without
     them. A root that is a file is a candidate whatever its name. Raises LibraryError, before anything is
-    walked, where a root is neither a folder that can be listed nor a file."""
+    walked, where a root is neither a folder that can be listed nor a file. Folders of quarantined files are not
+    entered."""
     if not roots:
         raise LibraryError("library", "no folder was given", "one or more", "Name the folders to look in.")
     absolute = sorted({os.path.abspath(root) for root in roots})
@@ -96,6 +98,8 @@ def require_usable(roots: Sequence[bytes]) -> None:
 
 
 def _unusable(root: bytes) -> str | None:
+    if _is_quarantined(root):
+        return "in a folder of quarantined files"
     try:
         if os.path.isfile(root):
             return None
@@ -166,7 +170,9 @@ class _Walk:
                 self._report(*_broken_link(error), link.path)
                 continue
             known = self._inodes.get(_identity(status))
-            if known is None:
+            if _is_quarantined(os.path.realpath(link.path)):
+                self._report("ignored", "link to quarantined files", link.path)
+            elif known is None:
                 self._take(link.path, link.root, volume_of(link.path), status)
             else:
                 self._report("skipped", f"link to {printable(known)}", link.path)
@@ -199,7 +205,9 @@ class _Walk:
         except OSError as error:
             self._report(*_broken_link(error), link.path)
             return
-        if _identity(status) in self._walked:
+        if _is_quarantined(target):
+            self._report("ignored", "link to quarantined files", link.path)
+        elif _identity(status) in self._walked:
             reason = f"link to a folder that is walked already: {printable(target)}"
             self._report("skipped", reason, link.path)
         elif any(holds(target, os.path.realpath(root)) for root in self._roots):
@@ -266,6 +274,9 @@ class _Walk:
         if too_deep or not self._chosen(path, folder.root, is_folder=True):
             return False
         name = os.path.basename(path)
+        if name == QUARANTINE:
+            self._report("ignored", "quarantined files", path)
+            return False
         if name.startswith(b".") and not self._settings.hidden:
             self._report("ignored", "a hidden folder", path)
             return False
@@ -314,6 +325,11 @@ class _Walk:
     def _report(self, kind: Kind, reason: str, path: bytes) -> None:
         self.problems.append(Problem(kind, path, reason))
         self._observer.problem(kind, path, reason)
+
+
+def _is_quarantined(path: bytes) -> bool:
+    """Whether it lies in a folder of quarantined files: what was taken for a copy must not be found as one again."""
+    return QUARANTINE in path.split(b"/")
 
 
 def _identity(status: os.stat_result) -> _Identity:

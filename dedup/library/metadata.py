@@ -120,19 +120,6 @@ def read_properties(path: bytes) -> AudioProperties:
     return properties
 
 
-def quality(properties: AudioProperties, size: int) -> tuple[bool, int, int, int, int, int]:
-    """A sort key, larger is better: lossless before lossy, then bits per sample, sample rate, bit rate,
-    number of tag names, and last `size` in bytes."""
-    return (
-        properties.lossless,
-        properties.bits,
-        properties.sample_rate,
-        properties.bitrate,
-        len(properties.tags),
-        size,
-    )
-
-
 def to_json(properties: AudioProperties) -> dict[str, Any]:
     """Only what JSON has; `from_json` is the inverse."""
     return asdict(properties) | {"tags": {name: list(values) for name, values in properties.tags.items()}}

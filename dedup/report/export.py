@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dedup.correlation.match import Match
@@ -67,10 +68,17 @@ def track_numbers(track: ListedTrack) -> dict[str, Any]:
 
 
 def group_record(group: Group) -> dict[str, Any]:
-    """One group; a member's `lag_s` is positive where it has more in front than the reference. What hangs beside it is
-    told with the place: `a` is that track, `b` the reference."""
+    """One group; a member's `lag_s` is positive where it has more in front than the reference, `rule` and `why` say by
+    what the reference is better. What hangs beside it is told with the place: `a` is that track, `b` the reference."""
     members = [
-        {**json_path(p.a.path), **numbers(p.match), "verdict": p.verdict, "judged": p.judged, **track_numbers(p.a)}
+        {
+            **json_path(p.a.path),
+            **numbers(p.match),
+            "verdict": p.verdict,
+            "judged": p.judged,
+            **asdict(group.decision(p)),
+            **track_numbers(p.a),
+        }
         for p in group.members
     ]
     beside = [

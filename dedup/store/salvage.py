@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dedup.errors import CatalogDamagedError, StoreDamagedError, UsageError
+from dedup.protection import PROTECT, folders_of
 from dedup.settings import CompareSettings, FingerprintSettings
 from dedup.store.blocks import METADATA, BlockStore, sync
 from dedup.store.catalog import Catalog, forget_results
@@ -55,7 +56,7 @@ pairs depend on these."""
 PLAUSIBLE = (
     "DELETE FROM track WHERE state != 'imported' AND substr(path, 1, length(root)) != root",
     "UPDATE track SET full = NULL WHERE state = 'present'",  # the next scan hashes anew where it matters
-    "DELETE FROM meta WHERE key NOT IN ('format_version', 'fingerprint', 'block_size', 'compare', 'told') "
+    "DELETE FROM meta WHERE key NOT IN ('format_version', 'fingerprint', 'block_size', 'compare', 'told', 'protect') "
     "AND key NOT GLOB 'compare *'",  # what is only noted down, or measured, the next run says anew
 )
 
@@ -253,6 +254,10 @@ def _mend_stamp(connection: sqlite3.Connection, blocks: BlockStore) -> None:
     told = meta.get("told")
     if not isinstance(told, dict) or not all(type(told.get(name)) is int for name in ("track", "audio")):
         connection.execute("DELETE FROM meta WHERE key = 'told'")
+    try:
+        folders_of(meta.get(PROTECT, []))
+    except ValueError:
+        connection.execute("DELETE FROM meta WHERE key = ?", (PROTECT,))
     try:
         CompareSettings(**meta.get("compare", {}))
     except (TypeError, UsageError):

@@ -1,0 +1,202 @@
+"""Why an entry of a plan is not carried out. A plan may be old, or edited by hand, or by someone who means ill: so all
+that it says is checked against the catalog before anything is touched, and against the files right before each is."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dedup.correlation.scoring import MERGING
+from dedup.judgements import content
+from dedup.library.identity import full_hash, partial_hash, stream_hash
+from dedup.library.paths import printable
+from dedup.library.status import size_and_time
+from dedup.matches import Matches
+from dedup.plan.plan import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
+
+if TYPE_CHECKING:
+    from dedup.matches import ListedTrack
+    from dedup.store.catalog import Track
+    from dedup.store.store import Store
+
+TIME_LIMIT_S = 600.0
+"""That decoding a kept file may take."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An entry that is not carried out, and why."""
+
+    path: bytes
+    reason: str
+
+
+class Protection:
+    """Folders in which nothing is touched, whatever they are called: by links, mounts, other spellings."""
+
+    def __init__(self, folders: Iterable[bytes]) -> None:
+        self._identities: set[tuple[int, int]] = set()
+        self._names: list[bytes] = []
+        for folder in folders:
+            self._names += [os.path.join(os.path.abspath(name), b"") for name in {folder, os.path.realpath(folder)}]
+            if os.path.exists(folder):
+                status = os.stat(folder)
+                self._identities.add((status.st_dev, status.st_ino))
+
+    def holds(self, path: bytes) -> bool:
+        """Whether the file is in one of them. Asks of each folder above it what it is."""
+        if any(path.startswith(name) for name in self._names):
+            return True
+        return any(identity in self._identities for identity in _folders_above(path))
+
+
+def _folders_above(path: bytes) -> Iterator[tuple[int, int]]:
+    """Device and inode of each, by its name and by the real one."""
+    for name in {path, os.path.realpath(path)}:
+        folder = os.path.dirname(name)
+        while True:
+            if os.path.exists(folder):
+                status = os.stat(folder)
+                yield status.st_dev, status.st_ino
+            above = os.path.dirname(folder)
+            if above == folder:
+                break
+            folder = above
+
+
+class Checks:
+    """What the catalog and the pairs of tracks say of a plan. Reads the catalog when it is made; then it may be asked
+    from several threads."""
+
+    def __init__(self, store: Store, plan: Plan, protection: Protection) -> None:
+        self.plan, self.protection = plan, protection
+        paths = {file.path for group in plan.groups for file in group.files}
+        self.tracks: dict[bytes, Track] = {path: track for path in paths if (track := store.catalog.track(path))}
+        self._streams = _streams(store, self.tracks)
+        self._copies = _copies(Matches(store, plan.match), plan)
+        self._kept_in = {g.kept.path: n for n, g in enumerate(plan.groups, start=1) if g.kept is not None}
+        self._times_listed: dict[bytes, int] = {}
+        for group in plan.groups:
+            for file in group.files:
+                self._times_listed[file.path] = self._times_listed.get(file.path, 0) + 1
+
+    # ---- what needs no look at the files ----
+
+    def of_group(self, group: PlannedGroup) -> str:
+        """Why nothing of a group can be done; empty where something may be."""
+        if group.kept is None:
+            return "there is not exactly one file to keep"
+        if self._times_listed[group.kept.path] > 1:
+            return f"{printable(group.kept.path)} is to be kept and is listed again elsewhere in the plan"
+        problem = self._in_catalog(group.kept)
+        return f"the file to keep, {printable(group.kept.path)}: {problem}" if problem else ""
+
+    def of_entry(self, group: PlannedGroup, file: PlannedFile) -> str:
+        """Why one file of a group that may be carried out is not to be touched; empty where it may be."""
+        assert group.kept is not None
+        if file.action not in REMOVING + LINKING:
+            return f"no such action: {file.action}"
+        if file.path in self._kept_in:
+            return f"it is the file to keep in group {self._kept_in[file.path]}"
+        if self._times_listed[file.path] > 1:
+            return "it is listed more than once"
+        problem = self._in_catalog(file)
+        if problem:
+            return problem
+        if (file.path, group.kept.path) not in self._copies:
+            return f"not known to be a copy of {printable(group.kept.path)}, so it may be the last of its recording"
+        return "it is in a protected folder" if self.protection.holds(file.path) else ""
+
+    def _in_catalog(self, file: PlannedFile) -> str:
+        track = self.tracks.get(file.path)
+        if track is None:
+            return "no file of this library"
+        if track.state != "present" or track.audio is None:
+            return f"{track.problem or track.state}, as the last scan found it"
+        if (track.size, track.mtime_ns) != (file.size, file.mtime_ns) or content(*self._streams[file.path]) != (
+            file.content
+        ):
+            return "the last scan found it changed since the plan was made"
+        return ""
+
+    # ---- what reads the files ----
+
+    def kept_file(self, file: PlannedFile) -> str:
+        """Why a file cannot be the one that is kept: it is not what it was, or cannot be decoded to its end."""
+        from dedup.fingerprint.decode import TimeLimitError, UndecodableError, decode
+
+        try:
+            problem = changed(file)
+            if problem:
+                return problem
+            decoded = decode(file.path, 11025, lambda _: None, time_limit_s=TIME_LIMIT_S)
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}"
+        except UndecodableError as error:
+            return str(error)
+        except TimeLimitError:
+            return f"could not be decoded in {TIME_LIMIT_S:.0f} s"
+        if decoded.damage:
+            return f"is damaged: {decoded.damage}"
+        stream = self._streams[file.path][0]
+        return "" if stream in (None, decoded.stream) else "holds other audio than when it was scanned"
+
+    def other_file(self, file: PlannedFile, kept: PlannedFile) -> tuple[str, bytes]:
+        """Why a file cannot be removed, or its hash in full: it is not what it was, or it is the kept one."""
+        try:
+            problem = changed(file) or is_same(file, kept) or self._audio_changed(file)
+            full = b"" if problem else full_hash(file.path)
+            if full and file.action in LINKING and full != full_hash(kept.path):
+                problem = "its bytes are not those of the kept file, so they cannot be shared"
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}", b""
+        return problem, full
+
+    def _audio_changed(self, file: PlannedFile) -> str:
+        stream, track = self._streams[file.path][0], self.tracks[file.path]
+        if stream is not None:
+            is_same_audio = stream_hash(file.path) == stream
+        else:
+            is_same_audio = track.partial is not None and partial_hash(file.path, file.size) == track.partial
+        return "" if is_same_audio else "holds other audio than when it was scanned"
+
+
+def changed(file: PlannedFile) -> str:
+    """What has become of a file since the plan was made; empty where it is as it was. Raises OSError for one that the
+    system does not show."""
+    try:
+        status = os.lstat(file.path)
+    except FileNotFoundError:
+        return "it is gone"
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no regular file" if not stat.S_ISLNK(status.st_mode) else "it is a symbolic link"
+    return "" if size_and_time(status) == (file.size, file.mtime_ns) else "it was changed since the plan was made"
+
+
+def is_same(file: PlannedFile, kept: PlannedFile) -> str:
+    """Whether both are one file under two names, in words; empty where they are two."""
+    return "it is the kept file under another name" if os.path.samefile(file.path, kept.path) else ""
+
+
+def _streams(store: Store, tracks: dict[bytes, Track]) -> dict[bytes, tuple[bytes | None, bytes]]:
+    """Stream hash and digest of items of each track that has audio."""
+    query = (
+        "SELECT audio.stream, fingerprint.digest FROM audio JOIN fingerprint ON fingerprint.id = audio.fingerprint "
+        "WHERE audio.id = ?"
+    )
+    execute = store.catalog.connection.execute
+    return {p: execute(query, (track.audio,)).fetchone() for p, track in tracks.items() if track.audio is not None}
+
+
+def _copies(matches: Matches, plan: Plan) -> set[tuple[bytes, bytes]]:
+    """File and kept file, where they are one recording."""
+    by_path: dict[bytes, ListedTrack] = {track.path: track for track in matches.tracks}
+    found: set[tuple[bytes, bytes]] = set()
+    for group in plan.groups:
+        kept = by_path.get(group.kept.path) if group.kept else None
+        if kept is not None:
+            found |= {(pair.b.path, kept.path) for pair in matches.of(kept) if pair.verdict in MERGING}
+    return found

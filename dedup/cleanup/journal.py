@@ -1,0 +1,249 @@
+"""The journal of a clean-up, written ahead: a step is on the disk before it is done. Each clean-up has a number, and a
+folder in the store:
+
+cleanups/<n>/plan.json       the plan, as it was applied
+cleanups/<n>/journal.jsonl   one line an event
+cleanups/<n>/originals/      what rewritten files were (`originals`)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from dedup.cleanup.moving import sync_folder
+from dedup.cleanup.steps import Delete, Move, Rewrite, Share, Step, Trash, step_of, to_record
+from dedup.errors import JournalError, WriteError
+
+FOLDER = "cleanups"
+_UNFINISHED = "wip-"
+JOURNAL, PLAN, ORIGINALS = "journal.jsonl", "plan.json", "originals"
+
+State = Literal["begun", "done", "dropped", "undone"]
+
+
+@dataclass
+class Entry:
+    """A step, and how far it came."""
+
+    step: Step
+    state: State
+    """begun: perhaps done, perhaps not; dropped: it never happened; undone: taken back."""
+    known: dict[str, Any] | None = None
+    """What the catalog knew of the file (`records`)."""
+
+
+@dataclass
+class Journal:
+    """A clean-up, past or going on."""
+
+    folder: Path
+    began: str = ""
+    """UTC, as `ended` and `undone` are."""
+    ended: str = ""
+    """When all of the plan was done or refused; empty of one that was broken off."""
+    undoing: bool = False
+    """Whether taking it back was begun."""
+    undone: str = ""
+    entries: list[Entry] = field(default_factory=list)
+    """In the order in which they were begun."""
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was broken off: it is to be resumed or taken back before another may begin."""
+        return not self.undone and (self.undoing or not self.ended)
+
+    @property
+    def state(self) -> str:
+        """In a word or two."""
+        if self.undone:
+            return "partly undone" if any(entry.state == "done" for entry in self.entries) else "undone"
+        return "undo broken off" if self.undoing else "done" if self.ended else "broken off"
+
+    @property
+    def originals(self) -> Path:
+        return self.folder / ORIGINALS
+
+    def steps_of(self, *states: State) -> Iterator[tuple[int, Entry]]:
+        """Number and entry of those in one of the states."""
+        return ((number, entry) for number, entry in enumerate(self.entries) if entry.state in states)
+
+
+class JournalWriter:
+    """Adds to a journal; each line is on the disk when its method returns."""
+
+    def __init__(self, journal: Journal) -> None:
+        """Raises OSError. A line that a kill cut short is cut off."""
+        self.journal = journal
+        path = journal.folder / JOURNAL
+        os.truncate(path, _end_of_lines(path))
+        self._file: TextIO = path.open("a", encoding="ascii")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def begin(self, step: Step, known: dict[str, Any] | None = None) -> int:
+        """Gives the step's number."""
+        self._write({"event": "begin", "step": to_record(step), **({"known": known} if known else {})})
+        self.journal.entries.append(Entry(step, "begun", known))
+        return len(self.journal.entries) - 1
+
+    def set_state(self, number: int, state: State) -> None:
+        self._write({"event": state, "number": number})
+        self.journal.entries[number].state = state
+
+    def end(self, when: str) -> None:
+        self._write({"event": "end", "when": when})
+        self.journal.ended = when
+
+    def begin_undoing(self) -> None:
+        self._write({"event": "undoing"})
+        self.journal.undoing = True
+
+    def end_undoing(self, when: str) -> None:
+        self._write({"event": "all undone", "when": when})
+        self.journal.undone = when
+
+    def _write(self, record: dict[str, Any]) -> None:
+        """Raises WriteError: without a journal nothing more may be done."""
+        try:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise WriteError(
+                str(self.journal.folder / JOURNAL),
+                f"the journal cannot be written: {error.strerror}",
+                "a line for each step",
+                "Make room and run `reprise apply --resume`, or take back what was done with `reprise undo`",
+            ) from error
+
+
+def make_journal(store: Path, plan: bytes, when: str) -> Journal:
+    """A new one, with the plan in it; there or not, whenever the process dies. Only for the holder of the store's lock.
+    Raises OSError."""
+    number = max((int(journal.id) for journal in journals(store)), default=0) + 1
+    folder = store / FOLDER / f"{number:04}"
+    new = folder.with_name(f"{_UNFINISHED}{folder.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    (new / ORIGINALS).mkdir(parents=True)
+    for file, data in ((PLAN, plan), (JOURNAL, json.dumps({"event": "start", "when": when}).encode() + b"\n")):
+        with open(new / file, "wb") as writing:
+            writing.write(data)
+            writing.flush()
+            os.fsync(writing.fileno())
+    os.rename(new, folder)
+    sync_folder(os.fsencode(folder))
+    return Journal(folder, began=when)
+
+
+def journals(store: Path) -> list[Journal]:
+    """All of a store, oldest first. Raises JournalError for one that cannot be read."""
+    try:
+        names = [entry.name for entry in os.scandir(store / FOLDER) if entry.name.isdigit()]
+    except FileNotFoundError:
+        return []
+    return [read_journal(store / FOLDER / name) for name in sorted(names, key=int)]
+
+
+def read_journal(folder: Path) -> Journal:
+    """Raises JournalError where it cannot be read; a last line that a kill cut short does not count."""
+    journal = Journal(folder)
+    path = folder / JOURNAL
+    try:
+        lines = path.read_bytes()[: _end_of_lines(path)].splitlines()
+        for number, line in enumerate(lines, start=1):
+            try:
+                _take(journal, json.loads(line))
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                raise JournalError(f"{path}, line {number}", f"cannot be read ({error})", "an event") from error
+    except OSError as error:
+        raise JournalError(str(path), str(error.strerror), "the journal of a clean-up") from error
+    return journal
+
+
+def open_journal(store: Path) -> Journal:
+    """The clean-up that was broken off. Raises JournalError where there is none, or where taking it back has begun."""
+    last = next(reversed(journals(store)), None)
+    if last is None or not last.is_open:
+        raise JournalError(f"store {store}", "no plan was broken off", "one that can be gone on with")
+    if last.undoing:
+        raise JournalError(f"clean-up {int(last.id)}", "is being taken back", "one that goes on", "Run `reprise undo`")
+    return last
+
+
+def require_none_open(store: Path) -> None:
+    """Raises JournalError where a clean-up was broken off: its plan comes first."""
+    for journal in journals(store):
+        if journal.is_open:
+            raise JournalError(
+                f"clean-up {int(journal.id)}",
+                "its undo was broken off" if journal.undoing else "was broken off",
+                "one that has ended",
+                "Run `reprise undo`" if journal.undoing else "Run `reprise apply --resume`, or `reprise undo`",
+            )
+
+
+def to_be_undone(store: Path, number: int | None) -> Journal:
+    """The clean-up of that number, or the last one of which something is still to be taken back. Raises
+    JournalError."""
+    past = journals(store)
+    wanted = [journal for journal in past if number in (None, int(journal.id))]
+    for journal in reversed(wanted):
+        if next(journal.steps_of("begun", "done"), None) is not None:
+            return journal
+    if number is not None and wanted:
+        raise JournalError(f"clean-up {number}", "was taken back already", "one that was not")
+    found = f"there is no clean-up {number}" if number is not None else "there is no clean-up to take back"
+    raise JournalError(f"store {store}", found, "one of `reprise history`")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What of a clean-up is not taken back."""
+
+    n_files: int
+    """That are away, or share another's bytes."""
+    n_bytes: int
+    n_rewritten: int
+
+
+def summary_of(journal: Journal) -> Summary:
+    """Of the steps that are done, or were begun and broken off."""
+    steps = [entry.step for _, entry in journal.steps_of("begun", "done")]
+    music = [step for step in steps if not (isinstance(step, Move) and step.is_litter)]
+    sizes = [step.size for step in music if isinstance(step, (Move, Trash, Delete, Share))]
+    return Summary(len(sizes), sum(sizes), sum(isinstance(step, Rewrite) for step in steps))
+
+
+def _end_of_lines(path: Path) -> int:
+    """Bytes up to the end of the last whole line."""
+    return path.read_bytes().rfind(b"\n") + 1
+
+
+def _take(journal: Journal, record: dict[str, Any]) -> None:
+    match record["event"]:
+        case "start":
+            journal.began = record["when"]
+        case "begin":
+            step = step_of(record["step"], journal.originals)
+            journal.entries.append(Entry(step, "begun", record.get("known")))
+        case "end":
+            journal.ended = record["when"]
+        case "undoing":
+            journal.undoing = True
+        case "all undone":
+            journal.undone = record["when"]
+        case "done" | "dropped" | "undone" as state:
+            journal.entries[record["number"]].state = state
+        case other:
+            raise ValueError(f"event {other!r}")

@@ -1,0 +1,47 @@
+"""Folders that a clean-up leaves with nothing in them but what file managers put there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+
+from dedup.library.paths import holds
+from dedup.plan.plan import QUARANTINE
+
+LITTER = frozenset((b".DS_Store", b"Thumbs.db", b"desktop.ini"))
+
+
+def empty_folders(gone: Iterable[bytes], roots: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Folders of files that are gone in which nothing but litter is left, and the root of each, the deepest first; who
+    asks for the next removes them, and so those above them follow. A root is never among them."""
+    tops = sorted(roots, key=len, reverse=True)
+    waiting = sorted({os.path.dirname(path) for path in gone}, key=lambda folder: (-folder.count(b"/"), folder))
+    seen: set[bytes] = set()
+    while waiting:
+        folder = waiting.pop(0)
+        root = next((top for top in tops if holds(top, folder)), None)
+        if folder in seen or root is None or folder == root or QUARANTINE in folder.split(b"/"):
+            continue
+        seen.add(folder)
+        if litter_of(folder) is not None:
+            yield folder, root
+        if not os.path.lexists(folder):
+            above = os.path.dirname(folder)
+            waiting.insert(_place(waiting, above), above)
+
+
+def _place(waiting: list[bytes], folder: bytes) -> int:
+    """Where a folder goes that is less deep than those before it."""
+    depth = folder.count(b"/")
+    return next((n for n, other in enumerate(waiting) if other.count(b"/") < depth), len(waiting))
+
+
+def litter_of(folder: bytes) -> list[bytes] | None:
+    """Names of the litter in a folder that has nothing else in it; None where it has, or is no folder."""
+    try:
+        entries = list(os.scandir(folder))
+        is_litter = all(e.name in LITTER and stat.S_ISREG(e.stat(follow_symlinks=False).st_mode) for e in entries)
+    except OSError:
+        return None
+    return sorted(entry.name for entry in entries) if is_litter and not os.path.islink(folder) else None

@@ -1,0 +1,50 @@
+"""Tags and cover of copies that go, written into the one that stays."""
+
+from __future__ import annotations
+
+import os
+
+from dedup.cleanup.doing import Doing, reason_of
+from dedup.cleanup.steps import Rewrite
+from dedup.plan.plan import Merge, PlannedGroup
+from dedup.tags.read import read_tags
+from dedup.tags.rewrite import write_copy
+from dedup.tags.unite import good_cover
+from dedup.tags.write import TagsError
+
+
+def merge_into_kept(group: PlannedGroup, doing: Doing) -> tuple[bool, str]:
+    """Whether anything was written, and why it could not be. Raises WriteError for a full disk."""
+    kept = group.kept
+    if kept is None or not group.merge:
+        return False, ""
+    try:
+        step = _rewriting(_merge_of(group), kept.path, doing)
+        if step is not None:
+            doing.do(step)
+        return step is not None, ""
+    except TagsError as error:
+        if isinstance(error.__cause__, OSError):
+            reason_of(error.__cause__, kept.path)
+        return False, f"the file to keep cannot get their tags: {error.found}; `reprise plan --no-merge` leaves them"
+    except OSError as error:
+        return False, reason_of(error, kept.path)
+
+
+def _merge_of(group: PlannedGroup) -> Merge:
+    """What the kept file gets; united anew where another one is kept than the plan was made for."""
+    from dedup.plan.make import unite_group
+
+    assert group.merge is not None and group.kept is not None
+    if group.merge.into == group.kept.path:
+        return group.merge
+    return unite_group(group.kept, [file for file in group.files if file is not group.kept])
+
+
+def _rewriting(merge: Merge, path: bytes, doing: Doing) -> Rewrite | None:
+    """The step; None where there is nothing to write."""
+    cover = None if merge.cover_from is None else good_cover(read_tags(merge.cover_from))
+    if not merge.fields and cover is None:
+        return None
+    real = os.path.realpath(path)
+    return Rewrite(real, doing.place(), "tags", lambda part: write_copy(real, part, merge.fields, cover))

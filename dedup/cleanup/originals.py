@@ -1,0 +1,169 @@
+"""What a file was before it was rewritten, kept so that it can be made again byte for byte. Of a file whose tags change
+only the tags differ, so what both begin and end with is not kept twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from dedup.cleanup.moving import part_of, sync_folder
+from dedup.errors import RepriseError
+from dedup.library.identity import full_hash
+
+_PIECE = 1 << 20
+
+
+class ChangedSinceError(RepriseError):
+    """A file is no longer what a clean-up made of it."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a file system says of a file besides its bytes."""
+
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    attributes: dict[str, str]
+    """Extended attributes by name, values in hex; empty where the system has none."""
+
+    @staticmethod
+    def of(path: bytes) -> Status:
+        status = os.stat(path)
+        attributes = {}
+        if hasattr(os, "listxattr"):
+            with contextlib.suppress(OSError):  # a file system without them
+                attributes = {name: os.getxattr(path, name).hex() for name in os.listxattr(path)}
+        return Status(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns, attributes)
+
+    def give(self, path: bytes) -> None:
+        """Gives all of it to a file, the owner where one may."""
+        with contextlib.suppress(PermissionError):
+            os.chown(path, self.uid, self.gid)
+        os.chmod(path, self.mode)
+        for name, value in self.attributes.items():
+            with contextlib.suppress(OSError):  # of the system's own name spaces some may not be set
+                os.setxattr(path, name, bytes.fromhex(value))
+        os.utime(path, ns=(os.stat(path).st_atime_ns, self.mtime_ns))
+
+
+@dataclass(frozen=True)
+class Original:
+    """How to make a file again from what it became: so many bytes of that, the kept middle, so many of its end."""
+
+    prefix: int
+    suffix: int
+    size: int
+    full: str
+    """`identity.full_hash` of the original, hex; `became` that of the new file."""
+    became: str
+    status: Status
+
+
+def keep_original(path: bytes, new: bytes, place: Path) -> None:
+    """Keeps what makes `path` again of `new`, as `place`.json and `place`.bin, on the disk when this returns. Raises
+    OSError."""
+    prefix, suffix, size = _common(path, new)
+    original = Original(prefix, suffix, size, full_hash(path).hex(), full_hash(new).hex(), Status.of(path))
+    with open(path, "rb") as file, open(place.with_suffix(".bin"), "wb") as kept:
+        file.seek(prefix)
+        _copy(file, kept, size - prefix - suffix)
+        kept.flush()
+        os.fsync(kept.fileno())
+    with open(place.with_suffix(".json"), "w") as told:
+        json.dump(asdict(original), told)
+        told.flush()
+        os.fsync(told.fileno())
+    sync_folder(os.fsencode(place))
+
+
+def original_of(place: Path) -> Original | None:
+    """What was kept; None where keeping it was broken off, and nothing was rewritten then."""
+    try:
+        told = json.loads(place.with_suffix(".json").read_bytes())
+        return Original(**{**told, "status": Status(**told["status"])})
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+
+
+def has_become(path: bytes, original: Original) -> bool:
+    """Whether `path` holds the new content."""
+    return full_hash(path).hex() == original.became
+
+
+def put_original_back(path: bytes, place: Path, original: Original) -> None:
+    """Makes `path` what it was: bytes, times, mode, attributes. Calling again changes nothing more. Raises
+    ChangedSinceError for a file that is neither what it was nor what it became, OSError."""
+    if full_hash(path).hex() == original.full:
+        original.status.give(path)
+        return
+    if not has_become(path, original):
+        kept = place.with_suffix(".bin")
+        raise ChangedSinceError(os.fsdecode(path), "was changed since", "what the clean-up made of it", f"See {kept}")
+    part = part_of(path)
+    try:
+        _rebuild(path, place, original, part)
+        if full_hash(part).hex() != original.full:
+            raise ChangedSinceError(str(place), "what was kept of a file is damaged", "the bytes that it lacks")
+        original.status.give(part)
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
+        raise
+    sync_folder(path)
+
+
+def _rebuild(path: bytes, place: Path, original: Original, part: bytes) -> None:
+    with open(path, "rb") as new, open(part, "wb") as file:
+        _copy(new, file, original.prefix)
+        with open(place.with_suffix(".bin"), "rb") as kept:
+            _copy(kept, file, original.size)
+        new.seek(-original.suffix, os.SEEK_END)
+        _copy(new, file, original.suffix)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _copy(source: BinaryIO, target: BinaryIO, n_bytes: int) -> None:
+    """So many bytes, or all there are."""
+    while n_bytes > 0 and (piece := source.read(min(_PIECE, n_bytes))):
+        target.write(piece)
+        n_bytes -= len(piece)
+
+
+def _common(path: bytes, new: bytes) -> tuple[int, int, int]:
+    """Bytes that both files begin with, bytes that both end with beyond these, and the size of the first."""
+    size, other = os.path.getsize(path), os.path.getsize(new)
+    with open(path, "rb") as a, open(new, "rb") as b:
+        prefix = 0
+        while n_same := _same_from(a.read(_PIECE), b.read(_PIECE)):
+            prefix += n_same
+            if n_same < _PIECE:
+                break
+        room = min(size, other) - prefix
+        suffix = 0
+        while suffix < room:
+            n_bytes = min(_PIECE, room - suffix)
+            a.seek(size - suffix - n_bytes)
+            b.seek(other - suffix - n_bytes)
+            n_same = _same_from(a.read(n_bytes)[::-1], b.read(n_bytes)[::-1])
+            suffix += n_same
+            if n_same < n_bytes:
+                break
+    return prefix, suffix, size
+
+
+def _same_from(a: bytes, b: bytes) -> int:
+    """Bytes that both begin with."""
+    import numpy as np
+
+    n_bytes = min(len(a), len(b))
+    differ = np.frombuffer(a, np.uint8, n_bytes) != np.frombuffer(b, np.uint8, n_bytes)
+    return int(differ.argmax()) if differ.any() else n_bytes

@@ -1,0 +1,72 @@
+"""What the catalog knows of files that a clean-up changes, kept in step with it: a file that is gone is no track any
+more, a rewritten one keeps its audio, and what is put back is known again without being decoded."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from dedup.library.identity import partial_hash
+from dedup.library.metadata import read_properties, to_json
+from dedup.library.status import device_and_inode, size_and_time
+from dedup.store.catalog import Track
+
+if TYPE_CHECKING:
+    from dedup.store.store import Store
+
+_BYTES = ("path", "root", "volume", "partial", "full")
+
+
+def known_of(track: Track) -> dict[str, Any]:
+    """The track for a journal: only what JSON has."""
+    known = asdict(track)
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in known.items()}
+
+
+def track_of(known: dict[str, Any]) -> Track:
+    """What `known_of` was given. Raises KeyError, TypeError or ValueError for anything else."""
+    values: dict[str, Any] = {each.name: known[each.name] for each in fields(Track)}
+    for name in _BYTES:
+        values[name] = None if values[name] is None else bytes.fromhex(values[name])
+    return Track(**values)
+
+
+def forget(store: Store, path: bytes) -> None:
+    """A file that is gone is no track any more; its audio and all comparisons stay."""
+    with store.catalog.transaction():
+        store.catalog.forget_tracks([path])
+
+
+def renew(store: Store, path: bytes) -> None:
+    """A track whose file has other tags now, or another inode: the same audio, and no reason to read it again."""
+    track = store.catalog.track(path)
+    if track is not None:
+        with store.catalog.transaction():
+            store.catalog.put_track(_as_it_is(track))
+
+
+def restore(store: Store, known: dict[str, Any]) -> None:
+    """A file that is back is a track again, if its audio is still known; else the next scan reads it."""
+    track = track_of(known)
+    held = next(store.catalog.audios("WHERE id = ?", (track.audio,)), None)
+    if held is not None and os.path.lexists(track.path):
+        with store.catalog.transaction():
+            store.catalog.put_track(_as_it_is(track))
+
+
+def _as_it_is(track: Track) -> Track:
+    status = os.stat(track.path)
+    size, mtime_ns = size_and_time(status)
+    device, inode = device_and_inode(status)
+    return replace(
+        track,
+        size=size,
+        mtime_ns=mtime_ns,
+        device=device,
+        inode=inode,
+        partial=partial_hash(track.path, size),
+        full=track.full if (size, mtime_ns) == (track.size, track.mtime_ns) else None,
+        properties=json.dumps(to_json(read_properties(track.path))),
+    )

@@ -1,0 +1,333 @@
+"""The steps that a clean-up is made of. Each is told to the journal before it is done; whatever moment its process dies
+at, `settle` brings it to an end, and `undo` to what was before, as often as either is called.
+
+All raise OSError where the system refuses, and leave what was there then."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+from dedup.cleanup.moving import copy_whole, move, part_of, sync_folder
+from dedup.cleanup.originals import (
+    ChangedSinceError,
+    Status,
+    has_become,
+    keep_original,
+    original_of,
+    put_original_back,
+)
+from dedup.cleanup.trash import put_into_trash, take_out
+from dedup.errors import RepriseError
+from dedup.library.identity import full_hash
+from dedup.library.paths import printable
+
+
+class NoWayBackError(RepriseError):
+    """A step that cannot be taken back, and why."""
+
+
+class Step(Protocol):
+    """One change of the user's folders."""
+
+    kind: ClassVar[str]
+
+    @property
+    def path(self) -> bytes:
+        """What it changes."""
+
+    def do(self) -> None:
+        """Does it."""
+
+    def settle(self) -> bool:
+        """Ends it, if it was begun and broken off: True where it is done then, False where it never happened."""
+
+    def undo(self) -> None:
+        """Takes it back, also where it was broken off, or taking it back was. Raises RepriseError where it cannot
+        be."""
+
+
+@dataclass(frozen=True)
+class FolderTime:
+    """A folder whose entries are about to change; what is done is nothing, what is undone is its time of change."""
+
+    kind: ClassVar[str] = "time"
+    path: bytes
+    mtime_ns: int
+
+    def do(self) -> None:
+        """Nothing."""
+
+    def settle(self) -> bool:
+        return True
+
+    def undo(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self.path, ns=(os.stat(self.path).st_atime_ns, self.mtime_ns))
+
+
+@dataclass(frozen=True)
+class MakeFolder:
+    """A folder that files are moved to."""
+
+    kind: ClassVar[str] = "folder"
+    path: bytes
+
+    def do(self) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self.path)
+            sync_folder(self.path)
+
+    def settle(self) -> bool:
+        return os.path.isdir(self.path)
+
+    def undo(self) -> None:
+        """Removes it, unless something was put into it meanwhile."""
+        try:
+            os.rmdir(self.path)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+
+@dataclass(frozen=True)
+class Move:
+    """A file that goes to quarantine."""
+
+    kind: ClassVar[str] = "move"
+    path: bytes
+    target: bytes
+    size: int
+    full: bytes
+    """`identity.full_hash`."""
+    is_litter: bool = False
+    """Whether it is no music but what file managers leave in a folder."""
+
+    @staticmethod
+    def of_litter(path: bytes, target: bytes) -> Move:
+        return Move(path, target, os.path.getsize(path), full_hash(path), is_litter=True)
+
+    def do(self) -> None:
+        move(self.path, self.target)
+
+    def settle(self) -> bool:
+        if os.path.lexists(self.path) or os.path.lexists(self.target):
+            move(self.path, self.target, again=True)
+            return True
+        return False
+
+    def undo(self) -> None:
+        if not os.path.lexists(self.target) and self._is_back():
+            return
+        if not os.path.lexists(self.target):
+            raise NoWayBackError(printable(self.target), "gone", "the file that was put there from its old place")
+        if os.lstat(self.target).st_size == 0:  # reserved, and no more
+            os.unlink(self.target)
+            return
+        if os.lstat(self.target).st_size != self.size or full_hash(self.target) != self.full:
+            raise ChangedSinceError(printable(self.target), "was changed since", "the bytes that were put there")
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        move(self.target, self.path, again=True)
+
+    def _is_back(self) -> bool:
+        return os.path.lexists(self.path) and os.lstat(self.path).st_size == self.size
+
+
+@dataclass(frozen=True)
+class Trash:
+    """A file that goes to the system's trash."""
+
+    kind: ClassVar[str] = "trash"
+    path: bytes
+    size: int
+    full: bytes
+
+    def do(self) -> None:
+        try:
+            put_into_trash(self.path)
+        except OSError:
+            if os.path.lexists(self.path):
+                raise
+
+    def settle(self) -> bool:
+        return not os.path.lexists(self.path)
+
+    def undo(self) -> None:
+        if os.path.isfile(self.path) and full_hash(self.path) == self.full:
+            return
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        take_out(self.path, self.size, self.full)
+
+
+@dataclass(frozen=True)
+class Delete:
+    """A file that is gone for good."""
+
+    kind: ClassVar[str] = "delete"
+    path: bytes
+    size: int
+
+    def do(self) -> None:
+        os.unlink(self.path)
+        sync_folder(self.path)
+
+    def settle(self) -> bool:
+        return not os.path.lexists(self.path)
+
+    def undo(self) -> None:
+        if not os.path.lexists(self.path):
+            raise NoWayBackError(printable(self.path), "was deleted for good", "an action with a way back")
+
+
+@dataclass(frozen=True)
+class Share:
+    """A file whose bytes become those of the kept one, which are the same."""
+
+    kind: ClassVar[str] = "share"
+    path: bytes
+    kept: bytes
+    how: Literal["hardlink", "reflink"]
+    size: int
+    full: bytes
+    status: Status
+
+    def do(self) -> None:
+        part = part_of(self.path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
+        try:
+            if self.how == "hardlink":
+                os.link(self.kept, part, follow_symlinks=True)
+            else:
+                _clone(self.kept, part)
+                self.status.give(part)
+            os.replace(part, self.path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part)  # also where both were one file already: then renaming does nothing
+        sync_folder(self.path)
+
+    def settle(self) -> bool:
+        self.do()
+        return True
+
+    def undo(self) -> None:
+        """Gives the file bytes of its own again. Of a reflink they are its own to change, and nothing is to be done."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part_of(self.path))
+        if not os.path.lexists(self.path) or full_hash(self.path) != self.full:
+            raise ChangedSinceError(printable(self.path), "was changed since", "the bytes it had")
+        if os.stat(self.path).st_nlink > 1 and os.path.samefile(self.path, self.kept):
+            copy_whole(self.kept, self.path)
+        self.status.give(self.path)
+
+
+def _clone(source: bytes, target: bytes) -> None:
+    """A file that shares its blocks, where the file system can. Raises OSError."""
+    import fcntl
+
+    clone = 0x40049409  # FICLONE of linux/fs.h
+    with open(source, "rb") as reading, open(target, "wb") as writing:
+        fcntl.ioctl(writing.fileno(), clone, reading.fileno())
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """A file that gets a new content: tags, or a playlist's entries."""
+
+    kind: ClassVar[str] = "rewrite"
+    path: bytes
+    place: Path
+    """Where what it was is kept (`originals`), without an ending."""
+    what: Literal["tags", "playlist"]
+    build: Callable[[bytes], None] | None = None
+    """Makes the new file under the name that it is given; None of a step that was read from a journal."""
+
+    def do(self) -> None:
+        assert self.build is not None
+        part = part_of(self.path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
+        try:
+            self.build(part)
+            keep_original(self.path, part, self.place)
+            os.replace(part, self.path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part)
+            raise
+        sync_folder(self.path)
+
+    def settle(self) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part_of(self.path))
+        original = original_of(self.place)
+        return original is not None and os.path.lexists(self.path) and has_become(self.path, original)
+
+    def undo(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part_of(self.path))
+        original = original_of(self.place)
+        if original is not None:
+            put_original_back(self.path, self.place, original)
+
+
+@dataclass(frozen=True)
+class RemoveFolder:
+    """A folder in which nothing is left."""
+
+    kind: ClassVar[str] = "remove folder"
+    path: bytes
+    status: Status
+
+    def do(self) -> None:
+        os.rmdir(self.path)
+        sync_folder(self.path)
+
+    def settle(self) -> bool:
+        return not os.path.lexists(self.path)
+
+    def undo(self) -> None:
+        os.makedirs(self.path, exist_ok=True)
+        self.status.give(self.path)
+
+
+KINDS: dict[str, type[Step]] = {
+    step.kind: step for step in (FolderTime, MakeFolder, Move, Trash, Delete, Share, Rewrite, RemoveFolder)
+}
+
+
+def to_record(step: Step) -> dict[str, Any]:
+    """Only what JSON has; `step_of` is the inverse. A path keeps bytes that are no UTF-8 as lone surrogates."""
+    record: dict[str, Any] = {"kind": step.kind}
+    for each in fields(step):  # type: ignore[arg-type]
+        value = getattr(step, each.name)
+        if each.name == "full":
+            record["full"] = value.hex()
+        elif each.name == "status":
+            record["status"] = asdict(value)
+        elif each.name == "place":
+            record["place"] = value.name
+        elif each.name != "build":
+            record[each.name] = os.fsdecode(value) if isinstance(value, bytes) else value
+    return record
+
+
+def step_of(record: dict[str, Any], folder: Path) -> Step:
+    """The step that `to_record` told; `folder` holds the originals. Raises KeyError, TypeError or ValueError for what
+    is no such record."""
+    values = {name: value for name, value in record.items() if name != "kind"}
+    for name in values.keys() & {"path", "target", "kept"}:
+        values[name] = os.fsencode(values[name])
+    if "full" in values:
+        values["full"] = bytes.fromhex(values["full"])
+    if "status" in values:
+        values["status"] = Status(**values["status"])
+    if "place" in values:
+        values["place"] = folder / values["place"]
+    return KINDS[record["kind"]](**values)

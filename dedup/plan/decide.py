@@ -1,0 +1,149 @@
+"""What becomes of each file of each group. Pure: decides by what it is given, and looks at nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dedup.albums import Albums
+from dedup.groups import Group
+from dedup.judgements import content
+from dedup.keep import KeepRules, is_below
+from dedup.matches import ListedTrack, TrackPair
+from dedup.plan.plan import LINKING, REMOVING, Action, PlannedFile, PlannedGroup
+from dedup.settings import PlanSettings
+
+CERTAIN = frozenset({"same file", "identical file", "same audio"})
+"""Verdicts that no score can put in doubt."""
+
+UNCERTAIN = "uncertain"
+"""The rule by which a copy stays until a person says what it is."""
+
+LONGER_S, LONGER_SHARE = 10.0, 0.1
+"""A copy that is longer than the kept one by more than both, in seconds and as a share of the kept one's length, holds
+music that would be lost."""
+
+
+@dataclass(frozen=True)
+class Decider:
+    """By what it is decided."""
+
+    rules: KeepRules
+    settings: PlanSettings
+    protect: tuple[bytes, ...]
+    albums: Albums
+
+    def groups(self, groups: Iterable[Group]) -> tuple[PlannedGroup, ...]:
+        """Those of which at least two files are there, most bytes to win first, then by the kept one's path. The
+        reference is kept; it is the best by the rules, and each other was found to match it."""
+        planned = [self.group(group) for group in groups if is_there_twice(group)]
+        return most_first(self._with_whole_albums(planned))
+
+    def group(self, group: Group) -> PlannedGroup:
+        """One group by itself, whatever that does to an album."""
+        members = [pair for pair in group.members if pair.a.state != "imported"]
+        best = self.rules.decision(group.reference, members[0].a)
+        kept = planned_file(group.reference, "keep", best.rule, best.why)
+        return PlannedGroup((kept, *map(self._member, members)))
+
+    def _member(self, pair: TrackPair) -> PlannedFile:
+        stays = self._why_it_stays(pair)
+        if stays is not None:
+            return planned_file(pair.a, "leave", *stays, pair)
+        better = self.rules.decision(pair.b, pair.a)
+        return planned_file(pair.a, self.settings.action, better.rule, better.why, pair)
+
+    def _why_it_stays(self, pair: TrackPair) -> tuple[str, str] | None:
+        """Rule and words, of a copy that is not to go."""
+        copy, kept, action = pair.a, pair.b, self.settings.action
+        if copy.state != "present":
+            return "absent", "not there now"
+        if is_below(copy.path, self.protect):
+            return "protected", "in a protected folder"
+        if pair.verdict == "same file":
+            return "same file", "another name of the kept one: nothing to win"
+        if action in LINKING and pair.verdict != "identical file":
+            return "not identical", f"its bytes are not those of the kept one, so there can be no {action}"
+        if action in LINKING and copy.device != kept.device:
+            return "other disk", f"not on the disk of the kept one, so there can be no {action}"
+        return doubt(pair, self.settings) or _longer(copy, kept)
+
+    def _with_whole_albums(self, groups: list[PlannedGroup]) -> list[PlannedGroup]:
+        """Files without which an album would not be complete any more stay, or are told of."""
+        removed = {file.path for group in groups for file in group.files if file.action in REMOVING}
+        lacking = self.albums.lacking(removed)
+        if not lacking:
+            return groups
+        if self.settings.break_albums:
+            return [with_note(group, lacking) for group in groups]
+        return [with_left(group, lacking) for group in groups]
+
+
+def most_first(groups: Iterable[PlannedGroup]) -> tuple[PlannedGroup, ...]:
+    """Most bytes to win first, then by the first file's path."""
+    return tuple(sorted(groups, key=lambda group: (-group.n_bytes, group.files[0].path)))
+
+
+def is_there_twice(group: Group) -> bool:
+    """What is away or was imported is no copy to be rid of, and never the one for which others go."""
+    present = [track.state == "present" for track in group.tracks]
+    return present[0] and sum(present) > 1
+
+
+def planned_file(track: ListedTrack, action: Action, rule: str, why: str, pair: TrackPair | None = None) -> PlannedFile:
+    """A file as a plan made now has it; `pair` is it and the kept one."""
+    return PlannedFile(
+        path=track.path,
+        action=action,
+        size=track.size,
+        mtime_ns=track.mtime_ns,
+        content=content(track.stream, track.digest),
+        rule=rule,
+        why=why,
+        verdict=pair.verdict if pair else "",
+        score=round(pair.match.score, 6) if pair else None,
+    )
+
+
+def doubt(pair: TrackPair, settings: PlanSettings) -> tuple[str, str] | None:
+    """Rule and words, of a copy whose score is not enough for it to go without a person's word."""
+    if pair.verdict in CERTAIN or pair.judged:
+        return None
+    score, ask, auto = pair.match.score, settings.ask, settings.auto
+    if ask is not None and score < ask:
+        return "reported only", f"score {score:.3f}, below {ask:g}"
+    if auto is not None and score < auto:
+        return UNCERTAIN, f"score {score:.3f}, below {auto:g}: a person is to say"
+    return None
+
+
+def _longer(copy: ListedTrack, kept: ListedTrack) -> tuple[str, str] | None:
+    copy_s, kept_s = copy.properties.duration_s, kept.properties.duration_s
+    more_s = copy_s - kept_s
+    if not kept_s or more_s <= max(LONGER_S, LONGER_SHARE * kept_s):
+        return None
+    return "longer", f"{more_s:.0f} s longer than the kept one"
+
+
+def with_left(group: PlannedGroup, lacking: Mapping[bytes, str]) -> PlannedGroup:
+    """With those files left that an album needs."""
+    return replace(group, files=tuple(_left(file, lacking) for file in group.files))
+
+
+def _left(file: PlannedFile, lacking: Mapping[bytes, str]) -> PlannedFile:
+    if file.path not in lacking:
+        return file
+    return replace(file, action="leave", rule="album", why=f"{lacking[file.path]}, which is complete with it")
+
+
+def with_note(group: PlannedGroup, lacking: Mapping[bytes, str]) -> PlannedGroup:
+    """With a word of what its files are lost to."""
+    lost = [lacking[file.path] for file in group.files if file.path in lacking]
+    return replace(group, note=f"lost to a complete album: {'; '.join(lost)}") if lost else group
+
+
+def removed_from(groups: Sequence[PlannedGroup]) -> dict[bytes, bytes]:
+    """The kept file for each that goes from its place."""
+    return {
+        file.path: group.kept.path for group in groups if group.kept for file in group.files if file.action in REMOVING
+    }

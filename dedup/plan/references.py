@@ -1,0 +1,49 @@
+"""Which playlists refer to which files. They are read once; then it is known of any choice of files that go which of
+them are to be rewritten."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from dedup.plan.decide import removed_from
+from dedup.plan.plan import PlannedGroup, PlannedPlaylist
+
+if TYPE_CHECKING:
+    from dedup.observer import Observer
+    from dedup.playlists import Moves
+
+
+class References:
+    """What the playlists in and below some folders refer to, of these files. One that cannot be read is told, and
+    refers to nothing."""
+
+    def __init__(self, folders: Sequence[bytes], files: Iterable[bytes], observer: Observer) -> None:
+        from dedup.playlists import Moves, find_playlists
+
+        self._counts: list[tuple[bytes, Counter[bytes]]] = []
+        known = Moves({file: file for file in files})
+        if known:
+            observer.stage("look into playlists", None, "playlists")
+            counted = ((path, _count(path, known, observer)) for path in find_playlists(folders))
+            self._counts = [(path, counts) for path, counts in counted if counts]
+
+    def planned(self, groups: Sequence[PlannedGroup]) -> tuple[PlannedPlaylist, ...]:
+        """Those that refer to a file that goes, by path."""
+        moved = removed_from(groups).keys()
+        counted = ((path, sum(counts[file] for file in counts.keys() & moved)) for path, counts in self._counts)
+        return tuple(PlannedPlaylist(path, count) for path, count in counted if count)
+
+
+def _count(path: bytes, files: Moves, observer: Observer) -> Counter[bytes]:
+    from dedup.playlists import MAX_BYTES, PlaylistError, count_references
+
+    try:
+        with open(path, "rb") as file:
+            return count_references(path, file.read(MAX_BYTES + 1), files)
+    except (OSError, PlaylistError) as error:
+        observer.problem("failed", path, f"is no playlist that can be rewritten: {error}")
+        return Counter()
+    finally:
+        observer.advance()

@@ -1,0 +1,267 @@
+"""Groups that a person goes through one by one: which are asked about, what an answer comes to, and the plan of all
+that was answered. Reads the tags of the group at hand; touches no file."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dedup.correlation.scoring import MERGING
+from dedup.errors import InputError
+from dedup.groups import Group
+from dedup.judgements import Judgements, content
+from dedup.keep import is_below
+from dedup.library.paths import printable
+from dedup.plan.decide import UNCERTAIN, is_there_twice, most_first, planned_file, with_left, with_note
+from dedup.plan.make import Grounds, gets_tags, grounds_of, unite_group
+from dedup.plan.plan import ANSWERED, REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
+
+if TYPE_CHECKING:
+    from dedup.matches import ListedTrack, Matches
+    from dedup.observer import Observer
+    from dedup.settings import KeepSettings, PlanSettings
+    from dedup.store.store import Store
+
+CHOSEN, SKIPPED, NO_COPY = "chosen", "skipped", "no copy"
+"""Rules of a file that a person keeps and of those that go for it; of those of a group that was skipped; of one that is
+not known to be a copy of the one that a person keeps."""
+
+SETTLED = frozenset({"absent", "protected", "same file", "reported only"})
+"""Rules by which a copy stays whatever a person says: a group of such copies is not asked about."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A group of which a person is to say what becomes of it."""
+
+    group: Group
+    planned: PlannedGroup
+    """What is proposed: the rules' word, as if every copy were certain enough to go."""
+
+
+class Review:
+    """The questions that are left, and the answers. Needs the store only when it is made, and for judgements."""
+
+    def __init__(self, store: Store, grounds: Grounds, before: Plan | None, again: bool, observer: Observer) -> None:
+        """Groups of the plan `before` count as answered, but those that have changed since, those with a copy of which
+        a person is to say, and `again` those that were skipped."""
+        self.grounds = grounds
+        groups = before.groups if before else ()
+        self.answered = [group for group in groups if _still_holds(store, group, grounds.keep.protect)]
+        self.n_outdated = len(groups) - len(self.answered)
+        self._again = again
+        self._passed: set[object] = set()
+        self._references = grounds.references([track.path for track in grounds.matches.tracks], observer)
+        self._proposed: dict[tuple[bytes, ...], PlannedGroup] = {}
+        """By the paths of a group: most groups are what they were after a judgement, and each takes reading."""
+        self._questions: deque[Question] = deque()
+        self._gather()
+
+    def _gather(self, first: Collection[bytes] = ()) -> None:
+        """Groups all files anew; what has files out of `first` is asked about first."""
+        known = {group.contents for group in self.answered if not self._is_open(group)} | self._passed
+        there = filter(is_there_twice, self.grounds.groups())
+        asked = [Question(group, self._propose(group)) for group in there]
+        left = [one for one in asked if one.planned.contents not in known and not _is_settled(one.planned)]
+        left.sort(
+            key=lambda one: (
+                not any(file.path in first for file in one.planned.files),
+                -one.planned.n_bytes,
+                one.planned.files[0].path,
+            )
+        )
+        self._questions = deque(left)
+
+    def _propose(self, group: Group) -> PlannedGroup:
+        """What the rules say of a group by itself."""
+        paths = tuple(track.path for track in group.tracks)
+        if paths not in self._proposed:
+            self._proposed[paths] = self.grounds.decider.group(group)
+        return self._proposed[paths]
+
+    def _is_open(self, group: PlannedGroup) -> bool:
+        """Whether it is asked about though it is in the plan."""
+        rules = {file.rule for file in group.files if file.action == "leave"}
+        return UNCERTAIN in rules or (self._again and SKIPPED in rules)
+
+    @property
+    def n_left(self) -> int:
+        """Questions without an answer."""
+        return len(self._questions)
+
+    @property
+    def paths(self) -> list[bytes]:
+        """Of all files that are left to be asked about."""
+        return [file.path for question in self._questions for file in question.planned.files]
+
+    def next(self) -> Question | None:
+        """That with most bytes to win, with what the kept file would get; None where no group is left."""
+        if not self._questions:
+            return None
+        question = self._questions[0]
+        return replace(question, planned=self._complete(question.planned))
+
+    def plan(self) -> Plan:
+        """What was answered, here and before."""
+        return self.grounds.plan(most_first(self.answered), self._references)
+
+    # ---- answers ----
+
+    def keeping(self, question: Question, path: bytes, values: Mapping[str, Sequence[str]]) -> PlannedGroup:
+        """What becomes of the group where the file at `path` is kept, and gets these values of tag fields. Raises
+        InputError for a file that cannot be kept."""
+        planned = question.planned
+        if path != planned.files[0].path:
+            planned = self._complete(self._with_other(question.group, path))
+        return replace(_with_values(planned, values), note="; ".join(filter(None, (ANSWERED, planned.note))))
+
+    def skipping(self, question: Question) -> PlannedGroup:
+        """All files stay, for now."""
+        left = [replace(file, action="leave", rule=SKIPPED, why="you skipped it") for file in question.planned.files]
+        return PlannedGroup(tuple(left), note=f"{ANSWERED}: skipped")
+
+    def put(self, question: Question, planned: PlannedGroup) -> None:
+        """Keeps an answer. Whatever was answered of these files before counts no more."""
+        self._drop(question)
+        self.answered.append(planned)
+        self._passed.add(question.planned.contents)
+        self._questions.popleft()
+
+    def apart(self, question: Question, odd: Collection[bytes]) -> dict[tuple[bytes, bytes], float | None]:
+        """What is said where the files at the paths `odd` are other recordings than the rest of the group: pairs of
+        contents, with their scores. Raises InputError where both sides hold the very same audio."""
+        tracks = [track for track in question.group.tracks if track.state != "imported"]
+        others = [track for track in tracks if track.path in odd]
+        rest = [track for track in tracks if track.path not in odd]
+        if not rest:
+            raise InputError("the group", "all of its files are named", "those that differ from the rest")
+        said: dict[tuple[bytes, bytes], float | None] = {}
+        for other in others:
+            scores = {pair.b.path: pair.match.score for pair in self.grounds.matches.of(other)}
+            for track in rest:
+                pair = _content(other), _content(track)
+                if pair[0] == pair[1]:
+                    where = f"{printable(other.path)} and {printable(track.path)}"
+                    raise InputError(where, "both hold the very same audio", "different audio, to be called different")
+                said[pair] = scores.get(track.path)
+        return said
+
+    def regroup(self, question: Question, store: Store) -> None:
+        """Groups anew by all judgements that the store has now: what is left of the question's group comes next."""
+        self.grounds.matches.judgements = Judgements(store)
+        self._drop(question)
+        self._gather(first={file.path for file in question.planned.files})
+
+    def _drop(self, question: Question) -> None:
+        paths = {file.path for file in question.planned.files}
+        self.answered = [group for group in self.answered if paths.isdisjoint(file.path for file in group.files)]
+
+    # ---- what a group comes to ----
+
+    def _with_other(self, group: Group, path: bytes) -> PlannedGroup:
+        """The group with another file kept. Files that do not match it stay: nothing says that they are its copies."""
+        tracks = {track.path: track for track in group.tracks if track.state != "imported"}
+        kept = tracks.pop(path)
+        if kept.state != "present" or kept.damage:
+            raise InputError(printable(path), kept.damage or "not there now", "a sound file to keep")
+        matching = {pair.b.path: pair.swapped() for pair in self.grounds.matches.of(kept) if pair.verdict in MERGING}
+        members = tuple(matching[other] for other in tracks if other in matching)
+        if not members:
+            raise InputError(printable(path), "no other file of the group matches it", "a file that others match")
+        by_rule = self.grounds.decider.group(Group(kept, members)).files
+        files = [
+            file
+            if file.action == "leave"
+            else replace(file, rule=CHOSEN, why="you keep it" if file.action == "keep" else "you keep another")
+            for file in by_rule
+        ]
+        apart = [
+            planned_file(track, "leave", NO_COPY, "not known to be a copy of the one that you keep")
+            for other, track in tracks.items()
+            if other not in matching
+        ]
+        return PlannedGroup((*files, *apart))
+
+    def _complete(self, planned: PlannedGroup) -> PlannedGroup:
+        """With whole albums, and with what the kept file gets."""
+        needed = self._needed_by_albums(planned)
+        if needed:
+            planned = (with_note if self.grounds.settings.break_albums else with_left)(planned, needed)
+        if not self.grounds.settings.merge or not gets_tags(planned, self.grounds.keep.protect):
+            return planned
+        try:
+            return replace(planned, merge=unite_group(planned.files[0], planned.files[1:]))
+        except OSError as error:
+            told = f"tags cannot be read, and are not carried over: {error.strerror or error}"
+            return replace(planned, note="; ".join(filter(None, (planned.note, told))))
+
+    def _needed_by_albums(self, planned: PlannedGroup) -> dict[bytes, str]:
+        """Those that would go, and without which an album would not be complete any more after all that was
+        answered."""
+        albums, own = self.grounds.decider.albums, {file.path for file in planned.files}
+        gone = {file.path for group in self.answered for file in group.files if file.action in REMOVING} - own
+        lost = albums.lacking(gone)
+        needed: dict[bytes, str] = {}
+        for file in planned.files:
+            if file.action in REMOVING:
+                now = albums.lacking({*gone, file.path})
+                if now.keys() <= lost.keys():
+                    gone.add(file.path)
+                else:
+                    needed[file.path] = now.get(file.path) or now[min(now.keys() - lost.keys())]
+        return needed
+
+
+def review_of(
+    store: Store,
+    matches: Matches,
+    keep: KeepSettings,
+    settings: PlanSettings,
+    before: Plan | None,
+    again: bool,
+    observer: Observer,
+) -> Review:
+    """A review by these settings. No score is too low for a person, but one below `settings.ask`."""
+    return Review(store, grounds_of(store, matches, keep, replace(settings, auto=None)), before, again, observer)
+
+
+def answers_in(before: Plan, protect: Sequence[bytes]) -> list[PlannedGroup]:
+    """The groups of which a person said what becomes of them, and that still may be so."""
+    return [group for group in before.groups if group.is_answered and not _touches(group, protect)]
+
+
+def _touches(group: PlannedGroup, protect: Sequence[bytes]) -> bool:
+    return any(is_below(file.path, protect) for file in group.changed)
+
+
+def _still_holds(store: Store, group: PlannedGroup, protect: Sequence[bytes]) -> bool:
+    """Whether the files that are kept and changed are as the plan says, and may be touched."""
+    return not _touches(group, protect) and all(
+        _is_known(store, file) for file in group.files if file.action == "keep" or file.action not in STAYING
+    )
+
+
+def _is_known(store: Store, file: PlannedFile) -> bool:
+    track = store.catalog.track(file.path)
+    return track is not None and (track.state, track.size, track.mtime_ns) == ("present", file.size, file.mtime_ns)
+
+
+def _is_settled(planned: PlannedGroup) -> bool:
+    return all(file.action == "leave" and file.rule in SETTLED for file in planned.files[1:])
+
+
+def _content(track: ListedTrack) -> bytes:
+    return content(track.stream, track.digest)
+
+
+def _with_values(planned: PlannedGroup, values: Mapping[str, Sequence[str]]) -> PlannedGroup:
+    """The kept file gets these values of fields about which the files disagree, but where it has them already."""
+    if planned.merge is None or not values:
+        return planned
+    own = {conflict.name: conflict.kept for conflict in planned.merge.conflicts}
+    chosen = {name: tuple(texts) for name, texts in values.items() if own.get(name) != tuple(texts)}
+    united = {name: texts for name, texts in planned.merge.fields.items() if name not in values}
+    conflicts = tuple(conflict for conflict in planned.merge.conflicts if conflict.name not in values)
+    return replace(planned, merge=replace(planned.merge, fields={**united, **chosen}, conflicts=conflicts))

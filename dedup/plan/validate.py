@@ -1,0 +1,324 @@
+"""Reads a plan from JSON values, whoever wrote them, and says all that is wrong: each problem is one line that names
+the group, the file, what was found and what was expected. Pure."""
+
+from __future__ import annotations
+
+import math
+import posixpath
+import re
+import reprlib
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, get_args
+
+from dedup.correlation.scoring import Verdict
+from dedup.errors import UsageError
+from dedup.keep import is_below
+from dedup.library.paths import path_from_json, printable
+from dedup.plan.plan import (
+    ACTIONS,
+    LINKING,
+    STAYING,
+    Conflict,
+    Merge,
+    Plan,
+    PlannedFile,
+    PlannedGroup,
+    PlannedPlaylist,
+)
+from dedup.settings import IDENTITIES, MatchSettings
+from dedup.store.catalog import CONTENT_BYTES
+
+FORMAT, VERSION = "reprise-plan", 1
+
+LARGEST = 2**63 - 1
+VERDICTS: tuple[str, ...] = ("", *get_args(Verdict))
+
+_MISSING = object()
+
+
+def parse_plan(document: Any, problems: list[str]) -> Plan | None:
+    """The plan, where nothing was wrong; else what was is added to `problems`."""
+    top = Fields(document, "plan", problems)
+    told, version = top.take("format"), top.take("version")
+    if not top.is_object or told != FORMAT or version is True or version != VERSION:
+        expected = f"an object with format {FORMAT!r} and version {VERSION}"
+        found = f"format {_shown(told)}, version {_shown(version)}" if top.is_object else _shown(document)
+        problems[:] = [f"plan: found {found}; expected {expected}"]
+        return None
+    plan = Plan(
+        groups=tuple(filter(None, (_group(g, f"group {n}", problems) for n, g in enumerate(top.list("groups"), 1)))),
+        playlists=tuple(_playlist(p, f"playlist {n}", problems) for n, p in enumerate(top.list("playlists", ()), 1)),
+        to=top.path("to", or_null=True),
+        remove_empty_folders=top.value("remove_empty_folders", _is_switch, "true or false", False),
+        protect=tuple(
+            Fields(folder, f"protect {n}", problems).whole_path() for n, folder in enumerate(top.list("protect"), 1)
+        ),
+        match=_match(top.take("match"), problems),
+        rules=top.texts("rules", ()),
+        identity=top.value("identity", IDENTITIES.__contains__, " or ".join(map(repr, IDENTITIES)), "recording", False),
+        made=top.text("made", ""),
+        store=top.text("store", ""),
+    )
+    top.take("totals")
+    top.end()
+    if not problems:
+        problems += _contradictions(plan)
+    return None if problems else plan
+
+
+class Fields:
+    """One JSON object, read field by field. Of what is wrong it says so, and gives something of the right type."""
+
+    def __init__(self, value: Any, where: str, problems: list[str]) -> None:
+        self.is_object = isinstance(value, dict)
+        self._rest: dict[str, Any] = dict(value) if self.is_object else {}
+        self.where, self.problems = where, problems
+        if not self.is_object:
+            self.say(f"found {_shown(value)}; expected an object")
+
+    def say(self, what: str) -> None:
+        self.problems.append(f"{self.where}: {what}")
+
+    def take(self, name: str) -> Any:
+        return self._rest.pop(name, _MISSING)
+
+    def value(self, name: str, fits: Callable[[Any], bool], expected: str, default: Any, required: bool = True) -> Any:
+        """The field, if it fits; else the default."""
+        found = self.take(name)
+        if found is _MISSING:
+            if required and self.is_object:
+                self.say(f"has no {name!r}; expected {expected}")
+            return default
+        if isinstance(found, (str, int, float, list, dict, type(None))) and _fits(fits, found):
+            return found
+        self.say(f"{name} {_shown(found)}; expected {expected}")
+        return default
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Required where there is no default."""
+        found: str = self.value(name, _is_text, "some text", default or "", default is None)
+        return found
+
+    def texts(self, name: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        return tuple(self.value(name, _are_texts, "a list of texts", default or (), default is None))
+
+    def list(self, name: str, default: Sequence[Any] | None = None) -> Sequence[Any]:
+        found: Sequence[Any] = self.value(name, _is_list, "a list", default or (), default is None)
+        return found
+
+    def path(self, name: str, or_null: bool = False) -> Any:
+        """An absolute path as `json_path` writes it under this name; None only where it may be."""
+        hex_name = f"{name}_hex"
+        told = {name: self.take(name), hex_name: self.take(hex_name)}
+        if or_null and told[name] is None and told[hex_name] is _MISSING:
+            return None
+        given = {key.replace(name, "path", 1): value for key, value in told.items() if value is not _MISSING}
+        try:
+            path = path_from_json(given)
+        except (KeyError, ValueError, TypeError, AttributeError):
+            if self.is_object:
+                shown = told[hex_name] if told[hex_name] is not _MISSING else told[name]
+                self.say(f"{name} {_shown(shown)}; expected an absolute path{' or null' * or_null}")
+            return b""
+        if not _is_plain(path):
+            self.say(f"{name} {_shown(printable(path))}; expected an absolute path without '..', '.' and '//'")
+        return path
+
+    def whole_path(self) -> bytes:
+        """That of an object that is nothing but one."""
+        path: bytes = self.path("path")
+        self.end()
+        return path
+
+    def end(self) -> None:
+        """Whatever is left has a name that there is not; one that begins with _ is the author's own."""
+        for name in self._rest:
+            if not name.startswith("_"):
+                self.say(f"there is no field {_shown(name)}")
+
+
+# ---- the parts ----
+
+
+def _group(value: Any, where: str, problems: list[str]) -> PlannedGroup | None:
+    group, before = Fields(value, where, problems), len(problems)
+    listed = [_file(file, f"{where}, file {n}", problems) for n, file in enumerate(group.list("files"), 1)]
+    merge = group.take("merge")
+    made = PlannedGroup(
+        files=tuple(listed),
+        merge=None if merge in (None, _MISSING) else _merge(merge, f"{where}, merge", problems),
+        note=group.text("note", ""),
+    )
+    group.end()
+    return made if len(problems) == before else None
+
+
+def _file(value: Any, where: str, problems: list[str]) -> PlannedFile:
+    file = Fields(value, where, problems)
+    path = file.path("path")
+    if path:
+        file.where = f"{where} ({printable(path)})"
+    made = PlannedFile(
+        path=path,
+        action=file.value("action", ACTIONS.__contains__, f"one of {', '.join(ACTIONS)}", "leave"),
+        size=file.value("size", _is_size, "its size in bytes", 0),
+        mtime_ns=int(file.value("mtime_ns", _is_time, "its time of change in nanoseconds, as a text of digits", "0")),
+        content=bytes.fromhex(
+            file.value("content", _is_content, f"{2 * CONTENT_BYTES} hex digits", "00" * CONTENT_BYTES)
+        ),
+        rule=file.text("rule", ""),
+        why=file.text("why", ""),
+        verdict=file.value("verdict", VERDICTS.__contains__, f"one of {', '.join(VERDICTS[1:])}, or an empty text", ""),
+        score=file.value("score", _is_score, "a number or null", None, required=False),
+    )
+    file.end()
+    return made
+
+
+def _merge(value: Any, where: str, problems: list[str]) -> Merge:
+    merge = Fields(value, where, problems)
+    into, cover_from = merge.path("into"), merge.path("cover_from", or_null=True)
+    united = merge.value("fields", _are_fields, "an object of lists of texts", {})
+    conflicts = [_conflict(c, f"{where}, conflict {n}", problems) for n, c in enumerate(merge.list("conflicts", ()), 1)]
+    merge.end()
+    return Merge(into, {name: tuple(values) for name, values in united.items()}, cover_from, tuple(conflicts))
+
+
+def _conflict(value: Any, where: str, problems: list[str]) -> Conflict:
+    conflict = Fields(value, where, problems)
+    made = Conflict(conflict.text("name"), conflict.texts("kept"), conflict.texts("other"), conflict.path("path"))
+    conflict.end()
+    return made
+
+
+def _playlist(value: Any, where: str, problems: list[str]) -> PlannedPlaylist:
+    playlist = Fields(value, where, problems)
+    made = PlannedPlaylist(playlist.path("path"), playlist.value("n_references", _is_size, "a number of references", 0))
+    playlist.end()
+    return made
+
+
+def _match(value: Any, problems: list[str]) -> MatchSettings:
+    """All of its fields, for a threshold that is left out would be another one without a word."""
+    match = Fields(None if value is _MISSING else value, "match", problems)
+    before = len(problems)
+    numbers = {f.name: match.value(f.name, _is_score, "a number or null", None) for f in fields(MatchSettings)}
+    match.end()
+    if len(problems) > before or not match.is_object:
+        return MatchSettings()
+    try:
+        return MatchSettings(**numbers)
+    except (UsageError, TypeError) as error:
+        match.say(str(error))
+        return MatchSettings()
+
+
+# ---- what contradicts itself ----
+
+
+def _contradictions(plan: Plan) -> list[str]:
+    found: list[str] = []
+    listed: dict[bytes, str] = {}
+    for number, group in enumerate(plan.groups, 1):
+        where = f"group {number}"
+        found += _of_group(group, where)
+        for file in group.files:
+            if file.path in listed:
+                found.append(f"{where}: {printable(file.path)} is in {listed[file.path]} too; expected it once")
+            listed.setdefault(file.path, where)
+            if file.action not in STAYING and is_below(file.path, plan.protect):
+                found.append(f"{where}: {printable(file.path)} is in a protected folder; expected the action 'leave'")
+    return found
+
+
+def _of_group(group: PlannedGroup, where: str) -> list[str]:
+    n_kept = sum(file.action == "keep" for file in group.files)
+    if not group.changed:
+        return []
+    if group.kept is None:
+        return [
+            f"{where}: {n_kept or 'no'} files have the action 'keep', and others do not stay; expected one that has"
+        ]
+    return [
+        f"{where}: {printable(file.path)} cannot share the bytes of the kept one, which are not its own; "
+        f"expected another action than {file.action!r}"
+        for file in group.changed
+        if file.action in LINKING and not _are_identical(file, group.kept)
+    ]
+
+
+def _are_identical(file: PlannedFile, kept: PlannedFile) -> bool:
+    """By the verdicts, which are all against the file that was first to be kept, and has none."""
+    return {file.verdict, kept.verdict} <= {"", "identical file"}
+
+
+# ---- what fits ----
+
+
+def _fits(fits: Callable[[Any], bool], value: Any) -> bool:
+    try:
+        return fits(value)
+    except TypeError:  # a list or an object is in no set of words
+        return False
+
+
+def _is_text(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:  # half a character
+        return False
+    return True
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _are_fields(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value)) and all(map(_are_texts, value.values()))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _is_switch(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
+
+
+def _is_time(value: Any) -> bool:
+    digits = isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,19}", value)
+    return bool(digits) and abs(int(value)) <= LARGEST
+
+
+def _is_content(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(rf"[0-9a-f]{{{2 * CONTENT_BYTES}}}", value) is not None
+
+
+def _is_score(value: Any) -> bool:
+    if value is None:
+        return True
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and abs(value) <= LARGEST and math.isfinite(value)
+
+
+def _is_plain(path: bytes) -> bool:
+    return (
+        path.startswith(b"/") and not path.startswith(b"//") and posixpath.normpath(path) == path and b"\0" not in path
+    )
+
+
+def _shown(value: Any) -> str:
+    """A value for a person: short, on one line."""
+    return "nothing" if value is _MISSING else _SHORT.repr(value)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80

@@ -1,0 +1,86 @@
+"""The groups as CSV for spreadsheets: a line each for the reference and for every member.
+
+It begins with a byte order mark, without which Excel takes UTF-8 for Latin-1. A text that a spreadsheet would take for
+a formula (an imported path, what a damaged header says) stands behind an apostrophe; of a path so changed, as of one
+that is no UTF-8, the bytes are in `path_hex`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from dedup.groups import Group
+from dedup.library.paths import json_path
+from dedup.matches import ListedTrack
+from dedup.report.export import numbers, track_numbers
+
+COLUMNS = (
+    "group",
+    "role",
+    "path",
+    "path_hex",
+    "codec",
+    "lossless",
+    "bitrate",
+    "sample_rate",
+    "bits",
+    "channels",
+    "duration_s",
+    "size",
+    "state",
+    "damage",
+    "agreement",
+    "score",
+    "evidence",
+    "kappa",
+    "along",
+    "prominence",
+    "rate",
+    "lag_s",
+    "overlap_s",
+    "verdict",
+    "judged",
+    "bytes_reclaimable",
+    "spectrum_hint",
+    "rule",
+    "why",
+)
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""With which a cell begins that a spreadsheet computes, or takes apart."""
+
+
+def sheet(groups: Iterable[Group], hints: Mapping[bytes, str]) -> Iterator[bytes]:
+    """The document in pieces: the headings, then a group each. `hints` are those of `spectrum.hint`, by path."""
+    yield b"\xef\xbb\xbf" + _lines([dict(zip(COLUMNS, COLUMNS, strict=True))])
+    for number, group in enumerate(groups, start=1):
+        yield _lines(_rows(number, group, hints))
+
+
+def _rows(number: int, group: Group, hints: Mapping[bytes, str]) -> Iterator[dict[str, Any]]:
+    common = {"group": number, "bytes_reclaimable": group.bytes_reclaimable}
+    yield {**common, "role": "reference", **_track(group.reference, hints)}
+    for pair in group.members:
+        said = {"verdict": pair.verdict, "judged": pair.judged, **asdict(group.decision(pair))}
+        yield {**common, "role": "member", **_track(pair.a, hints), **numbers(pair.match), **said}
+
+
+def _track(track: ListedTrack, hints: Mapping[bytes, str]) -> dict[str, Any]:
+    path = json_path(track.path)
+    if path["path"].startswith(FORMULA):
+        path["path_hex"] = track.path.hex()
+    return {**path, **track_numbers(track), "spectrum_hint": hints.get(track.path, "")}
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\r\n")
+    writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -1,0 +1,63 @@
+"""A pair in one small SVG: both tracks as bars on one clock, what they share, and how well it agrees over time."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from itertools import groupby
+
+from dedup.correlation.match import Match
+
+WIDTH, CHANCE = 1000, 0.5
+BAR, GAP = 6, 3
+TOP, BOTTOM = 22, 62
+"""Of the similarity, downwards from the upper edge: agreement 1, and no better than chance."""
+
+
+def strip(match: Match, n_items_a: int, n_items_b: int, words: str) -> str:
+    """An SVG element: above, the bars of `a` and of `b`, shifted by the lag and darker where the path goes; below,
+    along the path in `a`, each step's similarity from chance up to 1. A step that is silent in both is left open.
+    `words` say the same to who cannot see it."""
+    start_a, start_b = max(0, -match.lag), max(0, match.lag)
+    scale = WIDTH / max(1, start_a + n_items_a, start_b + n_items_b)
+
+    def bar(y: int, kind: str, start: float, n_items: float) -> str:
+        return f'<rect class="{kind}" x="{start * scale:.1f}" y="{y}" width="{n_items * scale:.1f}" height="{BAR}"/>'
+
+    parts = [
+        bar(0, "whole", start_a, n_items_a),
+        bar(0, "shared", start_a + match.from_a, match.to_a - match.from_a),
+        bar(BAR + GAP, "whole", start_b, n_items_b),
+        bar(BAR + GAP, "shared", start_b + match.from_b, match.to_b - match.from_b),
+    ]
+    left, length = (start_a + match.from_a) * scale, (match.to_a - match.from_a) * scale
+    if match.steps:
+        area, edge = _stairs(match)
+        place = f"translate({left:.1f} 0) scale({length / len(match.steps):.4f} 1)"
+        parts.append(f'<g transform="{place}"><path class="alike" d="{area}"/><path class="edge" d="{edge}"/></g>')
+    parts.append(f'<path class="chance" d="M{left:.1f} {BOTTOM}h{length:.1f}"/>')
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {BOTTOM}" preserveAspectRatio="none" role="img"><title>{escape(words)}</title>'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def _stairs(match: Match) -> tuple[str, str]:
+    """Paths of the area and of its upper edge, a unit of x a step; what is equal goes in one stroke."""
+    levels = [None if math.isnan(value) else _height(value) for value in match.similarity.tolist()]
+    area = edge = ""
+    at = 0
+    for is_heard, run in groupby(levels, key=lambda level: level is not None):
+        steps = list(run)
+        if is_heard:
+            strokes = [(level, len(list(equal))) for level, equal in groupby(steps)]
+            outline = "".join(f"V{level}h{n}" for level, n in strokes)
+            area += f"M{at} {BOTTOM}{outline}V{BOTTOM}z"
+            edge += f"M{at} {strokes[0][0]}{outline}"
+        at += len(steps)
+    return area, edge
+
+
+def _height(similarity: float) -> int:
+    share = (similarity - CHANCE) / (1 - CHANCE)
+    return round(BOTTOM - min(1.0, max(0.0, share)) * (BOTTOM - TOP))

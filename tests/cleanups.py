@@ -1,0 +1,170 @@
+"""Small libraries of real files with copies in them, the stores that know them, and plans; for the tests of what a
+clean-up does to a disk."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from dedup.cleanup.apply import Applied, apply
+from dedup.cleanup.checks import Protection
+from dedup.cleanup.journal import PLAN, JournalWriter, journals, make_journal, open_journal
+from dedup.cleanup.undo import Undone, settle, undo
+from dedup.judgements import content
+from dedup.library.identity import audio_key, partial_hash, stream_hash
+from dedup.library.metadata import read_properties, to_json
+from dedup.matches import Matches
+from dedup.observer import Silent
+from dedup.plan.document import read_plan, to_bytes
+from dedup.plan.make import make_plan
+from dedup.plan.plan import Action, Merge, Plan, PlannedFile, PlannedGroup
+from dedup.runner import Stop
+from dedup.settings import FingerprintSettings, KeepSettings, MatchSettings, PlanSettings
+from dedup.store.catalog import Track
+from dedup.store.store import Store, make_or_open, open_for_writing
+from tests.audio_files import write_tone
+from tests.stores import copied, recording
+
+SECONDS = 1.0
+
+
+@cache
+def tone(seed: int, extension: str) -> bytes:
+    """The bytes of a real file."""
+    with tempfile.TemporaryDirectory() as folder:
+        return write_tone(Path(folder) / f"x.{extension}", SECONDS, seed=seed).read_bytes()
+
+
+def make_files(root: Path, recordings: Mapping[str, int]) -> None:
+    """Writes each name as a real file of that recording; times of change follow from the names."""
+    for name, seed in recordings.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tone(seed, path.suffix[1:]))
+        os.utime(path, ns=(1, 1_600_000_000_123_456_789 + 10**9 * len(name)))
+
+
+def know(
+    store: Store, root: Path, recordings: Mapping[str, int], differing: Mapping[str, float] = MappingProxyType({})
+) -> None:
+    """Enters the files in a store as a scan would that found all files of one recording to sound alike to the last
+    bit, but for those of which this share is `differing`."""
+    with store.catalog.transaction():
+        for name, seed in recordings.items():
+            path = os.fsencode(root / name)
+            status, properties = os.stat(path), read_properties(path)
+            items = copied(recording(seed, 200), differing.get(name, 0.0), seed=len(name))
+            audio = store.catalog.add_audio(items, stream_hash(path), audio_key(properties), None)
+            store.catalog.put_track(
+                Track(
+                    id=0,
+                    path=path,
+                    root=os.fsencode(root),
+                    volume=b"/",
+                    size=status.st_size,
+                    mtime_ns=status.st_mtime_ns,
+                    inode=status.st_ino,
+                    device=status.st_dev,
+                    state="present",
+                    partial=partial_hash(path, status.st_size),
+                    full=None,
+                    audio=audio,
+                    problem_kind=None,
+                    problem=None,
+                    judged_by=None,
+                    properties=json.dumps(to_json(properties)),
+                )
+            )
+
+
+def make_store(
+    folder: Path, root: Path, recordings: Mapping[str, int], differing: Mapping[str, float] = MappingProxyType({})
+) -> None:
+    """A store that knows these files."""
+    with make_or_open(folder, FingerprintSettings("1.5.1"), 8, "test") as store:
+        know(store, root, recordings, differing)
+
+
+def group(
+    store: Store,
+    root: Path,
+    kept: str,
+    others: Mapping[str, Action] | Sequence[str],
+    merge: Merge | None = None,
+) -> PlannedGroup:
+    """A group as a plan has it; the others are quarantined where nothing else is said."""
+    actions = others if isinstance(others, Mapping) else dict.fromkeys(others, "quarantine")
+    files = [planned(store, root, kept, "keep"), *(planned(store, root, name, how) for name, how in actions.items())]
+    return PlannedGroup(tuple(files), merge)
+
+
+def planned(store: Store, root: Path, name: str, action: Action) -> PlannedFile:
+    """A file as a plan that was made now has it."""
+    track = store.catalog.track(os.fsencode(root / name))
+    assert track is not None
+    (audio,) = store.catalog.audios("WHERE id = ?", (track.audio,))
+    return PlannedFile(track.path, action, track.size, track.mtime_ns, content(audio.stream, b""))
+
+
+def plan_of(*groups: PlannedGroup, **more: object) -> Plan:
+    return Plan(groups, **more)  # type: ignore[arg-type]
+
+
+def tree(root: Path, times: bool = True) -> dict[str, object]:
+    """All that is below a folder: kind, bytes, mode and time of change of each."""
+    found: dict[str, object] = {}
+    for path in [root, *root.rglob("*")]:
+        status = path.lstat()
+        mtime = status.st_mtime_ns if times else 0
+        held = path.read_bytes() if stat.S_ISREG(status.st_mode) else stat.S_IFMT(status.st_mode)
+        found[str(path.relative_to(root))] = (held, stat.S_IMODE(status.st_mode), mtime)
+    return found
+
+
+# ---- what the commands do ----
+
+
+@contextlib.contextmanager
+def opened(root: Path) -> Iterator[Store]:
+    with open_for_writing(root.parent / "store", "test") as store:
+        yield store
+
+
+def plan_all(store: Store, keep: KeepSettings | None = None, settings: PlanSettings | None = None) -> Plan:
+    """As `reprise plan` makes it."""
+    matches = Matches(store, MatchSettings())
+    return make_plan(store, matches, keep or KeepSettings(), settings or PlanSettings(), Silent())
+
+
+def carry_out(store: Store, plan: Plan, protect: tuple[bytes, ...] = ()) -> Applied:
+    """As `reprise apply` does."""
+    with contextlib.closing(JournalWriter(make_journal(store.layout.folder, to_bytes(plan), "now"))) as writer:
+        applied = apply(store, plan, Protection(protect), writer, Silent(), Stop())
+        writer.end("later")
+    return applied
+
+
+def go_on(store: Store) -> Applied:
+    """As `reprise apply --resume` does."""
+    journal = open_journal(store.layout.folder)
+    plan = read_plan(os.fsencode(journal.folder / PLAN))
+    with contextlib.closing(JournalWriter(journal)) as writer:
+        settle(store, writer)
+        applied = apply(store, plan, Protection(()), writer, Silent(), Stop())
+        writer.end("later")
+    return applied
+
+
+def take_back(store: Store) -> Undone:
+    """As `reprise undo` does."""
+    with contextlib.closing(JournalWriter(journals(store.layout.folder)[-1])) as writer:
+        undone = undo(store, writer, Silent(), Stop())
+        writer.end_undoing("later")
+    return undone

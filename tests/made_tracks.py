@@ -1,0 +1,50 @@
+"""Tracks made by hand, for the tests of what is decided about them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from dedup.library.metadata import AudioProperties, to_json
+from dedup.matches import ListedTrack, TrackPair
+from tests.made_matches import made
+
+
+def track(
+    path: str | bytes,
+    *,
+    state: Literal["present", "absent", "imported"] = "present",
+    damage: str | None = None,
+    size: int = 1000,
+    mtime_ns: int = 1,
+    device: int = 1,
+    **properties: Any,
+) -> ListedTrack:
+    """A file of its own, with a sound of its own."""
+    path = path.encode() if isinstance(path, str) else path
+    digest = hashlib.blake2b(path, digest_size=16).digest()
+    return ListedTrack(
+        path=path,
+        root=b"/music",
+        state=state,
+        size=size,
+        mtime_ns=mtime_ns,
+        device=device,
+        inode=int.from_bytes(digest[:6], "big"),
+        full=None,
+        audio=0,
+        stream=digest,
+        key="",
+        damage=damage,
+        fingerprint=0,
+        digest=digest,
+        n_items=640,
+        n_distinct=600,
+        properties_json=json.dumps(to_json(AudioProperties(**properties))),
+    )
+
+
+def pair(member: ListedTrack, reference: ListedTrack, score: float = 1.0, **how: Any) -> TrackPair:
+    """As a group has it."""
+    return TrackPair(member, reference, made(score), how.pop("verdict", "same recording"), **how)
