@@ -214,22 +214,15 @@ def undisturbed(store: Store) -> Truth:
 # ---- the kill
 
 
-def kill(store: Store, moment: Moment, truth: Truth, rng: random.Random) -> int | None:
-    """Starts `full`, kills at that moment, and waits until nothing of it is left. Gives the exit code of a run whose
-    launcher was spared."""
+def kill(store: Store, moment: Moment, truth: Truth, rng: random.Random, *then: Moment) -> int | None:
+    """Starts `full`, kills at that moment and, in the same run, at the others, and waits until nothing of it is left.
+    Gives the exit code of a run whose launcher was spared."""
     if moment.victim == "scheduler":
         return _kill_scheduler(store, moment, truth)
     run = store.start(*store.full(), *(("--worker-timeout", "10") if moment.victim == "stopped worker" else ()))
     try:
-        _wait_for(store, run, moment, truth)
-        if moment.victim == "launcher":
-            run.kill()
-        else:
-            workers = wait_for_workers(run)
-            with contextlib.suppress(ProcessLookupError):
-                if workers:
-                    number = signal.SIGSTOP if moment.victim == "stopped worker" else signal.SIGKILL
-                    os.kill(rng.choice(workers), number)
+        for each in (moment, *then):
+            _strike(store, run, each, truth, rng)
         code = run.wait(TIMEOUT_S)
         left = survivors(run.pid)
         if left:
@@ -239,6 +232,18 @@ def kill(store: Store, moment: Moment, truth: Truth, rng: random.Random) -> int 
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(run.pid, signal.SIGKILL)
         run.wait()
+
+
+def _strike(store: Store, run: subprocess.Popen[bytes], moment: Moment, truth: Truth, rng: random.Random) -> None:
+    """Waits for the moment, and kills."""
+    _wait_for(store, run, moment, truth)
+    if moment.victim == "launcher":
+        run.kill()
+        return
+    workers = wait_for_workers(run)
+    with contextlib.suppress(ProcessLookupError):
+        if workers:
+            os.kill(rng.choice(workers), signal.SIGSTOP if moment.victim == "stopped worker" else signal.SIGKILL)
 
 
 def _kill_scheduler(store: Store, moment: Moment, truth: Truth) -> int:

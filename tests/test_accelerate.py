@@ -18,6 +18,7 @@ import pytest
 import stores
 
 from dedup.correlation import accelerate
+from dedup.correlation.emit import LANES
 from dedup.correlation.lanes import lane_curve, make_curves, pack
 from dedup.correlation.match import PAIR
 from dedup.correlation.sampling import LAG_STEP, ROWS
@@ -55,7 +56,15 @@ def digests() -> list[str]:
             curves = make_curves(8000 // steps[0])
             curves.curve[:] = 0
             lane_curve(
-                lanes, len(rows) - 1, lanes, group, -3000 // steps[0], 4990 // steps[0], curves.spans, curves.curve
+                lanes,
+                len(rows) - 1,
+                lanes,
+                group,
+                -3000 // steps[0],
+                4990 // steps[0],
+                curves.spans,
+                curves.curve,
+                LANES,
             )
             n_lanes = lanes.first[group + 1] - lanes.first[group]
             found.append(curves.curve[: 7990 // steps[0], :n_lanes].tobytes())

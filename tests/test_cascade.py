@@ -352,7 +352,7 @@ def test_sieve(x_items: Items, y_rows: list[Items], compare: CompareSettings, lo
     coarse_ranges(x.n_items[0], n_y, (compare.lag_limit, compare.min_overlap, compare.min_overlap_items), curves.ranges)
     ranges = curves.ranges.T.tolist()
     curves.ranges[:] -= np.int32(lowest)
-    lane_curve(x, 0, y, 0, lowest, lowest + n_lags - 1, curves.spans, curves.curve)
+    lane_curve(x, 0, y, 0, lowest, lowest + n_lags - 1, curves.spans, curves.curve, LANES)
     sieve(curves, lowest, n_lags, y.lane_rows[0])
     plain, spans = curves.curve[:n_lags].tolist(), [(int(a), int(b)) for a, b in curves.spans.T[:n_lags]]
     for lane in range(LANES):

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from dedup.synthesis.library import DemoLibrary, write_demo_library
+from jobs import cli
 
 ROOT = Path(__file__).parent.parent
-WORKERS = (0, 1, 2)
+WORKERS = (0, 2)
 TRACK_COUNTS = ("unchanged", "fingerprinted", "identical", "skipped", "failed", "left")
 TILE_COUNTS = ("n_reused", "n_computed", "n_failed", "n_left")
 
@@ -31,6 +33,14 @@ def reprise(*arguments: str | bytes, store: Path, expected: int = 0) -> bytes:
     assert done.returncode == expected, done.stderr.decode()
     assert b"Traceback" not in done.stderr
     return done.stdout
+
+
+def reads(*arguments: str | bytes, store: Path) -> bytes:
+    """Stdout of a command that only reads, in this process: it starts in a hundredth of the time."""
+    given = [os.fsdecode(argument) for argument in arguments]
+    done = CliRunner().invoke(cli.cli, [*given, "--store", str(store)])
+    assert done.exit_code == 0, done.output
+    return done.stdout_bytes
 
 
 def records(output: bytes) -> list[dict[str, Any]]:
@@ -74,7 +84,7 @@ def full(root: Path, store: Path, n_workers: int, expected: int = 3) -> bytes:
 
 
 def found_pairs(store: Path, root: Path) -> set[frozenset[str]]:
-    pairs = records(reprise("export", "pairs", store=store))
+    pairs = records(reads("export", "pairs", store=store))
     return {frozenset(os.path.relpath(pair[side], root) for side in "ab") for pair in pairs}
 
 
@@ -86,12 +96,12 @@ def test_every_planted_pair_is_found_and_no_other(done: Done) -> None:
 
 def test_the_workers_make_no_difference(done: Done) -> None:
     for what in ("pairs", "groups"):
-        exports = [reprise("export", what, store=done.stores[n]) for n in WORKERS]
-        assert exports[0] == exports[1] == exports[2] != b""
+        exports = [reads("export", what, store=done.stores[n]) for n in WORKERS]
+        assert exports[0] == exports[1] != b""
     summaries = [summary_of(done.outputs[n]) | {"seconds": None} for n in WORKERS]
     for summary in summaries:
         assert summary["tiles"].pop("computing_s") > 0
-    assert summaries[0] == summaries[1] == summaries[2]
+    assert summaries[0] == summaries[1]
 
 
 def test_the_summary_is_of_this_library(done: Done) -> None:
@@ -108,12 +118,12 @@ def test_the_summary_is_of_this_library(done: Done) -> None:
 
 
 def test_a_second_run_does_nothing_twice(done: Done) -> None:
-    before = reprise("export", "pairs", store=done.store)
+    before = reads("export", "pairs", store=done.store)
     first, second = summary_of(done.outputs[0]), summary_of(full(done.library.root, done.store, 0))
     assert second["unchanged"] == first["fingerprinted"] + first["identical"]
     assert (second["fingerprinted"], second["identical"]) == (0, 0)
     assert (second["tiles"]["n_computed"], second["tiles"]["n_reused"]) == (0, first["tiles"]["n_tiles"])
-    assert reprise("export", "pairs", store=done.store) == before
+    assert reads("export", "pairs", store=done.store) == before
 
 
 def test_new_files_cost_only_the_tiles_of_new_blocks(done: Done, tmp_path: Path) -> None:
@@ -133,16 +143,16 @@ def test_new_files_cost_only_the_tiles_of_new_blocks(done: Done, tmp_path: Path)
 
 def test_the_store_is_sound(done: Done) -> None:
     for store in done.stores.values():
-        reprise("check", store=store)
+        reads("check", store=store)
 
 
 def test_the_report_says_the_same_in_every_format(done: Done) -> None:
     table = reprise("report", store=done.store).decode()
-    document = json.loads(reprise("report", "--format", "json", store=done.store))
-    lines = records(reprise("report", "--format", "jsonl", store=done.store))
-    rows = list(csv.DictReader(io.StringIO(reprise("report", "--format", "csv", store=done.store).decode())))
+    document = json.loads(reads("report", "--format", "json", store=done.store))
+    lines = records(reads("report", "--format", "jsonl", store=done.store))
+    rows = list(csv.DictReader(io.StringIO(reads("report", "--format", "csv", store=done.store).decode())))
     groups = document if isinstance(document, list) else document["groups"]
-    assert groups == lines == records(reprise("export", "groups", store=done.store))
+    assert groups == lines == records(reads("export", "groups", store=done.store))
     assert [row["path"] for row in rows if row["role"] == "reference"] == [group["reference"] for group in groups]
     names = [group["reference"] for group in groups]
     names += [member["path"] for group in groups for member in group["members"]]
@@ -156,7 +166,7 @@ def test_the_report_says_the_same_in_every_format(done: Done) -> None:
 
 def test_all_is_told_of_one_file(done: Done) -> None:
     path = done.library.root / done.library.files[0].path
-    shown = reprise("info", str(path), store=done.store).decode()
+    shown = reads("info", str(path), store=done.store).decode()
     assert path.name in shown
     assert str(path.stat().st_size) in shown.replace(",", "") or "MB" in shown
 
@@ -199,8 +209,8 @@ def test_odd_names_go_all_the_way(tmp_path: Path, done: Done) -> None:
     assert b"new\\nline.mp3" in table
     assert b"latin1 \\xe9\\xff.mp3" in table
     for name in names:
-        reprise("info", os.path.join(root, name), store=store)
-    (group,) = records(reprise("report", "--format", "jsonl", store=store))
+        reads("info", os.path.join(root, name), store=store)
+    (group,) = records(reads("report", "--format", "jsonl", store=store))
     assert len(group["members"]) == 4
 
 
@@ -226,6 +236,6 @@ def test_bad_input_is_one_line_and_an_exit_code(arguments: Sequence[str], expect
 
 def test_an_empty_library_is_nothing_to_do(tmp_path: Path) -> None:
     (tmp_path / "music").mkdir()
-    summary = summary_of(full(tmp_path / "music", tmp_path / "store", 2, expected=5))
+    summary = summary_of(full(tmp_path / "music", tmp_path / "store", 0, expected=5))
     assert (summary["discovered"], summary["tiles"]["n_tiles"], summary["groups"]) == (0, 0, 0)
-    assert reprise("export", "pairs", store=tmp_path / "store") == b""
+    assert reads("export", "pairs", store=tmp_path / "store") == b""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dedup.correlation import accelerate, kernels
 from dedup.correlation.compare import compare_two
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
+from dedup.fingerprint.chromaprint import SILENT_ITEM, Items, frozen
 from dedup.settings import CompareSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +31,7 @@ MAX_LAG = st.one_of(st.just(0), st.integers(0, 40), st.sampled_from([500, 1_000_
 
 
 def array(items: Sequence[int]) -> Items:
-    return np.array(items, np.uint32)
+    return frozen(np.array(items, np.uint32), np.uint32)  # as all are that the kernels are compiled for
 
 
 def some_music(seed: int, n_items: int) -> list[int]:

@@ -43,7 +43,7 @@ def curve_of(x: Lanes, position: int, y: Lanes, group: int, lowest: int, highest
     """`[n_lags, lanes of the group]`."""
     n_lags = highest - lowest + 1
     spans, curve = np.full((2, n_lags + LAGS - 1), 99, np.int32), np.full((n_lags + LAGS - 1, LANES), 99, np.uint32)
-    lane_curve(x, position, y, group, lowest, highest, spans, curve)
+    lane_curve(x, position, y, group, lowest, highest, spans, curve, LANES)
     return curve[:n_lags, : y.first[group + 1] - y.first[group]]
 
 

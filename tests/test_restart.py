@@ -16,7 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
-from kill_test import Moment, Size, Store, Truth, Victim, make_work, survivors, try_moment, undisturbed
+from kill_test import Moment, Size, Store, Truth, kill, make_work, survivors, undisturbed
 
 SIZE = Size(n_files=12, n_clips_a_file=8, n_imported=52, block_size=4, n_workers=2)
 SEED = 3
@@ -43,6 +43,20 @@ def base(work: Path) -> Path:
     return store.folder
 
 
+def copied(base: Path, name: str) -> Store:
+    return Store(base.parent, shutil.copytree(base, base.with_name(name)), SIZE)
+
+
+def goes_on(store: Store, truth: Truth, n_tiles: int) -> None:
+    """The next run, inline, does what is left, with `n_tiles` done; and all is as without a kill."""
+    store.workers = ("--workers", "0")
+    code, _ = store.run(*store.full())
+    summary = store.summary()
+    assert (code, summary["unchanged"], summary["fingerprinted"]) == (truth.exit_code, SIZE.n_files + 1, 0)
+    assert (summary["tiles"]["n_reused"], summary["tiles"]["n_computed"]) == (n_tiles, truth.n_tiles - n_tiles)
+    assert store.result() == (truth.pairs, truth.blocks)
+
+
 def test_the_undisturbed_run_has_something_to_lose(truth: Truth) -> None:
     assert truth.exit_code == 3  # one file is no music
     assert truth.n_fingerprinted == SIZE.n_files
@@ -50,25 +64,37 @@ def test_the_undisturbed_run_has_something_to_lose(truth: Truth) -> None:
     assert len(truth.pairs.splitlines()) >= 5 + SIZE.n_files // 5
 
 
-@pytest.mark.parametrize("victim", ["launcher", "worker"])
-def test_a_kill_in_the_scan_changes_nothing(victim: Victim, work: Path, base: Path, truth: Truth) -> None:
-    moment = Moment("scan", victim, share=0.1, delay_s=0.1)
-    verdict = try_moment(work, base, SIZE, moment, truth, random.Random(SEED))
-    assert verdict.differences == []
+def test_a_launcher_killed_in_the_scan_and_then_a_worker_in_the_comparison_change_nothing(
+    base: Path, truth: Truth
+) -> None:
+    store = copied(base, "twice")
+    rng = random.Random(SEED)
+    assert kill(store, Moment("scan", "launcher", share=0.1, delay_s=0.1), truth, rng) is None
+    done = store.count("audio") - SIZE.n_imported
+    assert store.count("tile") == 0
+    assert kill(store, Moment("correlate", "worker", share=0.1, delay_s=0.2), truth, rng) == truth.exit_code
+    summary = store.summary()
+    assert (summary["fingerprinted"], summary["tiles"]["n_reused"]) == (truth.n_fingerprinted - done, 0)
+    assert summary["tiles"]["n_computed"] == truth.n_tiles
+    assert store.result() == (truth.pairs, truth.blocks)
 
 
-@pytest.mark.parametrize("victim", ["launcher", "worker"])
-def test_a_kill_in_the_comparison_changes_nothing(victim: Victim, work: Path, base: Path, truth: Truth) -> None:
-    moment = Moment("correlate", victim, share=0.1, delay_s=0.2)
-    verdict = try_moment(work, base, SIZE, moment, truth, random.Random(SEED))
-    assert verdict.differences == []
-    assert verdict.n_fingerprints_before == truth.n_fingerprinted
-    assert verdict.n_tiles_before > 0
+def test_a_worker_killed_in_the_scan_and_the_launcher_in_the_comparison_change_nothing(
+    base: Path, truth: Truth
+) -> None:
+    store = copied(base, "at once")
+    first = Moment("scan", "worker", share=0.1, delay_s=0.1)
+    then = Moment("correlate", "launcher", share=0.1, delay_s=0.2)
+    assert kill(store, first, truth, random.Random(SEED), then) is None
+    tiles = store.names("SELECT name FROM tile")
+    assert 0 < len(tiles) < truth.n_tiles
+    assert len(store.names("SELECT id FROM audio")) == SIZE.n_imported + truth.n_fingerprinted
+    goes_on(store, truth, len(tiles))
+    assert tiles <= store.names("SELECT name FROM tile")
 
 
-def test_ctrl_c_stops_with_130_and_the_next_run_goes_on(work: Path, base: Path, truth: Truth) -> None:
-    store = Store(work, work / "interrupted", SIZE)
-    shutil.copytree(base, store.folder)
+def test_ctrl_c_stops_with_130_and_the_next_run_goes_on(base: Path, truth: Truth) -> None:
+    store = copied(base, "interrupted")
     run = store.start(*store.full())
     while "tiles already done" not in store.stderr():  # the comparison begins
         assert run.poll() is None
@@ -80,8 +106,4 @@ def test_ctrl_c_stops_with_130_and_the_next_run_goes_on(work: Path, base: Path, 
     assert "run the same command again" in store.stderr()
     done = store.count("tile")
     assert 0 < done < truth.n_tiles
-    code, _ = store.run(*store.full())
-    summary = store.summary()
-    assert (code, summary["unchanged"]) == (truth.exit_code, SIZE.n_files + 1)
-    assert (summary["tiles"]["n_reused"], summary["tiles"]["n_computed"]) == (done, truth.n_tiles - done)
-    assert store.result() == (truth.pairs, truth.blocks)
+    goes_on(store, truth, done)

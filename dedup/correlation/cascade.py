@@ -69,7 +69,7 @@ def likeliest_lag(
     first coarse lag."""
     bounds = allowed_lags(len(a), len(b), *settings)
     n_peaks = _stand_outs(lane, lane_rows, curves)
-    best, best_gain = 0, -np.inf
+    best, best_gain = bounds[0], -np.inf
     for _ in range(LIKELIEST):
         index = _take_highest(curves.peaks, n_peaks)
         if index < 0:

@@ -90,7 +90,6 @@ class Curves(NamedTuple):
     """Of one lane: bit errors at each lag."""
 
 
-@jit
 def make_curves(n_lags: int) -> Curves:
     """For so many lags."""
     room = n_lags + LAGS

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
 from dedup.correlation.kernels import SILENT, Counts, kappa
+from dedup.correlation.line import is_jump, least_squares, likely_line
 from dedup.correlation.vector import add_bits, run_errors
 from dedup.fingerprint.chromaprint import Items
 
@@ -44,9 +45,6 @@ ON_LINE = 0.8
 
 LEAST_DRIFT = 4.0
 """Items that the lag must drift over the known steps before a speed is spoken of: half a second."""
-
-SLOPES_OF = 150
-"""Steps, spread over the pair, whose slopes are taken."""
 
 MUTE = np.uint8(0)
 """Similarity of a step that is silent in both."""
@@ -77,7 +75,9 @@ def follow(x: Items, y: Items, lag: int, similar: npt.NDArray[np.uint8]) -> Path
     """The path of a pair whose best single lag is `lag`, `kernels.is_swapped(x, y)` false. Fills `similar`, with room
     for `n_steps(len(y))`: of each step 1 + 254 times the agreement, rounded, or MUTE."""
     n = n_steps(len(y))
-    lags, wrong = np.full(n, lag, np.int64), np.full(n, -1, np.int64)
+    lags, wrong = np.empty(n, np.int64), np.empty(n, np.int64)
+    for j in range(n):
+        lags[j], wrong[j] = lag, -1
     _find_lags(x, y, lag, lags, wrong)
     rate, start = _line(lags, wrong, lag, len(y))
     for j in range(n):
@@ -148,59 +148,28 @@ def _best_near(x: Items, y: Items, first: int, lag: int, distance: int) -> tuple
 def _line(lags: Counts, wrong: Counts, lag: int, ny: int) -> tuple[float, float]:
     """Slope, and lag at the first item of `y`, of the line on which the steps lie: level at `lag` where they drift by
     less than LEAST_DRIFT, or lie on no line."""
-    known = np.nonzero(wrong >= 0)[0]
-    if len(known) < 6 or lags[known].max() - lags[known].min() < LEAST_DRIFT:
+    n, room = 0, len(lags)
+    known, places, there, errors = np.empty(room, np.int64), np.empty(room), np.empty(room), np.empty(room)
+    lowest, highest = np.inf, -np.inf
+    for j in range(room):
+        if wrong[j] >= 0:
+            known[n], places[n], there[n], errors[n] = j, _stretch(j, ny) + STRETCH / 2, lags[j], wrong[j]
+            lowest, highest = min(lowest, there[n]), max(highest, there[n])
+            n += 1
+    if n < 6 or highest - lowest < LEAST_DRIFT:
         return 0.0, float(lag)
-    places = np.array([_stretch(j, ny) + STRETCH / 2 for j in range(len(lags))])
-    better = known[wrong[known] <= np.median(wrong[known])]
-    better = better[:: max(1, len(better) // SLOPES_OF)]
-    slopes = np.empty(len(better) * (len(better) - 1) // 2)
-    n = 0
-    for i in range(len(better)):
-        for j in range(i + 1, len(better)):
-            apart = places[better[j]] - places[better[i]]
-            if apart > 0:  # at either end two steps may share a stretch
-                slopes[n] = (lags[better[j]] - lags[better[i]]) / apart
-                n += 1
-    rate = float(np.median(slopes[:n]))
-    start = float(np.median(lags[better] - rate * places[better]))
-    near = known[np.abs(lags[known] - start - rate * places[known]) <= NEAR_LINE]
-    if len(near) < ON_LINE * len(known):
+    rate, start = likely_line(places[:n], there[:n], errors[:n])
+    near, near_places, near_there = 0, np.empty(n), np.empty(n)
+    for i in range(n):
+        if abs(there[i] - start - rate * places[i]) <= NEAR_LINE:
+            near_places[near], near_there[near] = places[i], there[i]
+            near += 1
+    if near < ON_LINE * n or is_jump(places[:n], there[:n]):
         return 0.0, float(lag)
-    if _is_jump(places[known], lags[known]):
-        return 0.0, float(lag)
-    rate, start = _least_squares(places[near], lags[near])
-    if abs(rate) * (known[-1] - known[0]) * STEP < LEAST_DRIFT:
+    rate, start = least_squares(near_places[:near], near_there[:near])
+    if abs(rate) * (known[n - 1] - known[0]) * STEP < LEAST_DRIFT:
         return 0.0, float(lag)
     return rate, start
-
-
-@jit
-def _is_jump(places: npt.NDArray[np.float64], lags: Counts) -> bool:
-    """Whether two levels, with one jump between them, fit these points better than a line does."""
-    n = len(places)
-    slope, start = _least_squares(places, lags)
-    by_line = ((lags - start - slope * places) ** 2).sum()
-    for before in range(1, n):
-        left, right = lags[:before], lags[before:]
-        by_levels = ((left - left.mean()) ** 2).sum() + ((right - right.mean()) ** 2).sum()
-        if by_levels < by_line:
-            return True
-    return False
-
-
-@jit
-def _least_squares(places: npt.NDArray[np.float64], lags: Counts) -> tuple[float, float]:
-    """Slope, and value at 0, of the line through these points: lags are whole, and so the median of few slopes is
-    rough."""
-    n = len(places)
-    middle, mean = places.sum() / n, lags.sum() / n
-    across = along = 0.0
-    for i in range(n):
-        across += (places[i] - middle) * (lags[i] - mean)
-        along += (places[i] - middle) ** 2
-    slope = across / along
-    return slope, mean - slope * middle
 
 
 @jit

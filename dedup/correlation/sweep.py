@@ -5,24 +5,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
 from dedup.correlation.cascade import coarse_ranges, likeliest_lag, sieve
 from dedup.correlation.emit import LANES
-from dedup.correlation.kernels import Counts, allowed_lags, chance_corrected, compare, overlap_at, prominence_at
+from dedup.correlation.kernels import Counts, allowed_lags, chance_corrected, overlap_at, prominence_at
 from dedup.correlation.lanes import Curves, Lane, Lanes, SortKey, lane_curve, make_curves, pack
-from dedup.correlation.path import follow, n_steps
+from dedup.correlation.line import Floats
 from dedup.correlation.sampling import BASE_LAG, LAG_STEP, ROWS
+from dedup.correlation.settle import Floor
 from dedup.correlation.vector import best_lags
 from dedup.fingerprint.chromaprint import Items
-
-FOUND_COLUMNS = 7
-"""Of `sweep`'s result: row of `x`, row of `y`, lag, overlap, errors, kappa, prominence."""
-
-Floor = tuple[float, float, float, int]
-"""What a pair must have: agreement; kappa, at its best lag or along its path; kappa at its best lag; informative
-items."""
 
 
 class Packed(NamedTuple):
@@ -41,6 +34,12 @@ def pack_block(items: Items, offsets: Counts, method: str) -> tuple[Packed, list
     return Packed(items, offsets, lanes), keys
 
 
+def room_for_curves(x: Packed, y: Packed, max_lag: int) -> Curves:
+    """Room for what `sweep` computes of any of these fingerprints."""
+    longest = sum(int(block.lanes.n_items.max(initial=0)) for block in (x, y))
+    return make_curves(min(2 * max(max_lag, BASE_LAG) + 2, longest))
+
+
 @jit
 def sweep(
     x: Packed,
@@ -51,19 +50,18 @@ def sweep(
     exact: bool,
     settings: tuple[int, float, int],
     floor: Floor,
-    out: npt.NDArray[np.float64],
+    curves: Curves,
+    out: Floats,
 ) -> tuple[int, int]:
     """Compares the fingerprints at `positions` of `x`, from the first to before the second, with those at the first
-    `partners[position]` positions of `y`, none of which may have a greater `lanes.sort_key`; keeps what is worth
-    storing. With `share` `(k, n)`, it does the k-th of n shares of that work: position by group, in turn.
+    `partners[position]` positions of `y`, none of which may have a greater `lanes.sort_key`; keeps what may be worth
+    storing, for `settle` to decide. With `share` `(k, n)`, it does the k-th of n shares of that work: position by
+    group, in turn.
 
-    `settings` is `(max_lag, min_overlap, min_items)`; a pair below any part of `floor` is dropped. Fills rows of `out`
+    `settings` is `(max_lag, min_overlap, min_items)`, `curves` is `room_for_curves`. Fills rows of `out`
     (`float64[room for every pair, FOUND_COLUMNS]`, exact for integers); gives how many, and how many pairs were
-    compared. A positive lag means that `x` has that many items more in front."""
-    if positions[0] >= positions[1] or len(y.lanes.n_items) == 0:
-        return 0, 0
-    longest = x.lanes.n_items[positions[1] - 1] + y.lanes.n_items[-1]
-    curves = make_curves(min(2 * max(settings[0], BASE_LAG) + 2, longest))
+    compared. A positive lag means that `x` has that many items more in front. Where the comparison is not `exact`, a
+    row has the likeliest lag and the kappa there, and no other number."""
     n_found = n_compared = 0
     for position in range(positions[0], positions[1]):
         row_x = x.lanes.order[position]
@@ -75,92 +73,56 @@ def sweep(
             if (position + group) % share[1] != share[0]:
                 continue
             n_compared += last - first
-            lowest = _pick(x.lanes, position, y.lanes, group, last, exact, settings, curves)
+            n_items, lane_rows = y.lanes.n_items[first:last], y.lanes.lane_rows[group]
+            lowest, highest = _lag_ranges(x.lanes.n_items[position], n_items, exact, settings, curves.ranges)
+            if lowest > highest:
+                continue
+            n_lags = highest - lowest + 1
+            lane_curve(x.lanes, position, y.lanes, group, lowest, highest, curves.spans, curves.curve, last - first)
+            if exact:
+                best_lags(curves.curve, curves.spans, n_lags, lane_rows, curves.ranges, lowest, curves.picked)
+            else:
+                sieve(curves, lowest, n_lags, lane_rows)
             for lane in range(last - first):
                 if curves.picked[lane] < 0:
                     continue
                 row_y = y.lanes.order[first + lane]
                 b = y.items[y.offsets[row_y] : y.offsets[row_y + 1]]
-                lane_rows = y.lanes.lane_rows[group]
+                found = out[n_found]
+                found[0], found[1] = row_x, row_y
                 if exact:
-                    lag = lowest + curves.picked[lane]
-                    measured = _measure(a, b, lag, curves.curve[curves.picked[lane], lane], floor)
-                    prominence = _prominence(len(a), len(b), lag, lowest, lane, curves) if measured[0] else 0.0
+                    _measure(a, b, lowest, lane, floor, curves, found)
                 else:
-                    measured, prominence, lag = _settle(a, b, settings, floor, lowest, lane, lane_rows, curves)
-                if measured[0]:
-                    out[n_found, 0], out[n_found, 1], out[n_found, 2] = row_x, row_y, lag
-                    out[n_found, 3], out[n_found, 4], out[n_found, 5] = measured[1:]
-                    out[n_found, 6] = prominence
-                    n_found += 1
+                    found[5], found[2] = likeliest_lag(a, b, settings, lowest, lane, lane_rows, curves)
+                n_found += found[5] >= floor[2]
     return n_found, n_compared
 
 
 @jit
-def _pick(
-    x: Lanes,
-    position: int,
-    y: Lanes,
-    group: int,
-    last: int,
-    exact: bool,
-    settings: tuple[int, float, int],
-    curves: Curves,
-) -> int:
-    """Computes the curves of a group up to position `last`, and which of its lanes are to be looked at:
-    `curves.picked`. Gives the lag of the curves' first value."""
-    n_items = y.n_items[y.first[group] : last]
+def _lag_ranges(
+    n_x: int, n_items: Counts, exact: bool, settings: tuple[int, float, int], ranges: Lane
+) -> tuple[int, int]:
+    """Fills `ranges` for a fingerprint of `n_x` items and up to LANES others, as `lanes.Curves` has them; gives the
+    lags of the curves' first and last value, the first above the last where no pair overlaps enough."""
     if exact:
-        _exact_ranges(x.n_items[position], n_items, settings, curves.ranges)
+        _exact_ranges(n_x, n_items, settings, ranges)
     else:
-        coarse_ranges(x.n_items[position], n_items, settings, curves.ranges)
-    lowest, highest = _count_from_lowest(curves.ranges)
-    if lowest > highest:
-        curves.picked[:] = -1
-        return 0
-    lane_curve(x, position, y, group, lowest, highest, curves.spans, curves.curve, len(n_items))
-    n_lags, lane_rows = highest - lowest + 1, y.lane_rows[group]
-    if exact:
-        best_lags(curves.curve, curves.spans, n_lags, lane_rows, curves.ranges, lowest, curves.picked)
-    else:
-        sieve(curves, lowest, n_lags, lane_rows)
-    return lowest
+        coarse_ranges(n_x, n_items, settings, ranges)
+    return _count_from_lowest(ranges)
 
 
 @jit
-def _measure(a: Items, b: Items, lag: int, wrong: int, floor: Floor) -> tuple[bool, int, int, float]:
-    """Whether a pair at its best lag is worth storing, its overlap, its bit errors, and its kappa."""
-    overlap = overlap_at(len(a), len(b), lag)
+def _measure(a: Items, b: Items, lowest: int, lane: int, floor: Floor, curves: Curves, found: Floats) -> None:
+    """Fills in the numbers of a pair at its best lag, `curves.picked`; a kappa of -1 where another is too low."""
+    picked = curves.picked[lane]
+    lag, wrong = lowest + picked, int(curves.curve[picked, lane])
+    overlap, found[5] = overlap_at(len(a), len(b), lag), -1.0
     if 1.0 - wrong / (32.0 * overlap) < floor[0]:
-        return False, overlap, wrong, 0.0
+        return
     kappa, n_informative = chance_corrected(a, b, lag)
-    worth = n_informative >= floor[3] and (kappa >= floor[1] or (kappa >= floor[2] and _along(a, b, lag) >= floor[1]))
-    return worth, overlap, wrong, kappa
-
-
-@jit
-def _along(a: Items, b: Items, lag: int) -> float:
-    """Kappa along the path of a pair."""
-    return follow(a, b, lag, np.empty(n_steps(len(b)), np.uint8)).kappa
-
-
-@jit
-def _settle(
-    a: Items,
-    b: Items,
-    settings: tuple[int, float, int],
-    floor: Floor,
-    lowest: int,
-    lane: int,
-    lane_rows: Lane,
-    curves: Curves,
-) -> tuple[tuple[bool, int, int, float], float, int]:
-    """What the exact comparison says of a pair that the coarse one let pass: as `_measure` has it, prominence, lag."""
-    likely, lag = likeliest_lag(a, b, settings, lowest, lane, lane_rows, curves)
-    if likely < floor[1] and (likely < floor[2] or _along(a, b, lag) < floor[1]):
-        return (False, 0, 0, 0.0), 0.0, 0
-    _, lag, _, wrong, prominence = compare(a, b, settings[0], settings[1], settings[2], curves.errors)
-    return _measure(a, b, lag, wrong, floor), prominence, lag
+    if n_informative >= floor[3] and kappa >= floor[2]:
+        found[2], found[3], found[4], found[5] = lag, overlap, wrong, kappa
+        found[6] = _prominence(len(a), len(b), lag, lowest, lane, curves)
 
 
 @jit

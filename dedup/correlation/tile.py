@@ -120,19 +120,22 @@ def _correlate(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings
 def _swept(
     x: _Prepared, y: _Prepared, partners: npt.NDArray[np.int64], part: Part, settings: CompareSettings
 ) -> tuple[npt.NDArray[np.float64], int]:
-    """What `sweep` finds in this part, and how many pairs were compared."""
-    from dedup.correlation.sweep import FOUND_COLUMNS, sweep
+    """What `sweep` finds in this part and `settle` keeps, and how many pairs were compared."""
+    from dedup.correlation.settle import FOUND_COLUMNS, settle
+    from dedup.correlation.sweep import room_for_curves, sweep
 
     compare = (settings.lag_limit, float(settings.min_overlap), settings.min_overlap_items)
     floor = (STORED_AGREEMENT, STORED_KAPPA, FOLLOWED_KAPPA, settings.min_overlap_items)
     share, exact = (part.share, part.n_shares), settings.method == "exact"
     at_a_time = max(1, FOUND_AT_A_TIME // max(1, len(y.keys)))
+    curves = room_for_curves(x.packed, y.packed, settings.lag_limit)
     found, n_compared = [np.empty((0, FOUND_COLUMNS))], 0
     for start in range(0, len(x.keys), at_a_time):
         end = min(start + at_a_time, len(x.keys))
         out = np.empty((int(partners[start:end].sum()), FOUND_COLUMNS))
-        n_found, n = sweep(x.packed, y.packed, (start, end), partners, share, exact, compare, floor, out)
-        found.append(out[:n_found].copy())
+        n_found, n = sweep(x.packed, y.packed, (start, end), partners, share, exact, compare, floor, curves, out)
+        n_kept = settle(_block(x), _block(y), exact, compare, floor, out[:n_found])
+        found.append(out[:n_kept].copy())
         n_compared += n
     return np.concatenate(found), n_compared
 
@@ -148,6 +151,11 @@ def _records(x: _Prepared, y: _Prepared, found: npt.NDArray[np.float64], swapped
     return b"".join(stored)
 
 
+def _block(block: _Prepared) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+    """Its items and offsets."""
+    return block.packed.items, block.packed.offsets
+
+
 def _row(block: _Prepared, row: int) -> npt.NDArray[np.uint32]:
-    items, offsets = block.packed.items, block.packed.offsets
+    items, offsets = _block(block)
     return items[offsets[row] : offsets[row + 1]]
