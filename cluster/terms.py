@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dedup.library.mounts import Mount
 
 MIN_MEMORY_BYTES = 512 << 20
-"""With Numba and PyAV loaded a worker takes 0.3 GiB, and more with blocks: `correlate` asks for what it needs."""
+"""With Numba and PyAV loaded a worker takes 0.3 GiB, and more with blocks (`correlation.memory_needed`)."""
 
 
 @dataclass(frozen=True)

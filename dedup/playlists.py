@@ -60,10 +60,10 @@ def references(path: bytes) -> list[bytes]:
     return [next(filter(os.path.lexists, of_one), of_one[0]) for of_one in readings if of_one]
 
 
-def rewritten(path: bytes, content: bytes, moved: Mapping[bytes, bytes]) -> bytes:
+def rewritten(path: bytes, content: bytes, moved: Mapping[bytes, bytes] | Moves) -> bytes:
     """`content` of the playlist at `path` with references to the keys of `moved` pointing to their values: absolute,
-    normalised paths. A name matches in another Unicode normal form too, where there is no file of its own. Raises
-    PlaylistError as `references` does."""
+    normalised paths. A name matches by way of links to its folder, and in another Unicode normal form, where there is
+    no file of its own. Raises PlaylistError as `references` does."""
     pieces, end = [], 0
     for entry, new in _changes(path, content, moved):
         pieces += [content[end : entry.start], new]
@@ -78,8 +78,8 @@ def count_references(path: bytes, content: bytes, files: Moves) -> Counter[bytes
     return Counter(files.target(reading.path) for reading in meant if reading is not None)
 
 
-def _changes(path: bytes, content: bytes, moved: Mapping[bytes, bytes]) -> Iterator[tuple[Entry, bytes]]:
-    playlist, moves = _parsed(path, content), Moves(moved)
+def _changes(path: bytes, content: bytes, moved: Mapping[bytes, bytes] | Moves) -> Iterator[tuple[Entry, bytes]]:
+    playlist, moves = _parsed(path, content), moved if isinstance(moved, Moves) else Moves(moved)
     for entry in playlist.entries:
         reading = moves.meant(playlist.readings(entry.text))
         if reading is not None and moves.target(reading.path) != reading.path:
@@ -109,6 +109,7 @@ class Moves:
 
     def __init__(self, moved: Mapping[bytes, bytes]) -> None:
         self._moved = moved
+        self._real_folders: dict[bytes, bytes] = {}
 
     def __bool__(self) -> bool:
         return bool(self._moved)
@@ -117,17 +118,31 @@ class Moves:
     def _by_form(self) -> dict[bytes, bytes]:
         return {_normal_form(old): new for old, new in sorted(self._moved.items(), reverse=True)}
 
+    @functools.cached_property
+    def _by_place(self) -> dict[bytes, bytes]:
+        return {self._place(old): new for old, new in sorted(self._moved.items(), reverse=True)}
+
+    def _place(self, path: bytes) -> bytes:
+        """The path without links to its folder; the file itself may be gone."""
+        folder, name = os.path.split(path)
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        return os.path.join(self._real_folders[folder], name)
+
     def meant(self, readings: list[_Reading]) -> _Reading | None:
         """The reading that has moved; None where a file that stays is meant, or one that is not known."""
         for reading in readings:
-            if reading.path in self._moved:
+            if reading.path in self._moved or self._place(reading.path) in self._by_place:
                 return reading
             if os.path.lexists(reading.path):
                 return None
         return next((reading for reading in readings if _normal_form(reading.path) in self._by_form), None)
 
     def target(self, path: bytes) -> bytes:
-        return self._moved[path] if path in self._moved else self._by_form[_normal_form(path)]
+        if path in self._moved:
+            return self._moved[path]
+        place = self._place(path)
+        return self._by_place[place] if place in self._by_place else self._by_form[_normal_form(path)]
 
 
 def _normal_form(path: bytes) -> bytes:

@@ -26,10 +26,11 @@ def correlate(run: Run) -> int:
 
     The work is cut into tiles; a tile with a committed result is never computed again."""
     from dedup.correlation.correlate import correlate as correlate_store
-    from dedup.correlation.correlate import unfinished
+    from dedup.correlation.correlate import memory_needed, unfinished
 
-    with stores.for_writing(run) as store, stores.workers(run) as runner:
-        summary = correlate_store(store, run.settings.compare(), runner, run.observer)
+    settings = run.settings.compare()
+    with stores.for_writing(run) as store, stores.workers(run, (), memory_needed(store, settings)) as runner:
+        summary = correlate_store(store, settings, runner, run.observer)
         code = EXIT_SOME_FAILED if summary.n_failed else EXIT_DONE
         run.conclude(code, {"tiles": asdict(summary)}, complete=not unfinished(store))
     run.observer.close()

@@ -102,11 +102,15 @@ def full(run: Run, written: bytes | None) -> int:
 def run_full(run: Run, roots: tuple[bytes, ...]) -> Full:
     """The three stages, on one set of workers, and the housekeeping. What goes wrong after the stages takes nothing
     from what they found: `trouble` has it."""
+    from dedup.correlation.correlate import memory_needed
     from dedup.matches import thresholds
 
     done = None
     try:
-        with stores.for_scanning(run, roots) as store, stores.workers(run, roots) as runner:
+        with (
+            stores.for_scanning(run, roots) as store,
+            stores.workers(run, roots, memory_needed(store, run.settings.compare())) as runner,
+        ):
             thresholds(store, run.settings.match())  # what it refuses is refused now, not when all is compared
             done = _three_stages(run, store, runner, roots)
             run.conclude(done.exit_code, summary_record(done))

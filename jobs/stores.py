@@ -84,9 +84,9 @@ def for_reading(run: Run) -> AbstractContextManager[Store]:
 
 
 @contextlib.contextmanager
-def workers(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Runner]:
+def workers(run: Run, roots: Sequence[bytes] = (), memory_bytes: int = 0) -> Iterator[Runner]:
     """The runner of this run; nothing is started or connected before there is work for it. Workers on other hosts must
-    be able to read `roots`, those of them that are there."""
+    be able to read `roots`, those of them that are there, and have so much memory each."""
     from cluster.runner import open_remote_runner, open_runner
 
     settings, log_folder = run.settings, Path(run.settings.store)
@@ -99,7 +99,7 @@ def workers(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Runner]:
     if place.is_exposed():
         run.observer.message(EXPOSED)
     try:
-        terms, say = _terms(run, roots), run.observer.message
+        terms, say = _terms(run, roots, memory_bytes), run.observer.message
         with open_remote_runner(place, terms, run.stop, log_folder=log_folder, say=say) as runner:
             yield runner
     except PreflightError as error:
@@ -110,10 +110,10 @@ def workers(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Runner]:
         raise
 
 
-def _terms(run: Run, roots: Sequence[bytes]) -> Terms:
+def _terms(run: Run, roots: Sequence[bytes], memory_bytes: int) -> Terms:
     """What each worker must have; a drive that is absent or empty here is not looked for elsewhere."""
-    from cluster.terms import Terms
+    from cluster.terms import MIN_MEMORY_BYTES, Terms
     from dedup.versions import versions
 
     there = tuple(os.path.abspath(root) for root in roots if os.path.isdir(root) and os.listdir(root))
-    return Terms(versions(), there, run.settings.mounts())
+    return Terms(versions(), there, run.settings.mounts(), max(MIN_MEMORY_BYTES, memory_bytes))

@@ -25,6 +25,7 @@ from dedup.correlation.correlate import (
     completeness,
     correlate,
     last_compare_settings,
+    memory_needed,
     unfinished,
 )
 from dedup.correlation.match import FOLLOWED_KAPPA, PAIR, STORED_AGREEMENT, STORED_KAPPA, matches_of
@@ -588,3 +589,16 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path: Path) -> Non
         assert caught.value.exit_code == 19
         assert (exported(store), last_compare_settings(store)) == before
         assert correlate(store, COMPARE, Small(), Silent()).n_computed == 0, "nothing to do needs no memory"
+
+
+def test_what_a_worker_must_have_is_known_before_any_is_asked(tmp_path: Path) -> None:
+    with stores.open_store(tmp_path, block_size=3) as store:
+        assert memory_needed(store, COMPARE) == 0
+        add_library(store, library())
+        store.seal_tail()
+        runner = Small()
+        runner.worker_memory_bytes = memory_needed(store, COMPARE) - 1
+        with pytest.raises(TooLittleMemoryError):
+            correlate(store, COMPARE, runner, Silent())
+        runner.worker_memory_bytes += 1
+        assert correlate(store, COMPARE, runner, Silent()).n_failed == 0

@@ -4,6 +4,7 @@ every file is where it was or where the plan puts it, and calling again with the
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,13 +17,14 @@ from dedup.cleanup.doing import Doing, reason_of
 from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.leftovers import empty_folders, litter_of
 from dedup.cleanup.merging import merge_into_kept
-from dedup.cleanup.moving import copy_status
+from dedup.cleanup.moving import copy_status, is_there
 from dedup.cleanup.originals import Status
 from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Step, Trash
 from dedup.errors import RepriseError, UsageError, WriteError
-from dedup.library.paths import holds, printable
+from dedup.library.paths import extension_of, holds, printable
+from dedup.library.status import size_and_time
 from dedup.plan.plan import LINKING, QUARANTINE, REMOVING, Plan, PlannedFile, PlannedGroup
-from dedup.playlists import PlaylistError, rewritten
+from dedup.playlists import EXTENSIONS, MAX_BYTES, Moves, PlaylistError, rewritten
 
 if TYPE_CHECKING:
     from dedup.observer import Observer
@@ -94,7 +96,9 @@ def require_quarantine(store: Store, plan: Plan, protection: Protection) -> None
         raise UsageError("quarantine", f"found {printable(plan.to)}", "an absolute path")
     if protection.holds(os.path.join(plan.to, b"x")):
         raise UsageError("quarantine", f"{printable(plan.to)} is in a protected folder", "another folder")
-    if QUARANTINE in plan.to.split(b"/"):
+    if os.path.lexists(plan.to) and not os.path.isdir(plan.to):
+        raise UsageError("quarantine", f"{printable(plan.to)} is no folder", "one, or a name that is free")
+    if QUARANTINE in os.path.realpath(plan.to).split(b"/"):
         return
     for root in _roots(store):
         if holds(os.path.realpath(root), os.path.realpath(plan.to)):
@@ -193,7 +197,7 @@ class _Cleanup:
     ) -> None:
         self.store, self.plan, self.protection = store, plan, protection
         self.writer, self.observer, self.stop = writer, observer, stop
-        self.doing = Doing(writer, plan.to)
+        self.doing = Doing(writer, plan.to, protection)
         self.applied = Applied()
         self.gone: dict[bytes, bytes] = {}
         """Path of each file that is gone, and of the kept one."""
@@ -211,38 +215,48 @@ class _Cleanup:
     def group(self, group: PlannedGroup, examined: _Examined) -> None:
         """Does what may be done of a group, and refuses the rest."""
         allowed = [file for file in group.changed if not examined.problem(file)]
-        if allowed:
-            examined.of_group = self._merge(group, allowed)
+        kept = group.kept
+        if kept is not None and allowed:
+            kept = self._merge(group, kept, allowed, examined)
         for file in group.changed:
             if self.stop.requested:
                 return
-            problem = examined.problem(file) or self._entry(group, file, examined)
+            problem = examined.problem(file) or (self._entry(file, kept, examined) if kept else "")
             if problem:
                 self._refuse(file.path, problem)
             else:
                 self.applied.done[file.action] += 1
                 self.applied.n_bytes += file.size
 
-    def _merge(self, group: PlannedGroup, allowed: list[PlannedFile]) -> str:
-        """Writes what is to be carried over; gives why that cannot be, and then nothing of the group is to go."""
-        assert group.kept is not None
-        if all(file.action in LINKING for file in allowed) or self.protection.holds(group.kept.path):
-            return ""
-        is_written, problem = merge_into_kept(group, self.doing)
-        if is_written:
-            records.renew(self.store, group.kept.path)
-            self.applied.n_merged += 1
-        return problem
+    def _merge(
+        self, group: PlannedGroup, kept: PlannedFile, allowed: list[PlannedFile], examined: _Examined
+    ) -> PlannedFile:
+        """Writes what is to be carried over, and gives the kept file as it is then; where that cannot be, nothing of
+        the group is to go."""
+        if all(file.action in LINKING for file in allowed) or self.protection.holds(kept.path):
+            return kept
+        if problem := changed(kept):
+            examined.of_group = f"the file to keep, {printable(kept.path)}: {problem}"
+            return kept
+        is_written, examined.of_group = merge_into_kept(replace(group, files=(kept, *allowed)), self.doing)
+        if not is_written:
+            return kept
+        records.renew(self.store, kept.path)
+        self.applied.n_merged += 1
+        return _as_it_is(kept)
 
-    def _entry(self, group: PlannedGroup, file: PlannedFile, examined: _Examined) -> str:
+    def _entry(self, file: PlannedFile, kept: PlannedFile, examined: _Examined) -> str:
         """Does one entry; gives why not."""
-        kept = group.kept
-        assert kept is not None
         try:
+            if problem := changed(kept):
+                return f"the file to keep, {printable(kept.path)}: {problem}"
             problem = changed(file) or is_same(file, kept)
             if problem:
                 return problem
-            self.doing.do(self._step(file, kept, examined), examined.known[file.path])
+            number = self.doing.do(self._step(file, kept, examined), examined.known[file.path])
+            if not is_there(kept.path):
+                self.doing.take_back(number)
+                return "it is the kept file under another name"
         except WriteError:
             raise
         except RepriseError as error:
@@ -260,29 +274,33 @@ class _Cleanup:
         full = examined.full[file.path]
         match file.action:
             case "quarantine":
-                return Move(file.path, self.doing.target(file.path, examined.root[file.path]), file.size, full)
+                target = self.doing.target(file.path, examined.root[file.path])
+                return Move(file.path, target, file.size, full, status=Status.of(file.path))
             case "trash":
                 return Trash(file.path, file.size, full)
             case "hardlink" | "reflink" as how:
                 return Share(file.path, kept.path, how, file.size, full, Status.of(file.path))
             case _:
-                return Delete(file.path, file.size)
+                return Delete(file.path, file.size, kept.path)
 
     def playlists(self) -> None:
         """Lets the plan's playlists refer to the kept files."""
+        moves = Moves(self.gone)
         for planned in self.plan.playlists:
             try:
-                self.applied.n_playlists += self._playlist(planned.path)
+                self.applied.n_playlists += self._playlist(planned.path, moves)
             except PlaylistError as error:
                 self._refuse(planned.path, str(error))
             except OSError as error:
                 self._refuse(planned.path, reason_of(error, planned.path))
 
-    def _playlist(self, path: bytes) -> bool:
+    def _playlist(self, path: bytes, moves: Moves) -> bool:
         """Whether it had to be rewritten, and could be."""
+        if extension_of(path) not in EXTENSIONS or not stat.S_ISREG(os.lstat(path).st_mode):
+            raise PlaylistError(f"it is no file of a playlist: {', '.join(sorted(EXTENSIONS))}")
         with open(path, "rb") as file:
-            content = file.read()
-        new = rewritten(path, content, self.gone)
+            content = file.read(MAX_BYTES + 1)
+        new = rewritten(path, content, moves)
         if new == content:
             return False
         if self.protection.holds(path):
@@ -331,14 +349,20 @@ class _Content:
 
 def _rest(group: PlannedGroup, done: set[bytes], rewritten_: set[bytes]) -> PlannedGroup:
     """A group without what is done."""
-    files = tuple(_as_it_is(file, rewritten_) for file in group.files if file.path not in done)
+    files = tuple(_as_rewritten(file, rewritten_) for file in group.files if file.path not in done)
     is_merged = group.kept is not None and os.path.realpath(group.kept.path) in rewritten_
     return replace(group, files=files, merge=None if is_merged else group.merge)
 
 
-def _as_it_is(file: PlannedFile, rewritten_: set[bytes]) -> PlannedFile:
+def _as_rewritten(file: PlannedFile, rewritten_: set[bytes]) -> PlannedFile:
     """A kept file that this plan gave other tags is what it is now."""
-    if os.path.realpath(file.path) not in rewritten_:
+    return _as_it_is(file) if os.path.realpath(file.path) in rewritten_ else file
+
+
+def _as_it_is(file: PlannedFile) -> PlannedFile:
+    """The same file with its present size and time; one that is gone as it was."""
+    try:
+        size, mtime_ns = size_and_time(os.stat(file.path))
+    except OSError:
         return file
-    status = os.stat(file.path)
-    return replace(file, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    return replace(file, size=size, mtime_ns=mtime_ns)

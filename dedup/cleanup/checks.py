@@ -47,16 +47,16 @@ class Protection:
                 self._identities.add((status.st_dev, status.st_ino))
 
     def holds(self, path: bytes) -> bool:
-        """Whether the file is in one of them. Asks of each folder above it what it is."""
-        if any(path.startswith(name) for name in self._names):
+        """Whether the file is in one of them, or one of them. Asks of each folder above it what it is."""
+        if any(os.path.join(path, b"").startswith(name) for name in self._names):
             return True
-        return any(identity in self._identities for identity in _folders_above(path))
+        return bool(self._identities) and any(identity in self._identities for identity in _and_above(path))
 
 
-def _folders_above(path: bytes) -> Iterator[tuple[int, int]]:
-    """Device and inode of each, by its name and by the real one."""
+def _and_above(path: bytes) -> Iterator[tuple[int, int]]:
+    """Device and inode of the file and of each folder above it, by its name and by the real one."""
     for name in {path, os.path.realpath(path)}:
-        folder = os.path.dirname(name)
+        folder = name
         while True:
             if os.path.exists(folder):
                 status = os.stat(folder)
@@ -108,7 +108,11 @@ class Checks:
             return problem
         if (file.path, group.kept.path) not in self._copies:
             return f"not known to be a copy of {printable(group.kept.path)}, so it may be the last of its recording"
-        return "it is in a protected folder" if self.protection.holds(file.path) else ""
+        if self.protection.holds(file.path):
+            return "it is in a protected folder"
+        if file.action == "hardlink" and self.protection.holds(group.kept.path):
+            return "the kept file is in a protected folder, and would change with a hard link of it"
+        return ""
 
     def _in_catalog(self, file: PlannedFile) -> str:
         track = self.tracks.get(file.path)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dedup.cleanup.journal import JournalWriter
-from dedup.cleanup.moving import free_name
+from dedup.cleanup.checks import Protection
+from dedup.cleanup.moving import OccupiedError, free_name
 from dedup.cleanup.steps import FolderTime, MakeFolder, Move, Step
-from dedup.errors import RepriseError, WriteError
+from dedup.errors import RepriseError, UsageError, WriteError
 from dedup.library.paths import printable
 from dedup.plan.plan import QUARANTINE
 
@@ -21,15 +22,16 @@ GO_ON = "run `reprise apply --resume`, or take back what was done with `reprise 
 class Doing:
     """What a clean-up does to a disk."""
 
-    def __init__(self, writer: JournalWriter, to: bytes | None) -> None:
+    def __init__(self, writer: JournalWriter, to: bytes | None, protection: Protection) -> None:
         """Quarantined files go below `to`, or where it is None to the `QUARANTINE` of their root."""
-        self.writer, self._to = writer, to
+        self.writer, self._to, self._protection = writer, to, protection
         done = (entry.step for _, entry in writer.journal.steps_of("done"))
         self._timed = {step.path for step in done if isinstance(step, FolderTime)}
         """Folders whose time of change is in the journal."""
 
-    def do(self, step: Step, known: dict[str, Any] | None = None) -> None:
-        """Does one step. Raises OSError or RepriseError where it cannot be done, and it is as if it never was."""
+    def do(self, step: Step, known: dict[str, Any] | None = None) -> int:
+        """Does one step, and gives its number. Raises OSError or RepriseError where it cannot be done, and it is as if
+        it never was."""
         self._note_time(os.path.dirname(step.path))
         if isinstance(step, Move):
             self._note_time(os.path.dirname(step.target))
@@ -40,6 +42,12 @@ class Doing:
             self.writer.set_state(number, "dropped")
             raise
         self.writer.set_state(number, "done")
+        return number
+
+    def take_back(self, number: int) -> None:
+        """Takes back a step that was just done. Raises OSError or RepriseError."""
+        self.writer.journal.entries[number].step.undo()
+        self.writer.set_state(number, "undone")
 
     def _note_time(self, folder: bytes) -> None:
         if folder not in self._timed:
@@ -53,15 +61,19 @@ class Doing:
 
     def target(self, path: bytes, root: bytes) -> bytes:
         """Where a file of that root goes in the quarantine: its path below the root; folders are made. Raises
-        OSError."""
+        OSError, RepriseError where a link leads to a protected folder."""
         place = self._to if self._to is not None else os.path.join(root, QUARANTINE)
         target = os.path.join(place, os.path.relpath(path, root))
+        if self._protection.holds(target):
+            raise UsageError("quarantine", f"{printable(target)} would be in a protected folder", "another folder")
         self._make_folders(os.path.dirname(target))
         return free_name(target)
 
     def _make_folders(self, folder: bytes) -> None:
         missing = []
         while not os.path.isdir(folder):
+            if os.path.lexists(folder):
+                raise OccupiedError(folder)
             missing.append(folder)
             folder = os.path.dirname(folder)
         for path in reversed(missing):

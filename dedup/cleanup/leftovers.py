@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -16,10 +17,11 @@ def empty_folders(gone: Iterable[bytes], roots: Iterable[bytes]) -> Iterator[tup
     """Folders of files that are gone in which nothing but litter is left, and the root of each, the deepest first; who
     asks for the next removes them, and so those above them follow. A root is never among them."""
     tops = sorted(roots, key=len, reverse=True)
-    waiting = sorted({os.path.dirname(path) for path in gone}, key=lambda folder: (-folder.count(b"/"), folder))
+    waiting = [_place(folder) for folder in {os.path.dirname(path) for path in gone}]
+    heapq.heapify(waiting)
     seen: set[bytes] = set()
     while waiting:
-        folder = waiting.pop(0)
+        _, folder = heapq.heappop(waiting)
         root = next((top for top in tops if holds(top, folder)), None)
         if folder in seen or root is None or folder == root or QUARANTINE in folder.split(b"/"):
             continue
@@ -27,14 +29,12 @@ def empty_folders(gone: Iterable[bytes], roots: Iterable[bytes]) -> Iterator[tup
         if litter_of(folder) is not None:
             yield folder, root
         if not os.path.lexists(folder):
-            above = os.path.dirname(folder)
-            waiting.insert(_place(waiting, above), above)
+            heapq.heappush(waiting, _place(os.path.dirname(folder)))
 
 
-def _place(waiting: list[bytes], folder: bytes) -> int:
-    """Where a folder goes that is less deep than those before it."""
-    depth = folder.count(b"/")
-    return next((n for n, other in enumerate(waiting) if other.count(b"/") < depth), len(waiting))
+def _place(folder: bytes) -> tuple[int, bytes]:
+    """Sorts the deepest first."""
+    return -folder.count(b"/"), folder
 
 
 def litter_of(folder: bytes) -> list[bytes] | None:

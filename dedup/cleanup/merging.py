@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 from dedup.cleanup.doing import Doing, reason_of
 from dedup.cleanup.steps import Rewrite
+from dedup.library.paths import printable
 from dedup.plan.plan import Merge, PlannedGroup
-from dedup.tags.read import read_tags
+from dedup.tags.read import Tags, read_tags
 from dedup.tags.rewrite import write_copy
 from dedup.tags.unite import good_cover
 from dedup.tags.write import TagsError
@@ -43,8 +46,15 @@ def _merge_of(group: PlannedGroup) -> Merge:
 
 def _rewriting(merge: Merge, path: bytes, doing: Doing) -> Rewrite | None:
     """The step; None where there is nothing to write."""
-    cover = None if merge.cover_from is None else good_cover(read_tags(merge.cover_from))
+    cover = None if merge.cover_from is None else good_cover(_tags_of(merge.cover_from))
     if not merge.fields and cover is None:
         return None
     real = os.path.realpath(path)
     return Rewrite(real, doing.place(), "tags", lambda part: write_copy(real, part, merge.fields, cover))
+
+
+def _tags_of(path: bytes) -> Tags:
+    """Raises OSError for what is no regular file: a pipe would be waited for."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, f"{printable(path)} is no regular file")
+    return read_tags(path)

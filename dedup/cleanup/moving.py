@@ -33,6 +33,8 @@ def move(source: bytes, target: bytes, again: bool = False) -> None:
     least. Raises OSError, OccupiedError where the name is not free; then the source is as it was."""
     if again and not os.path.lexists(source) and os.path.lexists(target):
         return
+    if again and os.path.lexists(target) and is_same_entry(source, target):
+        raise OccupiedError(target)
     if again and _is_reserved(target):
         os.unlink(target)
     if again and os.path.lexists(target):
@@ -73,6 +75,42 @@ def _fill(source: bytes, target: bytes) -> None:
         os.unlink(source)
 
 
+def settle_move(source: bytes, target: bytes) -> bool:
+    """Whether a move that was broken off is done: the source is gone, and the target is there. Else what there is of
+    the target goes, and the source is left as it is, which may be another file by now."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(part_of(target))
+    if not os.path.lexists(source):
+        return os.path.lexists(target)
+    if _is_reserved(target) or (os.path.lexists(target) and _is_copy(source, target)):
+        os.unlink(target)
+    return False
+
+
+def _is_copy(source: bytes, target: bytes) -> bool:
+    if is_same_entry(source, target) or os.lstat(source).st_size != os.lstat(target).st_size:
+        return False
+    return full_hash(source) == full_hash(target)
+
+
+def is_same_entry(a: bytes, b: bytes) -> bool:
+    """Whether both names are one entry of one folder, as by a link to that folder: to remove the one removes both."""
+    folders = {os.path.realpath(os.path.dirname(path)) for path in (a, b)}
+    if len(folders) == 1 and os.path.basename(a) == os.path.basename(b):
+        return True
+    return os.path.samestat(os.lstat(a), os.lstat(b)) and os.lstat(a).st_nlink < 2
+
+
+def is_there(path: bytes) -> bool:
+    """Whether a file can be opened. Of network and union file systems, which remember names for a while, that asks who
+    holds it."""
+    try:
+        with open(path, "rb"):
+            return True
+    except OSError:
+        return False
+
+
 def _end_of_copy(source: bytes, target: bytes) -> None:
     """Of a move that copied, and was killed before the source was removed."""
     if os.lstat(source).st_size != os.lstat(target).st_size or full_hash(source) != full_hash(target):
@@ -106,7 +144,8 @@ def copy_status(source: bytes, target: bytes) -> None:
     status = os.stat(source)
     with contextlib.suppress(PermissionError):
         os.chown(target, status.st_uid, status.st_gid)
-    shutil.copystat(source, target)
+    with contextlib.suppress(PermissionError):  # of the mode, which comes last: FAT knows none
+        shutil.copystat(source, target)
 
 
 def forget_cached(descriptor: int) -> None:

@@ -39,6 +39,12 @@ def forget(store: Store, path: bytes) -> None:
         store.catalog.forget_tracks([path])
 
 
+def is_known(store: Store, path: bytes) -> bool:
+    """Whether the catalog has the file as it is now, or has no such file."""
+    track = store.catalog.track(path)
+    return track is None or (track.size, track.mtime_ns) == size_and_time(os.stat(path))
+
+
 def renew(store: Store, path: bytes) -> None:
     """A track whose file has other tags now, or another inode: the same audio, and no reason to read it again."""
     track = store.catalog.track(path)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
-from dedup.cleanup.moving import copy_whole, move, part_of, sync_folder
+from dedup.cleanup.moving import copy_whole, is_there, move, part_of, settle_move, sync_folder
 from dedup.cleanup.originals import (
     ChangedSinceError,
     Status,
@@ -32,6 +32,10 @@ class NoWayBackError(RepriseError):
     """A step that cannot be taken back, and why."""
 
 
+class KeptGoneError(RepriseError):
+    """With a file the kept one went: both are one file, by names that the system takes for those of two."""
+
+
 class Step(Protocol):
     """One change of the user's folders."""
 
@@ -48,8 +52,8 @@ class Step(Protocol):
         """Ends it, if it was begun and broken off: True where it is done then, False where it never happened."""
 
     def undo(self) -> None:
-        """Takes it back, also where it was broken off, or taking it back was. Raises RepriseError where it cannot
-        be."""
+        """Takes it back, once it is settled; also where taking it back was broken off. Raises RepriseError where it
+        cannot be."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class FolderTime:
         return True
 
     def undo(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # of another's folder only the owner may set it
             os.utime(self.path, ns=(os.stat(self.path).st_atime_ns, self.mtime_ns))
 
 
@@ -79,9 +83,8 @@ class MakeFolder:
     path: bytes
 
     def do(self) -> None:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(self.path)
-            sync_folder(self.path)
+        os.mkdir(self.path)
+        sync_folder(self.path)
 
     def settle(self) -> bool:
         return os.path.isdir(self.path)
@@ -107,35 +110,34 @@ class Move:
     """`identity.full_hash`."""
     is_litter: bool = False
     """Whether it is no music but what file managers leave in a folder."""
+    status: Status | None = None
+    """What it was besides its bytes: where it goes there may be no such times and modes."""
 
     @staticmethod
     def of_litter(path: bytes, target: bytes) -> Move:
-        return Move(path, target, os.path.getsize(path), full_hash(path), is_litter=True)
+        return Move(path, target, os.path.getsize(path), full_hash(path), True, Status.of(path))
 
     def do(self) -> None:
         move(self.path, self.target)
 
     def settle(self) -> bool:
-        if os.path.lexists(self.path) or os.path.lexists(self.target):
-            move(self.path, self.target, again=True)
-            return True
-        return False
+        return settle_move(self.path, self.target)
 
     def undo(self) -> None:
-        if not os.path.lexists(self.target) and self._is_back():
-            return
-        if not os.path.lexists(self.target):
+        if os.path.lexists(self.target):
+            if not self._is_at(self.target):
+                raise ChangedSinceError(printable(self.target), "was changed since", "the bytes that were put there")
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            move(self.target, self.path, again=True)
+        elif not self._is_at(self.path):
             raise NoWayBackError(printable(self.target), "gone", "the file that was put there from its old place")
-        if os.lstat(self.target).st_size == 0:  # reserved, and no more
-            os.unlink(self.target)
-            return
-        if os.lstat(self.target).st_size != self.size or full_hash(self.target) != self.full:
-            raise ChangedSinceError(printable(self.target), "was changed since", "the bytes that were put there")
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        move(self.target, self.path, again=True)
+        if self.status is not None and Status.of(self.path) != self.status:
+            with contextlib.suppress(PermissionError):
+                self.status.give(self.path)
 
-    def _is_back(self) -> bool:
-        return os.path.lexists(self.path) and os.lstat(self.path).st_size == self.size
+    def _is_at(self, path: bytes) -> bool:
+        is_file = os.path.isfile(path) and not os.path.islink(path)
+        return is_file and os.path.getsize(path) == self.size and full_hash(path) == self.full
 
 
 @dataclass(frozen=True)
@@ -171,12 +173,22 @@ class Delete:
     kind: ClassVar[str] = "delete"
     path: bytes
     size: int
+    kept: bytes
 
     def do(self) -> None:
-        os.unlink(self.path)
+        """Under another name first: if the kept one is gone then, both are one file, and it gets its name back."""
+        part = part_of(self.path)
+        os.rename(self.path, part)
+        if not is_there(self.kept):
+            os.rename(part, self.path)
+            raise KeptGoneError(printable(self.path), "is the kept file under another name", "two files")
+        os.unlink(part)
         sync_folder(self.path)
 
     def settle(self) -> bool:
+        part = part_of(self.path)
+        if os.path.lexists(part) and not os.path.lexists(self.path):
+            os.rename(part, self.path)
         return not os.path.lexists(self.path)
 
     def undo(self) -> None:
@@ -206,6 +218,8 @@ class Share:
             else:
                 _clone(self.kept, part)
                 self.status.give(part)
+            if full_hash(part) != self.full:
+                raise ChangedSinceError(printable(self.kept), "has other bytes by now", "those of the other file")
             os.replace(part, self.path)
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -213,8 +227,16 @@ class Share:
         sync_folder(self.path)
 
     def settle(self) -> bool:
-        self.do()
-        return True
+        """A clone cannot be told from what was there, and is made again."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part_of(self.path))
+        return self.how == "hardlink" and self._is_shared()
+
+    def _is_shared(self) -> bool:
+        """Whether it is one file with the kept one, or with others where that is gone."""
+        if not os.path.exists(self.path) or not os.path.exists(self.kept):
+            return os.path.exists(self.path) and os.stat(self.path).st_nlink > 1
+        return os.path.samefile(self.path, self.kept)
 
     def undo(self) -> None:
         """Gives the file bytes of its own again. Of a reflink they are its own to change, and nothing is to be done."""
@@ -222,8 +244,8 @@ class Share:
             os.unlink(part_of(self.path))
         if not os.path.lexists(self.path) or full_hash(self.path) != self.full:
             raise ChangedSinceError(printable(self.path), "was changed since", "the bytes it had")
-        if os.stat(self.path).st_nlink > 1 and os.path.samefile(self.path, self.kept):
-            copy_whole(self.kept, self.path)
+        if self.how == "hardlink" and os.stat(self.path).st_nlink > 1 and self._is_shared():
+            copy_whole(self.path, self.path)
         self.status.give(self.path)
 
 
@@ -273,8 +295,9 @@ class Rewrite:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part_of(self.path))
         original = original_of(self.place)
-        if original is not None:
-            put_original_back(self.path, self.place, original)
+        if original is None:
+            raise NoWayBackError(printable(self.path), "what it was is kept no more, or damaged", f"{self.place}.json")
+        put_original_back(self.path, self.place, original)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def write_all(
 ) -> Tagged:
     """Writes them, one file after the other, each to a copy that takes the file's place. What befalls one is a refusal.
     Raises WriteError for a full disk."""
-    doing, tagged = Doing(writer, None), Tagged()
+    doing, tagged = Doing(writer, None, protection), Tagged()
     for tagging in taggings:
         if stop.requested:
             break

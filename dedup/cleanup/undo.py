@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING
 from dedup.cleanup import records
 from dedup.cleanup.checks import Refusal
 from dedup.cleanup.journal import Entry, JournalWriter
-from dedup.cleanup.moving import OccupiedError
 from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Trash
 from dedup.errors import RepriseError, WriteError
 
@@ -34,23 +34,27 @@ class Undone:
 
 
 def settle(store: Store, writer: JournalWriter) -> None:
-    """Ends each step that was begun and broken off, and brings the catalog up to what is done. Raises OSError."""
-    for number, entry in list(writer.journal.steps_of("begun")):
-        try:
-            is_done = entry.step.settle()
-        except OccupiedError:  # by another's file, since: ours was not moved
-            is_done = False
-        writer.set_state(number, "done" if is_done else "dropped")
+    """Ends each step that was begun and broken off, and brings the catalog up to what is done."""
+    settle_steps(writer)
     for _, entry in writer.journal.steps_of("done"):
-        _enter(store, entry)
+        with contextlib.suppress(OSError):  # of what cannot be read now nothing is entered: the next scan does
+            _enter(store, entry)
+
+
+def settle_steps(writer: JournalWriter) -> None:
+    """Ends each step that was begun and broken off. One of which the system does not tell how far it came stays so."""
+    for number, entry in list(writer.journal.steps_of("begun")):
+        with contextlib.suppress(OSError):
+            writer.set_state(number, "done" if entry.step.settle() else "dropped")
 
 
 def _enter(store: Store, entry: Entry) -> None:
     """Lets the catalog know of a step that is done; it may know already."""
     step = entry.step
     if isinstance(step, (Move, Trash, Delete)) and not os.path.lexists(step.path):
-        records.forget(store, step.path)
-    elif isinstance(step, (Share, Rewrite)) and os.path.exists(step.path):
+        if store.catalog.track(step.path) is not None:
+            records.forget(store, step.path)
+    elif isinstance(step, (Share, Rewrite)) and not records.is_known(store, step.path) and step.settle():
         records.renew(store, step.path)
 
 
@@ -60,6 +64,7 @@ def undo(store: Store, writer: JournalWriter, observer: Observer, stop: Stop) ->
     undone = Undone()
     if not writer.journal.undoing:
         writer.begin_undoing()
+    settle_steps(writer)
     entries = sorted(writer.journal.steps_of("begun", "done"), reverse=True)
     observer.stage("undo", len(entries), "steps")
     for at, (number, entry) in enumerate(entries):

@@ -102,12 +102,19 @@ def blocks_that_fit(
         needed = worker_bytes(min(n_held, n_blocks), largest_items, longest_items, settings)
         if limit_bytes is None or needed <= USABLE_SHARE * limit_bytes:
             return n_held
+    least = least_memory(n_blocks, largest_items, longest_items, settings)
     raise TooLittleMemoryError(
         "memory of a worker",
         f"{(limit_bytes or 0) >> 20:,} MiB",
-        f"at least {math.ceil(needed / USABLE_SHARE / 2**20):,} MiB, for blocks of up to {largest_items:,} items",
+        f"at least {math.ceil(least / 2**20):,} MiB, for blocks of up to {largest_items:,} items",
         "Use fewer workers (--workers), so that each has more",
     )
+
+
+def least_memory(n_blocks: int, largest_items: int, longest_items: int, settings: CompareSettings) -> int:
+    """Bytes that a worker must have to take part in comparing a store that has `n_blocks`."""
+    needed = worker_bytes(min(FEWEST_BLOCKS, n_blocks), largest_items, longest_items, settings)
+    return math.ceil(needed / USABLE_SHARE)
 
 
 def band_of(n_held: int) -> int:

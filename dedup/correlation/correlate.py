@@ -10,7 +10,15 @@ from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dedup.correlation.batches import Batch, Pace, band_of, blocks_that_fit, plan_batches, tile_cost
+from dedup.correlation.batches import (
+    Batch,
+    Pace,
+    band_of,
+    blocks_that_fit,
+    least_memory,
+    plan_batches,
+    tile_cost,
+)
 from dedup.correlation.match import PAIR
 from dedup.correlation.noise import measure_noise
 from dedup.correlation.tile import Computed, correlate_parts, merged
@@ -74,6 +82,15 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     return Correlation(
         n_tiles, n_reused, run.n_computed, run.n_failed, n_left, run.n_pairs_compared, round(run.computing_s, 3)
     )
+
+
+def memory_needed(store: Store, settings: CompareSettings) -> int:
+    """Bytes that a worker must have to compare what is sealed in the store; 0 where nothing is."""
+    sizes = store.catalog.block_sizes().values()
+    if not sizes:
+        return 0
+    largest = max(n_items for _, n_items in sizes)
+    return least_memory(len(sizes), largest, store.catalog.longest_fingerprint(), settings)
 
 
 def unfinished(store: Store) -> str:

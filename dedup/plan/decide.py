@@ -60,6 +60,8 @@ class Decider:
             return "absent", "not there now"
         if is_below(copy.path, self.protect):
             return "protected", "in a protected folder"
+        if action == "hardlink" and is_below(kept.path, self.protect):
+            return "protected", "the kept one is in a protected folder, and would change with a hard link of it"
         if pair.verdict == "same file":
             return "same file", "another name of the kept one: nothing to win"
         if action in LINKING and pair.verdict != "identical file":
