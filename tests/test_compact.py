@@ -31,18 +31,8 @@ from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.carry import swapped
 from dedup.store.check import check
-from dedup.store.compact import (
-    FANOUT,
-    KEPT_RUNS,
-    Aging,
-    Compaction,
-    Merge,
-    Use,
-    compact,
-    compact_if_it_pays,
-    plan_all,
-    plan_worthwhile,
-)
+from dedup.store.compact import KEPT_RUNS, Aging, Compaction, compact, compact_if_it_pays
+from dedup.store.merges import FANOUT, Merge, Use, plan_all, plan_worthwhile
 from dedup.store.store import Store, open_for_reading, open_for_writing
 from jobs import cli
 from tests.killing import run_killed

@@ -29,39 +29,14 @@ from dedup.store.blocks import make_block
 from dedup.store.carry import DROPPED, Source, carry_over
 from dedup.store.catalog import TileResult
 from dedup.store.check import compare_settings
+from dedup.store.merges import Merge, Use, plan_all, plan_worthwhile
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
 
-FANOUT = 4
-"""So many small blocks of like size make it pay to merge them. Each merge puts a fingerprint into a block about four
-times as large, so that it is written again about log4(block_size) times, however many nights there are."""
-
-WORTH_DROPPING = 0.2
-"""Share of its rows that a block must have retired before it is written anew without them: four fingerprints are
-written for one that goes, at most."""
-
 KEPT_RUNS = 7
 """Completed runs for which a retired fingerprint is kept at least: a folder that was excluded by mistake costs nothing
 if it is back within a week of nights."""
-
-
-@dataclass(frozen=True)
-class Use:
-    """A block and how much of it is to be kept."""
-
-    name: str
-    n_rows: int
-    n_dropped: int = 0
-    """Rows whose fingerprints are retired and may go."""
-
-    @property
-    def n_kept(self) -> int:
-        return self.n_rows - self.n_dropped
-
-
-Merge = tuple[Use, ...]
-"""Blocks whose rows go into one block; into none where nothing of them is kept."""
 
 
 @dataclass
@@ -79,58 +54,6 @@ class Compaction:
     """Blocks that stay as they are because finished tiles of theirs would be lost: not all of them are done."""
     kept_for_now: int = 0
     """Retired fingerprints that stay."""
-
-
-# ---- planning: no I/O
-
-
-def plan_all(blocks: Iterable[Use], block_size: int) -> list[Merge]:
-    """Merges all that are at most half full, and writes each anew of which a row may go."""
-    return _pack([b for b in blocks if b.n_dropped or _is_small(b, block_size)], block_size)
-
-
-def plan_worthwhile(blocks: Iterable[Use], block_size: int) -> list[Merge]:
-    """What pays: blocks at most half full where FANOUT are of like size (within a factor of FANOUT), and blocks of
-    which WORTH_DROPPING may go."""
-    by_tier: dict[int, list[Use]] = {}
-    thinned = []
-    for block in blocks:
-        if block.n_dropped > WORTH_DROPPING * block.n_rows:
-            thinned.append(block)
-        elif _is_small(block, block_size):
-            by_tier.setdefault(_tier(block.n_kept), []).append(block)
-    merges = _pack(thinned, block_size)
-    for _, alike in sorted(by_tier.items()):
-        if len(alike) >= FANOUT:
-            merges += _pack(alike, block_size)
-    return merges
-
-
-def _is_small(block: Use, block_size: int) -> bool:
-    return 2 * block.n_kept <= block_size
-
-
-def _tier(n_rows: int) -> int:
-    """How often FANOUT goes into the number."""
-    tier = 0
-    while n_rows >= FANOUT:
-        n_rows, tier = n_rows // FANOUT, tier + 1
-    return tier
-
-
-def _pack(blocks: Sequence[Use], block_size: int) -> list[Merge]:
-    """Puts blocks together, the largest first, each into the first merge that has room for what is kept of it. At most
-    one merge is half full or less, so that packing again finds nothing to do. What would change nothing is left out."""
-    merges: list[list[Use]] = []
-    room: list[int] = []
-    for block in sorted(blocks, key=lambda block: (-block.n_kept, block.name)):
-        place = next((i for i, left in enumerate(room) if 0 < block.n_kept <= left), len(room))
-        if place == len(room):
-            merges.append([])
-            room.append(block_size if block.n_kept else 0)
-        merges[place].append(block)
-        room[place] -= block.n_kept
-    return [tuple(merge) for merge in merges if len(merge) > 1 or merge[0].n_dropped]
 
 
 # ---- the two ways to be called
