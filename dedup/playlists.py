@@ -62,8 +62,8 @@ def references(path: bytes) -> list[bytes]:
 
 def rewritten(path: bytes, content: bytes, moved: Mapping[bytes, bytes] | Moves) -> bytes:
     """`content` of the playlist at `path` with references to the keys of `moved` pointing to their values: absolute,
-    normalised paths. A name matches by way of links to its folder, and in another Unicode normal form, where there is
-    no file of its own. Raises PlaylistError as `references` does."""
+    normalised paths. A name matches by way of links to its folder, and in another Unicode normal form or case, where
+    there is no file of its own. Raises PlaylistError as `references` does."""
     pieces, end = [], 0
     for entry, new in _changes(path, content, moved):
         pieces += [content[end : entry.start], new]
@@ -129,25 +129,45 @@ class Moves:
             self._real_folders[folder] = os.path.realpath(folder)
         return os.path.join(self._real_folders[folder], name)
 
+    @functools.cached_property
+    def _by_letters(self) -> dict[bytes, bytes]:
+        """The old path for one without case."""
+        return {_without_case(old): old for old in sorted(self._moved, reverse=True)}
+
+    def _is_other_case(self, path: bytes) -> bool:
+        """Whether it is one that has moved on a disk to which upper and lower case are one."""
+        old = self._by_letters.get(_without_case(path))
+        return old is not None and os.path.lexists(old) and os.path.samefile(path, old)
+
     def meant(self, readings: list[_Reading]) -> _Reading | None:
         """The reading that has moved; None where a file that stays is meant, or one that is not known."""
         for reading in readings:
             if reading.path in self._moved or self._place(reading.path) in self._by_place:
                 return reading
+            if os.path.exists(reading.path):
+                return reading if self._is_other_case(reading.path) else None
             if os.path.lexists(reading.path):
                 return None
-        return next((reading for reading in readings if _normal_form(reading.path) in self._by_form), None)
+        by_form = (reading for reading in readings if _normal_form(reading.path) in self._by_form)
+        by_letters = (reading for reading in readings if _without_case(reading.path) in self._by_letters)
+        return next(by_form, None) or next(by_letters, None)
 
     def target(self, path: bytes) -> bytes:
         if path in self._moved:
             return self._moved[path]
-        place = self._place(path)
-        return self._by_place[place] if place in self._by_place else self._by_form[_normal_form(path)]
+        place, form = self._place(path), _normal_form(path)
+        if place in self._by_place:
+            return self._by_place[place]
+        return self._by_form[form] if form in self._by_form else self._moved[self._by_letters[_without_case(path)]]
 
 
 def _normal_form(path: bytes) -> bytes:
     text = path.decode("utf-8", "surrogateescape")
     return unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
+
+
+def _without_case(path: bytes) -> bytes:
+    return _normal_form(path).decode("utf-8", "surrogateescape").casefold().encode("utf-8", "surrogateescape")
 
 
 _ELSEWHERE = re.compile(rb"[a-z][a-z0-9+.-]+://|[a-z]:[\\/]|\\\\", re.IGNORECASE)

@@ -12,7 +12,6 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageError
 from jobs import options, stores
-from jobs.apply import BROKEN_OFF
 from jobs.output import count_text, path_text
 from jobs.run import Run, session, utc_now
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from dedup.cleanup.tagging import Tagged, Tagging, Wanted
     from dedup.store.store import Store
 
+STOPPED = "stopped; the same command goes on from there, `reprise undo` takes back what was written"
 SHOWN = 60
 """Characters of a value that are shown."""
 
@@ -57,7 +57,7 @@ def tag(run: Run, files: Sequence[bytes], fingerprint: bool, audio_hash: bool, r
     if not yes and not _agreed(len(taggings)):
         run.output.note("nothing was written; --yes writes it")
         return EXIT_DONE
-    run.last_words = BROKEN_OFF
+    run.last_words = STOPPED
     with stores.for_writing(run) as store:
         tagged = write_all(run, store, taggings)
         run.conclude(EXIT_SOME_FAILED if tagged.refused else EXIT_DONE, {"tagged": tagged.n_files})

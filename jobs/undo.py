@@ -82,13 +82,13 @@ def show_undone(run: Run, journal: Journal, undone: Undone) -> None:
 @reader
 def history(run: Run) -> None:
     """List the clean-ups of this store, oldest first."""
-    from dedup.cleanup.journal import journals
+    from dedup.cleanup.journal import past
     from dedup.store.store import open_for_reading
 
     with open_for_reading(run.settings.store) as store:
-        past = journals(store.layout.folder)
-    run.output.table(COLUMNS, [history_record(journal) for journal in past])
-    run.output.note(count_text(len(past), "clean-up"))
+        records = [history_record(journal) for journal in past(store.layout.folder)]
+    run.output.table(COLUMNS, records)
+    run.output.note(count_text(len(records), "clean-up"))
 
 
 def history_record(journal: Journal) -> dict[str, Any]:

@@ -30,5 +30,6 @@ check ruff check
 check ruff format --check
 check mypy
 wait "$warming"
-check pytest -n logical --maxprocesses 8 --dist loadgroup "$@"
+# A module's tests stay in one process, for its fixtures may be dear; conftest.py has the longest begin first.
+check pytest -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder "$@"
 exit "$exit_code"

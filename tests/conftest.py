@@ -16,8 +16,8 @@ hypothesis.settings.register_profile("reprise", derandomize=True, deadline=None,
 hypothesis.settings.load_profile("reprise")
 
 
-DEAR_FIXTURES = {"test_accelerate", "test_compact", "test_end_to_end", "test_hosts", "test_restart"}
-"""Modules whose fixtures take so long that one process has all of their tests."""
+LONGEST = ["test_restart", "test_end_to_end", "test_accelerate", "test_faults", "test_cluster", "test_compact"]
+"""Modules that begin first, so that at the end no process is left with one of them alone."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,10 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted = config.getoption("--hosts")
     left_out = [item for item in items if (item.get_closest_marker("hosts") is not None) != wanted]
     config.hook.pytest_deselected(items=left_out)
-    for item in items:
-        if item.module.__name__ in DEAR_FIXTURES:
-            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
     items[:] = [item for item in items if (item.get_closest_marker("hosts") is not None) == wanted]
+    items.sort(key=lambda item: LONGEST.index(name) if (name := item.path.stem) in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(autouse=True)

@@ -125,6 +125,14 @@ def test_what_is_certain_enough_goes(copy: Any, how: Any, settings_: Any) -> Non
     assert planned.action == settings_.get("action", "quarantine")
 
 
+def test_a_protected_file_does_not_become_one_with_another_by_a_hard_link() -> None:
+    copy = track("/other/copy.flac", **FLAC)
+    group = Group(KEPT, (pair(copy, KEPT, verdict="identical file"),))
+    keep = KeepSettings(protect=(b"/music",))
+    assert only(group, keep=keep, action="hardlink").rule == "protected"
+    assert only(group, keep=keep, action="reflink").action == "reflink", "each is its own to change"
+
+
 def test_a_protected_copy_stays_and_one_that_is_not_goes() -> None:
     keep = KeepSettings(protect=(b"/safe",))
     kept, copy, other = track("/safe/a.mp3", **MP3), track("/safe/b.mp3", **MP3), track("/c.flac", **FLAC)

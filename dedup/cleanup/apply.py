@@ -260,7 +260,7 @@ class _Cleanup:
         except WriteError:
             raise
         except RepriseError as error:
-            return str(error)
+            return error.found if error.where == printable(file.path) else str(error)
         except OSError as error:
             return reason_of(error, file.path)
         if file.action in LINKING:
@@ -325,6 +325,8 @@ class _Cleanup:
                 self.applied.n_folders += 1
             except OSError as error:
                 self._refuse(folder, reason_of(error, folder))
+            except UsageError as error:
+                self._refuse(folder, str(error))
 
     def _refuse(self, path: bytes, reason: str) -> None:
         self.applied.refused.append(Refusal(path, reason))

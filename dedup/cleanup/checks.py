@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dedup.correlation.scoring import MERGING
 from dedup.judgements import content
 from dedup.library.identity import full_hash, partial_hash, stream_hash
-from dedup.library.paths import printable
+from dedup.library.mounted import mounts, place_of
+from dedup.library.paths import holds, printable
 from dedup.library.status import size_and_time
 from dedup.matches import Matches
 from dedup.plan.plan import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
@@ -37,9 +38,11 @@ class Refusal:
 class Protection:
     """Folders in which nothing is touched, whatever they are called: by links, mounts, other spellings."""
 
-    def __init__(self, folders: Iterable[bytes]) -> None:
+    def __init__(self, folders: Sequence[bytes]) -> None:
         self._identities: set[tuple[int, int]] = set()
         self._names: list[bytes] = []
+        self._mounts = mounts()
+        self._places = {place for folder in folders if (place := place_of(folder, self._mounts))}
         for folder in folders:
             self._names += [os.path.join(os.path.abspath(name), b"") for name in {folder, os.path.realpath(folder)}]
             if os.path.exists(folder):
@@ -50,7 +53,14 @@ class Protection:
         """Whether the file is in one of them, or one of them. Asks of each folder above it what it is."""
         if any(os.path.join(path, b"").startswith(name) for name in self._names):
             return True
-        return bool(self._identities) and any(identity in self._identities for identity in _and_above(path))
+        if not self._names:
+            return False
+        return self._is_mounted_from(path) or any(each in self._identities for each in _and_above(path))
+
+    def _is_mounted_from(self, path: bytes) -> bool:
+        """Whether it lies in one of them by way of a mount of what is below that."""
+        device, place = place_of(path, self._mounts) or (b"", b"")
+        return any(device == of_folder and holds(folder, place) for of_folder, folder in self._places)
 
 
 def _and_above(path: bytes) -> Iterator[tuple[int, int]]:
@@ -108,9 +118,12 @@ class Checks:
             return problem
         if (file.path, group.kept.path) not in self._copies:
             return f"not known to be a copy of {printable(group.kept.path)}, so it may be the last of its recording"
+        return self._protected(file, group.kept)
+
+    def _protected(self, file: PlannedFile, kept: PlannedFile) -> str:
         if self.protection.holds(file.path):
             return "it is in a protected folder"
-        if file.action == "hardlink" and self.protection.holds(group.kept.path):
+        if file.action == "hardlink" and self.protection.holds(kept.path):
             return "the kept file is in a protected folder, and would change with a hard link of it"
         return ""
 

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.checks import Protection
+from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.moving import OccupiedError, free_name
 from dedup.cleanup.steps import FolderTime, MakeFolder, Move, Step
 from dedup.errors import RepriseError, UsageError, WriteError

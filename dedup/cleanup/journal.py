@@ -8,6 +8,7 @@ cleanups/<n>/originals/      what rewritten files were (`originals`)
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,6 +23,9 @@ from dedup.errors import JournalError, WriteError
 
 FOLDER = "cleanups"
 _UNFINISHED = "wip-"
+_LONGEST_END = 200
+"""Bytes that the last line of a clean-up that has ended has at most."""
+_DAMAGED = "To go on without its way back, move {} out of the store; the files it moved are named in it"
 JOURNAL, PLAN, ORIGINALS = "journal.jsonl", "plan.json", "originals"
 
 State = Literal["begun", "done", "dropped", "undone"]
@@ -131,7 +135,7 @@ class JournalWriter:
 def make_journal(store: Path, plan: bytes, when: str) -> Journal:
     """A new one, with the plan in it; there or not, whenever the process dies. Only for the holder of the store's lock.
     Raises OSError."""
-    number = max((int(journal.id) for journal in journals(store)), default=0) + 1
+    number = max((int(folder.name) for folder in _folders(store)), default=0) + 1
     folder = store / FOLDER / f"{number:04}"
     new = folder.with_name(f"{_UNFINISHED}{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
@@ -147,12 +151,32 @@ def make_journal(store: Path, plan: bytes, when: str) -> Journal:
 
 
 def journals(store: Path) -> list[Journal]:
-    """All of a store, oldest first. Raises JournalError for one that cannot be read."""
+    """All of a store, oldest first; that of 100,000 files takes half a GB. Raises JournalError for one that cannot be
+    read."""
+    return list(map(read_journal, _folders(store)))
+
+
+def past(store: Path) -> Iterator[Journal]:
+    """The same, one after the other."""
+    return map(read_journal, _folders(store))
+
+
+def _folders(store: Path) -> list[Path]:
     try:
-        names = [entry.name for entry in os.scandir(store / FOLDER) if entry.name.isdigit()]
+        names = [entry.name for entry in os.scandir(store / FOLDER) if entry.name.isdecimal()]
     except FileNotFoundError:
         return []
-    return [read_journal(store / FOLDER / name) for name in sorted(names, key=int)]
+    return [store / FOLDER / name for name in sorted(names, key=int)]
+
+
+def _has_ended(folder: Path) -> bool:
+    """Whether the last line says so; then the rest need not be read."""
+    with contextlib.suppress(OSError, ValueError, IndexError), (folder / JOURNAL).open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_END))
+        data = file.read()
+        last = data.splitlines()[-1] if data.endswith(b"\n") else b""
+        return last.startswith((b'{"event": "end", ', b'{"event": "all undone", '))
+    return False
 
 
 def read_journal(folder: Path) -> Journal:
@@ -165,15 +189,17 @@ def read_journal(folder: Path) -> Journal:
             try:
                 _take(journal, json.loads(line))
             except (ValueError, KeyError, TypeError, IndexError) as error:
-                raise JournalError(f"{path}, line {number}", f"cannot be read ({error})", "an event") from error
+                where, found = f"{path}, line {number}", f"cannot be read ({type(error).__name__}: {error})"
+                raise JournalError(where, found, "an event", _DAMAGED.format(folder)) from error
     except OSError as error:
-        raise JournalError(str(path), str(error.strerror), "the journal of a clean-up") from error
+        found = str(error.strerror)
+        raise JournalError(str(path), found, "the journal of a clean-up", _DAMAGED.format(folder)) from error
     return journal
 
 
 def open_journal(store: Path) -> Journal:
     """The clean-up that was broken off. Raises JournalError where there is none, or where taking it back has begun."""
-    last = next(reversed(journals(store)), None)
+    last = next(map(read_journal, reversed(_folders(store))), None)
     if last is None or not last.is_open:
         raise JournalError(f"store {store}", "no plan was broken off", "one that can be gone on with")
     if last.undoing:
@@ -183,7 +209,7 @@ def open_journal(store: Path) -> Journal:
 
 def require_none_open(store: Path) -> None:
     """Raises JournalError where a clean-up was broken off: its plan comes first."""
-    for journal in journals(store):
+    for journal in (read_journal(folder) for folder in _folders(store) if not _has_ended(folder)):
         if journal.is_open:
             raise JournalError(
                 f"clean-up {int(journal.id)}",
@@ -196,9 +222,8 @@ def require_none_open(store: Path) -> None:
 def to_be_undone(store: Path, number: int | None) -> Journal:
     """The clean-up of that number, or the last one of which something is still to be taken back. Raises
     JournalError."""
-    past = journals(store)
-    wanted = [journal for journal in past if number in (None, int(journal.id))]
-    for journal in reversed(wanted):
+    wanted = [folder for folder in _folders(store) if number in (None, int(folder.name))]
+    for journal in map(read_journal, reversed(wanted)):
         if next(journal.steps_of("begun", "done"), None) is not None:
             return journal
     if number is not None and wanted:

@@ -15,6 +15,8 @@ from dedup.tags.rewrite import write_copy
 from dedup.tags.unite import good_cover
 from dedup.tags.write import TagsError
 
+_NO_TAGS = "the file to keep cannot get their tags: {}; `reprise plan --no-merge` leaves them"
+
 
 def merge_into_kept(group: PlannedGroup, doing: Doing) -> tuple[bool, str]:
     """Whether anything was written, and why it could not be. Raises WriteError for a full disk."""
@@ -29,9 +31,9 @@ def merge_into_kept(group: PlannedGroup, doing: Doing) -> tuple[bool, str]:
     except TagsError as error:
         if isinstance(error.__cause__, OSError):
             reason_of(error.__cause__, kept.path)
-        return False, f"the file to keep cannot get their tags: {error.found}; `reprise plan --no-merge` leaves them"
+        return False, _NO_TAGS.format(error.found)
     except OSError as error:
-        return False, reason_of(error, kept.path)
+        return False, _NO_TAGS.format(reason_of(error, kept.path))
 
 
 def _merge_of(group: PlannedGroup) -> Merge:

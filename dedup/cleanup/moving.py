@@ -124,8 +124,9 @@ def copy_whole(source: bytes, target: bytes) -> None:
     one may, owner. Raises OSError."""
     part = part_of(target)
     try:
-        with open(source, "rb", buffering=0) as reading, open(part, "wb", buffering=0) as writing:
+        with open(source, "rb") as reading, open(part, "wb") as writing:
             shutil.copyfileobj(reading, writing, _PIECE)
+            writing.flush()  # what is not buffered may write less than all of a piece, and says nothing
             os.fsync(writing.fileno())
             forget_cached(writing.fileno())
         if full_hash(part) != full_hash(source):

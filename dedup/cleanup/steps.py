@@ -72,7 +72,9 @@ class FolderTime:
 
     def undo(self) -> None:
         with contextlib.suppress(FileNotFoundError, PermissionError):  # of another's folder only the owner may set it
-            os.utime(self.path, ns=(os.stat(self.path).st_atime_ns, self.mtime_ns))
+            status = os.stat(self.path)
+            if status.st_mtime_ns != self.mtime_ns:
+                os.utime(self.path, ns=(status.st_atime_ns, self.mtime_ns))
 
 
 @dataclass(frozen=True)
@@ -179,10 +181,13 @@ class Delete:
         """Under another name first: if the kept one is gone then, both are one file, and it gets its name back."""
         part = part_of(self.path)
         os.rename(self.path, part)
-        if not is_there(self.kept):
-            os.rename(part, self.path)
-            raise KeptGoneError(printable(self.path), "is the kept file under another name", "two files")
-        os.unlink(part)
+        try:
+            if not is_there(self.kept):
+                raise KeptGoneError(printable(self.path), "it is the kept file under another name")
+            os.unlink(part)
+        except BaseException:
+            self.settle()
+            raise
         sync_folder(self.path)
 
     def settle(self) -> bool:
@@ -219,7 +224,8 @@ class Share:
                 _clone(self.kept, part)
                 self.status.give(part)
             if full_hash(part) != self.full:
-                raise ChangedSinceError(printable(self.kept), "has other bytes by now", "those of the other file")
+                found = "its bytes are those of the kept file no more, so they cannot be shared"
+                raise ChangedSinceError(printable(self.path), found)
             os.replace(part, self.path)
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -333,7 +339,7 @@ def to_record(step: Step) -> dict[str, Any]:
         if each.name == "full":
             record["full"] = value.hex()
         elif each.name == "status":
-            record["status"] = asdict(value)
+            record["status"] = None if value is None else asdict(value)
         elif each.name == "place":
             record["place"] = value.name
         elif each.name != "build":
@@ -349,7 +355,7 @@ def step_of(record: dict[str, Any], folder: Path) -> Step:
         values[name] = os.fsencode(values[name])
     if "full" in values:
         values["full"] = bytes.fromhex(values["full"])
-    if "status" in values:
+    if values.get("status") is not None:
         values["status"] = Status(**values["status"])
     if "place" in values:
         values["place"] = folder / values["place"]

@@ -15,6 +15,7 @@ from dedup.cleanup.steps import Rewrite
 from dedup.judgements import find
 from dedup.library.identity import stream_hash
 from dedup.library.paths import extension_of, printable
+from dedup.library.status import size_and_time
 from dedup.tags.fingerprint_text import acoustid_text
 from dedup.tags.gain import loudness, replaygain_fields
 from dedup.tags.names import AUDIO_HASH
@@ -46,6 +47,8 @@ class Tagging:
     """Those that are not as they should be, by their common names."""
     before: dict[str, tuple[str, ...]]
     """What these are now; none where there is no such field."""
+    size_and_time: tuple[int, int]
+    """Of the file when it was measured."""
 
 
 @dataclass
@@ -60,6 +63,7 @@ def measure(store: Store, path: bytes, wanted: Wanted) -> Tagging:
     """What is to be written into a file of the library. Raises InputError for one that the store does not know as it is
     now, TagsError for one that cannot be measured, OSError."""
     known = find(store, path)
+    status = size_and_time(os.stat(known.path))
     new: dict[str, tuple[str, ...]] = {}
     if wanted.fingerprint:
         assert store.fingerprint_settings is not None
@@ -74,7 +78,7 @@ def measure(store: Store, path: bytes, wanted: Wanted) -> Tagging:
         new |= replaygain_fields(loudness(known.path), is_opus=_is_opus(known.path))
     has = read_tags(known.path).fields
     changed = {name: values for name, values in new.items() if has.get(name) != values}
-    return Tagging(known.path, changed, {name: has[name] for name in changed if name in has})
+    return Tagging(known.path, changed, {name: has[name] for name in changed if name in has}, status)
 
 
 def _is_opus(path: bytes) -> bool:
@@ -112,6 +116,8 @@ def _write(tagging: Tagging, doing: Doing) -> str:
     """Why it could not be."""
     real = os.path.realpath(tagging.path)
     try:
+        if size_and_time(os.stat(real)) != tagging.size_and_time:
+            return "it was changed since it was measured"
         doing.do(Rewrite(real, doing.place(), "tags", lambda part: write_copy(real, part, tagging.fields)))
     except TagsError as error:
         if isinstance(error.__cause__, OSError):

@@ -28,6 +28,8 @@ def put_into_trash(path: bytes) -> None:
         send2trash(path)
     except TrashPermissionError as error:  # an OSError that may lack a reason
         raise PermissionError(f"no trash can be made on its disk: {error}") from error
+    except OSError as error:  # its text may hold the path as Python shows it
+        raise OSError(error.errno, os.strerror(error.errno)) if error.errno else error from error
 
 
 def take_out(path: bytes, size: int, full: bytes) -> None:

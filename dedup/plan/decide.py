@@ -60,15 +60,20 @@ class Decider:
             return "absent", "not there now"
         if is_below(copy.path, self.protect):
             return "protected", "in a protected folder"
-        if action == "hardlink" and is_below(kept.path, self.protect):
-            return "protected", "the kept one is in a protected folder, and would change with a hard link of it"
         if pair.verdict == "same file":
             return "same file", "another name of the kept one: nothing to win"
-        if action in LINKING and pair.verdict != "identical file":
+        cannot = self._why_it_cannot_link(pair) if action in LINKING else None
+        return cannot or doubt(pair, self.settings) or _longer(copy, kept)
+
+    def _why_it_cannot_link(self, pair: TrackPair) -> tuple[str, str] | None:
+        copy, kept, action = pair.a, pair.b, self.settings.action
+        if pair.verdict != "identical file":
             return "not identical", f"its bytes are not those of the kept one, so there can be no {action}"
-        if action in LINKING and copy.device != kept.device:
+        if copy.device != kept.device:
             return "other disk", f"not on the disk of the kept one, so there can be no {action}"
-        return doubt(pair, self.settings) or _longer(copy, kept)
+        if action == "hardlink" and is_below(kept.path, self.protect):
+            return "protected", "the kept one is in a protected folder, and would change with a hard link of it"
+        return None
 
     def _with_whole_albums(self, groups: list[PlannedGroup]) -> list[PlannedGroup]:
         """Files without which an album would not be complete any more stay, or are told of."""
