@@ -85,7 +85,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("first", ["go on", "undo"])
 def test_a_clean_up_that_is_killed_anywhere_goes_on_and_is_taken_back(made: Path, tmp_path: Path, first: str) -> None:
     before = tree(made / "music")
-    run_killed(KILLED, made, tmp_path, "apply", 17 if first == "undo" else 16)
+    run_killed(KILLED, made, tmp_path, "apply", 12 if first == "undo" else 11)
     *killed, undisturbed = sorted(tmp_path.glob("killed *"))
     expected = shape(undisturbed / "music")
     assert len(killed) > 4
@@ -107,7 +107,7 @@ def test_a_clean_up_that_is_killed_anywhere_goes_on_and_is_taken_back(made: Path
 
 def test_an_undo_that_is_killed_anywhere_goes_on(made: Path, tmp_path: Path) -> None:
     before = tree(made / "music")
-    run_killed(KILLED, made, tmp_path, "undo", 12)
+    run_killed(KILLED, made, tmp_path, "undo", 8)
     *killed, _ = sorted(tmp_path.glob("killed *"))
     assert len(killed) > 4
     for folder in killed:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from dedup.cleanup.moving import sync_folder
-from dedup.cleanup.steps import Delete, Move, Rewrite, Share, Step, Trash, step_of, to_record
+from dedup.cleanup.steps import Delete, FolderTime, Move, Rewrite, Share, Step, Trash, step_of, to_record
 from dedup.errors import JournalError, WriteError
 
 FOLDER = "cleanups"
@@ -83,7 +83,8 @@ class Journal:
 
 
 class JournalWriter:
-    """Adds to a journal; each line is on the disk when its method returns."""
+    """Adds to a journal. A step is on the disk before it is done; how far it came need not be, for that shows on the
+    disk (`Step.settle`)."""
 
     def __init__(self, journal: Journal) -> None:
         """Raises OSError. A line that a kill cut short is cut off."""
@@ -97,12 +98,15 @@ class JournalWriter:
 
     def begin(self, step: Step, known: dict[str, Any] | None = None) -> int:
         """Gives the step's number."""
-        self._write({"event": "begin", "step": to_record(step), **({"known": known} if known else {})})
+        record = {"event": "begin", "step": to_record(step), **({"known": known} if known else {})}
+        self._write(
+            record, is_synced=not isinstance(step, FolderTime)
+        )  # that is followed by one that changes something
         self.journal.entries.append(Entry(step, "begun", known))
         return len(self.journal.entries) - 1
 
     def set_state(self, number: int, state: State) -> None:
-        self._write({"event": state, "number": number})
+        self._write({"event": state, "number": number}, is_synced=False)
         self.journal.entries[number].state = state
 
     def end(self, when: str) -> None:
@@ -117,12 +121,13 @@ class JournalWriter:
         self._write({"event": "all undone", "when": when})
         self.journal.undone = when
 
-    def _write(self, record: dict[str, Any]) -> None:
+    def _write(self, record: dict[str, Any], is_synced: bool = True) -> None:
         """Raises WriteError: without a journal nothing more may be done."""
         try:
             self._file.write(json.dumps(record) + "\n")
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if is_synced:
+                os.fsync(self._file.fileno())
         except OSError as error:
             raise WriteError(
                 str(self.journal.folder / JOURNAL),
