@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from jobs.run import Run, session, utc_now
 
 if TYPE_CHECKING:
     from dedup.cleanup.apply import Applied
-    from dedup.cleanup.checks import Protection
+    from dedup.cleanup.checks import Protection, Refusal
     from dedup.cleanup.journal import JournalWriter
     from dedup.plan.plan import Plan
     from dedup.store.store import Store
@@ -91,8 +90,6 @@ def _carry_out(run: Run, store: Store, plan: Plan, protection: Protection, write
     applied = apply(store, plan, protection, writer, run.observer, run.stop)
     if not run.stop.requested:
         writer.end(utc_now())
-        if not writer.journal.entries:  # all was refused: there is nothing to take back
-            shutil.rmtree(writer.journal.folder)
     return applied
 
 
@@ -147,12 +144,7 @@ def applied_record(applied: Applied) -> dict[str, Any]:
 
 def show_applied(run: Run, applied: Applied, dry_run: bool) -> None:
     """Each refusal, and what was done."""
-    from dedup.library.paths import json_path
-
-    for refusal in applied.refused:
-        run.output.result({"event": "refused", **json_path(refusal.path), "reason": refusal.reason})
-        if not run.output.as_json:
-            run.output.text(f"refused: {path_text(refusal.path)}: {refusal.reason}")
+    show_refusals(run, "refused", applied.refused)
     run.output.result({"event": "apply", "dry_run": dry_run, **applied_record(applied)})
     n_files = sum(applied.done.values())
     actions = ", ".join(f"{count:,} {action}" for action, count in sorted(applied.done.items()))
@@ -162,3 +154,13 @@ def show_applied(run: Run, applied: Applied, dry_run: bool) -> None:
     run.output.note(text + (f"; {len(applied.refused):,} refused" if applied.refused else ""))
     if n_files and not dry_run:
         run.output.note("`reprise undo` takes it back")
+
+
+def show_refusals(run: Run, event: str, refusals: Iterable[Refusal]) -> None:
+    """What was not done, each with its reason."""
+    from dedup.library.paths import json_path
+
+    for refusal in refusals:
+        run.output.result({"event": event, **json_path(refusal.path), "reason": refusal.reason})
+        if not run.output.as_json:
+            run.output.text(f"{event}: {path_text(refusal.path)}: {refusal.reason}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,9 @@ SHOWN = 60
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=bytes))
 @click.option("--fingerprint", is_flag=True, help="ACOUSTID_FINGERPRINT, of the first two minutes as AcoustID has it.")
 @click.option(
-    "--audio-hash", is_flag=True, help="AUDIO_HASH: the same as long as the encoded audio is, whatever the tags."
+    "--audio-hash",
+    is_flag=True,
+    help="REPRISE_AUDIO_HASH: that of the encoded audio, whatever the tags are.",
 )
 @click.option("--replaygain", is_flag=True, help="Track gain and peak: ReplayGain 2.0, by EBU R128; of Opus R128 gain.")
 @click.option("--yes", is_flag=True, help="Write without asking.")
@@ -101,8 +102,6 @@ def write_all(run: Run, store: Store, taggings: Sequence[Tagging]) -> Tagged:
     with contextlib.closing(JournalWriter(journal)) as writer:
         tagged = tagging.write_all(store, taggings, protection, writer, run.observer, run.stop)
         writer.end(utc_now())
-        if not journal.entries:
-            shutil.rmtree(journal.folder)
     return tagged
 
 

@@ -9,7 +9,8 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
 from jobs import options, stores
-from jobs.output import Column, count_text, path_text, size_text
+from jobs.apply import show_refusals
+from jobs.output import Column, count_text, size_text
 from jobs.run import Run, reader, session, utc_now
 
 if TYPE_CHECKING:
@@ -65,12 +66,7 @@ def undone_record(journal: Journal, undone: Undone) -> dict[str, Any]:
 
 def show_undone(run: Run, journal: Journal, undone: Undone) -> None:
     """What could not be put back, and what was."""
-    from dedup.library.paths import json_path
-
-    for refusal in undone.failed:
-        run.output.result({"event": "failed", **json_path(refusal.path), "reason": refusal.reason})
-        if not run.output.as_json:
-            run.output.text(f"failed: {path_text(refusal.path)}: {refusal.reason}")
+    show_refusals(run, "failed", undone.failed)
     run.output.result({"event": "undo", **undone_record(journal, undone)})
     text = f"clean-up {int(journal.id)}: {count_text(undone.n_files, 'file')} put back"
     text += f", {undone.n_rewritten:,} rewritten as before, {count_text(undone.n_folders, 'folder')} made again"

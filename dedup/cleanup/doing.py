@@ -14,6 +14,7 @@ from dedup.cleanup.steps import FolderTime, MakeFolder, Move, Step
 from dedup.errors import RepriseError, UsageError, WriteError
 from dedup.library.paths import printable
 from dedup.plan.plan import QUARANTINE
+from dedup.tags.write import TagsError
 
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk is full up to your quota"}
 GO_ON = "run `reprise apply --resume`, or take back what was done with `reprise undo`"
@@ -87,3 +88,10 @@ def reason_of(error: OSError, path: bytes) -> str:
         found, remedy = _FULL[error.errno], f"Make room and {GO_ON}"
         raise WriteError(printable(path), found, "room for a copy of it", remedy) from error
     return f"refused by the system: {error.strerror or error}"
+
+
+def reason_of_tags(error: TagsError, path: bytes) -> str:
+    """The same of tags that could not be written."""
+    if isinstance(error.__cause__, OSError):
+        reason_of(error.__cause__, path)
+    return error.found

@@ -90,7 +90,7 @@ class JournalWriter:
         """Raises OSError. A line that a kill cut short is cut off."""
         self.journal = journal
         path = journal.folder / JOURNAL
-        os.truncate(path, _end_of_lines(path))
+        os.truncate(path, len(_whole_lines(path)))
         self._file: TextIO = path.open("a", encoding="ascii")
 
     def close(self) -> None:
@@ -110,8 +110,11 @@ class JournalWriter:
         self.journal.entries[number].state = state
 
     def end(self, when: str) -> None:
+        """The plan has come to its end. A journal without a step goes: there is nothing to take back."""
         self._write({"event": "end", "when": when})
         self.journal.ended = when
+        if not self.journal.entries:
+            shutil.rmtree(self.journal.folder)
 
     def begin_undoing(self) -> None:
         self._write({"event": "undoing"})
@@ -189,7 +192,7 @@ def read_journal(folder: Path) -> Journal:
     journal = Journal(folder)
     path = folder / JOURNAL
     try:
-        lines = path.read_bytes()[: _end_of_lines(path)].splitlines()
+        lines = _whole_lines(path).splitlines()
         for number, line in enumerate(lines, start=1):
             try:
                 _take(journal, json.loads(line))
@@ -255,9 +258,10 @@ def summary_of(journal: Journal) -> Summary:
     return Summary(len(sizes), sum(sizes), sum(isinstance(step, Rewrite) for step in steps))
 
 
-def _end_of_lines(path: Path) -> int:
-    """Bytes up to the end of the last whole line."""
-    return path.read_bytes().rfind(b"\n") + 1
+def _whole_lines(path: Path) -> bytes:
+    """All up to the end of the last whole line."""
+    data = path.read_bytes()
+    return data[: data.rfind(b"\n") + 1]
 
 
 def _take(journal: Journal, record: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from dedup.cleanup.doing import Doing, reason_of
+from dedup.cleanup.doing import Doing, reason_of, reason_of_tags
 from dedup.cleanup.steps import Rewrite
 from dedup.library.paths import printable
 from dedup.plan.plan import Merge, PlannedGroup
@@ -29,9 +29,7 @@ def merge_into_kept(group: PlannedGroup, doing: Doing) -> tuple[bool, str]:
             doing.do(step)
         return step is not None, ""
     except TagsError as error:
-        if isinstance(error.__cause__, OSError):
-            reason_of(error.__cause__, kept.path)
-        return False, _NO_TAGS.format(error.found)
+        return False, _NO_TAGS.format(reason_of_tags(error, kept.path))
     except OSError as error:
         return False, _NO_TAGS.format(reason_of(error, kept.path))
 

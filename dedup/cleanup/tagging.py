@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
 from dedup.cleanup.checks import Protection, Refusal
-from dedup.cleanup.doing import Doing, reason_of
+from dedup.cleanup.doing import Doing, reason_of, reason_of_tags
 from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.steps import Rewrite
 from dedup.judgements import find
@@ -120,9 +120,7 @@ def _write(tagging: Tagging, doing: Doing) -> str:
             return "it was changed since it was measured"
         doing.do(Rewrite(real, doing.place(), "tags", lambda part: write_copy(real, part, tagging.fields)))
     except TagsError as error:
-        if isinstance(error.__cause__, OSError):
-            reason_of(error.__cause__, tagging.path)
-        return error.found
+        return reason_of_tags(error, tagging.path)
     except OSError as error:
         return reason_of(error, tagging.path)
     return ""
