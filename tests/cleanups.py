@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
+from click.testing import CliRunner, Result
+
 from dedup.cleanup.apply import Applied, apply
 from dedup.cleanup.checks import Protection
 from dedup.cleanup.journal import PLAN, JournalWriter, journals, make_journal, open_journal
@@ -29,6 +31,7 @@ from dedup.runner import Stop
 from dedup.settings import FingerprintSettings, KeepSettings, MatchSettings, PlanSettings
 from dedup.store.catalog import Track
 from dedup.store.store import Store, make_or_open, open_for_writing
+from jobs import cli
 from tests.audio_files import write_tone
 from tests.stores import copied, recording
 
@@ -168,3 +171,11 @@ def take_back(store: Store) -> Undone:
         undone = undo(store, writer, Silent(), Stop())
         writer.end_undoing("later")
     return undone
+
+
+def run(root: Path, *arguments: object, typed: str | None = None) -> Result:
+    """A command of the program, on the store of this library."""
+    words = [str(arguments[0]), "--store", str(root.parent / "store"), *map(str, arguments[1:])]
+    result = CliRunner().invoke(cli.cli, words, input=typed)
+    assert "Traceback" not in result.output
+    return result

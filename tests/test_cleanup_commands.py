@@ -7,13 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from dedup.plan.document import read_plan
 from dedup.tags.read import read_tags
 from dedup.tags.write import write_tags
-from jobs import cli
-from tests.cleanups import make_files, make_store, tree
+from tests.cleanups import make_files, make_store, run, tree
 
 FILES = {"a.flac": 1, "a.wav": 1, "sub/a.flac": 1, "b.flac": 2, "deep/b.mp3": 2, "c.flac": 3}
 
@@ -27,11 +25,6 @@ def root(tmp_path: Path) -> Path:
     (root / "list.m3u").write_bytes(b"deep/b.mp3\nc.flac\n")
     make_store(tmp_path / "store", root, FILES)
     return root
-
-
-def run(root: Path, *arguments: object, typed: str | None = None) -> Result:
-    words = [str(arguments[0]), "--store", str(root.parent / "store"), *map(str, arguments[1:])]
-    return CliRunner().invoke(cli.cli, words, input=typed)
 
 
 def test_the_whole_story(root: Path) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError
 from dedup.judgements import history
 from dedup.plan.document import read_plan
 from dedup.store.store import open_for_reading
 from jobs import cli
-from tests.cleanups import make_files, make_store, tree
+from tests.cleanups import make_files, make_store, run, tree
 from tests.terminal import person
 
 FILES = {"a.flac": 1, "a.wav": 1, "near/a.mp3": 1, "b.flac": 2, "b.wav": 2, "far/b.mp3": 2, "c.flac": 3, "c.mp3": 3}
@@ -43,13 +43,6 @@ def root(made: Path) -> Path:
     """The library as it was made, at the paths that its store knows."""
     shutil.rmtree(made / "now", ignore_errors=True)
     return Path(shutil.copytree(made / "before", made / "now")) / "music"
-
-
-def run(root: Path, *arguments: object, typed: str | None = None) -> Result:
-    words = [str(arguments[0]), "--store", str(root.parent / "store"), *map(str, arguments[1:])]
-    result = CliRunner().invoke(cli.cli, words, input=typed)
-    assert "Traceback" not in result.output
-    return result
 
 
 def full(root: Path, *more: object) -> Result:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from dedup.correlation.correlate import correlate
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError, PlanError
@@ -25,7 +25,7 @@ from dedup.store.store import open_for_reading, open_for_writing
 from dedup.tags.read import read_tags
 from dedup.tags.write import write_tags
 from jobs import cli
-from tests.cleanups import make_files, make_store, tree
+from tests.cleanups import make_files, make_store, run, tree
 from tests.terminal import person
 
 FILES = {"a.flac": 1, "a.wav": 1, "sub/a2.mp3": 1, "b.flac": 2, "deep/b.mp3": 2, "c.flac": 3}
@@ -65,13 +65,6 @@ def root(made: Path) -> Path:
     """The library as it was made, at the paths that its store knows."""
     shutil.rmtree(made / "now", ignore_errors=True)
     return Path(shutil.copytree(made / "before", made / "now")) / "music"
-
-
-def run(root: Path, *arguments: object, typed: str | None = None) -> Result:
-    words = [str(arguments[0]), "--store", str(root.parent / "store"), *map(str, arguments[1:])]
-    result = CliRunner().invoke(cli.cli, words, input=typed)
-    assert "Traceback" not in result.output
-    return result
 
 
 def resolve(root: Path, typed: str, *more: object) -> Result:
