@@ -21,9 +21,10 @@ from dedup.cleanup.moving import copy_status, is_there
 from dedup.cleanup.originals import Status
 from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Step, Trash
 from dedup.errors import RepriseError, UsageError, WriteError
-from dedup.library.paths import extension_of, holds, printable
+from dedup.library.paths import extension_of, printable
 from dedup.library.status import size_and_time
-from dedup.plan.plan import LINKING, QUARANTINE, REMOVING, Plan, PlannedFile, PlannedGroup
+from dedup.plan.make import require_outside
+from dedup.plan.plan import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
 from dedup.playlists import EXTENSIONS, MAX_BYTES, Moves, PlaylistError, rewritten
 
 if TYPE_CHECKING:
@@ -98,15 +99,7 @@ def require_quarantine(store: Store, plan: Plan, protection: Protection) -> None
         raise UsageError("quarantine", f"{printable(plan.to)} is in a protected folder", "another folder")
     if os.path.lexists(plan.to) and not os.path.isdir(plan.to):
         raise UsageError("quarantine", f"{printable(plan.to)} is no folder", "one, or a name that is free")
-    if QUARANTINE in os.path.realpath(plan.to).split(b"/"):
-        return
-    for root in _roots(store):
-        if holds(os.path.realpath(root), os.path.realpath(plan.to)):
-            raise UsageError(
-                "quarantine",
-                f"{printable(plan.to)} is in the library, where the next scan would find all of it again",
-                f"a folder outside of {printable(root)}, or one called {printable(QUARANTINE)} in it",
-            )
+    require_outside(plan.to, _roots(store))
 
 
 def _roots(store: Store) -> list[bytes]:

@@ -69,7 +69,7 @@ def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: Pla
     """Folders that the store remembers are protected too. Raises UsageError for a rule that there is not, and for a
     quarantine that the next scan would look into."""
     roots = sorted({track.root for track in matches.tracks})
-    _require_outside(settings.to, roots)
+    require_outside(settings.to, roots)
     keep = replace(keep, protect=protected(store, keep.protect))
     albums = albums_of(store, matches.tracks)
     decider = Decider(keep_rules(keep, albums), settings, keep.protect, albums)
@@ -92,10 +92,13 @@ def plan_all(grounds: Grounds, observer: Observer, answered: Iterable[PlannedGro
     return grounds.plan(groups, grounds.references(removed_from(groups), observer))
 
 
-def _require_outside(to: bytes | None, roots: Sequence[bytes]) -> None:
-    """Quarantined files must not be found again as copies."""
-    inside = [root for root in roots if to is not None and holds(root, to)]
-    if to is not None and inside and QUARANTINE not in to.split(b"/"):
+def require_outside(to: bytes | None, roots: Sequence[bytes]) -> None:
+    """Raises UsageError for a quarantine in the library, by whatever links: the next scan would find its files."""
+    if to is None:
+        return
+    real = os.path.realpath(to)
+    inside = [root for root in roots if holds(os.path.realpath(root), real)]
+    if inside and QUARANTINE not in real.split(b"/"):
         raise UsageError(
             f"to {printable(to)}",
             f"is in the library, below {printable(inside[0])}",
