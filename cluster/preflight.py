@@ -16,9 +16,9 @@ from cluster.nanny import REFUSED
 from cluster.tenancy import ADMISSION
 from cluster.terms import Terms
 from dedup.errors import PreflightError
-from dedup.library import mounts
-from dedup.library.mounts import Mount
-from dedup.library.paths import printable
+from dedup.files import host_paths as mounts
+from dedup.files.host_paths import Mount
+from dedup.files.paths import printable
 from dedup.versions import versions
 
 

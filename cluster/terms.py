@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dedup.library.mounts import Mount
+from dedup.files.host_paths import Mount
 
 MIN_MEMORY_BYTES = 512 << 20
 """With Numba and PyAV loaded a worker takes 0.3 GiB, and more with blocks (`correlation.memory_needed`)."""

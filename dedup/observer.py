@@ -1,4 +1,4 @@
-"""What a long operation tells whoever watches it. `jobs.progress` shows it; `Silent` drops it."""
+"""What a long operation tells whoever watches it. `jobs.session.progress` shows it; `Silent` drops it."""
 
 from __future__ import annotations
 

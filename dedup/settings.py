@@ -163,7 +163,7 @@ class KeepSettings:
     """Which copy of a recording is the one to keep, and what is kept twice on purpose."""
 
     rules: tuple[str, ...] = ("best",)
-    """Names of keep rules and presets (`dedup.keep`), in their order."""
+    """Names of keep rules and presets (`dedup.groups.keep`), in their order."""
     prefer: tuple[bytes, ...] = ()
     """Folders, absolute, whose files are better: those of the first one most."""
     protect: tuple[bytes, ...] = ()

@@ -11,9 +11,9 @@ PACKAGES = ("dask", "distributed", "numba", "numpy", "av")
 def versions() -> dict[str, str]:
     """Of this program, its kernels, Python and what it stands on, by name; empty for what is not there."""
     from dedup import __version__
-    from dedup.correlation.tiles import KERNEL_VERSION
     from dedup.errors import ChromaprintMissingError
     from dedup.fingerprint.chromaprint import chromaprint_version
+    from dedup.store.tiles import KERNEL_VERSION
 
     found = {"reprise": __version__, "kernels": str(KERNEL_VERSION), "Python": ".".join(map(str, sys.version_info[:2]))}
     for package in PACKAGES:

@@ -13,31 +13,31 @@ from click.shell_completion import CompletionItem
 
 from dedup import __version__
 from dedup.errors import EXIT_DONE
-from jobs import options
+from jobs.session import options
 
 COMMANDS = {
-    "full": ("jobs.full:full", "Scan, correlate and report: the main job."),
-    "scan": ("jobs.scan:scan", "Find the audio files below folders and fingerprint what is new."),
-    "correlate": ("jobs.correlate:correlate", "Compare what was not compared yet."),
-    "report": ("jobs.report:report", "Show the groups of duplicates."),
-    "plan": ("jobs.plan:plan", "Show which copies would go, and why, for review."),
-    "resolve": ("jobs.resolve:resolve", "Go through the groups one by one, into a plan."),
-    "apply": ("jobs.apply:apply", "Carry out a plan."),
-    "undo": ("jobs.undo:undo", "Take a clean-up back."),
-    "history": ("jobs.undo:history", "List the clean-ups that were carried out."),
-    "tag": ("jobs.tag:tag", "Write fingerprint, audio hash or ReplayGain into tags."),
-    "pair": ("jobs.pair:pair", "Compare two files and say why they match or not."),
-    "mark": ("jobs.mark:mark", "Say for good that two files are the same recording, or not."),
-    "info": ("jobs.info:info", "Show the store, one file, or the settings."),
-    "runs": ("jobs.runs:runs", "List past runs: what they did, and why they ended."),
-    "schedule": ("jobs.schedule:schedule", "Run the main job every night."),
-    "check": ("jobs.check:check", "Verify the store."),
-    "compact": ("jobs.compact:compact", "Merge small blocks, and drop what is of files that are gone."),
-    "import": ("jobs.exchange:import_", "Take in fingerprints made elsewhere."),
-    "export": ("jobs.exchange:export", "Stream tracks, pairs or groups as JSON lines."),
-    "worker": ("jobs.worker:worker", "Work for a Dask scheduler on another host."),
-    "cluster": ("jobs.cluster:cluster", "Prepare a cluster of several hosts."),
-    "demo": ("jobs.demo:demo", "Make a small music library and find its duplicates."),
+    "full": ("jobs.commands.full:full", "Scan, correlate and report: the main job."),
+    "scan": ("jobs.commands.scan:scan", "Find the audio files below folders and fingerprint what is new."),
+    "correlate": ("jobs.commands.correlate:correlate", "Compare what was not compared yet."),
+    "report": ("jobs.commands.report:report", "Show the groups of duplicates."),
+    "plan": ("jobs.commands.plan:plan", "Show which copies would go, and why, for review."),
+    "resolve": ("jobs.commands.resolve:resolve", "Go through the groups one by one, into a plan."),
+    "apply": ("jobs.commands.apply:apply", "Carry out a plan."),
+    "undo": ("jobs.commands.undo:undo", "Take a clean-up back."),
+    "history": ("jobs.commands.undo:history", "List the clean-ups that were carried out."),
+    "tag": ("jobs.commands.tag:tag", "Write fingerprint, audio hash or ReplayGain into tags."),
+    "pair": ("jobs.commands.pair:pair", "Compare two files and say why they match or not."),
+    "mark": ("jobs.commands.mark:mark", "Say for good that two files are the same recording, or not."),
+    "info": ("jobs.commands.info:info", "Show the store, one file, or the settings."),
+    "runs": ("jobs.commands.runs:runs", "List past runs: what they did, and why they ended."),
+    "schedule": ("jobs.commands.schedule:schedule", "Run the main job every night."),
+    "check": ("jobs.commands.check:check", "Verify the store."),
+    "compact": ("jobs.commands.compact:compact", "Merge small blocks, and drop what is of files that are gone."),
+    "import": ("jobs.commands.exchange:import_", "Take in fingerprints made elsewhere."),
+    "export": ("jobs.commands.exchange:export", "Stream tracks, pairs or groups as JSON lines."),
+    "worker": ("jobs.commands.worker:worker", "Work for a Dask scheduler on another host."),
+    "cluster": ("jobs.commands.cluster:cluster", "Prepare a cluster of several hosts."),
+    "demo": ("jobs.commands.demo:demo", "Make a small music library and find its duplicates."),
 }
 """Name: where it is ("module:attribute") and its line in the help."""
 
@@ -80,7 +80,7 @@ class Reprise(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         """Ends the process with the exit code of the table in `dedup.errors`; never with a traceback."""
-        from jobs import output
+        from jobs.session import output
 
         output.prepare_streams()
         arguments = list(sys.argv[1:] if args is None else args)
@@ -91,7 +91,7 @@ class Reprise(click.Group):
         except SystemExit:
             raise
         except BaseException as error:
-            from jobs import run
+            from jobs.session import run
 
             code = run.exit_code_of(error, as_json="--json" in arguments)
         sys.exit(code if isinstance(code, int) else EXIT_DONE)

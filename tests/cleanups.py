@@ -19,14 +19,14 @@ from dedup.cleanup.apply import Applied, apply
 from dedup.cleanup.checks import Protection
 from dedup.cleanup.journal import PLAN, JournalWriter, journals, make_journal, open_journal
 from dedup.cleanup.undo import Undone, settle, undo
-from dedup.judgements import content
+from dedup.groups.judgements import content
+from dedup.groups.matches import Matches
 from dedup.library.identity import audio_key, partial_hash, stream_hash
 from dedup.library.metadata import read_properties, to_json
-from dedup.matches import Matches
 from dedup.observer import Silent
 from dedup.plan.document import read_plan, to_bytes
 from dedup.plan.make import make_plan
-from dedup.plan.plan import Action, Merge, Plan, PlannedFile, PlannedGroup
+from dedup.plan.nouns import Action, Merge, Plan, PlannedFile, PlannedGroup
 from dedup.runner import Stop
 from dedup.settings import FingerprintSettings, KeepSettings, MatchSettings, PlanSettings
 from dedup.store.catalog import Track

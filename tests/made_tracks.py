@@ -6,8 +6,8 @@ import hashlib
 import json
 from typing import Any, Literal
 
+from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.library.metadata import AudioProperties, to_json
-from dedup.matches import ListedTrack, TrackPair
 from tests.made_matches import made
 
 

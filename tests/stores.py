@@ -16,8 +16,8 @@ from dedup.library.metadata import AudioProperties, to_json
 from dedup.observer import Silent
 from dedup.settings import FingerprintSettings
 from dedup.store.catalog import Track
-from dedup.store.check import check
 from dedup.store.store import Store, make_or_open
+from dedup.upkeep.check import check
 
 
 def recording(seed: int, n_items: int) -> Items:

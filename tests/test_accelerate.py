@@ -18,8 +18,8 @@ import pytest
 import stores
 
 from dedup.correlation import accelerate
-from dedup.correlation.emit import LANES
 from dedup.correlation.lanes import lane_curve, make_curves, pack
+from dedup.correlation.llvm import LANES
 from dedup.correlation.match import PAIR
 from dedup.correlation.sampling import LAG_STEP, ROWS
 from dedup.correlation.tile import correlate_tile

@@ -12,9 +12,9 @@ import stores
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup.albums import Albums, Release, albums_of, position
-from dedup.intended import Intended
-from dedup.matches import Matches
+from dedup.groups.albums import Albums, Release, albums_of, position
+from dedup.groups.companions import Intended
+from dedup.groups.matches import Matches
 from dedup.settings import KeepSettings, MatchSettings
 from tests.made_tracks import track
 

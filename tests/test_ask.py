@@ -18,14 +18,14 @@ from pathlib import Path
 import pytest
 
 from dedup.correlation.correlate import correlate
-from dedup.judgements import Judgements, content, record
-from dedup.matches import Matches, TrackPair
+from dedup.groups.judgements import Judgements, content, record
+from dedup.groups.matches import Matches, TrackPair
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.store import Store
-from jobs.ask import Asked, ask, pair_lines
-from jobs.output import Output
+from jobs.session.output import Output
+from jobs.show.ask import Asked, ask, pair_lines
 from tests.stores import add_audio, add_track, open_store, recording
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -188,8 +188,8 @@ ON_A_TERMINAL = """
     from types import SimpleNamespace as Some
     from dedup.correlation.match import identity_match
     from dedup.library.metadata import AudioProperties
-    from jobs.ask import ask
-    from jobs.output import Output
+    from jobs.show.ask import ask
+    from jobs.session.output import Output
     tracks = [
         Some(path=path, properties=AudioProperties(), size=1, state="present", damage=None) for path in (b"/a", b"/b")
     ]

@@ -33,9 +33,9 @@ from dedup.correlation.batches import (
 )
 from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, LAG_STEP, ROWS
 from dedup.correlation.tile import Part
-from dedup.correlation.tiles import BAND_BLOCKS, Tile, count_tiles, plan_tiles
 from dedup.errors import TooLittleMemoryError
 from dedup.settings import METHODS, CompareSettings
+from dedup.store.tiles import BAND_BLOCKS, Tile, count_tiles, plan_tiles
 
 EXACT, CASCADE = CompareSettings("exact"), CompareSettings("cascade")
 A_LITTLE = 1 + 1e-9

@@ -19,7 +19,9 @@ from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings
-from scripts import bench_kernel, bench_peers, evaluate, methods
+from scripts.bench import kernel as bench_kernel
+from scripts.bench import peers as bench_peers
+from scripts.study import evaluate, methods
 
 
 def printed(script: Any, *args: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:

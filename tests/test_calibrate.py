@@ -16,12 +16,10 @@ from dedup.correlation.compare import compare_two
 from dedup.correlation.scoring import MIN_DISTINCT, Noise
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items, n_distinct
 from dedup.settings import CompareSettings
-from scripts import calibrate
-from scripts.make_library import Library
+from dedup.synthesis import sounds
+from dedup.synthesis.fingerprints import Library
+from scripts.study import calibrate, false_pairs
 from tests import stores
-
-# As calibrate.py imports them: a module of another name would be another one.
-false_pairs, sounds = sys.modules["false_pairs"], sys.modules["sounds"]
 
 N_TRACKS = 60
 N_PAIRS = N_TRACKS * (N_TRACKS - 1) // 2

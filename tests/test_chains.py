@@ -17,8 +17,8 @@ from pieces import Pcm
 
 from dedup.correlation.correlate import correlate
 from dedup.correlation.scoring import MERGING
-from dedup.groups import Group, make_groups
-from dedup.matches import ListedTrack, Matches, TrackPair
+from dedup.groups.groups import Group, make_groups
+from dedup.groups.matches import ListedTrack, Matches, TrackPair
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings

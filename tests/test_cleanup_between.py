@@ -18,18 +18,18 @@ from dedup.cleanup import apply as applying
 from dedup.cleanup import moving
 from dedup.cleanup.apply import Applied
 from dedup.cleanup.checks import Protection
+from dedup.cleanup.empty_folders import empty_folders
 from dedup.cleanup.journal import JournalWriter, journals, make_journal, require_none_open
-from dedup.cleanup.leftovers import empty_folders
 from dedup.cleanup.originals import Status
 from dedup.cleanup.steps import Delete, Move, Share, Step
 from dedup.cleanup.tagging import Wanted, measure, write_all
 from dedup.errors import UsageError, WriteError
-from dedup.library import mounted
+from dedup.files import mount_table as mounted
 from dedup.library.identity import full_hash
 from dedup.observer import Silent
 from dedup.plan.document import to_bytes
-from dedup.plan.plan import QUARANTINE, Action, Merge, Plan, PlannedPlaylist
-from dedup.playlists import Moves, count_references, rewritten
+from dedup.plan.nouns import QUARANTINE, Action, Merge, Plan, PlannedPlaylist
+from dedup.playlists.playlists import Moves, count_references, rewritten
 from dedup.runner import Stop
 from dedup.store.store import Store
 from dedup.tags.read import read_tags

@@ -20,7 +20,7 @@ from dedup.cleanup.journal import journals, open_journal, read_journal, require_
 from dedup.cleanup.steps import Move
 from dedup.errors import JournalError, UsageError, WriteError
 from dedup.observer import Silent
-from dedup.plan.plan import QUARANTINE, Action, Merge, Plan, PlannedGroup, PlannedPlaylist
+from dedup.plan.nouns import QUARANTINE, Action, Merge, Plan, PlannedGroup, PlannedPlaylist
 from dedup.runner import Stop
 from dedup.store.store import Store
 from tests.cleanups import carry_out, go_on, group, make_files, make_store, opened, plan_of, planned, take_back, tree

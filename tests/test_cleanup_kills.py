@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dedup.cleanup.journal import journals
-from dedup.plan.plan import Merge, Plan, PlannedPlaylist
+from dedup.plan.nouns import Merge, Plan, PlannedPlaylist
 from dedup.store.store import Store
 from tests.cleanups import carry_out, go_on, group, make_files, make_store, opened, plan_of, take_back, tree
 from tests.killing import run_killed

@@ -20,11 +20,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dedup.errors import EXIT_SOME_FAILED, StoreLockedError
-from jobs import cli, options, output
-from jobs.run import Run, session
+from jobs import cli
+from jobs.session import options, output
+from jobs.session.run import Run, session
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("numpy", "numba", "dask", "distributed", "zarr", "av", "rich", "matplotlib", "sqlite3", "jobs.run")
+HEAVY = ("numpy", "numba", "dask", "distributed", "zarr", "av", "rich", "matplotlib", "sqlite3", "jobs.session.run")
 
 
 @pytest.fixture(autouse=True)
@@ -413,7 +414,7 @@ def test_settings_are_shown_with_where_they_come_from() -> None:
 SCRIPT = """
 import sys, time, click
 from jobs import cli, options, signals
-from jobs.run import session
+from jobs.session.run import session
 
 signals.GRACE_S = 0.3
 

@@ -28,7 +28,7 @@ from dedup.errors import (
     StoreDamagedError,
     StoreMissingError,
 )
-from dedup.judgements import record
+from dedup.groups.judgements import record
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings

@@ -21,19 +21,19 @@ from dedup.correlation.correlate import Correlation, correlate, unfinished
 from dedup.correlation.match import PAIR, matches_of, record
 from dedup.errors import StoreDamagedError
 from dedup.fingerprint.chromaprint import Items
-from dedup.groups import make_groups
-from dedup.judgements import find
-from dedup.judgements import record as judge
-from dedup.matches import Matches
+from dedup.groups.groups import make_groups
+from dedup.groups.judgements import find
+from dedup.groups.judgements import record as judge
+from dedup.groups.matches import Matches
 from dedup.observer import Silent
 from dedup.report.export import export_pairs, group_record
 from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
-from dedup.store.carry import swapped
-from dedup.store.check import check
-from dedup.store.compact import KEPT_RUNS, Aging, Compaction, compact, compact_if_it_pays
-from dedup.store.merges import FANOUT, Merge, Use, plan_all, plan_worthwhile
 from dedup.store.store import Store, open_for_reading, open_for_writing
+from dedup.upkeep.carry import swapped
+from dedup.upkeep.check import check
+from dedup.upkeep.compact import KEPT_RUNS, Aging, Compaction, compact, compact_if_it_pays
+from dedup.upkeep.merges import FANOUT, Merge, Use, plan_all, plan_worthwhile
 from jobs import cli
 from tests.killing import run_killed
 from tests.stores import add_track, copied, open_store, recording
@@ -397,7 +397,7 @@ import zarr  # imported before the forks, not used: it would start a thread
 from dedup.observer import Silent
 from dedup.runner import Stop
 from dedup.store import blocks, catalog
-from dedup.store.compact import compact
+from dedup.upkeep.compact import compact
 from dedup.store.store import open_for_writing
 from tests.killing import kill_at_each_step
 

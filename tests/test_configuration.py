@@ -17,8 +17,8 @@ from dedup.settings import (
     PlanSettings,
     ScanSettings,
 )
-from jobs.configuration import Configuration, settle
-from jobs.options import SETTINGS
+from jobs.session.configuration import Configuration, settle
+from jobs.session.options import SETTINGS
 
 
 def settled(tmp_path: Path, toml: str = "", given: dict[str, Any] | None = None, **environment: str) -> Configuration:

@@ -17,7 +17,7 @@ import stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.correlation import batches, tiles
+from dedup.correlation import batches
 from dedup.correlation import correlate as module
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import (
@@ -30,16 +30,17 @@ from dedup.correlation.correlate import (
 )
 from dedup.correlation.match import FOLLOWED_KAPPA, PAIR, STORED_AGREEMENT, STORED_KAPPA, matches_of
 from dedup.correlation.tile import correlate_tile
-from dedup.correlation.tiles import BAND_BLOCKS, count_tiles, plan_tiles
 from dedup.errors import StoreDamagedError, TooLittleMemoryError
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
-from dedup.matches import Matches
+from dedup.groups.matches import Matches
 from dedup.observer import Silent
 from dedup.report.export import export_pairs
 from dedup.runner import InlineRunner, Outcome, Stop, Task
 from dedup.settings import METHODS, CompareSettings, MatchSettings
+from dedup.store import tiles
 from dedup.store.blocks import Block, make_block
 from dedup.store.store import Store
+from dedup.store.tiles import BAND_BLOCKS, count_tiles, plan_tiles
 
 COMPARE = CompareSettings("exact", max_lag=60, min_overlap=0.25, min_overlap_items=40)
 

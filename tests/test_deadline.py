@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.runner import Stop
-from jobs import deadline
-from jobs.deadline import Deadline, next_time
+from jobs.session import deadline
+from jobs.session.deadline import Deadline, next_time
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.errors import LibraryError
+from dedup.files.paths import compile_globs, json_path, path_from_json, printable, volume_of
 from dedup.library.discover import Discovery, discover
-from dedup.library.paths import compile_globs, json_path, path_from_json, printable, volume_of
 from dedup.observer import Kind, Silent
 from dedup.settings import DiscoverSettings
 

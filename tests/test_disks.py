@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dedup.library.disks import Disks, is_rotating, read_ahead
+from dedup.files.disks import Disks, is_rotating, read_ahead
 from dedup.runner import InlineRunner
 
 

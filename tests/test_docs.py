@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dedup import errors
 from jobs.cli import COMMANDS, SHORT_FORMS
-from jobs.options import SETTINGS
+from jobs.session.options import SETTINGS
 
 REPO = Path(__file__).resolve().parent.parent
 README = (REPO / "README.md").read_text(encoding="utf-8")

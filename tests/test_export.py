@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from dedup.correlation.correlate import correlate
-from dedup.groups import make_groups
-from dedup.library.paths import path_from_json
-from dedup.matches import Matches
+from dedup.files.paths import path_from_json
+from dedup.groups.groups import make_groups
+from dedup.groups.matches import Matches
 from dedup.observer import Silent
 from dedup.report.export import export_pairs, export_tracks, group_record
 from dedup.runner import InlineRunner

@@ -1,5 +1,5 @@
 """What a library, a disk and a clock can do to a run: files that end or hang the decoder, writes that are refused, rot
-in the catalog, a store that is held, times that make no sense. `scripts/fault_test.py` does far more of the same."""
+in the catalog, a store that is held, times that make no sense. `scripts/torture/faults.py` does far more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,30 +18,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.killing import run_killed
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-
-import fault_test
-from fault_injection import Ended, Fault, Host
-
 from cluster.runner import open_runner
 from dedup.correlation.correlate import correlate
 from dedup.errors import CatalogDamagedError, StoreMismatchError
-from dedup.judgements import history, record
-from dedup.library.status import COARSE_NS, FINE_NS, as_int64, settling_s
-from dedup.matches import Matches
+from dedup.files.status import COARSE_NS, FINE_NS, as_int64, settling_s
+from dedup.groups.judgements import history, record
+from dedup.groups.matches import Matches
 from dedup.observer import Silent
 from dedup.report.export import export_pairs
 from dedup.runner import InlineRunner, Stop
-from dedup.scan import Scan, scan
+from dedup.scan.scan import Scan, scan
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings, ScanSettings
-from dedup.store.check import check, repair
 from dedup.store.layout import Layout, write_lock
 from dedup.store.store import make_or_open, mend_catalog, open_for_reading, open_for_writing
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import compose
+from dedup.upkeep.check import check, repair
 from jobs.cli import cli
+from scripts.torture import faults as fault_test
+from scripts.torture.fault_injection import Ended, Fault, Host
+from tests.killing import run_killed
 from tests.stores import add_track, copied, open_store, recording
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError
-from dedup.judgements import history
+from dedup.groups.judgements import history
 from dedup.plan.document import read_plan
 from dedup.store.store import open_for_reading
 from jobs import cli

@@ -1,17 +1,14 @@
 """A hundred inputs that no program wrote, through the whole of a scan and an import; and that the fuzzer sees what
-it is there for. `scripts/fuzz.py` does the same with as many as one likes."""
+it is there for. `scripts/torture/fuzz.py` does the same with as many as one likes."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-
-import fuzz as fuzzing
+from scripts.torture import fuzz as fuzzing
 
 SEED, N_INPUTS = 5, 120
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from audio_files import write_tone
 
+from dedup.cleanup.fingerprint_text import ACOUSTID_ITEMS, acoustid_text
+from dedup.cleanup.gain import SILENCE_LUFS, Loudness, album_loudness, loudness, replaygain_fields
 from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.settings import FingerprintSettings
-from dedup.tags.fingerprint_text import ACOUSTID_ITEMS, acoustid_text
-from dedup.tags.gain import SILENCE_LUFS, Loudness, album_loudness, loudness, replaygain_fields
 from dedup.tags.write import TagsError
 
 

@@ -21,17 +21,14 @@ import cluster_tasks
 import pytest
 from audio_files import write_tone
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
-
-from hosts_test import Course, Loopback, Network, end, open_hosts, prepared, run_course, until
-
 from cluster.place import Place
 from cluster.runner import open_remote_runner
 from cluster.terms import Terms
 from dedup.errors import ClusterError, PreflightError
-from dedup.library.mounts import Mount
+from dedup.files.host_paths import Mount
 from dedup.runner import Outcome, Stop, Task
 from dedup.versions import versions
+from scripts.torture.hosts import Course, Loopback, Network, end, open_hosts, prepared, run_course, until
 
 ROOT = Path(__file__).resolve().parent.parent
 TERMS = Terms(versions())
@@ -280,7 +277,7 @@ def test_a_scheduler_that_is_not_there(scheduler: str, message: str, monkeypatch
 
 
 def test_mounts_of_one_host_come_first() -> None:
-    from dedup.library import mounts
+    from dedup.files import host_paths as mounts
 
     table = (Mount(b"/all", b"/m"), Mount(b"/deep", b"/m/x"), Mount(b"/own/", b"/m", "nas"))
     assert mounts.path_here(b"/m/x/y", mounts.of_host(table, {"tower"})) == b"/deep/y"

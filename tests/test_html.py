@@ -18,8 +18,8 @@ import pytest
 from click.testing import CliRunner
 
 from dedup.correlation.correlate import correlate
-from dedup.groups import Group, make_groups
-from dedup.matches import ListedTrack, Matches, TrackPair
+from dedup.groups.groups import Group, make_groups
+from dedup.groups.matches import ListedTrack, Matches, TrackPair
 from dedup.observer import Silent
 from dedup.report.html import Telling, page
 from dedup.runner import InlineRunner

@@ -15,8 +15,8 @@ import pytest
 from audio_files import write_tone
 from stores import open_store, recording
 
+from dedup.files.disks import Disks
 from dedup.library.discover import Candidate, discover
-from dedup.library.disks import Disks
 from dedup.library.identify import PROBE_BATCH, Identified, Subject, identify
 from dedup.library.identity import full_hash, stream_hash
 from dedup.library.probe import Unusable, hash_file, probe_files

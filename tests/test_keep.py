@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup.albums import Albums
 from dedup.errors import UsageError
-from dedup.keep import BEST, RULE_NAMES, RULES, Copy, keep_rules, rule_names
+from dedup.groups.albums import Albums
+from dedup.groups.keep import BEST, RULE_NAMES, RULES, Copy, keep_rules, rule_names
 from dedup.library.metadata import AudioProperties
 from dedup.settings import KeepSettings
 from tests.made_tracks import track

@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dedup.correlation import kernels
-from dedup.correlation.emit import LAGS, LANES
 from dedup.correlation.lanes import PADDING, Lanes, lane_curve, pack, row_spans, sort_key
+from dedup.correlation.llvm import LAGS, LANES
 from dedup.correlation.sampling import LAG_STEP, ROWS
 from dedup.fingerprint.chromaprint import Items
 from dedup.store.blocks import make_block

@@ -10,7 +10,7 @@ from pathlib import Path
 from cluster.logs import LOGGER, MAX_TOLD, open_logs
 from cluster.runner import open_runner
 from dedup.runner import Stop, Task
-from jobs.log import StoreLog
+from jobs.session.log import StoreLog
 
 
 def run_log(folder: Path) -> list[str]:

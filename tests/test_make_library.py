@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dedup.exchange import parse_line
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 from dedup.observer import Silent
-from dedup.store.check import check
+from dedup.scan.imported import parse_line
 from dedup.store.store import open_for_reading
+from dedup.synthesis.fingerprints import RATIOS, RECTANGLES, Library, items_of_image, planted_pair
 from dedup.synthesis.music import SAMPLE_RATE, compose
-from scripts import make_library
-from scripts.make_library import RATIOS, RECTANGLES, Library, items_of_image, planted_pair
+from dedup.upkeep.check import check
+from scripts.bench import make_library
 from tests.test_synthesis import fingerprint
 
 SHARE_OF_ONES = [

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dedup.errors import EXIT_DONE, EXIT_USAGE, InputError, StoreLockedError, StoreMissingError
-from dedup.judgements import history
+from dedup.groups.judgements import history
 from dedup.store.layout import Layout, write_lock
 from dedup.store.store import open_for_reading, open_for_writing
 from jobs import cli

@@ -17,9 +17,9 @@ from dedup.correlation.match import identity_match
 from dedup.correlation.scoring import MERGING, MIN_DISTINCT, Verdict, usual_noise
 from dedup.errors import EXIT_USAGE, UsageError
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Items, n_distinct
-from dedup.groups import make_groups
-from dedup.judgements import find, forget, record
-from dedup.matches import JUST_BELOW, Matches, TrackPair, thresholds
+from dedup.groups.groups import make_groups
+from dedup.groups.judgements import find, forget, record
+from dedup.groups.matches import JUST_BELOW, Matches, TrackPair, thresholds
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings

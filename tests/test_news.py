@@ -9,14 +9,14 @@ import pytest
 import stores
 
 from dedup.correlation.correlate import correlate
-from dedup.groups import make_groups
-from dedup.matches import Matches
-from dedup.news import News, end_news, news
+from dedup.groups.groups import make_groups
+from dedup.groups.matches import Matches
+from dedup.groups.news import News, end_news, news
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
-from dedup.store.compact import compact
 from dedup.store.store import Store
+from dedup.upkeep.compact import compact
 
 WHOLE = stores.recording(1, 300)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.notify import is_wanted, notify
-from jobs.values import CommandLine
+from jobs.session.notify import is_wanted, notify
+from jobs.session.values import CommandLine
 
 RECORD = {"event": "new", "exit_code": 0, "path": "/a\nb é \udcff", "found": {"copies": 2}}
 

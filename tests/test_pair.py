@@ -15,10 +15,10 @@ from dedup.correlation.match import STORED_KAPPA
 from dedup.correlation.scoring import CHANCE, MIN_DISTINCT, OF_LONGER, PROMINENCE, SCORE, STEPS, usual_noise
 from dedup.errors import InputError
 from dedup.fingerprint.chromaprint import SILENT_ITEM, chromaprint_version
-from dedup.judgements import record
-from dedup.matches import Matches
+from dedup.groups.explain import Explanation, explain, lag_curve, listen, overlapping
+from dedup.groups.judgements import record
+from dedup.groups.matches import Matches
 from dedup.observer import Silent
-from dedup.pair import Explanation, explain, lag_curve, listen, overlapping
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
 from dedup.store.catalog import items_digest
@@ -99,7 +99,7 @@ def test_the_same_audio_with_other_tags(music: Path):
 
 
 def test_the_same_samples_packed_otherwise_are_the_same_audio(music: Path, monkeypatch: pytest.MonkeyPatch):
-    from dedup import pair
+    from dedup.groups import explain as pair
 
     real = pair.listen
     monkeypatch.setattr(pair, "listen", lambda *args: replace(real(*args), stream=args[0]))

@@ -18,22 +18,22 @@ from audio_files import write_tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.albums import Albums
 from dedup.correlation.correlate import correlate
 from dedup.correlation.scoring import MERGING
 from dedup.errors import StoreDamagedError, UsageError
-from dedup.groups import Group, make_groups
-from dedup.intended import Intended
-from dedup.keep import is_below, keep_rules
+from dedup.groups.albums import Albums
+from dedup.groups.companions import Intended
+from dedup.groups.groups import Group, make_groups
+from dedup.groups.keep import is_below, keep_rules
+from dedup.groups.matches import ListedTrack, Matches
 from dedup.library.metadata import AudioProperties, to_json
-from dedup.matches import ListedTrack, Matches
 from dedup.observer import Kind, Silent
 from dedup.plan.decide import Decider
 from dedup.plan.make import make_plan
-from dedup.plan.plan import REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
-from dedup.protection import forget, protected, remember
+from dedup.plan.nouns import REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSettings
+from dedup.store.protection import forget, protected, remember
 from dedup.store.store import Store, mend_catalog
 from tests.made_tracks import pair, track
 

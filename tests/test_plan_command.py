@@ -26,10 +26,10 @@ from dedup.errors import (
 )
 from dedup.observer import Silent
 from dedup.plan.document import read_plan
-from dedup.protection import protected
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings
 from dedup.store.layout import Layout, write_lock
+from dedup.store.protection import protected
 from dedup.store.store import open_for_reading
 from jobs import cli
 
@@ -269,8 +269,8 @@ def test_without_a_store_it_says_so(tmp_path: Path) -> None:
 
 
 def test_merges_and_conflicts_are_shown() -> None:
-    from dedup.plan.plan import Conflict, Merge, Plan, PlannedFile, PlannedGroup, PlannedPlaylist
-    from jobs.plan_text import plan_lines
+    from dedup.plan.nouns import Conflict, Merge, Plan, PlannedFile, PlannedGroup, PlannedPlaylist
+    from jobs.show.plan_text import plan_lines
 
     files: list[Any] = [PlannedFile(f"/m/{name}".encode(), "keep", 1, 1, b"c" * 16) for name in "ab"]
     conflict = Conflict("title", ("A",), ("B",), b"/m/b")

@@ -14,8 +14,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dedup.library.uri import quoted
-from dedup.playlists import MAX_BYTES, Moves, PlaylistError, count_references, find_playlists, references, rewritten
+from dedup.files.uri import quoted
+from dedup.playlists.playlists import (
+    MAX_BYTES,
+    Moves,
+    PlaylistError,
+    count_references,
+    find_playlists,
+    references,
+    rewritten,
+)
 
 OLD, NEW = b"/music/old/a b.mp3", b"/music/new/c d.flac"
 

@@ -14,7 +14,7 @@ import pytest
 from dedup.correlation.compare import compare_two
 from dedup.errors import InputError, UsageError
 from dedup.fingerprint.chromaprint import Items
-from dedup.pair import Explanation, Listened
+from dedup.groups.explain import Explanation, Listened
 from dedup.report.plot import differing_bits, plot_pair, require_plot
 from dedup.settings import CompareSettings
 from dedup.store.catalog import items_digest

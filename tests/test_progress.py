@@ -8,7 +8,7 @@ import itertools
 import pytest
 from rich.console import Console
 
-from jobs.progress import Meter, PlainProgress, Progress, TerminalProgress, make_progress
+from jobs.session.progress import Meter, PlainProgress, Progress, TerminalProgress, make_progress
 
 
 class Clock:
@@ -90,7 +90,7 @@ def test_verbose_tells_each_problem_at_once_and_plain_does_not() -> None:
 
 
 def test_quiet_shows_failures_at_the_end_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.progress.LISTED_FAILURES", 2)
+    monkeypatch.setattr("jobs.session.progress.LISTED_FAILURES", 2)
     stream = io.StringIO()
     progress = Progress(stream)
     progress.stage("scan", 3, "files")

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dedup.files.paths import holds
 from dedup.library.discover import Candidate
-from dedup.library.paths import holds
 from dedup.library.reconcile import Known, Reconciliation, reconcile
 
 ROOT = b"/music"

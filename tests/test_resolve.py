@@ -15,10 +15,10 @@ from click.testing import Result
 
 from dedup.correlation.correlate import correlate
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError, PlanError
-from dedup.judgements import history
+from dedup.groups.judgements import history
 from dedup.observer import Silent
 from dedup.plan.document import read_plan
-from dedup.plan.plan import Plan, PlannedGroup
+from dedup.plan.nouns import Plan, PlannedGroup
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings
 from dedup.store.store import open_for_reading, open_for_writing

@@ -1,5 +1,5 @@
 """Real runs, really killed: the next run ends with the bytes of an undisturbed one, and does nothing twice that was
-committed. `scripts/kill_test.py` does the same at as many moments as one likes."""
+committed. `scripts/torture/kill.py` does the same at as many moments as one likes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
-
-from kill_test import Moment, Size, Store, Truth, kill, make_work, survivors, undisturbed
+from scripts.torture.kill import Moment, Size, Store, Truth, kill, make_work, survivors, undisturbed
 
 SIZE = Size(n_files=12, n_clips_a_file=8, n_imported=52, block_size=4, n_workers=2)
 SEED = 3

@@ -30,9 +30,10 @@ from dedup.errors import (
 from dedup.store.catalog import Catalog
 from dedup.store.store import make_or_open, open_for_writing
 from dedup.synthesis.library import write_demo_library
-from jobs import cli, deadline, options, stores
-from jobs.progress import Progress
-from jobs.run import Run, session
+from jobs import cli
+from jobs.session import deadline, options, stores
+from jobs.session.progress import Progress
+from jobs.session.run import Run, session
 from tests.stores import FingerprintSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -377,8 +378,8 @@ def test_every_end_is_kept_with_its_reason(
 HOLD = """
 import sys, time
 from jobs import stores
-from jobs.run import Run
-from jobs.configuration import settle
+from jobs.session.run import Run
+from jobs.session.configuration import settle
 
 run = Run("full", settle({"store": sys.argv[1]}), None, None, id="killed", started="2026-11-01T02:30:00Z")
 with stores.for_writing(run):

@@ -14,21 +14,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedup import scan as scan_module
 from dedup.errors import LibraryError, UsageError
-from dedup.exchange import import_fingerprints
 from dedup.fingerprint.task import Fingerprinted, fingerprint_file
+from dedup.groups.matches import Matches
 from dedup.library.probe import Unusable
-from dedup.matches import Matches
 from dedup.observer import Silent
 from dedup.report.export import export_pairs
 from dedup.runner import InlineRunner, Outcome, Stop, Task
-from dedup.scan import Scan, scan
+from dedup.scan.imported import import_fingerprints
+from dedup.scan.scan import Scan, scan
+from dedup.scan.scan import scan as scan_module
 from dedup.settings import CompareSettings, DiscoverSettings, FingerprintSettings, MatchSettings, ScanSettings
-from dedup.store.check import check
 from dedup.store.store import make_or_open
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import compose
+from dedup.upkeep.check import check
 
 SETTINGS = FingerprintSettings("1.5.1")
 

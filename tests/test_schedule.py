@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from jobs import cli, schedule, units
+from jobs import cli
+from jobs.commands import schedule
+from jobs.show import units
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = str(ROOT / "scripts" / "reprise")

@@ -44,7 +44,7 @@ from dedup.correlation.scoring import (
     verdict,
 )
 from dedup.correlation.tile import correlate_tile
-from dedup.matches import Matches
+from dedup.groups.matches import Matches
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings

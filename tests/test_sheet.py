@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dedup.groups import Group
+from dedup.groups.groups import Group
 from dedup.report.sheet import COLUMNS, sheet
 from tests.test_html import pair, track
 

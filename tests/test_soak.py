@@ -1,19 +1,16 @@
-"""A few nights of `scripts/soak.py`, one of them with a kill: each ends with what a fresh store says."""
+"""A few nights of `scripts/torture/soak.py`, one of them with a kill: each ends with what a fresh store says."""
 
 from __future__ import annotations
 
 import random
 import sqlite3
-import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
-
-from soak import BIT_RATES, Library, Night, Recording, Size, compare, full_here, simulate
+from scripts.torture.soak import BIT_RATES, Library, Night, Recording, Size, compare, full_here, simulate
 
 SIZE = Size(n_files=5, n_changes=3, n_clips=3)
 SEED = 55

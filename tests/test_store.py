@@ -28,17 +28,17 @@ from dedup.errors import (
     StoreMissingError,
     WriteError,
 )
-from dedup.judgements import record
+from dedup.groups.judgements import record
 from dedup.observer import Silent
 from dedup.report.glance import glance
 from dedup.settings import FingerprintSettings
 from dedup.store import store as store_module
 from dedup.store.blocks import BlockStore, make_block
 from dedup.store.catalog import KEPT_RUN_RECORDS, Catalog, Ending, TileResult
-from dedup.store.check import check
 from dedup.store.layout import Layout, write_lock
 from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
-from jobs.failures import as_reprise_error
+from dedup.upkeep.check import check
+from jobs.session.failures import as_reprise_error
 from tests.stores import add_audio, add_track, open_store, recording
 
 SETTINGS = FingerprintSettings("1.5.1")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tag_files import png
 
-from dedup.plan.plan import Conflict, Merge
+from dedup.plan.nouns import Conflict, Merge
 from dedup.tags.cover import Cover, cover_of
 from dedup.tags.names import AUDIO_HASH
 from dedup.tags.read import Tags

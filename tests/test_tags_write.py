@@ -16,12 +16,12 @@ from mutagen.flac import FLAC, Picture
 from mutagen.id3 import APIC, COMM, ID3, POPM, PRIV, RVAD, TDAT, TIT2, TYER
 from tag_files import FORMATS, UNWRITABLE, png, write_tones
 
+from dedup.cleanup import rewrite
+from dedup.cleanup.rewrite import write_copy
 from dedup.library import identity
-from dedup.tags import rewrite
 from dedup.tags.cover import Cover, cover_of
 from dedup.tags.names import _ROWS
 from dedup.tags.read import read_tags
-from dedup.tags.rewrite import write_copy
 from dedup.tags.unite import good_cover, unite
 from dedup.tags.values import normalised
 from dedup.tags.write import TagsError, can_write, write_tags

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup.correlation import tiles
-from dedup.correlation.tiles import BAND_BLOCKS, count_tiles, plan_tiles, tile_name
 from dedup.settings import CompareSettings
+from dedup.store import tiles
+from dedup.store.tiles import BAND_BLOCKS, count_tiles, plan_tiles, tile_name
 
 SETTINGS = CompareSettings()
 NAMES = st.sets(st.integers(0, 2**128 - 1).map(lambda number: f"{number:032x}"), max_size=40)

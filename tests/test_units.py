@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.errors import UsageError
-from jobs import units
+from jobs.show import units
 
 PLAIN = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
 ODD = ["/usr/bin/reprise", "full", "--", '/m/My %h "Mu$ic" it\'s', "$HOME ${X} %% ;", "é 日", "#", ""]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dedup.correlation import vector
 from dedup.correlation.accelerate import jit
-from dedup.correlation.emit import LAGS, LANES
+from dedup.correlation.llvm import LAGS, LANES
 from dedup.correlation.vector import BITS_AT_A_TIME
 from dedup.fingerprint.chromaprint import SILENT_ITEM
 

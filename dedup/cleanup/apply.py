@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
 from dedup.cleanup.checks import Checks, Protection, Refusal, changed, is_same
-from dedup.cleanup.doing import Doing, reason_of
+from dedup.cleanup.empty_folders import empty_folders, litter_of
+from dedup.cleanup.executor import Doing, reason_of
 from dedup.cleanup.journal import JournalWriter
-from dedup.cleanup.leftovers import empty_folders, litter_of
 from dedup.cleanup.merging import merge_into_kept
 from dedup.cleanup.moving import copy_status, is_there
 from dedup.cleanup.originals import Status
 from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Step, Trash
 from dedup.errors import RepriseError, UsageError, WriteError
-from dedup.library.paths import extension_of, printable
-from dedup.library.status import size_and_time
+from dedup.files.paths import extension_of, printable
+from dedup.files.status import size_and_time
 from dedup.plan.make import require_outside
-from dedup.plan.plan import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
-from dedup.playlists import EXTENSIONS, MAX_BYTES, Moves, PlaylistError, rewritten
+from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
+from dedup.playlists.playlists import EXTENSIONS, MAX_BYTES, Moves, PlaylistError, rewritten
 
 if TYPE_CHECKING:
     from dedup.observer import Observer

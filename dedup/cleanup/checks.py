@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dedup.correlation.scoring import MERGING
-from dedup.judgements import content
+from dedup.files.mount_table import mounts, place_of
+from dedup.files.paths import holds, printable
+from dedup.files.status import size_and_time
+from dedup.groups.judgements import content
+from dedup.groups.matches import Matches
 from dedup.library.identity import full_hash, partial_hash, stream_hash
-from dedup.library.mounted import mounts, place_of
-from dedup.library.paths import holds, printable
-from dedup.library.status import size_and_time
-from dedup.matches import Matches
-from dedup.plan.plan import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
+from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
 
 if TYPE_CHECKING:
-    from dedup.matches import ListedTrack
+    from dedup.groups.matches import ListedTrack
     from dedup.store.catalog import Track
     from dedup.store.store import Store
 

@@ -6,12 +6,12 @@ import errno
 import os
 import stat
 
-from dedup.cleanup.doing import Doing, reason_of, reason_of_tags
+from dedup.cleanup.executor import Doing, reason_of, reason_of_tags
+from dedup.cleanup.rewrite import write_copy
 from dedup.cleanup.steps import Rewrite
-from dedup.library.paths import printable
-from dedup.plan.plan import Merge, PlannedGroup
+from dedup.files.paths import printable
+from dedup.plan.nouns import Merge, PlannedGroup
 from dedup.tags.read import Tags, read_tags
-from dedup.tags.rewrite import write_copy
 from dedup.tags.unite import good_cover
 from dedup.tags.write import TagsError
 

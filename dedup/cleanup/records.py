@@ -8,9 +8,9 @@ import os
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from dedup.files.status import device_and_inode, size_and_time
 from dedup.library.identity import partial_hash
 from dedup.library.metadata import read_properties, to_json
-from dedup.library.status import device_and_inode, size_and_time
 from dedup.store.catalog import Track
 
 if TYPE_CHECKING:

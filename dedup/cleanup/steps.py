@@ -24,8 +24,8 @@ from dedup.cleanup.originals import (
 )
 from dedup.cleanup.trash import put_into_trash, take_out
 from dedup.errors import RepriseError
+from dedup.files.paths import printable
 from dedup.library.identity import full_hash
-from dedup.library.paths import printable
 
 
 class NoWayBackError(RepriseError):

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
 from dedup.cleanup.checks import Protection, Refusal
-from dedup.cleanup.doing import Doing, reason_of, reason_of_tags
+from dedup.cleanup.executor import Doing, reason_of, reason_of_tags
+from dedup.cleanup.fingerprint_text import acoustid_text
+from dedup.cleanup.gain import loudness, replaygain_fields
 from dedup.cleanup.journal import JournalWriter
+from dedup.cleanup.rewrite import write_copy
 from dedup.cleanup.steps import Rewrite
-from dedup.judgements import find
+from dedup.files.paths import extension_of, printable
+from dedup.files.status import size_and_time
+from dedup.groups.judgements import find
 from dedup.library.identity import stream_hash
-from dedup.library.paths import extension_of, printable
-from dedup.library.status import size_and_time
-from dedup.tags.fingerprint_text import acoustid_text
-from dedup.tags.gain import loudness, replaygain_fields
 from dedup.tags.names import AUDIO_HASH
 from dedup.tags.read import read_tags
-from dedup.tags.rewrite import write_copy
 from dedup.tags.write import TagsError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from dedup.cleanup.moving import move
 from dedup.errors import RepriseError
+from dedup.files.paths import printable, volume_of
 from dedup.library.identity import full_hash
-from dedup.library.paths import printable, volume_of
 
 
 class NotInTrashError(RepriseError):

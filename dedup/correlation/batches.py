@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, LAG_STEP, ROWS
 from dedup.correlation.tile import Part
-from dedup.correlation.tiles import BAND_BLOCKS, Tile
 from dedup.errors import TooLittleMemoryError
 from dedup.settings import CompareSettings
+from dedup.store.tiles import BAND_BLOCKS, Tile
 
 TASK_S, LONGEST_TASK_S = 1.5, 4.0
 """Seconds that a task should last and, more or less, lasts at most: long against the cost of dealing it out (some

@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-from dedup.correlation.emit import I32, I64, LAGS, LANES, constant, everywhere, loop
+from dedup.correlation.llvm import I32, I64, LAGS, LANES, constant, everywhere, loop
 
 EIGHTS_AT_A_TIME = 31
 """Counts of bits, 8 a byte at most, that a byte takes in."""

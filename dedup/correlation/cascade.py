@@ -9,7 +9,7 @@ both by more than chance would have it (CLEAR) and by more than likeness of styl
 is compared at its likeliest lags item by item (`likeliest_lag`), and what then still looks alike, there or along a line
 of lags, is compared exactly, so that a pair's numbers are the same to the last bit as without the cascade.
 
-`scripts/bench_cascade.py` measures what these constants lose and what they let through. On the labelled library of 27
+`scripts/bench/cascade.py` measures what these constants lose and what they let through. On the labelled library of 27
 recordings the plain duplicate that comes closest to being lost has 2.6 times what it needs, the excerpt 3.7 times, the
 copy of other speed 1.27 times; 3 to 8 % of unrelated pairs pass, and 0 after the second look."""
 
@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.emit import LANES
 from dedup.correlation.kernels import Counts, allowed_lags, bit_errors, chance_corrected, lag_gain, overlap_at
 from dedup.correlation.lanes import Curves, Lane
+from dedup.correlation.llvm import LANES
 from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, BASE_STEP, LAG_STEP
 from dedup.correlation.vector import add_lags, mark_lanes
 from dedup.fingerprint.chromaprint import Items

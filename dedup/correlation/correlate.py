@@ -22,11 +22,11 @@ from dedup.correlation.batches import (
 from dedup.correlation.match import PAIR
 from dedup.correlation.noise import measure_noise
 from dedup.correlation.tile import Computed, correlate_parts, merged
-from dedup.correlation.tiles import KERNEL_VERSION, Tile, count_tiles, plan_tiles
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
 from dedup.store.catalog import TileResult
+from dedup.store.tiles import KERNEL_VERSION, Tile, count_tiles, plan_tiles
 
 if TYPE_CHECKING:
     from dedup.store.store import Store

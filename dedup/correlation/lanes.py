@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.emit import LAGS, LANES
 from dedup.correlation.kernels import Counts
+from dedup.correlation.llvm import LAGS, LANES
 from dedup.correlation.vector import add_bit_errors, lag_errors
 
 PADDING = LAGS

@@ -5,7 +5,7 @@ The score is chance-corrected agreement along the path of lags; the evidence is 
 monotonous overlap could have by luck. How much of it unrelated tracks show is measured on the library itself (`noise`),
 and decides from when on a pair is more than chance. Above that line agreement alone does not tell a copy from another
 version of the same tune; what does is whether all of it agrees. The few constants, and what they were fitted on, are in
-`fitted.json`, which `scripts/fit_scoring.py` makes."""
+`fitted.json`, which `scripts/study/fit_scoring.py` makes."""
 
 from __future__ import annotations
 

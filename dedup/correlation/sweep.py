@@ -8,13 +8,13 @@ import numpy as np
 
 from dedup.correlation.accelerate import jit
 from dedup.correlation.cascade import coarse_ranges, likeliest_lag, sieve
-from dedup.correlation.emit import LANES
 from dedup.correlation.kernels import Counts, allowed_lags, chance_corrected, overlap_at, prominence_at
 from dedup.correlation.lanes import Curves, Lane, Lanes, SortKey, lane_curve, make_curves, pack
 from dedup.correlation.line import Floats
+from dedup.correlation.llvm import LANES
 from dedup.correlation.sampling import BASE_LAG, LAG_STEP, ROWS
-from dedup.correlation.settle import Floor
 from dedup.correlation.vector import best_lags
+from dedup.correlation.worth_storing import Floor
 from dedup.fingerprint.chromaprint import Items
 
 

@@ -121,8 +121,8 @@ def _swept(
     x: _Prepared, y: _Prepared, partners: npt.NDArray[np.int64], part: Part, settings: CompareSettings
 ) -> tuple[npt.NDArray[np.float64], int]:
     """What `sweep` finds in this part and `settle` keeps, and how many pairs were compared."""
-    from dedup.correlation.settle import FOUND_COLUMNS, settle
     from dedup.correlation.sweep import room_for_curves, sweep
+    from dedup.correlation.worth_storing import FOUND_COLUMNS, settle
 
     compare = (settings.lag_limit, float(settings.min_overlap), settings.min_overlap_items)
     floor = (STORED_AGREEMENT, STORED_KAPPA, FOLLOWED_KAPPA, settings.min_overlap_items)

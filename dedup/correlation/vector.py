@@ -13,7 +13,7 @@ from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from dedup.correlation.carry_save import add_eights
-from dedup.correlation.emit import (
+from dedup.correlation.llvm import (
     DOUBLES,
     FLOATS,
     I32,

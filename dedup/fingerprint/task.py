@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from dedup.errors import RepriseError
+from dedup.files.disks import read_ahead
+from dedup.files.host_paths import is_elsewhere, path_here
+from dedup.files.status import COARSE_NS, size_and_time
 from dedup.fingerprint.chromaprint import SILENT_ITEM, Fingerprinter, Items
 from dedup.fingerprint.decode import Decoded, TimeLimitError, UndecodableError, decode
-from dedup.library.disks import read_ahead
-from dedup.library.mounts import is_elsewhere, path_here
 from dedup.library.probe import Unusable, unreadable
-from dedup.library.status import COARSE_NS, size_and_time
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
 
 NOT_THE_FILES_FAULT = (ImportError, MemoryError, RepriseError, TypeError, AttributeError, NameError)

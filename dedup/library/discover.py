@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dedup.errors import LibraryError
-from dedup.library.paths import compile_globs, extension_of, holds, printable, volume_of
-from dedup.library.status import device_and_inode, size_and_time
+from dedup.files.paths import compile_globs, extension_of, holds, printable, volume_of
+from dedup.files.status import device_and_inode, size_and_time
 from dedup.observer import Kind, Observer
-from dedup.plan.plan import QUARANTINE
+from dedup.plan.nouns import QUARANTINE
 from dedup.settings import UNFINISHED_EXTENSIONS, DiscoverSettings
 
 _Identity = tuple[int, int]

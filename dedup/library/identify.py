@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dedup.files.disks import Disks
 from dedup.library.discover import Candidate
-from dedup.library.disks import Disks
 from dedup.library.identity import collisions, full_hash, stream_hash
 from dedup.library.probe import Probe, Unusable, hash_file, probe_files
 from dedup.observer import Observer

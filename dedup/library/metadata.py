@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
 
+from dedup.files.paths import extension_of
 from dedup.library.identity import codec_name, open_container, trailing_tags_size
-from dedup.library.paths import extension_of
 
 _LOSSLESS = frozenset(
     ("flac", "alac", "pcm", "wavpack", "ape", "tta", "tak", "ofr", "dsd", "mlp", "truehd", "wmalossless")

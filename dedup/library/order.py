@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from dedup.files.paths import extension_of
 from dedup.library.discover import Candidate
-from dedup.library.paths import extension_of
 
 T = TypeVar("T")
 

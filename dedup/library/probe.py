@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dedup.files.host_paths import path_here
 from dedup.library.identity import audio_key, flac_md5, partial_hash, stream_hash
 from dedup.library.metadata import read_properties, to_json
-from dedup.library.mounts import path_here
 
 HEAD_BYTES = 32 * 1024
 """Encoded audio that tells files of one length apart: 0.8 s at 320 kbit/s, 2 s at 128."""

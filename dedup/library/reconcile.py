@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dedup.files.paths import holds
 from dedup.library.discover import Candidate
-from dedup.library.paths import holds
 
 
 @dataclass(frozen=True, slots=True)

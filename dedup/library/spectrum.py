@@ -35,7 +35,7 @@ def cutoff_hz(path: bytes) -> float | None:
     told.
 
     Of 123 lossless recordings (Debian's sonic-pi-samples and hydrogen-drumkits) it finds an end in 3; made into FLAC by
-    way of MP3 at 64, 128, 192 and 320 kbit/s, in 112, 108, 108 and 99 of them (`scripts/bench_spectrum.py`). What bit
+    way of MP3 at 64, 128, 192 and 320 kbit/s, in 112, 108, 108 and 99 of them (`scripts/bench/spectrum.py`). What bit
     rate that was is a guess: MP3 at 192 kbit/s ended at 15.8 kHz in one, where others at 128 do."""
     import numpy as np
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dedup.albums import Albums
-from dedup.groups import Group
-from dedup.judgements import content
-from dedup.keep import KeepRules, is_below
-from dedup.matches import ListedTrack, TrackPair
-from dedup.plan.plan import LINKING, REMOVING, Action, PlannedFile, PlannedGroup
+from dedup.groups.albums import Albums
+from dedup.groups.groups import Group
+from dedup.groups.judgements import content
+from dedup.groups.keep import KeepRules, is_below
+from dedup.groups.matches import ListedTrack, TrackPair
+from dedup.plan.nouns import LINKING, REMOVING, Action, PlannedFile, PlannedGroup
 from dedup.settings import PlanSettings
 
 CERTAIN = frozenset({"same file", "identical file", "same audio"})

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dedup.errors import InputError, PlanError
-from dedup.library.paths import json_path, printable
-from dedup.plan.plan import Conflict, Merge, Plan, PlannedFile, PlannedGroup
+from dedup.files.paths import json_path, printable
+from dedup.plan.nouns import Conflict, Merge, Plan, PlannedFile, PlannedGroup
 from dedup.plan.validate import FORMAT, VERSION, parse_plan
 
 

@@ -8,22 +8,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dedup.albums import albums_of
 from dedup.errors import UsageError
-from dedup.groups import Group, make_groups
-from dedup.intended import Intended
-from dedup.keep import is_below, keep_rules
-from dedup.library.paths import holds, printable
-from dedup.matches import Matches
+from dedup.files.paths import holds, printable
+from dedup.groups.albums import albums_of
+from dedup.groups.companions import Intended
+from dedup.groups.groups import Group, make_groups
+from dedup.groups.keep import is_below, keep_rules
+from dedup.groups.matches import Matches
 from dedup.observer import Observer
 from dedup.plan.decide import Decider, most_first, removed_from
-from dedup.plan.plan import QUARANTINE, REMOVING, Plan, PlannedGroup
+from dedup.plan.nouns import QUARANTINE, REMOVING, Plan, PlannedGroup
 from dedup.plan.references import References
-from dedup.protection import protected
 from dedup.settings import KeepSettings, PlanSettings
+from dedup.store.protection import protected
 
 if TYPE_CHECKING:
-    from dedup.plan.plan import Merge, PlannedFile
+    from dedup.plan.nouns import Merge, PlannedFile
     from dedup.store.store import Store
 
 

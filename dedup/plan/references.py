@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from dedup.plan.decide import removed_from
-from dedup.plan.plan import PlannedGroup, PlannedPlaylist
+from dedup.plan.nouns import PlannedGroup, PlannedPlaylist
 
 if TYPE_CHECKING:
     from dedup.observer import Observer
-    from dedup.playlists import Moves
+    from dedup.playlists.playlists import Moves
 
 
 class References:
@@ -20,7 +20,7 @@ class References:
     refers to nothing."""
 
     def __init__(self, folders: Sequence[bytes], files: Iterable[bytes], observer: Observer) -> None:
-        from dedup.playlists import Moves, find_playlists
+        from dedup.playlists.playlists import Moves, find_playlists
 
         self._counts: list[tuple[bytes, Counter[bytes]]] = []
         known = Moves({file: file for file in files})
@@ -37,7 +37,7 @@ class References:
 
 
 def _count(path: bytes, files: Moves, observer: Observer) -> Counter[bytes]:
-    from dedup.playlists import MAX_BYTES, PlaylistError, count_references
+    from dedup.playlists.playlists import MAX_BYTES, PlaylistError, count_references
 
     try:
         with open(path, "rb") as file:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from dedup.correlation.scoring import MERGING
 from dedup.errors import InputError
-from dedup.groups import Group
-from dedup.judgements import Judgements, content
-from dedup.keep import is_below
-from dedup.library.paths import printable
+from dedup.files.paths import printable
+from dedup.groups.groups import Group
+from dedup.groups.judgements import Judgements, content
+from dedup.groups.keep import is_below
 from dedup.plan.decide import UNCERTAIN, is_there_twice, most_first, planned_file, with_left, with_note
 from dedup.plan.make import Grounds, gets_tags, grounds_of, unite_group
-from dedup.plan.plan import ANSWERED, REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
+from dedup.plan.nouns import ANSWERED, REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
 
 if TYPE_CHECKING:
-    from dedup.matches import ListedTrack, Matches
+    from dedup.groups.matches import ListedTrack, Matches
     from dedup.observer import Observer
     from dedup.settings import KeepSettings, PlanSettings
     from dedup.store.store import Store

@@ -13,9 +13,9 @@ from typing import Any, get_args
 
 from dedup.correlation.scoring import Verdict
 from dedup.errors import UsageError
-from dedup.keep import is_below
-from dedup.library.paths import path_from_json, printable
-from dedup.plan.plan import (
+from dedup.files.paths import path_from_json, printable
+from dedup.groups.keep import is_below
+from dedup.plan.nouns import (
     ACTIONS,
     LINKING,
     STAYING,

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dedup.correlation.match import Match
-from dedup.groups import Group
-from dedup.library.paths import json_path
-from dedup.matches import ListedTrack, Matches, TrackPair
+from dedup.files.paths import json_path
+from dedup.groups.groups import Group
+from dedup.groups.matches import ListedTrack, Matches, TrackPair
 
 if TYPE_CHECKING:
     from dedup.store.catalog import Track

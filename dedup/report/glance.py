@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dedup.correlation.correlate import last_compare_settings
-from dedup.correlation.tiles import count_tiles
 from dedup.settings import ITEMS_PER_SECOND
+from dedup.store.tiles import count_tiles
 
 if TYPE_CHECKING:
     from dedup.store.store import Store

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from html import escape
 from importlib import resources
 
-from dedup.groups import Group
-from dedup.library.paths import printable
-from dedup.library.uri import quoted
-from dedup.matches import ListedTrack, TrackPair
+from dedup.files.paths import printable
+from dedup.files.uri import quoted
+from dedup.groups.groups import Group
+from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.report.strip import strip
 
 OPEN_GROUPS = 20

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.errors import InputError, UsageError
-from dedup.library.paths import printable
-from dedup.pair import Explanation, Listened, lag_curve, overlapping
+from dedup.files.paths import printable
+from dedup.groups.explain import Explanation, Listened, lag_curve, overlapping
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from dedup.groups import Group
-from dedup.library.paths import json_path
-from dedup.matches import ListedTrack
+from dedup.files.paths import json_path
+from dedup.groups.groups import Group
+from dedup.groups.matches import ListedTrack
 from dedup.report.export import numbers, track_numbers
 
 COLUMNS = (

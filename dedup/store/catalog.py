@@ -62,7 +62,7 @@ _NEW_ID = """
         IFNULL((SELECT MAX(id) FROM {0}), 0),
         IFNULL((SELECT CAST(json_extract(value, '$.{0}') AS INTEGER) FROM meta WHERE key = 'told'), 0)))
 """
-"""Of a table: no id is given again that a row had when news were told (`dedup.news`), though that row be gone."""
+"""Of a table: no id is given again that a row had when news were told (`groups.news`), though that row be gone."""
 
 TILE_COLUMNS = "name, settings, block_a, block_b, n_pairs, pairs, digest"
 

@@ -135,7 +135,7 @@ def mend_catalog(folder: Path, purpose: str) -> dict[str, int]:
 
     Raises StoreLockedError, StoreMissingError, CatalogDamagedError where nothing can be read, WriteError.
     """
-    from dedup.store.salvage import salvage
+    from dedup.upkeep.salvage import salvage
 
     layout = Layout(folder)
     _require_store(layout)

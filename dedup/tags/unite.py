@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from dedup.plan.plan import Conflict, Merge
+from dedup.plan.nouns import Conflict, Merge
 from dedup.tags.cover import Cover
 from dedup.tags.read import Tags
 

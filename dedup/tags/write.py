@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dedup.errors import WriteError
-from dedup.library.paths import printable
+from dedup.files.paths import printable
 from dedup.tags.cover import Cover
 from dedup.tags.names import named
 from dedup.tags.read import open_blocks

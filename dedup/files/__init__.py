@@ -1,0 +1,1 @@
+"""Paths, disks, containers: what the system knows of files."""

@@ -1,0 +1,46 @@
+"""Where on its file system a path lies, whatever that is mounted under. A folder that is mounted in a second place (a
+bind mount) has no name there, and none above it, that tells what else it is in."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from dedup.files.paths import holds
+
+MOUNTS = "/proc/self/mountinfo"
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A part of a file system, in its place."""
+
+    device: bytes
+    root: bytes
+    """Path on the file system."""
+    point: bytes
+
+
+def mounts() -> list[Mount]:
+    """All of them, in the order in which they were made; none where the system does not tell as Linux does."""
+    try:
+        with open(MOUNTS, "rb") as file:
+            lines = [line.split(b" ") for line in file.read().splitlines()]
+    except OSError:
+        return []
+    return [Mount(words[2], _unescaped(words[3]), _unescaped(words[4])) for words in lines if len(words) > 4]
+
+
+def place_of(path: bytes, known: list[Mount]) -> tuple[bytes, bytes] | None:
+    """Device and path on it of what `path` leads to, which need not be there; None where no mount holds it."""
+    real = os.path.realpath(path)
+    found = max((m for m in reversed(known) if holds(m.point, real)), key=lambda m: len(m.point), default=None)
+    if found is None:
+        return None
+    return found.device, os.path.normpath(os.path.join(found.root, os.path.relpath(real, found.point)))
+
+
+def _unescaped(text: bytes) -> bytes:
+    return _ESCAPE.sub(lambda found: bytes([int(found[1], 8)]), text)

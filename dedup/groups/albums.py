@@ -1,0 +1,200 @@
+"""Releases: which album, disc and number a track says it is, which albums are complete, and what would be missing of
+them. Tags are compared as people read them: without case, width and accents' spelling."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dedup.groups.matches import ListedTrack
+    from dedup.store.store import Store
+
+LEAST_TRACKS = 3
+"""What has fewer is a single, and not to be completed."""
+
+MOST_TRACKS = 999
+"""A larger number is none: it is a date, or a damaged tag."""
+
+READ_AT_ONCE = 10_000
+"""Tracks whose tags are asked for in one query."""
+
+_NUMBER = re.compile(r"\s*(?:(?:disc|disk|cd|track)\s*)?#?\s*0*(\d{1,4})(?:\s*(?:/|of)\s*0*(\d{1,4}))?\s*", re.ASCII)
+_DISC_IN_TITLE = re.compile(r"[\s,:-]*[(\[]?\b(?:disc|disk|cd)\s*#?0*(\d{1,3})(?:\s*(?:/|of)\s*\d+)?[)\]]?$", re.ASCII)
+_GUEST = re.compile(r"\s+[(\[]?(?:feat\.?|ft\.?|featuring)\s.*$")
+
+
+@dataclass(frozen=True)
+class Release:
+    """One disc of one album, as its tags say, normalised."""
+
+    artist: str
+    """Of the album; "various artists" of a compilation that names none."""
+    album: str
+    disc: int
+
+
+@dataclass(frozen=True)
+class Position:
+    """Which track of which release a file says it is."""
+
+    release: Release
+    number: int | None
+    """1 or more; None where it is not told."""
+    total: int | None
+    """How many tracks the disc has, where that is told."""
+
+    @property
+    def slot(self) -> tuple[str, int, int | None]:
+        """Album, disc and number: whoever plays."""
+        return self.release.album, self.release.disc, self.number
+
+
+def position(tags: Mapping[str, Sequence[str]]) -> Position | None:
+    """None of a track that names no album."""
+    title, disc_in_title = _without_disc(normal(_first(tags, "album")))
+    if not title:
+        return None
+    number, total = _numbers(_first(tags, "tracknumber"))
+    disc = _numbers(_first(tags, "discnumber"))[0] or disc_in_title or 1
+    return Position(Release(_artist(tags), title, disc), number, total)
+
+
+def normal(text: str) -> str:
+    """Compatible characters made one, no case, one space between words."""
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
+
+
+def _first(tags: Mapping[str, Sequence[str]], name: str) -> str:
+    values = tags.get(name) or ("",)
+    return values[0]
+
+
+def _without_disc(title: str) -> tuple[str, int | None]:
+    """The title without "(Disc 2)" at its end, and the disc; a title that is nothing else stays."""
+    found = _DISC_IN_TITLE.search(title)
+    if found is None or found.start() == 0:
+        return title, None
+    return title[: found.start()], int(found[1]) or None
+
+
+def _numbers(text: str) -> tuple[int | None, int | None]:
+    """Number and total of "3", "03/12", "3 of 12" or "Disc 1"; None for what is none."""
+    found = _NUMBER.fullmatch(normal(text))
+    if found is None:
+        return None, None
+    number, total = int(found[1]), int(found[2] or 0)
+    return (number if 0 < number <= MOST_TRACKS else None), (total if 0 < total <= MOST_TRACKS else None)
+
+
+def _artist(tags: Mapping[str, Sequence[str]]) -> str:
+    named = normal(_first(tags, "albumartist"))
+    if named:
+        return named
+    if normal(_first(tags, "compilation")) in ("1", "true", "yes"):
+        return "various artists"
+    return _GUEST.sub("", normal(_first(tags, "artist")))
+
+
+# ---- complete releases ----
+
+
+@dataclass
+class _Disc:
+    """The files of one release, in one folder or in several."""
+
+    files: dict[int, set[bytes]] = field(default_factory=dict)
+    """Paths, by number."""
+    total: int = 0
+
+    def add(self, path: bytes, number: int, total: int) -> None:
+        self.files.setdefault(number, set()).add(path)
+        self.total = max(self.total, number, total)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.total >= LEAST_TRACKS and len(self.files) == self.total
+
+    def lacking(self, removed: Set[bytes]) -> list[int]:
+        """Numbers of which no file is left without these."""
+        return sorted(number for number, paths in self.files.items() if paths <= removed)
+
+
+class Albums:
+    """The releases of some folders, by the tags of the files that are there."""
+
+    def __init__(self, tracks: Iterable[tuple[bytes, Mapping[str, Sequence[str]]]]) -> None:
+        self._discs: dict[Release, dict[bytes, _Disc]] = {}
+        """By folder."""
+        self._of_path: dict[bytes, _Disc] = {}
+        self._titles: dict[Release, str] = {}
+        for path, tags in sorted(tracks, key=lambda track: track[0]):
+            at = position(tags)
+            if at is not None and at.number is not None:
+                disc = self._discs.setdefault(at.release, {}).setdefault(os.path.dirname(path), _Disc())
+                disc.add(path, at.number, at.total or 0)
+                self._of_path[path] = disc
+                self._titles.setdefault(at.release, _first(tags, "album"))
+
+    def is_complete(self, path: bytes) -> bool:
+        """Whether all tracks of its release are in its folder."""
+        return path in self._of_path and self._of_path[path].is_complete
+
+    def lacking(self, removed: Set[bytes]) -> dict[bytes, str]:
+        """The removed files without which a release that is complete now would be so nowhere, and of each what would be
+        lacking. It counts as complete where one folder has all of it; where none has, all of them together may. Of
+        several folders that would lose some, the one that loses least is told."""
+        told: dict[bytes, str] = {}
+        for release in [release for release, discs in self._discs.items() if _touches(discs, removed)]:
+            for disc, number in _least_lost(self._discs[release], removed):
+                path = min(disc.files[number])
+                told[path] = f"track {number} of {self._titles[release]}" + (
+                    f", disc {release.disc}" if release.disc > 1 else ""
+                )
+        return told
+
+
+def _touches(discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> bool:
+    return any(not paths.isdisjoint(removed) for disc in discs.values() for paths in disc.files.values())
+
+
+def _least_lost(discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> list[tuple[_Disc, int]]:
+    """What the place of a complete release that loses least would lack: nothing where one stays whole, or none is."""
+    places = [discs[folder] for folder in sorted(discs) if discs[folder].is_complete] or _together(discs)
+    lost = [[(disc, number) for number in disc.lacking(removed)] for disc in places]
+    return min(lost, key=len, default=[])
+
+
+def _together(discs: Mapping[bytes, _Disc]) -> list[_Disc]:
+    """All folders as one, where they are complete together."""
+    whole = _Disc()
+    for disc in discs.values():
+        whole.total = max(whole.total, disc.total)
+        for number, paths in disc.files.items():
+            whole.files.setdefault(number, set()).update(paths)
+    return [whole] if whole.is_complete else []
+
+
+# ---- reading them ----
+
+
+def albums_of(store: Store, tracks: Iterable[ListedTrack]) -> Albums:
+    """The releases of the folders in which these tracks are. Other folders are not read: properties are what costs."""
+    folders = {os.path.dirname(track.path) for track in tracks if track.state == "present"}
+    execute = store.catalog.connection.execute
+    rows = execute("SELECT id, path FROM track") if folders else ()  # of these an index knows all, and reads no row
+    chosen = [number for number, path in rows if os.path.dirname(path) in folders]
+    return Albums(_read_tags(store, chosen))
+
+
+def _read_tags(store: Store, ids: Sequence[int]) -> Iterable[tuple[bytes, dict[str, list[str]]]]:
+    query = "SELECT path, properties FROM track WHERE id IN (SELECT value FROM json_each(?)) AND state = 'present'"
+    for start in range(0, len(ids), READ_AT_ONCE):
+        wanted = json.dumps(ids[start : start + READ_AT_ONCE])
+        for path, properties in store.catalog.connection.execute(query, (wanted,)):
+            yield path, json.loads(properties).get("tags", {})

@@ -1,0 +1,203 @@
+"""Two files, compared and explained: the numbers, each against its threshold, and what they come to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.correlation.compare import compare_two
+from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, Match
+from dedup.correlation.scoring import (
+    MIN_DISTINCT,
+    Criterion,
+    Thresholds,
+    Verdict,
+    criteria,
+    verdict,
+)
+from dedup.errors import InputError
+from dedup.files.paths import printable
+from dedup.files.status import size_and_time
+from dedup.fingerprint.chromaprint import SILENT_ITEM, Items, frozen, n_distinct
+from dedup.fingerprint.task import fingerprint_file
+from dedup.groups.judgements import Judgements, is_current
+from dedup.groups.matches import thresholds
+from dedup.library.identity import flac_md5, full_hash
+from dedup.library.probe import Unusable
+from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
+from dedup.store.catalog import items_digest
+
+if TYPE_CHECKING:
+    from dedup.store.store import Store
+
+MIN_LENGTH_S = 1.0
+"""Seconds of items that a file must have to be compared at all."""
+
+
+@dataclass(frozen=True)
+class Listened:
+    """One side of a comparison."""
+
+    path: bytes
+    items: Items
+    stream: bytes | None
+    digest: bytes
+    """Of its items."""
+    damage: str | None
+    from_store: bool
+    """Whether its fingerprint was in the store; else the file was decoded now."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What two files are to each other, and why."""
+
+    a: Listened
+    b: Listened
+    match: Match | None
+    """At the best lag, positive where `a` has more in front; None where they cannot overlap enough."""
+    verdict: Verdict
+    criteria: tuple[Criterion, ...]
+    """The numbers that decide by sound, in the order in which they do. Files that are identical, or whose encoded audio
+    is, or of which a person said something, are what they are whatever these say."""
+    false_match: float | None
+    """The estimated chance that two unrelated tracks of the library would do as well; None without a match."""
+    judged: bool
+    """Whether a person said so."""
+
+
+def explain(
+    a: bytes,
+    b: bytes,
+    store: Store | None,
+    fingerprint: FingerprintSettings,
+    compare: CompareSettings,
+    match: MatchSettings,
+) -> Explanation:
+    """Compares two files, in the store or not. Raises InputError for one that has no audio, too little, or none that
+    can be read."""
+    left, right = (listen(path, store, fingerprint) for path in (a, b))
+    found, limits = compare_two(left.items, right.items, compare), thresholds(store, match)
+    why = _all_criteria(left, right, found, compare, limits)
+    said = Judgements(store).of(left, right) if store else None
+    judged: Verdict = "other"
+    if _is_one_file(left, right):
+        judged = "same file"
+    elif _is_identical(left, right):
+        judged = "identical file"
+    elif said is False:
+        judged = "other"
+    elif _is_same_audio(left, right):
+        judged = "same audio"
+    elif said:
+        judged = "same recording"
+    elif found is not None and all(criterion.met for criterion in why if criterion.name in _EVIDENCE):
+        judged = verdict(found, len(left.items), len(right.items), limits)
+    return Explanation(left, right, found, judged, why, limits.false_match(found) if found else None, said is not None)
+
+
+def listen(path: bytes, store: Store | None, settings: FingerprintSettings) -> Listened:
+    """The fingerprint of a file: the store's, where the file is as the store knows it, else made now."""
+    if store is not None:
+        track = store.catalog.track(os.path.abspath(path)) or store.catalog.track(path)
+        if track is not None and track.audio is not None and is_current(track):
+            (audio,) = store.catalog.audios("WHERE id = ?", (track.audio,))
+            items = store.items_of(audio.fingerprint)
+            return Listened(path, items, audio.stream, items_digest(items), audio.damage, from_store=True)
+    return _decode(path, settings)
+
+
+def _decode(path: bytes, settings: FingerprintSettings) -> Listened:
+    name = printable(path)
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InputError(name, f"cannot be read: {error.strerror}", "an audio file") from error
+    if not os.path.isfile(path):
+        raise InputError(name, "not a file", "an audio file")
+    result = fingerprint_file(path, *size_and_time(status), settings, MIN_LENGTH_S, float("inf"))
+    if isinstance(result, Unusable):
+        raise InputError(name, result.reason, "a file with audio")
+    items = result.items
+    return Listened(path, items, result.stream, items_digest(items), result.damage, from_store=False)
+
+
+def _is_one_file(a: Listened, b: Listened) -> bool:
+    try:
+        return os.path.samefile(a.path, b.path)
+    except OSError:  # one of them is only in the store
+        return False
+
+
+def _is_identical(a: Listened, b: Listened) -> bool:
+    try:
+        return os.path.getsize(a.path) == os.path.getsize(b.path) and full_hash(a.path) == full_hash(b.path)
+    except OSError:
+        return False
+
+
+def _is_same_audio(a: Listened, b: Listened) -> bool:
+    """Whether the encoded streams are the same, or both are sound FLACs of the same samples."""
+    if a.stream is not None and a.stream == b.stream:
+        return True
+    if a.damage or b.damage or not np.array_equal(a.items, b.items):
+        return False
+    try:
+        samples = flac_md5(a.path)
+        return samples is not None and samples == flac_md5(b.path)
+    except OSError:  # one of them is only in the store
+        return False
+
+
+OVERLAP, AUDIBLE, DISTINCT = "overlap, items", "overlap not silent, items", "different items"
+AGREEMENT, KAPPA = "agreement", "kappa at the best lag"
+_EVIDENCE = {OVERLAP, AUDIBLE, DISTINCT, AGREEMENT, KAPPA}
+"""Criteria without which nothing can be said by sound."""
+
+
+def _all_criteria(
+    a: Listened, b: Listened, found: Match | None, compare: CompareSettings, limits: Thresholds
+) -> tuple[Criterion, ...]:
+    """Each number that `correlate` and `report` hold against a threshold, in the order in which they do."""
+    from dedup.correlation.kernels import required_overlap
+
+    needed = required_overlap(len(a.items), len(b.items), compare.min_overlap, compare.min_overlap_items)
+    overlap = Criterion(OVERLAP, found.overlap if found else min(len(a.items), len(b.items)), needed)
+    distinct = Criterion(DISTINCT, min(n_distinct(a.items), n_distinct(b.items)), MIN_DISTINCT)
+    if found is None:
+        return overlap, distinct
+    audible = Criterion(AUDIBLE, _n_audible(a.items, b.items, found), compare.min_overlap_items)
+    agreement = Criterion(AGREEMENT, found.agreement, STORED_AGREEMENT)
+    kappa = Criterion(KAPPA, found.kappa, FOLLOWED_KAPPA)
+    return overlap, audible, distinct, agreement, kappa, *criteria(found, len(a.items), len(b.items), limits)
+
+
+def _n_audible(a: Items, b: Items, found: Match) -> int:
+    """Items of the overlap in which not both are silent."""
+    left, right = overlapping(a, b, found)
+    return int(np.count_nonzero((left != SILENT_ITEM) | (right != SILENT_ITEM)))
+
+
+def overlapping(a: Items, b: Items, found: Match) -> tuple[Items, Items]:
+    """The parts of two fingerprints that lie over each other at the lag of a match, `uint32[overlap]` each."""
+    start_a, start_b = max(0, found.lag), max(0, -found.lag)
+    return a[start_a : start_a + found.overlap], b[start_b : start_b + found.overlap]
+
+
+def lag_curve(a: Items, b: Items, compare: CompareSettings) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Lags in items, ascending, and the agreement at each, `[n_lags]`, 0 to 1; empty where none overlap enough."""
+    from dedup.correlation import kernels
+
+    a, b = frozen(a, np.uint32), frozen(b, np.uint32)
+    n_a, n_b = len(a), len(b)
+    required = kernels.required_overlap(n_a, n_b, compare.min_overlap, compare.min_overlap_items)
+    lowest, highest = kernels.lag_range(n_a, n_b, required, compare.lag_limit)
+    lags = np.arange(lowest, highest + 1)
+    errors = np.empty(len(lags), np.int64)
+    kernels.lag_curve(a, b, lowest, highest, errors)
+    overlaps = np.minimum(n_a - lags, n_b) - np.maximum(0, -lags)
+    return lags, 1 - errors / (32 * overlaps)

@@ -1,0 +1,152 @@
+"""What a person said of two tracks, kept for ever: it goes by what they hold, so it outlives moves and new tags, and
+wins over any score."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from dedup.errors import InputError
+from dedup.files.paths import printable
+from dedup.files.status import size_and_time
+from dedup.store.catalog import Judgement
+
+if TYPE_CHECKING:
+    from dedup.store.catalog import Track
+    from dedup.store.store import Store
+
+
+class HasContent(Protocol):
+    """A track, as far as it can be judged."""
+
+    @property
+    def stream(self) -> bytes | None:
+        """Hash of its packets, None where it has none."""
+
+    @property
+    def digest(self) -> bytes:
+        """Of its fingerprint's items."""
+
+
+def content(stream: bytes | None, digest: bytes) -> bytes:
+    """16 bytes: what a track is known by, whatever its name and tags: the hash of its packets, else the digest of its
+    fingerprint."""
+    return digest if stream is None else stream
+
+
+class Judgements:
+    """All that was said when it was read from a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.said = {(said.content_a, said.content_b): said.same for said in history(store)}
+        """Whether two contents are one recording; the first of a key is never above the second."""
+
+    def of(self, a: HasContent, b: HasContent) -> bool | None:
+        """Whether a person said that two tracks are one recording; None where nobody said anything."""
+        if not self.said:
+            return None
+        return self.said.get(_ordered(content(a.stream, a.digest), content(b.stream, b.digest)))
+
+
+def history(store: Store) -> list[Judgement]:
+    """All judgements, oldest first."""
+    return list(store.catalog.judgements())
+
+
+def record(
+    store: Store, content_a: bytes, content_b: bytes, same: bool, score: float | None, where: str = "the two files"
+) -> Judgement | None:
+    """Keeps what a person says of two contents; gives what was said before. Raises InputError, which names them as
+    `where`, for one content that is said to be different from itself."""
+    a, b = _ordered(content_a, content_b)
+    if a == b and not same:
+        raise InputError(
+            where,
+            "both hold the very same audio",
+            "different audio, to be called different",
+            "Only names and tags differ",
+        )
+    with store.catalog.transaction():
+        before = store.catalog.judgement(a, b)
+        store.catalog.put_judgement(Judgement(a, b, same, score, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())))
+    return before
+
+
+def forget(store: Store, content_a: bytes, content_b: bytes) -> Judgement | None:
+    """Takes back what was said of two contents; gives it, None where nothing was."""
+    a, b = _ordered(content_a, content_b)
+    with store.catalog.transaction():
+        before = store.catalog.judgement(a, b)
+        store.catalog.drop_judgement(a, b)
+    return before
+
+
+def _ordered(one: bytes, other: bytes) -> tuple[bytes, bytes]:
+    return (one, other) if one <= other else (other, one)
+
+
+# ---- which tracks hold what ----
+
+
+@dataclass(frozen=True)
+class Known:
+    """A track of a store that can be judged."""
+
+    path: bytes
+    content: bytes
+    fingerprint: int
+
+
+def find(store: Store, path: bytes) -> Known:
+    """The track of a file, by its path. Raises InputError where the store does not know what the file holds now."""
+    track = store.catalog.track(os.path.abspath(path)) or store.catalog.track(path)
+    if track is None:
+        raise InputError(printable(path), "not in the store", "a track of it", "Scan the folder that holds it")
+    if track.audio is None:
+        raise InputError(printable(track.path), f"{track.problem_kind}: {track.problem}", "a track with a fingerprint")
+    if not is_current(track):
+        raise InputError(
+            printable(track.path), "not as it was when it was scanned", "a file that the store knows", "Scan it again"
+        )
+    query = (
+        "SELECT audio.stream, fingerprint.digest, fingerprint.id FROM audio "
+        "JOIN fingerprint ON fingerprint.id = audio.fingerprint WHERE audio.id = ?"
+    )
+    stream, digest, fingerprint = store.catalog.connection.execute(query, (track.audio,)).fetchone()
+    return Known(track.path, content(stream, digest), fingerprint)
+
+
+def is_current(track: Track) -> bool:
+    """Whether the file is as the store knows it; of one that is away the store's word is taken."""
+    if track.state == "imported":
+        return True
+    try:
+        status = os.stat(track.path)
+    except OSError:
+        return True
+    return size_and_time(status) == (track.size, track.mtime_ns)
+
+
+def score_of(store: Store, a: Known, b: Known) -> float | None:
+    """The score of two tracks, compared now as the last `correlate` did; None where they cannot overlap enough."""
+    from dedup.correlation.compare import compare_two
+    from dedup.correlation.correlate import last_compare_settings
+
+    items = (store.items_of(a.fingerprint), store.items_of(b.fingerprint))
+    match = compare_two(*items, last_compare_settings(store))
+    return None if match is None else match.score
+
+
+def paths_of_judged(store: Store) -> dict[bytes, list[bytes]]:
+    """Paths of the tracks that hold a content that was judged, in order, by content."""
+    query = (
+        "SELECT IFNULL(audio.stream, fingerprint.digest) AS content, track.path FROM track "
+        "JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint "
+        "WHERE content IN (SELECT content_a FROM judgement UNION SELECT content_b FROM judgement) ORDER BY track.path"
+    )
+    found: dict[bytes, list[bytes]] = {}
+    for held, path in store.catalog.connection.execute(query):
+        found.setdefault(held, []).append(path)
+    return found

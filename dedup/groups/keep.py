@@ -1,0 +1,293 @@
+"""Keep rules: which copy of a recording is kept, and by which criterion. Each rule gives a file one number, larger is
+better; the user says which rules count and in which order. Only files that are equal by all of them go by their path,
+so the same files give the same answer on every machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dedup.errors import UsageError
+from dedup.files.paths import holds, printable
+from dedup.library.metadata import AudioProperties
+from dedup.settings import KeepSettings
+
+if TYPE_CHECKING:
+    from dedup.groups.albums import Albums
+    from dedup.groups.matches import ListedTrack, Matches
+    from dedup.store.store import Store
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A track with what its headers tell, read once for all rules."""
+
+    track: ListedTrack
+    properties: AudioProperties
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One criterion."""
+
+    name: str
+    key: Callable[[Copy], int]
+    """Larger is better."""
+    show: Callable[[Copy], str]
+    """What it goes by of a file, in words: "flac"."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """By what one of two copies is the better one."""
+
+    rule: str
+    """Its name; "path" where no rule tells them apart."""
+    why: str
+    """In words: "flac, the other mp3"."""
+
+
+@dataclass(frozen=True)
+class KeepRules:
+    """The rules that count, in their order."""
+
+    rules: tuple[Rule, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(rule.name for rule in self.rules)
+
+    def rank(self, track: ListedTrack) -> tuple[Any, ...]:
+        """Sorts the better copy first; no two tracks have the same."""
+        copy = Copy(track, track.properties)
+        return (*(-rule.key(copy) for rule in self.rules), track.path)
+
+    def decision(self, kept: ListedTrack, other: ListedTrack) -> Decision:
+        """The first rule by which the two differ."""
+        copies = Copy(kept, kept.properties), Copy(other, other.properties)
+        for rule in self.rules:
+            if rule.key(copies[0]) != rule.key(copies[1]):
+                mine, theirs = map(rule.show, copies)
+                return Decision(rule.name, f"{mine}, the other {theirs}")
+        return Decision("path", "nothing else tells them apart")
+
+
+# ---- the rules ----
+
+LOSSLESS_KBITS = 10**9
+
+
+def lossless(copy: Copy) -> int:
+    """By the codec, not by the name: an .m4a may be either."""
+    return copy.properties.lossless
+
+
+def bits(copy: Copy) -> int:
+    return copy.properties.bits
+
+
+def rate(copy: Copy) -> int:
+    """Of a lossy file no more than a CD has: Opus says 48,000 Hz whatever it was made of."""
+    found = copy.properties.sample_rate
+    return found if copy.properties.lossless else min(found, 44_100)
+
+
+def channels(copy: Copy) -> int:
+    return copy.properties.channels
+
+
+def bitrate(copy: Copy) -> int:
+    """In kbit/s, so that a rounding decides nothing. All that is lossless is equal, and above the rest: there it tells
+    how hard the encoder tried."""
+    return LOSSLESS_KBITS if copy.properties.lossless else round(copy.properties.bitrate / 1000)
+
+
+def length(copy: Copy) -> int:
+    """In seconds: encoders add some milliseconds."""
+    return round(copy.properties.duration_s)
+
+
+def tags(copy: Copy) -> int:
+    """How many fields are filled in."""
+    return len(copy.properties.tags)
+
+
+def cover(copy: Copy) -> int:
+    return copy.properties.has_cover
+
+
+def oldest(copy: Copy) -> int:
+    """By the time of change, in seconds: what comes below is lost between file systems."""
+    return -(copy.track.mtime_ns // 10**9)
+
+
+def newest(copy: Copy) -> int:
+    return -oldest(copy)
+
+
+def largest(copy: Copy) -> int:
+    return copy.track.size
+
+
+def smallest(copy: Copy) -> int:
+    return -copy.track.size
+
+
+_COPY_WORD = r"(?:copy|kopie|copie|copia)"
+_NAMED_AS_COPY = re.compile(
+    rf"^copy of |(?:^|[\s_-]){_COPY_WORD}(?:[\s_]*\(?\d{{1,3}}\)?)?$"
+    rf"|\((?:\d{{1,2}}|(?:another |\d+\w\w ){{0,1}}{_COPY_WORD}(?: \d+)?)\)$",
+    re.IGNORECASE,
+)
+"""What file managers and browsers call a second file of one name."""
+
+
+def named(copy: Copy) -> int:
+    """Whether its name is not that of a copy, such as "x (1)", "x - Copy" or "Copy of x"."""
+    return _NAMED_AS_COPY.search(_stem(copy)) is None
+
+
+_IMPORT_MARKS = {"musicbrainz_trackid", "musicbrainz_releasetrackid"}
+
+
+def imported(copy: Copy) -> int:
+    """Whether it has MusicBrainz's ids, as beets, Picard and Lidarr write them when they take a file in."""
+    return not _IMPORT_MARKS.isdisjoint(copy.properties.tags)
+
+
+def present(copy: Copy) -> int:
+    """A file that is away must never be the one for which others go."""
+    return {"present": 2, "absent": 1}.get(copy.track.state, 0)
+
+
+def sound(copy: Copy) -> int:
+    return copy.track.damage is None
+
+
+def _stem(copy: Copy) -> str:
+    return os.path.splitext(os.fsdecode(os.path.basename(copy.track.path)))[0]
+
+
+def _bitrate(copy: Copy) -> str:
+    return "lossless" if copy.properties.lossless else f"{bitrate(copy)} kbit/s"
+
+
+def _clock(copy: Copy) -> str:
+    minutes, seconds = divmod(length(copy), 60)
+    return f"{minutes}:{seconds:02d}"
+
+
+def _time(copy: Copy) -> str:
+    return "of " + time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(copy.track.mtime_ns // 10**9))
+
+
+def _size(copy: Copy) -> str:
+    return _counted(copy.track.size, "byte")
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number:,} {unit}" + ("" if number == 1 else "s")
+
+
+RULES = {
+    rule.name: rule
+    for rule in (
+        Rule("lossless", lossless, lambda copy: copy.properties.codec),
+        Rule("bits", bits, lambda copy: _counted(bits(copy), "bit")),
+        Rule("rate", rate, lambda copy: f"{copy.properties.sample_rate:,} Hz"),
+        Rule("channels", channels, lambda copy: _counted(channels(copy), "channel")),
+        Rule("bitrate", bitrate, _bitrate),
+        Rule("length", length, _clock),
+        Rule("tags", tags, lambda copy: _counted(tags(copy), "tag")),
+        Rule("cover", cover, lambda copy: "with a cover" if cover(copy) else "without"),
+        Rule("oldest", oldest, _time),
+        Rule("newest", newest, _time),
+        Rule("largest", largest, _size),
+        Rule("smallest", smallest, _size),
+        Rule("named", named, lambda copy: "a plain name" if named(copy) else "named as a copy"),
+        Rule("imported", imported, lambda copy: "with MusicBrainz ids" if imported(copy) else "without"),
+    )
+}
+"""Those that need to know nothing but the file."""
+
+PRESENT = Rule("present", present, lambda copy: copy.track.state)
+SOUND = Rule("sound", sound, lambda copy: copy.track.damage or "undamaged")
+
+RULE_NAMES = (*RULES, "prefer", "album")
+
+BEST = ("lossless", "bits", "rate", "channels", "bitrate", "album", "length", "tags", "cover", "named", "oldest")
+PRESETS = {"best": BEST} | {
+    name: tuple(dict.fromkeys((name, *BEST))) for name in ("oldest", "newest", "smallest", "largest")
+}
+
+EXPECTED = f"rules out of {', '.join(RULE_NAMES)}, with commas between; or one of {', '.join(PRESETS)}"
+
+
+def _protected(folders: Sequence[bytes]) -> Rule:
+    """Of what is damaged the protected copy does not win: it stays anyway, and so does the sound one then."""
+
+    def key(copy: Copy) -> int:
+        return sound(copy) and is_below(copy.track.path, folders)
+
+    return Rule("protected", key, lambda copy: "protected" if key(copy) else "not")
+
+
+def _prefer(folders: Sequence[bytes]) -> Rule:
+    def place(copy: Copy) -> int:
+        return next((at for at, folder in enumerate(folders) if holds(folder, copy.track.path)), len(folders))
+
+    def show(copy: Copy) -> str:
+        at = place(copy)
+        return f"below {printable(folders[at])}" if at < len(folders) else "below no preferred folder"
+
+    return Rule("prefer", lambda copy: -place(copy), show)
+
+
+def _album(albums: Albums | None) -> Rule:
+    def key(copy: Copy) -> int:
+        return albums is not None and albums.is_complete(copy.track.path)
+
+    return Rule("album", key, lambda copy: "in a complete album" if key(copy) else "not")
+
+
+def is_below(path: bytes, folders: Sequence[bytes]) -> bool:
+    """Whether it is one of the folders, or in one."""
+    return any(holds(folder, path) for folder in folders)
+
+
+# ---- which of them count ----
+
+
+def rule_names(given: Sequence[str]) -> tuple[str, ...]:
+    """The rules that a list of names of rules and presets comes to, each once, where it first stands. Alone, `oldest`
+    and the like are the presets; among others the rules. Raises UsageError for a name that there is not."""
+    unknown = [name for name in given if name not in (*RULE_NAMES, *PRESETS)]
+    if unknown or not given:
+        found = f"there is no rule {unknown[0]!r}" if unknown else "no rule is named"
+        raise UsageError("keep rules", found, EXPECTED)
+    if len(given) == 1 and given[0] in PRESETS:
+        return PRESETS[given[0]]
+    spelled = (rule for name in given for rule in (BEST if name == "best" else (name,)))
+    return tuple(dict.fromkeys(spelled))
+
+
+def keep_rules(settings: KeepSettings, albums: Albums | None = None) -> KeepRules:
+    """The rules of these settings. Before them come what is there, what is protected and what is undamaged; a preferred
+    folder comes next, where the list does not say when it counts. Raises UsageError as `rule_names` does."""
+    names = rule_names(settings.rules)
+    if settings.prefer and "prefer" not in names:
+        names = ("prefer", *names)
+    of_place = {"prefer": _prefer(settings.prefer), "album": _album(albums)}
+    chosen = (RULES.get(name) or of_place[name] for name in names)
+    return KeepRules((PRESENT, _protected(settings.protect), SOUND, *chosen))
+
+
+def rules_of(store: Store, matches: Matches, settings: KeepSettings) -> KeepRules:
+    """The same for the tracks of a store; its albums are read only where a rule asks for them."""
+    from dedup.groups.albums import albums_of
+
+    return keep_rules(settings, albums_of(store, matches.tracks) if "album" in rule_names(settings.rules) else None)

@@ -1,0 +1,300 @@
+"""Which tracks match which, read from the store: stored pairs of fingerprints, seen as pairs of files."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.correlation.compare import compare_two
+from dedup.correlation.correlate import last_compare_settings
+from dedup.correlation.match import PAIR, Match, evidence_of_records, identity_match, matches_of
+from dedup.correlation.noise import noise_of
+from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Thresholds, Verdict, usual_noise, verdict
+from dedup.errors import UsageError
+from dedup.groups.judgements import Judgements, history
+from dedup.library.metadata import AudioProperties, from_json
+from dedup.settings import CompareSettings, MatchSettings
+
+if TYPE_CHECKING:
+    from dedup.store.store import Store
+
+
+@dataclass(frozen=True)
+class ListedTrack:
+    """A track with a fingerprint, with all that a report says of it; fields as in `catalog.Track` and `Audio`."""
+
+    path: bytes
+    root: bytes
+    state: Literal["present", "absent", "imported"]
+    size: int
+    mtime_ns: int
+    device: int
+    inode: int
+    full: bytes | None
+    audio: int
+    stream: bytes | None
+    key: str
+    damage: str | None
+    fingerprint: int
+    """Id; tracks that sound alike to the last bit share one."""
+    digest: bytes
+    """Of its items."""
+    n_items: int
+    n_distinct: int
+    """Different items, silence not counted."""
+    properties_json: str
+
+    @property
+    def properties(self) -> AudioProperties:
+        """Read anew each time: kept, those of a large library would be most of the memory that a report takes."""
+        return from_json(json.loads(self.properties_json))
+
+
+_LISTED = """
+    SELECT track.path, track.root, track.state, track.size, track.mtime_ns, track.device, track.inode, track.full,
+           audio.id, audio.stream, audio.key, audio.damage, fingerprint.id, fingerprint.digest, fingerprint.n_items,
+           fingerprint.n_distinct, track.properties
+    FROM fingerprint JOIN audio ON audio.fingerprint = fingerprint.id JOIN track ON track.audio = audio.id
+    WHERE fingerprint.id IN (SELECT value FROM json_each(?))
+"""
+
+_SHARED = """
+    SELECT audio.fingerprint FROM track JOIN audio ON audio.id = track.audio
+    GROUP BY audio.fingerprint HAVING COUNT(*) > 1
+"""
+
+
+_COUNTED = "SELECT COUNT(DISTINCT audio.fingerprint) FROM track JOIN audio ON audio.id = track.audio"
+
+_HOLDERS = """
+    SELECT DISTINCT IFNULL(audio.stream, fingerprint.digest), fingerprint.id
+    FROM track JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint
+"""
+
+
+@dataclass(frozen=True)
+class TrackPair:
+    """Two tracks and what they are to each other; the lag is positive where `a` has more in front."""
+
+    a: ListedTrack
+    b: ListedTrack
+    match: Match
+    verdict: Verdict
+    judged: bool = False
+    """Whether a person said so."""
+
+    def swapped(self) -> TrackPair:
+        """The same pair, named the other way round."""
+        return TrackPair(self.b, self.a, self.match.swapped(), self.verdict, self.judged)
+
+
+class Matches:
+    """All pairs of tracks that have to do with each other under `settings`. Reads stored pairs; compares nothing, but
+    two tracks that a person called the same and no tile did. What it gives depends on the tracks and settings alone:
+    not on blocks, tiles, ids or the order in which tracks came."""
+
+    def __init__(self, store: Store, settings: MatchSettings, compare: CompareSettings | None = None) -> None:
+        compare = compare or last_compare_settings(store)
+        self.settings = settings
+        self.thresholds = thresholds(store, settings)
+        self.judgements = Judgements(store)
+        self.neighbours: dict[int, list[tuple[int, Match]]] = {}
+        self._read_pairs(store, compare)
+        self._add_judged(store, compare)
+        self.tracks = self._read_tracks(store)
+        """Tracks that may match another, by path."""
+        self.by_fingerprint: dict[int, list[ListedTrack]] = {}
+        for track in self.tracks:
+            self.by_fingerprint.setdefault(track.fingerprint, []).append(track)
+
+    def _read_pairs(self, store: Store, compare: CompareSettings) -> None:
+        fingerprints = _Fingerprints(store)
+        for tile in store.catalog.tiles(compare.digest()):
+            pairs = np.frombuffer(tile.pairs, PAIR)
+            if self.thresholds.classic is None:
+                pairs = pairs[evidence_of_records(pairs) >= self.thresholds.related]
+            ids_a = fingerprints.of(tile.block_a)[pairs["row_a"]].tolist()
+            ids_b = fingerprints.of(tile.block_b)[pairs["row_b"]].tolist()
+            for a, b, match in zip(ids_a, ids_b, matches_of(pairs), strict=True):
+                self._add(a, b, match)
+
+    def _add(self, a: int, b: int, match: Match) -> None:
+        self.neighbours.setdefault(a, []).append((b, match))
+        self.neighbours.setdefault(b, []).append((a, match.swapped()))
+
+    def _add_judged(self, store: Store, compare: CompareSettings) -> None:
+        """Pairs that a person called the same and that are no neighbours, compared now."""
+        if not any(self.judgements.said.values()):
+            return
+        holders: dict[bytes, set[int]] = {}
+        for content, fingerprint in store.catalog.connection.execute(_HOLDERS):
+            holders.setdefault(content, set()).add(fingerprint)
+        for (content_a, content_b), same in self.judgements.said.items():
+            for a, b in itertools.product(holders.get(content_a, ()), holders.get(content_b, ())):
+                known = {other for other, _ in self.neighbours.get(a, ())}
+                if same and a != b and b not in known:
+                    items_a, items_b = store.items_of(a), store.items_of(b)
+                    self._add(a, b, compare_two(items_a, items_b, compare) or unlike(len(items_a), len(items_b)))
+
+    def _read_tracks(self, store: Store) -> list[ListedTrack]:
+        execute = store.catalog.connection.execute
+        wanted = self.neighbours.keys() | {row[0] for row in execute(_SHARED)}
+        tracks = [ListedTrack(*row) for row in execute(_LISTED, (json.dumps(sorted(wanted)),))]
+        return sorted(tracks, key=lambda track: track.path)
+
+    def of(self, track: ListedTrack) -> Iterator[TrackPair]:
+        """What has to do with one track, by the other's path."""
+        found = [self._pair(track, other, None) for other in self._twins(track)]
+        for fingerprint, match in self.neighbours.get(track.fingerprint, ()):
+            found += [self._pair(track, other, match) for other in self.by_fingerprint.get(fingerprint, ())]
+        found.sort(key=lambda pair: pair.b.path)
+        return (pair for pair in found if pair.verdict != "other")
+
+    def pairs(self) -> Iterator[TrackPair]:
+        """Every pair once, `a` before `b` by path, sorted by both: the same bytes whatever the blocks were."""
+        for track in self.tracks:
+            for pair in self.of(track):
+                if pair.a.path < pair.b.path:
+                    yield pair
+
+    def beside(self) -> list[TrackPair]:
+        """The pairs that never merge, best evidence first; of an excerpt the part is `a`."""
+        found = []
+        for fingerprint, others in self.neighbours.items():
+            for neighbour, match in others:
+                for a in self.by_fingerprint.get(fingerprint, ()):
+                    for b in self.by_fingerprint.get(neighbour, ()):
+                        if (a.n_items, a.path) < (b.n_items, b.path):
+                            pair = self._pair(a, b, match)
+                            found += [pair] if pair.verdict in BESIDE else []
+        return sorted(found, key=lambda pair: (-pair.match.evidence, pair.a.path, pair.b.path))
+
+    def count_pairs(self) -> Counter[Verdict]:
+        """How many pairs there are, those that merge as "same recording", the others by verdict; without making each: a
+        thousand copies of one file are half a million."""
+        counts: Counter[Verdict] = Counter()
+        for tracks in self.by_fingerprint.values():
+            if len(tracks) > MANY and not self.judgements.said and tracks[0].n_distinct >= MIN_DISTINCT:
+                counts["same recording"] += len(tracks) * (len(tracks) - 1) // 2
+            else:
+                counts.update(_counted(self._pair(a, b, None)) for a, b in itertools.combinations(tracks, 2))
+        for a, others in self.neighbours.items():
+            for b, match in others:
+                if a < b:
+                    self._count_between(self.by_fingerprint.get(a, []), self.by_fingerprint.get(b, []), match, counts)
+        del counts["other"]
+        return counts
+
+    def _count_between(
+        self, one: list[ListedTrack], other: list[ListedTrack], match: Match, counts: Counter[Verdict]
+    ) -> None:
+        if len(one) * len(other) > MANY and not self.judgements.said:
+            by_sound = verdict(match, one[0].n_items, other[0].n_items, self.thresholds)
+            if by_sound in MERGING and min(one[0].n_distinct, other[0].n_distinct) >= MIN_DISTINCT:
+                counts["same recording"] += len(one) * len(other)
+                return
+        counts.update(_counted(self._pair(a, b, match)) for a in one for b in other)
+
+    def _twins(self, track: ListedTrack) -> list[ListedTrack]:
+        return [other for other in self.by_fingerprint[track.fingerprint] if other is not track]
+
+    def _pair(self, a: ListedTrack, b: ListedTrack, match: Match | None) -> TrackPair:
+        """What two tracks are to each other; `match` is None for tracks of one fingerprint."""
+        judged, numbers = self.judgements.of(a, b), match or identity_match(a.n_items, a.n_distinct)
+        return TrackPair(a, b, numbers, self._verdict(a, b, match, judged), judged is not None)
+
+    def _verdict(self, a: ListedTrack, b: ListedTrack, match: Match | None, judged: bool | None) -> Verdict:
+        found = _by_file(a, b)
+        if found is None and judged is not False and (a.audio == b.audio or _is_same_stream(a, b, match is None)):
+            found = "same audio"
+        if found is None and judged is not None:
+            found = "same recording" if judged else "other"
+        return found or self._by_sound(a, b, match)
+
+    def _by_sound(self, a: ListedTrack, b: ListedTrack, match: Match | None) -> Verdict:
+        if min(a.n_distinct, b.n_distinct) < MIN_DISTINCT:
+            return "other"
+        return "same recording" if match is None else verdict(match, a.n_items, b.n_items, self.thresholds)
+
+
+def _by_file(a: ListedTrack, b: ListedTrack) -> Verdict | None:
+    """What two tracks are as files, whatever is in them."""
+    if a.state == b.state == "present" and (a.device, a.inode) == (b.device, b.inode):
+        return "same file"
+    return "identical file" if a.full is not None and a.full == b.full else None
+
+
+MANY = 100
+"""Tracks of one fingerprint, or pairs of the tracks of two, above which they are not counted one by one."""
+
+
+def _counted(pair: TrackPair) -> Verdict:
+    return "same recording" if pair.verdict in MERGING else pair.verdict
+
+
+def thresholds(store: Store | None, settings: MatchSettings) -> Thresholds:
+    """What the settings come to in the library of a store; without one, in a library of 10,000 tracks. Raises
+    UsageError where judgements are to decide and are too few."""
+    if store is None:
+        noise, n_tracks = usual_noise(), 10_000
+    else:
+        noise, n_tracks = noise_of(store), store.catalog.connection.execute(_COUNTED).fetchone()[0]
+    related = noise.threshold(n_tracks, settings.max_false)
+    same = settings.min_score
+    if same is None:  # of raw agreement alone nothing is learnt
+        same = 0.0 if settings.classic is not None else max(related, approved_score(store))
+    return Thresholds(related, same, settings.min_prominence, settings.classic, noise, n_tracks)
+
+
+def approved_score(store: Store | None) -> float:
+    """Just below the lowest score of a pair that a person called the same. Raises UsageError where too few were
+    judged."""
+    said = [] if store is None else history(store)
+    approved = [judgement.score for judgement in said if judgement.same and judgement.score is not None]
+    if len(said) < LEAST_JUDGEMENTS or not approved:
+        raise UsageError(
+            "min-score 'judged'",
+            f"found {len(said)} judgements, {len(approved)} of them 'same' with a score",
+            f"{LEAST_JUDGEMENTS} judgements or more to learn from",
+            "Judge pairs with `reprise report --ask` or `reprise mark`, or use the profile basic",
+        )
+    return max(0.0, min(approved) - JUST_BELOW)
+
+
+LEAST_JUDGEMENTS, JUST_BELOW = 10, 0.005
+
+
+def unlike(n_items_a: int, n_items_b: int) -> Match:
+    """Two fingerprints that cannot be compared."""
+    n = min(n_items_a, n_items_b)
+    return Match(0, n, 16 * n, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, n, 0, n, b"")
+
+
+def _is_same_stream(a: ListedTrack, b: ListedTrack, same_items: bool) -> bool:
+    """Whether the encoded streams are the same, or both are sound FLACs of the same samples."""
+    if a.stream is not None and a.stream == b.stream:
+        return True
+    lossless_same = a.key == b.key and a.key.startswith("flac-md5|")
+    return same_items and lossless_same and a.damage is None and b.damage is None
+
+
+class _Fingerprints:
+    """Which fingerprint is in which row: asked for only of blocks that have pairs, 8 bytes a row."""
+
+    def __init__(self, store: Store) -> None:
+        self._connection = store.catalog.connection
+        self._of_block: dict[str, npt.NDArray[np.int64]] = {}
+
+    def of(self, block: str) -> npt.NDArray[np.int64]:
+        """Ids of a block's fingerprints, by row."""
+        if block not in self._of_block:
+            rows = self._connection.execute("SELECT id FROM fingerprint WHERE block = ? ORDER BY row", (block,))
+            self._of_block[block] = np.array([row[0] for row in rows], np.int64)
+        return self._of_block[block]

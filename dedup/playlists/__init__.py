@@ -1,0 +1,1 @@
+"""Playlists: what they refer to, and files that moved."""

@@ -1,0 +1,1 @@
+"""Files become fingerprints in a store."""

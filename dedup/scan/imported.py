@@ -1,0 +1,200 @@
+"""Takes in fingerprints made elsewhere: lines as `fpcalc -raw -json` prints them, plus a path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.files.paths import path_from_json
+from dedup.fingerprint.chromaprint import SILENT_ITEM
+from dedup.library.metadata import AudioProperties, to_json
+from dedup.observer import Observer
+from dedup.runner import Stop
+from dedup.settings import ITEMS_PER_SECOND
+from dedup.store.catalog import Track
+
+if TYPE_CHECKING:
+    from dedup.store.store import Store
+
+CHUNK_LINES, CHUNK_BYTES = 500, 16 << 20
+"""Lines, and bytes, after which a transaction ends: memory stays constant however long the file."""
+
+SHOWN_CHARACTERS = 60
+"""As much of a wrong value is repeated to the user."""
+
+
+class RejectedLineError(ValueError):
+    """Why a line is no fingerprint."""
+
+
+@dataclass
+class Imported:
+    """What an import did. `lines = imported + unchanged + scanned + skipped + rejected` (blank lines not counted)."""
+
+    lines: int = 0
+    imported: int = 0
+    unchanged: int = 0
+    """Imported before, with the same items."""
+    scanned: int = 0
+    """Left alone, because a scan knows the file itself."""
+    skipped: int = 0
+    """Too short or silent."""
+    rejected: int = 0
+
+
+def import_fingerprints(
+    store: Store, lines: Iterable[bytes], min_length_s: float, observer: Observer, stop: Stop
+) -> Imported:
+    """Stores the fingerprint of every good line; names each bad one by its number and goes on. Each chunk is
+    committed; a stop ends the import after the chunk in hand, and what was stored is found unchanged next time."""
+    counts = Imported()
+    observer.stage("import", None, "lines")
+    for chunk in _chunks(lines):
+        _import_chunk(store, chunk, min_length_s, counts, observer)
+        if stop.requested:
+            return counts
+    store.seal_tail()
+    return counts
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
+    """Lines that are not blank, with their numbers from 1, by so many or so many bytes."""
+    chunk, size_bytes = [], 0
+    for number, line in enumerate(lines, start=1):
+        if line.isspace():
+            continue
+        chunk.append((number, line))
+        size_bytes += len(line)
+        if len(chunk) == CHUNK_LINES or size_bytes >= CHUNK_BYTES:
+            yield chunk
+            chunk, size_bytes = [], 0
+    if chunk:
+        yield chunk
+
+
+def _import_chunk(
+    store: Store, chunk: list[tuple[int, bytes]], min_length_s: float, counts: Imported, observer: Observer
+) -> None:
+    with store.catalog.transaction():
+        for number, line in chunk:
+            counts.lines += 1
+            try:
+                path, duration_s, items = parse_line(line)
+            except RejectedLineError as error:
+                counts.rejected += 1
+                observer.problem("failed", f"line {number}".encode(), str(error))
+            else:
+                _import_one(store, path, duration_s, items, min_length_s, counts, observer)
+    store.seal_tail(all_of_it=False)
+    observer.advance(len(chunk))
+
+
+def _import_one(
+    store: Store,
+    path: bytes,
+    duration_s: float,
+    items: npt.NDArray[np.uint32],
+    min_length_s: float,
+    counts: Imported,
+    observer: Observer,
+) -> None:
+    known = store.catalog.track(path)
+    if known is not None and known.state != "imported":
+        counts.scanned += 1
+        observer.problem("skipped", path, "known by a scan of the file itself")
+        return
+    if len(items) < min_length_s * ITEMS_PER_SECOND or np.all(items == SILENT_ITEM):
+        counts.skipped += 1
+        observer.problem("skipped", path, f"too short or silent: {len(items)} items")
+        return
+    fingerprint = store.catalog.fingerprint_of(items)
+    if known is not None and known.audio is not None and fingerprint is not None:
+        (audio,) = store.catalog.audios("WHERE id = ?", (known.audio,))
+        if audio.fingerprint == fingerprint:
+            counts.unchanged += 1
+            return
+    audio_id = store.catalog.add_audio(items, None, "", None)
+    store.catalog.put_track(_imported_track(path, duration_s, audio_id))
+    counts.imported += 1
+
+
+def parse_line(line: bytes) -> tuple[bytes, float, npt.NDArray[np.uint32]]:
+    """Path, seconds and items of one line. Raises RejectedLineError.
+
+    A path is taken as its raw bytes: from `path_hex` if that is given, else from `path`, where what is no UTF-8 may
+    stand as it is, or as the lone surrogates by which Python writes it."""
+    try:
+        record = json.loads(line.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
+    except RecursionError:
+        raise RejectedLineError("not a fingerprint: nested too deep") from None
+    except ValueError as error:
+        raise RejectedLineError(f"not JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise RejectedLineError(f"found {type(record).__name__}; expected an object")
+    numbers = record.get("fingerprint")
+    if isinstance(numbers, str):
+        raise RejectedLineError('"fingerprint" is compressed text; expected a list of numbers: run fpcalc with -raw')
+    if not isinstance(numbers, list):
+        raise RejectedLineError('no "fingerprint"; expected a list of numbers')
+    duration_s = record.get("duration", 0)
+    if type(duration_s) not in (int, float) or not 0 <= duration_s < 1e9:
+        raise RejectedLineError(f'"duration" is {_shown(duration_s)}; expected seconds')
+    return _path_of(record), float(duration_s), _items_of(numbers)
+
+
+def _path_of(record: dict[str, Any]) -> bytes:
+    name = "path_hex" if "path_hex" in record else "path"
+    text = record.get(name)
+    if not isinstance(text, str):
+        raise RejectedLineError(f'"{name}" is {_shown(text)}; expected a string' if name in record else 'no "path"')
+    try:
+        path = path_from_json(record) if name == "path_hex" else text.encode("utf-8", "surrogateescape")
+    except ValueError:
+        raise RejectedLineError(f'"{name}" is {_shown(text)}; expected the name of a file') from None
+    if not path or b"\0" in path:
+        raise RejectedLineError(f'"{name}" is {_shown(text)}; expected the name of a file')
+    return path
+
+
+def _items_of(numbers: list[Any]) -> npt.NDArray[np.uint32]:
+    """The items. numpy would round floats, take booleans and wrap what is too large."""
+    if set(map(type, numbers)) - {int}:
+        bad = next(number for number in numbers if type(number) is not int)
+        raise RejectedLineError(f'"fingerprint" holds {_shown(bad)}; expected whole numbers only')
+    if numbers and not 0 <= min(numbers) <= max(numbers) < 1 << 32:
+        bad = min(numbers) if min(numbers) < 0 else max(numbers)
+        raise RejectedLineError(f'"fingerprint" holds {_shown(bad)}; expected 0 to {(1 << 32) - 1}')
+    return np.array(numbers, np.uint32)
+
+
+def _shown(value: object) -> str:
+    """A wrong value as JSON has it, or its beginning."""
+    text = json.dumps(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+def _imported_track(path: bytes, duration_s: float, audio: int) -> Track:
+    properties = AudioProperties(duration_s=duration_s)
+    return Track(
+        id=0,
+        path=path,
+        root=b"",
+        volume=b"",
+        size=0,
+        mtime_ns=0,
+        inode=0,
+        device=0,
+        state="imported",
+        partial=None,
+        full=None,
+        audio=audio,
+        problem_kind=None,
+        problem=None,
+        judged_by=None,
+        properties=json.dumps(to_json(properties)),
+    )

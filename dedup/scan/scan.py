@@ -1,0 +1,375 @@
+"""The scan: from root folders to fingerprints in the store. Workers look and decode; this alone writes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dedup.errors import UsageError
+from dedup.files.disks import Disks
+from dedup.files.paths import holds, printable
+from dedup.files.status import settling_s
+from dedup.fingerprint.task import Fingerprinted, fingerprint_file, is_as_seen
+from dedup.library.discover import Candidate, Problem, discover
+from dedup.library.identify import Identified, Subject, hash_all, identify
+from dedup.library.identity import full_hash
+from dedup.library.order import scan_order
+from dedup.library.probe import Unusable
+from dedup.library.reconcile import Known, Reconciliation, reconcile
+from dedup.observer import Observer
+from dedup.runner import Outcome, Runner, Task
+from dedup.settings import ScanSettings
+from dedup.store.catalog import Track
+
+if TYPE_CHECKING:
+    from dedup.store.store import Store
+
+COMMIT_EVERY_S = 1.0
+"""Fingerprints that come within such a time are committed together: what a kill can lose beside the work in flight."""
+
+WATCHDOG_GRACE_S = 30.0
+"""A worker is ended so long after the time limit: decoding looks at the clock itself unless it hangs in one packet."""
+
+FIRST_ITEM_S = 2.6
+"""Seconds of audio that the first item takes."""
+
+
+@dataclass
+class Scan:
+    """What a scan did. `discovered = unchanged + fingerprinted + identical + skipped + failed + left`."""
+
+    discovered: int = 0
+    unchanged: int = 0
+    fingerprinted: int = 0
+    identical: int = 0
+    """Files with audio that was known, or that another file of this scan holds: nothing was decoded for them."""
+    skipped: int = 0
+    failed: int = 0
+    left: int = 0
+    """Not reached, because a stop was requested."""
+    ignored: int = 0
+    """No audio files by their names; not part of `discovered`."""
+    damaged: int = 0
+    """Of the fingerprinted: decoded with gaps."""
+    moved: int = 0
+    """Of the identical: their old path is gone."""
+    changed: int = 0
+    """Of the fingerprinted and the identical, without the moved: their paths were known, with another size or time of
+    change, or as ones that could not be used."""
+    absent: int = 0
+    """Tracks kept though their drive or folder is not there."""
+    newly_absent: int = 0
+    """Of the absent: they were there before."""
+    returned: int = 0
+    """Of the unchanged, skipped and failed: they were absent before."""
+    forgotten: int = 0
+    """Tracks dropped: deleted, renamed or no longer selected."""
+    problems: list[Problem] = field(default_factory=list)
+    """Each failed, skipped, damaged and ignored file with its reason."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of each stage."""
+
+
+def scan(store: Store, roots: Sequence[bytes], settings: ScanSettings, runner: Runner, observer: Observer) -> Scan:
+    """Brings the store up to date with what is below `roots`.
+
+    What the store knows of a root that is not there is kept, marked absent. Raises LibraryError, with nothing changed,
+    for a root that is not there and of which nothing is known, and for one that cannot be read; UsageError where the
+    length that the store's fingerprints are limited to is always too short."""
+    _require_some_length(store, settings)
+    return _Scan(store, settings, runner, observer).run([os.path.abspath(root) for root in roots])
+
+
+def _require_some_length(store: Store, settings: ScanSettings) -> None:
+    length_s = store.fingerprint_settings.length_s if store.fingerprint_settings else 0.0
+    least_s = settings.min_length_s + FIRST_ITEM_S
+    if 0 < length_s < least_s:
+        expected = f"0 (whole track) or at least {least_s:g}, as min-length is {settings.min_length_s:g}"
+        raise UsageError("setting length", f"found {length_s:g} s", expected)
+
+
+class _Scan:
+    """One scan: its stages, and what they hand to one another."""
+
+    def __init__(self, store: Store, settings: ScanSettings, runner: Runner, observer: Observer) -> None:
+        self.store, self.catalog = store, store.catalog
+        self.settings, self.runner, self.observer = settings, runner, observer
+        self.disks = Disks(runner, settings.reads_per_disk)
+        self.summary = Scan()
+        self.gone_audio: set[int] = set()
+        self.known_paths: set[bytes] = set()
+        """Of the files that are to be identified: those of which something is known."""
+        self.groups: dict[bytes, list[Subject]] = {}
+        """Of the files in flight: those that hold the same audio, by the path of the one that is decoded."""
+        self.waiting: list[tuple[list[Subject], Fingerprinted | Unusable]] = []
+        """Files to be committed, with what became of them."""
+        self.committed_at = time.monotonic()
+
+    def run(self, roots: list[bytes]) -> Scan:
+        began = time.monotonic()
+        reconciled = self._discover(roots)
+        self._lap("discover", began)
+        began = time.monotonic()
+        identified = self._identify(reconciled)
+        self._lap("identify", began)
+        began = time.monotonic()
+        self._fingerprint(identified)
+        if not self.runner.stop.requested:
+            self._forget(reconciled)
+            self._hash_twins()
+        if not self.runner.stop.requested:
+            self.catalog.clear_probes()
+            self.store.seal_tail()
+        self._lap("fingerprint", began)
+        counted = self.summary
+        counted.left = counted.discovered - (
+            counted.unchanged + counted.fingerprinted + counted.identical + counted.skipped + counted.failed
+        )
+        return counted
+
+    def _lap(self, stage: str, began: float) -> None:
+        self.summary.seconds[stage] = time.monotonic() - began
+
+    # ---- discover ----
+
+    def _discover(self, roots: list[bytes]) -> Reconciliation:
+        self.observer.stage("discover", None, "files")
+        known = list(self._known())
+        away = [root for root in roots if not os.path.exists(root) and any(holds(root, k.path) for k in known)]
+        for root in away:
+            self.observer.message(f"{printable(root)} is not there; what is known of it is kept, marked absent")
+        there = [root for root in roots if root not in away]
+        candidates, unlisted, problems = [], list(away), Counter[str]()
+        if there:
+            discovery = discover(there, self.settings.discover, self.observer)
+            candidates = discovery.candidates
+            unlisted += discovery.unlisted
+            problems.update(problem.kind for problem in discovery.problems)
+            self.summary.problems += discovery.problems
+        settings = self.settings
+        reconciled = reconcile(
+            candidates, known, roots, unlisted, os.path.ismount, settings.retry_failed, settings.judgement
+        )
+        self._count_unchanged(reconciled)
+        self.known_paths = {c.path for c in reconciled.changed} & {k.path for k in known}
+        self.summary.skipped += problems["skipped"]
+        self.summary.failed += problems["failed"]
+        self.summary.ignored = problems["ignored"]
+        self.summary.discovered = len(candidates) + problems["skipped"] + problems["failed"]
+        return reconciled
+
+    def _known(self) -> Iterator[Known]:
+        query = (
+            "SELECT path, volume, size, mtime_ns, state, audio, problem_kind, problem, judged_by, device, inode "
+            "FROM track WHERE state != 'imported' ORDER BY path"
+        )
+        return (Known(*row) for row in self.catalog.connection.execute(query))
+
+    def _count_unchanged(self, reconciled: Reconciliation) -> None:
+        for track in reconciled.unchanged:
+            if track.problem_kind is None:
+                self.summary.unchanged += 1
+            else:
+                self._count_problem(track.path, Unusable(track.problem_kind, track.problem or "", lasting=True))
+        back = [track.path for track in reconciled.unchanged if track.state != "present"]
+        self.summary.returned = len(back)
+        self.summary.absent = len(reconciled.absent)
+        self.summary.newly_absent = sum(track.state != "absent" for track in reconciled.absent)
+        with self.catalog.transaction():
+            self.catalog.set_state(back, "present")
+            self.catalog.set_place((c.volume, c.device, c.inode, c.path) for c in reconciled.replaced)
+            self.catalog.set_state((track.path for track in reconciled.absent), "absent")
+
+    # ---- identify ----
+
+    def _identify(self, reconciled: Reconciliation) -> Identified:
+        self._settle(reconciled)
+        unchanged = {track.path for track in reconciled.unchanged}
+        self.gone_audio = {track.audio for track in reconciled.gone if track.audio is not None}
+        identified = identify(
+            reconciled.changed, unchanged.__contains__, self.catalog, self.runner, self.disks, self.observer
+        )
+        with self.catalog.transaction():
+            for candidate, problem in identified.unusable:
+                self._count_problem(candidate.path, problem)
+                self._put_problem(candidate, None, problem)
+            for group in identified.groups:
+                if group[0].audio is not None:
+                    self._put_group(group, group[0].audio)
+                    self.summary.identical += len(group)
+                    n_moved = len(group) if group[0].audio in self.gone_audio else 0
+                    self.summary.moved += n_moved
+                    self.summary.changed += 0 if n_moved else self._n_known(group)
+        return identified
+
+    def _settle(self, reconciled: Reconciliation) -> None:
+        """Lets time pass where a file was changed just now: see `settling_s`."""
+        wait_s = settling_s((candidate.mtime_ns for candidate in reconciled.changed), time.time_ns())
+        if wait_s:
+            self.runner.stop.event.wait(wait_s)
+
+    def _n_known(self, group: list[Subject]) -> int:
+        return sum(subject.candidate.path in self.known_paths for subject in group)
+
+    def _put_group(self, group: list[Subject], audio: int) -> None:
+        for subject in group:
+            self.catalog.put_track(_track(subject.candidate, subject, audio=audio))
+
+    def _put_problem(self, candidate: Candidate, subject: Subject | None, problem: Unusable) -> None:
+        """Remembers a lasting problem. Of any other nothing is remembered, so that the next run tries again; neither
+        is what the file held before it changed, for that is no longer true. An imported fingerprint stays: it says
+        nothing of this file."""
+        known = self.catalog.track(candidate.path)
+        if known is not None and known.state == "imported":
+            return
+        if problem.lasting:
+            self.catalog.put_track(_track(candidate, subject, problem=problem, judged_by=self.settings.judgement))
+        else:
+            self.catalog.forget_tracks([candidate.path])
+
+    # ---- fingerprint ----
+
+    def _fingerprint(self, identified: Identified) -> None:
+        """Decodes one file of every group; where that one fails, the next of its group."""
+        queue = [group for group in identified.groups if group[0].audio is None]
+        self.observer.stage("fingerprint", sum(len(group) for group in queue), "files")
+        while queue and not self.runner.stop.requested:
+            self.groups = {group[0].candidate.path: group for group in queue}
+            order = scan_order([group[0].candidate for group in queue])
+            queue = []
+            outcomes = self.runner.run(
+                fingerprint_file, self._tasks(order), self.settings.time_limit_s + WATCHDOG_GRACE_S
+            )
+            try:
+                for outcome in outcomes:
+                    queue += self._take(outcome)
+            finally:
+                self._commit()
+
+    def _tasks(self, order: list[Candidate]) -> Iterator[Task]:
+        settings = self.store.fingerprint_settings
+        folder = b""
+        for candidate in order:
+            if os.path.dirname(candidate.path) != folder:
+                folder = os.path.dirname(candidate.path)
+                self.observer.folder(folder)
+            limits = (self.settings.min_length_s, self.settings.time_limit_s)
+            reading = self.disks.reading(candidate.device)
+            arguments = (candidate.path, candidate.size, candidate.mtime_ns, settings, *limits, reading)
+            yield Task(candidate.path.hex(), arguments)
+
+    def _take(self, outcome: Outcome) -> list[list[Subject]]:
+        """Counts one result and puts it in line to be committed; gives what is left of a group whose first failed."""
+        group = self.groups[bytes.fromhex(outcome.name)]
+        result: Fingerprinted | Unusable = outcome.result
+        if outcome.failure is not None:
+            result = Unusable("failed", outcome.failure, lasting=True)
+        left: list[Subject] = []
+        if isinstance(result, Unusable):
+            group, left = _sharing_fate(group, result)
+            for subject in group:
+                self._count_problem(subject.candidate.path, result)
+        else:
+            self.summary.fingerprinted += 1
+            self.summary.identical += len(group) - 1
+            self.summary.changed += self._n_known(group)
+            if result.damage is not None:
+                self._tell_damage(group, result.damage)
+        self.observer.advance(len(group))
+        self.waiting.append((group, result))
+        if time.monotonic() - self.committed_at > COMMIT_EVERY_S:
+            self._commit()
+        return [left] if left else []
+
+    def _tell_damage(self, group: list[Subject], damage: str) -> None:
+        self.summary.damaged += 1
+        for subject in group:
+            self.summary.problems.append(Problem("damaged", subject.candidate.path, damage))
+            self.observer.problem("damaged", subject.candidate.path, damage)
+
+    def _commit(self) -> None:
+        ready, self.waiting = self.waiting, []  # first: a signal in between must not commit them twice
+        with self.catalog.transaction():
+            for group, result in ready:
+                if isinstance(result, Fingerprinted):
+                    key = group[0].probe.key
+                    audio = self.catalog.add_audio(result.items, result.stream, key, result.damage)
+                    self._put_group(group, audio)
+                else:
+                    for subject in group:
+                        self._put_problem(subject.candidate, subject, result)
+        self.store.seal_tail(all_of_it=False)
+        self.committed_at = time.monotonic()
+
+    # ---- the end ----
+
+    def _forget(self, reconciled: Reconciliation) -> None:
+        """Drops the tracks that are gone; last, so that a kill before it cannot lose what a moved file was."""
+        self.summary.forgotten = len(reconciled.gone)
+        with self.catalog.transaction():
+            self.catalog.forget_tracks(track.path for track in reconciled.gone)
+
+    def _hash_twins(self) -> None:
+        """Gives every two present tracks of equal size and partial hash their full hashes, so that whether they are
+        told as identical files does not depend on which scan saw which of them first."""
+        query = (
+            "SELECT path, size, mtime_ns FROM track "
+            "WHERE state = 'present' AND audio IS NOT NULL AND full IS NULL AND (size, partial) IN "
+            "(SELECT size, partial FROM track WHERE state = 'present' AND audio IS NOT NULL AND partial IS NOT NULL "
+            "GROUP BY size, partial HAVING COUNT(*) > 1) ORDER BY path"
+        )
+        paths = [row[0] for row in self.catalog.connection.execute(query) if is_as_seen(*row)]
+
+        def keep(hashes: dict[bytes, bytes]) -> None:
+            for path, full in hashes.items():
+                self.catalog.set_full(path, full)
+
+        self.observer.stage("hash files of equal size", len(paths), "files")
+        hash_all(full_hash, paths, self.catalog, self.runner, self.disks, self.observer, keep)
+
+    def _count_problem(self, path: bytes, problem: Unusable) -> None:
+        if problem.kind == "failed":
+            self.summary.failed += 1
+        else:
+            self.summary.skipped += 1
+        self.summary.problems.append(Problem(problem.kind, path, problem.reason))
+        self.observer.problem(problem.kind, path, problem.reason)
+
+
+def _sharing_fate(group: list[Subject], problem: Unusable) -> tuple[list[Subject], list[Subject]]:
+    """Of a group whose first file gave no fingerprint: the files of which that is known, and those still to be tried.
+    What lies in the bytes holds for every file of the same bytes."""
+    first = group[0]
+    same = [s for s in group[1:] if problem.lasting and s.full is not None and s.full == first.full]
+    return [first, *same], [s for s in group[1:] if s not in same]
+
+
+def _track(
+    candidate: Candidate,
+    subject: Subject | None,
+    audio: int | None = None,
+    problem: Unusable | None = None,
+    judged_by: str | None = None,
+) -> Track:
+    return Track(
+        id=0,
+        path=candidate.path,
+        root=candidate.root,
+        volume=candidate.volume,
+        size=candidate.size,
+        mtime_ns=candidate.mtime_ns,
+        inode=candidate.inode,
+        device=candidate.device,
+        state="present",
+        partial=subject.probe.partial if subject else None,
+        full=subject.full if subject else None,
+        audio=audio,
+        problem_kind=problem.kind if problem else None,
+        problem=problem.reason if problem else None,
+        judged_by=judged_by,
+        properties=subject.probe.properties if subject else "{}",
+    )

@@ -1,0 +1,300 @@
+"""Verifies a store: every checksum, every invariant of FORMAT.md, every tile that must exist. Drops what is damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.correlation.correlate import completeness
+from dedup.correlation.match import N_STEPS, PAIR
+from dedup.errors import StoreDamagedError, UsageError
+from dedup.files.paths import printable
+from dedup.fingerprint.chromaprint import n_distinct
+from dedup.library.metadata import from_json, to_json
+from dedup.settings import CompareSettings
+from dedup.store.catalog import CONTENT_BYTES, Catalog, TileResult, items_digest, result_digest
+from dedup.store.database import damaged, is_damage
+from dedup.store.tiles import count_tiles, plan_tiles, tile_name
+
+if TYPE_CHECKING:
+    from dedup.observer import Observer
+    from dedup.store.store import Store
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it must be."""
+
+    kind: Literal["catalog", "root", "block", "fingerprint", "track", "tile", "judgement", "note"]
+    """A "note" is no damage: the next run does or removes it anyway. A "catalog" takes a new catalog."""
+    name: str
+    """Name of the block or tile, id of the fingerprint or track, contents of the judgement, table of the catalog."""
+    text: str
+
+
+def check(store: Store, observer: Observer) -> list[Finding]:
+    """All that is wrong, as of one moment, nothing mended."""
+    steps: tuple[Callable[[Store, Observer], Iterator[Finding]], ...] = (
+        _check_catalog,
+        _check_root,
+        _check_blocks,
+        _check_tail,
+        _check_tracks,
+        _check_tiles,
+        _check_judgements,
+        _check_complete,
+    )
+    findings: list[Finding] = []
+    try:
+        with store.catalog.snapshot():
+            for step in steps:
+                findings.extend(step(store, observer))
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        findings.append(Finding("catalog", store.layout.catalog.name, f"cannot be read: {error}"))
+    return findings
+
+
+def repair(store: Store, findings: list[Finding]) -> None:
+    """Drops what is damaged, and whatever rests on it, so that the next run redoes just that: of a block or a
+    fingerprint its tracks and tiles, of a tile its result; a judgement is to be given again. Raises CatalogDamagedError
+    where the catalog itself is damaged: `store.mend_catalog` comes first."""
+    for finding in findings:
+        if finding.kind == "catalog":
+            raise damaged(store.layout.catalog, finding.text)
+    with store.catalog.transaction() as connection:
+        for finding in findings:
+            if finding.kind == "tile":
+                connection.execute("DELETE FROM tile WHERE name = ?", (finding.name,))
+            elif finding.kind == "track":
+                connection.execute("DELETE FROM track WHERE id = ?", (finding.name,))
+            elif finding.kind == "judgement":
+                store.catalog.drop_judgement(*map(bytes.fromhex, finding.name.split("-")))
+            elif finding.kind == "fingerprint":
+                _drop_fingerprints(connection, "id = ?", finding.name)
+            elif finding.kind == "block":
+                connection.execute("DELETE FROM tile WHERE ? IN (block_a, block_b)", (finding.name,))
+                _drop_fingerprints(connection, "block = ?", finding.name)
+                connection.execute("DELETE FROM block WHERE name = ?", (finding.name,))
+        if any(finding.kind in ("tile", "block") for finding in findings):
+            connection.execute("DELETE FROM meta WHERE key = 'complete'")
+    if any(finding.kind == "root" for finding in findings):
+        store.blocks.create(store.root_attributes)
+    store.tidy()
+
+
+def _drop_fingerprints(connection: sqlite3.Connection, where: str, value: str) -> None:
+    audio = f"SELECT id FROM audio WHERE fingerprint IN (SELECT id FROM fingerprint WHERE {where})"
+    connection.execute(f"DELETE FROM track WHERE audio IN ({audio})", (value,))
+    connection.execute(f"DELETE FROM audio WHERE id IN ({audio})", (value,))
+    connection.execute(f"DELETE FROM fingerprint WHERE {where}", (value,))
+
+
+def _check_catalog(store: Store, _: Observer) -> Iterator[Finding]:
+    connection = store.catalog.connection
+    for (line,) in connection.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield Finding("catalog", "integrity", " ".join(str(line).split()))
+    for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+        yield Finding("catalog", str(table), f"row {row} of {table} refers to a row of {parent} that is not there")
+
+
+def _check_root(store: Store, _: Observer) -> Iterator[Finding]:
+    if not store.blocks.is_created(store.root_attributes):
+        yield Finding("root", store.layout.blocks.name, "its zarr.json is missing or does not repeat the store's stamp")
+
+
+def _check_blocks(store: Store, observer: Observer) -> Iterator[Finding]:
+    known = store.catalog.blocks()
+    observer.stage("check blocks", len(known), "blocks")
+    for name in known:
+        text = _block_problem(store, name)
+        if text is not None and not _is_compacted_away(store, name):
+            yield Finding("block", name, text + _resting_on(store, name))
+        observer.advance()
+    for name in sorted(store.blocks.names() - known.keys()):
+        yield Finding("note", name, "a block that no catalog row knows, left by a killed run; the next run removes it")
+    for name in sorted(store.blocks.unfinished()):
+        yield Finding("note", name, "half written, by a run that goes on or was killed; the next run removes it")
+
+
+def _block_problem(store: Store, name: str) -> str | None:
+    execute = store.catalog.connection.execute
+    try:
+        block = store.blocks.read(name)
+    except StoreDamagedError as error:
+        return error.found
+    n_rows, n_items = execute("SELECT n_rows, n_items FROM block WHERE name = ?", (name,)).fetchone()
+    if (block.n_rows, len(block.items)) != (n_rows, n_items):
+        found = f"{block.n_rows} rows and {len(block.items)} items"
+        return f"has {found}, the catalog says {n_rows} and {n_items}"
+    query = "SELECT row, digest, n_items, n_distinct FROM fingerprint WHERE block = ? ORDER BY row"
+    rows = execute(query, (name,)).fetchall()
+    if [row for row, *_ in rows] != list(range(n_rows)):
+        return "the catalog does not know each of its rows once"
+    for row, *told in rows:
+        if not _is_fingerprint(block.row(row), *told):
+            return f"row {row} is not the fingerprint that the catalog knows"
+    return None
+
+
+def _is_compacted_away(store: Store, block: str) -> bool:
+    """Whether a writer beside us has merged the block into another since the moment as of which we read."""
+    with contextlib.closing(Catalog(store.layout.catalog, writable=False)) as now:
+        return block not in now.blocks()
+
+
+def _resting_on(store: Store, block: str) -> str:
+    """What a repair costs: scanned tracks come back with the next scan, imported ones only with their file."""
+    query = (
+        "SELECT COUNT(*), IFNULL(SUM(state = 'imported'), 0) FROM track JOIN audio ON audio.id = track.audio "
+        "JOIN fingerprint ON fingerprint.id = audio.fingerprint WHERE fingerprint.block = ?"
+    )
+    n_tracks, n_imported = store.catalog.connection.execute(query, (block,)).fetchone()
+    again = f", {n_imported:,} of them imported: import those again after a repair" if n_imported else ""
+    return f"; {n_tracks:,} tracks rest on it{again}"
+
+
+def _is_fingerprint(items: npt.NDArray[np.uint32], digest: bytes, n_items: int, distinct: int) -> bool:
+    return len(items) == n_items and items_digest(items) == digest and n_distinct(items) == distinct
+
+
+def _check_tail(store: Store, _: Observer) -> Iterator[Finding]:
+    query = (
+        "SELECT fingerprint.id, block, items, digest, n_items, n_distinct FROM fingerprint "
+        "LEFT JOIN tail ON fingerprint.id = tail.fingerprint "
+        "WHERE block IS NULL OR tail.fingerprint IS NOT NULL ORDER BY fingerprint.id"
+    )
+    for fingerprint, block, items, *told in store.catalog.connection.execute(query):
+        if block is not None:
+            yield Finding("fingerprint", str(fingerprint), "both in a block and in the tail")
+        elif items is None:
+            yield Finding("fingerprint", str(fingerprint), "neither in a block nor in the tail")
+        elif len(items) % 4 or not _is_fingerprint(np.frombuffer(items, "<u4"), *told):
+            yield Finding("fingerprint", str(fingerprint), "its items in the tail are not what its digest says")
+
+
+def _check_tracks(store: Store, _: Observer) -> Iterator[Finding]:
+    for number, path, properties in store.catalog.connection.execute("SELECT id, path, properties FROM track"):
+        try:
+            told = json.loads(properties)
+            is_sound = told == {} or to_json(from_json(told)) == told
+        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+            is_sound = False
+        if not is_sound:
+            yield Finding("track", str(number), f"the properties of {printable(path)} are no JSON object of theirs")
+
+
+def _check_tiles(store: Store, _: Observer) -> Iterator[Finding]:
+    meta = store.catalog.meta()
+    lengths = _row_lengths(store)
+    for settings in store.catalog.tile_settings():
+        compare = compare_settings(meta.get(f"compare {settings}"), settings)
+        for tile in store.catalog.stored_tiles(settings):
+            text = _tile_problem(tile, compare, lengths)
+            if text is not None:
+                yield Finding("tile", tile.name, text)
+
+
+def _row_lengths(store: Store) -> dict[str, npt.NDArray[np.int64]]:
+    """Items of each row of each block, `int64[n_rows]` by block name."""
+    lengths: dict[str, list[int]] = {}
+    query = "SELECT block, n_items FROM fingerprint WHERE block IS NOT NULL ORDER BY block, row"
+    for block, n_items in store.catalog.connection.execute(query):
+        lengths.setdefault(block, []).append(n_items)
+    return {block: np.array(of_rows) for block, of_rows in lengths.items()}
+
+
+def compare_settings(recorded: Any, digest: str) -> CompareSettings | None:
+    """What `meta` records under `compare <digest>`, None where that is not what the digest says."""
+    try:
+        settings = CompareSettings(**recorded)
+    except (TypeError, UsageError):
+        return None
+    return settings if settings.digest() == digest else None
+
+
+def _tile_problem(
+    tile: TileResult, compare: CompareSettings | None, lengths: dict[str, npt.NDArray[np.int64]]
+) -> str | None:
+    if compare is None:
+        return f"the comparison settings that it names, {tile.settings}, are not recorded"
+    if tile.block_a > tile.block_b or tile.name != tile_name(tile.block_a, tile.block_b, compare):
+        return "its name is not that of its blocks and settings"
+    if tile.digest != result_digest(tile.name, tile.pairs):
+        return "its pairs are not what its digest says"
+    if len(tile.pairs) != tile.n_pairs * PAIR.itemsize:
+        return f"has {len(tile.pairs)} bytes of pairs, {tile.n_pairs} pairs are {tile.n_pairs * PAIR.itemsize}"
+    if tile.block_a in lengths and tile.block_b in lengths:
+        return _pairs_problem(tile, lengths[tile.block_a], lengths[tile.block_b])
+    return None  # the finding is the block
+
+
+def _pairs_problem(tile: TileResult, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> str | None:
+    pairs = np.frombuffer(tile.pairs, PAIR)
+    row_a, row_b = pairs["row_a"].astype(np.int64), pairs["row_b"].astype(np.int64)
+    if np.any(row_a >= len(a)) or np.any(row_b >= len(b)):
+        return "its pairs name rows that its blocks do not have"
+    if np.any(np.diff(row_a * len(b) + row_b) <= 0) or (tile.block_a == tile.block_b and np.any(row_a >= row_b)):
+        return "its pairs are not in order, each once"
+    lag, overlap = pairs["lag"].astype(np.int64), pairs["overlap"].astype(np.int64)
+    if np.any(overlap != np.minimum(a[row_a] - lag, b[row_b]) - np.maximum(0, -lag)) or np.any(overlap < 1):
+        return "its pairs overlap otherwise than their lags and lengths say"
+    if np.any(pairs["errors"] > 32 * overlap) or not all(np.all(np.abs(pairs[name]) <= 1) for name in _SHARES):
+        return "its pairs have numbers out of range"
+    return _paths_problem(pairs, a[row_a], b[row_b])
+
+
+def _paths_problem(pairs: npt.NDArray[Any], n_a: npt.NDArray[np.int64], n_b: npt.NDArray[np.int64]) -> str | None:
+    """Of pairs whose fingerprints have so many items."""
+    length = n_a + n_b
+    for start, end, n_items in (("from_a", "to_a", n_a), ("from_b", "to_b", n_b)):
+        if np.any(pairs[start] > pairs[end]) or np.any(pairs[end] > n_items):
+            return "its pairs have paths that leave their fingerprints"
+        length = np.minimum(length, pairs[end].astype(np.int64) - pairs[start])
+    if np.any(pairs["distinct"] > length):
+        return "its pairs have more different items than their paths have items"
+    n_steps = pairs["n_steps"]
+    if np.any(n_steps > N_STEPS) or np.any(pairs["steps"][np.arange(N_STEPS) >= n_steps[:, None]]):
+        return "its pairs have steps beyond their last"
+    return None
+
+
+def _check_judgements(store: Store, _: Observer) -> Iterator[Finding]:
+    """That a judgement is of two contents, the one not above the other, is a CHECK of the table."""
+    for judgement in store.catalog.judgements():
+        a, b = judgement.content_a, judgement.content_b
+        name = f"{a.hex()}-{b.hex()}"
+        if (len(a), len(b)) != (CONTENT_BYTES, CONTENT_BYTES):
+            yield Finding("judgement", name, f"its contents have {len(a)} and {len(b)} bytes, not {CONTENT_BYTES} each")
+        elif a == b and not judgement.same:
+            yield Finding("judgement", name, "says that one content is not the same as itself")
+
+
+_SHARES = ("kappa", "prominence", "along", "contrast", "log_rate")
+"""Numbers of a pair that are -1 to 1; of NaN that is not true."""
+
+
+def _check_complete(store: Store, _: Observer) -> Iterator[Finding]:
+    """Tiles without a result: damage where a `correlate` said that it left none, else work to do."""
+    blocks, meta = store.catalog.blocks(), store.catalog.meta()
+    if "compare" not in meta:
+        return
+    compare = CompareSettings(**meta["compare"])
+    done = store.catalog.tile_names(compare.digest())
+    if meta.get("complete") == completeness(blocks, compare):
+        for tile in plan_tiles(blocks, compare):
+            if tile.name not in done:
+                yield Finding("tile", tile.name, f"missing: blocks {tile.block_a} and {tile.block_b}")
+        return
+    n_missing = count_tiles(len(blocks)) - sum(tile.name in done for tile in plan_tiles(blocks, compare))
+    if n_missing:
+        yield Finding("note", "tiles", f"{n_missing:,} tiles are not computed yet; `reprise correlate` does them")

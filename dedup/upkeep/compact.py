@@ -1,0 +1,324 @@
+"""Compaction: merges small blocks and drops retired fingerprints; results are carried over, nothing is computed.
+
+A fingerprint is *retired* when no track holds it: its file is gone or changed. What a person said of it stays, for a
+judgement goes by content (`judgements`), not by row.
+
+A merge takes whole blocks into one, so that each tile goes into one other. It is written, then one transaction puts it
+in the place of its sources, with all its tiles; then the sources are removed. Killed anywhere, the catalog names either
+the sources or the merge, and the next writer removes what it does not name."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.correlation.correlate import completeness, last_compare_settings
+from dedup.correlation.match import PAIR
+from dedup.errors import StoreDamagedError
+from dedup.observer import Observer
+from dedup.runner import Stop
+from dedup.settings import CompareSettings
+from dedup.store.blocks import make_block
+from dedup.store.catalog import TileResult
+from dedup.store.tiles import tile_name
+from dedup.upkeep.carry import DROPPED, Source, carry_over
+from dedup.upkeep.check import compare_settings
+from dedup.upkeep.merges import Merge, Use, plan_all, plan_worthwhile
+
+if TYPE_CHECKING:
+    from dedup.store.store import Store
+
+KEPT_RUNS = 7
+"""Completed runs for which a retired fingerprint is kept at least: a folder that was excluded by mistake costs nothing
+if it is back within a week of nights."""
+
+
+@dataclass
+class Compaction:
+    """What was done, or would be."""
+
+    blocks_before: int
+    blocks_after: int
+    merged: int = 0
+    """Blocks that were replaced."""
+    dropped: int = 0
+    """Retired fingerprints that are gone."""
+    tiles_carried: int = 0
+    left: int = 0
+    """Blocks that stay as they are because finished tiles of theirs would be lost: not all of them are done."""
+    kept_for_now: int = 0
+    """Retired fingerprints that stay."""
+
+
+# ---- the two ways to be called
+
+
+def compact(store: Store, observer: Observer, stop: Stop, dry_run: bool = False) -> Compaction:
+    """Merges what is small and drops all that is retired; with `dry_run` only says what it would do. A stop ends it
+    between two merges. Raises StoreDamagedError, WriteError; what is done by then is kept."""
+    retired = store.catalog.retired_fingerprints()
+    uses = _uses(store, retired)
+    done = _carry_out(store, plan_all(uses, store.block_size), retired.keys(), observer, stop, dry_run)
+    done.kept_for_now = len(retired) - done.dropped
+    if done.dropped and not dry_run:  # ids may be given anew: none that is gone may age on
+        store.catalog.set_meta("retired", Aging.of(None, store.catalog.retired_fingerprints().keys()).to_json())
+    return done
+
+
+def compact_if_it_pays(store: Store, observer: Observer, stop: Stop) -> Compaction | None:
+    """For the end of a run that completed: merges what it pays to merge, and drops what was retired KEPT_RUNS such runs
+    ago where it pays; None where nothing does."""
+    retired = store.catalog.retired_fingerprints()
+    aging = Aging.of(store.catalog.meta().get("retired"), retired.keys())
+    droppable = aging.fingerprints if aging.runs >= KEPT_RUNS else frozenset[int]()
+    uses = _uses(store, {id_: block for id_, block in retired.items() if id_ in droppable})
+    merges = plan_worthwhile(uses, store.block_size)
+    done = _carry_out(store, merges, droppable, observer, stop) if merges else None
+    if not stop.requested:
+        if aging.runs >= KEPT_RUNS:
+            aging = Aging.of(None, store.catalog.retired_fingerprints().keys())
+        store.catalog.set_meta("retired", aging.to_json())
+    if done is not None:
+        done.kept_for_now = len(retired) - done.dropped
+    return done
+
+
+@dataclass(frozen=True)
+class Aging:
+    """Fingerprints that were retired when it began, and in all the runs that completed since."""
+
+    runs: int
+    fingerprints: frozenset[int]
+
+    @staticmethod
+    def of(known: Any, retired: AbstractSet[int]) -> Aging:
+        """What `meta` says, a run later; anew with all that is retired where that is nothing sound."""
+        try:
+            runs, ranges = int(known["runs"]), [(int(first), int(last)) for first, last in known["fingerprints"]]
+        except (TypeError, KeyError, ValueError):
+            return Aging(0, frozenset(retired))
+        first_id, last_id = min(retired, default=0), max(retired, default=-1)
+        ids = (id_ for first, last in ranges for id_ in range(max(first, first_id), min(last, last_id) + 1))
+        return Aging(runs + 1, frozenset(id_ for id_ in ids if id_ in retired))
+
+    def to_json(self) -> dict[str, Any]:
+        """Runs of consecutive ids are one pair: what is retired together was mostly scanned together."""
+        ranges: list[list[int]] = []
+        for id_ in sorted(self.fingerprints):
+            if ranges and ranges[-1][1] == id_ - 1:
+                ranges[-1][1] = id_
+            else:
+                ranges.append([id_, id_])
+        return {"runs": self.runs, "fingerprints": ranges}
+
+
+def _uses(store: Store, droppable: Mapping[int, str]) -> list[Use]:
+    dropped: dict[str, int] = {}
+    for block in droppable.values():
+        dropped[block] = dropped.get(block, 0) + 1
+    return [Use(name, n_rows, dropped.get(name, 0)) for name, n_rows in store.catalog.blocks().items()]
+
+
+# ---- doing
+
+
+def _carry_out(
+    store: Store,
+    merges: Sequence[Merge],
+    droppable: AbstractSet[int],
+    observer: Observer,
+    stop: Stop,
+    dry_run: bool = False,
+) -> Compaction:
+    """Each merge is a transaction of its own and leaves a sound store. Those that would lose results are left out."""
+    n_blocks = len(store.catalog.blocks())
+    done = Compaction(n_blocks, n_blocks)
+    settings = _recorded_settings(store)
+    if not dry_run:
+        observer.stage("compact", sum(len(merge) for merge in merges), "blocks")
+    for merge in merges:
+        if stop.requested:
+            break
+        if _would_lose_results(store, merge):
+            done.left += len(merge)
+        else:
+            done.merged += len(merge)
+            done.dropped += sum(use.n_dropped for use in merge)
+            done.blocks_after += any(use.n_kept for use in merge) - len(merge)
+            if not dry_run:
+                done.tiles_carried += _Merging(store, merge, droppable, settings).run()
+        if not dry_run:
+            observer.advance(len(merge))
+    if done.merged and not dry_run:
+        store.catalog.shrink()
+    return done
+
+
+def _recorded_settings(store: Store) -> list[CompareSettings]:
+    """Those under which there are results. Raises StoreDamagedError for results whose settings are not recorded: they
+    cannot be told from damage, and would be lost."""
+    meta, settings = store.catalog.meta(), []
+    for digest in store.catalog.tile_settings():
+        recorded = compare_settings(meta.get(f"compare {digest}"), digest)
+        if recorded is None:
+            raise StoreDamagedError(
+                f"catalog {store.layout.catalog}",
+                f"the comparison settings {digest} of its results are not recorded, or not as their digest says",
+                "those of each result",
+                "Run `reprise check --repair`, then `reprise correlate`: it redoes just what is lost",
+            )
+        settings.append(recorded)
+    return settings
+
+
+def _would_lose_results(store: Store, merge: Merge) -> bool:
+    """Whether a tile of the merged block would take in tiles of which some are done under the settings of the last
+    `correlate` and some are not: then it could not be carried over."""
+    settings, blocks = last_compare_settings(store), store.catalog.blocks()
+    if store.catalog.meta().get("complete") == completeness(blocks, settings):
+        return False
+    sources = [use.name for use in merge]
+    for partners in _partners(sources, blocks):
+        names = _source_tiles(sources, partners, settings)
+        if len({store.catalog.has_tile(name) for name in names}) > 1:
+            return True
+    return False
+
+
+def _partners(sources: Sequence[str], blocks: Iterable[str]) -> Iterator[Sequence[str]]:
+    """What a merged block is compared with: each other block, and itself."""
+    merged = set(sources)
+    yield from ([name] for name in blocks if name not in merged)
+    yield sources
+
+
+def _source_tiles(sources: Sequence[str], partners: Sequence[str], settings: CompareSettings) -> Iterator[str]:
+    """Names of the tiles that go into that of the merge and what it is compared with, each once."""
+    if partners is sources:
+        pairs: Iterable[tuple[str, str]] = itertools.combinations_with_replacement(sources, 2)
+    else:
+        pairs = itertools.product(sources, partners)
+    return (tile_name(a, b, settings) for a, b in pairs)
+
+
+@dataclass
+class _Merging:
+    """One merge: a new block in the place of its sources."""
+
+    store: Store
+    merge: Merge
+    droppable: AbstractSet[int]
+    settings: Sequence[CompareSettings]
+    sources: list[str] = field(init=False)
+    rows: dict[str, npt.NDArray[np.int64]] = field(init=False, default_factory=dict)
+    """New row of each row of each source, or `carry.DROPPED`."""
+    kept: list[int] = field(init=False, default_factory=list)
+    """Fingerprints by their new row."""
+    dropped: list[int] = field(init=False, default_factory=list)
+    name: str = field(init=False, default="")
+    """Of the new block; empty where nothing is kept."""
+    blocks: dict[str, int] = field(init=False, default_factory=dict)
+    """Rows of each block before."""
+
+    def run(self) -> int:
+        """Carries it out; gives how many tiles the new block has results of."""
+        self.sources = [use.name for use in self.merge]
+        n_items = self._write()
+        n_carried = self._commit(n_items)
+        for name in self.sources:
+            self.store.blocks.drop(name)
+        return n_carried
+
+    def _write(self) -> int:
+        """Writes the new block, in the order in which a tail is sealed; gives its items."""
+        catalog = self.store.catalog
+        placed = []
+        for name in self.sources:
+            block, fingerprints = self.store.blocks.read(name), catalog.fingerprints_of(name)
+            if [row for row, *_ in fingerprints] != list(range(block.n_rows)):
+                raise _damaged(self.store, name)
+            self.rows[name] = np.full(block.n_rows, DROPPED, np.int64)
+            for row, fingerprint, digest in fingerprints:
+                if fingerprint in self.droppable:
+                    self.dropped.append(fingerprint)
+                else:
+                    items = block.row(row)
+                    placed.append((len(items), digest, fingerprint, name, row, items))
+        placed.sort(key=lambda one: one[:2])
+        for new_row, (_, _, fingerprint, name, row, _) in enumerate(placed):
+            self.kept.append(fingerprint)
+            self.rows[name][row] = new_row
+        if not placed:
+            return 0
+        new = make_block([items for *_, items in placed])
+        self.store.blocks.write(new)
+        self.name = new.name
+        return len(new.items)
+
+    def _commit(self, n_items: int) -> int:
+        catalog, n_carried = self.store.catalog, 0
+        self.blocks = blocks = catalog.blocks()
+        compare = last_compare_settings(self.store)
+        was_complete = catalog.meta().get("complete") == completeness(blocks, compare)
+        with catalog.transaction():
+            if self.name:
+                catalog.move_to_block(self.name, n_items, self.kept)
+                for result in self._results():
+                    catalog.put_tile(result)
+                    n_carried += 1
+            catalog.drop_fingerprints(self.dropped)
+            catalog.drop_blocks(self.sources)
+            if was_complete:
+                catalog.set_meta("complete", completeness(catalog.blocks(), compare))
+        return n_carried
+
+    def _results(self) -> Iterator[TileResult]:
+        """Those tiles of the new block all of whose sources are done."""
+        for settings in self.settings:
+            for partners in _partners(self.sources, self.blocks):
+                sources = []
+                for name in _source_tiles(self.sources, partners, settings):
+                    tile = self.store.catalog.tile(name)
+                    if tile is None:
+                        break
+                    if tile.pairs:  # most have none, and there may be very many
+                        sources.append(tile)
+                else:
+                    yield self._carried(sources, partners, settings)
+
+    def _carried(self, tiles: Sequence[TileResult], partners: Sequence[str], settings: CompareSettings) -> TileResult:
+        other = self.name if partners is self.sources else partners[0]
+        a, b = sorted((self.name, other))
+        # where both blocks of a tile are merged, `swapped` does not count: rows alone settle the order
+        pairs = carry_over(
+            (
+                Source(tile.pairs, self._rows(tile.block_a), self._rows(tile.block_b), self._now(tile.block_a) != a)
+                for tile in tiles
+            ),
+            diagonal=a == b,
+        )
+        return TileResult.of(tile_name(a, b, settings), settings.digest(), a, b, len(pairs) // PAIR.itemsize, pairs)
+
+    def _now(self, block: str) -> str:
+        """The block that its rows are in now."""
+        return self.name if block in self.rows else block
+
+    def _rows(self, block: str) -> npt.NDArray[np.int64]:
+        if block not in self.rows:  # of a partner, whose rows stay
+            return np.arange(self.blocks[block], dtype=np.int64)
+        return self.rows[block]
+
+
+def _damaged(store: Store, block: str) -> StoreDamagedError:
+    return StoreDamagedError(
+        f"block {block} of store {store.layout.folder}",
+        "the catalog does not know each of its rows once",
+        "one fingerprint for each",
+        "Run `reprise check --repair`, then `reprise full`: it redoes just what is lost",
+    )

@@ -1,0 +1,40 @@
+"""`reprise cluster keys`: TLS certificates for the hosts of a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dedup.errors import UsageError
+from jobs.session import options
+from jobs.session.output import path_text
+from jobs.session.run import Run, reader
+
+
+@click.group("cluster")
+def cluster() -> None:
+    """Prepare a cluster of several hosts."""
+
+
+@cluster.command("keys")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
+@options.common
+@reader
+def keys(run: Run, folder: Path, hosts: tuple[str, ...]) -> None:
+    """Make a private certificate authority in DIR, and in DIR/HOST the keys of each HOST.
+
+    Copy DIR/HOST to each host, by a safe way, and name the copy with --tls. A host that has keys already keeps them, so
+    that others can be added later. DIR/ca-key.pem admits hosts: keep it where nobody else can read it."""
+    try:
+        from cluster.keys import make_keys
+
+        made = make_keys(folder, hosts)
+    except ImportError as error:
+        remedy = "pip install 'reprise-dedup[hosts]'"
+        raise UsageError("reprise cluster keys", f"needs the package cryptography: {error}", remedy=remedy) from error
+    for host in hosts:
+        path = folder / host
+        run.output.result({"event": "keys", "host": host, "folder": str(path), "made": path in made})
+        run.output.note(f"{host}: {path_text(str(path).encode())}{'' if path in made else ' (kept as it was)'}")

@@ -1,0 +1,76 @@
+"""`reprise demo`: a small music library made on the spot, and the main job run on it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dedup.errors import EXIT_DONE, InputError
+from jobs.commands.full import Full, run_full, show_full
+from jobs.session import options
+from jobs.session.configuration import Settled
+from jobs.session.run import Run, session
+
+if TYPE_CHECKING:
+    from dedup.synthesis.library import DemoLibrary
+
+
+@click.command("demo")
+@click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Keep the library here.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Other seeds, other music.")
+@options.worker_processes
+@options.common
+@session
+def demo(run: Run, out: Path | None, seed: int) -> int:
+    """Synthesize a small music library with known duplicates, run the main job on it, and show the groups.
+
+    No music is needed, and your own store is not touched: unless --out is given, all of it is removed at the end."""
+    with contextlib.ExitStack() as stack:
+        if out is None:
+            run.last_words = "stopped; nothing is kept of a demo without --out"
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reprise-demo-")))
+        else:
+            folder = out
+            if folder.exists() and any(folder.iterdir()):
+                raise InputError(f"--out {folder}", "the folder is not empty", "a new or an empty folder")
+        library = _write(run, folder / "library", seed)
+        settled = {**run.settings.settled, "store": Settled(str(folder / "store"), "demo")}
+        run.settings = dataclasses.replace(run.settings, settled=settled)
+        done = run_full(run, (os.fsencode(library.root.absolute()),))
+        run.observer.close()
+        show_full(run, done)
+        _show_truth(run, done, library)
+        if out is not None:
+            run.output.note(f"kept    {folder} (library and store; reprise report --store {folder / 'store'})")
+    return EXIT_DONE
+
+
+def _write(run: Run, root: Path, seed: int) -> DemoLibrary:
+    from dedup.synthesis.library import n_demo_files, write_demo_library
+
+    def advance() -> None:
+        run.observer.advance()
+        if run.stop.requested:
+            raise KeyboardInterrupt
+
+    run.observer.stage("synthesize", n_demo_files(), "files")
+    return write_demo_library(root, seed, advance=advance)
+
+
+def _show_truth(run: Run, done: Full, library: DemoLibrary) -> None:
+    """How the result compares with what was planted."""
+    if done.matches is None:
+        return
+    root = os.fsencode(library.root.absolute()) + b"/"
+    pairs = done.matches.pairs()
+    found = {frozenset(os.fsdecode(track.path.removeprefix(root)) for track in (p.a, p.b)) for p in pairs}
+    true = library.true_pairs()
+    n_false = len(found - true)
+    run.output.result({"event": "truth", "pairs": len(true), "found": len(found & true), "false": n_false})
+    run.output.note(f"truth   {len(found & true)} of {len(true)} planted pairs found, {n_false} false")

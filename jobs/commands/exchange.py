@@ -1,0 +1,71 @@
+"""`reprise import` and `reprise export`: fingerprints in, results out, as JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import IO, Any
+
+import click
+
+from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
+from jobs.commands.report import tell_unfinished
+from jobs.session import options, stores
+from jobs.session.output import json_line
+from jobs.session.run import Run, reader, session
+
+
+@click.command("import")
+@click.argument("file", type=click.File("rb"))
+@options.min_length
+@options.length
+@options.block_size
+@options.common
+@session
+def import_(run: Run, file: IO[bytes]) -> int:
+    """Take in fingerprints made elsewhere from FILE (- is stdin).
+
+    Each line is an object as `fpcalc -raw -json` prints it ("duration", "fingerprint"), with "path" added. The tracks
+    are compared like scanned ones; their files are taken to be absent."""
+    from dedup.scan.imported import import_fingerprints
+
+    min_length_s = run.settings.scan().min_length_s
+    run.observer.told |= {"failed"}
+    with stores.for_scanning(run) as store:
+        counts = import_fingerprints(store, file, min_length_s, run.observer, run.stop)
+        run.conclude(EXIT_SOME_FAILED if counts.rejected else EXIT_DONE, asdict(counts))
+    run.observer.close()
+    run.output.result({"event": "import", **asdict(counts)})
+    parts = [f"{n:,} {name}" for name, n in asdict(counts).items() if name != "lines"]
+    run.output.note(f"lines   {counts.lines:,} = {' + '.join(parts)}")
+    return run.exit_code
+
+
+@click.command("export")
+@click.argument("what", type=click.Choice(["tracks", "pairs", "groups"]))
+@options.keep
+@options.match
+@options.common
+@reader
+def export(run: Run, what: str) -> None:
+    """Stream tracks, pairs or groups as JSON lines to stdout, in an order that depends on the library alone."""
+    for record in _records(run, what):
+        run.output.raw(json_line(record))
+    run.output.flush()
+
+
+def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
+    from dedup.groups.groups import groups_of
+    from dedup.groups.matches import Matches
+    from dedup.report.export import export_pairs, export_tracks, group_record
+
+    with stores.for_reading(run) as store:
+        if what == "tracks":
+            yield from export_tracks(store)
+            return
+        tell_unfinished(run, store)
+        matches = Matches(store, run.settings.match())
+        groups = groups_of(store, matches, run.settings.keep()) if what == "groups" else []
+    if what == "pairs":
+        yield from export_pairs(matches)
+    yield from map(group_record, groups)

@@ -1,0 +1,127 @@
+"""`reprise info`: the store at a glance, all that is known of one file, or the settings and where each comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dedup.errors import InputError
+from jobs.session import options, stores
+from jobs.session.output import Column, path_text, size_text
+from jobs.session.run import Run, reader
+
+if TYPE_CHECKING:
+    from dedup.store.catalog import Track
+    from dedup.store.store import Store
+
+
+@click.command("info")
+@click.argument("file", required=False, type=click.Path(path_type=bytes))
+@click.option("--settings", is_flag=True, help="Show each setting, its value and where it came from.")
+@options.every
+@options.common
+@reader
+def info(run: Run, file: bytes | None, settings: bool) -> None:
+    """Show the store at a glance, all that is known of FILE, or the settings."""
+    if settings:
+        show_settings(run)
+        return
+    with stores.for_reading(run) as store:
+        if file is None:
+            show_store(run, store)
+        else:
+            show_file(run, store, file)
+
+
+def show_settings(run: Run) -> None:
+    rows = [
+        {"setting": name, "value": _told(name, settled.value), "source": settled.source}
+        for name, settled in run.settings.settled.items()
+    ]
+    columns = (Column("setting", "setting"), Column("value", "value", value_text), Column("source", "from"))
+    run.output.table(columns, rows)
+    run.output.note(f"\nSettings file: {run.settings.file}")
+
+
+def _told(name: str, value: Any) -> Any:
+    """The value, or the word that stands for none."""
+    return options.SETTINGS[name].default_text if value is None else value
+
+
+def value_text(value: Any) -> str:
+    """A setting's value for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (frozenset, tuple)):
+        return " ".join(sorted(value) if isinstance(value, frozenset) else value) or "-"
+    return "-" if value is None else str(value)
+
+
+def show_store(run: Run, store: Store) -> None:
+    """Counts of everything, and the settings that are stamped."""
+    from dedup.report.glance import glance
+
+    found = glance(store)
+    run.output.result({"event": "store", "store": str(store.layout.folder), **found})
+    if run.output.as_json:
+        return
+    run.output.text(f"store {store.layout.folder}")
+    shown = {
+        "tracks": ", ".join(f"{n:,} {state}" for state, n in found["tracks"].items()) or "none",
+        "without fingerprint": ", ".join(f"{n:,} {kind}" for kind, n in found["problems"].items()) or "none",
+        "fingerprints": f"{found['fingerprints']:,}, {found['hours']:,.1f} hours of audio",
+        "blocks": f"{found['blocks']:,} of at most {store.block_size}, {found['tail']:,} fingerprints not sealed yet",
+        "tiles": f"{found['tiles_done']:,} of {found['tiles']:,} done",
+        "stored pairs": f"{found['pairs']:,}",
+        "last run": _run_text(found["last_run"]),
+        "on disk": size_text(found["bytes"]),
+        "made with": ", ".join(f"{name} {value}" for name, value in found["fingerprint_settings"].items()),
+    }
+    for name, text in shown.items():
+        run.output.text(f"  {name:20} {text}")
+
+
+def _run_text(last: tuple[str, str, str | None, str | None] | None) -> str:
+    if last is None:
+        return "none"
+    command, started, ended, outcome = last
+    return f"{command}, began {started}, " + (
+        f"{outcome} {ended}" if ended else "has no end: it runs now or was killed"
+    )
+
+
+def show_file(run: Run, store: Store, file: bytes) -> None:
+    """One track: what the catalog knows, and what it matches. Raises InputError for a file that is not known."""
+    track = store.catalog.track(os.path.abspath(file)) or store.catalog.track(file)
+    if track is None:
+        raise InputError(path_text(file), "not in the store", "a track of it", "Scan the folder that holds it")
+    from dedup.groups.matches import Matches
+    from dedup.report.export import pair_record, track_record
+
+    matches = Matches(store, run.settings.match())
+    pairs = [pair for listed in matches.tracks if listed.path == track.path for pair in matches.of(listed)]
+    found = {**track_record(track), "matches": [pair_record(pair) for pair in pairs]}
+    run.output.result({"event": "file", **found})
+    if run.output.as_json:
+        return
+    for line in _file_lines(track):
+        run.output.text(line)
+    run.output.text(f"  {'matches':20} {len(pairs):,}")
+    for pair in pairs:
+        match = pair.match
+        numbers = f"score {match.score:.3f}, agreement {match.agreement:.3f}, lag {match.lag_s:+.2f} s"
+        run.output.text(f"    {pair.verdict}: {path_text(pair.b.path)} ({numbers})")
+
+
+def _file_lines(track: Track) -> list[str]:
+    lines = [path_text(track.path), f"  {'state':20} {track.state}", f"  {'size':20} {track.size:,} bytes"]
+    properties = json.loads(track.properties)
+    tags = properties.pop("tags", {})
+    lines += [f"  {name:20} {value}" for name, value in properties.items() if value]
+    lines += [f"  {'tag ' + name:20} {path_text(' · '.join(values).encode())}" for name, values in tags.items()]
+    if track.problem:
+        lines.append(f"  {track.problem_kind:20} {track.problem}")
+    return lines

@@ -1,0 +1,141 @@
+"""`reprise pair`: two files, compared and explained."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dedup.settings import ITEMS_PER_SECOND
+from jobs.session import options, stores
+from jobs.session.output import Column, path_text
+from jobs.session.run import Run, reader
+from jobs.show.words import bar_text, speed_text
+
+if TYPE_CHECKING:
+    from dedup.correlation.match import Match
+    from dedup.groups.explain import Explanation, Listened
+    from dedup.store.store import Store
+
+FILE = click.Path(path_type=bytes)
+
+
+@click.command("pair")
+@click.argument("a", type=FILE)
+@click.argument("b", type=FILE)
+@click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Draw a PNG or SVG.")
+@options.length
+@options.compare
+@options.match
+@options.common
+@reader
+def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
+    """Compare two files, in the store or not, and say why they match or do not."""
+    from dedup.fingerprint.chromaprint import chromaprint_version
+    from dedup.groups.explain import explain
+
+    if plot is not None:
+        from dedup.report.plot import plot_pair, require_plot
+
+        require_plot(plot)
+    with _store_if_any(run) as store:
+        stamped = store.fingerprint_settings if store else None
+        fingerprint = stamped or run.settings.fingerprint(chromaprint_version())
+        compare = run.settings.compare()
+        explained = explain(a, b, store, fingerprint, compare, run.settings.match())
+    if plot is not None:
+        plot_pair(explained, compare, plot)
+    _show(run, explained)
+    if plot is not None:
+        run.output.note(f"plot: {path_text(os.fsencode(plot))}")
+
+
+@contextlib.contextmanager
+def _store_if_any(run: Run) -> Any:
+    if not (run.settings.store / "catalog.db").exists():
+        yield None
+        return
+    with stores.for_reading(run) as store:
+        opened: Store = store
+        yield opened
+
+
+def _show(run: Run, explained: Explanation) -> None:
+    run.output.result(_record(explained))
+    if run.output.as_json:
+        return
+    for name, side in (("a", explained.a), ("b", explained.b)):
+        run.output.text(f"{name}: {path_text(side.path)} ({_side_text(side)})")
+    match = explained.match
+    if match is None:
+        run.output.text("no lag has overlap enough")
+    else:
+        more = "a" if match.lag > 0 else "b"
+        lag = f"{abs(match.lag_s):.2f} s more at the start of {more}" if match.lag else "0"
+        run.output.text(f"best lag {lag}; overlap {match.overlap_s:.1f} s; agreement {match.agreement:.4f}")
+        if match.rate:
+            run.output.text(f"a runs at {speed_text(match.rate)} against b; along that line kappa is {match.along:.3f}")
+        run.output.text(f"over time  {bar_text(match)}  (steps of 4 s or more: █ the same, ░ chance, · silence)")
+        run.output.text(
+            f"score {match.score:.3f}; the chance that unrelated tracks would do as well: {explained.false_match:.1e}"
+        )
+    rows = [
+        {"name": c.name, "value": c.value, "threshold": c.threshold, "met": "met" if c.met else "NOT met"}
+        for c in explained.criteria
+    ]
+    columns = (
+        Column("name", "why"),
+        Column("value", "value", _number),
+        Column("threshold", "needed", _number),
+        Column("met", ""),
+    )
+    run.output.table(columns, rows)
+    said = ", because a person said so" if explained.judged and explained.verdict in ("same recording", "other") else ""
+    run.output.text(f"verdict: {explained.verdict}{said}{_place_text(explained)}")
+
+
+def _place_text(explained: Explanation) -> str:
+    """Of an excerpt, which part of which file it is."""
+    if explained.verdict != "contained" or explained.match is None:
+        return ""
+    a_from, a_to, b_from, b_to = explained.match.place()
+    if len(explained.a.items) <= len(explained.b.items):
+        return f": a is {b_from:.1f} s to {b_to:.1f} s of b"
+    return f": b is {a_from:.1f} s to {a_to:.1f} s of a"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _side_text(side: Listened) -> str:
+    seconds = len(side.items) / ITEMS_PER_SECOND
+    source = "from the store" if side.from_store else "decoded now"
+    return f"{seconds:.1f} s of items, {source}" + (f", damaged: {side.damage}" if side.damage else "")
+
+
+def _record(explained: Explanation) -> dict[str, Any]:
+    from dedup.report.export import named_path, numbers, place
+
+    return {
+        **named_path("a", explained.a.path),
+        **named_path("b", explained.b.path),
+        **(numbers(explained.match) if explained.match else {}),
+        **(place(explained.match) if explained.match else {}),
+        "false_match": explained.false_match,
+        "steps": _steps(explained.match) if explained.match else [],
+        "verdict": explained.verdict,
+        "judged": explained.judged,
+        "criteria": [
+            {"name": c.name, "value": c.value, "threshold": c.threshold, "met": c.met} for c in explained.criteria
+        ],
+    }
+
+
+def _steps(match: Match) -> list[float | None]:
+    """Similarity over time; JSON knows no NaN, so a step that is silent in both is null."""
+    return [None if math.isnan(value) else round(value, 4) for value in match.similarity.tolist()]

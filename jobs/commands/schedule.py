@@ -1,0 +1,345 @@
+"""`reprise schedule`: has the system run the main job every night, or prints what would make it do so."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from dedup.errors import InputError, UsageError, WriteError
+from jobs.session import options
+from jobs.session.options import SETTINGS
+from jobs.session.run import Run, reader
+from jobs.session.values import Place, Switch, TimeOfDay
+from jobs.show import units
+
+Form = Literal["systemd", "cron", "launchd"]
+AT = "02:30"
+CARRIED = ("REPRISE_CONFIG", "REPRISE_KERNEL_CACHE")
+"""Variables that are no settings, and that the command is to have at night too: paths."""
+MINUTES_A_DAY = 24 * 60
+TOOL_LIMIT_S = 60.0
+"""How long systemctl, crontab and launchctl may take."""
+
+
+@dataclass(frozen=True)
+class UnitFile:
+    """One file of a unit."""
+
+    path: Path
+    text: str
+
+
+@click.command("schedule")
+@options.roots
+@click.option("--at", type=TimeOfDay(), default=AT, show_default=True, metavar="HH:MM", help="When, local time.")
+@click.option("--format", "form", type=click.Choice(["systemd", "cron", "launchd"]), help="Default: what is here.")
+@click.option("--install", is_flag=True, help="Write it, and switch it on.")
+@click.option("--uninstall", is_flag=True, help="Remove what --install wrote, and nothing else.")
+@options.nightly
+@options.common
+@reader
+def schedule(run: Run, at: str | None, form: Form | None, install: bool, uninstall: bool) -> None:
+    """Print a systemd service and timer, a crontab line or a launchd agent that runs `reprise full` on each ROOT
+    every night, with the options of `reprise full` that are given here, such as --until 06:30; or install it.
+
+    Without ROOT the folders of the settings are used, as they are each night."""
+    if install and uninstall:
+        raise UsageError("schedule", "--install and --uninstall", "one of them")
+    if uninstall:
+        remove(run)
+        return
+    run.settings.roots()  # raises where there is none
+    at, form = at or AT, form or usual_form()
+    words = command_words(run, at)
+    if install:
+        put(run, form, words, at)
+    else:
+        show(run, form, words, at)
+
+
+def usual_form() -> Form:
+    """What this machine runs things with."""
+    if sys.platform == "darwin":
+        return "launchd"
+    there = shutil.which("systemctl") is not None and os.path.isdir("/run/systemd/system")
+    return "systemd" if there or _systemd_folder().is_dir() else "cron"
+
+
+# ---- what is run
+
+
+def command_words(run: Run, at: str) -> list[str]:
+    """The command: this program, with what was given on this command line or in variables, for those are not there at
+    night. The settings file is read each night."""
+    carried = [f"{name}={_carried(name)}" for name in CARRIED if os.environ.get(name)]
+    words = [*(["/usr/bin/env", *carried] if carried else []), *program(), "full", "--quiet"]
+    settled = run.settings.settled.items()
+    given = {name: one.value for name, one in settled if one.source.startswith(("command line", "environment"))}
+    given = {name: value for name, value in given.items() if name not in options.CLEANUP}
+    roots = [os.path.abspath(root) for root in given.pop("roots", ())]
+    if given.get("until"):  # for a run that makes up for a night: in the morning that time is a day away
+        hours, limit = night_hours(at, given["until"]), run.settings["max-hours"]
+        if limit is None or limit > hours:
+            given["max-hours"] = hours
+    for name, value in given.items():
+        words += option_words(name, value)
+    return words + (["--", *roots] if roots else [])
+
+
+def night_hours(at: str, until: str) -> float:
+    """From a time of day to the next such time, up to a whole day; in hundredths, rounded up."""
+    begin, end = (60 * int(clock[:2]) + int(clock[3:]) for clock in (at, until))
+    minutes = (end - begin) % MINUTES_A_DAY or MINUTES_A_DAY
+    return math.ceil(minutes * 100 / 60) / 100
+
+
+def _carried(variable: str) -> str:
+    value = os.path.expanduser(os.environ[variable])
+    return value if value == "off" else os.path.abspath(value)
+
+
+def option_words(name: str, value: Any) -> list[str]:
+    """A setting as options of a command line, such that they give this value again."""
+    kind = SETTINGS[name].type
+    if isinstance(kind, Switch):
+        return [f"--{name}" if value else f"--no-{name}"]
+    words = []
+    for one in value if SETTINGS[name].many else (value,):
+        if one is None:
+            text = str(getattr(kind, "word", None) or "off")
+        elif isinstance(one, (frozenset, tuple)):
+            text = ",".join(sorted(one) if isinstance(one, frozenset) else one)
+        else:
+            is_path = isinstance(kind, Place) or (name == "scheduler" and os.path.exists(one))
+            text = os.path.abspath(one) if is_path else str(one)
+        words.append(f"--{name}={text}")
+    return words
+
+
+def program() -> list[str]:
+    """This program, so that it is found from any folder: its console script, the launcher of its checkout, or Python
+    with its module."""
+    started = os.path.abspath(sys.argv[0])
+    if os.path.basename(started) == "reprise" and os.access(started, os.X_OK):
+        return [started]
+    launcher = Path(__file__).resolve().parent.parent / "scripts" / "reprise"
+    if os.access(launcher, os.X_OK):
+        return [str(launcher)]
+    return [sys.executable, "-P", "-m", "jobs"]
+
+
+# ---- where it goes
+
+
+def _systemd_folder() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "systemd" / "user"
+
+
+def _agent_path() -> Path:
+    return Path(os.path.expanduser("~/Library/LaunchAgents")) / f"{units.LABEL}.plist"
+
+
+def unit_files(form: Form, words: Sequence[str], at: str) -> list[UnitFile]:
+    """The files of a unit; none for cron."""
+    if form == "systemd":
+        folder = _systemd_folder()
+        return [
+            UnitFile(folder / f"{units.NAME}.service", units.service_text(words)),
+            UnitFile(folder / f"{units.NAME}.timer", units.timer_text(at)),
+        ]
+    return [UnitFile(_agent_path(), units.plist_text(words, at))] if form == "launchd" else []
+
+
+def cron_line(words: Sequence[str], at: str) -> str:
+    ionice = [found, "-c", "3"] if (found := shutil.which("ionice")) else []
+    return units.cron_line(words, at, ("nice", "-n", "19", *ionice))
+
+
+def show(run: Run, form: Form, words: Sequence[str], at: str) -> None:
+    """Prints what --install would write, with where."""
+    if form == "cron":
+        line = cron_line(words, at)
+        run.output.result({"event": "schedule", "format": form, "command": list(words), "line": line})
+        _text(run, line)
+    for file in unit_files(form, words, at):
+        run.output.result({"event": "schedule", "format": form, "path": str(file.path), "text": file.text})
+        _text(run, f"# {file.path}\n{file.text}")
+
+
+def _text(run: Run, text: str) -> None:
+    if not run.output.as_json:
+        run.output.text(text)
+
+
+def put(run: Run, form: Form, words: Sequence[str], at: str) -> None:
+    """Writes the unit and switches it on, in the place of any other of ours, of whatever form. Raises InputError for a
+    file in its place that is none of ours."""
+    if form == "cron":
+        crontab = read_crontab()
+        _write_crontab(units.with_cron_line(crontab, os.fsencode(cron_line(words, at))))
+        _tell(run, "installed", "crontab")
+    else:
+        _put_files(run, form, words, at)
+    _remove_others(run, form)
+
+
+def _put_files(run: Run, form: Form, words: Sequence[str], at: str) -> None:
+    files = unit_files(form, words, at)
+    for file in files:
+        _require_ours(file.path)
+    for file in files:
+        try:
+            file.path.parent.mkdir(parents=True, exist_ok=True)
+            file.path.write_text(file.text, encoding="utf-8")
+        except OSError as error:
+            raise WriteError(str(file.path), f"cannot be written: {error.strerror}") from error
+        _tell(run, "installed", str(file.path))
+    if form == "systemd":
+        _switch(run, ["systemctl", "--user", "daemon-reload"])
+        _switch(run, ["systemctl", "--user", "enable", "--now", f"{units.NAME}.timer"])
+        run.output.note("It runs while you are logged in; to let it run always: loginctl enable-linger")
+    else:
+        _switch(run, ["launchctl", "load", "-w", str(_agent_path())])
+
+
+def remove(run: Run) -> None:
+    """Removes every unit of ours: files with our mark, our line of the crontab."""
+    removed = _remove_systemd(run) + _remove_agent(run) + _remove_cron_line()
+    for what in removed:
+        _tell(run, "removed", what)
+    if not removed:
+        run.output.note("nothing was installed")
+
+
+def _remove_others(run: Run, form: Form) -> None:
+    """Removes the units of ours that have another form."""
+    removed = _remove_systemd(run) if form != "systemd" else []
+    removed += _remove_agent(run) if form != "launchd" else []
+    if form != "cron":
+        try:
+            removed += _remove_cron_line()
+        except InputError as error:  # many may use no crontab, and so have none
+            run.output.note(f"whether the crontab has an older schedule is not known: {error}")
+    for what in removed:
+        _tell(run, "removed", what)
+
+
+def _remove_cron_line() -> list[str]:
+    crontab = read_crontab() if shutil.which("crontab") else b""
+    if not any(map(units.is_marked_line, crontab.splitlines())):
+        return []
+    _write_crontab(units.with_cron_line(crontab, None))
+    return ["crontab"]
+
+
+def _remove_systemd(run: Run) -> list[str]:
+    folder = _systemd_folder()
+    service, timer = folder / f"{units.NAME}.service", folder / f"{units.NAME}.timer"
+    ours = [path for path in (timer, service) if _is_ours(path)]
+    if timer in ours:
+        _switch(run, ["systemctl", "--user", "disable", "--now", timer.name])
+        link = folder / "timers.target.wants" / timer.name  # where no systemctl could
+        if link.is_symlink() and os.path.normpath(link.parent / os.readlink(link)) == str(timer):
+            _unlink(link)
+    for path in ours:
+        _unlink(path)
+    if ours:
+        _switch(run, ["systemctl", "--user", "daemon-reload"])
+    return [str(path) for path in ours]
+
+
+def _remove_agent(run: Run) -> list[str]:
+    path = _agent_path()
+    if not _is_ours(path):
+        return []
+    _switch(run, ["launchctl", "unload", "-w", str(path)])
+    _unlink(path)
+    return [str(path)]
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file has our mark."""
+    try:
+        return units.MARK in path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def _require_ours(path: Path) -> None:
+    if path.exists() and not _is_ours(path):
+        remedy = "Move it away, or print the unit without --install and put it where you like"
+        raise InputError(str(path), "there is a file, and not one of `reprise schedule`", "none", remedy)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(str(path), f"cannot be removed: {error.strerror}") from error
+
+
+def _tell(run: Run, what: Literal["installed", "removed"], where: str) -> None:
+    run.output.result({"event": what, "where": where})
+    run.output.note(f"{what} {where}")
+
+
+# ---- the system's tools
+
+
+def _switch(run: Run, command: list[str]) -> None:
+    """Runs a command that switches a unit on or off; where it cannot, says that it is still to be run."""
+    trouble = "is not there" if shutil.which(command[0]) is None else _trouble(command)
+    if trouble:
+        run.output.result({"event": "to run", "command": command, "why": trouble})
+        run.output.note(f"{command[0]} {trouble}; still to be run: {shlex.join(command)}")
+
+
+def _trouble(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=TOOL_LIMIT_S, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        return f"took longer than {TOOL_LIMIT_S:g} s"
+    except OSError as error:
+        return f"cannot be started ({error.strerror})"
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return f"failed ({said[-1] if said else f'exit code {done.returncode}'})" if done.returncode else ""
+
+
+def read_crontab() -> bytes:
+    """The user's crontab, empty where there is none. Raises InputError where that is not known, for what cannot be
+    read must not be replaced."""
+    done = _crontab(["-l"])
+    if done.returncode and b"no crontab" not in done.stderr.lower():
+        said = done.stderr.decode(errors="replace").strip()
+        raise InputError("crontab -l", said or f"exit code {done.returncode}", "a crontab that can be read")
+    return b"" if done.returncode else done.stdout
+
+
+def _write_crontab(crontab: bytes) -> None:
+    done = _crontab(["-"], crontab) if crontab.strip() else _crontab(["-r"])
+    if done.returncode:
+        raise WriteError("crontab", f"was refused: {done.stderr.decode(errors='replace').strip()}")
+
+
+def _crontab(arguments: list[str], typed: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Runs `crontab`. Raises InputError where it is not there or does not answer."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    command = ["crontab", *arguments]
+    try:
+        return subprocess.run(
+            command, input=typed, capture_output=True, check=False, timeout=TOOL_LIMIT_S, env=environment
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        found = getattr(error, "strerror", None) or "did not answer"
+        remedy = "Install cron, or use --format systemd"
+        raise InputError("crontab", f"cannot be run: {found}", "the command `crontab`", remedy) from None

@@ -1,0 +1,73 @@
+"""`reprise worker`: this host's processes for a scheduler elsewhere. A thin front of Dask's own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+
+import click
+
+from dedup.errors import ClusterError, UsageError
+from jobs.session import options
+from jobs.session.output import Output
+from jobs.session.run import Run, reader
+from jobs.session.values import Number
+
+WARM_UP = "from dedup.correlation.tile import warm_up; warm_up()"
+
+
+@click.command("worker")
+@click.argument("address", metavar="ADDRESS|FILE")
+@click.option(
+    "--memory", type=Number(0.5), metavar="GIB", help="Memory that each process may take.  [default: its share]"
+)
+@click.option("--log-folder", type=click.Path(file_okay=False), help="Folder for the log.  [default: the user's]")
+@options.worker_processes
+@options.tls
+@options.common
+@reader
+def worker(run: Run, address: str, memory: float | None, log_folder: str | None) -> None:
+    """Work for the Dask scheduler at ADDRESS, or for the one that wrote FILE, until Ctrl-C.
+
+    One process a core joins, each with one thread and a limit of memory; one that dies is started anew. When the
+    scheduler or the network is lost, they join again as soon as it is there. The first start of a version compiles the
+    kernels, which takes some seconds."""
+    import platformdirs
+
+    from cluster.place import is_exposed, scheduler_address
+    from jobs.session.stores import EXPOSED
+
+    if run.settings.workers == 0:
+        raise UsageError("setting workers", "found 0", "1 or more for `reprise worker`")
+    scheduler = scheduler_address(address)
+    if is_exposed(scheduler):
+        run.output.note(EXPOSED)
+    run.output.note("compiles the kernels, if it was not done before")
+    if subprocess.run([sys.executable, "-P", "-c", WARM_UP], check=False).returncode:
+        raise ClusterError("kernels", "cannot be compiled", remedy="What was printed above says why")
+    memory_limit = None if memory is None else int(memory * 2**30)
+    folder = log_folder or platformdirs.user_log_dir("reprise")
+    asyncio.run(_serve(run.output, scheduler, run.settings.workers, run.settings["tls"], memory_limit, folder))
+
+
+async def _serve(
+    output: Output, scheduler: str, n_workers: int | None, keys: str | None, memory_limit: int | None, log_folder: str
+) -> None:
+    """Returns after the first Ctrl-C or SIGTERM."""
+    from cluster.host import Host
+
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, over.set)
+    host = Host(scheduler, n_workers, keys, memory_limit, log_folder, rejoin_s=None, say=output.note)
+    starting, ending = asyncio.ensure_future(host), asyncio.ensure_future(over.wait())
+    await asyncio.wait([starting, ending], return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        starting.result()  # raises what kept it from starting
+    await ending
+    starting.cancel()
+    await host.close()
+    output.note("stopped; what was in work is done again elsewhere")

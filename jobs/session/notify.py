@@ -1,0 +1,62 @@
+"""`--notify COMMAND`: hands a run's summary to a command when the run is over. Whatever that command does costs the run
+nothing but a line."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from jobs.session.output import complain, json_line
+
+TIME_LIMIT_S = 60.0
+log = logging.getLogger("reprise")
+
+
+def is_wanted(when: str, event: str) -> bool:
+    """Whether a run that ended as `event` ("ended", "new" or "failed") is one to notify of."""
+    return when == "always" or event in ("failed", when)
+
+
+def notify(command: str, record: dict[str, Any], time_limit_s: float = TIME_LIMIT_S) -> bool:
+    """Runs the command, split as a shell would and seen by none, with the record as JSON on its stdin and its output on
+    our stderr. Says on one line what went wrong, and gives whether nothing did."""
+    try:
+        trouble = _run(shlex.split(command), json_line(record), time_limit_s)
+    except OSError as error:
+        trouble = f"cannot be started: {error.strerror or error}"
+    if trouble:
+        log.warning("notify %s: %s", command, trouble)
+        complain(f"reprise: warning: --notify {command}: {trouble}; the run itself is not concerned")
+    return not trouble
+
+
+def _run(words: list[str], data: bytes, time_limit_s: float) -> str:
+    """What went wrong, in words. The command has a session of its own, so that nothing it started outlives the limit
+    and no terminal's Ctrl-C is meant for it."""
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=_stderr(), start_new_session=True) as process:
+        try:
+            process.communicate(data, timeout=time_limit_s)
+        except subprocess.TimeoutExpired:
+            return f"took longer than {time_limit_s:g} s and was ended"
+        finally:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    if process.returncode < 0:
+        return f"was ended by signal {-process.returncode}"
+    return f"ended with exit code {process.returncode}" if process.returncode else ""
+
+
+def _stderr() -> int:
+    """Where what the command prints goes: stdout is for results."""
+    try:
+        return sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):
+        return subprocess.DEVNULL

@@ -1,0 +1,231 @@
+"""What a command hands out: text and tables for people, or with --json one object a line, on stdout.
+
+JSON is UTF-8 whatever the terminal; a byte of a path that is no UTF-8 stands in it as an escaped lone
+surrogate, so `os.fsencode` of the parsed text gives the path back. Text never fails on a terminal that lacks
+a character."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from dedup.errors import WriteError
+
+
+class OutputClosedError(Exception):
+    """Whoever read stdout has gone away, as `head` does: end quietly."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    key: str
+    """Of the rows, and of the JSON objects."""
+    heading: str
+    show: Callable[[Any], str] | None = None
+    """How a value is shown to people; without it `str`, and numbers stand to the right."""
+
+
+class Output:
+    """Results to stdout; with `as_json` people's text goes to stderr. `before` is called before each
+    writing."""
+
+    def __init__(self, as_json: bool = False, quiet: bool = False, before: Callable[[], None] = lambda: None) -> None:
+        self.as_json, self.quiet, self._before = as_json, quiet, before
+
+    def result(self, record: Mapping[str, Any]) -> None:
+        """With --json, one object on one line; nothing otherwise."""
+        if self.as_json:
+            self.raw(json_line(record))
+            self.flush()
+
+    def text(self, text: str = "") -> None:
+        """Lines of a result for people: stdout, or stderr with --json."""
+        self._echo(text, sys.stderr if self.as_json else sys.stdout)
+
+    def note(self, text: str) -> None:
+        """A summary or hint for people that --quiet leaves out."""
+        if not self.quiet:
+            self.text(text)
+
+    def table(self, columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> None:
+        """One row a line for people; with --json one object a row, of the columns' keys."""
+        if not self.as_json:
+            self.text("\n".join(aligned(columns, list(rows))))
+            return
+        for row in rows:
+            self.raw(json_line({column.key: row.get(column.key) for column in columns}))
+        self.flush()
+
+    def raw(self, data: bytes) -> None:
+        """Bytes to stdout as they are, for streams such as an export; buffered until `flush`."""
+        stream: Any = sys.stdout
+        self._clear(stream)
+        with _reader():
+            if stream is None:
+                return
+            if hasattr(stream, "buffer"):
+                stream.buffer.write(data)
+            else:
+                stream.write(data.decode("utf-8", "surrogateescape"))
+
+    def flush(self) -> None:
+        with _reader():
+            if sys.stdout is not None:
+                sys.stdout.flush()
+
+    def _echo(self, text: str, stream: IO[str] | None) -> None:
+        if stream is not None:
+            self._clear(stream)
+            with _reader():
+                click.echo(text, file=stream)
+
+    def _clear(self, stream: IO[str] | None) -> None:
+        if stream is not None and stream.isatty():
+            self._before()
+
+
+@contextlib.contextmanager
+def _reader() -> Any:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise OutputClosedError from None
+        raise WriteError("stdout", str(error.strerror or error)) from error
+
+
+def prepare_streams() -> None:
+    """No text can fail for want of a character in the terminal's encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def abandon_stdout() -> None:
+    """What is still buffered for a reader who has gone goes nowhere, so that the exit stays quiet."""
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def settle_stdout() -> None:
+    """Writes out what is buffered, or gives it up: Python would try once more at its exit, and tell of that too."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        abandon_stdout()
+
+
+def complain(text: str) -> None:
+    """One line on stderr; a stderr that is closed changes nothing."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        click.echo(one_line(text), file=sys.stderr)
+
+
+def json_line(record: Mapping[str, Any]) -> bytes:
+    """One object, one line, UTF-8."""
+    text = json.dumps(record, ensure_ascii=False, separators=(", ", ": "), default=_jsonable)
+    # backslashreplace writes a lone surrogate as \udcXX, which is JSON's own escape for it
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return os.fsdecode(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def one_line(text: str) -> str:
+    r"""The text with control characters escaped, so that a name with a newline in it stays on its line, and bytes
+    of a path that are no UTF-8 as \xNN."""
+    return "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode() if code < 32 or 127 <= code < 160 else character
+
+
+def path_text(path: bytes) -> str:
+    """A path for a person, on one line."""
+    from dedup.files.paths import printable
+
+    return printable(path)
+
+
+def aligned(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines of a table: the headings, then the rows, in columns of equal width as a terminal shows them."""
+    cells = [[_cell(column, row.get(column.key)) for column in columns] for row in rows]
+    table = [[column.heading for column in columns], *cells]
+    widths = [max(width_of(line[at]) for line in table) for at in range(len(columns))]
+    right = [
+        bool(rows)
+        and all(isinstance(row.get(c.key), (int, float)) and not isinstance(row.get(c.key), bool) for row in rows)
+        for c in columns
+    ]
+    return ["  ".join(map(_pad, line, widths, right)).rstrip() for line in table]
+
+
+def _cell(column: Column, value: Any) -> str:
+    if column.show is not None:
+        return one_line(column.show(value))
+    if isinstance(value, bytes):
+        return path_text(value)
+    return "" if value is None else one_line(str(value))
+
+
+def _pad(text: str, width: int, right: bool) -> str:
+    space = " " * (width - width_of(text))
+    return space + text if right else text + space
+
+
+def width_of(text: str) -> int:
+    """Cells that a terminal gives the text: wide characters have two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def size_text(n_bytes: float) -> str:
+    """Such as "3.4 GB"; decimal units, as disks are sold."""
+    units = ("B", "kB", "MB", "GB", "TB", "PB")
+    unit = 0
+    while abs(n_bytes) >= 999.5 and unit < len(units) - 1:
+        n_bytes, unit = n_bytes / 1000, unit + 1
+    return f"{n_bytes:.0f} B" if unit == 0 else f"{n_bytes:.3g} {units[unit]}"
+
+
+def count_text(n: int, unit: str) -> str:
+    """Such as "1 file" or "1,204 files"."""
+    return f"{n:,} {unit}" + ("" if n == 1 else "s")
+
+
+def time_text(seconds: float) -> str:
+    """Such as "3.2 s", "4 min 05 s" or "2 h 03 min"."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,119 @@
+"""Opening the store of a run: for a scan made where there is none, else as it is. Records the runs that write."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dedup.errors import EXIT_INTERRUPTED, EXIT_TIME_UP, PreflightError
+from jobs.session.output import complain
+from jobs.session.run import Run, code_of, utc_now, why_it_ended
+
+if TYPE_CHECKING:
+    from cluster.terms import Terms
+    from dedup.runner import Runner
+    from dedup.store.store import Store
+
+EXPOSED = (
+    "the cluster has no TLS: whoever can reach its ports can read what passes and run programs as you; "
+    "see `reprise cluster keys`"
+)
+
+
+@contextlib.contextmanager
+def for_scanning(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Store]:
+    """The store, made if need be, stamped with the settings of this run. Raises ChromaprintMissingError first, and
+    LibraryError for a root that is not there before a store is made for it."""
+    from dedup.fingerprint.chromaprint import chromaprint_version
+    from dedup.library.discover import require_usable
+    from dedup.store.layout import Layout
+    from dedup.store.store import make_or_open
+
+    if not Layout(run.settings.store).catalog.exists():
+        require_usable(roots)
+    fingerprint = run.settings.fingerprint(chromaprint_version())
+    purpose = f"reprise {run.command}"
+    opened = make_or_open(run.settings.store, fingerprint, run.settings.block_size, purpose)
+    with opened as store, _recorded(run, store):
+        yield store
+
+
+@contextlib.contextmanager
+def for_writing(run: Run) -> Iterator[Store]:
+    """The store that is there, held against other writers."""
+    from dedup.store.store import open_for_writing
+
+    with open_for_writing(run.settings.store, f"reprise {run.command}") as store, _recorded(run, store):
+        yield store
+
+
+@contextlib.contextmanager
+def _recorded(run: Run, store: Store) -> Iterator[None]:
+    """Notes in the catalog that the run began and how it ended; one that was killed has no end."""
+    store.catalog.begin_run(run.id, run.command, run.started)
+    try:
+        yield
+    except BaseException as error:
+        code = code_of(error, run.settings.store)
+        _note_end(run, store, "stopped" if code == EXIT_INTERRUPTED else "failed", code, error)
+        raise
+    stopped = run.exit_code in (EXIT_INTERRUPTED, EXIT_TIME_UP)
+    _note_end(run, store, "stopped" if stopped else "done", run.exit_code)
+
+
+def _note_end(
+    run: Run, store: Store, outcome: Literal["done", "stopped", "failed"], code: int, error: BaseException | None = None
+) -> None:
+    from dedup.store.catalog import Ending
+
+    summary = None if run.summary is None else json.dumps(run.summary)
+    ending = Ending(outcome, code, why_it_ended(run, code, error), run.seconds, summary)
+    with contextlib.suppress(Exception):  # what ended the run is told, not what its record met after that
+        store.catalog.end_run(run.id, utc_now(), ending)
+
+
+def for_reading(run: Run) -> AbstractContextManager[Store]:
+    from dedup.store.store import open_for_reading
+
+    return open_for_reading(run.settings.store)
+
+
+@contextlib.contextmanager
+def workers(run: Run, roots: Sequence[bytes] = (), memory_bytes: int = 0) -> Iterator[Runner]:
+    """The runner of this run; nothing is started or connected before there is work for it. Workers on other hosts must
+    be able to read `roots`, those of them that are there, and have so much memory each."""
+    from cluster.runner import open_remote_runner, open_runner
+
+    settings, log_folder = run.settings, Path(run.settings.store)
+    if not settings.is_remote:
+        timeout_s = settings["worker-timeout"]
+        with open_runner(settings.workers, run.stop, log_folder=log_folder, worker_timeout_s=timeout_s) as runner:
+            yield runner
+        return
+    place = settings.place()
+    if place.is_exposed():
+        run.observer.message(EXPOSED)
+    try:
+        terms, say = _terms(run, roots, memory_bytes), run.observer.message
+        with open_remote_runner(place, terms, run.stop, log_folder=log_folder, say=say) as runner:
+            yield runner
+    except PreflightError as error:
+        run.observer.close()
+        for host, problem in error.problems:
+            complain(f"{host}: {problem}")
+            run.output.result({"event": "problem", "host": host, "problem": problem})
+        raise
+
+
+def _terms(run: Run, roots: Sequence[bytes], memory_bytes: int) -> Terms:
+    """What each worker must have; a drive that is absent or empty here is not looked for elsewhere."""
+    from cluster.terms import MIN_MEMORY_BYTES, Terms
+    from dedup.versions import versions
+
+    there = tuple(os.path.abspath(root) for root in roots if os.path.isdir(root) and os.listdir(root))
+    return Terms(versions(), there, run.settings.mounts(), max(MIN_MEMORY_BYTES, memory_bytes))

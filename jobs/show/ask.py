@@ -1,0 +1,141 @@
+"""Pairs shown to a person, one after the other, who says of each whether it is one recording. Every answer is kept at
+once, so a review can be broken off at any moment."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from dedup.errors import InputError
+from jobs.session.output import Column, Output, aligned, path_text, size_text, time_text
+from jobs.show.words import bar_text, speed_text
+
+if TYPE_CHECKING:
+    from dedup.groups.matches import ListedTrack, TrackPair
+    from jobs.session.run import Run
+
+QUESTION = "[s]ame, [d]ifferent, s[k]ip, [q]uit?"
+ANSWERS = {"s": "same", "d": "different", "k": "skip", "q": "quit"}
+SHOWN_TAGS = ("title", "artist", "album")
+MAX_CELL = 40
+"""Characters of a tag that are shown, lest the columns fall apart."""
+
+
+@dataclass
+class Asked:
+    """What came of a review; the four add up to the pairs."""
+
+    same: int = 0
+    different: int = 0
+    skipped: int = 0
+    left: int = 0
+    """Not answered, because the person quit."""
+
+
+def ask(output: Output, pairs: Sequence[TrackPair], record: Callable[[TrackPair, bool], None]) -> Asked:
+    """Shows each pair and asks; `record` gets each answer before the next pair is shown, and may refuse it with an
+    InputError: then the pair is asked of again. On a terminal an answer is a key, else a line of stdin. The end of
+    stdin and Ctrl-C are "quit"."""
+    asked = Asked(left=len(pairs))
+    try:
+        for number, pair in enumerate(pairs, start=1):
+            output.text("\n".join([f"pair {number:,} of {len(pairs):,}", *pair_lines(pair)]))
+            word = _answer(output, pair, record)
+            if word == "quit":
+                break
+            asked.same += word == "same"
+            asked.different += word == "different"
+            asked.skipped += word == "skip"
+            asked.left -= 1
+            output.text()
+    except KeyboardInterrupt:
+        output.text()
+    return asked
+
+
+def _answer(output: Output, pair: TrackPair, record: Callable[[TrackPair, bool], None]) -> str:
+    """The word that was answered, when it is recorded."""
+    while True:
+        output.text(QUESTION)
+        word = _read()
+        if word in ("same", "different"):
+            try:
+                record(pair, word == "same")
+            except InputError as error:
+                output.text(str(error))
+                continue
+        if word is not None:
+            output.text(word)
+            return word
+
+
+def _read() -> str | None:
+    """The answer to a question; None where it is none of those."""
+    if not sys.stdin.isatty():
+        line = sys.stdin.buffer.readline()
+        word = line.decode("ascii", "replace").strip().lower()
+        return ANSWERS.get(word, word if word in ANSWERS.values() else None) if line else "quit"
+    try:
+        return ANSWERS.get(click.getchar().lower())
+    except EOFError:
+        return "quit"
+
+
+def record_answer(run: Run, pair: TrackPair, same: bool) -> None:
+    """Keeps what a person said of two tracks; the store is held for no longer than that."""
+    from dedup.groups.judgements import content, record
+    from dedup.store.store import open_for_writing
+
+    with open_for_writing(run.settings.store, f"reprise {run.command}") as store:
+        content_a, content_b = (content(track.stream, track.digest) for track in (pair.a, pair.b))
+        record(store, content_a, content_b, same, pair.match.score)
+
+
+# ---- what is shown ----
+
+
+def pair_lines(pair: TrackPair) -> list[str]:
+    """The pair's numbers, then both files side by side: bold where they differ."""
+    match = pair.match
+    numbers = f"score {match.score:.3f}, agreement {match.agreement:.3f}, lag {match.lag_s:+.2f} s"
+    if match.rate:
+        numbers += f", a at {speed_text(match.rate)}"
+    rows = [{"name": name, "a": a, "b": b} for name, a, b in _rows(pair.a, pair.b) if a or b]
+    heading, *lines = aligned((Column("name", ""), Column("a", "a", _short), Column("b", "b", _short)), rows)
+    paths = [f"{name}  {path_text(track.path)}" for name, track in (("a", pair.a), ("b", pair.b))]
+    differ = [*(row["a"] != row["b"] for row in rows), *[pair.a.path != pair.b.path] * 2]
+    return [
+        f"{pair.verdict}: {numbers}",
+        f"over time {bar_text(match)} (█ the same, ░ chance, · silence)",
+        heading,
+        *(click.style(line, bold=True) if bold else line for line, bold in zip([*lines, *paths], differ, strict=True)),
+    ]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+
+
+def _rows(a: ListedTrack, b: ListedTrack) -> list[tuple[str, str, str]]:
+    return [(name, left, _cells(b)[name]) for name, left in _cells(a).items()]
+
+
+def _cells(track: ListedTrack) -> dict[str, str]:
+    """What is known of one file, by name, for a person; empty where it is not known. Its path has a line of its own."""
+    properties = track.properties
+    return {
+        "format": properties.codec,
+        "bit rate": f"{properties.bitrate / 1000:.0f} kbit/s" if properties.bitrate else "",
+        "sample rate": f"{properties.sample_rate} Hz" if properties.sample_rate else "",
+        "bits": str(properties.bits or ""),
+        "channels": str(properties.channels or ""),
+        "length": time_text(properties.duration_s) if properties.duration_s else "",
+        "size": size_text(track.size),
+        "state": "" if track.state == "present" else track.state,
+        "damage": track.damage or "",
+        **{name: " · ".join(properties.tags.get(name, ())) for name in SHOWN_TAGS},
+    }

@@ -1,0 +1,65 @@
+"""What two tracks are to each other, in words and in a line of characters."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dedup.correlation.match import Match
+    from dedup.groups.matches import TrackPair
+
+BAR_STEPS = 64
+
+
+def verdict_text(pair: TrackPair) -> str:
+    """The verdict, with the speed where it differs, and who said so."""
+    text: str = pair.verdict
+    if pair.verdict == "same recording, other speed":
+        text = f"same recording, {speed_text(pair.match.rate)}"
+    return f"{text} (you said so)" if pair.judged and pair.verdict == "same recording" else text
+
+
+def beside_text(pair: TrackPair, name_a: str, name_b: str) -> str:
+    """One line: what two tracks are to each other, and where."""
+    a_from, a_to, b_from, b_to = pair.match.place()
+    numbers = f"score {pair.match.score:.3f}"
+    if pair.match.rate:
+        numbers += f", {speed_text(pair.match.rate)}"
+    if pair.verdict == "contained" and pair.a.n_items <= pair.b.n_items:
+        return f"contained: {name_a} is {clock(b_from)} to {clock(b_to)} of {name_b} ({numbers})"
+    if pair.verdict == "contained":
+        return f"contained: {name_b} is {clock(a_from)} to {clock(a_to)} of {name_a} ({numbers})"
+    alike = pair.match.core().alike
+    return f"{pair.verdict}: {name_a} and {name_b} ({numbers}, {alike:.0%} of the steps alike)"
+
+
+def speed_text(rate: float) -> str:
+    """How the speed of the first of a pair differs from that of the second."""
+    return f"{-rate / (1 + rate):+.1%} speed"
+
+
+def bar_text(match: Match) -> str:
+    """Similarity over time, a character a step, BAR_STEPS at most."""
+    similarity = match.similarity
+    together = -(-len(similarity) // BAR_STEPS)
+    text = ""
+    for start in range(0, len(similarity), max(1, together)):
+        heard = [value for value in similarity[start : start + together] if not math.isnan(value)]
+        level = (sum(heard) / len(heard) - 0.5) / 0.45 if heard else None
+        text += "·" if level is None else "░▒▓█"[min(3, max(0, int(4 * level)))]
+    return text
+
+
+def strip_text(pair: TrackPair) -> str:
+    """What the picture of a pair shows: where the two lie over each other, and how well they agree there."""
+    a_from, a_to, b_from, b_to = pair.match.place()
+    heard = [value for value in pair.match.similarity.tolist() if not math.isnan(value)]
+    text = f"{clock(a_from)} to {clock(a_to)} lies over {clock(b_from)} to {clock(b_to)} of the best"
+    text += f", lag {pair.match.lag_s:+.2f} s"
+    return f"{text}; agreement over time {min(heard):.2f} to {max(heard):.2f}" if heard else text
+
+
+def clock(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}"

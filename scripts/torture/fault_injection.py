@@ -1,0 +1,302 @@
+"""Runs commands of this program under a fault: the n-th write below a folder is refused, or ends or stops the process.
+
+A library that stands before libc's (`LD_PRELOAD`) counts the calls that change a disk; it is compiled on the spot.
+Where there is no compiler, or no Linux, files are limited in size instead (`RLIMIT_FSIZE`): fewer places, and real
+refusals all the same. Commands run in children of one process that has everything loaded, to be quick."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SOURCE = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+static char folder[4096];
+static long count, first, last_one, clock_at, clock_jump_s, jumped_s;
+static int how;
+static char sites[1 << 20];
+static size_t sites_length;
+
+void fault_arm(const char *where, long from, long to, int what, long jump_at, long jump_s) {
+    strncpy(folder, where, sizeof folder - 1);
+    count = 0; first = from; last_one = to; how = what; clock_at = jump_at; clock_jump_s = jump_s;
+}
+long fault_count(void) { return count; }
+const char *fault_sites(void) { return sites; }
+
+static int inside(const char *path) { return folder[0] && path && !strncmp(path, folder, strlen(folder)); }
+static const char *path_of(int fd, char *buffer, size_t size) {
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, buffer, size - 1);
+    if (n < 0) return NULL;
+    buffer[n] = 0;
+    return buffer;
+}
+static int refused(const char *call, const char *path) {
+    if (!inside(path)) return 0;
+    count++;
+    int n = snprintf(sites + sites_length, sizeof sites - sites_length, "%s %s\n", call, path + strlen(folder));
+    if (n > 0 && sites_length + n < sizeof sites) sites_length += n;
+    if (clock_at && count == clock_at) jumped_s = clock_jump_s;
+    if (!first || count < first || count > last_one) return 0;
+    if (how < 0) { kill(getpid(), -how); return 0; }
+    errno = how;
+    return 1;
+}
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+#define ON_FD(fd, call, type, fail, real) \
+    { static __typeof__(&real) next; char b[4096]; if (!next) next = REAL(real); \
+      int before = errno; const char *p = folder[0] ? path_of(fd, b, sizeof b) : NULL; errno = before; \
+      if (p && refused(call, p)) return fail;
+ssize_t write(int fd, const void *d, size_t n) ON_FD(fd, "write", ssize_t, -1, write) return next(fd, d, n); }
+ssize_t writev(int fd, const struct iovec *d, int n) ON_FD(fd, "write", ssize_t, -1, writev) return next(fd, d, n); }
+ssize_t pwrite(int fd, const void *d, size_t n, off_t o)
+    ON_FD(fd, "write", ssize_t, -1, pwrite) return next(fd, d, n, o); }
+ssize_t pwrite64(int fd, const void *d, size_t n, off64_t o)
+    ON_FD(fd, "write", ssize_t, -1, pwrite64) return next(fd, d, n, o); }
+int fsync(int fd) ON_FD(fd, "fsync", int, -1, fsync) return next(fd); }
+int fdatasync(int fd) ON_FD(fd, "fsync", int, -1, fdatasync) return next(fd); }
+int ftruncate(int fd, off_t n) ON_FD(fd, "truncate", int, -1, ftruncate) return next(fd, n); }
+int ftruncate64(int fd, off64_t n) ON_FD(fd, "truncate", int, -1, ftruncate64) return next(fd, n); }
+#define ON_PATH(path, call, real) \
+    { static __typeof__(&real) next; if (!next) next = REAL(real); if (refused(call, path)) return -1;
+int mkdir(const char *p, mode_t m) ON_PATH(p, "mkdir", mkdir) return next(p, m); }
+int rename(const char *p, const char *q) ON_PATH(p, "rename", rename) return next(p, q); }
+int link(const char *p, const char *q) ON_PATH(p, "link", link) return next(p, q); }
+static int is_new(int flags, const char *path) {
+    if ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_CREAT)) return 0;
+    return how == EROFS || how == EACCES || ((flags & O_CREAT) && access(path, F_OK) != 0);
+}
+#define OPEN(name) \
+    int name(const char *p, int flags, ...) { \
+        static __typeof__(&name) next; if (!next) next = REAL(name); \
+        va_list a; va_start(a, flags); mode_t m = va_arg(a, mode_t); va_end(a); \
+        int before = errno; if (inside(p) && is_new(flags, p)) { errno = before; if (refused("open", p)) return -1; } \
+        errno = before; return next(p, flags, m); }
+OPEN(open)
+OPEN(open64)
+int openat(int d, const char *p, int flags, ...) {
+    static __typeof__(&openat) next; if (!next) next = REAL(openat);
+    va_list a; va_start(a, flags); mode_t m = va_arg(a, mode_t); va_end(a);
+    if (inside(p) && is_new(flags, p) && refused("open", p)) return -1;
+    return next(d, p, flags, m);
+}
+int openat64(int d, const char *p, int flags, ...) {
+    static __typeof__(&openat64) next; if (!next) next = REAL(openat64);
+    va_list a; va_start(a, flags); mode_t m = va_arg(a, mode_t); va_end(a);
+    if (inside(p) && is_new(flags, p) && refused("open", p)) return -1;
+    return next(d, p, flags, m);
+}
+int clock_gettime(clockid_t which, struct timespec *t) {
+    static __typeof__(&clock_gettime) next; if (!next) next = REAL(clock_gettime);
+    int done = next(which, t);
+    if (which == CLOCK_REALTIME) t->tv_sec += jumped_s;
+    return done;
+}
+"""
+
+SIGNALS = {"kill": -9, "stop": -19}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Which of the calls that change something below a folder go wrong, and how."""
+
+    folder: str
+    first: int = 0
+    """Number of the first call, from 1; 0 is none."""
+    last: int = 1 << 60
+    how: int | str = 0
+    """An error number, or "kill" or "stop"."""
+    file_size: int = 0
+    """Instead of all that: bytes that no file may grow beyond; 0 is no limit."""
+    jump_at: int = 0
+    """Call at which the clock jumps by `jump_s`."""
+    jump_s: int = 0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command came to."""
+
+    code: int
+    """Exit code; minus the signal that ended it."""
+    out: bytes
+    err: str
+    n_calls: int
+    """That changed something below the folder; 0 where nothing counts them."""
+    sites: tuple[str, ...]
+    """Each of these: "write /catalog.db-wal"."""
+
+
+class Host:
+    """A context manager: a process that runs commands, one at a time."""
+
+    def __init__(self) -> None:
+        self.work = Path(tempfile.mkdtemp(prefix="faults-"))
+        self.library = compiled(self.work)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Host:
+        environment = dict(os.environ)
+        if self.library:
+            environment["LD_PRELOAD"] = str(self.library)
+        command = [sys.executable, __file__, str(self.work)]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, start_new_session=True
+        )
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        assert self._process is not None
+        self._process.communicate(timeout=60)  # at the end of its input it ends
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def run(self, *arguments: str, fault: Fault | None = None) -> Ended:
+        """Runs one command to its end."""
+        assert self._process is not None
+        request = {"arguments": arguments, "fault": asdict(fault) if fault else None}
+        source, answer = _pipe(self._process.stdin), _pipe(self._process.stdout)
+        source.write(json.dumps(request).encode() + b"\n")
+        source.flush()
+        code, n_calls = json.loads(answer.readline())
+        sites = (self.work / "sites").read_text(errors="replace").splitlines()
+        return Ended(
+            code,
+            (self.work / "out").read_bytes(),
+            (self.work / "err").read_text(errors="replace"),
+            n_calls,
+            tuple(sites),
+        )
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
+
+
+def compiled(folder: Path) -> Path | None:
+    """The library, None where it cannot be made here."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None or sys.platform != "linux":
+        return None
+    source, library = folder / "fault.c", folder / "fault.so"
+    source.write_text(SOURCE)
+    command = [compiler, "-shared", "-fPIC", "-O1", "-w", "-o", str(library), str(source), "-ldl"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return library if done.returncode == 0 else None
+
+
+# ---- inside the process that runs commands
+
+
+def serve(work: Path) -> None:
+    """Runs what stdin asks for, each in a child of this process."""
+    sys.path.insert(0, str(ROOT))
+    _load()
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        for name in ("out", "err", "sites", "calls"):
+            (work / name).write_bytes(b"")
+        child = os.fork()
+        if child == 0:
+            _run(work, request["arguments"], request["fault"])
+        _, status = os.waitpid(child, 0)
+        calls = (work / "calls").read_text()
+        print(json.dumps([os.waitstatus_to_exitcode(status), int(calls or 0)]), flush=True)
+
+
+def _load() -> None:
+    """Imports what commands import, and compiles what they compile."""
+    import importlib
+
+    from dedup.correlation.tile import warm_up
+
+    for name in ("full", "check", "exchange", "scan", "correlate", "report"):
+        importlib.import_module(f"jobs.commands.{name}")
+    for name in (
+        "av",
+        "mutagen",
+        "zarr",
+        "blake3",
+        "dedup.scan.scan",
+        "dedup.correlation.correlate",
+        "dedup.upkeep.check",
+    ):
+        importlib.import_module(name)
+    warm_up()
+
+
+def _run(work: Path, arguments: list[str], fault: dict[str, Any] | None) -> None:
+    for number, name in ((1, "out"), (2, "err")):
+        descriptor = os.open(work / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    code, library = 99, None
+    try:
+        library = _arm(fault)
+        sys.argv = ["reprise", *arguments]
+        from jobs.cli import cli
+
+        cli.main(arguments, prog_name="reprise")
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        if library is not None:
+            sites: bytes = library.fault_sites()
+            library.fault_arm(b"", 0, 0, 0, 0, 0)
+            (work / "sites").write_bytes(sites)
+            (work / "calls").write_text(str(len(sites.splitlines())))
+        os._exit(code)
+
+
+def _arm(fault: dict[str, Any] | None) -> Any:
+    if fault is None:
+        return None
+    if fault["file_size"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (fault["file_size"], resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    if "LD_PRELOAD" not in os.environ:
+        return None
+    library = ctypes.CDLL(os.environ["LD_PRELOAD"])
+    library.fault_sites.restype = ctypes.c_char_p
+    how = SIGNALS.get(fault["how"], fault["how"])
+    numbers = (fault["first"], fault["last"], how, fault["jump_at"], fault["jump_s"])
+    kinds = (ctypes.c_long, ctypes.c_long, ctypes.c_int, ctypes.c_long, ctypes.c_long)
+    library.fault_arm(os.fsencode(fault["folder"]), *(kind(n) for kind, n in zip(kinds, numbers, strict=True)))
+    return library
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))
