@@ -19,7 +19,9 @@ import psutil
 import pytest
 
 from cluster.folder import PREFIX, open_folder
-from cluster.runner import DaskRunner, count_cores, open_runner
+from cluster.open import open_runner
+from cluster.place import count_cores
+from cluster.runner import DaskRunner
 from dedup.errors import ClusterError, UsageError
 from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
 
