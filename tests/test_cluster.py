@@ -31,7 +31,7 @@ HANG_S = 60.0
 
 LAUNCHER = """
 import signal, sys
-from cluster.runner import open_runner
+from cluster.open import open_runner
 from dedup.runner import Stop, Task
 import cluster_tasks
 
@@ -120,7 +120,7 @@ def test_no_workers_is_inline_and_none_is_every_core() -> None:
 def test_nothing_starts_without_a_task() -> None:
     program = """
 import sys
-from cluster.runner import open_runner
+from cluster.open import open_runner
 from dedup.runner import Stop
 with open_runner(2, Stop()) as runner:
     handle = runner.share("value", 1)

@@ -97,7 +97,7 @@ def test_a_scheduler_serves_one_run_at_a_time_and_is_free_when_its_launcher_is_d
     program = f"""
 import sys, time, cluster_tasks
 from cluster.place import Place
-from cluster.runner import open_remote_runner
+from cluster.open import open_remote_runner
 from cluster.preflight import Terms
 from dedup.runner import Stop, Task
 from dedup.versions import versions
