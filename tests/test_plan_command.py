@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stores
 from click.testing import CliRunner, Result
 
 from dedup.correlation.correlate import correlate
@@ -32,6 +31,7 @@ from dedup.store.layout import Layout, write_lock
 from dedup.store.protection import protected
 from dedup.store.store import open_for_reading
 from jobs import cli
+from tests import stores
 
 FLAC = {"codec": "flac", "lossless": True, "bits": 16, "sample_rate": 44_100}
 
