@@ -162,7 +162,7 @@ def test_what_is_not_the_same_is_remembered_and_the_rest_is_asked_about(root: Pa
     a = next(group for group in plan_of(root).groups if group.files[0].path.endswith(b"a.wav"))
     assert actions(root, a) == {"a.wav": "keep", "sub/a2.mp3": "quarantine"}
     assert n_judged(root) == 2, "that with each of the others"
-    assert run(root, "plan").stdout.count("to win, 2 files") == 2
+    assert run(root, "plan").stdout.count("reclaimable, 2 files") == 2
     assert resolve(root, "").exit_code == EXIT_NOTHING_TO_DO
 
 
@@ -207,7 +207,7 @@ def test_a_file_that_is_not_there_is_not_kept(root: Path) -> None:
         assert track is not None
         store.catalog.put_track(replace(track, state="absent"))
     text = resolve(root, "3\n1\n").stdout
-    assert "not there now; expected a sound file to keep" in text
+    assert "not there now. Keep a sound file" in text
     assert actions(root, plan_of(root).groups[0])["sub/a2.mp3"] == "leave"
 
 
