@@ -313,7 +313,7 @@ def test_what_is_below_a_protected_folder_mounted_elsewhere(root: Path, monkeypa
 
 def test_a_quarantine_that_is_a_file(root: Path) -> None:
     (root.parent / "q").write_bytes(b"x")
-    with opened(root) as store, pytest.raises(UsageError, match="is no folder"):
+    with opened(root) as store, pytest.raises(UsageError, match="is not a folder"):
         carry_out(
             store, replace(plan_of(group(store, root, "b.flac", ["deep/b.wav"])), to=os.fsencode(root.parent / "q"))
         )

@@ -248,8 +248,8 @@ def test_what_is_protected_is_remembered_until_it_is_taken_back(folder: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--unprotect", "/music/x"), "/music/x: is not protected; expected one of those that are: /music/new"),
-        (("--unprotect", "/music/new", "--protect", "/music/new"), "is protected by --protect or a setting too"),
+        (("--unprotect", "/music/x"), "/music/x: is not protected. Protected folders: /music/new"),
+        (("--unprotect", "/music/new", "--protect", "/music/new"), "--protect or a setting protects it again"),
         (("--keep", "best,worst"), "there is no rule 'worst'; expected rules out of lossless"),
         (("--auto", "0.5", "--ask", "0.7"), "setting ask: found 0.7; expected at most auto, which is 0.5"),
         (("--action", "keep"), "'quarantine' or 'trash'"),

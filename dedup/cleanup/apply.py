@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dedup.settings import KeepSettings
     from dedup.store.store import Store
 
+_ANOTHER = "Make the plan again with another folder as --to"
+
 MayDelete = Callable[[int], bool]
 """Gets the number of files that a plan deletes for good; whether it may."""
 
@@ -163,11 +165,11 @@ def _require_quarantine(store: Store, plan: Plan, protection: Protection) -> Non
     if plan.to is None:
         return
     if not os.path.isabs(plan.to) or b".." in plan.to.split(b"/"):
-        raise UsageError("quarantine", f"found {printable(plan.to)}", "an absolute path")
+        raise UsageError("quarantine", f"{printable(plan.to)} is not an absolute path", remedy=_ANOTHER)
     if protection.holds(os.path.join(plan.to, b"x")):
-        raise UsageError("quarantine", f"{printable(plan.to)} is in a protected folder", "another folder")
+        raise UsageError("quarantine", f"{printable(plan.to)} is in a protected folder", remedy=_ANOTHER)
     if os.path.lexists(plan.to) and not os.path.isdir(plan.to):
-        raise UsageError("quarantine", f"{printable(plan.to)} is no folder", "a folder, or a name that is free")
+        raise UsageError("quarantine", f"{printable(plan.to)} is not a folder", remedy=_ANOTHER)
     require_outside(plan.to, roots_of(store))
 
 
@@ -176,4 +178,4 @@ def _require_leave_to_delete(plan: Plan, may_delete: MayDelete) -> None:
     if n_files and not may_delete(n_files):
         files = "1 file" if n_files == 1 else f"{n_files:,} files"
         found = f"{files} would be deleted for good, without a way back"
-        raise UsageError("apply", found, "--yes, or another action", "Nothing was done")
+        raise UsageError("apply", found, remedy="Nothing was done. Confirm with --yes, or plan another action")

@@ -66,7 +66,7 @@ class Doing:
         quarantine = self._to if self._to is not None else os.path.join(root, QUARANTINE)
         target = os.path.join(quarantine, os.path.relpath(path, root))
         if self._protection.holds(target):
-            raise UsageError("quarantine", f"{printable(target)} would be in a protected folder", "another folder")
+            raise UsageError("quarantine", f"{printable(target)} would be in a protected folder")
         self._make_folders(os.path.dirname(target))
         return free_name(target)
 
@@ -86,7 +86,7 @@ def reason_of(error: OSError, path: bytes) -> str:
     too."""
     if error.errno in _FULL:
         found, remedy = _FULL[error.errno], f"Make room and {GO_ON}"
-        raise WriteError(printable(path), found, "room for a copy of it", remedy) from error
+        raise WriteError(printable(path), found, remedy=remedy) from error
     return f"refused by the system: {error.strerror or error}"
 
 

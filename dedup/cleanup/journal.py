@@ -136,8 +136,7 @@ class JournalWriter:
             raise WriteError(
                 str(self.journal.folder / JOURNAL),
                 f"the journal cannot be written: {error.strerror}",
-                "a line for each step",
-                "Make room and run `reprise apply --resume`, or take back what was done with `reprise undo`",
+                remedy="Make room and run `reprise apply --resume`, or take back what was done with `reprise undo`",
             ) from error
 
 

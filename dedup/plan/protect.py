@@ -16,15 +16,16 @@ def protect_from_now_on(folder: Path, protect: Sequence[bytes], unprotect: Seque
     is locked and written only if that is news to it. Raises UsageError for a folder that cannot be unprotected."""
     both = sorted(set(protect).intersection(unprotect))
     if both:
-        raise UsageError(
-            f"--unprotect {printable(both[0])}", "is protected by --protect or a setting too", "one of them"
-        )
+        found = "--protect or a setting protects it again"
+        raise UsageError(f"--unprotect {printable(both[0])}", found, remedy="Leave out one of them")
     with open_for_reading(folder) as store:
         known = set(protected(store))
     unknown = sorted(set(unprotect) - known)
     if unknown:
         shown = ", ".join(map(printable, sorted(known))) or "none"
-        raise UsageError(f"--unprotect {printable(unknown[0])}", "is not protected", f"one of those that are: {shown}")
+        raise UsageError(
+            f"--unprotect {printable(unknown[0])}", "is not protected", remedy=f"Protected folders: {shown}"
+        )
     if known.issuperset(protect) and not unprotect:
         return
     with open_for_writing(folder, "reprise plan --protect") as store:

@@ -36,9 +36,10 @@ def apply(run: Run, plan: Path | None, dry_run: bool, resumed: bool, yes: bool) 
     rest goes on. Every step is written to a journal before it is done: killed at any moment, `--resume` goes on and
     `reprise undo` takes all of it back."""
     if resumed == (plan is not None):
-        raise UsageError("apply", "both PLAN and --resume" if resumed else "no PLAN", "one of them")
+        found = "both PLAN and --resume are given" if resumed else "neither PLAN nor --resume is given"
+        raise UsageError("apply", found, remedy="Give one of them")
     if resumed and dry_run:
-        raise UsageError("apply --resume", "found together with --dry-run", "one of them")
+        raise UsageError("apply --resume", "cannot be combined with --dry-run", remedy="Leave out one of them")
     run.last_words = BROKEN_OFF
     with stores.for_writing(run) as store:
         applied = _applied(run, store, plan, dry_run, yes)

@@ -34,18 +34,19 @@ def mark(run: Run, a: bytes | None, b: bytes | None, same: bool, different: bool
 
     It wins over any score. It goes by what the files hold: they may be moved, renamed and tagged anew."""
     if same + different + forget + listing != 1:
-        raise UsageError("mark", "not exactly one of its four options", "--same, --different, --forget or --list")
+        found, remedy = "not exactly one option is given", "Give one of --same, --different, --forget or --list"
+        raise UsageError("mark", found, remedy=remedy)
     from dedup.groups.mark import all_judgements, forget_files, judge_files
 
     if listing:
         if a is not None:
-            raise UsageError("mark --list", "files are given", "none")
+            raise UsageError("mark --list", "files are given", remedy="Leave them out")
         with stores.for_reading(run) as store:
             held = all_judgements(store=store)
         show_judgements(run.output, held)
         return
     if a is None or b is None:
-        raise UsageError("mark", "fewer than two files", "A and B")
+        raise UsageError("mark", "fewer than two files are given", remedy="Name A and B")
     with stores.for_writing(run) as store:
         marked = forget_files(store=store, a=a, b=b) if forget else judge_files(store=store, a=a, b=b, same=same)
     show_marked(run.output, marked)

@@ -43,7 +43,7 @@ def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | No
 
     if checked is not None:
         if written is not None:
-            raise UsageError("plan --check", "found together with -o", "one of them")
+            raise UsageError("plan --check", "cannot be combined with -o", remedy="Leave out one of them")
         return check_plan(run.output, checked)
     with stores.for_reading(run) as store:
         tell_unfinished(run, store)

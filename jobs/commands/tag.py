@@ -42,7 +42,7 @@ def tag(run: Run, files: Sequence[bytes], fingerprint: bool, audio_hash: bool, r
 
     wanted = Wanted(fingerprint, audio_hash, replaygain)
     if wanted == Wanted():
-        raise UsageError("tag", "nothing to write", "--fingerprint, --audio-hash or --replaygain")
+        raise UsageError("tag", "nothing to write", remedy="Add --fingerprint, --audio-hash or --replaygain")
     with stores.for_reading(run) as store:
         taggings = measure_files(store=store, paths=files, wanted=wanted, observer=run.observer, stop=run.stop)
     run.observer.close()
