@@ -11,7 +11,7 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageError
 from jobs.session import options, stores
-from jobs.session.output import count_text, path_text
+from jobs.session.output import count_text, one_line, path_text, shortened
 from jobs.session.run import Run, session, utc_now
 
 if TYPE_CHECKING:
@@ -119,8 +119,7 @@ def show_tagging(run: Run, tagging: Tagging) -> None:
 
 
 def _short(values: Sequence[str]) -> str:
-    text = "; ".join(values)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    return shortened(one_line("; ".join(values)), SHOWN)
 
 
 def _agreed(n_files: int) -> bool:

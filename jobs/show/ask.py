@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dedup.errors import InputError
-from jobs.session.output import Column, Output, aligned, path_text, size_text, time_text
+from jobs.session.output import Column, Output, aligned, one_line, path_text, shortened, size_text, time_text
 from jobs.show.words import bar_text, speed_text
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ QUESTION = "[s]ame, [d]ifferent, s[k]ip, [q]uit?"
 ANSWERS = {"s": "same", "d": "different", "k": "skip", "q": "quit"}
 SHOWN_TAGS = ("title", "artist", "album")
 MAX_CELL = 40
-"""Characters of a tag that are shown, lest the columns fall apart."""
+"""Cells of a tag that are shown, lest the columns fall apart."""
 
 
 @dataclass
@@ -117,7 +117,7 @@ def pair_lines(pair: TrackPair) -> list[str]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+    return shortened(one_line(text), MAX_CELL)
 
 
 def _rows(a: ListedTrack, b: ListedTrack) -> list[tuple[str, str, str]]:
