@@ -25,7 +25,10 @@ from jobs.session import options, output
 from jobs.session.run import Run, session
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("numpy", "numba", "dask", "distributed", "zarr", "av", "rich", "matplotlib", "sqlite3", "jobs.session.run")
+HEAVY = (
+    *("numpy", "numba", "dask", "distributed", "zarr", "av", "rich", "jinja2", "matplotlib", "sqlite3"),
+    "jobs.session.run",
+)
 
 
 @pytest.fixture(autouse=True)
