@@ -38,26 +38,18 @@ def info(run: Run, file: bytes | None, settings: bool) -> None:
 
 def show_settings(run: Run) -> None:
     rows = [
-        {"setting": name, "value": _told(name, settled.value), "source": settled.source}
+        {"setting": name, "value": _shown(name, settled.value), "source": settled.source}
         for name, settled in run.settings.settled.items()
     ]
-    columns = (Column("setting", "setting"), Column("value", "value", value_text), Column("source", "from"))
+    columns = (Column("setting", "setting"), Column("value", "value", options.value_text), Column("source", "from"))
     run.output.table(columns, rows)
     run.output.note(f"\nSettings file: {run.settings.file}")
 
 
-def _told(name: str, value: Any) -> Any:
-    """The value, or the word that stands for none."""
-    return options.SETTINGS[name].default_text if value is None else value
-
-
-def value_text(value: Any) -> str:
-    """A setting's value for people."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (frozenset, tuple)):
-        return " ".join(sorted(value) if isinstance(value, frozenset) else value) or "-"
-    return "-" if value is None else str(value)
+def _shown(name: str, value: Any) -> Any:
+    """The value, or the words for none."""
+    option = options.SETTINGS[name].option
+    return option.none or option.shown or "none" if value is None else value
 
 
 def show_store(run: Run, store: Store) -> None:
