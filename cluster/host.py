@@ -20,8 +20,7 @@ from cluster import nanny
 from cluster.folder import open_folder
 from cluster.logs import LOGGER, open_logs, told
 from cluster.nanny import REFUSED, ShieldedNanny, default_memory_limit, start_tracker
-from cluster.place import security
-from cluster.runner import count_cores
+from cluster.place import count_cores, security
 
 CONFIG: dict[str, Any] = nanny.CONFIG | {
     # A host that is not heard of for so long is gone; it joins again when it can.

@@ -112,3 +112,10 @@ def security(keys: str | None, address: str = "") -> Any:
         for part, name in (("cert", CERTIFICATE_FILE), ("key", KEY_FILE))
     }
     return Security(tls_ca_file=files[CA_FILE], require_encryption=True, **files_by_role)
+
+
+def count_cores() -> int:
+    """Cores that this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1

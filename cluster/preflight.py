@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,27 @@ from distributed.core import Status
 
 from cluster.nanny import REFUSED
 from cluster.tenancy import ADMISSION
-from cluster.terms import Terms
 from dedup.errors import PreflightError
 from dedup.files import host_paths as mounts
 from dedup.files.host_paths import Mount
 from dedup.files.paths import printable
 from dedup.versions import versions
+
+MIN_MEMORY_BYTES = 512 << 20
+"""With Numba and PyAV loaded a worker takes 0.3 GiB, and more with blocks (`correlation.memory_needed`)."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is the same on every host of a run."""
+
+    versions: Mapping[str, str]
+    """As of `dedup.versions`, of the launcher."""
+    roots: tuple[bytes, ...] = ()
+    """Folders that every worker must be able to read and find something in, as the launcher knows them."""
+    mounts: tuple[Mount, ...] = ()
+    memory_bytes: int = MIN_MEMORY_BYTES
+    """What a worker may take, at least. Of those that join later: what the least of those had that were there."""
 
 
 @dataclass(frozen=True)

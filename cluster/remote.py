@@ -25,9 +25,8 @@ from cluster.host import CONFIG as HOST_CONFIG
 from cluster.logs import LOGGER, open_logs, told
 from cluster.nanny import DEATHS, Death
 from cluster.place import Place, bare_host, is_loopback, scheduler_address, security
-from cluster.preflight import Admission
+from cluster.preflight import MIN_MEMORY_BYTES, Admission, Terms
 from cluster.tenancy import claim
-from cluster.terms import MIN_MEMORY_BYTES, Terms
 from dedup.errors import ClusterError
 
 START_TIMEOUT_S = 60.0

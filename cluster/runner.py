@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import pickle
 import queue
 import secrets
@@ -16,21 +15,17 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from cluster import worker
+from cluster.connection import Connection
 from cluster.logs import LOGGER
-from cluster.place import WORKER_TIMEOUT_S
-from dedup.errors import ClusterError, UsageError
-from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
+from dedup.errors import ClusterError
+from dedup.runner import Outcome, Stop, Task
 
 if TYPE_CHECKING:
     from cluster.nanny import Death
-    from cluster.place import Place
-    from cluster.terms import Terms
 
-MAX_WORKERS = 1024
 NO_WORKERS_TIMEOUT_S = 60.0
 """How long a run waits for workers to come back after all of them were lost."""
 
@@ -39,91 +34,6 @@ _LOST_TRIES = 3
 
 _SHARED_TRIES = 3
 """Deaths of workers at a shared value, without another task to blame, after which its tasks fail."""
-
-
-class Connection(Protocol):
-    """A cluster that runs, and what can be learnt of its dead workers. Made by `local` and `remote`."""
-
-    client: Any
-
-    def count_workers(self) -> int:
-        """Workers that are connected now. Raises ClusterError when the scheduler is gone."""
-
-    def worker_memory_bytes(self) -> int:
-        """The least that one of them may take before it is killed."""
-
-    def death_of(self, address: str) -> Death | None:
-        """How a worker ended; None where nobody tells: its host or the network is gone."""
-
-    def close(self) -> None:
-        """Ends the connection, and the cluster if it was started for it."""
-
-
-@contextlib.contextmanager
-def open_runner(
-    n_workers: int | None,
-    stop: Stop,
-    *,
-    log_folder: Path | None = None,
-    memory_limit_bytes: int | None = None,
-    worker_timeout_s: float = WORKER_TIMEOUT_S,
-    in_flight_per_worker: int = 2,
-) -> Iterator[Runner]:
-    """A runner on this machine for the time of the block: with 0 workers all runs in this process, None is one a core.
-
-    Starts nothing before the first task is drawn. `log_folder` gets `cluster.log` and `workers.log`; without
-    it these lines are dropped. A worker that takes more than `memory_limit_bytes` is killed (default: its share
-    of the machine, at least 1 GiB). Raises UsageError when `n_workers` is not in 0 to 1024."""
-    if n_workers is None:
-        n_workers = count_cores()
-    if not 0 <= n_workers <= MAX_WORKERS:
-        raise UsageError("--workers", f"found {n_workers}", f"0 to {MAX_WORKERS} workers")
-    if n_workers == 0:
-        yield InlineRunner(stop)
-        return
-
-    def memory_limit() -> int:
-        from cluster.nanny import default_memory_limit
-
-        return memory_limit_bytes or default_memory_limit(n_workers)
-
-    def connect() -> Connection:
-        from cluster.local import LocalConnection
-
-        return LocalConnection(n_workers, log_folder, memory_limit(), worker_timeout_s)
-
-    with contextlib.closing(DaskRunner(connect, stop, in_flight_per_worker, n_workers, memory_limit)) as runner:
-        yield runner
-
-
-@contextlib.contextmanager
-def open_remote_runner(
-    place: Place,
-    terms: Terms,
-    stop: Stop,
-    *,
-    log_folder: Path | None = None,
-    say: Callable[[str], None] = LOGGER.info,
-    in_flight_per_worker: int = 2,
-) -> Iterator[Runner]:
-    """A runner on other hosts for the time of the block. Connects before the first task is drawn, and then raises
-    ClusterError where no scheduler or worker is found, PreflightError where a worker does not meet `terms`. `say` is
-    told of a host that is not there."""
-
-    def connect() -> Connection:
-        from cluster.remote import RemoteConnection
-
-        return RemoteConnection(place, terms, log_folder, say)
-
-    with contextlib.closing(DaskRunner(connect, stop, in_flight_per_worker)) as runner:
-        yield runner
-
-
-def count_cores() -> int:
-    """Cores that this process may use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 class Shared:

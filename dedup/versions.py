@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+
+from dedup.errors import ChromaprintMissingError
 
 PACKAGES = ("dask", "distributed", "numba", "numpy", "av")
+
+KERNEL_VERSION = 2
+"""Goes up whenever the same two blocks and settings would give other bytes, as with any constant of `cascade`,
+`sampling` or `path`; then every tile is computed again."""
 
 
 def versions() -> dict[str, str]:
     """Of this program, its kernels, Python and what it stands on, by name; empty for what is not there."""
     from dedup import __version__
-    from dedup.errors import ChromaprintMissingError
-    from dedup.fingerprint.chromaprint import chromaprint_version
-    from dedup.store.tiles import KERNEL_VERSION
 
     found = {"reprise": __version__, "kernels": str(KERNEL_VERSION), "Python": ".".join(map(str, sys.version_info[:2]))}
     for package in PACKAGES:
@@ -26,3 +30,29 @@ def versions() -> dict[str, str]:
     except ChromaprintMissingError:
         found["libchromaprint"] = ""
     return found
+
+
+def chromaprint_binding() -> ModuleType:
+    """Pyacoustid's module `chromaprint`, on the system's library. Raises ChromaprintMissingError."""
+    try:
+        import chromaprint
+    except ImportError as error:
+        raise ChromaprintMissingError(
+            "libchromaprint", "not installed on this system", remedy=f"Install it: {install_command()}"
+        ) from error
+    return chromaprint  # type: ignore[no-any-return]
+
+
+def install_command() -> str:
+    """The command that installs libchromaprint here."""
+    if sys.platform == "darwin":
+        return "brew install chromaprint"
+    if sys.platform == "win32":
+        return "put chromaprint.dll (from acoustid.org/chromaprint) on the PATH"
+    return "sudo apt-get install libchromaprint1 (Fedora: libchromaprint, Arch: chromaprint)"
+
+
+def chromaprint_version() -> str:
+    """Version of the installed libchromaprint, such as "1.5.1". Raises ChromaprintMissingError."""
+    version: bytes = chromaprint_binding()._libchromaprint.chromaprint_get_version()
+    return version.decode()

@@ -21,16 +21,17 @@ from dedup.cleanup.journal import PLAN, JournalWriter, journals, make_journal, o
 from dedup.cleanup.undo import Undone, settle, undo
 from dedup.groups.judgements import content
 from dedup.groups.matches import Matches
-from dedup.library.identity import audio_key, partial_hash, stream_hash
-from dedup.library.metadata import read_properties, to_json
+from dedup.library.identity import partial_hash, stream_hash
+from dedup.library.metadata import audio_key, read_properties, to_json
 from dedup.observer import Silent
 from dedup.plan.document import read_plan, to_bytes
 from dedup.plan.make import make_plan
-from dedup.plan.nouns import Action, Merge, Plan, PlannedFile, PlannedGroup
+from dedup.plan.nouns import Action, Plan, PlannedFile, PlannedGroup
 from dedup.runner import Stop
 from dedup.settings import FingerprintSettings, KeepSettings, MatchSettings, PlanSettings
 from dedup.store.catalog import Track
 from dedup.store.store import Store, make_or_open, open_for_writing
+from dedup.tags.merge import Merge
 from jobs import cli
 from tests.audio_files import write_tone
 from tests.stores import copied, recording

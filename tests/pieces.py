@@ -15,8 +15,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from dedup.fingerprint.chromaprint import Fingerprinter, Items
+from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.settings import FingerprintSettings
+from dedup.store.items import Items
 from dedup.synthesis import music
 
 Pcm = npt.NDArray[np.float32]

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dedup.fingerprint.chromaprint import Items
 from dedup.library.metadata import AudioProperties, to_json
 from dedup.observer import Silent
 from dedup.settings import FingerprintSettings
 from dedup.store.catalog import Track
+from dedup.store.items import Items
 from dedup.store.store import Store, make_or_open
 from dedup.upkeep.check import check
 

@@ -20,12 +20,12 @@ import stores
 from dedup.correlation import accelerate
 from dedup.correlation.lanes import lane_curve, make_curves, pack
 from dedup.correlation.llvm import LANES
-from dedup.correlation.match import PAIR
 from dedup.correlation.sampling import LAG_STEP, ROWS
 from dedup.correlation.tile import correlate_tile
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 from dedup.settings import METHODS, CompareSettings
 from dedup.store.blocks import make_block
+from dedup.store.items import SILENT_ITEM, Items
+from dedup.store.pairs import PAIR
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -15,10 +15,10 @@ import pytest
 import stores
 
 from dedup.correlation.correlate import correlate
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings
+from dedup.store.items import SILENT_ITEM, Items
 from scripts.bench import kernel as bench_kernel
 from scripts.bench import peers as bench_peers
 from scripts.study import evaluate, methods

@@ -14,8 +14,8 @@ import pytest
 
 from dedup.correlation.compare import compare_two
 from dedup.correlation.scoring import MIN_DISTINCT, Noise
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items, n_distinct
 from dedup.settings import CompareSettings
+from dedup.store.items import SILENT_ITEM, Items, n_distinct
 from dedup.synthesis import sounds
 from dedup.synthesis.fingerprints import Library
 from scripts.study import calibrate, false_pairs

@@ -17,12 +17,13 @@ from dedup.correlation import cascade, kernels, sampling
 from dedup.correlation.cascade import coarse_ranges, sieve
 from dedup.correlation.lanes import lane_curve, make_curves, pack
 from dedup.correlation.llvm import LANES
-from dedup.correlation.match import PAIR, Match, matches_of
+from dedup.correlation.match import Match, matches_of
 from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, LAG_STEP, ROWS
 from dedup.correlation.tile import Part, correlate_parts, merged
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 from dedup.settings import CompareSettings
 from dedup.store.blocks import make_block
+from dedup.store.items import SILENT_ITEM, Items
+from dedup.store.pairs import PAIR
 from dedup.synthesis.fingerprints import Library, Track, planted_pair
 
 DEFAULT = CompareSettings()

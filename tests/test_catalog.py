@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from dedup.errors import StoreDamagedError
-from dedup.fingerprint.chromaprint import SILENT_ITEM, n_distinct
-from dedup.store.catalog import Catalog, TileResult, Track, items_digest, result_digest
+from dedup.store.catalog import Catalog, TileResult, Track, result_digest
 from dedup.store.database import is_damage
+from dedup.store.items import SILENT_ITEM, items_digest, n_distinct
 from dedup.store.store import Store
 from tests.stores import add_audio, open_store, recording
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from dedup.correlation.correlate import Correlation, correlate
-from dedup.correlation.match import N_STEPS, PAIR
 from dedup.errors import StoreDamagedError
 from dedup.groups.judgements import history, record
 from dedup.groups.matches import Matches
@@ -23,6 +22,7 @@ from dedup.runner import InlineRunner
 from dedup.scan.scan import scan
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings, ScanSettings
 from dedup.store.catalog import TileResult, result_digest
+from dedup.store.pairs import N_STEPS, PAIR
 from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
 from dedup.upkeep.check import Finding, check, repair
 from tests.stores import add_track, copied, open_store, recording

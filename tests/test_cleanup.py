@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dedup.cleanup.apply import Applied
-from dedup.plan.nouns import QUARANTINE
+from dedup.files.quarantine import QUARANTINE
 from tests.cleanups import carry_out, group, make_files, make_store, opened, plan_of, take_back, tree
 
 FILES = {"a.flac": 1, "a.wav": 1, "sub/a.flac": 1, "b.flac": 2, "deep/er/b.wav": 2}

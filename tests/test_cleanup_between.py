@@ -25,13 +25,15 @@ from dedup.cleanup.steps import Delete, Move, Share, Step
 from dedup.cleanup.tagging import Wanted, measure, write_all
 from dedup.errors import UsageError, WriteError
 from dedup.files import mount_table as mounted
+from dedup.files.quarantine import QUARANTINE
 from dedup.library.identity import full_hash
 from dedup.observer import Silent
 from dedup.plan.document import to_bytes
-from dedup.plan.nouns import QUARANTINE, Action, Merge, Plan, PlannedPlaylist
+from dedup.plan.nouns import Action, Plan, PlannedPlaylist
 from dedup.playlists.playlists import Moves, count_references, rewritten
 from dedup.runner import Stop
 from dedup.store.store import Store
+from dedup.tags.merge import Merge
 from dedup.tags.read import read_tags
 from tests.cleanups import carry_out, go_on, group, make_files, make_store, opened, plan_all, plan_of, take_back, tree
 

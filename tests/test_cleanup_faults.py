@@ -19,10 +19,12 @@ from dedup.cleanup.checks import Protection
 from dedup.cleanup.journal import journals, open_journal, read_journal, require_none_open, to_be_undone
 from dedup.cleanup.steps import Move
 from dedup.errors import JournalError, UsageError, WriteError
+from dedup.files.quarantine import QUARANTINE
 from dedup.observer import Silent
-from dedup.plan.nouns import QUARANTINE, Action, Merge, Plan, PlannedGroup, PlannedPlaylist
+from dedup.plan.nouns import Action, Plan, PlannedGroup, PlannedPlaylist
 from dedup.runner import Stop
 from dedup.store.store import Store
+from dedup.tags.merge import Merge
 from tests.cleanups import carry_out, go_on, group, make_files, make_store, opened, plan_of, planned, take_back, tree
 
 FILES = {"a.flac": 1, "a.wav": 1, "sub/a.flac": 1, "b.flac": 2, "deep/b.wav": 2}

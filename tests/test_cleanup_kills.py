@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from dedup.cleanup.journal import journals
-from dedup.plan.nouns import Merge, Plan, PlannedPlaylist
+from dedup.plan.nouns import Plan, PlannedPlaylist
 from dedup.store.store import Store
+from dedup.tags.merge import Merge
 from tests.cleanups import carry_out, go_on, group, make_files, make_store, opened, plan_of, take_back, tree
 from tests.killing import run_killed
 

@@ -413,7 +413,8 @@ def test_settings_are_shown_with_where_they_come_from() -> None:
 
 SCRIPT = """
 import sys, time, click
-from jobs import cli, options, signals
+from jobs import cli
+from jobs.session import options, signals
 from jobs.session.run import session
 
 signals.GRACE_S = 0.3

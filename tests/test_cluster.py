@@ -19,7 +19,9 @@ import psutil
 import pytest
 
 from cluster.folder import PREFIX, open_folder
-from cluster.runner import DaskRunner, count_cores, open_runner
+from cluster.open import open_runner
+from cluster.place import count_cores
+from cluster.runner import DaskRunner
 from dedup.errors import ClusterError, UsageError
 from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
 
@@ -29,7 +31,7 @@ HANG_S = 60.0
 
 LAUNCHER = """
 import signal, sys
-from cluster.runner import open_runner
+from cluster.open import open_runner
 from dedup.runner import Stop, Task
 import cluster_tasks
 
@@ -118,7 +120,7 @@ def test_no_workers_is_inline_and_none_is_every_core() -> None:
 def test_nothing_starts_without_a_task() -> None:
     program = """
 import sys
-from cluster.runner import open_runner
+from cluster.open import open_runner
 from dedup.runner import Stop
 with open_runner(2, Stop()) as runner:
     handle = runner.share("value", 1)

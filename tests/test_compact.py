@@ -18,9 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.correlation.correlate import Correlation, correlate, unfinished
-from dedup.correlation.match import PAIR, matches_of, record
+from dedup.correlation.match import matches_of, record
 from dedup.errors import StoreDamagedError
-from dedup.fingerprint.chromaprint import Items
 from dedup.groups.groups import make_groups
 from dedup.groups.judgements import find
 from dedup.groups.judgements import record as judge
@@ -29,6 +28,8 @@ from dedup.observer import Silent
 from dedup.report.export import export_pairs, group_record
 from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
+from dedup.store.items import Items
+from dedup.store.pairs import PAIR
 from dedup.store.store import Store, open_for_reading, open_for_writing
 from dedup.upkeep.carry import swapped
 from dedup.upkeep.check import check

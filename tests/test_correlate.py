@@ -28,10 +28,9 @@ from dedup.correlation.correlate import (
     memory_needed,
     unfinished,
 )
-from dedup.correlation.match import FOLLOWED_KAPPA, PAIR, STORED_AGREEMENT, STORED_KAPPA, matches_of
+from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, STORED_KAPPA, matches_of
 from dedup.correlation.tile import correlate_tile
 from dedup.errors import StoreDamagedError, TooLittleMemoryError
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 from dedup.groups.matches import Matches
 from dedup.observer import Silent
 from dedup.report.export import export_pairs
@@ -39,6 +38,8 @@ from dedup.runner import InlineRunner, Outcome, Stop, Task
 from dedup.settings import METHODS, CompareSettings, MatchSettings
 from dedup.store import tiles
 from dedup.store.blocks import Block, make_block
+from dedup.store.items import SILENT_ITEM, Items
+from dedup.store.pairs import PAIR
 from dedup.store.store import Store
 from dedup.store.tiles import BAND_BLOCKS, count_tiles, plan_tiles
 

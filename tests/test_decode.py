@@ -17,10 +17,11 @@ import pytest
 from audio_files import ENCODERS, write_tone
 
 from dedup.fingerprint import decode as decode_module
-from dedup.fingerprint.chromaprint import Fingerprinter, Items
+from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.fingerprint.decode import Decoded, TimeLimitError, UndecodableError, decode
 from dedup.library.identity import stream_hash
 from dedup.settings import FingerprintSettings
+from dedup.store.items import Items
 from dedup.synthesis.music import compose
 
 RATE = 11025

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup.fingerprint.chromaprint import SILENT_ITEM
 from dedup.observer import Silent
 from dedup.runner import Stop
 from dedup.scan import imported as exchange
 from dedup.scan.imported import RejectedLineError, import_fingerprints, parse_line
+from dedup.store.items import SILENT_ITEM
 from dedup.store.store import Store
 from tests.stores import add_track, open_store, recording
 

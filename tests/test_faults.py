@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.runner import open_runner
+from cluster.open import open_runner
 from dedup.correlation.correlate import correlate
 from dedup.errors import CatalogDamagedError, StoreMismatchError
 from dedup.files.status import COARSE_NS, FINE_NS, as_int64, settling_s
@@ -30,10 +30,11 @@ from dedup.runner import InlineRunner, Stop
 from dedup.scan.scan import Scan, scan
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings, ScanSettings
 from dedup.store.layout import Layout, write_lock
-from dedup.store.store import make_or_open, mend_catalog, open_for_reading, open_for_writing
+from dedup.store.store import make_or_open, open_for_reading, open_for_writing
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import compose
 from dedup.upkeep.check import check, repair
+from dedup.upkeep.salvage import mend_catalog
 from jobs.cli import cli
 from scripts.torture import faults as fault_test
 from scripts.torture.fault_injection import Ended, Fault, Host
@@ -400,7 +401,7 @@ KILLED_REPAIR = """
 import os, shutil, sys
 from pathlib import Path
 import zarr  # imported before the forks, not used: it would start a thread
-from dedup.store.store import mend_catalog
+from dedup.upkeep.salvage import mend_catalog
 from tests.killing import kill_at_each_step
 
 def run(folder):

@@ -17,12 +17,14 @@ from audio_files import write_tone
 
 from dedup.errors import ChromaprintMissingError
 from dedup.fingerprint import decode, task
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Fingerprinter, chromaprint_version
+from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.fingerprint.task import Fingerprinted, fingerprint_file, is_as_seen
 from dedup.library.probe import Probe, Unusable, probe_files
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
+from dedup.store.items import SILENT_ITEM
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import compose
+from dedup.versions import chromaprint_version
 
 SETTINGS = FingerprintSettings("1.5.1")
 

@@ -13,13 +13,13 @@ import stores
 
 from dedup.correlation.correlate import correlate
 from dedup.correlation.scoring import BESIDE, MERGING
-from dedup.fingerprint.chromaprint import Items
 from dedup.groups.groups import Group, make_groups, uncertain
 from dedup.groups.judgements import find, record
 from dedup.groups.matches import Matches
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
+from dedup.store.items import Items
 from dedup.store.store import Store
 
 A, B = stores.recording(1, 200), stores.recording(2, 200)

@@ -21,14 +21,15 @@ import cluster_tasks
 import pytest
 from audio_files import write_tone
 
+from cluster.open import open_remote_runner
 from cluster.place import Place
-from cluster.runner import open_remote_runner
-from cluster.terms import Terms
+from cluster.preflight import Terms
 from dedup.errors import ClusterError, PreflightError
 from dedup.files.host_paths import Mount
 from dedup.runner import Outcome, Stop, Task
 from dedup.versions import versions
-from scripts.torture.hosts import Course, Loopback, Network, end, open_hosts, prepared, run_course, until
+from scripts.torture.hosts import Course, prepared, run_course
+from scripts.torture.network import Loopback, Network, end, open_hosts, until
 
 ROOT = Path(__file__).resolve().parent.parent
 TERMS = Terms(versions())
@@ -96,8 +97,8 @@ def test_a_scheduler_serves_one_run_at_a_time_and_is_free_when_its_launcher_is_d
     program = f"""
 import sys, time, cluster_tasks
 from cluster.place import Place
-from cluster.runner import open_remote_runner
-from cluster.terms import Terms
+from cluster.open import open_remote_runner
+from cluster.preflight import Terms
 from dedup.runner import Stop, Task
 from dedup.versions import versions
 if __name__ == "__main__":

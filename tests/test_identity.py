@@ -19,19 +19,18 @@ from mutagen.id3 import APIC, ID3, TIT2, TPE1
 from mutagen.mp4 import MP4, MP4Cover
 from mutagen.oggvorbis import OggVorbis
 
+from dedup.files.container import open_container
 from dedup.library.identity import (
     _HASHED_AT_A_TIME,
     StreamHasher,
-    audio_key,
     collisions,
     flac_md5,
     full_hash,
-    open_container,
     partial_hash,
     stream_hash,
     trailing_tags_size,
 )
-from dedup.library.metadata import AudioProperties, read_properties
+from dedup.library.metadata import AudioProperties, audio_key, read_properties
 
 COVER = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 1200
 """Larger than an Ogg page, so that a comment header that holds it spans several."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dedup.errors import InputError
 from dedup.groups.judgements import Judgements, content, find, forget, history, paths_of_judged, record, score_of
-from dedup.store.catalog import items_digest
+from dedup.store.items import items_digest
 from dedup.store.store import Store
 from tests.stores import add_audio, add_track, copied, open_store, recording
 

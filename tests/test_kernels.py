@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from dedup.correlation import accelerate, kernels
 from dedup.correlation.compare import compare_two
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items, frozen
 from dedup.settings import CompareSettings
+from dedup.store.items import SILENT_ITEM, Items, frozen
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -17,8 +17,8 @@ from dedup.correlation import kernels
 from dedup.correlation.lanes import PADDING, Lanes, lane_curve, pack, row_spans, sort_key
 from dedup.correlation.llvm import LAGS, LANES
 from dedup.correlation.sampling import LAG_STEP, ROWS
-from dedup.fingerprint.chromaprint import Items
 from dedup.store.blocks import make_block
+from dedup.store.items import Items
 
 EXACT, CASCADE = (1, 0), (LAG_STEP, ROWS)
 STEPS = st.sampled_from([EXACT, CASCADE, (1, 4), (2, 3), (3, 5), (4, 0), (8, 1), (5, 0)])

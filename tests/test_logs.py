@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from cluster.logs import LOGGER, MAX_TOLD, open_logs
-from cluster.runner import open_runner
+from cluster.open import open_runner
 from dedup.runner import Stop, Task
 from jobs.session.log import StoreLog
 

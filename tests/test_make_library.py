@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 from dedup.observer import Silent
 from dedup.scan.imported import parse_line
+from dedup.store.items import SILENT_ITEM, Items
 from dedup.store.store import open_for_reading
 from dedup.synthesis.fingerprints import RATIOS, RECTANGLES, Library, items_of_image, planted_pair
 from dedup.synthesis.music import SAMPLE_RATE, compose

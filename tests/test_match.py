@@ -15,8 +15,6 @@ from made_matches import made, steps_of
 from dedup.correlation.compare import compare_two, condensed
 from dedup.correlation.match import (
     ALIKE,
-    N_STEPS,
-    PAIR,
     Core,
     Match,
     evidence_of,
@@ -27,6 +25,7 @@ from dedup.correlation.match import (
     record,
 )
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings
+from dedup.store.pairs import N_STEPS, PAIR
 
 SILENT = math.nan
 YES, NO = 0.9, 0.5

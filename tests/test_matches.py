@@ -16,13 +16,13 @@ from dedup.correlation.correlate import correlate, last_compare_settings
 from dedup.correlation.match import identity_match
 from dedup.correlation.scoring import MERGING, MIN_DISTINCT, Verdict, usual_noise
 from dedup.errors import EXIT_USAGE, UsageError
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items, n_distinct
 from dedup.groups.groups import make_groups
 from dedup.groups.judgements import find, forget, record
 from dedup.groups.matches import JUST_BELOW, Matches, TrackPair, thresholds
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
+from dedup.store.items import SILENT_ITEM, Items, n_distinct
 from dedup.store.store import Store
 
 A, B, C = (stores.recording(seed, 200) for seed in (1, 2, 3))

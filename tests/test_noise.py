@@ -14,18 +14,17 @@ import stores
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.runner import open_runner
+from cluster.open import open_runner
 from dedup.correlation import noise as module
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import correlate
 from dedup.correlation.match import evidence_of_records, fitted, record
 from dedup.correlation.noise import COPIED, LEAST_PAIRS, decoy_evidence, measure_noise, noise_from, noise_of
 from dedup.correlation.scoring import Noise, usual_noise
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
 from dedup.settings import CompareSettings
-from dedup.store.catalog import items_digest
+from dedup.store.items import SILENT_ITEM, Items, items_digest
 from dedup.store.store import Store
 
 COMPARE = CompareSettings()

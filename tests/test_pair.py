@@ -14,16 +14,16 @@ from dedup.correlation.correlate import correlate
 from dedup.correlation.match import STORED_KAPPA
 from dedup.correlation.scoring import CHANCE, MIN_DISTINCT, OF_LONGER, PROMINENCE, SCORE, STEPS, usual_noise
 from dedup.errors import InputError
-from dedup.fingerprint.chromaprint import SILENT_ITEM, chromaprint_version
 from dedup.groups.explain import Explanation, explain, lag_curve, listen, overlapping
 from dedup.groups.judgements import record
 from dedup.groups.matches import Matches
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
-from dedup.store.catalog import items_digest
+from dedup.store.items import SILENT_ITEM, items_digest
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import SAMPLE_RATE, compose
+from dedup.versions import chromaprint_version
 from tests.made_matches import made
 from tests.stores import add_track, copied, open_store, recording
 

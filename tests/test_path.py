@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from dedup.correlation import compare, kernels, line, match, path
 from dedup.correlation.compare import compare_two, condensed, contrast
 from dedup.correlation.path import MUTE, STEP, STRETCH, follow, n_steps
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items, frozen
 from dedup.settings import CompareSettings
+from dedup.store.items import SILENT_ITEM, Items, frozen
 
 COMPARE = CompareSettings()
 SEED, SHARE = st.integers(0, 9), st.sampled_from([0.0, 0.05, 0.2, 0.3, 0.36, 0.45])

@@ -34,7 +34,8 @@ from dedup.plan.nouns import REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSettings
 from dedup.store.protection import forget, protected, remember
-from dedup.store.store import Store, mend_catalog
+from dedup.store.store import Store
+from dedup.upkeep.salvage import mend_catalog
 from tests.made_tracks import pair, track
 
 A, B = stores.recording(1, 200), stores.recording(2, 200)

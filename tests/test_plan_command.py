@@ -269,7 +269,8 @@ def test_without_a_store_it_says_so(tmp_path: Path) -> None:
 
 
 def test_merges_and_conflicts_are_shown() -> None:
-    from dedup.plan.nouns import Conflict, Merge, Plan, PlannedFile, PlannedGroup, PlannedPlaylist
+    from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedPlaylist
+    from dedup.tags.merge import Conflict, Merge
     from jobs.show.plan_text import plan_lines
 
     files: list[Any] = [PlannedFile(f"/m/{name}".encode(), "keep", 1, 1, b"c" * 16) for name in "ab"]

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from dedup.errors import InputError, PlanError
 from dedup.plan.document import Documents, from_bytes, is_plan, read_plan, to_bytes, to_json
-from dedup.plan.nouns import ACTIONS, Conflict, Merge, Plan, PlannedFile, PlannedGroup, PlannedPlaylist
+from dedup.plan.nouns import ACTIONS, Plan, PlannedFile, PlannedGroup, PlannedPlaylist
 from dedup.plan.validate import VERDICTS
 from dedup.settings import MatchSettings
+from dedup.tags.merge import Conflict, Merge
 
 PAGE = Path(__file__).resolve().parent.parent / "dedup" / "plan" / "PLAN.md"
 

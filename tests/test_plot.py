@@ -13,11 +13,10 @@ import pytest
 
 from dedup.correlation.compare import compare_two
 from dedup.errors import InputError, UsageError
-from dedup.fingerprint.chromaprint import Items
 from dedup.groups.explain import Explanation, Listened
 from dedup.report.plot import differing_bits, plot_pair, require_plot
 from dedup.settings import CompareSettings
-from dedup.store.catalog import items_digest
+from dedup.store.items import Items, items_digest
 from tests.stores import copied, recording
 
 COMPARE = CompareSettings()

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.torture.kill import Moment, Size, Store, Truth, kill, make_work, survivors, undisturbed
+from scripts.torture.kill import Moment, kill
+from scripts.torture.work import Size, Store, Truth, make_work, survivors, undisturbed
 
 SIZE = Size(n_files=12, n_clips_a_file=8, n_imported=52, block_size=4, n_workers=2)
 SEED = 3

@@ -21,9 +21,9 @@ from dedup.library.probe import Unusable
 from dedup.observer import Silent
 from dedup.report.export import export_pairs
 from dedup.runner import InlineRunner, Outcome, Stop, Task
+from dedup.scan import scan as scan_module
 from dedup.scan.imported import import_fingerprints
 from dedup.scan.scan import Scan, scan
-from dedup.scan.scan import scan as scan_module
 from dedup.settings import CompareSettings, DiscoverSettings, FingerprintSettings, MatchSettings, ScanSettings
 from dedup.store.store import make_or_open
 from dedup.synthesis.encode import Encoding, write

@@ -15,7 +15,7 @@ from made_matches import limits, made
 
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import correlate
-from dedup.correlation.match import PAIR, STORED_KAPPA, Match, identity_match
+from dedup.correlation.match import STORED_KAPPA, Match, identity_match
 from dedup.correlation.scoring import (
     ALIKE_SHARE,
     BESIDE,
@@ -49,6 +49,7 @@ from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.blocks import make_block
+from dedup.store.pairs import PAIR
 
 FOUR = CompareSettings(max_lag=0, min_overlap=1.0, min_overlap_items=1)
 YES, NO = 0.9, 0.5

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tag_files import png
 
-from dedup.plan.nouns import Conflict, Merge
 from dedup.tags.cover import Cover, cover_of
+from dedup.tags.merge import Conflict, Merge
 from dedup.tags.names import AUDIO_HASH
 from dedup.tags.read import Tags
 from dedup.tags.unite import UNITED, good_cover, is_of_the_file, unite

@@ -15,7 +15,7 @@ from dedup.correlation import vector
 from dedup.correlation.accelerate import jit
 from dedup.correlation.llvm import LAGS, LANES
 from dedup.correlation.vector import BITS_AT_A_TIME
-from dedup.fingerprint.chromaprint import SILENT_ITEM
+from dedup.store.items import SILENT_ITEM
 
 SEED = st.integers(0, 2**32 - 1)
 SILENT = np.uint32(SILENT_ITEM)

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator
 
 from dedup.files.paths import holds
-from dedup.plan.nouns import QUARANTINE
+from dedup.files.quarantine import QUARANTINE
 
 LITTER = frozenset((b".DS_Store", b"Thumbs.db", b"desktop.ini"))
 

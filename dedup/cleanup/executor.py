@@ -13,7 +13,7 @@ from dedup.cleanup.moving import OccupiedError, free_name
 from dedup.cleanup.steps import FolderTime, MakeFolder, Move, Step
 from dedup.errors import RepriseError, UsageError, WriteError
 from dedup.files.paths import printable
-from dedup.plan.nouns import QUARANTINE
+from dedup.files.quarantine import QUARANTINE
 from dedup.tags.write import TagsError
 
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk is full up to your quota"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dedup.settings import ITEMS_PER_SECOND
 
 if TYPE_CHECKING:
-    from dedup.fingerprint.chromaprint import Items
+    from dedup.store.items import Items
 
 ACOUSTID_LENGTH_S = 120
 """Seconds from the start that AcoustID has fingerprints of; `fpcalc` and Picard take no more."""
@@ -22,7 +22,7 @@ ACOUSTID_ITEMS = int(ACOUSTID_LENGTH_S * ITEMS_PER_SECOND) - _LOST_ITEMS
 def acoustid_text(items: Items, algorithm: int) -> str:
     """The first 120 s of a track's fingerprint, compressed, in Base64. `algorithm` is `FingerprintSettings.algorithm`;
     the items must be of the track's beginning. Raises ChromaprintMissingError."""
-    from dedup.fingerprint.chromaprint import chromaprint_version
+    from dedup.versions import chromaprint_version
 
     chromaprint_version()  # raises where there is no libchromaprint
     import chromaprint

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from dedup.files.container import open_container
 from dedup.files.paths import printable
-from dedup.library.identity import open_container
 from dedup.tags.write import TagsError
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from dedup.cleanup.executor import Doing, reason_of, reason_of_tags
 from dedup.cleanup.rewrite import write_copy
 from dedup.cleanup.steps import Rewrite
 from dedup.files.paths import printable
-from dedup.plan.nouns import Merge, PlannedGroup
+from dedup.plan.nouns import PlannedGroup
+from dedup.tags.merge import Merge
 from dedup.tags.read import Tags, read_tags
 from dedup.tags.unite import good_cover
 from dedup.tags.write import TagsError

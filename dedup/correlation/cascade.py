@@ -24,7 +24,7 @@ from dedup.correlation.lanes import Curves, Lane
 from dedup.correlation.llvm import LANES
 from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, BASE_STEP, LAG_STEP
 from dedup.correlation.vector import add_lags, mark_lanes
-from dedup.fingerprint.chromaprint import Items
+from dedup.store.items import Items
 
 CLEAR = 13.0
 """Bits by which fewer must differ than on average, over the square root of the items compared, were half of all bits

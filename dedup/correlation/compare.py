@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.match import N_STEPS, Match
-from dedup.fingerprint.chromaprint import Items, frozen, n_distinct
+from dedup.correlation.match import Match
 from dedup.settings import CompareSettings
+from dedup.store.items import Items, frozen, n_distinct
+from dedup.store.pairs import N_STEPS
 
 
 def compare_two(a: Items, b: Items, settings: CompareSettings) -> Match | None:

@@ -19,14 +19,15 @@ from dedup.correlation.batches import (
     plan_batches,
     tile_cost,
 )
-from dedup.correlation.match import PAIR
 from dedup.correlation.noise import measure_noise
 from dedup.correlation.tile import Computed, correlate_parts, merged
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
 from dedup.store.catalog import TileResult
-from dedup.store.tiles import KERNEL_VERSION, Tile, count_tiles, plan_tiles
+from dedup.store.pairs import PAIR
+from dedup.store.tiles import Tile, count_tiles, plan_tiles
+from dedup.versions import KERNEL_VERSION
 
 if TYPE_CHECKING:
     from dedup.store.store import Store

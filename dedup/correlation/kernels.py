@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
 from dedup.correlation.vector import BITS_AT_A_TIME, add_bits, run_errors
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items
+from dedup.store.items import SILENT_ITEM, Items
 
 Counts = npt.NDArray[np.int64]
 

@@ -14,32 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.settings import ITEMS_PER_SECOND
-
-N_STEPS = 128
-"""Steps at most for which a stored pair keeps its similarity."""
-
-PAIR = np.dtype(
-    [
-        ("row_a", "<u4"),
-        ("row_b", "<u4"),
-        ("lag", "<i4"),
-        ("overlap", "<u4"),
-        ("errors", "<u4"),
-        ("kappa", "<f8"),
-        ("prominence", "<f8"),
-        ("along", "<f8"),
-        ("log_rate", "<f8"),
-        ("contrast", "<f8"),
-        ("distinct", "<u4"),
-        ("from_a", "<u4"),
-        ("to_a", "<u4"),
-        ("from_b", "<u4"),
-        ("to_b", "<u4"),
-        ("n_steps", "u1"),
-        ("steps", "u1", (N_STEPS,)),
-    ]
-)
-"""A stored pair: rows of the tile's two blocks; then the fields of `Match`, `steps` filled up with zeros."""
+from dedup.store.pairs import N_STEPS, PAIR
 
 STORED_AGREEMENT, STORED_KAPPA = 0.55, 0.2
 """Pairs below either, at the best lag and along the path, are not stored. Unrelated pairs seldom reach 0.2."""

@@ -21,14 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.compare import compare_two
-from dedup.correlation.match import PAIR, evidence_of_records, fitted
+from dedup.correlation.match import evidence_of_records, fitted
 from dedup.correlation.scoring import MIN_DISTINCT, Noise, usual_noise
 from dedup.correlation.tile import Part, correlate_parts
-from dedup.fingerprint.chromaprint import Items
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
-from dedup.store.tiles import KERNEL_VERSION
+from dedup.store.items import Items
+from dedup.store.pairs import PAIR
+from dedup.versions import KERNEL_VERSION
 
 if TYPE_CHECKING:
     from dedup.store.store import Store

@@ -19,7 +19,7 @@ from dedup.correlation.accelerate import jit
 from dedup.correlation.kernels import SILENT, Counts, kappa
 from dedup.correlation.line import is_jump, least_squares, likely_line
 from dedup.correlation.vector import add_bits, run_errors
-from dedup.fingerprint.chromaprint import Items
+from dedup.store.items import Items
 
 STEP = 32
 """Items of a step, 4.0 s."""

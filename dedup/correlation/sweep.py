@@ -15,7 +15,7 @@ from dedup.correlation.llvm import LANES
 from dedup.correlation.sampling import BASE_LAG, LAG_STEP, ROWS
 from dedup.correlation.vector import best_lags
 from dedup.correlation.worth_storing import Floor
-from dedup.fingerprint.chromaprint import Items
+from dedup.store.items import Items
 
 
 class Packed(NamedTuple):

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.compare import matched
-from dedup.correlation.match import FOLLOWED_KAPPA, PAIR, STORED_AGREEMENT, STORED_KAPPA, record
-from dedup.fingerprint.chromaprint import frozen
+from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, STORED_KAPPA, record
 from dedup.settings import METHODS, CompareSettings
+from dedup.store.items import frozen
+from dedup.store.pairs import PAIR
 
 if TYPE_CHECKING:
     from dedup.correlation.lanes import SortKey
@@ -41,7 +42,7 @@ class Computed(NamedTuple):
     """What became of parts, in their order."""
 
     pairs: list[bytes]
-    """Of each: pairs worth storing, as bytes of `match.PAIR`, by row."""
+    """Of each: pairs worth storing, as bytes of `pairs.PAIR`, by row."""
     n_compared: list[int]
     seconds: float
 
@@ -68,7 +69,7 @@ def warm_up() -> None:
 
 def correlate_tile(a: SharedBlock, b: SharedBlock, settings: CompareSettings) -> tuple[bytes, int]:
     """The pairs of a whole tile, on the diagonal where both blocks are of one name, that are worth storing, as bytes of
-    `match.PAIR`, by row; and how many were compared."""
+    `pairs.PAIR`, by row; and how many were compared."""
     done = correlate_parts(settings, 2, [Part(0, int(a[0] != b[0]))], a, b)
     return done.pairs[0], done.n_compared[0]
 

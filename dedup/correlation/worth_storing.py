@@ -10,7 +10,7 @@ from dedup.correlation.accelerate import jit
 from dedup.correlation.kernels import Counts, chance_corrected, compare
 from dedup.correlation.line import Floats
 from dedup.correlation.path import follow, n_steps
-from dedup.fingerprint.chromaprint import Items
+from dedup.store.items import Items
 
 FOUND_COLUMNS = 7
 """Of a pair that was found: row of `x`, row of `y`, lag, overlap, errors, kappa, prominence."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dedup.library.identity import StreamHasher, codec_name, open_container
+from dedup.files.container import codec_name, open_container
+from dedup.library.identity import StreamHasher
 
 if TYPE_CHECKING:
     import av

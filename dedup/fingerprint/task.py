@@ -13,10 +13,11 @@ from dedup.errors import RepriseError
 from dedup.files.disks import read_ahead
 from dedup.files.host_paths import is_elsewhere, path_here
 from dedup.files.status import COARSE_NS, size_and_time
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Fingerprinter, Items
+from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.fingerprint.decode import Decoded, TimeLimitError, UndecodableError, decode
 from dedup.library.probe import Unusable, unreadable
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
+from dedup.store.items import SILENT_ITEM, Items
 
 NOT_THE_FILES_FAULT = (ImportError, MemoryError, RepriseError, TypeError, AttributeError, NameError)
 """This machine's or this program's, such as a PyAV of another version: never remembered against a file."""

@@ -22,14 +22,13 @@ from dedup.correlation.scoring import (
 from dedup.errors import InputError
 from dedup.files.paths import printable
 from dedup.files.status import size_and_time
-from dedup.fingerprint.chromaprint import SILENT_ITEM, Items, frozen, n_distinct
 from dedup.fingerprint.task import fingerprint_file
 from dedup.groups.judgements import Judgements, is_current
 from dedup.groups.matches import thresholds
 from dedup.library.identity import flac_md5, full_hash
 from dedup.library.probe import Unusable
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
-from dedup.store.catalog import items_digest
+from dedup.store.items import SILENT_ITEM, Items, frozen, items_digest, n_distinct
 
 if TYPE_CHECKING:
     from dedup.store.store import Store

@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import last_compare_settings
-from dedup.correlation.match import PAIR, Match, evidence_of_records, identity_match, matches_of
+from dedup.correlation.match import Match, evidence_of_records, identity_match, matches_of
 from dedup.correlation.noise import noise_of
 from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Thresholds, Verdict, usual_noise, verdict
 from dedup.errors import UsageError
 from dedup.groups.judgements import Judgements, history
 from dedup.library.metadata import AudioProperties, from_json
 from dedup.settings import CompareSettings, MatchSettings
+from dedup.store.pairs import PAIR
 
 if TYPE_CHECKING:
     from dedup.store.store import Store

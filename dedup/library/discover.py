@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from dedup.errors import LibraryError
 from dedup.files.paths import compile_globs, extension_of, holds, printable, volume_of
+from dedup.files.quarantine import QUARANTINE
 from dedup.files.status import device_and_inode, size_and_time
 from dedup.observer import Kind, Observer
-from dedup.plan.nouns import QUARANTINE
 from dedup.settings import UNFINISHED_EXTENSIONS, DiscoverSettings
 
 _Identity = tuple[int, int]

@@ -5,17 +5,15 @@ Nothing here decodes."""
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dedup.files.container import codec_name, open_container
+
 if TYPE_CHECKING:
     from av import Packet
-    from av.container import InputContainer
     from av.stream import Stream
 
-    from dedup.library.metadata import AudioProperties
 
 T = TypeVar("T")
 
@@ -24,8 +22,6 @@ _PIECE = 1024 * 1024
 _HASHED_AT_A_TIME = 64 * 1024
 """Bytes of packets that are hashed together: each packet by itself takes four times as long."""
 
-_FORMATS_OF_LISTS = frozenset({"concat", "dash", "hls", "image2", "imf", "rtsp", "sap", "sdp", "vobsub"})
-"""Of FFmpeg's, those of files that only name what is to be played."""
 
 _LAST_PACKET_REACHES_TO_END_OF_FILE = ("flac", "ape")
 """Codecs whose last packet, as FFmpeg demuxes it, has the tags at the end of the file in it."""
@@ -81,23 +77,6 @@ def stream_hash(path: bytes, head_bytes: float = float("inf")) -> bytes | None:
     return hasher.digest() if hasher.n_bytes else None
 
 
-def open_container(path: bytes) -> InputContainer:
-    """The file as PyAV reads it, any bytes in its name and tags allowed. It may refer to no other file and no
-    network address (a playlist named like music could). Raises av.error.FFmpegError."""
-    import av
-
-    options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
-    return av.open(os.fsdecode(path), metadata_errors="replace", options=options)
-
-
-@functools.cache
-def _formats() -> str:
-    """What FFmpeg may take a file for."""
-    from av.format import formats_available
-
-    return ",".join(sorted(formats_available - _FORMATS_OF_LISTS))
-
-
 class StreamHasher:
     """The stream hash of packets as they are demuxed, for whoever demuxes anyway.
 
@@ -141,21 +120,6 @@ class StreamHasher:
         hasher = self._hasher.copy()
         hasher.update(self._pending[:end])
         return hasher.digest(length=16)
-
-
-def codec_name(stream: Any) -> str:
-    """FFmpeg's name of the format, such as "mp3", not of a decoder for it, such as "mp3float"."""
-    return str(stream.codec_context.codec.canonical_name)
-
-
-def audio_key(properties: AudioProperties) -> str:
-    """A cheap key, equal for copies of one file that differ in tags: codec, rate, channels, and duration to
-    10 ms; empty where the duration is unknown. Equal keys prove nothing. Another container may round the
-    duration otherwise."""
-    if properties.duration_s <= 0:
-        return ""
-    hundredths = round(properties.duration_s * 100)
-    return f"{properties.codec}|{properties.sample_rate}|{properties.channels}|{hundredths}"
 
 
 def flac_md5(path: bytes) -> bytes | None:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
 
+from dedup.files.container import codec_name, open_container
 from dedup.files.paths import extension_of
-from dedup.library.identity import codec_name, open_container, trailing_tags_size
+from dedup.library.identity import trailing_tags_size
 
 _LOSSLESS = frozenset(
     ("flac", "alac", "pcm", "wavpack", "ape", "tta", "tak", "ofr", "dsd", "mlp", "truehd", "wmalossless")
@@ -129,6 +130,16 @@ def from_json(value: Mapping[str, Any]) -> AudioProperties:
     """What `to_json` was given. Raises TypeError or KeyError for anything else."""
     tags = {name: tuple(values) for name, values in value["tags"].items()}
     return AudioProperties(**{**value, "tags": tags})
+
+
+def audio_key(properties: AudioProperties) -> str:
+    """A cheap key, equal for copies of one file that differ in tags: codec, rate, channels, and duration to
+    10 ms; empty where the duration is unknown. Equal keys prove nothing. Another container may round the
+    duration otherwise."""
+    if properties.duration_s <= 0:
+        return ""
+    hundredths = round(properties.duration_s * 100)
+    return f"{properties.codec}|{properties.sample_rate}|{properties.channels}|{hundredths}"
 
 
 def _contained(read: Callable[..., AudioProperties | None], *arguments: Any) -> AudioProperties | None:

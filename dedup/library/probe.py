@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dedup.files.host_paths import path_here
-from dedup.library.identity import audio_key, flac_md5, partial_hash, stream_hash
-from dedup.library.metadata import read_properties, to_json
+from dedup.library.identity import flac_md5, partial_hash, stream_hash
+from dedup.library.metadata import audio_key, read_properties, to_json
 
 HEAD_BYTES = 32 * 1024
 """Encoded audio that tells files of one length apart: 0.8 s at 320 kbit/s, 2 s at 128."""
@@ -24,7 +24,7 @@ class Probe:
 
     partial: bytes
     key: str
-    """Equal for files that may well hold the same audio: of a FLAC the MD5 of its samples; else `identity.audio_key`
+    """Equal for files that may well hold the same audio: of a FLAC the MD5 of its samples; else `metadata.audio_key`
     and a hash of the first packets, for lengths alone fall together in a large library, and each such file would be
     read in full. Empty where no packets can be read."""
     properties: str

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dedup.library.identity import open_container
+from dedup.files.container import open_container
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,8 +12,9 @@ from typing import Any
 
 from dedup.errors import InputError, PlanError
 from dedup.files.paths import json_path, printable
-from dedup.plan.nouns import Conflict, Merge, Plan, PlannedFile, PlannedGroup
+from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
 from dedup.plan.validate import FORMAT, VERSION, parse_plan
+from dedup.tags.merge import Conflict, Merge
 
 
 def to_json(plan: Plan) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
+from dedup.files.quarantine import QUARANTINE
 from dedup.groups.albums import albums_of
 from dedup.groups.companions import Intended
 from dedup.groups.groups import Group, make_groups
@@ -17,14 +18,15 @@ from dedup.groups.keep import is_below, keep_rules
 from dedup.groups.matches import Matches
 from dedup.observer import Observer
 from dedup.plan.decide import Decider, most_first, removed_from
-from dedup.plan.nouns import QUARANTINE, REMOVING, Plan, PlannedGroup
+from dedup.plan.nouns import REMOVING, Plan, PlannedGroup
 from dedup.plan.references import References
 from dedup.settings import KeepSettings, PlanSettings
 from dedup.store.protection import protected
 
 if TYPE_CHECKING:
-    from dedup.plan.nouns import Merge, PlannedFile
+    from dedup.plan.nouns import PlannedFile
     from dedup.store.store import Store
+    from dedup.tags.merge import Merge
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@ a file, `dedup.apply` carries it out. Nothing here touches a file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from dedup.settings import MatchSettings
+from dedup.tags.merge import Merge
 
 Action = Literal["keep", "leave", "quarantine", "trash", "hardlink", "reflink", "delete"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -18,10 +18,6 @@ it; delete: gone, without a way back."""
 LINKING: tuple[Action, ...] = ("hardlink", "reflink")
 REMOVING: tuple[Action, ...] = ("quarantine", "trash", "delete")
 STAYING: tuple[Action, ...] = ("keep", "leave")
-
-QUARANTINE = b".reprise-quarantine"
-"""Folder in each root that quarantined files go to where the plan names no other. No scan looks into a folder of this
-name."""
 
 ANSWERED = "answered by you"
 """The first words of the note to a group of which a person said what is to become of it."""
@@ -45,34 +41,6 @@ class PlannedFile:
     verdict: str = ""
     """What it is to the kept one; empty of the kept one, as `score` is None."""
     score: float | None = None
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """A tag field that two files of a group have with different values; the kept one's stays."""
-
-    name: str
-    kept: tuple[str, ...]
-    other: tuple[str, ...]
-    path: bytes
-    """The file that has `other`."""
-
-
-@dataclass(frozen=True)
-class Merge:
-    """What a kept file is to get from the others."""
-
-    into: bytes
-    """Path of the file that these values were united for."""
-    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The whole new value of each tag field that changes."""
-    cover_from: bytes | None = None
-    """Path of the file whose cover it gets, where it has none."""
-    conflicts: tuple[Conflict, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Whether there is anything to write."""
-        return bool(self.fields) or self.cover_from is not None
 
 
 @dataclass(frozen=True)

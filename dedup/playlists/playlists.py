@@ -20,10 +20,10 @@ from xml.sax.saxutils import escape
 
 from dedup.errors import LibraryError
 from dedup.files.paths import extension_of
+from dedup.files.quarantine import QUARANTINE
 from dedup.files.uri import DRIVE, FILE_URL, SCHEME, quoted
 from dedup.library.discover import discover, require_usable
 from dedup.observer import Silent
-from dedup.plan.nouns import QUARANTINE
 from dedup.playlists.xspf import BrokenXmlError, Entry, locations
 from dedup.settings import DiscoverSettings
 

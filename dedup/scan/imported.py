@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.files.paths import path_from_json
-from dedup.fingerprint.chromaprint import SILENT_ITEM
 from dedup.library.metadata import AudioProperties, to_json
 from dedup.observer import Observer
 from dedup.runner import Stop
 from dedup.settings import ITEMS_PER_SECOND
 from dedup.store.catalog import Track
+from dedup.store.items import SILENT_ITEM
 
 if TYPE_CHECKING:
     from dedup.store.store import Store

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.errors import StoreDamagedError
-from dedup.fingerprint.chromaprint import n_distinct
 from dedup.store.database import connect, connect_for_reading, damaged
+from dedup.store.items import items_digest, n_distinct
 
 State = Literal["present", "absent", "imported"]
 
@@ -75,7 +75,7 @@ class Audio:
     stream: bytes | None
     """`identity.stream_hash` of its packets; None for imported fingerprints and streams that break off."""
     key: str
-    """`identity.audio_key`."""
+    """`metadata.audio_key`."""
     damage: str | None
     fingerprint: int
 
@@ -90,7 +90,7 @@ class TileResult:
     block_b: str
     n_pairs: int
     pairs: bytes
-    """`n_pairs` records of `match.PAIR`."""
+    """`n_pairs` records of `pairs.PAIR`."""
     digest: bytes
 
     @staticmethod
@@ -152,11 +152,6 @@ class RecordedRun:
 def result_digest(name: str, pairs: bytes) -> bytes:
     """16 bytes that tie a result to its tile: `check` finds a flipped bit in either."""
     return hashlib.blake2b(name.encode() + pairs, digest_size=16).digest()
-
-
-def items_digest(items: npt.NDArray[np.uint32]) -> bytes:
-    """16 bytes: BLAKE2b of the items, little-endian."""
-    return hashlib.blake2b(np.ascontiguousarray(items, "<u4").tobytes(), digest_size=16).digest()
 
 
 def forget_results(connection: sqlite3.Connection) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from dedup.errors import CatalogDamagedError, StoreDamagedError, StoreMismatchError, StoreMissingError, UsageError
-from dedup.fingerprint.chromaprint import Items
 from dedup.settings import CompareSettings, FingerprintSettings
 from dedup.store.blocks import BlockStore, make_block
 from dedup.store.catalog import Catalog
 from dedup.store.database import damaged, is_damage, is_schema_damaged
+from dedup.store.items import Items
 from dedup.store.layout import FORMAT_VERSION, Layout, require_version, write_lock
 
 SEAL_AT_ROWS = 1 << 16
@@ -109,7 +109,7 @@ def open_for_writing(folder: Path, purpose: str) -> Iterator[Store]:
     Raises StoreLockedError, StoreMissingError, StoreMismatchError, StoreDamagedError, WriteError.
     """
     layout = Layout(folder)
-    _require_store(layout)
+    require_store(layout)
     with write_lock(layout, purpose), _connected(layout, writable=True) as store:
         _read_stamp(store, None, writable=True)
         store.tidy()
@@ -123,24 +123,10 @@ def open_for_reading(folder: Path) -> Iterator[Store]:
     Raises StoreMissingError, StoreMismatchError where it is of another format version, StoreDamagedError.
     """
     layout = Layout(folder)
-    _require_store(layout)
+    require_store(layout)
     with _connected(layout, writable=False) as store:
         _read_stamp(store, None, writable=False)
         yield store
-
-
-def mend_catalog(folder: Path, purpose: str) -> dict[str, int]:
-    """Puts a new catalog, of all rows that can still be read, in the place of a damaged one; gives how many rows it
-    has, by table. `check` and its repair are to follow.
-
-    Raises StoreLockedError, StoreMissingError, CatalogDamagedError where nothing can be read, WriteError.
-    """
-    from dedup.upkeep.salvage import salvage
-
-    layout = Layout(folder)
-    _require_store(layout)
-    with write_lock(layout, purpose):
-        return salvage(layout)
 
 
 @contextlib.contextmanager
@@ -160,7 +146,8 @@ def _connected(layout: Layout, writable: bool) -> Iterator[Store]:
         raise
 
 
-def _require_store(layout: Layout) -> None:
+def require_store(layout: Layout) -> None:
+    """Raises StoreMissingError where there is none, whole or damaged."""
     if not (layout.catalog.exists() or layout.set_aside.exists() or BlockStore(layout.blocks).names()):
         raise _missing(layout, "there is no store")
 

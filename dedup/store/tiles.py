@@ -8,10 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from dedup.settings import CompareSettings
-
-KERNEL_VERSION = 2
-"""Goes up whenever the same two blocks and settings would give other bytes, as with any constant of `cascade`,
-`sampling` or `path`; then every tile is computed again."""
+from dedup.versions import KERNEL_VERSION
 
 BAND_BLOCKS = 16
 """Tiles are ordered in bands of this many block rows, so that a worker needs 16 + 1 blocks at a time, not all."""

@@ -35,8 +35,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
-from dedup.fingerprint.chromaprint import Items
 from dedup.settings import ITEMS_PER_SECOND
+from dedup.store.items import Items
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,9 +9,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from dedup.fingerprint.chromaprint import Fingerprinter, Items, chromaprint_version
+from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.settings import FingerprintSettings
+from dedup.store.items import Items
 from dedup.synthesis import music
+from dedup.versions import chromaprint_version
 
 RATE = 11_025
 """Hz, of all that is made here: what libchromaprint gets."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from dedup.files.container import open_container
 from dedup.files.paths import extension_of
-from dedup.library.identity import open_container
 from dedup.tags.block import Block, Entry, free_entry
 from dedup.tags.cover import Cover
 from dedup.tags.values import normalised

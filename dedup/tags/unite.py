@@ -15,8 +15,8 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from dedup.plan.nouns import Conflict, Merge
 from dedup.tags.cover import Cover
+from dedup.tags.merge import Conflict, Merge
 from dedup.tags.read import Tags
 
 

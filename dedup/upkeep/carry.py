@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.match import PAIR
+from dedup.store.pairs import PAIR
 
 DROPPED = -1
 """The new row of what is not carried over."""

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.correlate import completeness
-from dedup.correlation.match import N_STEPS, PAIR
 from dedup.errors import StoreDamagedError, UsageError
 from dedup.files.paths import printable
-from dedup.fingerprint.chromaprint import n_distinct
 from dedup.library.metadata import from_json, to_json
 from dedup.settings import CompareSettings
-from dedup.store.catalog import CONTENT_BYTES, Catalog, TileResult, items_digest, result_digest
+from dedup.store.catalog import CONTENT_BYTES, Catalog, TileResult, result_digest
 from dedup.store.database import damaged, is_damage
+from dedup.store.items import items_digest, n_distinct
+from dedup.store.pairs import N_STEPS, PAIR
 from dedup.store.tiles import count_tiles, plan_tiles, tile_name
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def check(store: Store, observer: Observer) -> list[Finding]:
 def repair(store: Store, findings: list[Finding]) -> None:
     """Drops what is damaged, and whatever rests on it, so that the next run redoes just that: of a block or a
     fingerprint its tracks and tiles, of a tile its result; a judgement is to be given again. Raises CatalogDamagedError
-    where the catalog itself is damaged: `store.mend_catalog` comes first."""
+    where the catalog itself is damaged: `salvage.mend_catalog` comes first."""
     for finding in findings:
         if finding.kind == "catalog":
             raise damaged(store.layout.catalog, finding.text)

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.correlate import completeness, last_compare_settings
-from dedup.correlation.match import PAIR
 from dedup.errors import StoreDamagedError
 from dedup.observer import Observer
 from dedup.runner import Stop
 from dedup.settings import CompareSettings
 from dedup.store.blocks import make_block
 from dedup.store.catalog import TileResult
+from dedup.store.pairs import PAIR
 from dedup.store.tiles import tile_name
 from dedup.upkeep.carry import DROPPED, Source, carry_over
 from dedup.upkeep.check import compare_settings

@@ -13,14 +13,16 @@ import shutil
 import sqlite3
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dedup.errors import CatalogDamagedError, StoreDamagedError, UsageError
 from dedup.settings import CompareSettings, FingerprintSettings
 from dedup.store.blocks import METADATA, BlockStore, sync
 from dedup.store.catalog import Catalog, forget_results
-from dedup.store.layout import FORMAT_VERSION, RESULT_VERSIONS, UPGRADED_VERSIONS, Layout, require_version
+from dedup.store.layout import FORMAT_VERSION, RESULT_VERSIONS, UPGRADED_VERSIONS, Layout, require_version, write_lock
 from dedup.store.protection import PROTECT, folders_of
+from dedup.store.store import require_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +70,18 @@ REFERENCES = (
     "DELETE FROM tile WHERE block_a NOT IN (SELECT name FROM block) OR block_b NOT IN (SELECT name FROM block)",
 )
 """Takes out what refers to a row that is lost."""
+
+
+def mend_catalog(folder: Path, purpose: str) -> dict[str, int]:
+    """Puts a new catalog, of all rows that can still be read, in the place of a damaged one; gives how many rows it
+    has, by table. `check` and its repair are to follow.
+
+    Raises StoreLockedError, StoreMissingError, CatalogDamagedError where nothing can be read, WriteError.
+    """
+    layout = Layout(folder)
+    require_store(layout)
+    with write_lock(layout, purpose):
+        return salvage(layout)
 
 
 def salvage(layout: Layout) -> dict[str, int]:

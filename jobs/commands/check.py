@@ -43,7 +43,7 @@ def check(run: Run, repair: bool) -> int:
 def _mend_catalog(run: Run, damaged: CatalogDamagedError) -> None:
     """A new catalog in the place of the damaged one, and what is in it."""
     from dedup.store.layout import Layout
-    from dedup.store.store import mend_catalog
+    from dedup.upkeep.salvage import mend_catalog
 
     catalog = Layout(run.settings.store).catalog
     was_there = catalog.exists() and catalog.stat().st_size > 0

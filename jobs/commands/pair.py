@@ -35,8 +35,8 @@ FILE = click.Path(path_type=bytes)
 @reader
 def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     """Compare two files, in the store or not, and say why they match or do not."""
-    from dedup.fingerprint.chromaprint import chromaprint_version
     from dedup.groups.explain import explain
+    from dedup.versions import chromaprint_version
 
     if plot is not None:
         from dedup.report.plot import plot_pair, require_plot

@@ -15,7 +15,7 @@ from jobs.session.run import Run, code_of, utc_now, why_it_ended
 from jobs.session.run_settings import RunSettings
 
 if TYPE_CHECKING:
-    from cluster.terms import Terms
+    from cluster.preflight import Terms
     from dedup.runner import Runner
     from dedup.store.store import Store
 
@@ -29,10 +29,10 @@ EXPOSED = (
 def for_scanning(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Store]:
     """The store, made if need be, stamped with the settings of this run. Raises ChromaprintMissingError first, and
     LibraryError for a root that is not there before a store is made for it."""
-    from dedup.fingerprint.chromaprint import chromaprint_version
     from dedup.library.discover import require_usable
     from dedup.store.layout import Layout
     from dedup.store.store import make_or_open
+    from dedup.versions import chromaprint_version
 
     block_size = run.settings.of(RunSettings).block_size
     if not Layout(run.settings.store).catalog.exists():
@@ -88,7 +88,7 @@ def for_reading(run: Run) -> AbstractContextManager[Store]:
 def workers(run: Run, roots: Sequence[bytes] = (), memory_bytes: int = 0) -> Iterator[Runner]:
     """The runner of this run; nothing is started or connected before there is work for it. Workers on other hosts must
     be able to read `roots`, those of them that are there, and have so much memory each."""
-    from cluster.runner import open_remote_runner, open_runner
+    from cluster.open import open_remote_runner, open_runner
 
     settings, log_folder = run.settings.of(RunSettings), run.settings.store
     if not settings.is_remote:
@@ -113,7 +113,7 @@ def workers(run: Run, roots: Sequence[bytes] = (), memory_bytes: int = 0) -> Ite
 
 def _terms(run: Run, roots: Sequence[bytes], memory_bytes: int) -> Terms:
     """What each worker must have; a drive that is absent or empty here is not looked for elsewhere."""
-    from cluster.terms import MIN_MEMORY_BYTES, Terms
+    from cluster.preflight import MIN_MEMORY_BYTES, Terms
     from dedup.versions import versions
 
     there = tuple(os.path.abspath(root) for root in roots if os.path.isdir(root) and os.listdir(root))

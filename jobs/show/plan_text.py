@@ -9,7 +9,8 @@ from jobs.commands.report import common_folder
 from jobs.session.output import Column, aligned, count_text, one_line, path_text, size_text
 
 if TYPE_CHECKING:
-    from dedup.plan.nouns import Merge, Plan, PlannedFile, PlannedGroup
+    from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
+    from dedup.tags.merge import Merge
 
 NUMBER = Column("number", "")
 

@@ -16,8 +16,9 @@ from jobs.show.plan_text import group_lines, merge_lines, values_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dedup.plan.nouns import Conflict, PlannedGroup
+    from dedup.plan.nouns import PlannedGroup
     from dedup.plan.review import Question, Review
+    from dedup.tags.merge import Conflict
 
 MOST_KEYS = 9
 """Files that one key can name."""

@@ -29,12 +29,12 @@ import numba
 import numpy as np
 
 from dedup.correlation.cascade import CLEAR, SHARE_EXPLAINED
-from dedup.correlation.match import PAIR
 from dedup.correlation.sampling import BASE_OVERLAP, BASE_STEP, LAG_STEP, ROWS
 from dedup.correlation.tile import correlate_tile
-from dedup.fingerprint.chromaprint import Items
 from dedup.settings import CompareSettings
 from dedup.store.blocks import make_block
+from dedup.store.items import Items
+from dedup.store.pairs import PAIR
 from dedup.store.store import open_for_reading
 from scripts.bench.scan import machine
 from scripts.study.evaluate import WEAKER, arguments, path_of

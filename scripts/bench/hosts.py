@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from scripts.bench.correlate import make
 from scripts.bench.scan import machine
-from scripts.torture.hosts import Network, open_hosts, until
+from scripts.torture.network import Network, open_hosts, until
 
 
 def main() -> None:

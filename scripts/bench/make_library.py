@@ -24,13 +24,13 @@ from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from dedup.fingerprint.chromaprint import chromaprint_version
 from dedup.observer import Silent
 from dedup.runner import Stop
 from dedup.scan.imported import import_fingerprints
 from dedup.settings import FingerprintSettings
 from dedup.store.store import make_or_open
 from dedup.synthesis.fingerprints import Library, import_line, planted_pair
+from dedup.versions import chromaprint_version
 
 BLOCK_SIZE, TELL_EVERY_S = 512, 5.0
 

@@ -46,9 +46,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from dedup.correlation.tile import SharedBlock, correlate_tile
-from dedup.fingerprint.chromaprint import Items
 from dedup.scan.imported import parse_line
 from dedup.settings import DEFAULT_EXTENSIONS, ITEMS_PER_SECOND, CompareSettings
+from dedup.store.items import Items
 from scripts.bench.scan import machine
 
 BARD_LAGS, BARD_THRESHOLD, BARD_SHORT_THRESHOLD, BARD_SHORT_S = 100, 0.60, 0.68, 53.0

@@ -35,14 +35,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from cluster.runner import open_runner
+from cluster.open import open_runner
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import correlate
 from dedup.errors import RepriseError
-from dedup.fingerprint.chromaprint import Items
 from dedup.observer import Silent
 from dedup.runner import Runner, Stop, Task
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings
+from dedup.store.items import Items
 from dedup.store.store import Store, open_for_reading, open_for_writing
 from dedup.synthesis import sounds
 from dedup.synthesis.fingerprints import Library, path_of

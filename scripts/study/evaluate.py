@@ -33,10 +33,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from dedup.errors import RepriseError
-from dedup.fingerprint.chromaprint import Items
 from dedup.groups.matches import Matches, TrackPair
 from dedup.report.plot import require_plot
 from dedup.settings import ITEMS_PER_SECOND, MatchSettings
+from dedup.store.items import Items
 from dedup.store.store import Store, open_for_reading
 from scripts.study.methods import DIFFERENT, METHODS, POSITIVE, Scored, plot, weigh
 

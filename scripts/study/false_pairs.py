@@ -15,9 +15,9 @@ from dedup.correlation.compare import compare_two
 from dedup.correlation.match import STORED_KAPPA, evidence_of, fitted
 from dedup.correlation.noise import upper_tail
 from dedup.correlation.scoring import MERGING, MIN_DISTINCT, Noise, verdict
-from dedup.fingerprint.chromaprint import Items
 from dedup.groups.matches import Matches
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings, MatchSettings
+from dedup.store.items import Items
 from dedup.store.store import Store
 
 CLAIMS = MERGING | {"contained"}

@@ -32,9 +32,9 @@ import numpy.typing as npt
 from dedup.correlation.compare import compare_two
 from dedup.correlation.noise import upper_tail
 from dedup.correlation.scoring import MIN_DISTINCT
-from dedup.fingerprint.chromaprint import Items, n_distinct
 from dedup.groups.matches import Matches
 from dedup.settings import CompareSettings, MatchSettings
+from dedup.store.items import Items, n_distinct
 from dedup.store.store import Store, open_for_reading
 
 FITTED = Path(__file__).resolve().parents[2] / "dedup" / "correlation" / "fitted.json"

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.compare import compare_two
-from dedup.fingerprint.chromaprint import Items
 from dedup.groups.explain import lag_curve
 from dedup.report.plot import LINE, MARK, QUIET, STYLE
 from dedup.settings import CompareSettings
+from dedup.store.items import Items
 
 DIFFERENT = "different recordings"
 POSITIVE = ("dup", "hard", "subset")

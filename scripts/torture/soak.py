@@ -32,7 +32,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from scripts.torture.kill import survivors, wait_for_workers
+from scripts.torture.work import survivors, wait_for_workers
 
 TIMEOUT_S = 300.0
 

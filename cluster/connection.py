@@ -1,0 +1,26 @@
+"""A connection to workers, wherever they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from cluster.nanny import Death
+
+
+class Connection(Protocol):
+    """A cluster that runs, and what can be learnt of its dead workers. Made by `local` and `remote`."""
+
+    client: Any
+
+    def count_workers(self) -> int:
+        """Workers that are connected now. Raises ClusterError when the scheduler is gone."""
+
+    def worker_memory_bytes(self) -> int:
+        """The least that one of them may take before it is killed."""
+
+    def death_of(self, address: str) -> Death | None:
+        """How a worker ended; None where nobody tells: its host or the network is gone."""
+
+    def close(self) -> None:
+        """Ends the connection, and the cluster if it was started for it."""

@@ -1,0 +1,31 @@
+"""A stored pair: the record that a tile's result is made of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+N_STEPS = 128
+"""Steps at most for which a stored pair keeps its similarity."""
+
+PAIR = np.dtype(
+    [
+        ("row_a", "<u4"),
+        ("row_b", "<u4"),
+        ("lag", "<i4"),
+        ("overlap", "<u4"),
+        ("errors", "<u4"),
+        ("kappa", "<f8"),
+        ("prominence", "<f8"),
+        ("along", "<f8"),
+        ("log_rate", "<f8"),
+        ("contrast", "<f8"),
+        ("distinct", "<u4"),
+        ("from_a", "<u4"),
+        ("to_a", "<u4"),
+        ("from_b", "<u4"),
+        ("to_b", "<u4"),
+        ("n_steps", "u1"),
+        ("steps", "u1", (N_STEPS,)),
+    ]
+)
+"""A stored pair: rows of the tile's two blocks; then the fields of `Match`, `steps` filled up with zeros."""
