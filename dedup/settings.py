@@ -167,18 +167,23 @@ class DiscoverSettings(Settings):
     """Which files of a root are looked at."""
 
     extensions: Annotated[
-        frozenset[str], Option("Extensions to scan, separated by commas.", "LIST", shown="all audio and video")
+        frozenset[str],
+        Option("File name extensions to scan, separated by commas.", "LIST", shown="all audio and video"),
     ] = DEFAULT_EXTENSIONS
     """Extensions in lower case, without the dot."""
-    include: Annotated[tuple[str, ...], Option("Scan only what matches this glob.", "GLOB", shown="everything")] = ()
+    include: Annotated[
+        tuple[str, ...],
+        Option("Scan only files whose path below the root matches this glob.", "GLOB", shown="everything"),
+    ] = ()
     """Globs on the path below the root; none means all files. `*` stops at a slash, `**` does not."""
     exclude: Annotated[
         tuple[str, ...],
-        Option("Skip what matches this glob; wins over --include.", "GLOB", shown="nothing"),
+        Option("Skip files and folders that match this glob; wins over --include.", "GLOB", shown="nothing"),
     ] = ()
     """Globs on the path below the root, for files or folders."""
     max_depth: Annotated[
-        int | None, Option("Folders to descend below a root; 0 scans its own files alone.", "N", 0, none="unlimited")
+        int | None,
+        Option("Folders to descend below a root; 0 scans only the root's own files.", "N", 0, none="unlimited"),
     ] = None
     hidden: Annotated[bool, Option("Scan files and folders whose names begin with a dot.")] = False
 
@@ -194,7 +199,8 @@ class ScanSettings(Settings):
     ] = 600.0
     retry_failed: Annotated[bool, Option("Retry unchanged files that failed or were skipped before.")] = False
     reads_per_disk: Annotated[
-        int | None, Option("Files to read from one disk at once; 'auto': 1 if it rotates.", "N", 1, 1024, none="auto")
+        int | None,
+        Option("Files to read from a disk at once; 'auto': 1 if it rotates, else no limit.", "N", 1, 1024, none="auto"),
     ] = None
 
     @property
@@ -212,7 +218,7 @@ class CompareSettings(_Digested):
     """How two fingerprints are compared; part of every tile's name."""
 
     method: Annotated[
-        Method, Option("Compare coarsely first, and exactly where a match could be; or exactly everywhere.")
+        Method, Option("Compare exactly where a coarse look allows a match (cascade), or everywhere (exact).")
     ] = "cascade"
     """Method of comparing: "exact" is every lag, every item; "cascade" is that only for pairs which a coarse comparison
     does not exclude, and gives what "exact" gives, or nothing."""
@@ -242,14 +248,17 @@ class MatchSettings(Settings):
     ] = 0.01
     min_score: Annotated[
         float | None,
-        Option("Lowest score of one recording; 'judged' follows your answers.", "SCORE", 0, 1, none="judged"),
+        Option("Score that makes two tracks one recording; 'judged': as you judged.", "SCORE", 0, 1, none="judged"),
     ] = 0.45
     """Lowest score of one recording, for what agrees throughout; None is just below the lowest that a person
     approved."""
-    min_prominence: Annotated[float, Option("How far the best lag must exceed all others.", "SHARE", 0, 0.5)] = 0.05
+    min_prominence: Annotated[
+        float, Option("How far the best lag must stand out from the others.", "SHARE", 0, 0.5)
+    ] = 0.05
     """Least distance in agreement of the best lag from any lag more than 16 items away."""
     classic: Annotated[
-        float | None, Option("Match by raw agreement alone, as older programs do (0.58).", "SHARE", 0, 1, none="off")
+        float | None,
+        Option("Match by raw agreement alone from here on, as older programs do (0.58).", "SHARE", 0, 1, none="off"),
     ] = None
     """Raw agreement from which two tracks match, among the pairs that are stored (`match.STORED_KAPPA`)."""
 
@@ -263,7 +272,8 @@ class KeepSettings(Settings):
     """Which copy of a recording is the one to keep, and what is kept twice on purpose."""
 
     rules: Annotated[
-        tuple[str, ...], Option("What makes a copy better, most important first.", "RULES", name="keep", form="rules")
+        tuple[str, ...],
+        Option("What makes a copy better: rules in order, separated by commas.", "RULES", name="keep", form="rules"),
     ] = ("best",)
     """Names of keep rules and presets (`dedup.groups.keep`), in their order."""
     prefer: Annotated[
@@ -272,7 +282,7 @@ class KeepSettings(Settings):
     """Folders, absolute, whose files are better, best first."""
     protect: Annotated[
         tuple[bytes, ...],
-        Option("Keep and never touch the files below this folder; plans remember it.", "DIR"),
+        Option("Keep the copy below this folder, and never touch a file there; a plan remembers it.", "DIR"),
     ] = ()
     """Folders, absolute, in which nothing is ever touched, and whose files win."""
     identity: Annotated[
@@ -280,7 +290,7 @@ class KeepSettings(Settings):
     ] = "recording"
     companions: Annotated[
         tuple[tuple[bytes, bytes], ...],
-        Option("Two folders that hold the same music on purpose.", "DIR1:DIR2", name="companion"),
+        Option("Two folders with the same music on purpose, such as FLAC and MP3.", "DIR1:DIR2", name="companion"),
     ] = ()
     """Pairs of folders, absolute: a file of one is not a copy of a file of the other."""
 
@@ -299,15 +309,20 @@ class PlanSettings(Settings):
     ] = None
     """Folder, absolute, for quarantined files; None is one in the root of each."""
     playlists: Annotated[
-        tuple[bytes, ...], Option("Folder with playlists to keep up to date.", "DIR", shown="the library's")
+        tuple[bytes, ...],
+        Option("Folder with playlists that may refer to removed files.", "DIR", shown="the library's"),
     ] = ()
     """Folders, absolute, with playlists; none means the library's roots."""
     merge: Annotated[bool, Option("Give the kept file the tags and the cover that only others have.")] = True
     break_albums: Annotated[bool, Option("Remove copies even if a complete album needs them.")] = False
     remove_empty_folders: Annotated[bool, Option("Remove folders in which nothing is left.")] = False
-    auto: Annotated[float | None, Option("Lowest score to remove without asking.", "SCORE", 0, 1, none="all")] = None
+    auto: Annotated[
+        float | None,
+        Option("Score from which a copy goes without asking; lower ones are left to you.", "SCORE", 0, 1, none="all"),
+    ] = None
     ask: Annotated[
-        float | None, Option("Lowest score to ask about; others are only listed.", "SCORE", 0, 1, none="all")
+        float | None,
+        Option("Score from which a copy is left to you; lower ones are only listed.", "SCORE", 0, 1, none="all"),
     ] = None
 
     def __post_init__(self) -> None:

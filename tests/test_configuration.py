@@ -208,10 +208,10 @@ def test_words_that_stand_for_none_undo_a_lower_level(tmp_path: Path) -> None:
         ("max-lagg = 3", ["max-lagg", "'max-lag'", "settings.toml"]),
         ("[profile.nas]\nworker = 3", ["worker", "'workers'", "settings.toml"]),
         ("[profile.nas]\nprofile = 'x'", ["profile", "settings.toml"]),
-        ("default-profile = 'nsa'\n[profile.nas]", ["'nsa'", "did you mean 'nas'", "settings.toml", "file"]),
+        ("default-profile = 'nsa'\n[profile.nas]", ["'nsa'", "Did you mean 'nas'", "settings.toml", "file"]),
         (
             "default-profile = 'agressive'",
-            ["did you mean 'aggressive'", "'strict', 'basic', 'aggressive'", "[profile.ag"],
+            ["Did you mean 'aggressive'", "'strict', 'basic', 'aggressive'", "[profile.ag"],
         ),
         ("default-profile = 'x'\n[profile.nas]", ["'x'", "'strict', 'basic', 'aggressive', 'nas'", "[profile.x]"]),
         ("default-profile = 3", ["3", "name of a profile"]),
@@ -264,7 +264,7 @@ def test_a_wrong_file_is_refused_with_value_expectation_and_place(tmp_path: Path
         ("REPRISE_WORKERS", "many", ["REPRISE_WORKERS", "'many'", "0 to 1,024"]),
         ("REPRISE_HIDDEN", "maybe", ["REPRISE_HIDDEN", "'maybe'", "true or false"]),
         ("REPRISE_WORKRES", "2", ["REPRISE_WORKRES", "Did you mean REPRISE_WORKERS?"]),
-        ("REPRISE_PROFILE", "nsa", ["REPRISE_PROFILE", "'nsa'", "did you mean 'nas'", "settings.toml"]),
+        ("REPRISE_PROFILE", "nsa", ["REPRISE_PROFILE", "'nsa'", "Did you mean 'nas'", "settings.toml"]),
         ("REPRISE_TIME_LIMIT", "inf", ["'inf'", "greater than 0"]),
     ],
 )

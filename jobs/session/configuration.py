@@ -20,7 +20,7 @@ from dedup.settings import Settings, refused, settings_of
 from jobs.session.options import SETTINGS, VALUES, variable
 from jobs.session.values import FOLDER
 
-Kind = TypeVar("Kind", bound=Settings)
+Declared = TypeVar("Declared", bound=Settings)
 
 DEFAULT_PROFILE = "default-profile"
 PROFILES = "profile"
@@ -53,7 +53,7 @@ class Configuration:
     def __getitem__(self, name: str) -> Any:
         return self.settled[name].value
 
-    def of(self, kind: type[Kind], **given: Any) -> Kind:
+    def of(self, kind: type[Declared], **given: Any) -> Declared:
         """The settings that a class declares; `given` are its other fields."""
         found = {setting.field: VALUES[setting.name].meaning(self[setting.name]) for setting in settings_of(kind)}
         return kind(**given, **found)
@@ -138,21 +138,23 @@ def _profile(
     """What the file says of a profile, then what is ready-made of that name."""
     known = [*READY_MADE, *profiles]
     if name not in known:
-        remedy = f"Name one of {', '.join(map(repr, known))}, or write [profile.{name}] into {file}"
-        raise UsageError(f"profile ({source})", _unknown(name, known), remedy=remedy)
+        remedy = f"{_nearest(name, known)}Name one of {', '.join(map(repr, known))}, or add [profile.{name}] to {file}"
+        raise UsageError(f"profile ({source})", f"there is no profile {name!r}", remedy=remedy)
     ready_made = {key: Settled(value, f"profile {name}") for key, value in READY_MADE.get(name, {}).items()}
     return [profiles.get(name, {}), ready_made]
 
 
-def _unknown(name: str, known: Iterable[str]) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """A question that names what is spelled most alike; empty if nothing is."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"there is no {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    return f"Did you mean {near[0]!r}? " if near else ""
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Settled]:
     """Values of REPRISE_*; an empty one counts as unset. A name that is nearly a setting's is a typo; other
     REPRISE_ names belong to somebody else, the launcher for one."""
     names = {variable(name): name for name in SETTINGS}
+    ends = [name.removeprefix("REPRISE_") for name in names]
     found: dict[str, Settled] = {}
     for key, text in environment.items():
         if not text or not key.startswith("REPRISE_") or key == "REPRISE_CONFIG":
@@ -162,7 +164,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Settled]:
             value = VALUES[names[key]]
             given: Any = [part for part in text.split(value.kind.separator) if part] if value.many else text
             found[names[key]] = Settled(_understood(names[key], given, where), where)
-        elif near := difflib.get_close_matches(key[8:], [known[8:] for known in names], n=1, cutoff=0.8):
+        elif near := difflib.get_close_matches(key.removeprefix("REPRISE_"), ends, n=1, cutoff=0.8):
             raise UsageError(where, "there is no such setting", remedy=f"Did you mean REPRISE_{near[0]}?")
     return found
 
@@ -205,7 +207,8 @@ def _table(content: Mapping[str, Any], file: str, source: str) -> dict[str, Sett
         where = f"{file}, {source}, {key}" if source != "file" else f"{file}, {key}"
         if name not in SETTINGS or name == "profile":
             known = [*SETTINGS, DEFAULT_PROFILE] if source == "file" else SETTINGS
-            raise UsageError(f"setting {key} in {file}", _unknown(name, known))
+            remedy = _nearest(name, known) or "Correct its name, or remove it"
+            raise UsageError(f"setting {key} in {file}", "there is no such setting", remedy=remedy.strip())
         if name in found:
             raise UsageError(where, "is set twice, with - and with _", remedy="Keep one of them")
         found[name] = Settled(_understood(name, value, where, os.path.dirname(file)), source)

@@ -18,13 +18,14 @@ class RunSettings(Settings):
 
     roots: Annotated[tuple[bytes, ...], Option("Folders of the library.", "ROOT")] = ()
     store: Annotated[
-        bytes | None, Option("Folder for fingerprints and results.", "PATH", shown="reprise/store in the user's data")
+        bytes | None, Option("Folder for fingerprints and results.", "PATH", shown="in the user's data folder")
     ] = None
     profile: Annotated[
-        str | None, Option("Profile to use: strict, basic, aggressive, or one of the settings file.", "NAME")
+        str | None, Option("Profile to use: strict, basic, aggressive, or one from the settings file.", "NAME")
     ] = None
     workers: Annotated[
-        int | None, Option("Processes that work at once, one a core by default; 0 uses none.", "N", 0, 1024, none="all")
+        int | None,
+        Option("Processes at work; 0 works in this process, 'all' uses every core.", "N", 0, 1024, none="all"),
     ] = None
     """Number of processes, on each host; 0 works in this process, None is one for each core."""
     scheduler: Annotated[
@@ -32,18 +33,19 @@ class RunSettings(Settings):
     ] = None
     hosts: Annotated[
         tuple[str, ...],
-        Option("Start workers over SSH on these hosts, separated by commas.", "LIST", form="hosts", shown="this one"),
+        Option("Start workers over SSH on these hosts, separated by commas.", "LIST", form="hosts", shown="this host"),
     ] = ()
     remote_python: Annotated[
         str | None, Option("Python that has Reprise, on each of --hosts.", "PATH", shown="same as here")
     ] = None
     tls: Annotated[
-        bytes | None, Option("Folder with this host's keys (`reprise cluster keys`).", "DIR", shown="Dask's settings")
+        bytes | None,
+        Option("Folder with this host's TLS keys, made by `reprise cluster keys`.", "DIR", shown="Dask's settings"),
     ] = None
     map: Annotated[
         tuple[Mount, ...],
         Option(
-            "Path on other hosts, or on one (HOST:), of a local folder.", "HOST_PATH=LOCAL_PATH", shown="same paths"
+            "Where hosts have a local folder; HOST: in front names one.", "HOST_PATH=LOCAL_PATH", shown="same paths"
         ),
     ] = ()
     worker_timeout_s: Annotated[
@@ -56,10 +58,11 @@ class RunSettings(Settings):
         float | None, Option("Stop after this many hours; the next run continues.", "HOURS", 0, above=True, none="off")
     ] = None
     notify: Annotated[
-        str | None, Option("Run this with the summary as JSON on its stdin.", "COMMAND", form="command", none="off")
+        str | None,
+        Option("Command to run at the end, with the summary as JSON on stdin.", "COMMAND", form="command", none="off"),
     ] = None
     notify_when: Annotated[
-        Literal["always", "new", "failed"], Option("Notify of every run, of new copies and failures, or of failures.")
+        Literal["always", "new", "failed"], Option("Notify of every run, of finds and failures, or of failures only.")
     ] = "always"
     block_size: Annotated[int, Option("Fingerprints in a block, at most.", "N", 1, 4096, hidden=True)] = 512
 

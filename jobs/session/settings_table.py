@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs.session.options import SETTINGS, VALUES, default_text
+from jobs.session.options import SETTINGS, default_text
 
 BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
 
@@ -20,9 +20,10 @@ def settings_table() -> str:
 def _rows() -> Iterator[str]:
     for name, setting in SETTINGS.items():
         if not setting.option.hidden:
-            words = f" `{'`, `'.join(VALUES[name].choices)}`." if setting.choices else ""
+            unit = " s" if setting.option.metavar == "SECONDS" else ""
+            words = f" One of {', '.join(setting.choices)}." if setting.choices else ""
             meaning = f"{setting.option.help}{words}".replace("|", "\\|")
-            yield f"| `{name}` | {default_text(setting)} | {meaning} |"
+            yield f"| `{name}` | {default_text(setting)}{unit} | {meaning} |"
 
 
 def with_table(text: str) -> str:

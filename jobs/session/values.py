@@ -7,7 +7,7 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,17 +93,13 @@ def value_of(setting: Setting) -> Value:
 # ---- the kinds ----
 
 
-def _must(condition: object) -> None:
-    if not condition:
-        raise ValueError
-
-
 def number(kind: type[int] | type[float], option: Option) -> Kind:
     """A finite number in the range of an option."""
 
     def read(given: Any) -> float:
         found = kind(given)
-        _must(math.isfinite(found) and option.allows(found))
+        if not (math.isfinite(found) and option.allows(found)):
+            raise ValueError
         return found
 
     return Kind(option.range_text(kind), read, (int,) if kind is int else (int, float))
@@ -113,81 +109,61 @@ def choice(words: tuple[str, ...]) -> Kind:
     return Kind(" or ".join(map(repr, words)), lambda given: words[words.index(given)])
 
 
-def _text(given: str) -> str:
-    _must(given)
-    return given
+def _like(pattern: str, then: Callable[[str], Any] = str) -> Callable[[Any], Any]:
+    """Reads what has the form of a pattern, and makes something of it."""
+
+    def read(given: Any) -> Any:
+        if re.fullmatch(pattern, str(given), re.DOTALL) is None:
+            raise ValueError
+        return then(str(given))
+
+    return read
 
 
 def _time_of_day(given: str | datetime.time) -> str:
-    if isinstance(given, datetime.time):
-        return given.strftime("%H:%M")
-    hour, minute = given.split(":")
-    _must(re.fullmatch("[0-9]{1,2}", hour) and re.fullmatch("[0-9]{2}", minute))
-    return f"{datetime.time(int(hour), int(minute)):%H:%M}"
+    text = given.strftime("%H:%M") if isinstance(given, datetime.time) else given
+    return str(_like("([01]?[0-9]|2[0-3]):[0-5][0-9]")(text)).zfill(5)
 
 
 def _command(given: str) -> str:
     """A command with its arguments, quoted as for a shell, that no shell will see."""
-    _must(shlex.split(given) and "\0" not in given)
+    if not shlex.split(given) or "\0" in given:
+        raise ValueError
     return given
 
 
-def _switch(given: bool | str) -> bool:
-    word = str(given).strip().lower()
-    _must(word in {"1", "true", "yes", "on", "0", "false", "no", "off"})
-    return word in {"1", "true", "yes", "on"}
+def _companions(given: str) -> Any:
+    folders = (os.path.normpath(os.path.expanduser(folder)) for folder in given.split(":"))
+    return _like(r"/[^:\0]*:/[^:\0]*")(":".join(folders))
 
 
-def _folder(given: str | bytes) -> str:
-    """A path; `~` is the home folder. It need not exist."""
-    text = os.fsdecode(given)
-    _must(text and "\0" not in text)
-    return os.path.expanduser(text)
-
-
-def _companions(given: str) -> str:
-    folders = [os.path.expanduser(part) for part in given.split(":")]
-    _must(len(folders) == 2 and all(folder.startswith("/") and "\0" not in folder for folder in folders))
-    return ":".join(map(os.path.normpath, folders))
-
-
-_MOUNT = re.compile(r"(?:([^/=]+):)?(/[^=]*)=(/.*)", re.DOTALL)
-
-
-def _mount(given: str) -> str:
-    """Where hosts have a folder that is elsewhere here: "THERE=HERE", or "HOST:THERE=HERE" for one host."""
-    _must(_MOUNT.fullmatch(given))
-    return given
-
-
-def _as_mount(value: str) -> Mount:
-    host, *paths = _MOUNT.findall(value)[0]
+def _mount(text: str) -> Mount:
+    host, *paths = re.findall(MOUNT, text, re.DOTALL)[0]
     there, here = (os.fsencode(os.path.normpath(path)) for path in paths)
     return Mount(there, here, host or None)
 
 
-def _words(given: str | list[Any]) -> tuple[str, ...]:
+def _words(given: str | Iterable[Any]) -> tuple[str, ...]:
     """A list, or one text with commas between."""
-    words = [part for part in given.split(",") if part] if isinstance(given, str) else given
-    _must(all(isinstance(word, str) for word in words))
+    words = [part for part in given.split(",") if part] if isinstance(given, str) else list(given)
+    if not all(isinstance(word, str) for word in words):
+        raise ValueError
     return tuple(word.strip() for word in words)
 
 
-def _extensions(given: str | list[Any]) -> frozenset[str]:
+def _extensions(given: str | Iterable[Any]) -> frozenset[str]:
     """Dots and case do not matter."""
-    names = frozenset(word.lstrip(".").lower() for word in _words(given))
-    _must(names and "" not in names and not any("/" in name for name in names))
+    names = frozenset(_like("[^/]+")(word.lstrip(".").lower()) for word in _words(given))
+    if not names:
+        raise ValueError
     return names
 
 
-def _hosts(given: str | list[Any]) -> tuple[str, ...]:
-    """None at all stands for none."""
-    names = _words(given)
-    _must(all(re.fullmatch(r"[\w.:%@\[\]-]+", name) and name[0] != "-" for name in names))
-    return names
+def _hosts(given: str | Iterable[Any]) -> tuple[str, ...]:
+    return tuple(map(_like(r"[\w.:%@\[\]][\w.:%@\[\]-]*"), _words(given)))
 
 
-def _keep_rules(given: str | list[Any]) -> tuple[str, ...]:
+def _keep_rules(given: str | Iterable[Any]) -> tuple[str, ...]:
     from dedup.groups.keep import rule_names
 
     names = _words(given)
@@ -195,34 +171,34 @@ def _keep_rules(given: str | list[Any]) -> tuple[str, ...]:
     return names
 
 
-def _as_path(value: str) -> bytes:
-    return os.path.abspath(os.fsencode(value))
-
-
-TEXT = Kind("some text", _text)
-SWITCH = Kind("true or false", _switch, (bool,))
-FOLDER = Kind("the path of a folder", _folder, meaning=_as_path)
+MOUNT = "(?:([^/=]+):)?(/[^=]*)=(/.*)"
+ON, OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+SWITCH = Kind("true or false", lambda given: choice(ON + OFF).read(str(given).strip().lower()) in ON, (bool,))
 TIME_OF_DAY = Kind("a time of day such as 06:30", _time_of_day, (str, datetime.time))
-COMMAND = Kind("a command with quotes that close", _command)
+FOLDER = Kind(
+    "the path of a folder",
+    _like(r"[^\0]+", os.path.expanduser),
+    meaning=lambda path: os.path.abspath(os.fsencode(path)),
+)
 KINDS: dict[Any, Kind] = {
-    str: TEXT,
+    str: Kind("some text", _like(".+")),
     bool: SWITCH,
     bytes: FOLDER,
     "time": TIME_OF_DAY,
-    "command": COMMAND,
-    "rules": Kind("the names of keep rules", _keep_rules, (str, list)),
+    "command": Kind("a command with quotes that close", _command),
     "hosts": Kind("hosts such as 'nas,tower,me@attic'", _hosts, (str, list)),
+    "rules": Kind("the names of keep rules", _keep_rules, (str, list)),
     frozenset[str]: Kind("extensions such as 'mp3,flac'", _extensions, (str, list)),
     tuple[bytes, bytes]: Kind(
         "DIR1:DIR2, two absolute paths without a colon in them",
         _companions,
-        meaning=lambda value: tuple(map(os.fsencode, value.split(":"))),
+        meaning=lambda text: tuple(map(os.fsencode, text.split(":"))),
         separator=";",
     ),
     Mount: Kind(
         "HOST_PATH=LOCAL_PATH or HOST:HOST_PATH=LOCAL_PATH, both paths absolute",
-        _mount,
-        meaning=_as_mount,
+        _like(MOUNT),
+        meaning=_mount,
         separator=";",
     ),
 }
