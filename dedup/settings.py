@@ -78,6 +78,17 @@ class Setting:
         """The words of a Literal."""
         return get_args(self.kind) if get_origin(self.kind) is Literal else ()
 
+    @property
+    def default_text(self) -> str:
+        """The default in words."""
+        if self.option.shown or self.default is None:
+            return self.option.shown or self.option.none or "none"
+        return value_text(self.default)
+
+    @property
+    def hidden(self) -> bool:
+        return self.option.hidden
+
     def check(self, value: Any) -> None:
         """Raises UsageError for a value that is out of range or not among the choices."""
         if value is None and (self.option.none or self.default is None):
@@ -87,6 +98,15 @@ class Setting:
         if self.kind in (int, float) and not self.option.allows(value):
             expected = or_none(self.option.range_text(self.kind), self.option.none)
             raise refused(f"setting {self.name}", value, expected)
+
+
+def value_text(value: Any) -> str:
+    """A setting's value for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (frozenset, tuple)):
+        return " ".join(sorted(value) if isinstance(value, frozenset) else value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def or_none(expected: str, none: str) -> str:

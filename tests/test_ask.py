@@ -19,13 +19,14 @@ import pytest
 
 from dedup.correlation.correlate import correlate
 from dedup.groups.judgements import Judgements, content, record
+from dedup.groups.mark import Asked
 from dedup.groups.matches import Matches, TrackPair
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.store import Store
 from jobs.session.output import Output
-from jobs.show.ask import Asked, ask, pair_lines
+from jobs.show.ask import ask, pair_lines
 from tests.stores import add_audio, add_track, open_store, recording
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dedup import errors
 from jobs.cli import COMMANDS, SHORT_FORMS
-from jobs.session.options import SETTINGS, default_text
+from jobs.session.options import SETTINGS
 
 REPO = Path(__file__).resolve().parent.parent
 README = (REPO / "README.md").read_text(encoding="utf-8")
@@ -35,10 +35,10 @@ def test_every_exit_code_is_documented_and_no_other() -> None:
 
 def test_every_setting_is_documented_with_its_default() -> None:
     table = README.split("### Settings")[1].split("\n## ")[0]
-    shown = {name for name, setting in SETTINGS.items() if not setting.option.hidden and name != "profile"}
+    shown = {name for name, setting in SETTINGS.items() if not setting.hidden and name != "profile"}
     assert shown <= set(re.findall(r"`([a-z-]+)`", table))
     for name in ("max-lag", "min-overlap", "min-overlap-items", "max-false", "min-score", "min-prominence"):
-        assert default_text(SETTINGS[name]) in table, name
+        assert SETTINGS[name].default_text in table, name
 
 
 def test_links_lead_to_files() -> None:

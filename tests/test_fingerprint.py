@@ -13,7 +13,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from audio_files import write_tone
 
 from dedup.errors import ChromaprintMissingError
 from dedup.fingerprint import decode, task
@@ -25,6 +24,7 @@ from dedup.store.items import SILENT_ITEM
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import compose
 from dedup.versions import chromaprint_version
+from tests.audio_files import write_tone
 
 SETTINGS = FingerprintSettings("1.5.1")
 

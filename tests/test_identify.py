@@ -12,8 +12,6 @@ from typing import Any
 
 import mutagen
 import pytest
-from audio_files import write_tone
-from stores import open_store, recording
 
 from dedup.files.disks import Disks
 from dedup.library.discover import Candidate, discover
@@ -25,6 +23,8 @@ from dedup.runner import InlineRunner, Outcome, Task
 from dedup.settings import DiscoverSettings
 from dedup.store.catalog import Track
 from dedup.store.store import Store
+from tests.audio_files import write_tone
+from tests.stores import open_store, recording
 
 
 class Watching(InlineRunner):

@@ -22,7 +22,7 @@ from dedup.settings import (
     Settings,
     settings_of,
 )
-from jobs.session.options import SETTINGS, VALUES, default_text
+from jobs.session.options import SETTINGS, VALUES
 from jobs.session.run_settings import RunSettings
 from jobs.session.settings_table import settings_table, with_table
 
@@ -131,11 +131,11 @@ def test_the_default_of_each_setting_is_one_that_may_be_written() -> None:
             assert value.understand(setting.default, typed=not isinstance(setting.default, (tuple, frozenset))) == (
                 setting.default
             )
-        assert default_text(setting)
+        assert setting.default_text
 
 
 def test_defaults_in_words() -> None:
-    shown = {name: default_text(SETTINGS[name]) for name in ("max-lag", "min-length", "merge", "keep", "prefer", "to")}
+    shown = {name: SETTINGS[name].default_text for name in ("max-lag", "min-length", "merge", "keep", "prefer", "to")}
     assert shown == {
         "max-lag": "all",
         "min-length": "10",
@@ -157,7 +157,7 @@ def test_the_table_has_a_row_for_each_setting_that_is_shown() -> None:
     head, rule, *rows = settings_table().splitlines()
     assert (head, rule) == ("| setting | default | meaning |", "|---|---|---|")
     names = [row.split("`")[1] for row in rows]
-    assert names == [name for name in SETTINGS if name != "block-size"]
+    assert names == [name for name in SETTINGS if name not in ("block-size", "profile")]
     assert all(row.replace("\\|", "").count("|") == 4 for row in rows)
     assert "| `max-lag` | all | Largest shift to try" in settings_table()
 
@@ -165,4 +165,4 @@ def test_the_table_has_a_row_for_each_setting_that_is_shown() -> None:
 def test_a_document_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="there is no <!-- settings -->"):
         with_table("# Settings\n")
-    assert with_table("a\n<!-- settings -->old<!-- /settings -->\nz").splitlines()[0::1][-1] == "z"
+    assert with_table("a\n<!-- settings -->old<!-- /settings -->\nz").splitlines()[-1] == "z"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.errors import InputError
+from dedup.settings import value_text
 from jobs.session import options, stores
 from jobs.session.output import Column, path_text, size_text
 from jobs.session.run import Run, reader
@@ -38,15 +39,15 @@ def info(run: Run, file: bytes | None, settings: bool) -> None:
 
 def show_settings(run: Run) -> None:
     rows = [
-        {"setting": name, "value": _shown(name, settled.value), "source": settled.source}
+        {"setting": name, "value": _told(name, settled.value), "source": settled.source}
         for name, settled in run.settings.settled.items()
     ]
-    columns = (Column("setting", "setting"), Column("value", "value", options.value_text), Column("source", "from"))
+    columns = (Column("setting", "setting"), Column("value", "value", value_text), Column("source", "from"))
     run.output.table(columns, rows)
     run.output.note(f"\nSettings file: {run.settings.file}")
 
 
-def _shown(name: str, value: Any) -> Any:
+def _told(name: str, value: Any) -> Any:
     """The value, or the words for none."""
     option = options.SETTINGS[name].option
     return option.none or option.shown or "none" if value is None else value

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from dedup import settings as domain
-from dedup.settings import Setting, settings_of
+from dedup.settings import settings_of
 from jobs.session.run_settings import RunSettings
 from jobs.session.values import SWITCH, value_of
 
@@ -31,22 +31,6 @@ _GIVEN = "jobs.session.options.given"
 def variable(name: str) -> str:
     """A setting's variable of the environment."""
     return "REPRISE_" + name.upper().replace("-", "_")
-
-
-def default_text(setting: Setting) -> str:
-    """A setting's default in words."""
-    if setting.option.shown or setting.default is None:
-        return setting.option.shown or setting.option.none or "none"
-    return value_text(setting.default)
-
-
-def value_text(value: Any) -> str:
-    """A setting's value for people."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (frozenset, tuple)):
-        return " ".join(sorted(value) if isinstance(value, frozenset) else value) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def given(context: click.Context) -> dict[str, Any]:
@@ -71,8 +55,8 @@ def _option(name: str, hidden: bool = False) -> Decorator[Any]:
         multiple=value.many,
         metavar=option.metavar or "|".join(value.choices) or None,
         help=option.help + (" Repeatable." if value.many else ""),
-        show_default=default_text(setting) if option.shown or setting.default in (None, ()) else True,
-        hidden=hidden or option.hidden,
+        show_default=setting.default_text if option.shown or setting.default in (None, ()) else True,
+        hidden=hidden or setting.hidden,
         expose_value=False,
         callback=_record,
     )

@@ -7,23 +7,24 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs.session.options import SETTINGS, default_text
+from jobs.session.options import SETTINGS
 
 BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
 
 
 def settings_table() -> str:
-    """Markdown: one row for each setting, with its default and its help."""
+    """Markdown: one row for each setting, with its default and its help. The settings file chooses a profile by another
+    name, `default-profile`, so that has no row."""
     return "\n".join(("| setting | default | meaning |", "|---|---|---|", *_rows()))
 
 
 def _rows() -> Iterator[str]:
     for name, setting in SETTINGS.items():
-        if not setting.option.hidden:
+        if not setting.hidden and name != "profile":
             unit = " s" if setting.option.metavar == "SECONDS" else ""
             words = f" One of {', '.join(setting.choices)}." if setting.choices else ""
             meaning = f"{setting.option.help}{words}".replace("|", "\\|")
-            yield f"| `{name}` | {default_text(setting)}{unit} | {meaning} |"
+            yield f"| `{name}` | {setting.default_text}{unit} | {meaning} |"
 
 
 def with_table(text: str) -> str:
