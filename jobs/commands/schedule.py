@@ -61,7 +61,7 @@ def schedule(run: Run, at: str | None, form: Form | None, install: bool, uninsta
 
     Without ROOT the folders of the settings are used, as they are each night."""
     if install and uninstall:
-        raise UsageError("schedule", "--install and --uninstall", "one of them")
+        raise UsageError("schedule", "both --install and --uninstall are given", remedy="Give only one of them")
     if uninstall:
         remove(run)
         return

@@ -170,7 +170,7 @@ def _opened(context: click.Context, graceful: bool) -> Iterator[tuple[Run, Store
     given = options.given(context)
     quiet, verbose, as_json = (bool(given.get(name)) for name in ("quiet", "verbose", "json"))
     if quiet and verbose:
-        raise UsageError("options -q and -v", "both are given", "one of them")
+        raise UsageError("options -q and -v", "both are given", remedy="Give only one of them")
     settings = settle(given)
     observer = make_progress(quiet=quiet, verbose=verbose)
     output = Output(as_json, quiet, before=observer.pause)
