@@ -26,6 +26,8 @@ class Known:
     """Settings under which the problem arose."""
     device: int = 0
     inode: int = 0
+    is_outdated: bool = False
+    """Whether an older version of the program read its properties (`metadata.PROPERTIES_VERSION`)."""
 
 
 @dataclass
@@ -38,6 +40,8 @@ class Reconciliation:
     replaced: list[Candidate] = field(default_factory=list)
     """Of the unchanged: those that are on another volume or have another inode now, such as after a copy to a new
     drive. What is known of them stays true but for that."""
+    outdated: list[Candidate] = field(default_factory=list)
+    """Of the unchanged: those whose properties are to be read again."""
     changed: list[Candidate] = field(default_factory=list)
     """New, or not as remembered: to be identified."""
     absent: list[Known] = field(default_factory=list)
@@ -72,6 +76,8 @@ def reconcile(
             if same and not (track.problem_kind and (retry_failed or track.judged_by != judgement)):
                 settled.add(track.path)
                 result.unchanged.append(track)
+                if track.is_outdated:
+                    result.outdated.append(candidate)
                 place = (candidate.volume, candidate.device, candidate.inode)
                 if (track.volume, track.device, track.inode) != place:
                     result.replaced.append(candidate)

@@ -18,9 +18,11 @@ from dedup.fingerprint.task import Fingerprinted, fingerprint_file, is_as_seen
 from dedup.library.discover import Candidate, Problem, discover
 from dedup.library.identify import Identified, Subject, hash_all, identify
 from dedup.library.identity import full_hash
+from dedup.library.metadata import PROPERTIES_VERSION
 from dedup.library.order import scan_order
 from dedup.library.probe import Unusable
 from dedup.library.reconcile import Known, Reconciliation, reconcile
+from dedup.library.renewal import renew
 from dedup.observer import Observer
 from dedup.runner import Outcome, Runner, Task
 from dedup.settings import ScanSettings
@@ -67,6 +69,8 @@ class Scan:
     """Of the absent: they were there before."""
     returned: int = 0
     """Of the unchanged, skipped and failed: they were absent before."""
+    renewed: int = 0
+    """Of the unchanged, skipped and failed: tags and properties were read again, as an older version had read them."""
     forgotten: int = 0
     """Tracks dropped: deleted, renamed or no longer selected."""
     problems: list[Problem] = field(default_factory=list)
@@ -165,10 +169,12 @@ class _Scan:
 
     def _known(self) -> Iterator[Known]:
         query = (
-            "SELECT path, volume, size, mtime_ns, state, audio, problem_kind, problem, judged_by, device, inode "
+            "SELECT path, volume, size, mtime_ns, state, audio, problem_kind, problem, judged_by, device, inode, "
+            "CASE WHEN properties = '{}' THEN 0 WHEN json_valid(properties) "
+            "THEN IFNULL(json_extract(properties, '$.version'), 1) < ? ELSE 1 END "
             "FROM track WHERE state != 'imported' ORDER BY path"
         )
-        return (Known(*row) for row in self.catalog.connection.execute(query))
+        return (Known(*row) for row in self.catalog.connection.execute(query, (PROPERTIES_VERSION,)))
 
     def _count_unchanged(self, reconciled: Reconciliation) -> None:
         for track in reconciled.unchanged:
@@ -188,6 +194,7 @@ class _Scan:
     # ---- identify ----
 
     def _identify(self, reconciled: Reconciliation) -> Identified:
+        self.summary.renewed = renew(reconciled.outdated, self.catalog, self.runner, self.disks, self.observer)
         self._settle(reconciled)
         unchanged = {track.path for track in reconciled.unchanged}
         self.gone_audio = {track.audio for track in reconciled.gone if track.audio is not None}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dedup.tags import people
+from dedup.tags.ape import id3v1_of
 from dedup.tags.block import Block, Entry, free_entry
 from dedup.tags.cover import FRONT, Cover, cover_of
 from dedup.tags.names import free_name, names_of, spelling_of
@@ -33,10 +34,9 @@ class Id3Block(Block):
 
     family = "id3"
 
-    def __init__(self, tags: Any, has_id3v1: bool = False) -> None:
+    def __init__(self, tags: Any) -> None:
         self._tags = tags
         self._is_v23 = tags.version[:2] in ((2, 2), (2, 3))  # mutagen writes no 2.2
-        self._has_id3v1 = has_id3v1
         own = names_of(self.family)
         self._plain = {frame: name for frame, name in own.items() if frame not in _SPECIAL} | _ALSO
 
@@ -185,7 +185,7 @@ class Id3Block(Block):
         """Several values stand apart by NUL in 2.3 too: by "/", as that version has it, AC/DC would be two. An ID3v1
         tag says the same afterwards."""
         keywords: dict[str, Any] = {"v2_version": 3, "v23_sep": None} if self._is_v23 else {}
-        if self._has_id3v1:
+        if id3v1_of(path):
             keywords["v1"] = 2
         self._tags.save(path, **keywords)
 

@@ -149,6 +149,7 @@ def _spelling(cell: str, name: str) -> Spelling:
 
 
 _ROWS = _rows()
+_RANKS = {name: rank for rank, name in enumerate(_ROWS)}
 _NAME_OF = {_SQUASHED.sub("", name): (name, 0) for name in _ROWS}
 _NAME_OF |= {other: (name, 1 + rank) for name, (_, also) in _ROWS.items() for rank, other in enumerate(also)}
 
@@ -167,6 +168,11 @@ def is_name(name: str) -> bool:
     the four words that APEv2 forbids."""
     is_plain = name == name.strip().lower() and _NAME.fullmatch(name) is not None
     return is_plain and name not in _FORBIDDEN_IN_APE and not name.startswith(_PICTURES)
+
+
+def rank_of(name: str) -> tuple[int, str]:
+    """Sorts common names as the table has them, title and artist first; other names come last, by the alphabet."""
+    return _RANKS.get(name, len(_RANKS)), name
 
 
 def spelling_of(name: str, family: Family) -> Spelling:

@@ -112,6 +112,7 @@ def show_file(run: Run, store: Store, file: bytes) -> None:
 def _file_lines(track: Track) -> list[str]:
     lines = [path_text(track.path), f"  {'state':20} {track.state}", f"  {'size':20} {track.size:,} bytes"]
     properties = json.loads(track.properties)
+    properties.pop("version", None)
     tags = properties.pop("tags", {})
     lines += [f"  {name:20} {value}" for name, value in properties.items() if value]
     lines += [f"  {'tag ' + name:20} {path_text(' · '.join(values).encode())}" for name, values in tags.items()]
