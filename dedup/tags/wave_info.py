@@ -1,5 +1,5 @@
-"""The INFO list of a WAV file, which programs that write no ID3 there put tags in. Read, never written: what ID3 says
-goes before it."""
+"""The INFO list of a WAV file, where programs put tags that write no ID3. It is read, never written: ID3 wins over
+it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _parsed(data: bytes) -> dict[str, tuple[str, ...]]:
 
 
 def _decoded(data: bytes) -> str:
-    """The list does not say which encoding it is in; what is valid UTF-8 is that."""
+    """The list does not name its encoding; valid UTF-8 is taken for UTF-8."""
     data = data.partition(b"\0")[0]
     try:
         return data.decode("utf-8").strip()
