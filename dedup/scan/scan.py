@@ -324,8 +324,8 @@ class _Scan:
             self.catalog.forget_tracks(track.path for track in reconciled.gone)
 
     def _hash_twins(self) -> None:
-        """Sets the full hashes of present tracks with equal size and partial hash, so that which
-        files count as identical does not depend on the scan that saw them first."""
+        """Sets the full hashes of present tracks with equal size and partial hash, so that which files count as
+        identical does not depend on the scan that saw them first."""
         query = (
             "SELECT path, size, mtime_ns FROM track "
             "WHERE state = 'present' AND audio IS NOT NULL AND full IS NULL AND (size, partial) IN "
