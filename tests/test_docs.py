@@ -11,7 +11,6 @@ import pytest
 
 from dedup import errors
 from jobs.cli import COMMANDS, SHORT_FORMS
-from jobs.session.options import SETTINGS
 from jobs.show.table import COLUMNS
 
 REPO = Path(__file__).resolve().parent.parent
@@ -61,15 +60,6 @@ def test_every_command_is_documented(page: str) -> None:
 def test_every_exit_code_is_documented_and_no_other() -> None:
     table = between(read("docs/exit-codes.md"), "codes")
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.M)} == exit_codes()
-
-
-def test_every_setting_is_documented_with_its_default() -> None:
-    rows = re.findall(r"^\| `([a-z-]+)` \| (.*?) \| .+ \|$", between(read("docs/settings.md"), "settings"), re.M)
-    shown = {name for name, setting in SETTINGS.items() if not setting.hidden and name != "profile"}
-    assert {name for name, _ in rows} == shown
-    for name in ("max-lag", "min-overlap", "min-overlap-items", "max-false", "min-score", "min-prominence"):
-        setting = SETTINGS[name]
-        assert (setting.default_text or f"{setting.default:g}") == dict(rows)[name], name
 
 
 def test_the_readme_is_short_and_names_the_long_tests() -> None:
