@@ -102,16 +102,16 @@ class Library:
         with self.open() as store:
             return {
                 os.path.relpath(os.fsdecode(track.path), self.root): (track.state, track.audio, track.problem)
-                for track in store.catalog.tracks()
+                for track in store.catalog.tracks.all()
             }
 
     def inodes(self) -> set[int]:
         with self.open() as store:
-            return {track.inode for track in store.catalog.tracks()}
+            return {track.inode for track in store.catalog.tracks.all()}
 
     def blocks(self) -> dict[str, int]:
         with self.open() as store:
-            found: dict[str, int] = store.catalog.blocks()
+            found: dict[str, int] = store.catalog.blocks.rows()
             return found
 
     def pairs(self) -> set[tuple[str, str, str]]:
@@ -490,7 +490,7 @@ def test_a_volume_that_is_not_mounted_keeps_its_tracks(library: Library, monkeyp
     mounted = {b"/", os.fsencode(drive)}
     library.scan()
     with library.open() as store, store.catalog.transaction() as connection:
-        for track in list(store.catalog.tracks()):
+        for track in list(store.catalog.tracks.all()):
             if track.path.startswith(os.fsencode(drive)):
                 connection.execute("UPDATE track SET volume = ? WHERE path = ?", (os.fsencode(drive), track.path))
     monkeypatch.setattr(os.path, "ismount", mounted.__contains__)
@@ -537,7 +537,7 @@ def test_names_are_bytes(library: Library) -> None:
     assert counts(library.scan())["identical"] == 3
     assert counts(library.scan())["unchanged"] == 7
     with library.open() as store:
-        stored = {os.path.basename(track.path) for track in store.catalog.tracks()}
+        stored = {os.path.basename(track.path) for track in store.catalog.tracks.all()}
     assert set(names) < stored
 
 
@@ -628,7 +628,7 @@ def test_a_scan_that_was_stopped_does_not_look_twice(library: Library) -> None:
     library.scan()
     assert library.read == []
     with library.open() as store:
-        assert list(store.catalog.probes()) == []  # of use only until the scan is whole
+        assert list(store.catalog.probes.all()) == []  # of use only until the scan is whole
 
 
 def test_what_was_decoded_is_kept_when_the_scan_dies(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

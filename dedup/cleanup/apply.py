@@ -99,11 +99,7 @@ def require_quarantine(store: Store, plan: Plan, protection: Protection) -> None
         raise UsageError("quarantine", f"{printable(plan.to)} is in a protected folder", "another folder")
     if os.path.lexists(plan.to) and not os.path.isdir(plan.to):
         raise UsageError("quarantine", f"{printable(plan.to)} is no folder", "one, or a name that is free")
-    require_outside(plan.to, _roots(store))
-
-
-def _roots(store: Store) -> list[bytes]:
-    return [row[0] for row in store.catalog.connection.execute("SELECT DISTINCT root FROM track")]
+    require_outside(plan.to, store.catalog.tracks.roots())
 
 
 # ---- what reading the files shows ----
@@ -307,7 +303,7 @@ class _Cleanup:
         """Removes what the plan left empty, if it says so; litter goes to the quarantine first."""
         if not self.plan.remove_empty_folders:
             return
-        for folder, root in empty_folders(self.gone, _roots(self.store)):
+        for folder, root in empty_folders(self.gone, self.store.catalog.tracks.roots()):
             if self.protection.holds(os.path.join(folder, b"x")):
                 continue
             try:

@@ -4,28 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from dedup.files.paths import holds
 from dedup.library.discover import Candidate
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """As much of a catalog's track as deciding takes."""
-
-    path: bytes
-    volume: bytes
-    size: int
-    mtime_ns: int
-    state: Literal["present", "absent"]
-    audio: int | None
-    problem_kind: Literal["failed", "skipped"] | None
-    problem: str | None
-    judged_by: str | None = None
-    """Settings under which the problem arose."""
-    device: int = 0
-    inode: int = 0
+from dedup.store.tracks import KnownTrack
 
 
 @dataclass
@@ -33,22 +15,22 @@ class Reconciliation:
     """Every candidate is, by its path, in one of the first two lists, and every known track below the roots in exactly
     one of: the unchanged, the absent, the gone, the old versions of the changed."""
 
-    unchanged: list[Known] = field(default_factory=list)
+    unchanged: list[KnownTrack] = field(default_factory=list)
     """Path, size and time of change are as remembered: nothing is read."""
     replaced: list[Candidate] = field(default_factory=list)
     """Of the unchanged: those that are on another volume or have another inode now, such as after a copy to a new
     drive. What is known of them stays true but for that."""
     changed: list[Candidate] = field(default_factory=list)
     """New, or not as remembered: to be identified."""
-    absent: list[Known] = field(default_factory=list)
+    absent: list[KnownTrack] = field(default_factory=list)
     """On a drive that is not there, or in a folder that could not be listed: kept."""
-    gone: list[Known] = field(default_factory=list)
+    gone: list[KnownTrack] = field(default_factory=list)
     """Deleted, renamed, or no longer selected: forgotten."""
 
 
 def reconcile(
     candidates: Sequence[Candidate],
-    known: Iterable[Known],
+    known: Iterable[KnownTrack],
     roots: Sequence[bytes],
     unlisted: Sequence[bytes],
     is_mounted: Callable[[bytes], bool],

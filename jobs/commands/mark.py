@@ -13,7 +13,7 @@ from jobs.session.run import Run, reader
 
 if TYPE_CHECKING:
     from dedup.groups.judgements import Known
-    from dedup.store.catalog import Judgement
+    from dedup.store.judgements import Judgement
 
 FILE = click.Path(path_type=bytes)
 GONE = "(not in the library now)"
