@@ -61,7 +61,7 @@ def _record(recorded: RecordedRun, running: bool) -> dict[str, Any]:
         "took_s": ending.seconds if ending else None,
         "outcome": ending.outcome if ending else "running" if running else "killed",
         "exit_code": ending.exit_code if ending else None,
-        "why": (ending.why or ending.outcome) if ending else "running" if running else "killed",
+        "why": ending.why if ending else "running" if running else "killed",
         "new": counts.get("new"),
         "found": (counts.get("found") or {}).get("copies"),
         "failed": counts["failed"] + tiles.get("n_failed", 0) if "failed" in counts else tiles.get("n_failed"),
