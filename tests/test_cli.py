@@ -25,7 +25,10 @@ from jobs.session import options, output
 from jobs.session.run import Run, session
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("numpy", "numba", "dask", "distributed", "zarr", "av", "rich", "matplotlib", "sqlite3", "jobs.session.run")
+HEAVY = (
+    *("numpy", "numba", "dask", "distributed", "zarr", "av", "rich", "jinja2", "matplotlib", "sqlite3"),
+    "jobs.session.run",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -374,6 +377,36 @@ def test_a_table_is_aligned_as_a_terminal_shows_it() -> None:
     assert output.aligned(columns, []) == ["n  path  size"]
 
 
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        ("plain", 5),
+        ("日本", 4),
+        ("\u1112\u1161\u11ab\u1100\u116e\u11a8", 4),  # two syllables, as macOS writes them
+        ("caf\u0065\u0301", 4),
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466", 2),  # a family
+        ("\U0001f1e9\U0001f1ea", 2),  # a flag
+        ("\U0001f44d\U0001f3fd", 2),  # a thumb with a colour of skin
+        ("\u2764\ufe0f", 2),
+        ("a\u200bb", 2),
+        ("\u2067x\u2069", 1),
+    ],
+)
+def test_the_next_column_begins_where_a_terminal_has_it(text: str, width: int) -> None:
+    rows = [{"a": text, "b": "next"}, {"a": "some words", "b": "next"}]
+    _, first, second = output.aligned((output.Column("a", ""), output.Column("b", "")), rows)
+    assert second == "some words  next"
+    assert first == text + " " * (len("some words") - width) + "  next"
+
+
+def test_a_text_is_shortened_by_cells() -> None:
+    assert output.shortened("日本日本", 8) == "日本日本"
+    assert output.shortened("日本日本日", 8) == "日本日 …"
+    assert output.shortened("cafe\u0301 cafe\u0301", 9) == "cafe\u0301 cafe\u0301"
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
+    assert output.shortened(family * 3, 5) == family * 2 + "…"
+
+
 def test_a_table_with_json_is_an_object_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     output.Output(as_json=True).table((output.Column("n", "heading"),), [{"n": 1, "x": 2}, {}])
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [{"n": 1}, {"n": None}]
@@ -413,7 +446,8 @@ def test_settings_are_shown_with_where_they_come_from() -> None:
 
 SCRIPT = """
 import sys, time, click
-from jobs import cli, options, signals
+from jobs import cli
+from jobs.session import options, signals
 from jobs.session.run import session
 
 signals.GRACE_S = 0.3

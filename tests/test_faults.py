@@ -401,7 +401,7 @@ KILLED_REPAIR = """
 import os, shutil, sys
 from pathlib import Path
 import zarr  # imported before the forks, not used: it would start a thread
-from dedup.store.store import mend_catalog
+from dedup.upkeep.salvage import mend_catalog
 from tests.killing import kill_at_each_step
 
 def run(folder):

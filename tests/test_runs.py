@@ -377,7 +377,7 @@ def test_every_end_is_kept_with_its_reason(
 
 HOLD = """
 import sys, time
-from jobs import stores
+from jobs.session import stores
 from jobs.session.run import Run
 from jobs.session.configuration import settle
 

@@ -9,10 +9,10 @@ from typing import IO, Any
 import click
 
 from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
-from jobs.commands.report import tell_unfinished
 from jobs.session import options, stores
 from jobs.session.output import json_line
 from jobs.session.run import Run, reader, session
+from jobs.show.groups import tell_unfinished
 
 
 @click.command("import")

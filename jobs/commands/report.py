@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,7 @@ from dedup.errors import UsageError
 from jobs.session import options, stores
 from jobs.session.output import Output, count_text, path_text, size_text
 from jobs.session.run import Run, reader
+from jobs.show.groups import common_folder, tell_unfinished
 from jobs.show.table import COLUMNS, group_lines, heading, row
 from jobs.show.words import beside_text, strip_text
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
     from dedup.correlation.scoring import Verdict
     from dedup.groups.groups import Group
+    from dedup.groups.mark import Asked
     from dedup.groups.matches import ListedTrack, Matches, TrackPair
-    from dedup.store.store import Store
-    from jobs.show.ask import Asked
 
 SHOWN_BESIDE = 40
 
@@ -93,15 +92,6 @@ def ask_about_uncertain(run: Run) -> None:
 
     asked = ask(run.output, pairs, lambda pair, same: record_answer(run, pair, same))
     run.output.note(asked_text(asked))
-
-
-def tell_unfinished(run: Run, store: Store) -> None:
-    """Says on stderr where the results cannot be complete."""
-    from dedup.correlation.correlate import unfinished
-
-    missing = unfinished(store)
-    if missing:
-        run.observer.announce(f"incomplete: {missing}; `reprise correlate` does that")
 
 
 def spectrum_hints(run: Run, groups: Sequence[Group]) -> dict[bytes, str]:
@@ -270,11 +260,3 @@ def show_beside(output: Output, matches: Matches, groups: Sequence[Group]) -> No
         output.note(f"beside: {len(apart) - SHOWN_BESIDE:,} more; reprise export pairs lists all")
     if apart:
         output.note("")
-
-
-def common_folder(paths: Iterable[bytes]) -> bytes:
-    """The deepest folder that holds all of them, with a slash at its end; empty where there is none."""
-    folders = {os.path.dirname(path) for path in paths}
-    if not folders or not all(os.path.isabs(folder) for folder in folders):
-        return b""
-    return os.path.join(os.path.commonpath(folders), b"")

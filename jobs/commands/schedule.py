@@ -132,7 +132,7 @@ def program() -> list[str]:
     started = os.path.abspath(sys.argv[0])
     if os.path.basename(started) == "reprise" and os.access(started, os.X_OK):
         return [started]
-    launcher = Path(__file__).resolve().parent.parent / "scripts" / "reprise"
+    launcher = Path(__file__).resolve().parents[2] / "scripts" / "reprise"
     if os.access(launcher, os.X_OK):
         return [str(launcher)]
     return [sys.executable, "-P", "-m", "jobs"]
