@@ -52,9 +52,11 @@ class KnownTrack:
     problem_kind: Literal["failed", "skipped"] | None
     problem: str | None
     judged_by: str | None = None
-    """Settings under which the problem arose."""
+    """Scan settings under which the problem arose."""
     device: int = 0
     inode: int = 0
+    is_outdated: bool = False
+    """Whether an older version of the program read its properties (`metadata.PROPERTIES_VERSION`)."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,15 @@ class Tracks(Table):
         query = f"SELECT {COLUMNS} FROM track {which} ORDER BY path"
         return (Track(*row) for row in self.connection.execute(query, parameters))
 
-    def known(self) -> Iterator[KnownTrack]:
-        """All that a scan has seen, in the order of their paths."""
-        query = f"SELECT {KNOWN_COLUMNS} FROM track WHERE state != 'imported' ORDER BY path"
-        return (KnownTrack(*row) for row in self.connection.execute(query))
+    def known(self, properties_version: int) -> Iterator[KnownTrack]:
+        """All that a scan has seen, in the order of their paths. Outdated are those whose properties are of a lower
+        version."""
+        query = (
+            f"SELECT {KNOWN_COLUMNS}, CASE WHEN properties = '{{}}' THEN 0 WHEN json_valid(properties) "
+            "THEN IFNULL(json_extract(properties, '$.version'), 1) < ? ELSE 1 END "
+            "FROM track WHERE state != 'imported' ORDER BY path"
+        )
+        return (KnownTrack(*row) for row in self.connection.execute(query, (properties_version,)))
 
     def heard(self, kind: type[Heard], fingerprints: Iterable[int]) -> Iterator[Heard]:
         """The tracks that hold any of these fingerprints, as HeardTrack or what extends it."""
@@ -239,6 +246,11 @@ class Tracks(Table):
 
     def set_full(self, path: bytes, full: bytes) -> None:
         self.connection.execute("UPDATE track SET full = ? WHERE path = ?", (full, path))
+
+    def set_properties(self, properties: Iterable[tuple[bytes, str]]) -> None:
+        """JSON of the properties of each path, as they were read now."""
+        rows = ((text, path) for path, text in properties)
+        self.connection.executemany("UPDATE track SET properties = ? WHERE path = ?", rows)
 
     def set_state(self, paths: Iterable[bytes], state: State) -> None:
         self.connection.executemany("UPDATE track SET state = ? WHERE path = ?", ((state, p) for p in paths))
