@@ -14,8 +14,8 @@ from dedup.groups.groups import Group
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
 
 if TYPE_CHECKING:
-    from dedup.store.catalog import Track
     from dedup.store.store import Store
+    from dedup.store.tracks import Track
 
 
 def named_path(name: str, path: bytes) -> dict[str, str]:
@@ -102,7 +102,7 @@ def export_pairs(matches: Matches) -> Iterator[dict[str, Any]]:
 
 def export_tracks(store: Store) -> Iterator[dict[str, Any]]:
     """Every track, by path."""
-    return (track_record(track) for track in store.catalog.tracks())
+    return (track_record(track) for track in store.catalog.tracks.all())
 
 
 def track_record(track: Track) -> dict[str, Any]:

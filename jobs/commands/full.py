@@ -140,7 +140,7 @@ def _three_stages(run: Run, store: Store, runner: Runner, roots: tuple[bytes, ..
     from dedup.correlation.correlate import unfinished
     from dedup.scan.scan import scan
 
-    was_finished, troubles = not unfinished(store), _troubles(store)
+    was_finished, troubles = not unfinished(store), store.catalog.tracks.troubles()
     scanned = scan(store, roots, run.settings.scan(), runner, run.observer)
     seconds = dict(scanned.seconds)
     if run.stop.requested:
@@ -150,7 +150,7 @@ def _three_stages(run: Run, store: Store, runner: Runner, roots: tuple[bytes, ..
         return done
     n_done = scanned.fingerprinted + scanned.identical + scanned.forgotten + done.correlation.n_computed
     n_done += scanned.newly_absent + scanned.returned + scanned.renewed
-    idle = was_finished and not n_done and _troubles(store) == troubles
+    idle = was_finished and not n_done and store.catalog.tracks.troubles() == troubles
     return _group(run, store, replace(done, idle=idle))
 
 
@@ -192,12 +192,6 @@ def _compact(run: Run, store: Store, done: Full) -> Full:
     if compaction is None:
         return done
     return replace(done, compaction=compaction, seconds={**done.seconds, "compact": time.monotonic() - began})
-
-
-def _troubles(store: Store) -> set[tuple[Any, ...]]:
-    """The files of which it is known that they cannot be used, as they were then."""
-    query = "SELECT path, size, mtime_ns, problem FROM track WHERE problem IS NOT NULL"
-    return set(store.catalog.connection.execute(query))
 
 
 def _left_text(scanned: Scan, uncompared: str) -> str:

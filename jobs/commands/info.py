@@ -18,8 +18,8 @@ from jobs.session.output import Column, path_text, size_text
 from jobs.session.run import Run, reader
 
 if TYPE_CHECKING:
-    from dedup.store.catalog import Track
     from dedup.store.store import Store
+    from dedup.store.tracks import Track
 
 REMEDY = "Install Reprise in an environment of its own: uv tool install, or pipx install"
 
@@ -117,7 +117,7 @@ def _run_text(last: tuple[str, str, str | None, str | None] | None) -> str:
 
 def show_file(run: Run, store: Store, file: bytes) -> None:
     """One track: what the catalog knows, and what it matches. Raises InputError for a file that is not known."""
-    track = store.catalog.track(os.path.abspath(file)) or store.catalog.track(file)
+    track = store.catalog.tracks.get(os.path.abspath(file)) or store.catalog.tracks.get(file)
     if track is None:
         raise InputError(path_text(file), "not in the store", "a track of it", "Scan the folder that holds it")
     from dedup.groups.matches import Matches
