@@ -106,6 +106,7 @@ class Matches:
         self.settings = settings
         self.thresholds = thresholds(store, settings)
         self.judgements = Judgements(store)
+        """What was said when it was made, or when `renew_judgements` was called last."""
         self.neighbours: dict[int, list[tuple[int, Match]]] = {}
         self._read_pairs(store, compare)
         self._add_judged(store, compare)
@@ -114,6 +115,11 @@ class Matches:
         self.by_fingerprint: dict[int, list[ListedTrack]] = {}
         for track in self.tracks:
             self.by_fingerprint.setdefault(track.fingerprint, []).append(track)
+
+    def renew_judgements(self, store: Store) -> None:
+        """Reads what people said until now. Pairs stay as they are: two tracks that were first called the same since,
+        and that no tile found, are in none until matches are read anew."""
+        self.judgements = Judgements(store)
 
     def _read_pairs(self, store: Store, compare: CompareSettings) -> None:
         fingerprints = _Fingerprints(store)

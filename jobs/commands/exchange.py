@@ -9,10 +9,10 @@ from typing import IO, Any
 import click
 
 from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
-from jobs.commands.report import tell_unfinished
 from jobs.session import options, stores
 from jobs.session.output import json_line
 from jobs.session.run import Run, reader, session
+from jobs.show.groups import tell_unfinished
 
 
 @click.command("import")
@@ -55,7 +55,7 @@ def export(run: Run, what: str) -> None:
 
 
 def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
-    from dedup.groups.groups import groups_of
+    from dedup.groups.groups import find_groups
     from dedup.groups.matches import Matches
     from dedup.report.export import export_pairs, export_tracks, group_record
 
@@ -64,8 +64,9 @@ def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
             yield from export_tracks(store)
             return
         tell_unfinished(run, store)
-        matches = Matches(store, run.settings.match())
-        groups = groups_of(store, matches, run.settings.keep()) if what == "groups" else []
-    if what == "pairs":
-        yield from export_pairs(matches)
-    yield from map(group_record, groups)
+        if what == "pairs":
+            found = export_pairs(Matches(store, run.settings.match()))
+        else:
+            groups = find_groups(store, match=run.settings.match(), keep=run.settings.keep()).groups
+            found = map(group_record, groups)
+    yield from found

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError, PlanError, UsageError
-from jobs.commands.report import tell_unfinished
 from jobs.session import options, stores
 from jobs.session.output import complain, count_text, path_text, size_text
 from jobs.session.run import Run, reader
+from jobs.show.groups import tell_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,10 +9,10 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, StoreLockedError
 from jobs.commands.plan import FILE, protect_from_now_on, require_replaceable, totals_text, write_plan
-from jobs.commands.report import common_folder, tell_unfinished
 from jobs.session import options, stores
 from jobs.session.output import count_text, path_text
 from jobs.session.run import Run, reader
+from jobs.show.groups import common_folder, tell_unfinished
 
 if TYPE_CHECKING:
     from dedup.plan.nouns import Plan

@@ -88,7 +88,6 @@ def plan_path(run: Run, written: bytes | None) -> bytes | None:
 def plan_and_ask(run: Run, path: bytes, matches: Matches, groups: Sequence[Group]) -> FullPlan:
     """Asks about what is uncertain, where there is somebody to ask; then makes the plan and writes it. What a person
     said of groups in the plan before it stays."""
-    from dedup.groups.judgements import Judgements
     from dedup.plan.make import grounds_of, plan_all
     from dedup.plan.review import answers_in
 
@@ -97,7 +96,7 @@ def plan_and_ask(run: Run, path: bytes, matches: Matches, groups: Sequence[Group
     asked = ask_about_doubts(run, uncertain_pairs(groups, settings))
     before = _plan_before(run, path)
     with stores.for_reading(run) as store:
-        matches.judgements = Judgements(store)
+        matches.renew_judgements(store)
         grounds = grounds_of(store, matches, run.settings.keep(), settings)
         plan = plan_all(grounds, run.observer, answers_in(before, grounds.keep.protect) if before else ())
     run.observer.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from jobs.commands.report import common_folder
 from jobs.session.output import Column, aligned, count_text, one_line, path_text, size_text
+from jobs.show.groups import common_folder
 
 if TYPE_CHECKING:
     from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
