@@ -32,7 +32,7 @@ def import_(run: Run, file: IO[bytes]) -> int:
     min_length_s = run.settings.scan().min_length_s
     run.observer.told |= {"failed"}
     with stores.for_scanning(run) as store:
-        counts = import_fingerprints(store, file, min_length_s, run.observer, run.stop)
+        counts = import_fingerprints(store, file, min_length_s=min_length_s, observer=run.observer, stop=run.stop)
         run.conclude(EXIT_SOME_FAILED if counts.rejected else EXIT_DONE, asdict(counts))
     run.observer.close()
     run.output.result({"event": "import", **asdict(counts)})
