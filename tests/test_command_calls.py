@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from dedup.correlation.correlate import Correlation, correlate
+from dedup.correlation.correlate import Correlation, Unfinished, correlate
 from dedup.correlation.scoring import Criterion
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, EXIT_TIME_UP, EXIT_USAGE, StoreDamagedError
 from dedup.groups.explain import Explanation, Listened
@@ -299,6 +299,27 @@ def test_full_that_was_stopped_says_what_is_left(folder: Path, replaced: Replace
     )
 
 
+@pytest.mark.parametrize(
+    ("n_left", "uncompared", "text"),
+    [
+        (1, None, "1 file not looked at yet"),
+        (0, Unfinished(3, 2, 0), "2 of 3 tiles are not computed yet"),
+        (2, Unfinished(0, 0, 4), "2 files not looked at yet and 4 new fingerprints are not compared yet"),
+        (0, None, "the last steps are left"),
+    ],
+)
+def test_programs_get_what_a_stop_left_in_the_same_words(
+    folder: Path, replaced: Replaced, n_left: int, uncompared: Unfinished | None, text: str
+) -> None:
+    done = Full(Scan(discovered=n_left, left=n_left), {}, stopped=True, uncompared=uncompared)
+    replaced("dedup.pipeline.full", done, concluding(done))
+    result = invoke(folder, "full", "/m", "--workers", "0", "--json")
+    (summary,) = records(result)
+    assert summary["unfinished"] == text
+    (recorded,) = records(invoke(folder, "runs", "--json"))
+    assert recorded["summary"]["unfinished"] == text
+
+
 def test_full_reports_what_it_found_before_what_went_wrong(folder: Path, replaced: Replaced, found: Found) -> None:
     """Property: what breaks the housekeeping takes nothing from the summary, and is how the run ends."""
     done = finished(found, Scan(discovered=1, unchanged=1))
@@ -412,6 +433,24 @@ def test_export(folder: Path, replaced: Replaced, found: Found) -> None:
     assert tracks.stdout_bytes == '{"path": "/ä"}\n'.encode()
     assert call.positional == [folder]
     assert [(told.exit_code, told.stderr) for told in (groups, pairs, tracks)] == [(EXIT_DONE, "")] * 3
+
+
+@pytest.mark.parametrize(
+    ("missing", "text"),
+    [
+        (Unfinished(6000, 1234, 0), "1,234 of 6,000 tiles are not computed yet"),
+        (Unfinished(3, 1, 2), "1 of 3 tiles are not computed yet and 2 new fingerprints are not compared yet"),
+        (Unfinished(3, 0, 0), "the noise floor is not measured yet"),
+    ],
+)
+def test_what_is_not_compared_yet_is_announced(
+    folder: Path, replaced: Replaced, missing: Unfinished, text: str
+) -> None:
+    replaced("dedup.correlation.correlate.unfinished", missing)
+    told = f"incomplete: {text}; `reprise correlate` does that\n"
+    assert outcome(invoke(folder, "export", "pairs")) == (EXIT_DONE, "", told)
+    assert invoke(folder, "report").stderr == told
+    assert invoke(folder, "export", "tracks").stderr == ""
 
 
 def test_import(folder: Path, tmp_path: Path, replaced: Replaced) -> None:
