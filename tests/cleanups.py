@@ -15,16 +15,14 @@ from types import MappingProxyType
 
 from click.testing import CliRunner, Result
 
-from dedup.cleanup.apply import Applied, apply
-from dedup.cleanup.checks import Protection
-from dedup.cleanup.journal import PLAN, JournalWriter, journals, make_journal, open_journal
-from dedup.cleanup.undo import Undone, settle, undo
+from dedup.cleanup.apply import Applied, apply_plan, resume_plan
+from dedup.cleanup.journal import journals
+from dedup.cleanup.undo import Undone, undo
 from dedup.groups.judgements import content
 from dedup.groups.matches import Matches
 from dedup.library.identity import partial_hash, stream_hash
 from dedup.library.metadata import audio_key, read_properties, to_json
 from dedup.observer import Silent
-from dedup.plan.document import read_plan, to_bytes
 from dedup.plan.make import make_plan
 from dedup.plan.nouns import Action, Plan, PlannedFile, PlannedGroup
 from dedup.runner import Stop
@@ -148,30 +146,29 @@ def plan_all(store: Store, keep: KeepSettings | None = None, settings: PlanSetti
 
 
 def carry_out(store: Store, plan: Plan, protect: tuple[bytes, ...] = ()) -> Applied:
-    """As `reprise apply` does."""
-    with contextlib.closing(JournalWriter(make_journal(store.layout.folder, to_bytes(plan), "now"))) as writer:
-        applied = apply(store, plan, Protection(protect), writer, Silent(), Stop())
-        writer.end("later")
-    return applied
+    """As `reprise apply --yes` does."""
+    return apply_plan(
+        store=store,
+        plan=plan,
+        keep=KeepSettings(protect=protect),
+        observer=Silent(),
+        stop=Stop(),
+        may_delete=lambda _: True,
+    )
 
 
 def go_on(store: Store) -> Applied:
     """As `reprise apply --resume` does."""
-    journal = open_journal(store.layout.folder)
-    plan = read_plan(os.fsencode(journal.folder / PLAN))
-    with contextlib.closing(JournalWriter(journal)) as writer:
-        settle(store, writer)
-        applied = apply(store, plan, Protection(()), writer, Silent(), Stop())
-        writer.end("later")
-    return applied
+    return resume_plan(store=store, keep=KeepSettings(), observer=Silent(), stop=Stop())
 
 
 def take_back(store: Store) -> Undone:
-    """As `reprise undo` does."""
-    with contextlib.closing(JournalWriter(journals(store.layout.folder)[-1])) as writer:
-        undone = undo(store, writer, Silent(), Stop())
-        writer.end_undoing("later")
-    return undone
+    """As `reprise undo` does, of the last clean-up; nothing if there is nothing to take back."""
+    last = journals(store.layout.folder)[-1]
+    number = int(last.id)
+    if not last.is_open and not any(last.steps_of("begun", "done")):
+        return Undone(number)
+    return undo(store=store, number=number, observer=Silent(), stop=Stop())
 
 
 def run(root: Path, *arguments: object, typed: str | None = None) -> Result:

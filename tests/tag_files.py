@@ -7,8 +7,9 @@ import struct
 from pathlib import Path
 
 import av
-from audio_files import ENCODERS, write_tone
 from mutagen.id3 import ID3, TXXX
+
+from tests.audio_files import ENCODERS, write_tone
 
 FORMATS = ("mp3", "mp3-v23", "flac", "oga", "ogg", "opus", "m4a", "alac", "aac", "wav", "aiff", "wv", "tta", "wma")
 """Keys of `write_tones` whose tags can be written. No encoder makes Monkey's Audio or Musepack: their tags, APEv2, are

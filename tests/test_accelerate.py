@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import llvmlite.binding
 import numpy as np
 import pytest
-import stores
 
 from dedup.correlation import accelerate
 from dedup.correlation.lanes import lane_curve, make_curves, pack
@@ -26,6 +25,7 @@ from dedup.settings import METHODS, CompareSettings
 from dedup.store.blocks import make_block
 from dedup.store.items import SILENT_ITEM, Items
 from dedup.store.pairs import PAIR
+from tests import stores
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,7 +75,7 @@ def run(code: str, folder: Path, root: Path = ROOT, **environment: str) -> Any:
     """What a process prints, as JSON. All that it keeps is below `folder`."""
     homes = {"HOME": "home", "XDG_CACHE_HOME": "xdg", "NUMBA_CACHE_DIR": "numba", "LOCALAPPDATA": "local"}
     environment = {name: str(folder / place) for name, place in homes.items()} | environment
-    environment["PYTHONPATH"] = os.pathsep.join((str(root), str(ROOT / "tests")))
+    environment["PYTHONPATH"] = os.pathsep.join((str(root), str(ROOT)))
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     done = subprocess.run(
         [sys.executable, "-c", f"import json\n{code}"],
@@ -116,7 +116,7 @@ class Elsewhere(NamedTuple):
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
     folder = tmp_path_factory.mktemp("elsewhere")
     code = """
-from test_accelerate import digests
+from tests.test_accelerate import digests
 from dedup.correlation.sweep import sweep
 found = digests()
 print(json.dumps([found, "".join(sweep.inspect_asm().values()).count("zmm")]))
@@ -169,7 +169,7 @@ print(json.dumps([kernels.overlap_at(5, 7, 2), str(kernels.overlap_at.stats.cach
 def test_the_folder_is_of_these_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = accelerate._source_digest()
     folder = tmp_path / "correlation"
-    for part in ("correlation", "fingerprint"):
+    for part in ("correlation", "store"):
         shutil.copytree(ROOT / "dedup" / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(accelerate, "__file__", str(folder / "accelerate.py"))
     assert accelerate._source_digest() == ours, "wherever they are"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stores
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from dedup.groups.albums import Albums, Release, albums_of, position
 from dedup.groups.companions import Intended
 from dedup.groups.matches import Matches
 from dedup.settings import KeepSettings, MatchSettings
+from tests import stores
 from tests.made_tracks import track
 
 Tags = dict[str, tuple[str, ...]]

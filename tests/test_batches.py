@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
-import naive
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,6 +35,7 @@ from dedup.correlation.tile import Part
 from dedup.errors import TooLittleMemoryError
 from dedup.settings import METHODS, CompareSettings
 from dedup.store.tiles import BAND_BLOCKS, Tile, count_tiles, plan_tiles
+from tests import naive
 
 EXACT, CASCADE = CompareSettings("exact"), CompareSettings("cascade")
 A_LITTLE = 1 + 1e-9

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stores
 
 from dedup.correlation.correlate import correlate
 from dedup.observer import Silent
@@ -22,6 +21,7 @@ from dedup.store.items import SILENT_ITEM, Items
 from scripts.bench import kernel as bench_kernel
 from scripts.bench import peers as bench_peers
 from scripts.study import evaluate, methods
+from tests import stores
 
 
 def printed(script: Any, *args: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:

@@ -6,10 +6,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import naive
 import numpy as np
 import pytest
-import stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +23,7 @@ from dedup.store.blocks import make_block
 from dedup.store.items import SILENT_ITEM, Items
 from dedup.store.pairs import PAIR
 from dedup.synthesis.fingerprints import Library, Track, planted_pair
+from tests import naive, stores
 
 DEFAULT = CompareSettings()
 SAME = 0.45

@@ -10,10 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pieces
 import pytest
-import stores
-from pieces import Pcm
 
 from dedup.correlation.correlate import correlate
 from dedup.correlation.scoring import MERGING
@@ -22,6 +19,8 @@ from dedup.groups.matches import ListedTrack, Matches, TrackPair
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
+from tests import pieces, stores
+from tests.pieces import Pcm
 
 LOSSLESS = {"codec": "flac", "lossless": True, "bits": 16, "sample_rate": 44100}
 CLAIMS = MERGING | {"same recording, other speed", "contained"}

@@ -14,16 +14,16 @@ from unittest import mock
 
 import pytest
 
-from dedup.cleanup import apply as applying
-from dedup.cleanup import moving
+from dedup.cleanup import entries, moving
 from dedup.cleanup.apply import Applied
 from dedup.cleanup.checks import Protection
 from dedup.cleanup.empty_folders import empty_folders
 from dedup.cleanup.journal import JournalWriter, journals, make_journal, require_none_open
 from dedup.cleanup.originals import Status
 from dedup.cleanup.steps import Delete, Move, Share, Step
-from dedup.cleanup.tagging import Wanted, measure, write_all
-from dedup.errors import UsageError, WriteError
+from dedup.cleanup.tagging import Wanted, measure, tag_files
+from dedup.cleanup.undo import undo
+from dedup.errors import JournalError, UsageError, WriteError
 from dedup.files import mount_table as mounted
 from dedup.files.quarantine import QUARANTINE
 from dedup.library.identity import full_hash
@@ -32,6 +32,7 @@ from dedup.plan.document import to_bytes
 from dedup.plan.nouns import Action, Plan, PlannedPlaylist
 from dedup.playlists.playlists import Moves, count_references, rewritten
 from dedup.runner import Stop
+from dedup.settings import KeepSettings
 from dedup.store.store import Store
 from dedup.tags.merge import Merge
 from dedup.tags.read import read_tags
@@ -75,13 +76,13 @@ def step_of(root: Path, kind: str) -> Step:
 
 @pytest.mark.parametrize("action", ["quarantine", "delete", "hardlink"])
 def test_a_kept_file_that_changes_after_it_was_looked_at_is_looked_at_again(root: Path, action: Action) -> None:
-    doing = applying._Cleanup.group
+    doing = entries.Cleanup.group
 
-    def after_a_change(self: applying._Cleanup, *arguments: object) -> None:
+    def after_a_change(self: entries.Cleanup, *arguments: object) -> None:
         (root / "a.flac").write_bytes(b"something else")
         doing(self, *arguments)  # type: ignore[arg-type]
 
-    with opened(root) as store, mock.patch.object(applying._Cleanup, "group", after_a_change):
+    with opened(root) as store, mock.patch.object(entries.Cleanup, "group", after_a_change):
         (reason,) = reasons(carry_out(store, plan_of(group(store, root, "a.flac", {"sub/a.flac": action}))))
     assert "file to keep" in reason and "was changed since" in reason
     assert (root / "sub/a.flac").stat().st_size > 1000
@@ -93,9 +94,9 @@ def test_a_kept_file_that_got_tags_is_not_put_in_the_place_of_one_that_was_ident
         merge = Merge(os.fsencode(root / "a.flac"), {"title": ("One",)})
         others: dict[str, Action] = {"a.wav": "quarantine", "sub/a.flac": "hardlink"}
         applied = carry_out(store, plan_of(group(store, root, "a.flac", others, merge)))
-        assert applied.done == {"quarantine": 1} and "bytes are those of the kept file no more" in reasons(applied)[0]
+        assert applied.done == {"quarantine": 1} and "bytes are no longer those of the kept file" in reasons(applied)[0]
         assert (root / "sub/a.flac").read_bytes() == before["sub/a.flac"][0]  # type: ignore[index]
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert tree(root) == before
 
 
@@ -109,7 +110,7 @@ def test_one_file_by_two_names_that_the_system_takes_for_two(root: Path, action:
     with opened(root) as store, mock.patch.object(os.path, "samefile", return_value=False):
         plan = plan_of(group(store, root, "sub/a.flac", {"alias/a.flac": action}))
         assert reasons(carry_out(store, plan)) == ["it is the kept file under another name"]
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert tree(root) == before
 
 
@@ -141,7 +142,7 @@ def test_what_a_user_put_in_the_place_of_a_file_after_a_kill_stays(root: Path, k
         broken_off(store, plan, step_of(root, kind))
         (root / "sub/a.flac").write_bytes(b"mine")
         assert reasons(go_on(store)) == ["it was changed since the plan was made"]
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert (root / "sub/a.flac").read_bytes() == b"mine"
 
 
@@ -151,7 +152,7 @@ def test_a_file_that_was_to_be_deleted_gets_its_name_back(root: Path) -> None:
         step = step_of(root, "delete")
         broken_off(store, plan_of(group(store, root, "a.flac", {"sub/a.flac": "delete"})), step)
         os.rename(step.path, moving.part_of(step.path))
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert tree(root, times=False) == {path: (*held[:2], 0) for path, held in before.items()}  # type: ignore[index]
 
 
@@ -188,9 +189,22 @@ def test_a_copy_to_another_disk_that_is_killed_leaves_nothing(root: Path, is_cop
         Path(os.fsdecode(step.target)).write_bytes(copied if is_copied else b"")
         if not is_copied:
             Path(os.fsdecode(moving.part_of(step.target))).write_bytes(copied[:1000])
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
         assert not list((root / HELD).rglob("*.*"))
     assert tree(root / "sub") == {".": before["sub"], "a.flac": before["sub/a.flac"]}
+
+
+@pytest.mark.parametrize("is_undoing", [False, True])
+def test_a_clean_up_that_was_killed_with_no_step_to_take_back_can_be_undone(root: Path, is_undoing: bool) -> None:
+    """Killed before its first step, or after its undo took back the last; until it ends, nothing else may begin."""
+    with opened(root) as store:
+        with contextlib.closing(JournalWriter(make_journal(store.layout.folder, to_bytes(Plan(())), "now"))) as writer:
+            if is_undoing:
+                writer.begin_undoing()
+        with pytest.raises(JournalError, match="reprise undo"):
+            require_none_open(store.layout.folder)
+        assert undo(store=store, number=None, observer=Silent(), stop=Stop()).n_files == 0
+        require_none_open(store.layout.folder)
 
 
 # ---- before it is taken back ----
@@ -221,7 +235,7 @@ def test_a_folder_that_became_a_link_into_the_quarantine_loses_nothing(root: Pat
         assert "a file is there already" in take_back(store).failed[0].reason
         assert (root / HELD / "deep/b.wav").exists()
         (root / "deep").unlink()
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert (root / "deep/b.wav").exists()
 
 
@@ -232,7 +246,7 @@ def test_what_a_file_was_that_is_kept_no_more_is_told(root: Path) -> None:
         (kept_as,) = journals(store.layout.folder)[0].originals.glob("*.json")
         kept_as.write_bytes(b"")
         undone = take_back(store)
-    assert undone.n_rewritten == 0 and "is kept no more" in undone.failed[0].reason
+    assert undone.n_rewritten == 0 and "is gone or damaged" in undone.failed[0].reason
     assert read_tags(kept).fields["title"] == ("One",)
 
 
@@ -242,7 +256,7 @@ def test_empty_litter_comes_back(root: Path) -> None:
     with opened(root) as store:
         plan = replace(plan_of(group(store, root, "b.flac", ["deep/b.wav"])), remove_empty_folders=True)
         assert carry_out(store, plan).n_folders == 1
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert tree(root) == before
 
 
@@ -254,7 +268,7 @@ def test_a_quarantine_that_keeps_no_times_and_modes(root: Path) -> None:
         carry_out(store, plan_of(group(store, root, "b.flac", ["deep/b.wav"])))
         os.utime(root / HELD / "deep/b.wav", (0, 2))
         os.chmod(root / HELD / "deep/b.wav", 0o777)
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert tree(root) == before
 
 
@@ -262,7 +276,7 @@ def test_a_link_of_which_the_kept_name_is_gone_gets_its_own_bytes(root: Path) ->
     with opened(root) as store:
         carry_out(store, plan_of(group(store, root, "a.flac", {"sub/a.flac": "hardlink"})))
         os.rename(root / "a.flac", root / "renamed.flac")
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert not (root / "sub/a.flac").samefile(root / "renamed.flac")
 
 
@@ -299,7 +313,7 @@ def test_what_is_below_a_protected_folder_mounted_elsewhere(root: Path, monkeypa
 
 def test_a_quarantine_that_is_a_file(root: Path) -> None:
     (root.parent / "q").write_bytes(b"x")
-    with opened(root) as store, pytest.raises(UsageError, match="is no folder"):
+    with opened(root) as store, pytest.raises(UsageError, match="is not a folder"):
         carry_out(
             store, replace(plan_of(group(store, root, "b.flac", ["deep/b.wav"])), to=os.fsencode(root.parent / "q"))
         )
@@ -347,8 +361,7 @@ def test_a_file_that_changed_after_it_was_measured_is_not_tagged(root: Path) -> 
     with opened(root) as store:
         tagging = measure(store, path, Wanted(audio_hash=True))
         os.utime(path)
-        with contextlib.closing(JournalWriter(make_journal(store.layout.folder, b"{}", "now"))) as writer:
-            tagged = write_all(store, [tagging], Protection([]), writer, Silent(), Stop())
+        tagged = tag_files(store=store, taggings=[tagging], keep=KeepSettings(), observer=Silent(), stop=Stop())
     assert [refusal.reason for refusal in tagged.refused] == ["it was changed since it was measured"]
     assert "reprise_audio_hash" not in read_tags(path).fields
 

@@ -14,8 +14,7 @@ from unittest import mock
 import pytest
 
 from dedup.cleanup import moving
-from dedup.cleanup.apply import check_plan
-from dedup.cleanup.checks import Protection
+from dedup.cleanup.apply import Applied, check_plan
 from dedup.cleanup.journal import journals, open_journal, read_journal, require_none_open, to_be_undone
 from dedup.cleanup.steps import Move
 from dedup.errors import JournalError, UsageError, WriteError
@@ -23,6 +22,7 @@ from dedup.files.quarantine import QUARANTINE
 from dedup.observer import Silent
 from dedup.plan.nouns import Action, Plan, PlannedGroup, PlannedPlaylist
 from dedup.runner import Stop
+from dedup.settings import KeepSettings
 from dedup.store.store import Store
 from dedup.tags.merge import Merge
 from tests.cleanups import carry_out, go_on, group, make_files, make_store, opened, plan_of, planned, take_back, tree
@@ -48,12 +48,16 @@ def one(store: Store, root: Path, action: Action = "quarantine") -> Plan:
     return plan_of(group(store, root, "a.flac", {"sub/a.flac": action}))
 
 
+def dry_run(store: Store, plan: Plan, protect: tuple[bytes, ...]) -> Applied:
+    return check_plan(store=store, plan=plan, keep=KeepSettings(protect=protect), observer=Silent(), stop=Stop())
+
+
 def refused(root: Path, make: Callable[[Store], Plan], protect: tuple[bytes, ...] = ()) -> list[str]:
     """Reasons for which nothing of a plan is done; nothing is touched, in a dry run or a wet one."""
     before = tree(root)
     with opened(root) as store:
         plan = make(store)
-        told = [r.reason for r in check_plan(store, plan, Protection(protect), Silent(), Stop()).refused]
+        told = [r.reason for r in dry_run(store, plan, protect).refused]
         assert [r.reason for r in carry_out(store, plan, protect).refused] == told
     assert tree(root) == before
     return told
@@ -89,7 +93,7 @@ def test_a_path_that_is_no_track(root: Path, name: str) -> None:
     make_files(root, {"unknown.flac": 1})
     path = os.fsencode(root) + b"/" + name.encode()
     (reason,) = refused(root, lambda store: edited(one(store, root), path=path))
-    assert reason == "no file of this library"
+    assert reason == "not a file of this library"
     assert (root.parent / "elsewhere.flac").exists()
 
 
@@ -190,7 +194,7 @@ def test_every_action_is_taken_back_or_says_why_not(root: Path, action: Action) 
     before = tree(root)
     with opened(root) as store:
         assert carry_out(store, one(store, root, action)).done == {action: 1}
-        assert take_back(store).failed == [] or action == "delete"
+        assert take_back(store).failed == () or action == "delete"
         assert action != "delete" or "for good" in take_back(store).failed[0].reason
     if action != "delete":
         assert tree(root) == before
@@ -222,7 +226,7 @@ def test_a_refusal_by_the_system_leaves_the_file(root: Path, action: Action, cod
         with refusing(root, code, *calls):
             (refusal,) = carry_out(store, one(store, root, action)).refused
         assert refusal.reason == f"refused by the system: {os.strerror(code)}"
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert tree(root) == before
 
 
@@ -237,7 +241,7 @@ def test_a_full_disk_stops_the_run_and_it_goes_on_when_there_is_room(root: Path)
         with pytest.raises(JournalError, match="broken off"):
             require_none_open(store.layout.folder)
         assert go_on(store).done == {"quarantine": 2}
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert tree(root) == before
 
 
@@ -248,7 +252,7 @@ def test_another_file_system(root: Path) -> None:
         assert carry_out(store, one(store, root)).done == {"quarantine": 1}
         moved = root / os.fsdecode(QUARANTINE) / "sub/a.flac"
         assert moved.stat().st_mtime_ns == before["sub/a.flac"][2]  # type: ignore[index]
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert tree(root) == before
 
 
@@ -259,7 +263,7 @@ def test_a_copy_that_is_not_what_was_written_is_refused(root: Path) -> None:
         with refusing(root, errno.EXDEV, "rename"), hashes:
             (refusal,) = carry_out(store, one(store, root)).refused
         assert "refused by the system" in refusal.reason
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert tree(root) == before
 
 
@@ -287,7 +291,7 @@ def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     with opened(root) as store:
         assert carry_out(store, plan_of(group(store, root, "a.flac", [name]))).done == {"quarantine": 1}
         assert not (root / name).exists()
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert tree(root) == before
 
 
@@ -338,7 +342,7 @@ def test_playlists_refer_to_what_is_kept_and_come_back(root: Path) -> None:
         plan = replace(one(store, root), playlists=(PlannedPlaylist(os.fsencode(playlist), 1),))
         assert carry_out(store, plan).n_playlists == 1
         assert playlist.read_bytes() == b"#EXTM3U\r\na.flac\r\n"
-        assert take_back(store).failed == []
+        assert take_back(store).failed == ()
     assert tree(root) == before
 
 

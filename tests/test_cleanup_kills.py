@@ -96,11 +96,11 @@ def test_a_clean_up_that_is_killed_anywhere_goes_on_and_is_taken_back(made: Path
             begun = journals(store.layout.folder)
         if begun and begun[-1].is_open and first == "go on":
             with opened(root) as store:
-                assert go_on(store).refused == []
+                assert go_on(store).refused == ()
             assert shape(root) == expected
         if begun:
             with opened(root) as store:
-                assert take_back(store).failed == []
+                assert take_back(store).failed == ()
         assert tree(root) == before, folder
         with opened(root) as store:
             assert {track.path for track in store.catalog.tracks()} == {os.fsencode(root / name) for name in FILES}
@@ -113,5 +113,5 @@ def test_an_undo_that_is_killed_anywhere_goes_on(made: Path, tmp_path: Path) -> 
     assert len(killed) > 4
     for folder in killed:
         with opened(folder / "music") as store:
-            assert take_back(store).failed == []
+            assert take_back(store).failed == ()
         assert tree(folder / "music") == before

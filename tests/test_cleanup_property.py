@@ -123,9 +123,9 @@ def test_whatever_is_planned_and_killed_can_be_taken_back(library: Library, mome
             with opened(root) as store, killed_at(moment):
                 past = journals(store.layout.folder)
                 if past and past[-1].is_open:
-                    assert go_on(store).refused == []
+                    assert go_on(store).refused == ()
                 elif not past:
-                    assert carry_out(store, plan).refused == []
+                    assert carry_out(store, plan).refused == ()
             for path in n_kept:
                 assert os.path.exists(path)
         with opened(root) as store:
@@ -135,5 +135,5 @@ def test_whatever_is_planned_and_killed_can_be_taken_back(library: Library, mome
             with opened(root) as store, killed_at(undone_at):
                 take_back(store)
             with opened(root) as store:
-                assert take_back(store).failed == []
+                assert take_back(store).failed == ()
         assert tree(root) == before

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cluster_tasks
 import psutil
 import pytest
 
@@ -24,6 +23,7 @@ from cluster.place import count_cores
 from cluster.runner import DaskRunner
 from dedup.errors import ClusterError, UsageError
 from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
+from tests import cluster_tasks
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HANG_S = 60.0
@@ -33,7 +33,7 @@ LAUNCHER = """
 import signal, sys
 from cluster.open import open_runner
 from dedup.runner import Stop, Task
-import cluster_tasks
+from tests import cluster_tasks
 
 def main():
     folder, on_signal, *hows = sys.argv[1:]
@@ -432,7 +432,7 @@ def worker_pids(launcher_pid: int) -> set[int]:
 def launched(folder: Path, on_signal: str, *hows: str) -> Iterator[subprocess.Popen[str]]:
     script = folder / "launcher.py"
     script.write_text(LAUNCHER)
-    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"}
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-W", "error", str(script), str(folder), on_signal, *hows]
     with subprocess.Popen(
         command,

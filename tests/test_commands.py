@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stores
 from click.testing import CliRunner, Result
 
 from dedup.correlation.correlate import correlate
@@ -35,6 +34,7 @@ from dedup.settings import CompareSettings
 from dedup.store.store import open_for_writing
 from dedup.synthesis.library import DemoLibrary, write_demo_library
 from jobs import cli
+from tests import stores
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,8 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
-import naive
 import numpy as np
 import pytest
-import stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +41,7 @@ from dedup.store.items import SILENT_ITEM, Items
 from dedup.store.pairs import PAIR
 from dedup.store.store import Store
 from dedup.store.tiles import BAND_BLOCKS, count_tiles, plan_tiles
+from tests import naive, stores
 
 COMPARE = CompareSettings("exact", max_lag=60, min_overlap=0.25, min_overlap_items=40)
 

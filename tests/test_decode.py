@@ -14,7 +14,6 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
-from audio_files import ENCODERS, write_tone
 
 from dedup.fingerprint import decode as decode_module
 from dedup.fingerprint.chromaprint import Fingerprinter
@@ -23,6 +22,7 @@ from dedup.library.identity import stream_hash
 from dedup.settings import FingerprintSettings
 from dedup.store.items import Items
 from dedup.synthesis.music import compose
+from tests.audio_files import ENCODERS, write_tone
 
 RATE = 11025
 SETTINGS = FingerprintSettings("1.5.1")

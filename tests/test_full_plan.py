@@ -76,7 +76,7 @@ def test_above_is_planned_between_is_left_and_below_is_only_shown(root: Path) ->
     assert of_file(root, "a.flac") == ("quarantine", "oldest")
     assert of_file(root, "near/a.mp3") == of_file(root, "c.mp3") == ("leave", "uncertain")
     assert of_file(root, "far/b.mp3") == ("leave", "reported only")
-    assert "plan    2 files of 3 groups would not stay as they are" in text
+    assert "plan    2 files of 3 groups would change" in text
     assert f"`reprise apply {plan_file(root)}` does it" in text
     assert "2 copies with a score from 0.95 to 0.98 left to you" in text
     assert f"`reprise resolve --ask 0.95 -o {plan_file(root)}` asks about them" in text
@@ -132,7 +132,7 @@ def test_what_a_person_answered_stays_when_the_plan_is_made_again(root: Path) ->
 
 def test_a_plan_that_cannot_be_understood_is_replaced_and_that_is_told(root: Path) -> None:
     plan_file(root).write_text('{"format": "reprise-plan", "version": 99}')
-    assert "it is replaced, and no answer of yours is taken from it" in full(root, *SCORES).stdout
+    assert "it was replaced, and no answer of yours was taken from it" in full(root, *SCORES).stdout
     assert of_file(root, "a.flac") == ("quarantine", "oldest")
 
 

@@ -7,13 +7,13 @@ import av
 import chromaprint
 import numpy as np
 import pytest
-from audio_files import write_tone
 
 from dedup.cleanup.fingerprint_text import ACOUSTID_ITEMS, acoustid_text
 from dedup.cleanup.gain import SILENCE_LUFS, Loudness, album_loudness, loudness, replaygain_fields
 from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.settings import FingerprintSettings
 from dedup.tags.write import TagsError
+from tests.audio_files import write_tone
 
 
 def _write(path: Path, samples: np.ndarray, rate: int = 48000) -> bytes:

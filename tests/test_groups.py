@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stores
 
 from dedup.correlation.correlate import correlate
 from dedup.correlation.scoring import BESIDE, MERGING
@@ -21,6 +20,7 @@ from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.items import Items
 from dedup.store.store import Store
+from tests import stores
 
 A, B = stores.recording(1, 200), stores.recording(2, 200)
 LOSSLESS = {"codec": "flac", "lossless": True, "bits": 16, "sample_rate": 44100}

@@ -17,19 +17,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cluster_tasks
 import pytest
-from audio_files import write_tone
 
 from cluster.open import open_remote_runner
 from cluster.place import Place
 from cluster.preflight import Terms
 from dedup.errors import ClusterError, PreflightError
-from dedup.files.host_paths import Mount
+from dedup.files.host_paths import HostPath, Mount
 from dedup.runner import Outcome, Stop, Task
 from dedup.versions import versions
 from scripts.torture.hosts import Course, prepared, run_course
 from scripts.torture.network import Loopback, Network, end, open_hosts, until
+from tests import cluster_tasks
+from tests.audio_files import write_tone
 
 ROOT = Path(__file__).resolve().parent.parent
 TERMS = Terms(versions())
@@ -39,7 +39,7 @@ TERMS = Terms(versions())
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A scheduler with TLS and a host with one worker."""
     with contextlib.ExitStack() as stack:
-        tasks = {"PYTHONPATH": str(Path(__file__).parent)}
+        tasks = {"PYTHONPATH": str(ROOT)}
         started = Network(Loopback("a test"), tmp_path_factory.mktemp("network"), stack, tasks)
         started.start_scheduler()
         started.start_workers("b")
@@ -95,7 +95,8 @@ def test_a_scheduler_serves_one_run_at_a_time_and_is_free_when_its_launcher_is_d
 ) -> None:
     terms = "Terms(versions(), (sys.argv[3].encode(),))"
     program = f"""
-import sys, time, cluster_tasks
+import sys, time
+from tests import cluster_tasks
 from cluster.place import Place
 from cluster.open import open_remote_runner
 from cluster.preflight import Terms
@@ -110,7 +111,7 @@ if __name__ == "__main__":
     root.mkdir()
     (root / "a.mp3").touch()
     command = [sys.executable, "-c", program, network.address, network.keys("a"), str(root)]
-    own = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent)))}
+    own = os.environ | {"PYTHONPATH": str(ROOT)}
     other = subprocess.Popen(command, stdout=subprocess.PIPE, env=own)
     assert other.stdout is not None
     assert b"result=9" in other.stdout.readline()
@@ -194,6 +195,21 @@ def test_a_scan_reads_where_the_host_has_the_music(network: Network, tmp_path: P
     assert len(fingerprints(store)) == 3
 
 
+def test_a_worker_gets_the_paths_of_its_host(network: Network) -> None:
+    """As long as the run lasts: the next one has its own terms."""
+    one, two = HostPath(b"/here/one"), HostPath(b"/elsewhere/two")
+    arguments = (one, [(one, 1), (two, 2)], b"/here/one", "/here/one", {"of the launcher": one})
+    terms = replace(TERMS, mounts=(Mount(b"/there", b"/here"),))
+    with open_remote_runner(place(network), terms, Stop()) as runner:
+        (mapped,) = runner.run(cluster_tasks.echo, [Task("1", arguments)])
+    moved = HostPath(b"/here/one", b"/there/one")
+    assert mapped.result == (moved, [(moved, 1), (two, 2)], *arguments[2:])
+    assert (moved.here, two.here) == (b"/there/one", b"/elsewhere/two")
+    with open_remote_runner(place(network), TERMS, Stop()) as runner:
+        (plain,) = runner.run(cluster_tasks.echo, [Task("1", arguments)])
+    assert plain.result == arguments
+
+
 def fingerprints(folder: Path) -> list[tuple[bytes, int]]:
     with contextlib.closing(sqlite3.connect(folder / "catalog.db")) as connection:
         return connection.execute("SELECT digest, n_items FROM fingerprint ORDER BY digest").fetchall()
@@ -246,7 +262,7 @@ def children(pid: int) -> list[int]:
 @pytest.mark.hosts
 def test_a_scheduler_that_dies_ends_the_run_in_one_line(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
-        network = Network(Loopback("a test"), tmp_path, stack, {"PYTHONPATH": str(Path(__file__).parent)})
+        network = Network(Loopback("a test"), tmp_path, stack, {"PYTHONPATH": str(ROOT)})
         scheduler = network.start_scheduler()
         network.start_workers("b")
         until(lambda: "connected" in network.said("worker-b"), "host b")

@@ -10,7 +10,6 @@ import av
 import blake3
 import mutagen
 import pytest
-from audio_files import write_tone
 from hypothesis import given
 from hypothesis import strategies as st
 from mutagen.apev2 import APEv2
@@ -31,6 +30,7 @@ from dedup.library.identity import (
     trailing_tags_size,
 )
 from dedup.library.metadata import AudioProperties, audio_key, read_properties
+from tests.audio_files import write_tone
 
 COVER = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 1200
 """Larger than an Ogg page, so that a comment header that holds it spans several."""

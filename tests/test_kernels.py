@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import naive
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -20,6 +19,7 @@ from dedup.correlation import accelerate, kernels
 from dedup.correlation.compare import compare_two
 from dedup.settings import CompareSettings
 from dedup.store.items import SILENT_ITEM, Items, frozen
+from tests import naive
 
 ROOT = Path(__file__).resolve().parent.parent
 

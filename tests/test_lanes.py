@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-import naive
 import numpy as np
 import numpy.typing as npt
 import pytest
-import stores
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +17,7 @@ from dedup.correlation.llvm import LAGS, LANES
 from dedup.correlation.sampling import LAG_STEP, ROWS
 from dedup.store.blocks import make_block
 from dedup.store.items import Items
+from tests import naive, stores
 
 EXACT, CASCADE = (1, 0), (LAG_STEP, ROWS)
 STEPS = st.sampled_from([EXACT, CASCADE, (1, 4), (2, 3), (3, 5), (4, 0), (8, 1), (5, 0)])

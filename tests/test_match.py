@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stores
 from hypothesis import given
 from hypothesis import strategies as st
-from made_matches import made, steps_of
 
 from dedup.correlation.compare import compare_two, condensed
 from dedup.correlation.match import (
@@ -26,6 +24,8 @@ from dedup.correlation.match import (
 )
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings
 from dedup.store.pairs import N_STEPS, PAIR
+from tests import stores
+from tests.made_matches import made, steps_of
 
 SILENT = math.nan
 YES, NO = 0.9, 0.5

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stores
 
 from dedup.correlation.correlate import correlate, last_compare_settings
 from dedup.correlation.match import identity_match
@@ -24,6 +23,7 @@ from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.items import SILENT_ITEM, Items, n_distinct
 from dedup.store.store import Store
+from tests import stores
 
 A, B, C = (stores.recording(seed, 200) for seed in (1, 2, 3))
 

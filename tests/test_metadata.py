@@ -11,7 +11,6 @@ from pathlib import Path
 import av
 import mutagen
 import pytest
-from audio_files import ENCODERS, write_tone
 from hypothesis import given
 from hypothesis import strategies as st
 from mutagen.apev2 import APEv2
@@ -22,6 +21,7 @@ from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
 
 from dedup.library import metadata
 from dedup.library.metadata import AudioProperties, from_json, read_properties, to_json
+from tests.audio_files import ENCODERS, write_tone
 
 # codec, lossless, sample rate, bits
 EXPECTED = {

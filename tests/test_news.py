@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import stores
 
 from dedup.correlation.correlate import correlate
 from dedup.groups.groups import make_groups
@@ -17,6 +16,7 @@ from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.store import Store
 from dedup.upkeep.compact import compact
+from tests import stores
 
 WHOLE = stores.recording(1, 300)
 

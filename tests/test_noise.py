@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stores
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
 from dedup.settings import CompareSettings
 from dedup.store.items import SILENT_ITEM, Items, items_digest
 from dedup.store.store import Store
+from tests import stores
 
 COMPARE = CompareSettings()
 N_TRACKS = 30

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 
-import naive
 import numpy as np
-import pieces
 import pytest
-import stores
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +14,7 @@ from dedup.correlation.compare import compare_two, condensed, contrast
 from dedup.correlation.path import MUTE, STEP, STRETCH, follow, n_steps
 from dedup.settings import CompareSettings
 from dedup.store.items import SILENT_ITEM, Items, frozen
+from tests import naive, pieces, stores
 
 COMPARE = CompareSettings()
 SEED, SHARE = st.integers(0, 9), st.sampled_from([0.0, 0.05, 0.2, 0.3, 0.36, 0.45])

@@ -13,8 +13,6 @@ from typing import Any
 
 import mutagen
 import pytest
-import stores
-from audio_files import write_tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +34,8 @@ from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSet
 from dedup.store.protection import forget, protected, remember
 from dedup.store.store import Store
 from dedup.upkeep.salvage import mend_catalog
+from tests import stores
+from tests.audio_files import write_tone
 from tests.made_tracks import pair, track
 
 A, B = stores.recording(1, 200), stores.recording(2, 200)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stores
 from click.testing import CliRunner, Result
 
 from dedup.correlation.correlate import correlate
@@ -32,6 +31,7 @@ from dedup.store.layout import Layout, write_lock
 from dedup.store.protection import protected
 from dedup.store.store import open_for_reading
 from jobs import cli
+from tests import stores
 
 FLAC = {"codec": "flac", "lossless": True, "bits": 16, "sample_rate": 44_100}
 
@@ -75,14 +75,14 @@ def test_people_see_what_goes_what_stays_and_why(folder: Path) -> None:
     assert result.exit_code == EXIT_DONE
     lines = result.stdout.splitlines()
     assert lines[0] == "Paths are below /music/"
-    assert "4 MB to win, 4 files" in lines
+    assert "4 MB reclaimable, 4 files" in lines
     rows = [line.split() for line in lines[3:8]]
     assert rows[0] == ["rule", "score", "size", "path", "why"]
     assert rows[1] == ["keep", "lossless", "3", "MB", "good.flac", "flac,", "the", "other", "unknown"]
     assert [row[0] for row in rows[2:]] == ["leave", "quarantine", "quarantine"]
     assert rows[2][1] == "album"
     assert "  album: album/3.mp3 (track 3 of Café, which is complete with it)" in lines
-    assert lines[-1] == "total   2 files of 1 group would not stay as they are; 4 MB to win"
+    assert lines[-1] == "total   2 files of 1 group would change; 4 MB reclaimable"
 
 
 def test_programs_get_the_document_on_one_line(folder: Path) -> None:
@@ -126,7 +126,7 @@ def test_only_the_first_groups_are_shown_if_asked(tmp_path: Path) -> None:
     assert "2b" in shown
     assert "1b" not in shown
     assert "1 of 3 groups are shown" in shown
-    assert "3 files of 3 groups would not stay as they are; 6 kB to win" in shown
+    assert "3 files of 3 groups would change; 6 kB reclaimable" in shown
 
 
 # ---- the file ----
@@ -162,7 +162,7 @@ def test_only_a_plan_is_replaced(folder: Path, tmp_path: Path) -> None:
         path.write_text(content)
         refused = plan(folder, "-o", str(path))
         assert refused.exit_code == InputError.exit_code
-        assert "there is something that is no plan" in refused.stderr
+        assert "there is something that is not a plan" in refused.stderr
         assert path.read_text() == content
     assert plan(folder, "-o", str(tmp_path)).exit_code == InputError.exit_code
     assert plan(folder, "-o", str(tmp_path / "none" / "plan.json")).exit_code == InputError.exit_code
@@ -248,10 +248,10 @@ def test_what_is_protected_is_remembered_until_it_is_taken_back(folder: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--unprotect", "/music/x"), "/music/x: is not protected; expected one of those that are: /music/new"),
-        (("--unprotect", "/music/new", "--protect", "/music/new"), "is protected by --protect or a setting too"),
-        (("--keep", "best,worst"), "there is no rule 'worst'; expected rules out of lossless"),
-        (("--auto", "0.5", "--ask", "0.7"), "setting ask: found 0.7; expected at most auto, which is 0.5"),
+        (("--unprotect", "/music/x"), "/music/x: is not protected. Protected folders: /music/new"),
+        (("--unprotect", "/music/new", "--protect", "/music/new"), "--protect or a setting protects it again"),
+        (("--keep", "best,worst"), "there is no rule 'worst'. Write rules out of lossless"),
+        (("--auto", "0.5", "--ask", "0.7"), "setting ask: found 0.7. Write at most 0.5, the value of auto"),
         (("--action", "keep"), "'quarantine' or 'trash'"),
         (("--to", "/music/gone"), "is in the library, below /music"),
     ],

@@ -225,7 +225,7 @@ IN_B = "group 1, file 2 (/m/b): "
         (lambda d: d.update(remove_empty_folders=1), "plan: remove_empty_folders 1; expected true or false"),
         (lambda d: d.update(identity="disc"), "plan: identity 'disc'; expected 'recording' or 'album'"),
         (lambda d: d.pop("match"), "match: found None; expected an object"),
-        (lambda d: d["match"].update(min_score=7), "match: setting min-score: found 7; expected 0 to 1"),
+        (lambda d: d["match"].update(min_score=7), "match: setting min-score: found 7. Write a number from 0 to 1"),
         (lambda d: d["match"].update(max_false=None), "match: "),
         (lambda d: d["match"].pop("classic"), "match: has no 'classic'"),
         (lambda d: d.update(version=2), "plan: found format 'reprise-plan', version 2; expected an object with format"),
@@ -263,8 +263,8 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (b"", "is no JSON"),
-        (b"\xff\xfe\xff", "is no JSON"),
+        (b"", "is not JSON"),
+        (b"\xff\xfe\xff", "is not JSON"),
         (b"[" * 200_000, "nested too deep"),
         (
             b'{"format": "reprise-plan", "version": 1, "groups": [' + b"[" * 500 + b"]" * 500 + b"]}",
@@ -274,7 +274,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         (b"null", "found None"),
         (b'{"a": NaN}', "there is no number NaN"),
         (b'{"a": 1, "a": 2}', "'a' stands twice in one object"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "is no JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
         (b'{"format": "reprise-plan", "version": 1e999}', "version inf"),
     ],
 )

@@ -14,13 +14,15 @@ import pytest
 from click.testing import Result
 
 from dedup.correlation.correlate import correlate
-from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError, PlanError
+from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError, PlanError, StoreLockedError
 from dedup.groups.judgements import history
 from dedup.observer import Silent
 from dedup.plan.document import read_plan
 from dedup.plan.nouns import Plan, PlannedGroup
+from dedup.plan.resolve import resolve_groups
+from dedup.plan.review import Answer, Question, Review
 from dedup.runner import InlineRunner
-from dedup.settings import CompareSettings
+from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSettings
 from dedup.store.store import open_for_reading, open_for_writing
 from dedup.tags.read import read_tags
 from dedup.tags.write import write_tags
@@ -162,7 +164,7 @@ def test_what_is_not_the_same_is_remembered_and_the_rest_is_asked_about(root: Pa
     a = next(group for group in plan_of(root).groups if group.files[0].path.endswith(b"a.wav"))
     assert actions(root, a) == {"a.wav": "keep", "sub/a2.mp3": "quarantine"}
     assert n_judged(root) == 2, "that with each of the others"
-    assert run(root, "plan").stdout.count("to win, 2 files") == 2
+    assert run(root, "plan").stdout.count("reclaimable, 2 files") == 2
     assert resolve(root, "").exit_code == EXIT_NOTHING_TO_DO
 
 
@@ -207,7 +209,7 @@ def test_a_file_that_is_not_there_is_not_kept(root: Path) -> None:
         assert track is not None
         store.catalog.put_track(replace(track, state="absent"))
     text = resolve(root, "3\n1\n").stdout
-    assert "not there now; expected a sound file to keep" in text
+    assert "not there now. Keep a sound file" in text
     assert actions(root, plan_of(root).groups[0])["sub/a2.mp3"] == "leave"
 
 
@@ -340,6 +342,47 @@ def test_with_json_there_is_a_record_of_each_answer(root: Path) -> None:
         "left": 0,
         "files": 1,
     }
+
+
+# ---- whoever answers ----
+
+
+class Page:
+    """Answers as a web page would: nothing is read from stdin, and the second question is left."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def begin(self, review: Review) -> None:
+        self.told.append(f"{review.n_left} left")
+
+    def answer(self, review: Review, question: Question) -> Answer:
+        if len(self.told) > 1:
+            raise KeyboardInterrupt
+        return Answer("keep", review.keeping(question, question.planned.files[0].path, {}))
+
+    def kept(self, question: Question, answer: Answer) -> None:
+        assert answer.planned is not None and len(answer.planned.files) == len(question.planned.files)
+        self.told.append(answer.word)
+
+    def not_kept(self, error: StoreLockedError) -> None:
+        raise error
+
+
+def test_the_questions_may_be_answered_without_a_terminal(root: Path) -> None:
+    page = Page()
+    resolved = resolve_groups(
+        folder=root.parent / "store",
+        path=os.fsencode(plan_file(root)),
+        match=MatchSettings(),
+        keep=KeepSettings(),
+        settings=PlanSettings(),
+        reviewer=page,
+        observer=Silent(),
+    )
+    assert page.told == ["2 left", "keep"]
+    assert (resolved.keep, resolved.left, resolved.n_before, resolved.was_interrupted) == (1, 1, 2, True)
+    assert resolved.plan.groups == plan_of(root).groups
 
 
 # ---- on a terminal ----

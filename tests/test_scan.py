@@ -53,11 +53,11 @@ class Counting(InlineRunner):
     def _noted(self, function: Callable[..., Any], tasks: Iterable[Task]) -> Iterator[Task]:
         for task in tasks:
             if function is fingerprint_file:
-                self.decoded.append(Path(os.fsdecode(task.arguments[0])).name)
+                self.decoded.append(Path(os.fsdecode(task.arguments[0].known)).name)
                 if self.stop_after is not None and len(self.decoded) >= self.stop_after:
                     self.stop.request("test")
             elif isinstance(task.arguments[0], list):
-                self.read += [os.fsdecode(path) for path, _ in task.arguments[0]]
+                self.read += [os.fsdecode(path.known) for path, _ in task.arguments[0]]
             yield task
 
 

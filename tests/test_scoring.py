@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import stores
 from hypothesis import given
 from hypothesis import strategies as st
-from made_matches import limits, made
 
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import correlate
@@ -50,6 +48,8 @@ from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.blocks import make_block
 from dedup.store.pairs import PAIR
+from tests import stores
+from tests.made_matches import limits, made
 
 FOUR = CompareSettings(max_lag=0, min_overlap=1.0, min_overlap_items=1)
 YES, NO = 0.9, 0.5

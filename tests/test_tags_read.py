@@ -12,7 +12,6 @@ from pathlib import Path
 import av
 import mutagen
 import pytest
-from audio_files import write_tone
 from mutagen.aac import AAC
 from mutagen.apev2 import APEv2
 from mutagen.asf import ASF, ASFBoolAttribute, ASFDWordAttribute, ASFUnicodeAttribute
@@ -46,11 +45,12 @@ from mutagen.id3 import (
 )
 from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
 from mutagen.oggopus import OggOpus
-from tag_files import png, write_tones
 
 from dedup.tags.cover import Cover, cover_of
 from dedup.tags.read import Tags, read_tags
 from dedup.tags.values import normalised, popm_of_rating, rating_of_popm
+from tests.audio_files import write_tone
+from tests.tag_files import png, write_tones
 
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0" + b"\0" * 9 + b"\xff\xc0\0\x11\x08" + struct.pack(">HH", 480, 640) + b"\x03" * 9
 

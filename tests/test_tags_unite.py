@@ -5,13 +5,13 @@ import unicodedata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tag_files import png
 
 from dedup.tags.cover import Cover, cover_of
 from dedup.tags.merge import Conflict, Merge
 from dedup.tags.names import AUDIO_HASH
 from dedup.tags.read import Tags
 from dedup.tags.unite import UNITED, good_cover, is_of_the_file, unite
+from tests.tag_files import png
 
 
 def _tags(covers: tuple[Cover, ...] = (), **fields: str | tuple[str, ...]) -> Tags:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from mutagen.apev2 import APEv2
 from mutagen.flac import FLAC, Picture
 from mutagen.id3 import APIC, COMM, ID3, POPM, PRIV, RVAD, TDAT, TIT2, TYER
-from tag_files import FORMATS, UNWRITABLE, png, write_tones
 
 from dedup.cleanup import rewrite
 from dedup.cleanup.rewrite import write_copy
@@ -25,6 +24,7 @@ from dedup.tags.read import read_tags
 from dedup.tags.unite import good_cover, unite
 from dedup.tags.values import normalised
 from dedup.tags.write import TagsError, can_write, write_tags
+from tests.tag_files import FORMATS, UNWRITABLE, png, write_tones
 
 FIELDS = {
     "title": ("Tïtle",),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import naive
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -16,6 +15,7 @@ from dedup.correlation.accelerate import jit
 from dedup.correlation.llvm import LAGS, LANES
 from dedup.correlation.vector import BITS_AT_A_TIME
 from dedup.store.items import SILENT_ITEM
+from tests import naive
 
 SEED = st.integers(0, 2**32 - 1)
 SILENT = np.uint32(SILENT_ITEM)

@@ -1,5 +1,6 @@
-"""Why an entry of a plan is not carried out. A plan may be old, or edited by hand, or by someone who means ill: so all
-that it says is checked against the catalog before anything is touched, and against the files right before each is."""
+"""Why an entry of a plan is not carried out. A plan may be old, edited by hand, or written by someone who means ill. So
+all that it says is checked against the catalog before anything is touched, and against each file right before its
+turn."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 TIME_LIMIT_S = 600.0
-"""That decoding a kept file may take."""
+"""Longest time that decoding a kept file may take."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Refusal:
 
 
 class Protection:
-    """Folders in which nothing is touched, whatever they are called: by links, mounts, other spellings."""
+    """Folders in which nothing is touched, by whatever name they are reached: links, mounts, other spellings."""
 
     def __init__(self, folders: Sequence[bytes]) -> None:
         self._identities: set[tuple[int, int]] = set()
@@ -50,7 +51,7 @@ class Protection:
                 self._identities.add((status.st_dev, status.st_ino))
 
     def holds(self, path: bytes) -> bool:
-        """Whether the file is in one of them, or one of them. Asks of each folder above it what it is."""
+        """Whether the file is one of them or in one. Looks at each folder above the file."""
         if any(os.path.join(path, b"").startswith(name) for name in self._names):
             return True
         if not self._names:
@@ -58,7 +59,7 @@ class Protection:
         return self._is_mounted_from(path) or any(each in self._identities for each in _and_above(path))
 
     def _is_mounted_from(self, path: bytes) -> bool:
-        """Whether it lies in one of them by way of a mount of what is below that."""
+        """Whether it is in one of them through a mount of something below that."""
         device, place = place_of(path, self._mounts) or (b"", b"")
         return any(device == of_folder and holds(folder, place) for of_folder, folder in self._places)
 
@@ -78,8 +79,8 @@ def _and_above(path: bytes) -> Iterator[tuple[int, int]]:
 
 
 class Checks:
-    """What the catalog and the pairs of tracks say of a plan. Reads the catalog when it is made; then it may be asked
-    from several threads."""
+    """What the catalog and the pairs of tracks say about a plan. Reads the catalog when it is made; after that, several
+    threads may ask it."""
 
     def __init__(self, store: Store, plan: Plan, protection: Protection) -> None:
         self.plan, self.protection = plan, protection
@@ -96,7 +97,7 @@ class Checks:
     # ---- what needs no look at the files ----
 
     def of_group(self, group: PlannedGroup) -> str:
-        """Why nothing of a group can be done; empty where something may be."""
+        """Why nothing of a group can be done; empty if something may be."""
         if group.kept is None:
             return "there is not exactly one file to keep"
         if self._times_listed[group.kept.path] > 1:
@@ -105,10 +106,10 @@ class Checks:
         return f"the file to keep, {printable(group.kept.path)}: {problem}" if problem else ""
 
     def of_entry(self, group: PlannedGroup, file: PlannedFile) -> str:
-        """Why one file of a group that may be carried out is not to be touched; empty where it may be."""
+        """Why a file is not to be touched though its group may be carried out; empty if it may be."""
         assert group.kept is not None
         if file.action not in REMOVING + LINKING:
-            return f"no such action: {file.action}"
+            return f"there is no action {file.action!r}"
         if file.path in self._kept_in:
             return f"it is the file to keep in group {self._kept_in[file.path]}"
         if self._times_listed[file.path] > 1:
@@ -130,7 +131,7 @@ class Checks:
     def _in_catalog(self, file: PlannedFile) -> str:
         track = self.tracks.get(file.path)
         if track is None:
-            return "no file of this library"
+            return "not a file of this library"
         if track.state != "present" or track.audio is None:
             return f"{track.problem or track.state}, as the last scan found it"
         if (track.size, track.mtime_ns) != (file.size, file.mtime_ns) or content(*self._streams[file.path]) != (
@@ -142,7 +143,7 @@ class Checks:
     # ---- what reads the files ----
 
     def kept_file(self, file: PlannedFile) -> str:
-        """Why a file cannot be the one that is kept: it is not what it was, or cannot be decoded to its end."""
+        """Why a file cannot be the one to keep: it is not as it was, or cannot be decoded to its end; else empty."""
         from dedup.fingerprint.decode import TimeLimitError, UndecodableError, decode
 
         try:
@@ -162,7 +163,8 @@ class Checks:
         return "" if stream in (None, decoded.stream) else "holds other audio than when it was scanned"
 
     def other_file(self, file: PlannedFile, kept: PlannedFile) -> tuple[str, bytes]:
-        """Why a file cannot be removed, or its hash in full: it is not what it was, or it is the kept one."""
+        """Why a file cannot be removed, such as that it is not as it was or is the kept one; else empty, and its full
+        hash."""
         try:
             problem = changed(file) or is_same(file, kept) or self._audio_changed(file)
             full = b"" if problem else full_hash(file.path)
@@ -182,8 +184,8 @@ class Checks:
 
 
 def changed(file: PlannedFile) -> str:
-    """What has become of a file since the plan was made; empty where it is as it was. Raises OSError for one that the
-    system does not show."""
+    """What happened to a file since the plan was made; empty if it is as it was. Raises OSError if the system does
+    not show it."""
     try:
         status = os.lstat(file.path)
     except FileNotFoundError:
@@ -194,12 +196,12 @@ def changed(file: PlannedFile) -> str:
 
 
 def is_same(file: PlannedFile, kept: PlannedFile) -> str:
-    """Whether both are one file under two names, in words; empty where they are two."""
+    """That both are one file under two names; empty if they are two."""
     return "it is the kept file under another name" if os.path.samefile(file.path, kept.path) else ""
 
 
 def _streams(store: Store, tracks: dict[bytes, Track]) -> dict[bytes, tuple[bytes | None, bytes]]:
-    """Stream hash and digest of items of each track that has audio."""
+    """Stream hash and digest of the items, by path, of each track that has audio."""
     query = (
         "SELECT audio.stream, fingerprint.digest FROM audio JOIN fingerprint ON fingerprint.id = audio.fingerprint "
         "WHERE audio.id = ?"
@@ -209,7 +211,7 @@ def _streams(store: Store, tracks: dict[bytes, Track]) -> dict[bytes, tuple[byte
 
 
 def _copies(matches: Matches, plan: Plan) -> set[tuple[bytes, bytes]]:
-    """File and kept file, where they are one recording."""
+    """Pairs of a file and the kept file of its group that are one recording."""
     by_path: dict[bytes, ListedTrack] = {track.path: track for track in matches.tracks}
     found: set[tuple[bytes, bytes]] = set()
     for group in plan.groups:

@@ -1,4 +1,4 @@
-"""Folders that a clean-up leaves with nothing in them but what file managers put there."""
+"""Folders in which a clean-up leaves nothing except what file managers put there."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LITTER = frozenset((b".DS_Store", b"Thumbs.db", b"desktop.ini"))
 
 
 def empty_folders(gone: Iterable[bytes], roots: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Folders of files that are gone in which nothing but litter is left, and the root of each, the deepest first; who
-    asks for the next removes them, and so those above them follow. A root is never among them."""
+    """Yields folders of files that are gone in which nothing but litter is left, with the root of each, the deepest
+    first. The caller removes each before it asks for the next, so those above it follow. A root is never among them."""
     tops = sorted(roots, key=len, reverse=True)
-    waiting = [_place(folder) for folder in {os.path.dirname(path) for path in gone}]
+    waiting = [_deepest_first(folder) for folder in {os.path.dirname(path) for path in gone}]
     heapq.heapify(waiting)
     seen: set[bytes] = set()
     while waiting:
@@ -29,16 +29,16 @@ def empty_folders(gone: Iterable[bytes], roots: Iterable[bytes]) -> Iterator[tup
         if litter_of(folder) is not None:
             yield folder, root
         if not os.path.lexists(folder):
-            heapq.heappush(waiting, _place(os.path.dirname(folder)))
+            heapq.heappush(waiting, _deepest_first(os.path.dirname(folder)))
 
 
-def _place(folder: bytes) -> tuple[int, bytes]:
-    """Sorts the deepest first."""
+def _deepest_first(folder: bytes) -> tuple[int, bytes]:
+    """Key of the order."""
     return -folder.count(b"/"), folder
 
 
 def litter_of(folder: bytes) -> list[bytes] | None:
-    """Names of the litter in a folder that has nothing else in it; None where it has, or is no folder."""
+    """Names of the litter in a folder that holds nothing else; None if it does, or is no folder."""
     try:
         entries = list(os.scandir(folder))
         is_litter = all(e.name in LITTER and stat.S_ISREG(e.stat(follow_symlinks=False).st_mode) for e in entries)

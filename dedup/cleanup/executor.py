@@ -1,4 +1,4 @@
-"""Steps done, each with the journal before it and after it."""
+"""Steps done, each written to the journal before and after."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ GO_ON = "run `reprise apply --resume`, or take back what was done with `reprise 
 
 
 class Doing:
-    """What a clean-up does to a disk."""
+    """The one place where a clean-up changes the disk: does steps, and keeps the journal."""
 
     def __init__(self, writer: JournalWriter, to: bytes | None, protection: Protection) -> None:
-        """Quarantined files go below `to`, or where it is None to the `QUARANTINE` of their root."""
+        """Quarantined files go below `to`; if that is None, to the `QUARANTINE` of their root."""
         self.writer, self._to, self._protection = writer, to, protection
         done = (entry.step for _, entry in writer.journal.steps_of("done"))
         self._timed = {step.path for step in done if isinstance(step, FolderTime)}
         """Folders whose time of change is in the journal."""
 
     def do(self, step: Step, known: dict[str, Any] | None = None) -> int:
-        """Does one step, and gives its number. Raises OSError or RepriseError where it cannot be done, and it is as if
-        it never was."""
+        """Does one step, and returns its number. Raises OSError or RepriseError if it cannot be done; then nothing has
+        changed."""
         self._note_time(os.path.dirname(step.path))
         if isinstance(step, Move):
             self._note_time(os.path.dirname(step.target))
@@ -46,7 +46,7 @@ class Doing:
         return number
 
     def take_back(self, number: int) -> None:
-        """Takes back a step that was just done. Raises OSError or RepriseError."""
+        """Takes back a step that was done a moment ago. Raises OSError or RepriseError."""
         self.writer.journal.entries[number].step.undo()
         self.writer.set_state(number, "undone")
 
@@ -57,16 +57,16 @@ class Doing:
             self.writer.set_state(number, "done")
 
     def place(self) -> Path:
-        """Where the next step may keep what a file was."""
+        """Path, without an ending, under which the next step may keep what a file was (`originals`)."""
         return self.writer.journal.originals / f"{len(self.writer.journal.entries) + 1}"
 
     def target(self, path: bytes, root: bytes) -> bytes:
-        """Where a file of that root goes in the quarantine: its path below the root; folders are made. Raises
-        OSError, RepriseError where a link leads to a protected folder."""
-        place = self._to if self._to is not None else os.path.join(root, QUARANTINE)
-        target = os.path.join(place, os.path.relpath(path, root))
+        """Where a file of that root goes in the quarantine: its path below the root. Makes the folders. Raises OSError,
+        RepriseError if a link leads to a protected folder."""
+        quarantine = self._to if self._to is not None else os.path.join(root, QUARANTINE)
+        target = os.path.join(quarantine, os.path.relpath(path, root))
         if self._protection.holds(target):
-            raise UsageError("quarantine", f"{printable(target)} would be in a protected folder", "another folder")
+            raise UsageError("quarantine", f"{printable(target)} would be in a protected folder")
         self._make_folders(os.path.dirname(target))
         return free_name(target)
 
@@ -82,16 +82,16 @@ class Doing:
 
 
 def reason_of(error: OSError, path: bytes) -> str:
-    """Why the system refused one step, in words. Raises WriteError for a full disk: the next step would fare no
-    better."""
+    """Why the system refused one step, in words. Raises WriteError for a full disk, since the next step would fail
+    too."""
     if error.errno in _FULL:
         found, remedy = _FULL[error.errno], f"Make room and {GO_ON}"
-        raise WriteError(printable(path), found, "room for a copy of it", remedy) from error
+        raise WriteError(printable(path), found, remedy=remedy) from error
     return f"refused by the system: {error.strerror or error}"
 
 
 def reason_of_tags(error: TagsError, path: bytes) -> str:
-    """The same of tags that could not be written."""
+    """Why tags could not be written, in words. Raises WriteError as `reason_of` does."""
     if isinstance(error.__cause__, OSError):
         reason_of(error.__cause__, path)
     return error.found

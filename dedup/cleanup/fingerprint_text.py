@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from dedup.store.items import Items
 
 ACOUSTID_LENGTH_S = 120
-"""Seconds from the start that AcoustID has fingerprints of; `fpcalc` and Picard take no more."""
+"""Seconds from the start that fingerprints at AcoustID cover; `fpcalc` and Picard take no more."""
 
 _LOST_ITEMS = 21
-"""Fewer than there are hops: Chromaprint's window, filters and images reach so far."""
+"""Number of items fewer than hops: so far do Chromaprint's window, filters and images reach."""
 
 ACOUSTID_ITEMS = int(ACOUSTID_LENGTH_S * ITEMS_PER_SECOND) - _LOST_ITEMS
-"""What Chromaprint gives of 120 s; the same items that it gives of more."""
+"""Number of items that Chromaprint makes of 120 s; of a longer track the first items are the same."""
 
 
 def acoustid_text(items: Items, algorithm: int) -> str:

@@ -19,40 +19,41 @@ if TYPE_CHECKING:
 REFERENCE_LUFS = -18.0
 OPUS_REFERENCE_LUFS = -23.0
 SILENCE_LUFS = -70.0
-"""EBU R128's absolute gate: what is never louder, or shorter than 0.4 s, has no loudness."""
+"""EBU R128's absolute gate: audio that is never louder, or shorter than 0.4 s, has no loudness."""
 
 
 @dataclass(frozen=True)
 class Loudness:
-    """What is measured of a track, or of an album played in one piece."""
+    """Loudness and peak of a track, or of an album played in one piece."""
 
     integrated_lufs: float
-    """To 0.001; `SILENCE_LUFS` where there is none."""
+    """Integrated loudness, to 0.001; `SILENCE_LUFS` if there is none."""
     peak: float
-    """The true peak, that is between samples too, to 0.001; 1 is full scale, and more is possible."""
+    """True peak, between samples too, to 0.001; 1 is full scale, and it may be more."""
 
 
 def loudness(path: bytes) -> Loudness:
-    """Of a track. What cannot be decoded amid it is passed over. Raises TagsError where nothing can be, OSError."""
+    """Loudness of a track, without the parts that cannot be decoded. Raises TagsError if there is no other, OSError."""
     return album_loudness((path,))
 
 
 def album_loudness(paths: Sequence[bytes]) -> Loudness:
-    """Of tracks one after another, all at the rate and with the channels of the first. Raises as `loudness` does."""
+    """Loudness of tracks played one after another, at the rate and with the channels of the first. Raises as `loudness`
+    does."""
     meter = _Meter()
     for path in paths:
         before = meter.n_frames
         for frame in _frames(path):
             meter.feed(frame)
         if meter.n_frames == before:
-            raise TagsError(printable(path), "nothing could be decoded", "audio")
+            raise TagsError(printable(path), "no audio in it can be decoded")
     return meter.finish()
 
 
 def replaygain_fields(
     track: Loudness, album: Loudness | None = None, is_opus: bool = False
 ) -> dict[str, tuple[str, ...]]:
-    """Tag fields by their common names; none of silence, which no gain makes louder."""
+    """Tag fields by their common names; none for silence, which no gain makes louder."""
     fields: dict[str, tuple[str, ...]] = {}
     for name, measured in (("track", track), ("album", album)):
         if measured is None or measured.integrated_lufs <= SILENCE_LUFS:
@@ -68,7 +69,7 @@ def replaygain_fields(
 
 
 class _Meter:
-    """FFmpeg's filter, fed frame by frame. Its result is in the metadata of the frames that come out of it."""
+    """FFmpeg's filter, fed frame by frame. Its result is in the metadata of the frames that come out."""
 
     def __init__(self) -> None:
         self.n_frames = 0
@@ -76,9 +77,9 @@ class _Meter:
         self._graph: Any = None
         self._resampler: Any = None
         self._input: tuple[str, str, int] | None = None
-        """Sample format, layout and rate that the resampler takes; a track may change them amid."""
+        """Sample format, layout and rate that the resampler takes; a track may change them halfway."""
         self._output: tuple[str, int] = ("", 0)
-        """Layout and rate of the first frame, and of all that the filter gets."""
+        """Layout and rate of the first frame, and of everything that the filter gets."""
         self._n_samples = 0
 
     def feed(self, frame: AudioFrame) -> None:
@@ -105,7 +106,7 @@ class _Meter:
         return Loudness(SILENCE_LUFS if is_silent else integrated, peak if math.isfinite(peak) else 0.0)
 
     def _begin(self, layout: str, rate: int) -> None:
-        """Doubles, as the filter wants them: samples that are floats may be beyond full scale, and stay so."""
+        """Builds the filter, for doubles: samples that are floats may be beyond full scale, and stay so."""
         from av.filter import Graph
 
         self._output = layout, rate

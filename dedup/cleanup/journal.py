@@ -1,5 +1,5 @@
-"""The journal of a clean-up, written ahead: a step is on the disk before it is done. Each clean-up has a number, and a
-folder in the store:
+"""The journal of a clean-up, written ahead: a step is in it, on the disk, before it is done. Each clean-up has a number
+and a folder in the store:
 
 cleanups/<n>/plan.json       the plan, as it was applied
 cleanups/<n>/journal.jsonl   one line an event
@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from dedup.errors import JournalError, WriteError
 FOLDER = "cleanups"
 _UNFINISHED = "wip-"
 _LONGEST_END = 200
-"""Bytes that the last line of a clean-up that has ended has at most."""
+"""Most bytes that the last line of a clean-up that has ended can have."""
 _DAMAGED = "To go on without its way back, move {} out of the store; the files it moved are named in it"
 JOURNAL, PLAN, ORIGINALS = "journal.jsonl", "plan.json", "originals"
 
@@ -37,9 +38,9 @@ class Entry:
 
     step: Step
     state: State
-    """begun: perhaps done, perhaps not; dropped: it never happened; undone: taken back."""
+    """How far it came. begun: perhaps done, perhaps not; dropped: it never happened; undone: taken back."""
     known: dict[str, Any] | None = None
-    """What the catalog knew of the file (`records`)."""
+    """Record of the file in the catalog (`records`), if it was one."""
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Journal:
     began: str = ""
     """UTC, as `ended` and `undone` are."""
     ended: str = ""
-    """When all of the plan was done or refused; empty of one that was broken off."""
+    """When all of the plan was done or refused; empty if it was broken off."""
     undoing: bool = False
     """Whether taking it back was begun."""
     undone: str = ""
@@ -83,11 +84,11 @@ class Journal:
 
 
 class JournalWriter:
-    """Adds to a journal. A step is on the disk before it is done; how far it came need not be, for that shows on the
-    disk (`Step.settle`)."""
+    """Adds to a journal. A step is on the disk before it is done; how far it came need not be, since the files show
+    that (`Step.recover`)."""
 
     def __init__(self, journal: Journal) -> None:
-        """Raises OSError. A line that a kill cut short is cut off."""
+        """Cuts off a line that a kill cut short. Raises OSError."""
         self.journal = journal
         path = journal.folder / JOURNAL
         os.truncate(path, len(_whole_lines(path)))
@@ -97,7 +98,7 @@ class JournalWriter:
         self._file.close()
 
     def begin(self, step: Step, known: dict[str, Any] | None = None) -> int:
-        """Gives the step's number."""
+        """Writes down a step that is about to be done, and returns its number."""
         record = {"event": "begin", "step": to_record(step), **({"known": known} if known else {})}
         self._write(
             record, is_synced=not isinstance(step, FolderTime)
@@ -110,7 +111,7 @@ class JournalWriter:
         self.journal.entries[number].state = state
 
     def end(self, when: str) -> None:
-        """The plan has come to its end. A journal without a step goes: there is nothing to take back."""
+        """Writes down that the plan is finished. A journal without a step is removed: there is nothing to take back."""
         self._write({"event": "end", "when": when})
         self.journal.ended = when
         if not self.journal.entries:
@@ -135,14 +136,18 @@ class JournalWriter:
             raise WriteError(
                 str(self.journal.folder / JOURNAL),
                 f"the journal cannot be written: {error.strerror}",
-                "a line for each step",
-                "Make room and run `reprise apply --resume`, or take back what was done with `reprise undo`",
+                remedy="Make room and run `reprise apply --resume`, or take back what was done with `reprise undo`",
             ) from error
 
 
+def utc_now() -> str:
+    """Such as "2026-02-28T21:30:00Z"."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
 def make_journal(store: Path, plan: bytes, when: str) -> Journal:
-    """A new one, with the plan in it; there or not, whenever the process dies. Only for the holder of the store's lock.
-    Raises OSError."""
+    """Makes a new one with the plan in it, whole or not at all. Only for the holder of the store's lock. Raises
+    OSError."""
     number = max((int(folder.name) for folder in _folders(store)), default=0) + 1
     folder = store / FOLDER / f"{number:04}"
     new = folder.with_name(f"{_UNFINISHED}{folder.name}")
@@ -159,14 +164,9 @@ def make_journal(store: Path, plan: bytes, when: str) -> Journal:
 
 
 def journals(store: Path) -> list[Journal]:
-    """All of a store, oldest first; that of 100,000 files takes half a GB. Raises JournalError for one that cannot be
-    read."""
+    """All journals of a store, oldest first; one of 100,000 files takes half a GB. Raises JournalError for one that
+    cannot be read."""
     return list(map(read_journal, _folders(store)))
-
-
-def past(store: Path) -> Iterator[Journal]:
-    """The same, one after the other."""
-    return map(read_journal, _folders(store))
 
 
 def _folders(store: Path) -> list[Path]:
@@ -178,7 +178,7 @@ def _folders(store: Path) -> list[Path]:
 
 
 def _has_ended(folder: Path) -> bool:
-    """Whether the last line says so; then the rest need not be read."""
+    """Whether the last line says that it has ended; then the rest need not be read."""
     with contextlib.suppress(OSError, ValueError, IndexError), (folder / JOURNAL).open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_END))
         data = file.read()
@@ -188,7 +188,8 @@ def _has_ended(folder: Path) -> bool:
 
 
 def read_journal(folder: Path) -> Journal:
-    """Raises JournalError where it cannot be read; a last line that a kill cut short does not count."""
+    """The journal in a folder; a last line that a kill cut short does not count. Raises JournalError if it cannot be
+    read."""
     journal = Journal(folder)
     path = folder / JOURNAL
     try:
@@ -206,56 +207,78 @@ def read_journal(folder: Path) -> Journal:
 
 
 def open_journal(store: Path) -> Journal:
-    """The clean-up that was broken off. Raises JournalError where there is none, or where taking it back has begun."""
+    """The clean-up that was broken off. Raises JournalError if there is none, or if taking it back has begun."""
     last = next(map(read_journal, reversed(_folders(store))), None)
     if last is None or not last.is_open:
-        raise JournalError(f"store {store}", "no plan was broken off", "one that can be gone on with")
+        raise JournalError(f"store {store}", "no clean-up was broken off", "", "There is nothing to resume")
     if last.undoing:
-        raise JournalError(f"clean-up {int(last.id)}", "is being taken back", "one that goes on", "Run `reprise undo`")
+        raise JournalError(f"clean-up {int(last.id)}", "its undo was broken off", "", "Run `reprise undo` to finish it")
     return last
 
 
 def require_none_open(store: Path) -> None:
-    """Raises JournalError where a clean-up was broken off: its plan comes first."""
+    """Raises JournalError if a clean-up was broken off: that comes first."""
     for journal in (read_journal(folder) for folder in _folders(store) if not _has_ended(folder)):
         if journal.is_open:
             raise JournalError(
                 f"clean-up {int(journal.id)}",
                 "its undo was broken off" if journal.undoing else "was broken off",
-                "one that has ended",
-                "Run `reprise undo`" if journal.undoing else "Run `reprise apply --resume`, or `reprise undo`",
+                remedy="Run `reprise undo` to finish it"
+                if journal.undoing
+                else "Run `reprise apply --resume` to finish it, or `reprise undo` to take it back",
             )
 
 
 def to_be_undone(store: Path, number: int | None) -> Journal:
-    """The clean-up of that number, or the last one of which something is still to be taken back. Raises
-    JournalError."""
+    """The clean-up of that number, or the last one in which something is left to take back or which was broken off.
+    Raises JournalError if there is none."""
     wanted = [folder for folder in _folders(store) if number in (None, int(folder.name))]
     for journal in map(read_journal, reversed(wanted)):
-        if next(journal.steps_of("begun", "done"), None) is not None:
+        if journal.is_open or next(journal.steps_of("begun", "done"), None) is not None:
             return journal
     if number is not None and wanted:
-        raise JournalError(f"clean-up {number}", "was taken back already", "one that was not")
+        found = "was taken back already, or changed nothing"
+        raise JournalError(f"clean-up {number}", found, "", "`reprise history` lists all clean-ups")
     found = f"there is no clean-up {number}" if number is not None else "there is no clean-up to take back"
-    raise JournalError(f"store {store}", found, "one of `reprise history`")
+    raise JournalError(f"store {store}", found, "", "`reprise history` lists all clean-ups")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What of a clean-up is not taken back."""
+    """A clean-up, and how much of it is not taken back."""
 
+    number: int
+    began: str
+    """UTC."""
+    state: str
+    """`Journal.state`."""
     n_files: int
-    """That are away, or share another's bytes."""
+    """Files that are away now, or share another's bytes."""
     n_bytes: int
+    """Bytes of these files."""
     n_rewritten: int
+    """Files with other tags or entries than before."""
 
 
-def summary_of(journal: Journal) -> Summary:
-    """Of the steps that are done, or were begun and broken off."""
+def history(store: Path) -> list[Summary]:
+    """All clean-ups of a store, oldest first; one journal at a time is in memory. Raises JournalError for one that
+    cannot be read."""
+    return [_summary_of(read_journal(folder)) for folder in _folders(store)]
+
+
+def _summary_of(journal: Journal) -> Summary:
+    """Counts the steps that are done, or were begun and broken off."""
     steps = [entry.step for _, entry in journal.steps_of("begun", "done")]
     music = [step for step in steps if not (isinstance(step, Move) and step.is_litter)]
     sizes = [step.size for step in music if isinstance(step, (Move, Trash, Delete, Share))]
-    return Summary(len(sizes), sum(sizes), sum(isinstance(step, Rewrite) for step in steps))
+    return Summary(
+        number=int(journal.id),
+        began=journal.began,
+        state=journal.state,
+        n_files=len(sizes),
+        n_bytes=sum(sizes),
+        n_rewritten=sum(isinstance(step, Rewrite) for step in steps),
+    )
 
 
 def _whole_lines(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Tags and cover of copies that go, written into the one that stays."""
+"""Tags and cover of copies that go, written into the copy that stays."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dedup.tags.read import Tags, read_tags
 from dedup.tags.unite import good_cover
 from dedup.tags.write import TagsError
 
-_NO_TAGS = "the file to keep cannot get their tags: {}; `reprise plan --no-merge` leaves them"
+_NO_TAGS = "the file to keep cannot get their tags: {}; a plan with `--no-merge` leaves the tags alone"
 
 
 def merge_into_kept(group: PlannedGroup, doing: Doing) -> tuple[bool, str]:
-    """Whether anything was written, and why it could not be. Raises WriteError for a full disk."""
+    """Whether anything was written, and why it could not be, empty if it could. Raises WriteError for a full disk."""
     kept = group.kept
     if kept is None or not group.merge:
         return False, ""
@@ -36,7 +36,7 @@ def merge_into_kept(group: PlannedGroup, doing: Doing) -> tuple[bool, str]:
 
 
 def _merge_of(group: PlannedGroup) -> Merge:
-    """What the kept file gets; united anew where another one is kept than the plan was made for."""
+    """What the kept file gets; united again if another file is kept than when the plan was made."""
     from dedup.plan.make import unite_group
 
     assert group.merge is not None and group.kept is not None
@@ -46,7 +46,7 @@ def _merge_of(group: PlannedGroup) -> Merge:
 
 
 def _rewriting(merge: Merge, path: bytes, doing: Doing) -> Rewrite | None:
-    """The step; None where there is nothing to write."""
+    """The step that writes it; None if there is nothing to write."""
     cover = None if merge.cover_from is None else good_cover(_tags_of(merge.cover_from))
     if not merge.fields and cover is None:
         return None
@@ -55,7 +55,7 @@ def _rewriting(merge: Merge, path: bytes, doing: Doing) -> Rewrite | None:
 
 
 def _tags_of(path: bytes) -> Tags:
-    """Raises OSError for what is no regular file: a pipe would be waited for."""
+    """Raises OSError for anything but a regular file: reading a pipe would wait."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, f"{printable(path)} is no regular file")
     return read_tags(path)

@@ -1,5 +1,5 @@
-"""Moving one file so that it is never lost and nothing is ever overwritten: whenever the process is killed, the file is
-whole under its old name or its new one, and calling again ends what was begun."""
+"""Moving one file so that it is never lost and nothing is ever overwritten: at whatever moment the process is killed,
+the file is whole under its old name or its new one, and calling again finishes the move."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import stat
 from dedup.library.identity import full_hash
 
 PART = b".reprise-%s.part"
-"""Name of a file that is being made, in the folder of that which it is to become."""
+"""Name of a file that is being made, in the folder of the file that it becomes."""
 
 _PIECE = 1 << 20
 _LONGEST_NAME = 255
 
 
 class OccupiedError(OSError):
-    """There is a file where one was to be put."""
+    """A file is already where another was to be put."""
 
     def __init__(self, path: bytes) -> None:
         super().__init__(errno.EEXIST, "a file is there already", path)
 
 
 def move(source: bytes, target: bytes, again: bool = False) -> None:
-    """Moves a regular file to a name that is free, on the same file system by renaming, else by copying, reading the
+    """Moves a regular file to a name that is free: by renaming within a file system, else by copying it, reading the
     copy again, and removing the source. `again`: the same move was begun before, and may have come to any point.
 
-    The name is reserved by an empty file first, since renaming would overwrite; a file that is moved has a byte at
-    least. Raises OSError, OccupiedError where the name is not free; then the source is as it was."""
+    The name is reserved by an empty file first, since renaming would overwrite; a file that is moved has at least one
+    byte. Raises OSError, OccupiedError if the name is not free; then the source is as it was."""
     if again and not os.path.lexists(source) and os.path.lexists(target):
         return
     if again and os.path.lexists(target) and is_same_entry(source, target):
@@ -75,9 +75,9 @@ def _fill(source: bytes, target: bytes) -> None:
         os.unlink(source)
 
 
-def settle_move(source: bytes, target: bytes) -> bool:
-    """Whether a move that was broken off is done: the source is gone, and the target is there. Else what there is of
-    the target goes, and the source is left as it is, which may be another file by now."""
+def recover_move(source: bytes, target: bytes) -> bool:
+    """Whether a move that was broken off is done: the source is gone, and the target is there. If it is not, what there
+    is of the target is removed, and the source, which may be another file by now, is left as it is."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(part_of(target))
     if not os.path.lexists(source):
@@ -94,7 +94,7 @@ def _is_copy(source: bytes, target: bytes) -> bool:
 
 
 def is_same_entry(a: bytes, b: bytes) -> bool:
-    """Whether both names are one entry of one folder, as by a link to that folder: to remove the one removes both."""
+    """Whether both names are one entry of one folder, as with a link to that folder: removing one removes both."""
     folders = {os.path.realpath(os.path.dirname(path)) for path in (a, b)}
     if len(folders) == 1 and os.path.basename(a) == os.path.basename(b):
         return True
@@ -102,8 +102,8 @@ def is_same_entry(a: bytes, b: bytes) -> bool:
 
 
 def is_there(path: bytes) -> bool:
-    """Whether a file can be opened. Of network and union file systems, which remember names for a while, that asks who
-    holds it."""
+    """Whether a file can be opened. Network and union file systems remember names for a while; opening asks whoever
+    holds the file."""
     try:
         with open(path, "rb"):
             return True
@@ -112,7 +112,7 @@ def is_there(path: bytes) -> bool:
 
 
 def _end_of_copy(source: bytes, target: bytes) -> None:
-    """Of a move that copied, and was killed before the source was removed."""
+    """Finishes a move that had copied the file and was killed before it removed the source."""
     if os.lstat(source).st_size != os.lstat(target).st_size or full_hash(source) != full_hash(target):
         raise OccupiedError(target)
     os.unlink(source)
@@ -120,15 +120,15 @@ def _end_of_copy(source: bytes, target: bytes) -> None:
 
 
 def copy_whole(source: bytes, target: bytes) -> None:
-    """Puts a copy in the place of `target`, whole or not at all: bytes read again, times, mode, attributes and, where
-    one may, owner. Raises OSError."""
+    """Puts a copy in the place of `target`, whole or not at all: bytes, which are read again, times, mode, attributes
+    and, if allowed, owner. Raises OSError."""
     part = part_of(target)
     try:
         with open(source, "rb") as reading, open(part, "wb") as writing:
             shutil.copyfileobj(reading, writing, _PIECE)
             writing.flush()  # what is not buffered may write less than all of a piece, and says nothing
             os.fsync(writing.fileno())
-            forget_cached(writing.fileno())
+            drop_cached(writing.fileno())
         if full_hash(part) != full_hash(source):
             raise OSError(errno.EIO, "the copy is not what was written", target)
         copy_status(source, part)
@@ -141,7 +141,7 @@ def copy_whole(source: bytes, target: bytes) -> None:
 
 
 def copy_status(source: bytes, target: bytes) -> None:
-    """Owner where one may, then mode, times and extended attributes."""
+    """Copies the owner, if allowed, then mode, times and extended attributes."""
     status = os.stat(source)
     with contextlib.suppress(PermissionError):
         os.chown(target, status.st_uid, status.st_gid)
@@ -149,21 +149,21 @@ def copy_status(source: bytes, target: bytes) -> None:
         shutil.copystat(source, target)
 
 
-def forget_cached(descriptor: int) -> None:
-    """Lets the system read the file from the disk when it is next asked for, where it can."""
+def drop_cached(descriptor: int) -> None:
+    """Makes the system read the file from the disk next time, if it can."""
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def part_of(path: bytes) -> bytes:
-    """Name under which what is to become `path` is made: in its folder, short, and the same each time."""
+    """Name under which the file that becomes `path` is made: in its folder, short, and the same each time."""
     from blake3 import blake3
 
     return os.path.join(os.path.dirname(path), PART % blake3(path).hexdigest(length=8).encode())
 
 
 def sync_folder(path: bytes) -> None:
-    """Makes what was named in the folder of `path` last through a power cut, where the file system can."""
+    """Makes changes of names in the folder of `path` survive a power cut, if the file system can."""
     descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -175,7 +175,7 @@ def sync_folder(path: bytes) -> None:
 
 
 def free_name(path: bytes) -> bytes:
-    """`path`, or the first of `x_01.mp3`, `x_02.mp3` … that is free, shortened where a name would be too long."""
+    """`path`, or the first of `x_01.mp3`, `x_02.mp3` … that is free, shortened if the name would be too long."""
     folder, name = os.path.split(path)
     stem, extension = os.path.splitext(name)
     number = 0
@@ -189,7 +189,7 @@ def free_name(path: bytes) -> bytes:
 
 
 def shortened(name: bytes, n_bytes: int) -> bytes:
-    """At most so many bytes, cut between two characters of UTF-8."""
+    """The first `n_bytes` bytes at most, cut between two characters of UTF-8."""
     cut = name[:n_bytes]
     if len(name) > n_bytes:
         while cut and name[len(cut)] & 0xC0 == 0x80:

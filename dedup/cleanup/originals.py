@@ -1,5 +1,5 @@
-"""What a file was before it was rewritten, kept so that it can be made again byte for byte. Of a file whose tags change
-only the tags differ, so what both begin and end with is not kept twice."""
+"""What a file was before it was rewritten, kept so that it can be made again byte for byte. When tags change, both
+versions begin and end with the same bytes; these are not kept twice."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from typing import BinaryIO
 
 from dedup.cleanup.moving import part_of, sync_folder
 from dedup.errors import RepriseError
+from dedup.files.paths import printable
 from dedup.library.identity import full_hash
 
 _PIECE = 1 << 20
 
 
 class ChangedSinceError(RepriseError):
-    """A file is no longer what a clean-up made of it."""
+    """A file is no longer as a clean-up left it."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """What a file system says of a file besides its bytes."""
+    """What a file system stores of a file besides its bytes."""
 
     mode: int
     uid: int
     gid: int
     mtime_ns: int
     attributes: dict[str, str]
-    """Extended attributes by name, values in hex; empty where the system has none."""
+    """Values of extended attributes, in hex, by name; empty if the system has none."""
 
     @staticmethod
     def of(path: bytes) -> Status:
@@ -43,7 +44,7 @@ class Status:
         return Status(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns, attributes)
 
     def give(self, path: bytes) -> None:
-        """Gives all of it to a file, the owner where one may."""
+        """Gives all of it to a file; the owner if allowed."""
         with contextlib.suppress(PermissionError):
             os.chown(path, self.uid, self.gid)
         os.chmod(path, self.mode)
@@ -55,20 +56,24 @@ class Status:
 
 @dataclass(frozen=True)
 class Original:
-    """How to make a file again from what it became: so many bytes of that, the kept middle, so many of its end."""
+    """How to make a file again from what it became: its beginning, the kept middle, its end."""
 
     prefix: int
+    """Bytes that it shares with the beginning of the new file."""
     suffix: int
+    """Bytes that it shares with the end of the new file."""
     size: int
+    """Bytes of the original."""
     full: str
-    """`identity.full_hash` of the original, hex; `became` that of the new file."""
+    """`identity.full_hash` of the original, hex."""
     became: str
+    """`identity.full_hash` of the new file, hex."""
     status: Status
 
 
 def keep_original(path: bytes, new: bytes, place: Path) -> None:
-    """Keeps what makes `path` again of `new`, as `place`.json and `place`.bin, on the disk when this returns. Raises
-    OSError."""
+    """Keeps what it takes to make `path` again from `new`, as `place`.json and `place`.bin; both are on the disk when
+    this returns. Raises OSError."""
     prefix, suffix, size = _common(path, new)
     original = Original(prefix, suffix, size, full_hash(path).hex(), full_hash(new).hex(), Status.of(path))
     with open(path, "rb") as file, open(place.with_suffix(".bin"), "wb") as kept:
@@ -84,7 +89,7 @@ def keep_original(path: bytes, new: bytes, place: Path) -> None:
 
 
 def original_of(place: Path) -> Original | None:
-    """What was kept; None where keeping it was broken off, and nothing was rewritten then."""
+    """What was kept; None if keeping it was broken off: then nothing was rewritten."""
     try:
         told = json.loads(place.with_suffix(".json").read_bytes())
         return Original(**{**told, "status": Status(**told["status"])})
@@ -99,18 +104,20 @@ def has_become(path: bytes, original: Original) -> bool:
 
 def put_original_back(path: bytes, place: Path, original: Original) -> None:
     """Makes `path` what it was: bytes, times, mode, attributes. Calling again changes nothing more. Raises
-    ChangedSinceError for a file that is neither what it was nor what it became, OSError."""
+    ChangedSinceError if the file is neither what it was nor what it became, OSError."""
     if full_hash(path).hex() == original.full:
         original.status.give(path)
         return
     if not has_become(path, original):
         kept = place.with_suffix(".bin")
-        raise ChangedSinceError(os.fsdecode(path), "was changed since", "what the clean-up made of it", f"See {kept}")
+        raise ChangedSinceError(printable(path), "was changed since", "", f"Its old tags or entries are kept in {kept}")
     part = part_of(path)
     try:
         _rebuild(path, place, original, part)
         if full_hash(part).hex() != original.full:
-            raise ChangedSinceError(str(place), "what was kept of a file is damaged", "the bytes that it lacks")
+            raise ChangedSinceError(
+                str(place), "what was kept of a file is damaged", "", f"{printable(path)} stays as it is"
+            )
         original.status.give(part)
         os.replace(part, path)
     except BaseException:
@@ -132,14 +139,14 @@ def _rebuild(path: bytes, place: Path, original: Original, part: bytes) -> None:
 
 
 def _copy(source: BinaryIO, target: BinaryIO, n_bytes: int) -> None:
-    """So many bytes, or all there are."""
+    """Copies `n_bytes` bytes, or all that are left."""
     while n_bytes > 0 and (piece := source.read(min(_PIECE, n_bytes))):
         target.write(piece)
         n_bytes -= len(piece)
 
 
 def _common(path: bytes, new: bytes) -> tuple[int, int, int]:
-    """Bytes that both files begin with, bytes that both end with beyond these, and the size of the first."""
+    """Bytes that both files begin with, bytes that both end with after these, and the size of the first file."""
     size, other = os.path.getsize(path), os.path.getsize(new)
     with open(path, "rb") as a, open(new, "rb") as b:
         prefix = 0
@@ -161,7 +168,7 @@ def _common(path: bytes, new: bytes) -> tuple[int, int, int]:
 
 
 def _same_from(a: bytes, b: bytes) -> int:
-    """Bytes that both begin with."""
+    """Number of bytes that both begin with."""
     import numpy as np
 
     n_bytes = min(len(a), len(b))

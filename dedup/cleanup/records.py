@@ -1,5 +1,5 @@
-"""What the catalog knows of files that a clean-up changes, kept in step with it: a file that is gone is no track any
-more, a rewritten one keeps its audio, and what is put back is known again without being decoded."""
+"""What the catalog knows of files that a clean-up changes, kept up to date: a file that is gone is no track any more, a
+rewritten one keeps its audio, and one that is put back is known again without being decoded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BYTES = ("path", "root", "volume", "partial", "full")
 
 
 def known_of(track: Track) -> dict[str, Any]:
-    """The track for a journal: only what JSON has."""
+    """The track for a journal, of JSON types only."""
     known = asdict(track)
     return {name: value.hex() if isinstance(value, bytes) else value for name, value in known.items()}
 
@@ -33,20 +33,20 @@ def track_of(known: dict[str, Any]) -> Track:
     return Track(**values)
 
 
-def forget(store: Store, path: bytes) -> None:
-    """A file that is gone is no track any more; its audio and all comparisons stay."""
+def drop_track(store: Store, path: bytes) -> None:
+    """Removes the track of a file that is gone; its audio and all comparisons stay."""
     with store.catalog.transaction():
         store.catalog.forget_tracks([path])
 
 
 def is_known(store: Store, path: bytes) -> bool:
-    """Whether the catalog has the file as it is now, or has no such file."""
+    """Whether the catalog has the file as it is now, or does not have it at all."""
     track = store.catalog.track(path)
     return track is None or (track.size, track.mtime_ns) == size_and_time(os.stat(path))
 
 
 def renew(store: Store, path: bytes) -> None:
-    """A track whose file has other tags now, or another inode: the same audio, and no reason to read it again."""
+    """Updates the track of a file that has other tags now, or another inode, and the same audio: nothing is decoded."""
     track = store.catalog.track(path)
     if track is not None:
         with store.catalog.transaction():
@@ -54,7 +54,7 @@ def renew(store: Store, path: bytes) -> None:
 
 
 def restore(store: Store, known: dict[str, Any]) -> None:
-    """A file that is back is a track again, if its audio is still known; else the next scan reads it."""
+    """Makes a file that is back a track again if its audio is still known; else the next scan reads it."""
     track = track_of(known)
     held = next(store.catalog.audios("WHERE id = ?", (track.audio,)), None)
     if held is not None and os.path.lexists(track.path):

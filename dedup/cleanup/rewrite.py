@@ -1,4 +1,4 @@
-"""A copy of a file with other tags and, as is checked, the same audio. The caller renames it."""
+"""A copy of a file with other tags and the same audio, which is checked. The caller renames it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dedup.tags.write import TagsError, write_tags
 
 
 def write_copy(path: bytes, copy: bytes, fields: Mapping[str, Sequence[str]], cover: Cover | None = None) -> None:
-    """Makes `copy`, which must not exist yet, of `path`: with `fields` and `cover` as `write_tags` sets them, the same
-    encoded audio, mode, extended attributes and, where that is allowed, owner; on the disk when this returns. Its
-    mtime is now. Raises TagsError, or OSError; then there is no copy."""
+    """Makes `copy`, which must not exist yet, from `path`: with `fields` and `cover` as `write_tags` sets them, and the
+    same encoded audio, mode, extended attributes and, if allowed, owner; its mtime is now. It is on the disk when this
+    returns. Raises TagsError or OSError; then there is no copy."""
     before = stream_hash(path)
     if before is None:
         raise TagsError(printable(path), "its audio cannot be read", remedy="Its tags were left alone.")

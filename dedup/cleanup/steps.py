@@ -1,7 +1,7 @@
-"""The steps that a clean-up is made of. Each is told to the journal before it is done; whatever moment its process dies
-at, `settle` brings it to an end, and `undo` to what was before, as often as either is called.
+"""The steps that a clean-up is made of. Each is in the journal before it is done. At whatever moment the process dies,
+`recover` then says how far the step came, and `undo` restores what was before; both may be called again at any time.
 
-All raise OSError where the system refuses, and leave what was there then."""
+All raise OSError if the system refuses, and leave everything as it was then."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
-from dedup.cleanup.moving import copy_whole, is_there, move, part_of, settle_move, sync_folder
+from dedup.cleanup.moving import copy_whole, is_there, move, part_of, recover_move, sync_folder
 from dedup.cleanup.originals import (
     ChangedSinceError,
     Status,
@@ -29,11 +29,11 @@ from dedup.library.identity import full_hash
 
 
 class NoWayBackError(RepriseError):
-    """A step that cannot be taken back, and why."""
+    """A step cannot be taken back."""
 
 
 class KeptGoneError(RepriseError):
-    """With a file the kept one went: both are one file, by names that the system takes for those of two."""
+    """The kept file went with the other: both are one file, under names that the system takes for those of two."""
 
 
 class Step(Protocol):
@@ -48,17 +48,18 @@ class Step(Protocol):
     def do(self) -> None:
         """Does it."""
 
-    def settle(self) -> bool:
-        """Ends it, if it was begun and broken off: True where it is done then, False where it never happened."""
+    def recover(self) -> bool:
+        """How far it came, if it was broken off: True if it is done, False if it never happened. Removes what it left
+        half made."""
 
     def undo(self) -> None:
-        """Takes it back, once it is settled; also where taking it back was broken off. Raises RepriseError where it
-        cannot be."""
+        """Takes it back, once it is recovered, also if taking it back was broken off. Raises RepriseError if that is
+        not possible."""
 
 
 @dataclass(frozen=True)
 class FolderTime:
-    """A folder whose entries are about to change; what is done is nothing, what is undone is its time of change."""
+    """A folder whose entries are about to change: nothing is done, and undo restores its time of change."""
 
     kind: ClassVar[str] = "time"
     path: bytes
@@ -67,7 +68,7 @@ class FolderTime:
     def do(self) -> None:
         """Nothing."""
 
-    def settle(self) -> bool:
+    def recover(self) -> bool:
         return True
 
     def undo(self) -> None:
@@ -88,7 +89,7 @@ class MakeFolder:
         os.mkdir(self.path)
         sync_folder(self.path)
 
-    def settle(self) -> bool:
+    def recover(self) -> bool:
         return os.path.isdir(self.path)
 
     def undo(self) -> None:
@@ -111,9 +112,9 @@ class Move:
     full: bytes
     """`identity.full_hash`."""
     is_litter: bool = False
-    """Whether it is no music but what file managers leave in a folder."""
+    """Whether it is what file managers leave in a folder, and no music."""
     status: Status | None = None
-    """What it was besides its bytes: where it goes there may be no such times and modes."""
+    """What it was besides its bytes: the quarantine may not keep times and modes."""
 
     @staticmethod
     def of_litter(path: bytes, target: bytes) -> Move:
@@ -122,17 +123,17 @@ class Move:
     def do(self) -> None:
         move(self.path, self.target)
 
-    def settle(self) -> bool:
-        return settle_move(self.path, self.target)
+    def recover(self) -> bool:
+        return recover_move(self.path, self.target)
 
     def undo(self) -> None:
         if os.path.lexists(self.target):
             if not self._is_at(self.target):
-                raise ChangedSinceError(printable(self.target), "was changed since", "the bytes that were put there")
+                raise ChangedSinceError(printable(self.target), "was changed since it was put there")
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             move(self.target, self.path, again=True)
         elif not self._is_at(self.path):
-            raise NoWayBackError(printable(self.target), "gone", "the file that was put there from its old place")
+            raise NoWayBackError(printable(self.target), "is gone, so it cannot be put back")
         if self.status is not None and Status.of(self.path) != self.status:
             with contextlib.suppress(PermissionError):
                 self.status.give(self.path)
@@ -158,7 +159,7 @@ class Trash:
             if os.path.lexists(self.path):
                 raise
 
-    def settle(self) -> bool:
+    def recover(self) -> bool:
         return not os.path.lexists(self.path)
 
     def undo(self) -> None:
@@ -178,7 +179,7 @@ class Delete:
     kept: bytes
 
     def do(self) -> None:
-        """Under another name first: if the kept one is gone then, both are one file, and it gets its name back."""
+        """Renames it first: if the kept file is gone then, both are one file, and it gets its name back."""
         part = part_of(self.path)
         os.rename(self.path, part)
         try:
@@ -186,11 +187,11 @@ class Delete:
                 raise KeptGoneError(printable(self.path), "it is the kept file under another name")
             os.unlink(part)
         except BaseException:
-            self.settle()
+            self.recover()
             raise
         sync_folder(self.path)
 
-    def settle(self) -> bool:
+    def recover(self) -> bool:
         part = part_of(self.path)
         if os.path.lexists(part) and not os.path.lexists(self.path):
             os.rename(part, self.path)
@@ -198,12 +199,12 @@ class Delete:
 
     def undo(self) -> None:
         if not os.path.lexists(self.path):
-            raise NoWayBackError(printable(self.path), "was deleted for good", "an action with a way back")
+            raise NoWayBackError(printable(self.path), "was deleted for good, so it cannot be put back")
 
 
 @dataclass(frozen=True)
 class Share:
-    """A file whose bytes become those of the kept one, which are the same."""
+    """A file that shares the bytes of the kept one, which are the same, from now on."""
 
     kind: ClassVar[str] = "share"
     path: bytes
@@ -224,7 +225,7 @@ class Share:
                 _clone(self.kept, part)
                 self.status.give(part)
             if full_hash(part) != self.full:
-                found = "its bytes are those of the kept file no more, so they cannot be shared"
+                found = "its bytes are no longer those of the kept file, so they cannot be shared"
                 raise ChangedSinceError(printable(self.path), found)
             os.replace(part, self.path)
         finally:
@@ -232,31 +233,31 @@ class Share:
                 os.unlink(part)  # also where both were one file already: then renaming does nothing
         sync_folder(self.path)
 
-    def settle(self) -> bool:
-        """A clone cannot be told from what was there, and is made again."""
+    def recover(self) -> bool:
+        """A clone cannot be told from what was there: it never happened, and is made again."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part_of(self.path))
         return self.how == "hardlink" and self._is_shared()
 
     def _is_shared(self) -> bool:
-        """Whether it is one file with the kept one, or with others where that is gone."""
+        """Whether it is one file with the kept one, or, if that is gone, with others."""
         if not os.path.exists(self.path) or not os.path.exists(self.kept):
             return os.path.exists(self.path) and os.stat(self.path).st_nlink > 1
         return os.path.samefile(self.path, self.kept)
 
     def undo(self) -> None:
-        """Gives the file bytes of its own again. Of a reflink they are its own to change, and nothing is to be done."""
+        """Gives the file bytes of its own again. A reflink has them already: the system copies what is written to."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part_of(self.path))
         if not os.path.lexists(self.path) or full_hash(self.path) != self.full:
-            raise ChangedSinceError(printable(self.path), "was changed since", "the bytes it had")
+            raise ChangedSinceError(printable(self.path), "was changed since it shares the bytes of the kept file")
         if self.how == "hardlink" and os.stat(self.path).st_nlink > 1 and self._is_shared():
             copy_whole(self.path, self.path)
         self.status.give(self.path)
 
 
 def _clone(source: bytes, target: bytes) -> None:
-    """A file that shares its blocks, where the file system can. Raises OSError."""
+    """Makes a file that shares the blocks of another, if the file system can. Raises OSError."""
     import fcntl
 
     clone = 0x40049409  # FICLONE of linux/fs.h
@@ -266,15 +267,15 @@ def _clone(source: bytes, target: bytes) -> None:
 
 @dataclass(frozen=True)
 class Rewrite:
-    """A file that gets a new content: tags, or a playlist's entries."""
+    """A file that gets new content: tags, or the entries of a playlist."""
 
     kind: ClassVar[str] = "rewrite"
     path: bytes
     place: Path
-    """Where what it was is kept (`originals`), without an ending."""
+    """Path of what it was (`originals`), without an ending."""
     what: Literal["tags", "playlist"]
     build: Callable[[bytes], None] | None = None
-    """Makes the new file under the name that it is given; None of a step that was read from a journal."""
+    """Function that makes the new file under the name it gets; None if the step was read from a journal."""
 
     def do(self) -> None:
         assert self.build is not None
@@ -291,7 +292,7 @@ class Rewrite:
             raise
         sync_folder(self.path)
 
-    def settle(self) -> bool:
+    def recover(self) -> bool:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part_of(self.path))
         original = original_of(self.place)
@@ -302,7 +303,9 @@ class Rewrite:
             os.unlink(part_of(self.path))
         original = original_of(self.place)
         if original is None:
-            raise NoWayBackError(printable(self.path), "what it was is kept no more, or damaged", f"{self.place}.json")
+            raise NoWayBackError(
+                printable(self.path), "what it was before is gone or damaged", f"{self.place}.json and .bin"
+            )
         put_original_back(self.path, self.place, original)
 
 
@@ -318,7 +321,7 @@ class RemoveFolder:
         os.rmdir(self.path)
         sync_folder(self.path)
 
-    def settle(self) -> bool:
+    def recover(self) -> bool:
         return not os.path.lexists(self.path)
 
     def undo(self) -> None:
@@ -332,7 +335,7 @@ KINDS: dict[str, type[Step]] = {
 
 
 def to_record(step: Step) -> dict[str, Any]:
-    """Only what JSON has; `step_of` is the inverse. A path keeps bytes that are no UTF-8 as lone surrogates."""
+    """The step in JSON types; `step_of` is the inverse. Bytes of a path that are not UTF-8 become lone surrogates."""
     record: dict[str, Any] = {"kind": step.kind}
     for each in fields(step):  # type: ignore[arg-type]
         value = getattr(step, each.name)
@@ -348,8 +351,8 @@ def to_record(step: Step) -> dict[str, Any]:
 
 
 def step_of(record: dict[str, Any], folder: Path) -> Step:
-    """The step that `to_record` told; `folder` holds the originals. Raises KeyError, TypeError or ValueError for what
-    is no such record."""
+    """The step of a record that `to_record` made; `folder` holds the originals. Raises KeyError, TypeError or
+    ValueError for anything else."""
     values = {name: value for name, value in record.items() if name != "kind"}
     for name in values.keys() & {"path", "target", "kept"}:
         values[name] = os.fsencode(values[name])

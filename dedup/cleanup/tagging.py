@@ -1,10 +1,11 @@
-"""Tags that say what was measured of a file: written like a merge, with a journal and a way back."""
+"""Tags that say what was measured of a file, written like a merge: with a journal and a way back."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
@@ -12,13 +13,16 @@ from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.executor import Doing, reason_of, reason_of_tags
 from dedup.cleanup.fingerprint_text import acoustid_text
 from dedup.cleanup.gain import loudness, replaygain_fields
-from dedup.cleanup.journal import JournalWriter
+from dedup.cleanup.journal import JournalWriter, make_journal, require_none_open, utc_now
 from dedup.cleanup.rewrite import write_copy
 from dedup.cleanup.steps import Rewrite
 from dedup.files.paths import extension_of, printable
 from dedup.files.status import size_and_time
 from dedup.groups.judgements import find
 from dedup.library.identity import stream_hash
+from dedup.plan.document import to_bytes
+from dedup.plan.nouns import Plan
+from dedup.store.protection import protected
 from dedup.tags.names import AUDIO_HASH
 from dedup.tags.read import read_tags
 from dedup.tags.write import TagsError
@@ -26,6 +30,7 @@ from dedup.tags.write import TagsError
 if TYPE_CHECKING:
     from dedup.observer import Observer
     from dedup.runner import Stop
+    from dedup.settings import KeepSettings
     from dedup.store.store import Store
 
 
@@ -40,28 +45,65 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Tagging:
-    """What a file is to say of itself."""
+    """Fields that a file is to get."""
 
     path: bytes
     fields: dict[str, tuple[str, ...]]
-    """Those that are not as they should be, by their common names."""
+    """Values to be written, by the common names of the fields; only those that the file does not have yet."""
     before: dict[str, tuple[str, ...]]
-    """What these are now; none where there is no such field."""
+    """Present values of these fields; without those that the file does not have."""
     size_and_time: tuple[int, int]
-    """Of the file when it was measured."""
+    """Size and time of change of the file when it was measured."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Tagged:
-    """What came of it."""
+    """What was written."""
 
     n_files: int = 0
-    refused: list[Refusal] = field(default_factory=list)
+    """Files that got the fields."""
+    refused: tuple[Refusal, ...] = ()
+    """Files that did not, each with the reason."""
+
+
+def measure_files(
+    *, store: Store, paths: Sequence[bytes], wanted: Wanted, observer: Observer, stop: Stop
+) -> list[Tagging]:
+    """Measures files of the library, until a stop; those that have all the wanted fields already are left out. Only
+    reads. Raises as `measure` does for the first that cannot be measured."""
+    taggings = []
+    observer.stage("measure", len(paths), "files")
+    for path in paths:
+        if stop.requested:
+            break
+        tagging = measure(store, os.path.abspath(path), wanted)
+        taggings += [tagging] if tagging.fields else []
+        observer.advance()
+    return taggings
+
+
+def tag_files(
+    *, store: Store, taggings: Sequence[Tagging], keep: KeepSettings, observer: Observer, stop: Stop
+) -> Tagged:
+    """Writes what was measured, with a journal by which it can be taken back: one file after the other, each to a copy
+    that takes the file's place. A file that cannot be written is refused with its reason, and the rest goes on. Only
+    for the holder of the store's lock.
+
+    Of `keep` only the protected folders count; those that the store remembers are protected too. Raises JournalError if
+    a clean-up before it was broken off, WriteError for a full disk."""
+    require_none_open(store.layout.folder)
+    protection = Protection(protected(store, keep.protect))
+    journal = make_journal(store.layout.folder, to_bytes(Plan(())), utc_now())
+    observer.stage("write tags", len(taggings), "files")
+    with contextlib.closing(JournalWriter(journal)) as writer:
+        tagged = _write_all(store, taggings, protection, writer, observer, stop)
+        writer.end(utc_now())
+    return tagged
 
 
 def measure(store: Store, path: bytes, wanted: Wanted) -> Tagging:
-    """What is to be written into a file of the library. Raises InputError for one that the store does not know as it is
-    now, TagsError for one that cannot be measured, OSError."""
+    """Measures one file of the library. Raises InputError if the store does not know it as it is now, TagsError if it
+    cannot be measured, OSError."""
     known = find(store, path)
     status = size_and_time(os.stat(known.path))
     new: dict[str, tuple[str, ...]] = {}
@@ -87,7 +129,7 @@ def _is_opus(path: bytes) -> bool:
     return extension_of(path) in ("opus", "ogg", "oga") and read_properties(path).codec == "opus"
 
 
-def write_all(
+def _write_all(
     store: Store,
     taggings: Iterable[Tagging],
     protection: Protection,
@@ -95,25 +137,24 @@ def write_all(
     observer: Observer,
     stop: Stop,
 ) -> Tagged:
-    """Writes them, one file after the other, each to a copy that takes the file's place. What befalls one is a refusal.
-    Raises WriteError for a full disk."""
-    doing, tagged = Doing(writer, None, protection), Tagged()
+    doing, n_files = Doing(writer, None, protection), 0
+    refused: list[Refusal] = []
     for tagging in taggings:
         if stop.requested:
             break
         reason = "it is in a protected folder" if protection.holds(tagging.path) else _write(tagging, doing)
         if reason:
-            tagged.refused.append(Refusal(tagging.path, reason))
+            refused.append(Refusal(tagging.path, reason))
             observer.problem("failed", tagging.path, reason)
         else:
             records.renew(store, tagging.path)
-            tagged.n_files += 1
+            n_files += 1
         observer.advance()
-    return tagged
+    return Tagged(n_files, tuple(refused))
 
 
 def _write(tagging: Tagging, doing: Doing) -> str:
-    """Why it could not be."""
+    """Writes one file, and returns why it was not written; empty if it was."""
     real = os.path.realpath(tagging.path)
     try:
         if size_and_time(os.stat(real)) != tagging.size_and_time:

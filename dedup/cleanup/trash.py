@@ -1,5 +1,5 @@
-"""The system's trash: putting a file there is Send2Trash's, finding it again is ours, where the trash is as
-freedesktop.org says. Elsewhere a person takes it out."""
+"""The system's trash. Send2Trash puts a file there. Finding it again is done here if the trash is as freedesktop.org
+says; on other systems a person takes it out."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dedup.library.identity import full_hash
 
 
 class NotInTrashError(RepriseError):
-    """A file that was put into the trash is not found there."""
+    """A file that was put into the trash is not there."""
 
 
 def put_into_trash(path: bytes) -> None:
-    """Raises OSError where the system has no trash for it."""
+    """Moves a file to the trash. Raises OSError if the system has none for it."""
     from send2trash import send2trash
     from send2trash.exceptions import TrashPermissionError
 
@@ -33,19 +33,19 @@ def put_into_trash(path: bytes) -> None:
 
 
 def take_out(path: bytes, size: int, full: bytes) -> None:
-    """Moves the file that was put into the trash from `path` back there. Raises NotInTrashError, OSError."""
+    """Moves the file that went from `path` into the trash back. Raises NotInTrashError, OSError."""
     for told, kept in _trashed(path):
         status = os.lstat(kept)
         if stat.S_ISREG(status.st_mode) and status.st_size == size and full_hash(kept) == full:
             move(kept, path)
             os.unlink(told)
             return
-    remedy = "On this system take it out of the trash by hand" if sys.platform == "darwin" else ""
-    raise NotInTrashError(printable(path), "not found in the trash", "the file that was put there", remedy)
+    remedy = "Take it out of the trash by hand" if sys.platform == "darwin" else ""
+    raise NotInTrashError(printable(path), "is not in the trash any more", remedy=remedy)
 
 
 def _trashed(path: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The note and the file of each thing in a trash that comes from `path`, newest first."""
+    """Yields the note and the file of each entry of a trash that comes from `path`, newest first."""
     for trash, top in _trashes(path):
         notes = os.path.join(trash, b"info")
         for name in sorted(_names(notes), key=lambda name: os.lstat(os.path.join(notes, name)).st_mtime_ns)[::-1]:
@@ -55,7 +55,7 @@ def _trashed(path: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _trashes(path: bytes) -> list[tuple[bytes, bytes]]:
-    """Each trash folder that may hold it, and the folder that paths in it are told from."""
+    """Each trash folder that may hold it, with the folder that its relative paths start from."""
     data = os.environb.get(b"XDG_DATA_HOME") or os.path.expanduser(b"~/.local/share")
     top, user = volume_of(os.path.dirname(path)), b"%d" % os.getuid()
     own = [os.path.join(top, b".Trash", user), os.path.join(top, b".Trash-" + user)]
@@ -70,7 +70,7 @@ def _names(folder: bytes) -> list[bytes]:
 
 
 def _source_of(note: bytes, top: bytes) -> bytes | None:
-    """Where a thing in the trash was."""
+    """Path from which an entry of the trash came; None if its note does not say."""
     with open(note, "rb") as file:
         for line in file.read().splitlines():
             name, _, value = line.partition(b"=")

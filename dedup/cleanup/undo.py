@@ -1,4 +1,4 @@
-"""A clean-up taken back, or one that was broken off brought to a state from which it can go on."""
+"""A clean-up taken back: every step, the last first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
 from dedup.cleanup.checks import Refusal
-from dedup.cleanup.journal import Entry, JournalWriter
+from dedup.cleanup.journal import Entry, JournalWriter, to_be_undone, utc_now
+from dedup.cleanup.recover import recover_steps
 from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Trash
 from dedup.errors import RepriseError, WriteError
 
@@ -19,81 +20,86 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 
-@dataclass
+@dataclass(frozen=True)
 class Undone:
-    """What came of taking a clean-up back."""
+    """What was taken back of a clean-up."""
 
+    number: int
+    """Number of the clean-up."""
     n_files: int = 0
-    """That are in their places again, with bytes of their own."""
+    """Files that are in their places again, with bytes of their own."""
     n_rewritten: int = 0
-    """That got back their tags or entries."""
+    """Files that have their old tags or entries again."""
+    n_folders: int = 0
+    """Folders that were made again."""
+    failed: tuple[Refusal, ...] = ()
+    """What could not be taken back; it can be tried again."""
+    left: int = 0
+    """Steps that a stop left to the next run."""
+
+
+def undo(*, store: Store, number: int | None, observer: Observer, stop: Stop) -> Undone:
+    """Takes back the clean-up of that number, or the last one in which something is left to take back. What cannot be
+    taken back is reported, and the rest goes on; calling again tries it again. Only for the holder of the store's lock.
+    Raises JournalError if there is no such clean-up, WriteError for a full disk."""
+    journal = to_be_undone(store.layout.folder, number)
+    with contextlib.closing(JournalWriter(journal)) as writer:
+        undoing = _Undoing(store, writer, observer)
+        left = undoing.take_back_all(stop)
+        if not stop.requested:
+            writer.end_undoing(utc_now())
+    return Undone(
+        number=int(journal.id),
+        n_files=undoing.n_files,
+        n_rewritten=undoing.n_rewritten,
+        n_folders=undoing.n_folders,
+        failed=tuple(undoing.failed),
+        left=left,
+    )
+
+
+@dataclass
+class _Undoing:
+    """A clean-up on its way back, and what was taken back so far."""
+
+    store: Store
+    writer: JournalWriter
+    observer: Observer
+    n_files: int = 0
+    n_rewritten: int = 0
     n_folders: int = 0
     failed: list[Refusal] = field(default_factory=list)
-    left: int = 0
-    """Steps that a stop came before."""
 
+    def take_back_all(self, stop: Stop) -> int:
+        """Returns how many steps a stop left."""
+        if not self.writer.journal.undoing:
+            self.writer.begin_undoing()
+        recover_steps(self.writer)
+        entries = sorted(self.writer.journal.steps_of("begun", "done"), reverse=True)
+        self.observer.stage("undo", len(entries), "steps")
+        for at, (number, entry) in enumerate(entries):
+            if stop.requested:
+                return len(entries) - at
+            self._take_back(number, entry)
+            self.observer.advance()
+        return 0
 
-def settle(store: Store, writer: JournalWriter) -> None:
-    """Ends each step that was begun and broken off, and brings the catalog up to what is done."""
-    settle_steps(writer)
-    for _, entry in writer.journal.steps_of("done"):
-        with contextlib.suppress(OSError):  # of what cannot be read now nothing is entered: the next scan does
-            _enter(store, entry)
-
-
-def settle_steps(writer: JournalWriter) -> None:
-    """Ends each step that was begun and broken off. One of which the system does not tell how far it came stays so."""
-    for number, entry in list(writer.journal.steps_of("begun")):
-        with contextlib.suppress(OSError):
-            writer.set_state(number, "done" if entry.step.settle() else "dropped")
-
-
-def _enter(store: Store, entry: Entry) -> None:
-    """Lets the catalog know of a step that is done; it may know already."""
-    step = entry.step
-    if isinstance(step, (Move, Trash, Delete)) and not os.path.lexists(step.path):
-        if store.catalog.track(step.path) is not None:
-            records.forget(store, step.path)
-    elif isinstance(step, (Share, Rewrite)) and not records.is_known(store, step.path) and step.settle():
-        records.renew(store, step.path)
-
-
-def undo(store: Store, writer: JournalWriter, observer: Observer, stop: Stop) -> Undone:
-    """Takes back every step, the last first. What cannot be taken back is told, and the rest goes on; calling again
-    tries it again."""
-    undone = Undone()
-    if not writer.journal.undoing:
-        writer.begin_undoing()
-    settle_steps(writer)
-    entries = sorted(writer.journal.steps_of("begun", "done"), reverse=True)
-    observer.stage("undo", len(entries), "steps")
-    for at, (number, entry) in enumerate(entries):
-        if stop.requested:
-            undone.left = len(entries) - at
-            break
-        _take_back(store, writer, number, entry, undone, observer)
-        observer.advance()
-    return undone
-
-
-def _take_back(
-    store: Store, writer: JournalWriter, number: int, entry: Entry, undone: Undone, observer: Observer
-) -> None:
-    step = entry.step
-    try:
-        step.undo()
-    except (OSError, RepriseError) as error:
-        if isinstance(error, WriteError):
-            raise
-        reason = f"refused by the system: {error.strerror or error}" if isinstance(error, OSError) else str(error)
-        undone.failed.append(Refusal(step.path, reason))
-        observer.problem("failed", step.path, reason)
-        return
-    if isinstance(step, (Move, Trash)) and entry.known is not None:
-        records.restore(store, entry.known)
-    elif isinstance(step, (Share, Rewrite)) and os.path.exists(step.path):
-        records.renew(store, step.path)
-    writer.set_state(number, "undone")
-    undone.n_files += isinstance(step, (Move, Trash, Delete, Share))
-    undone.n_rewritten += isinstance(step, Rewrite)
-    undone.n_folders += isinstance(step, RemoveFolder)
+    def _take_back(self, number: int, entry: Entry) -> None:
+        step = entry.step
+        try:
+            step.undo()
+        except (OSError, RepriseError) as error:
+            if isinstance(error, WriteError):
+                raise
+            reason = f"refused by the system: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+            self.failed.append(Refusal(step.path, reason))
+            self.observer.problem("failed", step.path, reason)
+            return
+        if isinstance(step, (Move, Trash)) and entry.known is not None:
+            records.restore(self.store, entry.known)
+        elif isinstance(step, (Share, Rewrite)) and os.path.exists(step.path):
+            records.renew(self.store, step.path)
+        self.writer.set_state(number, "undone")
+        self.n_files += isinstance(step, (Move, Trash, Delete, Share))
+        self.n_rewritten += isinstance(step, Rewrite)
+        self.n_folders += isinstance(step, RemoveFolder)

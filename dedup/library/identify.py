@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dedup.files.disks import Disks
+from dedup.files.host_paths import HostPath
 from dedup.library.discover import Candidate
 from dedup.library.identity import collisions, full_hash, stream_hash
 from dedup.library.probe import Probe, Unusable, hash_file, probe_files
@@ -122,7 +123,7 @@ class _Probing:
         is to blame."""
         by_name = {f"{len(batch)}-{batch[0].path.hex()}": batch for batch in batches}
         tasks = (
-            Task(name, ([(c.path, c.size) for c in batch], self.disks.reading(batch[0].device)))  # neighbours
+            Task(name, ([(HostPath(c.path), c.size) for c in batch], self.disks.reading(batch[0].device)))  # neighbours
             for name, batch in by_name.items()
         )
         suspects: list[Candidate] = []
@@ -259,7 +260,7 @@ def hash_all(
     """Hash of each path; those that cannot be read have none, and are found out when they are decoded. `keep` is
     called in a transaction with the hashes that came in the last second."""
     by_name = {path.hex(): path for path in paths}
-    tasks = (Task(name, (function, path, disks.reading_file(path))) for name, path in by_name.items())
+    tasks = (Task(name, (function, HostPath(path), disks.reading_file(path))) for name, path in by_name.items())
     hashes: dict[bytes, bytes] = {}
     waiting: dict[bytes, bytes] = {}
     committed_at = time.monotonic()

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dedup.files.host_paths import path_here
+from dedup.files.host_paths import HostPath
 from dedup.library.identity import flac_md5, partial_hash, stream_hash
 from dedup.library.metadata import audio_key, read_properties, to_json
 
@@ -41,18 +41,18 @@ class Unusable:
     """Whether the same bytes would fail again: then it is remembered, and not tried again until the file changes."""
 
 
-def probe_files(files: Sequence[tuple[bytes, int]], reading: AbstractContextManager[Any]) -> list[Probe | Unusable]:
+def probe_files(files: Sequence[tuple[HostPath, int]], reading: AbstractContextManager[Any]) -> list[Probe | Unusable]:
     """Looks at each `(path, size)`, in their turn on the disk."""
     with reading:
-        return [_probe(path_here(path), size) for path, size in files]
+        return [_probe(path.here, size) for path, size in files]
 
 
 def hash_file(
-    function: Callable[[bytes], bytes | None], path: bytes, reading: AbstractContextManager[Any]
+    function: Callable[[bytes], bytes | None], path: HostPath, reading: AbstractContextManager[Any]
 ) -> bytes | None:
     """The hash that `function` gives of the file, in its turn on the disk. Raises what `function` raises."""
     with reading:
-        return function(path_here(path))
+        return function(path.here)
 
 
 def _probe(path: bytes, size: int) -> Probe | Unusable:

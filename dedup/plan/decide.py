@@ -1,4 +1,4 @@
-"""What becomes of each file of each group. Pure: decides by what it is given, and looks at nothing."""
+"""What becomes of each file of each group. Pure: it decides by its arguments, and looks at nothing else."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from dedup.plan.nouns import LINKING, REMOVING, Action, PlannedFile, PlannedGrou
 from dedup.settings import PlanSettings
 
 CERTAIN = frozenset({"same file", "identical file", "same audio"})
-"""Verdicts that no score can put in doubt."""
+"""Verdicts that are beyond doubt, whatever the score."""
 
 UNCERTAIN = "uncertain"
-"""The rule by which a copy stays until a person says what it is."""
+"""Rule by which a copy stays until a person says what it is."""
 
 LONGER_S, LONGER_SHARE = 10.0, 0.1
-"""A copy that is longer than the kept one by more than both, in seconds and as a share of the kept one's length, holds
-music that would be lost."""
+"""Excess, in seconds and as a share of the kept one's length: a copy that is longer by more than both holds music that
+would be lost."""
 
 
 @dataclass(frozen=True)
 class Decider:
-    """By what it is decided."""
+    """What the decisions are made by."""
 
     rules: KeepRules
     settings: PlanSettings
@@ -34,13 +34,13 @@ class Decider:
     albums: Albums
 
     def groups(self, groups: Iterable[Group]) -> tuple[PlannedGroup, ...]:
-        """Those of which at least two files are there, most bytes to win first, then by the kept one's path. The
-        reference is kept; it is the best by the rules, and each other was found to match it."""
+        """Groups of which at least two files are there, most bytes reclaimable first, then by the kept one's path. The
+        reference is kept: it is the best by the rules, and each other file was found to match it."""
         planned = [self.group(group) for group in groups if is_there_twice(group)]
         return most_first(self._with_whole_albums(planned))
 
     def group(self, group: Group) -> PlannedGroup:
-        """One group by itself, whatever that does to an album."""
+        """One group by itself, without regard to albums."""
         members = [pair for pair in group.members if pair.a.state != "imported"]
         best = self.rules.decision(group.reference, members[0].a)
         kept = planned_file(group.reference, "keep", best.rule, best.why)
@@ -54,14 +54,14 @@ class Decider:
         return planned_file(pair.a, self.settings.action, better.rule, better.why, pair)
 
     def _why_it_stays(self, pair: TrackPair) -> tuple[str, str] | None:
-        """Rule and words, of a copy that is not to go."""
+        """Rule and reason by which a copy stays; None if it goes."""
         copy, kept, action = pair.a, pair.b, self.settings.action
         if copy.state != "present":
             return "absent", "not there now"
         if is_below(copy.path, self.protect):
             return "protected", "in a protected folder"
         if pair.verdict == "same file":
-            return "same file", "another name of the kept one: nothing to win"
+            return "same file", "another name of the kept one: nothing reclaimable"
         cannot = self._why_it_cannot_link(pair) if action in LINKING else None
         return cannot or doubt(pair, self.settings) or _longer(copy, kept)
 
@@ -76,7 +76,7 @@ class Decider:
         return None
 
     def _with_whole_albums(self, groups: list[PlannedGroup]) -> list[PlannedGroup]:
-        """Files without which an album would not be complete any more stay, or are told of."""
+        """Files that an album needs to stay complete stay too, or their loss is noted."""
         removed = {file.path for group in groups for file in group.files if file.action in REMOVING}
         lacking = self.albums.lacking(removed)
         if not lacking:
@@ -87,18 +87,18 @@ class Decider:
 
 
 def most_first(groups: Iterable[PlannedGroup]) -> tuple[PlannedGroup, ...]:
-    """Most bytes to win first, then by the first file's path."""
+    """Sorts by bytes reclaimable, most first, then by the first file's path."""
     return tuple(sorted(groups, key=lambda group: (-group.n_bytes, group.files[0].path)))
 
 
 def is_there_twice(group: Group) -> bool:
-    """What is away or was imported is no copy to be rid of, and never the one for which others go."""
+    """Whether the reference and at least one copy are there. Files that are away or were imported do not count."""
     present = [track.state == "present" for track in group.tracks]
     return present[0] and sum(present) > 1
 
 
 def planned_file(track: ListedTrack, action: Action, rule: str, why: str, pair: TrackPair | None = None) -> PlannedFile:
-    """A file as a plan made now has it; `pair` is it and the kept one."""
+    """A file as a plan made now has it; `pair` is that of the file and the kept one."""
     return PlannedFile(
         path=track.path,
         action=action,
@@ -113,7 +113,7 @@ def planned_file(track: ListedTrack, action: Action, rule: str, why: str, pair: 
 
 
 def doubt(pair: TrackPair, settings: PlanSettings) -> tuple[str, str] | None:
-    """Rule and words, of a copy whose score is not enough for it to go without a person's word."""
+    """Rule and reason by which a copy needs a person's word to go; None if its score is enough."""
     if pair.verdict in CERTAIN or pair.judged:
         return None
     score, ask, auto = pair.match.score, settings.ask, settings.auto
@@ -133,7 +133,7 @@ def _longer(copy: ListedTrack, kept: ListedTrack) -> tuple[str, str] | None:
 
 
 def with_left(group: PlannedGroup, lacking: Mapping[bytes, str]) -> PlannedGroup:
-    """With those files left that an album needs."""
+    """The group, with those files left that an album needs."""
     return replace(group, files=tuple(_left(file, lacking) for file in group.files))
 
 
@@ -144,13 +144,13 @@ def _left(file: PlannedFile, lacking: Mapping[bytes, str]) -> PlannedFile:
 
 
 def with_note(group: PlannedGroup, lacking: Mapping[bytes, str]) -> PlannedGroup:
-    """With a word of what its files are lost to."""
+    """The group, with a note about the albums that lose a file."""
     lost = [lacking[file.path] for file in group.files if file.path in lacking]
     return replace(group, note=f"lost to a complete album: {'; '.join(lost)}") if lost else group
 
 
 def removed_from(groups: Sequence[PlannedGroup]) -> dict[bytes, bytes]:
-    """The kept file for each that goes from its place."""
+    """Path of the kept file, by that of each file that goes from its place."""
     return {
         file.path: group.kept.path for group in groups if group.kept for file in group.files if file.action in REMOVING
     }

@@ -1,11 +1,14 @@
 """A plan as a JSON document, and back: PLAN.md says what is in it. A document may come from an editor or a script, so
-all that is wrong with it is told at once, and nothing but PlanError is raised. The files it names are not looked at."""
+everything that is wrong with it is reported at once, as one PlanError. The files that it names are not looked at."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,11 @@ from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
 from dedup.plan.validate import FORMAT, VERSION, parse_plan
 from dedup.tags.merge import Conflict, Merge
 
+_ANOTHER = "Name another file for the plan"
+
 
 def to_json(plan: Plan) -> dict[str, Any]:
-    """Only what JSON has; `from_bytes` reads it. The totals are for reading."""
+    """The plan in JSON types; `from_bytes` reads it. The totals are for people."""
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -37,17 +42,17 @@ def to_json(plan: Plan) -> dict[str, Any]:
 
 
 def to_bytes(plan: Plan, indent: int | None = 1) -> bytes:
-    """The document as it stands in a file, UTF-8; on one line with `indent` None."""
+    """The document as a file holds it, UTF-8; on one line if `indent` is None."""
     return _text(to_json(plan), indent).encode("utf-8", "backslashreplace") + b"\n"
 
 
 class Documents:
-    """Plans as documents, one after the other, each as `to_bytes` gives it. Of the groups that the one before had too
-    nothing is encoded again: of 20,000 groups that takes a fifteenth of the time."""
+    """Plans as documents, one after the other, each as `to_bytes` makes it. Groups that the plan before had too are not
+    encoded again: for 20,000 groups that takes a fifteenth of the time."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[PlannedGroup, str]] = {}
-        """Each group with its text, by its `id`."""
+        """Groups with their texts, by `id`."""
 
     def to_bytes(self, plan: Plan) -> bytes:
         """The document, UTF-8."""
@@ -60,7 +65,7 @@ class Documents:
 
 
 def totals(plan: Plan) -> dict[str, int]:
-    """How many groups, how many files that do not stay as they are, their bytes, and the playlists to be rewritten."""
+    """Numbers of groups, of files that change, of their bytes, of merges, and of playlists to be rewritten."""
     return {
         "groups": len(plan.groups),
         "files": plan.n_files,
@@ -71,7 +76,7 @@ def totals(plan: Plan) -> dict[str, int]:
 
 
 def from_bytes(data: bytes, where: str) -> Plan:
-    """The plan of a document; `where` names it. Raises PlanError with all that is wrong."""
+    """The plan of a document, which `where` names. Raises PlanError with everything that is wrong."""
     problems: list[str] = []
     document = _parsed(data, problems)
     plan = None if problems else parse_plan(document, problems)
@@ -81,12 +86,12 @@ def from_bytes(data: bytes, where: str) -> Plan:
 
 
 def read_plan(path: bytes) -> Plan:
-    """The plan that is in a file. Raises InputError where it cannot be read, PlanError as `from_bytes` does."""
+    """The plan in a file. Raises InputError if the file cannot be read, PlanError as `from_bytes` does."""
     try:
         data = Path(path.decode("utf-8", "surrogateescape")).read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(printable(path), reason, "a plan, as `reprise plan -o FILE` writes it") from error
+        raise InputError(printable(path), reason, remedy="`reprise plan -o FILE` writes a plan") from error
     return from_bytes(data, printable(path))
 
 
@@ -96,7 +101,43 @@ def is_plan(data: bytes) -> bool:
     return isinstance(document, dict) and document.get("format") == FORMAT
 
 
-# ---- writing ----
+def is_replaceable(path: bytes) -> bool:
+    """Whether there is a plan at that path, sound or not; False if nothing is there. Raises InputError if there is
+    anything else, or no folder for it."""
+    try:
+        status = os.stat(path)
+        if stat.S_ISREG(status.st_mode):
+            with open(path, "rb") as file:
+                begins_so = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")  # a film is not read whole
+                file.seek(0)
+                if begins_so and is_plan(file.read()):
+                    return True
+    except FileNotFoundError:
+        if os.path.isdir(os.path.dirname(os.path.abspath(path))):
+            return False
+        raise InputError(printable(path), "its folder does not exist", remedy=_ANOTHER) from None
+    except OSError as error:
+        raise InputError(printable(path), error.strerror or str(error), remedy=_ANOTHER) from error
+    found = "there is something that is not a plan, and it is not replaced"
+    raise InputError(printable(path), found, remedy=_ANOTHER)
+
+
+def write_plan(path: bytes, plan: Plan, encode: Callable[[Plan], bytes] = to_bytes) -> None:
+    """Writes the document that `encode` makes, all of it or nothing. Raises InputError if it cannot be written."""
+    part = path + b".%d.part" % os.getpid()
+    try:
+        with open(part, "xb") as file:
+            file.write(encode(plan))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise InputError(printable(path), error.strerror or str(error), remedy=_ANOTHER) from error
+
+
+# ---- encoding ----
 
 
 def _text(value: Any, indent: int | None = 1) -> str:
@@ -104,7 +145,7 @@ def _text(value: Any, indent: int | None = 1) -> str:
 
 
 def _group_text(group: PlannedGroup) -> str:
-    """As it stands in the list of a document: a line break is never in a text of JSON, but between its parts."""
+    """A group as the list of a document holds it; line breaks stand only between the parts of JSON, never in a text."""
     return _text(_group(group)).replace("\n", "\n  ")
 
 
@@ -152,17 +193,17 @@ def _conflict(conflict: Conflict) -> dict[str, Any]:
     }
 
 
-# ---- reading ----
+# ---- parsing ----
 
 
 def _parsed(data: bytes, problems: list[str]) -> Any:
-    """The JSON value; None, and a problem, where it is none."""
+    """The JSON value; None, and a problem, if it is not JSON."""
     try:
         return json.loads(data, parse_constant=_refuse, object_pairs_hook=_unique)
     except RecursionError:
-        problems.append("is no plan: brackets are nested too deep")
+        problems.append("is not a plan: brackets are nested too deep")
     except (ValueError, MemoryError) as error:
-        problems.append(f"is no JSON: {error}")
+        problems.append(f"is not JSON: {error}")
     return None
 
 
@@ -171,7 +212,7 @@ def _refuse(name: str) -> Any:
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object in which no key stands twice: which of the two was meant?"""
+    """An object in which each key stands once: of two, nobody could tell which was meant."""
     found = dict(pairs)
     if len(found) < len(pairs):
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)

@@ -1,4 +1,4 @@
-"""A plan made of a store: what is decided by the keep rules, and what is to be carried over, read from the files."""
+"""A plan made from a store: what the keep rules decide, and what is to be carried over, as read from the files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dedup.errors import UsageError
@@ -18,10 +19,13 @@ from dedup.groups.keep import is_below, keep_rules
 from dedup.groups.matches import Matches
 from dedup.observer import Observer
 from dedup.plan.decide import Decider, most_first, removed_from
+from dedup.plan.document import is_replaceable, write_plan
 from dedup.plan.nouns import REMOVING, Plan, PlannedGroup
+from dedup.plan.protect import protect_from_now_on
 from dedup.plan.references import References
-from dedup.settings import KeepSettings, PlanSettings
+from dedup.settings import KeepSettings, MatchSettings, PlanSettings
 from dedup.store.protection import protected
+from dedup.store.store import open_for_reading
 
 if TYPE_CHECKING:
     from dedup.plan.nouns import PlannedFile
@@ -31,20 +35,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Grounds:
-    """What the plans of one store rest on, read from it once."""
+    """What the plans of one store are made from, read once."""
 
     store: str
     """Folder of the store."""
     roots: tuple[bytes, ...]
-    """Folders of the library that hold what may be a copy."""
+    """Roots of all tracks that may be copies."""
     matches: Matches
     keep: KeepSettings
-    """With all folders that are protected."""
+    """Keep settings, with all folders that are protected."""
     settings: PlanSettings
     decider: Decider
 
     def groups(self) -> list[Group]:
-        """All of them, present or not."""
+        """All groups, also of files that are not there now."""
         return make_groups(self.matches, self.decider.rules, Intended(self.keep))
 
     def references(self, files: Iterable[bytes], observer: Observer) -> References:
@@ -68,8 +72,8 @@ class Grounds:
 
 
 def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings) -> Grounds:
-    """Folders that the store remembers are protected too. Raises UsageError for a rule that there is not, and for a
-    quarantine that the next scan would look into."""
+    """Reads them; folders that the store remembers are protected too. Raises UsageError for a rule that does not exist,
+    and for a quarantine that the next scan would look into."""
     roots = sorted({track.root for track in matches.tracks})
     require_outside(settings.to, roots)
     keep = replace(keep, protect=protected(store, keep.protect))
@@ -79,12 +83,47 @@ def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: Pla
 
 
 def make_plan(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings, observer: Observer) -> Plan:
-    """What is to become of all copies that `matches` has. Raises UsageError as `grounds_of` does."""
+    """What becomes of all copies in `matches`. Raises UsageError as `grounds_of` does."""
     return plan_all(grounds_of(store, matches, keep, settings), observer)
 
 
+@dataclass(frozen=True)
+class Made:
+    """A plan that was made, and what became of its file."""
+
+    plan: Plan
+    path: bytes | None = None
+    """File that it was written to; None if none was wanted."""
+    replaced: bool = False
+    """Whether there was a plan in that file before."""
+
+
+def plan_copies(
+    *,
+    folder: Path,
+    match: MatchSettings,
+    keep: KeepSettings,
+    settings: PlanSettings,
+    observer: Observer,
+    path: bytes | None = None,
+    unprotect: Sequence[bytes] = (),
+) -> Made:
+    """Makes a plan for all copies in the store in `folder`, and writes it to `path` if that is given. Folders that
+    `keep` protects stay protected from now on, those of `unprotect` do not; for that alone the store is locked.
+
+    Raises InputError, before any work is done, if there is something other than a plan at `path`; UsageError as
+    `grounds_of` does, and for a folder that cannot be unprotected."""
+    replaced = path is not None and is_replaceable(path)
+    protect_from_now_on(folder, keep.protect, unprotect)
+    with open_for_reading(folder) as store:
+        plan = make_plan(store, Matches(store, match), keep, settings, observer)
+    if path is not None:
+        write_plan(path, plan)
+    return Made(plan, path, replaced)
+
+
 def plan_all(grounds: Grounds, observer: Observer, answered: Iterable[PlannedGroup] = ()) -> Plan:
-    """What the rules come to; a group of the same files that is among the `answered` ones stays as it is there."""
+    """What the rules decide; a group whose files are those of one in `answered` stays as it is there."""
     said = {group.contents: group for group in answered}
     decided = grounds.decider.groups(grounds.groups())
     by_rule = [group for group in decided if group.contents not in said]
@@ -112,7 +151,7 @@ def require_outside(to: bytes | None, roots: Sequence[bytes]) -> None:
 
 
 def unite_group(kept: PlannedFile, others: Sequence[PlannedFile]) -> Merge:
-    """What the kept file gets from those of the others that go. Raises OSError for a file that cannot be read."""
+    """What the kept file gets from the others that go. Raises OSError for a file that cannot be read."""
     from dedup.tags.read import read_tags
     from dedup.tags.unite import unite
 
@@ -122,22 +161,22 @@ def unite_group(kept: PlannedFile, others: Sequence[PlannedFile]) -> Merge:
 
 
 def _sources(others: Sequence[PlannedFile]) -> list[PlannedFile]:
-    """Files that go with tags that are not those of the kept one."""
+    """Files that go and may have other tags than the kept one."""
     return [file for file in others if file.action in REMOVING and file.verdict != "identical file"]
 
 
 def _is_same_audio(file: PlannedFile, kept: PlannedFile) -> bool:
-    """Verdicts are against the file that was first to be kept, and has none."""
+    """Whether both hold the same audio. A verdict is against the file that was first to be kept, which has none."""
     return file.content == kept.content or (file.verdict == "same audio" and not kept.verdict)
 
 
 def gets_tags(group: PlannedGroup, protect: Sequence[bytes]) -> bool:
-    """Whether the kept file is to get what those that go have. A protected file gets nothing."""
+    """Whether the kept file gets something from those that go. A protected file gets nothing."""
     return bool(_sources(group.files)) and not is_below(group.files[0].path, protect)
 
 
 def _with_merges(groups: Sequence[PlannedGroup], protect: Sequence[bytes], observer: Observer) -> list[PlannedGroup]:
-    """Each with what its kept file gets from those that go."""
+    """The groups, each with what its kept file gets from those that go."""
     wanted = [gets_tags(group, protect) for group in groups]
     observer.stage("read tags", sum(wanted), "groups")
     return [
@@ -165,7 +204,7 @@ def takes_tags(merge: Merge) -> bool:
 
 
 def without_loss(group: PlannedGroup) -> PlannedGroup:
-    """The same, but that files with tags of their own stay: the kept one is of a format that takes none."""
+    """The same group, except that files with tags of their own stay: the format of the kept one takes none."""
     sources = _sources(group.files)
     why = "it has tags that the kept one lacks, and whose format takes none"
     files = (replace(f, action="leave", rule="tags", why=why) if f in sources else f for f in group.files)

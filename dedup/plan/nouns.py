@@ -1,5 +1,5 @@
-"""The nouns of a plan: what is to become of each file of each group, and why. `make` makes one, `document` keeps it in
-a file, `dedup.apply` carries it out. Nothing here touches a file."""
+"""The nouns of a plan: what becomes of each file of each group, and why. `make` makes one, `document` keeps it in a
+file, `cleanup.apply` carries it out. Nothing here touches a file."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dedup.tags.merge import Merge
 
 Action = Literal["keep", "leave", "quarantine", "trash", "hardlink", "reflink", "delete"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
-"""keep: the copy that stays and wins; leave: stays as it is, and nothing rests on it; quarantine: moved away, its path
-below the root kept; trash: the system's; hardlink, reflink: its bytes, which are those of the kept one, are shared with
-it; delete: gone, without a way back."""
+"""keep: the one copy for which others go; leave: stays as it is, and no other file depends on it; quarantine: moved
+away, with its path below the root; trash: moved to the system's trash; hardlink, reflink: shares the bytes of the kept
+one, which are the same; delete: gone for good."""
 
 LINKING: tuple[Action, ...] = ("hardlink", "reflink")
 REMOVING: tuple[Action, ...] = ("quarantine", "trash", "delete")
 STAYING: tuple[Action, ...] = ("keep", "leave")
 
 ANSWERED = "answered by you"
-"""The first words of the note to a group of which a person said what is to become of it."""
+"""First words of the note of a group that a person decided about."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class PlannedFile:
     size: int
     mtime_ns: int
     content: bytes
-    """16 bytes: `judgements.content`."""
+    """`judgements.content`, 16 bytes."""
     rule: str = ""
-    """The keep rule by which the kept one is better; of the kept one that by which it beats the next best. Of a file
-    that stays for another reason that reason's name, such as "protected"."""
+    """Name of the keep rule by which the kept one is better (for the kept one: better than the next best), or of the
+    reason why a file stays, such as "protected"."""
     why: str = ""
-    """The same in words: "flac, the other mp3"."""
+    """Rule or reason in words, such as "flac, the other mp3"."""
     verdict: str = ""
-    """What it is to the kept one; empty of the kept one, as `score` is None."""
+    """What it is to the kept one; empty for the kept one, whose `score` is None."""
     score: float | None = None
 
 
@@ -48,35 +48,35 @@ class PlannedGroup:
     """Copies of one recording: one that is kept, and what becomes of the others."""
 
     files: tuple[PlannedFile, ...]
-    """The kept one first, where the plan was not edited."""
+    """Files of the group, the kept one first unless the plan was edited."""
     merge: Merge | None = None
     note: str = ""
-    """What should be known of it, such as that an album is incomplete then."""
+    """What a person should know about the group, such as that an album becomes incomplete."""
 
     @property
     def kept(self) -> PlannedFile | None:
-        """The one file with the action "keep"; None where there is none, or more than one."""
+        """The one file with the action "keep"; None if there is none, or more than one."""
         kept = [file for file in self.files if file.action == "keep"]
         return kept[0] if len(kept) == 1 else None
 
     @property
     def contents(self) -> frozenset[tuple[bytes, bytes, int, int]]:
-        """By which it is known again in another plan: its files, as they were."""
+        """Its files as they were, by which it is recognized in another plan."""
         return frozenset((file.path, file.content, file.size, file.mtime_ns) for file in self.files)
 
     @property
     def is_answered(self) -> bool:
-        """Whether a person said what is to become of it."""
+        """Whether a person decided about it."""
         return self.note.startswith(ANSWERED)
 
     @property
     def changed(self) -> tuple[PlannedFile, ...]:
-        """Those that do not stay as they are."""
+        """Files that do not stay as they are."""
         return tuple(file for file in self.files if file.action not in STAYING)
 
     @property
     def n_bytes(self) -> int:
-        """That are won: of the files that go or share the kept one's bytes."""
+        """Reclaimable bytes: those of the files that go or share the kept one's bytes."""
         return sum(file.size for file in self.changed)
 
 
@@ -90,18 +90,18 @@ class PlannedPlaylist:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is to be done, reviewable and editable."""
+    """Everything that is to be done; a person may review and edit it."""
 
     groups: tuple[PlannedGroup, ...]
     playlists: tuple[PlannedPlaylist, ...] = ()
     to: bytes | None = None
-    """Folder that quarantined files go to; None: `QUARANTINE` in the root of each."""
+    """Folder that quarantined files go to; None for `QUARANTINE` in the root of each."""
     remove_empty_folders: bool = False
-    """Whether folders that are left with nothing but litter go too."""
+    """Whether folders that are left with nothing but litter are removed."""
     protect: tuple[bytes, ...] = ()
     """Folders in which nothing is touched."""
     match: MatchSettings = field(default_factory=MatchSettings)
-    """By which two tracks are one recording."""
+    """Thresholds by which two tracks are one recording."""
     rules: tuple[str, ...] = ()
     """Names of the keep rules, in their order."""
     identity: Literal["recording", "album"] = "recording"
@@ -116,5 +116,5 @@ class Plan:
 
     @property
     def n_files(self) -> int:
-        """That do not stay as they are."""
+        """Number of files that do not stay as they are."""
         return sum(len(group.changed) for group in self.groups)

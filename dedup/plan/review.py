@@ -1,12 +1,12 @@
-"""Groups that a person goes through one by one: which are asked about, what an answer comes to, and the plan of all
-that was answered. Reads the tags of the group at hand; touches no file."""
+"""Groups that a person goes through one by one: which are asked about, what an answer makes of each, and the plan of
+all answers. Reads the tags of the group at hand; changes no file."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dedup.correlation.scoring import MERGING
 from dedup.errors import InputError
@@ -25,28 +25,39 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 CHOSEN, SKIPPED, NO_COPY = "chosen", "skipped", "no copy"
-"""Rules of a file that a person keeps and of those that go for it; of those of a group that was skipped; of one that is
-not known to be a copy of the one that a person keeps."""
+"""Rules of files that a person decided about: kept, and those that go for it; skipped; not known to be a copy of the
+one that is kept."""
 
-SETTLED = frozenset({"absent", "protected", "same file", "reported only"})
+STAYING_ANYWAY = frozenset({"absent", "protected", "same file", "reported only"})
 """Rules by which a copy stays whatever a person says: a group of such copies is not asked about."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A group of which a person is to say what becomes of it."""
+    """A group that a person is asked about."""
 
     group: Group
     planned: PlannedGroup
-    """What is proposed: the rules' word, as if every copy were certain enough to go."""
+    """Proposal: what the rules decide, as if every copy were certain enough to go."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person said of a group."""
+
+    word: Literal["keep", "different", "skip", "quit"]
+    planned: PlannedGroup | None = None
+    """What becomes of the group, if a file is kept or the group is skipped."""
+    odd: tuple[bytes, ...] = ()
+    """Paths of its files that are other recordings."""
 
 
 class Review:
-    """The questions that are left, and the answers. Needs the store only when it is made, and for judgements."""
+    """The questions that are left, and the answers. Needs the store when it is made, and after judgements."""
 
     def __init__(self, store: Store, grounds: Grounds, before: Plan | None, again: bool, observer: Observer) -> None:
-        """Groups of the plan `before` count as answered, but those that have changed since, those with a copy of which
-        a person is to say, and `again` those that were skipped."""
+        """Groups of the plan `before` count as answered, except those that have changed since, those with an uncertain
+        copy, and with `again` those that were skipped."""
         self.grounds = grounds
         groups = before.groups if before else ()
         self.answered = [group for group in groups if _still_holds(store, group, grounds.keep.protect)]
@@ -55,16 +66,16 @@ class Review:
         self._passed: set[object] = set()
         self._references = grounds.references([track.path for track in grounds.matches.tracks], observer)
         self._proposed: dict[tuple[bytes, ...], PlannedGroup] = {}
-        """By the paths of a group: most groups are what they were after a judgement, and each takes reading."""
+        """Proposals by the paths of a group: after a judgement most groups are the same, and each takes reading."""
         self._questions: deque[Question] = deque()
         self._gather()
 
     def _gather(self, first: Collection[bytes] = ()) -> None:
-        """Groups all files anew; what has files out of `first` is asked about first."""
+        """Groups all files again; groups with files of `first` are asked about first."""
         known = {group.contents for group in self.answered if not self._is_open(group)} | self._passed
         there = filter(is_there_twice, self.grounds.groups())
         asked = [Question(group, self._propose(group)) for group in there]
-        left = [one for one in asked if one.planned.contents not in known and not _is_settled(one.planned)]
+        left = [one for one in asked if one.planned.contents not in known and not _stays_anyway(one.planned)]
         left.sort(
             key=lambda one: (
                 not any(file.path in first for file in one.planned.files),
@@ -75,7 +86,7 @@ class Review:
         self._questions = deque(left)
 
     def _propose(self, group: Group) -> PlannedGroup:
-        """What the rules say of a group by itself."""
+        """What the rules decide about a group by itself."""
         paths = tuple(track.path for track in group.tracks)
         if paths not in self._proposed:
             self._proposed[paths] = self.grounds.decider.group(group)
@@ -88,29 +99,29 @@ class Review:
 
     @property
     def n_left(self) -> int:
-        """Questions without an answer."""
+        """Number of questions without an answer."""
         return len(self._questions)
 
     @property
     def paths(self) -> list[bytes]:
-        """Of all files that are left to be asked about."""
+        """Paths of all files that are left to be asked about."""
         return [file.path for question in self._questions for file in question.planned.files]
 
     def next(self) -> Question | None:
-        """That with most bytes to win, with what the kept file would get; None where no group is left."""
+        """The question with most bytes reclaimable, with what the kept file would get; None if none is left."""
         if not self._questions:
             return None
         question = self._questions[0]
         return replace(question, planned=self._complete(question.planned))
 
     def plan(self) -> Plan:
-        """What was answered, here and before."""
+        """The plan of all answers, here and before."""
         return self.grounds.plan(most_first(self.answered), self._references)
 
     # ---- answers ----
 
     def keeping(self, question: Question, path: bytes, values: Mapping[str, Sequence[str]]) -> PlannedGroup:
-        """What becomes of the group where the file at `path` is kept, and gets these values of tag fields. Raises
+        """What becomes of the group if the file at `path` is kept and gets these values of tag fields. Raises
         InputError for a file that cannot be kept."""
         planned = question.planned
         if path != planned.files[0].path:
@@ -118,25 +129,27 @@ class Review:
         return replace(_with_values(planned, values), note="; ".join(filter(None, (ANSWERED, planned.note))))
 
     def skipping(self, question: Question) -> PlannedGroup:
-        """All files stay, for now."""
+        """What becomes of the group if all its files stay for now."""
         left = [replace(file, action="leave", rule=SKIPPED, why="you skipped it") for file in question.planned.files]
         return PlannedGroup(tuple(left), note=f"{ANSWERED}: skipped")
 
     def put(self, question: Question, planned: PlannedGroup) -> None:
-        """Keeps an answer. Whatever was answered of these files before counts no more."""
+        """Keeps an answer. What was answered about these files before no longer counts."""
         self._drop(question)
         self.answered.append(planned)
         self._passed.add(question.planned.contents)
         self._questions.popleft()
 
     def apart(self, question: Question, odd: Collection[bytes]) -> dict[tuple[bytes, bytes], float | None]:
-        """What is said where the files at the paths `odd` are other recordings than the rest of the group: pairs of
-        contents, with their scores. Raises InputError where both sides hold the very same audio."""
+        """Pairs of contents that are different if the files at the paths `odd` are other recordings than the rest of
+        the group, with their scores. Raises InputError if both sides hold the very same audio."""
         tracks = [track for track in question.group.tracks if track.state != "imported"]
         others = [track for track in tracks if track.path in odd]
         rest = [track for track in tracks if track.path not in odd]
         if not rest:
-            raise InputError("the group", "all of its files are named", "those that differ from the rest")
+            raise InputError(
+                "the group", "all of its files are named", remedy="Name only those that differ from the rest"
+            )
         said: dict[tuple[bytes, bytes], float | None] = {}
         for other in others:
             scores = {pair.b.path: pair.match.score for pair in self.grounds.matches.of(other)}
@@ -144,12 +157,12 @@ class Review:
                 pair = _content(other), _content(track)
                 if pair[0] == pair[1]:
                     where = f"{printable(other.path)} and {printable(track.path)}"
-                    raise InputError(where, "both hold the very same audio", "different audio, to be called different")
+                    raise InputError(where, "both hold the very same audio, so they cannot be different recordings")
                 said[pair] = scores.get(track.path)
         return said
 
     def regroup(self, question: Question, store: Store) -> None:
-        """Groups anew by all judgements that the store has now: what is left of the question's group comes next."""
+        """Groups again by all judgements that the store has now; what is left of the question's group comes next."""
         self.grounds.matches.renew_judgements(store)
         self._drop(question)
         self._gather(first={file.path for file in question.planned.files})
@@ -158,18 +171,20 @@ class Review:
         paths = {file.path for file in question.planned.files}
         self.answered = [group for group in self.answered if paths.isdisjoint(file.path for file in group.files)]
 
-    # ---- what a group comes to ----
+    # ---- what becomes of a group ----
 
     def _with_other(self, group: Group, path: bytes) -> PlannedGroup:
-        """The group with another file kept. Files that do not match it stay: nothing says that they are its copies."""
+        """The group if another file is kept. Files that do not match it stay: nothing says that they are its copies."""
         tracks = {track.path: track for track in group.tracks if track.state != "imported"}
         kept = tracks.pop(path)
         if kept.state != "present" or kept.damage:
-            raise InputError(printable(path), kept.damage or "not there now", "a sound file to keep")
+            raise InputError(printable(path), kept.damage or "not there now", remedy="Keep a sound file")
         matching = {pair.b.path: pair.swapped() for pair in self.grounds.matches.of(kept) if pair.verdict in MERGING}
         members = tuple(matching[other] for other in tracks if other in matching)
         if not members:
-            raise InputError(printable(path), "no other file of the group matches it", "a file that others match")
+            raise InputError(
+                printable(path), "no other file of the group matches it", remedy="Keep one that others match"
+            )
         by_rule = self.grounds.decider.group(Group(kept, members)).files
         files = [
             file
@@ -185,7 +200,7 @@ class Review:
         return PlannedGroup((*files, *apart))
 
     def _complete(self, planned: PlannedGroup) -> PlannedGroup:
-        """With whole albums, and with what the kept file gets."""
+        """The group with albums left whole, and with what the kept file gets."""
         needed = self._needed_by_albums(planned)
         if needed:
             planned = (with_note if self.grounds.settings.break_albums else with_left)(planned, needed)
@@ -198,8 +213,8 @@ class Review:
             return replace(planned, note="; ".join(filter(None, (planned.note, told))))
 
     def _needed_by_albums(self, planned: PlannedGroup) -> dict[bytes, str]:
-        """Those that would go, and without which an album would not be complete any more after all that was
-        answered."""
+        """What each file that would go is needed for, by path: an album that would no longer be complete after all the
+        answers."""
         albums, own = self.grounds.decider.albums, {file.path for file in planned.files}
         gone = {file.path for group in self.answered for file in group.files if file.action in REMOVING} - own
         lost = albums.lacking(gone)
@@ -223,12 +238,12 @@ def review_of(
     again: bool,
     observer: Observer,
 ) -> Review:
-    """A review by these settings. No score is too low for a person, but one below `settings.ask`."""
+    """A review by these settings. A person is asked about every score except those below `settings.ask`."""
     return Review(store, grounds_of(store, matches, keep, replace(settings, auto=None)), before, again, observer)
 
 
 def answers_in(before: Plan, protect: Sequence[bytes]) -> list[PlannedGroup]:
-    """The groups of which a person said what becomes of them, and that still may be so."""
+    """The groups that a person decided about, as far as that is still allowed."""
     return [group for group in before.groups if group.is_answered and not _touches(group, protect)]
 
 
@@ -237,7 +252,7 @@ def _touches(group: PlannedGroup, protect: Sequence[bytes]) -> bool:
 
 
 def _still_holds(store: Store, group: PlannedGroup, protect: Sequence[bytes]) -> bool:
-    """Whether the files that are kept and changed are as the plan says, and may be touched."""
+    """Whether the files that are kept or change are as the plan says, and may be touched."""
     return not _touches(group, protect) and all(
         _is_known(store, file) for file in group.files if file.action == "keep" or file.action not in STAYING
     )
@@ -248,8 +263,8 @@ def _is_known(store: Store, file: PlannedFile) -> bool:
     return track is not None and (track.state, track.size, track.mtime_ns) == ("present", file.size, file.mtime_ns)
 
 
-def _is_settled(planned: PlannedGroup) -> bool:
-    return all(file.action == "leave" and file.rule in SETTLED for file in planned.files[1:])
+def _stays_anyway(planned: PlannedGroup) -> bool:
+    return all(file.action == "leave" and file.rule in STAYING_ANYWAY for file in planned.files[1:])
 
 
 def _content(track: ListedTrack) -> bytes:
@@ -257,7 +272,7 @@ def _content(track: ListedTrack) -> bytes:
 
 
 def _with_values(planned: PlannedGroup, values: Mapping[str, Sequence[str]]) -> PlannedGroup:
-    """The kept file gets these values of fields about which the files disagree, but where it has them already."""
+    """The group if the kept file gets these values of fields about which the files disagree, unless it has them."""
     if planned.merge is None or not values:
         return planned
     own = {conflict.name: conflict.kept for conflict in planned.merge.conflicts}

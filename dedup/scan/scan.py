@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dedup.errors import UsageError
 from dedup.files.disks import Disks
+from dedup.files.host_paths import HostPath
 from dedup.files.paths import holds, printable
 from dedup.files.status import settling_s
 from dedup.fingerprint.task import Fingerprinted, fingerprint_file, is_as_seen
@@ -259,7 +260,7 @@ class _Scan:
                 self.observer.folder(folder)
             limits = (self.settings.min_length_s, self.settings.time_limit_s)
             reading = self.disks.reading(candidate.device)
-            arguments = (candidate.path, candidate.size, candidate.mtime_ns, settings, *limits, reading)
+            arguments = (HostPath(candidate.path), candidate.size, candidate.mtime_ns, settings, *limits, reading)
             yield Task(candidate.path.hex(), arguments)
 
     def _take(self, outcome: Outcome) -> list[list[Subject]]:

@@ -8,12 +8,13 @@ import click
 
 from dedup.errors import UsageError
 from jobs.session import options, stores
-from jobs.session.output import count_text, path_text
+from jobs.session.output import Output, count_text, path_text
 from jobs.session.run import Run, reader
 
 if TYPE_CHECKING:
-    from dedup.groups.judgements import Known
-    from dedup.store.catalog import Judgement
+    from collections.abc import Sequence
+
+    from dedup.groups.mark import Held, Marked
 
 FILE = click.Path(path_type=bytes)
 GONE = "(not in the library now)"
@@ -33,90 +34,77 @@ def mark(run: Run, a: bytes | None, b: bytes | None, same: bool, different: bool
 
     It wins over any score. It goes by what the files hold: they may be moved, renamed and tagged anew."""
     if same + different + forget + listing != 1:
-        raise UsageError("mark", "not one of its four options", "--same, --different, --forget or --list")
+        found, remedy = "not exactly one option is given", "Give one of --same, --different, --forget or --list"
+        raise UsageError("mark", found, remedy=remedy)
+    from dedup.groups.mark import all_judgements, forget_files, judge_files
+
     if listing:
         if a is not None:
-            raise UsageError("mark --list", "files are given", "none")
-        show_judgements(run)
-    elif a is None or b is None:
-        raise UsageError("mark", "fewer than two files", "A and B")
-    elif forget:
-        forget_pair(run, a, b)
-    else:
-        judge_pair(run, a, b, same)
-
-
-def judge_pair(run: Run, a: bytes, b: bytes, same: bool) -> None:
-    """Keeps that two files are the same, or are not."""
-    from dedup.groups.judgements import find, record, score_of
-
+            raise UsageError("mark --list", "files are given", remedy="Leave them out")
+        with stores.for_reading(run) as store:
+            held = all_judgements(store=store)
+        show_judgements(run.output, held)
+        return
+    if a is None or b is None:
+        raise UsageError("mark", "fewer than two files are given", remedy="Name A and B")
     with stores.for_writing(run) as store:
-        one, other = find(store, a), find(store, b)
-        score = score_of(store, one, other)
-        before = record(store, one.content, other.content, same, score, where=_both(one, other))
-    changed = f"; {_word(before.same)} before, said {before.judged}" if before and before.same != same else ""
-    told = "" if score is None else f" (score {score:.3f})"
-    _tell(run, one, other, _word(same), score, before, f"{_word(same)}: {_both(one, other)}{told}{changed}")
+        marked = forget_files(store=store, a=a, b=b) if forget else judge_files(store=store, a=a, b=b, same=same)
+    show_marked(run.output, marked)
 
 
-def forget_pair(run: Run, a: bytes, b: bytes) -> None:
-    """Takes back what was said of two files."""
-    from dedup.groups.judgements import find, forget
-
-    with stores.for_writing(run) as store:
-        one, other = find(store, a), find(store, b)
-        before = forget(store, one.content, other.content)
-    if before:
-        text = f"forgotten: {_both(one, other)}; {_word(before.same)} before, said {before.judged}"
-    else:
-        text = f"nothing was said of {_both(one, other)}"
-    _tell(run, one, other, None, None, before, text)
-
-
-def _tell(
-    run: Run, a: Known, b: Known, said: str | None, score: float | None, before: Judgement | None, text: str
-) -> None:
+def show_marked(output: Output, marked: Marked) -> None:
+    """What is said of the two files now, and what was before."""
     from dedup.report.export import named_path
 
-    paths = {**named_path("a", a.path), **named_path("b", b.path)}
-    numbers = {"said": said, "score": _rounded(score), "before": _word(before.same) if before else None}
-    run.output.result({"event": "mark", **paths, **numbers})
-    run.output.note(text)
+    paths = {**named_path("a", marked.a.path), **named_path("b", marked.b.path)}
+    numbers = {
+        "said": None if marked.same is None else _word(marked.same),
+        "score": _rounded(marked.score),
+        "before": _word(marked.before.same) if marked.before else None,
+    }
+    output.result({"event": "mark", **paths, **numbers})
+    output.note(_marked_text(marked))
 
 
-def show_judgements(run: Run) -> None:
-    """All that was said, oldest first, with the files that hold it now."""
-    from dedup.groups.judgements import history, paths_of_judged
-
-    with stores.for_reading(run) as store, store.catalog.snapshot():
-        judgements, paths = history(store), paths_of_judged(store)
-    for judgement in judgements:
-        sides = [paths.get(content, []) for content in (judgement.content_a, judgement.content_b)]
-        run.output.result(_record(judgement, *sides))
-        if not run.output.as_json:
-            run.output.text("\n".join(_lines(judgement, *sides)) + "\n")
-    run.output.note(count_text(len(judgements), "judgement"))
+def _marked_text(marked: Marked) -> str:
+    both, before = f"{path_text(marked.a.path)} and {path_text(marked.b.path)}", marked.before
+    told = f"; {_word(before.same)} before, said {before.judged}" if before else ""
+    if marked.same is None:
+        return f"forgotten: {both}{told}" if before else f"nothing was said of {both}"
+    score = "" if marked.score is None else f" (score {marked.score:.3f})"
+    return f"{_word(marked.same)}: {both}{score}{told if before and before.same != marked.same else ''}"
 
 
-def _record(judgement: Judgement, a: list[bytes], b: list[bytes]) -> dict[str, Any]:
+def show_judgements(output: Output, held: Sequence[Held]) -> None:
+    """All that was said, with the files that hold it now."""
+    for one in held:
+        output.result(_record(one))
+        if not output.as_json:
+            output.text("\n".join(_lines(one)) + "\n")
+    output.note(count_text(len(held), "judgement"))
+
+
+def _record(held: Held) -> dict[str, Any]:
     from dedup.files.paths import json_path
 
+    judgement = held.judgement
     return {
         "event": "judgement",
         "said": _word(judgement.same),
         "score": _rounded(judgement.score),
         "judged": judgement.judged,
-        "a": [json_path(path) for path in a],
-        "b": [json_path(path) for path in b],
+        "a": [json_path(path) for path in held.a],
+        "b": [json_path(path) for path in held.b],
         "content_a": judgement.content_a.hex(),
         "content_b": judgement.content_b.hex(),
     }
 
 
-def _lines(judgement: Judgement, *sides: list[bytes]) -> list[str]:
+def _lines(held: Held) -> list[str]:
+    judgement = held.judgement
     score = "" if judgement.score is None else f", score {judgement.score:.3f}"
     lines = [f"{_word(judgement.same)}{score}, said {judgement.judged}"]
-    for name, paths in zip("ab", sides, strict=True):
+    for name, paths in (("a", held.a), ("b", held.b)):
         first, *copies = map(path_text, paths) if paths else [GONE]
         lines += [f"  {name}  {first}", *(f"     {copy}" for copy in copies)]
     return lines
@@ -128,7 +116,3 @@ def _word(same: bool) -> str:
 
 def _rounded(score: float | None) -> float | None:
     return None if score is None else round(score, 6)
-
-
-def _both(a: Known, b: Known) -> str:
-    return f"{path_text(a.path)} and {path_text(b.path)}"

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
-from jobs.commands.apply import show_refusals
 from jobs.session import options, stores
 from jobs.session.output import Column, count_text, size_text
-from jobs.session.run import Run, reader, session, utc_now
-
-if TYPE_CHECKING:
-    from dedup.cleanup.journal import Journal
-    from dedup.cleanup.undo import Undone
+from jobs.session.run import Run, reader, session
+from jobs.show.cleanups import show_undone, summary_record, undone_record
 
 COLUMNS = (
     Column("number", "number"),
@@ -34,43 +27,17 @@ COLUMNS = (
 def undo(run: Run, number: int | None) -> int:
     """Take a clean-up back: files, tags, covers, playlists, folders.
 
-    NUMBER is one of `reprise history`; without it, the last one that was not taken back. Each file is compared with
-    what it was; what cannot be put back is told, with the reason, and can be tried again."""
-    from dedup.cleanup.journal import JournalWriter, to_be_undone
+    NUMBER is one that `reprise history` lists; without it, the last clean-up that was not taken back. Each file is
+    compared with what it was. What cannot be put back is reported with the reason, and can be tried again."""
     from dedup.cleanup.undo import undo as take_back
 
     run.last_words = f"stopped; `reprise undo{f' {number}' if number else ''}` goes on from there"
     with stores.for_writing(run) as store:
-        journal = to_be_undone(store.layout.folder, number)
-        with contextlib.closing(JournalWriter(journal)) as writer:
-            undone = take_back(store, writer, run.observer, run.stop)
-            if not run.stop.requested:
-                writer.end_undoing(utc_now())
-        run.conclude(EXIT_SOME_FAILED if undone.failed else EXIT_DONE, undone_record(journal, undone))
+        undone = take_back(store=store, number=number, observer=run.observer, stop=run.stop)
+        run.conclude(EXIT_SOME_FAILED if undone.failed else EXIT_DONE, undone_record(undone))
     run.observer.close()
-    show_undone(run, journal, undone)
+    show_undone(run.output, undone)
     return run.exit_code
-
-
-def undone_record(journal: Journal, undone: Undone) -> dict[str, Any]:
-    """For programs."""
-    return {
-        "number": int(journal.id),
-        "files": undone.n_files,
-        "rewritten": undone.n_rewritten,
-        "folders": undone.n_folders,
-        "failed": len(undone.failed),
-        "left": undone.left,
-    }
-
-
-def show_undone(run: Run, journal: Journal, undone: Undone) -> None:
-    """What could not be put back, and what was."""
-    show_refusals(run, "failed", undone.failed)
-    run.output.result({"event": "undo", **undone_record(journal, undone)})
-    text = f"clean-up {int(journal.id)}: {count_text(undone.n_files, 'file')} put back"
-    text += f", {undone.n_rewritten:,} rewritten as before, {count_text(undone.n_folders, 'folder')} made again"
-    run.output.note(text + (f"; {len(undone.failed):,} failed" if undone.failed else ""))
 
 
 @click.command("history")
@@ -78,25 +45,9 @@ def show_undone(run: Run, journal: Journal, undone: Undone) -> None:
 @reader
 def history(run: Run) -> None:
     """List the clean-ups of this store, oldest first."""
-    from dedup.cleanup.journal import past
-    from dedup.store.store import open_for_reading
+    from dedup.cleanup.journal import history as past
 
-    with open_for_reading(run.settings.store) as store:
-        records = [history_record(journal) for journal in past(store.layout.folder)]
-    run.output.table(COLUMNS, records)
-    run.output.note(count_text(len(records), "clean-up"))
-
-
-def history_record(journal: Journal) -> dict[str, Any]:
-    """One clean-up: `files` and `bytes` that are away now, and files that are rewritten now."""
-    from dedup.cleanup.journal import summary_of
-
-    summary = summary_of(journal)
-    return {
-        "number": int(journal.id),
-        "began": journal.began,
-        "state": journal.state,
-        "files": summary.n_files,
-        "bytes": summary.n_bytes,
-        "rewritten": summary.n_rewritten,
-    }
+    with stores.for_reading(run) as store:
+        summaries = past(store.layout.folder)
+    run.output.table(COLUMNS, map(summary_record, summaries))
+    run.output.note(count_text(len(summaries), "clean-up"))

@@ -1,20 +1,22 @@
-"""Pairs shown to a person, one after the other, who says of each whether it is one recording. Every answer is kept at
-once, so a review can be broken off at any moment."""
+"""Pairs shown one after the other to a person, who says of each whether it is one recording. Every answer is kept at
+once, so the person may stop at any moment."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from dedup.errors import InputError
-from jobs.session.output import Column, Output, aligned, path_text, size_text, time_text
+from dedup.groups.mark import Asked
+from jobs.session.output import Column, Output, aligned, one_line, path_text, shortened, size_text, time_text
 from jobs.show.words import bar_text, speed_text
 
 if TYPE_CHECKING:
+    from dedup.groups.mark import Record
     from dedup.groups.matches import ListedTrack, TrackPair
     from jobs.session.run import Run
 
@@ -22,43 +24,30 @@ QUESTION = "[s]ame, [d]ifferent, s[k]ip, [q]uit?"
 ANSWERS = {"s": "same", "d": "different", "k": "skip", "q": "quit"}
 SHOWN_TAGS = ("title", "artist", "album")
 MAX_CELL = 40
-"""Characters of a tag that are shown, lest the columns fall apart."""
+"""Widest tag that is shown, in terminal cells, so that the columns stay together."""
 
 
-@dataclass
-class Asked:
-    """What came of a review; the four add up to the pairs."""
-
-    same: int = 0
-    different: int = 0
-    skipped: int = 0
-    left: int = 0
-    """Not answered, because the person quit."""
-
-
-def ask(output: Output, pairs: Sequence[TrackPair], record: Callable[[TrackPair, bool], None]) -> Asked:
+def ask(output: Output, pairs: Sequence[TrackPair], record: Record) -> Asked:
     """Shows each pair and asks; `record` gets each answer before the next pair is shown, and may refuse it with an
-    InputError: then the pair is asked of again. On a terminal an answer is a key, else a line of stdin. The end of
+    InputError: then the pair is asked about again. On a terminal an answer is a key, else a line of stdin. The end of
     stdin and Ctrl-C are "quit"."""
-    asked = Asked(left=len(pairs))
+    words: Counter[str] = Counter()
     try:
         for number, pair in enumerate(pairs, start=1):
             output.text("\n".join([f"pair {number:,} of {len(pairs):,}", *pair_lines(pair)]))
             word = _answer(output, pair, record)
             if word == "quit":
                 break
-            asked.same += word == "same"
-            asked.different += word == "different"
-            asked.skipped += word == "skip"
-            asked.left -= 1
+            words[word] += 1
             output.text()
     except KeyboardInterrupt:
         output.text()
-    return asked
+    left = len(pairs) - words.total()
+    return Asked(same=words["same"], different=words["different"], skipped=words["skip"], left=left)
 
 
-def _answer(output: Output, pair: TrackPair, record: Callable[[TrackPair, bool], None]) -> str:
-    """The word that was answered, when it is recorded."""
+def _answer(output: Output, pair: TrackPair, record: Record) -> str:
+    """The answer, once it is recorded."""
     while True:
         output.text(QUESTION)
         word = _read()
@@ -74,7 +63,7 @@ def _answer(output: Output, pair: TrackPair, record: Callable[[TrackPair, bool],
 
 
 def _read() -> str | None:
-    """The answer to a question; None where it is none of those."""
+    """The answer that was typed; None if it is none."""
     if not sys.stdin.isatty():
         line = sys.stdin.buffer.readline()
         word = line.decode("ascii", "replace").strip().lower()
@@ -87,12 +76,9 @@ def _read() -> str | None:
 
 def record_answer(run: Run, pair: TrackPair, same: bool) -> None:
     """Keeps what a person said of two tracks; the store is held for no longer than that."""
-    from dedup.groups.judgements import content, record
-    from dedup.store.store import open_for_writing
+    from dedup.groups.mark import judge_pair
 
-    with open_for_writing(run.settings.store, f"reprise {run.command}") as store:
-        content_a, content_b = (content(track.stream, track.digest) for track in (pair.a, pair.b))
-        record(store, content_a, content_b, same, pair.match.score)
+    judge_pair(run.settings.store, pair, same, f"reprise {run.command}")
 
 
 # ---- what is shown ----
@@ -117,7 +103,7 @@ def pair_lines(pair: TrackPair) -> list[str]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+    return shortened(one_line(text), MAX_CELL)
 
 
 def _rows(a: ListedTrack, b: ListedTrack) -> list[tuple[str, str, str]]:
@@ -125,7 +111,7 @@ def _rows(a: ListedTrack, b: ListedTrack) -> list[tuple[str, str, str]]:
 
 
 def _cells(track: ListedTrack) -> dict[str, str]:
-    """What is known of one file, by name, for a person; empty where it is not known. Its path has a line of its own."""
+    """What is known of one file, for a person, by name; empty if it is not known. Its path has a line of its own."""
     properties = track.properties
     return {
         "format": properties.codec,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from jobs.session.output import Column, aligned, count_text, one_line, path_text, size_text
+from jobs.session.output import Column, aligned, count_text, one_line, path_text, shortened, size_text
 from jobs.show.groups import common_folder
 
 if TYPE_CHECKING:
@@ -24,19 +24,19 @@ COLUMNS = (
 )
 
 SHOWN_LEFT = 40
-"""Files that stay, told once more at the end."""
+"""Most files that stay and are listed again at the end."""
 
 SHOWN_VALUES = 3
-"""Of a tag field."""
+"""Most values of a tag field."""
 
 
 def plan_lines(plan: Plan, limit: int | None = None) -> Iterator[list[str]]:
-    """Blocks of lines: each group, what stays and why, the playlists."""
+    """Yields blocks of lines: each group, what stays and why, the playlists."""
     folder = common_folder(file.path for group in plan.groups for file in group.files)
     if plan.groups:
         yield [f"Paths are below {path_text(folder)}"]
     for group in plan.groups[:limit]:
-        yield list(group_lines(group, folder))
+        yield list(planned_group_lines(group, folder))
     if limit is not None and limit < len(plan.groups):
         yield [f"{limit:,} of {count_text(len(plan.groups), 'group')} are shown"]
     left = list(_left_lines(plan, folder))
@@ -47,10 +47,10 @@ def plan_lines(plan: Plan, limit: int | None = None) -> Iterator[list[str]]:
         yield ["playlists to be rewritten", *(f"  {line}" for line in lines)]
 
 
-def group_lines(group: PlannedGroup, folder: bytes, numbered: bool = False) -> Iterator[str]:
-    """A group: its files, and what the kept one gets."""
+def planned_group_lines(group: PlannedGroup, folder: bytes, numbered: bool = False) -> Iterator[str]:
+    """Yields the lines of a group: its files, and what the kept one gets."""
     rows = [{"number": number, **_row(file, folder)} for number, file in enumerate(group.files, start=1)]
-    yield f"{size_text(group.n_bytes)} to win, {count_text(len(group.files), 'file')}"
+    yield f"{size_text(group.n_bytes)} reclaimable, {count_text(len(group.files), 'file')}"
     yield from aligned((NUMBER, *COLUMNS) if numbered else COLUMNS, rows)
     if group.merge is not None:
         yield from (f"      {line}" for line in merge_lines(group.merge, folder))
@@ -70,7 +70,7 @@ def _row(file: PlannedFile, folder: bytes) -> dict[str, str]:
 
 
 def merge_lines(merge: Merge, folder: bytes) -> Iterator[str]:
-    """What the kept file gets, and where the others contradict it."""
+    """Yields what the kept file gets, and where the others contradict it."""
     for name, values in merge.fields.items():
         yield f"the kept file gets {name}: {values_text(values)}"
     if merge.cover_from is not None:
@@ -81,14 +81,14 @@ def merge_lines(merge: Merge, folder: bytes) -> Iterator[str]:
 
 
 def values_text(values: Sequence[str]) -> str:
-    """Of a tag field, on one line."""
-    shown = [one_line(value if len(value) <= 80 else value[:79] + "…") for value in values[:SHOWN_VALUES]]
+    """The values of a tag field on one line."""
+    shown = [shortened(one_line(value), 80) for value in values[:SHOWN_VALUES]]
     more = len(values) - len(shown)
     return "; ".join(shown) + (f"; and {more:,} more" if more else "")
 
 
 def _left_lines(plan: Plan, folder: bytes) -> Iterator[str]:
-    """What stays though it is a copy: albums first, for nothing else says that there is an album to look at."""
+    """Yields copies that stay: those of albums first, since nothing else says that there is an album to look at."""
     left = [file for group in plan.groups for file in group.files if file.action == "leave"]
     if not left:
         return
@@ -98,3 +98,17 @@ def _left_lines(plan: Plan, folder: bytes) -> Iterator[str]:
         yield f"  {file.rule}: {path_text(file.path.removeprefix(folder))} ({one_line(file.why)})"
     if len(left) > SHOWN_LEFT:
         yield f"  and {len(left) - SHOWN_LEFT:,} more"
+
+
+def totals_text(plan: Plan) -> str:
+    """One line: how much would be done."""
+    from dedup.plan.document import totals
+
+    numbers = totals(plan)
+    text = f"{count_text(numbers['files'], 'file')} of {count_text(numbers['groups'], 'group')} would change"
+    text += f"; {size_text(numbers['bytes'])} reclaimable"
+    if numbers["merges"]:
+        text += f"; {count_text(numbers['merges'], 'kept file')} would get tags or a cover"
+    if numbers["playlists"]:
+        text += f"; {count_text(numbers['playlists'], 'playlist')} would be rewritten"
+    return text

@@ -1,45 +1,81 @@
-"""One group shown to a person, who says what becomes of it. On a terminal an answer is a key, where one is enough, else
-a line; without one it is a line of stdin. The end of stdin raises EOFError, as Ctrl-C raises KeyboardInterrupt."""
+"""Groups shown one by one to a person, who says what becomes of each. On a terminal an answer is a key if one is
+enough, else a line; without a terminal it is a line of stdin."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.errors import InputError
+from dedup.errors import InputError, StoreLockedError
+from dedup.files.paths import json_path
+from dedup.plan.review import Answer
 from jobs.session.output import Output, count_text, path_text
-from jobs.show.plan_text import group_lines, merge_lines, values_text
+from jobs.show.groups import common_folder
+from jobs.show.plan_text import merge_lines, planned_group_lines, values_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dedup.plan.nouns import PlannedGroup
     from dedup.plan.review import Question, Review
     from dedup.tags.merge import Conflict
 
 MOST_KEYS = 9
-"""Files that one key can name."""
+"""Most files that a key can name."""
 
 Values = dict[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a person said of a group."""
+class TerminalReviewer:
+    """Answers for a person: shows each group, and asks what becomes of it."""
 
-    word: Literal["keep", "different", "skip", "quit"]
-    planned: PlannedGroup | None = None
-    """What becomes of it, where it is kept or skipped."""
-    odd: tuple[bytes, ...] = ()
-    """Paths of those of its files that are other recordings."""
+    def __init__(self, output: Output, path: bytes, close_progress: Callable[[], None]) -> None:
+        """`path` is the file of the plan; `close_progress` clears the way for the first question."""
+        self._output, self._path, self._close_progress = output, path, close_progress
+        self._folder = b""
+        """Folder that all paths are below."""
+
+    def begin(self, review: Review) -> None:
+        self._close_progress()
+        self._folder = common_folder(review.paths)
+        if review.n_outdated:
+            count = count_text(review.n_outdated, "group")
+            self._output.note(f"not counted: {count} of {path_text(self._path)}, carried out or changed since")
+        if review.n_left:
+            self._output.text(f"Paths are below {path_text(self._folder)}")
+
+    def answer(self, review: Review, question: Question) -> Answer:
+        """The end of stdin is to quit; Ctrl-C raises KeyboardInterrupt."""
+        self._output.text(f"\n{count_text(review.n_left, 'group')} left")
+        try:
+            return ask_about(self._output, review, question, self._folder)
+        except EOFError:
+            self._output.text()
+            return Answer("quit")
+
+    def kept(self, question: Question, answer: Answer) -> None:
+        self._output.result({"event": "answer", **answer_record(question, answer)})
+
+    def not_kept(self, error: StoreLockedError) -> None:
+        self._output.text(str(error))
+
+
+def answer_record(question: Question, answer: Answer) -> dict[str, Any]:
+    """For programs."""
+    kept = answer.planned.kept if answer.planned is not None else None
+    return {
+        "answer": answer.word,
+        "files": [json_path(file.path) for file in question.planned.files],
+        "kept": json_path(kept.path) if kept else None,
+        "different": [json_path(path) for path in answer.odd],
+    }
 
 
 def ask_about(output: Output, review: Review, question: Question, folder: bytes) -> Answer:
-    """Shows a group, its paths below `folder`, and asks until there is an answer."""
-    output.text("\n".join(group_lines(question.planned, folder, numbered=True)))
+    """Shows a group, its paths below `folder`, and asks until there is an answer. Raises EOFError at the end of
+    stdin, KeyboardInterrupt for Ctrl-C."""
+    output.text("\n".join(planned_group_lines(question.planned, folder, numbered=True)))
     n_files, values = len(question.planned.files), Values()
     while True:
         output.text(_question_text(question.planned))
@@ -59,7 +95,7 @@ def _question_text(planned: PlannedGroup) -> str:
 
 
 def _answer(output: Output, review: Review, question: Question, word: str, values: Values) -> Answer | None:
-    """None where it is to be asked again, and it is told why."""
+    """The answer that a word stands for; None, with the reason shown, if it has to be asked again."""
     if word == "q":
         return Answer("quit")
     if word == "s":
@@ -77,28 +113,28 @@ def _answer(output: Output, review: Review, question: Question, word: str, value
 
 
 def _told(answer: Answer, folder: bytes) -> str:
-    """What an answer comes to; the whole table where it is not what was shown."""
+    """What an answer does; the whole table if it differs from what was shown."""
     planned = answer.planned
     if answer.word != "keep" or planned is None:
         return answer.word + "".join(f" {path_text(path.removeprefix(folder))}" for path in answer.odd)
     kept = planned.files[0]
     lines = [f"keep {path_text(kept.path.removeprefix(folder))}; {count_text(len(planned.changed), 'file')} would go"]
     if kept.rule == "chosen":
-        lines = [*group_lines(planned, folder), *lines]
+        lines = [*planned_group_lines(planned, folder), *lines]
     elif planned.merge is not None:
         lines = [*(f"      {line}" for line in merge_lines(planned.merge, folder)), *lines]
     return "\n".join(lines)
 
 
 def _number(word: str, question: Question) -> int | None:
-    """Which file it names, from 0; None where it names none."""
+    """Which file a word names, from 0; None if it names none."""
     at = int(word) - 1 if word.isascii() and word.isdigit() else -1
     return at if 0 <= at < len(question.planned.files) else None
 
 
 def _ask_which(output: Output, question: Question) -> tuple[bytes, ...]:
-    """Paths of the files that are other recordings than the rest; none where the person thought better of it. Of two
-    files it need not be asked which."""
+    """Paths of the files that are other recordings than the rest; none if the person changed their mind. If there are
+    two files, there is no need to ask."""
     files = question.planned.files
     if len(files) == 2:
         return (files[1].path,)
@@ -107,7 +143,9 @@ def _ask_which(output: Output, question: Question) -> tuple[bytes, ...]:
     for word in _read_line().replace(",", " ").split():
         at = _number(word, question)
         if at is None:
-            raise InputError(f"the answer {word!r}", "not the number of a file", f"numbers from 1 to {len(files)}")
+            raise InputError(
+                f"the answer {word!r}", "not the number of a file", remedy=f"Type numbers from 1 to {len(files)}"
+            )
         odd.add(files[at].path)
     return tuple(sorted(odd))
 
@@ -120,7 +158,7 @@ def _conflicts(planned: PlannedGroup) -> tuple[Conflict, ...]:
 
 
 def _ask_for_values(output: Output, planned: PlannedGroup) -> Values:
-    """The values that a person wants to be written, of the fields about which the files disagree."""
+    """The values that a person chooses for the fields about which the files disagree."""
     numbers = {file.path: number for number, file in enumerate(planned.files, start=1)}
     chosen = Values()
     for name in dict.fromkeys(conflict.name for conflict in _conflicts(planned)):
@@ -129,7 +167,7 @@ def _ask_for_values(output: Output, planned: PlannedGroup) -> Values:
         output.text("\n".join([name, *_offer_lines(offered)]))
         output.text(f"whose {name}? ({', '.join(map(str, offered))}; Enter: as it is)")
         while (word := _read_line()) and not (word.isdigit() and int(word) in offered):
-            output.text(f"one of {', '.join(map(str, offered))}, or Enter")
+            output.text(f"type one of {', '.join(map(str, offered))}, or Enter")
         if word:
             chosen[name] = offered[int(word)]
             output.text(f"the kept file gets {name}: {values_text(chosen[name])}")

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from dedup.correlation.correlate import Correlation, Unfinished
     from dedup.correlation.scoring import Verdict
     from dedup.groups.groups import Group
+    from dedup.groups.mark import Asked
     from dedup.groups.matches import Matches
     from dedup.pipeline import Full
     from dedup.scan.scan import Scan
     from dedup.upkeep.compact import Compaction
-    from jobs.show.ask import Asked
 
 NAMED_IGNORED = 3
 """Files ignored for one reason that are named; of more, such as a library's covers, only the count is told."""

@@ -1,0 +1,226 @@
+"""The entries of a plan done: each told to the journal, done, and entered in the catalog; then the playlists and the
+folders that are left empty."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dedup.cleanup import records
+from dedup.cleanup.checks import Protection, Refusal, changed, is_same
+from dedup.cleanup.empty_folders import empty_folders, litter_of
+from dedup.cleanup.executor import Doing, reason_of
+from dedup.cleanup.journal import JournalWriter
+from dedup.cleanup.merging import merge_into_kept
+from dedup.cleanup.moving import copy_status, is_there
+from dedup.cleanup.originals import Status
+from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Step, Trash
+from dedup.errors import RepriseError, UsageError, WriteError
+from dedup.files.paths import extension_of, printable
+from dedup.files.status import size_and_time
+from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
+from dedup.playlists.playlists import EXTENSIONS, MAX_BYTES, Moves, PlaylistError, rewritten
+
+if TYPE_CHECKING:
+    from dedup.cleanup.examine import Examined
+    from dedup.observer import Observer
+    from dedup.runner import Stop
+    from dedup.store.store import Store
+
+
+class Cleanup:
+    """One plan on its way, and what was done of it so far."""
+
+    def __init__(
+        self,
+        store: Store,
+        plan: Plan,
+        protection: Protection,
+        writer: JournalWriter,
+        observer: Observer,
+        stop: Stop,
+    ) -> None:
+        self.store, self.plan, self.protection = store, plan, protection
+        self.writer, self.observer, self.stop = writer, observer, stop
+        self.doing = Doing(writer, plan.to, protection)
+        self.done: Counter[str] = Counter()
+        """Files that are done, by action."""
+        self.n_bytes = self.n_merged = self.n_playlists = self.n_folders = 0
+        self.refused: list[Refusal] = []
+        self.gone: dict[bytes, bytes] = {}
+        """Path of the kept file, by that of each file that is gone."""
+
+    def rest(self) -> Plan:
+        """The plan without what the journal says is done, its kept files as they are now."""
+        steps = [entry.step for _, entry in self.writer.journal.steps_of("done")]
+        done = {step.path for step in steps if isinstance(step, (Move, Trash, Delete, Share))}
+        rewritten_ = {step.path for step in steps if isinstance(step, Rewrite)}
+        for group in self.plan.groups:
+            gone = [file for file in group.changed if file.path in done and file.action in REMOVING]
+            self.gone |= {file.path: group.kept.path for file in gone if group.kept is not None}
+        return replace(self.plan, groups=tuple(_rest(group, done, rewritten_) for group in self.plan.groups))
+
+    def group(self, group: PlannedGroup, examined: Examined) -> None:
+        """Does the entries of a group that may be done, and refuses the others."""
+        allowed = [file for file in group.changed if not examined.problem(file)]
+        kept = group.kept
+        if kept is not None and allowed:
+            kept = self._merge(group, kept, allowed, examined)
+        for file in group.changed:
+            if self.stop.requested:
+                return
+            problem = examined.problem(file) or (self._entry(file, kept, examined) if kept else "")
+            if problem:
+                self._refuse(file.path, problem)
+            else:
+                self.done[file.action] += 1
+                self.n_bytes += file.size
+
+    def _merge(
+        self, group: PlannedGroup, kept: PlannedFile, allowed: list[PlannedFile], examined: Examined
+    ) -> PlannedFile:
+        """Writes what is to be carried over, and returns the kept file as it is then; if it cannot be written, nothing
+        of the group is to go."""
+        if all(file.action in LINKING for file in allowed) or self.protection.holds(kept.path):
+            return kept
+        if problem := changed(kept):
+            examined.of_group = f"the file to keep, {printable(kept.path)}: {problem}"
+            return kept
+        is_written, examined.of_group = merge_into_kept(replace(group, files=(kept, *allowed)), self.doing)
+        if not is_written:
+            return kept
+        records.renew(self.store, kept.path)
+        self.n_merged += 1
+        return _as_it_is(kept)
+
+    def _entry(self, file: PlannedFile, kept: PlannedFile, examined: Examined) -> str:
+        """Does one entry, and returns why it was not done; empty if it was."""
+        try:
+            if problem := changed(kept):
+                return f"the file to keep, {printable(kept.path)}: {problem}"
+            problem = changed(file) or is_same(file, kept)
+            if problem:
+                return problem
+            number = self.doing.do(self._step(file, kept, examined), examined.known[file.path])
+            if not is_there(kept.path):
+                self.doing.take_back(number)
+                return "it is the kept file under another name"
+        except WriteError:
+            raise
+        except RepriseError as error:
+            return error.found if error.where == printable(file.path) else str(error)
+        except OSError as error:
+            return reason_of(error, file.path)
+        if file.action in LINKING:
+            records.renew(self.store, file.path)
+        else:
+            self.gone[file.path] = kept.path
+            records.drop_track(self.store, file.path)
+        return ""
+
+    def _step(self, file: PlannedFile, kept: PlannedFile, examined: Examined) -> Step:
+        full = examined.full[file.path]
+        match file.action:
+            case "quarantine":
+                target = self.doing.target(file.path, examined.root[file.path])
+                return Move(file.path, target, file.size, full, status=Status.of(file.path))
+            case "trash":
+                return Trash(file.path, file.size, full)
+            case "hardlink" | "reflink" as how:
+                return Share(file.path, kept.path, how, file.size, full, Status.of(file.path))
+            case _:
+                return Delete(file.path, file.size, kept.path)
+
+    def playlists(self) -> None:
+        """Lets the plan's playlists refer to the kept files."""
+        moves = Moves(self.gone)
+        for planned in self.plan.playlists:
+            try:
+                self.n_playlists += self._playlist(planned.path, moves)
+            except PlaylistError as error:
+                self._refuse(planned.path, str(error))
+            except OSError as error:
+                self._refuse(planned.path, reason_of(error, planned.path))
+
+    def _playlist(self, path: bytes, moves: Moves) -> bool:
+        """Whether it had to be rewritten, and could be."""
+        if extension_of(path) not in EXTENSIONS or not stat.S_ISREG(os.lstat(path).st_mode):
+            raise PlaylistError(f"it is no file of a playlist: {', '.join(sorted(EXTENSIONS))}")
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        new = rewritten(path, content, moves)
+        if new == content:
+            return False
+        if self.protection.holds(path):
+            self._refuse(path, "it is in a protected folder")
+            return False
+        real = os.path.realpath(path)
+        self.doing.do(Rewrite(real, self.doing.place(), "playlist", _Content(real, new)))
+        return True
+
+    def folders(self) -> None:
+        """Removes what the plan left empty, if it says so; litter goes to the quarantine first."""
+        if not self.plan.remove_empty_folders:
+            return
+        for folder, root in empty_folders(self.gone, roots_of(self.store)):
+            if self.protection.holds(os.path.join(folder, b"x")):
+                continue
+            try:
+                for name in litter_of(folder) or ():
+                    path = os.path.join(folder, name)
+                    self.doing.do(Move.of_litter(path, self.doing.target(path, root)))
+                self.doing.do(RemoveFolder(folder, Status.of(folder)))
+                self.n_folders += 1
+            except OSError as error:
+                self._refuse(folder, reason_of(error, folder))
+            except UsageError as error:
+                self._refuse(folder, str(error))
+
+    def _refuse(self, path: bytes, reason: str) -> None:
+        self.refused.append(Refusal(path, reason))
+        self.observer.problem("failed", path, reason)
+
+
+def roots_of(store: Store) -> list[bytes]:
+    """The roots of all tracks."""
+    return [row[0] for row in store.catalog.connection.execute("SELECT DISTINCT root FROM track")]
+
+
+@dataclass(frozen=True)
+class _Content:
+    """Makes a file of these bytes that is like another one."""
+
+    like: bytes
+    content: bytes
+
+    def __call__(self, part: bytes) -> None:
+        with open(part, "wb") as file:
+            file.write(self.content)
+            file.flush()
+            os.fsync(file.fileno())
+        copy_status(self.like, part)
+        os.utime(part)
+
+
+def _rest(group: PlannedGroup, done: set[bytes], rewritten_: set[bytes]) -> PlannedGroup:
+    """A group without what is done."""
+    files = tuple(_as_rewritten(file, rewritten_) for file in group.files if file.path not in done)
+    is_merged = group.kept is not None and os.path.realpath(group.kept.path) in rewritten_
+    return replace(group, files=files, merge=None if is_merged else group.merge)
+
+
+def _as_rewritten(file: PlannedFile, rewritten_: set[bytes]) -> PlannedFile:
+    """A kept file that this plan gave other tags is what it is now."""
+    return _as_it_is(file) if os.path.realpath(file.path) in rewritten_ else file
+
+
+def _as_it_is(file: PlannedFile) -> PlannedFile:
+    """The same file with its present size and time; one that is gone as it was."""
+    try:
+        size, mtime_ns = size_and_time(os.stat(file.path))
+    except OSError:
+        return file
+    return replace(file, size=size, mtime_ns=mtime_ns)

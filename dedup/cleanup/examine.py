@@ -1,0 +1,90 @@
+"""What reading the files of a plan shows before anything is done to them: which entries may be carried out, and why the
+others are refused."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dedup.cleanup import records
+from dedup.cleanup.checks import Checks, Protection
+from dedup.files.paths import printable
+from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
+
+if TYPE_CHECKING:
+    from dedup.observer import Observer
+    from dedup.runner import Stop
+    from dedup.store.store import Store
+
+_AHEAD = 4
+"""Groups for each thread whose files are read before their turn."""
+
+
+@dataclass
+class Examined:
+    """What is known of a group before anything is done."""
+
+    root: dict[bytes, bytes] = field(default_factory=dict)
+    """Root of each file that may be touched, by path."""
+    known: dict[bytes, dict[str, object]] = field(default_factory=dict)
+    """The catalog's record of each of these files."""
+    full: dict[bytes, bytes] = field(default_factory=dict)
+    """`identity.full_hash` of each of these files."""
+    of_group: str = ""
+    """Why nothing of the group can be done; empty if something may be."""
+    of_file: dict[bytes, str] = field(default_factory=dict)
+    """Why a file is not to be touched, by path."""
+
+    def problem(self, file: PlannedFile) -> str:
+        """Why the file is not to be touched; empty if it may be."""
+        return self.of_group or self.of_file.get(file.path, "")
+
+
+def examine(
+    store: Store, plan: Plan, protection: Protection, observer: Observer, stop: Stop
+) -> Iterator[tuple[PlannedGroup, Examined]]:
+    """Yields each group in which something changes, in order, until a stop; the files of the next ones are read
+    meanwhile."""
+    checks = Checks(store, plan, protection)
+    observer.stage("clean up", plan.n_files, "files")
+    n_threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(max_workers=n_threads) as threads:
+        waiting: deque[tuple[PlannedGroup, Future[Examined]]] = deque()
+        coming = iter([group for group in plan.groups if group.changed])
+        while not stop.requested:
+            for group in coming:
+                waiting.append((group, threads.submit(_examine, group, checks)))
+                if len(waiting) > _AHEAD * n_threads:
+                    break
+            if not waiting:
+                return
+            group, future = waiting.popleft()
+            yield group, future.result()
+            observer.advance(len(group.changed))
+        threads.shutdown(cancel_futures=True)
+
+
+def _examine(group: PlannedGroup, checks: Checks) -> Examined:
+    examined = Examined(of_group=checks.of_group(group))
+    kept = group.kept
+    if kept is None or examined.of_group:
+        return examined
+    examined.of_file = {file.path: told for file in group.changed if (told := checks.of_entry(group, file))}
+    allowed = [file for file in group.changed if file.path not in examined.of_file]
+    problem = checks.kept_file(kept) if allowed else ""
+    if problem:
+        examined.of_group = f"the file to keep, {printable(kept.path)}: {problem}"
+        return examined
+    for file in allowed:
+        problem, full = checks.other_file(file, kept)
+        if problem:
+            examined.of_file[file.path] = problem
+        else:
+            track = checks.tracks[file.path]
+            examined.full[file.path], examined.root[file.path] = full, track.root
+            examined.known[file.path] = records.known_of(track)
+    return examined

@@ -1,0 +1,39 @@
+"""A clean-up that was broken off, at whatever moment, brought to a state from which it can go on or be taken back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from dedup.cleanup import records
+from dedup.cleanup.steps import Delete, Move, Rewrite, Share, Trash
+
+if TYPE_CHECKING:
+    from dedup.cleanup.journal import Entry, JournalWriter
+    from dedup.store.store import Store
+
+
+def recover(store: Store, writer: JournalWriter) -> None:
+    """Recovers each step that was broken off, and brings the catalog up to what is done."""
+    recover_steps(writer)
+    for _, entry in writer.journal.steps_of("done"):
+        with contextlib.suppress(OSError):  # what cannot be read now is not entered: the next scan does that
+            _enter(store, entry)
+
+
+def recover_steps(writer: JournalWriter) -> None:
+    """Recovers each step that was broken off. It stays "begun" if the system does not say how far it came."""
+    for number, entry in list(writer.journal.steps_of("begun")):
+        with contextlib.suppress(OSError):
+            writer.set_state(number, "done" if entry.step.recover() else "dropped")
+
+
+def _enter(store: Store, entry: Entry) -> None:
+    """Tells the catalog of a step that is done; it may know already."""
+    step = entry.step
+    if isinstance(step, (Move, Trash, Delete)) and not os.path.lexists(step.path):
+        if store.catalog.track(step.path) is not None:
+            records.drop_track(store, step.path)
+    elif isinstance(step, (Share, Rewrite)) and not records.is_known(store, step.path) and step.recover():
+        records.renew(store, step.path)

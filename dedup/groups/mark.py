@@ -1,0 +1,93 @@
+"""What a person says of two files or tracks, entered in a store: for good, and wins over any score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dedup.files.paths import printable
+from dedup.groups.judgements import Known, content, find, forget, history, paths_of_judged, record, score_of
+from dedup.store.store import open_for_writing
+
+if TYPE_CHECKING:
+    from dedup.groups.matches import TrackPair
+    from dedup.store.catalog import Judgement
+    from dedup.store.store import Store
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What was said of two files, now and before."""
+
+    a: Known
+    b: Known
+    same: bool | None
+    """Whether they are one recording; None if that was taken back."""
+    score: float | None
+    """Score of the two; None if they cannot overlap enough, or if nothing is said of them now."""
+    before: Judgement | None
+    """Judgement that this one replaces."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of asking about pairs; the four add up to the pairs."""
+
+    same: int = 0
+    different: int = 0
+    skipped: int = 0
+    left: int = 0
+    """Pairs without an answer, because the person quit."""
+
+
+Record = Callable[["TrackPair", bool], None]
+"""Keeps whether a pair is one recording. Raises InputError for one audio that is said to be two, StoreLockedError."""
+
+Ask = Callable[[Sequence["TrackPair"], Record], Asked]
+"""Asks about each pair, and records each answer before it asks about the next: a terminal, or a web page."""
+
+
+def judge_files(*, store: Store, a: bytes, b: bytes, same: bool) -> Marked:
+    """Keeps that two files of the library are one recording, or are not. Raises InputError for a file that the store
+    does not know as it is now, and for one audio that is said to be two."""
+    one, other = find(store, a), find(store, b)
+    score = score_of(store, one, other)
+    before = record(
+        store, one.content, other.content, same, score, where=f"{printable(one.path)} and {printable(other.path)}"
+    )
+    return Marked(one, other, same, score, before)
+
+
+def forget_files(*, store: Store, a: bytes, b: bytes) -> Marked:
+    """Takes back what was said of two files of the library. Raises InputError as `judge_files` does."""
+    one, other = find(store, a), find(store, b)
+    return Marked(one, other, None, None, forget(store, one.content, other.content))
+
+
+def judge_pair(folder: Path, pair: TrackPair, same: bool, purpose: str) -> None:
+    """Keeps what a person says of a pair. The lock of the store in `folder` is held for no longer than that, in the
+    name of `purpose`. Raises InputError for one audio that is said to be two, StoreLockedError."""
+    with open_for_writing(folder, purpose) as store:
+        content_a, content_b = (content(track.stream, track.digest) for track in (pair.a, pair.b))
+        record(store, content_a, content_b, same, pair.match.score)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A judgement, and the files that hold its two contents now."""
+
+    judgement: Judgement
+    a: tuple[bytes, ...]
+    """Paths, in order; none if no file of the library holds it now."""
+    b: tuple[bytes, ...]
+
+
+def all_judgements(*, store: Store) -> list[Held]:
+    """All that was said, oldest first."""
+    with store.catalog.snapshot():
+        judgements, paths = history(store), paths_of_judged(store)
+    return [
+        Held(said, tuple(paths.get(said.content_a, ())), tuple(paths.get(said.content_b, ()))) for said in judgements
+    ]

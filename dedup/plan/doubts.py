@@ -1,0 +1,93 @@
+"""A plan by the scores: copies that are sure to be copies go, a person is asked about those between the two scores, and
+the rest stays. Nothing of the user's is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dedup.errors import PlanError
+from dedup.groups.mark import Ask, Asked, judge_pair
+from dedup.plan.decide import UNCERTAIN, doubt
+from dedup.plan.document import is_replaceable, read_plan, write_plan
+from dedup.plan.make import grounds_of, plan_all
+from dedup.plan.protect import protect_from_now_on
+from dedup.plan.review import answers_in
+from dedup.store.store import open_for_reading
+
+if TYPE_CHECKING:
+    from dedup.groups.groups import Group
+    from dedup.groups.matches import Matches, TrackPair
+    from dedup.observer import Observer
+    from dedup.plan.nouns import Plan
+    from dedup.settings import KeepSettings, PlanSettings
+
+
+@dataclass(frozen=True)
+class SurePlan:
+    """A plan of the copies that are sure enough, and what a person said of the others."""
+
+    plan: Plan
+    path: bytes
+    """File that it was written to."""
+    settings: PlanSettings
+    asked: Asked | None
+    """What a person said; None if nobody was asked."""
+    not_understood: PlanError | None = None
+    """What was wrong with the plan that it replaces, so that no answer could be taken from it."""
+
+    @property
+    def n_uncertain(self) -> int:
+        """Copies about which a person has not decided yet."""
+        return sum(file.rule == UNCERTAIN for group in self.plan.groups for file in group.files)
+
+
+def plan_and_ask(
+    *,
+    folder: Path,
+    path: bytes,
+    matches: Matches,
+    groups: Sequence[Group],
+    keep: KeepSettings,
+    settings: PlanSettings,
+    observer: Observer,
+    ask: Ask | None,
+    purpose: str,
+) -> SurePlan:
+    """Asks about the uncertain pairs, if there is somebody to ask; then makes a plan and writes it to `path`. What a
+    person said of groups in the plan that it replaces stays. The lock of the store in `folder` is held only while an
+    answer is recorded, in the name of `purpose`. `matches` gets the judgements that the store has then."""
+
+    def record(pair: TrackPair, same: bool) -> None:
+        judge_pair(folder, pair, same, purpose)
+
+    protect_from_now_on(folder, keep.protect)
+    pairs = uncertain_pairs(groups, settings)
+    asked = ask(pairs, record) if pairs and ask is not None else None
+    before, not_understood = _plan_before(path)
+    with open_for_reading(folder) as store:
+        matches.renew_judgements(store)
+        grounds = grounds_of(store, matches, keep, settings)
+        plan = plan_all(grounds, observer, answers_in(before, grounds.keep.protect) if before else ())
+    write_plan(path, plan)
+    return SurePlan(plan, path, settings, asked, not_understood)
+
+
+def uncertain_pairs(groups: Sequence[Group], settings: PlanSettings) -> list[TrackPair]:
+    """Pairs of a copy and the best one whose score lies between the two scores, highest first."""
+    found = []
+    for pair in (pair for group in groups for pair in group.members):
+        doubtful = doubt(pair, settings)
+        if pair.a.state == pair.b.state == "present" and doubtful is not None and doubtful[0] == UNCERTAIN:
+            found.append(pair)
+    return sorted(found, key=lambda pair: (-pair.match.score, pair.a.path))
+
+
+def _plan_before(path: bytes) -> tuple[Plan | None, PlanError | None]:
+    """The plan that is replaced, if there is one; if it cannot be understood, what is wrong with it."""
+    try:
+        return read_plan(path) if is_replaceable(path) else None, None
+    except PlanError as error:
+        return None, error

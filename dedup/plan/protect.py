@@ -1,0 +1,33 @@
+"""Folders that are protected from now on, by whoever makes a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dedup.errors import UsageError
+from dedup.files.paths import printable
+from dedup.store.protection import forget, protected, remember
+from dedup.store.store import open_for_reading, open_for_writing
+
+
+def protect_from_now_on(folder: Path, protect: Sequence[bytes], unprotect: Sequence[bytes] = ()) -> None:
+    """Remembers, in the store in `folder`, that these folders are protected, and that others no longer are. The store
+    is locked and written only if that is news to it. Raises UsageError for a folder that cannot be unprotected."""
+    both = sorted(set(protect).intersection(unprotect))
+    if both:
+        found = "--protect or a setting protects it again"
+        raise UsageError(f"--unprotect {printable(both[0])}", found, remedy="Leave out one of them")
+    with open_for_reading(folder) as store:
+        known = set(protected(store))
+    unknown = sorted(set(unprotect) - known)
+    if unknown:
+        shown = ", ".join(map(printable, sorted(known))) or "none"
+        raise UsageError(
+            f"--unprotect {printable(unknown[0])}", "is not protected", remedy=f"Protected folders: {shown}"
+        )
+    if known.issuperset(protect) and not unprotect:
+        return
+    with open_for_writing(folder, "reprise plan --protect") as store:
+        remember(store, protect)
+        forget(store, unprotect)

@@ -1,0 +1,83 @@
+"""What a clean-up did, or its undo: for people, and as records for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from jobs.session.output import Output, count_text, path_text, size_text
+
+if TYPE_CHECKING:
+    from dedup.cleanup.apply import Applied
+    from dedup.cleanup.checks import Refusal
+    from dedup.cleanup.journal import Summary
+    from dedup.cleanup.undo import Undone
+
+
+def show_applied(output: Output, applied: Applied, dry_run: bool) -> None:
+    """Each refusal, and what was done."""
+    show_refusals(output, "refused", applied.refused)
+    output.result({"event": "apply", "dry_run": dry_run, **applied_record(applied)})
+    actions = ", ".join(f"{count:,} {action}" for action, count in sorted(applied.done.items()))
+    verb = "would be done" if dry_run else "done"
+    text = f"{verb}: {count_text(applied.n_files, 'file')}" + (f" ({actions})" if actions else "")
+    text += f", {size_text(applied.n_bytes)}; {applied.n_merged:,} merged, {applied.n_playlists:,} playlists rewritten"
+    output.note(text + (f"; {len(applied.refused):,} refused" if applied.refused else ""))
+    if applied.n_files and not dry_run:
+        output.note("`reprise undo` takes it back")
+
+
+def applied_record(applied: Applied) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "done": dict(applied.done),
+        "bytes": applied.n_bytes,
+        "merged": applied.n_merged,
+        "playlists": applied.n_playlists,
+        "folders_removed": applied.n_folders,
+        "refused": len(applied.refused),
+        "left": applied.left,
+    }
+
+
+def show_undone(output: Output, undone: Undone) -> None:
+    """What could not be put back, and what was."""
+    show_refusals(output, "failed", undone.failed)
+    output.result({"event": "undo", **undone_record(undone)})
+    text = f"clean-up {undone.number}: {count_text(undone.n_files, 'file')} put back"
+    text += f", {undone.n_rewritten:,} rewritten as before, {count_text(undone.n_folders, 'folder')} made again"
+    output.note(text + (f"; {len(undone.failed):,} failed" if undone.failed else ""))
+
+
+def undone_record(undone: Undone) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "number": undone.number,
+        "files": undone.n_files,
+        "rewritten": undone.n_rewritten,
+        "folders": undone.n_folders,
+        "failed": len(undone.failed),
+        "left": undone.left,
+    }
+
+
+def show_refusals(output: Output, event: str, refusals: Iterable[Refusal]) -> None:
+    """What was not done, each with its reason."""
+    from dedup.files.paths import json_path
+
+    for refusal in refusals:
+        output.result({"event": event, **json_path(refusal.path), "reason": refusal.reason})
+        if not output.as_json:
+            output.text(f"{event}: {path_text(refusal.path)}: {refusal.reason}")
+
+
+def summary_record(summary: Summary) -> dict[str, Any]:
+    """A clean-up in the list of them."""
+    return {
+        "number": summary.number,
+        "began": summary.began,
+        "state": summary.state,
+        "files": summary.n_files,
+        "bytes": summary.n_bytes,
+        "rewritten": summary.n_rewritten,
+    }
