@@ -160,7 +160,7 @@ def test_nothing_is_computed_again_and_nothing_is_left_to_do(folder: Path) -> No
     with opened(folder) as store:
         noise = store.catalog.meta.read()["noise"]
         run_compact(store)
-        assert unfinished(store) == ""  # complete, without another `correlate`
+        assert unfinished(store) is None  # complete, without another `correlate`
         summary = compared(store)
         assert (summary.n_computed, summary.n_reused) == (0, 3)
         assert store.catalog.meta.read()["noise"] == noise

@@ -20,6 +20,7 @@ from dedup.correlation import correlate as module
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import (
     Correlation,
+    Unfinished,
     completeness,
     correlate,
     last_compare_settings,
@@ -460,14 +461,14 @@ def test_a_tile_is_the_same_bytes_every_time(method: str) -> None:
 
 def test_what_is_unfinished_is_told(tmp_path: Path) -> None:
     with stores.open_store(tmp_path, block_size=1) as store:
-        assert unfinished(store) == ""
+        assert unfinished(store) is None
         for seed in range(3):
             stores.add_track(store, f"{seed}", stores.recording(seed, 200))
-        assert unfinished(store) == "3 new fingerprints are not compared yet"
+        assert unfinished(store) == Unfinished(n_tiles=0, n_missing=0, n_waiting=3)
         store.seal_tail()
-        assert unfinished(store) == "6 of 6 tiles are not computed yet"
+        assert unfinished(store) == Unfinished(n_tiles=6, n_missing=6, n_waiting=0)
         correlate(store, COMPARE, InlineRunner(), Silent())
-        assert unfinished(store) == ""
+        assert unfinished(store) is None
 
 
 # ---- shares, batches, memory ----

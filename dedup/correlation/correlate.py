@@ -94,25 +94,29 @@ def memory_needed(store: Store, settings: CompareSettings) -> int:
     return least_memory(len(sizes), largest, store.catalog.fingerprints.longest(), settings)
 
 
-def unfinished(store: Store) -> str:
-    """What a report would lack, in words: how much was not compared under the settings of the last `correlate`; empty
-    where all was."""
+@dataclass(frozen=True)
+class Unfinished:
+    """What a report would lack. If no tile is missing and no fingerprint waits, only the noise floor is not measured
+    yet."""
+
+    n_tiles: int
+    """Tiles that the blocks of the store come to."""
+    n_missing: int
+    """Tiles without a result."""
+    n_waiting: int
+    """Fingerprints that are in no block yet."""
+
+
+def unfinished(store: Store) -> Unfinished | None:
+    """What was not compared under the settings of the last `correlate`; None where all was."""
     catalog = store.catalog
-    settings, blocks, n_waiting = (
-        last_compare_settings(store),
-        catalog.blocks.rows(),
-        catalog.fingerprints.tail_length(),
-    )
+    settings, blocks = last_compare_settings(store), catalog.blocks.rows()
+    n_waiting = catalog.fingerprints.tail_length()
     if not n_waiting and catalog.meta.get("complete") == completeness(blocks, settings):
-        return ""
+        return None
     n_tiles = count_tiles(len(blocks))
-    n_missing = n_tiles - catalog.results.count(settings.digest())
-    told = [f"{n_missing:,} of {n_tiles:,} tiles are not computed yet"] if n_missing > 0 else []
-    if n_waiting:
-        told.append(f"{n_waiting:,} new fingerprints are not compared yet")
-    if blocks and not told:
-        told.append("the noise floor is not measured yet")
-    return " and ".join(told)
+    n_missing = max(0, n_tiles - catalog.results.count(settings.digest()))
+    return Unfinished(n_tiles, n_missing, n_waiting) if blocks or n_waiting else None
 
 
 def last_compare_settings(store: Store) -> CompareSettings:

@@ -1,4 +1,4 @@
-"""A store in a few numbers."""
+"""A store in a few numbers, and one file of it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import contextlib
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dedup.correlation.correlate import last_compare_settings
-from dedup.settings import ITEMS_PER_SECOND
+from dedup.errors import InputError
+from dedup.files.paths import printable
+from dedup.groups.matches import Matches, TrackPair
+from dedup.settings import ITEMS_PER_SECOND, MatchSettings
 from dedup.store.tiles import count_tiles
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
+    from dedup.store.tracks import Track
 
 
 def glance(store: Store) -> dict[str, Any]:
@@ -37,6 +41,23 @@ def glance(store: Store) -> dict[str, Any]:
         "last_run": catalog.runs.last(),
         "fingerprint_settings": asdict(stamped) if stamped else {},
     }
+
+
+class KnownFile(NamedTuple):
+    """A file of the store."""
+
+    track: Track
+    pairs: list[TrackPair]
+    """What has to do with it, `a` being this one, by the path of the other."""
+
+
+def look_up(store: Store, path: bytes, match: MatchSettings) -> KnownFile:
+    """What is known of a file, by its path. Raises InputError for one that is not in the store."""
+    track = store.catalog.tracks.get(os.path.abspath(path)) or store.catalog.tracks.get(path)
+    if track is None:
+        raise InputError(printable(path), "not in the store", "a track of it", "Scan the folder that holds it")
+    matches = Matches(store, match)
+    return KnownFile(track, [pair for one in matches.tracks if one.path == track.path for pair in matches.of(one)])
 
 
 def bytes_on_disk(folder: Path) -> int:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.errors import InputError
 from dedup.settings import value_text
 from jobs.session import options, stores
 from jobs.session.installation import installation
@@ -117,14 +116,10 @@ def _run_text(last: tuple[str, str, str | None, str | None] | None) -> str:
 
 def show_file(run: Run, store: Store, file: bytes) -> None:
     """One track: what the catalog knows, and what it matches. Raises InputError for a file that is not known."""
-    track = store.catalog.tracks.get(os.path.abspath(file)) or store.catalog.tracks.get(file)
-    if track is None:
-        raise InputError(path_text(file), "not in the store", "a track of it", "Scan the folder that holds it")
-    from dedup.groups.matches import Matches
     from dedup.report.export import pair_record, track_record
+    from dedup.report.glance import look_up
 
-    matches = Matches(store, run.settings.match())
-    pairs = [pair for listed in matches.tracks if listed.path == track.path for pair in matches.of(listed)]
+    track, pairs = look_up(store, file, match=run.settings.match())
     found = {**track_record(track), "matches": [pair_record(pair) for pair in pairs]}
     run.output.result({"event": "file", **found})
     if run.output.as_json:
