@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dedup.correlation.correlate import Correlation, Unfinished, correlate, unfinished
 from dedup.correlation.scoring import Verdict
@@ -110,7 +110,7 @@ class _Job:
 
     def run(self, roots: Sequence[bytes]) -> Full:
         """The three stages, or as many as come before a stop."""
-        was_finished, troubles = unfinished(self.store) is None, _troubles(self.store)
+        was_finished, troubles = unfinished(self.store) is None, self.store.catalog.tracks.troubles()
         scanned = scan_library(self.store, roots, self.scan, self.runner, self.observer)
         done = Full(scanned, dict(scanned.seconds))
         if self.runner.stop.requested:
@@ -119,8 +119,9 @@ class _Job:
         if done.stopped or done.correlation is None:
             return done
         n_done = scanned.fingerprinted + scanned.identical + scanned.forgotten + done.correlation.n_computed
-        n_done += scanned.newly_absent + scanned.returned
-        return self._group(replace(done, idle=was_finished and not n_done and _troubles(self.store) == troubles))
+        n_done += scanned.newly_absent + scanned.returned + scanned.renewed
+        idle = was_finished and not n_done and self.store.catalog.tracks.troubles() == troubles
+        return self._group(replace(done, idle=idle))
 
     def _correlate(self, done: Full) -> Full:
         began = time.monotonic()
@@ -147,9 +148,3 @@ class _Job:
         if compaction is None:
             return done
         return replace(done, compaction=compaction, seconds={**done.seconds, "compact": time.monotonic() - began})
-
-
-def _troubles(store: Store) -> set[tuple[Any, ...]]:
-    """The files that are known to be unusable, as they were then."""
-    query = "SELECT path, size, mtime_ns, problem FROM track WHERE problem IS NOT NULL"
-    return set(store.catalog.connection.execute(query))

@@ -259,7 +259,7 @@ def _still_holds(store: Store, group: PlannedGroup, protect: Sequence[bytes]) ->
 
 
 def _is_known(store: Store, file: PlannedFile) -> bool:
-    track = store.catalog.track(file.path)
+    track = store.catalog.tracks.get(file.path)
     return track is not None and (track.state, track.size, track.mtime_ns) == ("present", file.size, file.mtime_ns)
 
 

@@ -16,8 +16,8 @@ from dedup.groups.matches import ListedTrack, Matches, TrackPair
 
 if TYPE_CHECKING:
     from dedup.groups.explain import Explanation
-    from dedup.store.catalog import Track
     from dedup.store.store import Store
+    from dedup.store.tracks import Track
 
 
 def named_path(name: str, path: bytes) -> dict[str, str]:
@@ -126,7 +126,7 @@ def export_pairs(matches: Matches) -> Iterator[dict[str, Any]]:
 
 def export_tracks(store: Store) -> Iterator[dict[str, Any]]:
     """Every track, by path."""
-    return (track_record(track) for track in store.catalog.tracks())
+    return (track_record(track) for track in store.catalog.tracks.all())
 
 
 def track_record(track: Track) -> dict[str, Any]:
@@ -136,5 +136,5 @@ def track_record(track: Track) -> dict[str, Any]:
         "size": track.size,
         "mtime_ns": track.mtime_ns,
         "problem": track.problem,
-        "properties": json.loads(track.properties),
+        "properties": {name: value for name, value in json.loads(track.properties).items() if name != "version"},
     }

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from dedup.store.layout import is_locked
 
 if TYPE_CHECKING:
-    from dedup.store.catalog import RecordedRun
+    from dedup.store.runs import RecordedRun
     from dedup.store.store import Store
 
 
 def run_records(store: Store, limit: int) -> Iterator[dict[str, Any]]:
     """What is told of each run, newest first. The newest that has no end goes on if somebody holds the store; any other
     was killed."""
-    for number, recorded in enumerate(store.catalog.runs(limit)):
+    for number, recorded in enumerate(store.catalog.runs.newest_first(limit)):
         running = number == 0 and recorded.ending is None and is_locked(store.layout)
         yield _record(recorded, running)
 
@@ -34,7 +34,7 @@ def _record(recorded: RecordedRun, running: bool) -> dict[str, Any]:
         "took_s": ending.seconds if ending else None,
         "outcome": ending.outcome if ending else "running" if running else "killed",
         "exit_code": ending.exit_code if ending else None,
-        "why": (ending.why or ending.outcome) if ending else "running" if running else "killed",
+        "why": ending.why if ending else "running" if running else "killed",
         "new": counts.get("new"),
         "found": (counts.get("found") or {}).get("copies"),
         "failed": counts["failed"] + tiles.get("n_failed", 0) if "failed" in counts else tiles.get("n_failed"),
