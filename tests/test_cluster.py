@@ -55,19 +55,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture(scope="module")
-def shared_runner() -> Iterator[Runner]:
-    with open_runner(2, Stop()) as runner:
-        yield runner
-
-
-@pytest.fixture
-def runner(shared_runner: Runner) -> Iterator[Runner]:
-    shared_runner.stop = Stop()
-    yield shared_runner
-    gc.collect()
-
-
 def test_what_a_worker_may_take_is_known_before_one_is_started() -> None:
     with open_runner(2, Stop(), memory_limit_bytes=5 << 30) as limited, open_runner(2, Stop()) as shared:
         assert limited.worker_memory_bytes == 5 << 30
