@@ -16,8 +16,7 @@ from distributed.core import Status
 from cluster.nanny import REFUSED
 from cluster.tenancy import ADMISSION
 from dedup.errors import PreflightError
-from dedup.files import host_paths as mounts
-from dedup.files.host_paths import Mount
+from dedup.files.host_paths import Mount, of_host, path_here
 from dedup.files.paths import printable
 from dedup.versions import versions
 
@@ -53,6 +52,8 @@ class Admission(WorkerPlugin):  # type: ignore[misc]
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
+        self.mounts: tuple[Mount, ...] = ()
+        """Those of this worker's host: `worker.execute` goes by them."""
 
     def setup(self, worker: Any) -> None:
         report = look(self.terms, worker)
@@ -61,11 +62,7 @@ class Admission(WorkerPlugin):  # type: ignore[misc]
             reason = f"{REFUSED}: {'; '.join(report.problems)}"
             worker.loop.add_callback(worker.close, reason=reason)
             return
-        mounts.use(mounts.of_host(self.terms.mounts, host_names(worker)))
-
-    def teardown(self, worker: Any) -> None:
-        del worker
-        mounts.use(())
+        self.mounts = of_host(self.terms.mounts, host_names(worker))
 
 
 def require(client: Client, terms: Terms) -> None:
@@ -104,7 +101,7 @@ def look(terms: Terms, dask_worker: Any) -> Report:
     if memory is not None and 0 < memory < terms.memory_bytes:
         least = f"{terms.memory_bytes / 2**20:,.0f} or more"
         problems.append(f"{memory / 2**20:,.0f} MiB of memory for a worker; expected {least}")
-    own_mounts = mounts.of_host(terms.mounts, host_names(dask_worker))
+    own_mounts = of_host(terms.mounts, host_names(dask_worker))
     problems += filter(None, (_root_problem(root, own_mounts) for root in terms.roots))
     return Report(socket.gethostname(), tuple(problems))
 
@@ -117,7 +114,7 @@ def host_names(dask_worker: Any) -> set[str]:
 
 
 def _root_problem(root: bytes, own_mounts: tuple[Mount, ...]) -> str | None:
-    path = mounts.path_here(root, own_mounts)
+    path = path_here(root, own_mounts)
     told = printable(path) if path == root else f"{printable(path)}, there for {printable(root)},"
     try:
         if os.listdir(path):

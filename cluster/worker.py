@@ -99,11 +99,26 @@ def execute(call: Call, *shared: Any) -> bytes:
     with _running(call.key), _time_limit(call.time_limit_s):
         try:
             function = _load_function(call.function)
-            arguments = pickle.loads(call.arguments)
+            arguments = _placed(pickle.loads(call.arguments))
             result = function(*(shared[a.index] if isinstance(a, Slot) else a for a in arguments))
             return pickle.dumps((result, None), protocol=5)
         except BaseException as error:  # SystemExit too: it would end the worker
             return dump_failure(error)
+
+
+def _placed(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments with the paths of this host, where the terms of the run (`preflight.Admission`) give it others."""
+    from distributed import get_worker
+
+    from cluster.tenancy import ADMISSION
+
+    admission = get_worker().plugins.get(ADMISSION)
+    if admission is None or not admission.mounts:
+        return arguments
+    from dedup.files.host_paths import placed
+
+    own: tuple[Any, ...] = placed(arguments, admission.mounts)
+    return own
 
 
 def dump_failure(error: BaseException) -> bytes:

@@ -18,7 +18,8 @@ class Task:
     name: str
     """Unique within the run."""
     arguments: tuple[Any, ...]
-    """Passed to the function; what `Runner.share` returned is replaced by its value."""
+    """Passed to the function; what `Runner.share` returned is replaced by its value, and a `files.host_paths.HostPath`,
+    in lists and tuples too, is told where the host of the task has it."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,10 @@ from jobs.session import options, output
 from jobs.session.run import Run, session
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("numpy", "numba", "dask", "distributed", "zarr", "av", "rich", "matplotlib", "sqlite3", "jobs.session.run")
+HEAVY = (
+    *("numpy", "numba", "dask", "distributed", "zarr", "av", "rich", "jinja2", "matplotlib", "sqlite3"),
+    "jobs.session.run",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +163,7 @@ def test_common_options_stand_before_or_after_and_after_wins(stand_in: Any) -> N
 
 def test_a_settings_option_goes_to_the_settings_alone(stand_in: Any) -> None:
     found: list[Any] = []
-    stand_in(lambda run, **_: found.append((run.settings.scan(), run.settings.block_size)))
+    stand_in(lambda run, **_: found.append((run.settings.scan(), run.settings["block-size"])))
     line = "scan --extensions mp3,.OGG --include a --include b/* --exclude c --max-depth 0 --hidden"
     line += " --min-length 3 --time-limit 4 --retry-failed --block-size 7"
     assert invoke(*line.split()).exit_code == 0
@@ -372,6 +375,36 @@ def test_a_table_is_aligned_as_a_terminal_shows_it() -> None:
         "12  a\\nb\\xff     12 B",
     ]
     assert output.aligned(columns, []) == ["n  path  size"]
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        ("plain", 5),
+        ("日本", 4),
+        ("\u1112\u1161\u11ab\u1100\u116e\u11a8", 4),  # two syllables, as macOS writes them
+        ("caf\u0065\u0301", 4),
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466", 2),  # a family
+        ("\U0001f1e9\U0001f1ea", 2),  # a flag
+        ("\U0001f44d\U0001f3fd", 2),  # a thumb with a colour of skin
+        ("\u2764\ufe0f", 2),
+        ("a\u200bb", 2),
+        ("\u2067x\u2069", 1),
+    ],
+)
+def test_the_next_column_begins_where_a_terminal_has_it(text: str, width: int) -> None:
+    rows = [{"a": text, "b": "next"}, {"a": "some words", "b": "next"}]
+    _, first, second = output.aligned((output.Column("a", ""), output.Column("b", "")), rows)
+    assert second == "some words  next"
+    assert first == text + " " * (len("some words") - width) + "  next"
+
+
+def test_a_text_is_shortened_by_cells() -> None:
+    assert output.shortened("日本日本", 8) == "日本日本"
+    assert output.shortened("日本日本日", 8) == "日本日 …"
+    assert output.shortened("cafe\u0301 cafe\u0301", 9) == "cafe\u0301 cafe\u0301"
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
+    assert output.shortened(family * 3, 5) == family * 2 + "…"
 
 
 def test_a_table_with_json_is_an_object_a_row(capsys: pytest.CaptureFixture[str]) -> None:

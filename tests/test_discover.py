@@ -369,7 +369,26 @@ GLOBS = [
     (("[z-a].mp3",), "b.mp3", False),
     (("[!z-a].mp3",), "b.mp3", True),
     (("[&&-~|].mp3",), "&.mp3", True),
+    (("#1 hits",), "#1 hits", True),
+    (("!!!",), "!!!", True),
+    (("!x.mp3",), "x.mp3", False),
+    (("x ",), "x ", True),
+    (("x ",), "x", False),
+    (("a\\*",), "a\\b", True),
+    (("*[[]live]*",), "a [live].mp3", True),
+    (("*[[]live]*",), "a live.mp3", False),
+    (("**/x.mp3",), "new\nline/x.mp3", True),
+    (("jazz/**/x.mp3",), "jazz/new\nline/x.mp3", True),
+    (("x.mp3",), "x.mp3\n", False),
+    (("a**c",), "a/b/c", True),
+    (("jazz",), "jazz/a.mp3", False),
 ]
+
+
+def test_a_slash_at_the_end_means_folders_only() -> None:
+    matches = compile_globs(("b/", "/c/d/"))
+    asked = {(path, is_folder) for path in ("b", "a/b", "c/d", "a/c/d") for is_folder in (True, False)}
+    assert {one for one in asked if matches(one[0].encode(), one[1])} == {("b", True), ("a/b", True), ("c/d", True)}
 
 
 @pytest.mark.parametrize(("patterns", "path", "expected"), GLOBS)

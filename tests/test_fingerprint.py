@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from dedup.errors import ChromaprintMissingError
+from dedup.files.host_paths import HostPath
+from dedup.files.status import COARSE_NS
 from dedup.fingerprint import decode, task
 from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.fingerprint.task import Fingerprinted, fingerprint_file, is_as_seen
@@ -34,7 +36,7 @@ def fingerprint(
 ) -> Fingerprinted | Unusable:
     status = path.stat()
     settings = FingerprintSettings("1.5.1", length_s=length_s)
-    name = os.fsencode(path)
+    name = HostPath(os.fsencode(path))
     return fingerprint_file(name, status.st_size, status.st_mtime_ns, settings, min_length_s, time_limit_s)
 
 
@@ -188,15 +190,23 @@ def test_a_slow_file_fails_for_good(song: Path) -> None:
 
 
 def test_a_vanished_file_is_for_the_next_run(tmp_path: Path) -> None:
-    found = fingerprint_file(os.fsencode(tmp_path / "x.mp3"), 1, 1, SETTINGS, 5.0, 60.0)
+    found = fingerprint_file(HostPath(os.fsencode(tmp_path / "x.mp3")), 1, 1, SETTINGS, 5.0, 60.0)
     assert found == Unusable("failed", "vanished", lasting=False)
 
 
 def test_a_file_changed_since_discovery_is_for_the_next_run(song: Path) -> None:
     status = song.stat()
     for size, mtime_ns in ((status.st_size + 1, status.st_mtime_ns), (status.st_size, status.st_mtime_ns + 1)):
-        found = fingerprint_file(os.fsencode(song), size, mtime_ns, SETTINGS, 5.0, 60.0)
+        found = fingerprint_file(HostPath(os.fsencode(song)), size, mtime_ns, SETTINGS, 5.0, 60.0)
         assert found == Unusable("failed", "changed since it was discovered", lasting=False)
+
+
+def test_a_file_that_another_path_leads_to_may_have_coarser_times(song: Path) -> None:
+    path = HostPath(b"/the launcher's/song.flac", os.fsencode(song))
+    status = song.stat()
+    for off_ns, is_taken in ((0, True), (COARSE_NS, True), (COARSE_NS + 1, False)):
+        found = fingerprint_file(path, status.st_size, status.st_mtime_ns - off_ns, SETTINGS, 5.0, 60.0)
+        assert isinstance(found, Fingerprinted) is is_taken
 
 
 def change_after(decoded: Callable[..., Any], change: Callable[[], object]) -> Callable[..., Any]:
@@ -250,7 +260,7 @@ def test_whatever_goes_wrong_is_one_reason(
 
 
 def probe(path: Path) -> Probe:
-    (found,) = probe_files([(os.fsencode(path), path.stat().st_size)], nullcontext())
+    (found,) = probe_files([(HostPath(os.fsencode(path)), path.stat().st_size)], nullcontext())
     assert isinstance(found, Probe)
     return found
 
@@ -288,7 +298,7 @@ def test_what_is_no_audio_has_no_key(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_looked_at_have_a_reason(song: Path, tmp_path: Path) -> None:
-    files = [(os.fsencode(tmp_path / "none.mp3"), 1), (os.fsencode(song), song.stat().st_size)]
+    files = [(HostPath(os.fsencode(tmp_path / "none.mp3")), 1), (HostPath(os.fsencode(song)), song.stat().st_size)]
     vanished, found = probe_files(files, nullcontext())
     assert vanished == Unusable("failed", "vanished", lasting=False)
     assert isinstance(found, Probe)
@@ -313,6 +323,6 @@ def test_what_is_not_the_files_fault_is_not_remembered(tmp_path: Path, monkeypat
     monkeypatch.setattr("dedup.fingerprint.decode.open_container", other_version)
     status = path.stat()
     settings = FingerprintSettings(chromaprint_version())
-    result = fingerprint_file(bytes(path), status.st_size, status.st_mtime_ns, settings, 1.0, 60.0)
+    result = fingerprint_file(HostPath(bytes(path)), status.st_size, status.st_mtime_ns, settings, 1.0, 60.0)
     assert isinstance(result, Unusable)
     assert not result.lasting

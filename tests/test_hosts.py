@@ -23,7 +23,7 @@ from cluster.open import open_remote_runner
 from cluster.place import Place
 from cluster.preflight import Terms
 from dedup.errors import ClusterError, PreflightError
-from dedup.files.host_paths import Mount
+from dedup.files.host_paths import HostPath, Mount
 from dedup.runner import Outcome, Stop, Task
 from dedup.versions import versions
 from scripts.torture.hosts import Course, prepared, run_course
@@ -193,6 +193,21 @@ def test_a_scan_reads_where_the_host_has_the_music(network: Network, tmp_path: P
     assert (local.returncode, mapped.returncode) == (0, 0), mapped.stderr
     assert fingerprints(tmp_path / "local") == fingerprints(store)
     assert len(fingerprints(store)) == 3
+
+
+def test_a_worker_gets_the_paths_of_its_host(network: Network) -> None:
+    """As long as the run lasts: the next one has its own terms."""
+    one, two = HostPath(b"/here/one"), HostPath(b"/elsewhere/two")
+    arguments = (one, [(one, 1), (two, 2)], b"/here/one", "/here/one", {"of the launcher": one})
+    terms = replace(TERMS, mounts=(Mount(b"/there", b"/here"),))
+    with open_remote_runner(place(network), terms, Stop()) as runner:
+        (mapped,) = runner.run(cluster_tasks.echo, [Task("1", arguments)])
+    moved = HostPath(b"/here/one", b"/there/one")
+    assert mapped.result == (moved, [(moved, 1), (two, 2)], *arguments[2:])
+    assert (moved.here, two.here) == (b"/there/one", b"/elsewhere/two")
+    with open_remote_runner(place(network), TERMS, Stop()) as runner:
+        (plain,) = runner.run(cluster_tasks.echo, [Task("1", arguments)])
+    assert plain.result == arguments
 
 
 def fingerprints(folder: Path) -> list[tuple[bytes, int]]:

@@ -14,6 +14,7 @@ import mutagen
 import pytest
 
 from dedup.files.disks import Disks
+from dedup.files.host_paths import HostPath
 from dedup.library.discover import Candidate, discover
 from dedup.library.identify import PROBE_BATCH, Identified, Subject, identify
 from dedup.library.identity import full_hash, stream_hash
@@ -40,10 +41,10 @@ class Watching(InlineRunner):
     ) -> Iterator[Outcome]:
         for task in tasks:
             if function is probe_files:
-                what, paths = "probe", [path for path, _ in task.arguments[0]]
+                what, paths = "probe", [path.known for path, _ in task.arguments[0]]
             else:
                 assert function is hash_file
-                what, paths = {full_hash: "full", stream_hash: "stream"}[task.arguments[0]], [task.arguments[1]]
+                what, paths = {full_hash: "full", stream_hash: "stream"}[task.arguments[0]], [task.arguments[1].known]
             names = [Path(os.fsdecode(path)).name for path in paths]
             self.asked[what] += names
             if set(names) & set(self.deadly):
@@ -91,7 +92,7 @@ def remember(store: Store, music: Path, *names: str, with_full: bool = False) ->
     """Makes these files known, each with an audio of its own; gives the audio of each."""
     audios = {}
     for number, candidate in enumerate(c for c in candidates(music) if name_of(c) in names):
-        (probe,) = probe_files([(candidate.path, candidate.size)], nullcontext())
+        (probe,) = probe_files([(HostPath(candidate.path), candidate.size)], nullcontext())
         assert not isinstance(probe, Unusable)
         full = full_hash(candidate.path) if with_full else None
         with store.catalog.transaction():

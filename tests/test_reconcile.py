@@ -49,6 +49,14 @@ def test_a_file_as_remembered_is_unchanged() -> None:
     assert look([candidate(b"/music/a")], [known(b"/music/a")]) == only(unchanged=[b"/music/a"])
 
 
+def test_of_the_unchanged_those_that_an_older_version_read_are_outdated() -> None:
+    tracks = [known(b"/music/a"), known(b"/music/b", is_outdated=True), known(b"/music/c", size=1, is_outdated=True)]
+    candidates = [candidate(b"/music/a"), candidate(b"/music/b"), candidate(b"/music/c")]
+    found = reconcile(candidates, [*tracks, known(b"/music/d", is_outdated=True)], (ROOT,), (), [b"/"].__contains__)
+    assert found.outdated == [candidates[1]]
+    assert paths(found) == only(unchanged=[b"/music/a", b"/music/b"], changed=[b"/music/c"], gone=[b"/music/d"])
+
+
 def test_another_size_or_time_is_a_change_even_an_earlier_time() -> None:
     for size, mtime_ns in ((101, 1), (100, 2), (100, 0)):
         found = look([candidate(b"/music/a", size, mtime_ns)], [known(b"/music/a")])

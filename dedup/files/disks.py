@@ -6,7 +6,6 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from dedup.files.host_paths import path_here
 from dedup.runner import Runner
 
 READ_AHEAD_BYTES = 256 << 20
@@ -59,6 +58,6 @@ def read_ahead(path: bytes, reading: AbstractContextManager[Any]) -> None:
     if isinstance(reading, nullcontext):
         return
     piece = bytearray(_PIECE)
-    with reading, open(path_here(path), "rb", buffering=0) as file:
+    with reading, open(path, "rb", buffering=0) as file:
         while file.tell() < READ_AHEAD_BYTES and file.readinto(piece):
             pass

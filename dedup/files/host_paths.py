@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from dedup.files.paths import holds
 
@@ -20,8 +21,19 @@ class Mount:
     """Name or address of that host; None is every host."""
 
 
-_mounts: tuple[Mount, ...] = ()
-"""Those of this process. Only a worker's is ever set."""
+@dataclass(frozen=True, slots=True)
+class HostPath:
+    """A path among the arguments of a task: the runner tells it where the host that runs the task has it."""
+
+    known: bytes
+    """Its path on the launcher's host: the one in results and messages."""
+    elsewhere: bytes | None = None
+    """Its path on the host of the task; None where it is the same."""
+
+    @property
+    def here(self) -> bytes:
+        """Where the host of the task has it."""
+        return self.known if self.elsewhere is None else self.elsewhere
 
 
 def of_host(mounts: Iterable[Mount], names: Collection[str]) -> tuple[Mount, ...]:
@@ -30,20 +42,20 @@ def of_host(mounts: Iterable[Mount], names: Collection[str]) -> tuple[Mount, ...
     return tuple(sorted(own, key=lambda mount: (mount.host is None, -len(mount.here))))
 
 
-def use(mounts: tuple[Mount, ...]) -> None:
-    """Makes `path_here` go by these mounts from now on, in this process."""
-    global _mounts  # noqa: PLW0603 - a worker serves one launcher at a time
-    _mounts = mounts
-
-
-def path_here(path: bytes, mounts: tuple[Mount, ...] | None = None) -> bytes:
-    """Where this host has the file that the launcher knows as `path`: by `mounts`, or by those in use."""
-    for mount in _mounts if mounts is None else mounts:
+def path_here(path: bytes, mounts: tuple[Mount, ...]) -> bytes:
+    """Where a host with these mounts has the file that the launcher knows as `path`."""
+    for mount in mounts:
         if holds(mount.here, path):
             return mount.there.rstrip(b"/") + b"/" + path[len(mount.here) :].lstrip(b"/")
     return path
 
 
-def is_elsewhere(path: bytes) -> bool:
-    """Whether another path leads to it here: then times of change may be told less exactly."""
-    return path_here(path) != path
+def placed(argument: Any, mounts: tuple[Mount, ...]) -> Any:
+    """The argument of a task as a host with these mounts has it: each `HostPath`, in lists and tuples too, knows where
+    it is there; all else is as it was."""
+    if isinstance(argument, HostPath):
+        here = path_here(argument.known, mounts)
+        return HostPath(argument.known, None if here == argument.known else here)
+    if type(argument) in (list, tuple):
+        return type(argument)(placed(part, mounts) for part in argument)
+    return argument

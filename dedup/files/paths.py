@@ -69,7 +69,11 @@ def compile_globs(patterns: tuple[str, ...]) -> Callable[[bytes, bool], bool]:
     """A function of (path below the root, whether it is a folder) that says whether any pattern matches.
 
     As in .gitignore: `*`, `?` and `[...]` stop at a slash, `**` does not; a pattern without a slash matches a
-    name at any depth, one with a slash the whole path; a slash at its end means folders only."""
+    name at any depth, one with a slash the whole path; a slash at its end means folders only. But every character is
+    one of a name, also a `#` or `!` in front, a backslash and a space at the end; a folder that matches says nothing of
+    what is in it; and any text is a pattern, if one that matches nothing."""
+    # Not by pathspec (1.1): to it "#1 hits/" is a comment and "!!!/" a negation, "[z-a]" an exception and "[[]live]" a
+    # warning; its `[!x]` matches a slash, and its `**` no folder with a line break in its name.
     rules = [(pattern.endswith("/"), re.compile(_expression(pattern), re.DOTALL)) for pattern in patterns]
 
     def matches(relative: bytes, is_folder: bool) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dedup.errors import RepriseError
 from dedup.files.disks import read_ahead
-from dedup.files.host_paths import is_elsewhere, path_here
+from dedup.files.host_paths import HostPath
 from dedup.files.status import COARSE_NS, size_and_time
 from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.fingerprint.decode import Decoded, TimeLimitError, UndecodableError, decode
@@ -33,7 +33,7 @@ class Fingerprinted:
 
 
 def fingerprint_file(
-    path: bytes,
+    path: HostPath,
     size: int,
     mtime_ns: int,
     settings: FingerprintSettings,
@@ -46,7 +46,7 @@ def fingerprint_file(
     turn on the disk. Raises nothing."""
     try:
         if reading is not None:
-            read_ahead(path, reading)
+            read_ahead(path.here, reading)
         return _fingerprint(path, size, mtime_ns, settings, min_length_s, time_limit_s)
     except NOT_THE_FILES_FAULT as error:
         return Unusable("failed", f"{type(error).__name__}: {error}", lasting=False)
@@ -57,13 +57,18 @@ def fingerprint_file(
 
 
 def _fingerprint(
-    path: bytes, size: int, mtime_ns: int, settings: FingerprintSettings, min_length_s: float, time_limit_s: float
+    path: HostPath,
+    size: int,
+    mtime_ns: int,
+    settings: FingerprintSettings,
+    min_length_s: float,
+    time_limit_s: float,
 ) -> Fingerprinted | Unusable:
     if not _is_as_seen(path, size, mtime_ns):
         return Unusable("failed", "changed since it was discovered", lasting=False)
     fingerprinter = Fingerprinter(settings)
     try:
-        decoded = decode(path_here(path), settings.sample_rate, fingerprinter.feed, settings.length_s, time_limit_s)
+        decoded = decode(path.here, settings.sample_rate, fingerprinter.feed, settings.length_s, time_limit_s)
     except TimeLimitError:
         result: Fingerprinted | Unusable = Unusable(
             "failed", f"decoding took longer than {time_limit_s:g} s", lasting=True
@@ -78,16 +83,16 @@ def _fingerprint(
 
 
 def is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:
-    """Whether the file has that size and time of change now; False where it is not there."""
+    """Whether a file of this host has that size and time of change now; False where it is not there."""
     try:
-        return _is_as_seen(path, size, mtime_ns)
+        return _is_as_seen(HostPath(path), size, mtime_ns)
     except OSError:
         return False
 
 
-def _is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:
-    now_size, now_mtime_ns = size_and_time(os.stat(path_here(path)))
-    skew_ns = COARSE_NS if is_elsewhere(path) else 0  # a network may tell times less exactly
+def _is_as_seen(path: HostPath, size: int, mtime_ns: int) -> bool:
+    now_size, now_mtime_ns = size_and_time(os.stat(path.here))
+    skew_ns = 0 if path.elsewhere is None else COARSE_NS  # a network may tell times less exactly
     return now_size == size and abs(now_mtime_ns - mtime_ns) <= skew_ns
 
 

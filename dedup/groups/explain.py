@@ -20,6 +20,7 @@ from dedup.correlation.scoring import (
     verdict,
 )
 from dedup.errors import InputError
+from dedup.files.host_paths import HostPath
 from dedup.files.paths import printable
 from dedup.files.status import size_and_time
 from dedup.fingerprint.task import fingerprint_file
@@ -118,7 +119,7 @@ def _decode(path: bytes, settings: FingerprintSettings) -> Listened:
         raise InputError(name, f"cannot be read: {error.strerror}", "an audio file") from error
     if not os.path.isfile(path):
         raise InputError(name, "not a file", "an audio file")
-    result = fingerprint_file(path, *size_and_time(status), settings, MIN_LENGTH_S, float("inf"))
+    result = fingerprint_file(HostPath(path), *size_and_time(status), settings, MIN_LENGTH_S, float("inf"))
     if isinstance(result, Unusable):
         raise InputError(name, result.reason, "a file with audio")
     items = result.items

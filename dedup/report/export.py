@@ -112,5 +112,5 @@ def track_record(track: Track) -> dict[str, Any]:
         "size": track.size,
         "mtime_ns": track.mtime_ns,
         "problem": track.problem,
-        "properties": json.loads(track.properties),
+        "properties": {name: value for name, value in json.loads(track.properties).items() if name != "version"},
     }

@@ -8,8 +8,9 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dedup.files.paths import printable
 from dedup.files.uri import quoted
@@ -19,6 +20,9 @@ from dedup.report.strip import strip
 
 OPEN_GROUPS = 20
 """Groups, from the top, that are unfolded at first."""
+
+_PIECES = 256
+"""Of the template's output, that are handed on as one: a group has about 50."""
 
 TAGS = ("artist", "title", "album", "date")
 """That are shown below a path, and found by the filter."""
@@ -49,98 +53,64 @@ class Telling:
     """Which keep rule decides against a member, and why in words; empty where none does."""
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A file of a group, as the template wants it."""
+
+    track: ListedTrack
+    cells: Mapping[str, str]
+    why: str = ""
+    picture: str = ""
+    """SVG, with every text in it escaped; empty for the reference."""
+
+
 def page(groups: Iterable[Group], telling: Telling) -> Iterator[str]:
-    """The document, in pieces: a head, each group, an end."""
-    style, script = (_part(name) for name in ("page.css", "page.js"))
-    yield _HEAD.format(
-        policy=escape(f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'"),
-        title=escape(telling.title),
-        style=style,
-        notes="".join(f"<p>{escape(note)}</p>\n" for note in telling.notes),
+    """The document, in pieces: `page.html.j2` filled in, group by group."""
+    environment = Environment(
+        loader=PackageLoader("dedup.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    for number, group in enumerate(groups):
-        yield _group(group, telling, is_open=number < OPEN_GROUPS)
-    yield f"</main>\n<script>{script}</script>\n</body>\n</html>\n"
+    environment.filters |= {"address": _address, "digest": _digest, "name": _name, "rows": _rows, "tags": _tags}
+    style, script = (_part(name) for name in ("page.css", "page.js"))
+    stream = environment.get_template("page.html.j2").stream(
+        groups=groups, telling=telling, style=style, script=script, open_groups=OPEN_GROUPS
+    )
+    stream.enable_buffering(_PIECES)
+    yield from stream
 
 
 def _part(name: str) -> str:
     return resources.files("dedup.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _hash(text: str) -> str:
+def _digest(text: str) -> str:
     """For the page's policy: nothing runs but what was put here, whatever a name or a tag holds."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-_HEAD = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-{notes}</header>
-<form hidden aria-label="Which groups are shown">
-<label class="wide">Path or tag holds <input type="search" name="q" autocomplete="off"></label>
-<label>Verdict <select name="verdict"><option value="">any</option></select></label>
-<label>First <select name="sort"><option value="bytes">most bytes to win</option>
-<option value="score">lowest score</option><option value="files">most files</option></select></label>
-<button type="button" name="fold">Unfold or fold all</button>
-<output aria-live="polite"></output>
-</form>
-<main>
-"""
-
-
-def _group(group: Group, telling: Telling, is_open: bool) -> str:
-    verdicts = "|".join(pair.verdict for pair in group.members)
-    name = _named(group.reference) or escape(printable(os.path.basename(group.reference.path)))
-    beside = "".join(f"<li>{escape(telling.beside(pair))}</li>" for pair in group.beside)
-    headings = "".join(f'<th scope="col">{escape(heading)}</th>' for _, heading in telling.columns)
-    rows = [_row(group.reference, None, telling)]
+def _rows(group: Group, telling: Telling) -> Iterator[_Row]:
+    """The reference, then each member."""
+    yield _Row(group.reference, telling.cells(group.reference, None))
     for pair in group.members:
-        rows.append(_row(pair.a, pair, telling, telling.decision(group, pair)))
-        rows.append(f'<tr class="strip"><td colspan="{len(telling.columns)}">{_strip(pair, telling)}</td></tr>\n')
-    table = f"<table><thead><tr>{headings}</tr></thead>\n<tbody>{''.join(rows)}</tbody></table>"
-    return (
-        f'<article data-bytes="{group.bytes_reclaimable}" data-score="{group.weakest.match.score:.6f}"'
-        f' data-verdicts="{escape(verdicts)}"><details{" open" * is_open}>'
-        f"<summary>{escape(telling.heading(group))} <span><bdi>{name}</bdi></span></summary>"
-        f'<div class="folds">{table}{f"<ul>{beside}</ul>" if beside else ""}</div></details></article>\n'
-    )
+        why = ": ".join(part for part in telling.decision(group, pair) if part)
+        picture = strip(pair.match, pair.a.n_items, pair.b.n_items, telling.strip(pair))
+        yield _Row(pair.a, telling.cells(pair.a, pair), why, picture)
 
 
-def _row(track: ListedTrack, pair: TrackPair | None, telling: Telling, decided: tuple[str, str] = ("", "")) -> str:
-    told = telling.cells(track, pair)
-    cells = [
-        _name_cell(track, told[key], decided) if key == "path" else f"<td>{escape(told[key])}</td>"
-        for key, _ in telling.columns
-    ]
-    return f"<tr>{''.join(cells)}</tr>\n"
+def _address(track: ListedTrack) -> str:
+    return "file://" + quoted(track.path, b"").decode()
 
 
-def _name_cell(track: ListedTrack, path: str, decided: tuple[str, str]) -> str:
-    address = "file://" + quoted(track.path, b"").decode()
-    tags, why = _named(track), ": ".join(part for part in decided if part)
-    return (
-        f'<th scope="row" class="name"><a href="{escape(address)}"><bdi>{escape(path)}</bdi></a>'
-        + (f'<div class="tags"><bdi>{tags}</bdi></div>' if tags else "")
-        + (f'<div class="why">{escape(why)}</div>' if why else "")
-        + "</th>"
-    )
+def _name(track: ListedTrack) -> str:
+    return printable(os.path.basename(track.path))
 
 
-def _named(track: ListedTrack) -> str:
-    """Some of its tags, escaped; empty where it has none."""
+def _tags(track: ListedTrack) -> str:
+    """Some of its tags; empty where it has none."""
     tags = track.properties.tags
     told = (", ".join(tags[name]) for name in TAGS if name in tags)
-    return escape(" \u00b7 ".join(printable(text.encode("utf-8", "surrogateescape")) for text in told))
-
-
-def _strip(pair: TrackPair, telling: Telling) -> str:
-    return strip(pair.match, pair.a.n_items, pair.b.n_items, telling.strip(pair))
+    return " \u00b7 ".join(printable(text.encode("utf-8", "surrogateescape")) for text in told)

@@ -265,6 +265,11 @@ class Catalog:
     def set_full(self, path: bytes, full: bytes) -> None:
         self.connection.execute("UPDATE track SET full = ? WHERE path = ?", (full, path))
 
+    def set_properties(self, properties: Iterable[tuple[bytes, str]]) -> None:
+        """JSON of the properties of each path, as they were read now."""
+        rows = ((text, path) for path, text in properties)
+        self.connection.executemany("UPDATE track SET properties = ? WHERE path = ?", rows)
+
     def set_state(self, paths: Iterable[bytes], state: State) -> None:
         self.connection.executemany("UPDATE track SET state = ? WHERE path = ?", ((state, p) for p in paths))
 

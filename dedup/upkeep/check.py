@@ -186,7 +186,7 @@ def _check_tracks(store: Store, _: Observer) -> Iterator[Finding]:
     for number, path, properties in store.catalog.connection.execute("SELECT id, path, properties FROM track"):
         try:
             told = json.loads(properties)
-            is_sound = told == {} or to_json(from_json(told)) == told
+            is_sound = told == {} or to_json(from_json(told)) == {"version": 1} | told
         except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
             is_sound = False
         if not is_sound:

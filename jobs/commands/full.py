@@ -149,7 +149,7 @@ def _three_stages(run: Run, store: Store, runner: Runner, roots: tuple[bytes, ..
     if done.unfinished or done.correlation is None:
         return done
     n_done = scanned.fingerprinted + scanned.identical + scanned.forgotten + done.correlation.n_computed
-    n_done += scanned.newly_absent + scanned.returned
+    n_done += scanned.newly_absent + scanned.returned + scanned.renewed
     idle = was_finished and not n_done and _troubles(store) == troubles
     return _group(run, store, replace(done, idle=idle))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.errors import InputError
+from dedup.settings import value_text
 from jobs.session import options, stores
 from jobs.session.output import Column, path_text, size_text
 from jobs.session.run import Run, reader
@@ -47,17 +48,9 @@ def show_settings(run: Run) -> None:
 
 
 def _told(name: str, value: Any) -> Any:
-    """The value, or the word that stands for none."""
-    return options.SETTINGS[name].default_text if value is None else value
-
-
-def value_text(value: Any) -> str:
-    """A setting's value for people."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (frozenset, tuple)):
-        return " ".join(sorted(value) if isinstance(value, frozenset) else value) or "-"
-    return "-" if value is None else str(value)
+    """The value, or the words for none."""
+    option = options.SETTINGS[name].option
+    return option.none or option.shown or "none" if value is None else value
 
 
 def show_store(run: Run, store: Store) -> None:
@@ -119,6 +112,7 @@ def show_file(run: Run, store: Store, file: bytes) -> None:
 def _file_lines(track: Track) -> list[str]:
     lines = [path_text(track.path), f"  {'state':20} {track.state}", f"  {'size':20} {track.size:,} bytes"]
     properties = json.loads(track.properties)
+    properties.pop("version", None)
     tags = properties.pop("tags", {})
     lines += [f"  {name:20} {value}" for name, value in properties.items() if value]
     lines += [f"  {'tag ' + name:20} {path_text(' · '.join(values).encode())}" for name, values in tags.items()]

@@ -72,6 +72,7 @@ def scan_text(summary: Scan) -> str:
         "changed": summary.changed,
         "absent (kept)": summary.absent,
         "back after being absent": summary.returned,
+        "with their tags read again": summary.renewed,
         "forgotten (no longer there or selected)": summary.forgotten,
         "not audio by their names": summary.ignored,
     }

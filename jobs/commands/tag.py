@@ -9,7 +9,7 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageError
 from jobs.session import options, stores
-from jobs.session.output import Output, count_text, path_text
+from jobs.session.output import Output, count_text, one_line, path_text, shortened
 from jobs.session.run import Run, session
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ def show_tagged(output: Output, tagged: Tagged) -> None:
 
 
 def _short(values: Sequence[str]) -> str:
-    text = "; ".join(values)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    return shortened(one_line("; ".join(values)), SHOWN)
 
 
 def _is_agreed(n_files: int) -> bool:

@@ -11,7 +11,6 @@ import errno
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,10 +199,22 @@ def _pad(text: str, width: int, right: bool) -> str:
 
 
 def width_of(text: str) -> int:
-    """Cells that a terminal gives the text: wide characters have two, combining ones none."""
+    """Cells that a terminal gives the text, which holds no control characters: an ideograph or an emoji has two,
+    however many characters it is made of; what combines or joins has none."""
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def shortened(text: str, width: int) -> str:
+    """The text on at most so many cells, with an ellipsis for what is left out."""
+    if width_of(text) <= width:
+        return text
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, width - 1) + "…"
 
 
 def size_text(n_bytes: float) -> str:

@@ -12,7 +12,7 @@ import click
 
 from dedup.errors import InputError
 from dedup.groups.mark import Asked
-from jobs.session.output import Column, Output, aligned, path_text, size_text, time_text
+from jobs.session.output import Column, Output, aligned, one_line, path_text, shortened, size_text, time_text
 from jobs.show.words import bar_text, speed_text
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ QUESTION = "[s]ame, [d]ifferent, s[k]ip, [q]uit?"
 ANSWERS = {"s": "same", "d": "different", "k": "skip", "q": "quit"}
 SHOWN_TAGS = ("title", "artist", "album")
 MAX_CELL = 40
-"""Most characters of a tag that are shown, so that the columns stay together."""
+"""Widest tag that is shown, in terminal cells, so that the columns stay together."""
 
 
 def ask(output: Output, pairs: Sequence[TrackPair], record: Record) -> Asked:
@@ -103,7 +103,7 @@ def pair_lines(pair: TrackPair) -> list[str]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+    return shortened(one_line(text), MAX_CELL)
 
 
 def _rows(a: ListedTrack, b: ListedTrack) -> list[tuple[str, str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from jobs.session.output import Column, aligned, count_text, one_line, path_text, size_text
+from jobs.session.output import Column, aligned, count_text, one_line, path_text, shortened, size_text
 from jobs.show.groups import common_folder
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def merge_lines(merge: Merge, folder: bytes) -> Iterator[str]:
 
 def values_text(values: Sequence[str]) -> str:
     """The values of a tag field on one line."""
-    shown = [one_line(value if len(value) <= 80 else value[:79] + "…") for value in values[:SHOWN_VALUES]]
+    shown = [shortened(one_line(value), 80) for value in values[:SHOWN_VALUES]]
     more = len(values) - len(shown)
     return "; ".join(shown) + (f"; and {more:,} more" if more else "")
 
