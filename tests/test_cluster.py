@@ -296,7 +296,9 @@ def test_a_task_that_takes_too_much_memory_is_ended(tmp_path: Path) -> None:
     assert outcomes == {name: Outcome(name, name) for name in "ab"}
 
 
-@pytest.mark.parametrize("how", ["sleep", "spin", "hold the GIL"])
+@pytest.mark.parametrize(
+    "how", ["hold the GIL", *(pytest.param(how, marks=pytest.mark.long) for how in ("sleep", "spin"))]
+)
 def test_a_task_that_hangs_is_ended_at_its_time_limit(runner: Runner, tmp_path: Path, how: str) -> None:
     tasks = noted(tmp_path, a="brief", hung=how, b="brief", c="brief", d="brief", e="brief")
     outcomes = by_name(runner.run(cluster_tasks.noted, tasks, time_limit_s=1.0))
@@ -437,7 +439,7 @@ def launched(folder: Path, on_signal: str, *hows: str) -> Iterator[subprocess.Po
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_signal_to_the_whole_group_lets_tasks_finish(tmp_path: Path, number: signal.Signals) -> None:
     with launched(tmp_path, "stop", *["wait"] * 20) as process:
         until(lambda: len(executions(tmp_path).keys() - {"launcher"}) == 2)
@@ -492,7 +494,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("delay_s", [0.3, 0.7])
+@pytest.mark.parametrize("delay_s", [0.7, pytest.param(0.3, marks=pytest.mark.long)])
 def test_an_interrupt_during_the_start_leaves_no_process(tmp_path: Path, delay_s: float) -> None:
     with launched(tmp_path, "raise", "sleep") as process:
         assert process.stdout is not None

@@ -62,6 +62,7 @@ def test_the_undisturbed_run_has_something_to_lose(truth: Truth) -> None:
     assert len(truth.pairs.splitlines()) >= 5 + SIZE.n_files // 5
 
 
+@pytest.mark.long  # each of these two kills a launcher and a worker
 def test_a_launcher_killed_in_the_scan_and_then_a_worker_in_the_comparison_change_nothing(
     base: Path, truth: Truth
 ) -> None:
