@@ -226,6 +226,7 @@ def test_code_of_old_versions_is_removed_and_nothing_else(tmp_path: Path) -> Non
     assert young.exists(), "looked for once, when a version begins"
 
 
+@pytest.mark.long  # by parts: the folder is of these sources, and code is kept in it
 def test_what_changes_in_another_file_is_not_overlooked(tmp_path: Path) -> None:
     # Numba knows cached code by the file of the function alone; this one has a constant of another compiled in.
     copy = tmp_path / "copy"

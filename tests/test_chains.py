@@ -101,7 +101,7 @@ def test_what_is_made_of_two_songs_does_not_join_them(tmp_path: Path, kind: str,
     }
 
 
-@pytest.mark.parametrize("n_songs", [15, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("n_songs", [10, pytest.param(40, marks=pytest.mark.long)])
 @pytest.mark.parametrize("best", ["mix", "song 7"])
 def test_a_mix_contains_its_tracks_and_joins_none(tmp_path: Path, best: str, n_songs: int) -> None:
     songs = [pieces.song(seed, 30.0) for seed in range(n_songs)]

@@ -455,6 +455,7 @@ def test_a_signal_to_the_whole_group_lets_tasks_finish(tmp_path: Path, number: s
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == []
 
 
+@pytest.mark.long
 def test_signals_reach_no_worker_that_is_just_starting(tmp_path: Path) -> None:
     with launched(tmp_path, "ignore", *["wait"] * 6) as process:
         until(lambda: len(executions(tmp_path).keys() - {"launcher"}) == 2)

@@ -71,7 +71,7 @@ class Done:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     base = tmp_path_factory.mktemp("end to end")
-    library = write_demo_library(base / "music", 7, n_recordings=6, seconds=(22.0, 30.0), n_copies=15)
+    library = write_demo_library(base / "music", 7, n_recordings=6, seconds=(16.0, 20.0), n_copies=15)
     stores = {n: base / f"store {n}" for n in WORKERS}
     outputs = {n: full(library.root, stores[n], n) for n in WORKERS}
     return Done(library, stores, outputs)
