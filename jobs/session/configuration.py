@@ -18,7 +18,7 @@ import click
 
 from cluster.place import Place as ClusterPlace
 from dedup.errors import LibraryError, UsageError
-from dedup.files.host_paths import Mount
+from dedup.files.host_paths import MappedFolder
 from dedup.settings import (
     CompareSettings,
     DiscoverSettings,
@@ -95,10 +95,10 @@ class Configuration:
             self["worker-timeout"],
         )
 
-    def mounts(self) -> tuple[Mount, ...]:
+    def mounts(self) -> tuple[MappedFolder, ...]:
         """Where other hosts have the folders of this one."""
         parts = filter(None, map(OtherPath.parts, self["map"]))
-        return tuple(Mount(os.fsencode(there), os.fsencode(here), host) for host, there, here in parts)
+        return tuple(MappedFolder(os.fsencode(there), os.fsencode(here), host) for host, there, here in parts)
 
     @property
     def block_size(self) -> int:
