@@ -1,5 +1,5 @@
-"""Releases: which album, disc and number a track says it is, which albums are complete, and what would be missing of
-them. Tags are compared as people read them: without case, width and accents' spelling."""
+"""Releases: the album, disc and number in a track's tags, which albums are complete, and what a removal would take from
+them. Tags are compared as people read them: without case, width and the encoding of accents."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 LEAST_TRACKS = 3
-"""What has fewer is a single, and not to be completed."""
+"""Least number of tracks of an album; a release with fewer is a single, which is never incomplete."""
 
 MOST_TRACKS = 999
-"""A larger number is none: it is a date, or a damaged tag."""
+"""Largest track number; a larger one is a date or a damaged tag."""
 
 READ_AT_ONCE = 10_000
-"""Tracks whose tags are asked for in one query."""
+"""Tracks whose tags one query reads."""
 
 _NUMBER = re.compile(r"\s*(?:(?:disc|disk|cd|track)\s*)?#?\s*0*(\d{1,4})(?:\s*(?:/|of)\s*0*(\d{1,4}))?\s*", re.ASCII)
 _DISC_IN_TITLE = re.compile(r"[\s,:-]*[(\[]?\b(?:disc|disk|cd)\s*#?0*(\d{1,3})(?:\s*(?:/|of)\s*\d+)?[)\]]?$", re.ASCII)
@@ -31,32 +31,32 @@ _GUEST = re.compile(r"\s+[(\[]?(?:feat\.?|ft\.?|featuring)\s.*$")
 
 @dataclass(frozen=True)
 class Release:
-    """One disc of one album, as its tags say, normalised."""
+    """One disc of one album, by its normalised tags."""
 
     artist: str
-    """Of the album; "various artists" of a compilation that names none."""
+    """Artist of the album; "various artists" for a compilation that names none."""
     album: str
     disc: int
 
 
 @dataclass(frozen=True)
 class Position:
-    """Which track of which release a file says it is."""
+    """The track and release that a file's tags name."""
 
     release: Release
     number: int | None
-    """1 or more; None where it is not told."""
+    """Track number, 1 or more; None if the tags do not give it."""
     total: int | None
-    """How many tracks the disc has, where that is told."""
+    """Number of tracks on the disc; None if the tags do not give it."""
 
     @property
     def slot(self) -> tuple[str, int, int | None]:
-        """Album, disc and number: whoever plays."""
+        """Album, disc and number, whoever plays."""
         return self.release.album, self.release.disc, self.number
 
 
 def position(tags: Mapping[str, Sequence[str]]) -> Position | None:
-    """None of a track that names no album."""
+    """The position in a track's tags; None if they do not name an album."""
     title, disc_in_title = _without_disc(normal(_first(tags, "album")))
     if not title:
         return None
@@ -66,7 +66,7 @@ def position(tags: Mapping[str, Sequence[str]]) -> Position | None:
 
 
 def normal(text: str) -> str:
-    """Compatible characters made one, no case, one space between words."""
+    """The text with compatible characters unified, without case, with single spaces."""
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
 
 
@@ -76,7 +76,7 @@ def _first(tags: Mapping[str, Sequence[str]], name: str) -> str:
 
 
 def _without_disc(title: str) -> tuple[str, int | None]:
-    """The title without "(Disc 2)" at its end, and the disc; a title that is nothing else stays."""
+    """The title without "(Disc 2)" at its end, and the disc; a title that is only that stays."""
     found = _DISC_IN_TITLE.search(title)
     if found is None or found.start() == 0:
         return title, None
@@ -84,7 +84,7 @@ def _without_disc(title: str) -> tuple[str, int | None]:
 
 
 def _numbers(text: str) -> tuple[int | None, int | None]:
-    """Number and total of "3", "03/12", "3 of 12" or "Disc 1"; None for what is none."""
+    """Number and total in "3", "03/12", "3 of 12" or "Disc 1"; None for each that is missing."""
     found = _NUMBER.fullmatch(normal(text))
     if found is None:
         return None, None
@@ -106,11 +106,12 @@ def _artist(tags: Mapping[str, Sequence[str]]) -> str:
 
 @dataclass
 class _Disc:
-    """The files of one release, in one folder or in several."""
+    """The files of one release, in one or several folders."""
 
     files: dict[int, set[bytes]] = field(default_factory=dict)
-    """Paths, by number."""
+    """Paths by track number."""
     total: int = 0
+    """Number of tracks on the disc, as far as tags show."""
 
     def add(self, path: bytes, number: int, total: int) -> None:
         self.files.setdefault(number, set()).add(path)
@@ -121,7 +122,7 @@ class _Disc:
         return self.total >= LEAST_TRACKS and len(self.files) == self.total
 
     def lacking(self, removed: Set[bytes]) -> list[int]:
-        """Numbers of which no file is left without these."""
+        """Track numbers that lose their last file with these."""
         return sorted(number for number, paths in self.files.items() if paths <= removed)
 
 
@@ -130,7 +131,7 @@ class Albums:
 
     def __init__(self, tracks: Iterable[tuple[bytes, Mapping[str, Sequence[str]]]]) -> None:
         self._discs: dict[Release, dict[bytes, _Disc]] = {}
-        """By folder."""
+        """Discs of each release by folder."""
         self._of_path: dict[bytes, _Disc] = {}
         self._titles: dict[Release, str] = {}
         for path, tags in sorted(tracks, key=lambda track: track[0]):
@@ -146,9 +147,9 @@ class Albums:
         return path in self._of_path and self._of_path[path].is_complete
 
     def lacking(self, removed: Set[bytes]) -> dict[bytes, str]:
-        """The removed files without which a release that is complete now would be so nowhere, and of each what would be
-        lacking. It counts as complete where one folder has all of it; where none has, all of them together may. Of
-        several folders that would lose some, the one that loses least is told."""
+        """The removed files that leave a complete release incomplete everywhere, each with the track that would be
+        missing. A release is complete if one folder has all of it or, failing that, all folders together. If several
+        folders would lose tracks, the one that loses least counts."""
         told: dict[bytes, str] = {}
         for release in [release for release, discs in self._discs.items() if _touches(discs, removed)]:
             for disc, number in _least_lost(self._discs[release], removed):
@@ -164,14 +165,15 @@ def _touches(discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> bool:
 
 
 def _least_lost(discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> list[tuple[_Disc, int]]:
-    """What the place of a complete release that loses least would lack: nothing where one stays whole, or none is."""
+    """The tracks that the least affected complete place of a release would lack: none if a place stays whole, or if no
+    place is complete."""
     places = [discs[folder] for folder in sorted(discs) if discs[folder].is_complete] or _together(discs)
     lost = [[(disc, number) for number in disc.lacking(removed)] for disc in places]
     return min(lost, key=len, default=[])
 
 
 def _together(discs: Mapping[bytes, _Disc]) -> list[_Disc]:
-    """All folders as one, where they are complete together."""
+    """All folders as one, if they are complete together."""
     whole = _Disc()
     for disc in discs.values():
         whole.total = max(whole.total, disc.total)
@@ -184,10 +186,11 @@ def _together(discs: Mapping[bytes, _Disc]) -> list[_Disc]:
 
 
 def albums_of(store: Store, tracks: Iterable[ListedTrack]) -> Albums:
-    """The releases of the folders in which these tracks are. Other folders are not read: properties are what costs."""
+    """The releases of the folders in which these tracks are. Other folders are not read, because properties are
+    costly."""
     folders = {os.path.dirname(track.path) for track in tracks if track.state == "present"}
     execute = store.catalog.connection.execute
-    rows = execute("SELECT id, path FROM track") if folders else ()  # of these an index knows all, and reads no row
+    rows = execute("SELECT id, path FROM track") if folders else ()  # an index holds both, so no row is read
     chosen = [number for number, path in rows if os.path.dirname(path) in folders]
     return Albums(_read_tags(store, chosen))
 

@@ -1,5 +1,5 @@
 """Keep rules: which copy of a recording is kept, and by which criterion. Each rule gives a file one number, larger is
-better; the user says which rules count and in which order. Only files that are equal by all of them go by their path,
+better; the user chooses which rules count and in which order. Only files that are equal by all rules go by their path,
 so the same files give the same answer on every machine."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Copy:
-    """A track with what its headers tell, read once for all rules."""
+    """A track with the properties from its headers, read once for all rules."""
 
     track: ListedTrack
     properties: AudioProperties
@@ -36,19 +36,19 @@ class Rule:
 
     name: str
     key: Callable[[Copy], int]
-    """Larger is better."""
+    """A file's number; larger is better."""
     show: Callable[[Copy], str]
-    """What it goes by of a file, in words: "flac"."""
+    """The property that it compares, in words: "flac"."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """By what one of two copies is the better one."""
+    """Why one of two copies is the better one."""
 
     rule: str
-    """Its name; "path" where no rule tells them apart."""
+    """Name of the rule; "path" if no rule tells them apart."""
     why: str
-    """In words: "flac, the other mp3"."""
+    """The reason in words: "flac, the other mp3"."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class KeepRules:
         return tuple(rule.name for rule in self.rules)
 
     def rank(self, track: ListedTrack) -> tuple[Any, ...]:
-        """Sorts the better copy first; no two tracks have the same."""
+        """Key that sorts the better copy first; every track has its own."""
         copy = Copy(track, track.properties)
         return (*(-rule.key(copy) for rule in self.rules), track.path)
 
@@ -82,7 +82,7 @@ LOSSLESS_KBITS = 10**9
 
 
 def lossless(copy: Copy) -> int:
-    """By the codec, not by the name: an .m4a may be either."""
+    """Whether the codec is lossless; the name does not count, because an .m4a may be either."""
     return copy.properties.lossless
 
 
@@ -91,7 +91,7 @@ def bits(copy: Copy) -> int:
 
 
 def rate(copy: Copy) -> int:
-    """Of a lossy file no more than a CD has: Opus says 48,000 Hz whatever it was made of."""
+    """The sample rate, for a lossy file at most that of a CD: Opus says 48,000 Hz whatever its source."""
     found = copy.properties.sample_rate
     return found if copy.properties.lossless else min(found, 44_100)
 
@@ -101,18 +101,18 @@ def channels(copy: Copy) -> int:
 
 
 def bitrate(copy: Copy) -> int:
-    """In kbit/s, so that a rounding decides nothing. All that is lossless is equal, and above the rest: there it tells
-    how hard the encoder tried."""
+    """The bit rate in kbit/s, so that rounding decides nothing. All lossless files are equal, and above the rest: their
+    bit rate only shows how hard the encoder tried."""
     return LOSSLESS_KBITS if copy.properties.lossless else round(copy.properties.bitrate / 1000)
 
 
 def length(copy: Copy) -> int:
-    """In seconds: encoders add some milliseconds."""
+    """The length in whole seconds, because encoders add some milliseconds."""
     return round(copy.properties.duration_s)
 
 
 def tags(copy: Copy) -> int:
-    """How many fields are filled in."""
+    """The number of tags that are filled in."""
     return len(copy.properties.tags)
 
 
@@ -121,7 +121,7 @@ def cover(copy: Copy) -> int:
 
 
 def oldest(copy: Copy) -> int:
-    """By the time of change, in seconds: what comes below is lost between file systems."""
+    """The time of change, negated, in whole seconds: fractions get lost between file systems."""
     return -(copy.track.mtime_ns // 10**9)
 
 
@@ -143,11 +143,11 @@ _NAMED_AS_COPY = re.compile(
     rf"|\((?:\d{{1,2}}|(?:another |\d+\w\w ){{0,1}}{_COPY_WORD}(?: \d+)?)\)$",
     re.IGNORECASE,
 )
-"""What file managers and browsers call a second file of one name."""
+"""Names that file managers and browsers give to a second file of one name."""
 
 
 def named(copy: Copy) -> int:
-    """Whether its name is not that of a copy, such as "x (1)", "x - Copy" or "Copy of x"."""
+    """Whether its name differs from that of a copy, such as "x (1)", "x - Copy" or "Copy of x"."""
     return _NAMED_AS_COPY.search(_stem(copy)) is None
 
 
@@ -155,12 +155,12 @@ _IMPORT_MARKS = {"musicbrainz_trackid", "musicbrainz_releasetrackid"}
 
 
 def imported(copy: Copy) -> int:
-    """Whether it has MusicBrainz's ids, as beets, Picard and Lidarr write them when they take a file in."""
+    """Whether it has MusicBrainz ids, which beets, Picard and Lidarr write when they import a file."""
     return not _IMPORT_MARKS.isdisjoint(copy.properties.tags)
 
 
 def present(copy: Copy) -> int:
-    """A file that is away must never be the one for which others go."""
+    """Whether the file is there: others must never go in favour of a missing one."""
     return {"present": 2, "absent": 1}.get(copy.track.state, 0)
 
 
@@ -182,7 +182,7 @@ def _clock(copy: Copy) -> str:
 
 
 def _time(copy: Copy) -> str:
-    return "of " + time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(copy.track.mtime_ns // 10**9))
+    return "changed " + time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(copy.track.mtime_ns // 10**9))
 
 
 def _size(copy: Copy) -> str:
@@ -212,7 +212,7 @@ RULES = {
         Rule("imported", imported, lambda copy: "with MusicBrainz ids" if imported(copy) else "without"),
     )
 }
-"""Those that need to know nothing but the file."""
+"""Rules that need only the file."""
 
 PRESENT = Rule("present", present, lambda copy: copy.track.state)
 SOUND = Rule("sound", sound, lambda copy: copy.track.damage or "undamaged")
@@ -224,11 +224,11 @@ PRESETS = {"best": BEST} | {
     name: tuple(dict.fromkeys((name, *BEST))) for name in ("oldest", "newest", "smallest", "largest")
 }
 
-EXPECTED = f"rules out of {', '.join(RULE_NAMES)}, with commas between; or one of {', '.join(PRESETS)}"
+EXPECTED = f"one of {', '.join(PRESETS)}; or rules separated by commas, out of {', '.join(RULE_NAMES)}"
 
 
 def _protected(folders: Sequence[bytes]) -> Rule:
-    """Of what is damaged the protected copy does not win: it stays anyway, and so does the sound one then."""
+    """Rule for protected files. A damaged one does not win: it stays anyway, and then the sound copy stays too."""
 
     def key(copy: Copy) -> int:
         return sound(copy) and is_below(copy.track.path, folders)
@@ -255,7 +255,7 @@ def _album(albums: Albums | None) -> Rule:
 
 
 def is_below(path: bytes, folders: Sequence[bytes]) -> bool:
-    """Whether it is one of the folders, or in one."""
+    """Whether the path is one of the folders or lies in one."""
     return any(holds(folder, path) for folder in folders)
 
 
@@ -263,8 +263,8 @@ def is_below(path: bytes, folders: Sequence[bytes]) -> bool:
 
 
 def rule_names(given: Sequence[str]) -> tuple[str, ...]:
-    """The rules that a list of names of rules and presets comes to, each once, where it first stands. Alone, `oldest`
-    and the like are the presets; among others the rules. Raises UsageError for a name that there is not."""
+    """The rules that a list of names of rules and presets stands for, each once, at its first position. Alone, `oldest`
+    and the like are the presets; among others they are the rules. Raises UsageError for an unknown name."""
     unknown = [name for name in given if name not in (*RULE_NAMES, *PRESETS)]
     if unknown or not given:
         found = f"there is no rule {unknown[0]!r}" if unknown else "no rule is named"
@@ -276,8 +276,8 @@ def rule_names(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def keep_rules(settings: KeepSettings, albums: Albums | None = None) -> KeepRules:
-    """The rules of these settings. Before them come what is there, what is protected and what is undamaged; a preferred
-    folder comes next, where the list does not say when it counts. Raises UsageError as `rule_names` does."""
+    """The rules of these settings. Before them, files that are there, protected or undamaged win; preferred folders
+    come next, unless the list says when they count. Raises UsageError as `rule_names` does."""
     names = rule_names(settings.rules)
     if settings.prefer and "prefer" not in names:
         names = ("prefer", *names)
@@ -287,7 +287,7 @@ def keep_rules(settings: KeepSettings, albums: Albums | None = None) -> KeepRule
 
 
 def rules_of(store: Store, matches: Matches, settings: KeepSettings) -> KeepRules:
-    """The same for the tracks of a store; its albums are read only where a rule asks for them."""
+    """The rules of these settings for the tracks of a store; its albums are read only if a rule needs them."""
     from dedup.groups.albums import albums_of
 
     return keep_rules(settings, albums_of(store, matches.tracks) if "album" in rule_names(settings.rules) else None)
