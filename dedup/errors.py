@@ -1,5 +1,5 @@
 """One class per condition. Each prints as one line (where, what was found, what was expected, what to do) and has
-its own exit code; the codes are a table in the README that only grows."""
+its own exit code; the codes are a table in docs/exit-codes.md that only grows."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""Every setting that decides a result: frozen, with unit and range, and a canonical digest."""
+"""Every setting that decides a result: frozen, declared once with what a user may write, and a canonical digest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import Field, asdict, dataclass, fields
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from dedup.errors import UsageError
 
@@ -19,17 +20,143 @@ UNFINISHED_EXTENSIONS = frozenset("!ut aria2 crdownload download opdownload part
 """What browsers and download programs put behind a name until the file is whole."""
 
 
-def _require(condition: bool, name: str, value: object, expected: str) -> None:
-    if not condition:
-        raise UsageError(f"setting {name}", f"found {value!r}", expected)
+# ---- how a setting is declared ----
 
 
-class _Digested:
+@dataclass(frozen=True)
+class Option:
+    """What a user reads of a field and may write into it. It annotates the field's type; the option of the command
+    line, its checks, the variable, the key of the settings file and the documentation follow from both."""
+
+    help: str
+    metavar: str = ""
+    low: float | None = None
+    high: float | None = None
+    above: bool = False
+    """Whether `low` itself is too low."""
+    none: str = ""
+    """The word for None, such as "all"."""
+    shown: str = ""
+    """The default in words, for a value that says little."""
+    name: str = ""
+    """The name in `--name`; by default the field's own, without the unit `_s`."""
+    form: Literal["", "time", "command", "hosts", "rules"] = ""
+    """What a text has to be, if its type does not say it."""
+    hidden: bool = False
+    """Whether help and documentation leave it out."""
+
+    def allows(self, number: float) -> bool:
+        """Whether a number is in the range; nan never is in one."""
+        is_low_enough = self.high is None or number <= self.high
+        return is_low_enough and (self.low is None or (number > self.low if self.above else number >= self.low))
+
+    def range_text(self, kind: type) -> str:
+        """The range in words: "a number from 0 to 1"."""
+        low, high = (None if bound is None else f"{bound:,}" for bound in (self.low, self.high))
+        if self.above:
+            span = f"greater than {low}" + (f" and at most {high}" if high else "")
+        else:
+            span = f"from {low} to {high}" if high else f"of at least {low}"
+        return f"a {'whole ' if kind is int else ''}number {span}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A field with an option, and what its declaration comes to."""
+
+    name: str
+    """The spelling in `--max-lag` and `max-lag = 300`."""
+    field: str
+    kind: Any
+    """The type of one value, None left out: int for `int | None`, bytes for `tuple[bytes, ...]`."""
+    is_list: bool
+    default: Any
+    option: Option
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words of a Literal."""
+        return get_args(self.kind) if get_origin(self.kind) is Literal else ()
+
+    @property
+    def default_text(self) -> str:
+        """The default in words."""
+        if self.option.shown or self.default is None:
+            return self.option.shown or self.option.none or "none"
+        return value_text(self.default)
+
+    @property
+    def hidden(self) -> bool:
+        return self.option.hidden
+
+    def check(self, value: Any) -> None:
+        """Raises UsageError for a value that is out of range or not among the choices."""
+        if value is None and (self.option.none or self.default is None):
+            return
+        if self.choices and value not in self.choices:
+            raise refused(f"setting {self.name}", value, " or ".join(map(repr, self.choices)))
+        if self.kind in (int, float) and not self.option.allows(value):
+            expected = or_none(self.option.range_text(self.kind), self.option.none)
+            raise refused(f"setting {self.name}", value, expected)
+
+
+def value_text(value: Any) -> str:
+    """A setting's value for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (frozenset, tuple)):
+        return " ".join(sorted(value) if isinstance(value, frozenset) else value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def or_none(expected: str, none: str) -> str:
+    """What is expected, and the word for None if there is one."""
+    return f"{expected}, or {none!r}" if none else expected
+
+
+def refused(where: str, value: object, expected: str, why: str = "") -> UsageError:
+    """The error for a value that cannot be: what was found, and what to write."""
+    return UsageError(where, f"found {value!r}{why}", remedy=f"Write {expected}")
+
+
+def settings_of(owner: type[Any]) -> tuple[Setting, ...]:
+    """The settings that a class declares, in their order."""
+    if owner not in _DECLARED:
+        hints = get_type_hints(owner, include_extras=True)
+        declared = ((field, hints[field.name]) for field in fields(owner))
+        _DECLARED[owner] = tuple(_setting(field, hint) for field, hint in declared if get_origin(hint) is Annotated)
+    return _DECLARED[owner]
+
+
+_DECLARED: dict[type, tuple[Setting, ...]] = {}
+
+
+def _setting(field: Field[Any], hint: Any) -> Setting:
+    kind, option = hint.__origin__, hint.__metadata__[0]
+    if NoneType in get_args(kind):
+        kind = next(part for part in get_args(kind) if part is not NoneType)
+    is_list = get_origin(kind) is tuple
+    name = option.name or field.name.removesuffix("_s").replace("_", "-")
+    return Setting(name, field.name, get_args(kind)[0] if is_list else kind, is_list, field.default, option)
+
+
+class Settings:
+    """A frozen dataclass of settings: a value that an option does not allow is refused with a UsageError."""
+
+    def __post_init__(self) -> None:
+        for setting in settings_of(type(self)):
+            setting.check(getattr(self, setting.field))
+
+
+class _Digested(Settings):
     def digest(self) -> str:
         """32 hex digits, a function of the values alone: equal settings have equal digests on every machine."""
         values: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
         canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+
+# ---- the settings ----
 
 
 @dataclass(frozen=True)
@@ -41,12 +168,10 @@ class FingerprintSettings(_Digested):
     algorithm: int = 1
     """Chromaprint's algorithm number; 1 is "TEST2", the library's default."""
     sample_rate: int = 11025
-    """Hz, of the mono PCM that libchromaprint gets."""
-    length_s: float = 0.0
-    """Seconds taken from the start of each track; 0 takes the whole track."""
-
-    def __post_init__(self) -> None:
-        _require(self.length_s >= 0, "length", self.length_s, "0 (whole track) or more seconds")
+    """Sample rate in Hz of the mono PCM that libchromaprint gets."""
+    length_s: Annotated[
+        float, Option("Fingerprint this much from the start of each track; 0 means all of it.", "SECONDS", 0)
+    ] = 0.0
 
     def differences(self, other: FingerprintSettings) -> list[str]:
         """One "name: ours / theirs" for each field that differs."""
@@ -58,71 +183,75 @@ class FingerprintSettings(_Digested):
 
 
 @dataclass(frozen=True)
-class DiscoverSettings:
+class DiscoverSettings(Settings):
     """Which files of a root are looked at."""
 
-    extensions: frozenset[str] = DEFAULT_EXTENSIONS
-    """Lower case, without the dot."""
-    include: tuple[str, ...] = ()
-    """Globs on the path below the root; empty means all. `*` stops at a slash, `**` does not."""
-    exclude: tuple[str, ...] = ()
-    """Globs on the path below the root, of files or folders; wins over `include`."""
-    max_depth: int | None = None
-    """Folders below a root; 0 is the root's own files. None is unlimited."""
-    hidden: bool = False
-    """Whether names that begin with a dot are looked at."""
-
-    def __post_init__(self) -> None:
-        _require(self.max_depth is None or self.max_depth >= 0, "max-depth", self.max_depth, "0 or more folders")
+    extensions: Annotated[
+        frozenset[str],
+        Option("File name extensions to scan, separated by commas.", "LIST", shown="all audio and video"),
+    ] = DEFAULT_EXTENSIONS
+    """Extensions in lower case, without the dot."""
+    include: Annotated[
+        tuple[str, ...],
+        Option("Scan only files whose path below the root matches this glob.", "GLOB", shown="everything"),
+    ] = ()
+    """Globs on the path below the root; none means all files. `*` stops at a slash, `**` does not."""
+    exclude: Annotated[
+        tuple[str, ...],
+        Option("Skip files and folders that match this glob; wins over --include.", "GLOB", shown="nothing"),
+    ] = ()
+    """Globs on the path below the root, for files or folders."""
+    max_depth: Annotated[
+        int | None,
+        Option("Folders to descend below a root; 0 scans only the root's own files.", "N", 0, none="unlimited"),
+    ] = None
+    hidden: Annotated[bool, Option("Scan files and folders whose names begin with a dot.")] = False
 
 
 @dataclass(frozen=True)
-class ScanSettings:
+class ScanSettings(Settings):
     """How files become fingerprints."""
 
     discover: DiscoverSettings = DiscoverSettings()
-    min_length_s: float = 10.0
-    """Seconds of audio below which a track is skipped as too short."""
-    time_limit_s: float = 600.0
-    """Seconds that one file may take to decode."""
-    retry_failed: bool = False
-    """Whether files that failed or were skipped before, and did not change, are tried again."""
-    reads_per_disk: int | None = None
-    """Files read from one disk at the same time, 1 or more. None: 1 where it rotates, else no limit."""
+    min_length_s: Annotated[float, Option("Skip tracks with less audio than this.", "SECONDS", 1)] = 10.0
+    time_limit_s: Annotated[
+        float, Option("Give up on a file that takes longer than this to decode.", "SECONDS", 0, above=True)
+    ] = 600.0
+    retry_failed: Annotated[bool, Option("Retry unchanged files that failed or were skipped before.")] = False
+    reads_per_disk: Annotated[
+        int | None,
+        Option("Files to read from a disk at once; 'auto': 1 if it rotates, else no limit.", "N", 1, 1024, none="auto"),
+    ] = None
 
     @property
     def judgement(self) -> str:
         """The settings that decide whether a file is usable: a problem is remembered for as long as they stay."""
         return f"min-length {self.min_length_s:g}, time-limit {self.time_limit_s:g}"
 
-    def __post_init__(self) -> None:
-        _require(self.min_length_s >= 1, "min-length", self.min_length_s, "1 or more seconds")
-        _require(self.time_limit_s > 0, "time-limit", self.time_limit_s, "more than 0 seconds")
 
-
-METHODS = ("cascade", "exact")
+Method = Literal["cascade", "exact"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
 class CompareSettings(_Digested):
     """How two fingerprints are compared; part of every tile's name."""
 
-    method: str = "cascade"
-    """"exact": every lag, every item. "cascade": that only for pairs which a coarse comparison does not exclude; what
-    it gives is what "exact" gives, or nothing."""
-    max_lag: int | None = None
-    """Items; lags from -max_lag to +max_lag are tried. None: every lag with enough overlap."""
-    min_overlap: float = 0.25
-    """Share of the shorter fingerprint that must overlap, 0 to 1."""
-    min_overlap_items: int = 80
-    """Items that must overlap whatever the share; 80 are 9.9 s."""
-
-    def __post_init__(self) -> None:
-        _require(self.method in METHODS, "method", self.method, "'cascade' or 'exact'")
-        in_range = self.max_lag is None or 0 <= self.max_lag <= 1_000_000
-        _require(in_range, "max-lag", self.max_lag, "0 to 1,000,000 items, or none for all lags")
-        _require(0 < self.min_overlap <= 1, "min-overlap", self.min_overlap, "more than 0, at most 1")
-        _require(self.min_overlap_items >= 1, "min-overlap-items", self.min_overlap_items, "1 or more items")
+    method: Annotated[
+        Method, Option("Compare exactly where a coarse look allows a match (cascade), or everywhere (exact).")
+    ] = "cascade"
+    """Method of comparing: "exact" is every lag, every item; "cascade" is that only for pairs which a coarse comparison
+    does not exclude, and gives what "exact" gives, or nothing."""
+    max_lag: Annotated[
+        int | None, Option("Largest shift to try, in items (8.08 a second).", "ITEMS", 0, 1_000_000, none="all")
+    ] = None
+    """Largest lag in items, either way; None is every lag with enough overlap."""
+    min_overlap: Annotated[
+        float, Option("Share of the shorter fingerprint that must overlap.", "SHARE", 0, 1, above=True)
+    ] = 0.25
+    min_overlap_items: Annotated[
+        int, Option("Items that must overlap, whatever the share; 80 are 9.9 s.", "ITEMS", 1)
+    ] = 80
 
     @property
     def lag_limit(self) -> int:
@@ -131,27 +260,27 @@ class CompareSettings(_Digested):
 
 
 @dataclass(frozen=True)
-class MatchSettings:
+class MatchSettings(Settings):
     """From which numbers on a stored pair is a match; changing them computes nothing again."""
 
-    max_false: float = 0.01
-    """Pairs of unrelated tracks that may be taken for related in the whole library, as expected from its noise
-    floor."""
-    min_score: float | None = 0.45
-    """Score from which on what agrees throughout is one recording, 0 to 1. None: just below the lowest that a person
+    max_false: Annotated[
+        float, Option("Unrelated pairs to accept as related in the whole library.", "PAIRS", 0, above=True)
+    ] = 0.01
+    min_score: Annotated[
+        float | None,
+        Option("Score that makes two tracks one recording; 'judged': as you judged.", "SCORE", 0, 1, none="judged"),
+    ] = 0.45
+    """Lowest score of one recording, for what agrees throughout; None is just below the lowest that a person
     approved."""
-    min_prominence: float = 0.05
-    """How far the agreement at the best lag stands above that of any lag more than 16 items away, 0 to 0.5."""
-    classic: float | None = None
-    """Raw agreement from which on two tracks match, of those that are kept (`match.STORED_KAPPA`), 0 to 1;
-    None: not asked for."""
-
-    def __post_init__(self) -> None:
-        _require(self.max_false > 0, "max-false", self.max_false, "more than 0 pairs")
-        in_range = self.min_score is None or 0 <= self.min_score <= 1
-        _require(in_range, "min-score", self.min_score, "0 to 1, or 'judged'")
-        _require(0 <= self.min_prominence <= 0.5, "min-prominence", self.min_prominence, "0 to 0.5")
-        _require(self.classic is None or 0 <= self.classic <= 1, "classic", self.classic, "0 to 1, or 'off'")
+    min_prominence: Annotated[
+        float, Option("How far the best lag must stand out from the others.", "SHARE", 0, 0.5)
+    ] = 0.05
+    """Least distance in agreement of the best lag from any lag more than 16 items away."""
+    classic: Annotated[
+        float | None,
+        Option("Match by raw agreement alone from here on, as older programs do (0.58).", "SHARE", 0, 1, none="off"),
+    ] = None
+    """Raw agreement from which two tracks match, among the pairs that are stored (`match.STORED_KAPPA`)."""
 
 
 Identity = Literal["recording", "album"]
@@ -159,22 +288,31 @@ IDENTITIES: tuple[Identity, ...] = get_args(Identity)
 
 
 @dataclass(frozen=True)
-class KeepSettings:
+class KeepSettings(Settings):
     """Which copy of a recording is the one to keep, and what is kept twice on purpose."""
 
-    rules: tuple[str, ...] = ("best",)
+    rules: Annotated[
+        tuple[str, ...],
+        Option("What makes a copy better: rules in order, separated by commas.", "RULES", name="keep", form="rules"),
+    ] = ("best",)
     """Names of keep rules and presets (`dedup.groups.keep`), in their order."""
-    prefer: tuple[bytes, ...] = ()
-    """Folders, absolute, whose files are better: those of the first one most."""
-    protect: tuple[bytes, ...] = ()
+    prefer: Annotated[
+        tuple[bytes, ...], Option("Keep the copy below this folder; the first one given wins.", "DIR")
+    ] = ()
+    """Folders, absolute, whose files are better, best first."""
+    protect: Annotated[
+        tuple[bytes, ...],
+        Option("Keep the copy below this folder, and never touch a file there; a plan remembers it.", "DIR"),
+    ] = ()
     """Folders, absolute, in which nothing is ever touched, and whose files win."""
-    identity: Identity = "recording"
-    """Whether a recording is kept once, or once for each album, disc and track number."""
-    companions: tuple[tuple[bytes, bytes], ...] = ()
-    """Pairs of folders, absolute: a file of one is no copy of a file of the other."""
-
-    def __post_init__(self) -> None:
-        _require(self.identity in IDENTITIES, "identity", self.identity, "'recording' or 'album'")
+    identity: Annotated[
+        Identity, Option("Keep each recording once, or once for each album, disc and track number.")
+    ] = "recording"
+    companions: Annotated[
+        tuple[tuple[bytes, bytes], ...],
+        Option("Two folders with the same music on purpose, such as FLAC and MP3.", "DIR1:DIR2", name="companion"),
+    ] = ()
+    """Pairs of folders, absolute: a file of one is not a copy of a file of the other."""
 
 
 CopyAction = Literal["quarantine", "trash", "hardlink", "reflink", "delete"]
@@ -182,27 +320,37 @@ COPY_ACTIONS: tuple[CopyAction, ...] = get_args(CopyAction)
 
 
 @dataclass(frozen=True)
-class PlanSettings:
+class PlanSettings(Settings):
     """What is to become of the copies that are not kept."""
 
-    action: CopyAction = "quarantine"
-    to: bytes | None = None
-    """Folder, absolute, that quarantined files go to; None: one in the root of each."""
-    playlists: tuple[bytes, ...] = ()
-    """Folders, absolute, in which playlists are looked for; none: the library's."""
-    merge: bool = True
-    """Whether the kept file gets the tags and the cover that only others have."""
-    break_albums: bool = False
-    """Whether a file goes though a complete album lacks it then."""
-    remove_empty_folders: bool = False
-    auto: float | None = None
-    """Score, 0 to 1, from which on a copy goes without a person's word; None: every one."""
-    ask: float | None = None
-    """Score, 0 to 1, from which on a person is to say; what has less is only told of. None: every one."""
+    action: Annotated[CopyAction, Option("What to do with the copies that are not kept.")] = "quarantine"
+    to: Annotated[
+        bytes | None, Option("Folder for quarantined files.", "DIR", shown=".reprise-quarantine in each root")
+    ] = None
+    """Folder, absolute, for quarantined files; None is one in the root of each."""
+    playlists: Annotated[
+        tuple[bytes, ...],
+        Option("Folder with playlists that may refer to removed files.", "DIR", shown="the library's"),
+    ] = ()
+    """Folders, absolute, with playlists; none means the library's roots."""
+    merge: Annotated[bool, Option("Give the kept file the tags and the cover that only others have.")] = True
+    break_albums: Annotated[bool, Option("Remove copies even if a complete album needs them.")] = False
+    remove_empty_folders: Annotated[bool, Option("Remove folders in which nothing is left.")] = False
+    auto: Annotated[
+        float | None,
+        Option("Score from which a copy goes without asking; lower ones are left to you.", "SCORE", 0, 1, none="all"),
+    ] = None
+    ask: Annotated[
+        float | None,
+        Option("Score from which a copy is left to you; lower ones are only listed.", "SCORE", 0, 1, none="all"),
+    ] = None
 
     def __post_init__(self) -> None:
-        _require(self.action in COPY_ACTIONS, "action", self.action, f"one of {', '.join(COPY_ACTIONS)}")
-        for name, score in (("auto", self.auto), ("ask", self.ask)):
-            _require(score is None or 0 <= score <= 1, name, score, "0 to 1")
-        in_order = self.ask is None or self.auto is None or self.ask <= self.auto
-        _require(in_order, "ask", self.ask, f"at most auto, which is {self.auto}")
+        super().__post_init__()
+        if self.ask is not None and self.auto is not None and self.ask > self.auto:
+            raise refused("setting ask", self.ask, f"at most {self.auto}, the value of auto")
+
+
+_TRACKS, _PAIRS = (DiscoverSettings, ScanSettings, FingerprintSettings), (CompareSettings, MatchSettings)
+DECLARED: tuple[type[Settings], ...] = (*_TRACKS, *_PAIRS, KeepSettings, PlanSettings)
+"""The classes above, in the order of the pipeline."""

@@ -24,7 +24,7 @@ def write_tones(folder: Path) -> dict[str, Path]:
     for codec in ENCODERS:
         name = f"{codec}.{'m4a' if codec == 'alac' else codec}"
         made[codec] = write_tone(folder / name, 0.3, codec=codec)
-    made["wma"] = _write_wma(folder / "wma.wma", made["flac"])
+    made["wma"] = write_wma(folder / "wma.wma", made["flac"])
     made["mp3-v23"] = Path(shutil.copy(made["mp3"], folder / "v23.mp3"))
     tags = ID3()
     tags.add(TXXX(encoding=1, desc="Old", text=["field"]))
@@ -32,7 +32,7 @@ def write_tones(folder: Path) -> dict[str, Path]:
     return made
 
 
-def _write_wma(path: Path, source: Path) -> Path:
+def write_wma(path: Path, source: Path) -> Path:
     with av.open(str(source)) as read, av.open(str(path), "w", format="asf") as container:
         stream = container.add_stream("wmav2", rate=44100, layout="stereo")
         stream.bit_rate = 128_000

@@ -99,6 +99,13 @@ def test_whose_album_it_is(artists: dict[str, str], name: str) -> None:
     assert at.release == Release(name, "album", 1)
 
 
+def test_how_many_tracks_there_are_stands_in_either_of_two_fields() -> None:
+    for found in (tags("Album", "03/12"), tags("Album", 3, tracktotal="12"), tags("Album", "3/12", tracktotal="99")):
+        at = position(found)
+        assert at is not None
+        assert (at.number, at.total) == (3, 12)
+
+
 def test_what_names_no_album_is_on_none() -> None:
     assert position({"title": ("x",)}) is None
     assert position({"album": ("  ",), "tracknumber": ("1",)}) is None

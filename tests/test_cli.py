@@ -163,7 +163,7 @@ def test_common_options_stand_before_or_after_and_after_wins(stand_in: Any) -> N
 
 def test_a_settings_option_goes_to_the_settings_alone(stand_in: Any) -> None:
     found: list[Any] = []
-    stand_in(lambda run, **_: found.append((run.settings.scan(), run.settings.block_size)))
+    stand_in(lambda run, **_: found.append((run.settings.scan(), run.settings["block-size"])))
     line = "scan --extensions mp3,.OGG --include a --include b/* --exclude c --max-depth 0 --hidden"
     line += " --min-length 3 --time-limit 4 --retry-failed --block-size 7"
     assert invoke(*line.split()).exit_code == 0

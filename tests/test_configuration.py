@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from dedup.settings import (
     ScanSettings,
 )
 from jobs.session.configuration import Configuration, settle
-from jobs.session.options import SETTINGS
+from jobs.session.options import SETTINGS, variable
+from jobs.session.run_settings import RunSettings
 
 
 def settled(tmp_path: Path, toml: str = "", given: dict[str, Any] | None = None, **environment: str) -> Configuration:
@@ -54,7 +56,7 @@ def test_the_profile_itself_follows_the_same_order(
 ) -> None:
     toml = 'default-profile = "c"\n' + "".join(f"[profile.{name}]\nstore = '/{name}'\n" for name in "abc")
     found = settled(tmp_path, toml, given, **environment)
-    assert (found.profile, found.settled["profile"].source) == (value, source)
+    assert (found["profile"], found.settled["profile"].source) == (value, source)
     assert found.settled["store"].value == f"/{value}"
     assert found.settled["store"].source == f"profile {value}"
 
@@ -68,7 +70,7 @@ def test_without_anything_the_defaults_are_those_of_the_dataclasses(tmp_path: Pa
     assert found.keep() == KeepSettings()
     assert found.cleanup() == PlanSettings()
     assert found.fingerprint("1.5.1").length_s == 0
-    assert (found.workers, found.block_size, found.profile) == (None, 512, None)
+    assert found.of(RunSettings) == replace(RunSettings(), store=os.fsencode(found.store))
     assert found.store.name == "store"
     assert {value.source for value in found.settled.values()} == {"default"}
 
@@ -114,7 +116,8 @@ def test_every_setting_reaches_its_dataclass(tmp_path: Path) -> None:
     assert found.scan() == ScanSettings(discover, 20, 1.5, True)
     assert found.compare() == CompareSettings("exact", 10, 1.0, 9)
     assert found.match() == MatchSettings(2.0, 0.5, 0.25, 0.58)
-    assert (found.length_s, found.block_size, found.workers) == (120, 64, 0)
+    assert found.fingerprint("1.5.1").length_s == 120
+    assert (found["block-size"], found["workers"]) == (64, 0)
     below = os.fsencode(tmp_path) + b"/"
     assert found.keep() == KeepSettings(
         ("prefer", "best"), (below + b"good",), (b"/a", b"/b"), "album", ((b"/flac", b"/mp3"),)
@@ -125,14 +128,15 @@ def test_every_setting_reaches_its_dataclass(tmp_path: Path) -> None:
     assert found.roots() == (b"/music", os.fsencode(tmp_path / "more"))
 
 
-@pytest.mark.parametrize("setting", SETTINGS.values(), ids=list(SETTINGS))
-def test_every_setting_has_a_variable(tmp_path: Path, setting: Any) -> None:
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_has_a_variable(tmp_path: Path, name: str) -> None:
     samples = {"method": "exact", "min-overlap": "0.25", "min-prominence": "0.25", "min-score": "0.25"}
     samples |= {"until": "06:30", "notify-when": "new", "map": "/there=/here", "worker-timeout": "60"}
     samples |= {"keep": "oldest", "identity": "album", "companion": "/flac:/mp3", "action": "trash"}
-    text = samples.get(setting.name, "1")
+    text = samples.get(name, "1")
     toml = "[profile.1]\n"
-    assert settled(tmp_path, toml, **{setting.variable: text}).settled[setting.name].source.endswith(setting.variable)
+    found = settled(tmp_path, toml, **{variable(name): text}).settled[name]
+    assert found.source == f"environment {variable(name)}"
 
 
 def test_the_profiles_that_are_always_there(tmp_path: Path) -> None:
@@ -168,7 +172,7 @@ def test_the_file_adds_to_a_profile_of_that_name(tmp_path: Path) -> None:
     """
     found = settled(tmp_path, toml, {"max-false": 3.0})
     assert (found.match().min_score, found.settled["min-score"].source) == (0.7, "profile strict")
-    assert found.workers == 2
+    assert found["workers"] == 2
     assert found.match().min_prominence == settled(tmp_path, given={"profile": "strict"}).match().min_prominence
     assert found.settled["min-prominence"].source == "profile strict", "a profile goes before the file"
     assert found.match().max_false == 3.0
@@ -190,12 +194,12 @@ def test_lists_in_variables_are_split_as_paths_are(tmp_path: Path) -> None:
 
 
 def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
-    assert settled(tmp_path, REPRISE_WORKERS="", REPRISE_STORE="").workers is None
+    assert settled(tmp_path, REPRISE_WORKERS="", REPRISE_STORE="")["workers"] is None
 
 
 def test_words_that_stand_for_none_undo_a_lower_level(tmp_path: Path) -> None:
     found = settled(tmp_path, "workers = 3\nmax-depth = 2", REPRISE_WORKERS="all", REPRISE_MAX_DEPTH="unlimited")
-    assert (found.workers, found["max-depth"]) == (None, None)
+    assert (found["workers"], found["max-depth"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -204,26 +208,26 @@ def test_words_that_stand_for_none_undo_a_lower_level(tmp_path: Path) -> None:
         ("max-lagg = 3", ["max-lagg", "'max-lag'", "settings.toml"]),
         ("[profile.nas]\nworker = 3", ["worker", "'workers'", "settings.toml"]),
         ("[profile.nas]\nprofile = 'x'", ["profile", "settings.toml"]),
-        ("default-profile = 'nsa'\n[profile.nas]", ["'nsa'", "did you mean 'nas'", "settings.toml", "file"]),
+        ("default-profile = 'nsa'\n[profile.nas]", ["'nsa'", "Did you mean 'nas'", "settings.toml", "file"]),
         (
             "default-profile = 'agressive'",
-            ["did you mean 'aggressive'", "'strict', 'basic', 'aggressive'", "[profile.ag"],
+            ["Did you mean 'aggressive'", "'strict', 'basic', 'aggressive'", "[profile.ag"],
         ),
         ("default-profile = 'x'\n[profile.nas]", ["'x'", "'strict', 'basic', 'aggressive', 'nas'", "[profile.x]"]),
         ("default-profile = 3", ["3", "name of a profile"]),
         ("profile = 'nas'", ["'nas'", "[profile.nas]", "default-profile"]),
         ("max-lag = '3'", ["max-lag", "'3'", "whole number", "settings.toml"]),
-        ("max-lag = 3.0", ["3.0", "whole number, 0 to 1,000,000"]),
+        ("max-lag = 3.0", ["3.0", "whole number from 0 to 1,000,000"]),
         ("max-lag = true", ["True", "whole number"]),
         ("max-lag = 'none'", ["'none'", "or 'all'"]),
         ("max-lag = -1", ["-1", "0 to 1,000,000"]),
-        ("min-score = nan", ["nan", "a number, 0 to 1"]),
+        ("min-score = nan", ["nan", "a number from 0 to 1"]),
         ("min-score = 'judge'", ["'judge'", "0 to 1, or 'judged'"]),
         ("min-score = 1.1", ["1.1", "0 to 1, or 'judged'"]),
         ("classic = 'on'", ["'on'", "0 to 1, or 'off'"]),
-        ("max-false = 0", ["found 0", "more than 0"]),
-        ("max-false = inf", ["inf", "more than 0"]),
-        ("min-overlap = 0", ["found 0", "more than 0, at most 1"]),
+        ("max-false = 0", ["found 0", "greater than 0"]),
+        ("max-false = inf", ["inf", "greater than 0"]),
+        ("min-overlap = 0", ["found 0", "greater than 0 and at most 1"]),
         ("hidden = 1", ["found 1", "true or false"]),
         ("method = 'fast'", ["'fast'", "'cascade' or 'exact'"]),
         ("roots = 3", ["found 3", "a list"]),
@@ -231,8 +235,11 @@ def test_words_that_stand_for_none_undo_a_lower_level(tmp_path: Path) -> None:
         ("store = ''", ["found ''", "a folder"]),
         ("extensions = []", ["found []", "mp3,flac"]),
         ("extensions = [3]", ["found [3]", "mp3,flac"]),
-        ("keep = 'lossless,bitss'", ["'lossless,bitss'", "rules out of lossless, bits, rate", "best, oldest"]),
-        ("keep = []", ["found []", "rules out of lossless"]),
+        (
+            "keep = 'lossless,bitss'",
+            ["'lossless,bitss'", "no rule 'bitss'", "rules separated by commas, out of lossless, bits, rate", "best, oldest"],
+        ),
+        ("keep = []", ["found []", "one of best, oldest"]),
         ("identity = 'disc'", ["'disc'", "'recording' or 'album'"]),
         ("companion = '/a'", ["'/a'", "DIR1:DIR2"]),
         ("companion = 'a:/b'", ["'a:/b'", "two absolute paths"]),
@@ -241,7 +248,7 @@ def test_words_that_stand_for_none_undo_a_lower_level(tmp_path: Path) -> None:
         ("workers = 5000", ["5000", "0 to 1,024, or 'all'"]),
         ("[profile.other]\nworkers = -1", ["-1", "profile other", "0 to 1,024"]),
         ("max-lag = 3\nmax_lag = 4", ["max_lag", "twice"]),
-        ("max-lag = \n\n", ["settings.toml", "no TOML", "line 1"]),
+        ("max-lag = \n\n", ["settings.toml", "not valid TOML", "line 1"]),
     ],
 )
 def test_a_wrong_file_is_refused_with_value_expectation_and_place(tmp_path: Path, toml: str, words: list[str]) -> None:
@@ -257,8 +264,8 @@ def test_a_wrong_file_is_refused_with_value_expectation_and_place(tmp_path: Path
         ("REPRISE_WORKERS", "many", ["REPRISE_WORKERS", "'many'", "0 to 1,024"]),
         ("REPRISE_HIDDEN", "maybe", ["REPRISE_HIDDEN", "'maybe'", "true or false"]),
         ("REPRISE_WORKRES", "2", ["REPRISE_WORKRES", "Did you mean REPRISE_WORKERS?"]),
-        ("REPRISE_PROFILE", "nsa", ["REPRISE_PROFILE", "'nsa'", "did you mean 'nas'", "settings.toml"]),
-        ("REPRISE_TIME_LIMIT", "inf", ["'inf'", "more than 0"]),
+        ("REPRISE_PROFILE", "nsa", ["REPRISE_PROFILE", "'nsa'", "Did you mean 'nas'", "settings.toml"]),
+        ("REPRISE_TIME_LIMIT", "inf", ["'inf'", "greater than 0"]),
     ],
 )
 def test_a_wrong_variable_is_refused(tmp_path: Path, name: str, value: str, words: list[str]) -> None:
@@ -280,7 +287,7 @@ def test_a_settings_file_that_was_asked_for_must_exist(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_bytes(b'store = "\xff"')
-    with pytest.raises(UsageError, match="is no TOML"):
+    with pytest.raises(UsageError, match="is not valid TOML"):
         settle({}, {"REPRISE_CONFIG": str(tmp_path / "s.toml")})
 
 

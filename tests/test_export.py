@@ -128,6 +128,7 @@ def test_tracks(store: Store):
     ]
     assert tracks[0].keys() == {"path", "state", "size", "mtime_ns", "problem", "properties"}
     assert (tracks[0]["size"], tracks[0]["properties"]["codec"]) == (5000, "flac")
+    assert "version" not in tracks[0]["properties"]
 
 
 def test_re_thresholding_computes_nothing(store: Store):

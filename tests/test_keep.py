@@ -38,6 +38,12 @@ FLAC = {"codec": "flac", "lossless": True, "bits": 16}
             {"tags": {"title": ("A",)}},
             "2 tags, the other 1 tag",
         ),
+        (
+            "tags",
+            {"tags": {"title": ("A",), "label": ("B",), "rating": ("0.8",)}},
+            {"tags": {"title": ("A",), "artist": ("B",)}},
+            "3 tags, the other 2 tags",
+        ),
         ("cover", {"has_cover": True}, {}, "with a cover, the other without"),
         (
             "oldest",

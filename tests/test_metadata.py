@@ -4,9 +4,12 @@ import json
 import os
 import random
 import shutil
+import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import mutagen
@@ -14,14 +17,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mutagen.apev2 import APEv2
-from mutagen.asf import ASFByteArrayAttribute, ASFUnicodeAttribute, ASFWordAttribute
+from mutagen.asf import ASF, ASFByteArrayAttribute, ASFUnicodeAttribute, ASFWordAttribute
 from mutagen.flac import FLAC, Picture
-from mutagen.id3 import APIC, COMM, ID3, TALB, TCON, TDRC, TIT2, TPE1, TPE2, TRCK, TXXX, UFID
+from mutagen.id3 import (
+    APIC,
+    COMM,
+    ID3,
+    POPM,
+    TALB,
+    TCON,
+    TDRC,
+    TIT2,
+    TPE1,
+    TPE2,
+    TPUB,
+    TRCK,
+    TSSE,
+    TXXX,
+    UFID,
+)
 from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
 
-from dedup.library import metadata
-from dedup.library.metadata import AudioProperties, from_json, read_properties, to_json
+from dedup.library.metadata import (
+    LONGEST_VALUE,
+    MOST_CHARACTERS,
+    PROPERTIES_VERSION,
+    AudioProperties,
+    from_json,
+    read_properties,
+    to_json,
+)
+from dedup.tags.read import Tags, read_tags
+from dedup.tags.write import write_tags
 from tests.audio_files import ENCODERS, write_tone
+from tests.tag_files import write_wma
 
 # codec, lossless, sample rate, bits
 EXPECTED = {
@@ -81,12 +110,16 @@ def test_id3_tags(tmp_path: Path) -> None:
         TPE1(encoding=1, text=["One", "Two"]),
         TPE2(encoding=3, text=["All"]),
         TALB(encoding=3, text=["Album\0\0"]),
-        TRCK(encoding=3, text=["3/12"]),
+        TRCK(encoding=3, text=["03/12"]),
+        TPUB(encoding=3, text=["Label"]),
+        POPM(email="a@b", rating=128),
+        TSSE(encoding=3, text=["LAME 3.100"]),
         TDRC(encoding=3, text=["2004-05"]),
         TCON(encoding=3, text=["(17)"]),
         COMM(encoding=3, lang="eng", desc="", text=["A comment"]),
         COMM(encoding=3, lang="eng", desc="iTunNORM", text=["00000000"]),
         TXXX(encoding=3, desc="MusicBrainz Album Id", text=["album-id"]),
+        TXXX(encoding=3, desc="MusicBrainz Album Type", text=["album", "live"]),
         TXXX(encoding=3, desc="Acoustid Id", text=["acoustid"]),
         TXXX(encoding=3, desc="Something", text=["else"]),
         UFID(owner="http://musicbrainz.org", data=b"recording-id"),
@@ -101,14 +134,20 @@ def test_id3_tags(tmp_path: Path) -> None:
         "artist": ("One", "Two"),
         "albumartist": ("All",),
         "album": ("Album",),
-        "tracknumber": ("3/12",),
+        "tracknumber": ("3",),
+        "tracktotal": ("12",),
         "date": ("2004-05",),
         "genre": ("Rock",),
+        "label": ("Label",),
+        "rating": ("0.6",),
         "comment": ("A comment",),
+        "releasetype": ("album", "live"),
         "musicbrainz_trackid": ("recording-id",),
         "musicbrainz_albumid": ("album-id",),
         "acoustid_id": ("acoustid",),
+        "something": ("else",),
     }
+    assert list(found.tags)[:3] == ["title", "artist", "album"]
 
 
 @pytest.mark.parametrize("codec", ["flac", "ogg", "opus", "oga"])
@@ -128,6 +167,7 @@ def test_vorbis_comments(tmp_path: Path, codec: str) -> None:
         "artist": ("One", "Two"),
         "albumartist": ("All",),
         "musicbrainz_trackid": ("recording-id",),
+        "something": ("else",),
     }
 
 
@@ -147,7 +187,8 @@ def test_mp4_tags(tmp_path: Path) -> None:
     assert found.tags == {
         "title": ("Title",),
         "albumartist": ("All",),
-        "tracknumber": ("3/12",),
+        "tracknumber": ("3",),
+        "tracktotal": ("12",),
         "discnumber": ("1",),
         "compilation": ("1",),
         "musicbrainz_trackid": ("recording-id",),
@@ -167,17 +208,24 @@ def test_ape_tags(tmp_path: Path) -> None:
     assert found.tags == {"title": ("Title",), "albumartist": ("One", "Two"), "date": ("2004",)}
 
 
-def test_asf_tags() -> None:
-    known = metadata._known_tags(
+def test_asf_tags(tmp_path: Path) -> None:
+    path = write_wma(tmp_path / "tone.wma", _write(tmp_path, "flac"))
+    file = ASF(path)
+    file.tags.clear()
+    file.tags.extend(
         [
-            ("Title", [ASFUnicodeAttribute("Title")]),
-            ("Author", [ASFUnicodeAttribute("One"), ASFUnicodeAttribute("Two")]),
-            ("WM/TrackNumber", [ASFWordAttribute(3)]),
-            ("MusicBrainz/Track Id", [ASFUnicodeAttribute("recording-id")]),
-            ("WM/Picture", [ASFByteArrayAttribute(b"\0")]),
+            ("Title", ASFUnicodeAttribute("Title")),
+            ("Author", ASFUnicodeAttribute("One")),
+            ("Author", ASFUnicodeAttribute("Two")),
+            ("WM/TrackNumber", ASFWordAttribute(3)),
+            ("MusicBrainz/Track Id", ASFUnicodeAttribute("recording-id")),
+            ("WM/Picture", ASFByteArrayAttribute(b"\3\4\0\0\0\0\0\0\0\x89PNG")),
         ]
     )
-    assert known == {
+    file.save()
+    found = _read(path)
+    assert (found.codec, found.sample_rate, found.has_cover) == ("wma", 44100, True)
+    assert found.tags == {
         "title": ("Title",),
         "artist": ("One", "Two"),
         "tracknumber": ("3",),
@@ -299,9 +347,100 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         _read(tmp_path / "none.mp3")
 
 
-def test_text_that_a_database_would_refuse_is_cleaned() -> None:
-    known = metadata._known_tags([("title", ["a\ud800b\0"]), ("artist", ["  "]), ("album", [])])
-    assert known == {"title": ("a?b",)}
+def test_text_that_a_database_would_refuse_is_cleaned(tmp_path: Path) -> None:
+    path = _write(tmp_path, "wv")
+    tags = APEv2()
+    tags["Title"] = "a\0b"
+    tags["Artist"] = "  "
+    tags["Album"] = "album"
+    tags.save(path)
+    found = _read(path)
+    assert found.tags == {"title": ("a", "b"), "album": ("album",)}
+    path.write_bytes(path.read_bytes().replace(b"album", b"a\xed\xa0\x80m"))  # a lone surrogate, as some programs write
+    json.dumps(to_json(_read(path)), ensure_ascii=False).encode()
+
+
+def test_the_tags_are_those_that_everything_else_reads(tmp_path: Path) -> None:
+    for codec in ("mp3", "flac", "ogg", "m4a", "wv", "tta", "aiff", "wav"):
+        path = os.fsencode(_write(tmp_path, codec))
+        write_tags(path, {"title": ["Title"], "label": ["Label"], "rating": ["0.8"], "tracktotal": ["09"]})
+        read = read_tags(path).fields
+        assert read_properties(path).tags == {name: read[name] for name in read if not name.startswith("encod")}
+        assert read_properties(path).tags["rating"] == ("0.8",)
+
+
+def test_each_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    load = mutagen.FileType.__init__
+
+    def counted(self: Any, *arguments: Any, **keywords: Any) -> None:
+        parsed.append(type(self).__name__)
+        load(self, *arguments, **keywords)
+
+    paths = [_write(tmp_path, codec) for codec in ("mp3", "flac", "ogg", "m4a", "wv", "aac")]
+    monkeypatch.setattr(mutagen.FileType, "__init__", counted)
+    for path in paths:
+        _read(path)
+    assert parsed == ["MP3", "FLAC", "OggVorbis", "MP4", "WavPack", "AAC"]
+
+
+@pytest.mark.parametrize("error", [RecursionError, MemoryError, struct.error, OSError])
+def test_what_mutagen_cannot_read_is_left_to_ffmpeg(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    path = _write(tmp_path, "mp3")
+    tags = ID3()
+    tags.add(TIT2(encoding=3, text=["Title"]))
+    tags.save(path)
+
+    def fail(*_: Any) -> None:
+        raise error("damaged")
+
+    monkeypatch.setattr("dedup.tags.id3.Id3Block.entries", fail)
+    found = _read(path)
+    assert (found.codec, found.sample_rate, found.channels) == ("mp3", 44100, 2)
+    assert found.tags == {"title": ("Title",)}
+    assert read_tags(os.fsencode(path)).fields["title"] == ("Title",)
+
+
+def test_tags_that_only_ffmpeg_finds_in_a_format_that_mutagen_knows(tmp_path: Path) -> None:
+    path = _write(tmp_path, "aiff")
+    name = b"NAME" + struct.pack(">I", 6) + b"Title\0"
+    content = path.read_bytes()
+    path.write_bytes(
+        content[:4] + struct.pack(">I", len(content) + len(name) - 8) + content[8:12] + name + content[12:]
+    )
+    assert read_tags(os.fsencode(path)) == Tags()
+    assert _read(path).tags == {"title": ("Title",)}
+
+
+def test_of_long_tags_and_of_many_only_so_much_is_kept(tmp_path: Path) -> None:
+    path = _write(tmp_path, "flac")
+    file = FLAC(path)
+    file["LYRICS"] = "la " * 1000
+    for number in range(2000):
+        file[f"FIELD{number:04}"] = "x" * 100
+    file["TITLE"] = "Title"
+    picture = Picture()
+    picture.data = b"\x89PNG" + bytes(100_000)
+    file.add_picture(picture)
+    file.save()
+    found = _read(path)
+    assert found.tags["title"] == ("Title",)
+    (lyrics,) = found.tags["lyrics"]
+    assert (len(lyrics), lyrics[:9], lyrics[-1]) == (LONGEST_VALUE, "la la la ", "…")
+    assert found.has_cover
+    assert 500 < len(found.tags) < 700
+    assert len(json.dumps(to_json(found))) < 2 * MOST_CHARACTERS
+
+
+def test_a_damaged_wave_file_is_read_quickly(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.wav"
+    with path.open("wb") as file:
+        file.write(b"RIFF\xff\xff\xff\xffWAVELIST\1\0\0\0INFO")
+        file.truncate(1 << 36)  # looks like 8,000,000,000 empty chunks
+    assert read_tags(os.fsencode(path)) == Tags()
+    assert _read(path).tags == {}
 
 
 def test_flac_pictures_are_covers(tmp_path: Path) -> None:
@@ -325,6 +464,13 @@ def test_flac_pictures_are_covers(tmp_path: Path) -> None:
 )
 def test_json_comes_back(properties: AudioProperties) -> None:
     assert from_json(json.loads(json.dumps(to_json(properties)))) == properties
+
+
+def test_properties_of_before_they_had_a_version_are_read_as_the_first(tmp_path: Path) -> None:
+    current = to_json(_read(_write(tmp_path, "flac")))
+    assert current["version"] == PROPERTIES_VERSION > 1
+    old = {name: value for name, value in current.items() if name != "version"}
+    assert from_json(old) == replace(from_json(current), version=1)
 
 
 def test_discovery_and_order_load_no_decoder() -> None:

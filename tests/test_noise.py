@@ -236,7 +236,7 @@ def test_an_unmeasured_store_has_the_usual_noise(tmp_path: Path) -> None:
         assert noise_of(store) == usual_noise()
         add(store, library(5))
         assert run(store) == usual_noise()
-        assert store.catalog.meta()["noise"]["n_pairs"] == 0
+        assert store.catalog.meta.read()["noise"]["n_pairs"] == 0
 
 
 @pytest.mark.parametrize("block_size", [1, 7])
@@ -338,14 +338,14 @@ def test_what_fails_or_is_stopped_is_measured_by_the_next_run(
     with stores.open_store(tmp_path, 8) as store:
         add(store, library())
         assert run(store, Counting(**{how: position})) == usual_noise()
-        meta = store.catalog.meta()
+        meta = store.catalog.meta.read()
         assert "complete" not in meta
         assert "noise" not in meta
         again = Counting()
         assert run(store, again) == expected
         assert len(again.names) == 5
-        assert store.catalog.meta()["noise"] == {"name": again.names[0].split("-")[1], **listed(expected)}
-        assert "complete" in store.catalog.meta()
+        assert store.catalog.meta.read()["noise"] == {"name": again.names[0].split("-")[1], **listed(expected)}
+        assert "complete" in store.catalog.meta.read()
 
 
 def listed(noise: Noise) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobs.session.notify import is_wanted, notify
-from jobs.session.values import CommandLine
+from jobs.session.options import VALUES
 
 RECORD = {"event": "new", "exit_code": 0, "path": "/a\nb é \udcff", "found": {"copies": 2}}
 
@@ -95,4 +95,4 @@ def test_which_runs_it_hears_of(when: str, events: set[str]) -> None:
 @pytest.mark.parametrize("text", ["", "  ", "mail 'x", "a\0b"])
 def test_what_is_no_command_is_refused_when_the_run_begins(text: str) -> None:
     with pytest.raises(Exception, match="a command with quotes that close"):
-        CommandLine().convert(text, None, None)
+        VALUES["notify"].convert(text, None, None)

@@ -225,7 +225,7 @@ IN_B = "group 1, file 2 (/m/b): "
         (lambda d: d.update(remove_empty_folders=1), "plan: remove_empty_folders 1; expected true or false"),
         (lambda d: d.update(identity="disc"), "plan: identity 'disc'; expected 'recording' or 'album'"),
         (lambda d: d.pop("match"), "match: found None; expected an object"),
-        (lambda d: d["match"].update(min_score=7), "match: setting min-score: found 7; expected 0 to 1"),
+        (lambda d: d["match"].update(min_score=7), "match: setting min-score: found 7. Write a number from 0 to 1"),
         (lambda d: d["match"].update(max_false=None), "match: "),
         (lambda d: d["match"].pop("classic"), "match: has no 'classic'"),
         (lambda d: d.update(version=2), "plan: found format 'reprise-plan', version 2; expected an object with format"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dedup.correlation.correlate import correlate
 from dedup.errors import LibraryError, UsageError
 from dedup.fingerprint.task import Fingerprinted, fingerprint_file
 from dedup.groups.matches import Matches
-from dedup.library.probe import Unusable
+from dedup.library.metadata import PROPERTIES_VERSION, AudioProperties, from_json
+from dedup.library.probe import Unusable, read_again
 from dedup.observer import Silent
 from dedup.report.export import export_pairs
 from dedup.runner import InlineRunner, Outcome, Stop, Task
@@ -28,6 +31,7 @@ from dedup.settings import CompareSettings, DiscoverSettings, FingerprintSetting
 from dedup.store.store import make_or_open
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import compose
+from dedup.tags.write import write_tags
 from dedup.upkeep.check import check
 
 SETTINGS = FingerprintSettings("1.5.1")
@@ -102,16 +106,16 @@ class Library:
         with self.open() as store:
             return {
                 os.path.relpath(os.fsdecode(track.path), self.root): (track.state, track.audio, track.problem)
-                for track in store.catalog.tracks()
+                for track in store.catalog.tracks.all()
             }
 
     def inodes(self) -> set[int]:
         with self.open() as store:
-            return {track.inode for track in store.catalog.tracks()}
+            return {track.inode for track in store.catalog.tracks.all()}
 
     def blocks(self) -> dict[str, int]:
         with self.open() as store:
-            found: dict[str, int] = store.catalog.blocks()
+            found: dict[str, int] = store.catalog.blocks.rows()
             return found
 
     def pairs(self) -> set[tuple[str, str, str]]:
@@ -203,6 +207,86 @@ def test_five_more_files_are_five_more_decoded(library: Library) -> None:
     assert counts(found) == {"discovered": 11, "unchanged": 4, "fingerprinted": 5, "skipped": 1, "failed": 1}
     assert library.decoded == [f"new {i}.flac" for i in range(5)]
     assert blocks.items() < library.blocks().items()
+
+
+def written_by_older_code(library: Library) -> None:
+    """What the store remembers of its files is what the first version of the code read."""
+    with library.open() as store, store.catalog.transaction():
+        for track in list(store.catalog.tracks.all()):
+            properties = json.loads(track.properties)
+            if properties:
+                del properties["version"]
+                properties["tags"] = {"musicbrainz_albumtype": ["album"], "tracknumber": ["03/12"]}
+            store.catalog.tracks.set_properties([(track.path, json.dumps(properties))])
+
+
+def remembered(library: Library) -> dict[str, AudioProperties]:
+    with library.open() as store:
+        return {
+            os.path.relpath(os.fsdecode(track.path), library.root): from_json(json.loads(track.properties))
+            for track in store.catalog.tracks.all()
+        }
+
+
+def test_what_older_code_remembered_is_read_again_without_decoding(library: Library) -> None:
+    write_tags(os.fsencode(library.root / "a/0.flac"), {"label": ["Label"], "tracknumber": ["3"], "tracktotal": ["12"]})
+    library.scan()
+    tracks, blocks, pairs, properties = library.tracks(), library.blocks(), library.pairs(), remembered(library)
+    with library.open() as store:
+        correlate(store, CompareSettings(), Counting(), Silent())
+    written_by_older_code(library)
+    found = library.scan()
+    assert counts(found) == ALL | {"unchanged": 4, "renewed": 6}
+    assert library.decoded == []
+    assert len(library.read) == 6
+    assert remembered(library) == properties
+    assert properties["a/0.flac"].tags == {"tracknumber": ("3",), "tracktotal": ("12",), "label": ("Label",)}
+    assert (library.tracks(), library.blocks(), library.pairs()) == (tracks, blocks, pairs)
+    with library.open() as store:
+        assert correlate(store, CompareSettings(), Counting(), Silent()).n_computed == 0
+    assert counts(library.scan()) == ALL | {"unchanged": 4}
+    assert library.read == []
+
+
+def test_what_older_code_remembered_of_an_absent_file_stays_until_it_is_back(library: Library) -> None:
+    library.scan()
+    written_by_older_code(library)
+    library.root.rename(library.root.with_name("away"))
+    assert counts(library.scan()) == {"absent": 6, "newly_absent": 6}
+    assert {known.version for known in remembered(library).values()} == {1}
+    library.root.with_name("away").rename(library.root)
+    assert counts(library.scan()) == ALL | {"unchanged": 4, "returned": 6, "renewed": 6}
+    assert library.decoded == []
+    assert {known.version for known in remembered(library).values()} == {PROPERTIES_VERSION}
+
+
+def test_a_file_that_kills_whoever_reads_it_again_keeps_what_is_known(library: Library) -> None:
+    class Killed(Counting):
+        def run(
+            self, function: Callable[..., Any], tasks: Iterable[Task], time_limit_s: float | None = None
+        ) -> Iterator[Outcome]:
+            for task in list(tasks):
+                if function is read_again and b"0.flac" in b"".join(path.known for path, _ in task.arguments[0]):
+                    yield Outcome(task.name, failure="the worker died")
+                else:
+                    yield from super().run(function, [task], time_limit_s)
+
+    library.scan()
+    written_by_older_code(library)
+    assert counts(library.scan(Killed())) == ALL | {"unchanged": 4, "renewed": 6}
+    known = remembered(library)
+    assert known["a/0.flac"].tags["tracknumber"] == ("03/12",)
+    assert {name for name, properties in known.items() if not properties.tags} == set(known) - {"a/0.flac"}
+    assert counts(library.scan()) == ALL | {"unchanged": 4}
+
+
+def test_a_stop_leaves_the_rest_of_the_old_properties_to_the_next_scan(library: Library) -> None:
+    library.scan()
+    written_by_older_code(library)
+    runner = Counting()
+    runner.stop.request("test")
+    assert counts(library.scan(runner)) == ALL | {"unchanged": 4}
+    assert counts(library.scan()) == ALL | {"unchanged": 4, "renewed": 6}
 
 
 def test_problems_are_tried_again_when_asked(library: Library) -> None:
@@ -490,7 +574,7 @@ def test_a_volume_that_is_not_mounted_keeps_its_tracks(library: Library, monkeyp
     mounted = {b"/", os.fsencode(drive)}
     library.scan()
     with library.open() as store, store.catalog.transaction() as connection:
-        for track in list(store.catalog.tracks()):
+        for track in list(store.catalog.tracks.all()):
             if track.path.startswith(os.fsencode(drive)):
                 connection.execute("UPDATE track SET volume = ? WHERE path = ?", (os.fsencode(drive), track.path))
     monkeypatch.setattr(os.path, "ismount", mounted.__contains__)
@@ -537,7 +621,7 @@ def test_names_are_bytes(library: Library) -> None:
     assert counts(library.scan())["identical"] == 3
     assert counts(library.scan())["unchanged"] == 7
     with library.open() as store:
-        stored = {os.path.basename(track.path) for track in store.catalog.tracks()}
+        stored = {os.path.basename(track.path) for track in store.catalog.tracks.all()}
     assert set(names) < stored
 
 
@@ -628,7 +712,7 @@ def test_a_scan_that_was_stopped_does_not_look_twice(library: Library) -> None:
     library.scan()
     assert library.read == []
     with library.open() as store:
-        assert list(store.catalog.probes()) == []  # of use only until the scan is whole
+        assert list(store.catalog.probes.all()) == []  # of use only until the scan is whole
 
 
 def test_what_was_decoded_is_kept_when_the_scan_dies(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import random
 import shutil
@@ -47,6 +48,7 @@ from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
 from mutagen.oggopus import OggOpus
 
 from dedup.tags.cover import Cover, cover_of
+from dedup.tags.kinds import parse
 from dedup.tags.read import Tags, read_tags
 from dedup.tags.values import normalised, popm_of_rating, rating_of_popm
 from tests.audio_files import write_tone
@@ -421,6 +423,19 @@ def test_sizes_of_pictures() -> None:
             cover_of(data[:length])
     assert cover_of(b"something", "image/x") == Cover(b"something", "image/x", 0, 0)
     assert cover_of(b"\xff\xd8\xff" + b"\0" * 30) == Cover(b"\xff\xd8\xff" + b"\0" * 30, "image/jpeg", 0, 0)
+
+
+def test_a_format_is_told_as_mutagen_tells_it(tones: dict[str, Path], tmp_path: Path) -> None:
+    for kind, tone in tones.items():
+        for suffix in (tone.suffix, ".mp3", ".flac", ".wav", ".mpc", ""):
+            copy = Path(shutil.copy(tone, tmp_path / f"{kind}{suffix}"))
+            with copy.open("rb") as file:
+                parsed = parse(os.fsencode(copy), file)
+            try:
+                expected = type(mutagen.File(copy))
+            except mutagen.MutagenError:
+                expected = type(mutagen.File(io.BytesIO(copy.read_bytes())))
+            assert type(parsed) is (AAC if suffix == ".aac" else expected)
 
 
 def test_the_modules_load_no_decoder() -> None:

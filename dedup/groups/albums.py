@@ -1,5 +1,5 @@
-"""Releases: the album, disc and number in a track's tags, which albums are complete, and what a removal would take from
-them. Tags are compared as people read them: without case, width and the encoding of accents."""
+"""Releases: which album, disc and number a track claims, which albums are complete, and what they would lack. Tags are
+compared as people read them: case, width and the spelling of accents do not count."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 LEAST_TRACKS = 3
-"""Least number of tracks of an album; a release with fewer is a single, which is never incomplete."""
+"""An album of fewer tracks is a single, and need not be complete."""
 
 MOST_TRACKS = 999
-"""Largest track number; a larger one is a date or a damaged tag."""
+"""A larger track number is not one: it is a date, or a damaged tag."""
 
 READ_AT_ONCE = 10_000
 """Tracks whose tags one query reads."""
@@ -45,28 +45,29 @@ class Position:
 
     release: Release
     number: int | None
-    """Track number, 1 or more; None if the tags do not give it."""
+    """Track number, 1 or more; None if the tags do not say."""
     total: int | None
-    """Number of tracks on the disc; None if the tags do not give it."""
+    """Number of tracks on the disc; None if the tags do not say."""
 
     @property
     def slot(self) -> tuple[str, int, int | None]:
-        """Album, disc and number, whoever plays."""
+        """Album, disc and number, whoever the artist is."""
         return self.release.album, self.release.disc, self.number
 
 
 def position(tags: Mapping[str, Sequence[str]]) -> Position | None:
-    """The position in a track's tags; None if they do not name an album."""
+    """What the tags say; None for a track that names no album."""
     title, disc_in_title = _without_disc(normal(_first(tags, "album")))
     if not title:
         return None
     number, total = _numbers(_first(tags, "tracknumber"))
+    total = total or _numbers(_first(tags, "tracktotal"))[0]
     disc = _numbers(_first(tags, "discnumber"))[0] or disc_in_title or 1
     return Position(Release(_artist(tags), title, disc), number, total)
 
 
 def normal(text: str) -> str:
-    """The text with compatible characters unified, without case, with single spaces."""
+    """The text in lower case, in compatible characters, with one space between words."""
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
 
 
@@ -76,7 +77,7 @@ def _first(tags: Mapping[str, Sequence[str]], name: str) -> str:
 
 
 def _without_disc(title: str) -> tuple[str, int | None]:
-    """The title without "(Disc 2)" at its end, and the disc; a title that is only that stays."""
+    """The title without "(Disc 2)" at its end, and that disc; a title of nothing else stays whole."""
     found = _DISC_IN_TITLE.search(title)
     if found is None or found.start() == 0:
         return title, None
@@ -84,7 +85,7 @@ def _without_disc(title: str) -> tuple[str, int | None]:
 
 
 def _numbers(text: str) -> tuple[int | None, int | None]:
-    """Number and total in "3", "03/12", "3 of 12" or "Disc 1"; None for each that is missing."""
+    """Number and total of "3", "03/12", "3 of 12" or "Disc 1"; None for one that is not there."""
     found = _NUMBER.fullmatch(normal(text))
     if found is None:
         return None, None
@@ -122,16 +123,16 @@ class _Disc:
         return self.total >= LEAST_TRACKS and len(self.files) == self.total
 
     def lacking(self, removed: Set[bytes]) -> list[int]:
-        """Track numbers that lose their last file with these."""
+        """Track numbers that have no file left once these are removed."""
         return sorted(number for number, paths in self.files.items() if paths <= removed)
 
 
 class Albums:
-    """The releases of some folders, by the tags of the files that are there."""
+    """The releases in some folders, by the tags of their files."""
 
     def __init__(self, tracks: Iterable[tuple[bytes, Mapping[str, Sequence[str]]]]) -> None:
         self._discs: dict[Release, dict[bytes, _Disc]] = {}
-        """Discs of each release by folder."""
+        """Discs by release and folder."""
         self._of_path: dict[bytes, _Disc] = {}
         self._titles: dict[Release, str] = {}
         for path, tags in sorted(tracks, key=lambda track: track[0]):
@@ -143,13 +144,13 @@ class Albums:
                 self._titles.setdefault(at.release, _first(tags, "album"))
 
     def is_complete(self, path: bytes) -> bool:
-        """Whether all tracks of its release are in its folder."""
+        """Whether the file's folder holds all tracks of its release."""
         return path in self._of_path and self._of_path[path].is_complete
 
     def lacking(self, removed: Set[bytes]) -> dict[bytes, str]:
-        """The removed files that leave a complete release incomplete everywhere, each with the track that would be
-        missing. A release is complete if one folder has all of it or, failing that, all folders together. If several
-        folders would lose tracks, the one that loses least counts."""
+        """The removed files that a release, complete now, would lack, each with the track it is. A release is complete
+        if one folder holds all of it, or if all its folders together do. If several folders would lose tracks, the one
+        that loses the fewest counts."""
         told: dict[bytes, str] = {}
         for release in [release for release, discs in self._discs.items() if _touches(discs, removed)]:
             for disc, number in _least_lost(self._discs[release], removed):
@@ -165,8 +166,7 @@ def _touches(discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> bool:
 
 
 def _least_lost(discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> list[tuple[_Disc, int]]:
-    """The tracks that the least affected complete place of a release would lack: none if a place stays whole, or if no
-    place is complete."""
+    """The tracks lost in the complete copy of a release that loses the fewest; none if one stays whole, or none is."""
     places = [discs[folder] for folder in sorted(discs) if discs[folder].is_complete] or _together(discs)
     lost = [[(disc, number) for number in disc.lacking(removed)] for disc in places]
     return min(lost, key=len, default=[])
@@ -186,18 +186,14 @@ def _together(discs: Mapping[bytes, _Disc]) -> list[_Disc]:
 
 
 def albums_of(store: Store, tracks: Iterable[ListedTrack]) -> Albums:
-    """The releases of the folders in which these tracks are. Other folders are not read, because properties are
-    costly."""
+    """The releases in the folders of these tracks. Other folders are not read: reading properties takes the time."""
     folders = {os.path.dirname(track.path) for track in tracks if track.state == "present"}
-    execute = store.catalog.connection.execute
-    rows = execute("SELECT id, path FROM track") if folders else ()  # an index holds both, so no row is read
-    chosen = [number for number, path in rows if os.path.dirname(path) in folders]
+    paths = store.catalog.tracks.paths() if folders else ()
+    chosen = [number for number, path in paths if os.path.dirname(path) in folders]
     return Albums(_read_tags(store, chosen))
 
 
 def _read_tags(store: Store, ids: Sequence[int]) -> Iterable[tuple[bytes, dict[str, list[str]]]]:
-    query = "SELECT path, properties FROM track WHERE id IN (SELECT value FROM json_each(?)) AND state = 'present'"
     for start in range(0, len(ids), READ_AT_ONCE):
-        wanted = json.dumps(ids[start : start + READ_AT_ONCE])
-        for path, properties in store.catalog.connection.execute(query, (wanted,)):
+        for path, properties in store.catalog.tracks.properties_of_present(ids[start : start + READ_AT_ONCE]):
             yield path, json.loads(properties).get("tags", {})

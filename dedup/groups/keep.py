@@ -1,6 +1,6 @@
-"""Keep rules: which copy of a recording is kept, and by which criterion. Each rule gives a file one number, larger is
-better; the user chooses which rules count and in which order. Only files that are equal by all rules go by their path,
-so the same files give the same answer on every machine."""
+"""Keep rules: which copy of a recording is kept, and why. Each rule gives a file one number, and larger is better; the
+user chooses the rules and their order. Files that are equal by all of them are ordered by path, so the same files give
+the same answer on every machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Copy:
-    """A track with the properties from its headers, read once for all rules."""
+    """A track and what its headers say, read once for all rules."""
 
     track: ListedTrack
     properties: AudioProperties
@@ -36,9 +36,9 @@ class Rule:
 
     name: str
     key: Callable[[Copy], int]
-    """A file's number; larger is better."""
+    """Value of a file; larger is better."""
     show: Callable[[Copy], str]
-    """The property that it compares, in words: "flac"."""
+    """The value in words: "flac"."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Decision:
     """Why one of two copies is the better one."""
 
     rule: str
-    """Name of the rule; "path" if no rule tells them apart."""
+    """Name of the rule that decides; "path" if no rule tells them apart."""
     why: str
     """The reason in words: "flac, the other mp3"."""
 
 
 @dataclass(frozen=True)
 class KeepRules:
-    """The rules that count, in their order."""
+    """The rules that count, most important first."""
 
     rules: tuple[Rule, ...]
 
@@ -62,12 +62,12 @@ class KeepRules:
         return tuple(rule.name for rule in self.rules)
 
     def rank(self, track: ListedTrack) -> tuple[Any, ...]:
-        """Key that sorts the better copy first; every track has its own."""
+        """Sorts the better copy first; no two tracks have the same rank."""
         copy = Copy(track, track.properties)
         return (*(-rule.key(copy) for rule in self.rules), track.path)
 
     def decision(self, kept: ListedTrack, other: ListedTrack) -> Decision:
-        """The first rule by which the two differ."""
+        """The first rule that tells the two apart."""
         copies = Copy(kept, kept.properties), Copy(other, other.properties)
         for rule in self.rules:
             if rule.key(copies[0]) != rule.key(copies[1]):
@@ -82,7 +82,7 @@ LOSSLESS_KBITS = 10**9
 
 
 def lossless(copy: Copy) -> int:
-    """Whether the codec is lossless; the name does not count, because an .m4a may be either."""
+    """By the codec, not the file name: an .m4a may be either."""
     return copy.properties.lossless
 
 
@@ -91,7 +91,7 @@ def bits(copy: Copy) -> int:
 
 
 def rate(copy: Copy) -> int:
-    """The sample rate, for a lossy file at most that of a CD: Opus says 48,000 Hz whatever its source."""
+    """In Hz. A lossy file has at most a CD's rate: Opus says 48,000 Hz whatever it was made from."""
     found = copy.properties.sample_rate
     return found if copy.properties.lossless else min(found, 44_100)
 
@@ -101,8 +101,8 @@ def channels(copy: Copy) -> int:
 
 
 def bitrate(copy: Copy) -> int:
-    """The bit rate in kbit/s, so that rounding decides nothing. All lossless files are equal, and above the rest: their
-    bit rate only shows how hard the encoder tried."""
+    """In kbit/s, so that rounding decides nothing. Lossless files are all equal, and above the rest: their bit rate
+    only says how hard the encoder tried."""
     return LOSSLESS_KBITS if copy.properties.lossless else round(copy.properties.bitrate / 1000)
 
 
@@ -112,7 +112,8 @@ def length(copy: Copy) -> int:
 
 
 def tags(copy: Copy) -> int:
-    """The number of tags that are filled in."""
+    """Number of fields that are filled in, whichever they are: title, label, rating and the like, but not fields that
+    describe the encoded file, such as its encoder (`AudioProperties.tags`)."""
     return len(copy.properties.tags)
 
 
@@ -121,7 +122,7 @@ def cover(copy: Copy) -> int:
 
 
 def oldest(copy: Copy) -> int:
-    """The time of change, negated, in whole seconds: fractions get lost between file systems."""
+    """By the time of change, in seconds: file systems do not agree on fractions."""
     return -(copy.track.mtime_ns // 10**9)
 
 
@@ -143,11 +144,11 @@ _NAMED_AS_COPY = re.compile(
     rf"|\((?:\d{{1,2}}|(?:another |\d+\w\w ){{0,1}}{_COPY_WORD}(?: \d+)?)\)$",
     re.IGNORECASE,
 )
-"""Names that file managers and browsers give to a second file of one name."""
+"""Names that file managers and browsers give to a second file of the same name."""
 
 
 def named(copy: Copy) -> int:
-    """Whether its name differs from that of a copy, such as "x (1)", "x - Copy" or "Copy of x"."""
+    """Whether its name is not a copy's, such as "x (1)", "x - Copy" or "Copy of x"."""
     return _NAMED_AS_COPY.search(_stem(copy)) is None
 
 
@@ -160,7 +161,7 @@ def imported(copy: Copy) -> int:
 
 
 def present(copy: Copy) -> int:
-    """Whether the file is there: others must never go in favour of a missing one."""
+    """A file that is absent must never be the one kept while others go."""
     return {"present": 2, "absent": 1}.get(copy.track.state, 0)
 
 
@@ -212,7 +213,7 @@ RULES = {
         Rule("imported", imported, lambda copy: "with MusicBrainz ids" if imported(copy) else "without"),
     )
 }
-"""Rules that need only the file."""
+"""Rules that need nothing but the file."""
 
 PRESENT = Rule("present", present, lambda copy: copy.track.state)
 SOUND = Rule("sound", sound, lambda copy: copy.track.damage or "undamaged")
@@ -228,7 +229,7 @@ EXPECTED = f"one of {', '.join(PRESETS)}; or rules separated by commas, out of {
 
 
 def _protected(folders: Sequence[bytes]) -> Rule:
-    """Rule for protected files. A damaged one does not win: it stays anyway, and then the sound copy stays too."""
+    """A damaged protected copy does not win: it stays anyway, and so the sound one stays too."""
 
     def key(copy: Copy) -> int:
         return sound(copy) and is_below(copy.track.path, folders)
@@ -255,7 +256,7 @@ def _album(albums: Albums | None) -> Rule:
 
 
 def is_below(path: bytes, folders: Sequence[bytes]) -> bool:
-    """Whether the path is one of the folders or lies in one."""
+    """Whether a path is one of the folders, or in one."""
     return any(holds(folder, path) for folder in folders)
 
 
@@ -263,8 +264,8 @@ def is_below(path: bytes, folders: Sequence[bytes]) -> bool:
 
 
 def rule_names(given: Sequence[str]) -> tuple[str, ...]:
-    """The rules that a list of names of rules and presets stands for, each once, at its first position. Alone, `oldest`
-    and the like are the presets; among others they are the rules. Raises UsageError for an unknown name."""
+    """The rules that a list of rules and presets stands for, each once, at its first place. On its own, `oldest` or the
+    like is the preset; among others it is the rule. Raises UsageError for an unknown name."""
     unknown = [name for name in given if name not in (*RULE_NAMES, *PRESETS)]
     if unknown or not given:
         found = f"there is no rule {unknown[0]!r}" if unknown else "no rule is named"
@@ -276,8 +277,8 @@ def rule_names(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def keep_rules(settings: KeepSettings, albums: Albums | None = None) -> KeepRules:
-    """The rules of these settings. Before them, files that are there, protected or undamaged win; preferred folders
-    come next, unless the list says when they count. Raises UsageError as `rule_names` does."""
+    """The rules of these settings. Present, protected and undamaged files always come first; preferred folders come
+    next unless the list says when they count. Raises UsageError as `rule_names` does."""
     names = rule_names(settings.rules)
     if settings.prefer and "prefer" not in names:
         names = ("prefer", *names)
@@ -287,7 +288,7 @@ def keep_rules(settings: KeepSettings, albums: Albums | None = None) -> KeepRule
 
 
 def rules_of(store: Store, matches: Matches, settings: KeepSettings) -> KeepRules:
-    """The rules of these settings for the tracks of a store; its albums are read only if a rule needs them."""
+    """The rules for the tracks of a store; its albums are read only if a rule needs them."""
     from dedup.groups.albums import albums_of
 
     return keep_rules(settings, albums_of(store, matches.tracks) if "album" in rule_names(settings.rules) else None)

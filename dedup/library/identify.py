@@ -1,8 +1,8 @@
-"""Which of the changed files hold what is known already, or the same as one another: such files are never decoded.
+"""Which of the changed files hold audio that is known already, or the same audio as each other: they are never decoded.
 
 Progressive exclusion: size and partial hash, then full hash (identical file); codec, rate, channels and duration, then
-the hash of the demuxed packets (same audio). Each step reads only what the step before could not tell apart. What was
-learnt is committed as it comes: a run that is killed leaves it to the next one."""
+the hash of the demuxed packets (same audio). Each step reads only files that the step before could not tell apart.
+Results are committed as they come: a run that is killed leaves them to the next one."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from dedup.store.catalog import Catalog
 
 PROBE_BATCH = 16
-"""Files a task looks at: a few milliseconds each, against one for handing a task out."""
+"""Files that one task looks at. Each takes a few milliseconds; handing out a task takes one."""
 
 COMMIT_EVERY_S = 1.0
-"""What is learnt within such a time is committed together."""
+"""Seconds of results that are committed together."""
 
 
 @dataclass
@@ -38,15 +38,15 @@ class Subject:
     full: bytes | None = None
     stream: bytes | None = None
     audio: int | None = None
-    """Known audio that it holds."""
+    """Id of the known audio that it holds; None if that is not known."""
 
 
 @dataclass
 class Identified:
-    """Changed files by the audio they hold."""
+    """The changed files by the audio they hold."""
 
     groups: list[list[Subject]] = field(default_factory=list)
-    """Files that hold the same audio: all of them have the same `audio`, or None where none of it is known."""
+    """Files that hold the same audio. All files of a group have the same `audio`; it is None if that audio is new."""
     unusable: list[tuple[Candidate, Unusable]] = field(default_factory=list)
 
 
@@ -58,7 +58,7 @@ def identify(
     disks: Disks,
     observer: Observer,
 ) -> Identified:
-    """Groups the changed files by audio. `still_there` tells whether a track's file is on disk as the catalog knows
+    """Groups the changed files by audio. `still_there` says whether a track's file is on disk as the catalog knows
     it."""
     result = Identified()
     subjects = _Probing(catalog, runner, disks, observer, result).run(changed)
@@ -67,7 +67,7 @@ def identify(
     _find_identical_files(subjects, still_there, catalog, runner, disks, observer)
     representatives = _by_full_hash(subjects)
     _find_same_audio(representatives, catalog, runner, disks, observer)
-    if runner.stop.event.is_set():  # what is the same is not known of all
+    if runner.stop.event.is_set():  # not all files are known well enough to be grouped
         return result
     streams: dict[Any, list[Subject]] = {}
     for group in representatives:
@@ -84,7 +84,7 @@ def identify(
 
 
 class _Probing:
-    """Looks at the changed files, but for those of which an earlier run that was cut short has kept the look."""
+    """Looks at the changed files, except those that an earlier run looked at before it was cut short."""
 
     def __init__(self, catalog: Catalog, runner: Runner, disks: Disks, observer: Observer, result: Identified) -> None:
         self.catalog, self.runner, self.disks, self.observer, self.result = catalog, runner, disks, observer, result
@@ -93,7 +93,7 @@ class _Probing:
         self.committed_at = time.monotonic()
 
     def run(self, changed: Sequence[Candidate]) -> list[Subject]:
-        """The files that can be read, by path; the others go to the result's `unusable`."""
+        """The readable files, by path; the others go to the result's `unusable`."""
         self.observer.stage("identify", len(changed), "files")
         unknown = self._take_known(changed)
         batches = [unknown[i : i + PROBE_BATCH] for i in range(0, len(unknown), PROBE_BATCH)]
@@ -105,22 +105,22 @@ class _Probing:
         return sorted(self.subjects, key=lambda subject: subject.candidate.path)
 
     def _take_known(self, changed: Sequence[Candidate]) -> list[Candidate]:
-        """Those of `changed` that are still to be looked at."""
-        kept = {row[0]: row for row in self.catalog.probes()}
+        """The files of `changed` that nobody has looked at yet."""
+        kept = {probe.path: probe for probe in self.catalog.probes.all()}
         unknown = []
         for candidate in changed:
             probe = kept.get(candidate.path)
-            if probe is None or probe[1:3] != (candidate.size, candidate.mtime_ns):
+            if probe is None or (probe.size, probe.mtime_ns) != (candidate.size, candidate.mtime_ns):
                 unknown.append(candidate)
                 continue
-            partial, key, properties, full, stream = probe[3:]
-            self.subjects.append(Subject(candidate, Probe(partial, key, properties), full, stream))
+            found = Probe(probe.partial, probe.key, probe.properties)
+            self.subjects.append(Subject(candidate, found, probe.full, probe.stream))
         self.observer.advance(len(changed) - len(unknown))
         return unknown
 
     def _probe(self, batches: list[list[Candidate]]) -> list[Candidate]:
-        """Runs the batches; gives the files of those that killed their worker: which one was it? One that is alone
-        is to blame."""
+        """Runs the batches; returns the files of those that killed their worker, as any of them may have done it. A
+        file that is alone in its batch is to blame."""
         by_name = {f"{len(batch)}-{batch[0].path.hex()}": batch for batch in batches}
         tasks = (
             Task(name, ([(HostPath(c.path), c.size) for c in batch], self.disks.reading(batch[0].device)))  # neighbours
@@ -155,7 +155,7 @@ class _Probing:
             for c, probe in ((subject.candidate, subject.probe) for subject in ready)
         )
         with self.catalog.transaction():
-            self.catalog.put_probes(rows)
+            self.catalog.probes.put(rows)
         self.subjects += ready
         self.committed_at = time.monotonic()
 
@@ -168,8 +168,8 @@ def _find_identical_files(
     disks: Disks,
     observer: Observer,
 ) -> None:
-    """Gives a full hash to every subject that shares size and partial hash with another file, and the audio to those
-    whose full hash is a known track's."""
+    """Sets the full hash of every subject that shares size and partial hash with another file, and the audio of those
+    whose full hash a known track has."""
     changed = {subject.candidate.path for subject in subjects}
     suspects = {
         subject.candidate.path: subject
@@ -180,8 +180,7 @@ def _find_identical_files(
     fulls: dict[bytes, tuple[bytes, int]] = {}  # path of a known track: its full hash and audio
     unhashed: dict[bytes, int] = {}
     for subject in subjects:
-        where = "WHERE size = ? AND partial = ? AND audio IS NOT NULL AND state = 'present'"
-        for track in catalog.tracks(where, (subject.candidate.size, subject.probe.partial)):
+        for track in catalog.tracks.twins(subject.candidate.size, subject.probe.partial):
             if track.path in changed or not still_there(track.path) or track.audio is None:
                 continue
             twins.setdefault(track.path, []).append(subject)
@@ -193,9 +192,9 @@ def _find_identical_files(
     to_hash = [path for path, subject in suspects.items() if subject.full is None]
 
     def keep(hashes: dict[bytes, bytes]) -> None:
-        catalog.set_probed("full", hashes)
+        catalog.probes.set_hashes("full", hashes)
         for path in hashes.keys() & unhashed.keys():
-            catalog.set_full(path, hashes[path])
+            catalog.tracks.set_full(path, hashes[path])
 
     observer.stage("hash files of equal size", len(to_hash) + len(unhashed), "files")
     hashes = hash_all(full_hash, [*to_hash, *unhashed], catalog, runner, disks, observer, keep)
@@ -209,7 +208,7 @@ def _find_identical_files(
 
 
 def _by_full_hash(subjects: list[Subject]) -> list[list[Subject]]:
-    """Identical files together, each group in the order of paths; a file whose twin is known is known."""
+    """Groups of identical files, each in the order of paths; if the audio of one is known, it is known of all."""
     groups: dict[Any, list[Subject]] = {}
     for subject in subjects:
         groups.setdefault(subject.full or subject.candidate.path, []).append(subject)
@@ -219,8 +218,8 @@ def _by_full_hash(subjects: list[Subject]) -> list[list[Subject]]:
 def _find_same_audio(
     groups: list[list[Subject]], catalog: Catalog, runner: Runner, disks: Disks, observer: Observer
 ) -> None:
-    """Gives a stream hash to the first of every group that shares its key with another or with known audio, and the
-    audio to those whose stream is known."""
+    """Sets the stream hash of the first file of every group that shares its key with another or with known audio, and
+    the audio of those whose stream is known."""
     unknown = [group[0] for group in groups if group[0].audio is None and group[0].probe.key]
     suspects = {
         subject.candidate.path: subject
@@ -231,14 +230,13 @@ def _find_same_audio(
     for subject in unknown:
         key = subject.probe.key
         if key not in known:
-            audios = catalog.audios("WHERE key = ? AND stream IS NOT NULL ORDER BY id DESC", (key,))
-            known[key] = {audio.stream: audio.id for audio in audios if audio.stream is not None}
+            known[key] = catalog.audios.streams_of_key(key)
         if known[key]:
             suspects[subject.candidate.path] = subject
     to_hash = [path for path, subject in suspects.items() if subject.stream is None]
 
     def keep(hashes: dict[bytes, bytes]) -> None:
-        catalog.set_probed("stream", hashes)
+        catalog.probes.set_hashes("stream", hashes)
 
     observer.stage("hash audio of equal length", len(to_hash), "files")
     hashes = hash_all(stream_hash, to_hash, catalog, runner, disks, observer, keep)
@@ -257,8 +255,8 @@ def hash_all(
     observer: Observer,
     keep: Callable[[dict[bytes, bytes]], None],
 ) -> dict[bytes, bytes]:
-    """Hash of each path; those that cannot be read have none, and are found out when they are decoded. `keep` is
-    called in a transaction with the hashes that came in the last second."""
+    """Hashes by path; files that cannot be read have none, and are reported when they are decoded. `keep` is called in
+    a transaction with the hashes of the last second."""
     by_name = {path.hex(): path for path in paths}
     tasks = (Task(name, (function, HostPath(path), disks.reading_file(path))) for name, path in by_name.items())
     hashes: dict[bytes, bytes] = {}

@@ -1,18 +1,33 @@
-"""What a file says of its audio and of the music: codec, rates, length, tags. Nothing is decoded, nothing is
-sure."""
+"""What a file says about its audio and the music: codec, rates, length, tags. Nothing is decoded, and nothing is
+certain."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
 
 from dedup.files.container import codec_name, open_container
-from dedup.files.paths import extension_of
 from dedup.library.identity import trailing_tags_size
+from dedup.tags.kinds import parse
+from dedup.tags.names import rank_of
+from dedup.tags.read import Tags, fields_of_container, tags_of
+from dedup.tags.unite import is_of_the_file
+
+PROPERTIES_VERSION = 2
+"""Counts the ways in which properties were read. A store's older ones are read again by the next scan. Raise it with
+any change to what `read_properties` gives of a file.
+
+1 had 17 tag fields of its own naming; 2 has the fields of `tags.read`."""
+
+LONGEST_VALUE = 1000
+"""Characters that are kept of a tag value; lyrics and comments may have any number."""
+
+MOST_CHARACTERS = 64 * 1024
+"""Characters that are kept of all tags of a file together; a damaged file may seem to have millions."""
 
 _LOSSLESS = frozenset(
     ("flac", "alac", "pcm", "wavpack", "ape", "tta", "tak", "ofr", "dsd", "mlp", "truehd", "wmalossless")
@@ -50,61 +65,42 @@ _CODEC_ALIASES = {
 _WAVE_PCM = (1, 3, 0xFFFE)
 """WAVE format tags: integer, float, extensible."""
 
-_TAG_NAMES = {
-    "title": "tit2 ©nam",
-    "artist": "tpe1 ©art author",
-    "album": "talb ©alb wm/albumtitle",
-    "albumartist": "tpe2 aart album_artist wm/albumartist",
-    "tracknumber": "trck trkn track wm/tracknumber",
-    "discnumber": "tpos disk disc wm/partofset",
-    "date": "tdrc ©day year wm/year",
-    "genre": "tcon ©gen wm/genre",
-    "composer": "tcom ©wrt wm/composer",
-    "comment": "comm ©cmt",
-    "compilation": "tcmp cpil wm/iscompilation",
-    "isrc": "tsrc wm/isrc",
-    "musicbrainz_trackid": "ufid:http://musicbrainz.org",
-    "musicbrainz_albumid": "",
-    "musicbrainz_albumtype": "",
-    "musicbrainz_releasetrackid": "",
-    "acoustid_id": "",
-}
-"""Our name of a tag, and what ID3, MP4, ASF and Matroska call it where it is not just spelt differently."""
-
-_NAME_OF_SPELLING = {spelling: ours for ours, others in _TAG_NAMES.items() for spelling in (ours, *others.split())}
-_NAME_OF_SPELLING |= {name.replace("_", ""): ours for name, ours in _NAME_OF_SPELLING.items()}
-_PREFIX = re.compile(r"^(txxx:|----:com\.apple\.itunes:)")
-_COMMENT = re.compile(r"^comm::.*$", re.DOTALL)  # with a description, programs keep other things in it
-_COVER_PREFIXES = ("apic", "covr", "cover art", "wm/picture", "metadata_block_picture", "coverart")
+_UNSTAMPED = {"version": 1}
+"""What properties say that were written before they had a version."""
 
 
 @dataclass(frozen=True)
 class AudioProperties:
-    """What the headers tell; zeros and "unknown" where they tell nothing."""
+    """What the headers say; zeros and "unknown" where they say nothing."""
 
     codec: str = "unknown"
-    """Of the audio stream, not the container: "mp3", "flac", "vorbis", "opus", "aac", "alac", "pcm", "wma",
-    "ape", "wavpack", "mpc", "dsd", or FFmpeg's name of a rarer one."""
+    """Codec of the audio stream, not the container: "mp3", "flac", "vorbis", "opus", "aac", "alac", "pcm", "wma",
+    "ape", "wavpack", "mpc", "dsd", or FFmpeg's name for a rarer one."""
     lossless: bool = False
-    """Whether the codec loses nothing; what it was given may have lost something before."""
+    """Whether the codec loses nothing; its input may have been lossy before."""
     bitrate: int = 0
-    """Bits per second, of the whole file where the stream does not tell; 0 is unknown."""
+    """Bits per second; of the whole file if the stream does not say; 0 is unknown."""
     sample_rate: int = 0
-    """Hz; 0 is unknown."""
+    """Sample rate in Hz; 0 is unknown."""
     bits: int = 0
-    """Per sample; 0 where the codec has no such thing, or unknown."""
+    """Bits per sample; 0 is unknown, or a codec that has none."""
     channels: int = 0
-    """0 is unknown."""
+    """Number of channels; 0 is unknown."""
     duration_s: float = 0.0
-    """Seconds, to the microsecond; 0 is unknown. Does not depend on tags."""
+    """Length in seconds, to the microsecond; 0 is unknown. It does not depend on the tags."""
     has_cover: bool = False
+    """Whether there is an embedded picture."""
     tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Values by name; the names are those of Vorbis comments and MusicBrainz Picard, in lower case."""
+    """Values by common name (`tags.names`), in their common form (`tags.values`). Fields that describe the encoded
+    file, such as its encoder or fingerprint, are left out; long values are cut to `LONGEST_VALUE`."""
+    version: int = PROPERTIES_VERSION
+    """`PROPERTIES_VERSION` of the program that read the file."""
 
 
 def read_properties(path: bytes) -> AudioProperties:
-    """What can be read of the audio stream and the tags, as good as it gets: "unknown" and zeros for garbage.
-    Raises OSError for a file that cannot be opened, nothing else. For regular files only."""
+    """All that can be read of the audio stream and the tags; "unknown" and zeros for garbage. mutagen parses the file
+    once; FFmpeg fills in what it could not read. Raises OSError for a file that cannot be opened, nothing else. For
+    regular files only."""
     with open(path, "rb") as file:
         properties = _contained(_read_with_mutagen, path, file) or AudioProperties()
         size = os.fstat(file.fileno()).st_size
@@ -122,20 +118,21 @@ def read_properties(path: bytes) -> AudioProperties:
 
 
 def to_json(properties: AudioProperties) -> dict[str, Any]:
-    """Only what JSON has; `from_json` is the inverse."""
+    """Plain JSON types; `from_json` is the inverse."""
     return asdict(properties) | {"tags": {name: list(values) for name, values in properties.tags.items()}}
 
 
 def from_json(value: Mapping[str, Any]) -> AudioProperties:
-    """What `to_json` was given. Raises TypeError or KeyError for anything else."""
+    """The properties that `to_json` was given, in this version or an older one. Raises TypeError, KeyError or
+    AttributeError for anything else."""
     tags = {name: tuple(values) for name, values in value["tags"].items()}
-    return AudioProperties(**{**value, "tags": tags})
+    return AudioProperties(**{**_UNSTAMPED, **value, "tags": tags})
 
 
 def audio_key(properties: AudioProperties) -> str:
-    """A cheap key, equal for copies of one file that differ in tags: codec, rate, channels, and duration to
-    10 ms; empty where the duration is unknown. Equal keys prove nothing. Another container may round the
-    duration otherwise."""
+    """A cheap key that copies of a file share even if their tags differ: codec, rate, channels, and duration to 10 ms;
+    empty if the duration is unknown. Equal keys prove nothing. Another container may round the duration
+    differently."""
     if properties.duration_s <= 0:
         return ""
     hundredths = round(properties.duration_s * 100)
@@ -143,8 +140,8 @@ def audio_key(properties: AudioProperties) -> str:
 
 
 def _contained(read: Callable[..., AudioProperties | None], *arguments: Any) -> AudioProperties | None:
-    """The parsers meet whatever a damaged file holds, and let out struct.error, IndexError, OverflowError and
-    more besides their own errors; any of them means that this parser knows nothing of the file."""
+    """None if `read` raises: a damaged file makes the parsers raise struct.error, IndexError, RecursionError,
+    MemoryError and more besides their own errors, and each of them means that this parser cannot read the file."""
     try:
         return read(*arguments)
     except Exception:
@@ -152,12 +149,10 @@ def _contained(read: Callable[..., AudioProperties | None], *arguments: Any) -> 
 
 
 def _read_with_mutagen(path: bytes, file: BinaryIO) -> AudioProperties | None:
-    parsed = _parse_with_mutagen(path, file)
+    parsed = parse(path, file)
     if parsed is None:
         return None
-    tags = _known_tags(parsed.tags.items() if parsed.tags is not None else ())
-    raw_names = [str(name).lower() for name in parsed.tags.keys()] if parsed.tags is not None else []  # noqa: SIM118
-    cover = bool(getattr(parsed, "pictures", ())) or any(name.startswith(_COVER_PREFIXES) for name in raw_names)
+    tags = tags_of(parsed, file) or Tags()
     codec, lossless = _codec_of(parsed, file)
     info = parsed.info
     return AudioProperties(
@@ -168,27 +163,13 @@ def _read_with_mutagen(path: bytes, file: BinaryIO) -> AudioProperties | None:
         bits=_count(getattr(info, "bits_per_sample", 0)) if lossless else 0,
         channels=_count(getattr(info, "channels", 0)),
         duration_s=_seconds(info.length - _estimated_from_tags_s(parsed, path)),
-        has_cover=cover,
-        tags=tags,
+        has_cover=bool(tags.covers),
+        tags=_kept(tags.fields),
     )
 
 
-def _parse_with_mutagen(path: bytes, file: BinaryIO) -> Any:
-    """mutagen goes by name and content together; where a wrong name led it astray, by content alone."""
-    import mutagen
-    from mutagen.aac import AAC
-
-    try:
-        # mutagen takes anything that begins with an ID3 tag for MP3.
-        return AAC(file) if extension_of(path) == "aac" else mutagen.File(file)
-    except Exception:  # see _contained
-        with open(os.dup(file.fileno()), "rb") as nameless:
-            nameless.seek(0)
-            return mutagen.File(nameless)
-
-
 def _codec_of(parsed: Any, file: BinaryIO) -> tuple[str, bool]:
-    """Codec and whether it is lossless, of what mutagen parsed; "unknown" leaves it to FFmpeg."""
+    """The codec of what mutagen parsed, and whether it is lossless; "unknown" leaves both to FFmpeg."""
     kind, info = type(parsed).__name__, parsed.info
     file.seek(0)
     header = file.read(28)
@@ -221,8 +202,8 @@ def _normal_codec(name: str) -> str:
 
 
 def _estimated_from_tags_s(parsed: Any, path: bytes) -> float:
-    """Seconds that are only tags at the end of the file, where mutagen had to estimate the length from file
-    size and bit rate: a tag must not make a stream look longer."""
+    """Seconds of the length that are tags at the end of the file, if mutagen had to estimate it from file size and
+    bit rate: a tag must not make a stream look longer."""
     kind, info = type(parsed).__name__, parsed.info
     if kind not in ("MP3", "AAC", "AC3") or not info.bitrate:
         return 0.0
@@ -257,7 +238,7 @@ def _read_with_av(path: bytes) -> AudioProperties | None:
             channels=_count(context.channels),
             duration_s=_seconds(duration_s),
             has_cover=any(_is_cover(other) for other in container.streams),
-            tags=_known_tags([*container.metadata.items(), *stream.metadata.items()]),
+            tags=_kept(fields_of_container(container)),
         )
 
 
@@ -272,46 +253,23 @@ def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _known_tags(items: Iterable[tuple[Any, Any]]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, dict[str, None]] = {}
-    for raw_name, entry in items:
-        name = _tag_name(str(raw_name))
-        if name:
-            texts = found.setdefault(name, {})
-            texts.update((text, None) for text in map(_clean, _texts(entry)) if text)
-    return {name: tuple(found[name]) for name in _TAG_NAMES if found.get(name)}
+def _kept(fields: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The fields that a store remembers: the most usual ones first, as far as there is room."""
+    kept: dict[str, tuple[str, ...]] = {}
+    room = MOST_CHARACTERS
+    for name in sorted(fields, key=rank_of):
+        if is_of_the_file(name):
+            continue
+        values = tuple(_cut(value) for value in fields[name])
+        room -= len(name) + sum(map(len, values))
+        if room < 0:
+            break
+        kept[name] = values
+    return kept
 
 
-def _tag_name(raw: str) -> str | None:
-    spelling = _COMMENT.sub("comm", _PREFIX.sub("", raw.lower()))
-    return _NAME_OF_SPELLING.get(spelling) or _NAME_OF_SPELLING.get(re.sub(r"[ _/]", "", spelling))
-
-
-def _texts(entry: Any) -> Iterator[str]:
-    """The values of one entry of any of mutagen's tag families."""
-    if hasattr(entry, "genres"):
-        entry = entry.genres  # ID3 has numbers for some
-    elif hasattr(entry, "text"):
-        entry = entry.text
-    elif hasattr(entry, "kind"):
-        entry = list(entry) if entry.kind == 0 else ()  # APEv2: text, else a picture or a link
-    elif hasattr(entry, "data"):
-        entry = entry.data
-    for value in entry if isinstance(entry, list) else [entry]:
-        plain = getattr(value, "value", value)  # ASF
-        if isinstance(plain, bool):
-            yield str(int(plain))
-        elif isinstance(plain, tuple):
-            yield "/".join(str(number) for number in plain if number)  # MP4: number, of how many
-        elif isinstance(plain, bytes):
-            yield plain.decode("utf-8", "replace")
-        else:
-            yield str(plain)
-
-
-def _clean(text: str) -> str:
-    """Text that any database and terminal takes: no lone surrogates, no NUL."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "").strip()
+def _cut(value: str) -> str:
+    return value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 1] + "…"
 
 
 def _count(value: Any) -> int:

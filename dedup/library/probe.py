@@ -20,13 +20,13 @@ HEAD_BYTES = 32 * 1024
 
 @dataclass(frozen=True)
 class Probe:
-    """What reading the ends of a file and its tags tells."""
+    """What the ends of a file, its first packets and its tags say."""
 
     partial: bytes
     key: str
-    """Equal for files that may well hold the same audio: of a FLAC the MD5 of its samples; else `metadata.audio_key`
-    and a hash of the first packets, for lengths alone fall together in a large library, and each such file would be
-    read in full. Empty where no packets can be read."""
+    """A key that files share if they may hold the same audio. For FLAC it is the MD5 of the samples; else
+    `metadata.audio_key` and a hash of the first packets, because in a large library many lengths are equal, and each
+    such file would be read in full. Empty if no packets can be read."""
     properties: str
     """JSON of `metadata.AudioProperties`."""
 
@@ -38,13 +38,19 @@ class Unusable:
     kind: Literal["failed", "skipped"]
     reason: str
     lasting: bool
-    """Whether the same bytes would fail again: then it is remembered, and not tried again until the file changes."""
+    """Whether the same bytes would fail again: then the file is not tried again until it changes."""
 
 
 def probe_files(files: Sequence[tuple[HostPath, int]], reading: AbstractContextManager[Any]) -> list[Probe | Unusable]:
-    """Looks at each `(path, size)`, in their turn on the disk."""
+    """A look at each `(path, size)`, in their turn on the disk."""
     with reading:
         return [_probe(path.here, size) for path, size in files]
+
+
+def read_again(files: Sequence[tuple[HostPath, int]], reading: AbstractContextManager[Any]) -> list[str | None]:
+    """JSON of the properties of each `(path, size)`, in their turn on the disk; None for a file that cannot be read."""
+    with reading:
+        return [_properties(path.here) for path, _ in files]
 
 
 def hash_file(
@@ -57,7 +63,7 @@ def hash_file(
 
 def _probe(path: bytes, size: int) -> Probe | Unusable:
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # since it was discovered; opening a FIFO would wait for ever
+        if not _is_regular(path):
             return Unusable("failed", "changed since it was discovered: no regular file", lasting=False)
         properties = read_properties(path)
         md5 = flac_md5(path)
@@ -67,19 +73,31 @@ def _probe(path: bytes, size: int) -> Probe | Unusable:
         return unreadable(error)
 
 
+def _properties(path: bytes) -> str | None:
+    try:
+        return json.dumps(to_json(read_properties(path))) if _is_regular(path) else None
+    except OSError:
+        return None
+
+
+def _is_regular(path: bytes) -> bool:
+    """Whether it still is the regular file that was discovered: opening a FIFO would wait for ever."""
+    return stat.S_ISREG(os.stat(path).st_mode)
+
+
 def _key(properties: str, head: bytes | None) -> str:
     return f"{properties}|{head.hex()}" if head else ""
 
 
 def _head_hash(path: bytes) -> bytes | None:
-    """`identity.stream_hash`, but only of the first 32 KiB of packets; None where there are none."""
+    """`identity.stream_hash` of the first 32 KiB of packets only; None if there are none."""
     try:
         return stream_hash(path, HEAD_BYTES)
-    except Exception:  # whatever is wrong with the file, decoding says it
+    except Exception:  # whatever is wrong with the file, decoding reports it
         return None
 
 
 def unreadable(error: OSError) -> Unusable:
-    """What the system says of a file that cannot be read; the next run tries it again."""
+    """The system's reason why a file cannot be read; the next run tries it again."""
     reason = "vanished" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
     return Unusable("failed", reason, lasting=False)

@@ -1,54 +1,38 @@
-"""What a look at the disk means for what the catalog knows: who is unchanged, new, gone or only away. Pure."""
+"""What a look at the disk means for the tracks of the catalog: unchanged, new, gone or only away. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from dedup.files.paths import holds
 from dedup.library.discover import Candidate
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """As much of a catalog's track as deciding takes."""
-
-    path: bytes
-    volume: bytes
-    size: int
-    mtime_ns: int
-    state: Literal["present", "absent"]
-    audio: int | None
-    problem_kind: Literal["failed", "skipped"] | None
-    problem: str | None
-    judged_by: str | None = None
-    """Settings under which the problem arose."""
-    device: int = 0
-    inode: int = 0
+from dedup.store.tracks import KnownTrack
 
 
 @dataclass
 class Reconciliation:
-    """Every candidate is, by its path, in one of the first two lists, and every known track below the roots in exactly
-    one of: the unchanged, the absent, the gone, the old versions of the changed."""
+    """What becomes of each file. Every candidate is, by path, in `unchanged` or `changed`. Every known track below the
+    roots is in exactly one of `unchanged`, `absent` and `gone`, or it is the old version of a file in `changed`."""
 
-    unchanged: list[Known] = field(default_factory=list)
-    """Path, size and time of change are as remembered: nothing is read."""
+    unchanged: list[KnownTrack] = field(default_factory=list)
+    """Tracks whose path, size and time of change are as remembered: the audio is not read."""
     replaced: list[Candidate] = field(default_factory=list)
-    """Of the unchanged: those that are on another volume or have another inode now, such as after a copy to a new
-    drive. What is known of them stays true but for that."""
+    """Unchanged files that are on another volume or have another inode now, such as after a copy to a new drive. All
+    else that is known of them stays true."""
+    outdated: list[Candidate] = field(default_factory=list)
+    """Unchanged files whose properties must be read again."""
     changed: list[Candidate] = field(default_factory=list)
-    """New, or not as remembered: to be identified."""
-    absent: list[Known] = field(default_factory=list)
-    """On a drive that is not there, or in a folder that could not be listed: kept."""
-    gone: list[Known] = field(default_factory=list)
-    """Deleted, renamed, or no longer selected: forgotten."""
+    """Files that are new or not as remembered: they must be identified."""
+    absent: list[KnownTrack] = field(default_factory=list)
+    """Tracks on a drive that is not there, or in a folder that cannot be listed: they are kept."""
+    gone: list[KnownTrack] = field(default_factory=list)
+    """Tracks whose files were deleted, renamed or are no longer selected: they are forgotten."""
 
 
 def reconcile(
     candidates: Sequence[Candidate],
-    known: Iterable[Known],
+    known: Iterable[KnownTrack],
     roots: Sequence[bytes],
     unlisted: Sequence[bytes],
     is_mounted: Callable[[bytes], bool],
@@ -57,10 +41,10 @@ def reconcile(
 ) -> Reconciliation:
     """Matches the candidates found below `roots` with the tracks known.
 
-    A track below the roots that was not found is absent where it is at or below one of `unlisted`, or where the mount
-    point that held it is none any more; else it is gone. Tracks elsewhere are not the roots' business. `is_mounted`
-    is asked once for each volume. A track with a problem counts as changed with
-    `retry_failed`, and where the problem arose under other settings than `judgement`."""
+    A track below the roots that was not found is absent if it is at or below one of `unlisted`, or if nothing is
+    mounted any more where its volume was; else it is gone. Tracks elsewhere are left alone. `is_mounted` is asked once
+    for each volume. A track with a problem counts as changed if `retry_failed` is set, or if the problem arose under
+    settings other than `judgement`."""
     found = {candidate.path: candidate for candidate in candidates}
     settled: set[bytes] = set()
     result = Reconciliation()
@@ -72,6 +56,8 @@ def reconcile(
             if same and not (track.problem_kind and (retry_failed or track.judged_by != judgement)):
                 settled.add(track.path)
                 result.unchanged.append(track)
+                if track.is_outdated:
+                    result.outdated.append(candidate)
                 place = (candidate.volume, candidate.device, candidate.inode)
                 if (track.volume, track.device, track.inode) != place:
                     result.replaced.append(candidate)

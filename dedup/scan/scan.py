@@ -18,25 +18,28 @@ from dedup.fingerprint.task import Fingerprinted, fingerprint_file, is_as_seen
 from dedup.library.discover import Candidate, Problem, discover
 from dedup.library.identify import Identified, Subject, hash_all, identify
 from dedup.library.identity import full_hash
+from dedup.library.metadata import PROPERTIES_VERSION
 from dedup.library.order import scan_order
 from dedup.library.probe import Unusable
-from dedup.library.reconcile import Known, Reconciliation, reconcile
+from dedup.library.reconcile import Reconciliation, reconcile
+from dedup.library.renewal import renew
 from dedup.observer import Observer
 from dedup.runner import Outcome, Runner, Task
 from dedup.settings import ScanSettings
-from dedup.store.catalog import Track
+from dedup.store.tracks import Track
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
 
 COMMIT_EVERY_S = 1.0
-"""Fingerprints that come within such a time are committed together: what a kill can lose beside the work in flight."""
+"""Seconds of fingerprints that are committed together; a kill can lose them and the work in flight."""
 
 WATCHDOG_GRACE_S = 30.0
-"""A worker is ended so long after the time limit: decoding looks at the clock itself unless it hangs in one packet."""
+"""Seconds after the time limit until a worker is ended. Decoding watches the clock itself unless it hangs in a
+packet."""
 
 FIRST_ITEM_S = 2.6
-"""Seconds of audio that the first item takes."""
+"""Seconds of audio behind the first item of a fingerprint."""
 
 
 @dataclass
@@ -47,40 +50,43 @@ class Scan:
     unchanged: int = 0
     fingerprinted: int = 0
     identical: int = 0
-    """Files with audio that was known, or that another file of this scan holds: nothing was decoded for them."""
+    """Files with audio that was known, or that another file of this scan holds: they were not decoded."""
     skipped: int = 0
     failed: int = 0
     left: int = 0
-    """Not reached, because a stop was requested."""
+    """Files not reached before a stop was requested."""
     ignored: int = 0
-    """No audio files by their names; not part of `discovered`."""
+    """Files that are not audio by their names; not part of `discovered`."""
     damaged: int = 0
-    """Of the fingerprinted: decoded with gaps."""
+    """Fingerprinted files that were decoded with gaps."""
     moved: int = 0
-    """Of the identical: their old path is gone."""
+    """Identical files whose old path is gone."""
     changed: int = 0
-    """Of the fingerprinted and the identical, without the moved: their paths were known, with another size or time of
-    change, or as ones that could not be used."""
+    """Fingerprinted and identical files, without the moved ones, whose path was known with another size or time of
+    change, or as unusable."""
     absent: int = 0
-    """Tracks kept though their drive or folder is not there."""
+    """Tracks that are kept although their drive or folder is not there."""
     newly_absent: int = 0
-    """Of the absent: they were there before."""
+    """Absent tracks that were there before."""
     returned: int = 0
-    """Of the unchanged, skipped and failed: they were absent before."""
+    """Unchanged, skipped and failed files that were absent before."""
+    renewed: int = 0
+    """Unchanged, skipped and failed files whose tags and properties were read again, as an older version had read
+    them."""
     forgotten: int = 0
-    """Tracks dropped: deleted, renamed or no longer selected."""
+    """Tracks that were dropped: deleted, renamed or no longer selected."""
     problems: list[Problem] = field(default_factory=list)
-    """Each failed, skipped, damaged and ignored file with its reason."""
+    """Failed, skipped, damaged and ignored files, each with its reason."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time of each stage."""
+    """Wall time by stage."""
 
 
 def scan(store: Store, roots: Sequence[bytes], settings: ScanSettings, runner: Runner, observer: Observer) -> Scan:
-    """Brings the store up to date with what is below `roots`.
+    """Brings the store up to date with the files below `roots`.
 
-    What the store knows of a root that is not there is kept, marked absent. Raises LibraryError, with nothing changed,
-    for a root that is not there and of which nothing is known, and for one that cannot be read; UsageError where the
-    length that the store's fingerprints are limited to is always too short."""
+    Known tracks of a root that is not there are kept and marked absent. Raises LibraryError, with nothing changed, for
+    a root that is not there and has no known tracks, and for a root that cannot be read; UsageError if the store limits
+    its fingerprints to a length that is always too short."""
     _require_some_length(store, settings)
     return _Scan(store, settings, runner, observer).run([os.path.abspath(root) for root in roots])
 
@@ -103,11 +109,11 @@ class _Scan:
         self.summary = Scan()
         self.gone_audio: set[int] = set()
         self.known_paths: set[bytes] = set()
-        """Of the files that are to be identified: those of which something is known."""
+        """Paths of changed files that the store knew before."""
         self.groups: dict[bytes, list[Subject]] = {}
-        """Of the files in flight: those that hold the same audio, by the path of the one that is decoded."""
+        """Files in flight that hold the same audio, by the path of the one that is decoded."""
         self.waiting: list[tuple[list[Subject], Fingerprinted | Unusable]] = []
-        """Files to be committed, with what became of them."""
+        """Files to commit, with their results."""
         self.committed_at = time.monotonic()
 
     def run(self, roots: list[bytes]) -> Scan:
@@ -123,7 +129,7 @@ class _Scan:
             self._forget(reconciled)
             self._hash_twins()
         if not self.runner.stop.requested:
-            self.catalog.clear_probes()
+            self.catalog.probes.clear()
             self.store.seal_tail()
         self._lap("fingerprint", began)
         counted = self.summary
@@ -139,7 +145,7 @@ class _Scan:
 
     def _discover(self, roots: list[bytes]) -> Reconciliation:
         self.observer.stage("discover", None, "files")
-        known = list(self._known())
+        known = list(self.catalog.tracks.known(PROPERTIES_VERSION))
         away = [root for root in roots if not os.path.exists(root) and any(holds(root, k.path) for k in known)]
         for root in away:
             self.observer.message(f"{printable(root)} is not there; what is known of it is kept, marked absent")
@@ -163,13 +169,6 @@ class _Scan:
         self.summary.discovered = len(candidates) + problems["skipped"] + problems["failed"]
         return reconciled
 
-    def _known(self) -> Iterator[Known]:
-        query = (
-            "SELECT path, volume, size, mtime_ns, state, audio, problem_kind, problem, judged_by, device, inode "
-            "FROM track WHERE state != 'imported' ORDER BY path"
-        )
-        return (Known(*row) for row in self.catalog.connection.execute(query))
-
     def _count_unchanged(self, reconciled: Reconciliation) -> None:
         for track in reconciled.unchanged:
             if track.problem_kind is None:
@@ -181,13 +180,14 @@ class _Scan:
         self.summary.absent = len(reconciled.absent)
         self.summary.newly_absent = sum(track.state != "absent" for track in reconciled.absent)
         with self.catalog.transaction():
-            self.catalog.set_state(back, "present")
-            self.catalog.set_place((c.volume, c.device, c.inode, c.path) for c in reconciled.replaced)
-            self.catalog.set_state((track.path for track in reconciled.absent), "absent")
+            self.catalog.tracks.set_state(back, "present")
+            self.catalog.tracks.set_place((c.volume, c.device, c.inode, c.path) for c in reconciled.replaced)
+            self.catalog.tracks.set_state((track.path for track in reconciled.absent), "absent")
 
     # ---- identify ----
 
     def _identify(self, reconciled: Reconciliation) -> Identified:
+        self.summary.renewed = renew(reconciled.outdated, self.catalog, self.runner, self.disks, self.observer)
         self._settle(reconciled)
         unchanged = {track.path for track in reconciled.unchanged}
         self.gone_audio = {track.audio for track in reconciled.gone if track.audio is not None}
@@ -208,7 +208,7 @@ class _Scan:
         return identified
 
     def _settle(self, reconciled: Reconciliation) -> None:
-        """Lets time pass where a file was changed just now: see `settling_s`."""
+        """Waits if a file was changed just now: see `settling_s`."""
         wait_s = settling_s((candidate.mtime_ns for candidate in reconciled.changed), time.time_ns())
         if wait_s:
             self.runner.stop.event.wait(wait_s)
@@ -218,24 +218,24 @@ class _Scan:
 
     def _put_group(self, group: list[Subject], audio: int) -> None:
         for subject in group:
-            self.catalog.put_track(_track(subject.candidate, subject, audio=audio))
+            self.catalog.tracks.put(_track(subject.candidate, subject, audio=audio))
 
     def _put_problem(self, candidate: Candidate, subject: Subject | None, problem: Unusable) -> None:
-        """Remembers a lasting problem. Of any other nothing is remembered, so that the next run tries again; neither
-        is what the file held before it changed, for that is no longer true. An imported fingerprint stays: it says
-        nothing of this file."""
-        known = self.catalog.track(candidate.path)
+        """Remembers a lasting problem. After any other problem the track is forgotten: the next run tries again, and
+        what the file held before it changed is no longer true. An imported fingerprint stays: it says nothing about
+        this file."""
+        known = self.catalog.tracks.get(candidate.path)
         if known is not None and known.state == "imported":
             return
         if problem.lasting:
-            self.catalog.put_track(_track(candidate, subject, problem=problem, judged_by=self.settings.judgement))
+            self.catalog.tracks.put(_track(candidate, subject, problem=problem, judged_by=self.settings.judgement))
         else:
-            self.catalog.forget_tracks([candidate.path])
+            self.catalog.tracks.forget([candidate.path])
 
     # ---- fingerprint ----
 
     def _fingerprint(self, identified: Identified) -> None:
-        """Decodes one file of every group; where that one fails, the next of its group."""
+        """Decodes one file of every group; if it fails, the next of its group."""
         queue = [group for group in identified.groups if group[0].audio is None]
         self.observer.stage("fingerprint", sum(len(group) for group in queue), "files")
         while queue and not self.runner.stop.requested:
@@ -264,7 +264,7 @@ class _Scan:
             yield Task(candidate.path.hex(), arguments)
 
     def _take(self, outcome: Outcome) -> list[list[Subject]]:
-        """Counts one result and puts it in line to be committed; gives what is left of a group whose first failed."""
+        """Counts one result and queues it for the next commit; returns the rest of a group whose first file failed."""
         group = self.groups[bytes.fromhex(outcome.name)]
         result: Fingerprinted | Unusable = outcome.result
         if outcome.failure is not None:
@@ -298,7 +298,8 @@ class _Scan:
             for group, result in ready:
                 if isinstance(result, Fingerprinted):
                     key = group[0].probe.key
-                    audio = self.catalog.add_audio(result.items, result.stream, key, result.damage)
+                    fingerprint = self.catalog.fingerprints.add(result.items)
+                    audio = self.catalog.audios.add(fingerprint, result.stream, key, result.damage)
                     self._put_group(group, audio)
                 else:
                     for subject in group:
@@ -309,25 +310,19 @@ class _Scan:
     # ---- the end ----
 
     def _forget(self, reconciled: Reconciliation) -> None:
-        """Drops the tracks that are gone; last, so that a kill before it cannot lose what a moved file was."""
+        """Drops the tracks that are gone. It comes last, so that a kill before it cannot lose what a moved file was."""
         self.summary.forgotten = len(reconciled.gone)
         with self.catalog.transaction():
-            self.catalog.forget_tracks(track.path for track in reconciled.gone)
+            self.catalog.tracks.forget(track.path for track in reconciled.gone)
 
     def _hash_twins(self) -> None:
-        """Gives every two present tracks of equal size and partial hash their full hashes, so that whether they are
-        told as identical files does not depend on which scan saw which of them first."""
-        query = (
-            "SELECT path, size, mtime_ns FROM track "
-            "WHERE state = 'present' AND audio IS NOT NULL AND full IS NULL AND (size, partial) IN "
-            "(SELECT size, partial FROM track WHERE state = 'present' AND audio IS NOT NULL AND partial IS NOT NULL "
-            "GROUP BY size, partial HAVING COUNT(*) > 1) ORDER BY path"
-        )
-        paths = [row[0] for row in self.catalog.connection.execute(query) if is_as_seen(*row)]
+        """Sets the full hashes of present tracks with equal size and partial hash, so that which files count as
+        identical does not depend on the scan that saw them first."""
+        paths = [path for path, *status in self.catalog.tracks.unhashed_twins() if is_as_seen(path, *status)]
 
         def keep(hashes: dict[bytes, bytes]) -> None:
             for path, full in hashes.items():
-                self.catalog.set_full(path, full)
+                self.catalog.tracks.set_full(path, full)
 
         self.observer.stage("hash files of equal size", len(paths), "files")
         hash_all(full_hash, paths, self.catalog, self.runner, self.disks, self.observer, keep)
@@ -342,8 +337,8 @@ class _Scan:
 
 
 def _sharing_fate(group: list[Subject], problem: Unusable) -> tuple[list[Subject], list[Subject]]:
-    """Of a group whose first file gave no fingerprint: the files of which that is known, and those still to be tried.
-    What lies in the bytes holds for every file of the same bytes."""
+    """A group whose first file gave no fingerprint, in two parts: the files that share its fate, and those still to
+    try. A problem in the bytes is a problem of every file with the same bytes."""
     first = group[0]
     same = [s for s in group[1:] if problem.lasting and s.full is not None and s.full == first.full]
     return [first, *same], [s for s in group[1:] if s not in same]

@@ -68,7 +68,7 @@ class ApeBlock(Block):
         self._tags[_FRONT] = APEValue(f"{_FRONT}.{extension}".encode() + b"\0" + cover.data, _BINARY)
 
     def save(self, path: bytes) -> None:
-        """An ID3v1 tag behind it, which mutagen would cut off, stays behind it."""
+        """An ID3v1 tag after it stays there; mutagen would cut it off."""
         id3v1 = id3v1_of(path)
         with open(path, "r+b") as file:
             file.truncate(file.seek(0, os.SEEK_END) - len(id3v1))
@@ -78,8 +78,8 @@ class ApeBlock(Block):
 
 
 def id3v1_of(path: bytes) -> bytes:
-    """The ID3v1 tag at the very end of a file, 128 bytes, or nothing. APEv2 tags have the same three letters in their
-    header, which may stand in the same place, but end in a footer."""
+    """The ID3v1 tag at the very end of a file, 128 bytes, or nothing. An APEv2 header has the same three letters and
+    may be in the same place, but its tag ends in a footer."""
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _ID3V1_SIZE))

@@ -31,7 +31,7 @@ class AsfBlock(Block):
                 yield entry
 
     def _entry(self, key: str, values: tuple[str, ...]) -> Entry | None:
-        """ "Rating" is what parents are to know, as ASF has it, and no rating of ours."""
+        """In ASF "Rating" is parental advice, not a listener's rating."""
         own = self._own.get(key)
         if own:
             return Entry(own, 0, values)
@@ -55,7 +55,7 @@ class AsfBlock(Block):
         return entry is not None and entry.name == name
 
     def put_pair(self, number: str, numbers: tuple[str, ...], totals: tuple[str, ...]) -> None:
-        """Only the disc has its total with it: of WM/TrackNumber players want a number."""
+        """Only the disc has its total in the same field: players expect a plain number in WM/TrackNumber."""
         if number == "discnumber" and len(numbers) == 1 and len(totals) <= 1:
             self.put_native(number, ("/".join(numbers + totals),))
         else:
@@ -93,7 +93,8 @@ class AsfBlock(Block):
 
 
 def _unpacked(value: Any) -> tuple[int, Cover]:
-    """Type and picture: a byte, four of length, MIME type and description in UTF-16 with a NUL each, the picture."""
+    """Type and picture. The value is a type byte, four bytes of length, MIME type and description in UTF-16 with a NUL
+    each, then the picture."""
     if not isinstance(value, bytes) or len(value) < 9:
         return 0, cover_of(b"")
     size, position, texts = int.from_bytes(value[1:5], "little"), 5, []

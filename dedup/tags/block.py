@@ -1,5 +1,5 @@
-"""One tag block of a file, as ID3 or Vorbis comments are: the part that is the same in all of them. A file may have
-several, such as an MP3 with ID3 and APEv2."""
+"""One tag block of a file, such as ID3 or Vorbis comments: the part that all formats share. A file may have several,
+such as an MP3 with ID3 and APEv2."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dedup.tags.names import Family, named, spelling_of
 from dedup.tags.values import PAIRS, normalised, rating_of_text
 
 FREE_RANK = 10
-"""Rank of a field of free name, where the format has one of its own for the same."""
+"""Rank of a field of free name, which loses to the format's own field for the same."""
 
 
 class Entry(NamedTuple):
-    """What one raw field of a file says of a common one."""
+    """What one raw field of a file says about a common field."""
 
     name: str
     rank: int
-    """0 is the format's own; of several for one name those of the lowest rank are believed."""
+    """Rank of the raw field; 0 is the format's own. Of several entries for one name those of the lowest rank win."""
     values: tuple[str, ...]
 
 
@@ -30,7 +30,7 @@ class Block(ABC):
     family: Family
 
     def fields(self) -> dict[str, tuple[str, ...]]:
-        """All text fields by their common names, in their common form."""
+        """All text fields by common name, in their common form."""
         rank_of: dict[str, int] = {}
         found: dict[str, list[str]] = {}
         for name, rank, values in sorted(self.entries(), key=lambda entry: entry.rank):
@@ -39,8 +39,8 @@ class Block(ABC):
         return normalised(found)
 
     def put(self, name: str, values: tuple[str, ...]) -> None:
-        """Makes `values`, which are in their common form, the whole value of a field; none removes it. What the
-        format's own field cannot hold exactly goes to one of free name."""
+        """Makes `values`, given in their common form, the whole value of a field; no values remove it. Values that the
+        format's own field cannot hold exactly go to a field of free name."""
         number = next((number for number, total in PAIRS.items() if name in (number, total)), None)
         if number:
             old = self.fields()
@@ -59,7 +59,7 @@ class Block(ABC):
                 self.put_free(part, texts)
 
     def put_pair(self, number: str, numbers: tuple[str, ...], totals: tuple[str, ...]) -> None:
-        """Sets a number and of how many, where the format has a field for both: two fields where it has not."""
+        """Sets a number and of how many, in one field if the format has one for both, else in two."""
         for name, values in ((number, numbers), (PAIRS[number], totals)):
             if values:
                 self.put_native(name, values)
@@ -78,15 +78,15 @@ class Block(ABC):
 
     @abstractmethod
     def covers(self) -> list[Cover]:
-        """The pictures, front covers first."""
+        """All pictures, front covers first."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Takes away all that gives values to the field; of how many goes with the number it belongs to."""
+        """Removes every raw field that gives values to this one; a total goes with its number."""
 
     @abstractmethod
     def set_own(self, spelling: str, values: tuple[str, ...]) -> None:
-        """Sets the format's own field, as far as it can hold the values."""
+        """Sets the format's own field as far as it can hold the values."""
 
     @abstractmethod
     def put_free(self, name: str, values: tuple[str, ...]) -> None:
@@ -94,16 +94,16 @@ class Block(ABC):
 
     @abstractmethod
     def put_cover(self, cover: Cover) -> None:
-        """Makes it the front cover, in place of what was one."""
+        """Makes it the front cover, in place of the present one."""
 
     @abstractmethod
     def save(self, path: bytes) -> None:
-        """Writes the block to the file that it was read from."""
+        """Writes the block to the file it was read from."""
 
 
 def free_entry(key: str, values: Iterable[str]) -> Entry | None:
-    """What a field of free name says. A plain "rating" is on a scale to be guessed, and believed last; one with a
-    listener's name behind a colon is a share."""
+    """What a field of free name says. The scale of a plain "rating" must be guessed, so it ranks last; a rating with a
+    listener's name after a colon is a share."""
     lower = key.strip().lower()
     if lower == "rating":
         return Entry("rating", FREE_RANK + 5, tuple(map(rating_of_text, values)))

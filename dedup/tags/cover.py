@@ -1,11 +1,11 @@
-"""A picture in a file's tags, and its size as its header tells."""
+"""A picture in a file's tags, and the size its header gives."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 FRONT = 3
-"""The type that ID3, FLAC and ASF give a front cover."""
+"""Picture type of a front cover in ID3, FLAC and ASF."""
 
 
 @dataclass(frozen=True)
@@ -14,14 +14,14 @@ class Cover:
 
     data: bytes
     mime: str
-    """Of what the data is; as the file says where that is none of JPEG, PNG, GIF, WebP and BMP."""
+    """MIME type of the data; what the file says if the data is not JPEG, PNG, GIF, WebP or BMP."""
     width: int
-    """Pixels; 0 where the header cannot be read."""
+    """Pixels; 0 if the header cannot be read."""
     height: int
 
 
 def cover_of(data: bytes, mime: str = "") -> Cover:
-    """The picture with what its header tells; `mime` where it tells nothing."""
+    """The picture with what its header says; `mime` counts only if the header says nothing."""
     found, width, height = _measured(data)
     return Cover(data, found or mime, width, height)
 
@@ -49,7 +49,7 @@ def _pair(digits: bytes, size: int, order: str) -> tuple[int, int]:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Of the first frame header; the segments before it are skipped by their lengths."""
+    """The size in the first frame header; the segments before it are skipped by their lengths."""
     position = 2
     while position + 9 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]

@@ -1,5 +1,5 @@
-"""ID3: MP3, AIFF, WAV, TTA, DSF, DSDIFF, and AAC with such a tag. The version of the tag stays what it is; what
-ID3v2.3 has no frame for goes to one of free name (TXXX)."""
+"""ID3: MP3, AIFF, WAV, TTA, DSF, DSDIFF, and AAC with such a tag. The tag keeps its version; a field for which ID3v2.3
+has no frame goes to a frame of free name (TXXX)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dedup.tags import people
+from dedup.tags.ape import id3v1_of
 from dedup.tags.block import Block, Entry, free_entry
 from dedup.tags.cover import FRONT, Cover, cover_of
 from dedup.tags.names import free_name, names_of, spelling_of
@@ -15,28 +16,27 @@ from dedup.tags.values import popm_of_rating, rating_of_popm
 
 _MUSICBRAINZ = "http://musicbrainz.org"
 _LISTENER = "no@email"
-"""POPM wants an e-mail address; this is what programs write that know none."""
+"""POPM needs an e-mail address; programs that know none write this."""
 
 _ID3V1_COMMENT = "ID3v1 Comment"
-"""As mutagen calls the comment of an ID3v1 tag."""
+"""mutagen's name for the comment of an ID3v1 tag."""
 
 _ONLY_V24 = ("TDOR", "TDRL", "TMOO", "TSST")
 _SPECIAL = ("COMM", "USLT", "POPM", "UFID", "WOAR", "TIPL", "TMCL", "TDRC")
 _ALSO = {"TORY": "originaldate", "GRP1": "grouping"}
-"""Frames of ID3v2.3, and of iTunes, that say the same as one that is written."""
+"""Frames of ID3v2.3 and iTunes that are read like another frame, but never written."""
 
 _DAY = re.compile(r"(\d{4})(?:-(\d\d)-(\d\d))?", re.ASCII)
 
 
 class Id3Block(Block):
-    """The frames of one tag; `tags` is mutagen's, its frames not translated to another version."""
+    """The frames of one tag; `tags` is mutagen's, with its frames not translated to another version."""
 
     family = "id3"
 
-    def __init__(self, tags: Any, has_id3v1: bool = False) -> None:
+    def __init__(self, tags: Any) -> None:
         self._tags = tags
         self._is_v23 = tags.version[:2] in ((2, 2), (2, 3))  # mutagen writes no 2.2
-        self._has_id3v1 = has_id3v1
         own = names_of(self.family)
         self._plain = {frame: name for frame, name in own.items() if frame not in _SPECIAL} | _ALSO
 
@@ -70,7 +70,7 @@ class Id3Block(Block):
             yield Entry("playcount", 1, (str(frame.count or ""),))
 
     def _date(self) -> Iterator[Entry]:
-        """Of TDRC, or of TYER and TDAT; a year alone yields to a field of free name, which may know more."""
+        """The date in TDRC, or in TYER and TDAT; a year alone gives way to a field of free name, which may say more."""
         for frame in self._tags.getall("TDRC"):
             yield Entry("date", 0, tuple(str(text).replace(" ", "T") for text in frame.text))
         years = [str(text) for frame in self._tags.getall("TYER") for text in frame.text]
@@ -81,7 +81,7 @@ class Id3Block(Block):
             yield Entry("date", 20, tuple(years))
 
     def remove(self, name: str) -> None:
-        """Of a POPM frame only the value: whose it is stays."""
+        """A POPM frame only loses the value: whose it is stays."""
         for key, frame in list(self._tags.items()):
             if frame.FrameID == "POPM" and name == "rating":
                 frame.rating = 0
@@ -182,10 +182,10 @@ class Id3Block(Block):
         self._tags.add(APIC(encoding=0, mime=cover.mime, type=FRONT, desc=desc, data=cover.data))
 
     def save(self, path: bytes) -> None:
-        """Several values stand apart by NUL in 2.3 too: by "/", as that version has it, AC/DC would be two. An ID3v1
-        tag says the same afterwards."""
+        """A NUL separates values in 2.3 too: with "/", which that version prescribes, AC/DC would be two. An ID3v1 tag
+        repeats the new values."""
         keywords: dict[str, Any] = {"v2_version": 3, "v23_sep": None} if self._is_v23 else {}
-        if self._has_id3v1:
+        if id3v1_of(path):
             keywords["v1"] = 2
         self._tags.save(path, **keywords)
 

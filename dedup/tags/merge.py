@@ -1,4 +1,4 @@
-"""What uniting the tags of several files comes to."""
+"""The result of uniting the tags of several files."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Conflict:
-    """A tag field that two files of a group have with different values; the kept one's stays."""
+    """A tag field whose values differ in two files of a group; the kept file's values stay."""
 
     name: str
     kept: tuple[str, ...]
     other: tuple[str, ...]
     path: bytes
-    """The file that has `other`."""
+    """Path of the file that has `other`."""
 
 
 @dataclass(frozen=True)
 class Merge:
-    """What a kept file is to get from the others."""
+    """Tags that a kept file gets from the others."""
 
     into: bytes
-    """Path of the file that these values were united for."""
+    """Path of the kept file."""
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The whole new value of each tag field that changes."""
+    """New values of each tag field that changes, all of them."""
     cover_from: bytes | None = None
-    """Path of the file whose cover it gets, where it has none."""
+    """Path of the file whose cover it gets; None if it has one, or no other file has a good one."""
     conflicts: tuple[Conflict, ...] = ()
 
     def __bool__(self) -> bool:

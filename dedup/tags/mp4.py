@@ -1,4 +1,4 @@
-"""iTunes atoms of MP4: M4A, M4B, MP4. Fields of free name are its "----" atoms."""
+"""iTunes atoms of MP4: M4A, M4B, MP4. Fields of free name are "----" atoms."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Mp4Block(Block):
         return [cover_of(bytes(data)) for data in self._file.tags.get("covr", ()) if data]
 
     def put_cover(self, cover: Cover) -> None:
-        """iTunes shows the first, whatever else there is."""
+        """iTunes shows the first picture, whatever the others are."""
         from mutagen.mp4 import MP4Cover
 
         is_png = cover.mime == "image/png"
@@ -98,7 +98,7 @@ def _texts(key: str, values: Any) -> tuple[str, ...]:
 
 
 def _free_texts(values: Any) -> tuple[str, ...]:
-    """Those that are text, whatever the atom says it is: some programs mark text as binary."""
+    """The values if all are text, whatever the atom says: some programs mark text as binary."""
     found = []
     for value in values:
         try:

@@ -1,5 +1,5 @@
-"""One set of names for tag fields, those of Vorbis comments and MusicBrainz Picard in lower case, and how each format
-spells them."""
+"""One set of names for tag fields, and how each format spells them. The names are those of Vorbis comments and
+MusicBrainz Picard, in lower case."""
 
 from __future__ import annotations
 
@@ -108,11 +108,11 @@ AUDIO_HASH = "reprise_audio_hash"
 """Field for the hash of the encoded audio, `identity.stream_hash` in hex digits."""
 
 _FREE = {"rating": "FMPS_RATING", "playcount": "FMPS_PLAYCOUNT"}
-"""Fields that in capitals alone would say less: whether 1 is one star or all of them."""
+"""Fields whose name in capitals would say too little: whether a rating of 1 is one star or all of them."""
 
 _FORBIDDEN_IN_APE = frozenset({"id3", "tag", "oggs", "mp+"})
 _PICTURES = ("metadata_block_picture", "coverart")
-"""How names begin of comments that are pictures or belong to them."""
+"""First letters of comments that hold a picture or belong to one."""
 
 _NAME = re.compile(r"[ -<>-}]{2,200}")
 _SQUASHED = re.compile(r"[ _/]")
@@ -120,15 +120,15 @@ _SQUASHED = re.compile(r"[ _/]")
 
 @dataclass(frozen=True)
 class Spelling:
-    """How one format calls a field."""
+    """What one format calls a field."""
 
     text: str
     free: bool
-    """Whether the format has fields of any name, and this is one of them."""
+    """Whether this is a field of free name in a format that has such fields."""
 
 
 def free_name(name: str) -> str:
-    """As a field of free name is called that has no spelling of its own."""
+    """What a field of free name is called if it has no spelling of its own."""
     return _FREE.get(name, name.upper())
 
 
@@ -149,13 +149,14 @@ def _spelling(cell: str, name: str) -> Spelling:
 
 
 _ROWS = _rows()
+_RANKS = {name: rank for rank, name in enumerate(_ROWS)}
 _NAME_OF = {_SQUASHED.sub("", name): (name, 0) for name in _ROWS}
 _NAME_OF |= {other: (name, 1 + rank) for name, (_, also) in _ROWS.items() for rank, other in enumerate(also)}
 
 
 def named(spelling: str) -> tuple[str, int] | None:
-    """The common name of a field of free name, and how far the spelling is from the best one, which is 0: of several
-    spellings in one file the best is believed. None for what not every format could have as a name."""
+    """The common name of a field of free name, and how far its spelling is from the best one, which is 0: if a file has
+    several spellings, the best wins. None for a name that not every format can hold."""
     lower = spelling.strip().lower()
     if not is_name(lower):
         return None
@@ -163,19 +164,24 @@ def named(spelling: str) -> tuple[str, int] | None:
 
 
 def is_name(name: str) -> bool:
-    """Whether every format can have a field of this name: 2 to 200 printable ASCII characters, no "=", and none of
-    the four words that APEv2 forbids."""
+    """Whether every format can hold a field of this name: 2 to 200 printable ASCII characters, no "=", and none of the
+    four words that APEv2 forbids."""
     is_plain = name == name.strip().lower() and _NAME.fullmatch(name) is not None
     return is_plain and name not in _FORBIDDEN_IN_APE and not name.startswith(_PICTURES)
 
 
+def rank_of(name: str) -> tuple[int, str]:
+    """Sorts common names in the order of the table, title and artist first; other names come last, by alphabet."""
+    return _RANKS.get(name, len(_RANKS)), name
+
+
 def spelling_of(name: str, family: Family) -> Spelling:
-    """How `family` calls the field that is to be written."""
+    """What `family` calls a field when it is written."""
     row = _ROWS.get(name)
     return row[0][family] if row else Spelling(free_name(name), True)
 
 
 def names_of(family: Family) -> dict[str, str]:
-    """Common name by the format's own spelling, of all that it has fixed spellings for."""
+    """Common names by the format's own spelling, for all fields that it has a fixed spelling for."""
     pairs = ((name, row[0][family]) for name, row in _ROWS.items())
     return {spelling.text: name for name, spelling in pairs if not spelling.free}

@@ -1,4 +1,4 @@
-"""Who did what, as ID3 has it: pairs of role and name in TIPL and TMCL, in ID3v2.3 all in IPLS."""
+"""Credits in ID3: pairs of role and name in TIPL and TMCL, or all in IPLS in ID3v2.3."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROLES = {
     "dj-mix": "djmixer",
     "mix": "mixer",
 }
-"""Common name of a role; any other is a performer's, and stands in parentheses behind the name."""
+"""Common names of roles; any other role is a performer's, and follows the name in parentheses."""
 
 _ROLE_OF = {name: role for role, name in _ROLES.items()} | {"djmixer": "DJ-mix"}
 _FRAMES = ("TIPL", "TMCL", "IPLS")
@@ -23,7 +23,7 @@ _PERFORMER = re.compile(r"(.+?) \(([^()]+)\)")
 
 
 def entries(tags: Any) -> Iterator[Entry]:
-    """What the frames say, a pair at a time."""
+    """What the frames say, one pair at a time."""
     for frame in _FRAMES:
         for found in tags.getall(frame):
             for role, person in found.people:
@@ -31,7 +31,7 @@ def entries(tags: Any) -> Iterator[Entry]:
 
 
 def remove(tags: Any, name: str) -> None:
-    """Takes the pairs of the field out of all frames."""
+    """Removes the field's pairs from all frames."""
     for frame in _FRAMES:
         for found in tags.getall(frame):
             if any(_name(role) == name for role, _ in found.people):
@@ -41,7 +41,7 @@ def remove(tags: Any, name: str) -> None:
 
 
 def put(tags: Any, name: str, values: tuple[str, ...], is_v23: bool) -> None:
-    """Adds a pair for each value."""
+    """Adds one pair for each value."""
     from mutagen.id3 import IPLS, TIPL, TMCL, Encoding
 
     kind = IPLS if is_v23 else TMCL if name == "performer" else TIPL

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from dedup.files.container import open_container
-from dedup.files.paths import extension_of
-from dedup.tags.block import Block, Entry, free_entry
+from dedup.tags.block import Block, free_entry
 from dedup.tags.cover import Cover
+from dedup.tags.kinds import ID3_KINDS, parse
 from dedup.tags.values import normalised
 from dedup.tags.wave_info import read_info
 
-__all__ = ["Cover", "Tags", "open_blocks", "read_tags"]
+__all__ = ["Cover", "Tags", "fields_of_container", "open_blocks", "read_tags", "tags_of"]
 
-_ID3_KINDS = ("MP3", "TrueAudio", "AIFF", "WAVE", "DSF", "DSDIFF", "ID3FileType")
 _VORBIS_KINDS = ("FLAC", "OggVorbis", "OggOpus", "OggFLAC", "OggSpeex", "OggTheora")
 _APE_KINDS = ("APEv2File", "WavPack", "Musepack", "MonkeysAudio", "OptimFROG", "TAK")
 _WITH_APE_BEHIND = ("MP3", "TrueAudio", "AAC")
@@ -27,115 +25,115 @@ class Tags:
     """What the tags of one file say."""
 
     fields: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Values by common name; no field is without one. What is no text, or has a name that not every format could
-    have, is not in it."""
+    """Values by common name; every field has at least one. Fields that are not text, or whose name not every format
+    can hold, are left out."""
     covers: tuple[Cover, ...] = ()
     """The front cover first."""
 
 
 def read_tags(path: bytes) -> Tags:
-    """The tags, and none of a file without any that can be read. Of several tag blocks, as an MP3 may have, the first
-    to have a field is believed. Raises OSError for a file that cannot be opened."""
-    with open(path, "rb"):
-        blocks = _contained_blocks(path)
+    """The tags of a file; none if it has none that can be read. FFmpeg reads what mutagen cannot. Raises OSError for a
+    file that cannot be opened, nothing else."""
+    with open(path, "rb") as file:
+        try:
+            found = tags_of(parse(path, file), file)
+        except Exception:  # a damaged file makes the parsers raise anything
+            found = None
+    return found or Tags(_fields_by_ffmpeg(path))
+
+
+def tags_of(parsed: Any, file: BinaryIO) -> Tags | None:
+    """The tags of a file that `kinds.parse` parsed; None for a format whose tags mutagen does not know. Where several
+    tag blocks have a field, as in some MP3 files, the first block wins. Raises anything for a damaged file."""
+    blocks = _blocks_of(parsed, file)
     if not blocks:
-        return Tags(_fields_by_ffmpeg(path))
-    fields = normalised(read_info(path))
+        return None
+    fields = normalised(read_info(file))
     for block in reversed(blocks):
         fields |= block.fields()
     covers = next((covers for block in blocks if (covers := block.covers())), [])
     return Tags(fields, tuple(covers))
 
 
+def fields_of_container(container: Any) -> dict[str, tuple[str, ...]]:
+    """The fields that FFmpeg reads from an open container, or from its audio stream if the container has none, as in
+    Ogg."""
+    stream = container.streams.best("audio")
+    metadata = container.metadata or (stream.metadata if stream is not None else {})
+    entries = (free_entry(key, (value,)) for key, value in metadata.items())
+    return normalised({entry.name: entry.values for entry in entries if entry})
+
+
 def open_blocks(path: bytes) -> list[Block]:
-    """The tag blocks of a file, that which is to be written first; empty where its format has none that can be
-    written. Raises what mutagen raises, and that is anything, for a damaged file."""
-    kind = _kind_of(path)
-    name = kind.__name__ if kind else ""
-    if name in _ID3_KINDS or name == "AAC":
-        return list(_id3_blocks(path, kind, name))
+    """The tag blocks of a file, the one to write first in front; empty if its format has none that can be written.
+    Raises anything for a damaged file, as mutagen does."""
+    with open(path, "rb") as file:
+        return _blocks_of(parse(path, file), file)
+
+
+def _blocks_of(parsed: Any, file: BinaryIO) -> list[Block]:
+    name = type(parsed).__name__
+    if name in ID3_KINDS or name == "AAC":
+        return list(_id3_blocks(parsed, file))
     if name in _VORBIS_KINDS:
         from dedup.tags.vorbis import VorbisBlock
 
-        return [VorbisBlock(kind(path))]
+        return [VorbisBlock(parsed)]
     if name in _APE_KINDS:
         from dedup.tags.ape import ApeBlock
 
-        return [ApeBlock(_ape_tags(path, is_needed=True))]
+        if parsed.tags is None:
+            parsed.add_tags()
+        return [ApeBlock(parsed.tags)]
     if name == "MP4":
         from dedup.tags.mp4 import Mp4Block
 
-        return [Mp4Block(kind(path))]
+        return [Mp4Block(parsed)]
     if name == "ASF":
         from dedup.tags.asf import AsfBlock
 
-        return [AsfBlock(kind(path))]
+        return [AsfBlock(parsed)]
     return []
 
 
-def _contained_blocks(path: bytes) -> list[Block]:
-    """The parsers meet whatever a damaged file holds, and let out more than their own errors."""
-    try:
-        return open_blocks(path)
-    except Exception:
-        return []
-
-
-def _kind_of(path: bytes) -> Any:
-    """mutagen's class for the format. It goes by name and content together, and takes anything that begins with an ID3
-    tag for MP3; where the name led it astray, by content alone."""
-    import mutagen
-    from mutagen.aac import AAC
-
-    try:
-        parsed = AAC(path) if extension_of(path) == "aac" else mutagen.File(path)
-    except Exception:  # as the parsers are: see `_contained_blocks`
-        with open(os.open(path, os.O_RDONLY), "rb") as nameless:
-            parsed = mutagen.File(nameless)
-    return None if parsed is None else type(parsed)
-
-
-def _id3_blocks(path: bytes, kind: Any, name: str) -> Iterator[Block]:
-    """ID3 is written where there is only APEv2 too, but in AAC, which has neither by rights."""
+def _id3_blocks(parsed: Any, file: BinaryIO) -> Iterator[Block]:
+    """A file with only APEv2 gets ID3 too when it is written; AAC does not, as it should have neither."""
     from mutagen.id3 import ID3, ID3NoHeaderError
 
-    from dedup.tags.ape import ApeBlock, id3v1_of
+    from dedup.tags.ape import ApeBlock
     from dedup.tags.id3 import Id3Block
 
-    ape = _ape_tags(path, is_needed=False) if name in _WITH_APE_BEHIND else None
+    name = type(parsed).__name__
+    ape = _ape_tags(file) if name in _WITH_APE_BEHIND else None
     if name == "AAC":
+        file.seek(0)
         try:
-            tags = ID3(path, translate=False)
+            tags = ID3(file, translate=False)
         except ID3NoHeaderError:
             tags = None if ape is not None else ID3()
     else:
-        file = kind(path, translate=False)
-        if file.tags is None:
-            file.add_tags()
-        tags = file.tags
+        if parsed.tags is None:
+            parsed.add_tags()
+        tags = parsed.tags
     if tags is not None:
-        yield Id3Block(tags, has_id3v1=bool(id3v1_of(path)))
+        yield Id3Block(tags)
     if ape is not None:
         yield ApeBlock(ape)
 
 
-def _ape_tags(path: bytes, is_needed: bool) -> Any:
+def _ape_tags(file: BinaryIO) -> Any:
     from mutagen.apev2 import APENoHeaderError, APEv2
 
     try:
-        return APEv2(path)
+        return APEv2(file)
     except APENoHeaderError:
-        return APEv2() if is_needed else None
+        return None
 
 
 def _fields_by_ffmpeg(path: bytes) -> dict[str, tuple[str, ...]]:
     """Of Matroska and whatever else mutagen does not know: read, never written."""
-    import av
-
     try:
         with open_container(path) as container:
-            metadata = dict(container.metadata)
-    except (av.error.FFmpegError, UnicodeError):
+            return fields_of_container(container)
+    except Exception:  # a damaged file makes PyAV raise more than its own errors
         return {}
-    entries = (free_entry(key, (value,)) for key, value in metadata.items())
-    return normalised({entry.name: entry.values for entry in entries if isinstance(entry, Entry)})

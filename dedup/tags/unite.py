@@ -1,13 +1,13 @@
-"""What a kept file is to get from the tags of the files that go. Touches no file.
+"""Which tags a kept file gets from the files that go. Touches no file.
 
-- A field that the kept file does not have comes from the first of the others that has it.
-- `UNITED` fields get the values of all, each once.
-- Any other field that two files have with different values is a conflict: shown, and the kept one's value stays. So
-  it is with ratings and play counts: which of two is right is not to be told from the files.
-- `ALBUM` fields come only from a file of the same album, or where the kept one does not say of which album it is: the
-  number a song has on a compilation is wrong beside another album's title. Two albums are no conflict.
-- `OF_THE_FILE` fields are never taken over: they tell of an encoded file, and not of the recording. ReplayGain and R128
-  are, from a file whose encoded audio is the same: another master has another loudness."""
+- A field that the kept file lacks comes from the first of the others that has it.
+- `UNITED` fields get the values of all files, each once.
+- Any other field whose values differ in two files is a conflict: it is shown, and the kept file's values stay. This
+  holds for ratings and play counts too: the files do not say which of two is right.
+- `ALBUM` fields come only from a file of the same album, or from any if the kept file names none: a song's number on a
+  compilation is wrong beside another album's title. Two different albums are not a conflict.
+- `OF_THE_FILE` fields are never carried over: they describe an encoded file, not the recording. ReplayGain and R128 are
+  carried over from a file with the same encoded audio only: another master has another loudness."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ UNITED = _words(
     "genre mood style language performer arranger engineer producer mixer djmixer remixer director lyricist writer "
     "conductor isrc website license musicbrainz_workid"
 )
-"""Fields of which a recording may have several values that do not contradict each other. Not so artist and composer,
-where another spelling would stand as another person beside the first, nor what MusicBrainz numbers one by one beside
-them ("artists", "musicbrainz_artistid")."""
+"""Fields that may have several values without contradiction. Artist and composer are not among them, as another
+spelling would look like another person, nor are the MusicBrainz fields that list one entry for each ("artists",
+"musicbrainz_artistid")."""
 
 ALBUM = _words(
     "album albumartist albumsort albumartistsort tracknumber tracktotal discnumber disctotal discsubtitle date "
@@ -38,16 +38,16 @@ ALBUM = _words(
     "releasetype releasestatus releasecountry script copyright musicbrainz_albumid musicbrainz_albumartistid "
     "musicbrainz_releasetrackid musicbrainz_releasegroupid musicbrainz_discid"
 )
-"""Fields that belong to a release, or to a track's place on it, and not to the recording."""
+"""Fields that describe a release or a track's place on it, not the recording."""
 
 _OF_ANY_ALBUM = _words("date originaldate originalyear copyright compilation")
-"""Those of `ALBUM` that do not say which one: a file with a year and nothing more can get an album."""
+"""Fields of `ALBUM` that do not tell albums apart: a file with just a year can get an album."""
 
 OF_THE_FILE = _words(
     "encoder encodedby encodersettings encodingtime encoding length originalfilename acoustid_fingerprint "
     "musicip_fingerprint fingerprint cuesheet log source taggingdate reprise_audio_hash"
 )
-"""Fields of the encoded file. Those that `_OF_THE_FILE` matches are too."""
+"""Fields that describe the encoded file, as do those that `_OF_THE_FILE` matches."""
 
 _OF_THE_FILE = re.compile(
     r"(comment:)?(itun(smpb|norm|pgap|es_cddb).*|.*(md5|crc32?|sha1|checksum)|mp3gain_.*|encod(er|ing|ed).*|"
@@ -64,9 +64,9 @@ def unite(
     others: Sequence[tuple[bytes, Tags]],
     same_audio: frozenset[bytes] = frozenset(),
 ) -> Merge:
-    """What to write to the kept file. `others` come in the order in which they are believed, best first; `same_audio`
-    are the paths of those whose encoded audio is that of the kept one. Nothing is lost or changed that the kept file
-    says, but that `UNITED` fields grow."""
+    """What to write to the kept file. `others` come in the order of trust, best first; `same_audio` has the paths of
+    those whose encoded audio equals the kept file's. Nothing that the kept file says is lost or changed, except that
+    `UNITED` fields grow."""
     path, tags = kept
     united = dict(tags.fields)
     conflicts: list[Conflict] = []
@@ -89,12 +89,12 @@ def is_good(cover: Cover) -> bool:
 
 
 def good_cover(tags: Tags) -> Cover | None:
-    """The one that a kept file gets: the first good one."""
+    """The cover that a kept file gets: the first good one."""
     return next(filter(is_good, tags.covers), None)
 
 
 def is_of_the_file(name: str) -> bool:
-    """Whether a field tells of one encoded file, and is never taken over by another."""
+    """Whether a field describes one encoded file, and is never carried over to another."""
     return name in OF_THE_FILE or _OF_THE_FILE.fullmatch(name) is not None
 
 
@@ -107,8 +107,8 @@ def _carried(tags: Tags, is_of_album: bool, is_same_audio: bool) -> Iterator[tup
 
 
 def _album(kept: Tags, others: Sequence[Tags]) -> Tags:
-    """Of which `ALBUM` fields are taken: that of the kept file, or where it is of none that of the first other that
-    names one, or else has a place on one."""
+    """The tags whose album counts: the kept file's, if it names one or a place on one; else those of the first other
+    that names an album, or else a place on one."""
     if any(name in ALBUM - _OF_ANY_ALBUM for name in kept.fields):
         return kept
     named = next((tags for tags in others if "album" in tags.fields), None)
@@ -117,14 +117,14 @@ def _album(kept: Tags, others: Sequence[Tags]) -> Tags:
 
 
 def _is_same_album(one: Tags, other: Tags) -> bool:
-    """By name, and by MusicBrainz's id where both have one: a reissue has another barcode."""
+    """By name, and by MusicBrainz id if both have one: a reissue has another barcode."""
     ids = [tags.fields.get("musicbrainz_albumid", ()) for tags in (one, other)]
     names = [tags.fields.get("album", ()) for tags in (one, other)]
     return all(names) and _is_same(*names) and (not all(ids) or _is_same(*ids))
 
 
 def _best_cover(others: Sequence[tuple[bytes, Tags]]) -> bytes | None:
-    """Path of the file with the largest good one; of equal ones the first."""
+    """Path of the file with the largest good cover; the first of equal ones."""
     best, best_size = None, 0
     for path, tags in others:
         cover = good_cover(tags)
@@ -135,7 +135,7 @@ def _best_cover(others: Sequence[tuple[bytes, Tags]]) -> bytes | None:
 
 
 def _union(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
-    """Ours as they are, and behind them what is new of theirs."""
+    """Our values as they are, then the new ones of theirs."""
     new = {_folded(value): value for value in reversed(theirs)}
     known = set(map(_folded, ours))
     return ours + tuple(value for value in theirs if _folded(value) not in known and new[_folded(value)] is value)
@@ -146,5 +146,5 @@ def _is_same(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def _folded(value: str) -> str:
-    """Equal for values that a reader would not tell apart."""
+    """Equal for values that a reader could not tell apart."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", value).casefold()).strip()

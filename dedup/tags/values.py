@@ -1,7 +1,7 @@
-"""The common form of values: what is the same in two formats reads the same.
+"""The common form of values: values that mean the same in two formats read the same.
 
-Ratings are FMPS's, "0.01" to "1"; POPM's 1, 64, 128, 196 and 255, which players show as one to five stars, are 0.2,
-0.4, 0.6, 0.8 and 1, and what lies between is in proportion. No rating and rated 0 are the same, as they are in POPM."""
+Ratings are FMPS ratings, "0.01" to "1". POPM's 1, 64, 128, 196 and 255, which players show as one to five stars, are
+0.2, 0.4, 0.6, 0.8 and 1; values in between are in proportion. A rating of 0 is no rating, as in POPM."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dedup.tags.names import named
 
 PAIRS = {"tracknumber": "tracktotal", "discnumber": "disctotal", "movement": "movementtotal"}
-"""A number, and of how many."""
+"""Fields of a number, and the field that says of how many."""
 
 _NUMBERS = frozenset({*PAIRS, *PAIRS.values()})
 _PAIR = re.compile(r"(\S*?)\s*/\s*(\d+)")
 _POPM_STARS = ((1, 0.2), (64, 0.4), (128, 0.6), (196, 0.8), (255, 1.0))
 _ASF_STARS = ((1, 0.2), (25, 0.4), (50, 0.6), (75, 0.8), (99, 1.0))
-"""Of WM/SharedUserRating, by Windows Media Player."""
+"""Stars of WM/SharedUserRating, as Windows Media Player writes them."""
 
 
 def clean(text: str) -> str:
-    """Text that every format, database and terminal takes: no lone surrogates, no NUL, no space around it."""
+    """Text that every format, database and terminal accepts: no lone surrogates, no NUL, no space around it."""
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "").strip().lstrip("\ufeff").strip()
 
 
 def normalised(fields: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """Fields as `read_tags` gives them: each value clean and once, numbers without leading zeros, "3/12" in two
-    fields, ratings 0 to 1. What has no value then is not in it."""
+    """Fields as `read_tags` returns them: each value clean and once, numbers without leading zeros, "3/12" split into
+    two fields, ratings from 0 to 1. Fields left without a value are dropped."""
     found: dict[str, tuple[str, ...]] = {}
     for name, values in fields.items():
         known = named(name)
@@ -67,7 +67,7 @@ def _split(found: dict[str, tuple[str, ...]], number: str, total: str) -> None:
             found[number] = (_number(pair[1]),)
         found.setdefault(total, (_number(pair[2]),))
     for name in (number, total):
-        if found.get(name) == ("0",):  # how MP4 and others write that there is none
+        if found.get(name) == ("0",):  # MP4 and others write it for none
             del found[name]
 
 
@@ -79,8 +79,8 @@ def _fraction(text: str) -> str:
 
 
 def rating_of_text(text: str) -> str:
-    """Common form of a field that only says "rating": 1 to 5 are stars, with a decimal point and up to 1 a share,
-    more than 5 of 100. Empty for anything else."""
+    """Common form of a field that only says "rating": 1 to 5 are stars, a decimal number up to 1 is a share, more than
+    5 is out of 100. Empty for anything else."""
     text = clean(text)
     if re.fullmatch(r"\d{1,3}", text, re.ASCII):
         value = int(text)
@@ -89,7 +89,7 @@ def rating_of_text(text: str) -> str:
 
 
 def rating_of_popm(rating: int) -> str:
-    """Common form of 0 to 255; empty of 0."""
+    """Common form of 0 to 255; empty for 0."""
     return _share(rating, _POPM_STARS)
 
 
@@ -99,7 +99,7 @@ def popm_of_rating(text: str) -> int:
 
 
 def rating_of_asf(rating: int) -> str:
-    """Common form of 0 to 99; empty of 0."""
+    """Common form of 0 to 99; empty for 0."""
     return _share(rating, _ASF_STARS)
 
 

@@ -13,11 +13,11 @@ from dedup.tags.names import spelling_of
 
 _PICTURE = "metadata_block_picture"
 _OLD_PICTURE = "coverart"
-"""As XiphQT wrote it: the picture itself in Base64, and beside it "coverartmime" and the like."""
+"""Field of XiphQT: the picture itself in Base64, with "coverartmime" and the like beside it."""
 
 
 class VorbisBlock(Block):
-    """The comments of one stream; in FLAC the pictures are beside them."""
+    """The comments of one stream; FLAC keeps pictures beside them."""
 
     family = "vorbis"
 

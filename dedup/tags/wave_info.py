@@ -1,5 +1,5 @@
-"""The INFO list of a WAV file, which programs that write no ID3 there put tags in. Read, never written: what ID3 says
-goes before it."""
+"""The INFO list of a WAV file, where programs put tags that write no ID3. It is read, never written: ID3 wins over
+it."""
 
 from __future__ import annotations
 
@@ -24,25 +24,31 @@ _NAMES = {
     b"ISRF": "media",
 }
 _LARGEST = 1024 * 1024
-"""Bytes of an INFO list that is looked at; they have some hundred."""
+"""Bytes of an INFO list that are read; usual lists have a few hundred."""
+
+_MOST_CHUNKS = 1000
+"""Chunks of a file that are looked at; usual files have fewer than ten. A damaged one may seem to have millions."""
 
 
-def read_info(path: bytes) -> dict[str, tuple[str, ...]]:
-    """Values by common name; none of anything that is no WAV."""
+def read_info(file: BinaryIO) -> dict[str, tuple[str, ...]]:
+    """Values by common name; empty for anything but a WAV file."""
     found: dict[str, tuple[str, ...]] = {}
-    with open(path, "rb") as file:
-        head = file.read(12)
-        if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
-            for kind, size in _chunks(file):
-                if kind == b"LIST" and file.read(4) == b"INFO":
-                    found |= _parsed(file.read(min(size - 4, _LARGEST)))
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
+        for kind, size in _chunks(file):
+            if kind == b"LIST" and file.read(4) == b"INFO":
+                found |= _parsed(file.read(max(0, min(size - 4, _LARGEST))))
     return found
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and size of each, the file standing at its content."""
+    """Kind and size of each, with the file positioned at its content."""
     position = file.tell()
-    while len(head := file.read(8)) == 8:
+    for _ in range(_MOST_CHUNKS):
+        head = file.read(8)
+        if len(head) < 8:
+            return
         size = int.from_bytes(head[4:], "little")
         yield head[:4], size
         position += 8 + size + size % 2
@@ -62,7 +68,7 @@ def _parsed(data: bytes) -> dict[str, tuple[str, ...]]:
 
 
 def _decoded(data: bytes) -> str:
-    """The list does not say which encoding it is in; what is valid UTF-8 is that."""
+    """The list does not name its encoding; valid UTF-8 is taken for UTF-8."""
     data = data.partition(b"\0")[0]
     try:
         return data.decode("utf-8").strip()

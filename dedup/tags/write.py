@@ -1,4 +1,4 @@
-"""Tags into a file, in place: the caller gives its own copy. `rewrite` makes one."""
+"""Writes tags into a file in place: the caller passes its own copy, such as `cleanup.rewrite` makes."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from dedup.tags.values import normalised
 
 
 class TagsError(WriteError):
-    """The tags of a file cannot be written, or its audio would not be the same afterwards."""
+    """The tags of a file cannot be written, or writing them would change its audio."""
 
 
 def can_write(path: bytes) -> bool:
-    """Whether the file is of a format whose tags can be written, and sound as far as its tags go."""
+    """Whether the file has a format whose tags can be written, and its tags are undamaged."""
     try:
         return bool(open_blocks(path))
-    except Exception:  # mutagen lets out whatever a damaged file makes of it
+    except Exception:  # a damaged file makes mutagen raise anything
         return False
 
 
 def write_tags(path: bytes, fields: Mapping[str, Sequence[str]], cover: Cover | None = None) -> None:
-    """Sets these fields, by their common names, each to all of its values; one without any is removed. `cover` becomes
-    the front cover. All else stays: other fields and pictures, frames that nobody knows, the version of an ID3 tag; an
-    ID3v1 tag says what ID3v2 says. A second tag block, as APEv2 in an MP3, is changed where it has the field.
+    """Sets these fields, by common name, each to all of its values; a field without values is removed. `cover` becomes
+    the front cover. Everything else stays: other fields and pictures, unknown frames, the version of an ID3 tag; an
+    ID3v1 tag repeats what ID3v2 says. A second tag block, such as APEv2 in an MP3, changes if it has the field.
 
-    `read_tags` gives `values.normalised` of the fields afterwards; but what only a WAV's INFO list says cannot be
+    Afterwards `read_tags` returns `values.normalised` of the fields; only a value in a WAV file's INFO list cannot be
     removed. Raises TagsError, and the file may then be half written."""
     names = {spelling: named(spelling) for spelling in fields}
     for spelling, known in names.items():
         if known is None:
-            raise TagsError(printable(path), f"not every format could have a field {spelling!r}")
+            raise TagsError(printable(path), f"not every format can hold a field named {spelling!r}")
     new = normalised(fields)
     asked = sorted({known[0] for known in names.values() if known} | set(new))
     try:
         blocks = open_blocks(path)
         if not blocks:
-            raise TagsError(printable(path), "its format has no tags that can be written")
+            raise TagsError(printable(path), "tags cannot be written to its format")
         for number, block in enumerate(blocks):
             has = block.fields()
             for name in asked:

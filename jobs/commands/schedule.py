@@ -17,9 +17,9 @@ import click
 
 from dedup.errors import InputError, UsageError, WriteError
 from jobs.session import options
-from jobs.session.options import SETTINGS
+from jobs.session.options import VALUES
 from jobs.session.run import Run, reader
-from jobs.session.values import Place, Switch, TimeOfDay
+from jobs.session.values import FOLDER, SWITCH, TIME_OF_DAY, Value
 from jobs.show import units
 
 Form = Literal["systemd", "cron", "launchd"]
@@ -41,7 +41,14 @@ class UnitFile:
 
 @click.command("schedule")
 @options.roots
-@click.option("--at", type=TimeOfDay(), default=AT, show_default=True, metavar="HH:MM", help="When, local time.")
+@click.option(
+    "--at",
+    type=Value(TIME_OF_DAY, none="off"),
+    default=AT,
+    show_default=True,
+    metavar="HH:MM",
+    help="When, local time.",
+)
 @click.option("--format", "form", type=click.Choice(["systemd", "cron", "launchd"]), help="Default: what is here.")
 @click.option("--install", is_flag=True, help="Write it, and switch it on.")
 @click.option("--uninstall", is_flag=True, help="Remove what --install wrote, and nothing else.")
@@ -54,7 +61,7 @@ def schedule(run: Run, at: str | None, form: Form | None, install: bool, uninsta
 
     Without ROOT the folders of the settings are used, as they are each night."""
     if install and uninstall:
-        raise UsageError("schedule", "--install and --uninstall", "one of them")
+        raise UsageError("schedule", "both --install and --uninstall are given", remedy="Give only one of them")
     if uninstall:
         remove(run)
         return
@@ -110,17 +117,17 @@ def _carried(variable: str) -> str:
 
 def option_words(name: str, value: Any) -> list[str]:
     """A setting as options of a command line, such that they give this value again."""
-    kind = SETTINGS[name].type
-    if isinstance(kind, Switch):
+    setting = VALUES[name]
+    if setting.kind is SWITCH:
         return [f"--{name}" if value else f"--no-{name}"]
     words = []
-    for one in value if SETTINGS[name].many else (value,):
+    for one in value if setting.many else (value,):
         if one is None:
-            text = str(getattr(kind, "word", None) or "off")
+            text = setting.none
         elif isinstance(one, (frozenset, tuple)):
             text = ",".join(sorted(one) if isinstance(one, frozenset) else one)
         else:
-            is_path = isinstance(kind, Place) or (name == "scheduler" and os.path.exists(one))
+            is_path = setting.kind is FOLDER or (name == "scheduler" and os.path.exists(one))
             text = os.path.abspath(one) if is_path else str(one)
         words.append(f"--{name}={text}")
     return words

@@ -10,10 +10,12 @@ import sys
 import click
 
 from dedup.errors import ClusterError, UsageError
+from dedup.settings import Option
 from jobs.session import options
 from jobs.session.output import Output
 from jobs.session.run import Run, reader
-from jobs.session.values import Number
+from jobs.session.run_settings import RunSettings
+from jobs.session.values import Value, number
 
 WARM_UP = "from dedup.correlation.tile import warm_up; warm_up()"
 
@@ -21,7 +23,10 @@ WARM_UP = "from dedup.correlation.tile import warm_up; warm_up()"
 @click.command("worker")
 @click.argument("address", metavar="ADDRESS|FILE")
 @click.option(
-    "--memory", type=Number(0.5), metavar="GIB", help="Memory that each process may take.  [default: its share]"
+    "--memory",
+    type=Value(number(float, Option("", low=0.5))),
+    metavar="GIB",
+    help="Memory that each process may take.  [default: its share]",
 )
 @click.option("--log-folder", type=click.Path(file_okay=False), help="Folder for the log.  [default: the user's]")
 @options.worker_processes
@@ -39,8 +44,9 @@ def worker(run: Run, address: str, memory: float | None, log_folder: str | None)
     from cluster.place import is_exposed, scheduler_address
     from jobs.session.stores import EXPOSED
 
-    if run.settings.workers == 0:
-        raise UsageError("setting workers", "found 0", "1 or more for `reprise worker`")
+    settings = run.settings.of(RunSettings)
+    if settings.workers == 0:
+        raise UsageError("setting workers", "found 0", remedy="Write 1 or more for `reprise worker`")
     scheduler = scheduler_address(address)
     if is_exposed(scheduler):
         run.output.note(EXPOSED)
@@ -49,7 +55,7 @@ def worker(run: Run, address: str, memory: float | None, log_folder: str | None)
         raise ClusterError("kernels", "cannot be compiled", remedy="What was printed above says why")
     memory_limit = None if memory is None else int(memory * 2**30)
     folder = log_folder or platformdirs.user_log_dir("reprise")
-    asyncio.run(_serve(run.output, scheduler, run.settings.workers, run.settings["tls"], memory_limit, folder))
+    asyncio.run(_serve(run.output, scheduler, settings.workers, settings.keys, memory_limit, folder))
 
 
 async def _serve(
@@ -60,8 +66,8 @@ async def _serve(
 
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, over.set)
+    for one in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(one, over.set)
     host = Host(scheduler, n_workers, keys, memory_limit, log_folder, rejoin_s=None, say=output.note)
     starting, ending = asyncio.ensure_future(host), asyncio.ensure_future(over.wait())
     await asyncio.wait([starting, ending], return_when=asyncio.FIRST_COMPLETED)

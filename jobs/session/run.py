@@ -61,6 +61,7 @@ from jobs.session.log import StoreLog
 from jobs.session.notify import is_wanted, notify
 from jobs.session.output import Output, OutputClosedError, abandon_stdout, complain, one_line, settle_stdout
 from jobs.session.progress import Progress, make_progress
+from jobs.session.run_settings import RunSettings
 from jobs.session.signals import Signals
 
 Parameters = ParamSpec("Parameters")
@@ -116,7 +117,7 @@ class Run:
     @property
     def time_is_up(self) -> bool:
         """Whether a stop was requested by the deadline, and by nobody before it."""
-        return self.deadline is not None and self.deadline.stopped_it
+        return self.stop.time_is_up
 
     def stopped_code(self) -> int:
         """Exit code of a stop that was requested."""
@@ -169,7 +170,7 @@ def _opened(context: click.Context, graceful: bool) -> Iterator[tuple[Run, Store
     given = options.given(context)
     quiet, verbose, as_json = (bool(given.get(name)) for name in ("quiet", "verbose", "json"))
     if quiet and verbose:
-        raise UsageError("options -q and -v", "both are given", "one of them")
+        raise UsageError("options -q and -v", "both are given", remedy="Give only one of them")
     settings = settle(given)
     observer = make_progress(quiet=quiet, verbose=verbose)
     output = Output(as_json, quiet, before=observer.pause)
@@ -177,11 +178,12 @@ def _opened(context: click.Context, graceful: bool) -> Iterator[tuple[Run, Store
     taken = {parameter.name for parameter in context.command.params}
     with StoreLog(settings.store, verbose) as store_log:
         run.id = store_log.run_id
-        limits = (settings["until"], settings["max-hours"]) if graceful and "until" in taken else ()
+        own = settings.of(RunSettings)
+        limits = (own.until, own.max_hours) if graceful and "until" in taken else (None, None)
         run.deadline = Deadline(run.stop, observer.announce, *limits)
         with Signals(run.stop, observer.announce, graceful), run.deadline:
             if graceful and "notify" in taken:
-                run.notify = settings["notify"]
+                run.notify = own.notify
             yield run, store_log
 
 

@@ -7,12 +7,12 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dedup.errors import EXIT_INTERRUPTED, EXIT_TIME_UP, PreflightError
 from jobs.session.output import complain
 from jobs.session.run import Run, code_of, utc_now, why_it_ended
+from jobs.session.run_settings import RunSettings
 
 if TYPE_CHECKING:
     from cluster.preflight import Terms
@@ -34,11 +34,12 @@ def for_scanning(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Store]:
     from dedup.store.store import make_or_open
     from dedup.versions import chromaprint_version
 
+    block_size = run.settings.of(RunSettings).block_size
     if not Layout(run.settings.store).catalog.exists():
         require_usable(roots)
     fingerprint = run.settings.fingerprint(chromaprint_version())
     purpose = f"reprise {run.command}"
-    opened = make_or_open(run.settings.store, fingerprint, run.settings.block_size, purpose)
+    opened = make_or_open(run.settings.store, fingerprint, block_size, purpose)
     with opened as store, _recorded(run, store):
         yield store
 
@@ -55,7 +56,7 @@ def for_writing(run: Run) -> Iterator[Store]:
 @contextlib.contextmanager
 def _recorded(run: Run, store: Store) -> Iterator[None]:
     """Notes in the catalog that the run began and how it ended; one that was killed has no end."""
-    store.catalog.begin_run(run.id, run.command, run.started)
+    store.catalog.runs.begin(run.id, run.command, run.started)
     try:
         yield
     except BaseException as error:
@@ -69,12 +70,12 @@ def _recorded(run: Run, store: Store) -> Iterator[None]:
 def _note_end(
     run: Run, store: Store, outcome: Literal["done", "stopped", "failed"], code: int, error: BaseException | None = None
 ) -> None:
-    from dedup.store.catalog import Ending
+    from dedup.store.runs import Ending
 
     summary = None if run.summary is None else json.dumps(run.summary)
     ending = Ending(outcome, code, why_it_ended(run, code, error), run.seconds, summary)
     with contextlib.suppress(Exception):  # what ended the run is told, not what its record met after that
-        store.catalog.end_run(run.id, utc_now(), ending)
+        store.catalog.runs.end(run.id, utc_now(), ending)
 
 
 def for_reading(run: Run) -> AbstractContextManager[Store]:
@@ -89,9 +90,9 @@ def workers(run: Run, roots: Sequence[bytes] = (), memory_bytes: int = 0) -> Ite
     be able to read `roots`, those of them that are there, and have so much memory each."""
     from cluster.open import open_remote_runner, open_runner
 
-    settings, log_folder = run.settings, Path(run.settings.store)
+    settings, log_folder = run.settings.of(RunSettings), run.settings.store
     if not settings.is_remote:
-        timeout_s = settings["worker-timeout"]
+        timeout_s = settings.worker_timeout_s
         with open_runner(settings.workers, run.stop, log_folder=log_folder, worker_timeout_s=timeout_s) as runner:
             yield runner
         return
@@ -116,4 +117,4 @@ def _terms(run: Run, roots: Sequence[bytes], memory_bytes: int) -> Terms:
     from dedup.versions import versions
 
     there = tuple(os.path.abspath(root) for root in roots if os.path.isdir(root) and os.listdir(root))
-    return Terms(versions(), there, run.settings.mounts(), max(MIN_MEMORY_BYTES, memory_bytes))
+    return Terms(versions(), there, run.settings.of(RunSettings).map, max(MIN_MEMORY_BYTES, memory_bytes))

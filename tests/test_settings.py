@@ -1,0 +1,168 @@
+"""Settings are declared once: what the dataclass, the option and the documentation say of one is the same."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+
+from dedup.errors import UsageError
+from dedup.settings import (
+    DECLARED,
+    CompareSettings,
+    FingerprintSettings,
+    KeepSettings,
+    MatchSettings,
+    Option,
+    PlanSettings,
+    ScanSettings,
+    Settings,
+    settings_of,
+)
+from jobs.session.options import SETTINGS, VALUES
+from jobs.session.run_settings import RunSettings
+from jobs.session.settings_table import settings_table, with_table
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
+
+
+def test_digests_are_what_stores_and_tiles_were_named_by() -> None:
+    assert FingerprintSettings("1.5.1").digest() == "75800eabce45c42eed2adce37b20d709"
+    assert FingerprintSettings("1.5.1", length_s=120.0).digest() == "c99e961bf3008dece62bf3751651a3d9"
+    assert CompareSettings().digest() == "634f98634d099eb7bea391bb18b7ccbe"
+    assert CompareSettings("exact", 10, 0.5, 9).digest() == "9bd8f41762bc1d99f1553c471647e0b2"
+
+
+def test_differences_name_both_values() -> None:
+    other = FingerprintSettings("1.4.0", length_s=5.0)
+    assert FingerprintSettings("1.5.1").differences(other) == ["chromaprint '1.5.1' / '1.4.0'", "length_s 0.0 / 5.0"]
+
+
+@dataclass(frozen=True)
+class Sample(Settings):
+    """One field of each sort."""
+
+    size_s: Annotated[float, Option("Size.", "SECONDS", 0, 2, above=True, none="off")] = 1.0
+    count: Annotated[int | None, Option("Count.", "N", 1)] = None
+    sort: Annotated[Literal["a", "b"], Option("Sort.", name="kind")] = "a"
+    paths: Annotated[tuple[bytes, ...], Option("Paths.", "DIR")] = ()
+    own: float = -1.0
+
+
+def test_a_declaration_says_it_all() -> None:
+    size, count, sort, paths = settings_of(Sample)
+    assert [one.name for one in (size, count, sort, paths)] == ["size", "count", "kind", "paths"]
+    assert (size.field, size.kind, size.default) == ("size_s", float, 1.0)
+    assert (count.kind, count.is_list, count.default) == (int, False, None)
+    assert sort.choices == ("a", "b")
+    assert (paths.kind, paths.is_list, paths.default) == (bytes, True, ())
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"size_s": 0}, "setting size: found 0. Write a number greater than 0 and at most 2, or 'off'"),
+        ({"size_s": 2.5}, "setting size: found 2.5. Write a number greater than 0 and at most 2, or 'off'"),
+        ({"size_s": math.nan}, "setting size: found nan. Write a number greater than 0 and at most 2, or 'off'"),
+        ({"count": 0}, "setting count: found 0. Write a whole number of at least 1"),
+        ({"sort": "c"}, "setting kind: found 'c'. Write 'a' or 'b'"),
+    ],
+)
+def test_a_dataclass_refuses_what_its_options_do_not_allow(values: dict[str, Any], message: str) -> None:
+    Sample(2.0, 1, "b")
+    Sample(None, None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError) as caught:
+        Sample(**values)
+    assert str(caught.value) == message
+
+
+def test_ask_is_at_most_auto() -> None:
+    PlanSettings(auto=0.9, ask=0.9)
+    with pytest.raises(UsageError, match=r"ask: found 0\.95\. Write at most 0\.9"):
+        PlanSettings(auto=0.9, ask=0.95)
+
+
+NUMBERS = [name for name, setting in SETTINGS.items() if setting.kind in (int, float)]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_option_and_dataclass_draw_the_same_line(name: str) -> None:
+    setting, value = SETTINGS[name], VALUES[name]
+    (owner,) = (owner for owner in (RunSettings, *DECLARED) if setting in settings_of(owner))
+    given = {"chromaprint": "1"} if owner is FingerprintSettings else {}
+    option = setting.option
+    around = {bound + step for bound in (option.low, option.high) if bound is not None for step in (-1, 0, 0.25, 1)}
+    allowed = set()
+    for number in sorted(setting.kind(one) for one in around):
+        by_option = by_dataclass = True
+        try:
+            value.understand(str(number))
+        except UsageError:
+            by_option = False
+        try:
+            owner(**given, **{setting.field: number})
+        except UsageError:
+            by_dataclass = False
+        assert by_option == by_dataclass, number
+        allowed.add(by_option)
+    assert allowed == {True, False}
+    with pytest.raises(UsageError):
+        value.understand("nan")
+
+
+def test_every_field_of_a_class_for_users_is_a_setting() -> None:
+    for owner in (RunSettings, *DECLARED):
+        declared = {setting.field for setting in settings_of(owner)}
+        own = {field.name for field in fields(owner)} - declared  # type: ignore[arg-type]
+        assert own == {
+            ScanSettings: {"discover"},
+            FingerprintSettings: {"chromaprint", "algorithm", "sample_rate"},
+        }.get(owner, set())
+    assert len(SETTINGS) == sum(len(settings_of(owner)) for owner in (RunSettings, *DECLARED)), "names are unique"
+
+
+def test_the_default_of_each_setting_is_one_that_may_be_written() -> None:
+    for name, setting in SETTINGS.items():
+        value = VALUES[name]
+        if setting.default is not None and not value.many:
+            assert value.understand(setting.default, typed=not isinstance(setting.default, (tuple, frozenset))) == (
+                setting.default
+            )
+        assert setting.default_text
+
+
+def test_defaults_in_words() -> None:
+    shown = {name: SETTINGS[name].default_text for name in ("max-lag", "min-length", "merge", "keep", "prefer", "to")}
+    assert shown == {
+        "max-lag": "all",
+        "min-length": "10",
+        "merge": "yes",
+        "keep": "best",
+        "prefer": "none",
+        "to": ".reprise-quarantine in each root",
+    }
+    assert KeepSettings().rules == ("best",)
+    assert MatchSettings().min_score is not None
+
+
+def test_the_documentation_has_the_settings_as_they_are_declared() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert with_table(text) == text, "write it anew: python -m jobs.session.settings_table docs/settings.md"
+
+
+def test_the_table_has_a_row_for_each_setting_that_is_shown() -> None:
+    head, rule, *rows = settings_table().splitlines()
+    assert (head, rule) == ("| setting | default | meaning |", "|---|---|---|")
+    names = [row.split("`")[1] for row in rows]
+    assert names == [name for name in SETTINGS if name not in ("block-size", "profile")]
+    assert all(row.replace("\\|", "").count("|") == 4 for row in rows)
+    assert "| `max-lag` | all | Largest shift to try" in settings_table()
+
+
+def test_a_document_without_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no <!-- settings -->"):
+        with_table("# Settings\n")
+    assert with_table("a\n<!-- settings -->old<!-- /settings -->\nz").splitlines()[-1] == "z"
