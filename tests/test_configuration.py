@@ -237,7 +237,12 @@ def test_words_that_stand_for_none_undo_a_lower_level(tmp_path: Path) -> None:
         ("extensions = [3]", ["found [3]", "mp3,flac"]),
         (
             "keep = 'lossless,bitss'",
-            ["'lossless,bitss'", "no rule 'bitss'", "rules separated by commas, out of lossless, bits, rate", "best, oldest"],
+            [
+                "'lossless,bitss'",
+                "no rule 'bitss'",
+                "rules separated by commas, out of lossless, bits, rate",
+                "best, oldest",
+            ],
         ),
         ("keep = []", ["found []", "one of best, oldest"]),
         ("identity = 'disc'", ["'disc'", "'recording' or 'album'"]),
