@@ -1,12 +1,15 @@
 #!/bin/sh
-# Runs all checks, as CI does: ./scripts/test.sh [pytest arguments]. Every check runs even if an earlier one fails;
-# the exit code is that of the first failure.
+# Runs all checks: ./scripts/test.sh [--all] [--record] [pytest arguments]. Every check runs even if an earlier one
+# fails; the exit code is that of the first failure.
+#   --all     also runs the tests that take long by nature (marked `long`), as CI does; without it each has a short form
+#   --record  writes to tests/durations.json how long each module took, so that the longest start first
 set -u
 cd "$(dirname "$0")/.." || exit
 repo=$(pwd -P)
 
 . scripts/environment.sh
 ensure_environment requirements-dev.lock
+"$repo/.venv/bin/python" -I -B scripts/setup_environment.py browser || exit
 
 TMPDIR=$(mktemp -d) || exit # so that no file of a test outlives this command
 export TMPDIR

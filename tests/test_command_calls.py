@@ -36,8 +36,8 @@ from dedup.settings import (
     MatchSettings,
     ScanSettings,
 )
-from dedup.store.catalog import Track
 from dedup.store.store import Store, make_or_open, open_for_reading
+from dedup.store.tracks import Track
 from dedup.synthesis.library import DemoFile, DemoLibrary
 from dedup.upkeep.check import Finding
 from dedup.upkeep.compact import Compaction
@@ -149,7 +149,16 @@ SCAN_TEXT = (
     "        1 not audio by their names\n"
 )
 COUNTS = {"discovered": 4, "unchanged": 1, "fingerprinted": 1, "identical": 0, "skipped": 1, "failed": 1, "left": 0}
-COUNTS |= {"ignored": 1, "damaged": 0, "moved": 0, "changed": 0, "absent": 0, "newly_absent": 0, "returned": 0}
+COUNTS |= {
+    "ignored": 1,
+    "damaged": 0,
+    "moved": 0,
+    "changed": 0,
+    "absent": 0,
+    "newly_absent": 0,
+    "returned": 0,
+    "renewed": 0,
+}
 SCAN_RECORD = COUNTS | {"forgotten": 0, "new": 1, "seconds": {"discover": 1.26, "fingerprint": 61.0}}
 
 

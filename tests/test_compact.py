@@ -415,16 +415,19 @@ def run(folder):
 steps = [(blocks, "_sync_tree"), (blocks, "_remove"), (Path, "rename")]
 steps += [(SealedBlocks, "add"), (SealedBlocks, "drop"), (Fingerprints, "move"), (Fingerprints, "drop")]
 steps += [(Audios, "drop_of"), (Results, "put"), (Results, "drop_of"), (Meta, "set"), (Database, "shrink")]
-kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps)
+kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps, every=int(sys.argv[3]))
 """
 
 
-def test_a_kill_at_any_step_leaves_a_sound_store_and_the_next_run_goes_on(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_a_kill_at_any_step_leaves_a_sound_store_and_the_next_run_goes_on(
+    folder: Path, tmp_path: Path, every: int
+) -> None:
     with opened(folder) as store:
         store.catalog.connection.execute("DELETE FROM tile WHERE settings = ?", (EXACT.digest(),))
-    run_killed(KILLED_COMPACTION, folder, tmp_path)
+    run_killed(KILLED_COMPACTION, folder, tmp_path, every)
     *killed, undisturbed = sorted(tmp_path.glob("killed *"))
-    assert len(killed) > 20
+    assert len(killed) > 20 // every
     with opened(undisturbed) as store:
         expected = answers(store), store.catalog.blocks.rows(), tile_rows(store)
     for left in killed:

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.open import open_runner
 from dedup.correlation import noise as module
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import correlate
@@ -21,7 +20,7 @@ from dedup.correlation.match import evidence_of_records, fitted, record
 from dedup.correlation.noise import COPIED, LEAST_PAIRS, decoy_evidence, measure_noise, noise_from, noise_of
 from dedup.correlation.scoring import Noise, usual_noise
 from dedup.observer import Silent
-from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
+from dedup.runner import InlineRunner, Outcome, Runner, Task
 from dedup.settings import CompareSettings
 from dedup.store.items import SILENT_ITEM, Items, items_digest
 from dedup.store.store import Store
@@ -258,9 +257,8 @@ def test_the_noise_does_not_depend_on_the_order_of_outcomes(tmp_path: Path, expe
         assert run(store, Backwards()) == expected
 
 
-@pytest.mark.parametrize("n_workers", [1, 2])
-def test_the_noise_does_not_depend_on_the_workers(tmp_path: Path, expected: Noise, n_workers: int) -> None:
-    with stores.open_store(tmp_path, 64) as store, open_runner(n_workers, Stop()) as runner:
+def test_the_noise_does_not_depend_on_the_workers(tmp_path: Path, expected: Noise, runner: Runner) -> None:
+    with stores.open_store(tmp_path, 64) as store:
         add(store, library())
         assert run(store, runner) == expected
 
