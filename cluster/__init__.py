@@ -1,1 +1,1 @@
-"""Running tasks on Dask workers. Knows nothing of what a fingerprint is."""
+"""Tasks on Dask workers. Nothing here knows what a fingerprint is."""

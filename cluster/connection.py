@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Connection(Protocol):
-    """A cluster that runs, and what can be learnt of its dead workers. Made by `local` and `remote`."""
+    """A running cluster, and what is known about its dead workers. Made by `local` and `remote`."""
 
     client: Any
 
@@ -17,10 +17,10 @@ class Connection(Protocol):
         """Workers that are connected now. Raises ClusterError when the scheduler is gone."""
 
     def worker_memory_bytes(self) -> int:
-        """The least that one of them may take before it is killed."""
+        """Smallest memory limit among the workers; a worker that exceeds its limit is killed."""
 
     def death_of(self, address: str) -> Death | None:
-        """How a worker ended; None where nobody tells: its host or the network is gone."""
+        """How a worker ended; None if nobody reports it, because its host or the network is gone."""
 
     def close(self) -> None:
-        """Ends the connection, and the cluster if it was started for it."""
+        """Ends the connection, and also the cluster if it was started for this connection."""

@@ -1,4 +1,4 @@
-"""The temporary folder of a local cluster, and the removal of those that a killed launcher left."""
+"""The temporary folder of a local cluster, and the removal of folders that killed launchers left behind."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def open_folder() -> Iterator[str]:
 
 
 def _purge(parent: Path) -> None:
-    """Removes our folders whose launcher is dead: a lock ends with its holder, in whatever container it ran."""
+    """Removes our folders whose launcher is dead: a lock ends with its holder, whichever container it ran in."""
     for path in parent.glob(f"{PREFIX}*"):
-        # Errors: in use, another user's, or just being removed by another run.
+        # It fails for a folder that is in use, belongs to another user, or is being removed by another run.
         with contextlib.suppress(OSError), open(path / _LOCK, "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _remove(path)
 
 
 def _remove(path: Path) -> None:
-    """Removes a folder, its lock last: what cannot be removed now, a later purge still finds."""
+    """Removes a folder, its lock last, so that a later purge finds what cannot be removed now."""
     shutil.rmtree(path / _WORK, ignore_errors=True)
     if not (path / _WORK).exists():
         shutil.rmtree(path, ignore_errors=True)

@@ -1,5 +1,5 @@
-"""The worker processes of one host, for a scheduler that is elsewhere: `reprise worker`, and what `--hosts` starts over
-SSH (by way of `distributed.cli.dask_spec`, which makes a `Host`, awaits it, and awaits its end).
+"""The worker processes of one host, for a scheduler elsewhere. `reprise worker` runs them, and `--hosts` starts them
+over SSH (through `distributed.cli.dask_spec`, which makes a `Host`, awaits it, and awaits its end).
 
 Importing this module imports Dask."""
 
@@ -23,21 +23,21 @@ from cluster.nanny import REFUSED, ShieldedNanny, default_memory_limit, start_tr
 from cluster.place import count_cores, security
 
 CONFIG: dict[str, Any] = nanny.CONFIG | {
-    # A host that is not heard of for so long is gone; it joins again when it can.
+    # A host that is silent for this long counts as gone; it joins again when it can.
     "distributed.comm.timeouts.tcp": "30s",
     "distributed.comm.timeouts.connect": "10s",
 }
 
 RETRY_S = 3.0
-"""Between two attempts to reach the scheduler."""
+"""Pause between two attempts to reach the scheduler."""
 RETRY_REFUSED_S = 60.0
-"""The same after one that a run has refused."""
+"""Pause after an attempt that a run refused."""
 ADMITTED_S = 1.0
-"""A worker that is still there after so long was not refused."""
+"""Time after which a worker that is still connected counts as admitted."""
 REJOIN_S = 600.0
-"""How long a host that was started over SSH looks for a scheduler that it lost: its launcher may be dead."""
+"""How long a host that was started over SSH looks for a lost scheduler: its launcher may be dead."""
 UP = "Reprise worker at"
-"""The line on stderr that says that all is up, as `distributed.deploy.ssh` looks for one."""
+"""Start of the line on stderr that reports that all processes are up: `distributed.deploy.ssh` waits for it."""
 
 
 class Host:
@@ -53,9 +53,9 @@ class Host:
         rejoin_s: float | None = REJOIN_S,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        """`n_workers`: None is one a core. `memory_limit_bytes`, of each: None is its share of this host. `rejoin_s`:
-        how long to look for a scheduler that is not there, but for one that closed; None is for ever, in any case.
-        `say` is told, once, what goes on."""
+        """`n_workers`: None means one per core. `memory_limit_bytes`: the limit of each process; None means its share
+        of this host. `rejoin_s`: how long to look for a scheduler that cannot be reached; a scheduler that closed is
+        not looked for. None means for ever, in both cases. `say` receives each new state once."""
         self.scheduler, self.rejoin_s = scheduler, rejoin_s
         self.n_workers = n_workers or count_cores()
         self._limit = memory_limit_bytes or default_memory_limit(self.n_workers)
@@ -72,7 +72,7 @@ class Host:
         return self._start().__await__()
 
     async def _start(self) -> Host:
-        """Returns when every process is up, or this host gave up."""
+        """Returns when every process is up or this host has given up."""
         start_tracker()
         os.environ.update(nanny.ONE_THREAD)
         self._worker_log = self._stack.enter_context(open_logs(self._log_folder))
@@ -90,7 +90,7 @@ class Host:
         return self
 
     async def _keep(self, up: asyncio.Event) -> None:
-        """Keeps one process joined until this host closes, or gives up."""
+        """Keeps one process joined until this host closes or gives up."""
         lost_at = time.monotonic()
         while not self._is_closing:
             parent = self._make_nanny()
@@ -108,9 +108,9 @@ class Host:
                 elif parent.dismissal and self.rejoin_s is not None:
                     return
                 else:
-                    self._tell("left", f"left {self.scheduler}; joins again when it is there")
+                    self._tell("left", f"lost {self.scheduler}; joins again as soon as it is back")
             except Exception as error:
-                self._tell("not there", f"cannot join {self.scheduler}: {told(_innermost(error))}; tries again")
+                self._tell("not there", f"cannot join {self.scheduler}: {told(_innermost(error))}; still trying")
             finally:
                 self._nannies.discard(parent)
                 with contextlib.suppress(Exception):
@@ -135,18 +135,18 @@ class Host:
         return parent
 
     def _tell(self, what: str, text: str) -> None:
-        """Each process of a host has the same to tell, and one that waits the same again and again."""
+        """Reports a state once: every process of a host reports the same, and a waiting one repeats itself."""
         LOGGER.info("%s", text)
         if what != self._last_told and not self._is_closing:
             self._last_told = what
             self._say(text)
 
     async def finished(self) -> None:
-        """Returns when this host was closed, or gave up."""
+        """Returns when this host has closed or given up."""
         await asyncio.gather(*self._slots, return_exceptions=True)
 
     async def close(self) -> None:
-        """Ends the processes; what they were in is done again elsewhere."""
+        """Ends the processes; the tasks they were running run again elsewhere."""
         self._is_closing = True
         await asyncio.gather(*(parent.close() for parent in list(self._nannies)), return_exceptions=True)
         for slot in self._slots:
@@ -156,7 +156,7 @@ class Host:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """What went wrong first."""
-    while isinstance(error.__cause__, Exception):  # no cancellation: that follows from another
+    """The error that caused the others."""
+    while isinstance(error.__cause__, Exception):  # stops at a cancellation, which is only a consequence
         error = error.__cause__
     return error

@@ -1,6 +1,6 @@
 """A private certificate authority and a certificate for each host, for a cluster that speaks TLS.
 
-Needs the package cryptography, of the extra `hosts`."""
+Needs the package cryptography, which the extra `hosts` installs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 CA_KEY_FILE = "ca-key.pem"
-"""Beside the hosts' folders, and in none of them: whoever has it can admit a host."""
+"""Name of the authority's secret key, beside the hosts' folders and never inside: whoever has it can admit a host."""
 VALID = datetime.timedelta(days=3650)
 _SKEW = datetime.timedelta(days=1)
-"""A host's clock may be behind."""
+"""Allowance for a host whose clock is behind."""
 
 
 def make_keys(folder: Path, hosts: Sequence[str]) -> list[Path]:
     """Makes `folder/HOST/` with ca.pem, cert.pem and key.pem for each host that has none yet, and the authority in
-    `folder` if there is none; returns the folders made. Secret keys are readable by their owner alone. Raises
-    UsageError for a name that is no host's, OSError where nothing can be written."""
+    `folder` if there is none; returns the new folders. Only their owner can read secret keys. Raises UsageError for
+    an invalid host name, OSError if nothing can be written."""
     for host in hosts:
         if not re.fullmatch(r"[0-9A-Za-z:_][0-9A-Za-z.:_-]{0,63}", host):
-            raise UsageError("HOST", f"found {host!r}", "a host's name or address")
+            raise UsageError("HOST", f"{host!r} is not a valid name", remedy="Give a host's name or address")
     folder.mkdir(parents=True, exist_ok=True)
     authority, authority_key = _authority(folder)
     made = []
@@ -44,13 +44,13 @@ def make_keys(folder: Path, hosts: Sequence[str]) -> list[Path]:
         certificate, key = _host_certificate(host, authority, authority_key)
         _write(place / CA_FILE, _pem(authority))
         _write_secret(place / KEY_FILE, key)
-        _write(place / CERTIFICATE_FILE, _pem(certificate))  # last: it says that the others are there
+        _write(place / CERTIFICATE_FILE, _pem(certificate))  # last: it shows that the others are there
         made.append(place)
     return made
 
 
 def _authority(folder: Path) -> tuple[x509.Certificate, EllipticCurvePrivateKey]:
-    """The one in `folder`, made if there is none."""
+    """The authority in `folder`, made if there is none."""
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -60,10 +60,11 @@ def _authority(folder: Path) -> tuple[x509.Certificate, EllipticCurvePrivateKey]
             key = load_pem_private_key((folder / CA_KEY_FILE).read_bytes(), None)
             certificate = x509.load_pem_x509_certificate((folder / CA_FILE).read_bytes())
         except (OSError, ValueError, TypeError) as error:
-            expected = f"{CA_FILE} and {CA_KEY_FILE} as this command made them"
-            raise UsageError(str(folder), f"its authority cannot be used: {error}", expected) from error
+            remedy = f"Restore {CA_FILE} and {CA_KEY_FILE}, or name another folder"
+            raise UsageError(str(folder), f"its authority cannot be used: {error}", remedy=remedy) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise UsageError(str(folder / CA_KEY_FILE), "a key of another kind", "one that this command made")
+            remedy = "Restore the key that this command made, or name another folder"
+            raise UsageError(str(folder / CA_KEY_FILE), "not an elliptic-curve key", remedy=remedy)
         return certificate, key
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("Reprise private authority")
@@ -143,7 +144,7 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Whole or not at all."""
+    """Writes the whole file or nothing."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

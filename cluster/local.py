@@ -1,4 +1,4 @@
-"""A cluster of this machine's cores: scheduler in this process, one worker process a core, loopback only.
+"""A cluster on this machine's cores: the scheduler in this process, one worker process per core, loopback only.
 
 Importing this module imports Dask; `cluster.runner` does so when the first task is drawn."""
 
@@ -24,14 +24,14 @@ from dedup.errors import ClusterError
 START_TIMEOUT_S = 60.0
 CLOSE_TIMEOUT_S = 15.0
 DEATH_TIMEOUT_S = 5.0
-"""How long the scheduler may know of a worker's end before its nanny does."""
+"""How long the nanny may lag behind the scheduler in learning of a worker's end."""
 
 CONFIG: dict[str, Any] = nanny.CONFIG | {
-    # A task that was on a dying worker comes back to us, who know which one was to blame, at once.
+    # A task on a dying worker comes back at once: we know which task is to blame, Dask does not.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.comm.timeouts.tcp": "1h",
     "distributed.deploy.lost-worker-timeout": "120s",
-    # It would drop copies of shared values, which would then travel again.
+    # It drops copies of shared values, which then have to travel again.
     "distributed.scheduler.active-memory-manager.start": False,
     "distributed.scheduler.work-stealing-interval": "100ms",
     "distributed.scheduler.preload": [],
@@ -47,15 +47,15 @@ class LocalConnection:
     def __init__(
         self, n_workers: int, log_folder: Path | None, memory_limit_bytes: int, worker_timeout_s: float
     ) -> None:
-        """Returns when all workers are there. A worker from which nothing is heard for `worker_timeout_s` is ended
-        and started anew. Raises ClusterError when not one came."""
+        """Returns when all workers are there. A worker that is silent for `worker_timeout_s` is ended and started
+        anew. Raises ClusterError if none could be started."""
         self._deaths: dict[str, Death] = {}
         self._memory_limit_bytes = memory_limit_bytes
         self._is_started = False
         self._stack = contextlib.ExitStack()
         try:
             # In a thread, where no KeyboardInterrupt can leave one of Dask's objects half made: its destructor
-            # would wait for ever.
+            # waits for ever.
             with ThreadPoolExecutor(1) as executor:
                 executor.submit(self._open, n_workers, log_folder, worker_timeout_s).result()
             self._wait_for_workers(n_workers)
@@ -66,21 +66,21 @@ class LocalConnection:
     def _open(self, n_workers: int, log_folder: Path | None, worker_timeout_s: float) -> None:
         start_tracker()
         self._stack.callback(_restore_environment, dict(os.environ))
-        os.environ.update(nanny.ONE_THREAD)  # in ours, as NumPy reads them before Dask could set a worker's
+        os.environ.update(nanny.ONE_THREAD)  # in our own: NumPy reads them before Dask can set a worker's
         worker_log = self._stack.enter_context(open_logs(log_folder))
-        # The default is some minutes, for code that holds the GIL sends no sign of life.
+        # The default is some minutes, because code that holds the GIL sends no sign of life.
         ttl = {"distributed.scheduler.worker-ttl": worker_timeout_s}
         self._stack.enter_context(dask.config.set(CONFIG | ttl))
         folder = self._stack.enter_context(open_folder())
         self._cluster = LocalCluster(
-            n_workers=0,  # they follow by scale(), so that an interrupt finds a cluster that can be closed
+            n_workers=0,  # scale() adds them, so that an interrupt finds a cluster that can be closed
             threads_per_worker=1,
             worker_class=ShieldedNanny,
             tell=self._deaths.setdefault,
             folder=folder,
             worker_log=worker_log,
             host="127.0.0.1",
-            # Dask listens for HTTP even without a dashboard: on loopback, and at a port that is surely free.
+            # Dask listens for HTTP even without a dashboard: let it do so on loopback, on a free port.
             dashboard_address="127.0.0.1:0",
             scheduler_kwargs={"dashboard": False},
             memory_limit=self._memory_limit_bytes,
@@ -97,9 +97,9 @@ class LocalConnection:
         while not self._is_settled() and time.monotonic() < deadline:
             time.sleep(0.01)
         self._is_started = True
-        if self.count_workers() == 0:  # fewer than asked for would do the same work
+        if self.count_workers() == 0:  # fewer than requested still do the work
             remedy = "See the log, or run with --workers 0"
-            raise ClusterError("local cluster", "no worker could be started", f"{n_workers} workers", remedy)
+            raise ClusterError("local cluster", f"none of {n_workers} workers could be started", remedy=remedy)
 
     def count_workers(self) -> int:
         """Workers that are connected now. Raises ClusterError when the scheduler is gone."""
@@ -108,14 +108,14 @@ class LocalConnection:
         return len(self._cluster.scheduler.workers)
 
     def worker_memory_bytes(self) -> int:
-        """What a worker may take before it is killed."""
+        """Memory that a worker may take before it is killed."""
         return self._memory_limit_bytes
 
     def death_of(self, address: str) -> Death | None:
-        """How the worker at `address` ended; None where only its connection was lost."""
+        """How the worker at `address` ended; None if it only lost its connection."""
         deadline = time.monotonic() + DEATH_TIMEOUT_S
         while address not in self._deaths and time.monotonic() < deadline:
-            time.sleep(0.01)  # the scheduler may see the closed connection before the nanny sees the end
+            time.sleep(0.01)  # the scheduler can see the closed connection before the nanny sees the end
         return self._deaths.get(address)
 
     def close(self) -> None:
@@ -125,19 +125,19 @@ class LocalConnection:
     def _close_cluster(self) -> None:
         deadline = time.monotonic() + CLOSE_TIMEOUT_S
         while not (self._is_started or self._is_settled()) and time.monotonic() < deadline:
-            time.sleep(0.01)  # Dask does not survive the end of a worker that never was up
+            time.sleep(0.01)  # Dask does not survive the end of a worker that was never up
         pids = {parent.pid for parent in self._cluster.workers.values()}
         try:
             with contextlib.suppress(TimeoutError):
                 self._cluster.close(timeout=CLOSE_TIMEOUT_S)
         finally:
-            # Python waits at exit for children that it asked by SIGTERM to end, to which ours are deaf.
+            # At exit Python sends its children SIGTERM, which ours ignore, and waits for them.
             for child in multiprocessing.active_children():
                 if child.pid in pids:
                     child.kill()
 
     def _is_settled(self) -> bool:
-        """Whether each worker came up or failed for the first time."""
+        """Whether each worker has come up, or failed at its first start."""
         return len(self._cluster.workers) == len(self._cluster.worker_spec)
 
 

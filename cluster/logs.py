@@ -1,5 +1,5 @@
-"""Where Dask's log lines go: to files if there is a folder for them, never to the terminal. What a person should know,
-from WARNING on, goes to the log of the run as well."""
+"""Where Dask's log lines go: to files if there is a folder for them, never to the terminal. What a person should know
+(WARNING and above) also goes to the log of the run."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from pathlib import Path
 LOGGER = logging.getLogger("reprise.cluster")
 
 RUN_LOGGER = logging.getLogger("reprise")
-"""Whoever started us listens here."""
+"""Logger of the run: its launcher listens here."""
 
 SIGNS_OF_TROUBLE = (b" - WARNING - ", b" - ERROR - ", b" - CRITICAL - ", b"Fatal Python error", b"Warning: ")
 MAX_TOLD = 100
-"""Lines of workers that are handed on."""
+"""Lines of workers that the log of the run takes at most."""
 
 MAX_LOG_BYTES = 4 << 20
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _DASK_LOGGERS = ["distributed", "distributed.client", "distributed.gc", "bokeh", "tornado", "tornado.application"]
-"""Those that Dask gives a handler to stderr of their own."""
+"""Loggers that Dask gives their own handler to stderr."""
 
 
 def told(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """An error's text on one line."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 @contextlib.contextmanager
 def open_logs(folder: Path | None) -> Iterator[str]:
     """Routes the launcher's log lines to `cluster.log` in `folder`, or drops them; yields the path for the
-    output of workers. Dask's loggers stay off the terminal afterwards too: some complain late, at shutdown."""
+    output of workers. Dask's loggers stay off the terminal afterwards, because some complain as late as shutdown."""
     handler: logging.Handler = logging.NullHandler()
     worker_log, n_before = os.devnull, 0
     if folder is not None:
@@ -64,15 +64,15 @@ def open_logs(folder: Path | None) -> Iterator[str]:
 
 
 class _ToRun(logging.Handler):
-    """Hands a line on to the log of the run."""
+    """Handler that passes a line on to the log of the run."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if RUN_LOGGER.hasHandlers():  # else Python would print it
+        if RUN_LOGGER.hasHandlers():  # otherwise Python prints it
             RUN_LOGGER.log(record.levelno, "cluster: %s", record.getMessage(), exc_info=record.exc_info)
 
 
 def _tell_of_workers(path: str, n_before: int) -> None:
-    """Hands on what workers wrote of trouble since the file had so many bytes: their warnings, and how one crashed."""
+    """Passes on the trouble that workers wrote after the first `n_before` bytes: their warnings and crash reports."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         file.seek(n_before)
         told = 0
@@ -82,11 +82,11 @@ def _tell_of_workers(path: str, n_before: int) -> None:
                 if told <= MAX_TOLD:
                     RUN_LOGGER.warning("worker: %s", line.decode(errors="backslashreplace").rstrip())
         if told > MAX_TOLD:
-            RUN_LOGGER.warning("worker: %d more such lines are in %s", told - MAX_TOLD, path)
+            RUN_LOGGER.warning("worker: %d more lines like these are in %s", told - MAX_TOLD, path)
 
 
 def _rotated(path: Path) -> Path:
-    """`path`, after a file there that grew too long was set aside."""
+    """`path`, after setting aside a file there that has grown too long."""
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size > MAX_LOG_BYTES:
             path.replace(path.with_name(path.name + ".1"))

@@ -1,4 +1,4 @@
-"""The parent of one worker process: starts it, says how it ended, starts it anew.
+"""The parent of one worker process: starts it, reports how it ended, and starts it anew.
 
 Importing this module imports Dask."""
 
@@ -20,28 +20,28 @@ from distributed.system import MEMORY_LIMIT
 from cluster import worker
 
 MIN_MEMORY_LIMIT_BYTES = 1 << 30
-"""A worker with Numba and PyAV loaded takes 0.3 GiB; a smaller limit would kill it for nothing."""
+"""Smallest limit of a worker: it takes 0.3 GiB with Numba and PyAV loaded, and a tighter limit kills it for nothing."""
 
 DEATHS = "reprise-deaths"
-"""Topic of the scheduler's events under which nannies of other hosts tell how their workers ended."""
+"""Topic of the scheduler's events under which nannies on other hosts report how their workers ended."""
 
 REFUSED = "cannot take part"
-"""How the reason begins for which a worker goes that does not meet the terms of a run."""
+"""Start of the reason given to a worker that does not meet the terms of a run."""
 
 SILENT = "gave no sign of life"
-"""How a worker ended that the scheduler had restarted, because it heard nothing from it."""
+"""How a worker ended that the scheduler restarted because it was silent."""
 
 SHIELDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-"""What a terminal or systemd sends to all processes at once. Only the launcher acts on them."""
+"""Signals that a terminal or systemd sends to all processes at once. Only the launcher acts on them."""
 
 ONE_THREAD = {
     f"{library}_NUM_THREADS": "1"
     for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMBA", "NUMEXPR", "VECLIB_MAXIMUM")
 } | {"VECLIB_MAXIMUM_THREADS": "1"}
-"""Parallelism belongs to Dask: one thread in each worker."""
+"""Environment that keeps each worker to one thread, because Dask alone decides what runs in parallel."""
 
 CONFIG: dict[str, Any] = {
-    # Results are fetched at once and shared values are few: spilling and pausing could only stall a run.
+    # Results are fetched at once and shared values are few: spilling and pausing can only stall a run.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -56,15 +56,15 @@ CONFIG: dict[str, Any] = {
     "distributed.worker.preload": [],
     "distributed.worker.http.routes": [],
     "distributed.diagnostics.nvml": False,
-    # Scheduler, nannies and workers each look at the clock, 50 times a second, and at the machine, twice a second, for
-    # a dashboard that there is not.
+    # By default scheduler, nannies and workers each look at the clock 50 times a second, and at the machine twice a
+    # second, for a dashboard that we do not run.
     "distributed.admin.tick.interval": "10s",
     "distributed.admin.tick.limit": "1h",
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.log-length": 100,
     "distributed.admin.low-level-log-length": 100,
 }
-"""Dask's settings for nannies and their workers, on whatever host."""
+"""Dask's settings for nannies and their workers, on any host."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,20 @@ class Death:
     """How a worker ended."""
 
     how: str
-    """Such as "SIGKILL" or "status 3"."""
+    """Signal, exit status or cause, such as "SIGKILL" or "status 3"."""
     task: str | None
-    """Key of the task that it was in; None if it was between tasks."""
+    """Key of the task that it was running; None between tasks."""
     hang: str | None
-    """Traceback of the task that ran past its time limit, if one did."""
+    """Traceback of a task that ran past its time limit; None if none did."""
 
 
 def default_memory_limit(n_workers: int) -> int:
-    """Bytes that each of so many workers may take: its share of what this process may, at least 1 GiB."""
+    """Bytes that each of `n_workers` workers may take: its share of what this process may, at least 1 GiB."""
     return max(MIN_MEMORY_LIMIT_BYTES, int(MEMORY_LIMIT) // n_workers)
 
 
 class ShieldedNanny(Nanny):  # type: ignore[misc]
-    """Starts its worker deaf to a terminal's signals, tells how it ended, and stops it without ceremony."""
+    """Starts its worker deaf to a terminal's signals, reports how it ended, and kills it to stop it."""
 
     def __init__(
         self,
@@ -95,18 +95,18 @@ class ShieldedNanny(Nanny):  # type: ignore[misc]
         tell: Callable[[str, Death], None] | None = None,
         **kwargs: Any,
     ) -> None:
-        """`folder` takes the worker's marks, `worker_log` its output. Its end goes to `tell`, with its address, or
-        else to the scheduler's events."""
+        """`folder` takes the worker's marks, `worker_log` its output. Its address and end go to `tell` if given,
+        otherwise to the scheduler's events."""
         make_worker = functools.partial(worker.make_worker, folder, worker_log)
         super().__init__(*args, worker_class=make_worker, **kwargs)
         self._folder, self._tell = folder, tell
         self._known_how: str | None = None
         self.dismissal: str | None = None
-        """Why this worker was asked to go; None where it just lost the connection."""
+        """Reason for which this worker was asked to leave; None if it only lost the connection."""
 
     @property
     def is_refused(self) -> bool:
-        """Whether it was asked to go because it does not meet the terms of a run."""
+        """Whether it was asked to leave because it does not meet the terms of a run."""
         return self.dismissal is not None and self.dismissal.startswith(REFUSED)
 
     def close_gracefully(self, reason: str = "nanny-close-gracefully") -> None:
@@ -115,8 +115,8 @@ class ShieldedNanny(Nanny):  # type: ignore[misc]
         super().close_gracefully(reason)
 
     async def instantiate(self) -> Any:
-        # A signal mask passes from thread to thread and through exec, so there is no moment in which Ctrl-C
-        # reaches the worker. The tracker comes first, because starting it unblocks these signals again.
+        # A signal mask passes from thread to thread and through exec, so Ctrl-C can never reach the worker.
+        # The tracker comes first, because starting it unblocks these signals again.
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, SHIELDED)
         self._known_how = None
@@ -150,7 +150,7 @@ class ShieldedNanny(Nanny):  # type: ignore[misc]
             return None
 
     async def kill(self, timeout: float = 5, reason: str = "nanny-kill") -> None:
-        # A worker holds nothing that is needed, and may hang: waiting for it to end by itself gains nothing.
+        # A worker holds nothing that we need, and may hang: waiting for it to end by itself gains nothing.
         if "ttl" in reason:
             self._known_how = SILENT
         if self.process is not None and self.process.pid is not None:
@@ -160,8 +160,8 @@ class ShieldedNanny(Nanny):  # type: ignore[misc]
 
 
 def start_tracker() -> None:
-    """Starts the process that multiprocessing removes semaphores with. After kill -9 of its parent it would
-    complain on the terminal that it had to."""
+    """Starts the process with which multiprocessing removes semaphores, with warnings off: otherwise it complains on
+    the terminal when its parent is killed and it has to clean up."""
     before = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = "ignore"
     try:

@@ -1,4 +1,4 @@
-"""Runners on workers of this machine or of other hosts."""
+"""Runners that use workers on this machine or on other hosts."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ def open_runner(
     worker_timeout_s: float = WORKER_TIMEOUT_S,
     in_flight_per_worker: int = 2,
 ) -> Iterator[Runner]:
-    """A runner on this machine for the time of the block: with 0 workers all runs in this process, None is one a core.
+    """A runner on this machine for the duration of the block. 0 workers: everything runs in this process. None: one
+    per core.
 
     Starts nothing before the first task is drawn. `log_folder` gets `cluster.log` and `workers.log`; without
     it these lines are dropped. A worker that takes more than `memory_limit_bytes` is killed (default: its share
-    of the machine, at least 1 GiB). Raises UsageError when `n_workers` is not in 0 to 1024."""
+    of the machine, at least 1 GiB). Raises UsageError if `n_workers` is not in 0 to 1024."""
     if n_workers is None:
         n_workers = count_cores()
     if not 0 <= n_workers <= MAX_WORKERS:
-        raise UsageError("--workers", f"found {n_workers}", f"0 to {MAX_WORKERS} workers")
+        raise UsageError("--workers", f"{n_workers} is out of range", remedy=f"Use 0 to {MAX_WORKERS} workers")
     if n_workers == 0:
         yield InlineRunner(stop)
         return
@@ -68,9 +69,9 @@ def open_remote_runner(
     say: Callable[[str], None] = LOGGER.info,
     in_flight_per_worker: int = 2,
 ) -> Iterator[Runner]:
-    """A runner on other hosts for the time of the block. Connects before the first task is drawn, and then raises
-    ClusterError where no scheduler or worker is found, PreflightError where a worker does not meet `terms`. `say` is
-    told of a host that is not there."""
+    """A runner on other hosts for the duration of the block. Connects when the first task is drawn, and then raises
+    ClusterError if no scheduler or no worker is found, PreflightError if a worker does not meet `terms`. `say`
+    receives a line about each host that cannot be started."""
 
     def connect() -> Connection:
         from cluster.remote import RemoteConnection

@@ -1,5 +1,5 @@
-"""Where a cluster of other hosts is, and how one speaks with it. Every start of the program reads this for its options:
-what is heavier than that is imported where it is used."""
+"""Where a cluster of other hosts is, and how to reach it. The program imports this at every start, for its options:
+anything heavy is imported where it is used."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Any
 from dedup.errors import ClusterError
 
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "cert.pem", "key.pem"
-"""What a host's folder of keys holds: the private authority's certificate, the host's own, and its secret key."""
+"""Files in a host's folder of keys: the private authority's certificate, the host's own, and its secret key."""
 
 WORKER_TIMEOUT_S = 300.0
-"""A worker from which nothing is heard for so long is ended and started anew."""
+"""Silence after which a worker is ended and started anew."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A scheduler that runs, or hosts on which workers are started over SSH."""
+    """A running scheduler, or hosts on which workers are started over SSH."""
 
     scheduler: str | None = None
-    """Its address, or the file that it wrote (`dask scheduler --scheduler-file`); None where `hosts` are given."""
+    """Address of the scheduler, or the file that it wrote (`dask scheduler --scheduler-file`); None with `hosts`."""
     hosts: tuple[str, ...] = ()
-    """As SSH knows them; their workers are told where this process listens."""
+    """Hosts by their SSH names; their workers learn where this process listens."""
     keys: str | None = None
-    """Folder of this host's keys; the same path on each of `hosts`. None is what Dask's own settings say."""
+    """Folder of this host's keys, at the same path on each of `hosts`; None for what Dask's own settings say."""
     n_workers: int | None = None
-    """Processes on each of `hosts`; None is one a core."""
+    """Processes on each of `hosts`; None for one per core."""
     remote_python: str | None = None
-    """Python on each of `hosts`; None is the path of the one that runs here."""
+    """Python on each of `hosts`; None for the path of the one that runs here."""
     worker_timeout_s: float = WORKER_TIMEOUT_S
 
     def is_exposed(self) -> bool:
-        """Whether others of the network can read what passes and give commands: no TLS, no loopback. Raises
-        ClusterError where keys cannot be read."""
+        """Whether others on the network can read the traffic and give commands, because they lack TLS and a loopback
+        address. Raises ClusterError if keys cannot be read."""
         if self.scheduler is not None:
             return is_exposed(scheduler_address(self.scheduler))
         return (
@@ -43,7 +43,7 @@ class Place:
 
 
 def scheduler_address(scheduler: str) -> str:
-    """The address itself, or the one in a scheduler file. Raises ClusterError where it is neither."""
+    """The address itself, or the one in a scheduler file. Raises ClusterError if it is neither."""
     if "://" in scheduler:
         return scheduler
     if os.path.exists(scheduler):
@@ -53,26 +53,27 @@ def scheduler_address(scheduler: str) -> str:
             with open(scheduler, encoding="utf-8") as file:
                 return str(json.load(file)["address"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            found = f"no scheduler file: {type(error).__name__}: {error}"
-            raise ClusterError(f"scheduler {scheduler}", found, 'JSON with an "address"') from error
+            found = f"not a scheduler file: {type(error).__name__}: {error}"
+            remedy = "Name the file that `dask scheduler --scheduler-file` wrote"
+            raise ClusterError(f"scheduler {scheduler}", found, remedy=remedy) from error
     host, _, port = scheduler.rpartition(":")
     if not host or not port.isdecimal():
         raise ClusterError(
             f"scheduler {scheduler}",
-            "no such file, and no address",
-            "an address such as tls://nas:8786, or the file that `dask scheduler --scheduler-file` wrote",
+            "not a file or an address",
+            remedy="Give an address such as tls://nas:8786, or the file that `dask scheduler --scheduler-file` wrote",
         )
     return f"tcp://{scheduler}"
 
 
 def is_exposed(address: str) -> bool:
-    """The same of a scheduler's address."""
+    """Whether others on the network can read what goes to this scheduler's address: no TLS, no loopback."""
     protocol, _, place = address.rpartition("://")
     return protocol not in ("tls", "wss", "inproc") and not is_loopback(place.rpartition(":")[0] or place)
 
 
 def bare_host(host: str) -> str:
-    """The host of "user@host"."""
+    """The host in "user@host"."""
     return host.rpartition("@")[2]
 
 
@@ -89,14 +90,15 @@ def is_loopback(host: str) -> bool:
 
 
 def security(keys: str | None, address: str = "") -> Any:
-    """Dask's `Security` from a folder of keys, which then admits nothing but TLS; else from Dask's own settings.
-    Raises ClusterError for a folder that lacks a file, and where there are no keys for a TLS `address`."""
+    """Dask's `Security` from a folder of keys, which then admits only TLS; without one, from Dask's own settings.
+    Raises ClusterError if the folder lacks a file, or if there are no keys for a TLS `address`."""
     from distributed import Security
 
     if keys is None:
         own = Security()
         if address.startswith("tls://") and own.get_connection_args("client").get("ssl_context") is None:
-            raise ClusterError(address, "no keys for TLS", "--tls DIR, or certificates in Dask's own settings")
+            remedy = "Give --tls DIR, or set certificates in Dask's own settings"
+            raise ClusterError(address, "no keys for TLS", remedy=remedy)
         return own
     files = {name: os.path.join(keys, name) for name in (CA_FILE, CERTIFICATE_FILE, KEY_FILE)}
     for path in files.values():
@@ -104,8 +106,8 @@ def security(keys: str | None, address: str = "") -> Any:
             with open(path, "rb"):
                 pass
         except OSError as error:
-            remedy = "`reprise cluster keys` makes them"
-            raise ClusterError(path, f"cannot be read: {error.strerror}", "a host's keys", remedy) from error
+            remedy = "`reprise cluster keys` makes a host's keys"
+            raise ClusterError(path, f"cannot be read: {error.strerror}", remedy=remedy) from error
     files_by_role = {
         f"tls_{role}_{part}": files[name]
         for role in ("client", "worker", "scheduler")

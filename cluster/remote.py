@@ -1,4 +1,4 @@
-"""A cluster of other hosts: a scheduler that runs, or one in this process whose workers are started over SSH.
+"""A cluster of other hosts: a running scheduler, or one in this process whose workers are started over SSH.
 
 Importing this module imports Dask."""
 
@@ -33,20 +33,20 @@ START_TIMEOUT_S = 60.0
 """How long to wait for the scheduler, and then for the first worker."""
 CLOSE_TIMEOUT_S = 15.0
 DEATH_TIMEOUT_S = 3.0
-"""How long the scheduler may know of a worker's end before its nanny has told of it."""
+"""How long the nanny's report of a worker's end may lag behind the scheduler."""
 LOST_HOST_S = 60.0
-"""So long after nobody told of a worker's end, nobody is waited for on that host."""
+"""How long after a worker's end went unreported no report is awaited from its host."""
 COUNT_EVERY_S = 1.0
 
 CONFIG: dict[str, Any] = local.CONFIG | HOST_CONFIG
 
 
 class RemoteConnection:
-    """A client to workers on other hosts, which may come and go."""
+    """A client of workers on other hosts, which may come and go."""
 
     def __init__(self, place: Place, terms: Terms, log_folder: Path | None, say: Callable[[str], None]) -> None:
-        """Returns when a worker is there and all that are there meet the terms; `say` is told which host is not there.
-        Raises ClusterError."""
+        """Returns when at least one worker is there and all of them meet the terms; `say` receives a line about each
+        host that cannot be started. Raises ClusterError."""
         self._deaths: dict[str, Death] = {}
         self._lost_hosts: dict[str, float] = {}
         self._count, self._counted_at = 0, 0.0
@@ -77,14 +77,14 @@ class RemoteConnection:
             how = {"set_as_default": False, "direct_to_workers": False, "timeout": START_TIMEOUT_S}
             self.client = Client(self._address, security=own_security, **how)
         except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
-            expected = "a Dask scheduler"
-            raise ClusterError(self._address, f"cannot connect: {told(error)}", expected) from error
+            remedy = "Check that a Dask scheduler runs at this address"
+            raise ClusterError(self._address, f"cannot connect: {told(error)}", remedy=remedy) from error
         self._stack.callback(self._close_client)
         self.client.subscribe_topic(DEATHS, self._take_death)
         self._claim()
 
     def _claim(self) -> None:
-        """Makes the scheduler this run's, until the client is gone."""
+        """Reserves the scheduler for this run until the client is gone."""
         who = f"process {os.getpid()} of {socket.gethostname()}"
         try:
             holder = self.client.run_on_scheduler(claim, self.client.id, who)
@@ -93,7 +93,7 @@ class RemoteConnection:
             raise ClusterError(self._address, f"the scheduler cannot run Reprise: {error}", remedy=remedy) from error
         if holder is not None:
             remedy = "Wait until it ends, or start another scheduler"
-            raise ClusterError(self._address, f"serves another run: {holder}", "a scheduler that is free", remedy)
+            raise ClusterError(self._address, f"serves another run: {holder}", remedy=remedy)
 
     def _wait_for_workers(self, place: Place) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -101,25 +101,25 @@ class RemoteConnection:
             time.sleep(0.1)
         if self.count_workers() == 0:
             remedy = "Start `reprise worker ADDRESS` on each host" if not place.hosts else "See the log"
-            raise ClusterError(self._address, f"no worker came for {START_TIMEOUT_S:g} s", "at least one", remedy)
+            raise ClusterError(self._address, f"no worker joined within {START_TIMEOUT_S:g} s", remedy=remedy)
 
     def count_workers(self) -> int:
         """Workers that were connected a second ago. Raises ClusterError when the scheduler is gone: even if it comes
-        back, it knows nothing any more of what was in flight."""
+        back, it no longer knows what was in flight."""
         if time.monotonic() - self._counted_at > COUNT_EVERY_S:
             try:
                 if self.client.status != "running":
-                    raise OSError(f"it is {self.client.status}")
+                    raise OSError(f"the connection is {self.client.status}")
                 self._count = int(self.client.sync(self.client.scheduler.identity, n_workers=0)["n_workers"])
             except (OSError, TimeoutError, RuntimeError, AttributeError) as error:
-                found = f"the connection to the scheduler was lost: {told(error)}"
-                remedy = "The next run goes on where this one stopped"
+                found = f"lost the scheduler: {told(error)}"
+                remedy = "Run it again: the next run goes on where this one stopped"
                 raise ClusterError(self._address, found, remedy=remedy) from error
             self._counted_at = time.monotonic()
         return self._count
 
     def worker_memory_bytes(self) -> int:
-        """The least that one of those may take that were there at first."""
+        """Smallest memory limit among the workers that were there at the start."""
         return self._memory_bytes
 
     def _least_memory(self) -> int | None:
@@ -127,7 +127,7 @@ class RemoteConnection:
         return min((int(worker["memory_limit"]) for worker in workers if worker["memory_limit"]), default=None)
 
     def death_of(self, address: str) -> Death | None:
-        """How the worker at `address` ended; None where its host does not tell."""
+        """How the worker at `address` ended; None if its host does not report it."""
         host = address.rpartition(":")[0]
         patient = time.monotonic() - self._lost_hosts.get(host, -LOST_HOST_S) >= LOST_HOST_S
         deadline = time.monotonic() + (DEATH_TIMEOUT_S if patient else 0)
@@ -147,7 +147,7 @@ class RemoteConnection:
         self._deaths[address] = Death(**told)
 
     def close(self) -> None:
-        """Ends the connection; workers that were started for it end too, others wait for the next."""
+        """Ends the connection; workers that were started for it end too, others wait for the next run."""
         self._stack.close()
 
     def _close_client(self) -> None:
@@ -188,8 +188,8 @@ def _start_hosts(place: Place, own_security: Any, say: Callable[[str], None]) ->
     cluster = SpecCluster(workers, scheduler, security=own_security, name="reprise", silence_logs=False)
     if len(failures) == len(place.hosts):
         _close_cluster(cluster)
-        remedy = "Try `ssh HOST true` for each: it must ask for nothing"
-        raise ClusterError("hosts", f"none can be started: {'; '.join(failures)}", remedy=remedy)
+        remedy = "Try `ssh HOST true` for each: it must not ask for anything"
+        raise ClusterError("--hosts", f"no host could be started: {'; '.join(failures)}", remedy=remedy)
     for failure in failures:
         LOGGER.warning("host %s", failure)
         say(f"host {failure}; the others do its work")
@@ -197,18 +197,18 @@ def _start_hosts(place: Place, own_security: Any, say: Callable[[str], None]) ->
 
 
 class _SshHost(OverSsh):  # type: ignore[misc]
-    """Dask's worker over SSH, one for a whole host. One that cannot be started counts as one that went."""
+    """Dask's worker over SSH, one for a whole host. A host that cannot be started counts as one that left."""
 
     def __init__(self, *args: Any, kwargs: dict[str, Any], failures: list[str], **more: Any) -> None:
         super().__init__(*args, kwargs={}, **more)
-        self.kwargs = kwargs  # with an n_workers that is not the number of hosts to make
+        self.kwargs = kwargs  # set late: Dask takes its n_workers for a number of hosts
         self._failures = failures
 
     async def start(self) -> None:
         try:
             await super().start()
         except ImportError as error:
-            remedy = "pip install 'reprise-dedup[hosts]'"
+            remedy = "Run: pip install 'reprise-dedup[hosts]'"
             raise ClusterError("--hosts", f"needs the package asyncssh: {error}", remedy=remedy) from error
         except Exception as error:
             self._failures.append(f"{self.address} cannot be started: {told(error)}")

@@ -1,7 +1,7 @@
-"""A `Runner` on Dask: bounded work in flight, and a task that kills its worker costs no other task anything.
+"""A `Runner` on Dask: bounded work in flight, and a task that kills its worker does no harm to other tasks.
 
-When a worker dies, Dask gives all tasks back that were on it. The worker's mark says which one it was in: that
-one becomes a *suspect*, the others are submitted again. Suspects run once more after all other tasks, one at a
+When a worker dies, Dask gives back all tasks that were on it. The worker's mark names the one that it was running:
+that one becomes a *suspect*, the others are submitted again. Suspects run once more after all other tasks, one at a
 time with nothing else in flight, so that none is blamed for memory that others took."""
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from cluster.nanny import Death
 
 NO_WORKERS_TIMEOUT_S = 60.0
-"""How long a run waits for workers to come back after all of them were lost."""
+"""How long a run that has lost all workers waits for one to come back."""
 
 _LOST_TRIES = 3
-"""Connections that a task may lose before it is thought to be the cause."""
+"""Connections that a task may lose before it counts as the cause."""
 
 _SHARED_TRIES = 3
-"""Deaths of workers at a shared value, without another task to blame, after which its tasks fail."""
+"""Deaths of workers at a shared value, with no other task to blame, after which its tasks fail."""
 
 
 class Shared:
@@ -42,12 +42,12 @@ class Shared:
     def __init__(self, name: str, value: Any) -> None:
         self.name, self.value = name, value
         self.future: Any = None
-        """None until the first task uses it: what no task uses never travels."""
+        """Dask's future of the value; None until a task uses it, because unused values never travel."""
         self.n_deaths = 0
 
 
 class DaskRunner:
-    """Runs tasks on the workers of a `Connection`, which is made when the first task was drawn."""
+    """Runs tasks on the workers of a `Connection`, which is made when the first task is drawn."""
 
     def __init__(
         self,
@@ -57,41 +57,41 @@ class DaskRunner:
         n_workers: int | None = None,
         memory_limit: Callable[[], int] | None = None,
     ) -> None:
-        """`n_workers` and `memory_limit` are what is known of the workers before there is a connection."""
+        """`n_workers` and `memory_limit` describe the workers before there is a connection, as far as known."""
         self.stop = stop
         self._connect, self._n_workers, self._memory_limit = connect, n_workers, memory_limit
         self._in_flight_per_worker = in_flight_per_worker
         self._connection: Connection | None = None
         self._token = secrets.token_hex(4)
-        """Others may use the same scheduler."""
+        """Part of every key, because others may use the same scheduler."""
         self._serial = itertools.count()
         self._shared: weakref.WeakValueDictionary[str, Shared] = weakref.WeakValueDictionary()
 
     @property
     def n_workers(self) -> int:
-        """Tasks that can run at the same time; on other hosts it may change."""
+        """Tasks that can run at the same time; it may change with other hosts."""
         return self._n_workers or max(1, self.connection().count_workers())
 
     @property
     def worker_memory_bytes(self) -> int | None:
-        """What a worker may take before it is killed."""
+        """Memory that a worker may take before it is killed."""
         return self._memory_limit() if self._memory_limit else self.connection().worker_memory_bytes()
 
     def share(self, name: str, value: Any) -> Shared:
-        """A handle to `value`; while one of that name is alive, that one, whatever `value` is."""
+        """A handle to `value`; the existing one as long as a handle of that name is alive, whatever `value` is."""
         shared = self._shared.get(name)
         if shared is None:
             shared = self._shared[name] = Shared(name, value)
         return shared
 
     def limit(self, name: str, n: int) -> AbstractContextManager[Any]:
-        """What at most `n` tasks enter at the same time, on whatever host."""
+        """A context that at most `n` tasks are in at the same time, on all hosts together."""
         return worker.Limit(name, n)
 
     def run(
         self, function: Callable[..., Any], tasks: Iterable[Task], time_limit_s: float | None = None
     ) -> Iterator[Outcome]:
-        """Yields one outcome a task, as they come. After a stop was requested the outcomes of tasks in flight
+        """Yields one outcome per task, in the order of completion. After a stop request the outcomes of tasks in flight
         still come, but suspects are not tried again and get none. Raises ClusterError when the scheduler is
         lost, or all workers for 60 s."""
         supply = iter(tasks)
@@ -125,21 +125,21 @@ class DaskRunner:
             self._connection = None
 
     def connection(self) -> Connection:
-        """The connection, made now if there is none."""
+        """The connection, opened now if there is none."""
         if self._connection is None:
             self._connection = self._connect()
         return self._connection
 
     def next_key(self, function_name: str, name: str) -> str:
-        """A key never used before: Dask may still know an older task of that name. The number stands before
-        the name so that all keys of a function are one group to the scheduler, which keeps groups for ever."""
-        # A name may come from a path that is no valid UTF-8, which Dask could not send.
+        """A new key: Dask may still know an older task of that name. The number stands before the name so that the
+        scheduler, which keeps groups for ever, sees one group per function."""
+        # A name may come from a path that is not valid UTF-8, which Dask cannot send.
         name = name.encode(errors="backslashreplace").decode()
         return f"{function_name.strip('<>')}-{self._token}-{next(self._serial)}-{name}"
 
     def submit_shared(self, shared: Shared) -> Any:
-        """The future of the value, submitted now if it was not before. Raises RuntimeError when it was the end
-        of too many workers."""
+        """The future of the value, submitted now if it was not before. Raises RuntimeError if it killed too many
+        workers."""
         if shared.n_deaths >= _SHARED_TRIES:
             raise RuntimeError(f"the shared value {shared.name} killed its worker {shared.n_deaths} times")
         if shared.future is None:
@@ -150,19 +150,19 @@ class DaskRunner:
 
 
 class _Try:
-    """A task, and what became of it so far."""
+    """A task, and what has become of it so far."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.causes: list[str] = []
-        """What its earlier try did to its worker."""
+        """What earlier tries did to their workers."""
         self.n_lost = 0
-        """Tries of which nobody knows how they ended."""
+        """Tries whose end is unknown."""
         self.future: Any = None
 
     def forget_shared(self, key: str, blamed: bool) -> None:
-        """Makes the shared value that travels as `key`, which Dask holds for failed, travel anew. All tasks that
-        wait for it come here; the first of them counts."""
+        """Makes the shared value with this key, which Dask considers failed, travel again. Every task that waits for it
+        calls this; only the first call counts."""
         for argument in self.task.arguments:
             if isinstance(argument, Shared) and argument.future is not None and argument.future.key == key:
                 argument.future = None
@@ -170,7 +170,7 @@ class _Try:
 
 
 class _Flight:
-    """The tasks of one run that were submitted and whose outcome was not taken."""
+    """The tasks of one run that were submitted and whose outcome was not yet taken."""
 
     def __init__(self, runner: DaskRunner, function: Callable[..., Any], time_limit_s: float | None) -> None:
         self._runner, self._time_limit_s = runner, time_limit_s
@@ -186,14 +186,14 @@ class _Flight:
         return len(self._tries)
 
     def submit(self, attempt: _Try) -> None:
-        """Hands a task to Dask. Its result is fetched in the background, so that it leaves its worker soon."""
+        """Submits a task to Dask. Its result is fetched in the background, so that it leaves its worker soon."""
         key = self._runner.next_key(self._function_name, attempt.task.name)
         self._tries[key] = attempt
         try:
             arguments, shared = _separate(attempt.task.arguments)
             call = worker.Call(key, self._function, _dumps(arguments), self._time_limit_s)
             futures = [self._runner.submit_shared(s) for s in shared]
-        except Exception as error:  # what cannot be pickled is this task's failure
+        except Exception as error:  # arguments that cannot be pickled are this task's failure
             self._arrived.put((key, worker.dump_failure(error)))
             return
         attempt.future = self._client.submit(worker.execute, call, *futures, key=key)
@@ -204,12 +204,12 @@ class _Flight:
         try:
             answer = (await self._client.gather({key: future}, errors="skip", asynchronous=True))[key]
         except (OSError, RuntimeError, TimeoutError) as error:  # the scheduler is gone, or this connection closes
-            LOGGER.info("result of task %s cannot be fetched: %s", key, error)
+            LOGGER.info("cannot fetch the result of task %s: %s", key, error)
         finally:
             self._arrived.put((key, answer))
 
     def wait(self) -> Iterator[Outcome]:
-        """Waits for the next task in flight to end; yields its outcome, or nothing if it is tried again."""
+        """Waits for the next task in flight to end; yields its outcome, or nothing if the task is tried again."""
         key, answer = self._next_arrived()
         attempt = self._tries.pop(key)
         future, attempt.future = attempt.future, None
@@ -228,7 +228,7 @@ class _Flight:
                 raise ClusterError(
                     "cluster",
                     f"all workers were lost and none came back for {NO_WORKERS_TIMEOUT_S:g} s",
-                    remedy="See the log; the next run goes on where this one stopped",
+                    remedy="See the log, then run it again: the next run goes on where this one stopped",
                 )
 
     def _outcome(self, attempt: _Try, key: str, answer: bytes | None, future: Any) -> Outcome | None:
@@ -236,31 +236,31 @@ class _Flight:
         if answer is not None:
             return _read_answer(name, answer)
         if future.status != "error":
-            raise ClusterError("cluster", f"the scheduler gave up task {name} ({future.status})")
+            raise ClusterError("cluster", f"the scheduler gave up on task {name} ({future.status})")
         error = future.exception()
-        if type(error).__name__ != "KilledWorker":  # not the function's: those come as answers
+        if type(error).__name__ != "KilledWorker":  # not raised by the function: those come as answers
             return Outcome(name, failure=f"{type(error).__name__}: {error}")
         return self._after_death(attempt, key, error.task, error.last_worker.address)
 
     def _after_death(self, attempt: _Try, key: str, killed: str, address: str) -> Outcome | None:
-        """Finds out whether `attempt` is to blame for the end of the worker at `address`, on which `killed`
-        (the task, or a shared value that it waits for) was; tries it again or gives its failure."""
+        """Finds out whether `attempt` is to blame for the end of the worker at `address`, which held `killed` (the
+        task, or a shared value that it waits for); tries it again or returns its failure."""
         death = self._connection.death_of(address)
         culprit = death.task if death else None
         innocent = culprit not in (None, killed)
         if innocent or killed != key:
-            LOGGER.info("task %s waits for %s, whose worker died in %s: runs again", key, killed, culprit)
+            LOGGER.info("task %s runs again: it waits for %s, whose worker died in %s", key, killed, culprit)
             attempt.forget_shared(killed, blamed=not innocent)
             self.submit(attempt)
             return None
         if death is None and attempt.n_lost < _LOST_TRIES:
-            LOGGER.warning("task %s: the connection to %s was lost: runs again", key, address)
+            LOGGER.warning("task %s runs again: the connection to %s was lost", key, address)
             attempt.n_lost += 1
             self.submit(attempt)
             return None
         cause = self._cause(key, death)
         attempt.causes.append(cause)
-        LOGGER.warning("task %s %s (%d. time)", key, cause, len(attempt.causes))
+        LOGGER.warning("task %s %s (failure %d)", key, cause, len(attempt.causes))
         if len(attempt.causes) == 1:
             self.suspects.append(attempt)
             return None
@@ -277,7 +277,7 @@ class _Flight:
         return f"killed its worker: {death.how}"
 
     def release(self) -> None:
-        """Gives up what is in flight: what only waits will not run, what runs ends unheard."""
+        """Gives up what is in flight: waiting tasks do not run, and the results of running ones are dropped."""
         for attempt in self._tries.values():
             if attempt.future is not None:
                 attempt.future.release()
@@ -285,7 +285,7 @@ class _Flight:
 
 
 def _separate(arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Shared]]:
-    """The arguments with a slot for each shared value, and the shared values."""
+    """The arguments with a slot in place of each shared value, and the shared values."""
     shared: list[Shared] = []
     separated = list(arguments)
     for i, argument in enumerate(arguments):
@@ -296,7 +296,7 @@ def _separate(arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Shared]
 
 
 def _dumps(value: Any) -> bytes:
-    from distributed.protocol.pickle import dumps  # by value where the worker could not import it
+    from distributed.protocol.pickle import dumps  # by value if the worker cannot import it
 
     pickled: bytes = dumps(value)
     return pickled

@@ -1,6 +1,6 @@
-"""A scheduler serves one run at a time: what is put on it for a run, and taken off when its launcher is gone.
+"""A scheduler serves one run at a time: the plugin that a run puts on it, removed when the launcher is gone.
 
-Importing this module imports Dask. What is here runs in the scheduler's process."""
+Importing this module imports Dask. This code runs in the scheduler's process."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _NAME = "reprise-run"
 
 
 class Tenancy(SchedulerPlugin):  # type: ignore[misc]
-    """Marks the scheduler as a run's, for as long as its client is connected. Makes it give a task of this run back
-    when its worker dies, as `local.CONFIG` does: who else uses that scheduler keeps its setting."""
+    """Reserves the scheduler for a run as long as its client is connected. Makes it give back a task of this run when
+    its worker dies, as `local.CONFIG` does; other users of that scheduler keep its own setting."""
 
     name = _NAME
 
@@ -32,12 +32,12 @@ class Tenancy(SchedulerPlugin):  # type: ignore[misc]
     def remove_client(self, scheduler: Any, client: str) -> None:
         if client == self.client:
             scheduler.remove_plugin(_NAME)
-            if ADMISSION in scheduler.worker_plugins:  # those who join from now on are held to nothing
+            if ADMISSION in scheduler.worker_plugins:  # no terms for workers that join from now on
                 scheduler._ongoing_background_tasks.call_soon(scheduler.unregister_worker_plugin, None, ADMISSION)
 
 
 async def claim(client: str, who: str, dask_scheduler: Any) -> str | None:
-    """Makes the scheduler that of `client`'s run; or says whose it is."""
+    """Reserves the scheduler for `client`'s run; returns its holder if it is taken."""
     holder = dask_scheduler.plugins.get(_NAME)
     if holder is not None and holder.client != client and holder.client in dask_scheduler.clients:
         return str(holder.who)

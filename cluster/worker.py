@@ -1,10 +1,10 @@
 """What runs inside a worker process: the guard around every task, its watchdog, and the marks it leaves.
 
-A worker that dies tells nobody why. So each worker keeps two files in the cluster's folder, named after its
-port: `running` holds the key of the task it is in (and is empty between tasks), `hung` gets the traceback of a
-task that ran past its time limit. Both are plain writes, so they are there even after SIGKILL.
+A dying worker cannot report why. So each worker keeps two files in the cluster's folder, named after its port:
+`running` holds the key of the current task (and is empty between tasks), `hung` gets the traceback of a task that
+ran past its time limit. Both are plain writes, so they are there even after SIGKILL.
 
-Only the standard library is imported here: every start of a worker pays for it."""
+This module imports only the standard library, because every start of a worker pays for its imports."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a function. Opaque to Dask, which may take a string equal to a key for that task's result."""
+    """One call of a function. Opaque to Dask, which takes a string equal to a key for that task's result."""
 
     key: str
     function: bytes
-    """Pickled; the same bytes for every task of a run."""
+    """Pickled function; the same bytes for every task of a run."""
     arguments: bytes
-    """Pickled tuple, with a `Slot` for each shared value."""
+    """Pickled tuple of arguments, with a `Slot` for each shared value."""
     time_limit_s: float | None
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Stands in a call's arguments for a shared value, which Dask passes beside the call."""
+    """Placeholder in a call's arguments for a shared value, which Dask passes beside the call."""
 
     index: int
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A context that at most `n` tasks of the cluster are in at the same time. A worker that dies in it leaves it after
-    half a minute."""
+    """A context that at most `n` tasks of the cluster are in at the same time. The place of a worker that dies in it is
+    free again after half a minute."""
 
     name: str
     n: int
 
     def __enter__(self) -> None:
-        _watchdog.disarm()  # whoever waits does not hang, and who died in it leaves it late
+        _watchdog.disarm()  # waiting is not hanging, and the place of a dead worker becomes free late
         _semaphore(self).acquire()
         _watchdog.arm()
 
@@ -68,14 +68,14 @@ def _semaphore(limit: Limit) -> Any:
 
 
 class _Marks:
-    """The two files of this worker, opened with its first task; none where `make_worker` did not run."""
+    """The two files of this worker, opened with its first task; none if `make_worker` did not run."""
 
     place: Callable[[str], str] | None = None
     _files: tuple[int, int] | None = None
 
     def open(self) -> tuple[int, int] | None:
-        """File descriptors of `running` and `hung`. The first call waits until the nanny knows this worker: should
-        the first task end the process before that, Dask would lose count of it."""
+        """File descriptors of `running` and `hung`. The first call waits until the nanny knows this worker: Dask loses
+        track of a worker whose first task ends the process before that."""
         if self._files is None and self.place is not None:
             deadline = time.monotonic() + READY_TIMEOUT_S
             while not os.path.exists(self.place("ready")) and time.monotonic() < deadline:
@@ -89,59 +89,59 @@ _marks = _Marks()
 
 
 def mark_path(folder: str, kind: str, address: str) -> str:
-    """Where the worker at `address` (such as "tcp://127.0.0.1:40001") keeps its mark `kind`."""
+    """Path at which the worker at `address` (such as "tcp://127.0.0.1:40001") keeps its mark `kind`."""
     return os.path.join(folder, f"{kind}-{address.rpartition(':')[2]}")
 
 
 def execute(call: Call, *shared: Any) -> bytes:
     """The pickled pair (result, failure), one of them None. Raises nothing: an exception may not survive the
-    way to the launcher, and a result that cannot be pickled must be its task's failure, not the transfer's."""
+    way to the launcher, and a result that cannot be pickled must count as its task's failure, not the transfer's."""
     with _running(call.key), _time_limit(call.time_limit_s):
         try:
             function = _load_function(call.function)
             arguments = _placed(pickle.loads(call.arguments))
             result = function(*(shared[a.index] if isinstance(a, Slot) else a for a in arguments))
             return pickle.dumps((result, None), protocol=5)
-        except BaseException as error:  # SystemExit too: it would end the worker
+        except BaseException as error:  # SystemExit too: it must not end the worker
             return dump_failure(error)
 
 
 def _placed(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments with the paths of this host, where the terms of the run (`preflight.Admission`) give it others."""
+    """The arguments with this host's paths, if the terms of the run (`preflight.Admission`) map any."""
     from distributed import get_worker
 
     from cluster.tenancy import ADMISSION
 
     admission = get_worker().plugins.get(ADMISSION)
-    if admission is None or not admission.mounts:
+    if admission is None or not admission.maps:
         return arguments
     from dedup.files.host_paths import placed
 
-    own: tuple[Any, ...] = placed(arguments, admission.mounts)
+    own: tuple[Any, ...] = placed(arguments, admission.maps)
     return own
 
 
 def dump_failure(error: BaseException) -> bytes:
-    """What `execute` gives when the function raised `error`."""
+    """What `execute` returns when the function raised `error`."""
     return pickle.dumps((None, f"{type(error).__name__}: {error}"))
 
 
 def rebuild(key: str, value: bytes) -> Any:
-    """The shared value; a task, so that the scheduler can run it again when the worker that held it died."""
+    """The shared value; a task, so that the scheduler can run it again when the worker that held it dies."""
     with _running(key):
         return pickle.loads(value)
 
 
 @functools.lru_cache(maxsize=8)
 def _load_function(function: bytes) -> Callable[..., Any]:
-    # Kept, since a function pickled by value would lose its caches (Numba's compiled code) with every call.
+    # Kept, because a function pickled by value would lose its caches (Numba's compiled code) with every call.
     loaded: Callable[..., Any] = pickle.loads(function)
     return loaded
 
 
 @contextlib.contextmanager
 def _running(key: str) -> Iterator[None]:
-    """Leaves `key` in the mark for the time of the block."""
+    """Keeps `key` in the mark for the duration of the block."""
     _write_mark(key.encode())
     try:
         yield
@@ -157,18 +157,18 @@ def _write_mark(content: bytes) -> None:
 
 
 class _Watchdog:
-    """Ends this process when the task it is in takes longer than it may."""
+    """Ends this process when its current task exceeds the time limit."""
 
     limit_s: float | None = None
 
     def arm(self) -> None:
-        """The time begins now."""
+        """Starts the clock."""
         if self.limit_s is not None:
             files = _marks.open()
             faulthandler.dump_traceback_later(self.limit_s, exit=True, file=files[1] if files is not None else 2)
 
     def disarm(self) -> None:
-        """The time does not count."""
+        """Stops the clock."""
         faulthandler.cancel_dump_traceback_later()
 
 
@@ -177,8 +177,8 @@ _watchdog = _Watchdog()
 
 @contextlib.contextmanager
 def _time_limit(limit_s: float | None) -> Iterator[None]:
-    """Ends this process, after a traceback in the mark, when the block takes longer. The watchdog is a thread of
-    C that takes no part in the GIL, so it also ends code that hangs while holding it."""
+    """Ends this process, after a traceback in the mark, when the block takes longer. The watchdog is a C thread that
+    does not need the GIL, so it also ends code that hangs while holding it."""
     _watchdog.limit_s = limit_s
     _watchdog.arm()
     try:
@@ -189,21 +189,20 @@ def _time_limit(limit_s: float | None) -> Iterator[None]:
 
 
 def make_worker(folder: str, log: str, *args: Any, **kwargs: Any) -> Any:
-    """The Dask worker of this process, a fresh one on the launcher's machine. `folder` takes its marks, `log`
-    what it writes to stdout and stderr."""
+    """The Dask worker of this new process. `folder` takes its marks, `log` what it writes to stdout and stderr."""
     _redirect_output(log)
     _die_with_launcher()
     from distributed import Worker
 
     dask_worker = Worker(*args, **kwargs)
-    # Asked later: it has no address before it starts.
+    # A function, because the worker has no address before it starts.
     _marks.place = lambda kind: mark_path(folder, kind, dask_worker.address)
     return dask_worker
 
 
 def _redirect_output(path: str) -> None:
-    """Sends what this process writes to stdout and stderr, C code included, to a file: the terminal is the
-    launcher's. A crash leaves its traceback there."""
+    """Sends what this process, including its C code, writes to stdout and stderr to a file: the terminal belongs to the
+    launcher. A crash leaves its traceback there."""
     log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -213,7 +212,7 @@ def _redirect_output(path: str) -> None:
 
 def _die_with_launcher() -> None:
     """Asks the kernel for SIGKILL when the launcher dies. Dask's own watch is a Python thread, which never runs
-    while code hangs that holds the GIL."""
+    while hanging code holds the GIL."""
     if sys.platform != "linux":
         return
     import ctypes

@@ -1,5 +1,5 @@
-"""One class a condition. Each prints as one line (what was found, what was expected, where, what to do) and has
-an exit code of its own; the codes are a table in docs/exit-codes.md that only grows."""
+"""One class per condition. Each prints as one line (where, what was found, what was expected, what to do) and has
+its own exit code; the codes are a table in docs/exit-codes.md that only grows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ EXIT_INTERRUPTED = 130
 
 
 class RepriseError(Exception):
-    """A condition that ends the run, told in one line."""
+    """A condition that ends the run, reported on one line.
+
+    `found` is a phrase that follows "where: ". `expected` is a noun phrase for a value of the right kind; leave it out
+    if it only repeats what `remedy` says. `remedy` is an instruction, and a sentence of its own."""
 
     exit_code = EXIT_BUG
 
@@ -46,7 +49,7 @@ class LibraryError(RepriseError):
 
 
 class StoreMissingError(RepriseError):
-    """A command needs what a scan found, and there is no store yet."""
+    """A command needs the results of a scan, but there is no store yet."""
 
     exit_code = 18
 
@@ -58,35 +61,36 @@ class StoreLockedError(RepriseError):
 
 
 class StoreMismatchError(RepriseError):
-    """The store is of another format version or of other fingerprint settings."""
+    """The store has another format version or other fingerprint settings."""
 
     exit_code = 12
 
 
 class StoreDamagedError(RepriseError):
-    """Something in the store is not as FORMAT.md says."""
+    """Something in the store does not match FORMAT.md."""
 
     exit_code = 13
 
 
 class CatalogDamagedError(StoreDamagedError):
-    """The catalog is no sound database, or its stamp cannot be read: `check --repair` makes a new one of its rows."""
+    """The catalog is not a sound database, or its stamp cannot be read: `check --repair` makes a new one from its
+    rows."""
 
 
 class WriteError(RepriseError):
-    """The disk is full, or may not be written."""
+    """The disk is full, or writing to it is not allowed."""
 
     exit_code = 14
 
 
 class InputError(RepriseError):
-    """A file given on the command line cannot be used: no audio, not found, not readable."""
+    """A file given on the command line cannot be used: it has no audio, does not exist or cannot be read."""
 
     exit_code = 15
 
 
 class PlanError(RepriseError):
-    """A plan that cannot be carried out as it stands, with all that is wrong with it."""
+    """A plan that cannot be carried out as it stands, with everything that is wrong with it."""
 
     exit_code = 21
 
@@ -94,7 +98,7 @@ class PlanError(RepriseError):
         more = f", and {len(problems) - 1:,} more" if len(problems) > 1 else ""
         super().__init__(where, f"{problems[0]}{more}")
         self.problems = list(problems)
-        """Each on one line."""
+        """Everything that is wrong, one line each."""
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         return type(self), (self.where, self.problems)
@@ -113,16 +117,16 @@ class ClusterError(RepriseError):
 
 
 class PreflightError(ClusterError):
-    """Workers that cannot take part, with every reason."""
+    """Some workers cannot take part; carries every reason."""
 
     def __init__(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
         super().__init__(where, found, expected, remedy)
         self.problems: list[tuple[str, str]] = []
-        """Host and reason."""
+        """Pairs of host and reason."""
 
 
 class TooLittleMemoryError(RepriseError):
-    """The work does not fit into the memory that a worker has; found before it began."""
+    """The work does not fit into a worker's memory; found before it starts."""
 
     exit_code = 19
 
@@ -134,6 +138,6 @@ class SetupError(RepriseError):
 
 
 class JournalError(RepriseError):
-    """A clean-up that is not there, cannot be read, or is not in the state that a command needs."""
+    """A clean-up that does not exist, cannot be read, or is not in the state that a command needs."""
 
     exit_code = 22

@@ -1,4 +1,4 @@
-"""What a long operation tells whoever watches it. `jobs.session.progress` shows it; `Silent` drops it."""
+"""What a long operation reports to its observer. `jobs.session.progress` shows it; `Silent` drops it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ Kind = Literal["failed", "skipped", "damaged", "ignored"]
 
 
 class Observer(Protocol):
-    """Receives progress; never answers, never raises."""
+    """Receiver of progress; it never answers and never raises."""
 
     def stage(self, name: str, total: int | None, unit: str) -> None:
-        """A stage begins: `total` units of work are known to lie ahead, or None."""
+        """A stage begins, with `total` units of work ahead; None if that is unknown."""
 
     def advance(self, n: int = 1) -> None:
         """`n` more units of the current stage are done."""
@@ -20,8 +20,8 @@ class Observer(Protocol):
         """A folder was entered."""
 
     def problem(self, kind: Kind, path: bytes, reason: str) -> None:
-        """A file was failed (could not be used), skipped (not meant to be used), damaged (used as far as it could be
-        decoded) or ignored (no audio file by name)."""
+        """A file failed (could not be used), or was skipped (is not meant to be used), damaged (used as far as it could
+        be decoded) or ignored (its name is not that of an audio file)."""
 
     def message(self, text: str) -> None:
         """One line for a person."""

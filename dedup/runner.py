@@ -1,4 +1,4 @@
-"""How work is handed out: the one interface between the domain and whatever runs its tasks.
+"""How work is distributed: the one interface between the domain and whatever runs its tasks.
 
 `cluster` implements it on Dask; `InlineRunner` runs everything in the calling process (`--workers 0`)."""
 
@@ -16,25 +16,25 @@ class Task:
     """One call of a function: the unit of work, retry and log line."""
 
     name: str
-    """Unique within the run."""
+    """Name that is unique within the run."""
     arguments: tuple[Any, ...]
-    """Passed to the function; what `Runner.share` returned is replaced by its value, and a `files.host_paths.HostPath`,
-    in lists and tuples too, is told where the host of the task has it."""
+    """Arguments of the function. What `Runner.share` returned is replaced by its value, and each
+    `files.host_paths.HostPath`, also in lists and tuples, gets its path on the task's host."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: its result, or why there is none."""
+    """The outcome of a task: its result, or why there is none."""
 
     name: str
     result: Any = None
     failure: str | None = None
-    """Why no result came: an exception's text, or that the worker died or ran past the time limit."""
+    """Reason for the lack of a result: an exception's text, the death of the worker, or the time limit."""
 
 
 @dataclass
 class Stop:
-    """A request to finish what is in flight and start nothing new. Set from a signal handler."""
+    """A request to finish what is in flight and start nothing new, made by a signal handler."""
 
     event: threading.Event = field(default_factory=threading.Event)
     reason: str = ""
@@ -63,24 +63,25 @@ class Runner(Protocol):
 
     @property
     def worker_memory_bytes(self) -> int | None:
-        """What a worker may take before it is killed; None where nothing limits it."""
+        """Memory that a worker may take before it is killed; None if nothing limits it."""
 
     def share(self, name: str, value: Any) -> Any:
-        """A handle to `value` that travels to a worker once however many tasks use it; dropped with the handle."""
+        """A handle to `value`, which travels to a worker once, however many tasks use it, and is dropped with the
+        handle."""
 
     def limit(self, name: str, n: int) -> AbstractContextManager[Any]:
-        """What at most `n` tasks enter at the same time; passed to the function like any other argument."""
+        """A context that at most `n` tasks are in at the same time; passed to the function like any other argument."""
 
     def run(
         self, function: Callable[..., Any], tasks: Iterable[Task], time_limit_s: float | None = None
     ) -> Iterator[Outcome]:
-        """Yields one outcome a task, as they come; draws tasks lazily. After `stop` was requested no task is drawn
-        any more, and the outcomes of those in flight still come. A task that kills its worker or runs past
-        `time_limit_s` twice gets a failure; it costs no other task anything."""
+        """Yields one outcome per task, in the order of completion; draws tasks lazily. After `stop` was requested no
+        more tasks are drawn, and the outcomes of those in flight still come. A task that kills its worker or runs past
+        `time_limit_s` twice gets a failure; other tasks are not affected."""
 
 
 class InlineRunner:
-    """Runs each task in the calling thread. Cannot survive a crash of the decoder and enforces no time limit."""
+    """Runs each task in the calling thread. It does not survive a crash of the decoder and enforces no time limit."""
 
     n_workers = 1
     worker_memory_bytes = None

@@ -1,4 +1,4 @@
-"""The versions that results may depend on, or that must be the same where processes exchange objects."""
+"""The versions that results may depend on, or that must be the same in processes that exchange objects."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dedup.errors import ChromaprintMissingError
 PACKAGES = ("dask", "distributed", "numba", "numpy", "av")
 
 KERNEL_VERSION = 2
-"""Goes up whenever the same two blocks and settings would give other bytes, as with any constant of `cascade`,
-`sampling` or `path`; then every tile is computed again."""
+"""Version of the kernels. It goes up with every change, such as of a constant in `cascade`, `sampling` or `path`, that
+gives other bytes for the same blocks and settings; then every tile is computed again."""
 
 
 def versions() -> dict[str, str]:
-    """Of this program, its kernels, Python and what it stands on, by name; empty for what is not there."""
+    """Versions of this program, its kernels, Python and the libraries below it, by name; empty if not installed."""
     from dedup import __version__
 
     found = {"reprise": __version__, "kernels": str(KERNEL_VERSION), "Python": ".".join(map(str, sys.version_info[:2]))}

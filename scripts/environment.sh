@@ -1,11 +1,11 @@
-# Read by scripts/reprise and scripts/test.sh, which set $repo first.
+# For scripts/reprise and scripts/test.sh, which set $repo first.
 
-if [ -d /opt/homebrew/lib ]; then # where the loader of macOS does not look by itself
+if [ -d /opt/homebrew/lib ]; then # the loader of macOS does not look there by itself
     export DYLD_FALLBACK_LIBRARY_PATH=/opt/homebrew/lib:/usr/local/lib:/usr/lib
 fi
 
-# ensure_environment LOCK: $repo/.venv holds what LOCK names. Where it already does, this costs one cmp: every start
-# of the program comes through here.
+# ensure_environment LOCK: makes $repo/.venv hold what LOCK names. If it already does, this costs only one cmp, because
+# every start of the program comes through here.
 ensure_environment() {
     if [ -z "${REPRISE_PYTHON:-}" ] && [ -x "$repo/.venv/bin/python" ] &&
         cmp -s "$repo/$1" "$repo/.venv/installed/$1"; then
@@ -15,7 +15,7 @@ ensure_environment() {
     "$chosen" -I -B "$repo/scripts/setup_environment.py" "$1" || exit
 }
 
-# choose_python: sets $chosen to $REPRISE_PYTHON or else the newest Python here, of those that the locks were made for.
+# choose_python: sets $chosen to $REPRISE_PYTHON, otherwise to the newest Python here that the locks support.
 choose_python() {
     if [ -n "${REPRISE_PYTHON:-}" ]; then
         set -- "$REPRISE_PYTHON"

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Remakes both lock files from pyproject.toml; pins stay where they are unless it says otherwise:
+# Remakes both lock files from pyproject.toml and keeps the pins, except as told:
 #   ./scripts/lock.sh                  after a change of pyproject.toml
-#   ./scripts/lock.sh --upgrade        everything to its newest
-#   ./scripts/lock.sh -P numba         one package to its newest
+#   ./scripts/lock.sh --upgrade        upgrade everything
+#   ./scripts/lock.sh -P numba         upgrade one package
 # One version of each package for every supported Python and platform (--fork-strategy fewest), wheels only.
 set -eu
 cd "$(dirname "$0")/.."

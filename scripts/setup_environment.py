@@ -1,4 +1,4 @@
-"""Makes `.venv` hold what a lock file names, and the system hold libchromaprint. Needs the standard library alone,
+"""Installs what a lock file names in `.venv`, and libchromaprint in the system. Needs only the standard library,
 because it runs before anything is installed.
 
     python3 -IB scripts/setup_environment.py requirements.lock|requirements-dev.lock
@@ -7,8 +7,8 @@ because it runs before anything is installed.
 The second form installs Chromium, which only tests need, if apt-get may be used without a password. If not, it says
 that these tests are skipped, and succeeds.
 
-A copy of each lock under `.venv/installed` says that its packages are there: removed before the first change,
-written after the last. An interrupted set-up therefore leaves none, and the next one starts from nothing."""
+A copy of each lock under `.venv/installed` shows that its packages are there: it is removed before the first change and
+written after the last. So an interrupted set-up leaves no copy, and the next one starts from nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CHROMAPRINT_FILES = (
 )
 BROWSER = "browser"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-LOCKS = {  # what is installed once a lock is: the development lock holds all of the other one
+LOCKS = {  # locks that are installed with each lock: the development lock contains the other one
     "requirements.lock": ("requirements.lock",),
     "requirements-dev.lock": ("requirements.lock", "requirements-dev.lock"),
 }
@@ -75,10 +75,10 @@ def say(line: str) -> None:
 
 @contextmanager
 def sole_setup() -> Iterator[None]:
-    """Waits until no other set-up of this checkout runs.
+    """Waits until no other set-up of this checkout is running.
 
-    Commands inherit the lock and are never killed: a package manager that is cut short does harm. One that
-    outlives its set-up keeps the next one waiting."""
+    Commands inherit the lock and are never killed, because an interrupted package manager does harm. A command that
+    outlives its set-up makes the next set-up wait."""
     try:
         VENV.mkdir(exist_ok=True)
         held = os.open(HELD, os.O_RDWR | os.O_CREAT, 0o644)
@@ -88,7 +88,7 @@ def sole_setup() -> Iterator[None]:
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        say("waiting for the set-up that another start has begun")
+        say("waiting for another start to finish its set-up")
         fcntl.flock(held, fcntl.LOCK_EX)
     try:
         yield
@@ -97,7 +97,7 @@ def sole_setup() -> Iterator[None]:
 
 
 def is_installed(lock: str) -> bool:
-    """Whether `.venv` has the packages of `lock`, for the Python that REPRISE_PYTHON names if it is set."""
+    """Whether `.venv` has the packages of `lock`, for the Python that REPRISE_PYTHON names, if it is set."""
     try:
         same = (INSTALLED / lock).read_bytes() == (REPO / lock).read_bytes()
     except FileNotFoundError:
@@ -106,7 +106,7 @@ def is_installed(lock: str) -> bool:
 
 
 def venv_is_usable() -> bool:
-    """Whether `.venv` was made whole, its Python is still there, and no other version is asked for."""
+    """Whether `.venv` is complete, its Python still exists, and no other version is requested."""
     if not (os.access(VENV / "bin/python", os.X_OK) and any(INSTALLED.glob("*.lock"))):
         return False
     asked_for = VENV / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -117,13 +117,13 @@ def venv_is_usable() -> bool:
 
 
 def ensure_system_packages() -> None:
-    """Installs what only the system's package manager has, or raises with the one command that does."""
+    """Installs what only the system's package manager has. Raises SetupError with the one command that does it."""
     needs = missing()
     if not needs:
         return
     manager = "brew" if sys.platform == "darwin" else "apt-get"
     if not shutil.which(manager):
-        remedy = "Install with the system's package manager"
+        remedy = "Install what is missing with the system's package manager"
         raise SetupError("set-up", f"{' and '.join(needs)} missing", remedy=remedy)
     packages = [package_name(need, manager) for need in needs]
     sudo = ["sudo"] if manager == "apt-get" and os.geteuid() != 0 else []
@@ -138,7 +138,7 @@ def ensure_system_packages() -> None:
 
 
 def offer_browser() -> None:
-    """Installs Chromium if apt-get may be used; says why not otherwise."""
+    """Installs Chromium if apt-get may be used; otherwise says why not."""
     if any(map(shutil.which, BROWSERS)):
         return
     sudo = [] if os.geteuid() == 0 else ["sudo"]
@@ -152,13 +152,13 @@ def offer_browser() -> None:
 
 
 def missing() -> list[str]:
-    """What this machine lacks of: Chromaprint's shared library; the parts of Python that make a venv."""
+    """What this machine lacks: Chromaprint's shared library, or the parts of Python that make a venv."""
     needs = []
     if not any(loads(name) for name in CHROMAPRINT_FILES):
         needs.append(CHROMAPRINT)
     importlib.invalidate_caches()
     if not venv_is_usable() and not all(map(importlib.util.find_spec, ("venv", "ensurepip"))):
-        needs.append(VENV_MODULE)  # Debian ships it as a package of its own
+        needs.append(VENV_MODULE)  # Debian ships it as a separate package
     return needs
 
 
@@ -181,12 +181,12 @@ def package_name(need: str, manager: str) -> str:
 
 
 def base_python() -> Path:
-    """The interpreter itself: a name like `python3` may mean another version after a system upgrade."""
+    """Path of the interpreter itself: a name like `python3` can mean another version after a system upgrade."""
     return Path(getattr(sys, "_base_executable", sys.executable)).resolve()
 
 
 def may_sudo() -> bool:
-    """Whether sudo asks for no password."""
+    """Whether sudo works without a password."""
     if not shutil.which("sudo"):
         return False
     return subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
@@ -195,9 +195,9 @@ def may_sudo() -> bool:
 def apt_install(packages: Sequence[str], sudo: Sequence[str]) -> bool:
     as_root = ["sudo", "-n"] if sudo else []
     apt = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
-    apt += ["-o", "DPkg::Lock::Timeout=300"]  # a new machine may be upgrading itself
+    apt += ["-o", "DPkg::Lock::Timeout=300"]  # a new machine may still be upgrading itself
     install = [*apt, "install", "--yes", "--no-install-recommends", *packages]
-    # A fresh image has no package lists, an old one has lists of versions that are gone: both fail at once
+    # A fresh image has no package lists, an old one lists versions that are gone: in both cases this fails at once
     return logged(install) or (logged([*apt, "update"]) and logged(install))
 
 
@@ -218,9 +218,9 @@ def install(lock: str) -> None:
         for path in VENV.iterdir():
             if path not in (LOG, HELD):
                 clear(path)
-        step("no virtual environment was made", [str(base_python()), "-I", "-m", "venv", str(VENV)])
+        step("could not make a virtual environment", [str(base_python()), "-I", "-m", "venv", str(VENV)])
     pip = [str(VENV / "bin/python"), "-I", "-m", "pip", "--no-input", "--disable-pip-version-check"]
-    wheels = ["--require-hashes", "--only-binary=:all:"]  # nothing is built here: no compiler is needed
+    wheels = ["--require-hashes", "--only-binary=:all:"]  # wheels only, so that no compiler is needed
     step(f"pip did not install {lock}", [*pip, "install", *wheels, "--requirement", str(REPO / lock)])
     make_importable()
     INSTALLED.mkdir()
@@ -236,8 +236,8 @@ def clear(path: Path) -> None:
 
 
 def make_importable() -> None:
-    """Puts the checkout on the import path, and its launcher beside Python. Both are relative, so that a checkout
-    that is moved or copied keeps working."""
+    """Puts the checkout on the import path, and its launcher beside Python. Both links are relative, so that a checkout
+    still works after it is moved or copied."""
     (site_packages,) = VENV.glob("lib/python3*/site-packages")
     (site_packages / "reprise.pth").write_text(f"{os.path.relpath(REPO, site_packages)}\n")
     clear(VENV / "bin/reprise")
@@ -247,8 +247,8 @@ def make_importable() -> None:
 def step(failure: str, command: Sequence[str]) -> None:
     if not logged(command):
         show_log_tail()
-        remedy = "Once the cause is gone, the next start begins set-up again"
-        raise SetupError("set-up", f"{failure}; what was printed is in {LOG}", remedy=remedy)
+        remedy = "Fix the cause and start again"
+        raise SetupError("set-up", f"{failure}; see {LOG} for the output", remedy=remedy)
 
 
 def logged(command: Sequence[str]) -> bool:

@@ -1,8 +1,8 @@
 #!/bin/sh
-# All checks: ./scripts/test.sh [--all] [--record] [pytest arguments]. Every check runs even if an earlier one failed;
-# the exit code is that of the first that did.
+# Runs all checks: ./scripts/test.sh [--all] [--record] [pytest arguments]. Every check runs even if an earlier one
+# fails; the exit code is that of the first failure.
 #   --all     also runs the tests that take long by nature (marked `long`), as CI does; without it each has a short form
-#   --record  writes to tests/durations.json how long each module took: the longest begin first
+#   --record  writes to tests/durations.json how long each module took, so that the longest start first
 set -u
 cd "$(dirname "$0")/.." || exit
 repo=$(pwd -P)
@@ -11,7 +11,7 @@ repo=$(pwd -P)
 ensure_environment requirements-dev.lock
 "$repo/.venv/bin/python" -I -B scripts/setup_environment.py browser || exit
 
-TMPDIR=$(mktemp -d) || exit # nothing of a test outlives this command
+TMPDIR=$(mktemp -d) || exit # so that no file of a test outlives this command
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 trap 'exit 130' INT TERM
@@ -25,7 +25,7 @@ check() {
         [ "$exit_code" -ne 0 ] || exit_code=$code
     fi
 }
-# The kernels are compiled while the other cores have little to do; the tests find them where conftest.py keeps them.
+# Compile the kernels while the other cores have little to do; the tests find them where conftest.py keeps them.
 REPRISE_KERNEL_CACHE=$repo/.pytest_cache/numba "$repo/.venv/bin/python" -c \
     'from dedup.correlation.tile import warm_up; warm_up()' &
 warming=$!
@@ -33,6 +33,6 @@ check ruff check
 check ruff format --check
 check mypy
 wait "$warming"
-# A module's tests stay in one process, for its fixtures may be dear; conftest.py has the longest begin first.
+# A module's tests stay in one process, because its fixtures may be costly; conftest.py starts the longest ones first.
 check pytest -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder "$@"
 exit "$exit_code"

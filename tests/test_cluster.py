@@ -89,7 +89,7 @@ def by_name(outcomes: Iterator[Outcome]) -> dict[str, Outcome]:
 
 def test_workers_out_of_range() -> None:
     for n_workers in (-1, 1025):
-        message = f"--workers: found {n_workers}; expected 0 to 1024"
+        message = f"--workers: {n_workers} is out of range. Use 0 to 1024 workers"
         with pytest.raises(UsageError, match=message), open_runner(n_workers, Stop()):
             pass
 

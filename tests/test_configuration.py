@@ -237,9 +237,14 @@ def test_words_that_stand_for_none_undo_a_lower_level(tmp_path: Path) -> None:
         ("extensions = [3]", ["found [3]", "mp3,flac"]),
         (
             "keep = 'lossless,bitss'",
-            ["'lossless,bitss'", "no rule 'bitss'", "rules out of lossless, bits, rate", "best, oldest"],
+            [
+                "'lossless,bitss'",
+                "no rule 'bitss'",
+                "rules separated by commas, out of lossless, bits, rate",
+                "best, oldest",
+            ],
         ),
-        ("keep = []", ["found []", "rules out of lossless"]),
+        ("keep = []", ["found []", "one of best, oldest"]),
         ("identity = 'disc'", ["'disc'", "'recording' or 'album'"]),
         ("companion = '/a'", ["'/a'", "DIR1:DIR2"]),
         ("companion = 'a:/b'", ["'a:/b'", "two absolute paths"]),

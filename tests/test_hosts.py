@@ -23,7 +23,7 @@ from cluster.open import open_remote_runner
 from cluster.place import Place
 from cluster.preflight import Terms
 from dedup.errors import ClusterError, PreflightError
-from dedup.files.host_paths import HostPath, Mount
+from dedup.files.host_paths import HostPath, MappedFolder, of_host, path_here
 from dedup.runner import Outcome, Stop, Task
 from dedup.versions import versions
 from scripts.torture.hosts import Course, prepared, run_course
@@ -151,7 +151,7 @@ def test_all_that_is_wrong_is_told_at_once(network: Network, tmp_path: Path) -> 
     assert raised.value.problems == [
         (host, f"libchromaprint {own['libchromaprint']}, here 9"),
         (host, f"numpy {own['numpy']}, here 0.1"),
-        (host, f"{tmp_path}/gone cannot be read: No such file or directory; --map tells where a host has it"),
+        (host, f"{tmp_path}/gone cannot be read: No such file or directory; give its path on that host with --map"),
     ]
 
 
@@ -199,7 +199,7 @@ def test_a_worker_gets_the_paths_of_its_host(network: Network) -> None:
     """As long as the run lasts: the next one has its own terms."""
     one, two = HostPath(b"/here/one"), HostPath(b"/elsewhere/two")
     arguments = (one, [(one, 1), (two, 2)], b"/here/one", "/here/one", {"of the launcher": one})
-    terms = replace(TERMS, mounts=(Mount(b"/there", b"/here"),))
+    terms = replace(TERMS, maps=(MappedFolder(b"/there", b"/here"),))
     with open_remote_runner(place(network), terms, Stop()) as runner:
         (mapped,) = runner.run(cluster_tasks.echo, [Task("1", arguments)])
     moved = HostPath(b"/here/one", b"/there/one")
@@ -275,15 +275,15 @@ def test_a_scheduler_that_dies_ends_the_run_in_one_line(tmp_path: Path) -> None:
                 list(outcomes)
             assert time.monotonic() - began < 30
         (tmp_path / "go").touch()  # else host b would wait for its task
-        until(lambda: "joins again when it is there" in network.said("worker-b"), "host b to notice")
+        until(lambda: "joins again as soon as it is back" in network.said("worker-b"), "host b to notice")
 
 
 @pytest.mark.parametrize(
     ("scheduler", "message"),
     [
-        ("nowhere", "no such file, and no address"),
+        ("nowhere", "not a file or an address"),
         ("tcp://127.0.0.1:1", "cannot connect"),
-        (__file__, "no scheduler file"),
+        (__file__, "not a scheduler file"),
         ("tls://127.0.0.1:1", "no keys for TLS"),
     ],
 )
@@ -293,14 +293,12 @@ def test_a_scheduler_that_is_not_there(scheduler: str, message: str, monkeypatch
         list(runner.run(cluster_tasks.square, [Task("1", (1,))]))
 
 
-def test_mounts_of_one_host_come_first() -> None:
-    from dedup.files import host_paths as mounts
-
-    table = (Mount(b"/all", b"/m"), Mount(b"/deep", b"/m/x"), Mount(b"/own/", b"/m", "nas"))
-    assert mounts.path_here(b"/m/x/y", mounts.of_host(table, {"tower"})) == b"/deep/y"
-    assert mounts.path_here(b"/m/x/y", mounts.of_host(table, {"nas", "10.0.0.2"})) == b"/own/x/y"
-    assert mounts.path_here(b"/m", mounts.of_host(table, {"tower"})) == b"/all/"
-    assert mounts.path_here(b"/mm/x", mounts.of_host(table, {"tower"})) == b"/mm/x"
+def test_maps_of_one_host_come_first() -> None:
+    table = (MappedFolder(b"/all", b"/m"), MappedFolder(b"/deep", b"/m/x"), MappedFolder(b"/own/", b"/m", "nas"))
+    assert path_here(b"/m/x/y", of_host(table, {"tower"})) == b"/deep/y"
+    assert path_here(b"/m/x/y", of_host(table, {"nas", "10.0.0.2"})) == b"/own/x/y"
+    assert path_here(b"/m", of_host(table, {"tower"})) == b"/all/"
+    assert path_here(b"/mm/x", of_host(table, {"tower"})) == b"/mm/x"
 
 
 @pytest.mark.long

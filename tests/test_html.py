@@ -227,7 +227,7 @@ def test_the_page_opens_from_disk_and_filters_and_sorts(store: Path, tmp_path: P
     file.write_text(report(store, "--format", "html"), encoding="utf-8")
     seen = Seen(file)
     assert seen.title == "Duplicates found by Reprise"
-    assert (seen.shown, seen.count) == (["8000", "4000", "200"], "3 of 3 groups, 12.2 kB to win")
+    assert (seen.shown, seen.count) == (["8000", "4000", "200"], "3 of 3 groups, 12.2 kB reclaimable")
     assert "<form hidden" not in seen.document
     assert seen.console == [], "neither an error nor anything that the page's policy refused"
     assert re.findall(r'<option value="([^"]*)">(?:identical|same)', seen.document) == [

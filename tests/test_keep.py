@@ -45,8 +45,18 @@ FLAC = {"codec": "flac", "lossless": True, "bits": 16}
             "3 tags, the other 2 tags",
         ),
         ("cover", {"has_cover": True}, {}, "with a cover, the other without"),
-        ("oldest", {"mtime_ns": 0}, {"mtime_ns": 10**9}, "of 1970-01-01 00:00:00, the other of 1970-01-01 00:00:01"),
-        ("newest", {"mtime_ns": 10**9}, {"mtime_ns": 0}, "of 1970-01-01 00:00:01, the other of 1970-01-01 00:00:00"),
+        (
+            "oldest",
+            {"mtime_ns": 0},
+            {"mtime_ns": 10**9},
+            "changed 1970-01-01 00:00:00, the other changed 1970-01-01 00:00:01",
+        ),
+        (
+            "newest",
+            {"mtime_ns": 10**9},
+            {"mtime_ns": 0},
+            "changed 1970-01-01 00:00:01, the other changed 1970-01-01 00:00:00",
+        ),
         ("largest", {"size": 2000}, {"size": 1}, "2,000 bytes, the other 1 byte"),
         ("smallest", {"size": 1}, {"size": 2000}, "1 byte, the other 2,000 bytes"),
         (

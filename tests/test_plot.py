@@ -82,7 +82,7 @@ def test_a_name_is_drawn_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_pair_that_cannot_overlap_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pair = explained(recording(1, 200), recording(2, 40))
     assert pair.match is None
-    assert "no lag has overlap enough" in texts(tmp_path / "a.svg", monkeypatch, pair)
+    assert "no lag has enough overlap" in texts(tmp_path / "a.svg", monkeypatch, pair)
     plot_pair(pair, COMPARE, tmp_path / "a.png")
 
 

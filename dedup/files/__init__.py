@@ -1,1 +1,1 @@
-"""Paths, disks, containers: what the system knows of files."""
+"""Paths, disks, containers: what the system knows about files."""

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 _FORMATS_OF_LISTS = frozenset({"concat", "dash", "hls", "image2", "imf", "rtsp", "sap", "sdp", "vobsub"})
-"""Of FFmpeg's, those of files that only name what is to be played."""
+"""FFmpeg's names of formats that only list what to play."""
 
 
 def open_container(path: bytes) -> InputContainer:
-    """The file as PyAV reads it, any bytes in its name and tags allowed. It may refer to no other file and no
-    network address (a playlist named like music could). Raises av.error.FFmpegError."""
+    """The file as PyAV reads it, any bytes in its name and tags allowed. It may not refer to another file or
+    a network address, as a playlist with a music extension could. Raises av.error.FFmpegError."""
     import av
 
     options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
@@ -24,12 +24,12 @@ def open_container(path: bytes) -> InputContainer:
 
 @functools.cache
 def _formats() -> str:
-    """What FFmpeg may take a file for."""
+    """Formats that FFmpeg may recognise in a file, separated by commas."""
     from av.format import formats_available
 
     return ",".join(sorted(formats_available - _FORMATS_OF_LISTS))
 
 
 def codec_name(stream: Any) -> str:
-    """FFmpeg's name of the format, such as "mp3", not of a decoder for it, such as "mp3float"."""
+    """FFmpeg's name of the format, such as "mp3", rather than of a decoder for it, such as "mp3float"."""
     return str(stream.codec_context.codec.canonical_name)

@@ -1,4 +1,4 @@
-"""Where a worker's host has the folders that the launcher knows by other paths."""
+"""Paths on a worker's host of folders that the launcher knows by other paths."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ from dedup.files.paths import holds
 
 
 @dataclass(frozen=True)
-class Mount:
-    """One folder and its other path."""
+class MappedFolder:
+    """A folder that a worker's host has at another path than the launcher."""
 
     there: bytes
-    """Its path on the worker's host."""
+    """Path on the worker's host."""
     here: bytes
-    """Its path on the launcher's."""
+    """Path on the launcher's host."""
     host: str | None = None
-    """Name or address of that host; None is every host."""
+    """Name or address of the worker's host; None for every host."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostPath:
-    """A path among the arguments of a task: the runner tells it where the host that runs the task has it."""
+    """A path among the arguments of a task: the runner fills in its path on the host that runs the task."""
 
     known: bytes
-    """Its path on the launcher's host: the one in results and messages."""
+    """Path on the launcher's host: the one in results and messages."""
     elsewhere: bytes | None = None
-    """Its path on the host of the task; None where it is the same."""
+    """Path on the task's host; None if it is the same."""
 
     @property
     def here(self) -> bytes:
-        """Where the host of the task has it."""
+        """The path on the task's host."""
         return self.known if self.elsewhere is None else self.elsewhere
 
 
-def of_host(mounts: Iterable[Mount], names: Collection[str]) -> tuple[Mount, ...]:
-    """The mounts of the host that has these names: its own before those of every host, longer paths first."""
-    own = (mount for mount in mounts if mount.host is None or mount.host in names)
-    return tuple(sorted(own, key=lambda mount: (mount.host is None, -len(mount.here))))
+def of_host(maps: Iterable[MappedFolder], names: Collection[str]) -> tuple[MappedFolder, ...]:
+    """The maps for the host with these names: its own before those for every host, longer paths first."""
+    own = (folder for folder in maps if folder.host is None or folder.host in names)
+    return tuple(sorted(own, key=lambda folder: (folder.host is None, -len(folder.here))))
 
 
-def path_here(path: bytes, mounts: tuple[Mount, ...]) -> bytes:
-    """Where a host with these mounts has the file that the launcher knows as `path`."""
-    for mount in mounts:
-        if holds(mount.here, path):
-            return mount.there.rstrip(b"/") + b"/" + path[len(mount.here) :].lstrip(b"/")
+def path_here(path: bytes, maps: tuple[MappedFolder, ...]) -> bytes:
+    """The path, on a host with these maps, of the file that the launcher knows as `path`."""
+    for folder in maps:
+        if holds(folder.here, path):
+            return folder.there.rstrip(b"/") + b"/" + path[len(folder.here) :].lstrip(b"/")
     return path
 
 
-def placed(argument: Any, mounts: tuple[Mount, ...]) -> Any:
-    """The argument of a task as a host with these mounts has it: each `HostPath`, in lists and tuples too, knows where
-    it is there; all else is as it was."""
+def placed(argument: Any, maps: tuple[MappedFolder, ...]) -> Any:
+    """The argument of a task for a host with these maps: each `HostPath`, also in lists and tuples, gets its path
+    there; everything else stays the same."""
     if isinstance(argument, HostPath):
-        here = path_here(argument.known, mounts)
+        here = path_here(argument.known, maps)
         return HostPath(argument.known, None if here == argument.known else here)
     if type(argument) in (list, tuple):
-        return type(argument)(placed(part, mounts) for part in argument)
+        return type(argument)(placed(part, maps) for part in argument)
     return argument

@@ -1,5 +1,5 @@
-"""Where on its file system a path lies, whatever that is mounted under. A folder that is mounted in a second place (a
-bind mount) has no name there, and none above it, that tells what else it is in."""
+"""Where a path lies on its file system, wherever that is mounted. If a folder is mounted in a second place (a bind
+mount), its path there does not show what else it is part of."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 @dataclass(frozen=True)
 class Mount:
-    """A part of a file system, in its place."""
+    """A part of a file system, and where it is mounted."""
 
     device: bytes
     root: bytes
     """Path on the file system."""
     point: bytes
+    """Path at which it is mounted."""
 
 
 def mounts() -> list[Mount]:
-    """All of them, in the order in which they were made; none where the system does not tell as Linux does."""
+    """All mounts, in the order in which they were made; none on a system without Linux's table of mounts."""
     try:
         with open(MOUNTS, "rb") as file:
             lines = [line.split(b" ") for line in file.read().splitlines()]
@@ -34,7 +35,7 @@ def mounts() -> list[Mount]:
 
 
 def place_of(path: bytes, known: list[Mount]) -> tuple[bytes, bytes] | None:
-    """Device and path on it of what `path` leads to, which need not be there; None where no mount holds it."""
+    """Device of what `path` leads to, and path on it; None if no mount holds it. The file need not exist."""
     real = os.path.realpath(path)
     found = max((m for m in reversed(known) if holds(m.point, real)), key=lambda m: len(m.point), default=None)
     if found is None:

@@ -1,4 +1,4 @@
-"""Paths are bytes: how one is shown to a person, kept in JSON, placed on a mount and matched by a glob."""
+"""Paths are bytes: how one is shown to a person, kept in JSON, assigned to a volume and matched by a glob."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 
 def printable(path: bytes) -> str:
     r"""The path on one line of a terminal: valid UTF-8 as it is; invalid bytes, control characters and line
-    or paragraph separators as `\xNN` or `\n` and the like. A backslash of the path itself is doubled where an
-    escape stands beside it, so that no two paths look the same but for plain ones with a literal `\n` in
-    them."""
+    or paragraph separators as `\xNN` or `\n` and the like. Next to such escapes, the path's own backslashes are
+    doubled, so that no two paths look the same, except plain ones with a literal `\n` in them."""
     text = path.decode("utf-8", "surrogateescape")
     if all(character.isprintable() for character in text):
         return text
@@ -24,7 +23,7 @@ def _escaped(character: str) -> str:
     if character.isprintable():
         return character
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as surrogateescape keeps it
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as surrogateescape keeps it
         return f"\\x{code - 0xDC00:02x}"
     if code < 0x80:
         return character.encode("unicode_escape").decode("ascii")
@@ -32,8 +31,8 @@ def _escaped(character: str) -> str:
 
 
 def json_path(path: bytes) -> dict[str, str]:
-    """{"path": text}, and beside it {"path_hex": hex digits} where the path is no valid UTF-8: then `path` is
-    only for reading. `path_from_json` is the inverse."""
+    """{"path": text}, and also {"path_hex": hex digits} if the path is not valid UTF-8: then `path` is only for
+    people. `path_from_json` is the inverse."""
     try:
         return {"path": path.decode("utf-8")}
     except UnicodeDecodeError:
@@ -48,7 +47,7 @@ def path_from_json(value: Mapping[str, str]) -> bytes:
 
 
 def extension_of(path: bytes) -> str:
-    """Lower case, without the dot; empty where there is none."""
+    """The extension in lower case, without the dot; empty if there is none."""
     return os.fsdecode(os.path.splitext(path)[1][1:]).lower()
 
 
@@ -58,7 +57,7 @@ def holds(folder: bytes, path: bytes) -> bool:
 
 
 def volume_of(path: bytes) -> bytes:
-    """The mount point that holds what `path` leads to."""
+    """The mount point of the volume that holds what `path` leads to."""
     place = os.path.realpath(path)
     while not os.path.ismount(place):
         place = os.path.dirname(place)
@@ -66,14 +65,14 @@ def volume_of(path: bytes) -> bytes:
 
 
 def compile_globs(patterns: tuple[str, ...]) -> Callable[[bytes, bool], bool]:
-    """A function of (path below the root, whether it is a folder) that says whether any pattern matches.
+    """A function of (path below the root, whether it is a folder) that returns whether any pattern matches.
 
     As in .gitignore: `*`, `?` and `[...]` stop at a slash, `**` does not; a pattern without a slash matches a
-    name at any depth, one with a slash the whole path; a slash at its end means folders only. But every character is
-    one of a name, also a `#` or `!` in front, a backslash and a space at the end; a folder that matches says nothing of
-    what is in it; and any text is a pattern, if one that matches nothing."""
-    # Not by pathspec (1.1): to it "#1 hits/" is a comment and "!!!/" a negation, "[z-a]" an exception and "[[]live]" a
-    # warning; its `[!x]` matches a slash, and its `**` no folder with a line break in its name.
+    name at any depth, one with a slash the whole path; a slash at its end means folders only. Unlike in .gitignore,
+    every character is part of a name, even a leading `#` or `!`, a backslash and a space at the end; a match of a
+    folder does not extend to its contents; and any text is a pattern, even if it matches nothing."""
+    # Not by pathspec (1.1): it reads "#1 hits/" as a comment and "!!!/" as a negation, raises on "[z-a]" and warns
+    # about "[[]live]"; its `[!x]` matches a slash, and its `**` does not match a folder with a line break in its name.
     rules = [(pattern.endswith("/"), re.compile(_expression(pattern), re.DOTALL)) for pattern in patterns]
 
     def matches(relative: bytes, is_folder: bool) -> bool:
@@ -95,7 +94,7 @@ def _expression(pattern: str) -> str:
 
 
 def _piece(body: str, start: int) -> tuple[str, int]:
-    """The expression of what begins at `start`, and where the next piece begins."""
+    """The expression for the piece at `start`, and where the next piece begins."""
     if body.startswith("**/", start) and (start == 0 or body[start - 1] == "/"):
         return "(?:.*/)?", start + 3
     if body.startswith("**", start):
@@ -118,6 +117,6 @@ def _character_class(inside: str) -> str:
             members += re.escape(single)
         elif first <= last:
             members += f"{re.escape(first)}-{re.escape(last)}"
-    if not members:  # only ranges from high to low, which hold nothing
+    if not members:  # only ranges from high to low, which contain nothing
         return "[^/]" if negated else "(?!)"
     return f"(?!/)[{'^' * negated}{members}]"

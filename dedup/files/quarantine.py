@@ -1,7 +1,7 @@
-"""The folder that files go to when a plan lets them go."""
+"""The folder that takes the files that a plan removes."""
 
 from __future__ import annotations
 
 QUARANTINE = b".reprise-quarantine"
-"""Folder in each root that quarantined files go to where the plan names no other. No scan looks into a folder of this
+"""Folder in each root that takes quarantined files unless the plan names another. No scan looks into a folder of this
 name."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 
 FILE_URL = re.compile(rb"(file:(?://(?:localhost)?)?)(/(?!/).*)", re.IGNORECASE | re.DOTALL)
-"""What stands before the path, and the path with its percent signs; on this machine, not on another one."""
+"""A file URL on this machine: the part before the path, and the path with its percent signs."""
 SCHEME = re.compile(rb"[a-z][a-z0-9+.-]*:|//|\\\\", re.IGNORECASE)
-"""How a relative URI does not begin."""
+"""Beginnings that a relative URI cannot have."""
 DRIVE = re.compile(rb"/[a-z][:|](/|$)", re.IGNORECASE)
-"""How the path of a URL begins on Windows."""
+"""Beginning of a URL's path on Windows."""
 
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _PLAIN, _DELIMITERS = frozenset("/-._~"), frozenset("!$&'()*+,;=:@")
-"""What a path in a URI may have besides letters and digits: never with a percent sign, and with one or without."""
+"""Characters besides letters and digits in a URI's path: those that are never escaped, and those that may be."""
 
 
 def quoted(path: bytes, like: bytes) -> bytes:
-    """The path in a URI: with percent signs for what needs them, and for what has them in `like`; blanks and letters
-    beyond ASCII are plain where they are in `like`."""
+    """The path as part of a URI: escaped where necessary, and where `like` escapes; spaces and letters beyond ASCII
+    stay plain if they are plain in `like`."""
     escapes: list[bytes] = _ESCAPE.findall(like)
     codes = {int(digits, 16) for digits in escapes}
     with_sign = any(chr(code) in _DELIMITERS for code in codes)
@@ -37,4 +37,4 @@ def quoted(path: bytes, like: bytes) -> bytes:
         return character if is_plain else "".join(map(form.format, character.encode("utf-8", "surrogateescape")))
 
     text = "".join(map(told, path.decode("utf-8", "surrogateescape")))
-    return re.sub("^ | $", form.format(ord(" ")), text).encode()  # at either end it would not be seen
+    return re.sub("^ | $", form.format(ord(" ")), text).encode()  # at either end a space is invisible

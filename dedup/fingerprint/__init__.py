@@ -1,1 +1,1 @@
-"""From a file to its items: PyAV decodes, libchromaprint listens."""
+"""From a file to its items: PyAV decodes it, libchromaprint fingerprints the sound."""

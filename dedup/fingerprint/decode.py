@@ -1,4 +1,4 @@
-"""A file to mono s16 PCM, by PyAV. Keeps what can be decoded and says what could not."""
+"""From a file to mono s16 PCM, by PyAV. Keeps what can be decoded and reports the rest."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     import av
 
 FED_SAMPLES = 1 << 16
-"""Samples of the source that are resampled and handed on at a time, 1.5 s at 44,100 Hz: asking the resampler after
+"""Samples of the source that are resampled and passed on at a time, 1.5 s at 44,100 Hz: asking the resampler after
 each frame of a decoder (26 ms) took a fifth of all the time."""
 
 PIECE_SAMPLES = 4096
-"""Resampled samples in a piece of PCM, but for the last."""
+"""Resampled samples in each piece of PCM, except the last."""
 
 RESAMPLER = {"filter_size": "16", "phase_shift": "8", "linear_interp": "1", "cutoff": "0.8"}
-"""Options of FFmpeg's `aresample`: those of `fpcalc`, so that the items are its items, bit for bit (with FFmpeg's
-own filter 99.99 % of the bits); and the shorter filter is the faster one."""
+"""Options of FFmpeg's `aresample`: those of `fpcalc`, so that the items equal its items, bit for bit (with FFmpeg's
+default filter, 99.99 % of the bits do); the shorter filter is also faster."""
 
 TRUNCATED_SHARE = 0.9
-"""A track that gives less than this share of the length its container states is damaged."""
+"""Share of the length stated by its container below which a track counts as damaged."""
 
 EXACT_CODECS = frozenset({"alac", "ape", "flac", "tta", "wavpack"})
+"""Codecs whose containers count the samples. Their demuxers skip what is broken without an error."""
 LACKING_S = 0.5
-"""Of these codecs, whose containers count the samples, one that lacks this much is: their demuxers pass over what is
-broken without a word."""
+"""Seconds missing from the stated length with which a track in one of `EXACT_CODECS` counts as damaged."""
 
 MAX_DEMUX_ERRORS = 100
-"""Breaks in a container after which no more is read of it."""
+"""Breaks in a container after which reading it ends."""
 
 
 class UndecodableError(Exception):
-    """Nothing could be decoded. `skipped` tells a file without audio from a broken one."""
+    """Nothing could be decoded. `skipped` distinguishes a file without audio from a broken one."""
 
     def __init__(self, reason: str, *, skipped: bool = False) -> None:
         super().__init__(reason)
@@ -47,7 +47,7 @@ class UndecodableError(Exception):
 
 
 class TimeLimitError(Exception):
-    """Decoding took longer than it may."""
+    """Decoding exceeded the time limit."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Decoded:
     """What decoding found besides the PCM."""
 
     duration_s: float
-    """Seconds of PCM handed on."""
+    """Seconds of PCM passed on."""
     damage: str | None
-    """Why the track is damaged: what could not be decoded; None for a sound file."""
+    """What could not be decoded; None for a sound file."""
     stream: bytes | None
-    """Hash of the demuxed audio packets (`identity.stream_hash`), None where the container is broken."""
+    """Hash of the demuxed audio packets (`identity.stream_hash`); None if the container is broken."""
 
 
 def decode(
@@ -69,17 +69,17 @@ def decode(
     length_s: float = 0.0,
     time_limit_s: float = float("inf"),
 ) -> Decoded:
-    """Feeds `sink` with mono s16 PCM at `sample_rate` Hz, of the first `length_s` seconds (0: all of it).
+    """Feeds `sink` with mono s16 PCM at `sample_rate` Hz, from the first `length_s` seconds (0: all of them).
 
-    Raises UndecodableError for a file without audio or of which nothing can be decoded, TimeLimitError after
-    `time_limit_s` seconds, OSError for a file that cannot be read, also where reading fails half-way: what a drive
-    that goes away leaves is no damaged track. What `sink` raises passes.
+    Raises UndecodableError for a file without audio or without anything that can be decoded, TimeLimitError after
+    `time_limit_s` seconds, OSError for a file that cannot be read, even if reading fails half-way: a drive that goes
+    away does not make a damaged track. Exceptions of `sink` pass through.
     """
     deadline = time.monotonic() + time_limit_s
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise UndecodableError("not a regular file")  # opening a FIFO would wait for ever
+        raise UndecodableError("not a regular file")  # opening a FIFO waits for ever
     with open(path, "rb"):
-        pass  # the system's own error for an unreadable or vanished file, not FFmpeg's
+        pass  # for the system's own error about an unreadable or missing file, rather than FFmpeg's
     try:
         decoded = _decode(path, sample_rate, sink, length_s, deadline)
     except UndecodableError as error:
@@ -96,7 +96,7 @@ def _decode(path: bytes, sample_rate: int, sink: Callable[[bytes], None], length
 
     try:
         container = open_container(path)
-    except av.error.ArgumentError as error:  # `open_container` takes no such format
+    except av.error.ArgumentError as error:  # a format that `open_container` refuses
         raise UndecodableError("not an audio file: a picture, or a list of other files") from error
     except (av.error.FFmpegError, UnicodeError) as error:
         raise UndecodableError(f"not an audio file: {_text(error)}") from error
@@ -110,8 +110,8 @@ def _decode(path: bytes, sample_rate: int, sink: Callable[[bytes], None], length
 
 
 def _require_readable(path: bytes, deadline: float) -> None:
-    """Raises OSError where the system cannot read the whole file: FFmpeg tells a failing disk from a short file
-    as little as the one from the other."""
+    """Raises OSError if the system cannot read the whole file, because FFmpeg reports a failing disk and a short file
+    alike."""
     with open(path, "rb", buffering=0) as file:
         while file.read(1 << 20):
             _check_time(deadline)
@@ -136,7 +136,7 @@ class _Decoding:
     ) -> None:
         self.container, self.stream, self.sink, self.deadline = container, stream, sink, deadline
         self.sample_rate = sample_rate
-        self.stream.codec_context.thread_count = 1  # every core has a worker of its own
+        self.stream.codec_context.thread_count = 1  # each core already has its own worker
         self.hasher = StreamHasher(self.stream)
         self.codec = codec_name(stream)
         self.stated_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
@@ -165,7 +165,7 @@ class _Decoding:
         )
 
     def _leave_out_other_streams(self) -> None:
-        """Lets the demuxer jump over pictures: of a film only the sound is read."""
+        """Makes the demuxer skip pictures, so that only the sound of a film is read."""
         from av.stream import Discard
 
         for other in self.container.streams:
@@ -173,7 +173,7 @@ class _Decoding:
                 other.discard = Discard.all
 
     def _packets(self) -> bool:
-        """Demuxes and decodes all there is; False where demuxing broke off on the way, as packets may be lacking."""
+        """Demuxes and decodes everything; False if demuxing broke off on the way, because packets may be missing."""
         import av
 
         n_breaks = 0
@@ -204,7 +204,7 @@ class _Decoding:
                 self._note(error)
 
     def _change_resampler(self, frame: Any) -> None:
-        """Takes the first frame, or one of another rate or of other channels than those before it."""
+        """Takes the first frame, or one whose rate or channels differ from those before it."""
         self._end_resampler()
         self.resampler = _Resampler(frame, self.sample_rate, self._hand_on)
         self.resampler.take(frame)
@@ -235,8 +235,9 @@ class _Decoding:
         return None
 
     def _least_s(self) -> float:
-        """Seconds that a sound file gives. Less than stated where the bytes are all there: FFmpeg estimates the length
-        of some from the bit rate at the start, and then a short track proves that wrong, not the track."""
+        """Least seconds that a sound file yields. Less than stated if all bytes are there: FFmpeg estimates some
+        lengths from the bit rate at the start, and then a short track means that the estimate is wrong, not the
+        track."""
         if self.codec in EXACT_CODECS:
             return self.stated_s - LACKING_S
         if self.stated_bytes and self.hasher.n_bytes >= TRUNCATED_SHARE * self.stated_bytes:
@@ -245,11 +246,11 @@ class _Decoding:
 
 
 class _Resampler:
-    """Frames of one format to mono s16, by FFmpeg's filters."""
+    """Resamples frames of one format to mono s16, by FFmpeg's filters."""
 
     def __init__(self, like: Any, sample_rate: int, hand_on: Callable[[Any], None]) -> None:
-        """For frames of the format of `like`; `hand_on` gets frames at `sample_rate`. Raises FFmpegError where FFmpeg
-        cannot resample such."""
+        """For frames in the format of `like`; `hand_on` gets frames at `sample_rate`. Raises FFmpegError if FFmpeg
+        cannot resample them."""
         from av.filter import Graph
 
         self._rate, self._format, self._layout = like.sample_rate, like.format.name, like.layout
@@ -268,19 +269,19 @@ class _Resampler:
         ]
         sink = graph.add("abuffersink")
         graph.link_nodes(source, *filters, sink).configure()
-        graph.set_audio_frame_size(PIECE_SAMPLES)  # else a piece for each frame
+        graph.set_audio_frame_size(PIECE_SAMPLES)  # otherwise one piece per frame
         self._push: Callable[[Any], None] = source.push
         self._pull: Callable[[], Any] = sink.pull
         self._n_waiting = 0
-        """Samples of the source that were pushed and not yet asked for."""
+        """Samples of the source that were pushed and not yet pulled."""
 
     def take(self, frame: Any) -> bool:
-        """Takes a frame, and resamples when enough came together. False for one of another format than this was made
-        for: FFmpeg would take any, and go astray."""
+        """Takes a frame, and resamples when enough have come together. False for a frame in another format than this
+        was made for, which FFmpeg accepts and resamples wrongly."""
         fits = frame.sample_rate == self._rate and frame.layout == self._layout
         if not fits or frame.format.name != self._format:
             return False
-        frame.pts = None  # of damaged files it may say anything, and nothing is to be filled in
+        frame.pts = None  # in damaged files it can be anything, and gaps must not be filled
         self._push(frame)
         self._n_waiting += frame.samples
         if self._n_waiting >= FED_SAMPLES:
@@ -293,7 +294,7 @@ class _Resampler:
         self._resample()
 
     def _resample(self) -> None:
-        """Hands on what was pushed, but for what the filter holds back."""
+        """Passes on what was pushed, except what the filter holds back."""
         import av
 
         self._n_waiting = 0

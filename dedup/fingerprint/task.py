@@ -20,7 +20,7 @@ from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
 from dedup.store.items import SILENT_ITEM, Items
 
 NOT_THE_FILES_FAULT = (ImportError, MemoryError, RepriseError, TypeError, AttributeError, NameError)
-"""This machine's or this program's, such as a PyAV of another version: never remembered against a file."""
+"""Errors of this machine or this program, such as those of another PyAV version: never recorded against a file."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ def fingerprint_file(
     time_limit_s: float,
     reading: AbstractContextManager[Any] | None = None,
 ) -> Fingerprinted | Unusable:
-    """Decodes the file and gives its fingerprint, or why there is none. `size` and `mtime_ns` are what discovery saw:
-    a file that is not so any more before or after decoding is left to the next run, whatever it gave. `reading` is its
-    turn on the disk. Raises nothing."""
+    """The file's fingerprint, or the reason why there is none. `size` and `mtime_ns` are what discovery saw: if either
+    has changed before or after decoding, the file is left to the next run, whatever it gave. `reading` is its turn on
+    the disk. Raises nothing."""
     try:
         if reading is not None:
             read_ahead(path.here, reading)
@@ -52,7 +52,7 @@ def fingerprint_file(
         return Unusable("failed", f"{type(error).__name__}: {error}", lasting=False)
     except OSError as error:
         return unreadable(error)
-    except Exception as error:  # a broken file may drive PyAV to any: it costs one line
+    except Exception as error:  # a broken file can make PyAV raise anything: it costs one line
         return Unusable("failed", f"cannot be decoded: {type(error).__name__}: {error}", lasting=True)
 
 
@@ -83,7 +83,7 @@ def _fingerprint(
 
 
 def is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:
-    """Whether a file of this host has that size and time of change now; False where it is not there."""
+    """Whether a file of this host now has that size and time of change; False if it does not exist."""
     try:
         return _is_as_seen(HostPath(path), size, mtime_ns)
     except OSError:
@@ -92,12 +92,12 @@ def is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:
 
 def _is_as_seen(path: HostPath, size: int, mtime_ns: int) -> bool:
     now_size, now_mtime_ns = size_and_time(os.stat(path.here))
-    skew_ns = 0 if path.elsewhere is None else COARSE_NS  # a network may tell times less exactly
+    skew_ns = 0 if path.elsewhere is None else COARSE_NS  # times may be less exact over a network
     return now_size == size and abs(now_mtime_ns - mtime_ns) <= skew_ns
 
 
 def _judged(items: Items, decoded: Decoded, min_length_s: float) -> Fingerprinted | Unusable:
-    """The fingerprint, unless it is too little to compare."""
+    """The fingerprint, unless there is too little of it to compare."""
     damaged = f" ({decoded.damage})" if decoded.damage else ""
     if len(items) < min_length_s * ITEMS_PER_SECOND:
         found = f"{decoded.duration_s:.1f} s of audio, {len(items) / ITEMS_PER_SECOND:.1f} s of items"

@@ -41,7 +41,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Position:
-    """Which track of which release a file says it is."""
+    """The track and release that a file's tags name."""
 
     release: Release
     number: int | None
@@ -107,11 +107,12 @@ def _artist(tags: Mapping[str, Sequence[str]]) -> str:
 
 @dataclass
 class _Disc:
-    """The files of one release, in one folder or in several."""
+    """The files of one release, in one or several folders."""
 
     files: dict[int, set[bytes]] = field(default_factory=dict)
     """Paths by track number."""
     total: int = 0
+    """Number of tracks on the disc, as far as tags show."""
 
     def add(self, path: bytes, number: int, total: int) -> None:
         self.files.setdefault(number, set()).add(path)

@@ -1,4 +1,4 @@
-"""What is kept twice on purpose: the same recording on two releases, and the two formats of one collection."""
+"""Copies that are kept on purpose: the same recording on two releases, and the two formats of one collection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Intended:
-    """Which of the tracks that match are not to be taken for copies of each other."""
+    """Decides which matching tracks must not count as copies of each other."""
 
     def __init__(self, settings: KeepSettings) -> None:
         self._by_album = settings.identity == "album"
@@ -22,12 +22,12 @@ class Intended:
 
     @property
     def is_asked(self) -> bool:
-        """Whether anything is."""
+        """Whether the settings exempt any pair."""
         return self._by_album or bool(self._companions)
 
     def may_merge(self, a: ListedTrack, b: ListedTrack) -> bool:
-        """Whether one may go for the other: not between two trees that are companions, and with identity "album" only
-        where both say the same album, disc and number. Whoever sings, it is the same sound."""
+        """Whether one may go in favour of the other: never across two companion trees, and with identity "album" only
+        if both tags give the same album, disc and number. The artist does not matter, because the sound is the same."""
         if any(_are_in(a.path, b.path, *trees) for trees in self._companions):
             return False
         if not self._by_album:

@@ -1,4 +1,4 @@
-"""Two files, compared and explained: the numbers, each against its threshold, and what they come to."""
+"""Two files, compared and explained: the numbers, each against its threshold, and the verdict."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Listened:
     items: Items
     stream: bytes | None
     digest: bytes
-    """Of its items."""
+    """Digest of the items."""
     damage: str | None
     from_store: bool
-    """Whether its fingerprint was in the store; else the file was decoded now."""
+    """Whether its fingerprint was in the store; otherwise the file was decoded now."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,15 @@ class Explanation:
     a: Listened
     b: Listened
     match: Match | None
-    """At the best lag, positive where `a` has more in front; None where they cannot overlap enough."""
+    """Match at the best lag, positive if `a` has more in front; None if they cannot overlap enough."""
     verdict: Verdict
     criteria: tuple[Criterion, ...]
-    """The numbers that decide by sound, in the order in which they do. Files that are identical, or whose encoded audio
-    is, or of which a person said something, are what they are whatever these say."""
+    """The numbers that decide by sound, in that order. They do not matter if the files or their encoded audio are
+    identical, or if a person judged the pair."""
     false_match: float | None
-    """The estimated chance that two unrelated tracks of the library would do as well; None without a match."""
+    """The estimated chance that two unrelated tracks of the library match as well; None without a match."""
     judged: bool
-    """Whether a person said so."""
+    """Whether a person judged the pair."""
 
 
 def explain(
@@ -78,8 +78,8 @@ def explain(
     compare: CompareSettings,
     match: MatchSettings,
 ) -> Explanation:
-    """Compares two files, in the store or not. Raises InputError for one that has no audio, too little, or none that
-    can be read."""
+    """Compares two files, in the store or not. Raises InputError for a file without audio, with too little of it, or
+    that cannot be read."""
     left, right = (listen(path, store, fingerprint) for path in (a, b))
     found, limits = compare_two(left.items, right.items, compare), thresholds(store, match)
     why = _all_criteria(left, right, found, compare, limits)
@@ -101,7 +101,7 @@ def explain(
 
 
 def listen(path: bytes, store: Store | None, settings: FingerprintSettings) -> Listened:
-    """The fingerprint of a file: the store's, where the file is as the store knows it, else made now."""
+    """The fingerprint of a file: the store's if the file is as the store knows it, otherwise made now."""
     if store is not None:
         track = store.catalog.tracks.get(os.path.abspath(path)) or store.catalog.tracks.get(path)
         audio = store.catalog.audios.get(track.audio) if track is not None and is_current(track) else None
@@ -116,12 +116,12 @@ def _decode(path: bytes, settings: FingerprintSettings) -> Listened:
     try:
         status = os.stat(path)
     except OSError as error:
-        raise InputError(name, f"cannot be read: {error.strerror}", "an audio file") from error
+        raise InputError(name, f"cannot be read: {error.strerror}", remedy="Name an audio file") from error
     if not os.path.isfile(path):
-        raise InputError(name, "not a file", "an audio file")
+        raise InputError(name, "not a file", remedy="Name an audio file")
     result = fingerprint_file(HostPath(path), *size_and_time(status), settings, MIN_LENGTH_S, float("inf"))
     if isinstance(result, Unusable):
-        raise InputError(name, result.reason, "a file with audio")
+        raise InputError(name, result.reason, remedy="Name another file")
     items = result.items
     return Listened(path, items, result.stream, items_digest(items), result.damage, from_store=False)
 
@@ -141,7 +141,7 @@ def _is_identical(a: Listened, b: Listened) -> bool:
 
 
 def _is_same_audio(a: Listened, b: Listened) -> bool:
-    """Whether the encoded streams are the same, or both are sound FLACs of the same samples."""
+    """Whether the encoded streams are the same, or both files are sound FLACs of the same samples."""
     if a.stream is not None and a.stream == b.stream:
         return True
     if a.damage or b.damage or not np.array_equal(a.items, b.items):
@@ -156,13 +156,13 @@ def _is_same_audio(a: Listened, b: Listened) -> bool:
 OVERLAP, AUDIBLE, DISTINCT = "overlap, items", "overlap not silent, items", "different items"
 AGREEMENT, KAPPA = "agreement", "kappa at the best lag"
 _EVIDENCE = {OVERLAP, AUDIBLE, DISTINCT, AGREEMENT, KAPPA}
-"""Criteria without which nothing can be said by sound."""
+"""Criteria that must be met before the sound can decide."""
 
 
 def _all_criteria(
     a: Listened, b: Listened, found: Match | None, compare: CompareSettings, limits: Thresholds
 ) -> tuple[Criterion, ...]:
-    """Each number that `correlate` and `report` hold against a threshold, in the order in which they do."""
+    """Each number that `correlate` and `report` compare with a threshold, in that order."""
     from dedup.correlation.kernels import required_overlap
 
     needed = required_overlap(len(a.items), len(b.items), compare.min_overlap, compare.min_overlap_items)
@@ -177,19 +177,19 @@ def _all_criteria(
 
 
 def _n_audible(a: Items, b: Items, found: Match) -> int:
-    """Items of the overlap in which not both are silent."""
+    """Items of the overlap in which at least one track is audible."""
     left, right = overlapping(a, b, found)
     return int(np.count_nonzero((left != SILENT_ITEM) | (right != SILENT_ITEM)))
 
 
 def overlapping(a: Items, b: Items, found: Match) -> tuple[Items, Items]:
-    """The parts of two fingerprints that lie over each other at the lag of a match, `uint32[overlap]` each."""
+    """The parts of two fingerprints that overlap at the lag of a match, `uint32[overlap]` each."""
     start_a, start_b = max(0, found.lag), max(0, -found.lag)
     return a[start_a : start_a + found.overlap], b[start_b : start_b + found.overlap]
 
 
 def lag_curve(a: Items, b: Items, compare: CompareSettings) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Lags in items, ascending, and the agreement at each, `[n_lags]`, 0 to 1; empty where none overlap enough."""
+    """Lags in items, ascending, and the agreement at each, `[n_lags]`, 0 to 1; empty if none overlaps enough."""
     from dedup.correlation import kernels
 
     a, b = frozen(a, np.uint32), frozen(b, np.uint32)

@@ -1,6 +1,6 @@
 """Groups: a reference track and the tracks that each match *it*. Never a chain: a false pair can add one track to a
-group, it cannot join two groups. Where A matches B and B matches C but A does not match C, all three are together only
-if B is the reference, for then both were compared with it."""
+group, but cannot join two groups. If A matches B and B matches C but A does not match C, all three are together only if
+B is the reference, because then both were compared with it."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class Group:
     reference: ListedTrack
     """The best copy by the keep rules: the one to keep."""
     members: tuple[TrackPair, ...]
-    """The others, best first, each as a pair with `a` the member and `b` the reference: a positive lag means that
+    """The other copies, best first, each as a pair of the member `a` and the reference `b`: a positive lag means that
     the member has more in front."""
     beside: tuple[TrackPair, ...] = ()
-    """What the reference contains or is contained in, and other versions of it, as members are; never to be removed for
-    it."""
+    """Tracks that contain the reference or are contained in it, and its other versions, as pairs like those of
+    members; they are never removed for it."""
     rules: KeepRules = field(default_factory=lambda: keep_rules(KeepSettings()), compare=False, repr=False)
-    """By which the reference is the best."""
+    """Rules by which the reference is the best copy."""
 
     def decision(self, pair: TrackPair) -> Decision:
-        """By which rule the reference is better than a member."""
+        """The rule by which the reference is better than a member."""
         return self.rules.decision(pair.b, pair.a)
 
     @property
     def weakest(self) -> TrackPair:
-        """The member that matches least well."""
+        """The member that matches worst."""
         return min(self.members, key=lambda pair: (pair.match.score, pair.a.path))
 
     @property
@@ -49,8 +49,8 @@ class Group:
 
     @property
     def bytes_reclaimable(self) -> int:
-        """What keeping one file frees at least: the sum of the files on disk less the largest. Names of one file (hard
-        links) count once, files that are not there not at all."""
+        """Least number of bytes that keeping only one file frees: the sum of the files on disk less the largest. Hard
+        links to one file count once, and missing files do not count."""
         sizes = {(t.device, t.inode): t.size for t in self.tracks if t.state == "present"}
         return sum(sizes.values()) - max(sizes.values(), default=0)
 
@@ -70,15 +70,15 @@ def find_groups(store: Store, match: MatchSettings, keep: KeepSettings) -> Found
 
 
 def groups_of(store: Store, matches: Matches, keep: KeepSettings) -> list[Group]:
-    """The groups as these settings want them; what the store remembers to be protected is so here too."""
+    """The groups by these settings; folders that the store remembers as protected are protected here too."""
     keep = replace(keep, protect=protected(store, keep.protect))
     return make_groups(matches, rules_of(store, matches, keep), Intended(keep))
 
 
 def make_groups(matches: Matches, rules: KeepRules | None = None, intended: Intended | None = None) -> list[Group]:
-    """Groups by reclaimable bytes, then by the reference's path. The best track that is in no group yet becomes the
-    reference of those matching tracks that are in none, and that are not kept beside it, or beside each other, on
-    purpose: an order that depends on the files alone."""
+    """Groups by reclaimable bytes, then by the reference's path. The best track that is not yet in a group becomes the
+    reference of the matching tracks that are not in one either and are not kept beside it, or beside each other, on
+    purpose. The order depends only on the files."""
     rules, intended = rules or keep_rules(KeepSettings()), intended or Intended(KeepSettings())
     best_first = sorted(matches.tracks, key=rules.rank)
     places = {track.path: place for place, track in enumerate(best_first)}
@@ -105,8 +105,8 @@ def make_groups(matches: Matches, rules: KeepRules | None = None, intended: Inte
 
 
 def _one_kind(track: ListedTrack, pairs: Iterable[TrackPair], intended: Intended) -> list[TrackPair]:
-    """Of the pairs with `track`, best first, those whose tracks may go for it, without two that are kept beside each
-    other on purpose: both would go."""
+    """The pairs with `track`, best first, whose tracks may go in its favour; never two tracks that are kept beside each
+    other on purpose, because both would go."""
     members: list[TrackPair] = []
     for pair in pairs:
         others = [track, *(member.b for member in members)] if intended.is_asked else []
@@ -128,8 +128,8 @@ def find_uncertain(store: Store, match: MatchSettings) -> list[TrackPair]:
 
 
 def uncertain(matches: Matches) -> list[TrackPair]:
-    """What only a person can tell, best evidence first: pairs that have to do with each other, of which no one has said
-    yet whether they are one recording, and of whose copies only the best one is asked about."""
+    """Pairs that only a person can decide, best evidence first: their tracks have to do with each other, nobody has
+    judged them yet, and neither track is a mere copy in a group."""
     copies = {pair.a.path for group in make_groups(matches) for pair in group.members}
     return [
         pair for pair in matches.beside() if pair.verdict != "contained" and not {pair.a.path, pair.b.path} & copies

@@ -107,7 +107,7 @@ def bitrate(copy: Copy) -> int:
 
 
 def length(copy: Copy) -> int:
-    """In seconds: encoders add some milliseconds."""
+    """The length in whole seconds, because encoders add some milliseconds."""
     return round(copy.properties.duration_s)
 
 
@@ -183,7 +183,7 @@ def _clock(copy: Copy) -> str:
 
 
 def _time(copy: Copy) -> str:
-    return "of " + time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(copy.track.mtime_ns // 10**9))
+    return "changed " + time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(copy.track.mtime_ns // 10**9))
 
 
 def _size(copy: Copy) -> str:
@@ -225,7 +225,7 @@ PRESETS = {"best": BEST} | {
     name: tuple(dict.fromkeys((name, *BEST))) for name in ("oldest", "newest", "smallest", "largest")
 }
 
-EXPECTED = f"rules out of {', '.join(RULE_NAMES)}, with commas between; or one of {', '.join(PRESETS)}"
+EXPECTED = f"one of {', '.join(PRESETS)}; or rules separated by commas, out of {', '.join(RULE_NAMES)}"
 
 
 def _protected(folders: Sequence[bytes]) -> Rule:

@@ -1,4 +1,4 @@
-"""What is new since `full` last came to its end: the copies that were found in files it did not know."""
+"""What is new since `full` last finished: copies in files that it did not know."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 TOLD = "told"
-"""Key of the catalog's `meta`: ids. The catalog gives higher ones to rows that come later, whatever was dropped."""
+"""Key of the catalog's `meta` with the highest reported ids. Later rows get higher ids, whatever was dropped."""
 
 
 @dataclass(frozen=True)
 class News:
-    """What the groups hold that was not told yet."""
+    """What the groups contain that was not reported yet."""
 
     n_copies: int
-    """Files that are copies of another, and of which at least one of the two is new; of new files that are all of
-    a group, one is the best copy and none of these."""
+    """Copies of another file, if at least one of the two is new; in a group of new files only, the best copy does not
+    count."""
     n_groups: int
     """Groups with a new file."""
 

@@ -1,10 +1,11 @@
-"""Playlists: which files they refer to, and how they read when some of these have moved. Only the references change;
-every other byte stays. Nothing here writes a file.
+"""Playlists: which files they refer to, and their new content when some of these have moved. Only the references
+change; every other byte stays. Nothing here writes a file.
 
-A playlist is bytes of an encoding that it seldom names, so a reference may be read in more than one way: as it stands,
-with the backslashes of Windows, in Latin-1. Meant is the first reading that there is a file for. A new reference is
-told as the old one was (absolute or relative, slashes, `file://`, percent signs); where that cannot tell the new path,
-as one with a line break or one that the encoding lacks, it is a `file://` URL, which is plain ASCII."""
+A playlist is bytes in an encoding that it seldom names, so a reference can be read in more than one way: as it stands,
+with the backslashes of Windows, in Latin-1. The first reading for which there is a file counts. A new reference is
+written like the old one (absolute or relative, slashes, `file://`, percent signs); if the new path cannot be written
+like that, because it has a line break or the encoding lacks a character, it is a `file://` URL, which is plain
+ASCII."""
 
 from __future__ import annotations
 
@@ -30,17 +31,17 @@ from dedup.settings import DiscoverSettings
 EXTENSIONS = frozenset({"m3u", "m3u8", "pls", "xspf"})
 
 MAX_BYTES = 64 << 20
-"""Of a playlist; one of half a million entries has as many. What is larger is something else of that name."""
+"""Largest playlist; one with half a million entries is that large. A larger file only has the name of a playlist."""
 
 
 class PlaylistError(Exception):
-    """A file that is called a playlist and cannot be read as one; says why."""
+    """A file with the name of a playlist cannot be read as one; the text gives the reason."""
 
 
 def find_playlists(folders: Iterable[bytes]) -> list[bytes]:
-    """The playlists in and below `folders`, sorted, each once. Folders are walked as in a scan: hidden ones are passed
-    over, links to folders followed. A folder that cannot be listed holds none; a link to a playlist is none, as what it
-    leads to is found where it lies, or is none of ours. Quarantined files are none."""
+    """The playlists in and below `folders`, sorted, each once. Folders are walked as in a scan: hidden ones are
+    skipped, links to folders followed. A folder that cannot be listed counts as empty. Links to playlists are left out,
+    because their targets are found where they lie or do not belong to the library; so are quarantined files."""
     usable = [folder for folder in {os.path.abspath(folder) for folder in folders} if _is_usable(folder)]
     if not usable:
         return []
@@ -50,9 +51,9 @@ def find_playlists(folders: Iterable[bytes]) -> list[bytes]:
 
 
 def references(path: bytes) -> list[bytes]:
-    """Absolute, normalised paths of the local files that a playlist refers to, in its order, whether they are there or
-    not. Web addresses, other machines and drives of Windows are no local files. Raises OSError, and PlaylistError for
-    broken XML and for what is no text."""
+    """Absolute, normalised paths of the local files that a playlist refers to, in its order, whether they exist or
+    not. Web addresses, other machines and Windows drives are not local files. Raises OSError, and PlaylistError for
+    broken XML and for content that is not text."""
     with open(path, "rb") as file:
         content = file.read(MAX_BYTES + 1)
     playlist = _parsed(path, content)
@@ -62,8 +63,8 @@ def references(path: bytes) -> list[bytes]:
 
 def rewritten(path: bytes, content: bytes, moved: Mapping[bytes, bytes] | Moves) -> bytes:
     """`content` of the playlist at `path` with references to the keys of `moved` pointing to their values: absolute,
-    normalised paths. A name matches by way of links to its folder, and in another Unicode normal form or case, where
-    there is no file of its own. Raises PlaylistError as `references` does."""
+    normalised paths. A name also matches through links to its folder, and in another Unicode normal form or case if no
+    file has exactly that name. Raises PlaylistError as `references` does."""
     pieces, end = [], 0
     for entry, new in _changes(path, content, moved):
         pieces += [content[end : entry.start], new]
@@ -99,9 +100,9 @@ class _Reading:
     """One way to read a reference."""
 
     path: bytes
-    """Absolute and normalised."""
+    """Absolute, normalised path."""
     codec: str | None
-    """That turned it into UTF-8; None where it was taken byte by byte."""
+    """Codec from which it was turned into UTF-8; None if it was taken byte by byte."""
 
 
 class Moves:
@@ -123,7 +124,7 @@ class Moves:
         return {self._place(old): new for old, new in sorted(self._moved.items(), reverse=True)}
 
     def _place(self, path: bytes) -> bytes:
-        """The path without links to its folder; the file itself may be gone."""
+        """The path with the links in its folder resolved; the file itself may be gone."""
         folder, name = os.path.split(path)
         if folder not in self._real_folders:
             self._real_folders[folder] = os.path.realpath(folder)
@@ -131,16 +132,16 @@ class Moves:
 
     @functools.cached_property
     def _by_letters(self) -> dict[bytes, bytes]:
-        """The old path for one without case."""
+        """Old paths by their case-folded form."""
         return {_without_case(old): old for old in sorted(self._moved, reverse=True)}
 
     def _is_other_case(self, path: bytes) -> bool:
-        """Whether it is one that has moved on a disk to which upper and lower case are one."""
+        """Whether the path names a moved file on a disk that ignores case."""
         old = self._by_letters.get(_without_case(path))
         return old is not None and os.path.lexists(old) and os.path.samefile(path, old)
 
     def meant(self, readings: list[_Reading]) -> _Reading | None:
-        """The reading that has moved; None where a file that stays is meant, or one that is not known."""
+        """The reading that has moved; None if the reference means a file that stays, or an unknown one."""
         for reading in readings:
             if reading.path in self._moved or self._place(reading.path) in self._by_place:
                 return reading
@@ -171,22 +172,22 @@ def _without_case(path: bytes) -> bytes:
 
 
 _ELSEWHERE = re.compile(rb"[a-z][a-z0-9+.-]+://|[a-z]:[\\/]|\\\\", re.IGNORECASE)
-"""How a plain path does not begin: a URL, a drive of Windows, another machine."""
+"""Beginnings that a plain path cannot have: a URL, a Windows drive, another machine."""
 
 
 @dataclass(frozen=True)
 class _Playlist:
-    """Lines of text: m3u and pls."""
+    """A playlist of text lines: m3u and pls."""
 
     folder: bytes
-    """That relative references start from."""
+    """Folder from which relative references start."""
     content: bytes
     entries: tuple[Entry, ...]
     codec: str
-    """Of the whole."""
+    """Codec of the whole content."""
 
     def readings(self, text: bytes) -> list[_Reading]:
-        """Likely ones first; none of what is no local file."""
+        """Possible readings, likely ones first; none if it is not a local file."""
         return [
             _Reading(_absolute(self.folder, told), codec)
             for name in self._names(text)
@@ -194,7 +195,7 @@ class _Playlist:
         ]
 
     def _names(self, text: bytes) -> list[bytes]:
-        """The path that a line gives, in either meaning of a backslash."""
+        """The path that a line gives, for both meanings of a backslash."""
         url = FILE_URL.fullmatch(text)
         if url:
             name = unquote_to_bytes(url[2])
@@ -205,10 +206,10 @@ class _Playlist:
         return list(dict.fromkeys((text, turned) if b"/" in text else (turned, text)))
 
     def replaced(self, entry: Entry, reading: _Reading, new: bytes) -> bytes:
-        """What stands in the place of an entry when it points to `new`."""
+        """The text that replaces an entry so that it refers to `new`."""
         url = FILE_URL.fullmatch(entry.text)
         if url:
-            # Letters in Latin-1 are no model: those of the new path would come in UTF-8.
+            # Letters in Latin-1 are not a model: those of the new path are in UTF-8.
             return url[1] + quoted(new, _NOT_ASCII.sub(b"", url[2]) if _recoded(url[2]) else url[2])
         codec = self.codec if entry.text.isascii() else reading.codec or (None if _recoded(entry.text) else "utf-8")
         target = _encoded(_like(entry.text, new, self.folder), codec)
@@ -221,14 +222,14 @@ class _Playlist:
         return b"file://" + quoted(new, b"")
 
     def _has_backslashes(self, text: bytes) -> bool:
-        """Whether folders are told apart by them: in the reference itself, else in the first that has any."""
+        """Whether backslashes separate folders: in the reference itself, otherwise in the first one with folders."""
         for told in (text, *(entry.text for entry in self.entries if not _ELSEWHERE.match(entry.text))):
             if b"/" in told or b"\\" in told:
                 return b"/" not in told
         return False
 
     def _tells(self, text: bytes, new: bytes) -> bool:
-        """Whether a line of that text refers to `new`, and is read as such first."""
+        """Whether `new` is the first reading of a line with that text."""
         is_literal = b"\\" not in text or b"/" in text or b"\\" not in new
         found = [entry.text for entry in (*_m3u_entries(text), *_pls_entries(b"File1=" + text))]
         return is_literal and found == [text, text] and any(reading.path == new for reading in self.readings(text))
@@ -245,7 +246,7 @@ class _XmlPlaylist(_Playlist):
         if not url and SCHEME.match(text):
             return []
         name = url[2] if url else text
-        names = dict.fromkeys((unquote_to_bytes(name), name))  # some write plain paths, and mean the percent signs
+        names = dict.fromkeys((unquote_to_bytes(name), name))  # some programs write plain paths, percent signs included
         return [plain for plain in names if not (url and DRIVE.match(plain))]
 
     def replaced(self, entry: Entry, _reading: _Reading, new: bytes) -> bytes:
@@ -261,7 +262,7 @@ class _XmlPlaylist(_Playlist):
 
 
 def _recoded(name: bytes) -> list[tuple[bytes, str]]:
-    """What is no UTF-8 was written by Windows, or is Latin-1: in UTF-8, and the codec."""
+    """A name that is not UTF-8, taken for Windows' encoding or Latin-1: in UTF-8, and the codec."""
     for codec in ("utf-8", "cp1252", "latin-1"):
         try:
             text = name.decode(codec)
@@ -272,7 +273,7 @@ def _recoded(name: bytes) -> list[tuple[bytes, str]]:
 
 
 def _encoded(path: bytes, codec: str | None) -> bytes | None:
-    """A path in the encoding of its playlist; None where that lacks a character of it."""
+    """A path in the encoding of its playlist; None if that lacks one of its characters."""
     try:
         return path if codec is None else path.decode("utf-8").encode(codec)
     except UnicodeError:
@@ -280,12 +281,12 @@ def _encoded(path: bytes, codec: str | None) -> bytes | None:
 
 
 def _absolute(folder: bytes, name: bytes) -> bytes:
-    # POSIX lets two slashes at the start be something else than one, and so does normpath.
+    # POSIX lets two leading slashes mean something other than one, and normpath keeps them.
     return b"/" + os.path.normpath(os.path.join(folder, name)).lstrip(b"/")
 
 
 def _like(text: bytes, new: bytes, folder: bytes) -> bytes:
-    """`new` absolute, relative, or relative with a dot in front, as `text` is."""
+    """`new` in the form of `text`: absolute, relative, or relative with a leading dot."""
     if text.startswith((b"/", b"\\")):
         return new
     relative = os.path.relpath(new, folder)
@@ -305,11 +306,11 @@ def _parsed(path: bytes, content: bytes) -> _Playlist:
             entries, codec, has_base = locations(content)
         except BrokenXmlError as error:
             raise PlaylistError(f"broken XML: {error}") from error
-        # Of a relative path it is not for us to say what it means where it starts from a place that is named.
+        # If the document names the place that relative paths start from, we cannot know what they mean.
         known = tuple(entry for entry in entries if not has_base or SCHEME.match(entry.text))
         return _XmlPlaylist(folder, content, known, codec)
     if b"\0" in content:
-        raise PlaylistError("no text, or UTF-16")
+        raise PlaylistError("not text, or UTF-16")
     found = _pls_entries(content) if extension == "pls" else _m3u_entries(content)
     codec = "cp1252" if _recoded(content) else "utf-8"
     return _Playlist(folder, content, tuple(found), codec)
@@ -317,7 +318,7 @@ def _parsed(path: bytes, content: bytes) -> _Playlist:
 
 def _m3u_entries(content: bytes) -> Iterator[Entry]:
     if re.search(rb"^#EXT-X-", content, re.MULTILINE):
-        return  # an HLS manifest: pieces of a stream, no music of its own
+        return  # an HLS manifest: it lists pieces of a stream, not music files
     start = len(_BOM) if content.startswith(_BOM) else 0
     for line in re.compile(rb"[^\r\n]+").finditer(content, start):
         text = line[0].rstrip(b" \t")

@@ -1,5 +1,5 @@
-"""Where an XSPF playlist names its files: found by the XML parser, told as places in the bytes, so that a name can
-change and every other byte stay."""
+"""Where an XSPF playlist names its files: found by the XML parser, given as positions in the bytes, so that a name can
+change while every other byte stays."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ class Entry:
     """A reference in a playlist."""
 
     start: int
-    """First byte of it in the content."""
+    """Offset of its first byte in the content."""
     end: int
-    """Byte after its last."""
+    """Offset after its last byte."""
     text: bytes
-    """What it says: those bytes, or in XML the text that they stand for without blanks around it, as UTF-8."""
+    """Text of the reference: those bytes, or in XML the text that they stand for, stripped, as UTF-8."""
 
 
 class BrokenXmlError(Exception):
-    """No well-formed XML, or in an encoding that is not known; says where."""
+    """The XML is not well-formed, or its encoding is unknown; the text says where."""
 
 
 def locations(content: bytes) -> tuple[tuple[Entry, ...], str, bool]:
-    """The text of `<location>` in each `<track>`, the codec of the document, and whether it names a place of its own
-    that relative references start from. Raises BrokenXmlError."""
+    """The text of `<location>` in each `<track>`, the codec of the document, and whether it names its own starting
+    place for relative references. Raises BrokenXmlError."""
     reader = _Reader(content)
     reader.run()
     return tuple(reader.entries), reader.codec, reader.has_base
@@ -72,7 +72,7 @@ class _Reader:
         self._start, self._text = None, []
 
     def _is_inside(self) -> bool:
-        return self._open[-2:] == ["track", "location"]  # a playlist has one of its own, which is no track's
+        return self._open[-2:] == ["track", "location"]  # the playlist itself has a location too
 
     def _begin(self) -> None:
         if self._is_inside() and self._start is None:
@@ -93,5 +93,5 @@ class _Reader:
 
     @staticmethod
     def _is_plain(raw: str) -> bool:
-        """Whether it is nothing but text, or one CDATA section: no comment that would be lost."""
+        """Whether it is only text or one CDATA section, so that no comment gets lost."""
         return "<" not in raw or (raw.startswith("<![CDATA[") and raw.endswith("]]>") and raw.count("<") == 1)

@@ -1,4 +1,4 @@
-"""Tracks, pairs and groups as plain dictionaries for JSON: what programs read. Paths that are no UTF-8 keep their raw
+"""Tracks, pairs and groups as plain dictionaries for JSON: what programs read. Paths that are not UTF-8 keep their raw
 bytes in `path_hex` (`a_hex`, `b_hex`, `reference_hex`) beside the readable form."""
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def named_path(name: str, path: bytes) -> dict[str, str]:
-    """`{name: text}`, and `name_hex` where the path is no UTF-8."""
+    """`{name: text}`, and `name_hex` if the path is not UTF-8."""
     return {key.replace("path", name): value for key, value in json_path(path).items()}
 
 
 def numbers(match: Match) -> dict[str, Any]:
-    """The measures of a match, times in seconds."""
+    """The numbers of a match, times in seconds."""
     return {
         "lag_s": round(match.lag_s, 3),
         "overlap_s": round(match.overlap_s, 3),
@@ -41,13 +41,13 @@ def numbers(match: Match) -> dict[str, Any]:
 
 
 def place(match: Match) -> dict[str, float]:
-    """Where what is the same lies in both, in seconds."""
+    """Where the shared part lies in both tracks, in seconds."""
     names = ("a_from_s", "a_to_s", "b_from_s", "b_to_s")
     return {name: round(seconds, 3) for name, seconds in zip(names, match.place(), strict=True)}
 
 
 def pair_record(pair: TrackPair) -> dict[str, Any]:
-    """One pair; `lag_s` is positive where `a` has more in front."""
+    """One pair; `lag_s` is positive if `a` has more in front."""
     paths = {**named_path("a", pair.a.path), **named_path("b", pair.b.path)}
     return {**paths, **numbers(pair.match), **place(pair.match), "verdict": pair.verdict, "judged": pair.judged}
 
@@ -92,8 +92,9 @@ def track_numbers(track: ListedTrack) -> dict[str, Any]:
 
 
 def group_record(group: Group) -> dict[str, Any]:
-    """One group; a member's `lag_s` is positive where it has more in front than the reference, `rule` and `why` say by
-    what the reference is better. What hangs beside it is told with the place: `a` is that track, `b` the reference."""
+    """One group; a member's `lag_s` is positive if it has more in front than the reference, `rule` and `why` say why
+    the reference is better. A track beside the group comes with the shared part: `a` is that track, `b` the
+    reference."""
     members = [
         {
             **json_path(p.a.path),

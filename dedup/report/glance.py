@@ -61,10 +61,10 @@ def look_up(store: Store, path: bytes, match: MatchSettings) -> KnownFile:
 
 
 def bytes_on_disk(folder: Path) -> int:
-    """Of all files of a store."""
+    """Size of all files of a store."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # a writer beside us has just tidied it away
+            with contextlib.suppress(FileNotFoundError):  # a concurrent writer has just removed it
                 total += os.lstat(os.path.join(parent, name)).st_size
     return total

@@ -1,5 +1,5 @@
-"""The groups as one HTML file that needs nothing else: it opens from disk, in any browser, without a network. Written
-group by group, so that ten thousand take no more memory than one; a browser lays out only what is seen."""
+"""The groups as one HTML file that needs nothing else: it opens from disk, in any browser, without a network. It is
+written group by group, so that ten thousand take no more memory than one; a browser lays out only what is visible."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.report.strip import strip
 
 OPEN_GROUPS = 20
-"""Groups, from the top, that are unfolded at first."""
+"""Groups at the top that are unfolded at first."""
 
 _PIECES = 256
-"""Of the template's output, that are handed on as one: a group has about 50."""
+"""Pieces of the template's output that are joined into one: a group has about 50."""
 
 TAGS = ("artist", "title", "album", "date")
-"""That are shown below a path, and found by the filter."""
+"""Tags that are shown below a path and searched by the filter."""
 
 
 def _undecided(_group: Group, _pair: TrackPair) -> tuple[str, str]:
@@ -34,34 +34,35 @@ def _undecided(_group: Group, _pair: TrackPair) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Telling:
-    """How the page puts things: in the words of the table."""
+    """The words of the page: those of the table."""
 
     title: str
-    """One line, above all groups."""
+    """One line above all groups."""
     notes: Sequence[str]
-    """Lines below it: what the paths are below, the thresholds."""
+    """Lines below the title: the folder that all paths share, the thresholds."""
     columns: Sequence[tuple[str, str]]
-    """Keys of `cells`, and headings; of these "path" is the name of a row."""
+    """Keys of `cells` with their headings; "path" names the row."""
     cells: Callable[[ListedTrack, TrackPair | None], Mapping[str, str]]
-    """Of a track; the pair is None for the reference."""
+    """Cells of a track; the pair is None for the reference."""
     heading: Callable[[Group], str]
+    """Heading of a group."""
     beside: Callable[[TrackPair], str]
-    """What hangs beside a group, in a line."""
+    """One line about a track beside a group."""
     strip: Callable[[TrackPair], str]
-    """What a member's picture shows, in words."""
+    """A member's picture in words."""
     decision: Callable[[Group, TrackPair], tuple[str, str]] = _undecided
-    """Which keep rule decides against a member, and why in words; empty where none does."""
+    """Keep rule that decides against a member, and the reason in words; empty if none does."""
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A file of a group, as the template wants it."""
+    """A file of a group, in the form that the template takes."""
 
     track: ListedTrack
     cells: Mapping[str, str]
     why: str = ""
     picture: str = ""
-    """SVG, with every text in it escaped; empty for the reference."""
+    """SVG in which every text is escaped; empty for the reference."""
 
 
 def page(groups: Iterable[Group], telling: Telling) -> Iterator[str]:
@@ -88,7 +89,7 @@ def _part(name: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """For the page's policy: nothing runs but what was put here, whatever a name or a tag holds."""
+    """The text's hash for the page's policy: only our own style and script apply, whatever a name or a tag contains."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -110,7 +111,7 @@ def _name(track: ListedTrack) -> str:
 
 
 def _tags(track: ListedTrack) -> str:
-    """Some of its tags; empty where it has none."""
+    """The track's tags that are shown; empty if it has none of them."""
     tags = track.properties.tags
     told = (", ".join(tags[name]) for name in TAGS if name in tags)
     return " \u00b7 ".join(printable(text.encode("utf-8", "surrogateescape")) for text in told)

@@ -1,6 +1,6 @@
 "use strict";
-// Filters and sorts the groups; without it the page shows them all. What is chosen stands in the address, so that it
-// can be kept and sent: #q=words&verdict=contained&sort=score
+// Filters and sorts the groups; without this script the page shows them all. The address keeps the choice, so that it
+// can be bookmarked and sent: #q=words&verdict=contained&sort=score
 (() => {
   const form = document.querySelector("form");
   const main = document.querySelector("main");
@@ -45,7 +45,7 @@
       sorted = sort.value;
       main.append(...[...groups].sort(orders[sorted]).map((group) => group.element));
     }
-    shown.value = `${count.toLocaleString("en")} of ${groups.length.toLocaleString("en")} groups, ${sizeText(bytes)} to win`;
+    shown.value = `${count.toLocaleString("en")} of ${groups.length.toLocaleString("en")} groups, ${sizeText(bytes)} reclaimable`;
   };
 
   const choose = () => {

@@ -27,7 +27,7 @@ FORMATS = (".png", ".svg")
 LINE, MARK, QUIET, PALE = "#1f5a8c", "#c23b22", "#6b7075", "#e8f0f7"
 
 LOWEST = 0.42
-"""Lower edge of the agreement axes: chance is 0.5, nothing real lies much below."""
+"""Lower edge of the agreement axes: chance is 0.5, and nothing real lies far below it."""
 
 STYLE: Any = {
     "axes.edgecolor": "#b0b5ba",
@@ -38,8 +38,8 @@ STYLE: Any = {
     "axes.titlelocation": "left",
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
-    "svg.hashsalt": "reprise",  # else every element has a new name each time
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so the picture is the same on every machine
+    "svg.hashsalt": "reprise",  # otherwise every element has a new name each time
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "xtick.color": QUIET,
     "xtick.labelsize": 8,
@@ -49,20 +49,21 @@ STYLE: Any = {
 
 
 def require_plot(file: Path) -> None:
-    """Raises UsageError or InputError, before any work is done, where the picture could not be drawn, has another
-    format or no folder to go to."""
+    """Raises UsageError or InputError, before any work starts, if matplotlib is missing, the format is not supported
+    or the folder does not exist."""
     if file.suffix.lower() not in FORMATS:
-        raise UsageError("--plot", f"found {file.name!r}", "a name that ends in .png or .svg")
+        raise UsageError(
+            "--plot", f"{file.name!r} is not the name of a PNG or SVG", remedy="Use a name that ends in .png or .svg"
+        )
     if not file.absolute().parent.is_dir():
-        raise InputError("--plot", f"there is no folder {file.absolute().parent}", "a folder that exists")
+        raise InputError("--plot", f"there is no folder {file.absolute().parent}", remedy="Create it, or name another")
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         raise UsageError(
             "--plot",
             "matplotlib is not installed",
-            "the extra `plot`",
-            "Install it: pip install 'reprise-dedup[plot]'",
+            remedy="Install the extra `plot`: pip install 'reprise-dedup[plot]'",
         ) from None
 
 
@@ -73,7 +74,7 @@ def plot_pair(explained: Explanation, compare: CompareSettings, file: Path) -> N
     drawn = io.BytesIO()
     kind = file.suffix.lower().removeprefix(".")
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font lacks: boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # scripts that the font lacks appear as boxes
         figure = _draw(explained, compare)
         figure.savefig(drawn, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
     file.write_bytes(drawn.getvalue())
@@ -91,7 +92,7 @@ def _draw(explained: Explanation, compare: CompareSettings) -> Figure:
     _draw_lag_curve(top, explained, compare)
     if explained.match is None:
         for axes in (middle, bottom):
-            _say(axes, "no lag has overlap enough")
+            _say(axes, "no lag has enough overlap")
     else:
         differing = differing_bits(explained)
         start_s = max(0, explained.match.lag) / ITEMS_PER_SECOND
@@ -124,7 +125,7 @@ def _draw_lag_curve(axes: Axes, explained: Explanation, compare: CompareSettings
     lags, agreement = lag_curve(explained.a.items, explained.b.items, compare)
     axes.set_title("Agreement at every lag")
     if not len(lags):
-        _say(axes, "no lag has overlap enough")
+        _say(axes, "no lag has enough overlap")
         return
     axes.plot(lags / ITEMS_PER_SECOND, agreement, linewidth=0.9, color=LINE, marker="." if len(lags) == 1 else None)
     _draw_chance(axes)
@@ -149,7 +150,7 @@ def _draw_lag_curve(axes: Axes, explained: Explanation, compare: CompareSettings
 
 
 def _draw_similarity(axes: Axes, match: Match) -> None:
-    """Along the path: where one runs faster, along its line."""
+    """Draws the similarity along the path; if one track runs faster, along its line."""
     similarity = match.similarity
     start_s, end_s = match.from_a / ITEMS_PER_SECOND, match.to_a / ITEMS_PER_SECOND
     edges = np.linspace(start_s, end_s, len(similarity) + 1)
@@ -200,7 +201,7 @@ def _span(start_s: float, n_items: int) -> tuple[float, float]:
 
 
 def _short(side: Listened) -> str:
-    """A file's name, its middle left out where it is long, and its length."""
+    """A file's name, without its middle if it is long, and its duration."""
     name = printable(os.path.basename(side.path))
     shown = name if len(name) <= 90 else f"{name[:70]}…{name[-19:]}"
     return f"{shown}  ({len(side.items) / ITEMS_PER_SECOND:.1f} s)"

@@ -1,8 +1,8 @@
-"""The groups as CSV for spreadsheets: a line each for the reference and for every member.
+"""The groups as CSV for spreadsheets: one line for the reference and one for each member.
 
-It begins with a byte order mark, without which Excel takes UTF-8 for Latin-1. A text that a spreadsheet would take for
-a formula (an imported path, what a damaged header says) stands behind an apostrophe; of a path so changed, as of one
-that is no UTF-8, the bytes are in `path_hex`."""
+It begins with a byte order mark, without which Excel takes UTF-8 for Latin-1. A text that a spreadsheet could take for
+a formula (an imported path, the content of a damaged header) gets an apostrophe in front; the bytes of a path that was
+changed in this way, or that is not UTF-8, are in `path_hex`."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ COLUMNS = (
 )
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""With which a cell begins that a spreadsheet computes, or takes apart."""
+"""Beginnings of cells that a spreadsheet computes or splits."""
 
 
 def sheet(groups: Iterable[Group], hints: Mapping[bytes, str]) -> Iterator[bytes]:
-    """The document in pieces: the headings, then a group each. `hints` are those of `spectrum.hint`, by path."""
+    """The document in pieces: the headings, then one piece per group. `hints` are those of `spectrum.hint`, by path."""
     yield b"\xef\xbb\xbf" + _lines([dict(zip(COLUMNS, COLUMNS, strict=True))])
     for number, group in enumerate(groups, start=1):
         yield _lines(_rows(number, group, hints))

@@ -11,13 +11,13 @@ from dedup.correlation.match import Match
 WIDTH, CHANCE = 1000, 0.5
 BAR, GAP = 6, 3
 TOP, BOTTOM = 22, 62
-"""Of the similarity, downwards from the upper edge: agreement 1, and no better than chance."""
+"""Distances from the upper edge of the picture to agreement 1 and to chance, in the similarity curve."""
 
 
 def strip(match: Match, n_items_a: int, n_items_b: int, words: str) -> str:
     """An SVG element: above, the bars of `a` and of `b`, shifted by the lag and darker where the path goes; below,
-    along the path in `a`, each step's similarity from chance up to 1. A step that is silent in both is left open.
-    `words` say the same to who cannot see it."""
+    along the path in `a`, each step's similarity from chance up to 1. A step that is silent in both stays empty.
+    `words` describe the picture for people who cannot see it."""
     start_a, start_b = max(0, -match.lag), max(0, match.lag)
     scale = WIDTH / max(1, start_a + n_items_a, start_b + n_items_b)
 
@@ -43,7 +43,7 @@ def strip(match: Match, n_items_a: int, n_items_b: int, words: str) -> str:
 
 
 def _stairs(match: Match) -> tuple[str, str]:
-    """Paths of the area and of its upper edge, a unit of x a step; what is equal goes in one stroke."""
+    """Paths of the area and of its upper edge, one unit of x per step; equal neighbours share a stroke."""
     levels = [None if math.isnan(value) else _height(value) for value in match.similarity.tolist()]
     area = edge = ""
     at = 0

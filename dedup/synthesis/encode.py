@@ -1,4 +1,4 @@
-"""Samples to an audio file of one of six formats, through PyAV."""
+"""From samples to an audio file in one of six formats, through PyAV."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class _Format:
     container: str
     encoders: tuple[str, ...]
-    """FFmpeg's names, the best first."""
+    """FFmpeg's names of the encoders, best first."""
     samples: str
     """FFmpeg's name of the sample format that the encoder takes."""
     extension: str
     options: Mapping[str, str]
-    """Of the encoder; where it has a choice, the quick one (two to three times as fast, as measured)."""
+    """Options of the encoder; the quick variant if there is a choice (measured: two to three times as fast)."""
 
 
 _FORMATS = {
@@ -49,19 +49,19 @@ class Encoding:
     format: str
     """One of `FORMATS`."""
     bit_rate: int = 192_000
-    """Bits a second, of mp3, opus and aac; vorbis takes it as a wish, flac and wav not at all."""
+    """Bits per second for mp3, opus and aac; a hint for vorbis; ignored for flac and wav."""
     sample_rate: int = SAMPLE_RATE
-    """Hz in the file. Opus is 48,000 Hz whatever this says."""
+    """Sample rate of the file in Hz; Opus always has 48,000 Hz."""
     mono: bool = False
     """Whether the channels are mixed into one."""
 
     def __post_init__(self) -> None:
         if self.format not in _FORMATS:
-            raise UsageError("audio format", f"found {self.format!r}", f"one of {', '.join(FORMATS)}")
+            raise UsageError("audio format", f"{self.format!r} is unknown", remedy=f"Use one of {', '.join(FORMATS)}")
 
     @property
     def extension(self) -> str:
-        """Of the file's name, without the dot."""
+        """Extension of the file's name, without the dot."""
         return _FORMATS[self.format].extension
 
 
@@ -72,10 +72,10 @@ def write(
     tags: Mapping[str, str] | None = None,
     sample_rate: int = SAMPLE_RATE,
 ) -> None:
-    """Writes an audio file, over what may be there; equal arguments give equal bytes on one machine.
+    """Writes an audio file and replaces an existing one; equal arguments give equal bytes on one machine.
 
-    `samples`: float32[n_samples, 2] within ±1 (what is louder is clipped), at `sample_rate` Hz. `tags`: by
-    FFmpeg's names (title, artist, album, track). WriteError where the disk does not take it.
+    `samples`: float32[n_samples, 2] within ±1 (louder ones are clipped), at `sample_rate` Hz. `tags`: by
+    FFmpeg's names (title, artist, album, track). Raises WriteError if the file cannot be written.
     """
     try:
         with open(path, "wb") as file:
@@ -90,9 +90,10 @@ def _encode(file: object, samples: Pcm, encoding: Encoding, tags: Mapping[str, s
     kind = _FORMATS[encoding.format]
     encoder = next((name for name in kind.encoders if name in av.codecs_available), kind.encoders[0])
     rate = 48_000 if encoding.format == "opus" else encoding.sample_rate
-    layout = "mono" if encoding.mono and encoder != "vorbis" else "stereo"  # FFmpeg's own knows stereo only
+    # FFmpeg's own Vorbis encoder supports stereo only
+    layout = "mono" if encoding.mono and encoder != "vorbis" else "stereo"
     resampler = av.AudioResampler(format=kind.samples, layout=layout, rate=rate)
-    # bitexact: no versions, no random stream numbers
+    # bitexact: without versions and random stream numbers
     with av.open(file, "w", format=kind.container, container_options={"fflags": "+bitexact"}) as container:
         container.metadata.update(tags)
         options = {"flags": "+bitexact", **kind.options}

@@ -1,15 +1,15 @@
 """Fingerprints that behave like those of real music, in a library of any size, with known duplicates in it.
 
-A track is a function of its number and the library's settings: a library of more tracks begins with the same ones,
-memory stays constant, and a copy makes its original anew.
+A track is a function of its number and the library's settings: a larger library begins with the same tracks, memory
+stays constant, and a copy makes its original anew.
 
 A track is a song's chroma image: the energy of 12 notes over time, with a key, notes that come and fade, bars and
 sections that return, and silence before and after. The image then goes through Chromaprint's own 16 classifiers. So
-whatever the bits owe to these (how they go together, how long they last, which of them a copy has wrong) is as in
+whatever these determine (which bits go together, how long they last, which of them a copy has wrong) is as in
 fingerprints of sound; the constants of the image were fitted to 116 recordings of Debian's free music (asc-music,
 btanks-data, colobot-common-sounds, fretsonfire-songs-*, hyperrogue-music, lincity-ng-data, singularity-music,
 wesnoth-1.16-music: orchestra, rock, electronic, ambient), until bits and lag curves had the same quantiles. Over 6,670
-unrelated pairs of at most 948 items, all lags with an overlap of 25 % and 80 items, and over as many made ones:
+unrelated pairs of at most 948 items, all lags with an overlap of 25 % and 80 items, and over as many made pairs:
 
     quantile               1 %    10 %   50 %   90 %   99 %   99.9 %
     mean agreement, real   0.463  0.484  0.505  0.530  0.577  0.659
@@ -22,7 +22,7 @@ unrelated pairs of at most 948 items, all lags with an overlap of 25 % and 80 it
                            0.515  0.537  0.562  0.600  0.670  0.786
              made          0.503  0.533  0.562  0.598  0.659  0.764
 
-Those are 400 tracks of seed 1; with other seeds the last two columns change by up to 0.02 and 0.05.
+The made tracks are 400 of seed 1; with other seeds the last two columns change by up to 0.02 and 0.05.
 """
 
 from __future__ import annotations
@@ -60,66 +60,66 @@ CLASSIFIERS = (
 )
 """Chromaprint's algorithm 1 ("TEST2"), highest bits first: shape of the filter, its lowest note, its notes, its
 frames, and the three thresholds of log((1 + a) / (1 + b)), `a` and `b` being the energy in the two parts of its shape.
-Fed with the chroma image of a real file, they gave each of its 41,280 bits as libchromaprint does."""
+For the chroma image of a real file they gave all of its 41,280 bits as libchromaprint does."""
 
 DIVISIONS = ((1, 1), (2, 1), (1, 2), (2, 2), (3, 1), (1, 3))
-"""Of each shape: into how many parts notes and frames are divided. They are `b` and `a` in turn, as on a chessboard;
-what is not divided is `a`."""
+"""Parts into which each shape divides notes and frames. They are `b` and `a` in turn, as on a chessboard; an undivided
+shape is `a`."""
 
 N_NOTES = 12
 MORE_FRAMES = 4 + 15
-"""Frames of a track that are no items: five make a smoothed one, and sixteen of those an item."""
+"""Frames of a track beyond its items: five make a smoothed one, and sixteen of those an item."""
 
 NOTE_LEVELS = (-0.04, -0.25, 0.45, -0.35, 0.05, -0.4, 0.15, -0.05, -0.1, 0.1, 0.25, 0.15)
-"""Log energy of each note, mean over all tracks: some get more bins of Chromaprint's FFT, some keys are liked more."""
+"""Mean log energy of each note over all tracks: some get more bins of Chromaprint's FFT, some keys are more popular."""
 
 LEAKS = (0.04, 0.12, 0.13, 0.02, 0.22, 0.02, 0.18, 0.08, 0.03, 0.22, 0.02, 0.16)
-"""Share of a note's energy that is counted with the note above it too, and of that note's with it: a bin may lie
-between two low notes."""
+"""Share of its energy that each note exchanges with the note above it, because a bin may lie between two low notes."""
 
 SECTION_LEVEL, SECTION_VIGOUR, FLOOR, CEILING = 0.55, 0.3, 0.2, 40.0
-"""How far a note's level, and the log of how much it moves, differ between sections, sd; the energy of a note that is
-not played, and the most that one can have. Typical is 1."""
+"""Standard deviations, between sections, of a note's level and of the log of its movement; the energy of a note that is
+not played, and the highest energy. Typical is 1."""
 
 NOISE = 3.0
-"""By how much a copy's log energies must change, sd, for as large a share of wrong bits as 1."""
+"""Change of a copy's log energies, sd, per share of wrong bits."""
 
 FOREVER = 1 << 40
 
 
 @dataclass(frozen=True)
 class Style:
-    """What makes one recording unlike another. Levels are of log energy."""
+    """What distinguishes one recording from another. Levels are log energies."""
 
     key_sd: float
-    """How far the notes of its key lie apart."""
+    """Spread of the levels of its notes, sd."""
     sd: float
-    """How much a note moves about its level."""
+    """Movement of a note around its level, sd."""
     memory: float
     """Frames until 1/e of a movement is left."""
     quick: float
-    """Part of the movement, of its sd, that is gone after a frame or two."""
+    """Share of the movement's sd that is gone after a frame or two."""
     loop: float
-    """Part of the movement, of its variance, that comes back with the bar."""
+    """Share of the movement's variance that returns with the bar."""
     bar: int
-    """Frames of a bar. Eight are a section; a section has up to four different bars, a recording four sections."""
+    """Frames of a bar. Eight bars make a section; a section has up to four different bars, a recording four
+    sections."""
     heard_from: int
     heard_to: int
-    """Frames from the silence before to the silence after."""
+    """First frame after the leading silence, and first frame of the trailing one."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A piece of music without end, of which an original plays the first `n_items`."""
+    """An endless piece of music; an original plays the first `n_items`."""
 
     key: np.uint64
-    """Stands for all that is random in it."""
+    """Source of everything that is random in it."""
     n_items: int
     style: Style
     levels: Floats
-    """Of each note."""
+    """Level of each note."""
     sds: Floats
-    """Of each note's movement."""
+    """Movement of each note, sd."""
 
     def image(self, start: int, n_items: int) -> Floats:
         """float64[n_items + 19, 12]: energies from frame `start` on."""
@@ -134,14 +134,14 @@ class Recording:
 
 @dataclass(frozen=True)
 class Change:
-    """What a copy is to its original."""
+    """How a copy differs from its original."""
 
     kind: str
-    """encoded, trimmed (in front), delayed (silence in front) or excerpt."""
+    """One of encoded, trimmed (in front), delayed (silence in front) and excerpt."""
     start: int
-    """Frames of the recording that it leaves out in front."""
+    """Frames of the recording that are left out in front."""
     silence: int
-    """Frames of silence that it puts in front."""
+    """Frames of silence added in front."""
     n_items: int
     noise: float
     """Change of the log energy of each note in each frame, sd: a lossy encoding."""
@@ -154,7 +154,7 @@ class Track:
     index: int
     items: Items
     original: int | None = None
-    """Index of the track that it is a copy of."""
+    """Index of the copied track; None for an original."""
     change: Change | None = None
 
 
@@ -171,7 +171,7 @@ class Library:
             return Track(index, items_of_image(recording.image(0, recording.n_items), RECTANGLES, RATIOS))
         original = self._draw_original(index, random)
         original_random = self._random(original)
-        self._is_copy(original, original_random)  # takes its number from the stream
+        self._is_copy(original, original_random)  # draws from the stream, as the original did
         recording = self._draw_recording(original_random)
         change = draw_change(random, recording, exact_length=self.spread == 0)
         return Track(index, copied_items(recording, change, random), original, change)
@@ -204,7 +204,8 @@ class Library:
 
 
 def draw_style(random: np.random.Generator, n_items: int) -> Style:
-    """One recording in 13 is static (drones, pads), one in 50 ends in a long silence, as hidden tracks have it."""
+    """A random style. One recording in 13 is static (drones, pads), one in 50 ends in a long silence, like hidden
+    tracks."""
     z = random.standard_normal(3)
     busy, key, memory = z[0], 0.4 * z[0] + 0.92 * z[1], 0.6 * z[0] + 0.8 * z[2]
     static = random.random() < 0.075
@@ -225,9 +226,10 @@ def draw_style(random: np.random.Generator, n_items: int) -> Style:
 
 
 def draw_change(random: np.random.Generator, recording: Recording, exact_length: bool) -> Change:
-    """With `exact_length` a copy is as long as the original, unless it is an excerpt: a trimmed one goes on longer.
-    Half of the copies have 1.2 to 5 % of their bits wrong, nine in ten 0.4 to 12 %, as in a corpus of re-encoded,
-    filtered and resampled music. There, too, a copy with more of them (an equalized one) has them longer in a row."""
+    """A random change. With `exact_length` a copy is as long as the original unless it is an excerpt: a trimmed one
+    continues longer. Half of the copies have 1.2 to 5 % of their bits wrong, nine in ten 0.4 to 12 %, as in a corpus
+    of re-encoded, filtered and resampled music. There, too, copies with more wrong bits (equalized ones) have longer
+    runs of them."""
     n_items = recording.n_items
     kind = str(random.choice(["encoded", "trimmed", "delayed", "excerpt"], p=[0.45, 0.25, 0.2, 0.1]))
     shift = 1 + int(0.15 * n_items * random.random() ** 2)
@@ -257,8 +259,8 @@ def copied_items(recording: Recording, change: Change, random: np.random.Generat
 
 def rectangles() -> tuple[npt.NDArray[np.int64], Floats]:
     """The classifiers, ready for use. int64[n, 6]: rectangles of (classifier, side, first frame, end frame, first
-    note, end note), where side 0 is `a` and side 1 is `b`. float64[16, 3]: e to the power of the thresholds, as
-    (1 + a) >= ratio * (1 + b) asks for no logarithm."""
+    note, end note); side 0 is `a` and side 1 is `b`. float64[16, 3]: e to the power of the thresholds, because
+    (1 + a) >= ratio * (1 + b) needs no logarithm."""
     rows = []
     for classifier, (shape, note, n_notes, n_frames, *_) in enumerate(CLASSIFIERS):
         n_steps, t_steps = DIVISIONS[shape]
@@ -271,7 +273,7 @@ def rectangles() -> tuple[npt.NDArray[np.int64], Floats]:
 
 
 def cuts(first: int, n: int, n_parts: int) -> list[int]:
-    """Ends of the parts of a run; what is left over belongs to the last."""
+    """Ends of the parts of a run; the remainder belongs to the last part."""
     return [first + i * (n // n_parts) for i in range(n_parts)] + [first + n]
 
 
@@ -280,7 +282,7 @@ RECTANGLES, RATIOS = rectangles()
 
 @jit
 def mixed(key: np.uint64, counter: int) -> np.uint64:
-    """64 random bits, a function of both (SplitMix64)."""
+    """64 random bits, a function of key and counter (SplitMix64)."""
     z = key + np.uint64(counter + 1) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -289,7 +291,7 @@ def mixed(key: np.uint64, counter: int) -> np.uint64:
 
 @jit
 def normal(key: np.uint64, counter: int) -> float:
-    """About normal, mean 0, sd 1: the sum of four uniform 16-bit numbers."""
+    """An approximately normal number, mean 0, sd 1: the sum of four uniform 16-bit numbers."""
     z, low = mixed(key, counter), np.uint64(0xFFFF)
     total = (z & low) + (z >> np.uint64(16) & low) + (z >> np.uint64(32) & low) + (z >> np.uint64(48))
     return (float(np.int64(total)) - 131070.0) * (np.sqrt(3.0) / 65536.0)  # type: ignore[no-any-return]
@@ -307,8 +309,8 @@ def chroma_image(
     loop: float,
     bar: int,
 ) -> Floats:
-    """float64[n_frames, 12]: energy of each note in frames `start` and on of a recording. Each note follows two
-    first-order autoregressions, a slow and a quick one; what drives them is partly the same in bars that return."""
+    """float64[n_frames, 12]: energy of each note from frame `start` of a recording on. Each note follows two
+    first-order autoregressions, a slow and a quick one; their input is partly the same in bars that return."""
     bars_key, fresh_key, song_key = mixed(key, 0), mixed(key, 1), mixed(key, 2)
     image = np.empty((n_frames, 12))
     slow, quick, level, sd, energy = np.zeros(12), np.zeros(12), np.zeros(12), np.zeros(12), np.zeros(12)
@@ -347,9 +349,9 @@ def chroma_image(
 
 @jit
 def items_of_image(image: Floats, rectangles: npt.NDArray[np.int64], ratios: Floats) -> Items:
-    """uint32[n_frames - 19]: what Chromaprint makes of energies, float64[n_frames, 12]. Five frames are smoothed to
-    one, which is scaled to norm 1, or 0 where it is silent; 16 classifiers of a level from 0 to 3, Gray-coded, look
-    at each run of 16 of those."""
+    """uint32[n_frames - 19]: Chromaprint's items for energies, float64[n_frames, 12]. Five frames are smoothed to one,
+    which is scaled to norm 1, or 0 if it is silent; 16 classifiers then each turn every run of 16 such frames into
+    a level from 0 to 3, Gray-coded."""
     n_frames = len(image) - 4
     n_items = n_frames - 15
     sums = np.zeros((13, n_frames + 1))  # over all notes below and all frames before
@@ -395,7 +397,7 @@ def import_line(track: Track) -> bytes:
 
 
 def planted_pair(track: Track, original: Items) -> dict[str, Any]:
-    """What the truth says of a copy."""
+    """The true line about a copy."""
     assert track.original is not None and track.change is not None
     lag = track.change.start - track.change.silence
     first, end = max(0, lag), min(len(original), len(track.items) + lag)

@@ -1,4 +1,4 @@
-"""A small music library with known duplicates: the demo's, and the truth that end-to-end tests hold to."""
+"""A small music library with known duplicates, for the demo and for end-to-end tests."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class DemoFile:
     """A file of a demo library."""
 
     path: str
-    """Below the library's root, with slashes."""
+    """Path below the library's root, with slashes."""
     recording: str
-    """What it holds: files with the same one are duplicates."""
+    """Name of the recording in it: files with the same name are duplicates."""
     change: str
-    """How it differs from the recording's original, for a person."""
+    """Difference from the recording's original, for people."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,13 @@ class Truth:
 
 @dataclass(frozen=True)
 class DemoLibrary:
-    """A library that was written, and the truth about it."""
+    """A library on disk, and the truth about it."""
 
     root: Path
     files: tuple[DemoFile, ...]
 
     def true_pairs(self) -> frozenset[frozenset[str]]:
-        """Every two relative paths that hold the same recording."""
+        """Every two relative paths that contain the same recording."""
         ordered = sorted(self.files, key=lambda file: file.recording)
         return frozenset(
             frozenset((a.path, b.path))
@@ -102,19 +102,19 @@ class DemoLibrary:
 
 @dataclass(frozen=True)
 class _Change:
-    """How a duplicate differs; `folder` and `name` say where such a file is met."""
+    """How a duplicate differs; `folder` and `name` say where such files are usually found."""
 
     text: str
     folder: str = "Downloads"
     name: str = "{artist} - {title}"
     encoding: Encoding | None = None
-    """None keeps the original's."""
+    """Encoding of the duplicate; None for that of the original."""
     cut_start_s: float = 0.0
     cut_end_s: float = 0.0
     silence_s: float = 0.0
     gain_db: float = 0.0
     copied: bool = False
-    """Whether the file's bytes are the original's."""
+    """Whether the file starts as a copy of the original's bytes."""
     retagged: bool = False
 
 
@@ -158,10 +158,10 @@ def write_demo_library(
 ) -> DemoLibrary:
     """Writes a library below `root`; the audio and the names are a function of the other arguments.
 
-    Every recording lasts between the two `seconds`. `n_copies` duplicates (3 for every 2 recordings, if None)
-    go through the kinds of change in turn, and to two thirds of the recordings; the others stay unique. Two
-    files are no music: a text file with an audio name, and a jingle of 3 s. `advance` is called once a file,
-    from any thread; `n_demo_files` says how often.
+    Every recording lasts between the two `seconds`. `n_copies` duplicates (None: 3 for every 2 recordings) go
+    through the kinds of change in turn, and to two thirds of the recordings; the others stay unique. Two files
+    are not music: a text file with an audio name, and a jingle of 3 s. `advance` is called once per file, from
+    any thread; `n_demo_files` is the number of calls.
     """
     recordings = _plan(seed, n_recordings, seconds, n_copies)
     told = advance or (lambda: None)
@@ -173,7 +173,7 @@ def write_demo_library(
 
 
 def n_demo_files(n_recordings: int = 12, n_copies: int | None = None) -> int:
-    """How many files `write_demo_library` writes."""
+    """Number of files that `write_demo_library` writes."""
     return n_recordings + _n_copies(n_recordings, n_copies) + 2
 
 
@@ -184,9 +184,10 @@ def _n_copies(n_recordings: int, n_copies: int | None) -> int:
 def _plan(seed: int, n_recordings: int, seconds: tuple[float, float], n_copies: int | None) -> list[_Recording]:
     titles = [f"{first} {last}" for first in _FIRST_WORDS for last in _LAST_WORDS]
     if not 1 <= n_recordings <= len(titles):
-        raise UsageError("demo library", f"found {n_recordings} recordings", f"1 to {len(titles)}")
+        raise UsageError("demo library", f"{n_recordings} recordings", remedy=f"Use 1 to {len(titles)} recordings")
     if not 10 <= seconds[0] <= seconds[1]:
-        raise UsageError("demo library", f"found {seconds[0]:g} to {seconds[1]:g} seconds", "10 or more, in order")
+        found = f"{seconds[0]:g} to {seconds[1]:g} seconds"
+        raise UsageError("demo library", found, remedy="Use 10 seconds or more, the shorter time first")
     rng = random.Random(seed)
     rng.shuffle(titles)
     n_duplicated = -(-n_recordings * 2 // 3)
@@ -244,7 +245,7 @@ def _changed(samples: Pcm, change: _Change) -> Pcm:
 
 
 def _retag(path: Path, tags: dict[str, str]) -> None:
-    """Other tags around the same audio stream, as left by someone who did not know the song."""
+    """Changes the tags around the same audio stream, like someone who does not know the song."""
     import mutagen
 
     file = mutagen.File(path, easy=True)

@@ -1,8 +1,8 @@
-"""Music from a seed: pieces that a fingerprint tells apart as it does songs, made far faster than they play.
+"""Music from a seed: pieces whose fingerprints differ as those of songs do, made far faster than they play.
 
 An artist is a style (tempo, scale, timbres, rhythm); a seed is a song in that style. A song is a row of
-sections with harmony, melody and drumming of their own, and a section that comes back is varied: like a real
-song, unlike a loop, it agrees with itself at one lag only."""
+sections with their own harmony, melody and drumming, and a section that returns is varied: like a real song, and
+unlike a loop, it agrees with itself at one lag only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 SAMPLE_RATE = 44_100
-"""Hz, of everything that `compose` returns."""
+"""Sample rate of everything that `compose` returns, in Hz."""
 
 Pcm = npt.NDArray[np.float32]
 _Range = tuple[float, float]
@@ -60,7 +60,7 @@ class _Style:
     strokes: tuple[int, ...]  # steps of a bar on which a chord is struck; none plays arpeggios
     sevenths: float  # share of chords with a seventh
     bars_a_chord: float
-    density: float  # share of the melody's notes that sound
+    density: float  # share of the melody's notes that are played
     kick: tuple[int, ...]  # steps of a bar
     hat_every: int  # steps
     drums: float  # loudness
@@ -144,7 +144,7 @@ def _generator(*parts: object) -> np.random.Generator:
 
 
 def _harmony(song: _Song, bars: int) -> list[int]:
-    """Degrees of the chords of a section, no degree twice in a row."""
+    """Degrees of a section's chords, never the same twice in a row."""
     degrees = [int(song.rng.choice([0, 5, 3, 1]))]
     while len(degrees) < bars / song.style.bars_a_chord:
         leap = int(song.rng.choice([1, 2, 3, 4, 5, 6], p=[0.15, 0.1, 0.3, 0.25, 0.1, 0.1]))
@@ -153,7 +153,7 @@ def _harmony(song: _Song, bars: int) -> list[int]:
 
 
 def _play_section(song: _Song, kind: str, bar: int, theme: list[int], tracks: dict[str, Pcm]) -> None:
-    """Adds a section to the tracks, with a third of its theme's chords exchanged, at times in another key."""
+    """Adds a section to the tracks, with a third of its theme's chords exchanged, sometimes in another key."""
     rng, style = song.rng, song.style
     song = replace(song, key=song.key + int(rng.choice([0, 0, 0, 2, 5, -4])))
     degrees = [int(rng.integers(7)) if rng.random() < 0.3 else degree for degree in theme]
@@ -215,7 +215,7 @@ def _drum(song: _Song, track: Pcm, first: int, bars: int, busy: bool) -> None:
 
 @lru_cache(maxsize=1)
 def _drum_kit() -> tuple[Pcm, Pcm, list[Pcm]]:
-    """A kick, a snare, and a few hats that differ, so that no two bars are the same samples."""
+    """A kick, a snare, and a few different hats, so that no two bars have the same samples."""
     t = np.arange(SAMPLE_RATE // 4) / SAMPLE_RATE
     rng = _generator("drums")
     kick = np.sin(2 * np.pi * (45 * t + 4.5 * (1 - np.exp(-t * 30)))) * np.exp(-t * 14)
@@ -247,14 +247,14 @@ def _render(track: Pcm, notes: list[_Note], timbre: _Timbre) -> None:
 
 @lru_cache(maxsize=512)
 def _period(timbre: _Timbre, midi: int) -> Pcm:
-    """One period, of RMS 0.2, with no harmonic above 16 kHz."""
+    """One period with an RMS of 0.2, without harmonics above 16 kHz."""
     hz = 440 * 2 ** ((midi - 69) / 12)
     h = np.arange(1, int(min(16_000 / hz, 60)) + 1)
     amplitude = h**-timbre.rolloff * np.where(h % 2 == 0, timbre.even, 1.0)
     if timbre.formants:
         amplitude *= 0.1 + sum(np.exp(-(((h * hz - f) / (80 + 0.08 * f)) ** 2)) for f in timbre.formants)
     spectrum = np.zeros(2 ** (_TABLE_BITS - 1) + 1, np.complex128)
-    spectrum[h] = amplitude * np.exp(2.4j * h**2)  # spread phases: no peak louder than it need be
+    spectrum[h] = amplitude * np.exp(2.4j * h**2)  # spread phases keep the peaks low
     period = np.fft.irfft(spectrum)
     scaled: Pcm = (0.2 * period / np.sqrt(np.mean(period**2))).astype(np.float32)
     return scaled

@@ -1,5 +1,5 @@
-"""Unrelated sound from a seed, of the kinds that other programs take for one another: drones, rain and wind, loops,
-spoken word, songs between long silences. No two are of one recording, so whatever is claimed of a pair is false."""
+"""Unrelated sounds from a seed, of kinds that other programs mistake for each other: drones, rain and wind, loops,
+spoken word, songs between long silences. No two come from one recording, so every claim about a pair is false."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from dedup.synthesis import music
 from dedup.versions import chromaprint_version
 
 RATE = 11_025
-"""Hz, of all that is made here: what libchromaprint gets."""
+"""Sample rate of all sounds in Hz: the one that libchromaprint gets."""
 
 SHORTEST_S, LONGEST_S = 40, 150
 MUSIC_S = 30, 50
-"""Of a song, from and to; with its silences it is no longer than the others."""
+"""Shortest and longest music in a song; with its silences, a song is not longer than the other sounds."""
 SILENCE_S = 10, 60
-"""At either end of a song."""
+"""Shortest and longest silence at either end of a song."""
 
 ARTISTS = 40
-"""Whose songs these are: two of one artist have style and timbres in common."""
+"""Number of artists: two songs of one artist share style and timbres."""
 
 STILL_EVERY = 4
-"""One drone in so many does not move at all: too few different items to be evidence of anything."""
+"""Drones per one that does not move at all, which has too few different items to be evidence of anything."""
 
 N_FFT = 4096
-"""Samples that a syllable has at most, 0.37 s."""
+"""Most samples of a syllable, 0.37 s."""
 
 Pcm = npt.NDArray[np.float32]
 Random = np.random.Generator
 
 
 def kind_of(index: int) -> str:
-    """One of KINDS: a fifth of the tracks each, in turn."""
+    """The kind of a track: the KINDS take turns, so each has a fifth of the tracks."""
     return KINDS[index % len(KINDS)]
 
 
 def is_still(index: int) -> bool:
-    """Whether this one is meant to have next to nothing by which to know it again."""
+    """Whether this track is a still drone, with almost nothing by which to recognise it."""
     return kind_of(index) == "drone" and index // len(KINDS) % STILL_EVERY == 0
 
 
@@ -66,7 +66,7 @@ def items_of(pcm: npt.NDArray[np.int16]) -> Items:
 
 def drone(random: Random, still: bool = False) -> Pcm:
     """A few notes that sound from beginning to end. Each has two colours that come and go within 2 to 15 s, and beats
-    with a second voice; a still one has neither."""
+    with a second voice; a still drone does not do either."""
     n = _length(random)
     made = np.zeros(n, np.float32)
     lowest = float(random.uniform(50, 180))
@@ -79,7 +79,7 @@ def drone(random: Random, still: bool = False) -> Pcm:
 
 
 def weather(random: Random) -> Pcm:
-    """Noise of a colour of its own, in two bands that swell and fade with the gusts, and drops."""
+    """Drops, and noise with its own colour in two bands that swell and fade with the gusts."""
     n = _length(random)
     hz = np.fft.rfftfreq(n, 1 / RATE).astype(np.float32)
     spectrum = random.standard_normal((2, len(hz)), np.float32)
@@ -103,8 +103,8 @@ def weather(random: Random) -> Pcm:
 
 
 def loop(random: Random) -> Pcm:
-    """A bar of 2 to 8 s, again and again for minutes: chords, bass, tune and drums are silent, soft or loud in each,
-    at times for a few bars, and a little noise is added."""
+    """A bar of 2 to 8 s, repeated for minutes, with a little noise. Chords, bass, tune and drums are each silent, soft
+    or loud for a few bars at a time."""
     n, n_bar = _length(random), int(random.uniform(2, 8) * RATE)
     bar = _bar(random, n_bar)
     n_bars = -(-n // n_bar)
@@ -113,13 +113,14 @@ def loop(random: Random) -> Pcm:
         for first in range(0, n_bars, 4):
             levels[first : first + 4, layer] = random.choice([0.0, 0.6, 1.0, 1.0])
     levels *= 1 + 0.05 * random.standard_normal(levels.shape, np.float32)
-    levels[:, 0] = np.maximum(levels[:, 0], 0.3)  # something is always heard
+    levels[:, 0] = np.maximum(levels[:, 0], 0.3)  # something is always audible
     made: Pcm = (levels @ bar).reshape(-1)[:n]
     return made + np.float32(random.uniform(0.0005, 0.01)) * _noise(random, n)
 
 
 def speech(random: Random) -> Pcm:
-    """Somebody talks: phrases of syllables, a hiss and a vowel each, with pauses, in a room that is not quite still."""
+    """A talking person: phrases of syllables, each a hiss and a vowel, with pauses, in a room that is not quite
+    silent."""
     n = _length(random)
     made = np.float32(random.uniform(0.0005, 0.005)) * _noise(random, n)
     pitch_hz, rate = float(random.uniform(85, 250)), float(random.uniform(3.5, 6.5))
@@ -138,7 +139,7 @@ def speech(random: Random) -> Pcm:
 
 
 def song(random: Random) -> Pcm:
-    """Music of a seed between two digital silences."""
+    """Music from a seed between two digital silences."""
     music_s = int(random.integers(MUSIC_S[0], MUSIC_S[1] + 1))
     silences_s = random.uniform(*SILENCE_S, 2)
     silences_s *= min(1, (LONGEST_S - music_s) / silences_s.sum())
@@ -161,7 +162,7 @@ KINDS = tuple(MAKERS)
 
 
 def _length(random: Random) -> int:
-    """Samples; whole seconds, which a Fourier transform likes."""
+    """A random length in samples; whole seconds, which make a Fourier transform fast."""
     return int(random.integers(SHORTEST_S, LONGEST_S + 1)) * RATE
 
 
@@ -170,7 +171,7 @@ def _noise(random: Random, n: int) -> Pcm:
 
 
 def _wander(random: Random, n: int, period_s: float) -> Pcm:
-    """A level between 0 and 1 that is another one each period, and goes there smoothly."""
+    """A level between 0 and 1 that moves smoothly to a new value in each period."""
     n_levels = int(n / RATE / period_s) + 3
     levels = random.random(n_levels)
     fine = np.arange(n // 256 + 2) * 256 / RATE / period_s
@@ -182,7 +183,7 @@ def _wander(random: Random, n: int, period_s: float) -> Pcm:
 
 
 def _tone(random: Random, hz: float, n: int) -> Pcm:
-    """A harmonic tone of a colour of its own; its period is read at a 32-bit phase that wraps by itself."""
+    """A harmonic tone with its own colour; its period is read at a 32-bit phase that wraps by itself."""
     harmonics = np.arange(1, min(24, int(RATE / 2.2 / hz)) + 1)
     spectrum = np.zeros(1025, np.complex128)
     turns = np.exp(2j * np.pi * random.random(len(harmonics)))
@@ -195,7 +196,7 @@ def _tone(random: Random, hz: float, n: int) -> Pcm:
 
 @lru_cache(maxsize=1)
 def _drops() -> list[Pcm]:
-    """What 64 drops sound like, each at its own pitch."""
+    """The sounds of 64 drops, each at its own pitch."""
     random, t = np.random.default_rng(7), np.arange(RATE // 20) / RATE
     tones = zip(random.uniform(400, 3500, 64), random.uniform(60, 400, 64), strict=True)
     return [(np.sin(2 * np.pi * hz * t) * np.exp(-t * decay)).astype(np.float32) for hz, decay in tones]
@@ -232,7 +233,7 @@ def _note(random: Random, hz: float, n: int, decay: float) -> Pcm:
 
 
 def _vowels(random: Random, throat: float) -> npt.NDArray[np.float32]:
-    """float32[8, N_FFT // 2 + 1]: what a voice's vowels let pass."""
+    """float32[8, N_FFT // 2 + 1]: the frequency response of each of a voice's vowels."""
     hz = np.fft.rfftfreq(N_FFT, 1 / RATE)
     formants = np.stack([random.uniform(*ends, 8) for ends in ((270, 800), (850, 2300), (2400, 3100))], axis=1) * throat
     response = np.exp(-(((hz - formants[..., None]) / (60 + 0.07 * formants[..., None])) ** 2))
@@ -242,7 +243,7 @@ def _vowels(random: Random, throat: float) -> npt.NDArray[np.float32]:
 
 
 def _syllable(random: Random, vowels: npt.NDArray[np.float32], hz: float, n: int) -> Pcm:
-    """Pulses, filtered by a vowel that turns into another, behind a hiss or none."""
+    """Pulses, filtered by a vowel that turns into another, sometimes after a hiss."""
     phase = np.cumsum(np.linspace(1, random.uniform(0.85, 1.1), n)) * (hz / RATE)
     pulses = np.zeros(n)
     pulses[1:] = np.diff(np.floor(phase))
@@ -259,7 +260,8 @@ def _syllable(random: Random, vowels: npt.NDArray[np.float32], hz: float, n: int
 
 
 def _slower(sound: Pcm) -> Pcm:
-    """Every fourth sample, 44,100 Hz to RATE, without what is too high for that: a windowed sinc of 128 taps."""
+    """The sound resampled from 44,100 Hz to RATE: every fourth sample, after a low-pass (a windowed sinc of 128
+    taps)."""
     taps = np.sinc((np.arange(128) - 63.5) / 4.3) * np.hanning(128)
     taps = (taps / taps.sum()).astype(np.float32)
     n = len(sound) // 4

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cluster.place import WORKER_TIMEOUT_S, Place
 from dedup.errors import UsageError
-from dedup.files.host_paths import Mount
+from dedup.files.host_paths import MappedFolder
 from dedup.settings import Option, Settings
 
 
@@ -43,7 +43,7 @@ class RunSettings(Settings):
         Option("Folder with this host's TLS keys, made by `reprise cluster keys`.", "DIR", shown="Dask's settings"),
     ] = None
     map: Annotated[
-        tuple[Mount, ...],
+        tuple[MappedFolder, ...],
         Option(
             "Where hosts have a local folder; HOST: in front names one.", "HOST_PATH=LOCAL_PATH", shown="same paths"
         ),

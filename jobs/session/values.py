@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from dedup.errors import UsageError
-from dedup.files.host_paths import Mount
+from dedup.files.host_paths import MappedFolder
 from dedup.settings import Option, Setting, or_none, refused
 
 
@@ -137,10 +137,10 @@ def _companions(given: str) -> Any:
     return _like(r"/[^:\0]*:/[^:\0]*")(":".join(folders))
 
 
-def _mount(text: str) -> Mount:
+def _mount(text: str) -> MappedFolder:
     host, *paths = re.findall(MOUNT, text, re.DOTALL)[0]
     there, here = (os.fsencode(os.path.normpath(path)) for path in paths)
-    return Mount(there, here, host or None)
+    return MappedFolder(there, here, host or None)
 
 
 def _words(given: str | Iterable[Any]) -> tuple[str, ...]:
@@ -195,7 +195,7 @@ KINDS: dict[Any, Kind] = {
         meaning=lambda text: tuple(map(os.fsencode, text.split(":"))),
         separator=";",
     ),
-    Mount: Kind(
+    MappedFolder: Kind(
         "HOST_PATH=LOCAL_PATH or HOST:HOST_PATH=LOCAL_PATH, both paths absolute",
         _like(MOUNT),
         meaning=_mount,

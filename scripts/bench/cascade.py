@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""What the cascade loses against the exact comparison, and what its constants would lose if they were others.
+"""Measures what the cascade loses against the exact comparison, with its own constants and with others.
 
     scripts/bench/cascade.py STORE GROUND_TRUTH.json [--root LIBRARY] [--json]
 
 STORE holds the fingerprints of a labelled library (`reprise scan`), GROUND_TRUTH.json is as in `evaluate.py`. Every
 pair of fingerprints is compared by both methods, over all lags:
 
-1. Recall, by what is expected of a pair and by class of transformation: of the pairs that `exact` would store, how many
-   `cascade` stores. What both store must be the same to the last bit.
-2. The same for parts of true pairs, cut so that just 27 to 50 % of the shorter overlap: harder than any library.
+1. Recall by expectation and by class of transformation: how many of the pairs that `exact` stores `cascade` stores too.
+   What both store must be the same to the last bit.
+2. The same for parts of true pairs, cut so that only 27 to 50 % of the shorter one overlaps: harder than any library.
 3. For other constants in place of those in `sampling` and `cascade`: the share of unrelated pairs that pass the coarse
-   comparison, what these cost, and how far the weakest true pair is from being lost (1 is lost). This part is
-   computed anew from the definitions, without the kernels."""
+   comparison, their cost, and how far the weakest true pair is from being lost (1 is lost). This part is computed
+   from the definitions, without the kernels."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MIN_ITEMS = CompareSettings().min_overlap_items
 
 @dataclass
 class Labelled:
-    """A fingerprint and what is known of its file."""
+    """A fingerprint and the labels of its file."""
 
     items: Items
     recording: str
@@ -54,14 +54,14 @@ class Labelled:
 
 @dataclass
 class Pair:
-    """Two of them, the longer first."""
+    """Two fingerprints, the longer first."""
 
     x: Items
     y: Items
     expect: str
     kinds: tuple[str, ...]
     exact: tuple[Any, ...] | None
-    """As stored; None where it is not."""
+    """Numbers that the exact comparison stores; None if it does not store the pair."""
     cascade: tuple[Any, ...] | None
 
 
@@ -103,7 +103,7 @@ def compared(files: list[Labelled]) -> list[Pair]:
 
 
 def stored(fingerprints: list[Items], method: str) -> dict[tuple[int, int], tuple[Any, ...]]:
-    """What a tile of these has, by rows."""
+    """Numbers of the pairs in a tile of these fingerprints, by rows."""
     block = make_block(fingerprints)
     shared = (f"{block.name} {method}", block.items, block.offsets)
     records = np.frombuffer(correlate_tile(shared, shared, CompareSettings(method))[0], PAIR)
@@ -111,11 +111,11 @@ def stored(fingerprints: list[Items], method: str) -> dict[tuple[int, int], tupl
 
 
 def recall(pairs: list[Pair]) -> dict[str, dict[str, int]]:
-    """Pairs that exact stores, how many of them cascade does, and how many of these with other numbers."""
+    """Pairs that exact stores, how many of them cascade stores, and how many of these with other numbers."""
     counts: dict[str, dict[str, int]] = {}
     for pair in pairs:
         if pair.exact is None:
-            assert pair.cascade is None, "the cascade stores what the exact comparison does not"
+            assert pair.cascade is None, "the cascade stores a pair that the exact comparison does not store"
             continue
         for name in [pair.expect, *(f"  {kind}" for kind in pair.kinds if pair.expect == "dup")]:
             row = counts.setdefault(name, {"exact": 0, "cascade": 0, "different": 0})
@@ -126,7 +126,7 @@ def recall(pairs: list[Pair]) -> dict[str, dict[str, int]]:
 
 
 def cut_pairs(pairs: list[Pair]) -> list[Pair]:
-    """Windows of true duplicates that overlap little."""
+    """Windows of true duplicates with little overlap."""
     random = np.random.default_rng(0)
     cut = []
     for pair in pairs:
@@ -149,13 +149,13 @@ def cut_pairs(pairs: list[Pair]) -> list[Pair]:
 
 
 def best_lag_of(pair: Pair) -> tuple[int, int]:
-    """Lag (positive where `x` has more in front) and overlap of a stored pair."""
+    """Lag (positive if `x` has more in front) and overlap of a stored pair."""
     (match,) = stored([pair.x, pair.y], "exact").values()
     return match[0], match[1]
 
 
 def vary(pairs: list[Pair]) -> list[dict[str, Any]]:
-    """Each constant varied by itself."""
+    """Results with each constant varied by itself."""
     kept = (LAG_STEP, ROWS, CLEAR, SHARE_EXPLAINED)
     variants = [kept]
     variants += [(step, *kept[1:]) for step in (2, 6, 8)]
@@ -193,7 +193,7 @@ def weigh(pairs: list[Pair], lag_step: int, rows: int, clear: float, share: floa
 
 @numba.njit
 def sieved(x: Items, y: Items, lag_step: int, item_step: int, clear: float, share: float) -> tuple[float, int]:
-    """How far the coarse curve of a pair stands above what it needs to pass, 1 where it just does; and its steps."""
+    """How far the coarse curve of a pair exceeds what it needs to pass (1: it just passes), and its number of steps."""
     nx, ny = len(x), len(y)
     required = int(np.ceil(BASE_OVERLAP * ny))
     lowest, highest = -((ny - required) // lag_step), (nx - required) // lag_step

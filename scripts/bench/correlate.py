@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Times `reprise correlate` on made libraries of several sizes: wall time, pairs a second, memory, overhead, growth.
+"""Times `reprise correlate` on made libraries of several sizes: wall time, pairs per second, memory, overhead, growth.
 
     scripts/bench/correlate.py [--tracks 1000,5000,10000,20000] [--items 948] [--methods cascade,exact]
                                [--workers 1,2] [--exact-max-lag 300] [--exact-up-to 10000] [--added 100]
                                [--block-size 512] [--folder DIR] [--json]
 
-Each figure is of the whole command, start-up included, as a user waits for it, with kernels compiled before.
+Each figure covers the whole command, start-up included, as a user waits for it, with kernels compiled before.
 `cascade` tries all lags with a quarter of overlap (the defaults), `exact` those of `--exact-max-lag` with half. Memory
 is the highest sum of the proportional set sizes (shared pages counted once) of launcher and workers. The overhead is
-what the launcher, with the scheduler and the catalog in it, takes of the processor time of all. `--added` fingerprints
-are then imported into the largest library and compared with the rest. Libraries are made by `make_library.py`, kept in
-`--folder` if it is given. Linux only (/proc)."""
+the share of the launcher, including scheduler and catalog, in the total processor time. `--added` fingerprints are then
+imported into the largest library and compared with the rest. `make_library.py` makes the libraries, and `--folder`
+keeps them. Linux only (/proc)."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ class Measured:
     pairs: int
     pairs_per_s: float
     computing_s: float
-    """Of all workers."""
+    """Seconds of computing in all workers."""
     launcher_s: float
     """Processor time of the launcher's process."""
     overhead: float
-    """Launcher's share of all processor time."""
+    """Launcher's share of the total processor time."""
     memory_mb: float
     worker_mb: float
-    """The largest of one worker."""
+    """Peak memory of the largest worker."""
     formula_mb: float
-    """What `batches.worker_bytes` says of it."""
+    """Memory of a worker by `batches.worker_bytes`."""
 
 
 def main() -> None:
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--exact-up-to", type=int, default=10000, help="largest library for the exact method")
     parser.add_argument("--added", type=int, default=100)
     parser.add_argument("--block-size", type=int, default=512)
-    parser.add_argument("--folder", type=Path, help="keep the libraries here, and use those that are here")
+    parser.add_argument("--folder", type=Path, help="keep the libraries here, and use existing ones")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -92,7 +92,7 @@ def numbers(text: str) -> list[int]:
 
 
 def measure_all(args: argparse.Namespace, folder: Path) -> Iterator[Measured]:
-    """Each combination of tracks, method and workers, smallest first; then the added tracks."""
+    """Measures each combination of tracks, method and workers, smallest first; then the added tracks."""
     warm(args, folder)
     for n_tracks in sorted(args.tracks):
         store = library(folder, n_tracks, args.items, args.block_size)
@@ -123,7 +123,7 @@ def shown(args: argparse.Namespace, result: Measured) -> Measured:
 
 
 def warm(args: argparse.Namespace, folder: Path) -> None:
-    """Has the kernels compiled and the files of the program read."""
+    """Makes one run of each method, so that kernels are compiled and the program's files are in the cache."""
     store = library(folder, 40, args.items, args.block_size)
     for method in args.methods:
         with copied(store) as copy:
@@ -131,7 +131,7 @@ def warm(args: argparse.Namespace, folder: Path) -> None:
 
 
 def library(folder: Path, n_tracks: int, n_items: int, block_size: int) -> Path:
-    """A store of made fingerprints, made if it is not there."""
+    """A store of made fingerprints, made if it does not exist."""
     store = folder / f"{n_tracks}x{n_items}-{block_size}"
     if not (store / "catalog.db").exists():
         make(store, n_tracks, n_items, seed=1, block_size=block_size)
@@ -194,7 +194,7 @@ def correlate(store: Path, n_tracks: int, method: str, workers: int, max_lag: in
 
 
 def formula_bytes(store: Path, method: str, max_lag: int) -> int:
-    """What a worker is said to take, with as many blocks as it may hold."""
+    """Predicted memory of a worker with as many blocks as it may hold."""
     settings = CompareSettings("exact", max_lag, 0.5) if method == "exact" else CompareSettings(method)
     with open_for_reading(store) as opened:
         sizes = [n_items for _, n_items in opened.catalog.blocks.sizes().values()]
@@ -203,7 +203,7 @@ def formula_bytes(store: Path, method: str, max_lag: int) -> int:
 
 
 class Watch(threading.Thread):
-    """Looks at a process and its descendants ten times a second until it has ended."""
+    """Watches a process and its descendants, ten times a second, until it ends."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -235,12 +235,12 @@ class Watch(threading.Thread):
 
 
 def descendants(pid: int) -> list[int]:
-    """The process, if it runs, and all that came from it."""
+    """The process, if it is running, and all its descendants."""
     if not running(pid):
         return []
     found = [pid]
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
+        with contextlib.suppress(OSError):  # it has ended meanwhile
             for child in task.read_text().split():
                 found += descendants(int(child))
     return found

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How fast tiles are handed out and their results committed, and what a million of them cost the launcher.
+"""Measures how fast tiles are distributed and their results committed, and what a million of them cost the launcher.
 
     scripts/bench/dispatch.py [--tiles 1000000] [--workers 2] [--json]
 
-A library of blocks that hold one short fingerprint each, so that a tile is next to no work: what is timed is planning,
-batching, Dask, and the catalog. Prints tiles a second and the launcher's greatest resident memory, then the same of a
+Each block of the library has one short fingerprint, so that a tile is almost no work: the time goes into planning,
+batching, Dask and the catalog. Prints tiles per second and the launcher's peak resident memory, then the same for a
 second run, which finds all of them done. Linux only (/proc)."""
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Measured:
     wall_s: float
     tiles_per_s: float
     launcher_mb: float
-    """Greatest resident set of the launcher, with the scheduler in it."""
+    """Peak resident set of the launcher, including the scheduler."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tiles", type=int, default=1_000_000, help="at least so many (default 1,000,000)")
+    parser.add_argument("--tiles", type=int, default=1_000_000, help="least number of tiles (default 1,000,000)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -87,7 +87,7 @@ def measure(store: Path, workers: int) -> Measured:
 
 
 def peak_of(pid: int) -> int:
-    """Greatest resident set so far, in KiB; 0 where the process is gone."""
+    """Peak resident set so far, in KiB; 0 if the process is gone."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

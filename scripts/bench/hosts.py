@@ -4,8 +4,8 @@
     scripts/bench/hosts.py [--tracks 10000] [--rounds 2] [--json]
 
 The hosts are network namespaces (`ip netns`, root) on the same processor: scheduler and launcher on one, a worker on
-each of two others, with TLS, against two workers of a launcher alone, and against one. So the ratio shows what network,
-TLS and a scheduler of its own cost, and nothing of what more processors would gain. Each time is of a whole command."""
+each of two others, with TLS. They are compared with two local workers, and with one. So the ratio shows the cost of
+network, TLS and a separate scheduler, but not the gain from more processors. Each time is that of a whole command."""
 
 from __future__ import annotations
 

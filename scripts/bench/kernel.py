@@ -4,15 +4,15 @@
     scripts/bench/kernel.py [--items 948] [--lags 300] [--rounds 15] [--cpu avx2] [--json]
 
 Unit: G items/s/core; one item is one 32-bit exclusive or, one count of bits and one addition. Fingerprints have --items
-items, all lags from -300 to 300 are compared, the clock is the CPU time of the thread.
+items, lags go from -LAGS to LAGS, and the clock is the CPU time of the thread.
 
-The kernel is `lanes.lane_curve`, a fingerprint against 16; the plain loop is Numba's, lag by lag, of two fingerprints.
-Of both, only items that do overlap count. C has it easier: one pair, cut into as many segments as a register has words
-and laid out so that a shift by a lag is one by whole rows, zeros all around, no ends to take care of; every item
-counts, zeros too. The source is below, compiled on the spot by each of clang, gcc and cc that is found, for this very
-processor; what counts is the fastest loop of any. Every way is first held against numpy.
+The kernel is `lanes.lane_curve`, one fingerprint against 16; the plain loop is Numba's, lag by lag, of two
+fingerprints. For both, only overlapping items count. C has it easier: one pair, cut into as many segments as a
+register has words and laid out so that a shift by a lag is a shift by whole rows, with zeros all around and no ends to
+handle; every item counts, even zeros. Each of clang, gcc and cc that is found compiles the source below for this
+processor; the fastest loop of all counts. Every way is first checked against numpy.
 
-`--cpu avx2` limits Numba and C to what processors have that know AVX2 and no AVX-512 (Haswell)."""
+`--cpu avx2` limits Numba and C to a processor with AVX2 and without AVX-512 (Haswell)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LIMITED = {
     "NUMBA_CPU_FEATURES": "+avx,+avx2,+bmi,+bmi2,+cmov,+cx16,+f16c,+fma,+fxsr,+lzcnt,+movbe,+popcnt,+sse4.2,+xsave",
     "REPRISE_KERNEL_CACHE": "off",
 }
-"""What `--cpu avx2` sets before Numba is imported."""
+"""Environment that `--cpu avx2` sets before Numba is imported."""
 
 TURN_S = 0.1
 """CPU time of one way's turn in a round."""
@@ -60,9 +60,9 @@ SEED = 1
 class Way:
     name: str
     n_items: int
-    """Counted in one call."""
+    """Items that one call counts."""
     call: Callable[[int], object]
-    """Does it so many times."""
+    """Function that makes a given number of calls."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ class Loop:
     """One of the functions in C_SOURCE."""
 
     words: int
-    """In a row."""
+    """Words in a row."""
     rows: int
-    """At a time; `n_rows` is a multiple of it."""
+    """Rows at a time; `n_rows` is a multiple of it."""
     lags: int
-    """At a time; `n_lags` is a multiple of it."""
+    """Lags at a time; `n_lags` is a multiple of it."""
 
 
 LOOPS = {
@@ -83,7 +83,7 @@ LOOPS = {
     "avx2_pshufb": Loop(8, 16, 1),
     "plain_c": Loop(1, 1, 1),
 }
-"""The library has those that the processor can run."""
+"""Loops in C_SOURCE by name; the library has those that the processor can run."""
 
 C_SOURCE = r"""
 #include <stdint.h>
@@ -203,15 +203,15 @@ def main() -> None:
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=948)
-    parser.add_argument("--lags", type=int, default=300, help="on either side (default: %(default)s)")
+    parser.add_argument("--lags", type=int, default=300, help="largest lag on either side (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--cpu", choices=["avx2"], help="use nothing that came after it")
+    parser.add_argument("--cpu", choices=["avx2"], help="use no newer instructions")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     if args.items < 1 or args.lags < 0 or args.rounds < 1:
-        parser.error("expected --items and --rounds from 1, --lags from 0")
+        parser.error("--items and --rounds must be 1 or more, --lags 0 or more")
     if args.cpu and not get_host_cpu_features().get(args.cpu):
-        sys.exit(f"this processor has no {args.cpu.upper()}")
+        sys.exit(f"this processor does not support {args.cpu.upper()}")
     if args.cpu and os.environ.get("NUMBA_CPU_NAME") != LIMITED["NUMBA_CPU_NAME"]:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | LIMITED)
     lags = min(args.lags, args.items - 1)
@@ -266,7 +266,7 @@ def repeat_plain(n: int, fingerprints: Words, lags: int, errors: Counts) -> None
 
 
 def overlaps(n_items: int, lags: int) -> int:
-    """Items that overlap at the lags from `-lags` to `lags`, in all."""
+    """Total number of items that overlap at the lags from `-lags` to `lags`."""
     return sum(n_items - abs(lag) for lag in range(-lags, lags + 1))
 
 
@@ -281,7 +281,7 @@ def expected_errors(x: Words, y: Words, lags: int) -> Counts:
 
 def require_equal(name: str, found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> None:
     if not np.array_equal(found, expected):
-        sys.exit(f"{name}: other bit errors than numpy's at {np.count_nonzero(found != expected)} of {len(found)} lags")
+        sys.exit(f"{name}: other bit errors than numpy at {np.count_nonzero(found != expected)} of {len(found)} lags")
 
 
 def found_compilers() -> list[str]:
@@ -393,7 +393,7 @@ def show(args: argparse.Namespace, compilers: list[str], rates: dict[str, list[f
     if fastest:
         print(f"{'kernel / ' + fastest:32} {told(ratio(rates, fastest), 2)}")
     else:
-        print("no C compiler was found: clang, gcc or cc")
+        print("found no C compiler. Install clang, gcc or cc to compare with C")
 
 
 def versions(compilers: list[str]) -> list[str]:
@@ -410,7 +410,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def ratio(rates: dict[str, list[float]], other: str) -> dict[str, float]:
-    """Of the kernel's rate to the other's, round by round."""
+    """Ratio of the kernel's rate to the other's, round by round."""
     return spread([ours / theirs for ours, theirs in zip(rates["kernel"], rates[other], strict=True)])
 
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Makes a library of fingerprints that behave like those of real music, of any size, with known duplicates in it.
+"""Makes a library of any size whose fingerprints behave like those of real music, with known duplicates in it.
 
     scripts/bench/make_library.py --tracks 20000 --out STORE
     scripts/bench/make_library.py --tracks 500 --items 1500 --spread 0.3 --seed 7 --duplicates 0.2 --out FILE.jsonl
 
 STORE is a new store, ready for `reprise correlate`; FILE.jsonl (or - for stdout) is what `reprise import` reads. The
-planted pairs go to STORE.truth.jsonl or FILE.truth.jsonl, a line each: {"a", "b", "index_a", "index_b", "kind", "lag",
-"overlap", "errors", "error_share"}. `a` is the original, the lag is in items and positive where `a` has more in front,
-errors are the bits that differ over the overlap. Copies of one original are copies of each other too: join on `a`.
-"""
+planted pairs go to STORE.truth.jsonl or FILE.truth.jsonl, one line each: {"a", "b", "index_a", "index_b", "kind",
+"lag", "overlap", "errors", "error_share"}. `a` is the original, the lag is in items and positive if `a` has more in
+front, errors are the bits that differ over the overlap. Copies of one original are copies of each other too: join on
+`a`."""
 
 from __future__ import annotations
 
@@ -63,16 +63,16 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tracks", type=int, required=True, metavar="N")
     parser.add_argument("--items", type=int, default=948, metavar="L", help="mean length (default: %(default)s)")
-    parser.add_argument("--spread", type=float, default=0.0, help="of the log of lengths, sd; 0: all are L items long")
+    parser.add_argument("--spread", type=float, default=0.0, help="sd of the log of lengths; 0: all are L items long")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--duplicates", type=float, default=0.05, metavar="P", help="share of tracks that are copies")
-    parser.add_argument("--block-size", type=int, default=BLOCK_SIZE, help="of the store (default: %(default)s)")
+    parser.add_argument("--block-size", type=int, default=BLOCK_SIZE, help="tracks in a block (default: %(default)s)")
     parser.add_argument("--out", required=True, metavar="STORE|FILE.jsonl|-")
     args = parser.parse_args()
     if args.tracks < 1 or args.items < 32 or args.spread < 0 or not 0 <= args.duplicates <= 1 or args.seed < 0:
-        parser.error("expected --tracks from 1, --items from 32, --spread and --seed from 0, --duplicates from 0 to 1")
+        parser.error("use --tracks from 1, --items from 32, --spread and --seed from 0, --duplicates from 0 to 1")
     if not args.out.endswith(".jsonl") and os.path.exists(args.out):
-        parser.error(f"{args.out} is there already")
+        parser.error(f"{args.out} already exists: name another")
     return args
 
 

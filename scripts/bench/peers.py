@@ -1,24 +1,25 @@
 #!/usr/bin/env python3
-"""Times Reprise's comparison beside that of other programs: the same pairs of fingerprints, one core, in turn.
+"""Times Reprise's comparison and those of other programs: the same pairs of fingerprints, one core, in turn.
 
     scripts/bench/make_library.py --tracks 500 --out FILE.jsonl
     scripts/bench/peers.py FILE.jsonl [--pairs 100000] [--rounds 3] [--bard-library bard_ext.so] [--audio FOLDER]
 
-FILE.jsonl has a line for each fingerprint, {"path", "duration", "fingerprint"}, as `fpcalc -raw -json` prints it. Pairs
-are all those of the file's first tracks; who is slow gets as many of them, evenly spread, as fit in --seconds. Figures
-are pairs a second of CPU time, without reading files and making fingerprints, but with what each does to prepare them.
+FILE.jsonl has a line for each fingerprint, {"path", "duration", "fingerprint"}, as `fpcalc -raw -json` prints it. All
+pairs of the file's first tracks are compared; a slow program gets as many of them, evenly spread, as fit in --seconds.
+Figures are pairs per second of CPU time, without reading files and making fingerprints, but with each program's
+preparation of them.
 
-Whoever is installed takes part; Reprise needs none of them:
+All installed programs take part; Reprise does not need them:
 
 - bard (github.com/antlarr/bard): `bard.bard_ext` or the extension alone, --bard-library. To build that,
   `python setup.py build_ext`, or, outside this repository, c++ with the options in its setup.py. It is called as
-  `bard find-audio-duplicates` does: lags -99 to 99, a lag is given up where less than 60 % of the bits can be equal.
-- pyacoustid: `acoustid.compare_fingerprints`, lags -120 to 119, plain Python. Reprise brings it.
+  `bard find-audio-duplicates` does: lags -99 to 99, and it gives up a lag if less than 60 % of the bits can be equal.
+- pyacoustid: `acoustid.compare_fingerprints`, lags -120 to 119, plain Python. It comes with Reprise.
 - audiomatch: `audiomatch.fingerprints.compare`, 30 seconds against all, every second lag.
-- soundalike: on PATH. It has the first 15 seconds, in its database; program start and reading that are counted.
-- czkawka_cli: on PATH. It takes no fingerprints: with --audio FOLDER it is given the files in there, twice, and the
-  second time counts, when it has their fingerprints in its cache. So its pairs are others, unless FILE.jsonl is of
-  these files. All count as compared, though it leaves out files it cannot read or has put into a group."""
+- soundalike: on PATH. Its database has the first 15 seconds; its figure includes starting and reading that.
+- czkawka_cli: on PATH. It does not take fingerprints: with --audio FOLDER it gets the files in that folder, twice, and
+  the second run counts, with the fingerprints in its cache. So its pairs are different ones, unless FILE.jsonl is made
+  from these files. All pairs count as compared, though it leaves out files that it cannot read or has grouped."""
 
 from __future__ import annotations
 
@@ -52,10 +53,10 @@ from dedup.store.items import Items
 from scripts.bench.scan import machine
 
 BARD_LAGS, BARD_THRESHOLD, BARD_SHORT_THRESHOLD, BARD_SHORT_S = 100, 0.60, 0.68, 53.0
-"""What bard's own configuration has."""
+"""Values of bard's own configuration."""
 
 SOUNDALIKE_ITEMS = round((15 - 2.6) * ITEMS_PER_SECOND)
-"""Of 15 seconds of sound; the last item needs 2.6 seconds behind it."""
+"""Items of 15 seconds of sound; the last item needs the 2.6 seconds after its start."""
 
 FPCALC = """#!/bin/sh
 for last; do :; done
@@ -80,7 +81,7 @@ class Contender:
 
 
 class AbsentError(Exception):
-    """Not installed; says what to do."""
+    """A program is not installed; the text says what to do."""
 
 
 def main() -> None:
@@ -107,27 +108,27 @@ def arguments() -> argparse.Namespace:
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", metavar="FILE.jsonl")
-    parser.add_argument("--pairs", type=int, default=100_000, help="at most (default: %(default)s)")
+    parser.add_argument("--pairs", type=int, default=100_000, help="most pairs (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="for a slow one, a round (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="per round of a slow program (default: %(default)s)")
     parser.add_argument("--bard-library", metavar="FILE", help="bard's extension module, bard_ext.*.so")
     parser.add_argument("--audio", metavar="FOLDER", help="files for czkawka_cli")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     if args.pairs < 1 or args.rounds < 1:
-        parser.error("expected --pairs and --rounds from 1")
+        parser.error("--pairs and --rounds must be 1 or more")
     return args
 
 
 def read_tracks(file: str, n_pairs: int) -> list[Track]:
-    """The first tracks of a file: as many as have no more than so many pairs."""
+    """The first tracks of a file: as many as make at most `n_pairs` pairs."""
     n_tracks = 2
     while (n_tracks + 1) * n_tracks // 2 <= n_pairs:
         n_tracks += 1
     with open(file, "rb") as lines:
         parsed = [parse_line(line) for line in itertools.islice(lines, n_tracks)]
     if len(parsed) < 2:
-        sys.exit(f"{file}: found {len(parsed)} fingerprints; expected 2 at least")
+        sys.exit(f"{file}: only {len(parsed)} fingerprints. Give a file with 2 or more")
     return [Track(duration_s, items) for _, duration_s, items in parsed]
 
 
@@ -138,7 +139,7 @@ def n_pairs_of(tracks: Sequence[Track]) -> int:
 def reprise(tracks: list[Track]) -> list[Contender]:
     offsets = np.cumsum([0, *(len(track.items) for track in tracks)]).astype(np.int64)
     block = np.concatenate([track.items for track in tracks]), offsets
-    names = (f"block {number}" for number in itertools.count())  # a new one is prepared anew
+    names = (f"block {number}" for number in itertools.count())  # a new name makes it prepare the block again
 
     def contender(method: str, max_lag: int | None) -> Contender:
         settings = CompareSettings(method, max_lag)
@@ -176,14 +177,14 @@ def bard(name: str, tracks: list[Track], args: argparse.Namespace, _: object) ->
 
 
 def bard_module(path: str | None) -> Any:
-    os.environ["OMP_NUM_THREADS"] = "1"  # its loop is OpenMP's, which reads this when it is loaded
+    os.environ["OMP_NUM_THREADS"] = "1"  # its loop uses OpenMP, which reads this when it is loaded
     if path is None:
         with contextlib.suppress(ImportError):
             return importlib.import_module("bard.bard_ext")
-        raise AbsentError("build bard_ext of github.com/antlarr/bard and name it with --bard-library")
+        raise AbsentError("Build bard_ext from github.com/antlarr/bard and name it with --bard-library")
     spec = importlib.util.spec_from_file_location("bard_ext", path)
     if spec is None or spec.loader is None:
-        raise AbsentError(f"{path} is no extension module of this Python")
+        raise AbsentError(f"{path} is not an extension module for this Python")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -194,7 +195,7 @@ def pyacoustid(name: str, tracks: list[Track], args: argparse.Namespace, _: obje
         import acoustid
         import chromaprint
     except ImportError as error:
-        raise AbsentError("pip install pyacoustid, and libchromaprint") from error
+        raise AbsentError("Run pip install pyacoustid, and install libchromaprint") from error
     given = [(t.duration_s, chromaprint.encode_fingerprint(t.items.tolist(), 1)) for t in tracks]
     return Contender(name, lambda: sampled(given, acoustid.compare_fingerprints, args.seconds))
 
@@ -203,12 +204,12 @@ def audiomatch(name: str, tracks: list[Track], args: argparse.Namespace, _: obje
     try:
         from audiomatch.fingerprints import compare
     except ImportError as error:
-        raise AbsentError("pip install audiomatch (it is compiled by Cython up to Python 3.10)") from error
+        raise AbsentError("Run pip install audiomatch (Cython compiles it up to Python 3.10)") from error
     return Contender(name, lambda: sampled([track.items.tolist() for track in tracks], compare, args.seconds))
 
 
 def sampled(given: Sequence[Any], compare: Callable[[Any, Any], object], seconds: float) -> Done:
-    """Compares pairs until time is up: each with the next one, each with the one after, and so on."""
+    """Compares pairs until time is up: each track with the next one, then with the one after that, and so on."""
     n_compared, began = 0, time.thread_time()
     for distance in range(1, len(given)):
         for first, second in zip(given, given[distance:], strict=False):
@@ -220,8 +221,8 @@ def sampled(given: Sequence[Any], compare: Callable[[Any, Any], object], seconds
 
 
 def soundalike(name: str, tracks: list[Track], _: object, cleanup: contextlib.ExitStack) -> Contender:
-    """It makes fingerprints by what is called fpcalc: here a script that prints them."""
-    program = found("soundalike", "go install codeberg.org/derat/soundalike@latest")
+    """It makes fingerprints with the program fpcalc, which is a script here that prints them."""
+    program = found("soundalike", "Run go install codeberg.org/derat/soundalike@latest")
     folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
     (folder / "bin").mkdir()
     (folder / "music").mkdir()
@@ -239,9 +240,9 @@ def soundalike(name: str, tracks: list[Track], _: object, cleanup: contextlib.Ex
 
 
 def czkawka(name: str, _: object, args: argparse.Namespace, cleanup: contextlib.ExitStack) -> Contender:
-    program = found("czkawka_cli", "cargo install czkawka_cli")
+    program = found("czkawka_cli", "Run cargo install czkawka_cli")
     if args.audio is None:
-        raise AbsentError("it takes files only: name a folder with --audio")
+        raise AbsentError("It takes only files: name a folder with --audio")
     folder = cleanup.enter_context(tempfile.TemporaryDirectory())
     places = {f"{what}_PATH": f"{folder}/{what}" for what in ("CZKAWKA_CACHE", "CZKAWKA_CONFIG")}
     env = {"PATH": os.environ["PATH"], "HOME": folder, **places}
@@ -304,7 +305,7 @@ def show(
     for name, rate in figures["pairs_per_s"].items():
         print(f"{name:20} {told(rate)} pairs/s   of {pairs[name]:,}")
     for peer, ratio_of in ratios.items():
-        print(f"\ntimes {peer}")
+        print(f"\ntimes as fast as {peer}")
         for name, ratio in ratio_of.items():
             print(f"  {name:18} {told(ratio)}")
     for name, remedy in absent.items():
@@ -319,7 +320,7 @@ def spread(values: list[float], divisors: list[float] | None = None) -> dict[str
 
 
 def shown(value: float) -> float:
-    """To four digits."""
+    """The value rounded to four digits."""
     return float(f"{value:.4g}")
 
 

@@ -3,17 +3,17 @@
 
     scripts/bench/scan.py FOLDER [--format mp3] [--rounds 3] [--workers N] [--json]
 
-The rivals get the very files that the scan fingerprints, without identical copies, which a scan recognises and does not
-decode, and without those that it skips.
+The rivals get exactly the files that the scan fingerprints, without identical copies, which a scan recognises and does
+not decode, and without those that it skips.
 
 - *scan*: `reprise scan` into an empty store, start-up included.
 - *fpcalc*: `xargs -0 -P$(nproc) -n1 fpcalc -raw -length 0` (Debian: libchromaprint-tools).
-- *decoding*: a pool of as many processes in which PyAV demuxes and decodes each file and drops the frames; start-up of
-  the pool included.
+- *decoding*: a pool of as many processes, in which PyAV demuxes and decodes each file and drops the frames; start-up
+  of the pool included.
 
 With `--format` all three get only the fingerprinted files of one codec, such as mp3, flac, vorbis or opus. A ratio is
 the rival's time over the scan's: above 1 the scan is faster. Processor time is that of all processes, user and system;
-where others use the machine too, it says more than the clock."""
+on a machine that others use too, it says more than the clock."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     if shutil.which("fpcalc") is None:
-        sys.exit("fpcalc is not installed (Debian: apt-get install libchromaprint-tools)")
+        sys.exit("fpcalc is not installed. On Debian, run: apt-get install libchromaprint-tools")
     sys.path.insert(0, str(ROOT))
     tracks = fingerprinted_tracks(os.path.abspath(args.folder), args.workers)  # this also warms the page cache
     properties = {track.path: json.loads(track.properties) for track in tracks}
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def mirror(files: list[bytes], temporary: str) -> str:
-    """A folder with a link to each of the files: just these are scanned."""
+    """A folder with a link to each of the files, so that only these are scanned."""
     folder = os.path.join(temporary, "library")
     os.mkdir(folder)
     for number, path in enumerate(files):
@@ -86,7 +86,7 @@ def scan(folder: str, workers: int, store: str | None = None) -> None:
 
 
 def fingerprinted_tracks(folder: str, workers: int) -> list[Any]:
-    """The tracks that a scan decodes: one of each audio."""
+    """The tracks that a scan decodes: one for each audio."""
     from dedup.store.store import open_for_reading
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -125,7 +125,7 @@ def decode_file(path: bytes) -> None:
 
 
 def timed(work: Callable[[], None]) -> tuple[float, float]:
-    """Seconds by the clock, and of processor time in child processes."""
+    """Seconds by the clock, and seconds of processor time in child processes."""
     began, used = time.perf_counter(), processor_s()
     work()
     return time.perf_counter() - began, processor_s() - used
@@ -137,7 +137,7 @@ def processor_s() -> float:
 
 
 def machine() -> str:
-    """Processor, cores used, system and Python, in a line."""
+    """Processor, usable cores, system and Python on one line."""
     model = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Counts how often the spectrum hint is right: on lossless files as they are, and on the same files made into FLAC by
-way of MP3.
+"""Counts how often the spectrum hint is right, on lossless files and on the same files after MP3 and back to FLAC.
 
     scripts/bench/spectrum.py FOLDER... [--bitrates 64,128,192,320] [--limit 200] [--json]
 
 The folders must hold files that were never lossy, such as those of Debian's packages sonic-pi-samples and
-hydrogen-drumkits. Files below three seconds are left out."""
+hydrogen-drumkits. Files shorter than three seconds are left out."""
 
 from __future__ import annotations
 
@@ -31,14 +30,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--bitrates", default="64,128,192,320", help="kbit/s")
-    parser.add_argument("--limit", type=int, default=200, help="files that are looked at")
+    parser.add_argument("--limit", type=int, default=200, help="most files to examine")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     files = list(lossless(args.folders))[: args.limit]
-    counts = {"as they are": sum(cutoff_hz(bytes(file)) is not None for file in files)}
+    counts = {"unchanged": sum(cutoff_hz(bytes(file)) is not None for file in files)}
     with tempfile.TemporaryDirectory() as folder:
         for bitrate in map(int, args.bitrates.split(",")):
-            counts[f"by way of MP3 at {bitrate} kbit/s"] = sum(hinted(file, bitrate, Path(folder)) for file in files)
+            counts[f"through MP3 at {bitrate} kbit/s"] = sum(hinted(file, bitrate, Path(folder)) for file in files)
     if args.json:
         print(json.dumps({"machine": machine(), "files": len(files), "hinted": counts}))
         return
@@ -58,7 +57,7 @@ def lossless(folders: list[Path]) -> Iterator[Path]:
 
 
 def hinted(file: Path, bitrate: int, folder: Path) -> bool:
-    """Whether its way through MP3 shows."""
+    """Whether the file gets a hint after a conversion to MP3 and back."""
     lossy, again = folder / "x.mp3", folder / "x.flac"
     transcode(file, lossy, "libmp3lame", bit_rate=1000 * bitrate)
     transcode(lossy, again, "flac")
@@ -66,7 +65,7 @@ def hinted(file: Path, bitrate: int, folder: Path) -> bool:
 
 
 def transcode(source: Path, target: Path, codec: str, **options: Any) -> None:
-    """At 44,100 Hz."""
+    """Encodes a file with another codec, at 44,100 Hz."""
     with av.open(str(source)) as reading, av.open(str(target), "w") as writing:
         stream = writing.add_stream(codec, rate=44100, layout="stereo")
         for name, value in options.items():

@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""How many false pairs the program predicts, and how many there are, in libraries in which every pair is false.
+"""Compares predicted with actual numbers of false pairs, in libraries in which every pair is false.
 
     scripts/study/calibrate.py [--tracks 1000,3000,10000] [--kind made,sounds] [--seed N] [--pairs 100000] [--workers N]
                          [--json] [--keep DIR]
 
-`made` are the fingerprints of `make_library.py` without duplicates, `sounds` those of synthesized sound that is hard to
-tell apart (`sounds.py`): drones, rain and wind, loops, spoken word, songs between long silences. Either library is
+`made` are the fingerprints of `make_library.py` without duplicates, `sounds` those of synthesized sounds that are hard
+to tell apart (`sounds.py`): drones, rain and wind, loops, spoken word, songs between long silences. Each library is
 stored and correlated as `reprise correlate` does; then `--pairs` random pairs of it are compared exactly.
 
-A row of the table is a number of false pairs that is allowed in the whole library, the evidence from which on that many
-are predicted, and how many pairs have it. Where all pairs with so much are worth storing these are counted in the
-store; below that in the random pairs and scaled, "~", with how many were seen. Of them "few items" have a track of too
-few different items to be evidence, which no report names. "stored" are those that the store has, which is what a report
-can name, and "claimed" those that are called the same, or contained, with this setting. The store may lack pairs that
-the exact comparison finds: how many of the random ones, is said.
+A row of the table shows a number of false pairs that is allowed in the whole library, the evidence above which that
+many are predicted, and how many pairs have it. If all pairs with that evidence are worth storing, they are counted in
+the store; otherwise they are counted in the random pairs ("seen") and scaled ("~"). "few items" are pairs with a track
+of too few different items to be evidence, which no report names. "stored" are pairs in the store, which a report can
+name, and "claimed" those that this setting calls the same, or contained. The store may lack pairs that the exact
+comparison finds: the last lines show how many of the random ones.
 
-With --keep, libraries stay in DIR and are used again. The same command gives the same tables, whatever the workers."""
+With --keep, libraries stay in DIR and are used again. The same command gives the same tables with any number of
+workers."""
 
 from __future__ import annotations
 
@@ -73,15 +74,15 @@ def arguments() -> argparse.Namespace:
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tracks", type=numbers, default="1000,3000,10000", metavar="N,…", help="%(default)s")
-    parser.add_argument("--kind", type=kinds, default=",".join(KINDS), help="of library (default: %(default)s)")
+    parser.add_argument("--kind", type=kinds, default=",".join(KINDS), help="kinds of library (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--pairs", type=int, default=100_000, help="compared exactly (default: %(default)s)")
-    parser.add_argument("--workers", type=int, help="processes; 0: this one alone (default: one a core)")
+    parser.add_argument("--pairs", type=int, default=100_000, help="pairs to compare exactly (default: %(default)s)")
+    parser.add_argument("--workers", type=int, help="processes; 0: only this one (default: one per core)")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="where libraries stay")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="folder that keeps the libraries")
     args = parser.parse_args()
     if min(args.tracks) < 2 or args.pairs < 1 or args.seed < 0:
-        parser.error("expected --tracks from 2, --pairs from 1, --seed from 0")
+        parser.error("--tracks must be 2 or more, --pairs 1 or more, --seed 0 or more")
     return args
 
 
@@ -92,12 +93,12 @@ def numbers(text: str) -> list[int]:
 def kinds(text: str) -> list[str]:
     named = text.split(",")
     if not set(named) <= set(KINDS):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected some of {','.join(KINDS)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of {' and '.join(KINDS)}, separated by commas")
     return named
 
 
 def calibrate(kind: str, n_tracks: int, seed: int, n_sampled: int, folder: Path, runner: Runner) -> dict[str, Any]:
-    """Makes the library, correlates it, and weighs what comes of it."""
+    """Makes the library, correlates it, and weighs the results."""
     store_folder = folder / f"{kind}-{seed}-{n_tracks}"
     if not is_whole(store_folder, n_tracks):
         with telling(f"{store_folder.name}: making {n_tracks:,} tracks"):
@@ -115,7 +116,7 @@ def calibrate(kind: str, n_tracks: int, seed: int, n_sampled: int, folder: Path,
 
 @contextlib.contextmanager
 def telling(what: str) -> Iterator[None]:
-    """Says on stderr what goes on, and how long it took."""
+    """Reports on stderr what was done, and how long it took."""
     began = time.monotonic()
     yield
     print(f"{what}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
@@ -125,7 +126,7 @@ def telling(what: str) -> Iterator[None]:
 
 
 def is_whole(folder: Path, n_tracks: int) -> bool:
-    """Whether it was made before, to its end."""
+    """Whether the library was completely made before."""
     if not folder.exists():
         return False
     with open_for_reading(folder) as store:
@@ -133,7 +134,7 @@ def is_whole(folder: Path, n_tracks: int) -> bool:
 
 
 def import_lines(kind: str, n_tracks: int, seed: int, runner: Runner) -> Iterator[bytes]:
-    """What `reprise import` reads, in the order of the tracks. Raises RuntimeError where a track was not made."""
+    """Lines for `reprise import`, in the order of the tracks. Raises RuntimeError if a track was not made."""
     starts = range(0, n_tracks, TRACKS_A_TASK)
     tasks = (Task(f"{kind}-{seed}-{i}", (kind, seed, i, min(i + TRACKS_A_TASK, n_tracks))) for i in starts)
     of_task = finished(runner, make_items, tasks)
@@ -145,7 +146,7 @@ def import_lines(kind: str, n_tracks: int, seed: int, runner: Runner) -> Iterato
 
 
 def path_in(kind: str, index: int) -> str:
-    """The last folder is the kind of sound."""
+    """Path of a track; its last folder is the kind of sound."""
     return path_of(index) if kind == "made" else f"/sounds/{sounds.kind_of(index)}/{index:07}.flac"
 
 
@@ -175,7 +176,7 @@ _PRINTS = """
 
 
 def read_prints(store: Store) -> list[Print]:
-    """Every different fingerprint of a correlated store, by path. Each block is read once: that takes milliseconds."""
+    """Every different fingerprint of a correlated store, by path. Each block is read once, which takes milliseconds."""
     blocks = {name: store.blocks.read(name) for name in store.catalog.blocks.sizes()}
     prints = []
     for identity, n_distinct, block, row, path in store.catalog.connection.execute(_PRINTS):
@@ -189,13 +190,13 @@ def read_prints(store: Store) -> list[Print]:
 
 
 def random_pairs(n_prints: int, n_sampled: int, seed: int) -> Pairs:
-    """So many different pairs, all where there are no more, in ascending order."""
+    """`n_sampled` different pairs, or all if there are fewer, in ascending order."""
     n_pairs = n_prints * (n_prints - 1) // 2
     chosen = np.arange(n_pairs)
     if n_sampled < n_pairs:
         chosen = np.sort(np.random.default_rng(seed).choice(n_pairs, n_sampled, replace=False, shuffle=False))
     upper = np.arange(n_prints, dtype=np.int64)
-    before = upper * (upper - 1) // 2  # pairs with a lower second one
+    before = upper * (upper - 1) // 2  # number of pairs with a lower second print
     b = np.searchsorted(before, chosen, side="right") - 1
     return np.stack([chosen - before[b], b], axis=1)
 
@@ -210,7 +211,7 @@ def compared(pairs: Pairs, prints: Sequence[Print], name: str, runner: Runner) -
 
 
 def compare_pairs(pairs: Pairs, items: Sequence[Items]) -> Floats:
-    """`float64[n, 3]`: evidence, score and raw agreement; 0, 0 and 0.5 of what cannot overlap enough."""
+    """`float64[n, 3]`: evidence, score and raw agreement; 0, 0 and 0.5 for pairs that cannot overlap enough."""
     settings = CompareSettings()
     matches = (compare_two(items[a], items[b], settings) for a, b in pairs.tolist())
     return np.array([(match.evidence, match.score, match.agreement) if match else (0.0, 0.0, 0.5) for match in matches])
@@ -222,11 +223,13 @@ def compare_pairs(pairs: Pairs, items: Sequence[Items]) -> Floats:
 def show(report: dict[str, Any]) -> None:
     print(
         f"{report['library']}, seed {report['seed']}: {report['tracks']:,} tracks, {report['fingerprints']:,}"
-        f" fingerprints ({report['few_items']:,} of few items), {report['pairs']:,} pairs, {report['sampled']:,} of"
+        f" fingerprints ({report['few_items']:,} with few items), {report['pairs']:,} pairs, {report['sampled']:,} of"
         " them compared exactly"
     )
     for name, noise in (("decoys", report["noise"]), ("random pairs", report["noise_of_sample"])):
-        print(f"  of {name:12} a tenth reaches {noise['common']:.4f}, with each {noise['decade']:.4f} more a tenth")
+        print(
+            f"  a tenth of {name:12} reaches {noise['common']:.4f}; each {noise['decade']:.4f} more divides that by ten"
+        )
     for name, form in (("one_in", ",.0f"), ("predicted", ".4f"), ("found", ".4f")):
         print(f"  {name.replace('_', ' '):>9}" + "".join(f" {row[name]:>9{form}}" for row in report["reached"]))
     print(
@@ -242,14 +245,14 @@ def show(report: dict[str, Any]) -> None:
     show_stored(report)
     if len(report["kinds"]) > 1:
         show_kinds(report["kinds"])
-    print("  most evidence")
+    print("  pairs with the most evidence")
     for pair in report["highest"]:
         print(f"    {described(pair)}")
     print(flush=True)
 
 
 def counts(row: dict[str, Any]) -> str:
-    """How many were counted, how that compares with the prediction, and what it rests on."""
+    """The count, its ratio to the prediction, and the number of pairs seen."""
     counted = f"{'' if row['seen'] is None else '~'}{row['counted']:,.0f}"
     ratio = row["counted"] / row["predicted"] if row["predicted"] else math.inf
     return f"{counted:>11} {ratio:6.3g} {'' if row['seen'] is None else format(row['seen'], ','):>7}"
@@ -258,8 +261,8 @@ def counts(row: dict[str, Any]) -> str:
 def show_stored(report: dict[str, Any]) -> None:
     stored = report["stored"]
     print(
-        f"  all pairs are worth storing from evidence {stored['complete_from']:.4f} on; of {stored['sampled']:,} random"
-        f" ones with the score for it {stored['of_these_stored']:,} are stored"
+        f"  all pairs with evidence {stored['complete_from']:.4f} or more are worth storing; of {stored['sampled']:,}"
+        f" random ones with the score for it, {stored['of_these_stored']:,} are stored"
     )
     called = ", ".join(f"{name} {n:,}" for name, n in report["verdicts"].items()) or "nothing"
     print(f"  under default settings: {called}; {len(report['claimed']):,} merged or contained")

@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
-"""What a store makes of a labelled library: what it found, what it calls what it found, and what it claims wrongly.
+"""Evaluates a store of a labelled library: which pairs it finds, what it calls them, and which claims are wrong.
 
     scripts/study/evaluate.py STORE GROUND_TRUTH.json [--root LIBRARY] [--json] [--plot FILE.png|svg]
 
 GROUND_TRUTH.json names the files of the library: {"files": [{"path", "recording", "class", "expect", "filter"?,
-"path_hex"?}]} with paths below the library's root; `filter` is what FFmpeg made the file with, and says which part of
-its recording it plays and how fast. Two files of one recording are a true pair; what is expected of it is the weaker
-of the two: dup (must be called the same), hard (other speed, by the right rate), subset (contained, at the right
-place), may (right either way), no (transposed: not to be called the same). A pair of different recordings that is
-called the same, or contained, is false.
+"path_hex"?}]} with paths below the library's root; `filter` is FFmpeg's filter that made the file, which shows the
+part of its recording that it plays, and the speed. Two files of one recording are a true pair; it gets the weaker of
+their two expectations: dup (must be called the same), hard (other speed, by the right rate), subset (contained, at the
+right place), may (right either way), no (transposed: must not be called the same). A pair of different recordings that
+is called the same, or contained, is false.
 
-Then every pair of different fingerprints is compared exactly, by the score and by what others use (`methods.py`), and
-it is said how well each tells true pairs (dup, hard, subset) from those of different recordings: average precision;
-the margin (worst dup - best unrelated) / (best dup - best unrelated); and what is found at a threshold."""
+Then every pair of different fingerprints is compared exactly, by the score and by the methods of others (`methods.py`).
+The report shows how well each method separates true pairs (dup, hard, subset) from those of different recordings:
+average precision; the margin (worst dup - best unrelated) / (best dup - best unrelated); and the pairs found at a
+threshold."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ from scripts.study.methods import DIFFERENT, METHODS, POSITIVE, Scored, plot, we
 
 WEAKER = ("dup", "hard", "subset", "may", "no")
 SIGNAL = "signal"
-"""Class of silence, tones and noise: no music, and the hardest to keep apart."""
+"""Class of silence, tones and noise, which are not music and hardest to keep apart."""
 SIGNALS = "touching test signals"
 
 SAME = frozenset({"same file", "identical file", "same audio", "same recording"})
@@ -51,7 +52,7 @@ CLAIMS = SAME | {OTHER_SPEED, "contained"}
 """Verdicts that are false between different recordings."""
 
 RATE_OFF, PLACE_OFF_S = 0.003, 1.0
-"""By so much a rate, and the place of an excerpt, may be off and are right."""
+"""Largest errors with which a rate, and the place of an excerpt, count as right."""
 
 Paths = frozenset[bytes]
 
@@ -88,7 +89,7 @@ def main() -> None:
 
 
 def arguments(description: str, *, plots: bool = False) -> tuple[argparse.Namespace, bytes]:
-    """STORE, GROUND_TRUTH.json, --json and, where it `plots`, --plot; and the root of the labelled library."""
+    """Arguments STORE, GROUND_TRUTH.json, --json and, if it `plots`, --plot; and the root of the labelled library."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("store", type=Path)
     parser.add_argument("truth", type=Path)
@@ -115,7 +116,7 @@ def labelled(entry: dict[str, str]) -> File:
 
 
 def timeline(filters: str) -> tuple[float, float]:
-    """`start_s` and `speed` (as in `File`) of what these FFmpeg filters make of a recording."""
+    """`start_s` and `speed` (as in `File`) of a recording after these FFmpeg filters."""
     start_s, speed = 0.0, 1.0
     for step in filters.split(","):
         name, _, value = step.partition("=")
@@ -134,7 +135,7 @@ def expected(a: File, b: File) -> str:
 
 
 def paths_of(pair: TrackPair, root: bytes) -> Paths:
-    """Both paths below the root."""
+    """Both paths, relative to the root."""
     return frozenset(below(track.path, root) for track in (pair.a, pair.b))
 
 
@@ -142,7 +143,7 @@ def below(path: bytes, root: bytes) -> bytes:
     return path.removeprefix(root + b"/")
 
 
-# ---- what the store says of the files ----
+# ---- what the store says about the files ----
 
 
 @dataclass
@@ -151,7 +152,7 @@ class Row:
 
     pairs: int = 0
     found: int = 0
-    """Of these, those that are called anything but related."""
+    """Pairs with any verdict except related."""
     right: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
 
@@ -172,8 +173,8 @@ class Row:
 
 
 def judged(files: Sequence[File], pairs: dict[Paths, TrackPair], root: bytes) -> dict[str, Any]:
-    """Counts by what is expected and by class of transformation, and each pair of different recordings that is claimed
-    or related. A pair counts for the classes of those of its two files that make it what it is."""
+    """Counts by expectation and by class of transformation, and each pair of different recordings that is claimed or
+    related. A pair counts for the class of each of its files that has the pair's expectation."""
     rows = {name: Row() for name in (*WEAKER, DIFFERENT)}
     classes: dict[str, dict[str, Row]] = {name: {} for name in WEAKER}
     signals = Row()
@@ -207,7 +208,7 @@ def judged(files: Sequence[File], pairs: dict[Paths, TrackPair], root: bytes) ->
 
 
 def is_right(expect: str, pair: TrackPair | None, a: File, b: File) -> bool:
-    """Whether a pair, its tracks `a` and `b`, is called what it is."""
+    """Whether a pair with tracks `a` and `b` has the right verdict."""
     verdict = "other" if pair is None else pair.verdict
     if expect in ("no", DIFFERENT):
         return verdict not in CLAIMS
@@ -223,12 +224,12 @@ def is_right(expect: str, pair: TrackPair | None, a: File, b: File) -> bool:
 
 
 def true_rate(a: File, b: File) -> float:
-    """`Match.rate` as it should be: time in `a` for a time in `b`, less 1."""
+    """The right `Match.rate`: time in `a` per time in `b`, minus 1."""
     return b.speed / a.speed - 1
 
 
 def is_in_place(pair: TrackPair, a: File, b: File) -> bool:
-    """Whether the lag is what it is somewhere in the part that both have: of one speed it is the same everywhere."""
+    """Whether the lag is right somewhere in the shared part; at equal speed it is the same everywhere."""
     ends = (file.start_s + file.speed * track.n_items / ITEMS_PER_SECOND for file, track in ((a, pair.a), (b, pair.b)))
     common = max(a.start_s, b.start_s), min(ends)
     lags_s = [(at_s - a.start_s) / a.speed - (at_s - b.start_s) / b.speed for at_s in common]
@@ -236,7 +237,7 @@ def is_in_place(pair: TrackPair, a: File, b: File) -> bool:
 
 
 def numbers(a: File, b: File, pair: TrackPair | None) -> dict[str, Any]:
-    """A pair as it is listed."""
+    """A pair in the form of the lists."""
     told: dict[str, Any] = {name: file.path.decode(errors="backslashreplace") for name, file in (("a", a), ("b", b))}
     if pair is None:
         return {**told, "verdict": "other"}
@@ -251,7 +252,7 @@ def numbers(a: File, b: File, pair: TrackPair | None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Print:
-    """A fingerprint, and the first of the labelled files that have it."""
+    """A fingerprint, and the first labelled file that has it."""
 
     items: Items
     file: File
@@ -290,7 +291,7 @@ def show(report: dict[str, Any]) -> None:
             called = ", ".join(f"{verdict} {n}" for verdict, n in of["verdicts"].items())
             print(f"{title:22} {of['pairs']:7,} {of['found']:7,} {of['right']:7,}  {called}".rstrip())
     for name, title in (
-        ("wrong", "pairs of one recording that are not called what they are"),
+        ("wrong", "pairs of one recording with a wrong verdict"),
         ("false", "false pairs"),
         ("related", "related or transposed, of different recordings"),
     ):
@@ -335,5 +336,5 @@ if __name__ == "__main__":
         sys.stdout.flush()
     except RepriseError as error:
         sys.exit(str(error))
-    except BrokenPipeError:  # whoever reads has enough, and what is still to be flushed goes nowhere
+    except BrokenPipeError:  # the reader has enough: send the rest to nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,5 +1,5 @@
-"""What the program makes of a library in which every pair is false, held against what it predicts: what `calibrate.py`
-prints."""
+"""The program's results on a library in which every pair is false, against its predictions: `calibrate.py` prints
+them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CLAIMS = MERGING | {"contained"}
 
 MAX_FALSE = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 EVERYTHING = 1e12
-"""Pairs allowed so that all that is stored, and above the noise's upper tenth, is read."""
+"""Allowed pairs with which everything stored above the noise's upper tenth is read."""
 
 CLASSIC = 0.58
-"""Raw agreement from which on older tools call a pair the same."""
+"""Raw agreement at which older tools call a pair the same."""
 
 N_HIGHEST = 5
 CLOSER_LOOK = 10.0
-"""Pairs allowed for which the kinds of sound are told apart."""
+"""Allowed pairs in the table of the kinds of sound."""
 
 Pairs = npt.NDArray[np.int64]
 """`[n, 2]`: indices of two prints, the lower first."""
@@ -41,25 +41,25 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Print(NamedTuple):
-    """A fingerprint; of tracks that have the same one, the first by path."""
+    """A fingerprint with the first track, by path, that has it."""
 
     id: int
     path: str
     kind: str
-    """Of sound, or "made"."""
+    """Kind of sound, or "made"."""
     n_distinct: int
     items: Items
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Pairs and what they have, `[n]` each."""
+    """Pairs and their numbers, `[n]` each."""
 
     pairs: Pairs
     evidence: Floats
     score: Floats
     agreement: Floats
-    """Raw, at the best lag."""
+    """Raw agreement at the best lag."""
 
     def only(self, kept: Mask) -> Scores:
         return Scores(self.pairs[kept], self.evidence[kept], self.score[kept], self.agreement[kept])
@@ -68,18 +68,18 @@ class Scores:
 @dataclass(frozen=True)
 class Row:
     allowed: float
-    """Pairs, as the setting has it."""
+    """Number of false pairs that the setting allows."""
     predicted: float
-    """The same, but at most the tenth of all pairs below which the noise is not known."""
+    """Predicted number of false pairs; at most a tenth of all pairs, because the noise below is unknown."""
     threshold: float
     counted: float
-    """Pairs with this evidence or more, whatever they are called."""
+    """Pairs with this evidence or more, whatever their verdict."""
     few_items: float
-    """Of these, those of a track with fewer than MIN_DISTINCT different items."""
+    """Counted pairs with a track of fewer than MIN_DISTINCT different items."""
     seen: int | None
-    """Pairs among the random ones that `counted` was scaled from; None where it was counted."""
+    """Random pairs from which `counted` was scaled; None if it is an exact count."""
     stored: int
-    """Pairs of the store with this evidence or more."""
+    """Stored pairs with this evidence or more."""
 
 
 def weighed(store: Store, prints: Sequence[Print], sampled: Scores) -> dict[str, Any]:
@@ -123,13 +123,13 @@ def weighed(store: Store, prints: Sequence[Print], sampled: Scores) -> dict[str,
 
 
 def claimed(store: Store, allowed: float) -> int:
-    """Pairs that are called the same, or contained, where so many may be taken for related."""
+    """Pairs that are called the same, or contained, if `allowed` false ones are accepted."""
     counts = Matches(store, MatchSettings(max_false=allowed)).count_pairs()
     return sum(n for name, n in counts.items() if name in CLAIMS)
 
 
 def read_stored(store: Store, prints: Sequence[Print]) -> Scores:
-    """The pairs in the store, but for those below what a tenth of all pairs is thought to reach."""
+    """The stored pairs, except those below the evidence that a tenth of all pairs should reach."""
     index = {one.id: i for i, one in enumerate(prints)}
     neighbours = Matches(store, MatchSettings(max_false=EVERYTHING)).neighbours
     found = sorted(
@@ -143,7 +143,7 @@ def read_stored(store: Store, prints: Sequence[Print]) -> Scores:
 
 
 def reached(noise: Noise, evidence: Floats) -> Iterator[dict[str, float]]:
-    """The evidence that one pair in ten reaches, one in a hundred, and so on, while ten of the random pairs do."""
+    """The evidence that one pair in ten, one in a hundred and so on reaches, as long as ten random pairs do."""
     for decades in range(1, 9):
         if len(evidence) >= 10 ** (decades + 1):
             predicted = noise.common + (decades - 1) * noise.decade
@@ -153,16 +153,16 @@ def reached(noise: Noise, evidence: Floats) -> Iterator[dict[str, float]]:
 
 @dataclass(frozen=True)
 class Weigher:
-    """Counts pairs from so much evidence on: in the store, or in the random ones."""
+    """Counts pairs above a threshold of evidence, in the store or among the random ones."""
 
     noise: Noise
     n_prints: int
     stored: Scores
     sampled: Scores
     few: Mask
-    """Which prints have too few different items."""
+    """Mask of the prints with too few different items."""
     complete_from: float
-    """Evidence from which on every pair is worth storing."""
+    """Evidence at which every pair is worth storing."""
 
     def row(self, allowed: float) -> Row:
         n_pairs = self.n_prints * (self.n_prints - 1) / 2
@@ -180,7 +180,7 @@ class Weigher:
         )
 
     def reaching(self, threshold: float) -> tuple[Scores, float]:
-        """The pairs that have it, and how many each stands for."""
+        """The pairs that reach the threshold, and the number of pairs for which each stands."""
         source, scale = self.stored, 1.0
         if threshold < self.complete_from:
             source, scale = self.sampled, self.n_prints * (self.n_prints - 1) / 2 / len(self.sampled.pairs)
@@ -188,14 +188,16 @@ class Weigher:
 
 
 def lost(stored: Scores, sampled: Scores, n_prints: int, common: float) -> dict[str, int]:
-    """Of the random pairs that have the score to be stored, and evidence that a report could ask for, how many are."""
+    """Number of random pairs with a score worth storing and evidence that a report could require, and how many are
+    stored."""
     high = sampled.only((sampled.score >= STORED_KAPPA) & (sampled.evidence >= common)).pairs
     key = np.array([n_prints, 1])
     return {"sampled": len(high), "of_these_stored": int(np.isin(high @ key, stored.pairs @ key).sum())}
 
 
 def by_kind(prints: Sequence[Print], weigher: Weigher) -> Iterator[dict[str, Any]]:
-    """For each two kinds of sound: what a tenth of their pairs reaches, the highest, how many reach a threshold."""
+    """For each two kinds of sound: the evidence that a tenth of their pairs reaches, the highest, and the number of
+    pairs above a threshold."""
     names = sorted({one.kind for one in prints})
     kind = np.array([names.index(one.kind) for one in prints])
     threshold = weigher.noise.threshold(weigher.n_prints, CLOSER_LOOK)
@@ -217,7 +219,7 @@ def by_kind(prints: Sequence[Print], weigher: Weigher) -> Iterator[dict[str, Any
 
 
 def highest(prints: Sequence[Print], stored: Scores, sampled: Scores, matches: Matches) -> list[dict[str, Any]]:
-    """The pairs with most evidence, stored or among the random ones, with their numbers."""
+    """The pairs with the most evidence, stored or among the random ones, with their numbers."""
     pairs = np.concatenate([stored.pairs, sampled.pairs])
     evidence = np.concatenate([stored.evidence, sampled.evidence])
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -evidence))

@@ -3,15 +3,15 @@
 
     scripts/study/fit_scoring.py STORE [--write] [--seed N]
 
-STORE holds tracks of which no two are the same recording, the more unlike the better; pairs that Reprise says have to
-do with each other (look at them: `reprise report`) are left out. The tracks are dealt into two halves. On the first the
-constants are fitted, on the second the same numbers are told, so that one sees what holds for other music:
+STORE holds tracks that are all different recordings, the more unlike the better; pairs that Reprise finds related
+(look at them: `reprise report`) are left out. The tracks are split into two halves. The constants are fitted on the
+first; the same numbers for the second show what holds for other music:
 
     half_distinct   different items with which chance varies twice as much as with many: the discount that makes the
                     evidence's upper tenth and hundredth the same for short overlaps as for long ones
-    decoy_factor    what unrelated pairs have beyond decoys (fingerprints turned round)
+    decoy_factor    ratio of unrelated pairs to decoys (reversed fingerprints)
     least_common    the evidence that a tenth of unrelated pairs reaches, and
-    least_decade    by how much more a tenth of these: the least that is assumed of a library that shows less"""
+    least_decade    how much more a tenth of these reaches: assumed for libraries that show less"""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ from dedup.store.store import Store, open_for_reading
 FITTED = Path(__file__).resolve().parents[2] / "dedup" / "correlation" / "fitted.json"
 
 CANDIDATES = (0, 50, 100, 150, 200, 300, 400, 600, 800)
-"""For half_distinct."""
+"""Candidates for half_distinct."""
 
 CLASSES = (40, 100, 200, 400, 800, 1600)
-"""Edges of classes of different items in which the score's quantiles are to be the same."""
+"""Edges of the classes of different items whose quantiles of the score should be the same."""
 
 LEAST_OF_CLASS = 200
-"""Pairs that a class must have to count."""
+"""Least number of pairs in a class that counts."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of one kind: the score of each, and its different items."""
+    """Pairs of one kind: their scores and numbers of different items."""
 
     score: Floats
     distinct: Floats
@@ -62,11 +62,11 @@ class Pairs:
         return self.score / np.sqrt(1 + half_distinct / np.maximum(self.distinct, 1))
 
     def tail(self, half_distinct: float) -> tuple[float, float]:
-        """What a tenth reaches, and the decade of the exponential tail above."""
+        """The evidence that a tenth reaches, and the decade of the exponential tail above it."""
         return upper_tail(self.evidence(half_distinct))
 
     def unevenness(self, half_distinct: float) -> float:
-        """How far the upper tenth and hundredth differ between classes: the standard deviation of their logarithms."""
+        """How much the upper tenth and hundredth differ between classes: the standard deviation of their logarithms."""
         found, told = self.evidence(half_distinct), []
         for low, high in itertools.pairwise(CLASSES):
             of_class = found[(self.distinct >= low) & (self.distinct < high)]
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def unrelated_tracks(store: Store) -> tuple[list[tuple[int, Items]], set[frozenset[int]]]:
-    """Fingerprints with their ids, by digest; and the pairs of them that have to do with each other."""
+    """Fingerprints with their ids, by digest; and the pairs of them that are related."""
     related = {frozenset((p.a.fingerprint, p.b.fingerprint)) for p in Matches(store, MatchSettings()).pairs()}
     query = "SELECT id FROM fingerprint WHERE n_distinct >= ? ORDER BY digest"
     rows = store.catalog.connection.execute(query, (MIN_DISTINCT,))
@@ -106,7 +106,7 @@ def unrelated_tracks(store: Store) -> tuple[list[tuple[int, Items]], set[frozens
 
 
 def measure(tracks: list[tuple[int, Items]], related: set[frozenset[int]]) -> tuple[Pairs, Pairs]:
-    """Every pair of unrelated tracks, and every one with the second turned round."""
+    """Every pair of unrelated tracks, and the same pairs with the second track reversed."""
     true, decoys = [], []
     for (id_a, a), (id_b, b) in itertools.combinations(tracks, 2):
         if frozenset((id_a, id_b)) not in related:
@@ -121,7 +121,7 @@ def compared(a: Items, b: Items) -> tuple[float, float]:
 
 
 def constants(true: Pairs, decoys: Pairs, half_distinct: float) -> dict[str, Any]:
-    """The factor rounded up, the least values down to three digits."""
+    """The constants, the factor rounded up, the least values rounded down to three digits."""
     (common, decade), (decoy_common, decoy_decade) = true.tail(half_distinct), decoys.tail(half_distinct)
     return {
         "half_distinct": half_distinct,

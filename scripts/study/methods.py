@@ -1,5 +1,5 @@
-"""Ways to score two fingerprints, Reprise's and others', and how well each tells true pairs from the rest: what
-`evaluate.py` prints and draws of a labelled library."""
+"""Ways to score two fingerprints, Reprise's and others', and how well each separates true pairs from the rest:
+`evaluate.py` prints and draws this for a labelled library."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from dedup.store.items import Items
 
 DIFFERENT = "different recordings"
 POSITIVE = ("dup", "hard", "subset")
-"""What is expected of true pairs; of others (may, no) nothing is, and they are left out."""
+"""Expectations of true pairs; pairs with others (may, no) are left out."""
 
 NEAR_LAGS = 80
-"""Items either way that AcoustID looks at, 9.9 s; other tools about as many."""
+"""Largest lag in items that AcoustID tries, 9.9 s; other tools try about as many."""
 
 PREFIX_BITS = 14
 
@@ -41,21 +41,21 @@ def our_score(a: Items, b: Items) -> float:
 
 
 def raw_near(a: Items, b: Items) -> float:
-    """The best agreement at a lag of NEAR_LAGS at most with the overlap that Reprise asks for; 0 where none has it."""
+    """The best agreement at lags up to NEAR_LAGS with the overlap that Reprise requires; 0 if no lag has it."""
     return float(lag_curve(a, b, CompareSettings(max_lag=NEAR_LAGS))[1].max(initial=0.0))
 
 
 def raw_anywhere(a: Items, b: Items) -> float:
-    """The same at any lag."""
+    """The best agreement at any lag with the overlap that Reprise requires; 0 if no lag has it."""
     return float(lag_curve(a, b, CompareSettings())[1].max(initial=0.0))
 
 
 def acoustid(a: Items, b: Items) -> float:
     """The AcoustID server's score (`acoustid_compare2` of pg_acoustid), 0 to 1.
 
-    Items that begin with the same 14 bits vote for a lag. At the one with most votes, `size` pairs of items lie over
-    each other: `2 size / shorter * (1 - 2 errors / (64 size))`, the shorter counted in whole pairs; lowered by a power
-    where items repeat, 0 where the votes are fewer than 2 % of the different items."""
+    Items that begin with the same 14 bits vote for a lag. At the lag with the most votes, `size` pairs of items
+    overlap: `2 size / shorter * (1 - 2 errors / (64 size))`, with the shorter counted in whole pairs; lowered by a
+    power if items repeat, 0 if there are fewer votes than 2 % of the different items."""
     places_a, places_b = last_places(a.tobytes()), last_places(b.tobytes())
     votes = (places_a - places_b)[(places_a >= 0) & (places_b >= 0)]
     votes = votes[np.abs(votes) <= NEAR_LAGS]
@@ -77,7 +77,7 @@ def acoustid(a: Items, b: Items) -> float:
 
 @lru_cache(maxsize=4096)
 def last_places(items: bytes) -> npt.NDArray[np.int32]:
-    """Where an item with each prefix comes last, -1 where none does: `int32[2**14]`."""
+    """Last position of an item with each prefix, -1 if there is none: `int32[2**14]`."""
     prefixes = np.frombuffer(items, np.uint32) >> np.uint32(32 - PREFIX_BITS)
     places = np.full(1 << PREFIX_BITS, -1, np.int32)
     places[prefixes] = np.arange(len(prefixes), dtype=np.int32)
@@ -91,7 +91,7 @@ METHODS: dict[str, Callable[[Items, Items], float]] = {
     "AcoustID": acoustid,
 }
 USUAL = {"raw, ±80 lags": 0.58, "raw, all lags": 0.58, "AcoustID": 0.75}
-"""The threshold of older tools, and that from which on AcoustID merges two tracks. Reprise goes by its verdicts."""
+"""The threshold of older tools, and that at which AcoustID merges two tracks. Reprise uses its verdicts instead."""
 
 
 # ---- how well each does ----
@@ -102,25 +102,25 @@ class Scored:
     """Every pair of different fingerprints, `[n_pairs]` each."""
 
     expect: npt.NDArray[np.str_]
-    """As in `evaluate.py`, or DIFFERENT."""
+    """Expectation as in `evaluate.py`, or DIFFERENT."""
     touches_signal: Mask
     claimed: Mask
-    """Whether the store says that both are the same, or one a part of the other."""
+    """Whether the store calls the two the same, or one a part of the other."""
     scores: dict[str, Scores]
-    """By method; higher is likelier the same."""
+    """Scores by method; a higher one means more alike."""
 
     def only(self, kept: Mask) -> Scored:
         scores = {name: of_all[kept] for name, of_all in self.scores.items()}
         return Scored(self.expect[kept], self.touches_signal[kept], self.claimed[kept], scores)
 
     def ranked(self, name: str) -> tuple[Scores, Mask]:
-        """The scores by a method of what is a true pair or of different recordings, and whether it is a true pair."""
+        """A method's scores of true pairs and pairs of different recordings, and which of them are true pairs."""
         kept = np.isin(self.expect, (*POSITIVE, DIFFERENT))
         return self.scores[name][kept], self.expect[kept] != DIFFERENT
 
 
 def weigh(scored: Scored) -> dict[str, Any]:
-    """How well each method does, with the test signals and without."""
+    """How well each method does, with and without the test signals."""
     among = {"all": scored, "music only": scored.only(~scored.touches_signal)}
     return {
         title: {
@@ -151,8 +151,8 @@ def _found(scored: Scored, taken: Mask) -> dict[str, int]:
 
 
 def margin(dup: Scores, highest: float) -> float | None:
-    """`(worst dup - best unrelated) / (best dup - best unrelated)`: 1 where all duplicates score the same, 0 where the
-    worst is no better than the best unrelated pair, below 0 where it is worse; None where the best is not better."""
+    """`(worst dup - best unrelated) / (best dup - best unrelated)`: 1 if all duplicates score the same, 0 if the worst
+    scores like the best unrelated pair, below 0 if it scores lower; None if even the best does not score higher."""
     if not len(dup) or dup.max() <= highest:
         return None
     return float((dup.min() - highest) / (dup.max() - highest))
@@ -167,7 +167,7 @@ def precision_recall(scores: Scores, true: Mask) -> tuple[Scores, Scores]:
 
 
 def average_precision(scores: Scores, true: Mask) -> float:
-    """The mean of the precision over recall, 0 to 1; pairs of one score are taken together."""
+    """The mean precision over recall, 0 to 1; pairs with equal scores are taken together."""
     precision, recall = precision_recall(scores, true)
     return float(np.sum(precision * np.diff(recall, prepend=0.0)))
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Cleans up a copy of a real library and takes it back, undisturbed and killed (SIGKILL) at random moments: in the end
-every file and folder is what it was, byte for byte, times of change included.
+"""Cleans up a copy of a real library and undoes it, first undisturbed, then killed (SIGKILL) at random moments.
+
+In the end every file and folder must be the same as before, byte for byte, including times of change.
 
     ./.venv/bin/python scripts/torture/cleanup.py [LIBRARY] [--kills 20] [--seed 1] [--keep DIR]
 
-Without LIBRARY one is synthesized. Each round carries the plan out, and is killed while it does so; then it is gone on
-with, taken back, or both, killed again on the way. Prints a line for each, and exits 1 if any made a difference."""
+Without LIBRARY, one is synthesized. Each round carries the plan out and is killed on the way; then the clean-up is
+resumed, undone, or both, and killed again on the way. Prints a line per round, and exits 1 if any made a difference."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("library", nargs="?", type=Path)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", type=Path, help="work here, and leave all of it there")
+    parser.add_argument("--keep", type=Path, help="work here, and keep everything")
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = args.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -57,19 +58,20 @@ class Trial:
         if library is None:
             self.reprise("demo", "--out", folder / "demo")
             library = folder / "demo" / "library"
-        subprocess.run(["cp", "-a", str(library), str(self.music)], check=True)  # FIFOs and links as they are
+        subprocess.run(["cp", "-a", str(library), str(self.music)], check=True)  # it keeps FIFOs and links
         self.reprise("full", self.music)
         self.reprise("plan", "-o", self.plan, "--remove-empty-folders")
         self.before = state(self.music)
         self.seconds = 1.0
-        """That carrying the plan out takes."""
+        """Seconds that carrying the plan out takes."""
         planned = json.loads(self.plan.read_text())["totals"]
         print(
-            f"{len(self.before):,} files and folders; to go: {planned['files']:,} files of {planned['groups']:,} groups"
+            f"{len(self.before):,} files and folders; "
+            f"the plan removes {planned['files']:,} files of {planned['groups']:,} groups"
         )
 
     def undisturbed(self) -> int:
-        """Carries it out and takes it back; 1 if that made a difference."""
+        """Carries the plan out and undoes it; 1 if that made a difference."""
         began = time.monotonic()
         done = self.reprise("apply", self.plan, "--json")
         self.seconds = time.monotonic() - began
@@ -77,7 +79,7 @@ class Trial:
         left = self.reprise("plan", "--json", allowed=(0, 5))
         n_left = (left or {}).get("totals", {}).get("files", 0)
         undone = self.reprise("undo", "--json")
-        print(f"a plan made then would change {n_left} files; undone: {json.dumps(undone)}")
+        print(f"a second plan changes {n_left} files; undone: {json.dumps(undone)}")
         return self.compare("undisturbed")
 
     def killed(self, number: int, rng: random.Random) -> int:
@@ -88,14 +90,14 @@ class Trial:
             words.append(self.kill_in(rng, "apply", "--resume"))
         if rng.random() < 0.5:
             self.reprise("apply", "--resume", allowed=(0, 3, 5, 22))
-            words.append("gone on with")
+            words.append("resumed")
         if rng.random() < 0.5:
             words.append(self.kill_in(rng, "undo"))
         self.reprise("undo", allowed=(0, 22))
         return self.compare(f"round {number}: {', '.join(words)}")
 
     def kill_in(self, rng: random.Random, *arguments: object) -> str:
-        """Kills the command at a random moment; says how far it came."""
+        """Kills the command at a random moment; returns how far it got."""
         process = subprocess.Popen(
             command(self.folder, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -129,7 +131,7 @@ def command(folder: Path, *arguments: object) -> list[str]:
 
 
 def state(root: Path) -> State:
-    """Mode, time of change and digest of all that is below."""
+    """Mode, time of change and digest of everything below `root`."""
     found: State = {}
     for folder, folders, files in os.walk(os.fsencode(root)):
         for path in [folder, *(os.path.join(folder, name) for name in folders + files)]:

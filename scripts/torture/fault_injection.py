@@ -1,8 +1,8 @@
 """Runs commands of this program under a fault: the n-th write below a folder is refused, or ends or stops the process.
 
-A library that stands before libc's (`LD_PRELOAD`) counts the calls that change a disk; it is compiled on the spot.
-Where there is no compiler, or no Linux, files are limited in size instead (`RLIMIT_FSIZE`): fewer places, and real
-refusals all the same. Commands run in children of one process that has everything loaded, to be quick."""
+A library in front of libc (`LD_PRELOAD`) counts the calls that change a disk; it is compiled on the spot. Without a
+compiler or Linux, the size of files is limited instead (`RLIMIT_FSIZE`), which gives fewer places but real refusals.
+Commands run in children of one process that has everything loaded, to be quick."""
 
 from __future__ import annotations
 
@@ -127,33 +127,34 @@ SIGNALS = {"kill": -9, "stop": -19}
 
 @dataclass(frozen=True)
 class Fault:
-    """Which of the calls that change something below a folder go wrong, and how."""
+    """Which calls that change something below a folder fail, and how."""
 
     folder: str
     first: int = 0
-    """Number of the first call, from 1; 0 is none."""
+    """Number of the first call that fails, from 1; 0 for none."""
     last: int = 1 << 60
+    """Number of the last call that fails."""
     how: int | str = 0
-    """An error number, or "kill" or "stop"."""
+    """Error number of the failure, or "kill" or "stop"."""
     file_size: int = 0
-    """Instead of all that: bytes that no file may grow beyond; 0 is no limit."""
+    """Limit of a file's size in bytes, instead of failing calls; 0 for no limit."""
     jump_at: int = 0
-    """Call at which the clock jumps by `jump_s`."""
+    """Number of the call at which the clock jumps by `jump_s`; 0 for none."""
     jump_s: int = 0
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command came to."""
+    """The end of a command."""
 
     code: int
-    """Exit code; minus the signal that ended it."""
+    """Exit code; the negated number of the signal that ended it."""
     out: bytes
     err: str
     n_calls: int
-    """That changed something below the folder; 0 where nothing counts them."""
+    """Calls that changed something below the folder; 0 if nothing counts them."""
     sites: tuple[str, ...]
-    """Each of these: "write /catalog.db-wal"."""
+    """Those calls, such as "write /catalog.db-wal"."""
 
 
 class Host:
@@ -177,7 +178,7 @@ class Host:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         assert self._process is not None
-        self._process.communicate(timeout=60)  # at the end of its input it ends
+        self._process.communicate(timeout=60)  # it ends at the end of its input
         shutil.rmtree(self.work, ignore_errors=True)
 
     def run(self, *arguments: str, fault: Fault | None = None) -> Ended:
@@ -204,7 +205,7 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def compiled(folder: Path) -> Path | None:
-    """The library, None where it cannot be made here."""
+    """The library; None if it cannot be compiled here."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None or sys.platform != "linux":
         return None
@@ -219,7 +220,7 @@ def compiled(folder: Path) -> Path | None:
 
 
 def serve(work: Path) -> None:
-    """Runs what stdin asks for, each in a child of this process."""
+    """Runs the commands that stdin requests, each in a child of this process."""
     sys.path.insert(0, str(ROOT))
     _load()
     for line in sys.stdin.buffer:

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Disks that refuse, bits that rot, clocks that jump: after each fault the store must be sound, and the next run must
-end with the bytes of a run that nobody disturbed.
+end with the same bytes as an undisturbed run.
 
     ./.venv/bin/python scripts/torture/faults.py --faults disk,kill,rot,clock --n 100 --seed 1
 
-`disk`: of the calls of a `full` that change the store, every one (or `--n` of them) is refused, with those after it:
-the disk is full, may not be written, or fails; and each is refused alone. `kill`: the process ends at such a call.
-`clock`: the machine's clock jumps at one. `rot`: bits are flipped, pieces cut off or removed, anywhere in a finished
-store. Prints a line a kind, and exits 1 if any trial made a difference. A trial takes about two seconds."""
+`disk`: each call of a `full` that changes the store (or `--n` of them) is refused, once alone and once with all later
+ones: the disk is full, read-only, or fails. `kill`: the process ends at such a call. `clock`: the machine's clock jumps
+at such a call. `rot`: bits are flipped, pieces cut off or removed, anywhere in a finished store. Prints a line per
+kind, and exits 1 if any trial made a difference. A trial takes about two seconds."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ class Truth:
     pairs: bytes
     n_fingerprinted: int
     sites: tuple[str, ...]
-    """The calls that changed the store, each such as "write /catalog.db-wal"."""
+    """Calls that changed the store, such as "write /catalog.db-wal"."""
 
 
 @dataclass
 class Tally:
-    """What became of the trials of a kind."""
+    """The outcomes of the trials of a kind."""
 
     n: int = 0
     ends: Counter[str] = field(default_factory=Counter)
-    """How the disturbed command, or the check, ended."""
+    """Endings of the disturbed command, or of the check."""
     redone: list[int] = field(default_factory=list)
-    """Files that the next run decoded again."""
+    """Files that the next run decoded again, for each trial."""
     differences: list[str] = field(default_factory=list)
 
 
 class Bench:
-    """A small library, and commands on stores of it."""
+    """A small library, and commands on its stores."""
 
     def __init__(self, host: Host, work: Path) -> None:
         self.host, self.work = host, work
@@ -92,7 +92,7 @@ class Bench:
 
 
 def make_music(folder: Path, seed: int = 1, n_songs: int = N_SONGS) -> None:
-    """Songs of 12 s, each in two encodings, and a file that is no music."""
+    """Writes songs of 12 s, each in two encodings, and a file that is not music."""
     from dedup.synthesis.encode import Encoding, write
     from dedup.synthesis.music import compose
 
@@ -117,7 +117,7 @@ def summary(ended: Ended) -> dict[str, Any]:
 
 
 def require_clear(ended: Ended, codes: set[int]) -> list[str]:
-    """What is wrong with how a command ended: its code, or that it did not say it in one line."""
+    """What is wrong with the end of a command: its exit code, or a message that is not one clear line."""
     lines = [line for line in ended.err.splitlines() if line.startswith("reprise: ")]
     wrong = []
     if ended.code not in codes:
@@ -130,7 +130,7 @@ def require_clear(ended: Ended, codes: set[int]) -> list[str]:
 
 
 def try_refusal(bench: Bench, truth: Truth, name: str, fault: Fault) -> tuple[str, list[str]]:
-    """Disturbs a first run and lets the next go on. How the first ended, and what was wrong."""
+    """Disturbs a first run and lets the next one go on. Returns how the first ended, and what was wrong."""
     store = Path(fault.folder)
     shutil.rmtree(store, ignore_errors=True)
     disturbed = bench.full(store, fault)
@@ -154,15 +154,15 @@ def require_same(bench: Bench, store: Path, truth: Truth) -> list[str]:
     wrong = []
     checked = bench.run("check", store)
     wrong += [f"check at the end: {checked.out.decode()} {text}" for text in require_clear(checked, {0})]
-    # what a person said is no part of a first run: the truth has one judgement, and it changes no claimed pair
+    # A first run has no judgements; the one in the truth does not change a claimed pair.
     if bench.pairs(store) != truth.pairs:
         wrong.append("other pairs")
     return wrong
 
 
 def try_rot(bench: Bench, truth: Truth, name: str, damage: Callable[[Path], str]) -> tuple[str, int, list[str]]:
-    """Damages a copy of the finished store, checks, repairs, runs. How `check` ended, how many files were decoded
-    again, and what was wrong."""
+    """Damages a copy of the finished store, checks, repairs, runs. Returns how `check` ended, how many files were
+    decoded again, and what was wrong."""
     store = bench.work / "rotten"
     shutil.rmtree(store, ignore_errors=True)
     shutil.copytree(truth.folder, store)
@@ -172,7 +172,7 @@ def try_rot(bench: Bench, truth: Truth, name: str, damage: Callable[[Path], str]
     ending = "not found" if checked.code == 0 else "found"
     if checked.code:
         using = bench.run("export", store, "pairs")
-        wrong += [f"used nevertheless: {text}" for text in require_clear(using, {0, DAMAGED})]
+        wrong += [f"used as damaged: {text}" for text in require_clear(using, {0, DAMAGED})]
         repaired = bench.run("check", store, "--repair")
         wrong += [f"repair: {text}" for text in require_clear(repaired, {0, DAMAGED})]
         if repaired.code == DAMAGED:
@@ -218,7 +218,7 @@ def remove(path: Path, _: random.Random) -> str:
 
 
 def blank(path: Path, rng: random.Random) -> str:
-    """A page of zeros, as a bad sector reads."""
+    """Fills a page with zeros, as a bad sector reads."""
     with open(path, "r+b") as file:
         page = rng.randrange(path.stat().st_size // 4096)
         file.seek(4096 * page)
@@ -236,13 +236,13 @@ def count_judgements(store: Path) -> int:
 
 
 def settle_log(store: Path) -> None:
-    """Takes what waits in the catalog's log into it."""
+    """Moves what waits in the catalog's log into the catalog."""
     with contextlib.closing(sqlite3.connect(store / "catalog.db")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def rot_trials(rng: random.Random) -> Iterator[tuple[str, Callable[[Path], str]]]:
-    """Kinds of damage and how they are done, in turn, for ever."""
+    """Kinds of damage with the functions that do them, in turn, for ever."""
 
     def file_of_blocks(how: Callable[[Path, random.Random], str]) -> Callable[[Path], str]:
         return lambda store: how(rng.choice(files_of_blocks(store)), rng)
@@ -259,7 +259,7 @@ def rot_trials(rng: random.Random) -> Iterator[tuple[str, Callable[[Path], str]]
         return remove(rng.choice(sorted(blocks)), rng)
 
     def page_of(store: Path) -> str:
-        """A few bits of the page in which a table begins."""
+        """Flips a few bits of the page in which a table begins."""
         settle_log(store)
         with contextlib.closing(sqlite3.connect(store / "catalog.db")) as connection:
             roots = connection.execute("SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0").fetchall()
@@ -283,7 +283,8 @@ def rot_trials(rng: random.Random) -> Iterator[tuple[str, Callable[[Path], str]]
 
 
 def numbers(sites: Sequence[str], n: int, rng: random.Random) -> list[int]:
-    """The calls to disturb, from 1: `n`, spread evenly, and the first at each place; all where there are no more."""
+    """Numbers of the calls to disturb, from 1: `n`, spread evenly, and the first at each place; all if there are
+    fewer."""
     if len(sites) <= n:
         return list(range(1, len(sites) + 1))
     spread = {1 + int((i + rng.random()) / n * len(sites)) for i in range(n)}
@@ -292,7 +293,7 @@ def numbers(sites: Sequence[str], n: int, rng: random.Random) -> list[int]:
 
 
 def place(site: str) -> str:
-    """Of a call: "write catalog.db-wal", "mkdir block/items/c"."""
+    """The kind of place of a call: "write catalog.db-wal", "mkdir block/items/c"."""
     return re.sub(r"\.[0-9a-f]{32}\.", ".", re.sub("/(wip-)?[0-9a-f]{32}", "/block", site))
 
 
@@ -328,7 +329,7 @@ FAULTS = {"disk": disk_faults, "kill": kill_faults, "clock": clock_faults}
 def run_trials(
     bench: Bench, truth: Truth, kinds: list[str], n: int, seed: int, stop: Stop, show: Callable[[str], None]
 ) -> dict[str, Tally]:
-    """Runs the trials of each kind, in an order of their own, and counts what became of them."""
+    """Runs the trials of each kind in random order, and counts their outcomes."""
     tallies: dict[str, Tally] = {}
 
     def count(name: str, ending: str, wrong: list[str], n_redone: int | None = None) -> None:
@@ -368,19 +369,19 @@ def show_tallies(tallies: dict[str, Tally], show: Callable[[str], None]) -> None
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faults", default=",".join(KINDS), metavar="KIND,…", help=f"of {', '.join(KINDS)}")
-    parser.add_argument("--n", type=int, default=10_000, metavar="N", help="calls to disturb; damaged stores")
+    parser.add_argument("--faults", default=",".join(KINDS), metavar="KIND,…", help=f"any of {', '.join(KINDS)}")
+    parser.add_argument("--n", type=int, default=10_000, metavar="N", help="calls to disturb, or stores to damage")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     options = parser.parse_args()
     kinds = [kind for kind in options.faults.split(",") if kind]
     if set(kinds) - set(KINDS):
-        parser.error(f"--faults: of {', '.join(KINDS)}")
+        parser.error(f"--faults: use any of {', '.join(KINDS)}")
 
     def show(text: str) -> None:
         print(text, flush=True)
 
     stop = Stop()
-    for number in (signal.SIGINT, signal.SIGTERM):  # what was tried until then is told
+    for number in (signal.SIGINT, signal.SIGTERM):  # the trials until then are still reported
         signal.signal(number, lambda *_: stop.request("signal"))
     with tempfile.TemporaryDirectory(prefix="fault-test-") as folder, Host() as host:
         bench = Bench(host, Path(folder))

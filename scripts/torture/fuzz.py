@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Feeds the scan and the import with what no program wrote: mutated real files of each format, and mutated lines.
+"""Feeds the scan and the import with input that no program writes: mutated real files of each format, and mutated
+lines.
 
     ./.venv/bin/python scripts/torture/fuzz.py --inputs 20000 --seed 1
 
-Files go through the whole of a scan (discovery, metadata, hashes of bytes and packets, decoding, the store) and lines
-through an import, in child processes with limits of time and memory. Prints counts by format and outcome. Exits 1 where
-a child died or hung, an exception came that no code foresaw, counts do not add up, or a store was not sound afterwards;
-the inputs of these are kept (`--keep`). Input `n` depends on the seed and `n` alone: `--first n --inputs 1` makes it
+Files go through a whole scan (discovery, metadata, hashes of bytes and packets, decoding, the store) and lines through
+an import, in child processes with limits of time and memory. Prints counts by format and outcome. Exits 1 if a child
+died or hung, an unforeseen exception occurred, counts do not add up, or a store was not sound afterwards; it keeps the
+inputs that caused this (`--keep`). Input `n` depends only on the seed and `n`: `--first n --inputs 1` makes it
 again."""
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 BATCH = 250
-"""Inputs a child process gets."""
+"""Inputs that a child process gets."""
 LINES_SHARE = 8
-"""One input in so many is a line to import."""
+"""Inputs per one that is a line to import."""
 DECODE_S = 20.0
 HANG_S = 60.0
-"""A child that begins no other input for so long hangs."""
+"""Time on one input after which a child counts as hanging."""
 MOST_DEATHS = 20
-"""So many children that end early over one folder are no fault of the inputs."""
+"""Children that may end early over one folder; more are not the inputs' fault."""
 
 MEMORY_BYTES = 6 << 30
 SEED_SECONDS = 4.0
@@ -57,29 +58,29 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "webm": ("libopus", "webm", "webm"),
     "avi": ("mp3", "avi", "avi"),
 }
-"""Beside those of `dedup.synthesis.encode`: encoder, container, extension."""
+"""Formats beyond those of `dedup.synthesis.encode`: encoder, container, extension."""
 SAMPLES = {"alac": "s16p", "wavpack": "s16p", "tta": "s16"}
 UNFORESEEN = ("TypeError", "AttributeError", "NameError", "AssertionError", "IndexError", "KeyError", "UnboundLocal")
-"""Exceptions that a worker survives, and that are ours to mend all the same."""
+"""Exceptions that a worker survives, but that are our bugs."""
 
 
 @dataclass
 class Findings:
-    """What came of the inputs."""
+    """The outcomes of the inputs."""
 
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """How many, by format and outcome."""
+    """Number of inputs by format and outcome."""
     faults: list[str] = field(default_factory=list)
-    """One line each: what went wrong with which input."""
+    """What went wrong with which input, one line each."""
     reasons: Counter[str] = field(default_factory=Counter)
-    """Exceptions that were no decoder's ordinary answer, and that cost a line as they should."""
+    """Exceptions beyond the usual ones of a decoder, which cost one line, as they should."""
 
 
 # ---- seeds and mutations
 
 
 def seed_files(folder: Path) -> dict[str, bytes]:
-    """A small real file of each format, with tags: name "format.extension" and bytes."""
+    """A small real file of each format, with tags: bytes by name, "format.extension"."""
     import av
 
     from dedup.synthesis.encode import FORMATS as PLAIN
@@ -95,7 +96,7 @@ def seed_files(folder: Path) -> dict[str, bytes]:
         write(str(path), samples, Encoding(name, 64_000), tags)
         found[path.name] = path.read_bytes()
     for name, (encoder, container, extension) in FORMATS.items():
-        with contextlib.suppress(av.error.FFmpegError, ValueError):  # an encoder that this FFmpeg lacks
+        with contextlib.suppress(av.error.FFmpegError, ValueError):  # this FFmpeg lacks the encoder
             path = folder / f"{name}.{extension}"
             _encode(path, samples, encoder, container, tags)
             found[path.name] = path.read_bytes()
@@ -122,8 +123,8 @@ def _encode(path: Path, samples: Any, encoder: str, container: str, tags: dict[s
 
 
 def parts(data: bytes) -> list[tuple[int, int]]:
-    """Where the pieces of a container are that may stand twice, or not at all: ID3 tags, FLAC blocks, MP4 atoms, RIFF
-    chunks, Ogg pages. Of anything else a few pieces of equal length."""
+    """Where the pieces of a container lie that a mutation repeats or drops: ID3 tags, FLAC blocks, MP4 atoms, RIFF
+    chunks, Ogg pages. For anything else, a few pieces of equal length."""
     found: list[tuple[int, int]] = []
     at = 0
     if data[:3] == b"ID3" and len(data) > 10:
@@ -179,7 +180,7 @@ EXTREMES = (
 
 
 def mutate(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
-    """The file with one to four things wrong."""
+    """The file with one to four faults."""
     changed = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4))):
         if changed:
@@ -188,7 +189,7 @@ def mutate(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
 
 
 def _place(data: bytearray, rng: random.Random) -> int:
-    """Anywhere; as often as not among the headers."""
+    """A random offset; half of the time among the headers."""
     return rng.randrange(min(len(data), 600) if rng.random() < 0.5 else len(data))
 
 
@@ -262,7 +263,7 @@ MUTATIONS = (_flip, _truncate, _splice, _set_field, _repeat_part, _drop_part, _s
 
 
 def make_file(number: int, seed: int, seeds: dict[str, bytes]) -> tuple[str, bytes]:
-    """Name and bytes of an input; one in twenty has the extension of another format."""
+    """Name and bytes of an input; one in twenty gets the extension of another format."""
     rng = random.Random(f"{seed}-{number}")
     name = rng.choice(sorted(seeds))
     data = mutate(seeds[name], list(seeds.values()), rng)
@@ -294,7 +295,7 @@ WORDS = [
 
 
 def make_line(number: int, seed: int) -> bytes:
-    """A line to import with one to four things wrong."""
+    """A line to import with up to four faults."""
     rng = random.Random(f"{seed}-{number}")
     items = [rng.getrandbits(32) for _ in range(rng.choice((0, 5, 100)))]
     record = {"path": f"/music/{number}.mp3", "duration": rng.choice((12, 12.5, 0)), "fingerprint": items}
@@ -313,11 +314,12 @@ def make_line(number: int, seed: int) -> bytes:
     return bytes(line)
 
 
-# ---- a child: scans one folder, imports one file, tells what came of each input
+# ---- a child: scans one folder, imports one file, reports the outcome of each input
 
 
 def child(folder: Path) -> None:
-    """Looks at `folder/files` and `folder/lines`; prints a JSON object a line. `folder/mark` has the input in hand."""
+    """Processes `folder/files` and `folder/lines`; prints one JSON object per line. `folder/mark` names the current
+    input."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _scan_files(folder)
@@ -344,7 +346,7 @@ def _scan_files(folder: Path) -> None:
     from dedup.upkeep.check import check
 
     class Marking(InlineRunner):
-        """Notes what it is in, for whoever finds this process dead."""
+        """Records the current input, in case this process dies."""
 
         def run(self, function: Any, tasks: Iterable[Any], time_limit_s: float | None = None) -> Iterator[Any]:
             return super().run(function, map(self._noted, tasks), time_limit_s)
@@ -376,7 +378,7 @@ def _scan_files(folder: Path) -> None:
                 _tell(reason=problem.reason[:100], name=name)
         counted = found.unchanged + found.fingerprinted + found.identical + found.skipped + found.failed + found.left
         if not found.discovered == counted == len(names) == len(outcomes):
-            told = f"{len(outcomes)} told of {len(names)}"
+            told = f"{len(outcomes)} reported of {len(names)}"
             _tell(fault=f"wrong count: {found.discovered} discovered, {counted} in all, {told}")
         if n_good != found.fingerprinted + found.identical:
             _tell(fault=f"wrong count: {n_good} tracks, {found.fingerprinted} + {found.identical} counted")
@@ -389,7 +391,7 @@ def _scan_files(folder: Path) -> None:
 
 
 def _first_path(given: Any) -> bytes:
-    """The first path among the arguments of a task, however deep."""
+    """The first path among the arguments of a task, at any depth."""
     if isinstance(given, bytes):
         return given
     found = (_first_path(one) for one in given) if isinstance(given, (tuple, list)) else iter(())
@@ -397,7 +399,8 @@ def _first_path(given: Any) -> bytes:
 
 
 def _read_files(folder: Path) -> None:
-    """What the scan asks only of files that look alike: here of each. They may say that it cannot be read, no more."""
+    """Does to each file what a scan does only to files that look alike. The only error allowed is that it cannot be
+    read."""
     from dedup.library.identity import full_hash, stream_hash
     from dedup.library.metadata import from_json, read_properties, to_json
 
@@ -455,8 +458,8 @@ def fuzz(
     show: Callable[[str], None] = print,
     lines_share: int = LINES_SHARE,
 ) -> Findings:
-    """Runs inputs `first` to `first + n_inputs - 1`, of which one in `lines_share` is a line; what goes wrong is kept
-    in `keep`."""
+    """Runs inputs `first` to `first + n_inputs - 1`, one in `lines_share` of them a line; keeps inputs that cause a
+    fault in `keep`."""
     findings = Findings()
     seeds = seed_files(work / "seeds")
     for start in range(first, first + n_inputs, BATCH):
@@ -477,7 +480,7 @@ def fuzz(
 
 
 def run_batch(folder: Path, keep: Path, findings: Findings) -> None:
-    """Hands a folder to a child, and again without the culprit as often as a child dies of one."""
+    """Gives a folder to a child, and again without the culprit each time one kills a child."""
     for _ in range(MOST_DEATHS):
         if _run_child(folder, keep, findings) is None:
             return
@@ -487,7 +490,7 @@ def run_batch(folder: Path, keep: Path, findings: Findings) -> None:
 
 
 def _run_child(folder: Path, keep: Path, findings: Findings) -> str | None:
-    """The input that was the end of the child, None where it came to its own; then its findings are counted."""
+    """The input that ended the child; None if the child finished, after counting its findings."""
     (folder / "mark").unlink(missing_ok=True)
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen([sys.executable, __file__, "--child", str(folder)], cwd=ROOT, stdout=out, stderr=err)
@@ -512,7 +515,7 @@ def _run_child(folder: Path, keep: Path, findings: Findings) -> str | None:
 
 
 def _watch(process: subprocess.Popen[bytes], mark: Path) -> bool:
-    """Waits for the child; ends it where its mark stays the same for too long, and says so."""
+    """Waits for the child; ends it if its mark stays the same for too long. Returns whether it hung."""
     before = None
     while True:
         try:
@@ -574,7 +577,7 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=20_000, metavar="N")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first input")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="where inputs are kept that something was wrong with")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="folder for inputs that cause a fault")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -585,7 +588,7 @@ def main() -> int:
         findings = fuzz(options.first, options.inputs, options.seed, Path(work), keep, lambda s: print(s, flush=True))
     show_findings(findings)
     if findings.faults:
-        print(f"inputs are kept in {keep}")
+        print(f"the inputs that caused faults are in {keep}")
     return 1 if findings.faults else 0
 
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Runs the main job on three hosts that are real to the network, cuts one off in the middle, brings it back and adds a
-third: the result must be that of one machine, byte for byte.
+"""Runs the main job on three hosts with their own network, cuts one off in the middle, adds the third and brings the
+lost one back: the result must be that of one machine, byte for byte.
 
     ./.venv/bin/python scripts/torture/hosts.py
 
-The hosts are network namespaces on a bridge of their own (`ip netns`, root), with their own addresses and nothing else
-to reach; TLS is on. Where namespaces are not allowed it says why, and the hosts are loopback addresses of this machine:
-then one is cut off by ending it. Prints what happened, and exits 1 if the result differs."""
+The hosts are network namespaces on their own bridge (`ip netns`, root), with their own addresses and nothing else to
+reach; TLS is on. If namespaces are not allowed, it says why and uses loopback addresses of this machine as hosts: then
+cutting one off means ending it. Prints what happened, and exits 1 if the result differs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SEED = 5
 
 @dataclass
 class Course:
-    """What happened."""
+    """The course of the test."""
 
     events: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
@@ -43,13 +43,13 @@ class Course:
 
 
 def prepared(folder: Path) -> Truth:
-    """Makes the work in `folder`; gives what one machine makes of it."""
+    """Makes the work in `folder`; returns what one machine finds in it."""
     make_work(folder, SIZE, SEED)
     return undisturbed(Store(folder, folder / "undisturbed", SIZE))
 
 
 def run_course(hosts: Hosts, folder: Path, truth: Truth, course: Course, stack: contextlib.ExitStack) -> None:
-    """Scheduler and launcher on a, workers on b; c joins and b is lost and comes back while it works."""
+    """Runs scheduler and launcher on a, workers on b; during the run b is lost, c joins, and b comes back."""
     network = Network(hosts, folder, stack)
     network.start_scheduler()
     workers = network.start_workers("b")

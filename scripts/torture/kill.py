@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Kills real runs at random moments and resumes them: the result must be that of a run that nobody disturbed, byte for
-byte, and nothing that was committed may be done twice.
+"""Kills real runs at random moments and resumes them: the result must be that of an undisturbed run, byte for byte, and
+nothing that was committed may be done twice.
 
     ./.venv/bin/python scripts/torture/kill.py --moments 10 --seed 1
 
-For each of scan and correlate the launcher, one of its workers and the scheduler of a cluster are killed (SIGKILL), and
-a worker is stopped for good (SIGSTOP), at so many seeded moments. Prints a line for each, and exits 1 if any of them
-made a difference. Takes about ten seconds a moment, and half a minute where a worker is stopped."""
+In both scan and correlate, the launcher, one of its workers and the scheduler of a cluster are killed (SIGKILL), and a
+worker is stopped for good (SIGSTOP), each at `--moments` seeded moments. Prints a line for each, and exits 1 if any
+made a difference. A moment takes about ten seconds, and half a minute if a worker is stopped."""
 
 from __future__ import annotations
 
@@ -40,38 +40,35 @@ VICTIMS: tuple[Victim, ...] = ("launcher", "worker", "scheduler", "stopped worke
 
 @dataclass(frozen=True)
 class Moment:
-    """When, and whom."""
+    """When to kill, and what."""
 
     stage: Stage
     victim: Victim
     share: float
-    """Of the stage's work that is committed when the clock starts, 0 to 1."""
+    """Share of the stage's work that is committed when the clock starts, 0 to 1."""
     delay_s: float
-    """Until the kill."""
+    """Time from then until the kill."""
 
 
 @dataclass
 class Verdict:
-    """What a kill did, and what it must not have done."""
+    """The effects of a kill, and the differences that it must not make."""
 
     moment: Moment
     n_fingerprints_before: int = 0
-    """Committed when the run was dead."""
+    """Fingerprints that were committed when the run was dead."""
     n_fingerprinted_after: int = 0
     n_tiles_before: int = 0
     n_tiles_after: int = 0
     differences: list[str] = field(default_factory=list)
 
 
-# ---- the work
-
-
 # ---- the kill
 
 
 def kill(store: Store, moment: Moment, truth: Truth, rng: random.Random, *then: Moment) -> int | None:
-    """Starts `full`, kills at that moment and, in the same run, at the others, and waits until nothing of it is left.
-    Gives the exit code of a run whose launcher was spared."""
+    """Starts `full`, kills at that moment and, in the same run, at the others, and waits until no process is left.
+    Returns the exit code; None if the launcher was killed."""
     if moment.victim == "scheduler":
         return _kill_scheduler(store, moment, truth)
     run = store.start(*store.full(), *(("--worker-timeout", "10") if moment.victim == "stopped worker" else ()))
@@ -102,7 +99,7 @@ def _strike(store: Store, run: subprocess.Popen[bytes], moment: Moment, truth: T
 
 
 def _kill_scheduler(store: Store, moment: Moment, truth: Truth) -> int:
-    """The same on a cluster of two workers, whose scheduler is killed."""
+    """Runs `full` on a cluster of two workers and kills their scheduler; returns the exit code."""
     from scripts.torture.network import Loopback, Network, end, until
 
     with contextlib.ExitStack() as stack:
@@ -134,7 +131,7 @@ def _wait_for(store: Store, run: subprocess.Popen[bytes], moment: Moment, truth:
 
 
 def try_moment(work: Path, base: Path, size: Size, moment: Moment, truth: Truth, rng: random.Random) -> Verdict:
-    """Kills at that moment, resumes and compares. `base` is a store with the import done."""
+    """Kills at that moment, resumes and compares. `base` is a store after the import."""
     store = Store(work, base.with_name(f"store-{rng.getrandbits(32):08x}"), size)
     shutil.copytree(base, store.folder)
     verdict = Verdict(moment)
@@ -181,7 +178,7 @@ def _resume(store: Store, verdict: Verdict, truth: Truth) -> None:
 
 
 def moments(n: int, victims: tuple[Victim, ...], rng: random.Random) -> Iterator[Moment]:
-    """`n` for each stage and victim, spread over the stage. Commits are a second apart: so is the delay."""
+    """`n` moments for each stage and victim, spread over the stage. The delay covers the second between two commits."""
     for stage in STAGES:
         for victim in victims:
             for i in range(n):
@@ -190,8 +187,8 @@ def moments(n: int, victims: tuple[Victim, ...], rng: random.Random) -> Iterator
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--moments", type=int, default=10, metavar="N", help="for each stage and victim (default 10)")
-    parser.add_argument("--victims", default=",".join(VICTIMS), metavar="LIST", help="of these, with commas between")
+    parser.add_argument("--moments", type=int, default=10, metavar="N", help="per stage and victim (default 10)")
+    parser.add_argument("--victims", default=",".join(VICTIMS), metavar="LIST", help="victims, separated by commas")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     parser.add_argument("--keep", metavar="DIR", help="work here, and keep the stores that differ")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Hosts that are network namespaces of this machine, or this machine itself, and a Dask cluster on them."""
+"""Hosts (network namespaces of this machine, or the machine itself), and a Dask cluster on them."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class Hosts:
     what: str
 
     def prefix(self, host: str) -> tuple[str, ...]:
-        """What a command begins with to run on a host."""
+        """Words in front of a command that make it run on a host."""
         raise NotImplementedError
 
     def can_cut(self) -> bool:
-        """Whether a host can be cut off without being ended."""
+        """Whether a host can be cut off without ending it."""
         return False
 
     def cut(self, host: str) -> None:
         """Takes a host off the network."""
 
     def mend(self, host: str) -> None:
-        """Brings it back."""
+        """Brings a host back to the network."""
 
 
 class Loopback(Hosts):
@@ -53,12 +53,12 @@ class Loopback(Hosts):
 
 
 class Namespaces(Hosts):
-    """Network namespaces, each with a veth pair to a bridge in one more."""
+    """Network namespaces, each with a veth pair to a bridge in an extra namespace."""
 
     what = "network namespaces"
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
-        """Raises OSError or CalledProcessError where they are not allowed."""
+        """Raises OSError or CalledProcessError if namespaces are not allowed."""
         self._tag = secrets.token_hex(2)
         self.addresses = {"a": "10.213.7.1", "b": "10.213.7.2", "c": "10.213.7.3"}
         for name in ("switch", *self.addresses):
@@ -96,9 +96,9 @@ def _ip(*arguments: str) -> None:
 
 
 def open_hosts(stack: contextlib.ExitStack, wants_namespaces: bool = True) -> Hosts:
-    """Namespaces where they are allowed."""
+    """Namespaces if they are allowed, otherwise loopback addresses."""
     if not wants_namespaces:
-        return Loopback("asked for")
+        return Loopback("as requested")
     with contextlib.ExitStack() as own:
         try:
             hosts = Namespaces(own)
@@ -126,20 +126,20 @@ class Network:
 
     @property
     def address(self) -> str:
-        """The scheduler's."""
+        """Address of the scheduler."""
         return str(json.loads(self._scheduler_file.read_text())["address"])
 
     def start_scheduler(self) -> subprocess.Popen[bytes]:
-        """Dask's own, on host a, at a port that is free."""
+        """Starts Dask's own scheduler on host a, on a free port."""
         keys = {name: f"{self.keys('a')}/{name}.pem" for name in ("ca", "cert", "key")}
         tls = ("--tls-ca-file", keys["ca"], "--tls-cert", keys["cert"], "--tls-key", keys["key"])
         where = ("--protocol", "tls", "--host", self.hosts.addresses["a"], "--port", "0", "--no-dashboard")
         where += ("--scheduler-file", str(self._scheduler_file))
-        # Dask serves HTTP even so
+        # Dask serves HTTP even without a dashboard
         command = ("-m", "distributed.cli.dask_scheduler", *where, *tls, "--dashboard-address", "127.0.0.1:0")
         environment = {
             "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s"
-        }  # a lost host is noticed sooner; Dask allows no less
+        }  # the least that Dask allows: a lost host is noticed sooner
         process = self._start("a", "scheduler", command, environment)
         until(self._scheduler_file.exists, "the scheduler")
         return process
@@ -149,12 +149,12 @@ class Network:
         return self._reprise(host, f"worker-{host}", "worker", self.address, *how)
 
     def store(self, folder: Path) -> Store:
-        """A store on host a, whose commands have their work done by the cluster."""
+        """A store on host a whose commands use the cluster."""
         workers = ("--scheduler", self.address, "--tls", self.keys("a"))
         return Store(self.folder, folder, SIZE, self.hosts.prefix("a"), workers)
 
     def said(self, name: str) -> str:
-        """What a process has printed."""
+        """What a process has printed so far."""
         return (self.folder / f"{name}.out").read_text(errors="replace")
 
     def _reprise(self, host: str, name: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -172,14 +172,14 @@ class Network:
 
 
 def end(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGKILL) -> None:
-    """Ends a process and all that it started."""
+    """Ends a process and everything that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
     process.wait(TIMEOUT_S)
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Raises RuntimeError where it does not come true in time."""
+    """Waits for the condition. Raises RuntimeError if it does not come true in time."""
     deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         if time.monotonic() > deadline:

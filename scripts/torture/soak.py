@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Simulates many nights in a row: a library whose files come, change, move and go at random, and a run that is killed
-in every third night. After each night the store must say what a fresh one of the same files says, byte for byte.
+every third night. After each night the store must give what a fresh store of the same files gives, byte for byte.
 
     ./.venv/bin/python scripts/torture/soak.py --nights 200 --seed 1
 
-In every third night a real `reprise full` is killed (SIGKILL; its launcher or one of its workers) at a random moment,
-then some files change again, and then the run goes on. All other runs are `reprise full` in this process, with the real
-files, store and code, which saves the start of a process. After each night `check` finds nothing, `export pairs` and
-`export groups` are those of a fresh store, and the store is at most SIZE_LIMIT times as large. Prints a line a night;
-exits 1 if anything differed. A night takes about two seconds."""
+Every third night a real `reprise full` is killed (SIGKILL to its launcher or one of its workers) at a random moment,
+then some files change again, and then the next run goes on. All other runs are `reprise full` in this process, with
+real files, store and code, which saves the start of a process. After each night `check` must find nothing, `export
+pairs` and `export groups` must equal those of a fresh store, and the store may be at most SIZE_LIMIT times as large.
+Prints a line per night; exits 1 if anything differed. A night takes about two seconds."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from scripts.torture.work import survivors, wait_for_workers
 TIMEOUT_S = 300.0
 
 SIZE_LIMIT = 3.0
-"""How many times as large as a fresh store of the same files the store may be. It keeps what is retired for a week of
-nights, blocks of which less than a fifth is retired, and 0.8 kB of each run for `reprise runs`."""
+"""Largest size of the store, as a multiple of a fresh store of the same files. It keeps retired data for a week of
+nights, blocks until a fifth of them is retired, and 0.8 kB of each run for `reprise runs`."""
 
 CLIP_S = 5.0
-"""Files are made of clips, MP3 frames in a row: as good as encoded anew, and made in no time."""
+"""Length of a clip. Files are rows of clips, MP3 frames in a row: as good as newly encoded, and quickly made."""
 
 BIT_RATES = (128_000, 64_000)
 BLOCK_SIZE = 16
@@ -49,24 +49,24 @@ BLOCK_SIZE = 16
 
 @dataclass(frozen=True)
 class Size:
-    """Of the library."""
+    """The size of the library."""
 
     n_files: int = 60
     n_changes: int = 8
-    """In a night, at most."""
+    """Most changes in a night."""
     n_clips: int = 14
-    """Of which the recordings are made."""
+    """Clips from which the recordings are made."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a file holds."""
+    """The content of a file."""
 
     clips: tuple[int, ...]
     quality: int
-    """Index of `BIT_RATES`."""
+    """Index in `BIT_RATES`."""
     title: str = ""
-    """Of its tag; empty for none."""
+    """Title in its tag; empty for no tag."""
 
 
 class Library:
@@ -82,7 +82,7 @@ class Library:
             self._add()
 
     def change(self) -> Counter[str]:
-        """What a day brings; gives what it was."""
+        """Makes the changes of a day; returns their kinds."""
         done: Counter[str] = Counter()
         for _ in range(self.rng.randint(1, self.size.n_changes)):
             fuller = len(self.files) - self.size.n_files
@@ -95,7 +95,7 @@ class Library:
         return done
 
     def _add(self) -> None:
-        """A file of a new recording, of one that was removed, or of one that is there."""
+        """Adds a file of a new recording, of a removed one, or of an existing one."""
         known = [*self.files.values()]
         source = self.rng.random()
         if source < 0.2 and self.removed:
@@ -108,7 +108,7 @@ class Library:
         self._write(self._name(), recording)
 
     def _change(self) -> None:
-        """Encoded anew, or something else under the old name."""
+        """Encodes a file anew, or puts another recording under its name."""
         name, old = self._any()
         again = Recording(old.clips, 1 - old.quality, old.title)
         self._write(name, again if self.rng.random() < 0.6 else self._new())
@@ -183,7 +183,7 @@ def make_clips(folder: Path, n_clips: int, seed: int) -> list[list[bytes]]:
 
 @dataclass
 class Answer:
-    """What a store says, and how large it is."""
+    """The answers of a store, and its size."""
 
     pairs: bytes
     groups: bytes
@@ -197,7 +197,7 @@ def arguments(library: Path, store: Path, n_workers: int) -> list[str]:
 
 
 def full_here(library: Path, store: Path) -> dict[str, Any]:
-    """`reprise full` in this process; its summary."""
+    """Runs `reprise full` in this process; returns its summary. Raises RuntimeError if there is none."""
     for line in _invoke(*arguments(library, store, 0)).splitlines():
         record: dict[str, Any] = json.loads(line)
         if record.get("event") == "summary":
@@ -219,14 +219,14 @@ def answer(store: Path) -> Answer:
 
 
 def _invoke(*words: str) -> bytes:
-    """Stdout of a command, run in this process. Raises RuntimeError where it fails."""
+    """Stdout of a command, run in this process. Raises RuntimeError if it fails."""
     from click.testing import CliRunner
 
     from dedup.errors import EXIT_BUG, EXIT_USAGE
     from jobs.cli import cli
 
     result = CliRunner().invoke(cli, list(words))
-    if result.exit_code in (EXIT_BUG, EXIT_USAGE) or result.exit_code >= 10:  # the others say what was done
+    if result.exit_code in (EXIT_BUG, EXIT_USAGE) or result.exit_code >= 10:  # the other codes only say what was done
         raise RuntimeError(f"{words[0]}: exit code {result.exit_code}: {result.stderr.strip()}")
     return result.stdout_bytes
 
@@ -236,14 +236,14 @@ def _invoke(*words: str) -> bytes:
 
 @dataclass
 class Killer:
-    """Kills runs at moments spread over what a run takes, which it learns."""
+    """Kills runs at moments spread over the duration of a run, which it learns."""
 
     rng: random.Random
     lasts_s: dict[int, float] = field(default_factory=lambda: {0: 2.0, 2: 5.0})
-    """A run, by its number of workers."""
+    """Duration of a run by its number of workers."""
 
     def kill(self, library: Path, store: Path) -> str:
-        """Starts a run and kills it; says whom and when. Raises RuntimeError where something of it outlives it."""
+        """Starts a run and kills it; returns what and when. Raises RuntimeError if one of its processes outlives it."""
         n_workers = self.rng.choice((0, 2, 2))
         victim = self.rng.choice(("launcher", "worker")) if n_workers else "launcher"
         delay_s = self.rng.uniform(0.05, 1.0) * self.lasts_s[n_workers]
@@ -265,7 +265,7 @@ class Killer:
             run.wait()
 
     def _hit(self, run: subprocess.Popen[bytes], victim: str) -> bool:
-        """Kills the launcher, or a worker once there is one; False where the run was over."""
+        """Kills the launcher, or a worker once there is one; False if the run was over."""
         if victim == "launcher":
             run.kill()
             return run.wait() == -signal.SIGKILL
@@ -281,7 +281,7 @@ class Killer:
 
 @dataclass
 class Night:
-    """What a night brought."""
+    """The events and results of a night."""
 
     number: int
     n_files: int = 0
@@ -300,7 +300,7 @@ class Night:
 
 
 def simulate(folder: Path, n_nights: int, seed: int, size: Size) -> Iterator[Night]:
-    """The nights, as they pass; then one more in which `reprise compact` is called by hand."""
+    """Yields each night after it; then one more in which `reprise compact` is called by hand."""
     rng = random.Random(seed)
     library = Library(folder / "library", make_clips(folder, size.n_clips, seed), size, rng)
     store, killer = folder / "store", Killer(rng)
@@ -329,7 +329,7 @@ def _pass(night: Night, library: Library, store: Path, killer: Killer) -> None:
 
 
 def compare(night: Night, library: Library, store: Path, fresh: Path) -> None:
-    """Notes how the store differs from a fresh one of the same files, which is made in `fresh`."""
+    """Records how the store differs from a fresh one of the same files, made in `fresh`."""
     shutil.rmtree(fresh, ignore_errors=True)
     full_here(library.folder, fresh)
     found, wanted = answer(store), answer(fresh)

@@ -1,4 +1,4 @@
-"""The work that is tortured: a library, a store with its commands, what an undisturbed run finds, its processes."""
+"""The work under torture: a library, a store and its commands, the result of an undisturbed run, its processes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ TIMEOUT_S = 300.0
 
 @dataclass(frozen=True)
 class Size:
-    """How much work the runs that are killed have."""
+    """The amount of work for the runs."""
 
     n_files: int = 40
     n_clips_a_file: int = 24
-    """Of 5 s."""
+    """Clips of 5 s in each file."""
     n_imported: int = 300
     block_size: int = 8
     n_workers: int = 2
@@ -34,7 +34,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Truth:
-    """The undisturbed run."""
+    """The result of the undisturbed run."""
 
     pairs: bytes
     blocks: frozenset[str]
@@ -44,8 +44,8 @@ class Truth:
 
 
 def make_work(folder: Path, size: Size, seed: int) -> None:
-    """A library of MP3 files, of which some hold the same at another bit rate, one is a copy and one is no music; and
-    imported fingerprints, of which every tenth is much like another."""
+    """Makes a library of MP3 files: some repeat others at another bit rate, one is a copy and one is not music. Also
+    makes fingerprints to import: every tenth one is very similar to another."""
     from dedup.synthesis.encode import Encoding, write
     from dedup.synthesis.music import compose
 
@@ -86,17 +86,17 @@ def write_fingerprints(path: Path, n: int, rng: random.Random) -> None:
 
 
 class Store:
-    """The commands on one store, and a look into its catalog."""
+    """One store: its commands, and the content of its catalog."""
 
     def __init__(
         self, work: Path, folder: Path, size: Size, prefix: tuple[str, ...] = (), workers: tuple[str, ...] = ()
     ) -> None:
-        """`prefix` goes before each command; `workers` says who works, instead of the number of workers of `size`."""
+        """`prefix` goes before each command; `workers` are options that replace the number of workers in `size`."""
         self.work, self.folder, self.size = work, folder, size
         self.prefix, self.workers = prefix, workers or ("--workers", str(size.n_workers))
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Starts a command in a session of its own; its output goes to files."""
+        """Starts a command in its own session; its output goes to files."""
         command = [*self.prefix, sys.executable, "-m", "jobs", *arguments, "--store", str(self.folder)]
         with open(f"{self.folder}.out", "wb") as out, open(f"{self.folder}.err", "wb") as err:
             return subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=err, start_new_session=True)
@@ -114,11 +114,11 @@ class Store:
 
     def full(self) -> tuple[str, ...]:
         how = (*self.workers, "--block-size", str(self.size.block_size))
-        how += ("--method", "exact")  # the cascade would be over before anybody could be killed
+        how += ("--method", "exact")  # the cascade is over before anything can be killed
         return ("full", str(self.work / "music"), "--json", *how)
 
     def summary(self) -> dict[str, Any]:
-        """Of the last `full`."""
+        """The summary of the last `full`. Raises RuntimeError if there is none."""
         for line in Path(f"{self.folder}.out").read_bytes().splitlines():
             record: dict[str, Any] = json.loads(line)
             if record.get("event") == "summary":
@@ -129,7 +129,7 @@ class Store:
         return Path(f"{self.folder}.err").read_text(errors="replace")
 
     def names(self, query: str) -> frozenset[str]:
-        """The first column of what a copy of the catalog holds: reading the real one could mend what a kill left."""
+        """The first column of a query on a copy of the catalog: reading the real one could repair what a kill left."""
         with tempfile.TemporaryDirectory() as folder:
             for name in ("catalog.db", "catalog.db-wal"):
                 with contextlib.suppress(FileNotFoundError):
@@ -138,7 +138,7 @@ class Store:
                 return frozenset(str(row[0]) for row in connection.execute(query))
 
     def count(self, table: str) -> int:
-        """Rows now, beside the run that writes them."""
+        """Number of rows now, while the run writes them."""
         try:
             with contextlib.closing(sqlite3.connect(f"file:{self.folder}/catalog.db?mode=ro", uri=True)) as connection:
                 return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
@@ -146,7 +146,7 @@ class Store:
             return 0
 
     def result(self) -> tuple[bytes, frozenset[str]]:
-        """All pairs, and the names of the blocks. Raises RuntimeError where the store is not sound."""
+        """All pairs, and the names of the blocks. Raises RuntimeError if the store is not sound."""
         code, found = self.run("check")
         if code:
             raise RuntimeError(f"check: exit code {code}: {found.decode()}{self.stderr()}")
@@ -165,7 +165,7 @@ def undisturbed(store: Store) -> Truth:
 
 
 def wait_for_workers(run: subprocess.Popen[bytes]) -> list[int]:
-    """The worker processes; empty if the run ended without any."""
+    """Ids of the worker processes; empty if the run ended without any."""
     while run.poll() is None:
         workers = [pid for pid, parent, command in processes(run.pid) if parent == run.pid and "spawn_main" in command]
         if workers:
@@ -175,8 +175,8 @@ def wait_for_workers(run: subprocess.Popen[bytes]) -> list[int]:
 
 
 def survivors(session: int) -> list[str]:
-    """Commands of the processes of a session that are there 15 s after the launcher. One that was killed, or whose
-    parent ended, may be seen for a moment longer."""
+    """Commands of the processes of a session that are still there 15 s after the launcher. A process that was killed,
+    or whose parent ended, can remain visible for a moment."""
     deadline = time.monotonic() + 15.0
     while left := [command for _, _, command in processes(session)]:
         if time.monotonic() > deadline:
@@ -191,7 +191,7 @@ def processes(session: int) -> list[tuple[int, int, str]]:
 
     found = []
     for process in psutil.process_iter(["pid", "ppid", "status", "cmdline"]):
-        with contextlib.suppress(ProcessLookupError):  # it ended since it was listed
+        with contextlib.suppress(ProcessLookupError):  # it has ended since it was listed
             if os.getsid(process.pid) == session and process.info["status"] != psutil.STATUS_ZOMBIE:
                 found.append((process.pid, process.info["ppid"], " ".join(process.info["cmdline"] or ())))
     return found
