@@ -50,8 +50,8 @@ def cutoff_hz(path: bytes) -> float | None:
 
 
 def hint(properties: AudioProperties, cutoff: float | None) -> str:
-    """What the end of the spectrum suggests about a lossless file, such as "spectrum ends at 16.0 kHz, as in lossy audio
-    at 128 kbit/s"; empty if it suggests nothing."""
+    """What the end of the spectrum suggests about a lossless file, such as "spectrum ends at 16.0 kHz, as in lossy
+    audio at 128 kbit/s"; empty if it suggests nothing."""
     if cutoff is None or not properties.lossless:
         return ""
     bitrate = next(text for limit, text in _BITRATES if cutoff <= limit)
