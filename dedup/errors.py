@@ -1,5 +1,5 @@
 """One class a condition. Each prints as one line (what was found, what was expected, where, what to do) and has
-an exit code of its own; the codes are a table in the README that only grows."""
+an exit code of its own; the codes are a table in docs/exit-codes.md that only grows."""
 
 from __future__ import annotations
 

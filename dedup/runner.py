@@ -38,9 +38,13 @@ class Stop:
 
     event: threading.Event = field(default_factory=threading.Event)
     reason: str = ""
+    time_is_up: bool = False
+    """Whether the time was up, and nobody asked before: then what costs no more time is still done."""
 
-    def request(self, reason: str) -> None:
+    def request(self, reason: str, time_is_up: bool = False) -> None:
         self.reason = self.reason or reason
+        if self.reason == reason:
+            self.time_is_up = time_is_up
         self.event.set()
 
     @property

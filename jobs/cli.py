@@ -28,7 +28,7 @@ COMMANDS = {
     "tag": ("jobs.commands.tag:tag", "Write fingerprints, audio hashes or ReplayGain into tags."),
     "pair": ("jobs.commands.pair:pair", "Compare two files and say why they match or not."),
     "mark": ("jobs.commands.mark:mark", "Record for good that two files are the same recording, or not."),
-    "info": ("jobs.commands.info:info", "Show the store, one file, or the settings."),
+    "info": ("jobs.commands.info:info", "Show the store, one file, the settings, or the installation."),
     "runs": ("jobs.commands.runs:runs", "List past runs: what they did, and why they ended."),
     "schedule": ("jobs.commands.schedule:schedule", "Run the main job every night."),
     "check": ("jobs.commands.check:check", "Verify the store."),

@@ -1,5 +1,9 @@
 # Read by scripts/reprise and scripts/test.sh, which set $repo first.
 
+if [ -d /opt/homebrew/lib ]; then # where the loader of macOS does not look by itself
+    export DYLD_FALLBACK_LIBRARY_PATH=/opt/homebrew/lib:/usr/local/lib:/usr/lib
+fi
+
 # ensure_environment LOCK: $repo/.venv holds what LOCK names. Where it already does, this costs one cmp: every start
 # of the program comes through here.
 ensure_environment() {

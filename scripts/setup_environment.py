@@ -2,6 +2,10 @@
 because it runs before anything is installed.
 
     python3 -IB scripts/setup_environment.py requirements.lock|requirements-dev.lock
+    python3 -IB scripts/setup_environment.py browser
+
+The second form installs Chromium, which only tests need, if apt-get may be used without a password. If not, it says
+that these tests are skipped, and succeeds.
 
 A copy of each lock under `.venv/installed` says that its packages are there: removed before the first change,
 written after the last. An interrupted set-up therefore leaves none, and the next one starts from nothing."""
@@ -36,20 +40,25 @@ CHROMAPRINT_FILES = (
     "libchromaprint.1.dylib",
     "/opt/homebrew/lib/libchromaprint.1.dylib",
 )
+BROWSER = "browser"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LOCKS = {  # what is installed once a lock is: the development lock holds all of the other one
     "requirements.lock": ("requirements.lock",),
     "requirements-dev.lock": ("requirements.lock", "requirements-dev.lock"),
 }
 
 
-def main(lock: str) -> int:
+def main(what: str) -> int:
+    """What is a lock, or "browser"."""
     try:
         with sole_setup():
-            if not is_installed(lock):
+            if what == BROWSER:
+                offer_browser()
+            elif not is_installed(what):
                 started = time.monotonic()
                 LOG.write_text("")
                 ensure_system_packages()
-                install(lock)
+                install(what)
                 say(f"set up in {time.monotonic() - started:.0f} s")
     except SetupError as error:
         say(str(error))
@@ -126,6 +135,20 @@ def ensure_system_packages() -> None:
     if not installed or missing():
         show_log_tail()
         raise SetupError("set-up", f"{manager} did not install {' and '.join(packages)}", remedy=remedy)
+
+
+def offer_browser() -> None:
+    """Installs Chromium if apt-get may be used; says why not otherwise."""
+    if any(map(shutil.which, BROWSERS)):
+        return
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    if not shutil.which("apt-get") or (sudo and not may_sudo()):
+        say("Chromium missing, so tests that open the HTML report are skipped. Install it with the package manager")
+        return
+    say("installing chromium with apt-get")
+    if not apt_install(["chromium"], sudo):
+        show_log_tail()
+        say("apt-get did not install chromium, so tests that open the HTML report are skipped")
 
 
 def missing() -> list[str]:

@@ -1,12 +1,15 @@
 #!/bin/sh
-# All checks, as CI runs them: ./scripts/test.sh [pytest arguments]. Every check runs even if an earlier one failed;
+# All checks: ./scripts/test.sh [--all] [--record] [pytest arguments]. Every check runs even if an earlier one failed;
 # the exit code is that of the first that did.
+#   --all     also runs the tests that take long by nature (marked `long`), as CI does; without it each has a short form
+#   --record  writes to tests/durations.json how long each module took: the longest begin first
 set -u
 cd "$(dirname "$0")/.." || exit
 repo=$(pwd -P)
 
 . scripts/environment.sh
 ensure_environment requirements-dev.lock
+"$repo/.venv/bin/python" -I -B scripts/setup_environment.py browser || exit
 
 TMPDIR=$(mktemp -d) || exit # nothing of a test outlives this command
 export TMPDIR

@@ -27,8 +27,8 @@ from dedup.plan.make import make_plan
 from dedup.plan.nouns import Action, Plan, PlannedFile, PlannedGroup
 from dedup.runner import Stop
 from dedup.settings import FingerprintSettings, KeepSettings, MatchSettings, PlanSettings
-from dedup.store.catalog import Track
 from dedup.store.store import Store, make_or_open, open_for_writing
+from dedup.store.tracks import Track
 from dedup.tags.merge import Merge
 from jobs import cli
 from tests.audio_files import write_tone
@@ -63,8 +63,9 @@ def know(
             path = os.fsencode(root / name)
             status, properties = os.stat(path), read_properties(path)
             items = copied(recording(seed, 200), differing.get(name, 0.0), seed=len(name))
-            audio = store.catalog.add_audio(items, stream_hash(path), audio_key(properties), None)
-            store.catalog.put_track(
+            fingerprint = store.catalog.fingerprints.add(items)
+            audio = store.catalog.audios.add(fingerprint, stream_hash(path), audio_key(properties), None)
+            store.catalog.tracks.put(
                 Track(
                     id=0,
                     path=path,
@@ -109,9 +110,10 @@ def group(
 
 def planned(store: Store, root: Path, name: str, action: Action) -> PlannedFile:
     """A file as a plan that was made now has it."""
-    track = store.catalog.track(os.fsencode(root / name))
+    track = store.catalog.tracks.get(os.fsencode(root / name))
     assert track is not None
-    (audio,) = store.catalog.audios("WHERE id = ?", (track.audio,))
+    audio = store.catalog.audios.get(track.audio)
+    assert audio is not None
     return PlannedFile(track.path, action, track.size, track.mtime_ns, content(audio.stream, b""))
 
 

@@ -1,37 +1,87 @@
 """What holds for every test: kernels are cached inside the repository, nothing of the user's is touched, and property
-tests try the same examples each time."""
+tests try the same examples each time. Tests marked `long` run only with `--all`; modules that take long begin first;
+tests that need no more than a cluster share one."""
 
 from __future__ import annotations
 
+import gc
+import json
+import math
 import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from dedup.runner import Runner, Stop
+
+TESTS = Path(__file__).resolve().parent
+DURATIONS = TESTS / "durations.json"
+"""Seconds that a module's tests took, its long ones by themselves, at the last `./scripts/test.sh --all --record`."""
+
 # Before anything imports numba. The folder is git-ignored; processes may share it.
-os.environ["REPRISE_KERNEL_CACHE"] = str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "numba")
+os.environ["REPRISE_KERNEL_CACHE"] = str(TESTS.parent / ".pytest_cache" / "numba")
 
 hypothesis.settings.register_profile("reprise", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("reprise")
 
 
-LONGEST = ["test_restart", "test_end_to_end", "test_accelerate", "test_faults", "test_cluster", "test_compact"]
-"""Modules that begin first, so that at the end no process is left with one of them alone."""
+# ---- which tests run, and in which order
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--hosts", action="store_true", help="run the test of three hosts in network namespaces, and only that"
-    )
+    parser.addoption("--all", action="store_true", help="run the long tests too")
+    parser.addoption("--record", action="store_true", help=f"write how long each module takes to {DURATIONS.name}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--record") and not hasattr(config, "workerinput"):  # one process records, not each of xdist's
+        config.pluginmanager.register(Recorder())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    wanted = config.getoption("--hosts")
-    left_out = [item for item in items if (item.get_closest_marker("hosts") is not None) != wanted]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if (item.get_closest_marker("hosts") is not None) == wanted]
-    items.sort(key=lambda item: LONGEST.index(name) if (name := item.path.stem) in LONGEST else len(LONGEST))
+    """Leaves out the long tests, unless all are asked for, and puts the modules that take longest first: at the end no
+    process is left with one of them alone. A module without a record may be long."""
+    if not config.getoption("--all"):
+        config.hook.pytest_deselected(items=[item for item in items if "long" in item.keywords])
+        items[:] = [item for item in items if "long" not in item.keywords]
+    recorded = recorded_durations()
+    parts: dict[Path, set[str]] = defaultdict(set)
+    for item in items:
+        parts[item.path].add(part_of(item.path.stem, "long" in item.keywords))
+    seconds = {path: sum(recorded.get(part, math.inf) for part in names) for path, names in parts.items()}
+    items.sort(key=lambda item: -seconds[item.path])
+
+
+def part_of(module: str, is_long: bool) -> str:
+    return f"{module} long" if is_long else module
+
+
+def recorded_durations() -> dict[str, float]:
+    return json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
+
+
+class Recorder:
+    """Adds up how long the tests of each module take, and keeps that of modules that do not run and are still there."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        module = Path(report.nodeid.partition("::")[0]).stem
+        self.seconds[part_of(module, "long" in report.keywords)] += report.duration  # type: ignore[assignment]
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        if exitstatus != pytest.ExitCode.OK:
+            return
+        known = recorded_durations() | {part: round(seconds, 1) for part, seconds in self.seconds.items()}
+        kept = {part: known[part] for part in sorted(known) if (TESTS / f"{part.split()[0]}.py").exists()}
+        DURATIONS.write_text(json.dumps(kept, indent=4) + "\n")
+
+
+# ---- what tests share
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +91,19 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     home = tmp_path_factory.mktemp("xdg")
     for name in ("CONFIG", "DATA", "CACHE", "STATE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+
+
+@pytest.fixture(scope="session")
+def session_runner() -> Iterator[Runner]:
+    from cluster.open import open_runner
+
+    with open_runner(2, Stop()) as runner:
+        yield runner
+
+
+@pytest.fixture
+def runner(session_runner: Runner) -> Iterator[Runner]:
+    """A cluster of two workers that every test of this process shares; the stop is the test's own."""
+    session_runner.stop = Stop()
+    yield session_runner
+    gc.collect()  # values that were shared are let go

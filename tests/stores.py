@@ -14,9 +14,9 @@ import numpy as np
 from dedup.library.metadata import AudioProperties, to_json
 from dedup.observer import Silent
 from dedup.settings import FingerprintSettings
-from dedup.store.catalog import Track
 from dedup.store.items import Items
 from dedup.store.store import Store, make_or_open
+from dedup.store.tracks import Track
 from dedup.upkeep.check import check
 
 
@@ -50,7 +50,7 @@ def open_store(folder: Path, block_size: int = 4) -> Iterator[Store]:
 
 def add_audio(store: Store, items: Items, stream: bytes | None = None, key: str = "", damage: str | None = None) -> int:
     with store.catalog.transaction():
-        return store.catalog.add_audio(items, stream, key, damage)
+        return store.catalog.audios.add(store.catalog.fingerprints.add(items), stream, key, damage)
 
 
 def add_track(
@@ -91,4 +91,4 @@ def add_track(
         properties=json.dumps(to_json(AudioProperties(**properties))),
     )
     with store.catalog.transaction():
-        store.catalog.put_track(track)
+        store.catalog.tracks.put(track)

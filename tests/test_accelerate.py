@@ -44,12 +44,12 @@ def library() -> list[Items]:
     return [*rows, np.tile(bar, 10), np.tile(bar, 13)[7:], np.full(300, SILENT_ITEM, np.uint32)]
 
 
-def digests() -> list[str]:
-    """Of a tile by either method, and of all lag curves of a block's longest fingerprint."""
+def curve_digests() -> list[str]:
+    """Of all lag curves of a block's longest fingerprint, at every lag and at those of the cascade's first look: what
+    vectors are for, and soon compiled."""
     rows = library()
     block = make_block(rows)
-    shared = block.name, block.items, block.offsets
-    found = [correlate_tile(shared, shared, CompareSettings(method))[0] for method in METHODS]
+    found = []
     for steps in ((1, 0), (LAG_STEP, ROWS)):
         lanes, _ = pack(block.items, block.offsets, *steps)
         for group in range(len(lanes.first) - 1):
@@ -68,6 +68,17 @@ def digests() -> list[str]:
             )
             n_lanes = lanes.first[group + 1] - lanes.first[group]
             found.append(curves.curve[: 7990 // steps[0], :n_lanes].tobytes())
+    return described(found)
+
+
+def tile_digests() -> list[str]:
+    """Of a tile by either method."""
+    block = make_block(library())
+    shared = block.name, block.items, block.offsets
+    return described([correlate_tile(shared, shared, CompareSettings(method))[0] for method in METHODS])
+
+
+def described(found: list[bytes]) -> list[str]:
     return [f"{len(data)} bytes {hashlib.blake2b(data, digest_size=8).hexdigest()}" for data in found]
 
 
@@ -112,24 +123,36 @@ class Elsewhere(NamedTuple):
     folder: Path
 
 
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
-    folder = tmp_path_factory.mktemp("elsewhere")
-    code = """
-from tests.test_accelerate import digests
-from dedup.correlation.sweep import sweep
-found = digests()
-print(json.dumps([found, "".join(sweep.inspect_asm().values()).count("zmm")]))
+def compiled_elsewhere(folder: Path, what: str, kernel: str) -> Elsewhere:
+    code = f"""
+from tests.test_accelerate import {what}
+from dedup.correlation.{kernel.replace(".", " import ")} as kernel
+found = {what}()
+print(json.dumps([found, "".join(kernel.inspect_asm().values()).count("zmm")]))
 """
     found, wide_registers = run(code, folder, REPRISE_KERNEL_CACHE=str(folder / "kernels"), **other_processor())
     return Elsewhere(found, wide_registers, files_below(folder), folder)
 
 
-def test_another_processor_gives_the_same_bytes(elsewhere: Elsewhere) -> None:
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
+    return compiled_elsewhere(tmp_path_factory.mktemp("elsewhere"), "curve_digests", "lanes.lane_curve")
+
+
+def test_another_processor_gives_the_same_curves(elsewhere: Elsewhere) -> None:
     assert elsewhere.wide_registers == 0
-    ours = digests()
+    assert elsewhere.digests == curve_digests()
+
+
+@pytest.mark.long
+def test_another_processor_gives_the_same_pairs(tmp_path: Path) -> None:
+    """Property: all of the comparison, compiled for another processor, finds the same pairs to the last byte."""
+    elsewhere = compiled_elsewhere(tmp_path, "tile_digests", "sweep.sweep")
+    assert elsewhere.wide_registers == 0
+    ours = tile_digests()
     assert elsewhere.digests == ours
     assert int(ours[0].split()[0]) >= 25 * PAIR.itemsize, "pairs that were found"
+    assert len(elsewhere.kept) > 20
 
 
 # ---- where compiled code is kept ----
@@ -137,20 +160,23 @@ def test_another_processor_gives_the_same_bytes(elsewhere: Elsewhere) -> None:
 
 def test_compiled_code_is_kept_where_it_is_told_to(elsewhere: Elsewhere) -> None:
     folder = elsewhere.folder / "kernels" / accelerate._source_digest()
-    assert len(elsewhere.kept) > 20
+    assert len(elsewhere.kept) >= 2 * 4  # two files a kernel
     assert {path.suffix for path in elsewhere.kept} == {".nbi", ".nbc"}
     assert all(path.is_relative_to(folder) for path in elsewhere.kept)
 
 
 def test_compiled_code_is_used_again(elsewhere: Elsewhere) -> None:
     code = """
-from dedup.correlation import kernels
-lags = kernels.allowed_lags(10, 8, 20, 0.5, 1)
-print(json.dumps([lags, sum(kernels.allowed_lags.stats.cache_hits.values())]))
+import numpy as np
+from dedup.correlation.lanes import _fill, pack
+from dedup.store.blocks import make_block
+block = make_block([np.arange(9, dtype=np.uint32)])
+lanes, _ = pack(block.items, block.offsets, 1, 0)
+print(json.dumps([lanes.n_items.tolist(), sum(_fill.stats.cache_hits.values())]))
 """
     cache = str(elsewhere.folder / "kernels")
     answer = run(code, elsewhere.folder, REPRISE_KERNEL_CACHE=cache, **other_processor())
-    assert answer == [[-4, 6], 1]
+    assert answer == [[9], 1]
     assert files_below(elsewhere.folder) == elsewhere.kept
 
 
@@ -200,6 +226,7 @@ def test_code_of_old_versions_is_removed_and_nothing_else(tmp_path: Path) -> Non
     assert young.exists(), "looked for once, when a version begins"
 
 
+@pytest.mark.long  # by parts: the folder is of these sources, and code is kept in it
 def test_what_changes_in_another_file_is_not_overlooked(tmp_path: Path) -> None:
     # Numba knows cached code by the file of the function alone; this one has a constant of another compiled in.
     copy = tmp_path / "copy"

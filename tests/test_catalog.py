@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from dedup.errors import StoreDamagedError
-from dedup.store.catalog import Catalog, TileResult, Track, result_digest
+from dedup.store.catalog import Catalog
 from dedup.store.database import is_damage
 from dedup.store.items import SILENT_ITEM, items_digest, n_distinct
+from dedup.store.results import TileResult, result_digest
 from dedup.store.store import Store
+from dedup.store.tracks import Track
 from tests.stores import add_audio, open_store, recording
 
 AWKWARD = (b"/music/caf\xe9.mp3", b"/music/a\nb.mp3", b"/music/\xff\xfe", "/music/é".encode(), b"/music/" + b"x" * 255)
@@ -56,11 +58,12 @@ def count(store: Store, table: str) -> int:
 
 def test_a_transaction_is_all_or_nothing(store: Store):
     with pytest.raises(RuntimeError, match="half way"), store.catalog.transaction():
-        store.catalog.put_track(a_track(b"/music/a", store.catalog.add_audio(recording(1, 99), None, "", None)))
+        fingerprint = store.catalog.fingerprints.add(recording(1, 99))
+        store.catalog.tracks.put(a_track(b"/music/a", store.catalog.audios.add(fingerprint, None, "", None)))
         raise RuntimeError("half way")
     assert [count(store, table) for table in ("track", "audio", "fingerprint", "tail")] == [0, 0, 0, 0]
     with store.catalog.transaction():
-        store.catalog.put_track(a_track(b"/music/a", None))
+        store.catalog.tracks.put(a_track(b"/music/a", None))
     assert count(store, "track") == 1
 
 
@@ -69,17 +72,17 @@ def test_what_a_rolled_back_transaction_met_is_what_is_told(store: Store):
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"), store.catalog.transaction() as connection:
         connection.execute("INSERT OR ROLLBACK INTO meta VALUES ('block_size', '1')")
     with store.catalog.transaction():
-        store.catalog.set_meta("later", 1)
-    assert store.catalog.meta()["later"] == 1
+        store.catalog.meta.set("later", 1)
+    assert store.catalog.meta.read()["later"] == 1
 
 
 def test_putting_a_track_replaces_what_was_known_of_its_path(store: Store):
     audio = add_audio(store, recording(1, 99))
     with store.catalog.transaction():
-        store.catalog.put_track(a_track(b"/music/a", None))
-        first = store.catalog.track(b"/music/a")
-        store.catalog.put_track(a_track(b"/music/a", audio, size=11, state="absent", full=b"f" * 32))
-    found = store.catalog.track(b"/music/a")
+        store.catalog.tracks.put(a_track(b"/music/a", None))
+        first = store.catalog.tracks.get(b"/music/a")
+        store.catalog.tracks.put(a_track(b"/music/a", audio, size=11, state="absent", full=b"f" * 32))
+    found = store.catalog.tracks.get(b"/music/a")
     assert found == a_track(b"/music/a", audio, size=11, state="absent", full=b"f" * 32, id=first.id)
     assert count(store, "track") == 1
 
@@ -88,13 +91,13 @@ def test_a_path_is_bytes(store: Store):
     audio = add_audio(store, recording(1, 99))
     with store.catalog.transaction():
         for path in AWKWARD:
-            store.catalog.put_track(a_track(path, audio))
-    assert [track.path for track in store.catalog.tracks()] == sorted(AWKWARD)
+            store.catalog.tracks.put(a_track(path, audio))
+    assert [track.path for track in store.catalog.tracks.all()] == sorted(AWKWARD)
     with store.catalog.transaction():
-        store.catalog.set_state(AWKWARD[:2], "absent")
-        store.catalog.set_full(AWKWARD[0], b"full")
-        store.catalog.forget_tracks(AWKWARD[2:])
-    assert [(t.path, t.state, t.full) for t in store.catalog.tracks()] == [
+        store.catalog.tracks.set_state(AWKWARD[:2], "absent")
+        store.catalog.tracks.set_full(AWKWARD[0], b"full")
+        store.catalog.tracks.forget(AWKWARD[2:])
+    assert [(t.path, t.state, t.full) for t in store.catalog.tracks.all()] == [
         (b"/music/a\nb.mp3", "absent", None),
         (b"/music/caf\xe9.mp3", "absent", b"full"),
     ]
@@ -103,12 +106,12 @@ def test_a_path_is_bytes(store: Store):
 def test_the_same_items_are_one_fingerprint(store: Store):
     first, second = (add_audio(store, recording(1, 99), stream=stream) for stream in (b"a", b"b"))
     add_audio(store, recording(2, 99))
-    a, b = (next(store.catalog.audios("WHERE id = ?", (audio,))) for audio in (first, second))
+    a, b = (store.catalog.audios.get(audio) for audio in (first, second))
     assert (a.fingerprint, a.stream, b.stream) == (b.fingerprint, b"a", b"b")
     assert count(store, "fingerprint") == count(store, "tail") == 2
     store.seal_tail()
     add_audio(store, recording(1, 99))
-    assert (count(store, "fingerprint"), store.catalog.tail_length()) == (2, 0)
+    assert (count(store, "fingerprint"), store.catalog.fingerprints.tail_length()) == (2, 0)
 
 
 def test_blocks_do_not_depend_on_the_order_of_arrival(tmp_path: Path):
@@ -120,18 +123,18 @@ def test_blocks_do_not_depend_on_the_order_of_arrival(tmp_path: Path):
             for items in fingerprints:
                 add_audio(store, items)
             assert store.seal_tail() == 3
-            named.append(store.catalog.blocks())
+            named.append(store.catalog.blocks.rows())
             for items in fingerprints:
-                assert np.array_equal(store.items_of(store.catalog.fingerprint_of(items)), items)
+                assert np.array_equal(store.items_of(store.catalog.fingerprints.find(items)), items)
     assert named == named[:1] * 4
     assert sorted(named[0].values()) == [3, 4, 4]
 
 
 def test_a_reference_to_what_is_not_there_is_refused(store: Store):
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"), store.catalog.transaction():
-        store.catalog.put_track(a_track(b"/music/a", 7))
+        store.catalog.tracks.put(a_track(b"/music/a", 7))
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
-        store.catalog.put_tiles([TileResult.of("t", "s", "no block", "no block", 0, b"")])
+        store.catalog.results.commit([TileResult.of("t", "s", "no block", "no block", 0, b"")])
     add_audio(store, recording(1, 99))
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
         store.catalog.connection.execute("DELETE FROM fingerprint")
@@ -144,29 +147,29 @@ def test_a_reference_to_what_is_not_there_is_refused(store: Store):
 def test_a_track_that_makes_no_sense_is_refused(store: Store, audio: int | None, changes: dict[str, object]):
     add_audio(store, recording(1, 99))
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
-        store.catalog.put_track(a_track(b"/music/a", audio, **changes))
+        store.catalog.tracks.put(a_track(b"/music/a", audio, **changes))
 
 
 def test_a_reader_beside_a_writer_sees_only_what_is_committed(store: Store):
     add_audio(store, recording(1, 99))
     with closing(Catalog(store.catalog.path, writable=False)) as reader:
         with store.catalog.transaction():
-            store.catalog.put_track(a_track(b"/music/a", None))
-            assert list(reader.tracks()) == []
-        assert len(list(reader.tracks())) == 1
+            store.catalog.tracks.put(a_track(b"/music/a", None))
+            assert list(reader.tracks.all()) == []
+        assert len(list(reader.tracks.all())) == 1
         with reader.snapshot():
-            assert len(list(reader.tracks())) == 1
+            assert len(list(reader.tracks.all())) == 1
             with store.catalog.transaction():
-                store.catalog.put_track(a_track(b"/music/b", None))
+                store.catalog.tracks.put(a_track(b"/music/b", None))
             store.seal_tail()
-            assert (len(list(reader.tracks())), reader.tail_length()) == (1, 1)
-        assert (len(list(reader.tracks())), reader.tail_length()) == (2, 0)
+            assert (len(list(reader.tracks.all())), reader.fingerprints.tail_length()) == (1, 1)
+        assert (len(list(reader.tracks.all())), reader.fingerprints.tail_length()) == (2, 0)
 
 
 def test_a_reader_cannot_write(store: Store):
     refused = pytest.raises(sqlite3.OperationalError, match="readonly")
     with closing(Catalog(store.catalog.path, writable=False)) as reader, refused:
-        reader.set_meta("block_size", 9)
+        reader.meta.set("block_size", 9)
 
 
 def test_sealing_gives_the_room_of_the_tail_back(store: Store):
@@ -193,14 +196,14 @@ def test_a_result_that_is_not_what_was_committed_is_never_given(store: Store):
     for seed in range(5):
         add_audio(store, recording(seed, 99))
     store.seal_tail()
-    block = next(iter(store.catalog.blocks()))
-    store.catalog.put_tiles([TileResult.of(name, "s", block, block, 1, b"p" * 36) for name in ("t", "u")])
-    assert [tile.name for tile in store.catalog.tiles("s")] == ["t", "u"]
+    block = next(iter(store.catalog.blocks.rows()))
+    store.catalog.results.commit([TileResult.of(name, "s", block, block, 1, b"p" * 36) for name in ("t", "u")])
+    assert [tile.name for tile in store.catalog.results.with_pairs("s")] == ["t", "u"]
     for change in (f"pairs = x'{'71' * 36}'", "digest = x'00'", "name = 'v'"):
         store.catalog.connection.execute("SAVEPOINT before")
         store.catalog.connection.execute(f"UPDATE tile SET {change} WHERE name = 'u'")
         with pytest.raises(StoreDamagedError, match=r"tile [uv] "):
-            list(store.catalog.tiles("s"))
+            list(store.catalog.results.with_pairs("s"))
         store.catalog.connection.execute("ROLLBACK TO before")
         store.catalog.connection.execute("RELEASE before")
     with store.catalog.transaction() as connection:
@@ -215,7 +218,7 @@ def test_what_sqlite_calls_damage(tmp_path: Path, content: bytes, damage: bool):
     for writable in (False, True):
         try:
             with closing(Catalog(tmp_path / "catalog.db", writable)) as catalog:
-                assert catalog.meta() == {}
+                assert catalog.meta.read() == {}
         except sqlite3.DatabaseError as error:
             assert is_damage(error)
             assert damage

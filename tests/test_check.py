@@ -21,8 +21,8 @@ from dedup.report.export import export_pairs
 from dedup.runner import InlineRunner
 from dedup.scan.scan import scan
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings, ScanSettings
-from dedup.store.catalog import TileResult, result_digest
 from dedup.store.pairs import N_STEPS, PAIR
+from dedup.store.results import TileResult, result_digest
 from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
 from dedup.upkeep.check import Finding, check, repair
 from tests.stores import add_track, copied, open_store, recording
@@ -119,7 +119,7 @@ for _file in ("items/c/0", "offsets/c/0", "items/zarr.json", "zarr.json"):
 @pytest.mark.parametrize("kind", BLOCK_DAMAGE)
 @pytest.mark.parametrize("at", [0, N_BLOCKS - 1])
 def test_a_damaged_block_is_named_and_only_its_tiles_are_redone(store: Store, kind: str, at: int):
-    expected, name = pairs(store), list(store.catalog.blocks())[at]
+    expected, name = pairs(store), list(store.catalog.blocks.rows())[at]
     BLOCK_DAMAGE[kind](store.blocks.folder / name)
     found = find_one(store)
     assert (found.kind, found.name) == ("block", name)
@@ -127,18 +127,18 @@ def test_a_damaged_block_is_named_and_only_its_tiles_are_redone(store: Store, ki
     done = mend(store)
     assert (done.n_computed, done.n_reused) == (N_BLOCKS, N_TILES - N_BLOCKS)
     assert pairs(store) == expected
-    assert name in store.catalog.blocks()
+    assert name in store.catalog.blocks.rows()
 
 
 def test_what_a_repair_costs_is_said(store: Store):
-    imported = store.catalog.track(b"/music/2.mp3")
-    (audio,) = store.catalog.audios("WHERE id = ?", (imported.audio,))
-    name, _ = store.catalog.place(audio.fingerprint)
+    imported = store.catalog.tracks.get(b"/music/2.mp3")
+    audio = store.catalog.audios.get(imported.audio)
+    name, _ = store.catalog.fingerprints.place(audio.fingerprint)
     (store.blocks.folder / name / "zarr.json").unlink()
     assert "3 tracks rest on it, 1 of them imported: import those again after a repair" in find_one(store).text
     repair(store, check(store, Silent()))
-    assert store.catalog.track(b"/music/2.mp3") is None
-    assert len(list(store.catalog.tracks())) == 2 * N_RECORDINGS - 3
+    assert store.catalog.tracks.get(b"/music/2.mp3") is None
+    assert len(list(store.catalog.tracks.all())) == 2 * N_RECORDINGS - 3
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_what_a_repair_costs_is_said(store: Store):
     ],
 )
 def test_a_block_that_is_not_what_the_catalog_says(store: Store, change: str, text: str):
-    expected, name = pairs(store), next(iter(store.catalog.blocks()))
+    expected, name = pairs(store), next(iter(store.catalog.blocks.rows()))
     damage(store, change, name)
     found = next(finding for finding in check(store, Silent()) if finding.kind != "note")
     assert (found.kind, found.name) == ("block", name)
@@ -193,7 +193,9 @@ def test_what_a_killed_run_left_is_a_note(folder: Path):
 
 def a_tile(store: Store) -> TileResult:
     """One off the diagonal that has pairs."""
-    return next(tile for tile in store.catalog.tiles(CompareSettings().digest()) if tile.block_a != tile.block_b)
+    return next(
+        tile for tile in store.catalog.results.with_pairs(CompareSettings().digest()) if tile.block_a != tile.block_b
+    )
 
 
 def store_pairs(store: Store, tile: TileResult, pairs: np.ndarray) -> str:
@@ -334,13 +336,13 @@ def test_tiles_to_come_are_a_note(store: Store):
 )
 def test_a_damaged_tail_is_named_and_forgotten(store: Store, change: str, text: str):
     add_track(store, "new.mp3", recording(99, 200))
-    fingerprint = store.catalog.fingerprint_of(recording(99, 200))
+    fingerprint = store.catalog.fingerprints.find(recording(99, 200))
     damage(store, change)
     found = find_one(store)
     assert (found.kind, found.name) == ("fingerprint", str(fingerprint))
     assert text in found.text
     repair(store, check(store, Silent()))
-    assert store.catalog.track(b"/music/new.mp3") is None
+    assert store.catalog.tracks.get(b"/music/new.mp3") is None
     assert check(store, Silent()) == []
 
 
@@ -356,7 +358,7 @@ def test_a_track_with_damaged_properties_is_named_and_forgotten(store: Store, pr
     assert found.kind == "track"
     assert "/music/1.mp3" in found.text
     assert mend(store).n_computed == 0
-    assert store.catalog.track(b"/music/1.mp3") is not None
+    assert store.catalog.tracks.get(b"/music/1.mp3") is not None
 
 
 # ---- judgements ----
@@ -462,12 +464,12 @@ def test_a_dropped_block_is_scanned_again(tmp_path: Path):
     with make_or_open(folder, SETTINGS, 2, "test") as store:
         assert scan(store, roots, ScanSettings(), InlineRunner(), Silent()).fingerprinted == 3
         compare(store)
-        before = dict(store.catalog.blocks())
+        before = dict(store.catalog.blocks.rows())
         name = max(before, key=before.__getitem__)
         flipped(store.blocks.folder / name / "items/c/0", 9)
         repair(store, check(store, Silent()))
         again = scan(store, roots, ScanSettings(), InlineRunner(), Silent())
         assert (again.fingerprinted, again.unchanged) == (2, 1)
-        assert store.catalog.blocks() == before
+        assert store.catalog.blocks.rows() == before
         assert compare(store).n_computed == 2
         assert check(store, Silent()) == []

@@ -36,12 +36,12 @@ def test_quarantined_files_keep_their_paths_and_come_back(root: Path) -> None:
         quarantine = root / os.fsdecode(QUARANTINE)
         moved = ["a.wav", "deep/er/b.wav", "sub/a.flac"]
         assert sorted(str(path.relative_to(quarantine)) for path in quarantine.rglob("*.*")) == moved
-        assert [track.path for track in store.catalog.tracks()] == [
+        assert [track.path for track in store.catalog.tracks.all()] == [
             os.fsencode(root / name) for name in ("a.flac", "b.flac")
         ]
         undone = take_back(store)
         assert undone.n_files == 3 and not undone.failed
-        assert len(list(store.catalog.tracks())) == 5
+        assert len(list(store.catalog.tracks.all())) == 5
     assert tree(root) == before
 
 

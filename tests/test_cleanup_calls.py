@@ -26,7 +26,7 @@ from dedup.plan.make import Made
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
 from dedup.plan.resolve import Resolved
 from dedup.settings import KeepSettings, MatchSettings, PlanSettings
-from dedup.store.catalog import Judgement
+from dedup.store.judgements import Judgement
 from jobs import cli
 from jobs.show.question import TerminalReviewer
 from tests.stores import open_store

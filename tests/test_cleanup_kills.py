@@ -103,7 +103,7 @@ def test_a_clean_up_that_is_killed_anywhere_goes_on_and_is_taken_back(made: Path
                 assert take_back(store).failed == ()
         assert tree(root) == before, folder
         with opened(root) as store:
-            assert {track.path for track in store.catalog.tracks()} == {os.fsencode(root / name) for name in FILES}
+            assert {track.path for track in store.catalog.tracks.all()} == {os.fsencode(root / name) for name in FILES}
 
 
 def test_an_undo_that_is_killed_anywhere_goes_on(made: Path, tmp_path: Path) -> None:

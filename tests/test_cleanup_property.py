@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,13 +107,26 @@ def build(library: Library, folder: Path) -> Path:
     return root
 
 
-EXAMPLES = int(os.environ.get("REPRISE_CLEANUPS", "25"))
+EXAMPLES = int(os.environ.get("REPRISE_CLEANUPS", "40"))
 """More by hand: with another number come other examples."""
 
+MOMENTS, UNDONE_AT = st.lists(st.integers(1, 120), max_size=3), st.integers(1, 60)
 
+
+@settings(max_examples=8)
+@given(libraries(), MOMENTS, UNDONE_AT)
+def test_what_is_planned_and_killed_can_be_taken_back(library: Library, moments: list[int], undone_at: int) -> None:
+    killed_and_taken_back(library, moments, undone_at)
+
+
+@pytest.mark.long
 @settings(max_examples=EXAMPLES)
-@given(library=libraries(), moments=st.lists(st.integers(1, 120), max_size=3), undone_at=st.integers(1, 60))
+@given(libraries(), MOMENTS, UNDONE_AT)
 def test_whatever_is_planned_and_killed_can_be_taken_back(library: Library, moments: list[int], undone_at: int) -> None:
+    killed_and_taken_back(library, moments, undone_at)
+
+
+def killed_and_taken_back(library: Library, moments: list[int], undone_at: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = build(library, Path(folder))
         before = tree(root)

@@ -55,19 +55,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture(scope="module")
-def shared_runner() -> Iterator[Runner]:
-    with open_runner(2, Stop()) as runner:
-        yield runner
-
-
-@pytest.fixture
-def runner(shared_runner: Runner) -> Iterator[Runner]:
-    shared_runner.stop = Stop()
-    yield shared_runner
-    gc.collect()
-
-
 def test_what_a_worker_may_take_is_known_before_one_is_started() -> None:
     with open_runner(2, Stop(), memory_limit_bytes=5 << 30) as limited, open_runner(2, Stop()) as shared:
         assert limited.worker_memory_bytes == 5 << 30
@@ -309,7 +296,9 @@ def test_a_task_that_takes_too_much_memory_is_ended(tmp_path: Path) -> None:
     assert outcomes == {name: Outcome(name, name) for name in "ab"}
 
 
-@pytest.mark.parametrize("how", ["sleep", "spin", "hold the GIL"])
+@pytest.mark.parametrize(
+    "how", ["hold the GIL", *(pytest.param(how, marks=pytest.mark.long) for how in ("sleep", "spin"))]
+)
 def test_a_task_that_hangs_is_ended_at_its_time_limit(runner: Runner, tmp_path: Path, how: str) -> None:
     tasks = noted(tmp_path, a="brief", hung=how, b="brief", c="brief", d="brief", e="brief")
     outcomes = by_name(runner.run(cluster_tasks.noted, tasks, time_limit_s=1.0))
@@ -450,7 +439,7 @@ def launched(folder: Path, on_signal: str, *hows: str) -> Iterator[subprocess.Po
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_signal_to_the_whole_group_lets_tasks_finish(tmp_path: Path, number: signal.Signals) -> None:
     with launched(tmp_path, "stop", *["wait"] * 20) as process:
         until(lambda: len(executions(tmp_path).keys() - {"launcher"}) == 2)
@@ -466,6 +455,7 @@ def test_a_signal_to_the_whole_group_lets_tasks_finish(tmp_path: Path, number: s
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == []
 
 
+@pytest.mark.long
 def test_signals_reach_no_worker_that_is_just_starting(tmp_path: Path) -> None:
     with launched(tmp_path, "ignore", *["wait"] * 6) as process:
         until(lambda: len(executions(tmp_path).keys() - {"launcher"}) == 2)
@@ -505,7 +495,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("delay_s", [0.3, 0.7])
+@pytest.mark.parametrize("delay_s", [0.7, pytest.param(0.3, marks=pytest.mark.long)])
 def test_an_interrupt_during_the_start_leaves_no_process(tmp_path: Path, delay_s: float) -> None:
     with launched(tmp_path, "raise", "sleep") as process:
         assert process.stdout is not None

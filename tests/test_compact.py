@@ -81,7 +81,7 @@ def compared(store: Store, compare: CompareSettings = CASCADE) -> Correlation:
 
 def forget(store: Store, *names: str) -> None:
     with store.catalog.transaction():
-        store.catalog.forget_tracks(f"/music/{name}".encode() for name in names)
+        store.catalog.tracks.forget(f"/music/{name}".encode() for name in names)
 
 
 def answers(store: Store) -> bytes:
@@ -158,12 +158,12 @@ def test_so_they_are_however_the_blocks_were(per_block: int, tmp_path: Path) -> 
 
 def test_nothing_is_computed_again_and_nothing_is_left_to_do(folder: Path) -> None:
     with opened(folder) as store:
-        noise = store.catalog.meta()["noise"]
+        noise = store.catalog.meta.read()["noise"]
         run_compact(store)
-        assert unfinished(store) == ""  # complete, without another `correlate`
+        assert unfinished(store) is None  # complete, without another `correlate`
         summary = compared(store)
         assert (summary.n_computed, summary.n_reused) == (0, 3)
-        assert store.catalog.meta()["noise"] == noise
+        assert store.catalog.meta.read()["noise"] == noise
         again = run_compact(store)
         assert (again.merged, again.dropped) == (0, 0)
         assert len(store.blocks.names()) == 2
@@ -266,7 +266,7 @@ def test_what_a_person_said_outlives_the_audio(tmp_path: Path) -> None:
         said = answers(store)
         forget(store, "a", "b")
         assert run_compact(store).dropped == 2
-        assert store.catalog.blocks() == {}
+        assert store.catalog.blocks.rows() == {}
         assert store.catalog.connection.execute("SELECT COUNT(*) FROM audio").fetchone() == (0,)
         for name, of_one in zip("ab", items, strict=True):  # the files come back
             add_track(store, name, of_one)
@@ -283,7 +283,7 @@ def test_absent_and_imported_tracks_keep_their_rows(tmp_path: Path) -> None:
         store.seal_tail()
         forget(store, "gone")
         assert run_compact(store).dropped == 1
-        assert list(store.catalog.blocks().values()) == [2]
+        assert list(store.catalog.blocks.rows().values()) == [2]
 
 
 def test_one_audio_of_a_fingerprint_in_use_keeps_it(tmp_path: Path) -> None:
@@ -302,14 +302,14 @@ def test_a_file_that_is_back_within_a_week_of_nights_costs_nothing(folder: Path)
             done = compact_if_it_pays(store, Silent(), Stop())
             assert done is None or done.dropped == 0
         for name in FORGOTTEN:
-            fingerprint = store.catalog.fingerprint_of(back[name])
+            fingerprint = store.catalog.fingerprints.find(back[name])
             assert fingerprint is not None
         returned = FORGOTTEN[0]
         add_track(store, returned, back[returned])
         done = compact_if_it_pays(store, Silent(), Stop())
         assert done is not None
         assert 0 < done.dropped < len(FORGOTTEN)  # where a fifth of a block may go
-        assert store.catalog.fingerprint_of(back[returned]) is not None
+        assert store.catalog.fingerprints.find(back[returned]) is not None
         assert compared(store).n_computed == 0
 
 
@@ -320,7 +320,7 @@ def test_the_disk_gets_the_room_back(folder: Path) -> None:
     with opened(folder) as store:
         all_tracks = [f"/music/{name}".encode() for name, _ in tracks()]
         with store.catalog.transaction():
-            store.catalog.forget_tracks(all_tracks[2:])
+            store.catalog.tracks.forget(all_tracks[2:])
         (pages,) = store.catalog.connection.execute("PRAGMA page_count").fetchone()
     before = size()
     with opened(folder) as store:
@@ -397,7 +397,13 @@ from pathlib import Path
 import zarr  # imported before the forks, not used: it would start a thread
 from dedup.observer import Silent
 from dedup.runner import Stop
-from dedup.store import blocks, catalog
+from dedup.store import blocks
+from dedup.store.audios import Audios
+from dedup.store.database import Database
+from dedup.store.fingerprints import Fingerprints
+from dedup.store.meta import Meta
+from dedup.store.results import Results
+from dedup.store.sealed import SealedBlocks
 from dedup.upkeep.compact import compact
 from dedup.store.store import open_for_writing
 from tests.killing import kill_at_each_step
@@ -407,28 +413,31 @@ def run(folder):
         compact(store, Silent(), Stop())
 
 steps = [(blocks, "_sync_tree"), (blocks, "_remove"), (Path, "rename")]
-names = "put_tile move_to_block drop_fingerprints drop_blocks set_meta shrink"
-steps += [(catalog.Catalog, name) for name in names.split()]
-kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps)
+steps += [(SealedBlocks, "add"), (SealedBlocks, "drop"), (Fingerprints, "move"), (Fingerprints, "drop")]
+steps += [(Audios, "drop_of"), (Results, "put"), (Results, "drop_of"), (Meta, "set"), (Database, "shrink")]
+kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps, every=int(sys.argv[3]))
 """
 
 
-def test_a_kill_at_any_step_leaves_a_sound_store_and_the_next_run_goes_on(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_a_kill_at_any_step_leaves_a_sound_store_and_the_next_run_goes_on(
+    folder: Path, tmp_path: Path, every: int
+) -> None:
     with opened(folder) as store:
         store.catalog.connection.execute("DELETE FROM tile WHERE settings = ?", (EXACT.digest(),))
-    run_killed(KILLED_COMPACTION, folder, tmp_path)
+    run_killed(KILLED_COMPACTION, folder, tmp_path, every)
     *killed, undisturbed = sorted(tmp_path.glob("killed *"))
-    assert len(killed) > 20
+    assert len(killed) > 20 // every
     with opened(undisturbed) as store:
-        expected = answers(store), store.catalog.blocks(), tile_rows(store)
+        expected = answers(store), store.catalog.blocks.rows(), tile_rows(store)
     for left in killed:
         with open_for_reading(left) as store:
             assert damage(store) == []
             assert answers(store) == expected[0]
         with opened(left) as store:
             run_compact(store)
-            assert (answers(store), store.catalog.blocks(), tile_rows(store)) == expected
-            assert store.blocks.names() == store.catalog.blocks().keys()
+            assert (answers(store), store.catalog.blocks.rows(), tile_rows(store)) == expected
+            assert store.blocks.names() == store.catalog.blocks.rows().keys()
 
 
 def test_a_stop_ends_it_between_two_merges(folder: Path) -> None:
@@ -468,16 +477,17 @@ def test_a_reader_finds_items_that_were_moved_meanwhile(folder: Path) -> None:
     with open_for_reading(folder) as reader:
         (fingerprint, *_) = reader.catalog.connection.execute("SELECT MIN(fingerprint) FROM audio").fetchone()
         items = reader.items_of(fingerprint)
-        place = reader.catalog.place
+        fingerprints = reader.catalog.fingerprints
+        place = fingerprints.place
 
         def place_then_compact(of_one: int) -> tuple[str, int] | None:
-            reader.catalog.place = place  # type: ignore[method-assign]
+            fingerprints.place = place  # type: ignore[method-assign]
             found = place(of_one)
             with opened(folder) as store:
                 run_compact(store)
             return found
 
-        reader.catalog.place = place_then_compact  # type: ignore[method-assign]
+        fingerprints.place = place_then_compact  # type: ignore[method-assign]
         assert reader.items_of(fingerprint).tolist() == items.tolist()
 
 
@@ -491,7 +501,7 @@ def invoke(folder: Path, *arguments: str) -> Result:
 def test_the_command_says_what_it_would_do_and_does_it(folder: Path) -> None:
     planned = json.loads(invoke(folder, "compact", "--dry-run", "--json").stdout)
     with open_for_reading(folder) as store:
-        assert len(store.catalog.blocks()) == 7
+        assert len(store.catalog.blocks.rows()) == 7
     result = invoke(folder, "compact", "--json")
     assert result.exit_code == 0
     done = json.loads(result.stdout)

@@ -20,6 +20,7 @@ from dedup.correlation import correlate as module
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import (
     Correlation,
+    Unfinished,
     completeness,
     correlate,
     last_compare_settings,
@@ -69,8 +70,8 @@ def run(store: Store, compare: CompareSettings = COMPARE, runner: Any = None) ->
     """A run whose counts add up."""
     done = correlate(store, compare, runner or InlineRunner(), Silent())
     assert done.n_tiles == done.n_reused + done.n_computed + done.n_failed + done.n_left
-    assert done.n_tiles == count_tiles(len(store.catalog.blocks()))
-    assert len(store.catalog.tile_names(compare.digest())) == done.n_reused + done.n_computed
+    assert done.n_tiles == count_tiles(len(store.catalog.blocks.rows()))
+    assert len(store.catalog.results.names(compare.digest())) == done.n_reused + done.n_computed
     return done
 
 
@@ -193,7 +194,7 @@ def test_new_fingerprints_cost_only_the_tiles_of_their_blocks(tmp_path: Path, k:
     with stores.open_store(tmp_path, block_size=4) as store:
         add_library(store, old)
         run(store)
-        blocks = store.catalog.blocks()
+        blocks = store.catalog.blocks.rows()
         for number, items in enumerate(new):
             stores.add_track(store, f"new {number}", items)
         runner = Recording()
@@ -201,7 +202,7 @@ def test_new_fingerprints_cost_only_the_tiles_of_their_blocks(tmp_path: Path, k:
         n_old, n_new = len(blocks), -(-k // 4)
         assert done.n_computed == n_old * n_new + count_tiles(n_new)
         assert done.n_reused == count_tiles(n_old)
-        plan = plan_tiles(store.catalog.blocks(), COMPARE)
+        plan = plan_tiles(store.catalog.blocks.rows(), COMPARE)
         assert runner.names == [t.name for t in plan if not {t.block_a, t.block_b} <= blocks.keys()]
 
 
@@ -213,14 +214,14 @@ def test_a_stopped_run_leaves_the_rest_to_the_next(tmp_path: Path, expected: str
         first = Recording(stop)
         done = correlate(store, COMPARE, first, StopAfter(stop, n))
         assert (done.n_reused, done.n_computed, done.n_left) == (0, n, done.n_tiles - n)
-        assert store.catalog.tile_names(COMPARE.digest()) == set(first.names)
+        assert store.catalog.results.names(COMPARE.digest()) == set(first.names)
         assert first.noise == []
-        assert "complete" not in store.catalog.meta()
+        assert "complete" not in store.catalog.meta.read()
     second = Recording()
     with stores.open_store(tmp_path, block_size=3) as store:
         done = run(store, runner=second)
         assert (done.n_reused, done.n_computed, done.n_left) == (n, done.n_tiles - n, 0)
-        assert first.names + second.names == [t.name for t in plan_tiles(store.catalog.blocks(), COMPARE)]
+        assert first.names + second.names == [t.name for t in plan_tiles(store.catalog.blocks.rows(), COMPARE)]
         assert exported(store) == expected
 
 
@@ -235,7 +236,7 @@ def test_what_was_computed_is_kept_when_the_run_breaks_off(tmp_path: Path) -> No
         runner = Recording(fail=break_at_6)
         with pytest.raises(KeyboardInterrupt):
             run(store, runner=runner)
-        assert store.catalog.tile_names(COMPARE.digest()) == set(runner.names[:6])
+        assert store.catalog.results.names(COMPARE.digest()) == set(runner.names[:6])
 
 
 def test_a_failed_tile_is_told_and_tried_again(tmp_path: Path, expected: str) -> None:
@@ -261,13 +262,13 @@ def test_a_failed_tile_is_told_and_tried_again(tmp_path: Path, expected: str) ->
         assert told.texts[1:] == [
             f"tile {name} failed and will be tried again by the next run: killed its worker" for name in failed
         ]
-        assert store.catalog.tile_names(COMPARE.digest()) == set(runner.names) - set(failed)
+        assert store.catalog.results.names(COMPARE.digest()) == set(runner.names) - set(failed)
         assert runner.noise != [], "a tile that fails each time does not keep the noise floor from being measured"
-        assert "complete" not in store.catalog.meta()
+        assert "complete" not in store.catalog.meta.read()
         again = Recording()
         assert run(store, runner=again).n_computed == 2
         assert again.names == failed
-        assert store.catalog.meta()["complete"] == completeness(store.catalog.blocks(), COMPARE)
+        assert store.catalog.meta.read()["complete"] == completeness(store.catalog.blocks.rows(), COMPARE)
         assert exported(store) == expected
 
 
@@ -283,9 +284,10 @@ def test_results_wait_for_a_commit_only_where_the_next_comes_soon(
 
     with stores.open_store(tmp_path, block_size=4) as store:
         add_library(store, library())
-        put = store.catalog.put_tiles
+        results = store.catalog.results
+        put = results.commit
         monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-        monkeypatch.setattr(store.catalog, "put_tiles", lambda results: (committed.append(len(results)), put(results)))
+        monkeypatch.setattr(results, "commit", lambda ready: (committed.append(len(ready)), put(ready)))
         run(store, runner=Recording(fail=take_time))
     assert committed == commits
 
@@ -301,7 +303,7 @@ def test_settings_have_tiles_of_their_own(tmp_path: Path) -> None:
         wide_pairs = exported(store)
         done = run(store, narrow)
         assert (done.n_reused, done.n_computed) == (0, done.n_tiles)
-        assert not store.catalog.tile_names(narrow.digest()) & store.catalog.tile_names(COMPARE.digest())
+        assert not store.catalog.results.names(narrow.digest()) & store.catalog.results.names(COMPARE.digest())
         assert last_compare_settings(store) == narrow
         assert exported(store) != wide_pairs
         assert run(store).n_computed == 0, "the first settings' results are still there"
@@ -315,11 +317,11 @@ def test_a_new_kernel_computes_all_again_and_drops_what_the_old_one_found(
     with stores.open_store(tmp_path, block_size=3) as store:
         add_library(store, library())
         run(store)
-        before = store.catalog.tile_names(COMPARE.digest())
+        before = store.catalog.results.names(COMPARE.digest())
         for where in (tiles, module):
             monkeypatch.setattr(where, "KERNEL_VERSION", tiles.KERNEL_VERSION + 1)
         assert run(store).n_reused == 0
-        assert not before & store.catalog.tile_names(COMPARE.digest())
+        assert not before & store.catalog.results.names(COMPARE.digest())
         assert exported(store) == expected, "no pair twice"
 
 
@@ -373,12 +375,12 @@ def test_a_damaged_block_is_an_error_and_keeps_what_was_done(tmp_path: Path) -> 
     with stores.open_store(tmp_path, block_size=3) as store:
         add_library(store, library())
         store.seal_tail()
-        plan = list(plan_tiles(store.catalog.blocks(), COMPARE))
+        plan = list(plan_tiles(store.catalog.blocks.rows(), COMPARE))
         last = store.blocks.folder / plan[-1].block_b
         last.rename(last.with_name("aside"))
         with pytest.raises(StoreDamagedError, match=plan[-1].block_b):
             run(store)
-        n_done = len(store.catalog.tile_names(COMPARE.digest()))
+        n_done = len(store.catalog.results.names(COMPARE.digest()))
         assert n_done >= 1
         last.with_name("aside").rename(last)
         assert run(store).n_reused == n_done
@@ -459,14 +461,14 @@ def test_a_tile_is_the_same_bytes_every_time(method: str) -> None:
 
 def test_what_is_unfinished_is_told(tmp_path: Path) -> None:
     with stores.open_store(tmp_path, block_size=1) as store:
-        assert unfinished(store) == ""
+        assert unfinished(store) is None
         for seed in range(3):
             stores.add_track(store, f"{seed}", stores.recording(seed, 200))
-        assert unfinished(store) == "3 new fingerprints are not compared yet"
+        assert unfinished(store) == Unfinished(n_tiles=0, n_missing=0, n_waiting=3)
         store.seal_tail()
-        assert unfinished(store) == "6 of 6 tiles are not computed yet"
+        assert unfinished(store) == Unfinished(n_tiles=6, n_missing=6, n_waiting=0)
         correlate(store, COMPARE, InlineRunner(), Silent())
-        assert unfinished(store) == ""
+        assert unfinished(store) is None
 
 
 # ---- shares, batches, memory ----
@@ -564,8 +566,8 @@ def test_of_tiles_that_fail_together_only_the_one_to_blame_is_failed(
         n_tiles = count_tiles(-(-len(library()) // 7))
         counted = Recording()
         store.seal_tail()
-        plan = list(plan_tiles(store.catalog.blocks(), COMPARE))
-        cost = batches.tile_cost(store.catalog.block_sizes(), COMPARE)
+        plan = list(plan_tiles(store.catalog.blocks.rows(), COMPARE))
+        cost = batches.tile_cost(store.catalog.blocks.sizes(), COMPARE)
         planned = list(batches.plan_batches(plan, cost, sum(map(cost, plan)), 1, batches.Pace()))
         together = [position for position, batch in enumerate(planned) if len(batch.tiles) > 1]
         assert together

@@ -65,7 +65,7 @@ def test_time_that_is_up_asks_for_a_stop_and_says_so() -> None:
     stop, told = Stop(), list[str]()
     with Deadline(stop, told.append, max_hours=0.05 / 3600) as limit:
         assert stop.event.wait(20)
-    assert limit.stopped_it
+    assert stop.time_is_up
     assert stop.reason == limit.reason == "time is up: it ran for 1.38889e-05 h"
     assert told == [f"{stop.reason}; finishing what is in flight"]
 
@@ -93,9 +93,9 @@ def test_a_time_of_day_is_looked_up_on_the_clock_of_the_wall(monkeypatch: pytest
 def test_who_asked_first_did_it() -> None:
     stop, told = Stop(), list[str]()
     stop.request("interrupted")
-    with Deadline(stop, told.append, max_hours=1e-9) as limit:
+    with Deadline(stop, told.append, max_hours=1e-9):
         pass
-    assert (stop.reason, limit.stopped_it, told) == ("interrupted", False, [])
+    assert (stop.reason, stop.time_is_up, told) == ("interrupted", False, [])
 
 
 def test_without_a_limit_nothing_is_asked_and_after_the_end_nothing_either() -> None:

@@ -55,18 +55,18 @@ def take(store: Store, *lines: bytes, stop: Stop | None = None) -> tuple[dict[st
 
 
 def paths(store: Store) -> list[bytes]:
-    return [track.path for track in store.catalog.tracks()]
+    return [track.path for track in store.catalog.tracks.all()]
 
 
 def test_good_lines_behave_as_scanned_tracks_whose_file_is_absent(store: Store):
     counts, heard = take(store, line("/m/b.mp3", 1), line("/m/a.mp3", 2))
     assert (counts, heard.problems) == ({"lines": 2, "imported": 2}, [])
-    a, b = store.catalog.tracks()
+    a, b = store.catalog.tracks.all()
     assert (a.path, b.path, a.state, b.state) == (b"/m/a.mp3", b"/m/b.mp3", "imported", "imported")
     assert json.loads(a.properties)["duration_s"] == 12.5
-    (audio,) = store.catalog.audios("WHERE id = ?", (a.audio,))
+    audio = store.catalog.audios.get(a.audio)
     assert np.array_equal(store.items_of(audio.fingerprint), recording(2, 100))
-    assert store.catalog.tail_length() == 0
+    assert store.catalog.fingerprints.tail_length() == 0
 
 
 def test_blank_lines_line_ends_and_a_byte_order_mark_do_not_matter(store: Store):
@@ -154,27 +154,27 @@ def test_what_is_too_short_or_silent_is_skipped(store: Store):
 
 def test_a_track_that_was_scanned_is_left_alone(store: Store):
     add_track(store, "a.mp3", recording(1, 100))
-    before = list(store.catalog.tracks())
+    before = list(store.catalog.tracks.all())
     assert take(store, line("/music/a.mp3", 2))[0] == {"lines": 1, "scanned": 1}
-    assert list(store.catalog.tracks()) == before
+    assert list(store.catalog.tracks.all()) == before
     store.seal_tail()
 
 
 def test_imported_again(store: Store):
     take(store, line("a", 1), line("b", 2))
-    blocks = store.catalog.blocks()
+    blocks = store.catalog.blocks.rows()
     assert take(store, line("a", 1), line("b", 2))[0] == {"lines": 2, "unchanged": 2}
-    assert store.catalog.blocks() == blocks
+    assert store.catalog.blocks.rows() == blocks
     assert take(store, line("a", 1), line("b", 3))[0] == {"lines": 2, "imported": 1, "unchanged": 1}
-    (audio,) = store.catalog.audios("WHERE id = (SELECT audio FROM track WHERE path = ?)", (b"b",))
+    audio = store.catalog.audios.get(store.catalog.tracks.get(b"b").audio)
     assert np.array_equal(store.items_of(audio.fingerprint), recording(3, 100))
-    assert len(store.catalog.blocks()) == 2
+    assert len(store.catalog.blocks.rows()) == 2
 
 
 def test_of_the_lines_with_one_path_the_last_counts(store: Store):
     assert take(store, line("a", 1), line("a", 1), line("a", 2))[0] == {"lines": 3, "imported": 2, "unchanged": 1}
-    (track,) = store.catalog.tracks()
-    (audio,) = store.catalog.audios("WHERE id = ?", (track.audio,))
+    (track,) = store.catalog.tracks.all()
+    audio = store.catalog.audios.get(track.audio)
     assert np.array_equal(store.items_of(audio.fingerprint), recording(2, 100))
 
 
@@ -192,7 +192,7 @@ def test_a_stop_ends_after_the_chunk_in_hand_and_the_next_run_goes_on(store: Sto
 
     counts = import_fingerprints(store, until_stopped(), 10.0, Silent(), stop)
     assert (counts.imported, len(drawn)) == (8, 8)
-    assert store.catalog.tail_length() == 8
+    assert store.catalog.fingerprints.tail_length() == 8
     assert take(store, *lines)[0] == {"lines": 10, "imported": 2, "unchanged": 8}
 
 

@@ -1,5 +1,5 @@
 """Workers on other hosts: real schedulers, real worker processes, real TLS and SSH, on loopback addresses; and with
-`--hosts` three hosts that are network namespaces."""
+`--all` three hosts that are network namespaces."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_poison_task_has_two_tries_and_costs_no_other_anything(network: Networ
     assert begun(tmp_path)["poison"] == 2
 
 
-@pytest.mark.hosts
+@pytest.mark.long
 def test_a_host_that_joins_takes_over_from_one_that_is_gone(network: Network, tmp_path: Path) -> None:
     """The first host vanishes with all its processes, so that nobody tells what became of its tasks."""
     with open_remote_runner(place(network), TERMS, Stop()) as runner:
@@ -126,7 +126,7 @@ if __name__ == "__main__":
         assert [o.result for o in runner.run(cluster_tasks.square, [Task("2", (2,))])] == [4]
 
 
-@pytest.mark.hosts
+@pytest.mark.long
 def test_who_waits_for_a_turn_does_not_hang(network: Network, tmp_path: Path) -> None:
     with open_remote_runner(place(network), TERMS, Stop()) as runner:
         limit = runner.limit("slow", 1)
@@ -222,7 +222,7 @@ def reprise(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-@pytest.mark.hosts
+@pytest.mark.long
 def test_hosts_are_started_over_ssh_and_end_with_the_run(tmp_path: Path) -> None:
     music = tmp_path / "music"
     music.mkdir()
@@ -259,7 +259,7 @@ def children(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
-@pytest.mark.hosts
+@pytest.mark.long
 def test_a_scheduler_that_dies_ends_the_run_in_one_line(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         network = Network(Loopback("a test"), tmp_path, stack, {"PYTHONPATH": str(ROOT)})
@@ -303,7 +303,7 @@ def test_mounts_of_one_host_come_first() -> None:
     assert mounts.path_here(b"/mm/x", mounts.of_host(table, {"tower"})) == b"/mm/x"
 
 
-@pytest.mark.hosts
+@pytest.mark.long
 def test_three_hosts_give_the_bytes_of_one_machine(tmp_path: Path) -> None:
     course = Course()
     with contextlib.ExitStack() as stack:

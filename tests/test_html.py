@@ -199,7 +199,9 @@ def test_reprise_report_writes_the_page(store: Path) -> None:
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here, and ./scripts/test.sh may not install it"
+)
 
 
 class Seen:
@@ -208,9 +210,11 @@ class Seen:
     def __init__(self, file: Path, fragment: str = "") -> None:
         assert CHROMIUM is not None
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={file.parent / 'profile'}"]
+        options += ["--enable-logging=stderr"]
         command = [CHROMIUM, *options, "--dump-dom", file.as_uri() + fragment]
         done = subprocess.run(command, capture_output=True, timeout=60, check=True)
         self.document = done.stdout.decode()
+        self.console = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if "CONSOLE" in line]
         self.title = html.unescape(re.findall(r"<title>([^<]*)</title>", self.document)[0])
         articles = re.findall(r"<article([^>]*)>.*?</article>", self.document, re.DOTALL)
         self.shown = [re.findall(r'data-bytes="(\d+)"', one)[0] for one in articles if " hidden" not in one]
@@ -225,6 +229,7 @@ def test_the_page_opens_from_disk_and_filters_and_sorts(store: Path, tmp_path: P
     assert seen.title == "Duplicates found by Reprise"
     assert (seen.shown, seen.count) == (["8000", "4000", "200"], "3 of 3 groups, 12.2 kB to win")
     assert "<form hidden" not in seen.document
+    assert seen.console == [], "neither an error nor anything that the page's policy refused"
     assert re.findall(r'<option value="([^"]*)">(?:identical|same)', seen.document) == [
         "identical file",
         "same recording",
@@ -234,6 +239,14 @@ def test_the_page_opens_from_disk_and_filters_and_sorts(store: Path, tmp_path: P
     assert Seen(file, "#q=s%C3%B6ngva&verdict=no+such").shown == ["8000"]  # a tag; a verdict that there is not
     assert Seen(file, "#sort=files").shown == ["200", "8000", "4000"]
     assert Seen(file, "#verdict=identical+file&sort=score").shown == ["200"]
+
+
+@needs_chromium
+def test_a_page_that_would_fetch_something_is_refused_it(store: Path, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    fetching = '<img src="http://127.0.0.1:1/picture.png"><main>'
+    file.write_text(report(store, "--format", "html").replace("<main>", fetching), encoding="utf-8")
+    assert any("Content Security Policy" in line and "picture.png" in line for line in Seen(file).console)
 
 
 @needs_chromium

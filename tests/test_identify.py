@@ -22,8 +22,8 @@ from dedup.library.probe import Unusable, hash_file, probe_files
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Outcome, Task
 from dedup.settings import DiscoverSettings
-from dedup.store.catalog import Track
 from dedup.store.store import Store
+from dedup.store.tracks import Track
 from tests.audio_files import write_tone
 from tests.stores import open_store, recording
 
@@ -96,8 +96,9 @@ def remember(store: Store, music: Path, *names: str, with_full: bool = False) ->
         assert not isinstance(probe, Unusable)
         full = full_hash(candidate.path) if with_full else None
         with store.catalog.transaction():
-            audio = store.catalog.add_audio(recording(number, 100), stream_hash(candidate.path), probe.key, None)
-            store.catalog.put_track(track(candidate, Subject(candidate, probe, full), audio))
+            fingerprint = store.catalog.fingerprints.add(recording(number, 100))
+            audio = store.catalog.audios.add(fingerprint, stream_hash(candidate.path), probe.key, None)
+            store.catalog.tracks.put(track(candidate, Subject(candidate, probe, full), audio))
         audios[name_of(candidate)] = audio
     return audios
 
@@ -189,7 +190,7 @@ def test_a_copy_of_a_known_file_is_known(music: Path, store: Store) -> None:
     assert subject.audio == audios["known.mp3"]
     assert sorted(runner.asked["full"]) == ["copy.mp3", "known.mp3"]
     assert runner.asked["stream"] == []
-    known = store.catalog.track(os.fsencode(music / "known.mp3"))
+    known = store.catalog.tracks.get(os.fsencode(music / "known.mp3"))
     assert known is not None
     assert known.full == subject.full  # kept: it is not hashed for the next copy
 
@@ -284,7 +285,7 @@ def test_a_hash_that_kills_its_worker_settles_nothing(music: Path, store: Store)
             self.deadly = ("b.mp3",) if function is not probe_files else ()
             yield from super().run(function, tasks, time_limit_s)
 
-    store.catalog.clear_probes()
+    store.catalog.probes.clear()
     found, _ = look(music, store, Failing())
     assert groups_of(found) == [["a.mp3", "c.mp3"], ["b.mp3"]]
     assert found.unusable == []

@@ -120,7 +120,7 @@ def test_a_judgement_outlives_new_tags_and_a_move(store: Store) -> None:
     add_track(store, "retagged.mp3", add_audio(store, recording(1, 100), stream=A), size=2000)
     assert Judgements(store).of(listed(store, "retagged.mp3"), listed(store, "b.mp3")) is False
     with store.catalog.transaction():
-        store.catalog.forget_tracks([b"/music/a.mp3", b"/music/retagged.mp3"])
+        store.catalog.tracks.forget([b"/music/a.mp3", b"/music/retagged.mp3"])
     add_track(store, "elsewhere/moved.mp3", add_audio(store, recording(1, 100), stream=A))
     assert Judgements(store).of(listed(store, "b.mp3"), listed(store, "elsewhere/moved.mp3")) is False
     assert paths_of_judged(store) == {A: [b"/music/elsewhere/moved.mp3"], B: [b"/music/b.mp3"]}
@@ -145,10 +145,10 @@ def test_a_file_is_found_by_its_absolute_path_or_as_it_was_imported(
     (tmp_path / "music").mkdir()
     monkeypatch.chdir(tmp_path / "music")
     add_track(store, "a.mp3", add_audio(store, recording(1, 100), stream=A))
-    (track,) = store.catalog.tracks()
+    (track,) = store.catalog.tracks.all()
     for path, state in ((os.fsencode(tmp_path / "music" / "b.mp3"), "absent"), (b"c/d.mp3", "imported")):
         with store.catalog.transaction():
-            store.catalog.put_track(replace(track, path=path, state=state))
+            store.catalog.tracks.put(replace(track, path=path, state=state))
     assert [find(store, path).content for path in (b"/music/a.mp3", b"b.mp3", b"../music/b.mp3", b"c/d.mp3")] == [A] * 4
     with pytest.raises(InputError, match=r"e\.mp3: not in the store"):
         find(store, b"e.mp3")
@@ -156,14 +156,14 @@ def test_a_file_is_found_by_its_absolute_path_or_as_it_was_imported(
 
 def test_a_file_that_changed_or_has_no_audio_is_refused(store: Store, tmp_path: Path) -> None:
     add_track(store, "a.mp3", add_audio(store, recording(1, 100), stream=A))
-    (track,) = store.catalog.tracks()
+    (track,) = store.catalog.tracks.all()
     changed, broken = tmp_path / "changed.mp3", tmp_path / "broken.mp3"
     for path in (changed, broken):
         path.write_bytes(b"other bytes")
     with store.catalog.transaction():
-        store.catalog.put_track(replace(track, path=os.fsencode(changed)))
+        store.catalog.tracks.put(replace(track, path=os.fsencode(changed)))
         failed = {"audio": None, "problem_kind": "failed", "problem": "not an audio file", "judged_by": ""}
-        store.catalog.put_track(replace(track, path=os.fsencode(broken), **failed))
+        store.catalog.tracks.put(replace(track, path=os.fsencode(broken), **failed))
     with pytest.raises(InputError, match=r"changed\.mp3: not as it was when it was scanned.*Scan it again"):
         find(store, os.fsencode(changed))
     with pytest.raises(InputError, match=r"broken\.mp3: failed: not an audio file"):

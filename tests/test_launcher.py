@@ -301,6 +301,36 @@ def test_an_unknown_package_manager_leaves_it_to_the_user(
     assert commands.calls() == []
 
 
+def test_a_browser_is_installed_by_who_may(
+    setup: ModuleType, commands: FakeCommands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup.os, "geteuid", lambda: 0)
+    commands.add("apt-get", exit_code=0)
+    assert setup.main("browser") == 0
+    (install,) = commands.calls()
+    assert install.endswith(" install --yes --no-install-recommends chromium")
+    commands.add("chromium", exit_code=0)
+    assert setup.main("browser") == 0
+    assert len(commands.calls()) == 1, "it is there"
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_a_browser_that_cannot_be_installed_costs_its_tests_only(
+    setup: ModuleType,
+    commands: FakeCommands,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    user: int,
+) -> None:
+    monkeypatch.setattr(setup.os, "geteuid", lambda: user)
+    commands.add("apt-get", exit_code=100)
+    commands.add("sudo", exit_code=1)  # as when it would ask for a password
+    assert setup.main("browser") == 0
+    assert "tests that open the HTML report are skipped" in capsys.readouterr().err
+    verbs = [re.sub(r".* (install|update|true)\b.*", r"\1", call) for call in commands.calls()]
+    assert verbs == (["install", "update"] if user == 0 else ["true"])
+
+
 # ------------------------------------------------------------------------------------------------------ locks
 
 

@@ -129,6 +129,17 @@ def test_no_modules_import_each_other_anywhere() -> None:
     assert circles(module_graph(REPO, ("dedup", "cluster", "jobs", "scripts", "tests"))) == []
 
 
+def test_imports_in_jobs_go_from_commands_to_show_to_session() -> None:
+    order = ("session", "show", "commands")
+    upward = {
+        f"{module} imports {other}"
+        for module, imported in module_graph(REPO, ("jobs",)).items()
+        for other in imported
+        if module.count(".") == other.count(".") == 2 and order.index(room_of(other)) > order.index(room_of(module))
+    }
+    assert upward == set()
+
+
 def test_no_command_imports_another_command() -> None:
     commands = module_graph(REPO, ("jobs",))
     siblings = {

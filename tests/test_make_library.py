@@ -139,8 +139,8 @@ def test_a_store_is_sound_and_made_only_once(monkeypatch: pytest.MonkeyPatch, tm
     truth = made(monkeypatch, tmp_path / "store", "--block-size", "16")
     with open_for_reading(tmp_path / "store") as store:
         assert [finding for finding in check(store, Silent()) if finding.kind != "note"] == []
-        assert sum(1 for _ in store.catalog.tracks()) == 40
-        assert len(store.catalog.blocks()) == 3
+        assert sum(1 for _ in store.catalog.tracks.all()) == 40
+        assert len(store.catalog.blocks.rows()) == 3
     assert truth == made(monkeypatch, tmp_path / "x.jsonl")
     with pytest.raises(SystemExit):
         made(monkeypatch, tmp_path / "store")

@@ -83,7 +83,7 @@ def test_the_list_names_the_files_that_hold_it_now(folder: Path) -> None:
     mark(folder, A, B, "--different")
     mark(folder, B, "/music/short.mp3", "--same")
     with open_for_writing(folder, "test") as store, store.catalog.transaction():
-        store.catalog.forget_tracks([b"/music/short.mp3"])
+        store.catalog.tracks.forget([b"/music/short.mp3"])
     blocks = mark(folder, "--list").stdout.split("\n\n")
     (different,) = (block for block in blocks if block.startswith("different, score 0."))
     assert different.splitlines()[0].split("said ")[1].startswith("20")

@@ -169,7 +169,7 @@ def test_tracks_that_are_gone_or_have_no_fingerprint_match_nothing(tmp_path: Pat
         for name, items in (("a", A), ("b", stores.copied(A, 0.1)), ("c", stores.copied(A, 0.1, seed=1))):
             stores.add_track(store, name, items)
         assert len(list(matches_of(store).pairs())) == 3
-        store.catalog.forget_tracks([b"/music/b"])
+        store.catalog.tracks.forget([b"/music/b"])
         assert found(Matches(store, MatchSettings()).pairs()) == [("a", "c", "same recording")]
 
 
@@ -349,7 +349,7 @@ def test_a_judgement_is_of_what_the_files_hold(tmp_path: Path) -> None:
         stores.add_track(store, "b", B)
         correlate(store, CompareSettings(), InlineRunner(), Silent())
         judge(store, "a", "b", same=True)
-        store.catalog.forget_tracks([b"/music/a"])
+        store.catalog.tracks.forget([b"/music/a"])
         assert judged(store) == []
         stores.add_track(store, "moved/a", audio, tags={"title": ("Another",)}, size=1234)
         stores.add_track(store, "copied/a", audio)
@@ -415,6 +415,21 @@ def test_as_approved_needs_ten_judgements_and_takes_just_below_the_lowest(tmp_pa
         assert lowest.same == lowest.related, "never below the noise floor"
         say(12, False, 0.001)
         assert thresholds(store, MatchSettings(min_score=None)).same == 0.31 - JUST_BELOW
+
+
+def test_what_is_said_meanwhile_counts_once_it_is_read(tmp_path: Path) -> None:
+    with stores.open_store(tmp_path) as store:
+        for name in "ab":
+            stores.add_track(store, name, stores.add_audio(store, A, stream=name.encode() * 16))
+        matches = matches_of(store)
+        record(store, b"a" * 16, b"b" * 16, False, 1.0)
+        assert found(matches.pairs()) == [("a", "b", "same recording")]
+        assert matches.judgements.said == {}
+        matches.renew_judgements(store)
+        assert found(matches.pairs()) == []
+        assert matches.judgements.said == {(b"a" * 16, b"b" * 16): False}
+        with pytest.raises(AttributeError):
+            matches.judgements = None  # type: ignore[misc, assignment]
 
 
 def test_ten_that_were_all_called_different_approve_nothing(tmp_path: Path) -> None:

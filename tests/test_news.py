@@ -41,7 +41,7 @@ def told(store: Store, finished: bool = True) -> News:
 
 
 def audio_of(store: Store, name: str) -> int:
-    track = store.catalog.track(f"/music/{name}".encode())
+    track = store.catalog.tracks.get(f"/music/{name}".encode())
     assert track is not None
     assert track.audio is not None
     return track.audio
@@ -75,7 +75,7 @@ def test_a_file_with_the_same_bytes_is_new_and_one_that_was_moved_is_not(store: 
     """Property: both are new rows of an audio that was known."""
     told(store)
     stores.add_track(store, "moved.mp3", audio_of(store, "b.mp3"))
-    store.catalog.forget_tracks([b"/music/b.mp3"])
+    store.catalog.tracks.forget([b"/music/b.mp3"])
     assert told(store) == News(0, 0)
     stores.add_track(store, "copy of alone.mp3", audio_of(store, "alone.mp3"))
     assert told(store) == News(1, 1)
@@ -85,7 +85,7 @@ def test_moved_and_copied_in_one_night(store: Store) -> None:
     told(store)
     stores.add_track(store, "moved.mp3", audio_of(store, "alone.mp3"))
     stores.add_track(store, "copied.mp3", audio_of(store, "alone.mp3"))
-    store.catalog.forget_tracks([b"/music/alone.mp3"])
+    store.catalog.tracks.forget([b"/music/alone.mp3"])
     assert told(store) == News(1, 1)
 
 
@@ -104,7 +104,7 @@ def test_what_comes_after_dropped_rows_is_new(store: Store) -> None:
 def test_what_took_the_place_of_the_newest_before_anybody_looked_is_new(store: Store, same_bytes: bool) -> None:
     """Property: no id is given again that was told, whichever commands dropped and added rows since."""
     told(store)
-    store.catalog.forget_tracks([b"/music/alone.mp3"])
+    store.catalog.tracks.forget([b"/music/alone.mp3"])
     store.seal_tail()
     assert compact(store, Silent(), Stop()).dropped == 1
     stores.add_track(store, "c.ogg", audio_of(store, "a.flac") if same_bytes else stores.copied(WHOLE, 0.06, seed=2))

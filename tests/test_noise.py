@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.open import open_runner
 from dedup.correlation import noise as module
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import correlate
@@ -21,7 +20,7 @@ from dedup.correlation.match import evidence_of_records, fitted, record
 from dedup.correlation.noise import COPIED, LEAST_PAIRS, decoy_evidence, measure_noise, noise_from, noise_of
 from dedup.correlation.scoring import Noise, usual_noise
 from dedup.observer import Silent
-from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
+from dedup.runner import InlineRunner, Outcome, Runner, Task
 from dedup.settings import CompareSettings
 from dedup.store.items import SILENT_ITEM, Items, items_digest
 from dedup.store.store import Store
@@ -236,7 +235,7 @@ def test_an_unmeasured_store_has_the_usual_noise(tmp_path: Path) -> None:
         assert noise_of(store) == usual_noise()
         add(store, library(5))
         assert run(store) == usual_noise()
-        assert store.catalog.meta()["noise"]["n_pairs"] == 0
+        assert store.catalog.meta.read()["noise"]["n_pairs"] == 0
 
 
 @pytest.mark.parametrize("block_size", [1, 7])
@@ -258,9 +257,8 @@ def test_the_noise_does_not_depend_on_the_order_of_outcomes(tmp_path: Path, expe
         assert run(store, Backwards()) == expected
 
 
-@pytest.mark.parametrize("n_workers", [1, 2])
-def test_the_noise_does_not_depend_on_the_workers(tmp_path: Path, expected: Noise, n_workers: int) -> None:
-    with stores.open_store(tmp_path, 64) as store, open_runner(n_workers, Stop()) as runner:
+def test_the_noise_does_not_depend_on_the_workers(tmp_path: Path, expected: Noise, runner: Runner) -> None:
+    with stores.open_store(tmp_path, 64) as store:
         add(store, library())
         assert run(store, runner) == expected
 
@@ -338,14 +336,14 @@ def test_what_fails_or_is_stopped_is_measured_by_the_next_run(
     with stores.open_store(tmp_path, 8) as store:
         add(store, library())
         assert run(store, Counting(**{how: position})) == usual_noise()
-        meta = store.catalog.meta()
+        meta = store.catalog.meta.read()
         assert "complete" not in meta
         assert "noise" not in meta
         again = Counting()
         assert run(store, again) == expected
         assert len(again.names) == 5
-        assert store.catalog.meta()["noise"] == {"name": again.names[0].split("-")[1], **listed(expected)}
-        assert "complete" in store.catalog.meta()
+        assert store.catalog.meta.read()["noise"] == {"name": again.names[0].split("-")[1], **listed(expected)}
+        assert "complete" in store.catalog.meta.read()
 
 
 def listed(noise: Noise) -> dict[str, Any]:

@@ -430,7 +430,7 @@ def test_where_it_is_not_known_what_is_protected_nothing_is_planned(tmp_path: Pa
     with stores.open_store(tmp_path / "store") as store:
         assert protected(store) == (b"/safe",)
         with store.catalog.transaction():
-            store.catalog.set_meta("protect", value)
+            store.catalog.meta.set("protect", value)
         with pytest.raises(StoreDamagedError, match="the protected folders cannot be read"):
             plan_of(store)
     mend_catalog(tmp_path / "store", "test")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dedup.files.paths import holds
 from dedup.library.discover import Candidate
-from dedup.library.reconcile import Known, Reconciliation, reconcile
+from dedup.library.reconcile import Reconciliation, reconcile
+from dedup.store.tracks import KnownTrack
 
 ROOT = b"/music"
 
@@ -18,9 +19,9 @@ def candidate(path: bytes, size: int = 100, mtime_ns: int = 1, volume: bytes = b
     return Candidate(path, ROOT, volume, size, mtime_ns, device=1, inode=1)
 
 
-def known(path: bytes, size: int = 100, mtime_ns: int = 1, volume: bytes = b"/", **other: Any) -> Known:
+def known(path: bytes, size: int = 100, mtime_ns: int = 1, volume: bytes = b"/", **other: Any) -> KnownTrack:
     values: dict[str, Any] = {"state": "present", "audio": 1, "problem_kind": None, "problem": None, **other}
-    return Known(path=path, volume=volume, size=size, mtime_ns=mtime_ns, **values)
+    return KnownTrack(path=path, volume=volume, size=size, mtime_ns=mtime_ns, **values)
 
 
 def paths(result: Reconciliation) -> dict[str, list[bytes]]:
@@ -31,7 +32,7 @@ def paths(result: Reconciliation) -> dict[str, list[bytes]]:
 
 def look(
     candidates: list[Candidate],
-    tracks: list[Known],
+    tracks: list[KnownTrack],
     *,
     roots: tuple[bytes, ...] = (ROOT,),
     unlisted: tuple[bytes, ...] = (),

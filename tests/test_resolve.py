@@ -205,9 +205,9 @@ def test_a_protected_file_stays_whichever_is_kept(root: Path) -> None:
 
 def test_a_file_that_is_not_there_is_not_kept(root: Path) -> None:
     with open_for_writing(root.parent / "store", "test") as store, store.catalog.transaction():
-        track = store.catalog.track(os.fsencode(root / "sub/a2.mp3"))
+        track = store.catalog.tracks.get(os.fsencode(root / "sub/a2.mp3"))
         assert track is not None
-        store.catalog.put_track(replace(track, state="absent"))
+        store.catalog.tracks.put(replace(track, state="absent"))
     text = resolve(root, "3\n1\n").stdout
     assert "not there now. Keep a sound file" in text
     assert actions(root, plan_of(root).groups[0])["sub/a2.mp3"] == "leave"

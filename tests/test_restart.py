@@ -62,6 +62,7 @@ def test_the_undisturbed_run_has_something_to_lose(truth: Truth) -> None:
     assert len(truth.pairs.splitlines()) >= 5 + SIZE.n_files // 5
 
 
+@pytest.mark.long  # each of these two kills a launcher and a worker
 def test_a_launcher_killed_in_the_scan_and_then_a_worker_in_the_comparison_change_nothing(
     base: Path, truth: Truth
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_worker_killed_in_the_scan_and_the_launcher_in_the_comparison_change_n
     assert tiles <= store.names("SELECT name FROM tile")
 
 
+@pytest.mark.long  # by parts: a signal to all processes in test_cluster.py, the exit code in test_cli.py
 def test_ctrl_c_stops_with_130_and_the_next_run_goes_on(base: Path, truth: Truth) -> None:
     store = copied(base, "interrupted")
     run = store.start(*store.full())

@@ -27,7 +27,7 @@ from dedup.errors import (
     EXIT_TIME_UP,
     InputError,
 )
-from dedup.store.catalog import Catalog
+from dedup.store.meta import Meta
 from dedup.store.store import make_or_open, open_for_writing
 from dedup.synthesis.library import write_demo_library
 from jobs import cli
@@ -200,14 +200,14 @@ def test_what_was_found_is_told_though_the_housekeeping_fails(
     one = min(place.music.rglob("*.flac"))
     shutil.copyfile(one, music / f"copy{one.suffix}")
 
-    def set_meta(self: Catalog, key: str, value: Any) -> None:
+    def set_meta(self: Meta, key: str, value: Any) -> None:
         if key == "retired":  # the last write of a compaction
             raise error
         plain_set_meta(self, key, value)
 
-    plain_set_meta = Catalog.set_meta
+    plain_set_meta = Meta.set
     with monkeypatch.context() as patched:
-        patched.setattr(Catalog, "set_meta", set_meta)
+        patched.setattr(Meta, "set", set_meta)
         told = lines(place.full(str(music), code=code).stdout)
     copies = {"copies": 1, "groups": 1}
     if code == 14:
@@ -402,7 +402,7 @@ def test_a_run_without_an_end_goes_on_or_was_killed(folder: Path) -> None:
     assert told() == [("killed", "killed")]
     with open_for_writing(folder, "another") as store:
         assert told() == [("killed", "running")]  # in the moment between its lock and its row
-        store.catalog.begin_run("next", "full", "2026-11-01T02:29:00Z")  # the clock was set back
+        store.catalog.runs.begin("next", "full", "2026-11-01T02:29:00Z")  # the clock was set back
         assert told() == [("next", "running"), ("killed", "killed")]
     assert [why for _, why in told()] == ["killed", "killed"]
 

@@ -106,16 +106,16 @@ class Library:
         with self.open() as store:
             return {
                 os.path.relpath(os.fsdecode(track.path), self.root): (track.state, track.audio, track.problem)
-                for track in store.catalog.tracks()
+                for track in store.catalog.tracks.all()
             }
 
     def inodes(self) -> set[int]:
         with self.open() as store:
-            return {track.inode for track in store.catalog.tracks()}
+            return {track.inode for track in store.catalog.tracks.all()}
 
     def blocks(self) -> dict[str, int]:
         with self.open() as store:
-            found: dict[str, int] = store.catalog.blocks()
+            found: dict[str, int] = store.catalog.blocks.rows()
             return found
 
     def pairs(self) -> set[tuple[str, str, str]]:
@@ -212,19 +212,19 @@ def test_five_more_files_are_five_more_decoded(library: Library) -> None:
 def written_by_older_code(library: Library) -> None:
     """What the store remembers of its files is what the first version of the code read."""
     with library.open() as store, store.catalog.transaction():
-        for track in list(store.catalog.tracks()):
+        for track in list(store.catalog.tracks.all()):
             properties = json.loads(track.properties)
             if properties:
                 del properties["version"]
                 properties["tags"] = {"musicbrainz_albumtype": ["album"], "tracknumber": ["03/12"]}
-            store.catalog.set_properties([(track.path, json.dumps(properties))])
+            store.catalog.tracks.set_properties([(track.path, json.dumps(properties))])
 
 
 def remembered(library: Library) -> dict[str, AudioProperties]:
     with library.open() as store:
         return {
             os.path.relpath(os.fsdecode(track.path), library.root): from_json(json.loads(track.properties))
-            for track in store.catalog.tracks()
+            for track in store.catalog.tracks.all()
         }
 
 
@@ -574,7 +574,7 @@ def test_a_volume_that_is_not_mounted_keeps_its_tracks(library: Library, monkeyp
     mounted = {b"/", os.fsencode(drive)}
     library.scan()
     with library.open() as store, store.catalog.transaction() as connection:
-        for track in list(store.catalog.tracks()):
+        for track in list(store.catalog.tracks.all()):
             if track.path.startswith(os.fsencode(drive)):
                 connection.execute("UPDATE track SET volume = ? WHERE path = ?", (os.fsencode(drive), track.path))
     monkeypatch.setattr(os.path, "ismount", mounted.__contains__)
@@ -621,7 +621,7 @@ def test_names_are_bytes(library: Library) -> None:
     assert counts(library.scan())["identical"] == 3
     assert counts(library.scan())["unchanged"] == 7
     with library.open() as store:
-        stored = {os.path.basename(track.path) for track in store.catalog.tracks()}
+        stored = {os.path.basename(track.path) for track in store.catalog.tracks.all()}
     assert set(names) < stored
 
 
@@ -712,7 +712,7 @@ def test_a_scan_that_was_stopped_does_not_look_twice(library: Library) -> None:
     library.scan()
     assert library.read == []
     with library.open() as store:
-        assert list(store.catalog.probes()) == []  # of use only until the scan is whole
+        assert list(store.catalog.probes.all()) == []  # of use only until the scan is whole
 
 
 def test_what_was_decoded_is_kept_when_the_scan_dies(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,13 @@ def test_each_night_ends_as_a_fresh_store_would(nights: list[Night]) -> None:
     assert [bool(night.kill) for night in nights] == [False, False, True, False]
 
 
+@pytest.mark.long
+def test_a_fortnight_ends_as_a_fresh_store_would(tmp_path: Path) -> None:
+    nights = list(simulate(tmp_path, 14, SEED + 1, Size(n_files=24, n_changes=6, n_clips=8)))
+    assert [night.differences for night in nights] == [[]] * 15
+    assert [bool(night.kill) for night in nights] == [number % 3 == 0 for number in range(1, 15)] + [False]
+
+
 @pytest.mark.usefixtures("nights")
 def test_a_difference_is_seen(folder: Path, tmp_path: Path) -> None:
     library = Library(tmp_path / "library", [[b""] * len(BIT_RATES)], Size(0), random.Random(SEED))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
+import json
 import os
 import random
 import signal
@@ -14,8 +16,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, astuple, replace
-from importlib import resources
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,17 +29,20 @@ from dedup.errors import (
     StoreMissingError,
     WriteError,
 )
-from dedup.groups.judgements import record
 from dedup.observer import Silent
 from dedup.report.glance import glance
 from dedup.settings import FingerprintSettings
 from dedup.store import store as store_module
+from dedup.store import upgrades
 from dedup.store.blocks import BlockStore, make_block
-from dedup.store.catalog import KEPT_RUN_RECORDS, Catalog, Ending, TileResult
+from dedup.store.catalog import Catalog
 from dedup.store.layout import Layout, write_lock
+from dedup.store.runs import KEPT_RUN_RECORDS, Ending
 from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
 from dedup.upkeep.check import check
+from dedup.upkeep.salvage import mend_catalog
 from jobs.session.failures import as_reprise_error
+from tests.killing import run_killed
 from tests.stores import add_audio, add_track, open_store, recording
 
 SETTINGS = FingerprintSettings("1.5.1")
@@ -88,90 +92,52 @@ def test_fingerprints_made_otherwise_are_refused_with_both_values(folder: Path):
     require_sound(folder)
 
 
-def test_another_version_of_the_format_is_refused_with_both_values(folder: Path):
+@pytest.mark.parametrize("version", [0, 2, 3, True, 1.0, "1", None])
+def test_another_version_of_the_format_is_refused_with_both_values(folder: Path, version: object):
     with closing(Catalog(folder / "catalog.db")) as catalog:
-        catalog.set_meta("format_version", 4)
+        catalog.meta.set("format_version", version)
     every_way = (make_or_open(folder, SETTINGS, 4, "test"), open_for_writing(folder, "test"), open_for_reading(folder))
     for opened in every_way:
-        with pytest.raises(StoreMismatchError, match=r"format version 4; expected version 3\. Use the"), opened:
+        with pytest.raises(StoreMismatchError) as raised, opened:
             pass
-
-
-# ---- a store of an older format version ----
-
-RUN_OF_VERSION_2 = """
-    CREATE TABLE run (
-        id       TEXT PRIMARY KEY,
-        command  TEXT NOT NULL,
-        started  TEXT NOT NULL,
-        ended    TEXT,
-        outcome  TEXT CHECK (outcome IN ('done', 'stopped', 'failed'))
-    ) STRICT
-"""
-
-
-@pytest.fixture
-def version_2(folder: Path) -> Path:
-    """The store as version 2 had it, with a result, a `correlate` that left nothing to do, and two runs."""
-    with closing(Catalog(folder / "catalog.db")) as catalog, catalog.transaction() as connection:
-        block, *_ = catalog.blocks()
-        connection.execute("DROP TABLE run")
-        connection.execute(RUN_OF_VERSION_2)
-        ran = ("2026-03-01T02:30:00Z", "2026-03-01T02:31:00Z", "done")
-        connection.executemany(
-            "INSERT INTO run VALUES (?, 'full', ?, ?, ?)", [("r1", *ran), ("r2", ran[0], None, None)]
+        assert str(raised.value).endswith(
+            f"format version {version}; expected version 1. Use the release that made it, or another --store"
         )
-        result = TileResult.of("t", "s", block, block, 1, bytes(209))
-        connection.execute("INSERT INTO tile VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(result))
-        for key, value in {"format_version": 2, "complete": "c", "compare": {}}.items():
-            catalog.set_meta(key, value)
-    BlockStore(folder / "fingerprints.zarr").create({"fingerprint": asdict(SETTINGS), "format_version": 2})
-    return folder
+        assert raised.value.exit_code == 12
 
 
-def test_version_2_is_upgraded_and_nothing_has_to_be_computed_again(version_2: Path):
-    kept = what_an_upgrade_keeps(version_2)
-    with open_for_writing(version_2, "test") as store:
-        assert store.catalog.meta()["format_version"] == 3
-        assert store.catalog.meta()["complete"] == "c"
-        assert store.catalog.tile_names("s") == {"t"}
-        assert what_an_upgrade_keeps(version_2) == kept
-        newest, before = store.catalog.runs()
-        assert (newest.id, newest.ended, newest.ending) == ("r2", None, None)
-        assert before.ending == Ending("done", None, None, None, None)
-        ending = Ending("done", 0, "done", 0.5, "{}")
-        store.catalog.begin_run("r3", "full", "2026-03-02T02:30:00Z")
-        store.catalog.end_run("r3", "2026-03-02T02:30:01Z", ending)
-        assert next(store.catalog.runs(1)).ending == ending
-    with closing(Catalog(version_2 / "catalog.db")) as catalog, closing(sqlite3.connect(":memory:")) as fresh:
-        fresh.executescript(resources.files("dedup.store").joinpath("schema.sql").read_text())
-        columns = "SELECT name, type FROM pragma_table_info('run')"
-        assert catalog.connection.execute(columns).fetchall() == fresh.execute(columns).fetchall()
+# ---- a store of an older format version: versions 2 and 3 are made up ----
 
 
-def test_a_reader_refuses_version_2_and_says_what_upgrades_it(version_2: Path):
-    with pytest.raises(StoreMismatchError) as raised, open_for_reading(version_2):
-        pass
-    assert str(raised.value).endswith(
-        "format version 2; expected version 3. "
-        "Run `reprise correlate` once: it upgrades the store; all that was computed is kept"
-    )
+def note_where(catalog: Catalog) -> None:
+    catalog.connection.execute("ALTER TABLE run ADD COLUMN host TEXT")
+    catalog.connection.execute("UPDATE run SET host = 'here'")
+
+
+def rename_where(catalog: Catalog) -> None:
+    catalog.connection.execute("ALTER TABLE run RENAME COLUMN host TO place")
+
+
+def fail_half_way(catalog: Catalog) -> None:
+    catalog.tracks.forget([b"/music/0.mp3"])
+    raise ZeroDivisionError
 
 
 @pytest.fixture
-def old(folder: Path) -> Path:
-    """The store as version 1 had it, with a result and a `correlate` that left nothing to do."""
-    with closing(Catalog(folder / "catalog.db")) as catalog, catalog.transaction() as connection:
-        block, *_ = catalog.blocks()
-        connection.execute("DROP TABLE judgement")
-        connection.execute("DROP TABLE run")
-        connection.execute(RUN_OF_VERSION_2)
-        result = TileResult.of("t", "s", block, block, 1, bytes(36))
-        connection.execute("INSERT INTO tile VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(result))
-        for key, value in {"format_version": 1, "complete": "c", "compare": {}, "compare s": {"old": 1}}.items():
-            catalog.set_meta(key, value)
-    BlockStore(folder / "fingerprints.zarr").create({"fingerprint": asdict(SETTINGS), "format_version": 1})
+def older(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of version 1, in which a run began, for a program whose stores have version 3."""
+    with open_for_writing(folder, "test") as store:
+        store.catalog.runs.begin("r1", "full", "2026-03-01T02:30:00Z")
+    monkeypatch.setattr(upgrades, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(upgrades, "UPGRADES", {1: note_where, 2: rename_where})
     return folder
+
+
+def versions(folder: Path) -> tuple[int, int]:
+    """What the catalog's stamp says, and what the root group of the blocks repeats."""
+    with closing(Catalog(folder / "catalog.db")) as catalog:
+        told = catalog.meta.get("format_version")
+    return told, json.loads((folder / "fingerprints.zarr" / "zarr.json").read_text())["attributes"]["format_version"]
 
 
 def what_an_upgrade_keeps(folder: Path) -> list[tuple[object, ...]]:
@@ -180,99 +146,113 @@ def what_an_upgrade_keeps(folder: Path) -> list[tuple[object, ...]]:
         return [row for table in kept for row in connection.execute(f"SELECT * FROM {table}")]
 
 
-def require_upgraded(folder: Path, kept: list[tuple[object, ...]]) -> None:
+def require_upgraded(folder: Path) -> None:
     with open_for_writing(folder, "test") as store:
-        assert store.catalog.meta().keys() == {"format_version", "fingerprint", "block_size"}
-        assert store.catalog.connection.execute("SELECT COUNT(*) FROM tile").fetchone() == (0,)
-        assert what_an_upgrade_keeps(folder) == kept
-        assert check(store, Silent()) == []
-        record(store, b"a" * 16, b"b" * 16, True, None)
+        rows = store.catalog.connection.execute("SELECT id, place FROM run").fetchall()
+    assert (rows, versions(folder)) == ([("r1", "here")], (3, 3))
     require_sound(folder)
 
 
 @pytest.mark.parametrize("way", ["a scan", "any writer"])
-def test_an_older_store_is_upgraded_by_a_writer_and_keeps_its_fingerprints(old: Path, way: str):
-    kept = what_an_upgrade_keeps(old)
-    opened = make_or_open(old, SETTINGS, 4, "test") if way == "a scan" else open_for_writing(old, "test")
+def test_an_older_store_is_upgraded_by_whoever_writes(older: Path, way: str):
+    kept = what_an_upgrade_keeps(older)
+    opened = make_or_open(older, SETTINGS, 4, "test") if way == "a scan" else open_for_writing(older, "test")
     with opened as store:
         assert (store.block_size, store.fingerprint_settings) == (4, SETTINGS)
-        assert check(store, Silent()) == []
-    require_upgraded(old, kept)
+    assert what_an_upgrade_keeps(older) == kept
+    require_upgraded(older)
 
 
-def test_a_reader_refuses_an_older_store_and_says_what_upgrades_it(old: Path):
-    with pytest.raises(StoreMismatchError) as raised, open_for_reading(old):
+def test_a_reader_refuses_an_older_store_and_says_what_upgrades_it(older: Path):
+    with pytest.raises(StoreMismatchError) as raised, open_for_reading(older):
         pass
     assert str(raised.value).endswith(
-        "format version 1; expected version 3. "
-        "Run `reprise correlate` once: it upgrades the store; fingerprints are kept"
+        "format version 1; expected version 3. Run `reprise correlate` once: it upgrades the store"
     )
+    assert versions(older) == (1, 1)
 
 
-def test_an_older_store_that_is_refused_is_left_as_it_is(old: Path):
+def test_a_store_from_which_an_upgrade_is_lacking_is_refused(older: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(upgrades, "UPGRADES", {1: note_where})
+    refused = pytest.raises(StoreMismatchError, match=r"format version 1; expected version 3\. Use the release")
+    with refused, open_for_writing(older, "test"):
+        pass
+    assert versions(older) == (1, 1)
+
+
+def test_an_older_store_that_is_refused_is_left_as_it_is(older: Path):
     other = replace(SETTINGS, chromaprint="1.6.0")
-    with pytest.raises(StoreMismatchError, match="made otherwise"), make_or_open(old, other, 4, "test"):
+    with pytest.raises(StoreMismatchError, match="made otherwise"), make_or_open(older, other, 4, "test"):
         pass
-    with closing(Catalog(old / "catalog.db")) as catalog:
-        assert catalog.meta()["format_version"] == 1
-        assert catalog.count_tiles("s") == 1
+    assert versions(older) == (1, 1)
 
 
-@pytest.mark.parametrize("killed", ["before", "at the root group", "between", "after"])
+def test_a_damaged_catalog_of_an_older_version_is_left_to_the_release_that_made_it(older: Path):
+    before = (older / "catalog.db").read_bytes()
+    with pytest.raises(StoreMismatchError, match=r"format version 1; expected version 3\. Use the release"):
+        mend_catalog(older, "test")
+    assert (older / "catalog.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("killed", "found"),
+    [
+        ("before", (1, 1)),
+        ("at the first root group", (1, 1)),
+        ("at the first catalog", (1, 2)),
+        ("at the second root group", (2, 2)),
+        ("at the second catalog", (2, 3)),
+        ("after", (3, 3)),
+    ],
+)
 def test_an_upgrade_that_was_killed_between_its_steps_is_done_again(
-    old: Path, monkeypatch: pytest.MonkeyPatch, killed: str
+    older: Path, monkeypatch: pytest.MonkeyPatch, killed: str, found: tuple[int, int]
 ):
-    """Property: the root group may be of the new version beside a catalog of the old one, never the other way round."""
-    kept = what_an_upgrade_keeps(old)
-    step = {"before": "create", "at the root group": "create", "between": "upgrade", "after": "shrink"}[killed]
+    """Property: the root group may be a version ahead of the catalog, never behind it."""
+    kept, rename, renamed = what_an_upgrade_keeps(older), Path.rename, itertools.count(1)
     with monkeypatch.context() as kill:
-        if killed == "at the root group":
-            kill.setattr(Path, "rename", lambda *_: 1 / 0)
+        if killed == "before":
+            kill.setattr(BlockStore, "create", lambda *_: 1 / 0)
+        elif killed.endswith("root group"):
+            last = 1 if "first" in killed else 2
+            kill.setattr(Path, "rename", lambda *paths: 1 / 0 if next(renamed) == last else rename(*paths))
+        elif killed == "after":
+            kill.setattr(Catalog, "shrink", lambda *_: 1 / 0)
         else:
-            kill.setattr(BlockStore if step == "create" else Catalog, step, lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError), open_for_writing(old, "test"):
+            kill.setitem(upgrades.UPGRADES, 1 if "first" in killed else 2, fail_half_way)
+        with pytest.raises(ZeroDivisionError), open_for_writing(older, "test"):
             pass
-    with closing(Catalog(old / "catalog.db")) as catalog:
-        assert catalog.meta()["format_version"] == (3 if killed == "after" else 1)
-        assert catalog.count_tiles("s") == (0 if killed == "after" else 1)
-    root = (old / "fingerprints.zarr" / "zarr.json").read_text()
-    assert ('"format_version": 3' in root) is (killed in ("between", "after"))
-    require_upgraded(old, kept)
+    assert versions(older) == found
+    assert what_an_upgrade_keeps(older) == kept
+    require_upgraded(older)
 
 
-UPGRADE_AND_DIE = """
-    import os, sys, signal
-    from pathlib import Path
-    from dedup.store import catalog, store
-    class Dying:
-        def __init__(self, connection):
-            self.connection, self.left = connection, int(sys.argv[2])
-        def execute(self, *arguments):
-            self.left -= 1
-            if self.left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return self.connection.execute(*arguments)
-        def __getattr__(self, name):
-            return getattr(self.connection, name)
-    real = catalog.Catalog.upgrade
-    def upgrade(self, *versions):
-        self.connection = Dying(self.connection)
-        real(self, *versions)
-    catalog.Catalog.upgrade = upgrade
-    with store.open_for_writing(Path(sys.argv[1]), "test"):
+UPGRADES_KILLED = """
+import sys
+from pathlib import Path
+from dedup.store import store, upgrades
+from dedup.store.database import Database
+from dedup.store.meta import Meta
+from tests.killing import kill_at_each_step
+from tests.test_store import note_where, rename_where
+
+def run(folder):
+    with store.open_for_writing(folder, "test"):
         pass
+
+upgrades.FORMAT_VERSION, upgrades.UPGRADES = 3, {1: note_where, 2: rename_where}
+steps = [(Path, "rename"), (upgrades, "upgrade"), (Meta, "set"), (Database, "shrink")]
+kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps)
 """
 
 
-@pytest.mark.parametrize("n_statements", [2, 5, 6, 9, 10])
-def test_an_upgrade_that_was_killed_in_its_transaction_is_done_again(old: Path, n_statements: int):
-    """The statements are BEGIN, the table, tiles, settings, four columns, version and COMMIT; ten of them are all."""
-    kept = what_an_upgrade_keeps(old)
-    with python(UPGRADE_AND_DIE, old, n_statements) as other:
-        assert other.wait() == -signal.SIGKILL
-    with closing(Catalog(old / "catalog.db")) as catalog:
-        assert catalog.meta()["format_version"] == (3 if n_statements == 10 else 1)
-    require_upgraded(old, kept)
+def test_an_upgrade_that_was_killed_is_done_again(older: Path, tmp_path: Path):
+    """The stamp is set last in each transaction: killed there, all that came before is taken back."""
+    run_killed(UPGRADES_KILLED, older, tmp_path)
+    *killed, undisturbed = sorted(tmp_path.glob("killed *"))
+    assert [versions(folder) for folder in killed] == [*[(1, 1), (1, 2), (1, 2)], *[(2, 2), (2, 3), (2, 3)], (3, 3)]
+    for folder in [*killed, undisturbed]:
+        require_upgraded(folder)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +362,7 @@ def test_killed_between_a_block_on_disk_and_its_row_in_the_catalog(folder: Path)
     with open_store(folder) as store:
         for seed in (20, 21):
             add_audio(store, recording(seed, 100 + seed))
-        fingerprints, items = store.catalog.next_to_seal(store.block_size)
+        fingerprints, items = store.catalog.fingerprints.next_to_seal(store.block_size)
         store.blocks.write(make_block(items))  # and here it is killed
     with open_for_reading(folder) as store:
         (note,) = check(store, Silent())
@@ -390,7 +370,7 @@ def test_killed_between_a_block_on_disk_and_its_row_in_the_catalog(folder: Path)
     with open_store(folder) as store:
         assert make_block(items).name not in store.blocks.names()
         assert store.seal_tail() == 1
-        assert store.catalog.blocks()[make_block(items).name] == len(fingerprints) == 3
+        assert store.catalog.blocks.rows()[make_block(items).name] == len(fingerprints) == 3
 
 
 SEAL_AND_DIE = """
@@ -420,9 +400,9 @@ def test_killed_while_it_seals_the_same_blocks_come_of_it(tmp_path: Path):
         with python(SEAL_AND_DIE, folder, sync) as other:
             assert other.wait() == (0 if sync == 999 else -signal.SIGKILL)
         with open_store(folder) as store:
-            assert len(store.catalog.blocks()) == n_sealed
+            assert len(store.catalog.blocks.rows()) == n_sealed
             assert store.seal_tail() == 3 - n_sealed
-            named.add(tuple(store.catalog.blocks().items()))
+            named.add(tuple(store.catalog.blocks.rows().items()))
     assert len(named) == 1
 
 
@@ -431,12 +411,12 @@ def test_the_newest_thousand_runs_are_remembered(folder: Path):
     with open_for_writing(folder, "test") as store:
         ran = (("full", "2026-03-01T02:30:00Z", f"r{number}") for number in range(KEPT_RUN_RECORDS + 3))
         store.catalog.connection.executemany("INSERT INTO run (command, started, id) VALUES (?, ?, ?)", ran)
-        store.catalog.begin_run("last", "full", "2025-01-01T02:30:00Z")  # the clock was set back
-        store.catalog.end_run("last", "2025-01-01T02:31:00Z", ending)
-        left = [run.id for run in store.catalog.runs()]
+        store.catalog.runs.begin("last", "full", "2025-01-01T02:30:00Z")  # the clock was set back
+        store.catalog.runs.end("last", "2025-01-01T02:31:00Z", ending)
+        left = [run.id for run in store.catalog.runs.newest_first()]
         assert len(left) == KEPT_RUN_RECORDS == 1000
         assert left[:2] == ["last", f"r{KEPT_RUN_RECORDS + 2}"]
-        assert next(store.catalog.runs(1)).ending == ending
+        assert next(store.catalog.runs.newest_first(1)).ending == ending
     require_sound(folder)
 
 
@@ -471,7 +451,7 @@ def test_what_a_killed_writer_committed_is_read(folder: Path):
         from pathlib import Path
         from dedup.store.store import open_for_writing
         with open_for_writing(Path(sys.argv[1]), "test") as store:
-            store.catalog.set_meta("last words", "done")
+            store.catalog.meta.set("last words", "done")
             os.kill(os.getpid(), signal.SIGKILL)
         """,
         folder,
@@ -479,7 +459,7 @@ def test_what_a_killed_writer_committed_is_read(folder: Path):
         other.wait()
     assert (folder / "catalog.db-wal").stat().st_size
     with open_for_reading(folder) as store:
-        assert store.catalog.meta()["last words"] == "done"
+        assert store.catalog.meta.read()["last words"] == "done"
     require_sound(folder)
 
 
@@ -504,8 +484,8 @@ def test_a_damaged_catalog_is_told_in_one_line(folder: Path, damage: Callable[[b
 
     def reading() -> None:
         with open_for_reading(folder) as store:
-            list(store.catalog.tracks())
-            list(store.catalog.audios())
+            list(store.catalog.tracks.all())
+            store.catalog.fingerprints.totals()
 
     def writing() -> None:
         with open_for_writing(folder, "test") as store:
@@ -534,7 +514,7 @@ def test_damage_that_shows_only_later_is_told_as_damage(folder: Path):
         file.write(b"\xff" * 64)
     with pytest.raises(StoreDamagedError, match="malformed"), open_for_reading(folder) as store:
         assert store.block_size == 4
-        list(store.catalog.tracks())
+        list(store.catalog.tracks.all())
 
 
 @pytest.mark.parametrize("found", ["missing", "empty"])
@@ -587,14 +567,14 @@ def test_a_disk_that_is_full_when_a_block_is_written(folder: Path, monkeypatch: 
 
 def test_a_disk_that_is_full_when_the_catalog_is_written(folder: Path):
     with open_store(folder) as store:
-        before = list(store.catalog.tracks())
+        before = list(store.catalog.tracks.all())
         (pages,) = store.catalog.connection.execute("PRAGMA page_count").fetchone()
         store.catalog.connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(sqlite3.OperationalError, match="full") as raised:
             for seed in range(100, 200):
                 add_track(store, f"{seed}.mp3", recording(seed, 3000))
         assert "the disk is full" in told(raised.value, folder)
-        assert {track.path for track in before} <= {track.path for track in store.catalog.tracks()}
+        assert {track.path for track in before} <= {track.path for track in store.catalog.tracks.all()}
         assert check(store, Silent()) == []
         store.catalog.connection.execute(f"PRAGMA max_page_count = {pages * 100}")
         add_track(store, "200.mp3", recording(200, 3000))
@@ -665,7 +645,7 @@ def test_any_other_error_passes_as_it_is(folder: Path):
 def test_items_are_found_wherever_they_are(folder: Path):
     with open_for_reading(folder) as store:
         for seed in range(9):
-            fingerprint = store.catalog.fingerprint_of(recording(seed, 100 + seed))
+            fingerprint = store.catalog.fingerprints.find(recording(seed, 100 + seed))
             assert (store.items_of(fingerprint) == recording(seed, 100 + seed)).all()
         with pytest.raises(StoreDamagedError, match="fingerprint 77 is nowhere"):
             store.items_of(77)

@@ -155,8 +155,9 @@ def test_a_folder_that_is_not_there_is_a_write_error(tmp_path: Path, piece: Pcm)
         write(bytes(tmp_path / "missing" / "a.wav"), piece[:100], Encoding("wav"))
 
 
-def test_different_pieces_are_unrelated_by_fingerprint() -> None:
-    prints = [fingerprint(never_encoded(compose(seed, seed % 4, 45))) for seed in range(10)]
+@pytest.mark.parametrize("n_pieces", [5, pytest.param(10, marks=pytest.mark.long)])
+def test_different_pieces_are_unrelated_by_fingerprint(n_pieces: int) -> None:
+    prints = [fingerprint(never_encoded(compose(seed, seed % 4, 45))) for seed in range(n_pieces)]
     highest = {
         pair: lag_curve(prints[pair[0]], prints[pair[1]])[:, 2].max()
         for pair in itertools.combinations(range(len(prints)), 2)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dedup.cleanup.checks import Protection, Refusal
-from dedup.cleanup.entries import Cleanup, roots_of
+from dedup.cleanup.entries import Cleanup
 from dedup.cleanup.examine import examine
 from dedup.cleanup.journal import PLAN, Journal, JournalWriter, make_journal, open_journal, require_none_open, utc_now
 from dedup.cleanup.recover import recover
@@ -170,7 +170,7 @@ def _require_quarantine(store: Store, plan: Plan, protection: Protection) -> Non
         raise UsageError("quarantine", f"{printable(plan.to)} is in a protected folder", remedy=_ANOTHER)
     if os.path.lexists(plan.to) and not os.path.isdir(plan.to):
         raise UsageError("quarantine", f"{printable(plan.to)} is not a folder", remedy=_ANOTHER)
-    require_outside(plan.to, roots_of(store))
+    require_outside(plan.to, store.catalog.tracks.roots())
 
 
 def _require_leave_to_delete(plan: Plan, may_delete: MayDelete) -> None:

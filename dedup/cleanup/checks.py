@@ -21,8 +21,8 @@ from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
 
 if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack
-    from dedup.store.catalog import Track
     from dedup.store.store import Store
+    from dedup.store.tracks import Track
 
 TIME_LIMIT_S = 600.0
 """Longest time that decoding a kept file may take."""
@@ -85,7 +85,7 @@ class Checks:
     def __init__(self, store: Store, plan: Plan, protection: Protection) -> None:
         self.plan, self.protection = plan, protection
         paths = {file.path for group in plan.groups for file in group.files}
-        self.tracks: dict[bytes, Track] = {path: track for path in paths if (track := store.catalog.track(path))}
+        self.tracks: dict[bytes, Track] = {path: track for path in paths if (track := store.catalog.tracks.get(path))}
         self._streams = _streams(store, self.tracks)
         self._copies = _copies(Matches(store, plan.match), plan)
         self._kept_in = {g.kept.path: n for n, g in enumerate(plan.groups, start=1) if g.kept is not None}
@@ -202,12 +202,8 @@ def is_same(file: PlannedFile, kept: PlannedFile) -> str:
 
 def _streams(store: Store, tracks: dict[bytes, Track]) -> dict[bytes, tuple[bytes | None, bytes]]:
     """Stream hash and digest of the items, by path, of each track that has audio."""
-    query = (
-        "SELECT audio.stream, fingerprint.digest FROM audio JOIN fingerprint ON fingerprint.id = audio.fingerprint "
-        "WHERE audio.id = ?"
-    )
-    execute = store.catalog.connection.execute
-    return {p: execute(query, (track.audio,)).fetchone() for p, track in tracks.items() if track.audio is not None}
+    hallmark = store.catalog.audios.hallmark
+    return {path: hallmark(track.audio)[:2] for path, track in tracks.items() if track.audio is not None}
 
 
 def _copies(matches: Matches, plan: Plan) -> set[tuple[bytes, bytes]]:

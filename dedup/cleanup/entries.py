@@ -165,7 +165,7 @@ class Cleanup:
         """Removes what the plan left empty, if it says so; litter goes to the quarantine first."""
         if not self.plan.remove_empty_folders:
             return
-        for folder, root in empty_folders(self.gone, roots_of(self.store)):
+        for folder, root in empty_folders(self.gone, self.store.catalog.tracks.roots()):
             if self.protection.holds(os.path.join(folder, b"x")):
                 continue
             try:
@@ -182,11 +182,6 @@ class Cleanup:
     def _refuse(self, path: bytes, reason: str) -> None:
         self.refused.append(Refusal(path, reason))
         self.observer.problem("failed", path, reason)
-
-
-def roots_of(store: Store) -> list[bytes]:
-    """The roots of all tracks."""
-    return [row[0] for row in store.catalog.connection.execute("SELECT DISTINCT root FROM track")]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dedup.files.status import device_and_inode, size_and_time
 from dedup.library.identity import partial_hash
 from dedup.library.metadata import read_properties, to_json
-from dedup.store.catalog import Track
+from dedup.store.tracks import Track
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -36,30 +36,29 @@ def track_of(known: dict[str, Any]) -> Track:
 def drop_track(store: Store, path: bytes) -> None:
     """Removes the track of a file that is gone; its audio and all comparisons stay."""
     with store.catalog.transaction():
-        store.catalog.forget_tracks([path])
+        store.catalog.tracks.forget([path])
 
 
 def is_known(store: Store, path: bytes) -> bool:
     """Whether the catalog has the file as it is now, or does not have it at all."""
-    track = store.catalog.track(path)
+    track = store.catalog.tracks.get(path)
     return track is None or (track.size, track.mtime_ns) == size_and_time(os.stat(path))
 
 
 def renew(store: Store, path: bytes) -> None:
     """Updates the track of a file that has other tags now, or another inode, and the same audio: nothing is decoded."""
-    track = store.catalog.track(path)
+    track = store.catalog.tracks.get(path)
     if track is not None:
         with store.catalog.transaction():
-            store.catalog.put_track(_as_it_is(track))
+            store.catalog.tracks.put(_as_it_is(track))
 
 
 def restore(store: Store, known: dict[str, Any]) -> None:
     """Makes a file that is back a track again if its audio is still known; else the next scan reads it."""
     track = track_of(known)
-    held = next(store.catalog.audios("WHERE id = ?", (track.audio,)), None)
-    if held is not None and os.path.lexists(track.path):
+    if store.catalog.audios.get(track.audio) is not None and os.path.lexists(track.path):
         with store.catalog.transaction():
-            store.catalog.put_track(_as_it_is(track))
+            store.catalog.tracks.put(_as_it_is(track))
 
 
 def _as_it_is(track: Track) -> Track:

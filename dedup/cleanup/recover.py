@@ -33,7 +33,7 @@ def _enter(store: Store, entry: Entry) -> None:
     """Tells the catalog of a step that is done; it may know already."""
     step = entry.step
     if isinstance(step, (Move, Trash, Delete)) and not os.path.lexists(step.path):
-        if store.catalog.track(step.path) is not None:
+        if store.catalog.tracks.get(step.path) is not None:
             records.drop_track(store, step.path)
     elif isinstance(step, (Share, Rewrite)) and not records.is_known(store, step.path) and step.recover():
         records.renew(store, step.path)

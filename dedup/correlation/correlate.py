@@ -24,8 +24,8 @@ from dedup.correlation.tile import Computed, correlate_parts, merged
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
-from dedup.store.catalog import TileResult
 from dedup.store.pairs import PAIR
+from dedup.store.results import TileResult
 from dedup.store.tiles import Tile, count_tiles, plan_tiles
 from dedup.versions import KERNEL_VERSION
 
@@ -56,8 +56,8 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     """Brings every tile of the store's blocks to a committed result under these settings. Plans twice, first to count
     and then, while it computes, to run: two million tiles would not fit into the launcher's memory."""
     store.seal_tail()
-    blocks = store.catalog.block_sizes()
-    done = store.catalog.tile_names(settings.digest())
+    blocks = store.catalog.blocks.sizes()
+    done = store.catalog.results.names(settings.digest())
     n_tiles = count_tiles(len(blocks))
     cost = tile_cost(blocks, settings)
     n_reused, total_cost = 0, 0.0
@@ -67,8 +67,8 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
         else:
             total_cost += cost(tile)
     n_held = _blocks_held(store, blocks, settings, runner) if n_reused < n_tiles else 0
-    store.catalog.set_meta("compare", asdict(settings))
-    store.catalog.set_meta(f"compare {settings.digest()}", asdict(settings))
+    store.catalog.meta.set("compare", asdict(settings))
+    store.catalog.meta.set(f"compare {settings.digest()}", asdict(settings))
     if n_reused < len(done):
         _drop_tiles(store, done.difference(tile.name for tile in plan_tiles(blocks, settings)))
     observer.message(f"{n_reused:,} of {n_tiles:,} tiles already done")
@@ -79,7 +79,7 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
         run.compute(left, cost, total_cost)
     n_left = n_tiles - n_reused - run.n_computed - run.n_failed
     if n_left == 0 and measure_noise(store, settings, runner, observer) and run.n_failed == 0:
-        store.catalog.set_meta("complete", completeness(blocks, settings))
+        store.catalog.meta.set("complete", completeness(blocks, settings))
     return Correlation(
         n_tiles, n_reused, run.n_computed, run.n_failed, n_left, run.n_pairs_compared, round(run.computing_s, 3)
     )
@@ -87,33 +87,41 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
 
 def memory_needed(store: Store, settings: CompareSettings) -> int:
     """Bytes that a worker must have to compare what is sealed in the store; 0 where nothing is."""
-    sizes = store.catalog.block_sizes().values()
+    sizes = store.catalog.blocks.sizes().values()
     if not sizes:
         return 0
     largest = max(n_items for _, n_items in sizes)
-    return least_memory(len(sizes), largest, store.catalog.longest_fingerprint(), settings)
+    return least_memory(len(sizes), largest, store.catalog.fingerprints.longest(), settings)
 
 
-def unfinished(store: Store) -> str:
-    """What a report would lack, in words: how much was not compared under the settings of the last `correlate`; empty
-    where all was."""
+@dataclass(frozen=True)
+class Unfinished:
+    """What a report would lack. If no tile is missing and no fingerprint waits, only the noise floor is not measured
+    yet."""
+
+    n_tiles: int
+    """Tiles that the blocks of the store come to."""
+    n_missing: int
+    """Tiles without a result."""
+    n_waiting: int
+    """Fingerprints that are in no block yet."""
+
+
+def unfinished(store: Store) -> Unfinished | None:
+    """What was not compared under the settings of the last `correlate`; None where all was."""
     catalog = store.catalog
-    settings, blocks, n_waiting = last_compare_settings(store), catalog.blocks(), catalog.tail_length()
-    if not n_waiting and catalog.meta().get("complete") == completeness(blocks, settings):
-        return ""
+    settings, blocks = last_compare_settings(store), catalog.blocks.rows()
+    n_waiting = catalog.fingerprints.tail_length()
+    if not n_waiting and catalog.meta.get("complete") == completeness(blocks, settings):
+        return None
     n_tiles = count_tiles(len(blocks))
-    n_missing = n_tiles - catalog.count_tiles(settings.digest())
-    told = [f"{n_missing:,} of {n_tiles:,} tiles are not computed yet"] if n_missing > 0 else []
-    if n_waiting:
-        told.append(f"{n_waiting:,} new fingerprints are not compared yet")
-    if blocks and not told:
-        told.append("the noise floor is not measured yet")
-    return " and ".join(told)
+    n_missing = max(0, n_tiles - catalog.results.count(settings.digest()))
+    return Unfinished(n_tiles, n_missing, n_waiting) if blocks or n_waiting else None
 
 
 def last_compare_settings(store: Store) -> CompareSettings:
     """The settings of the store's last `correlate`; the defaults where there was none."""
-    return CompareSettings(**store.catalog.meta().get("compare", {}))
+    return CompareSettings(**store.catalog.meta.get("compare", {}))
 
 
 def completeness(blocks: Iterable[str], settings: CompareSettings) -> str:
@@ -125,14 +133,14 @@ def completeness(blocks: Iterable[str], settings: CompareSettings) -> str:
 
 def _blocks_held(store: Store, sizes: dict[str, tuple[int, int]], settings: CompareSettings, runner: Runner) -> int:
     """How many blocks a worker may hold. Raises TooLittleMemoryError where these are too few."""
-    largest, longest = max(n_items for _, n_items in sizes.values()), store.catalog.longest_fingerprint()
+    largest, longest = max(n_items for _, n_items in sizes.values()), store.catalog.fingerprints.longest()
     return blocks_that_fit(runner.worker_memory_bytes, len(sizes), largest, longest, settings)
 
 
 def _drop_tiles(store: Store, names: AbstractSet[str]) -> None:
     """Removes results that no tile of today asks for: those of an older kernel, whose pairs would be read twice."""
-    with store.catalog.transaction() as connection:
-        connection.executemany("DELETE FROM tile WHERE name = ?", [(name,) for name in sorted(names)])
+    with store.catalog.transaction():
+        store.catalog.results.drop(sorted(names))
 
 
 class _Run:
@@ -225,7 +233,7 @@ class _Run:
     def _commit(self) -> None:
         ready, self.waiting = self.waiting, []  # first: a signal in between must not commit them twice
         if ready:
-            self.store.catalog.put_tiles(ready)
+            self.store.catalog.results.commit(ready)
         self.committed_at = time.monotonic()
 
 

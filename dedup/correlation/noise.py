@@ -27,6 +27,7 @@ from dedup.correlation.tile import Part, correlate_parts
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
+from dedup.store.fingerprints import Candidate
 from dedup.store.items import Items
 from dedup.store.pairs import PAIR
 from dedup.versions import KERNEL_VERSION
@@ -52,7 +53,7 @@ LEAST_PAIRS = 300
 
 def noise_of(store: Store) -> Noise:
     """What was measured last; else the usual one."""
-    measured = store.catalog.meta().get("noise")
+    measured = store.catalog.meta.get("noise")
     if measured is None:
         return usual_noise()
     return Noise(measured["common"], measured["decade"], measured["n_pairs"], tuple(measured["agreement"]))
@@ -62,7 +63,7 @@ def measure_noise(store: Store, settings: CompareSettings, runner: Runner, obser
     """Measures anew where the tracks to choose from are not those of the last time; whether it came to its end."""
     candidates = _candidates(store)
     name = _name([digest for digest, *_ in candidates], settings)
-    if store.catalog.meta().get("noise", {}).get("name") == name:
+    if store.catalog.meta.get("noise", {}).get("name") == name:
         return True
     try:
         chosen = _without_copies(name, _middles(store, candidates), settings, runner)
@@ -74,7 +75,7 @@ def measure_noise(store: Store, settings: CompareSettings, runner: Runner, obser
         return False
     # By size, for the order in which workers answer must not decide how a sum is rounded.
     evidence, agreements = (sorted(value for part in measured for value in part[kind]) for kind in (0, 1))
-    store.catalog.set_meta("noise", {"name": name, **asdict(noise_from(evidence, agreements))})
+    store.catalog.meta.set("noise", {"name": name, **asdict(noise_from(evidence, agreements))})
     return True
 
 
@@ -145,17 +146,12 @@ def decoy_evidence(
     return evidence, agreements
 
 
-def _candidates(store: Store) -> list[tuple[bytes, int, str | None, int]]:
-    """Digest, id, block and row of the fingerprints with the lowest digests, of tracks that are there and may match at
-    all."""
-    query = (
-        "SELECT digest, id, block, row FROM fingerprint WHERE n_distinct >= ? "
-        "AND id IN (SELECT fingerprint FROM audio JOIN track ON track.audio = audio.id) ORDER BY digest LIMIT ?"
-    )
-    return store.catalog.connection.execute(query, (MIN_DISTINCT, 2 * SAMPLE)).fetchall()
+def _candidates(store: Store) -> list[Candidate]:
+    """The fingerprints with the lowest digests, of tracks that are there and may match at all."""
+    return store.catalog.fingerprints.lowest_held(MIN_DISTINCT, 2 * SAMPLE)
 
 
-def _middles(store: Store, candidates: Sequence[tuple[bytes, int, str | None, int]]) -> list[Items]:
+def _middles(store: Store, candidates: Sequence[Candidate]) -> list[Items]:
     """The items of each, of its middle. A block is read once: it costs milliseconds."""
     items: dict[int, Items] = {}
     for name, group in itertools.groupby(sorted(candidates, key=lambda one: one[2] or ""), key=lambda one: one[2]):

@@ -187,15 +187,12 @@ def _together(discs: Mapping[bytes, _Disc]) -> list[_Disc]:
 def albums_of(store: Store, tracks: Iterable[ListedTrack]) -> Albums:
     """The releases in the folders of these tracks. Other folders are not read: reading properties takes the time."""
     folders = {os.path.dirname(track.path) for track in tracks if track.state == "present"}
-    execute = store.catalog.connection.execute
-    rows = execute("SELECT id, path FROM track") if folders else ()  # an index holds both columns: no row is read
-    chosen = [number for number, path in rows if os.path.dirname(path) in folders]
+    paths = store.catalog.tracks.paths() if folders else ()
+    chosen = [number for number, path in paths if os.path.dirname(path) in folders]
     return Albums(_read_tags(store, chosen))
 
 
 def _read_tags(store: Store, ids: Sequence[int]) -> Iterable[tuple[bytes, dict[str, list[str]]]]:
-    query = "SELECT path, properties FROM track WHERE id IN (SELECT value FROM json_each(?)) AND state = 'present'"
     for start in range(0, len(ids), READ_AT_ONCE):
-        wanted = json.dumps(ids[start : start + READ_AT_ONCE])
-        for path, properties in store.catalog.connection.execute(query, (wanted,)):
+        for path, properties in store.catalog.tracks.properties_of_present(ids[start : start + READ_AT_ONCE]):
             yield path, json.loads(properties).get("tags", {})

@@ -103,9 +103,9 @@ def explain(
 def listen(path: bytes, store: Store | None, settings: FingerprintSettings) -> Listened:
     """The fingerprint of a file: the store's, where the file is as the store knows it, else made now."""
     if store is not None:
-        track = store.catalog.track(os.path.abspath(path)) or store.catalog.track(path)
-        if track is not None and track.audio is not None and is_current(track):
-            (audio,) = store.catalog.audios("WHERE id = ?", (track.audio,))
+        track = store.catalog.tracks.get(os.path.abspath(path)) or store.catalog.tracks.get(path)
+        audio = store.catalog.audios.get(track.audio) if track is not None and is_current(track) else None
+        if audio is not None:
             items = store.items_of(audio.fingerprint)
             return Listened(path, items, audio.stream, items_digest(items), audio.damage, from_store=True)
     return _decode(path, settings)

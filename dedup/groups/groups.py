@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dedup.correlation.scoring import BESIDE, MERGING
 from dedup.groups.companions import Intended
 from dedup.groups.keep import Decision, KeepRules, keep_rules, rules_of
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
-from dedup.settings import KeepSettings
+from dedup.settings import KeepSettings, MatchSettings
 from dedup.store.protection import protected
 
 if TYPE_CHECKING:
@@ -53,6 +53,20 @@ class Group:
         links) count once, files that are not there not at all."""
         sizes = {(t.device, t.inode): t.size for t in self.tracks if t.state == "present"}
         return sum(sizes.values()) - max(sizes.values(), default=0)
+
+
+class Found(NamedTuple):
+    """What the tracks of a store are to each other."""
+
+    matches: Matches
+    groups: list[Group]
+    """By reclaimable bytes, most first."""
+
+
+def find_groups(store: Store, match: MatchSettings, keep: KeepSettings) -> Found:
+    """Pairs and groups of the whole store as these settings want them; compares nothing again."""
+    matches = Matches(store, match)
+    return Found(matches, groups_of(store, matches, keep))
 
 
 def groups_of(store: Store, matches: Matches, keep: KeepSettings) -> list[Group]:
@@ -103,6 +117,14 @@ def _one_kind(track: ListedTrack, pairs: Iterable[TrackPair], intended: Intended
 
 def _swapped(pairs: Iterable[TrackPair], places: Mapping[bytes, int]) -> tuple[TrackPair, ...]:
     return tuple(sorted((pair.swapped() for pair in pairs), key=lambda pair: places[pair.a.path]))
+
+
+def find_uncertain(store: Store, match: MatchSettings) -> list[TrackPair]:
+    """What only a person can tell about the tracks of a store, best evidence first. A score that is yet to be learned
+    from the answers is the usual one here."""
+    if match.min_score is None:
+        match = replace(match, min_score=MatchSettings.min_score)
+    return uncertain(Matches(store, match))
 
 
 def uncertain(matches: Matches) -> list[TrackPair]:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 from dedup.errors import InputError
 from dedup.files.paths import printable
 from dedup.files.status import size_and_time
-from dedup.store.catalog import Judgement
+from dedup.store.judgements import Judgement
 
 if TYPE_CHECKING:
-    from dedup.store.catalog import Track
     from dedup.store.store import Store
+    from dedup.store.tracks import Track
 
 
 class HasContent(Protocol):
@@ -52,7 +52,7 @@ class Judgements:
 
 def history(store: Store) -> list[Judgement]:
     """All judgements, oldest first."""
-    return list(store.catalog.judgements())
+    return list(store.catalog.judgements.all())
 
 
 def record(
@@ -69,8 +69,8 @@ def record(
             "Only names and tags differ",
         )
     with store.catalog.transaction():
-        before = store.catalog.judgement(a, b)
-        store.catalog.put_judgement(Judgement(a, b, same, score, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())))
+        before = store.catalog.judgements.get(a, b)
+        store.catalog.judgements.put(Judgement(a, b, same, score, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())))
     return before
 
 
@@ -78,8 +78,8 @@ def forget(store: Store, content_a: bytes, content_b: bytes) -> Judgement | None
     """Takes back what was said of two contents; gives it, None where nothing was."""
     a, b = _ordered(content_a, content_b)
     with store.catalog.transaction():
-        before = store.catalog.judgement(a, b)
-        store.catalog.drop_judgement(a, b)
+        before = store.catalog.judgements.get(a, b)
+        store.catalog.judgements.drop(a, b)
     return before
 
 
@@ -101,7 +101,7 @@ class Known:
 
 def find(store: Store, path: bytes) -> Known:
     """The track of a file, by its path. Raises InputError where the store does not know what the file holds now."""
-    track = store.catalog.track(os.path.abspath(path)) or store.catalog.track(path)
+    track = store.catalog.tracks.get(os.path.abspath(path)) or store.catalog.tracks.get(path)
     if track is None:
         raise InputError(printable(path), "not in the store", "a track of it", "Scan the folder that holds it")
     if track.audio is None:
@@ -110,11 +110,7 @@ def find(store: Store, path: bytes) -> Known:
         raise InputError(
             printable(track.path), "not as it was when it was scanned", "a file that the store knows", "Scan it again"
         )
-    query = (
-        "SELECT audio.stream, fingerprint.digest, fingerprint.id FROM audio "
-        "JOIN fingerprint ON fingerprint.id = audio.fingerprint WHERE audio.id = ?"
-    )
-    stream, digest, fingerprint = store.catalog.connection.execute(query, (track.audio,)).fetchone()
+    stream, digest, fingerprint = store.catalog.audios.hallmark(track.audio)
     return Known(track.path, content(stream, digest), fingerprint)
 
 
@@ -141,12 +137,7 @@ def score_of(store: Store, a: Known, b: Known) -> float | None:
 
 def paths_of_judged(store: Store) -> dict[bytes, list[bytes]]:
     """Paths of the tracks that hold a content that was judged, in order, by content."""
-    query = (
-        "SELECT IFNULL(audio.stream, fingerprint.digest) AS content, track.path FROM track "
-        "JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint "
-        "WHERE content IN (SELECT content_a FROM judgement UNION SELECT content_b FROM judgement) ORDER BY track.path"
-    )
     found: dict[bytes, list[bytes]] = {}
-    for held, path in store.catalog.connection.execute(query):
+    for held, path in store.catalog.tracks.holding_judged():
         found.setdefault(held, []).append(path)
     return found

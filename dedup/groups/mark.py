@@ -13,7 +13,7 @@ from dedup.store.store import open_for_writing
 
 if TYPE_CHECKING:
     from dedup.groups.matches import TrackPair
-    from dedup.store.catalog import Judgement
+    from dedup.store.judgements import Judgement
     from dedup.store.store import Store
 
 

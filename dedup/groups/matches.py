@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,62 +22,20 @@ from dedup.groups.judgements import Judgements, history
 from dedup.library.metadata import AudioProperties, from_json
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.pairs import PAIR
+from dedup.store.tracks import HeardTrack
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
 
 
 @dataclass(frozen=True)
-class ListedTrack:
-    """A track with a fingerprint, with all that a report says of it; fields as in `catalog.Track` and `Audio`."""
-
-    path: bytes
-    root: bytes
-    state: Literal["present", "absent", "imported"]
-    size: int
-    mtime_ns: int
-    device: int
-    inode: int
-    full: bytes | None
-    audio: int
-    stream: bytes | None
-    key: str
-    damage: str | None
-    fingerprint: int
-    """Id; tracks that sound alike to the last bit share one."""
-    digest: bytes
-    """Of its items."""
-    n_items: int
-    n_distinct: int
-    """Different items, silence not counted."""
-    properties_json: str
+class ListedTrack(HeardTrack):
+    """A track with a fingerprint, with all that a report says of it."""
 
     @property
     def properties(self) -> AudioProperties:
         """Read anew each time: kept, those of a large library would be most of the memory that a report takes."""
         return from_json(json.loads(self.properties_json))
-
-
-_LISTED = """
-    SELECT track.path, track.root, track.state, track.size, track.mtime_ns, track.device, track.inode, track.full,
-           audio.id, audio.stream, audio.key, audio.damage, fingerprint.id, fingerprint.digest, fingerprint.n_items,
-           fingerprint.n_distinct, track.properties
-    FROM fingerprint JOIN audio ON audio.fingerprint = fingerprint.id JOIN track ON track.audio = audio.id
-    WHERE fingerprint.id IN (SELECT value FROM json_each(?))
-"""
-
-_SHARED = """
-    SELECT audio.fingerprint FROM track JOIN audio ON audio.id = track.audio
-    GROUP BY audio.fingerprint HAVING COUNT(*) > 1
-"""
-
-
-_COUNTED = "SELECT COUNT(DISTINCT audio.fingerprint) FROM track JOIN audio ON audio.id = track.audio"
-
-_HOLDERS = """
-    SELECT DISTINCT IFNULL(audio.stream, fingerprint.digest), fingerprint.id
-    FROM track JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint
-"""
 
 
 @dataclass(frozen=True)
@@ -105,7 +63,7 @@ class Matches:
         compare = compare or last_compare_settings(store)
         self.settings = settings
         self.thresholds = thresholds(store, settings)
-        self.judgements = Judgements(store)
+        self._judgements = Judgements(store)
         self.neighbours: dict[int, list[tuple[int, Match]]] = {}
         self._read_pairs(store, compare)
         self._add_judged(store, compare)
@@ -115,9 +73,19 @@ class Matches:
         for track in self.tracks:
             self.by_fingerprint.setdefault(track.fingerprint, []).append(track)
 
+    @property
+    def judgements(self) -> Judgements:
+        """What people had said when this was made, or when `renew_judgements` was called last."""
+        return self._judgements
+
+    def renew_judgements(self, store: Store) -> None:
+        """Reads what people have said by now. The pairs stay: two tracks that were called the same meanwhile, and that
+        no tile found, are no pair until all matches are read anew."""
+        self._judgements = Judgements(store)
+
     def _read_pairs(self, store: Store, compare: CompareSettings) -> None:
         fingerprints = _Fingerprints(store)
-        for tile in store.catalog.tiles(compare.digest()):
+        for tile in store.catalog.results.with_pairs(compare.digest()):
             pairs = np.frombuffer(tile.pairs, PAIR)
             if self.thresholds.classic is None:
                 pairs = pairs[evidence_of_records(pairs) >= self.thresholds.related]
@@ -135,7 +103,7 @@ class Matches:
         if not any(self.judgements.said.values()):
             return
         holders: dict[bytes, set[int]] = {}
-        for content, fingerprint in store.catalog.connection.execute(_HOLDERS):
+        for content, fingerprint in store.catalog.audios.held():
             holders.setdefault(content, set()).add(fingerprint)
         for (content_a, content_b), same in self.judgements.said.items():
             for a, b in itertools.product(holders.get(content_a, ()), holders.get(content_b, ())):
@@ -145,9 +113,8 @@ class Matches:
                     self._add(a, b, compare_two(items_a, items_b, compare) or unlike(len(items_a), len(items_b)))
 
     def _read_tracks(self, store: Store) -> list[ListedTrack]:
-        execute = store.catalog.connection.execute
-        wanted = self.neighbours.keys() | {row[0] for row in execute(_SHARED)}
-        tracks = [ListedTrack(*row) for row in execute(_LISTED, (json.dumps(sorted(wanted)),))]
+        wanted = self.neighbours.keys() | store.catalog.fingerprints.shared()
+        tracks = store.catalog.tracks.heard(ListedTrack, wanted)
         return sorted(tracks, key=lambda track: track.path)
 
     def of(self, track: ListedTrack) -> Iterator[TrackPair]:
@@ -246,7 +213,7 @@ def thresholds(store: Store | None, settings: MatchSettings) -> Thresholds:
     if store is None:
         noise, n_tracks = usual_noise(), 10_000
     else:
-        noise, n_tracks = noise_of(store), store.catalog.connection.execute(_COUNTED).fetchone()[0]
+        noise, n_tracks = noise_of(store), store.catalog.fingerprints.count_held()
     related = noise.threshold(n_tracks, settings.max_false)
     same = settings.min_score
     if same is None:  # of raw agreement alone nothing is learnt
@@ -290,12 +257,11 @@ class _Fingerprints:
     """Which fingerprint is in which row: asked for only of blocks that have pairs, 8 bytes a row."""
 
     def __init__(self, store: Store) -> None:
-        self._connection = store.catalog.connection
+        self._fingerprints = store.catalog.fingerprints
         self._of_block: dict[str, npt.NDArray[np.int64]] = {}
 
     def of(self, block: str) -> npt.NDArray[np.int64]:
         """Ids of a block's fingerprints, by row."""
         if block not in self._of_block:
-            rows = self._connection.execute("SELECT id FROM fingerprint WHERE block = ? ORDER BY row", (block,))
-            self._of_block[block] = np.array([row[0] for row in rows], np.int64)
+            self._of_block[block] = self._fingerprints.ids_of_block(block)
         return self._of_block[block]

@@ -14,16 +14,6 @@ if TYPE_CHECKING:
 TOLD = "told"
 """Key of the catalog's `meta`: ids. The catalog gives higher ones to rows that come later, whatever was dropped."""
 
-_HIGHEST = "SELECT IFNULL((SELECT MAX(id) FROM track), 0), IFNULL((SELECT MAX(id) FROM audio), 0)"
-
-# A file that was moved is a new row too, but the first of its audio: the old one is gone.
-_UNTOLD = """
-    SELECT path FROM track AS it WHERE audio > :audio
-    UNION
-    SELECT path FROM track AS it WHERE id > :track
-        AND EXISTS (SELECT 1 FROM track WHERE track.audio = it.audio AND track.id < it.id)
-"""
-
 
 @dataclass(frozen=True)
 class News:
@@ -38,7 +28,8 @@ class News:
 
 def news(store: Store, groups: Sequence[Group]) -> News:
     """What is new in these groups."""
-    paths = {row[0] for row in store.catalog.connection.execute(_UNTOLD, _told(store))}
+    told = store.catalog.meta.get(TOLD, {"track": 0, "audio": 0})
+    paths = store.catalog.tracks.new_since(told["track"], told["audio"])
     n_copies = n_groups = 0
     for group in groups if paths else ():
         n_new = sum(track.path in paths for track in group.tracks)
@@ -49,10 +40,5 @@ def news(store: Store, groups: Sequence[Group]) -> News:
 
 def end_news(store: Store) -> None:
     """At the very end of a run: what is there now is told."""
-    track, audio = store.catalog.connection.execute(_HIGHEST).fetchone()
-    store.catalog.set_meta(TOLD, {"track": track, "audio": audio})
-
-
-def _told(store: Store) -> dict[str, int]:
-    told: dict[str, int] = store.catalog.meta().get(TOLD, {"track": 0, "audio": 0})
-    return told
+    catalog = store.catalog
+    catalog.meta.set(TOLD, {"track": catalog.tracks.highest_id(), "audio": catalog.audios.highest_id()})

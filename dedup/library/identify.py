@@ -106,15 +106,15 @@ class _Probing:
 
     def _take_known(self, changed: Sequence[Candidate]) -> list[Candidate]:
         """The files of `changed` that nobody has looked at yet."""
-        kept = {row[0]: row for row in self.catalog.probes()}
+        kept = {probe.path: probe for probe in self.catalog.probes.all()}
         unknown = []
         for candidate in changed:
             probe = kept.get(candidate.path)
-            if probe is None or probe[1:3] != (candidate.size, candidate.mtime_ns):
+            if probe is None or (probe.size, probe.mtime_ns) != (candidate.size, candidate.mtime_ns):
                 unknown.append(candidate)
                 continue
-            partial, key, properties, full, stream = probe[3:]
-            self.subjects.append(Subject(candidate, Probe(partial, key, properties), full, stream))
+            found = Probe(probe.partial, probe.key, probe.properties)
+            self.subjects.append(Subject(candidate, found, probe.full, probe.stream))
         self.observer.advance(len(changed) - len(unknown))
         return unknown
 
@@ -155,7 +155,7 @@ class _Probing:
             for c, probe in ((subject.candidate, subject.probe) for subject in ready)
         )
         with self.catalog.transaction():
-            self.catalog.put_probes(rows)
+            self.catalog.probes.put(rows)
         self.subjects += ready
         self.committed_at = time.monotonic()
 
@@ -180,8 +180,7 @@ def _find_identical_files(
     fulls: dict[bytes, tuple[bytes, int]] = {}  # path of a known track: its full hash and audio
     unhashed: dict[bytes, int] = {}
     for subject in subjects:
-        where = "WHERE size = ? AND partial = ? AND audio IS NOT NULL AND state = 'present'"
-        for track in catalog.tracks(where, (subject.candidate.size, subject.probe.partial)):
+        for track in catalog.tracks.twins(subject.candidate.size, subject.probe.partial):
             if track.path in changed or not still_there(track.path) or track.audio is None:
                 continue
             twins.setdefault(track.path, []).append(subject)
@@ -193,9 +192,9 @@ def _find_identical_files(
     to_hash = [path for path, subject in suspects.items() if subject.full is None]
 
     def keep(hashes: dict[bytes, bytes]) -> None:
-        catalog.set_probed("full", hashes)
+        catalog.probes.set_hashes("full", hashes)
         for path in hashes.keys() & unhashed.keys():
-            catalog.set_full(path, hashes[path])
+            catalog.tracks.set_full(path, hashes[path])
 
     observer.stage("hash files of equal size", len(to_hash) + len(unhashed), "files")
     hashes = hash_all(full_hash, [*to_hash, *unhashed], catalog, runner, disks, observer, keep)
@@ -231,14 +230,13 @@ def _find_same_audio(
     for subject in unknown:
         key = subject.probe.key
         if key not in known:
-            audios = catalog.audios("WHERE key = ? AND stream IS NOT NULL ORDER BY id DESC", (key,))
-            known[key] = {audio.stream: audio.id for audio in audios if audio.stream is not None}
+            known[key] = catalog.audios.streams_of_key(key)
         if known[key]:
             suspects[subject.candidate.path] = subject
     to_hash = [path for path, subject in suspects.items() if subject.stream is None]
 
     def keep(hashes: dict[bytes, bytes]) -> None:
-        catalog.set_probed("stream", hashes)
+        catalog.probes.set_hashes("stream", hashes)
 
     observer.stage("hash audio of equal length", len(to_hash), "files")
     hashes = hash_all(stream_hash, to_hash, catalog, runner, disks, observer, keep)

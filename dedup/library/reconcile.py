@@ -4,30 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from dedup.files.paths import holds
 from dedup.library.discover import Candidate
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The part of a catalog's track that decides."""
-
-    path: bytes
-    volume: bytes
-    size: int
-    mtime_ns: int
-    state: Literal["present", "absent"]
-    audio: int | None
-    problem_kind: Literal["failed", "skipped"] | None
-    problem: str | None
-    judged_by: str | None = None
-    """Scan settings under which the problem arose."""
-    device: int = 0
-    inode: int = 0
-    is_outdated: bool = False
-    """Whether an older version of the program read its properties (`metadata.PROPERTIES_VERSION`)."""
+from dedup.store.tracks import KnownTrack
 
 
 @dataclass
@@ -35,7 +15,7 @@ class Reconciliation:
     """What becomes of each file. Every candidate is, by path, in `unchanged` or `changed`. Every known track below the
     roots is in exactly one of `unchanged`, `absent` and `gone`, or it is the old version of a file in `changed`."""
 
-    unchanged: list[Known] = field(default_factory=list)
+    unchanged: list[KnownTrack] = field(default_factory=list)
     """Tracks whose path, size and time of change are as remembered: the audio is not read."""
     replaced: list[Candidate] = field(default_factory=list)
     """Unchanged files that are on another volume or have another inode now, such as after a copy to a new drive. All
@@ -44,15 +24,15 @@ class Reconciliation:
     """Unchanged files whose properties must be read again."""
     changed: list[Candidate] = field(default_factory=list)
     """Files that are new or not as remembered: they must be identified."""
-    absent: list[Known] = field(default_factory=list)
+    absent: list[KnownTrack] = field(default_factory=list)
     """Tracks on a drive that is not there, or in a folder that cannot be listed: they are kept."""
-    gone: list[Known] = field(default_factory=list)
+    gone: list[KnownTrack] = field(default_factory=list)
     """Tracks whose files were deleted, renamed or are no longer selected: they are forgotten."""
 
 
 def reconcile(
     candidates: Sequence[Candidate],
-    known: Iterable[Known],
+    known: Iterable[KnownTrack],
     roots: Sequence[bytes],
     unlisted: Sequence[bytes],
     is_mounted: Callable[[bytes], bool],

@@ -74,7 +74,7 @@ class _Renewal:
     def _keep_as_it_is(self, path: bytes) -> None:
         """Stamps the properties of a file that kills its worker, so that no further scan tries it."""
         self.observer.advance()
-        track = self.catalog.track(path)
+        track = self.catalog.tracks.get(path)
         if track is not None:
             known = replace(from_json(json.loads(track.properties)), version=PROPERTIES_VERSION)
             self.waiting[path] = json.dumps(to_json(known))
@@ -82,6 +82,6 @@ class _Renewal:
     def _commit(self) -> None:
         ready, self.waiting = self.waiting, {}  # first: a signal in between must not commit them twice
         with self.catalog.transaction():
-            self.catalog.set_properties(ready.items())
+            self.catalog.tracks.set_properties(ready.items())
         self.n_renewed += len(ready)
         self.committed_at = time.monotonic()

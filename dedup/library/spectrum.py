@@ -3,7 +3,7 @@ hint for a person: see `cutoff_hz` for how often it is right."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dedup.files.container import open_container
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dedup.library.metadata import AudioProperties
+    from dedup.observer import Observer
 
 N_WINDOWS, WINDOW_S = 3, 10.0
 """Number and seconds of the parts of a file that are decoded; a file no longer than all parts is decoded whole."""
@@ -47,6 +48,21 @@ def cutoff_hz(path: bytes) -> float | None:
             rate = rate_here
             power += _power(samples)
     return _wall(_levels(power, rate)) if power.any() else None
+
+
+def hints(files: Iterable[tuple[bytes, AudioProperties]], observer: Observer) -> dict[bytes, str]:
+    """What the spectra of the lossless ones among these files tell, by path. The observer hears of a file that cannot
+    be read."""
+    asked = [(path, properties) for path, properties in files if properties.lossless]
+    observer.stage("read spectra", len(asked), "files")
+    found = {}
+    for path, properties in asked:
+        try:
+            found[path] = hint(properties, cutoff_hz(path))
+        except OSError as error:
+            observer.problem("failed", path, f"its spectrum cannot be read: {error.strerror or error}")
+        observer.advance()
+    return found
 
 
 def hint(properties: AudioProperties, cutoff: float | None) -> str:

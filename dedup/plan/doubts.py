@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dedup.errors import PlanError
-from dedup.groups.judgements import Judgements
 from dedup.groups.mark import Ask, Asked, judge_pair
 from dedup.plan.decide import UNCERTAIN, doubt
 from dedup.plan.document import is_replaceable, read_plan, write_plan
@@ -69,7 +68,7 @@ def plan_and_ask(
     asked = ask(pairs, record) if pairs and ask is not None else None
     before, not_understood = _plan_before(path)
     with open_for_reading(folder) as store:
-        matches.judgements = Judgements(store)
+        matches.renew_judgements(store)
         grounds = grounds_of(store, matches, keep, settings)
         plan = plan_all(grounds, observer, answers_in(before, grounds.keep.protect) if before else ())
     write_plan(path, plan)

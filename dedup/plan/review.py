@@ -12,7 +12,7 @@ from dedup.correlation.scoring import MERGING
 from dedup.errors import InputError
 from dedup.files.paths import printable
 from dedup.groups.groups import Group
-from dedup.groups.judgements import Judgements, content
+from dedup.groups.judgements import content
 from dedup.groups.keep import is_below
 from dedup.plan.decide import UNCERTAIN, is_there_twice, most_first, planned_file, with_left, with_note
 from dedup.plan.make import Grounds, gets_tags, grounds_of, unite_group
@@ -163,7 +163,7 @@ class Review:
 
     def regroup(self, question: Question, store: Store) -> None:
         """Groups again by all judgements that the store has now; the rest of the question's group comes next."""
-        self.grounds.matches.judgements = Judgements(store)
+        self.grounds.matches.renew_judgements(store)
         self._drop(question)
         self._gather(first={file.path for file in question.planned.files})
 
@@ -258,7 +258,7 @@ def _still_holds(store: Store, group: PlannedGroup, protect: Sequence[bytes]) ->
 
 
 def _is_known(store: Store, file: PlannedFile) -> bool:
-    track = store.catalog.track(file.path)
+    track = store.catalog.tracks.get(file.path)
     return track is not None and (track.state, track.size, track.mtime_ns) == ("present", file.size, file.mtime_ns)
 
 

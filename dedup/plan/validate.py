@@ -17,7 +17,7 @@ from dedup.files.paths import path_from_json, printable
 from dedup.groups.keep import is_below
 from dedup.plan.nouns import ACTIONS, LINKING, STAYING, Plan, PlannedFile, PlannedGroup, PlannedPlaylist
 from dedup.settings import IDENTITIES, MatchSettings
-from dedup.store.catalog import CONTENT_BYTES
+from dedup.store.judgements import CONTENT_BYTES
 from dedup.tags.merge import Conflict, Merge
 
 FORMAT, VERSION = "reprise-plan", 1

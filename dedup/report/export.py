@@ -4,6 +4,7 @@ bytes in `path_hex` (`a_hex`, `b_hex`, `reference_hex`) beside the readable form
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ from dedup.groups.groups import Group
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
 
 if TYPE_CHECKING:
-    from dedup.store.catalog import Track
+    from dedup.groups.explain import Explanation
     from dedup.store.store import Store
+    from dedup.store.tracks import Track
 
 
 def named_path(name: str, path: bytes) -> dict[str, str]:
@@ -48,6 +50,28 @@ def pair_record(pair: TrackPair) -> dict[str, Any]:
     """One pair; `lag_s` is positive where `a` has more in front."""
     paths = {**named_path("a", pair.a.path), **named_path("b", pair.b.path)}
     return {**paths, **numbers(pair.match), **place(pair.match), "verdict": pair.verdict, "judged": pair.judged}
+
+
+def explanation_record(explained: Explanation) -> dict[str, Any]:
+    """Two files and what they are to each other; `lag_s` is positive where `a` has more in front."""
+    return {
+        **named_path("a", explained.a.path),
+        **named_path("b", explained.b.path),
+        **(numbers(explained.match) if explained.match else {}),
+        **(place(explained.match) if explained.match else {}),
+        "false_match": explained.false_match,
+        "steps": _steps(explained.match) if explained.match else [],
+        "verdict": explained.verdict,
+        "judged": explained.judged,
+        "criteria": [
+            {"name": c.name, "value": c.value, "threshold": c.threshold, "met": c.met} for c in explained.criteria
+        ],
+    }
+
+
+def _steps(match: Match) -> list[float | None]:
+    """Similarity over time; JSON knows no NaN, so a step that is silent in both is null."""
+    return [None if math.isnan(value) else round(value, 4) for value in match.similarity.tolist()]
 
 
 def track_numbers(track: ListedTrack) -> dict[str, Any]:
@@ -102,7 +126,7 @@ def export_pairs(matches: Matches) -> Iterator[dict[str, Any]]:
 
 def export_tracks(store: Store) -> Iterator[dict[str, Any]]:
     """Every track, by path."""
-    return (track_record(track) for track in store.catalog.tracks())
+    return (track_record(track) for track in store.catalog.tracks.all())
 
 
 def track_record(track: Track) -> dict[str, Any]:

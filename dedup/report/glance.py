@@ -1,4 +1,4 @@
-"""A store in a few numbers."""
+"""A store in a few numbers, and one file of it."""
 
 from __future__ import annotations
 
@@ -6,44 +6,58 @@ import contextlib
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dedup.correlation.correlate import last_compare_settings
-from dedup.settings import ITEMS_PER_SECOND
+from dedup.errors import InputError
+from dedup.files.paths import printable
+from dedup.groups.matches import Matches, TrackPair
+from dedup.settings import ITEMS_PER_SECOND, MatchSettings
 from dedup.store.tiles import count_tiles
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
+    from dedup.store.tracks import Track
 
 
 def glance(store: Store) -> dict[str, Any]:
     """Counts of tracks by state, problems by kind, fingerprints, blocks, tiles and pairs; bytes on disk."""
-    execute = store.catalog.connection.execute
-    n_fingerprints, n_items = execute("SELECT COUNT(*), IFNULL(SUM(n_items), 0) FROM fingerprint").fetchone()
-    blocks = store.catalog.blocks()
+    catalog = store.catalog
+    n_fingerprints, n_items = catalog.fingerprints.totals()
+    blocks = catalog.blocks.rows()
     settings = last_compare_settings(store).digest()
-    n_done, n_pairs = execute(
-        "SELECT COUNT(*), IFNULL(SUM(n_pairs), 0) FROM tile WHERE settings = ?", (settings,)
-    ).fetchone()
     stamped = store.fingerprint_settings
     return {
-        "tracks": dict(
-            execute("SELECT state, COUNT(*) FROM track WHERE audio IS NOT NULL GROUP BY state ORDER BY state")
-        ),
-        "problems": dict(
-            execute("SELECT problem_kind, COUNT(*) FROM track WHERE audio IS NULL GROUP BY problem_kind ORDER BY 1")
-        ),
+        "tracks": catalog.tracks.count_by_state(),
+        "problems": catalog.tracks.count_by_problem(),
         "fingerprints": n_fingerprints,
         "hours": round(n_items / ITEMS_PER_SECOND / 3600, 3),
         "blocks": len(blocks),
-        "tail": store.catalog.tail_length(),
+        "tail": catalog.fingerprints.tail_length(),
         "tiles": count_tiles(len(blocks)),
-        "tiles_done": n_done,
-        "pairs": n_pairs,
+        "tiles_done": catalog.results.count(settings),
+        "pairs": catalog.results.count_pairs(settings),
         "bytes": bytes_on_disk(store.layout.folder),
-        "last_run": store.catalog.last_run(),
+        "last_run": catalog.runs.last(),
         "fingerprint_settings": asdict(stamped) if stamped else {},
     }
+
+
+class KnownFile(NamedTuple):
+    """A file of the store."""
+
+    track: Track
+    pairs: list[TrackPair]
+    """What has to do with it, `a` being this one, by the path of the other."""
+
+
+def look_up(store: Store, path: bytes, match: MatchSettings) -> KnownFile:
+    """What is known of a file, by its path. Raises InputError for one that is not in the store."""
+    track = store.catalog.tracks.get(os.path.abspath(path)) or store.catalog.tracks.get(path)
+    if track is None:
+        raise InputError(printable(path), "not in the store", "a track of it", "Scan the folder that holds it")
+    matches = Matches(store, match)
+    return KnownFile(track, [pair for one in matches.tracks if one.path == track.path for pair in matches.of(one)])
 
 
 def bytes_on_disk(folder: Path) -> int:

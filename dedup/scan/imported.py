@@ -15,8 +15,8 @@ from dedup.library.metadata import AudioProperties, to_json
 from dedup.observer import Observer
 from dedup.runner import Stop
 from dedup.settings import ITEMS_PER_SECOND
-from dedup.store.catalog import Track
 from dedup.store.items import SILENT_ITEM
+from dedup.store.tracks import Track
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -103,7 +103,7 @@ def _import_one(
     counts: Imported,
     observer: Observer,
 ) -> None:
-    known = store.catalog.track(path)
+    known = store.catalog.tracks.get(path)
     if known is not None and known.state != "imported":
         counts.scanned += 1
         observer.problem("skipped", path, "known by a scan of the file itself")
@@ -112,14 +112,14 @@ def _import_one(
         counts.skipped += 1
         observer.problem("skipped", path, f"too short or silent: {len(items)} items")
         return
-    fingerprint = store.catalog.fingerprint_of(items)
+    fingerprint = store.catalog.fingerprints.find(items)
     if known is not None and known.audio is not None and fingerprint is not None:
-        (audio,) = store.catalog.audios("WHERE id = ?", (known.audio,))
-        if audio.fingerprint == fingerprint:
+        audio = store.catalog.audios.get(known.audio)
+        if audio is not None and audio.fingerprint == fingerprint:
             counts.unchanged += 1
             return
-    audio_id = store.catalog.add_audio(items, None, "", None)
-    store.catalog.put_track(_imported_track(path, duration_s, audio_id))
+    audio_id = store.catalog.audios.add(store.catalog.fingerprints.add(items), None, "", None)
+    store.catalog.tracks.put(_imported_track(path, duration_s, audio_id))
     counts.imported += 1
 
 

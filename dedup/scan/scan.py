@@ -21,12 +21,12 @@ from dedup.library.identity import full_hash
 from dedup.library.metadata import PROPERTIES_VERSION
 from dedup.library.order import scan_order
 from dedup.library.probe import Unusable
-from dedup.library.reconcile import Known, Reconciliation, reconcile
+from dedup.library.reconcile import Reconciliation, reconcile
 from dedup.library.renewal import renew
 from dedup.observer import Observer
 from dedup.runner import Outcome, Runner, Task
 from dedup.settings import ScanSettings
-from dedup.store.catalog import Track
+from dedup.store.tracks import Track
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -129,7 +129,7 @@ class _Scan:
             self._forget(reconciled)
             self._hash_twins()
         if not self.runner.stop.requested:
-            self.catalog.clear_probes()
+            self.catalog.probes.clear()
             self.store.seal_tail()
         self._lap("fingerprint", began)
         counted = self.summary
@@ -145,7 +145,7 @@ class _Scan:
 
     def _discover(self, roots: list[bytes]) -> Reconciliation:
         self.observer.stage("discover", None, "files")
-        known = list(self._known())
+        known = list(self.catalog.tracks.known(PROPERTIES_VERSION))
         away = [root for root in roots if not os.path.exists(root) and any(holds(root, k.path) for k in known)]
         for root in away:
             self.observer.message(f"{printable(root)} is not there; what is known of it is kept, marked absent")
@@ -169,15 +169,6 @@ class _Scan:
         self.summary.discovered = len(candidates) + problems["skipped"] + problems["failed"]
         return reconciled
 
-    def _known(self) -> Iterator[Known]:
-        query = (
-            "SELECT path, volume, size, mtime_ns, state, audio, problem_kind, problem, judged_by, device, inode, "
-            "CASE WHEN properties = '{}' THEN 0 WHEN json_valid(properties) "
-            "THEN IFNULL(json_extract(properties, '$.version'), 1) < ? ELSE 1 END "
-            "FROM track WHERE state != 'imported' ORDER BY path"
-        )
-        return (Known(*row) for row in self.catalog.connection.execute(query, (PROPERTIES_VERSION,)))
-
     def _count_unchanged(self, reconciled: Reconciliation) -> None:
         for track in reconciled.unchanged:
             if track.problem_kind is None:
@@ -189,9 +180,9 @@ class _Scan:
         self.summary.absent = len(reconciled.absent)
         self.summary.newly_absent = sum(track.state != "absent" for track in reconciled.absent)
         with self.catalog.transaction():
-            self.catalog.set_state(back, "present")
-            self.catalog.set_place((c.volume, c.device, c.inode, c.path) for c in reconciled.replaced)
-            self.catalog.set_state((track.path for track in reconciled.absent), "absent")
+            self.catalog.tracks.set_state(back, "present")
+            self.catalog.tracks.set_place((c.volume, c.device, c.inode, c.path) for c in reconciled.replaced)
+            self.catalog.tracks.set_state((track.path for track in reconciled.absent), "absent")
 
     # ---- identify ----
 
@@ -227,19 +218,19 @@ class _Scan:
 
     def _put_group(self, group: list[Subject], audio: int) -> None:
         for subject in group:
-            self.catalog.put_track(_track(subject.candidate, subject, audio=audio))
+            self.catalog.tracks.put(_track(subject.candidate, subject, audio=audio))
 
     def _put_problem(self, candidate: Candidate, subject: Subject | None, problem: Unusable) -> None:
         """Remembers a lasting problem. After any other problem the track is forgotten: the next run tries again, and
         what the file held before it changed is no longer true. An imported fingerprint stays: it says nothing about
         this file."""
-        known = self.catalog.track(candidate.path)
+        known = self.catalog.tracks.get(candidate.path)
         if known is not None and known.state == "imported":
             return
         if problem.lasting:
-            self.catalog.put_track(_track(candidate, subject, problem=problem, judged_by=self.settings.judgement))
+            self.catalog.tracks.put(_track(candidate, subject, problem=problem, judged_by=self.settings.judgement))
         else:
-            self.catalog.forget_tracks([candidate.path])
+            self.catalog.tracks.forget([candidate.path])
 
     # ---- fingerprint ----
 
@@ -307,7 +298,8 @@ class _Scan:
             for group, result in ready:
                 if isinstance(result, Fingerprinted):
                     key = group[0].probe.key
-                    audio = self.catalog.add_audio(result.items, result.stream, key, result.damage)
+                    fingerprint = self.catalog.fingerprints.add(result.items)
+                    audio = self.catalog.audios.add(fingerprint, result.stream, key, result.damage)
                     self._put_group(group, audio)
                 else:
                     for subject in group:
@@ -321,22 +313,16 @@ class _Scan:
         """Drops the tracks that are gone. It comes last, so that a kill before it cannot lose what a moved file was."""
         self.summary.forgotten = len(reconciled.gone)
         with self.catalog.transaction():
-            self.catalog.forget_tracks(track.path for track in reconciled.gone)
+            self.catalog.tracks.forget(track.path for track in reconciled.gone)
 
     def _hash_twins(self) -> None:
         """Sets the full hashes of present tracks with equal size and partial hash, so that which files count as
         identical does not depend on the scan that saw them first."""
-        query = (
-            "SELECT path, size, mtime_ns FROM track "
-            "WHERE state = 'present' AND audio IS NOT NULL AND full IS NULL AND (size, partial) IN "
-            "(SELECT size, partial FROM track WHERE state = 'present' AND audio IS NOT NULL AND partial IS NOT NULL "
-            "GROUP BY size, partial HAVING COUNT(*) > 1) ORDER BY path"
-        )
-        paths = [row[0] for row in self.catalog.connection.execute(query) if is_as_seen(*row)]
+        paths = [path for path, *status in self.catalog.tracks.unhashed_twins() if is_as_seen(path, *status)]
 
         def keep(hashes: dict[bytes, bytes]) -> None:
             for path, full in hashes.items():
-                self.catalog.set_full(path, full)
+                self.catalog.tracks.set_full(path, full)
 
         self.observer.stage("hash files of equal size", len(paths), "files")
         hash_all(full_hash, paths, self.catalog, self.runner, self.disks, self.observer, keep)

@@ -1,10 +1,11 @@
-"""Opening the catalog's SQLite database, to write or only to read, and telling its damage from other trouble."""
+"""The catalog's SQLite database: opening it to write or only to read, transactions, what is damage and what is not."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +13,67 @@ from dedup.errors import CatalogDamagedError, WriteError
 
 CHECKPOINT_PAGES = 8192
 """Of 4 KiB, that the log grows to before it is taken in: SQLite's own 1000 cost an import a fifth of its time."""
+
+
+class Database:
+    """An open database. Writers wrap their changes in `transaction()`."""
+
+    def __init__(self, path: Path, writable: bool = True) -> None:
+        """Opens it; makes an empty one where there is none, if `writable`. Raises sqlite3.Error."""
+        self.path = path
+        self.connection = connect(path) if writable else connect_for_reading(path)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of it or nothing; durable when the block is left."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read inside is of one moment, whatever a writer commits meanwhile."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        if self.connection.in_transaction:  # after some errors, a full disk among them, SQLite has done it itself
+            self.connection.execute("ROLLBACK")
+
+    def shrink(self) -> None:
+        """Gives the room of what was dropped, such as sealed fingerprints in the tail, back to the disk."""
+        self.connection.executescript("PRAGMA incremental_vacuum")  # `execute` stops after the first page
+
+    def take_in_log(self) -> None:
+        """Writes what the log of commits holds into the database itself, and empties the log."""
+        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What SQLite itself finds wrong: the table, or "integrity", and what it is."""
+        for (line,) in self.connection.execute("PRAGMA integrity_check"):
+            if line != "ok":
+                yield "integrity", " ".join(str(line).split())
+        for table, row, parent, _ in self.connection.execute("PRAGMA foreign_key_check"):
+            yield str(table), f"row {row} of {table} refers to a row of {parent} that is not there"
+
+
+class Table:
+    """A table of a database; its methods are all queries on it. Those that write more than one row want a transaction
+    of the caller's around them."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.connection = database.connection
 
 
 def connect(path: Path) -> sqlite3.Connection:

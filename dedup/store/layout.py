@@ -10,17 +10,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from dedup.errors import StoreLockedError, StoreMismatchError, WriteError
-
-FORMAT_VERSION = 3
-
-UPGRADED_VERSIONS = (1, 2)
-"""Format versions that a writer brings up to ours."""
-
-RESULT_VERSIONS = (2, FORMAT_VERSION)
-"""Those whose results are of the form that they have now."""
+from dedup.errors import StoreLockedError, WriteError
 
 
 @dataclass(frozen=True)
@@ -66,18 +57,6 @@ class Layout:
                 "a folder on a local disk that may be written",
                 "Give another with --store",
             ) from error
-
-
-def require_version(where: str, version: Any, writable: bool) -> None:
-    """Raises StoreMismatchError for a store of a format version that is not ours and that no writer upgrades, or that
-    one would have to upgrade first."""
-    if version == FORMAT_VERSION or (version in UPGRADED_VERSIONS and writable):
-        return
-    remedy = "Use the release that made it, or another --store"
-    if version in UPGRADED_VERSIONS:
-        kept = "fingerprints are" if version == 1 else "all that was computed is"
-        remedy = f"Run `reprise correlate` once: it upgrades the store; {kept} kept"
-    raise StoreMismatchError(where, f"format version {version}", f"version {FORMAT_VERSION}", remedy)
 
 
 @contextlib.contextmanager

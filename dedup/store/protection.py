@@ -19,7 +19,7 @@ def protected(store: Store, folders: Iterable[bytes] = ()) -> tuple[bytes, ...]:
     """The folders that a store remembers, and these, sorted. Raises StoreDamagedError where what it remembers cannot be
     read: without it nothing may be touched."""
     try:
-        remembered = folders_of(store.catalog.meta().get(PROTECT, []))
+        remembered = folders_of(store.catalog.meta.get(PROTECT, []))
     except ValueError as error:
         raise damaged(store.layout.catalog, f"the protected folders cannot be read ({error})") from error
     return tuple(sorted({*remembered, *folders}))
@@ -44,4 +44,4 @@ def folders_of(value: Any) -> list[bytes]:
 
 def _put(store: Store, folders: tuple[bytes, ...]) -> None:
     with store.catalog.transaction():
-        store.catalog.set_meta(PROTECT, [folder.hex() for folder in folders])
+        store.catalog.meta.set(PROTECT, [folder.hex() for folder in folders])

@@ -1,4 +1,4 @@
--- The catalog, format version 3. FORMAT.md explains every table and invariant.
+-- The catalog, format version 1. FORMAT.md explains every table and invariant.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,

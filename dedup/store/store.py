@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from dedup.errors import CatalogDamagedError, StoreDamagedError, StoreMismatchError, StoreMissingError, UsageError
 from dedup.settings import CompareSettings, FingerprintSettings
-from dedup.store.blocks import BlockStore, make_block
+from dedup.store import upgrades
+from dedup.store.blocks import Block, BlockStore, make_block
 from dedup.store.catalog import Catalog
 from dedup.store.database import damaged, is_damage, is_schema_damaged
 from dedup.store.items import Items
-from dedup.store.layout import FORMAT_VERSION, Layout, require_version, write_lock
+from dedup.store.layout import Layout, write_lock
 
 SEAL_AT_ROWS = 1 << 16
 """A scan seals when its tail grows to this many rows, lest the catalog hold a library twice; else at its end."""
@@ -38,45 +39,54 @@ class Store:
     @property
     def root_attributes(self) -> dict[str, Any]:
         """Of the Zarr root group: the stamp, repeated for those who read the blocks alone."""
-        return _root_attributes(self.catalog.meta()["fingerprint"])
+        meta = self.catalog.meta
+        return _root_attributes(meta.get("fingerprint"), meta.get("format_version"))
 
     def seal_tail(self, all_of_it: bool = True) -> int:
         """Seals what is in the tail into blocks; gives how many. With `all_of_it` False only a tail that has grown
         too long for the catalog. Killed anywhere in between, the next call ends with the same blocks: a block is on
         disk before the catalog names it, and its name is a digest of what it holds."""
-        if not all_of_it and self.catalog.tail_length() < SEAL_AT_ROWS:
+        if not all_of_it and self.catalog.fingerprints.tail_length() < SEAL_AT_ROWS:
             return 0
         n_blocks = 0
         while True:
-            fingerprints, items = self.catalog.next_to_seal(self.block_size)
+            fingerprints, items = self.catalog.fingerprints.next_to_seal(self.block_size)
             if not fingerprints:
                 break
             block = make_block(items)
             self.blocks.write(block)
-            self.catalog.seal(block.name, len(block.items), fingerprints)
+            self._enter(block, fingerprints)
             n_blocks += 1
         if n_blocks:
             self.catalog.shrink()
         return n_blocks
+
+    def _enter(self, block: Block, fingerprints: Sequence[int]) -> None:
+        """Moves these fingerprints from the tail to the rows of a block that is on disk."""
+        catalog = self.catalog
+        with catalog.transaction():
+            catalog.blocks.add(block.name, block.n_rows, len(block.items))
+            catalog.fingerprints.move(block.name, fingerprints)
+            catalog.fingerprints.drop_from_tail(fingerprints)
 
     def tidy(self) -> None:
         """Removes what a killed run left behind: half-written blocks, and whole ones that never reached the catalog.
         Only for the holder of the lock."""
         shutil.rmtree(self.layout.salvage, ignore_errors=True)
         self.blocks.drop_unfinished()
-        for name in self.blocks.names() - self.catalog.blocks().keys():
+        for name in self.blocks.names() - self.catalog.blocks.rows().keys():
             self.blocks.drop(name)
 
     def items_of(self, fingerprint: int) -> Items:
         """The items of one fingerprint, sealed or not. Raises StoreDamagedError."""
-        while (place := self.catalog.place(fingerprint)) is not None:
+        while (place := self.catalog.fingerprints.place(fingerprint)) is not None:
             block, row = place
             try:
                 return self.blocks.read(block).row(row)
             except StoreDamagedError:  # a writer beside us may have compacted it away since we asked
-                if self.catalog.place(fingerprint) == place:
+                if self.catalog.fingerprints.place(fingerprint) == place:
                     raise
-        items = self.catalog.tail_items(fingerprint)
+        items = self.catalog.fingerprints.tail_items(fingerprint)
         if items is None:
             raise StoreDamagedError(
                 f"store {self.layout.folder}", f"fingerprint {fingerprint} is nowhere", "in a block or in the tail"
@@ -95,7 +105,7 @@ def make_or_open(folder: Path, settings: FingerprintSettings, block_size: int, p
     layout = Layout(folder)
     layout.make()
     with write_lock(layout, purpose), _connected(layout, writable=True) as store:
-        if not store.catalog.meta():
+        if not store.catalog.meta.read():
             _stamp(store, settings, block_size)
         _read_stamp(store, settings, writable=True)
         store.tidy()
@@ -180,12 +190,13 @@ def _missing(layout: Layout, found: str) -> StoreMissingError:
 def _stamp(store: Store, settings: FingerprintSettings, block_size: int) -> None:
     """Makes a new store of an empty folder, or of what a run left that was killed while it did so."""
     _refuse_blocks_alone(store)
-    store.blocks.create(_root_attributes(asdict(settings)))
-    store.catalog.create({"format_version": FORMAT_VERSION, "fingerprint": asdict(settings), "block_size": block_size})
+    version = upgrades.FORMAT_VERSION
+    store.blocks.create(_root_attributes(asdict(settings), version))
+    store.catalog.create({"format_version": version, "fingerprint": asdict(settings), "block_size": block_size})
 
 
-def _root_attributes(fingerprint: dict[str, Any]) -> dict[str, Any]:
-    return {"fingerprint": fingerprint, "format_version": FORMAT_VERSION}
+def _root_attributes(fingerprint: Any, version: int) -> dict[str, Any]:
+    return {"fingerprint": fingerprint, "format_version": version}
 
 
 def _refuse_blocks_alone(store: Store) -> None:
@@ -206,15 +217,15 @@ def _bereft(layout: Layout, found: str) -> CatalogDamagedError:
 def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bool) -> None:
     """Takes settings and block size from the stamp; refuses a store that does not fit. One of an older format version
     is upgraded, once it is known to fit, if it is `writable`."""
-    where, meta = f"store {store.layout.folder}", store.catalog.meta()
+    where, meta = f"store {store.layout.folder}", store.catalog.meta.read()
     if not meta:
         _refuse_blocks_alone(store)
         raise _missing(store.layout, "its making was broken off")
-    version = meta.get("format_version")
-    require_version(where, version, writable)
+    version: Any = meta.get("format_version")
+    upgrades.require_version(where, version, writable)
     try:
         stamped, store.block_size = FingerprintSettings(**meta["fingerprint"]), int(meta["block_size"])
-        CompareSettings(**(meta.get("compare", {}) if version != 1 else {}))
+        CompareSettings(**meta.get("compare", {}))
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise damaged(store.layout.catalog, f"its stamp cannot be read ({error})") from error
     if settings is not None and stamped != settings:
@@ -224,13 +235,15 @@ def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bo
             "the same settings, for only such fingerprints can be compared",
             "Use the store's settings, or another --store for these",
         )
-    if version != FORMAT_VERSION:
-        _upgrade(store, version, meta["fingerprint"])
+    if not upgrades.is_ours(version):
+        _upgrade(store, version)
     store.fingerprint_settings = stamped
 
 
-def _upgrade(store: Store, version: Any, fingerprint: dict[str, Any]) -> None:
-    """The blocks' root group first: killed in between, the catalog, whose stamp decides, is still of the older version,
-    and the next writer does both again."""
-    store.blocks.create(_root_attributes(fingerprint))
-    store.catalog.upgrade(version, FORMAT_VERSION)
+def _upgrade(store: Store, version: int) -> None:
+    """Version by version, the blocks' root group first: killed in between, the catalog, whose stamp decides, is still
+    of the older version, and the next writer does both again."""
+    for older in range(version, upgrades.FORMAT_VERSION):
+        store.blocks.create(_root_attributes(store.catalog.meta.get("fingerprint"), older + 1))
+        upgrades.upgrade(store.catalog, older)
+    store.catalog.shrink()

@@ -6,7 +6,7 @@ import itertools
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,17 @@ class DemoFile:
 
 
 @dataclass(frozen=True)
+class Truth:
+    """How pairs that were found compare with those that were planted."""
+
+    n_planted: int
+    n_found: int
+    """Planted pairs among those that were found."""
+    n_false: int
+    """Pairs that were found and not planted."""
+
+
+@dataclass(frozen=True)
 class DemoLibrary:
     """A library that was written, and the truth about it."""
 
@@ -81,6 +92,12 @@ class DemoLibrary:
             for _, files in itertools.groupby(ordered, key=lambda file: file.recording)
             for a, b in itertools.combinations(files, 2)
         )
+
+    def truth(self, pairs: Iterable[tuple[bytes, bytes]]) -> Truth:
+        """How these pairs of absolute paths compare with `true_pairs`."""
+        root, planted = os.fsencode(self.root.absolute()) + b"/", self.true_pairs()
+        found = {frozenset(os.fsdecode(path.removeprefix(root)) for path in pair) for pair in pairs}
+        return Truth(len(planted), len(found & planted), len(found - planted))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,10 +17,13 @@ from dedup.errors import StoreDamagedError, UsageError
 from dedup.files.paths import printable
 from dedup.library.metadata import from_json, to_json
 from dedup.settings import CompareSettings
-from dedup.store.catalog import CONTENT_BYTES, Catalog, TileResult, result_digest
+from dedup.store.catalog import Catalog
 from dedup.store.database import damaged, is_damage
-from dedup.store.items import items_digest, n_distinct
+from dedup.store.fingerprints import SealedRow, Unsealed
+from dedup.store.items import Items, items_digest, n_distinct
+from dedup.store.judgements import CONTENT_BYTES
 from dedup.store.pairs import N_STEPS, PAIR
+from dedup.store.results import TileResult, result_digest
 from dedup.store.tiles import count_tiles, plan_tiles, tile_name
 
 if TYPE_CHECKING:
@@ -70,41 +73,40 @@ def repair(store: Store, findings: list[Finding]) -> None:
     for finding in findings:
         if finding.kind == "catalog":
             raise damaged(store.layout.catalog, finding.text)
-    with store.catalog.transaction() as connection:
+    with store.catalog.transaction():
         for finding in findings:
-            if finding.kind == "tile":
-                connection.execute("DELETE FROM tile WHERE name = ?", (finding.name,))
-            elif finding.kind == "track":
-                connection.execute("DELETE FROM track WHERE id = ?", (finding.name,))
-            elif finding.kind == "judgement":
-                store.catalog.drop_judgement(*map(bytes.fromhex, finding.name.split("-")))
-            elif finding.kind == "fingerprint":
-                _drop_fingerprints(connection, "id = ?", finding.name)
-            elif finding.kind == "block":
-                connection.execute("DELETE FROM tile WHERE ? IN (block_a, block_b)", (finding.name,))
-                _drop_fingerprints(connection, "block = ?", finding.name)
-                connection.execute("DELETE FROM block WHERE name = ?", (finding.name,))
+            _drop(store.catalog, finding)
         if any(finding.kind in ("tile", "block") for finding in findings):
-            connection.execute("DELETE FROM meta WHERE key = 'complete'")
+            store.catalog.meta.drop("complete")
     if any(finding.kind == "root" for finding in findings):
         store.blocks.create(store.root_attributes)
     store.tidy()
 
 
-def _drop_fingerprints(connection: sqlite3.Connection, where: str, value: str) -> None:
-    audio = f"SELECT id FROM audio WHERE fingerprint IN (SELECT id FROM fingerprint WHERE {where})"
-    connection.execute(f"DELETE FROM track WHERE audio IN ({audio})", (value,))
-    connection.execute(f"DELETE FROM audio WHERE id IN ({audio})", (value,))
-    connection.execute(f"DELETE FROM fingerprint WHERE {where}", (value,))
+def _drop(catalog: Catalog, finding: Finding) -> None:
+    if finding.kind == "tile":
+        catalog.results.drop([finding.name])
+    elif finding.kind == "track":
+        catalog.tracks.drop(int(finding.name))
+    elif finding.kind == "judgement":
+        catalog.judgements.drop(*map(bytes.fromhex, finding.name.split("-")))
+    elif finding.kind == "fingerprint":
+        _drop_fingerprints(catalog, [int(finding.name)])
+    elif finding.kind == "block":
+        catalog.results.drop_of([finding.name])
+        _drop_fingerprints(catalog, catalog.fingerprints.ids_of_block(finding.name).tolist())
+        catalog.blocks.drop([finding.name])
+
+
+def _drop_fingerprints(catalog: Catalog, fingerprints: Sequence[int]) -> None:
+    catalog.tracks.drop_of(fingerprints)
+    catalog.audios.drop_of(fingerprints)
+    catalog.fingerprints.drop(fingerprints)
 
 
 def _check_catalog(store: Store, _: Observer) -> Iterator[Finding]:
-    connection = store.catalog.connection
-    for (line,) in connection.execute("PRAGMA integrity_check"):
-        if line != "ok":
-            yield Finding("catalog", "integrity", " ".join(str(line).split()))
-    for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-        yield Finding("catalog", str(table), f"row {row} of {table} refers to a row of {parent} that is not there")
+    for table, text in store.catalog.problems():
+        yield Finding("catalog", table, text)
 
 
 def _check_root(store: Store, _: Observer) -> Iterator[Finding]:
@@ -113,10 +115,10 @@ def _check_root(store: Store, _: Observer) -> Iterator[Finding]:
 
 
 def _check_blocks(store: Store, observer: Observer) -> Iterator[Finding]:
-    known = store.catalog.blocks()
+    known = store.catalog.blocks.sizes()
     observer.stage("check blocks", len(known), "blocks")
-    for name in known:
-        text = _block_problem(store, name)
+    for name, (n_rows, n_items) in sorted(known.items()):
+        text = _block_problem(store, name, n_rows, n_items)
         if text is not None and not _is_compacted_away(store, name):
             yield Finding("block", name, text + _resting_on(store, name))
         observer.advance()
@@ -126,64 +128,52 @@ def _check_blocks(store: Store, observer: Observer) -> Iterator[Finding]:
         yield Finding("note", name, "half written, by a run that goes on or was killed; the next run removes it")
 
 
-def _block_problem(store: Store, name: str) -> str | None:
-    execute = store.catalog.connection.execute
+def _block_problem(store: Store, name: str, n_rows: int, n_items: int) -> str | None:
     try:
         block = store.blocks.read(name)
     except StoreDamagedError as error:
         return error.found
-    n_rows, n_items = execute("SELECT n_rows, n_items FROM block WHERE name = ?", (name,)).fetchone()
     if (block.n_rows, len(block.items)) != (n_rows, n_items):
         found = f"{block.n_rows} rows and {len(block.items)} items"
         return f"has {found}, the catalog says {n_rows} and {n_items}"
-    query = "SELECT row, digest, n_items, n_distinct FROM fingerprint WHERE block = ? ORDER BY row"
-    rows = execute(query, (name,)).fetchall()
-    if [row for row, *_ in rows] != list(range(n_rows)):
+    rows = store.catalog.fingerprints.of_block(name)
+    if [row.row for row in rows] != list(range(n_rows)):
         return "the catalog does not know each of its rows once"
-    for row, *told in rows:
-        if not _is_fingerprint(block.row(row), *told):
-            return f"row {row} is not the fingerprint that the catalog knows"
+    for row in rows:
+        if not _is_fingerprint(block.row(row.row), row):
+            return f"row {row.row} is not the fingerprint that the catalog knows"
     return None
 
 
 def _is_compacted_away(store: Store, block: str) -> bool:
     """Whether a writer beside us has merged the block into another since the moment as of which we read."""
     with contextlib.closing(Catalog(store.layout.catalog, writable=False)) as now:
-        return block not in now.blocks()
+        return block not in now.blocks.rows()
 
 
 def _resting_on(store: Store, block: str) -> str:
     """What a repair costs: scanned tracks come back with the next scan, imported ones only with their file."""
-    query = (
-        "SELECT COUNT(*), IFNULL(SUM(state = 'imported'), 0) FROM track JOIN audio ON audio.id = track.audio "
-        "JOIN fingerprint ON fingerprint.id = audio.fingerprint WHERE fingerprint.block = ?"
-    )
-    n_tracks, n_imported = store.catalog.connection.execute(query, (block,)).fetchone()
+    n_tracks, n_imported = store.catalog.tracks.count_resting_on(block)
     again = f", {n_imported:,} of them imported: import those again after a repair" if n_imported else ""
     return f"; {n_tracks:,} tracks rest on it{again}"
 
 
-def _is_fingerprint(items: npt.NDArray[np.uint32], digest: bytes, n_items: int, distinct: int) -> bool:
-    return len(items) == n_items and items_digest(items) == digest and n_distinct(items) == distinct
+def _is_fingerprint(items: Items, told: SealedRow | Unsealed) -> bool:
+    return (len(items), items_digest(items), n_distinct(items)) == (told.n_items, told.digest, told.n_distinct)
 
 
 def _check_tail(store: Store, _: Observer) -> Iterator[Finding]:
-    query = (
-        "SELECT fingerprint.id, block, items, digest, n_items, n_distinct FROM fingerprint "
-        "LEFT JOIN tail ON fingerprint.id = tail.fingerprint "
-        "WHERE block IS NULL OR tail.fingerprint IS NOT NULL ORDER BY fingerprint.id"
-    )
-    for fingerprint, block, items, *told in store.catalog.connection.execute(query):
-        if block is not None:
-            yield Finding("fingerprint", str(fingerprint), "both in a block and in the tail")
-        elif items is None:
-            yield Finding("fingerprint", str(fingerprint), "neither in a block nor in the tail")
-        elif len(items) % 4 or not _is_fingerprint(np.frombuffer(items, "<u4"), *told):
-            yield Finding("fingerprint", str(fingerprint), "its items in the tail are not what its digest says")
+    for told in store.catalog.fingerprints.unsealed():
+        if told.block is not None:
+            yield Finding("fingerprint", str(told.id), "both in a block and in the tail")
+        elif told.items is None:
+            yield Finding("fingerprint", str(told.id), "neither in a block nor in the tail")
+        elif len(told.items) % 4 or not _is_fingerprint(np.frombuffer(told.items, "<u4"), told):
+            yield Finding("fingerprint", str(told.id), "its items in the tail are not what its digest says")
 
 
 def _check_tracks(store: Store, _: Observer) -> Iterator[Finding]:
-    for number, path, properties in store.catalog.connection.execute("SELECT id, path, properties FROM track"):
+    for number, path, properties in store.catalog.tracks.properties():
         try:
             told = json.loads(properties)
             is_sound = told == {} or to_json(from_json(told)) == {"version": 1} | told
@@ -194,23 +184,14 @@ def _check_tracks(store: Store, _: Observer) -> Iterator[Finding]:
 
 
 def _check_tiles(store: Store, _: Observer) -> Iterator[Finding]:
-    meta = store.catalog.meta()
-    lengths = _row_lengths(store)
-    for settings in store.catalog.tile_settings():
+    meta = store.catalog.meta.read()
+    lengths = store.catalog.fingerprints.row_lengths()
+    for settings in store.catalog.results.settings():
         compare = compare_settings(meta.get(f"compare {settings}"), settings)
-        for tile in store.catalog.stored_tiles(settings):
+        for tile in store.catalog.results.unverified(settings):
             text = _tile_problem(tile, compare, lengths)
             if text is not None:
                 yield Finding("tile", tile.name, text)
-
-
-def _row_lengths(store: Store) -> dict[str, npt.NDArray[np.int64]]:
-    """Items of each row of each block, `int64[n_rows]` by block name."""
-    lengths: dict[str, list[int]] = {}
-    query = "SELECT block, n_items FROM fingerprint WHERE block IS NOT NULL ORDER BY block, row"
-    for block, n_items in store.catalog.connection.execute(query):
-        lengths.setdefault(block, []).append(n_items)
-    return {block: np.array(of_rows) for block, of_rows in lengths.items()}
 
 
 def compare_settings(recorded: Any, digest: str) -> CompareSettings | None:
@@ -270,7 +251,7 @@ def _paths_problem(pairs: npt.NDArray[Any], n_a: npt.NDArray[np.int64], n_b: npt
 
 def _check_judgements(store: Store, _: Observer) -> Iterator[Finding]:
     """That a judgement is of two contents, the one not above the other, is a CHECK of the table."""
-    for judgement in store.catalog.judgements():
+    for judgement in store.catalog.judgements.all():
         a, b = judgement.content_a, judgement.content_b
         name = f"{a.hex()}-{b.hex()}"
         if (len(a), len(b)) != (CONTENT_BYTES, CONTENT_BYTES):
@@ -285,11 +266,11 @@ _SHARES = ("kappa", "prominence", "along", "contrast", "log_rate")
 
 def _check_complete(store: Store, _: Observer) -> Iterator[Finding]:
     """Tiles without a result: damage where a `correlate` said that it left none, else work to do."""
-    blocks, meta = store.catalog.blocks(), store.catalog.meta()
+    blocks, meta = store.catalog.blocks.rows(), store.catalog.meta.read()
     if "compare" not in meta:
         return
     compare = CompareSettings(**meta["compare"])
-    done = store.catalog.tile_names(compare.digest())
+    done = store.catalog.results.names(compare.digest())
     if meta.get("complete") == completeness(blocks, compare):
         for tile in plan_tiles(blocks, compare):
             if tile.name not in done:

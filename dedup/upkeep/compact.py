@@ -24,8 +24,8 @@ from dedup.observer import Observer
 from dedup.runner import Stop
 from dedup.settings import CompareSettings
 from dedup.store.blocks import make_block
-from dedup.store.catalog import TileResult
 from dedup.store.pairs import PAIR
+from dedup.store.results import TileResult
 from dedup.store.tiles import tile_name
 from dedup.upkeep.carry import DROPPED, Source, carry_over
 from dedup.upkeep.check import compare_settings
@@ -62,28 +62,28 @@ class Compaction:
 def compact(store: Store, observer: Observer, stop: Stop, dry_run: bool = False) -> Compaction:
     """Merges what is small and drops all that is retired; with `dry_run` only says what it would do. A stop ends it
     between two merges. Raises StoreDamagedError, WriteError; what is done by then is kept."""
-    retired = store.catalog.retired_fingerprints()
+    retired = store.catalog.fingerprints.retired()
     uses = _uses(store, retired)
     done = _carry_out(store, plan_all(uses, store.block_size), retired.keys(), observer, stop, dry_run)
     done.kept_for_now = len(retired) - done.dropped
     if done.dropped and not dry_run:  # ids may be given anew: none that is gone may age on
-        store.catalog.set_meta("retired", Aging.of(None, store.catalog.retired_fingerprints().keys()).to_json())
+        store.catalog.meta.set("retired", Aging.of(None, store.catalog.fingerprints.retired().keys()).to_json())
     return done
 
 
 def compact_if_it_pays(store: Store, observer: Observer, stop: Stop) -> Compaction | None:
     """For the end of a run that completed: merges what it pays to merge, and drops what was retired KEPT_RUNS such runs
     ago where it pays; None where nothing does."""
-    retired = store.catalog.retired_fingerprints()
-    aging = Aging.of(store.catalog.meta().get("retired"), retired.keys())
+    retired = store.catalog.fingerprints.retired()
+    aging = Aging.of(store.catalog.meta.get("retired"), retired.keys())
     droppable = aging.fingerprints if aging.runs >= KEPT_RUNS else frozenset[int]()
     uses = _uses(store, {id_: block for id_, block in retired.items() if id_ in droppable})
     merges = plan_worthwhile(uses, store.block_size)
     done = _carry_out(store, merges, droppable, observer, stop) if merges else None
     if not stop.requested:
         if aging.runs >= KEPT_RUNS:
-            aging = Aging.of(None, store.catalog.retired_fingerprints().keys())
-        store.catalog.set_meta("retired", aging.to_json())
+            aging = Aging.of(None, store.catalog.fingerprints.retired().keys())
+        store.catalog.meta.set("retired", aging.to_json())
     if done is not None:
         done.kept_for_now = len(retired) - done.dropped
     return done
@@ -122,7 +122,7 @@ def _uses(store: Store, droppable: Mapping[int, str]) -> list[Use]:
     dropped: dict[str, int] = {}
     for block in droppable.values():
         dropped[block] = dropped.get(block, 0) + 1
-    return [Use(name, n_rows, dropped.get(name, 0)) for name, n_rows in store.catalog.blocks().items()]
+    return [Use(name, n_rows, dropped.get(name, 0)) for name, n_rows in store.catalog.blocks.rows().items()]
 
 
 # ---- doing
@@ -137,7 +137,7 @@ def _carry_out(
     dry_run: bool = False,
 ) -> Compaction:
     """Each merge is a transaction of its own and leaves a sound store. Those that would lose results are left out."""
-    n_blocks = len(store.catalog.blocks())
+    n_blocks = len(store.catalog.blocks.rows())
     done = Compaction(n_blocks, n_blocks)
     settings = _recorded_settings(store)
     if not dry_run:
@@ -163,8 +163,8 @@ def _carry_out(
 def _recorded_settings(store: Store) -> list[CompareSettings]:
     """Those under which there are results. Raises StoreDamagedError for results whose settings are not recorded: they
     cannot be told from damage, and would be lost."""
-    meta, settings = store.catalog.meta(), []
-    for digest in store.catalog.tile_settings():
+    meta, settings = store.catalog.meta.read(), []
+    for digest in store.catalog.results.settings():
         recorded = compare_settings(meta.get(f"compare {digest}"), digest)
         if recorded is None:
             raise StoreDamagedError(
@@ -180,13 +180,13 @@ def _recorded_settings(store: Store) -> list[CompareSettings]:
 def _would_lose_results(store: Store, merge: Merge) -> bool:
     """Whether a tile of the merged block would take in tiles of which some are done under the settings of the last
     `correlate` and some are not: then it could not be carried over."""
-    settings, blocks = last_compare_settings(store), store.catalog.blocks()
-    if store.catalog.meta().get("complete") == completeness(blocks, settings):
+    settings, blocks = last_compare_settings(store), store.catalog.blocks.rows()
+    if store.catalog.meta.get("complete") == completeness(blocks, settings):
         return False
     sources = [use.name for use in merge]
     for partners in _partners(sources, blocks):
         names = _source_tiles(sources, partners, settings)
-        if len({store.catalog.has_tile(name) for name in names}) > 1:
+        if len({store.catalog.results.has(name) for name in names}) > 1:
             return True
     return False
 
@@ -240,11 +240,11 @@ class _Merging:
         catalog = self.store.catalog
         placed = []
         for name in self.sources:
-            block, fingerprints = self.store.blocks.read(name), catalog.fingerprints_of(name)
-            if [row for row, *_ in fingerprints] != list(range(block.n_rows)):
+            block, fingerprints = self.store.blocks.read(name), catalog.fingerprints.of_block(name)
+            if [one.row for one in fingerprints] != list(range(block.n_rows)):
                 raise _damaged(self.store, name)
             self.rows[name] = np.full(block.n_rows, DROPPED, np.int64)
-            for row, fingerprint, digest in fingerprints:
+            for row, fingerprint, digest, *_ in fingerprints:
                 if fingerprint in self.droppable:
                     self.dropped.append(fingerprint)
                 else:
@@ -263,19 +263,22 @@ class _Merging:
 
     def _commit(self, n_items: int) -> int:
         catalog, n_carried = self.store.catalog, 0
-        self.blocks = blocks = catalog.blocks()
+        self.blocks = blocks = catalog.blocks.rows()
         compare = last_compare_settings(self.store)
-        was_complete = catalog.meta().get("complete") == completeness(blocks, compare)
+        was_complete = catalog.meta.get("complete") == completeness(blocks, compare)
         with catalog.transaction():
             if self.name:
-                catalog.move_to_block(self.name, n_items, self.kept)
+                catalog.blocks.add(self.name, len(self.kept), n_items)
+                catalog.fingerprints.move(self.name, self.kept)
                 for result in self._results():
-                    catalog.put_tile(result)
+                    catalog.results.put(result)
                     n_carried += 1
-            catalog.drop_fingerprints(self.dropped)
-            catalog.drop_blocks(self.sources)
+            catalog.audios.drop_of(self.dropped)
+            catalog.fingerprints.drop(self.dropped)
+            catalog.results.drop_of(self.sources)
+            catalog.blocks.drop(self.sources)
             if was_complete:
-                catalog.set_meta("complete", completeness(catalog.blocks(), compare))
+                catalog.meta.set("complete", completeness(catalog.blocks.rows(), compare))
         return n_carried
 
     def _results(self) -> Iterator[TileResult]:
@@ -284,7 +287,7 @@ class _Merging:
             for partners in _partners(self.sources, self.blocks):
                 sources = []
                 for name in _source_tiles(self.sources, partners, settings):
-                    tile = self.store.catalog.tile(name)
+                    tile = self.store.catalog.results.get(name)
                     if tile is None:
                         break
                     if tile.pairs:  # most have none, and there may be very many

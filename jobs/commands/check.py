@@ -65,7 +65,7 @@ def _check(run: Run, repair: bool) -> int:
 
     opened = stores.for_writing(run) if repair else stores.for_reading(run)
     with opened as store:
-        findings = check_store(store, run.observer)
+        findings = check_store(store, observer=run.observer)
         run.observer.close()
         for finding in findings:
             run.output.result({"event": finding.kind, "name": finding.name, "text": finding.text})

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
 from jobs.session import options, stores
 from jobs.session.output import count_text, size_text
 from jobs.session.run import Run, session
-
-if TYPE_CHECKING:
-    from dedup.upkeep.compact import Compaction
+from jobs.show.summaries import compaction_text
 
 
 @click.command("compact")
@@ -31,7 +28,7 @@ def compact(run: Run, dry_run: bool) -> None:
     folder = run.settings.store
     with stores.for_reading(run) if dry_run else stores.for_writing(run) as store:
         bytes_before = bytes_on_disk(folder)
-        done = compact_store(store, run.observer, run.stop, dry_run)
+        done = compact_store(store, observer=run.observer, stop=run.stop, dry_run=dry_run)
     run.observer.close()
     bytes_after = None if dry_run else bytes_on_disk(folder)
     record = {"event": "compact", "dry_run": dry_run, **asdict(done)}
@@ -42,15 +39,3 @@ def compact(run: Run, dry_run: bool) -> None:
     if done.left:
         text = f"{count_text(done.left, 'block')} left as they are until `reprise correlate` has finished"
         run.output.note(f"        {text}: what is compared of them would be lost")
-
-
-def compaction_text(done: Compaction, dry_run: bool = False) -> str:
-    """What was done, or would be, for people."""
-    blocks = count_text(done.blocks_before, "block")
-    if not done.merged:
-        kept = f"{done.kept_for_now:,}" if done.kept_for_now else "no"
-        return f"compact nothing to do: {blocks}, {kept} retired fingerprints"
-    retired = count_text(done.dropped, "retired fingerprint")
-    if dry_run:
-        return f"compact {blocks} would become {done.blocks_after:,}, {retired} would go"
-    return f"compact {blocks} became {done.blocks_after:,}, {retired} dropped"

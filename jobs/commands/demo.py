@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from dedup.errors import EXIT_DONE, InputError
-from jobs.commands.full import Full, run_full, show_full
 from jobs.session import options
 from jobs.session.configuration import Settled
 from jobs.session.run import Run, session
+from jobs.show.main_job import run_full, show_full
 
 if TYPE_CHECKING:
+    from dedup.pipeline import Full
     from dedup.synthesis.library import DemoLibrary
 
 
@@ -42,10 +43,10 @@ def demo(run: Run, out: Path | None, seed: int) -> int:
         library = _write(run, folder / "library", seed)
         settled = {**run.settings.settled, "store": Settled(str(folder / "store"), "demo")}
         run.settings = dataclasses.replace(run.settings, settled=settled)
-        done = run_full(run, (os.fsencode(library.root.absolute()),))
+        ended = run_full(run, (os.fsencode(library.root.absolute()),))
         run.observer.close()
-        show_full(run, done)
-        _show_truth(run, done, library)
+        show_full(run, ended)
+        _show_truth(run, ended.done, library)
         if out is not None:
             run.output.note(f"kept    {folder} (library and store; reprise report --store {folder / 'store'})")
     return EXIT_DONE
@@ -65,12 +66,10 @@ def _write(run: Run, root: Path, seed: int) -> DemoLibrary:
 
 def _show_truth(run: Run, done: Full, library: DemoLibrary) -> None:
     """How the result compares with what was planted."""
-    if done.matches is None:
+    if done.found is None:
         return
-    root = os.fsencode(library.root.absolute()) + b"/"
-    pairs = done.matches.pairs()
-    found = {frozenset(os.fsdecode(track.path.removeprefix(root)) for track in (p.a, p.b)) for p in pairs}
-    true = library.true_pairs()
-    n_false = len(found - true)
-    run.output.result({"event": "truth", "pairs": len(true), "found": len(found & true), "false": n_false})
-    run.output.note(f"truth   {len(found & true)} of {len(true)} planted pairs found, {n_false} false")
+    truth = library.truth((pair.a.path, pair.b.path) for pair in done.found.matches.pairs())
+    run.output.result(
+        {"event": "truth", "pairs": truth.n_planted, "found": truth.n_found, "false": truth.n_false},
+    )
+    run.output.note(f"truth   {truth.n_found} of {truth.n_planted} planted pairs found, {truth.n_false} false")

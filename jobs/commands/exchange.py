@@ -32,7 +32,7 @@ def import_(run: Run, file: IO[bytes]) -> int:
     min_length_s = run.settings.scan().min_length_s
     run.observer.told |= {"failed"}
     with stores.for_scanning(run) as store:
-        counts = import_fingerprints(store, file, min_length_s, run.observer, run.stop)
+        counts = import_fingerprints(store, file, min_length_s=min_length_s, observer=run.observer, stop=run.stop)
         run.conclude(EXIT_SOME_FAILED if counts.rejected else EXIT_DONE, asdict(counts))
     run.observer.close()
     run.output.result({"event": "import", **asdict(counts)})
@@ -55,7 +55,7 @@ def export(run: Run, what: str) -> None:
 
 
 def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
-    from dedup.groups.groups import groups_of
+    from dedup.groups.groups import find_groups
     from dedup.groups.matches import Matches
     from dedup.report.export import export_pairs, export_tracks, group_record
 
@@ -64,8 +64,9 @@ def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
             yield from export_tracks(store)
             return
         tell_unfinished(run, store)
-        matches = Matches(store, run.settings.match())
-        groups = groups_of(store, matches, run.settings.keep()) if what == "groups" else []
-    if what == "pairs":
-        yield from export_pairs(matches)
-    yield from map(group_record, groups)
+        if what == "pairs":
+            found = export_pairs(Matches(store, run.settings.match()))
+        else:
+            groups = find_groups(store, match=run.settings.match(), keep=run.settings.keep()).groups
+            found = map(group_record, groups)
+    yield from found

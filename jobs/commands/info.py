@@ -1,34 +1,42 @@
-"""`reprise info`: the store at a glance, all that is known of one file, or the settings and where each comes from."""
+"""`reprise info`: the store at a glance, all that is known of one file, the settings and where each comes from, or how
+Reprise is installed."""
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.errors import InputError
 from dedup.settings import value_text
 from jobs.session import options, stores
+from jobs.session.installation import installation
 from jobs.session.output import Column, path_text, size_text
 from jobs.session.run import Run, reader
 
 if TYPE_CHECKING:
-    from dedup.store.catalog import Track
     from dedup.store.store import Store
+    from dedup.store.tracks import Track
+
+REMEDY = "Install Reprise in an environment of its own: uv tool install, or pipx install"
 
 
 @click.command("info")
 @click.argument("file", required=False, type=click.Path(path_type=bytes))
 @click.option("--settings", is_flag=True, help="Show each setting, its value and where it came from.")
+@click.option("--install", is_flag=True, help="Show how Reprise is installed, and any package that breaks it.")
 @options.every
 @options.common
 @reader
-def info(run: Run, file: bytes | None, settings: bool) -> None:
-    """Show the store at a glance, all that is known of FILE, or the settings."""
+def info(run: Run, file: bytes | None, settings: bool, install: bool) -> None:
+    """Show the store at a glance, all that is known of FILE, the settings, or the installation."""
     if settings:
         show_settings(run)
+        return
+    if install:
+        show_installation(run)
         return
     with stores.for_reading(run) as store:
         if file is None:
@@ -45,6 +53,26 @@ def show_settings(run: Run) -> None:
     columns = (Column("setting", "setting"), Column("value", "value", value_text), Column("source", "from"))
     run.output.table(columns, rows)
     run.output.note(f"\nSettings file: {run.settings.file}")
+
+
+def show_installation(run: Run) -> None:
+    """Version, place and Python, the versions of packages, and who else has installed a package of ours."""
+    found = installation()
+    run.output.result({"event": "install", **asdict(found)})
+    if run.output.as_json:
+        return
+    versions = {name: version or "missing" for name, version in found.versions.items()}
+    shown = {
+        "version": versions.pop("reprise"),
+        "installed": f"by {found.installer}" if found.installer else "no: this is a checkout",
+        "folder": path_text(os.fsencode(found.folder)),
+        "Python": f"{found.python}, {path_text(os.fsencode(found.executable))}",
+        "packages": ", ".join(f"{name} {version}" for name, version in versions.items() if name != "Python"),
+    }
+    for name, text in shown.items():
+        run.output.text(f"{name:10} {text}")
+    for clash in found.clashes:
+        run.output.text(f"{'problem':10} {clash}. {REMEDY}")
 
 
 def _told(name: str, value: Any) -> Any:
@@ -88,14 +116,10 @@ def _run_text(last: tuple[str, str, str | None, str | None] | None) -> str:
 
 def show_file(run: Run, store: Store, file: bytes) -> None:
     """One track: what the catalog knows, and what it matches. Raises InputError for a file that is not known."""
-    track = store.catalog.track(os.path.abspath(file)) or store.catalog.track(file)
-    if track is None:
-        raise InputError(path_text(file), "not in the store", "a track of it", "Scan the folder that holds it")
-    from dedup.groups.matches import Matches
     from dedup.report.export import pair_record, track_record
+    from dedup.report.glance import look_up
 
-    matches = Matches(store, run.settings.match())
-    pairs = [pair for listed in matches.tracks if listed.path == track.path for pair in matches.of(listed)]
+    track, pairs = look_up(store, file, match=run.settings.match())
     found = {**track_record(track), "matches": [pair_record(pair) for pair in pairs]}
     run.output.result({"event": "file", **found})
     if run.output.as_json:

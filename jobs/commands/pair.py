@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +17,6 @@ from jobs.session.run import Run, reader
 from jobs.show.words import bar_text, speed_text
 
 if TYPE_CHECKING:
-    from dedup.correlation.match import Match
     from dedup.groups.explain import Explanation, Listened
     from dedup.store.store import Store
 
@@ -46,7 +45,8 @@ def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
         stamped = store.fingerprint_settings if store else None
         fingerprint = stamped or run.settings.fingerprint(chromaprint_version())
         compare = run.settings.compare()
-        explained = explain(a, b, store, fingerprint, compare, run.settings.match())
+        match = run.settings.match()
+        explained = explain(a, b, store=store, fingerprint=fingerprint, compare=compare, match=match)
     if plot is not None:
         plot_pair(explained, compare, plot)
     _show(run, explained)
@@ -55,17 +55,18 @@ def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def _store_if_any(run: Run) -> Any:
+def _store_if_any(run: Run) -> Iterator[Store | None]:
     if not (run.settings.store / "catalog.db").exists():
         yield None
         return
     with stores.for_reading(run) as store:
-        opened: Store = store
-        yield opened
+        yield store
 
 
 def _show(run: Run, explained: Explanation) -> None:
-    run.output.result(_record(explained))
+    from dedup.report.export import explanation_record
+
+    run.output.result(explanation_record(explained))
     if run.output.as_json:
         return
     for name, side in (("a", explained.a), ("b", explained.b)):
@@ -116,26 +117,3 @@ def _side_text(side: Listened) -> str:
     seconds = len(side.items) / ITEMS_PER_SECOND
     source = "from the store" if side.from_store else "decoded now"
     return f"{seconds:.1f} s of items, {source}" + (f", damaged: {side.damage}" if side.damage else "")
-
-
-def _record(explained: Explanation) -> dict[str, Any]:
-    from dedup.report.export import named_path, numbers, place
-
-    return {
-        **named_path("a", explained.a.path),
-        **named_path("b", explained.b.path),
-        **(numbers(explained.match) if explained.match else {}),
-        **(place(explained.match) if explained.match else {}),
-        "false_match": explained.false_match,
-        "steps": _steps(explained.match) if explained.match else [],
-        "verdict": explained.verdict,
-        "judged": explained.judged,
-        "criteria": [
-            {"name": c.name, "value": c.value, "threshold": c.threshold, "met": c.met} for c in explained.criteria
-        ],
-    }
-
-
-def _steps(match: Match) -> list[float | None]:
-    """Similarity over time; JSON knows no NaN, so a step that is silent in both is null."""
-    return [None if math.isnan(value) else round(value, 4) for value in match.similarity.tolist()]

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from calendar import timegm
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobs.session import options, stores
 from jobs.session.output import Column, time_text
 from jobs.session.run import Run, reader
-
-if TYPE_CHECKING:
-    from dedup.store.catalog import RecordedRun
-    from dedup.store.store import Store
 
 
 @click.command("runs")
@@ -27,8 +20,10 @@ def runs(run: Run, limit: int) -> None:
     """List past runs, newest first: when, how long, what was new, found and failed, and why each ended.
 
     Of commands that only read nothing is kept. With --json each object has the run's whole summary too."""
+    from dedup.report.runs import run_records
+
     with stores.for_reading(run) as store:
-        found = list(run_records(store, limit))
+        found = list(run_records(store, limit=limit))
     if run.output.as_json:
         for record in found:
             run.output.result(record)
@@ -36,37 +31,6 @@ def runs(run: Run, limit: int) -> None:
         run.output.table(COLUMNS, found)
     else:
         run.output.note("no run yet")
-
-
-def run_records(store: Store, limit: int) -> Iterator[dict[str, Any]]:
-    """What is told of each run, newest first. The newest that has no end goes on if somebody holds the store; any other
-    was killed."""
-    from dedup.store.layout import is_locked
-
-    for number, recorded in enumerate(store.catalog.runs(limit)):
-        running = number == 0 and recorded.ending is None and is_locked(store.layout)
-        yield _record(recorded, running)
-
-
-def _record(recorded: RecordedRun, running: bool) -> dict[str, Any]:
-    ending = recorded.ending
-    summary = json.loads(ending.summary) if ending and ending.summary else None
-    counts, tiles = summary or {}, (summary or {}).get("tiles") or {}
-    return {
-        "event": "run",
-        "id": recorded.id,
-        "command": recorded.command,
-        "started": recorded.started,
-        "ended": recorded.ended,
-        "took_s": ending.seconds if ending else None,
-        "outcome": ending.outcome if ending else "running" if running else "killed",
-        "exit_code": ending.exit_code if ending else None,
-        "why": (ending.why or ending.outcome) if ending else "running" if running else "killed",
-        "new": counts.get("new"),
-        "found": (counts.get("found") or {}).get("copies"),
-        "failed": counts["failed"] + tiles.get("n_failed", 0) if "failed" in counts else tiles.get("n_failed"),
-        "summary": summary,
-    }
 
 
 def _when(started: str) -> str:

@@ -63,11 +63,6 @@ class Deadline:
         if self._thread.is_alive():
             self._thread.join()
 
-    @property
-    def stopped_it(self) -> bool:
-        """Whether this deadline was the first to request the stop."""
-        return bool(self.reason) and self._stop.reason == self.reason
-
     def _left(self) -> float | None:
         """Seconds until the earlier limit; None if there is no limit."""
         left = [] if self._until is None else [self._until - time.time()]
@@ -82,7 +77,7 @@ class Deadline:
         by_clock = self._until is not None and self._until <= time.time()
         self.reason = f"time is up: {self._until_text if by_clock else self._hours_text}"
         if not self._stop.requested:
-            self._stop.request(self.reason)
+            self._stop.request(self.reason, time_is_up=True)
             self._announce(f"{self.reason}; finishing what is in flight")
         return True
 

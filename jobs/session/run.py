@@ -117,7 +117,7 @@ class Run:
     @property
     def time_is_up(self) -> bool:
         """Whether the deadline was the first to request a stop."""
-        return self.deadline is not None and self.deadline.stopped_it
+        return self.stop.time_is_up
 
     def stopped_code(self) -> int:
         """Exit code of a stop that was requested."""

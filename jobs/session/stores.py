@@ -56,7 +56,7 @@ def for_writing(run: Run) -> Iterator[Store]:
 @contextlib.contextmanager
 def _recorded(run: Run, store: Store) -> Iterator[None]:
     """Records in the catalog that the run began and how it ended; a run that was killed has no end."""
-    store.catalog.begin_run(run.id, run.command, run.started)
+    store.catalog.runs.begin(run.id, run.command, run.started)
     try:
         yield
     except BaseException as error:
@@ -70,12 +70,12 @@ def _recorded(run: Run, store: Store) -> Iterator[None]:
 def _note_end(
     run: Run, store: Store, outcome: Literal["done", "stopped", "failed"], code: int, error: BaseException | None = None
 ) -> None:
-    from dedup.store.catalog import Ending
+    from dedup.store.runs import Ending
 
     summary = None if run.summary is None else json.dumps(run.summary)
     ending = Ending(outcome, code, why_it_ended(run, code, error), run.seconds, summary)
     with contextlib.suppress(Exception):  # report what ended the run, not what happened to its record after that
-        store.catalog.end_run(run.id, utc_now(), ending)
+        store.catalog.runs.end(run.id, utc_now(), ending)
 
 
 def for_reading(run: Run) -> AbstractContextManager[Store]:

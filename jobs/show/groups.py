@@ -1,14 +1,24 @@
-"""What commands say about the groups of a store."""
+"""The groups of duplicates, for people and for programs."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jobs.session.output import Output, path_text
+from jobs.show.summaries import groups_text, thresholds_text, uncompared_text
+from jobs.show.table import COLUMNS, group_lines, heading, row
+from jobs.show.words import beside_text, strip_text
 
 if TYPE_CHECKING:
+    from dedup.groups.groups import Group
+    from dedup.groups.matches import ListedTrack, Matches, TrackPair
     from dedup.store.store import Store
     from jobs.session.run import Run
+
+SHOWN_BESIDE = 40
 
 
 def tell_unfinished(run: Run, store: Store) -> None:
@@ -17,7 +27,104 @@ def tell_unfinished(run: Run, store: Store) -> None:
 
     missing = unfinished(store)
     if missing:
-        run.observer.announce(f"incomplete: {missing}; `reprise correlate` does that")
+        run.observer.announce(f"incomplete: {uncompared_text(missing)}; `reprise correlate` does that")
+
+
+def show_groups(output: Output, groups: Sequence[Group], form: str, hints: Mapping[bytes, str] | None = None) -> None:
+    """Writes the groups in one of the formats, with `hints` to some of their files."""
+    from dedup.report.sheet import sheet
+
+    if form == "table":
+        folder = common_folder(track.path for group in groups for track in group.tracks)
+        if groups:
+            output.text(f"Paths are below {path_text(folder)}\n")
+        for group in groups:
+            output.text("\n".join(group_lines(group, folder, hints or {})) + "\n")
+        return
+    if form == "json":
+        document = json.dumps([_record(group, hints) for group in groups], ensure_ascii=False, indent=1)
+        output.raw(document.encode("utf-8", "backslashreplace") + b"\n")
+    elif form == "jsonl":
+        for group in groups:
+            line = json.dumps(_record(group, hints), ensure_ascii=False)
+            output.raw(line.encode("utf-8", "backslashreplace") + b"\n")
+    else:
+        for piece in sheet(groups, hints or {}):
+            output.raw(piece)
+    output.flush()
+
+
+def _record(group: Group, hints: Mapping[bytes, str] | None) -> dict[str, Any]:
+    """The group for programs; with `spectrum_hint` of each file where the spectra were asked for."""
+    from dedup.report.export import group_record
+
+    record = group_record(group)
+    if hints is not None:
+        files = [record["reference_track"], *record["members"]]
+        for file, track in zip(files, group.tracks, strict=True):
+            file["spectrum_hint"] = hints.get(track.path, "")
+    return record
+
+
+def show_page(
+    output: Output,
+    groups: Sequence[Group],
+    limit: int | None,
+    matches: Matches,
+    hints: Mapping[bytes, str],
+) -> None:
+    """Writes the groups as one HTML file."""
+    from dedup.report.html import Telling, page
+
+    shown = groups[:limit]
+    folder = common_folder(track.path for group in shown for track in group.tracks)
+
+    def name(track: ListedTrack) -> str:
+        return path_text(track.path.removeprefix(folder))
+
+    def decision(group: Group, pair: TrackPair) -> tuple[str, str]:
+        decided = group.decision(pair)
+        return decided.rule, decided.why
+
+    telling = Telling(
+        title="Duplicates found by Reprise",
+        notes=[
+            " ".join(groups_text(groups, shown=len(shown)).split()),
+            f"Paths are below {path_text(folder)}",
+            "The first file of a group is the best one. Below each other: its bar and that of the best, shifted by the "
+            "lag, what they share in colour; below both how well they agree over time, from chance up to every bit.",
+            " ".join(thresholds_text(matches).split()),
+        ],
+        columns=COLUMNS,
+        cells=lambda track, pair: row("" if pair else "best", track, pair, folder, hints),
+        heading=heading,
+        beside=lambda pair: beside_text(pair, name(pair.a), "the best"),
+        strip=strip_text,
+        decision=decision,
+    )
+    for piece in page(shown, telling):
+        output.raw(piece.encode("utf-8", "backslashreplace"))
+    output.flush()
+
+
+def show_beside(output: Output, matches: Matches, groups: Sequence[Group]) -> None:
+    """What is contained in, transposed from or related to another track, and was not shown with its group. A group
+    counts as one: of its copies' relations to a track the best is told."""
+    best = {pair.a.path: group.reference for group in groups for pair in group.members}
+    told = {frozenset((pair.a.path, pair.b.path)) for group in groups for pair in group.beside}
+    apart = []
+    for pair in matches.beside():
+        a, b = (best.get(track.path, track) for track in (pair.a, pair.b))
+        both = frozenset((a.path, b.path))
+        if a is not b and both not in told and matches.judgements.of(a, b) is None:
+            told.add(both)
+            apart.append(pair)
+    for pair in apart[:SHOWN_BESIDE]:
+        output.note(beside_text(pair, path_text(pair.a.path), path_text(pair.b.path)))
+    if len(apart) > SHOWN_BESIDE:
+        output.note(f"beside: {len(apart) - SHOWN_BESIDE:,} more; reprise export pairs lists all")
+    if apart:
+        output.note("")
 
 
 def common_folder(paths: Iterable[bytes]) -> bytes:

@@ -82,7 +82,7 @@ def labelled(store_path: Path, truth: Path, root: bytes) -> Iterator[Labelled]:
                JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint
                WHERE fingerprint.block IS NOT NULL GROUP BY fingerprint.id ORDER BY 3"""
     with open_for_reading(store_path) as store:
-        blocks = {name: store.blocks.read(name) for name in store.catalog.blocks()}
+        blocks = {name: store.blocks.read(name) for name in store.catalog.blocks.rows()}
         for block, row, path in store.catalog.connection.execute(query):
             entry = files.get(path.removeprefix(root + b"/"))
             if entry is not None:

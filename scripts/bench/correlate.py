@@ -197,8 +197,8 @@ def formula_bytes(store: Path, method: str, max_lag: int) -> int:
     """What a worker is said to take, with as many blocks as it may hold."""
     settings = CompareSettings("exact", max_lag, 0.5) if method == "exact" else CompareSettings(method)
     with open_for_reading(store) as opened:
-        sizes = [n_items for _, n_items in opened.catalog.block_sizes().values()]
-        longest = opened.catalog.longest_fingerprint()
+        sizes = [n_items for _, n_items in opened.catalog.blocks.sizes().values()]
+        longest = opened.catalog.fingerprints.longest()
     return worker_bytes(min(MOST_BLOCKS, len(sizes)), max(sizes), longest, settings)
 
 

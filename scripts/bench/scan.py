@@ -92,7 +92,7 @@ def fingerprinted_tracks(folder: str, workers: int) -> list[Any]:
     with tempfile.TemporaryDirectory() as temporary:
         scan(folder, workers, f"{temporary}/store")
         with open_for_reading(Path(temporary, "store")) as store:
-            first = {track.audio: track for track in store.catalog.tracks() if track.audio is not None}
+            first = {track.audio: track for track in store.catalog.tracks.all() if track.audio is not None}
     return list(first.values())
 
 

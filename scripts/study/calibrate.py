@@ -129,7 +129,7 @@ def is_whole(folder: Path, n_tracks: int) -> bool:
     if not folder.exists():
         return False
     with open_for_reading(folder) as store:
-        return sum(1 for _ in store.catalog.tracks()) == n_tracks
+        return sum(1 for _ in store.catalog.tracks.all()) == n_tracks
 
 
 def import_lines(kind: str, n_tracks: int, seed: int, runner: Runner) -> Iterator[bytes]:
@@ -176,7 +176,7 @@ _PRINTS = """
 
 def read_prints(store: Store) -> list[Print]:
     """Every different fingerprint of a correlated store, by path. Each block is read once: that takes milliseconds."""
-    blocks = {name: store.blocks.read(name) for name in store.catalog.block_sizes()}
+    blocks = {name: store.blocks.read(name) for name in store.catalog.blocks.sizes()}
     prints = []
     for identity, n_distinct, block, row, path in store.catalog.connection.execute(_PRINTS):
         name = path.decode()

@@ -95,7 +95,7 @@ def weighed(store: Store, prints: Sequence[Print], sampled: Scores) -> dict[str,
     agreeing = int(np.count_nonzero(sampled.agreement >= CLASSIC))
     share = noise.share_agreeing(CLASSIC)
     return {
-        "tracks": sum(1 for _ in store.catalog.tracks()),
+        "tracks": sum(1 for _ in store.catalog.tracks.all()),
         "fingerprints": n_prints,
         "few_items": int(weigher.few.sum()),
         "pairs": n_pairs,

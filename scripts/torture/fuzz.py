@@ -365,7 +365,8 @@ def _scan_files(folder: Path) -> None:
         )
         outcomes = {
             os.path.basename(track.path).decode(): "identical"
-            for track in store.catalog.tracks("WHERE audio IS NOT NULL")
+            for track in store.catalog.tracks.all()
+            if track.audio is not None
         }
         n_good = len(outcomes)
         for problem in found.problems:

@@ -1,0 +1,150 @@
+"""The main job: scan → correlate → groups → housekeeping, for whoever calls: a command, a web page, a daemon."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dedup.correlation.correlate import Correlation, Unfinished, correlate, unfinished
+from dedup.correlation.scoring import Verdict
+from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED
+from dedup.groups.groups import Found, find_groups
+from dedup.groups.matches import thresholds
+from dedup.groups.news import News, end_news, news
+from dedup.observer import Observer
+from dedup.runner import Runner
+from dedup.scan.scan import Scan
+from dedup.scan.scan import scan as scan_library
+from dedup.settings import CompareSettings, KeepSettings, MatchSettings, ScanSettings
+from dedup.upkeep.compact import Compaction, compact_if_it_pays
+
+if TYPE_CHECKING:
+    from dedup.store.store import Store
+
+
+@dataclass(frozen=True)
+class Full:
+    """What the main job did, as far as it came."""
+
+    scan: Scan
+    seconds: dict[str, float]
+    """Wall time of each stage."""
+    correlation: Correlation | None = None
+    """None if a stop came before it."""
+    found: Found | None = None
+    """Pairs and groups of the whole store; None if a stop came before them."""
+    n_pairs: Counter[Verdict] | None = None
+    """Number of pairs by verdict (`Matches.count_pairs`); None without `found`."""
+    news: News | None = None
+    """What is new in the groups; None without `found`."""
+    compaction: Compaction | None = None
+    """What was compacted; None if it did not pay."""
+    stopped: bool = False
+    """Whether a stop left something to the next run: files (`scan.left`), comparisons or the last steps."""
+    uncompared: Unfinished | None = None
+    """Comparisons that a stop left to the next run."""
+    idle: bool = False
+    """Whether there was nothing to do."""
+    complete: bool = False
+    """Whether all is done, the housekeeping too."""
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of a run that nothing stopped."""
+        if self.scan.failed or (self.correlation is not None and self.correlation.n_failed):
+            return EXIT_SOME_FAILED
+        return EXIT_NOTHING_TO_DO if self.idle else EXIT_DONE
+
+
+def _nobody(done: Full) -> None:
+    """Hears of it, and does nothing."""
+
+
+def full(
+    store: Store,
+    roots: Sequence[bytes],
+    *,
+    scan: ScanSettings,
+    compare: CompareSettings,
+    match: MatchSettings,
+    keep: KeepSettings,
+    runner: Runner,
+    observer: Observer,
+    conclude: Callable[[Full], None] = _nobody,
+) -> Full:
+    """Scans `roots`, compares what is new, finds the groups of the whole store and keeps house. A request to
+    `runner.stop` ends it early; the next run goes on from there.
+
+    `conclude` hears how far it came while the store is still held: when the groups are there or a stop has come, and
+    again when the housekeeping is done. Only then, last of all, what was found counts as reported: a run that fails or
+    is killed before has reported nothing, and the next one finds it new again.
+
+    Raises UsageError, before a file is read, if the score is to be learned from judgements and these are too few; and
+    what `scan` and `correlate` raise."""
+    thresholds(store, match)
+    job = _Job(store, scan, compare, match, keep, runner, observer)
+    done = job.run(roots)
+    conclude(done)
+    if done.found is None:
+        return done
+    done = replace(job.keep_house(done), complete=True)
+    conclude(done)
+    end_news(store)
+    return done
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One run of the main job."""
+
+    store: Store
+    scan: ScanSettings
+    compare: CompareSettings
+    match: MatchSettings
+    keep: KeepSettings
+    runner: Runner
+    observer: Observer
+
+    def run(self, roots: Sequence[bytes]) -> Full:
+        """The three stages, or as many as come before a stop."""
+        was_finished, troubles = unfinished(self.store) is None, self.store.catalog.tracks.troubles()
+        scanned = scan_library(self.store, roots, self.scan, self.runner, self.observer)
+        done = Full(scanned, dict(scanned.seconds))
+        if self.runner.stop.requested:
+            return replace(done, stopped=True, uncompared=unfinished(self.store))
+        done = self._correlate(done)
+        if done.stopped or done.correlation is None:
+            return done
+        n_done = scanned.fingerprinted + scanned.identical + scanned.forgotten + done.correlation.n_computed
+        n_done += scanned.newly_absent + scanned.returned + scanned.renewed
+        idle = was_finished and not n_done and self.store.catalog.tracks.troubles() == troubles
+        return self._group(replace(done, idle=idle))
+
+    def _correlate(self, done: Full) -> Full:
+        began = time.monotonic()
+        correlation = correlate(self.store, self.compare, self.runner, self.observer)
+        done = replace(done, correlation=correlation, seconds={**done.seconds, "correlate": time.monotonic() - began})
+        left, stop = unfinished(self.store), self.runner.stop
+        if stop.requested and (left or not stop.time_is_up):  # a time that is up when nothing is left stops nothing
+            done = replace(done, stopped=True, uncompared=left)
+        return done
+
+    def _group(self, done: Full) -> Full:
+        began = time.monotonic()
+        found = find_groups(self.store, self.match, self.keep)
+        n_pairs, new = found.matches.count_pairs(), news(self.store, found.groups)
+        seconds = {**done.seconds, "group": time.monotonic() - began}
+        return replace(done, found=found, n_pairs=n_pairs, news=new, seconds=seconds)
+
+    def keep_house(self, done: Full) -> Full:
+        """Compacts the store if it pays; not if tiles failed, for these are to be computed first."""
+        if done.correlation is None or done.correlation.n_failed:
+            return done
+        began = time.monotonic()
+        compaction = compact_if_it_pays(self.store, self.observer, self.runner.stop)
+        if compaction is None:
+            return done
+        return replace(done, compaction=compaction, seconds={**done.seconds, "compact": time.monotonic() - began})

@@ -1,0 +1,82 @@
+"""The table `audio`: distinct audio streams, and the fingerprint of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dedup.store.database import Table
+from dedup.store.meta import NEW_ID
+
+
+@dataclass(frozen=True)
+class Audio:
+    """One distinct audio stream: tracks with the same stream share it, and its fingerprint."""
+
+    id: int
+    stream: bytes | None
+    """`identity.stream_hash` of its packets; None for imported fingerprints and streams that break off."""
+    key: str
+    """`metadata.audio_key`."""
+    damage: str | None
+    fingerprint: int
+
+
+class Hallmark(NamedTuple):
+    """What an audio is told from others by."""
+
+    stream: bytes | None
+    digest: bytes
+    """Digest of its fingerprint's items."""
+    fingerprint: int
+
+
+COLUMNS = "id, stream, key, damage, fingerprint"
+
+
+class Audios(Table):
+    """One row an audio. Its tracks may all be gone; it stays, until its fingerprint goes."""
+
+    def get(self, audio: int | None) -> Audio | None:
+        """The audio of that id, None where there is none."""
+        row = self.connection.execute(f"SELECT {COLUMNS} FROM audio WHERE id = ?", (audio,)).fetchone()
+        return None if row is None else Audio(*row)
+
+    def streams_of_key(self, key: str) -> dict[bytes, int]:
+        """Ids of the audios that have this key, by stream hash; of those with one hash the oldest."""
+        query = "SELECT stream, id FROM audio WHERE key = ? AND stream IS NOT NULL ORDER BY id DESC"
+        return dict(self.connection.execute(query, (key,)))
+
+    def hallmark(self, audio: int) -> Hallmark:
+        """Of an audio that is there."""
+        query = (
+            "SELECT audio.stream, fingerprint.digest, fingerprint.id FROM audio "
+            "JOIN fingerprint ON fingerprint.id = audio.fingerprint WHERE audio.id = ?"
+        )
+        return Hallmark(*self.connection.execute(query, (audio,)).fetchone())
+
+    def held(self) -> Iterator[tuple[bytes, int]]:
+        """Content (`judgements.content`) and fingerprint of all that tracks hold, each pair once."""
+        query = (
+            "SELECT DISTINCT IFNULL(audio.stream, fingerprint.digest), fingerprint.id FROM track "
+            "JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint"
+        )
+        yield from self.connection.execute(query)
+
+    def highest_id(self) -> int:
+        """0 where there is no audio."""
+        return int(self.connection.execute("SELECT IFNULL(MAX(id), 0) FROM audio").fetchone()[0])
+
+    def add(self, fingerprint: int, stream: bytes | None, key: str, damage: str | None) -> int:
+        """Records an audio that has this fingerprint; gives its id."""
+        cursor = self.connection.execute(
+            f"INSERT INTO audio ({COLUMNS}) VALUES ({NEW_ID.format('audio')}, ?, ?, ?, ?)",
+            (stream, key, damage, fingerprint),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def drop_of(self, fingerprints: Iterable[int]) -> None:
+        """Drops the audio of these fingerprints, which no track holds."""
+        self.connection.executemany("DELETE FROM audio WHERE fingerprint = ?", ((f,) for f in fingerprints))

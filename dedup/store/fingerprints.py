@@ -1,0 +1,183 @@
+"""The tables `fingerprint` and `tail`: which fingerprints there are, in which row of which block each is, and the items
+of those that are in no block yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.store.database import Table
+from dedup.store.items import Items, items_digest, n_distinct
+
+
+class SealedRow(NamedTuple):
+    """What is known of the fingerprint in a row of a block."""
+
+    row: int
+    id: int
+    digest: bytes
+    n_items: int
+    n_distinct: int
+
+
+class Unsealed(NamedTuple):
+    """A fingerprint that is in the tail, or in no block."""
+
+    id: int
+    block: str | None
+    """None, unless it is in a block and in the tail: that is damage."""
+    items: bytes | None
+    """Little-endian `uint32`; None where it is in no tail either: that is damage."""
+    digest: bytes
+    n_items: int
+    n_distinct: int
+
+
+class Candidate(NamedTuple):
+    """A fingerprint that may be sampled, and where it is."""
+
+    digest: bytes
+    id: int
+    block: str | None
+    row: int
+
+
+class Fingerprints(Table):
+    """One row a fingerprint: the same items are the same row."""
+
+    def find(self, items: Items) -> int | None:
+        """The fingerprint that has exactly these items, None where there is none."""
+        query = "SELECT id FROM fingerprint WHERE digest = ?"
+        row = self.connection.execute(query, (items_digest(items),)).fetchone()
+        return None if row is None else int(row[0])
+
+    def add(self, items: Items) -> int:
+        """The fingerprint that has these items; a new one goes to the tail."""
+        known = self.find(items)
+        if known is not None:
+            return known
+        cursor = self.connection.execute(
+            "INSERT INTO fingerprint (digest, n_items, n_distinct) VALUES (?, ?, ?)",
+            (items_digest(items), len(items), n_distinct(items)),
+        )
+        assert cursor.lastrowid is not None
+        data = np.ascontiguousarray(items, "<u4").tobytes()
+        self.connection.execute("INSERT INTO tail VALUES (?, ?)", (cursor.lastrowid, data))
+        return cursor.lastrowid
+
+    def drop(self, fingerprints: Iterable[int]) -> None:
+        """Drops fingerprints that no audio has."""
+        self.connection.executemany("DELETE FROM fingerprint WHERE id = ?", ((f,) for f in fingerprints))
+
+    # ---- how many, how long ----
+
+    def totals(self) -> tuple[int, int]:
+        """How many fingerprints there are, and how many items they have together."""
+        n, n_items = self.connection.execute("SELECT COUNT(*), IFNULL(SUM(n_items), 0) FROM fingerprint").fetchone()
+        return n, n_items
+
+    def longest(self) -> int:
+        """Items of the longest fingerprint; 0 where there is none."""
+        (longest,) = self.connection.execute("SELECT MAX(n_items) FROM fingerprint").fetchone()
+        return longest or 0
+
+    def row_lengths(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Items of each row of each block, `int64[n_rows]` by block name."""
+        lengths: dict[str, list[int]] = {}
+        query = "SELECT block, n_items FROM fingerprint WHERE block IS NOT NULL ORDER BY block, row"
+        for block, n_items in self.connection.execute(query):
+            lengths.setdefault(block, []).append(n_items)
+        return {block: np.array(of_rows) for block, of_rows in lengths.items()}
+
+    # ---- in blocks ----
+
+    def place(self, fingerprint: int) -> tuple[str, int] | None:
+        """Block and row of a sealed fingerprint, None while it is in the tail."""
+        query = "SELECT block, row FROM fingerprint WHERE id = ? AND block IS NOT NULL"
+        row = self.connection.execute(query, (fingerprint,)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def of_block(self, block: str) -> list[SealedRow]:
+        """Those in the rows of a block, by row."""
+        query = "SELECT row, id, digest, n_items, n_distinct FROM fingerprint WHERE block = ? ORDER BY row"
+        return [SealedRow(*row) for row in self.connection.execute(query, (block,))]
+
+    def ids_of_block(self, block: str) -> npt.NDArray[np.int64]:
+        """Ids of those in a block, `int64[n_rows]`, by row."""
+        rows = self.connection.execute("SELECT id FROM fingerprint WHERE block = ? ORDER BY row", (block,))
+        return np.array([row[0] for row in rows], np.int64)
+
+    def move(self, block: str, fingerprints: Sequence[int]) -> None:
+        """Makes these fingerprints, sealed or not, the rows of a block."""
+        self.connection.executemany(
+            "UPDATE fingerprint SET block = ?, row = ? WHERE id = ?",
+            [(block, row, fingerprint) for row, fingerprint in enumerate(fingerprints)],
+        )
+
+    # ---- in the tail ----
+
+    def tail_length(self) -> int:
+        return int(self.connection.execute("SELECT COUNT(*) FROM tail").fetchone()[0])
+
+    def tail_items(self, fingerprint: int) -> Items | None:
+        """The items of a fingerprint that is not sealed yet."""
+        row = self.connection.execute("SELECT items FROM tail WHERE fingerprint = ?", (fingerprint,)).fetchone()
+        return None if row is None else np.frombuffer(row[0], "<u4")
+
+    def next_to_seal(self, n_rows: int) -> tuple[list[int], list[Items]]:
+        """Ids and items of the next `n_rows` of the tail, by length and content: an order that does not depend on
+        the order in which workers answered."""
+        rows = self.connection.execute(
+            "SELECT fingerprint.id, tail.items FROM fingerprint JOIN tail ON tail.fingerprint = fingerprint.id "
+            "WHERE block IS NULL ORDER BY n_items, digest LIMIT ?",
+            (n_rows,),
+        ).fetchall()
+        return [row[0] for row in rows], [np.frombuffer(row[1], "<u4") for row in rows]
+
+    def drop_from_tail(self, fingerprints: Iterable[int]) -> None:
+        """Drops the items of fingerprints that are in a block now."""
+        self.connection.executemany("DELETE FROM tail WHERE fingerprint = ?", ((f,) for f in fingerprints))
+
+    def unsealed(self) -> Iterator[Unsealed]:
+        """All that are in the tail, or in no block, by id."""
+        query = (
+            "SELECT fingerprint.id, block, items, digest, n_items, n_distinct FROM fingerprint "
+            "LEFT JOIN tail ON fingerprint.id = tail.fingerprint "
+            "WHERE block IS NULL OR tail.fingerprint IS NOT NULL ORDER BY fingerprint.id"
+        )
+        return (Unsealed(*row) for row in self.connection.execute(query))
+
+    # ---- and who holds them ----
+
+    def count_held(self) -> int:
+        """How many of them tracks hold."""
+        query = "SELECT COUNT(DISTINCT audio.fingerprint) FROM track JOIN audio ON audio.id = track.audio"
+        return int(self.connection.execute(query).fetchone()[0])
+
+    def shared(self) -> set[int]:
+        """Those that more than one track holds."""
+        query = (
+            "SELECT audio.fingerprint FROM track JOIN audio ON audio.id = track.audio "
+            "GROUP BY audio.fingerprint HAVING COUNT(*) > 1"
+        )
+        return {row[0] for row in self.connection.execute(query)}
+
+    def retired(self) -> dict[int, str]:
+        """The block of each sealed fingerprint that no track holds, by its id."""
+        query = (
+            "SELECT id, block FROM fingerprint WHERE block IS NOT NULL AND NOT EXISTS "
+            "(SELECT 1 FROM audio JOIN track ON track.audio = audio.id WHERE audio.fingerprint = fingerprint.id)"
+        )
+        return dict(self.connection.execute(query))
+
+    def lowest_held(self, least_distinct: int, limit: int) -> list[Candidate]:
+        """Those with the lowest digests, `limit` at most, of all that tracks hold and that have so many different
+        items."""
+        query = (
+            "SELECT digest, id, block, row FROM fingerprint WHERE n_distinct >= ? "
+            "AND id IN (SELECT fingerprint FROM audio JOIN track ON track.audio = audio.id) ORDER BY digest LIMIT ?"
+        )
+        return [Candidate(*row) for row in self.connection.execute(query, (least_distinct, limit))]

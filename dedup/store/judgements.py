@@ -1,0 +1,52 @@
+"""The table `judgement`: what people said of two contents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from dedup.store.database import Table
+
+CONTENT_BYTES = 16
+"""Length of what a track is known by when it is judged: the hash of its packets, or the digest of its items."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a person said of two contents (`groups.judgements.content`); it wins over any score."""
+
+    content_a: bytes
+    """`CONTENT_BYTES`, like `content_b`, and not above it."""
+    content_b: bytes
+    same: bool
+    """Whether they are one recording."""
+    score: float | None
+    """Score of the pair when it was judged; None where it had none."""
+    judged: str
+    """When, UTC, such as "2026-02-28T21:30:00Z"."""
+
+
+class StoredJudgements(Table):
+    """One row a pair of contents: what was said last."""
+
+    def all(self) -> Iterator[Judgement]:
+        """What people said, oldest first."""
+        return self._select("ORDER BY judged, 1, 2")
+
+    def get(self, content_a: bytes, content_b: bytes) -> Judgement | None:
+        return next(self._select("WHERE (content_a, content_b) = (?, ?)", (content_a, content_b)), None)
+
+    def _select(self, which: str, parameters: Sequence[Any] = ()) -> Iterator[Judgement]:
+        query = f"SELECT content_a, content_b, same, score, judged FROM judgement {which}"
+        rows = self.connection.execute(query, parameters)
+        return (Judgement(a, b, bool(same), score, judged) for a, b, same, score, judged in rows)
+
+    def put(self, judgement: Judgement) -> None:
+        """Keeps what was said, in place of what was said before."""
+        said = astuple(judgement)
+        self.connection.execute("INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, ?, ?)", said)
+
+    def drop(self, content_a: bytes, content_b: bytes) -> None:
+        query = "DELETE FROM judgement WHERE (content_a, content_b) = (?, ?)"
+        self.connection.execute(query, (content_a, content_b))

@@ -1,0 +1,269 @@
+"""The table `track`: the files, as they were when they were last seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from dedup.store.database import Table
+from dedup.store.meta import NEW_ID
+
+State = Literal["present", "absent", "imported"]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One file, as the catalog remembers it."""
+
+    id: int
+    path: bytes
+    root: bytes
+    volume: bytes
+    """Mount point that held it when it was last seen."""
+    size: int
+    mtime_ns: int
+    inode: int
+    device: int
+    state: State
+    partial: bytes | None
+    full: bytes | None
+    audio: int | None
+    """Its row of `audio`; None where it has no fingerprint and `problem` says why."""
+    problem_kind: Literal["failed", "skipped"] | None
+    problem: str | None
+    judged_by: str | None
+    """`ScanSettings.judgement` under which the problem arose."""
+    properties: str
+    """JSON of `metadata.AudioProperties`."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTrack:
+    """As much of a track as a scan needs, to decide whether its file is unchanged."""
+
+    path: bytes
+    volume: bytes
+    size: int
+    mtime_ns: int
+    state: Literal["present", "absent"]
+    audio: int | None
+    problem_kind: Literal["failed", "skipped"] | None
+    problem: str | None
+    judged_by: str | None = None
+    """Scan settings under which the problem arose."""
+    device: int = 0
+    inode: int = 0
+    is_outdated: bool = False
+    """Whether an older version of the program read its properties (`metadata.PROPERTIES_VERSION`)."""
+
+
+@dataclass(frozen=True)
+class HeardTrack:
+    """A track with its audio and fingerprint; fields as in `Track` and `Audio`."""
+
+    path: bytes
+    root: bytes
+    state: State
+    size: int
+    mtime_ns: int
+    device: int
+    inode: int
+    full: bytes | None
+    audio: int
+    stream: bytes | None
+    key: str
+    damage: str | None
+    fingerprint: int
+    """Id; tracks that sound alike to the last bit share one."""
+    digest: bytes
+    """Digest of its items."""
+    n_items: int
+    n_distinct: int
+    """Different items, silence not counted."""
+    properties_json: str
+
+
+Heard = TypeVar("Heard", bound=HeardTrack)
+
+
+class Trouble(NamedTuple):
+    """A file that cannot be used, as it was then, and why."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    problem: str
+
+
+COLUMNS = (
+    "id, path, root, volume, size, mtime_ns, inode, device, state, partial, full, audio, "
+    "problem_kind, problem, judged_by, properties"
+)
+
+KNOWN_COLUMNS = "path, volume, size, mtime_ns, state, audio, problem_kind, problem, judged_by, device, inode"
+
+HEARD_COLUMNS = (
+    "track.path, track.root, track.state, track.size, track.mtime_ns, track.device, track.inode, track.full, "
+    "audio.id, audio.stream, audio.key, audio.damage, fingerprint.id, fingerprint.digest, fingerprint.n_items, "
+    "fingerprint.n_distinct, track.properties"
+)
+
+
+class Tracks(Table):
+    """One row a path."""
+
+    # ---- as they are ----
+
+    def all(self) -> Iterator[Track]:
+        """All tracks, in the order of their paths."""
+        return self._select("")
+
+    def get(self, path: bytes) -> Track | None:
+        return next(self._select("WHERE path = ?", (path,)), None)
+
+    def twins(self, size: int, partial: bytes) -> Iterator[Track]:
+        """Present tracks with audio that have this size and partial hash, in the order of their paths."""
+        which = "WHERE size = ? AND partial = ? AND audio IS NOT NULL AND state = 'present'"
+        return self._select(which, (size, partial))
+
+    def _select(self, which: str, parameters: Sequence[Any] = ()) -> Iterator[Track]:
+        query = f"SELECT {COLUMNS} FROM track {which} ORDER BY path"
+        return (Track(*row) for row in self.connection.execute(query, parameters))
+
+    def known(self, properties_version: int) -> Iterator[KnownTrack]:
+        """All that a scan has seen, in the order of their paths. Outdated are those whose properties are of a lower
+        version."""
+        query = (
+            f"SELECT {KNOWN_COLUMNS}, CASE WHEN properties = '{{}}' THEN 0 WHEN json_valid(properties) "
+            "THEN IFNULL(json_extract(properties, '$.version'), 1) < ? ELSE 1 END "
+            "FROM track WHERE state != 'imported' ORDER BY path"
+        )
+        return (KnownTrack(*row) for row in self.connection.execute(query, (properties_version,)))
+
+    def heard(self, kind: type[Heard], fingerprints: Iterable[int]) -> Iterator[Heard]:
+        """The tracks that hold any of these fingerprints, as HeardTrack or what extends it."""
+        query = (
+            f"SELECT {HEARD_COLUMNS} FROM fingerprint JOIN audio ON audio.fingerprint = fingerprint.id "
+            "JOIN track ON track.audio = audio.id WHERE fingerprint.id IN (SELECT value FROM json_each(?))"
+        )
+        return (kind(*row) for row in self.connection.execute(query, (json.dumps(sorted(fingerprints)),)))
+
+    # ---- some of what is known of them ----
+
+    def roots(self) -> list[bytes]:
+        """The roots that they were found below."""
+        return [row[0] for row in self.connection.execute("SELECT DISTINCT root FROM track")]
+
+    def paths(self) -> Iterator[tuple[int, bytes]]:
+        """Id and path of each: an index has both, and no row is read."""
+        yield from self.connection.execute("SELECT id, path FROM track")
+
+    def properties(self) -> Iterator[tuple[int, bytes, str]]:
+        """Id, path and properties of each."""
+        yield from self.connection.execute("SELECT id, path, properties FROM track")
+
+    def properties_of_present(self, ids: Sequence[int]) -> Iterator[tuple[bytes, str]]:
+        """Path and properties of those among `ids` that are present."""
+        query = "SELECT path, properties FROM track WHERE id IN (SELECT value FROM json_each(?)) AND state = 'present'"
+        yield from self.connection.execute(query, (json.dumps(ids),))
+
+    def unhashed_twins(self) -> Iterator[tuple[bytes, int, int]]:
+        """Path, size and time of change of the present tracks that have no full hash, and the size and partial hash of
+        another, in the order of their paths."""
+        yield from self.connection.execute(
+            "SELECT path, size, mtime_ns FROM track "
+            "WHERE state = 'present' AND audio IS NOT NULL AND full IS NULL AND (size, partial) IN "
+            "(SELECT size, partial FROM track WHERE state = 'present' AND audio IS NOT NULL AND partial IS NOT NULL "
+            "GROUP BY size, partial HAVING COUNT(*) > 1) ORDER BY path"
+        )
+
+    def troubles(self) -> set[Trouble]:
+        """The files that cannot be used."""
+        query = "SELECT path, size, mtime_ns, problem FROM track WHERE problem IS NOT NULL"
+        return {Trouble(*row) for row in self.connection.execute(query)}
+
+    def count_by_state(self) -> dict[str, int]:
+        """How many have audio, by state."""
+        query = "SELECT state, COUNT(*) FROM track WHERE audio IS NOT NULL GROUP BY state ORDER BY state"
+        return dict(self.connection.execute(query))
+
+    def count_by_problem(self) -> dict[str, int]:
+        """How many have none, by the kind of their problem."""
+        query = "SELECT problem_kind, COUNT(*) FROM track WHERE audio IS NULL GROUP BY problem_kind ORDER BY 1"
+        return dict(self.connection.execute(query))
+
+    def count_resting_on(self, block: str) -> tuple[int, int]:
+        """How many tracks have their fingerprint in this block, and how many of them were imported."""
+        query = (
+            "SELECT COUNT(*), IFNULL(SUM(state = 'imported'), 0) FROM track JOIN audio ON audio.id = track.audio "
+            "JOIN fingerprint ON fingerprint.id = audio.fingerprint WHERE fingerprint.block = ?"
+        )
+        n_tracks, n_imported = self.connection.execute(query, (block,)).fetchone()
+        return n_tracks, n_imported
+
+    def holding_judged(self) -> Iterator[tuple[bytes, bytes]]:
+        """Content (`judgements.content`) and path of the tracks that hold one that was judged, in the order of their
+        paths."""
+        yield from self.connection.execute(
+            "SELECT IFNULL(audio.stream, fingerprint.digest) AS content, track.path FROM track "
+            "JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint "
+            "WHERE content IN (SELECT content_a FROM judgement UNION SELECT content_b FROM judgement) "
+            "ORDER BY track.path"
+        )
+
+    def highest_id(self) -> int:
+        """0 where there is no track."""
+        return int(self.connection.execute("SELECT IFNULL(MAX(id), 0) FROM track").fetchone()[0])
+
+    def new_since(self, track: int, audio: int) -> set[bytes]:
+        """Paths of the tracks whose audio has a higher id than `audio`, or that have a higher one than `track` and are
+        not the first of their audio. A file that was moved is a new row too, but the first: the old one is gone."""
+        query = (
+            "SELECT path FROM track AS it WHERE audio > :audio UNION "
+            "SELECT path FROM track AS it WHERE id > :track "
+            "AND EXISTS (SELECT 1 FROM track WHERE track.audio = it.audio AND track.id < it.id)"
+        )
+        return {row[0] for row in self.connection.execute(query, {"track": track, "audio": audio})}
+
+    # ---- what changes them ----
+
+    def put(self, track: Track) -> None:
+        """Inserts the track or replaces what was known of its path; `track.id` is not used."""
+        columns = COLUMNS.split(", ")[1:]
+        update = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
+        self.connection.execute(
+            f"INSERT INTO track (id, {', '.join(columns)}) "
+            f"VALUES ({NEW_ID.format('track')}, {', '.join('?' * len(columns))}) "
+            f"ON CONFLICT (path) DO UPDATE SET {update}",
+            [getattr(track, column) for column in columns],
+        )
+
+    def set_place(self, places: Iterable[tuple[bytes, int, int, bytes]]) -> None:
+        """Volume, device and inode of each path, as they are now."""
+        self.connection.executemany("UPDATE track SET volume = ?, device = ?, inode = ? WHERE path = ?", places)
+
+    def set_full(self, path: bytes, full: bytes) -> None:
+        self.connection.execute("UPDATE track SET full = ? WHERE path = ?", (full, path))
+
+    def set_properties(self, properties: Iterable[tuple[bytes, str]]) -> None:
+        """JSON of the properties of each path, as they were read now."""
+        rows = ((text, path) for path, text in properties)
+        self.connection.executemany("UPDATE track SET properties = ? WHERE path = ?", rows)
+
+    def set_state(self, paths: Iterable[bytes], state: State) -> None:
+        self.connection.executemany("UPDATE track SET state = ? WHERE path = ?", ((state, p) for p in paths))
+
+    def forget(self, paths: Iterable[bytes]) -> None:
+        """Drops the tracks; their audio, and with it every finished comparison, stays."""
+        self.connection.executemany("DELETE FROM track WHERE path = ?", ((path,) for path in paths))
+
+    def drop(self, track: int) -> None:
+        """The same, by id."""
+        self.connection.execute("DELETE FROM track WHERE id = ?", (track,))
+
+    def drop_of(self, fingerprints: Iterable[int]) -> None:
+        """Drops the tracks that hold any of these fingerprints."""
+        query = "DELETE FROM track WHERE audio IN (SELECT id FROM audio WHERE fingerprint = ?)"
+        self.connection.executemany(query, ((fingerprint,) for fingerprint in fingerprints))
