@@ -17,29 +17,29 @@ from jobs.session import options
 
 COMMANDS = {
     "full": ("jobs.commands.full:full", "Scan, correlate and report: the main job."),
-    "scan": ("jobs.commands.scan:scan", "Find the audio files below folders and fingerprint what is new."),
-    "correlate": ("jobs.commands.correlate:correlate", "Compare what was not compared yet."),
+    "scan": ("jobs.commands.scan:scan", "Find the audio files below folders and fingerprint the new ones."),
+    "correlate": ("jobs.commands.correlate:correlate", "Compare tracks that were not compared before."),
     "report": ("jobs.commands.report:report", "Show the groups of duplicates."),
     "plan": ("jobs.commands.plan:plan", "Show which copies would go, and why, for review."),
-    "resolve": ("jobs.commands.resolve:resolve", "Go through the groups one by one, into a plan."),
+    "resolve": ("jobs.commands.resolve:resolve", "Review the groups one by one and write a plan."),
     "apply": ("jobs.commands.apply:apply", "Carry out a plan."),
-    "undo": ("jobs.commands.undo:undo", "Take a clean-up back."),
-    "history": ("jobs.commands.undo:history", "List the clean-ups that were carried out."),
-    "tag": ("jobs.commands.tag:tag", "Write fingerprint, audio hash or ReplayGain into tags."),
+    "undo": ("jobs.commands.undo:undo", "Undo a clean-up."),
+    "history": ("jobs.commands.undo:history", "List past clean-ups."),
+    "tag": ("jobs.commands.tag:tag", "Write fingerprints, audio hashes or ReplayGain into tags."),
     "pair": ("jobs.commands.pair:pair", "Compare two files and say why they match or not."),
-    "mark": ("jobs.commands.mark:mark", "Say for good that two files are the same recording, or not."),
+    "mark": ("jobs.commands.mark:mark", "Record for good that two files are the same recording, or not."),
     "info": ("jobs.commands.info:info", "Show the store, one file, the settings, or the installation."),
     "runs": ("jobs.commands.runs:runs", "List past runs: what they did, and why they ended."),
     "schedule": ("jobs.commands.schedule:schedule", "Run the main job every night."),
     "check": ("jobs.commands.check:check", "Verify the store."),
-    "compact": ("jobs.commands.compact:compact", "Merge small blocks, and drop what is of files that are gone."),
-    "import": ("jobs.commands.exchange:import_", "Take in fingerprints made elsewhere."),
+    "compact": ("jobs.commands.compact:compact", "Merge small blocks, and drop the data of files that are gone."),
+    "import": ("jobs.commands.exchange:import_", "Import fingerprints made elsewhere."),
     "export": ("jobs.commands.exchange:export", "Stream tracks, pairs or groups as JSON lines."),
     "worker": ("jobs.commands.worker:worker", "Work for a Dask scheduler on another host."),
     "cluster": ("jobs.commands.cluster:cluster", "Prepare a cluster of several hosts."),
     "demo": ("jobs.commands.demo:demo", "Make a small music library and find its duplicates."),
 }
-"""Name: where it is ("module:attribute") and its line in the help."""
+"""Commands by name: where each one is ("module:attribute"), and its line in the help."""
 
 SHORT_FORMS = {"-f": "full", "-s": "scan", "-c": "correlate", "-p": "pair", "-i": "info"}
 
@@ -98,8 +98,8 @@ class Reprise(click.Group):
 
 
 def spelled_out(args: Sequence[str]) -> list[str]:
-    """The arguments with a short form among those before the command's name replaced by that name; it may
-    stand behind single-letter switches in one word, as in `-vf`."""
+    """The arguments, with a short form before the command's name replaced by the name that it stands for; it may end a
+    word of single-letter switches, as in `-vf`."""
     words = list(args)
     at = 0
     while at < len(words) and words[at].startswith("-") and words[at] not in ("-", "--"):
@@ -128,9 +128,9 @@ _short_forms = options.together(
 def cli() -> None:
     """Find every recording that a music library holds more than once, by its sound.
 
-    The usual start is: reprise full ~/Music. What is done is kept, so a run can be stopped at any time and
-    the next one goes on from there. Each setting can also stand in the settings file or in a variable such as
-    REPRISE_WORKERS; `reprise info --settings` shows all of them, with where each value came from."""
+    To start: reprise full ~/Music. Finished work is kept, so you can stop a run at any time, and the next one goes on
+    from there. You can also put a setting into the settings file or into a variable such as REPRISE_WORKERS; `reprise
+    info --settings` lists all settings, and where each value comes from."""
 
 
 def main() -> None:

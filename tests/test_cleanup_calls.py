@@ -148,7 +148,8 @@ def test_undo(store: Path, replaced: Replace) -> None:
     result = run(store, "undo", 3)
     assert keywords == {"store": ANY, "number": 3, "observer": ANY, "stop": ANY}
     text = (
-        "failed: /m/x: it is gone\nclean-up 3: 2 files put back, 1 rewritten as before, 1 folder made again; 1 failed\n"
+        "failed: /m/x: it is gone\n"
+        "clean-up 3: 2 files put back, 1 restored to their old content, 1 folder made again; 1 failed\n"
     )
     assert outcome(result) == (EXIT_SOME_FAILED, text, "")
 
@@ -203,10 +204,10 @@ def test_tag(store: Path, replaced: Replace) -> None:
 def test_tag_writes_nothing_that_is_there_or_not_agreed_to(store: Path, replaced: Replace) -> None:
     written = replaced("dedup.cleanup.tagging.tag_files", Tagged())
     replaced("dedup.cleanup.tagging.measure_files", [])
-    text = "nothing to write: the files have all of it already\n"
+    text = "nothing to write: the files already have all of it\n"
     assert outcome(run(store, "tag", "/m/a.mp3", "--replaygain")) == (EXIT_NOTHING_TO_DO, text, "")
     replaced("dedup.cleanup.tagging.measure_files", [Tagging(b"/m/a.mp3", {"x": ("1",)}, {}, (1, 2))])
-    text = "/m/a.mp3\n  X 1\nnothing was written; --yes writes it\n"
+    text = "/m/a.mp3\n  X 1\nnothing was written; add --yes to write without a question\n"
     assert outcome(run(store, "tag", "/m/a.mp3", "--replaygain")) == (EXIT_DONE, text, "")
     assert written == {}
 
@@ -265,7 +266,7 @@ def test_resolve(store: Path, replaced: Replace) -> None:
         "limit": 3,
     }
     lines = [
-        "resolved  1 kept, 0 not the same, 2 skipped, 3 left; the same command goes on",
+        "resolved  1 kept, 0 not the same, 2 skipped, 3 left; run the same command to go on",
         "plan      1 file of 1 group would change; 2 MB reclaimable",
         f"          `reprise apply {os.fsdecode(path)}` does it",
     ]

@@ -49,7 +49,7 @@ def test_the_whole_story(root: Path) -> None:
 
     assert "done" in run(root, "history").stdout
     undone = run(root, "undo")
-    assert undone.exit_code == 0 and "3 files put back, 2 rewritten as before" in undone.stdout
+    assert undone.exit_code == 0 and "3 files put back, 2 restored to their old content" in undone.stdout
     assert tree(root) == before
     assert json.loads(run(root, "history", "--json").stdout)["state"] == "undone"
     assert run(root, "check").exit_code == 0

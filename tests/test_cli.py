@@ -248,10 +248,10 @@ def store(place: Path) -> Path:
     [
         (StoreLockedError("store /x", "locked by pid 3\non h"), 11, "store /x: locked by pid 3\\non h"),
         (OSError(errno.ENOSPC, "No space", "/x/y"), 14, "/x/y: the disk is full"),
-        (OSError(errno.EROFS, "Read-only", "/x/y"), 14, "may not be written"),
+        (OSError(errno.EROFS, "Read-only", "/x/y"), 14, "cannot be written to"),
         (OSError(errno.EDQUOT, "Quota"), 14, "quota"),
         (sqlite3.OperationalError("database or disk is full"), 14, "is full"),
-        (sqlite3.OperationalError("attempt to write a readonly database"), 14, "may not be written"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), 14, "cannot be written to"),
         (KeyboardInterrupt(), 130, "stopped at once"),
         (SystemExit(7), 7, ""),
     ],

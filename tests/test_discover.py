@@ -170,8 +170,8 @@ def test_links_that_lead_in_circles_or_nowhere_are_skipped(music: Path) -> None:
     found = _discover(music)
     assert _names(found, music) == ["album/x.mp3"]
     assert _problems(found, music) == {
-        "album/up": ("skipped", f"link to a folder that is walked already: {music}"),
-        "beside": ("skipped", f"link to a folder that is walked already: {music / 'album'}"),
+        "album/up": ("skipped", f"link to a folder that was already walked: {music}"),
+        "beside": ("skipped", f"link to a folder that was already walked: {music / 'album'}"),
         "above": ("skipped", f"link to a folder that holds a root: {music.parent.parent}"),
         "gone.mp3": ("skipped", "dangling link"),
         "through.mp3": ("skipped", "dangling link"),
@@ -189,7 +189,7 @@ def test_a_link_to_a_folder_elsewhere_is_followed_once_and_after_all_real_ones(m
     witness = Witness()
     found = discover([os.fsencode(music)], DiscoverSettings(), witness)
     assert _names(found, music) == ["1/deep/x.mp3", "3/y.mp3"]
-    reason = f"link to a folder that is walked already: {tmp_path / 'elsewhere'}"
+    reason = f"link to a folder that was already walked: {tmp_path / 'elsewhere'}"
     assert _problems(found, music) == {"2": ("skipped", reason), "1/deep/back": ("skipped", reason)}
     assert witness.folders == [os.fsencode(music / name) for name in ("", "3", "1", "1/deep")]
 
@@ -237,7 +237,7 @@ def test_roots_that_overlap_give_each_file_once(music: Path) -> None:
         str(music / "a"),
         str(music),
     ]
-    reason = f"a folder that is walked already: {music}"
+    reason = f"a folder that was already walked: {music}"
     assert _problems(found, music.parent) == {"link": ("skipped", reason)}
     assert _discover(*reversed(roots)) == found
 

@@ -59,7 +59,7 @@ def test_a_judgement_is_kept_told_in_one_line_and_taken_back(folder: Path) -> No
     assert forgotten.startswith(f"forgotten: {A} and {B}; different before, said 20")
     assert said(folder) == []
     nothing = mark(folder, A, B, "--forget")
-    assert (nothing.exit_code, nothing.stdout) == (EXIT_DONE, f"nothing was said of {A} and {B}\n")
+    assert (nothing.exit_code, nothing.stdout) == (EXIT_DONE, f"no judgement to take back: {A} and {B}\n")
     assert {len(text.splitlines()) for text in (first.stdout, changed, forgotten)} == {1}
 
 

@@ -141,7 +141,7 @@ def test_a_written_plan_is_what_was_shown_and_is_sound(folder: Path, tmp_path: P
     assert (made.n_files, made.store) == (2, str(folder))
     checked = plan(folder, "--check", str(path))
     assert (checked.exit_code, checked.stdout.count("\n")) == (EXIT_DONE, 1)
-    assert f"{path}: a sound plan; 2 files of 1 group" in checked.stdout
+    assert f"{path}: the plan is sound; 2 files of 1 group" in checked.stdout
     (record,) = map(json.loads, plan(folder, "--check", str(path), "--json").stdout.splitlines())
     assert record == {"event": "check", "problems": 0, "groups": 1, "files": 2, "bytes": 4_000_000} | {
         "merges": 0,
@@ -180,8 +180,8 @@ def test_every_problem_of_a_file_is_one_line(folder: Path, tmp_path: Path) -> No
     assert refused.exit_code == PlanError.exit_code
     lines = refused.stderr.splitlines()
     assert len(lines) == 3
-    assert "size -1; expected its size in bytes" in lines[0]
-    assert "action 'burn'; expected one of" in lines[1]
+    assert "size is -1; write the size of the file in bytes" in lines[0]
+    assert "action is 'burn'; write one of" in lines[1]
     assert lines[2].startswith(f"reprise: {path}: group 1, file 1")
     records = [json.loads(line) for line in plan(folder, "--check", str(path), "--json").stdout.splitlines()]
     assert [record["event"] for record in records] == ["problem", "problem", "error"]
@@ -282,4 +282,4 @@ def test_merges_and_conflicts_are_shown() -> None:
     assert f"      the kept file gets mood: {'m' * 79}…" in lines
     assert "      the kept file gets the cover of b" in lines
     assert "      title stays A; b has B" in lines
-    assert lines[-2:] == ["playlists to be rewritten", "  /l.m3u: 2 references"]
+    assert lines[-2:] == ["playlists to rewrite", "  /l.m3u: 2 references"]

@@ -237,7 +237,7 @@ def test_an_album_stays_whole_whatever_is_answered(tmp_path: Path) -> None:
 
 def test_a_review_is_gone_on_with_where_it_was_broken_off(root: Path) -> None:
     first = resolve(root, "\n")
-    assert "1 left; the same command goes on" in first.stdout
+    assert "1 left; run the same command to go on" in first.stdout
     assert len(plan_of(root).groups) == 1
     second = resolve(root, "q\n")
     assert second.stdout.count("[q]uit?") == 1

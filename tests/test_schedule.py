@@ -172,7 +172,7 @@ def test_systemd_is_installed_switched_on_and_removed(home: Path) -> None:
     (wants / "other.timer").symlink_to("../other.timer")
     tool(home, "systemctl", "#!/bin/sh\necho no bus >&2\nexit 1\n")
     told = invoke("--uninstall").stdout
-    assert "systemctl failed (no bus); still to be run: systemctl --user disable --now reprise.timer" in told
+    assert "systemctl failed (no bus); run it yourself: systemctl --user disable --now reprise.timer" in told
     assert files(home) == before | {".config/systemd/user/timers.target.wants/other.timer"}
     assert "nothing was installed" in invoke("--uninstall").stdout
 
@@ -182,7 +182,7 @@ def test_files_of_others_are_neither_replaced_nor_removed(home: Path) -> None:
     timer.parent.mkdir(parents=True)
     timer.write_text("[Timer]\nOnCalendar=daily\n")
     refused = invoke("/m", "--install", "--format", "systemd", code=15)
-    assert f"{timer}: there is a file, and not one of `reprise schedule`" in refused.stderr
+    assert f"{timer}: `reprise schedule` did not make this file" in refused.stderr
     assert files(home) == {".config/systemd/user/reprise.timer"}
     assert "nothing was installed" in invoke("--uninstall").stdout
     assert timer.read_text() == "[Timer]\nOnCalendar=daily\n"
@@ -227,7 +227,7 @@ def test_there_is_one_schedule_whatever_was_installed_before(home: Path, form: s
 def test_a_crontab_that_is_refused_keeps_nobody_from_another_form(home: Path) -> None:
     (home / "refused").touch()
     told = invoke("/m", "--install", "--format", "systemd").stdout
-    assert "whether the crontab has an older schedule is not known: crontab -l: not allowed" in told
+    assert "the crontab may still hold an older schedule: crontab -l: not allowed" in told
     assert (home / ".config/systemd/user/reprise.timer").exists()
 
 
@@ -242,7 +242,7 @@ def test_where_a_tool_is_missing_what_is_to_be_run_is_told(home: Path) -> None:
     told = invoke("/m", "--install", "--format", "launchd").stdout
     agent = home / "Library/LaunchAgents/reprise.nightly.plist"
     assert units.MARK in agent.read_text()
-    assert f"launchctl is not there; still to be run: launchctl load -w {agent}" in told
+    assert f"launchctl is not installed; run it yourself: launchctl load -w {agent}" in told
     invoke("--uninstall")
     assert not agent.exists()
 

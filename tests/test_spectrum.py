@@ -99,7 +99,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 )
 def test_the_hint_in_words(cutoff: float, bitrate: str) -> None:
     told = hint(AudioProperties(codec="flac", lossless=True), cutoff)
-    assert told == f"spectrum ends at {cutoff / 1000:.1f} kHz, as of lossy audio at {bitrate}"
+    assert told == f"spectrum ends at {cutoff / 1000:.1f} kHz, as in lossy audio at {bitrate}"
     assert hint(AudioProperties(codec="mp3"), cutoff) == hint(AudioProperties(lossless=True), None) == ""
 
 

@@ -88,17 +88,17 @@ def test_the_timer_makes_up_for_a_night_that_was_missed() -> None:
 @pytest.mark.parametrize("word", ["a\nb", "a\x1bb", "a\x7f", "\udcff"])
 def test_what_no_unit_can_hold_is_refused(word: str) -> None:
     for make in (units.service_text, lambda w: units.cron_line(w, "02:30"), lambda w: units.plist_text(w, "02:30")):
-        with pytest.raises(UsageError, match=r"cannot be written in a .*Give a link to it") as raised:
+        with pytest.raises(UsageError, match=r"cannot be written in a .*Make a link to it") as raised:
             make(["/bin/x", word])
         assert raised.value.args[0].isprintable()
 
 
 def test_what_one_of_them_cannot_hold_is_refused_by_that_one() -> None:
-    with pytest.raises(UsageError, match="has a backslash; expected none, in a crontab"):
+    with pytest.raises(UsageError, match=r"cannot be written in a crontab: it has a backslash\. Make a link"):
         units.cron_line(["/bin/x", "a\\b"], "02:30")
     with pytest.raises(UsageError, match="has quotes or a backslash"):
         units.service_text(['/bin/x"', "a"])
-    with pytest.raises(UsageError, match=r"expected at most 900 in a crontab\. Put roots and options into"):
+    with pytest.raises(UsageError, match=r"a crontab holds at most 900\. Put the folders and options into"):
         units.cron_line(["/bin/x", "é" * 450], "02:30")
 
 

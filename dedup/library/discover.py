@@ -1,4 +1,4 @@
-"""Which files of a library could be tracks. Lists folders and asks for file status; opens no file."""
+"""Finds the files of a library that could be tracks. Lists folders and reads file status; opens no file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dedup.observer import Kind, Observer
 from dedup.settings import UNFINISHED_EXTENSIONS, DiscoverSettings
 
 _Identity = tuple[int, int]
-"""(device, inode): what a folder or file is, whatever it is called."""
+"""(device, inode): identifies a folder or file, whatever its name is."""
 
 _ODD_KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -28,12 +28,12 @@ _ODD_KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A regular file, not empty, whose name says audio."""
+    """A regular file that is not empty and has the name of an audio file."""
 
     path: bytes
     """Absolute and normalised; symbolic links are not resolved."""
     root: bytes
-    """The root it was found under; of a root that is a file, its folder."""
+    """The root it was found under; for a root that is a file, the folder of that file."""
     volume: bytes
     """The mount point that holds it."""
     size: int
@@ -45,7 +45,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is no candidate, and why."""
+    """Something that is not a candidate, and why."""
 
     kind: Kind
     path: bytes
@@ -57,12 +57,12 @@ class Discovery:
     """What the roots hold."""
 
     candidates: list[Candidate]
-    """Sorted by path; each file once, save for hard links."""
+    """Candidates sorted by path; each file once, except hard links."""
     problems: list[Problem]
-    """In the order in which they were met."""
+    """Problems in the order in which they were found."""
     unlisted: list[bytes]
-    """Folders, and links that may have led to one, that could not be listed (an absent drive, a lost
-    permission): nothing known at or below them may be taken for deleted."""
+    """Folders, and links that may have led to one, that could not be listed (an absent drive, a lost permission): do
+    not take files known at or below them for deleted."""
 
 
 def discover(roots: Sequence[bytes], settings: DiscoverSettings, observer: Observer) -> Discovery:
@@ -71,10 +71,10 @@ def discover(roots: Sequence[bytes], settings: DiscoverSettings, observer: Obser
     A real folder is walked once; a root inside another root is walked under its own name. Links to folders
     are followed after all real folders, links to files after those, and only to what was not found without
     them. A root that is a file is a candidate whatever its name. Raises LibraryError, before anything is
-    walked, where a root is neither a folder that can be listed nor a file. Folders of quarantined files are not
+    walked, if a root is neither a folder that can be listed nor a file. Folders of quarantined files are not
     entered."""
     if not roots:
-        raise LibraryError("library", "no folder was given", "one or more", "Name the folders to look in.")
+        raise LibraryError("library", "no folder was given", remedy="Name the folders to look in.")
     absolute = sorted({os.path.abspath(root) for root in roots})
     require_usable(absolute)
     walk = _Walk(absolute, settings, observer)
@@ -86,6 +86,7 @@ def discover(roots: Sequence[bytes], settings: DiscoverSettings, observer: Obser
 
 
 def require_usable(roots: Sequence[bytes]) -> None:
+    """Raises LibraryError, with all reasons, if a root is neither a folder that can be listed nor a file."""
     bad = [(root, reason) for root in roots if (reason := _unusable(root))]
     if bad:
         found = "; ".join([bad[0][1], *(f"{printable(root)}: {reason}" for root, reason in bad[1:])])
@@ -115,7 +116,7 @@ def _text(error: OSError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """A folder to be walked."""
+    """A folder to walk."""
 
     path: bytes
     root: bytes
@@ -126,12 +127,12 @@ class _Folder:
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """A symbolic link that is looked at when all real folders were walked."""
+    """A symbolic link, followed after all real folders have been walked."""
 
     path: bytes
     root: bytes
     depth: int
-    """Of the folder it leads to: folders below the root."""
+    """Depth below the root, in folders, of the folder that it leads to."""
 
 
 class _Walk:
@@ -186,7 +187,7 @@ class _Walk:
             elif (known := self._walked.setdefault(_identity(status), root)) == root:
                 folders.append(_Folder(root, root, 0, volume_of(root), status.st_dev))
             else:
-                self._report("skipped", f"a folder that is walked already: {printable(known)}", root)
+                self._report("skipped", f"a folder that was already walked: {printable(known)}", root)
         for folder in folders:
             self._walk(folder)
 
@@ -208,10 +209,10 @@ class _Walk:
         if _is_quarantined(target):
             self._report("ignored", "link to quarantined files", link.path)
         elif _identity(status) in self._walked:
-            reason = f"link to a folder that is walked already: {printable(target)}"
+            reason = f"link to a folder that was already walked: {printable(target)}"
             self._report("skipped", reason, link.path)
         elif any(holds(target, os.path.realpath(root)) for root in self._roots):
-            # Whoever chose a root below it left the rest of it out: `up -> ..` is a loop, not more music.
+            # A person who chose a root below it left out the rest: `up -> ..` is a loop, not more music.
             self._report("skipped", f"link to a folder that holds a root: {printable(target)}", link.path)
         else:
             self._walked[_identity(status)] = link.path
@@ -233,7 +234,7 @@ class _Walk:
             pending.extend(subfolder for subfolder in reversed(below) if subfolder)
 
     def _look(self, path: bytes, folder: _Folder) -> _Folder | None:
-        """Puts one entry of a folder where it belongs; returns it where it is a folder to be walked now."""
+        """Puts one entry of a folder where it belongs; returns it if it is a folder to walk now."""
         if path in self._roots:
             return None
         try:
@@ -264,7 +265,7 @@ class _Walk:
             return None
         known = self._walked.setdefault(_identity(status), path)
         if known != path:
-            self._report("skipped", f"a folder that is walked already: {printable(known)}", path)
+            self._report("skipped", f"a folder that was already walked: {printable(known)}", path)
             return None
         volume = folder.volume if status.st_dev == folder.device else volume_of(path)
         return _Folder(path, folder.root, folder.depth + 1, volume, status.st_dev)
@@ -328,7 +329,7 @@ class _Walk:
 
 
 def _is_quarantined(path: bytes) -> bool:
-    """Whether it lies in a folder of quarantined files: what was taken for a copy must not be found as one again."""
+    """Whether it lies in a folder of quarantined files: what was removed as a copy must not be found again."""
     return QUARANTINE in path.split(b"/")
 
 
@@ -338,7 +339,7 @@ def _identity(status: os.stat_result) -> _Identity:
 
 def _odd_kind(status: os.stat_result) -> tuple[Kind, str] | None:
     kind = stat.S_IFMT(status.st_mode)
-    return None if kind == stat.S_IFREG else ("skipped", _ODD_KINDS.get(kind, "no regular file"))
+    return None if kind == stat.S_IFREG else ("skipped", _ODD_KINDS.get(kind, "not a regular file"))
 
 
 def _broken_link(error: OSError) -> tuple[Kind, str]:

@@ -1,5 +1,5 @@
-"""When two files hold the same, from cheap and certain to dear: size, part of the bytes, all bytes, the
-encoded audio.
+"""Whether two files hold the same, by tests from cheap to expensive: size, part of the bytes, all bytes, the encoded
+audio.
 
 Nothing here decodes."""
 
@@ -20,16 +20,16 @@ T = TypeVar("T")
 _PART = 64 * 1024
 _PIECE = 1024 * 1024
 _HASHED_AT_A_TIME = 64 * 1024
-"""Bytes of packets that are hashed together: each packet by itself takes four times as long."""
+"""Bytes of packets that are hashed together: hashing each packet by itself takes four times as long."""
 
 
 _LAST_PACKET_REACHES_TO_END_OF_FILE = ("flac", "ape")
-"""Codecs whose last packet, as FFmpeg demuxes it, has the tags at the end of the file in it."""
+"""Codecs whose last packet, as FFmpeg demuxes it, includes the tags at the end of the file."""
 
 
 def partial_hash(path: bytes, size: int) -> bytes:
-    """16 bytes: BLAKE3 of `size` and 64 KiB each of the file's beginning, middle and end; of all of a file no
-    larger than the three. Raises OSError."""
+    """16 bytes: BLAKE3 of `size` and 64 KiB each of the file's beginning, middle and end; of the whole file if it is no
+    larger than the three together. Raises OSError."""
     from blake3 import blake3
 
     hasher = blake3(size.to_bytes(8, "little"))
@@ -55,10 +55,9 @@ def full_hash(path: bytes) -> bytes:
 
 
 def stream_hash(path: bytes, head_bytes: float = float("inf")) -> bytes | None:
-    """16 bytes that tell the encoded audio apart from any other, whatever tags and covers the file has; None
-    where there is no audio stream or its packets cannot be read. `StreamHasher` says of what; with `head_bytes`
-    it gets only the first packets, until they hold so many bytes. Raises OSError for a file that cannot be
-    opened."""
+    """16 bytes that identify the encoded audio, whatever tags and covers the file has; None if there is no audio stream
+    or its packets cannot be read. `StreamHasher` says what is hashed; with `head_bytes`, only the first packets, until
+    they hold that many bytes. Raises OSError for a file that cannot be opened."""
     import av
 
     try:
@@ -78,17 +77,17 @@ def stream_hash(path: bytes, head_bytes: float = float("inf")) -> bytes | None:
 
 
 class StreamHasher:
-    """The stream hash of packets as they are demuxed, for whoever demuxes anyway.
+    """The stream hash of packets as they are demuxed, for callers that demux anyway.
 
     BLAKE3 over codec name, sample rate, channels, codec set-up data and the packets' bytes; not over packet
-    boundaries, which for PCM lie where the demuxer likes. To be made before any packet of `stream` is
-    decoded: a decoder may change what the stream says of itself."""
+    boundaries, which the demuxer chooses for PCM. Make it before any packet of `stream` is decoded: a decoder may
+    change what the stream says about itself."""
 
     def __init__(self, stream: Stream) -> None:
         from blake3 import blake3
 
         self.n_bytes = 0
-        """Bytes of audio so far; a hash of none tells nothing."""
+        """Bytes of audio so far; a hash of no bytes identifies nothing."""
         context: Any = stream.codec_context
         codec = codec_name(stream)
         setup = _setup_data(codec, bytes(context.extradata or b""))
@@ -97,10 +96,10 @@ class StreamHasher:
         self._holds_back = codec in _LAST_PACKET_REACHES_TO_END_OF_FILE
         self._pending = bytearray()
         self._last = 0
-        """Where the last packet begins in `_pending`."""
+        """Start of the last packet in `_pending`."""
 
     def update(self, packet: Packet[Any]) -> None:
-        """Adds a packet; an empty one, such as ends a stream, adds nothing."""
+        """Adds a packet; an empty one, as at the end of a stream, adds nothing."""
         size = packet.size
         if not size:
             return
@@ -113,7 +112,7 @@ class StreamHasher:
         pending += memoryview(packet)
 
     def digest(self) -> bytes:
-        """16 bytes, of the packets so far."""
+        """16 bytes: the hash of the packets so far."""
         end = len(self._pending)
         if self._holds_back:
             end = max(self._last, end - trailing_tags_size(bytes(self._pending[self._last :])))
@@ -123,8 +122,8 @@ class StreamHasher:
 
 
 def flac_md5(path: bytes) -> bytes | None:
-    """The MD5 of the decoded samples that a FLAC file's STREAMINFO holds, 16 bytes; None where the encoder
-    left it out or the file is no FLAC. Raises OSError."""
+    """The MD5 of the decoded samples that a FLAC file's STREAMINFO holds, 16 bytes; None if the encoder
+    left it out or the file is not FLAC. Raises OSError."""
     with open(path, "rb") as file:
         head = file.read(10)
         if head.startswith(b"ID3") and len(head) == 10:
@@ -138,8 +137,8 @@ def flac_md5(path: bytes) -> bytes | None:
 
 
 def trailing_tags_size(tail: bytes) -> int:
-    """Bytes of ID3v1 and APEv2 tags that something ends with, given its last 160 bytes or more. May be
-    more than was given, and in a damaged file more than there is."""
+    """Bytes of ID3v1 and APEv2 tags at the end of a file or packet, given its last 160 bytes or more. May be more than
+    was given, and in a damaged file more than there is."""
     end = len(tail)
     if tail[-128:-125] == b"TAG" and tail[-32:-24] != b"APETAGEX":  # the end of an APEv2 tag of 131 bytes says so too
         end -= 128
@@ -151,8 +150,8 @@ def trailing_tags_size(tail: bytes) -> int:
 
 
 def collisions(items: Iterable[tuple[T, Hashable]]) -> list[list[T]]:
-    """Of (thing, key): the things that share a key with another, one list a key, in order of first
-    appearance. A key of None is shared with nothing."""
+    """Things that share a key with another, from pairs (thing, key): one list a key, in order of first appearance. A
+    key of None is shared with nothing."""
     groups: dict[Hashable, list[T]] = {}
     for thing, key in items:
         if key is not None:
@@ -169,8 +168,8 @@ def _syncsafe(digits: bytes) -> int:
 
 
 def _setup_data(codec: str, extradata: bytes) -> bytes:
-    """Without the tags that Vorbis keeps amid its set-up: of the identification, comment and set-up packets
-    in Xiph lacing (a count, then the lengths of all but the last in runs of 255) the first and the last."""
+    """Set-up data without the tags that Vorbis keeps in it: the first and the last of the identification, comment and
+    set-up packets, which are in Xiph lacing (a count, then all lengths except the last, in runs of 255)."""
     if codec != "vorbis" or extradata[:1] != b"\x02":
         return extradata
     lengths, position = [], 1

@@ -1,4 +1,4 @@
-"""The order in which files are read: fast and slow formats evenly mixed, each as the disk holds it."""
+"""The order in which files are read: fast and slow formats evenly mixed, each in the order on the disk."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _ASKED_BEFORE_GIVING_UP = 64
 
 
 def scan_order(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates in reading order: one class per file extension, interleaved in proportion, so that the
-    rate of the first minutes holds for the rest; within a class by place on the disk, so that a spinning disk
-    seeks little. Reads the block map of each file where the file system tells it; no file's content."""
+    """The candidates in reading order: one class per file extension, interleaved in proportion, so that the rate of
+    the first minutes holds for the rest; within a class by place on the disk, so that a spinning disk seeks little.
+    Reads the block map of each file if the file system has one, and no file's content."""
     positions = _disk_positions(candidates)
     classes: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in sorted(candidates, key=lambda candidate: positions[candidate.path]):
@@ -60,9 +60,8 @@ def interleave(classes: Mapping[str, Sequence[T]]) -> list[T]:
 
 
 def first_extent(path: bytes) -> int | None:
-    """Byte offset of the file's first block on its device; None where the file system does not tell, the file
-    has no block or cannot be opened, or the system is not Linux. Waits for nothing and leaves the access time
-    alone where it may."""
+    """Byte offset of the file's first block on its device; None if the file system does not report it, the file has no
+    block or cannot be opened, or the system is not Linux. Never blocks, and leaves the access time alone if it may."""
     if sys.platform != "linux":
         return None
     try:
@@ -78,8 +77,8 @@ def first_extent(path: bytes) -> int | None:
 
 
 def _disk_positions(candidates: Sequence[Candidate]) -> dict[bytes, tuple[int, bool, int, bytes]]:
-    """Of each path. A device whose first files all have no known place is not asked again: over a network
-    each question is a round trip."""
+    """Sort key of each path. If the first files of a device all have no known place, the device is not asked again:
+    over a network each question is a round trip."""
     told: set[int] = set()
     silent: dict[int, int] = defaultdict(int)
     positions = {}
@@ -96,7 +95,7 @@ def _disk_positions(candidates: Sequence[Candidate]) -> dict[bytes, tuple[int, b
 
 
 def _position(candidate: Candidate, extent: int | None) -> tuple[int, bool, int, bytes]:
-    """Sorts files as the disk holds them: by device, then those whose place is known by it, the others by inode."""
+    """Sort key for the order on the disk: by device, then by place if it is known, the others last by inode."""
     place = candidate.inode if extent is None else extent
     return candidate.device, extent is None, place, candidate.path
 

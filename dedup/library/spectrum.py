@@ -1,5 +1,5 @@
-"""Where the spectrum of a file ends: a lossless file that was made from a lossy one lacks what that one left out. A
-hint for a person, and never more: see `cutoff_hz` for how often it is right."""
+"""Where the spectrum of a file ends: a lossless file made from a lossy one lacks what the lossy one left out. Only a
+hint for a person: see `cutoff_hz` for how often it is right."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from dedup.observer import Observer
 
 N_WINDOWS, WINDOW_S = 3, 10.0
-"""Parts of a file that are decoded, spread over it; a file no longer than all of them is decoded whole."""
+"""Number and seconds of the parts of a file that are decoded; a file no longer than all parts is decoded whole."""
 
 N_FFT, BAND_HZ = 4096, 100.0
-"""Samples of a transform, and the width of the bands whose mean power is looked at."""
+"""Samples of a transform, and the width of the bands whose mean power is compared."""
 
 LOWEST_HZ, HIGHEST_HZ = 9000.0, 20_700.0
-"""Between which an end is looked for. Lower ones are those of instruments, speech and old records; higher ones those of
-any converter's filter."""
+"""Range in which an end counts. Lower ends belong to instruments, speech and old records, higher ends to the
+filter of any converter."""
 
 LEAST_FALL_DB = 15.0
-"""By how much more the level must fall in 600 Hz than it does in 1000 Hz before, and stay down. Of 123 lossless
-recordings 3 have as much."""
+"""Least difference between the fall in level over 600 Hz and over the 1000 Hz before; the level must also stay
+low. 3 of 123 lossless recordings reach it."""
 
 
 def cutoff_hz(path: bytes) -> float | None:
-    """Where the spectrum breaks off, in Hz, to 100; None where it does not, or where that cannot be told: of what is
-    quiet, or has no high notes. Raises OSError for a file that cannot be opened; of what cannot be decoded nothing is
-    told.
+    """Frequency at which the spectrum breaks off, in Hz, to the nearest 100; None if it does not, or if the audio is
+    too quiet, has no high notes or cannot be decoded. Raises OSError for a file that cannot be opened.
 
-    Of 123 lossless recordings (Debian's sonic-pi-samples and hydrogen-drumkits) it finds an end in 3; made into FLAC by
-    way of MP3 at 64, 128, 192 and 320 kbit/s, in 112, 108, 108 and 99 of them (`scripts/bench/spectrum.py`). What bit
-    rate that was is a guess: MP3 at 192 kbit/s ended at 15.8 kHz in one, where others at 128 do."""
+    It finds an end in 3 of 123 lossless recordings (Debian's sonic-pi-samples and hydrogen-drumkits). After encoding to
+    MP3 at 64, 128, 192 and 320 kbit/s and back to FLAC, it finds one in 112, 108, 108 and 99 of them
+    (`scripts/bench/spectrum.py`). The bit rate is a guess: one MP3 at 192 kbit/s ended at 15.8 kHz, where others at 128
+    kbit/s end."""
     import numpy as np
 
     with open(path, "rb"):
@@ -66,12 +66,12 @@ def hints(files: Iterable[tuple[bytes, AudioProperties]], observer: Observer) ->
 
 
 def hint(properties: AudioProperties, cutoff: float | None) -> str:
-    """What the end of the spectrum tells of a lossless file, such as "spectrum ends at 16.0 kHz, as of lossy audio at
-    128 kbit/s"; empty where it tells nothing."""
+    """What the end of the spectrum suggests about a lossless file, such as "spectrum ends at 16.0 kHz, as in lossy
+    audio at 128 kbit/s"; empty if it suggests nothing."""
     if cutoff is None or not properties.lossless:
         return ""
     bitrate = next(text for limit, text in _BITRATES if cutoff <= limit)
-    return f"spectrum ends at {cutoff / 1000:.1f} kHz, as of lossy audio at {bitrate}"
+    return f"spectrum ends at {cutoff / 1000:.1f} kHz, as in lossy audio at {bitrate}"
 
 
 _BITRATES = (
@@ -82,11 +82,11 @@ _BITRATES = (
     (19_400.0, "192 kbit/s"),
     (float("inf"), "256 kbit/s or more"),
 )
-"""Up to which Hz LAME lets pass what, by its bit rate; other encoders are near it."""
+"""Highest frequency, in Hz, that LAME keeps at each bit rate; other encoders are close to it."""
 
 
 def _windows(path: bytes) -> Iterator[tuple[npt.NDArray[np.float32], int]]:
-    """Samples, `float32[channels, n]`, and their rate: of each window what can be decoded."""
+    """Samples, `float32[channels, n]`, and their rate: what can be decoded of each window."""
     import av
     import numpy as np
 
@@ -103,7 +103,7 @@ def _windows(path: bytes) -> Iterator[tuple[npt.NDArray[np.float32], int]]:
                     samples = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
                     yield samples, frames[0].sample_rate
     except (av.error.FFmpegError, UnicodeError, ValueError):
-        return  # also where the channels change on the way: it is a hint, and there is none
+        return  # also if the number of channels changes midway: without a hint nothing is lost
 
 
 def _frames(container: Any, stream: Any, length_s: float) -> Iterator[Any]:
@@ -127,7 +127,7 @@ def _spread(duration_s: float) -> list[tuple[float, float]]:
 
 
 def _power(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Sum of the power spectra of all channels, `float64[N_FFT // 2 + 1]`; zeros of less than one transform."""
+    """Sum of the power spectra of all channels, `float64[N_FFT // 2 + 1]`; zeros for less than one transform."""
     import numpy as np
 
     total = np.zeros(N_FFT // 2 + 1)
@@ -148,7 +148,7 @@ def _levels(power: npt.NDArray[np.float64], rate: int) -> npt.NDArray[np.float64
 
 
 def _wall(levels: npt.NDArray[np.float64]) -> float | None:
-    """Where the level falls steeply, and never rises again: of the steepest such place the middle, in Hz."""
+    """Middle of the steepest place where the level falls and never rises again, in Hz; None if no fall is steep."""
     best, found = LEAST_FALL_DB, None
     last = len(levels) - 1  # the last band may be part of one
     for edge in range(int(LOWEST_HZ / BAND_HZ), min(int(HIGHEST_HZ / BAND_HZ), last - 10) + 1):

@@ -1,4 +1,4 @@
-"""What becomes of each file of each group. Pure: it decides by its arguments, and looks at nothing else."""
+"""Decides what happens to each file of each group. Pure: looks at nothing except its arguments."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ CERTAIN = frozenset({"same file", "identical file", "same audio"})
 """Verdicts that are beyond doubt, whatever the score."""
 
 UNCERTAIN = "uncertain"
-"""Rule by which a copy stays until a person says what it is."""
+"""Name of the rule by which a copy stays until a person decides about it."""
 
 LONGER_S, LONGER_SHARE = 10.0, 0.1
-"""Excess, in seconds and as a share of the kept one's length: a copy that is longer by more than both holds music that
+"""Excess, in seconds and as a share of the kept file's length: a copy that is longer by more than both holds music that
 would be lost."""
 
 
 @dataclass(frozen=True)
 class Decider:
-    """What the decisions are made by."""
+    """Everything that the decisions depend on."""
 
     rules: KeepRules
     settings: PlanSettings
@@ -34,13 +34,13 @@ class Decider:
     albums: Albums
 
     def groups(self, groups: Iterable[Group]) -> tuple[PlannedGroup, ...]:
-        """Groups of which at least two files are there, most bytes reclaimable first, then by the kept one's path. The
-        reference is kept: it is the best by the rules, and each other file was found to match it."""
+        """Groups with at least two files that are there, most reclaimable bytes first, then by the kept file's path.
+        The reference is kept: it is the best by the rules, and all other files match it."""
         planned = [self.group(group) for group in groups if is_there_twice(group)]
         return most_first(self._with_whole_albums(planned))
 
     def group(self, group: Group) -> PlannedGroup:
-        """One group by itself, without regard to albums."""
+        """One group by itself, regardless of albums."""
         members = [pair for pair in group.members if pair.a.state != "imported"]
         best = self.rules.decision(group.reference, members[0].a)
         kept = planned_file(group.reference, "keep", best.rule, best.why)
@@ -61,22 +61,22 @@ class Decider:
         if is_below(copy.path, self.protect):
             return "protected", "in a protected folder"
         if pair.verdict == "same file":
-            return "same file", "another name of the kept one: nothing reclaimable"
+            return "same file", "another name of the kept file: nothing reclaimable"
         cannot = self._why_it_cannot_link(pair) if action in LINKING else None
         return cannot or doubt(pair, self.settings) or _longer(copy, kept)
 
     def _why_it_cannot_link(self, pair: TrackPair) -> tuple[str, str] | None:
         copy, kept, action = pair.a, pair.b, self.settings.action
         if pair.verdict != "identical file":
-            return "not identical", f"its bytes are not those of the kept one, so there can be no {action}"
+            return "not identical", f"its bytes differ from those of the kept file, so no {action} is possible"
         if copy.device != kept.device:
-            return "other disk", f"not on the disk of the kept one, so there can be no {action}"
+            return "other disk", f"not on the same disk as the kept file, so no {action} is possible"
         if action == "hardlink" and is_below(kept.path, self.protect):
-            return "protected", "the kept one is in a protected folder, and would change with a hard link of it"
+            return "protected", "the kept file is in a protected folder, and a hard link would change it"
         return None
 
     def _with_whole_albums(self, groups: list[PlannedGroup]) -> list[PlannedGroup]:
-        """Files that an album needs to stay complete stay too, or their loss is noted."""
+        """Leaves the files that an album needs to stay complete, or notes their loss."""
         removed = {file.path for group in groups for file in group.files if file.action in REMOVING}
         lacking = self.albums.lacking(removed)
         if not lacking:
@@ -87,7 +87,7 @@ class Decider:
 
 
 def most_first(groups: Iterable[PlannedGroup]) -> tuple[PlannedGroup, ...]:
-    """Sorts by bytes reclaimable, most first, then by the first file's path."""
+    """Groups by reclaimable bytes, most first, then by the first file's path."""
     return tuple(sorted(groups, key=lambda group: (-group.n_bytes, group.files[0].path)))
 
 
@@ -98,7 +98,7 @@ def is_there_twice(group: Group) -> bool:
 
 
 def planned_file(track: ListedTrack, action: Action, rule: str, why: str, pair: TrackPair | None = None) -> PlannedFile:
-    """A file as a plan made now has it; `pair` is that of the file and the kept one."""
+    """A file as a plan made now describes it; `pair` is the file with the kept file."""
     return PlannedFile(
         path=track.path,
         action=action,
@@ -113,14 +113,14 @@ def planned_file(track: ListedTrack, action: Action, rule: str, why: str, pair: 
 
 
 def doubt(pair: TrackPair, settings: PlanSettings) -> tuple[str, str] | None:
-    """Rule and reason by which a copy needs a person's word to go; None if its score is enough."""
+    """Rule and reason by which a copy goes only if a person says so; None if its score is enough."""
     if pair.verdict in CERTAIN or pair.judged:
         return None
     score, ask, auto = pair.match.score, settings.ask, settings.auto
     if ask is not None and score < ask:
         return "reported only", f"score {score:.3f}, below {ask:g}"
     if auto is not None and score < auto:
-        return UNCERTAIN, f"score {score:.3f}, below {auto:g}: a person is to say"
+        return UNCERTAIN, f"score {score:.3f}, below {auto:g}: a person must decide"
     return None
 
 
@@ -129,11 +129,11 @@ def _longer(copy: ListedTrack, kept: ListedTrack) -> tuple[str, str] | None:
     more_s = copy_s - kept_s
     if not kept_s or more_s <= max(LONGER_S, LONGER_SHARE * kept_s):
         return None
-    return "longer", f"{more_s:.0f} s longer than the kept one"
+    return "longer", f"{more_s:.0f} s longer than the kept file"
 
 
 def with_left(group: PlannedGroup, lacking: Mapping[bytes, str]) -> PlannedGroup:
-    """The group, with those files left that an album needs."""
+    """The group, except that the files that an album needs stay."""
     return replace(group, files=tuple(_left(file, lacking) for file in group.files))
 
 
@@ -150,7 +150,7 @@ def with_note(group: PlannedGroup, lacking: Mapping[bytes, str]) -> PlannedGroup
 
 
 def removed_from(groups: Sequence[PlannedGroup]) -> dict[bytes, bytes]:
-    """Path of the kept file, by that of each file that goes from its place."""
+    """Path of the kept file, by the path of each file that is removed from its place."""
     return {
         file.path: group.kept.path for group in groups if group.kept for file in group.files if file.action in REMOVING
     }

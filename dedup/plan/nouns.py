@@ -1,4 +1,4 @@
-"""The nouns of a plan: what becomes of each file of each group, and why. `make` makes one, `document` keeps it in a
+"""The nouns of a plan: what happens to each file of each group, and why. `make` makes one, `document` keeps it in a
 file, `cleanup.apply` carries it out. Nothing here touches a file."""
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dedup.tags.merge import Merge
 
 Action = Literal["keep", "leave", "quarantine", "trash", "hardlink", "reflink", "delete"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
-"""keep: the one copy for which others go; leave: stays as it is, and no other file depends on it; quarantine: moved
-away, with its path below the root; trash: moved to the system's trash; hardlink, reflink: shares the bytes of the kept
-one, which are the same; delete: gone for good."""
+"""keep: the one copy for which others go; leave: not touched, and no other file depends on it; quarantine: moved away,
+with its path below the root; trash: moved to the system's trash; hardlink, reflink: shares the bytes of the kept file,
+which are the same; delete: deleted for good."""
 
 LINKING: tuple[Action, ...] = ("hardlink", "reflink")
 REMOVING: tuple[Action, ...] = ("quarantine", "trash", "delete")
 STAYING: tuple[Action, ...] = ("keep", "leave")
 
 ANSWERED = "answered by you"
-"""First words of the note of a group that a person decided about."""
+"""First words of a group's note if a person decided about the group."""
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,24 @@ class PlannedFile:
     content: bytes
     """`judgements.content`, 16 bytes."""
     rule: str = ""
-    """Name of the keep rule by which the kept one is better (for the kept one: better than the next best), or of the
+    """Name of the keep rule by which the kept file is better (for the kept file: better than the next best), or of the
     reason why a file stays, such as "protected"."""
     why: str = ""
     """Rule or reason in words, such as "flac, the other mp3"."""
     verdict: str = ""
-    """What it is to the kept one; empty for the kept one, whose `score` is None."""
+    """Verdict on the file and the kept file; empty for the kept file, whose `score` is None."""
     score: float | None = None
 
 
 @dataclass(frozen=True)
 class PlannedGroup:
-    """Copies of one recording: one that is kept, and what becomes of the others."""
+    """Copies of one recording: the one that is kept, and what happens to the others."""
 
     files: tuple[PlannedFile, ...]
     """Files of the group, the kept one first unless the plan was edited."""
     merge: Merge | None = None
     note: str = ""
-    """What a person should know about the group, such as that an album becomes incomplete."""
+    """Note for a person, such as that an album becomes incomplete."""
 
     @property
     def kept(self) -> PlannedFile | None:
@@ -61,7 +61,7 @@ class PlannedGroup:
 
     @property
     def contents(self) -> frozenset[tuple[bytes, bytes, int, int]]:
-        """Its files as they were, by which it is recognized in another plan."""
+        """Its files as they were, which identify the group in another plan."""
         return frozenset((file.path, file.content, file.size, file.mtime_ns) for file in self.files)
 
     @property
@@ -71,12 +71,12 @@ class PlannedGroup:
 
     @property
     def changed(self) -> tuple[PlannedFile, ...]:
-        """Files that do not stay as they are."""
+        """Files that change or go."""
         return tuple(file for file in self.files if file.action not in STAYING)
 
     @property
     def n_bytes(self) -> int:
-        """Reclaimable bytes: those of the files that go or share the kept one's bytes."""
+        """Reclaimable bytes: the sizes of the files that go or share the kept file's bytes."""
         return sum(file.size for file in self.changed)
 
 
@@ -90,25 +90,25 @@ class PlannedPlaylist:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is to be done; a person may review and edit it."""
+    """Everything that a clean-up will do; a person can review and edit it."""
 
     groups: tuple[PlannedGroup, ...]
     playlists: tuple[PlannedPlaylist, ...] = ()
     to: bytes | None = None
-    """Folder that quarantined files go to; None for `QUARANTINE` in the root of each."""
+    """Folder for quarantined files; None for `QUARANTINE` in the root of each file."""
     remove_empty_folders: bool = False
-    """Whether folders that are left with nothing but litter are removed."""
+    """Whether folders are removed if only litter is left in them."""
     protect: tuple[bytes, ...] = ()
-    """Folders in which nothing is touched."""
+    """Protected folders, in which nothing is touched."""
     match: MatchSettings = field(default_factory=MatchSettings)
     """Thresholds by which two tracks are one recording."""
     rules: tuple[str, ...] = ()
     """Names of the keep rules, in their order."""
     identity: Literal["recording", "album"] = "recording"
     made: str = ""
-    """UTC, such as "2026-02-28T21:30:00Z"."""
+    """Time when it was made, UTC, such as "2026-02-28T21:30:00Z"."""
     store: str = ""
-    """Folder of the store that it was made from."""
+    """Folder of the store behind the plan."""
 
     @property
     def n_bytes(self) -> int:
@@ -116,5 +116,5 @@ class Plan:
 
     @property
     def n_files(self) -> int:
-        """Number of files that do not stay as they are."""
+        """Number of files that change or go."""
         return sum(len(group.changed) for group in self.groups)

@@ -1,5 +1,5 @@
-"""Which playlists refer to which files. They are read once; after that, for any choice of files that go, it is known
-which playlists have to be rewritten."""
+"""Which playlists refer to which files. Playlists are read once; after that, any choice of files to remove shows which
+playlists must be rewritten."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 class References:
-    """References to these files in the playlists in and below some folders. A playlist that cannot be read is reported,
-    and counts as having none."""
+    """References to files in the playlists in and below some folders. A playlist that cannot be read is reported, and
+    counts as one without references."""
 
     def __init__(self, folders: Sequence[bytes], files: Iterable[bytes], observer: Observer) -> None:
         from dedup.playlists.playlists import Moves, find_playlists
@@ -30,7 +30,7 @@ class References:
             self._counts = [(path, counts) for path, counts in counted if counts]
 
     def planned(self, groups: Sequence[PlannedGroup]) -> tuple[PlannedPlaylist, ...]:
-        """Playlists that refer to a file that goes, by path."""
+        """Playlists that refer by path to a file that is removed."""
         moved = removed_from(groups).keys()
         counted = ((path, sum(counts[file] for file in counts.keys() & moved)) for path, counts in self._counts)
         return tuple(PlannedPlaylist(path, count) for path, count in counted if count)
@@ -43,7 +43,7 @@ def _count(path: bytes, files: Moves, observer: Observer) -> Counter[bytes]:
         with open(path, "rb") as file:
             return count_references(path, file.read(MAX_BYTES + 1), files)
     except (OSError, PlaylistError) as error:
-        observer.problem("failed", path, f"is not a playlist that can be rewritten: {error}")
+        observer.problem("failed", path, f"this playlist cannot be rewritten: {error}")
         return Counter()
     finally:
         observer.advance()

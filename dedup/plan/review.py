@@ -1,5 +1,5 @@
-"""Groups that a person goes through one by one: which are asked about, what an answer makes of each, and the plan of
-all answers. Reads the tags of the group at hand; changes no file."""
+"""Groups that a person reviews one by one: the questions, the effect of each answer, and the plan of all answers. Reads
+the tags of the current group; changes no file."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 CHOSEN, SKIPPED, NO_COPY = "chosen", "skipped", "no copy"
-"""Rules of files that a person decided about: kept, and those that go for it; skipped; not known to be a copy of the
-one that is kept."""
+"""Names of the rules of files that a person decided about: kept or removed; skipped; not known to be a copy of the file
+that is kept."""
 
 STAYING_ANYWAY = frozenset({"absent", "protected", "same file", "reported only"})
 """Rules by which a copy stays whatever a person says: a group of such copies is not asked about."""
@@ -43,11 +43,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a person said of a group."""
+    """What a person said about a group."""
 
     word: Literal["keep", "different", "skip", "quit"]
     planned: PlannedGroup | None = None
-    """What becomes of the group, if a file is kept or the group is skipped."""
+    """Planned group, if a file is kept or the group is skipped."""
     odd: tuple[bytes, ...] = ()
     """Paths of its files that are other recordings."""
 
@@ -71,7 +71,7 @@ class Review:
         self._gather()
 
     def _gather(self, first: Collection[bytes] = ()) -> None:
-        """Groups all files again; groups with files of `first` are asked about first."""
+        """Groups all files again; groups with a file in `first` come first."""
         known = {group.contents for group in self.answered if not self._is_open(group)} | self._passed
         there = filter(is_there_twice, self.grounds.groups())
         asked = [Question(group, self._propose(group)) for group in there]
@@ -93,7 +93,7 @@ class Review:
         return self._proposed[paths]
 
     def _is_open(self, group: PlannedGroup) -> bool:
-        """Whether it is asked about though it is in the plan."""
+        """Whether the group is asked about although the plan has it."""
         rules = {file.rule for file in group.files if file.action == "leave"}
         return UNCERTAIN in rules or (self._again and SKIPPED in rules)
 
@@ -104,11 +104,11 @@ class Review:
 
     @property
     def paths(self) -> list[bytes]:
-        """Paths of all files that are left to be asked about."""
+        """Paths of all files in the questions that are left."""
         return [file.path for question in self._questions for file in question.planned.files]
 
     def next(self) -> Question | None:
-        """The question with most bytes reclaimable, with what the kept file would get; None if none is left."""
+        """The question with the most reclaimable bytes, with what the kept file would get; None if none is left."""
         if not self._questions:
             return None
         question = self._questions[0]
@@ -121,7 +121,7 @@ class Review:
     # ---- answers ----
 
     def keeping(self, question: Question, path: bytes, values: Mapping[str, Sequence[str]]) -> PlannedGroup:
-        """What becomes of the group if the file at `path` is kept and gets these values of tag fields. Raises
+        """The planned group if the file at `path` is kept and gets these values of tag fields. Raises
         InputError for a file that cannot be kept."""
         planned = question.planned
         if path != planned.files[0].path:
@@ -129,12 +129,12 @@ class Review:
         return replace(_with_values(planned, values), note="; ".join(filter(None, (ANSWERED, planned.note))))
 
     def skipping(self, question: Question) -> PlannedGroup:
-        """What becomes of the group if all its files stay for now."""
+        """The planned group if all its files stay for now."""
         left = [replace(file, action="leave", rule=SKIPPED, why="you skipped it") for file in question.planned.files]
         return PlannedGroup(tuple(left), note=f"{ANSWERED}: skipped")
 
     def put(self, question: Question, planned: PlannedGroup) -> None:
-        """Keeps an answer. What was answered about these files before no longer counts."""
+        """Keeps an answer. Earlier answers about these files no longer count."""
         self._drop(question)
         self.answered.append(planned)
         self._passed.add(question.planned.contents)
@@ -162,7 +162,7 @@ class Review:
         return said
 
     def regroup(self, question: Question, store: Store) -> None:
-        """Groups again by all judgements that the store has now; what is left of the question's group comes next."""
+        """Groups again by all judgements that the store has now; the rest of the question's group comes next."""
         self.grounds.matches.renew_judgements(store)
         self._drop(question)
         self._gather(first={file.path for file in question.planned.files})
@@ -174,7 +174,7 @@ class Review:
     # ---- what becomes of a group ----
 
     def _with_other(self, group: Group, path: bytes) -> PlannedGroup:
-        """The group if another file is kept. Files that do not match it stay: nothing says that they are its copies."""
+        """The group if another file is kept. Files that do not match it stay, as they may not be copies of it."""
         tracks = {track.path: track for track in group.tracks if track.state != "imported"}
         kept = tracks.pop(path)
         if kept.state != "present" or kept.damage:
@@ -193,14 +193,14 @@ class Review:
             for file in by_rule
         ]
         apart = [
-            planned_file(track, "leave", NO_COPY, "not known to be a copy of the one that you keep")
+            planned_file(track, "leave", NO_COPY, "not known to be a copy of the file that you keep")
             for other, track in tracks.items()
             if other not in matching
         ]
         return PlannedGroup((*files, *apart))
 
     def _complete(self, planned: PlannedGroup) -> PlannedGroup:
-        """The group with albums left whole, and with what the kept file gets."""
+        """The group with albums kept complete, and with what the kept file gets."""
         needed = self._needed_by_albums(planned)
         if needed:
             planned = (with_note if self.grounds.settings.break_albums else with_left)(planned, needed)
@@ -209,12 +209,11 @@ class Review:
         try:
             return replace(planned, merge=unite_group(planned.files[0], planned.files[1:]))
         except OSError as error:
-            told = f"tags cannot be read, and are not carried over: {error.strerror or error}"
+            told = f"tags cannot be read, so none are carried over: {error.strerror or error}"
             return replace(planned, note="; ".join(filter(None, (planned.note, told))))
 
     def _needed_by_albums(self, planned: PlannedGroup) -> dict[bytes, str]:
-        """What each file that would go is needed for, by path: an album that would no longer be complete after all the
-        answers."""
+        """Albums that would no longer be complete after all the answers, by path of the file that each needs."""
         albums, own = self.grounds.decider.albums, {file.path for file in planned.files}
         gone = {file.path for group in self.answered for file in group.files if file.action in REMOVING} - own
         lost = albums.lacking(gone)
@@ -243,7 +242,7 @@ def review_of(
 
 
 def answers_in(before: Plan, protect: Sequence[bytes]) -> list[PlannedGroup]:
-    """The groups that a person decided about, as far as that is still allowed."""
+    """The groups that a person decided about, if their files may still be touched."""
     return [group for group in before.groups if group.is_answered and not _touches(group, protect)]
 
 
@@ -252,7 +251,7 @@ def _touches(group: PlannedGroup, protect: Sequence[bytes]) -> bool:
 
 
 def _still_holds(store: Store, group: PlannedGroup, protect: Sequence[bytes]) -> bool:
-    """Whether the files that are kept or change are as the plan says, and may be touched."""
+    """Whether the files that are kept or changed are as the plan says, and may be touched."""
     return not _touches(group, protect) and all(
         _is_known(store, file) for file in group.files if file.action == "keep" or file.action not in STAYING
     )

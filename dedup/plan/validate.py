@@ -1,5 +1,5 @@
-"""Reads a plan from JSON values, whoever wrote them, and says all that is wrong: each problem is one line that names
-the group, the file, what was found and what was expected. Pure."""
+"""Reads a plan from JSON values, whoever wrote them, and reports all that is wrong: each problem is one line that names
+the group, the file, what was found and what to write. Pure."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _MISSING = object()
 
 
 def parse_plan(document: Any, problems: list[str]) -> Plan | None:
-    """The plan, where nothing was wrong; else what was is added to `problems`."""
+    """The plan, if nothing is wrong; else None, and `problems` gets what is wrong."""
     top = Fields(document, "plan", problems)
     told, version = top.take("format"), top.take("version")
     if not top.is_object or told != FORMAT or version is True or version != VERSION:
-        expected = f"an object with format {FORMAT!r} and version {VERSION}"
+        remedy = f"this release reads format {FORMAT!r}, version {VERSION}: make a new plan with `reprise plan`"
         found = f"format {_shown(told)}, version {_shown(version)}" if top.is_object else _shown(document)
-        problems[:] = [f"plan: found {found}; expected {expected}"]
+        problems[:] = [f"plan: found {found}; {remedy}"]
         return None
     plan = Plan(
         groups=tuple(filter(None, (_group(g, f"group {n}", problems) for n, g in enumerate(top.list("groups"), 1)))),
@@ -59,14 +59,14 @@ def parse_plan(document: Any, problems: list[str]) -> Plan | None:
 
 
 class Fields:
-    """One JSON object, read field by field. Of what is wrong it says so, and gives something of the right type."""
+    """One JSON object, read field by field. Reports what is wrong, and returns a value of the right type."""
 
     def __init__(self, value: Any, where: str, problems: list[str]) -> None:
         self.is_object = isinstance(value, dict)
         self._rest: dict[str, Any] = dict(value) if self.is_object else {}
         self.where, self.problems = where, problems
         if not self.is_object:
-            self.say(f"found {_shown(value)}; expected an object")
+            self.say(f"found {_shown(value)}; write an object")
 
     def say(self, what: str) -> None:
         self.problems.append(f"{self.where}: {what}")
@@ -79,27 +79,27 @@ class Fields:
         found = self.take(name)
         if found is _MISSING:
             if required and self.is_object:
-                self.say(f"has no {name!r}; expected {expected}")
+                self.say(f"{name} is missing; write {expected}")
             return default
         if isinstance(found, (str, int, float, list, dict, type(None))) and _fits(fits, found):
             return found
-        self.say(f"{name} {_shown(found)}; expected {expected}")
+        self.say(f"{name} is {_shown(found)}; write {expected}")
         return default
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Required where there is no default."""
-        found: str = self.value(name, _is_text, "some text", default or "", default is None)
+        """A string; required if there is no default."""
+        found: str = self.value(name, _is_text, "a string", default or "", default is None)
         return found
 
     def texts(self, name: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        return tuple(self.value(name, _are_texts, "a list of texts", default or (), default is None))
+        return tuple(self.value(name, _are_texts, "a list of strings", default or (), default is None))
 
     def list(self, name: str, default: Sequence[Any] | None = None) -> Sequence[Any]:
         found: Sequence[Any] = self.value(name, _is_list, "a list", default or (), default is None)
         return found
 
     def path(self, name: str, or_null: bool = False) -> Any:
-        """An absolute path as `json_path` writes it under this name; None only where it may be."""
+        """An absolute path as `json_path` writes it under this name; None only with `or_null`."""
         hex_name = f"{name}_hex"
         told = {name: self.take(name), hex_name: self.take(hex_name)}
         if or_null and told[name] is None and told[hex_name] is _MISSING:
@@ -110,23 +110,24 @@ class Fields:
         except (KeyError, ValueError, TypeError, AttributeError):
             if self.is_object:
                 shown = told[hex_name] if told[hex_name] is not _MISSING else told[name]
-                self.say(f"{name} {_shown(shown)}; expected an absolute path{' or null' * or_null}")
+                found = "missing" if shown is _MISSING else _shown(shown)
+                self.say(f"{name} is {found}; write an absolute path{' or null' * or_null}")
             return b""
         if not _is_plain(path):
-            self.say(f"{name} {_shown(printable(path))}; expected an absolute path without '..', '.' and '//'")
+            self.say(f"{name} is {_shown(printable(path))}; write an absolute path without '..', '.' and '//'")
         return path
 
     def whole_path(self) -> bytes:
-        """That of an object that is nothing but one."""
+        """The path of an object that holds nothing else."""
         path: bytes = self.path("path")
         self.end()
         return path
 
     def end(self) -> None:
-        """Whatever is left has a name that there is not; one that begins with _ is the author's own."""
+        """Reports the fields that are left as unknown, except those that begin with _: they are the author's own."""
         for name in self._rest:
             if not name.startswith("_"):
-                self.say(f"there is no field {_shown(name)}")
+                self.say(f"{_shown(name)} is an unknown field; remove it, or put _ before its name")
 
 
 # ---- the parts ----
@@ -153,14 +154,14 @@ def _file(value: Any, where: str, problems: list[str]) -> PlannedFile:
     made = PlannedFile(
         path=path,
         action=file.value("action", ACTIONS.__contains__, f"one of {', '.join(ACTIONS)}", "leave"),
-        size=file.value("size", _is_size, "its size in bytes", 0),
-        mtime_ns=int(file.value("mtime_ns", _is_time, "its time of change in nanoseconds, as a text of digits", "0")),
+        size=file.value("size", _is_size, "the size of the file in bytes", 0),
+        mtime_ns=int(file.value("mtime_ns", _is_time, "the time of change in nanoseconds, as a string of digits", "0")),
         content=bytes.fromhex(
             file.value("content", _is_content, f"{2 * CONTENT_BYTES} hex digits", "00" * CONTENT_BYTES)
         ),
         rule=file.text("rule", ""),
         why=file.text("why", ""),
-        verdict=file.value("verdict", VERDICTS.__contains__, f"one of {', '.join(VERDICTS[1:])}, or an empty text", ""),
+        verdict=file.value("verdict", VERDICTS.__contains__, f"one of {', '.join(VERDICTS[1:])}, or ''", ""),
         score=file.value("score", _is_score, "a number or null", None, required=False),
     )
     file.end()
@@ -170,7 +171,7 @@ def _file(value: Any, where: str, problems: list[str]) -> PlannedFile:
 def _merge(value: Any, where: str, problems: list[str]) -> Merge:
     merge = Fields(value, where, problems)
     into, cover_from = merge.path("into"), merge.path("cover_from", or_null=True)
-    united = merge.value("fields", _are_fields, "an object of lists of texts", {})
+    united = merge.value("fields", _are_fields, "an object whose values are lists of strings", {})
     conflicts = [_conflict(c, f"{where}, conflict {n}", problems) for n, c in enumerate(merge.list("conflicts", ()), 1)]
     merge.end()
     return Merge(into, {name: tuple(values) for name, values in united.items()}, cover_from, tuple(conflicts))
@@ -191,7 +192,7 @@ def _playlist(value: Any, where: str, problems: list[str]) -> PlannedPlaylist:
 
 
 def _match(value: Any, problems: list[str]) -> MatchSettings:
-    """All of its fields, for a threshold that is left out would be another one without a word."""
+    """Thresholds of the match, all of them required: a default could silently replace one that is left out."""
     match = Fields(None if value is _MISSING else value, "match", problems)
     before = len(problems)
     numbers = {f.name: match.value(f.name, _is_score, "a number or null", None) for f in fields(MatchSettings)}
@@ -216,10 +217,10 @@ def _contradictions(plan: Plan) -> list[str]:
         found += _of_group(group, where)
         for file in group.files:
             if file.path in listed:
-                found.append(f"{where}: {printable(file.path)} is in {listed[file.path]} too; expected it once")
+                found.append(f"{where}: {printable(file.path)} is in {listed[file.path]} too; list it only once")
             listed.setdefault(file.path, where)
             if file.action not in STAYING and is_below(file.path, plan.protect):
-                found.append(f"{where}: {printable(file.path)} is in a protected folder; expected the action 'leave'")
+                found.append(f"{where}: {printable(file.path)} is in a protected folder; write the action 'leave'")
     return found
 
 
@@ -229,18 +230,18 @@ def _of_group(group: PlannedGroup, where: str) -> list[str]:
         return []
     if group.kept is None:
         return [
-            f"{where}: {n_kept or 'no'} files have the action 'keep', and others do not stay; expected one that has"
+            f"{where}: {n_kept or 'no'} files have the action 'keep', but others change; write 'keep' for exactly one"
         ]
     return [
-        f"{where}: {printable(file.path)} cannot share the bytes of the kept one, which are not its own; "
-        f"expected another action than {file.action!r}"
+        f"{where}: {printable(file.path)} cannot share the bytes of the kept file, which differ from its own; "
+        f"write another action than {file.action!r}"
         for file in group.changed
         if file.action in LINKING and not _are_identical(file, group.kept)
     ]
 
 
 def _are_identical(file: PlannedFile, kept: PlannedFile) -> bool:
-    """By the verdicts, which are all against the file that was first to be kept, and has none."""
+    """Whether the verdicts say so; all are relative to the file that was to be kept first, and has none."""
     return {file.verdict, kept.verdict} <= {"", "identical file"}
 
 

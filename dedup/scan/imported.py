@@ -1,4 +1,4 @@
-"""Takes in fingerprints made elsewhere: lines as `fpcalc -raw -json` prints them, plus a path."""
+"""Imports fingerprints made elsewhere: lines as `fpcalc -raw -json` prints them, plus a path."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 CHUNK_LINES, CHUNK_BYTES = 500, 16 << 20
-"""Lines, and bytes, after which a transaction ends: memory stays constant however long the file."""
+"""Lines and bytes after which a transaction ends, so that memory stays constant however long the file is."""
 
 SHOWN_CHARACTERS = 60
-"""As much of a wrong value is repeated to the user."""
+"""Most characters of a wrong value that a message repeats."""
 
 
 class RejectedLineError(ValueError):
-    """Why a line is no fingerprint."""
+    """Why a line is not a fingerprint."""
 
 
 @dataclass
 class Imported:
-    """What an import did. `lines = imported + unchanged + scanned + skipped + rejected` (blank lines not counted)."""
+    """Counts of an import. `lines = imported + unchanged + scanned + skipped + rejected` (blank lines not counted)."""
 
     lines: int = 0
     imported: int = 0
     unchanged: int = 0
-    """Imported before, with the same items."""
+    """Lines that were imported before, with the same items."""
     scanned: int = 0
-    """Left alone, because a scan knows the file itself."""
+    """Lines left alone because a scan knows the file itself."""
     skipped: int = 0
-    """Too short or silent."""
+    """Lines whose fingerprint is too short or silent."""
     rejected: int = 0
 
 
@@ -51,7 +51,7 @@ def import_fingerprints(
     store: Store, lines: Iterable[bytes], min_length_s: float, observer: Observer, stop: Stop
 ) -> Imported:
     """Stores the fingerprint of every good line; names each bad one by its number and goes on. Each chunk is
-    committed; a stop ends the import after the chunk in hand, and what was stored is found unchanged next time."""
+    committed; a stop ends the import after the current chunk, and the next import finds what was stored unchanged."""
     counts = Imported()
     observer.stage("import", None, "lines")
     for chunk in _chunks(lines):
@@ -63,7 +63,7 @@ def import_fingerprints(
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
-    """Lines that are not blank, with their numbers from 1, by so many or so many bytes."""
+    """Lines that are not blank, with their numbers from 1, in chunks of CHUNK_LINES lines or CHUNK_BYTES bytes."""
     chunk, size_bytes = [], 0
     for number, line in enumerate(lines, start=1):
         if line.isspace():
@@ -126,8 +126,8 @@ def _import_one(
 def parse_line(line: bytes) -> tuple[bytes, float, npt.NDArray[np.uint32]]:
     """Path, seconds and items of one line. Raises RejectedLineError.
 
-    A path is taken as its raw bytes: from `path_hex` if that is given, else from `path`, where what is no UTF-8 may
-    stand as it is, or as the lone surrogates by which Python writes it."""
+    The path is raw bytes: from `path_hex` if that is given, else from `path`, which may hold bytes that are not UTF-8
+    as they are, or as the lone surrogates that Python writes for them."""
     try:
         record = json.loads(line.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
     except RecursionError:
@@ -135,15 +135,15 @@ def parse_line(line: bytes) -> tuple[bytes, float, npt.NDArray[np.uint32]]:
     except ValueError as error:
         raise RejectedLineError(f"not JSON: {error}") from None
     if not isinstance(record, dict):
-        raise RejectedLineError(f"found {type(record).__name__}; expected an object")
+        raise RejectedLineError(f"found {type(record).__name__}; write an object")
     numbers = record.get("fingerprint")
     if isinstance(numbers, str):
-        raise RejectedLineError('"fingerprint" is compressed text; expected a list of numbers: run fpcalc with -raw')
+        raise RejectedLineError('"fingerprint" is compressed text; run fpcalc with -raw to get a list of numbers')
     if not isinstance(numbers, list):
-        raise RejectedLineError('no "fingerprint"; expected a list of numbers')
+        raise RejectedLineError('"fingerprint" is missing or not a list; write a list of numbers')
     duration_s = record.get("duration", 0)
     if type(duration_s) not in (int, float) or not 0 <= duration_s < 1e9:
-        raise RejectedLineError(f'"duration" is {_shown(duration_s)}; expected seconds')
+        raise RejectedLineError(f'"duration" is {_shown(duration_s)}; write seconds as a number')
     return _path_of(record), float(duration_s), _items_of(numbers)
 
 
@@ -151,29 +151,33 @@ def _path_of(record: dict[str, Any]) -> bytes:
     name = "path_hex" if "path_hex" in record else "path"
     text = record.get(name)
     if not isinstance(text, str):
-        raise RejectedLineError(f'"{name}" is {_shown(text)}; expected a string' if name in record else 'no "path"')
+        raise RejectedLineError(
+            f'"{name}" is {_shown(text)}; write a string'
+            if name in record
+            else '"path" is missing; write the name of the file'
+        )
     try:
         path = path_from_json(record) if name == "path_hex" else text.encode("utf-8", "surrogateescape")
     except ValueError:
-        raise RejectedLineError(f'"{name}" is {_shown(text)}; expected the name of a file') from None
+        raise RejectedLineError(f'"{name}" is {_shown(text)}; write the name of a file') from None
     if not path or b"\0" in path:
-        raise RejectedLineError(f'"{name}" is {_shown(text)}; expected the name of a file')
+        raise RejectedLineError(f'"{name}" is {_shown(text)}; write the name of a file')
     return path
 
 
 def _items_of(numbers: list[Any]) -> npt.NDArray[np.uint32]:
-    """The items. numpy would round floats, take booleans and wrap what is too large."""
+    """The items, checked here because numpy rounds floats, accepts booleans and wraps numbers that are too large."""
     if set(map(type, numbers)) - {int}:
         bad = next(number for number in numbers if type(number) is not int)
-        raise RejectedLineError(f'"fingerprint" holds {_shown(bad)}; expected whole numbers only')
+        raise RejectedLineError(f'"fingerprint" holds {_shown(bad)}; write whole numbers only')
     if numbers and not 0 <= min(numbers) <= max(numbers) < 1 << 32:
         bad = min(numbers) if min(numbers) < 0 else max(numbers)
-        raise RejectedLineError(f'"fingerprint" holds {_shown(bad)}; expected 0 to {(1 << 32) - 1}')
+        raise RejectedLineError(f'"fingerprint" holds {_shown(bad)}; write numbers from 0 to {(1 << 32) - 1}')
     return np.array(numbers, np.uint32)
 
 
 def _shown(value: object) -> str:
-    """A wrong value as JSON has it, or its beginning."""
+    """A wrong value as JSON, or the beginning of it."""
     text = json.dumps(value)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 

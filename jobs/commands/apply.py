@@ -1,4 +1,4 @@
-"""`reprise apply`: a plan carried out."""
+"""`reprise apply`: carries out a plan."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ BROKEN_OFF = "stopped; `reprise apply --resume` goes on from there, `reprise und
 
 @click.command("apply")
 @click.argument("plan", metavar="[PLAN]", required=False, type=click.Path(path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Check every entry, and change nothing.")
-@click.option("--resume", "resumed", is_flag=True, help="Go on with the plan that was broken off.")
+@click.option("--dry-run", is_flag=True, help="Check every entry and change nothing.")
+@click.option("--resume", "resumed", is_flag=True, help="Go on with the plan that was interrupted.")
 @click.option("--yes", is_flag=True, help="Do not ask before files are deleted for good.")
 @options.protect
 @options.common
@@ -32,9 +32,9 @@ BROKEN_OFF = "stopped; `reprise apply --resume` goes on from there, `reprise und
 def apply(run: Run, plan: Path | None, dry_run: bool, resumed: bool, yes: bool) -> int:
     """Carry out PLAN, which `reprise plan -o PLAN` wrote.
 
-    Each entry is checked against the files once more. An entry that does not hold is refused with its reason, and the
-    rest goes on. Every step is written to a journal before it is done: killed at any moment, `--resume` goes on and
-    `reprise undo` takes all of it back."""
+    Each entry is checked against the files once more. An entry that no longer holds is refused with the reason, and the
+    others are carried out. Every step is written to a journal before it is done: even after a kill, `--resume` goes on
+    and `reprise undo` takes everything back."""
     if resumed == (plan is not None):
         found = "both PLAN and --resume are given" if resumed else "neither PLAN nor --resume is given"
         raise UsageError("apply", found, remedy="Give one of them")
@@ -68,9 +68,9 @@ def _anything(n_files: int) -> bool:  # noqa: ARG001
 
 
 def _is_agreed(n_files: int) -> bool:
-    """Whether a person says so."""
+    """Whether a person agrees."""
     try:
-        return click.confirm(f"{count_text(n_files, 'file')} would be deleted for good. Delete?", err=True)
+        return click.confirm(f"Delete {count_text(n_files, 'file')} for good?", err=True)
     except click.Abort:
         return False
 

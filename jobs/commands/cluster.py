@@ -1,4 +1,4 @@
-"""`reprise cluster keys`: TLS certificates for the hosts of a cluster."""
+"""`reprise cluster keys`: makes TLS certificates for the hosts of a cluster."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ def cluster() -> None:
 @options.common
 @reader
 def keys(run: Run, folder: Path, hosts: tuple[str, ...]) -> None:
-    """Make a private certificate authority in DIR, and in DIR/HOST the keys of each HOST.
+    """Make a private certificate authority in DIR, and the keys of each HOST in DIR/HOST.
 
-    Copy DIR/HOST to each host, by a safe way, and name the copy with --tls. A host that has keys already keeps them, so
-    that others can be added later. DIR/ca-key.pem admits hosts: keep it where nobody else can read it."""
+    Copy DIR/HOST to each host over a secure channel, and name the copy with --tls. A host that already has keys keeps
+    them, so you can add more hosts later. Whoever has DIR/ca-key.pem can admit hosts: keep it where nobody else can
+    read it."""
     try:
         from cluster.keys import make_keys
 
         made = make_keys(folder, hosts)
     except ImportError as error:
-        remedy = "pip install 'reprise-dedup[hosts]'"
+        remedy = "Install it: pip install 'reprise-dedup[hosts]'"
         raise UsageError("reprise cluster keys", f"needs the package cryptography: {error}", remedy=remedy) from error
     for host in hosts:
         path = folder / host

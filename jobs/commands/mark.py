@@ -1,4 +1,4 @@
-"""`reprise mark`: what a person says of two files, for good; and the list of all that was said."""
+"""`reprise mark`: records for good what a person says about two files, or lists all such judgements."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ GONE = "(not in the library now)"
 @click.argument("b", required=False, type=FILE)
 @click.option("--same", is_flag=True, help="They are one recording, whatever their score.")
 @click.option("--different", is_flag=True, help="They are two recordings, whatever their score.")
-@click.option("--forget", is_flag=True, help="Take back what was said of them.")
-@click.option("--list", "listing", is_flag=True, help="List all that was said.")
+@click.option("--forget", is_flag=True, help="Take back your judgement of them.")
+@click.option("--list", "listing", is_flag=True, help="List all judgements.")
 @options.common
 @reader
 def mark(run: Run, a: bytes | None, b: bytes | None, same: bool, different: bool, forget: bool, listing: bool) -> None:
-    """Say for good that two files are the same recording, or that they are not.
+    """Record for good that two files are the same recording, or that they are not.
 
-    It wins over any score. It goes by what the files hold: they may be moved, renamed and tagged anew."""
+    Your judgement overrides any score. It applies to what the files hold: you can move, rename and retag them."""
     if same + different + forget + listing != 1:
         found, remedy = "not exactly one option is given", "Give one of --same, --different, --forget or --list"
         raise UsageError("mark", found, remedy=remedy)
@@ -53,7 +53,7 @@ def mark(run: Run, a: bytes | None, b: bytes | None, same: bool, different: bool
 
 
 def show_marked(output: Output, marked: Marked) -> None:
-    """What is said of the two files now, and what was before."""
+    """Shows the judgement of the two files now, and the one before."""
     from dedup.report.export import named_path
 
     paths = {**named_path("a", marked.a.path), **named_path("b", marked.b.path)}
@@ -70,13 +70,13 @@ def _marked_text(marked: Marked) -> str:
     both, before = f"{path_text(marked.a.path)} and {path_text(marked.b.path)}", marked.before
     told = f"; {_word(before.same)} before, said {before.judged}" if before else ""
     if marked.same is None:
-        return f"forgotten: {both}{told}" if before else f"nothing was said of {both}"
+        return f"forgotten: {both}{told}" if before else f"no judgement to take back: {both}"
     score = "" if marked.score is None else f" (score {marked.score:.3f})"
     return f"{_word(marked.same)}: {both}{score}{told if before and before.same != marked.same else ''}"
 
 
 def show_judgements(output: Output, held: Sequence[Held]) -> None:
-    """All that was said, with the files that hold it now."""
+    """Shows all judgements, with the files that each applies to now."""
     for one in held:
         output.result(_record(one))
         if not output.as_json:

@@ -1,4 +1,4 @@
-"""`reprise plan`: what would be done with the copies, for a person to review and for `reprise apply` to carry out."""
+"""`reprise plan`: shows what would happen to the copies, for a person to review and `reprise apply` to carry out."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ FILE = click.Path(path_type=bytes)
 @options.common
 @reader
 def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | None, unprotect: Sequence[bytes]) -> int:
-    """Show which copies would go, which stay, and why. Changes no file of yours.
+    """Show which copies would go, which would stay, and why. Changes none of your files.
 
-    With -o the plan is kept in a file that you may edit: remove entries, change actions, keep another copy.
+    With -o the plan is saved in a file that you can edit: remove entries, change actions, keep another copy.
     `reprise apply FILE` carries it out."""
     from dedup.plan.make import plan_copies
 
@@ -65,7 +65,7 @@ def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | No
 
 
 def check_plan(output: Output, path: bytes) -> int:
-    """Says what is wrong with the plan in a file, one line each; raises PlanError if anything is."""
+    """Reports each problem of the plan in a file on one line; raises PlanError if there are any."""
     from dedup.plan.document import read_plan, totals
 
     try:
@@ -76,12 +76,12 @@ def check_plan(output: Output, path: bytes) -> int:
             output.result({"event": "problem", "problem": problem})
         raise
     output.result({"event": "check", "problems": 0, **totals(found)})
-    output.note(f"{path_text(path)}: a sound plan; {totals_text(found)}")
+    output.note(f"{path_text(path)}: the plan is sound; {totals_text(found)}")
     return EXIT_DONE
 
 
 def show_plan(output: Output, plan: Plan, limit: int | None) -> None:
-    """For programs the document on one line, for people tables."""
+    """Shows the plan: to programs as the document on one line, to people in tables."""
     from dedup.plan.document import to_bytes
     from jobs.show.plan_text import plan_lines
 

@@ -1,4 +1,4 @@
-"""`reprise resolve`: a person goes through the groups one by one, into a plan. Every answer is in the file at once."""
+"""`reprise resolve`: a person reviews the groups one by one, which makes a plan. Every answer is saved at once."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     metavar="FILE",
     type=click.Path(path_type=bytes),
     required=True,
-    help="Keep the plan in this file.",
+    help="Save the plan in this file.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask about at most N groups.")
-@click.option("--again", is_flag=True, help="Ask about groups that were skipped before too.")
+@click.option("--again", is_flag=True, help="Also ask about groups that were skipped before.")
 @options.keep
 @options.cleanup
 @options.match
 @options.common
 @reader
 def resolve(run: Run, written: bytes, limit: int | None, again: bool) -> int:
-    """Go through the groups, most bytes reclaimable first, and say what becomes of each. Changes no file of yours.
+    """Review the groups, most reclaimable bytes first, and decide what happens to each. Changes none of your files.
 
-    Enter keeps the file that the rules chose, a number another one; n says that some are not the same, for good; m
-    chooses between tags that contradict each other; s leaves the group as it is. Every answer is kept at once, in a
-    plan that `reprise apply FILE` carries out. If FILE is from an earlier review, or from `reprise plan` or `reprise
-    full --auto`, you are only asked about groups that are not in it, whose files have changed, or that it calls
+    Enter keeps the file that the rules chose, a number keeps another one; n records for good that some files are not
+    the same; m chooses between conflicting tags; s leaves the group alone. Every answer is saved at once, in a plan
+    that `reprise apply FILE` carries out. If FILE is from an earlier review, or from `reprise plan` or `reprise full
+    --auto`, you are only asked about groups that are not in it, whose files have changed, or that it calls
     "uncertain". --to and other settings of the whole plan are those of the last run.
 
-    Copies that score less than --ask stay. --auto does not count here: you may decide about any score."""
+    Copies that score less than --ask stay. --auto has no effect here: you can decide about any score."""
     from dedup.plan.resolve import resolve_groups
     from jobs.show.question import TerminalReviewer
 
@@ -65,7 +65,7 @@ def resolve(run: Run, written: bytes, limit: int | None, again: bool) -> int:
 
 
 def show_resolved(output: Output, resolved: Resolved, path: bytes) -> None:
-    """What was answered, and what the plan in the file at `path` amounts to."""
+    """Shows what was answered, and the totals of the plan in the file at `path`."""
     from dedup.files.paths import json_path
     from dedup.plan.document import totals
 
@@ -80,7 +80,7 @@ def show_resolved(output: Output, resolved: Resolved, path: bytes) -> None:
     output.result({"event": "resolve", **counts, **json_path(path), **totals(resolved.plan)})
     text = f"resolved  {resolved.keep:,} kept, {resolved.different:,} not the same, {resolved.skip:,} skipped"
     text += f", {resolved.left:,} left"
-    output.note(f"{text}; the same command goes on" if resolved.left else text)
+    output.note(f"{text}; run the same command to go on" if resolved.left else text)
     if resolved.plan.groups:
         output.note(f"plan      {totals_text(resolved.plan)}")
     if resolved.plan.n_files:

@@ -1,4 +1,4 @@
-"""`reprise schedule`: has the system run the main job every night, or prints what would make it do so."""
+"""`reprise schedule`: makes the system run the main job every night, or prints what would make it do so."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from jobs.show import units
 Form = Literal["systemd", "cron", "launchd"]
 AT = "02:30"
 CARRIED = ("REPRISE_CONFIG", "REPRISE_KERNEL_CACHE")
-"""Variables that are no settings, and that the command is to have at night too: paths."""
+"""Variables that are not settings, but that the command needs at night too; they hold paths."""
 MINUTES_A_DAY = 24 * 60
 TOOL_LIMIT_S = 60.0
-"""How long systemctl, crontab and launchctl may take."""
+"""Most seconds that systemctl, crontab and launchctl may take."""
 
 
 @dataclass(frozen=True)
@@ -47,25 +47,26 @@ class UnitFile:
     default=AT,
     show_default=True,
     metavar="HH:MM",
-    help="When, local time.",
+    help="Local time of the nightly run.",
 )
-@click.option("--format", "form", type=click.Choice(["systemd", "cron", "launchd"]), help="Default: what is here.")
-@click.option("--install", is_flag=True, help="Write it, and switch it on.")
+@click.option("--format", "form", type=click.Choice(["systemd", "cron", "launchd"]), help="Default: what runs here.")
+@click.option("--install", is_flag=True, help="Write the unit and enable it.")
 @click.option("--uninstall", is_flag=True, help="Remove what --install wrote, and nothing else.")
 @options.nightly
 @options.common
 @reader
 def schedule(run: Run, at: str | None, form: Form | None, install: bool, uninstall: bool) -> None:
     """Print a systemd service and timer, a crontab line or a launchd agent that runs `reprise full` on each ROOT
-    every night, with the options of `reprise full` that are given here, such as --until 06:30; or install it.
+    every night, or install it. The options of `reprise full` that you give here, such as --until 06:30, apply every
+    night.
 
-    Without ROOT the folders of the settings are used, as they are each night."""
+    Without ROOT, each run uses the folders that the settings name on that night."""
     if install and uninstall:
         raise UsageError("schedule", "both --install and --uninstall are given", remedy="Give only one of them")
     if uninstall:
         remove(run)
         return
-    run.settings.roots()  # raises where there is none
+    run.settings.roots()  # raises if there are none
     at, form = at or AT, form or usual_form()
     words = command_words(run, at)
     if install:
@@ -75,7 +76,7 @@ def schedule(run: Run, at: str | None, form: Form | None, install: bool, uninsta
 
 
 def usual_form() -> Form:
-    """What this machine runs things with."""
+    """The form that this machine uses."""
     if sys.platform == "darwin":
         return "launchd"
     there = shutil.which("systemctl") is not None and os.path.isdir("/run/systemd/system")
@@ -86,15 +87,15 @@ def usual_form() -> Form:
 
 
 def command_words(run: Run, at: str) -> list[str]:
-    """The command: this program, with what was given on this command line or in variables, for those are not there at
-    night. The settings file is read each night."""
+    """The command: this program, with what this command line and the variables set, as neither is there at night. The
+    settings file is read each night."""
     carried = [f"{name}={_carried(name)}" for name in CARRIED if os.environ.get(name)]
     words = [*(["/usr/bin/env", *carried] if carried else []), *program(), "full", "--quiet"]
     settled = run.settings.settled.items()
     given = {name: one.value for name, one in settled if one.source.startswith(("command line", "environment"))}
     given = {name: value for name, value in given.items() if name not in options.CLEANUP}
     roots = [os.path.abspath(root) for root in given.pop("roots", ())]
-    if given.get("until"):  # for a run that makes up for a night: in the morning that time is a day away
+    if given.get("until"):  # a run that makes up for a missed night starts late, when that time may be a day away
         hours, limit = night_hours(at, given["until"]), run.settings["max-hours"]
         if limit is None or limit > hours:
             given["max-hours"] = hours
@@ -104,7 +105,7 @@ def command_words(run: Run, at: str) -> list[str]:
 
 
 def night_hours(at: str, until: str) -> float:
-    """From a time of day to the next such time, up to a whole day; in hundredths, rounded up."""
+    """Hours from the time of day `at` to the next `until`, at most 24; in hundredths, rounded up."""
     begin, end = (60 * int(clock[:2]) + int(clock[3:]) for clock in (at, until))
     minutes = (end - begin) % MINUTES_A_DAY or MINUTES_A_DAY
     return math.ceil(minutes * 100 / 60) / 100
@@ -116,7 +117,7 @@ def _carried(variable: str) -> str:
 
 
 def option_words(name: str, value: Any) -> list[str]:
-    """A setting as options of a command line, such that they give this value again."""
+    """A setting as options of a command line that yield this value."""
     setting = VALUES[name]
     if setting.kind is SWITCH:
         return [f"--{name}" if value else f"--no-{name}"]
@@ -134,8 +135,8 @@ def option_words(name: str, value: Any) -> list[str]:
 
 
 def program() -> list[str]:
-    """This program, so that it is found from any folder: its console script, the launcher of its checkout, or Python
-    with its module."""
+    """Words that start this program from any folder: its console script, the launcher of its checkout, or Python with
+    its module."""
     started = os.path.abspath(sys.argv[0])
     if os.path.basename(started) == "reprise" and os.access(started, os.X_OK):
         return [started]
@@ -173,7 +174,7 @@ def cron_line(words: Sequence[str], at: str) -> str:
 
 
 def show(run: Run, form: Form, words: Sequence[str], at: str) -> None:
-    """Prints what --install would write, with where."""
+    """Prints what --install would write, and where."""
     if form == "cron":
         line = cron_line(words, at)
         run.output.result({"event": "schedule", "format": form, "command": list(words), "line": line})
@@ -189,8 +190,8 @@ def _text(run: Run, text: str) -> None:
 
 
 def put(run: Run, form: Form, words: Sequence[str], at: str) -> None:
-    """Writes the unit and switches it on, in the place of any other of ours, of whatever form. Raises InputError for a
-    file in its place that is none of ours."""
+    """Writes the unit and enables it; it replaces any earlier unit of ours, in whatever form. Raises InputError if a
+    file in its place is not ours."""
     if form == "cron":
         crontab = read_crontab()
         _write_crontab(units.with_cron_line(crontab, os.fsencode(cron_line(words, at))))
@@ -214,7 +215,7 @@ def _put_files(run: Run, form: Form, words: Sequence[str], at: str) -> None:
     if form == "systemd":
         _switch(run, ["systemctl", "--user", "daemon-reload"])
         _switch(run, ["systemctl", "--user", "enable", "--now", f"{units.NAME}.timer"])
-        run.output.note("It runs while you are logged in; to let it run always: loginctl enable-linger")
+        run.output.note("It runs only while you are logged in; to make it run always: loginctl enable-linger")
     else:
         _switch(run, ["launchctl", "load", "-w", str(_agent_path())])
 
@@ -229,14 +230,14 @@ def remove(run: Run) -> None:
 
 
 def _remove_others(run: Run, form: Form) -> None:
-    """Removes the units of ours that have another form."""
+    """Removes our units of other forms."""
     removed = _remove_systemd(run) if form != "systemd" else []
     removed += _remove_agent(run) if form != "launchd" else []
     if form != "cron":
         try:
             removed += _remove_cron_line()
-        except InputError as error:  # many may use no crontab, and so have none
-            run.output.note(f"whether the crontab has an older schedule is not known: {error}")
+        except InputError as error:  # some users are not allowed a crontab, and so have none
+            run.output.note(f"the crontab may still hold an older schedule: {error}")
     for what in removed:
         _tell(run, "removed", what)
 
@@ -255,7 +256,7 @@ def _remove_systemd(run: Run) -> list[str]:
     ours = [path for path in (timer, service) if _is_ours(path)]
     if timer in ours:
         _switch(run, ["systemctl", "--user", "disable", "--now", timer.name])
-        link = folder / "timers.target.wants" / timer.name  # where no systemctl could
+        link = folder / "timers.target.wants" / timer.name  # if systemctl did not remove it
         if link.is_symlink() and os.path.normpath(link.parent / os.readlink(link)) == str(timer):
             _unlink(link)
     for path in ours:
@@ -284,8 +285,8 @@ def _is_ours(path: Path) -> bool:
 
 def _require_ours(path: Path) -> None:
     if path.exists() and not _is_ours(path):
-        remedy = "Move it away, or print the unit without --install and put it where you like"
-        raise InputError(str(path), "there is a file, and not one of `reprise schedule`", "none", remedy)
+        remedy = "Move it away, or leave out --install and put the printed unit where you like"
+        raise InputError(str(path), "`reprise schedule` did not make this file", remedy=remedy)
 
 
 def _unlink(path: Path) -> None:
@@ -304,11 +305,11 @@ def _tell(run: Run, what: Literal["installed", "removed"], where: str) -> None:
 
 
 def _switch(run: Run, command: list[str]) -> None:
-    """Runs a command that switches a unit on or off; where it cannot, says that it is still to be run."""
-    trouble = "is not there" if shutil.which(command[0]) is None else _trouble(command)
+    """Runs a command that enables or disables a unit; if it fails, asks the user to run it."""
+    trouble = "is not installed" if shutil.which(command[0]) is None else _trouble(command)
     if trouble:
         run.output.result({"event": "to run", "command": command, "why": trouble})
-        run.output.note(f"{command[0]} {trouble}; still to be run: {shlex.join(command)}")
+        run.output.note(f"{command[0]} {trouble}; run it yourself: {shlex.join(command)}")
 
 
 def _trouble(command: list[str]) -> str:
@@ -323,12 +324,13 @@ def _trouble(command: list[str]) -> str:
 
 
 def read_crontab() -> bytes:
-    """The user's crontab, empty where there is none. Raises InputError where that is not known, for what cannot be
-    read must not be replaced."""
+    """The user's crontab, empty if there is none. Raises InputError if it cannot be read, as what cannot be read must
+    not be replaced."""
     done = _crontab(["-l"])
     if done.returncode and b"no crontab" not in done.stderr.lower():
         said = done.stderr.decode(errors="replace").strip()
-        raise InputError("crontab -l", said or f"exit code {done.returncode}", "a crontab that can be read")
+        found = said or f"failed with exit code {done.returncode}"
+        raise InputError("crontab -l", found, remedy="Make sure that `crontab -l` works, then try again")
     return b"" if done.returncode else done.stdout
 
 
@@ -339,7 +341,7 @@ def _write_crontab(crontab: bytes) -> None:
 
 
 def _crontab(arguments: list[str], typed: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Runs `crontab`. Raises InputError where it is not there or does not answer."""
+    """Runs `crontab`. Raises InputError if it is not there or does not answer."""
     environment = {**os.environ, "LC_ALL": "C"}
     command = ["crontab", *arguments]
     try:
@@ -349,4 +351,4 @@ def _crontab(arguments: list[str], typed: bytes = b"") -> subprocess.CompletedPr
     except (OSError, subprocess.TimeoutExpired) as error:
         found = getattr(error, "strerror", None) or "did not answer"
         remedy = "Install cron, or use --format systemd"
-        raise InputError("crontab", f"cannot be run: {found}", "the command `crontab`", remedy) from None
+        raise InputError("crontab", f"cannot be run: {found}", remedy=remedy) from None

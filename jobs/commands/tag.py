@@ -1,4 +1,4 @@
-"""`reprise tag`: what is measured of files, written into their tags."""
+"""`reprise tag`: measures files and writes the results into their tags."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
     from dedup.cleanup.tagging import Tagged, Tagging
 
-STOPPED = "stopped; the same command goes on from there, `reprise undo` takes back what was written"
+STOPPED = "stopped; run the same command to go on from there, or `reprise undo` to take back what was written"
 SHOWN = 60
 """Most characters of a value that are shown."""
 
 
 @click.command("tag")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=bytes))
-@click.option("--fingerprint", is_flag=True, help="ACOUSTID_FINGERPRINT, of the first two minutes as AcoustID has it.")
-@click.option("--audio-hash", is_flag=True, help="REPRISE_AUDIO_HASH, of the encoded audio without the tags.")
+@click.option("--fingerprint", is_flag=True, help="Write ACOUSTID_FINGERPRINT: the first two minutes, for AcoustID.")
+@click.option("--audio-hash", is_flag=True, help="Write REPRISE_AUDIO_HASH: of the encoded audio, without the tags.")
 @click.option(
-    "--replaygain", is_flag=True, help="Track gain and peak: ReplayGain 2.0, by EBU R128; for Opus R128 gain."
+    "--replaygain", is_flag=True, help="Write track gain and peak: ReplayGain 2.0 by EBU R128; for Opus, R128 gain."
 )
 @click.option("--yes", is_flag=True, help="Write without asking.")
 @options.protect
 @options.common
 @session
 def tag(run: Run, files: Sequence[bytes], fingerprint: bool, audio_hash: bool, replaygain: bool, yes: bool) -> int:
-    """Write what is measured of each FILE of the library into its tags.
+    """Measure each FILE of the library and write the results into its tags.
 
-    Shows what would be written, and asks. The audio stays the same, which is checked; `reprise undo` takes the tags
+    Shows what would be written, and asks first. Checks that the audio stays the same; `reprise undo` takes the tags
     back."""
     from dedup.cleanup.tagging import Wanted, measure_files, tag_files
 
@@ -49,10 +49,10 @@ def tag(run: Run, files: Sequence[bytes], fingerprint: bool, audio_hash: bool, r
     for tagging in taggings:
         show_tagging(run.output, tagging)
     if not taggings:
-        run.output.note("nothing to write: the files have all of it already")
+        run.output.note("nothing to write: the files already have all of it")
         return run.exit_code or EXIT_NOTHING_TO_DO
     if not yes and not _is_agreed(len(taggings)):
-        run.output.note("nothing was written; --yes writes it")
+        run.output.note("nothing was written; add --yes to write without a question")
         return EXIT_DONE
     run.last_words = STOPPED
     with stores.for_writing(run) as store:
@@ -65,7 +65,7 @@ def tag(run: Run, files: Sequence[bytes], fingerprint: bool, audio_hash: bool, r
 
 
 def show_tagging(output: Output, tagging: Tagging) -> None:
-    """The file, and each field with its new value and its present one."""
+    """Shows the file, and each field with its new and its present value."""
     from dedup.files.paths import json_path
 
     output.result({"event": "measured", **json_path(tagging.path), "fields": tagging.fields})
@@ -78,7 +78,7 @@ def show_tagging(output: Output, tagging: Tagging) -> None:
 
 
 def show_tagged(output: Output, tagged: Tagged) -> None:
-    """Each refusal, and how many files were written."""
+    """Shows each refusal, and how many files were written."""
     for refusal in tagged.refused:
         output.text(f"refused: {path_text(refusal.path)}: {refusal.reason}")
     output.result({"event": "tag", "files": tagged.n_files, "refused": len(tagged.refused)})
@@ -90,7 +90,7 @@ def _short(values: Sequence[str]) -> str:
 
 
 def _is_agreed(n_files: int) -> bool:
-    """Whether a person says so; nobody does without a terminal."""
+    """Whether a person agrees; without a terminal, nobody does."""
     if not sys.stdin.isatty():
         return False
     try:

@@ -1,4 +1,4 @@
-"""`reprise undo` and `reprise history`: clean-ups taken back, and the list of them."""
+"""`reprise undo` takes a clean-up back, `reprise history` lists clean-ups."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ COLUMNS = (
 @options.common
 @session
 def undo(run: Run, number: int | None) -> int:
-    """Take a clean-up back: files, tags, covers, playlists, folders.
+    """Undo a clean-up: put back files, tags, covers, playlists and folders.
 
-    NUMBER is one that `reprise history` lists; without it, the last clean-up that was not taken back. Each file is
-    compared with what it was. What cannot be put back is reported with the reason, and can be tried again."""
+    NUMBER is one that `reprise history` lists; the default is the last clean-up that was not undone. Each file is
+    compared with what it was. What cannot be put back is reported with the reason, and you can try again."""
     from dedup.cleanup.undo import undo as take_back
 
     run.last_words = f"stopped; `reprise undo{f' {number}' if number else ''}` goes on from there"

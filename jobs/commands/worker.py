@@ -1,4 +1,4 @@
-"""`reprise worker`: this host's processes for a scheduler elsewhere. A thin front of Dask's own."""
+"""`reprise worker`: this host's processes for a scheduler elsewhere. A thin layer over Dask's own worker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WARM_UP = "from dedup.correlation.tile import warm_up; warm_up()"
     "--memory",
     type=Value(number(float, Option("", low=0.5))),
     metavar="GIB",
-    help="Memory that each process may take.  [default: its share]",
+    help="Most memory of each process.  [default: its share]",
 )
 @click.option("--log-folder", type=click.Path(file_okay=False), help="Folder for the log.  [default: the user's]")
 @options.worker_processes
@@ -36,9 +36,9 @@ WARM_UP = "from dedup.correlation.tile import warm_up; warm_up()"
 def worker(run: Run, address: str, memory: float | None, log_folder: str | None) -> None:
     """Work for the Dask scheduler at ADDRESS, or for the one that wrote FILE, until Ctrl-C.
 
-    One process a core joins, each with one thread and a limit of memory; one that dies is started anew. When the
-    scheduler or the network is lost, they join again as soon as it is there. The first start of a version compiles the
-    kernels, which takes some seconds."""
+    One process per core joins, each with one thread and a memory limit; a process that dies is restarted. If the
+    scheduler or the network goes away, the processes join again as soon as it is back. The first start of a version
+    compiles the kernels, which takes some seconds."""
     import platformdirs
 
     from cluster.place import is_exposed, scheduler_address
@@ -50,9 +50,9 @@ def worker(run: Run, address: str, memory: float | None, log_folder: str | None)
     scheduler = scheduler_address(address)
     if is_exposed(scheduler):
         run.output.note(EXPOSED)
-    run.output.note("compiles the kernels, if it was not done before")
+    run.output.note("compiling the kernels, if that was not done before")
     if subprocess.run([sys.executable, "-P", "-c", WARM_UP], check=False).returncode:
-        raise ClusterError("kernels", "cannot be compiled", remedy="What was printed above says why")
+        raise ClusterError("kernels", "cannot be compiled", remedy="Read the output above for the reason")
     memory_limit = None if memory is None else int(memory * 2**30)
     folder = log_folder or platformdirs.user_log_dir("reprise")
     asyncio.run(_serve(run.output, scheduler, settings.workers, settings.keys, memory_limit, folder))
@@ -76,4 +76,4 @@ async def _serve(
     await ending
     starting.cancel()
     await host.close()
-    output.note("stopped; what was in work is done again elsewhere")
+    output.note("stopped; other workers do again what was in progress")

@@ -1,4 +1,4 @@
-"""When a run is to stop by itself: `--until` a time of day, `--max-hours` after its start, or the earlier of both."""
+"""When a run stops by itself: at the time `--until`, `--max-hours` after its start, or at the earlier of the two."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from types import TracebackType
 from dedup.runner import Stop
 
 LOOK_EVERY_S = 20.0
-"""How often the clock is looked at: a machine that slept, or whose clock was set, stops late by no more than this."""
+"""Seconds between two looks at the clock: if the machine slept, or its clock was set, the run stops no later than this
+after its time."""
 
 
 def next_time(clock: str, now: float) -> float:
-    """Seconds since the epoch of the next local time `clock` ("HH:MM") after `now`. Of a time that the clock shows
-    twice, when it is set back, the next one; where it is skipped, as much after the gap."""
+    """Seconds since the epoch of the next local time `clock` ("HH:MM") after `now`. If clocks are set back and show the
+    time twice, both count; if clocks skip the time, it is as far after the gap as it lies in it."""
     hour, minute = map(int, clock.split(":"))
     today = datetime.fromtimestamp(now).replace(hour=hour, minute=minute, second=0, microsecond=0)
     found = []
-    for n_days in range(3):  # the day after tomorrow, lest an odd time zone find none
+    for n_days in range(3):  # up to the day after tomorrow, as an odd time zone may have none before
         day = today + timedelta(days=n_days)
         first, second = (day.replace(fold=fold).timestamp() for fold in (0, 1))
         found += [first, second] if second > first else [first]
@@ -28,7 +29,7 @@ def next_time(clock: str, now: float) -> float:
 
 
 class Deadline:
-    """A context manager: inside, `stop` is requested once the time is up, and `announce` told."""
+    """A context manager: inside it, once the time is up, `stop` is requested and `announce` gets the reason."""
 
     def __init__(
         self,
@@ -45,11 +46,11 @@ class Deadline:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="deadline")
         self.reason = ""
-        """Why it asked for a stop: "time is up: it is 06:30"; empty as long as it has not."""
+        """Reason for the stop, such as "time is up: it is 06:30"; empty until the stop is requested."""
 
     def __enter__(self) -> Deadline:
         if self._left() is not None:
-            self._look()  # a time that is up already is up before anything begins
+            self._look()  # a time that has passed already stops the run before anything begins
             self._thread.start()
         return self
 
@@ -57,13 +58,13 @@ class Deadline:
         self.end()
 
     def end(self) -> None:
-        """From here on it asks for no stop any more. May be called again."""
+        """From here on no stop is requested. Can be called again."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def _left(self) -> float | None:
-        """Seconds until the earlier of both; None where there is neither."""
+        """Seconds until the earlier limit; None if there is no limit."""
         left = [] if self._until is None else [self._until - time.time()]
         if self._seconds is not None:
             left.append(self._began + self._seconds - time.monotonic())

@@ -1,4 +1,4 @@
-"""Exceptions of the system as conditions a user can act on, and the place of a traceback nobody expected."""
+"""System exceptions as conditions that a user can act on, and where the traceback of an unexpected one goes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from jobs.session.log import StoreLog
 NO_ROOM = {
     errno.ENOSPC: "is full",
     errno.EDQUOT: "is full up to your quota",
-    errno.EROFS: "may not be written",
-    errno.EFBIG: "takes no file of that size",
+    errno.EROFS: "cannot be written to",
+    errno.EFBIG: "does not take files of that size",
     errno.EIO: "failed to read or write",
 }
 DENIED = {errno.EACCES, errno.EPERM}
 SQLITE = {
     "disk is full": "is full",
     "disk i/o error": "failed to read or write",
-    "readonly database": "may not be written",
-    "unable to open database file": "may not be written, or the catalog in it may not be opened",
+    "readonly database": "cannot be written to",
+    "unable to open database file": "cannot be written to, or the catalog on it cannot be opened",
 }
 REMEDY = "Make room or choose another folder with --store, then run the same command again: what was done is kept"
 
 
 def as_reprise_error(error: BaseException, store: Path | None = None) -> RepriseError | None:
-    """The error itself, or a WriteError where a disk refused a write; None for what nobody expected. Looks
-    through the causes too, as libraries wrap the system's errors."""
+    """The error itself, or a WriteError if a disk refused a write; None for an unexpected error. Looks through the
+    causes too, as libraries wrap system errors."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, RepriseError):
@@ -50,7 +50,7 @@ def _refused_write(error: BaseException, store: Path | None) -> WriteError | Non
         if error.errno in NO_ROOM:
             return WriteError(place, f"the disk {NO_ROOM[error.errno]}", remedy=REMEDY)
         if error.errno in DENIED and store is not None and _could_hold(store, place):
-            return WriteError(place, "may not be written", remedy=REMEDY)
+            return WriteError(place, "you may not write to it", remedy=REMEDY)
     sqlite3 = sys.modules.get("sqlite3")
     if sqlite3 is not None and isinstance(error, sqlite3.OperationalError):
         for text, found in SQLITE.items():
@@ -66,7 +66,7 @@ def _could_hold(store: Path, place: str) -> bool:
 
 
 def keep_traceback(error: BaseException, store_log: StoreLog | None) -> str:
-    """Writes the traceback into the store's log, or into a temporary file where there is none; its path."""
+    """Writes the traceback into the store's log, or into a temporary file if there is no log; returns its path."""
     text = "".join(traceback.format_exception(error))
     logging.getLogger("reprise").critical("bug: %s\n%s", error, text)
     if store_log is not None and store_log.written:

@@ -1,7 +1,7 @@
 """The log file of a store: `reprise.log`, one line an event with the run's id, rotated, never more than 4 MB.
 
-It is made only in a folder that is a store. Until the store exists, lines are kept in memory, so that the
-first run's beginning is in the log too. A log that cannot be written costs the run nothing."""
+It is made only in a folder that is a store. Until the store exists, lines are kept in memory, so that the log
+has the beginning of the first run too. If the log cannot be written, the run goes on without it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from typing import Any
 
 NAME = "reprise.log"
 MARKS = ("catalog.db", "fingerprints.zarr")
-"""One of them makes a folder a store."""
+"""Names of files and folders, one of which is enough to recognize a store."""
 KEPT_LINES = 10_000
 LOGGERS = ("reprise", "py.warnings")
-logging.getLogger("reprise").addHandler(logging.NullHandler())  # else Python prints what no file takes
+logging.getLogger("reprise").addHandler(logging.NullHandler())  # without it Python prints what no other handler takes
 
 
 class StoreLog(logging.Handler):
-    """A context manager: inside, what is logged to "reprise", Python's warnings and exceptions of threads go
-    to the store's log, and nowhere else."""
+    """A context manager: inside it, messages to the logger "reprise", Python's warnings and exceptions in threads go
+    only to the store's log."""
 
     def __init__(self, folder: Path, verbose: bool = False) -> None:
         super().__init__(logging.DEBUG if verbose else logging.INFO)
@@ -82,13 +82,13 @@ class StoreLog(logging.Handler):
             logger.setLevel(level)
             logger.propagate = propagate
         if self._file is not None:
-            with contextlib.suppress(OSError):  # what a full disk did not take, it does not take now
+            with contextlib.suppress(OSError):  # a full disk still refuses what it refused before
                 self._file.close()
         self.close()
 
 
 class _Lines(logging.handlers.RotatingFileHandler):
-    """Raises what the file system says, so that `StoreLog` can stop; the base class would print it."""
+    """Raises errors of the file system, so that `StoreLog` can stop; the base class would print them."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
         raise  # noqa: PLE0704 - called from an except block

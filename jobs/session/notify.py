@@ -1,5 +1,5 @@
-"""`--notify COMMAND`: hands a run's summary to a command when the run is over. Whatever that command does costs the run
-nothing but a line."""
+"""`--notify COMMAND`: hands a run's summary to a command when the run is over. Whatever that command does, the run is
+not affected; a failure costs one line of output."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ log = logging.getLogger("reprise")
 
 
 def is_wanted(when: str, event: str) -> bool:
-    """Whether a run that ended as `event` ("ended", "new" or "failed") is one to notify of."""
+    """Whether a run that ended as `event` ("ended", "new" or "failed") calls for a notification."""
     return when == "always" or event in ("failed", when)
 
 
 def notify(command: str, record: dict[str, Any], time_limit_s: float = TIME_LIMIT_S) -> bool:
-    """Runs the command, split as a shell would and seen by none, with the record as JSON on its stdin and its output on
-    our stderr. Says on one line what went wrong, and gives whether nothing did."""
+    """Runs the command, split as a shell would split it but without a shell, with the record as JSON on its stdin and
+    its output on our stderr. Reports on one line what went wrong; returns whether all went well."""
     try:
         trouble = _run(shlex.split(command), json_line(record), time_limit_s)
     except OSError as error:
         trouble = f"cannot be started: {error.strerror or error}"
     if trouble:
         log.warning("notify %s: %s", command, trouble)
-        complain(f"reprise: warning: --notify {command}: {trouble}; the run itself is not concerned")
+        complain(f"reprise: warning: --notify {command}: {trouble}; the run itself is not affected")
     return not trouble
 
 
 def _run(words: list[str], data: bytes, time_limit_s: float) -> str:
-    """What went wrong, in words. The command has a session of its own, so that nothing it started outlives the limit
-    and no terminal's Ctrl-C is meant for it."""
+    """What went wrong, in words; empty if nothing did. The command has a session of its own, so that nothing it starts
+    outlives the limit, and Ctrl-C in the terminal does not reach it."""
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=_stderr(), start_new_session=True) as process:
         try:
             process.communicate(data, timeout=time_limit_s)
@@ -55,7 +55,7 @@ def _run(words: list[str], data: bytes, time_limit_s: float) -> str:
 
 
 def _stderr() -> int:
-    """Where what the command prints goes: stdout is for results."""
+    """Where the command's output goes: our stdout is only for results."""
     try:
         return sys.stderr.fileno()
     except (AttributeError, OSError, ValueError):

@@ -1,6 +1,6 @@
-"""What a command hands out: text and tables for people, or with --json one object a line, on stdout.
+"""What a command prints: text and tables for people, or with --json one object a line, on stdout.
 
-JSON is UTF-8 whatever the terminal; a byte of a path that is no UTF-8 stands in it as an escaped lone
+JSON is UTF-8 whatever the terminal uses; a byte of a path that is not UTF-8 appears in it as an escaped lone
 surrogate, so `os.fsencode` of the parsed text gives the path back. Text never fails on a terminal that lacks
 a character."""
 
@@ -22,7 +22,7 @@ from dedup.errors import WriteError
 
 
 class OutputClosedError(Exception):
-    """Whoever read stdout has gone away, as `head` does: end quietly."""
+    """The reader of stdout has gone away, as `head` does: end quietly."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Column:
     """One column of a table."""
 
     key: str
-    """Of the rows, and of the JSON objects."""
+    """Key in the rows and in the JSON objects."""
     heading: str
     show: Callable[[Any], str] | None = None
-    """How a value is shown to people; without it `str`, and numbers stand to the right."""
+    """Function that turns a value into text for people; None for `str`."""
 
 
 class Output:
-    """Results to stdout; with `as_json` people's text goes to stderr. `before` is called before each
-    writing."""
+    """Results to stdout; with `as_json` text for people goes to stderr. `before` is called before each write to a
+    terminal."""
 
     def __init__(self, as_json: bool = False, quiet: bool = False, before: Callable[[], None] = lambda: None) -> None:
         self.as_json, self.quiet, self._before = as_json, quiet, before
@@ -59,7 +59,7 @@ class Output:
             self.text(text)
 
     def table(self, columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> None:
-        """One row a line for people; with --json one object a row, of the columns' keys."""
+        """One row a line for people; with --json one object a row, with the columns' keys."""
         if not self.as_json:
             self.text("\n".join(aligned(columns, list(rows))))
             return
@@ -68,7 +68,7 @@ class Output:
         self.flush()
 
     def raw(self, data: bytes) -> None:
-        """Bytes to stdout as they are, for streams such as an export; buffered until `flush`."""
+        """Writes bytes to stdout as they are, for streams such as an export; buffered until `flush`."""
         stream: Any = sys.stdout
         self._clear(stream)
         with _reader():
@@ -106,14 +106,14 @@ def _reader() -> Any:
 
 
 def prepare_streams() -> None:
-    """No text can fail for want of a character in the terminal's encoding."""
+    """Makes stdout and stderr escape characters that the terminal's encoding lacks, so that no text fails."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError, OSError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def abandon_stdout() -> None:
-    """What is still buffered for a reader who has gone goes nowhere, so that the exit stays quiet."""
+    """Discards what is still buffered for a reader who has gone, so that the exit stays quiet."""
     with contextlib.suppress(AttributeError, ValueError, OSError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -121,7 +121,7 @@ def abandon_stdout() -> None:
 
 
 def settle_stdout() -> None:
-    """Writes out what is buffered, or gives it up: Python would try once more at its exit, and tell of that too."""
+    """Writes out what is buffered, or discards it: otherwise Python tries again at its exit, and reports that too."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -130,7 +130,7 @@ def settle_stdout() -> None:
 
 
 def complain(text: str) -> None:
-    """One line on stderr; a stderr that is closed changes nothing."""
+    """Prints one line on stderr; does nothing if stderr is closed."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         click.echo(one_line(text), file=sys.stderr)
 
@@ -154,7 +154,7 @@ def _jsonable(value: Any) -> Any:
 
 def one_line(text: str) -> str:
     r"""The text with control characters escaped, so that a name with a newline in it stays on its line, and bytes
-    of a path that are no UTF-8 as \xNN."""
+    of a path that are not UTF-8 as \xNN."""
     return "".join(map(_visible, text))
 
 
@@ -173,7 +173,7 @@ def path_text(path: bytes) -> str:
 
 
 def aligned(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Lines of a table: the headings, then the rows, in columns of equal width as a terminal shows them."""
+    """Lines of a table: the headings, then the rows, in columns of equal width on a terminal, numbers to the right."""
     cells = [[_cell(column, row.get(column.key)) for column in columns] for row in rows]
     table = [[column.heading for column in columns], *cells]
     widths = [max(width_of(line[at]) for line in table) for at in range(len(columns))]
@@ -199,8 +199,8 @@ def _pad(text: str, width: int, right: bool) -> str:
 
 
 def width_of(text: str) -> int:
-    """Cells that a terminal gives the text, which holds no control characters: an ideograph or an emoji has two,
-    however many characters it is made of; what combines or joins has none."""
+    """Terminal cells that the text takes up; it must hold no control characters. An ideograph or an emoji takes up two,
+    however many characters it consists of; combining and joining characters take up none."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -209,7 +209,7 @@ def width_of(text: str) -> int:
 
 
 def shortened(text: str, width: int) -> str:
-    """The text on at most so many cells, with an ellipsis for what is left out."""
+    """The text in at most `width` cells, with an ellipsis for what is left out."""
     if width_of(text) <= width:
         return text
     from rich.cells import set_cell_size
@@ -218,7 +218,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def size_text(n_bytes: float) -> str:
-    """Such as "3.4 GB"; decimal units, as disks are sold."""
+    """A size such as "3.4 GB", in decimal units, as disks are sold."""
     units = ("B", "kB", "MB", "GB", "TB", "PB")
     unit = 0
     while abs(n_bytes) >= 999.5 and unit < len(units) - 1:
@@ -227,12 +227,12 @@ def size_text(n_bytes: float) -> str:
 
 
 def count_text(n: int, unit: str) -> str:
-    """Such as "1 file" or "1,204 files"."""
+    """A count such as "1 file" or "1,204 files"."""
     return f"{n:,} {unit}" + ("" if n == 1 else "s")
 
 
 def time_text(seconds: float) -> str:
-    """Such as "3.2 s", "4 min 05 s" or "2 h 03 min"."""
+    """A duration such as "3.2 s", "4 min 05 s" or "2 h 03 min"."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

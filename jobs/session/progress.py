@@ -1,8 +1,7 @@
-"""Progress for whoever watches: a live line on a terminal, plain lines elsewhere, or only the failures
-(--quiet).
+"""Progress for people: a live line on a terminal, plain lines elsewhere, or only the failures (--quiet).
 
-Everything goes to stderr. Rates and times left are of this run and this stage alone. Paths are shown as text
-that no markup can reach. Problems and stages go to the log as well."""
+Everything goes to stderr. Rates and remaining times count only the current stage of this run. Paths are shown as
+plain text, never as markup. Problems and stages go to the log as well."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ from jobs.session.output import one_line, path_text, time_text
 
 PLAIN_EVERY_S = 10.0
 LISTED_FAILURES = 1000
-"""Failures that --quiet lists at the end; the rest is counted, and is in the log."""
+"""Most failures that --quiet lists at the end; the others are counted, and are in the log."""
 log = logging.getLogger("reprise")
 
 
@@ -36,7 +35,7 @@ class Meter:
     total: int | None
     unit: str
     started: float
-    """Seconds of the observer's clock."""
+    """Start of the stage, in seconds of the observer's clock."""
     done: int = 0
 
     def rate(self, now: float) -> float:
@@ -44,7 +43,7 @@ class Meter:
         return self.done / (now - self.started) if now > self.started else 0.0
 
     def left_s(self, now: float) -> float | None:
-        """Seconds to go at that rate; None while nobody can know."""
+        """Seconds left at that rate; None while they are unknown."""
         if self.total is None or self.done == 0 or now <= self.started:
             return None
         return max(self.total - self.done, 0) / self.rate(now)
@@ -55,7 +54,7 @@ class Meter:
         )
 
     def line(self, now: float) -> str:
-        """While it runs: counts, rate, time left."""
+        """The line while the stage runs: counts, rate, time left."""
         parts = [f"{self.name}: {self.counted()}"]
         if self.done:
             parts.append(rate_text(self.rate(now)))
@@ -65,18 +64,18 @@ class Meter:
         return ", ".join(parts)
 
     def ended(self, now: float) -> str:
-        """When it is over: counts, time, rate."""
+        """The line when the stage is over: counts, time, rate."""
         text = f"{self.name}: {self.counted()} in {time_text(now - self.started)}"
         return text + (f" ({rate_text(self.rate(now))})" if self.done else "")
 
 
 def rate_text(rate: float) -> str:
-    """Such as "1,234/s" or "0.25/s"."""
+    """A rate such as "1,234/s" or "0.25/s"."""
     return f"{rate:,.0f}/s" if rate >= 100 else f"{rate:.3g}/s"
 
 
 class Progress:
-    """The quiet observer, and what all share: counts, log, and the failures so far."""
+    """The quiet observer, and what all observers share: counts, log, and the failures so far."""
 
     quiet = True
 
@@ -89,7 +88,7 @@ class Progress:
         self._stream = stream if stream is not None else sys.stderr
         self.clock = clock
         self.told: frozenset[Kind] = frozenset({"failed", "skipped", "damaged", "ignored"} if verbose else ())
-        """Problems that get a line of their own when they occur."""
+        """Kinds of problems that get a line of their own when they occur."""
         self.meter: Meter | None = None
         self.problems: Counter[str] = Counter()
         self._failures: list[str] = []
@@ -101,7 +100,7 @@ class Progress:
     def stage(self, name: str, total: int | None, unit: str) -> None:
         self._end_stage()
         if total == 0:
-            return  # nothing to do is nothing to tell
+            return  # a stage with nothing to do is not reported
         self.meter = Meter(name, total, unit, self.clock())
         self._failed_before, self.current = self.problems["failed"], b""
         log.info("%s", f"stage {name}: {total if total is not None else '?'} {unit}")
@@ -137,7 +136,7 @@ class Progress:
             self._show(one_line(text))
 
     def announce(self, text: str) -> None:
-        """An answer to the user's own act: shown with --quiet too."""
+        """Shows the answer to something the user did, also with --quiet."""
         log.info("%s", text)
         self._show(text)
 
@@ -145,7 +144,7 @@ class Progress:
         """Clears the way for other text; the next stage shows progress again."""
 
     def close(self) -> None:
-        """The end, also after an error: the last stage's line, and with --quiet the failures."""
+        """Ends the progress, also after an error: shows the last stage's line, and with --quiet the failures."""
         self._end_stage()
         self.pause()
         for text in self._failures:
@@ -179,7 +178,7 @@ class Progress:
 
 
 class PlainProgress(Progress):
-    """A line when a stage begins and ends, and at most one every ten seconds between."""
+    """A line when a stage begins and when it ends, and at most one every ten seconds in between."""
 
     quiet = False
     _told = 0.0
@@ -238,8 +237,8 @@ class TerminalProgress(Progress):
             self._console.print(Text(line), soft_wrap=True)
 
     def render(self) -> Any:
-        """The bar with counts, rate and time left, and below it the folder; texts, so that "[red]" is a
-        name."""
+        """The bar with counts, rate and time left, and the folder below it; all as rich's `Text`, so that a name such
+        as "[red]" is not taken for markup."""
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -268,7 +267,7 @@ def _console(stream: IO[str]) -> Any:
 
 
 def make_progress(quiet: bool = False, verbose: bool = False, stream: IO[str] | None = None) -> Progress:
-    """The observer that fits the options and what stderr is."""
+    """The observer that suits the options and the kind of stderr."""
     if quiet:
         return Progress(stream, verbose)
     target = stream if stream is not None else sys.stderr

@@ -19,9 +19,9 @@ How a command is written (the body is: settings objects → one keyword call →
         return run.exit_code
 
 A command's own options and arguments (FILE, --plot) reach the body as keywords; settings never do. The body
-returns its exit code (None is 0). What it concludes with while it holds the store is what the store keeps of the
-run. After a first Ctrl-C the exit code is 130 whatever it returns, and 4 where the time of `options.deadline`
-came before it was done. Errors are raised and never printed: a RepriseError becomes one line and its exit
+returns its exit code (None is 0). The store remembers what the body concludes while it holds the store. After a
+first Ctrl-C the exit code is 130 whatever the body returns, and 4 if the time of `options.deadline` is up before
+the work is done. Errors are raised and never printed: a RepriseError becomes one line and its exit
 code, a full or read-only disk a WriteError, anything else a line that names the log with the traceback, and
 exit 1. Log with `logging.getLogger("reprise")`, one line an event."""
 
@@ -91,23 +91,23 @@ class Run:
     """Give it to the runner; requested by the first Ctrl-C or SIGTERM, or when the time is up."""
     verbose: bool = False
     last_words: str = RESUME
-    """What is said after a stop."""
+    """Message after a stop."""
     id: str = ""
-    """In the log, and in the catalog where it writes."""
+    """Identifier in the log, and in the catalog if the command writes to it."""
     deadline: Deadline | None = None
-    """When it stops by itself: never but of commands with `options.deadline`."""
+    """Time at which the run stops by itself; only commands with `options.deadline` have limits."""
     notify: str | None = None
-    """The command that its summary goes to; only of commands with `options.notify`."""
+    """Command that receives the summary; None for commands without `options.notify`."""
     started: str = ""
-    """UTC."""
+    """Start of the run, UTC."""
     began: float = field(default_factory=time.monotonic)
-    """Of `time.monotonic`."""
+    """Start of the run by `time.monotonic`, in seconds."""
     concluded: int | None = None
     summary: dict[str, Any] | None = None
 
     def conclude(self, code: int, summary: dict[str, Any] | None = None, complete: bool = False) -> None:
-        """Settles how the work ended, as far as it came: for the store, which is still held, and for `--notify`. Where
-        it is `complete`, a time that is up meanwhile changes nothing."""
+        """Records how the work ended: for the store, which is still held, and for `--notify`. If the work is
+        `complete`, a deadline that passes meanwhile changes nothing."""
         if complete and self.deadline is not None:
             self.deadline.end()
         if self.stop.requested and not (complete and self.time_is_up):
@@ -116,7 +116,7 @@ class Run:
 
     @property
     def time_is_up(self) -> bool:
-        """Whether a stop was requested by the deadline, and by nobody before it."""
+        """Whether the deadline was the first to request a stop."""
         return self.stop.time_is_up
 
     def stopped_code(self) -> int:
@@ -125,14 +125,14 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """What it was concluded with; of a command that does not conclude, whether it was stopped."""
+        """Code that the run concluded with; without a conclusion, the code that says whether it was stopped."""
         if self.concluded is not None:
             return self.concluded
         return self.stopped_code() if self.stop.requested else EXIT_DONE
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since the run began."""
         return round(time.monotonic() - self.began, 3)
 
 
@@ -158,7 +158,7 @@ def _callback(body: Body[Parameters], graceful: bool) -> Callable[Parameters, No
         try:
             with _opened(context, graceful) as (run, store_log):
                 code = _conclude(run, store_log, body, *args, **kwargs)
-        except RepriseError as error:  # of the settings: there is no log yet
+        except RepriseError as error:  # raised by the settings, before there is a log
             code = exit_code_of(error, as_json)
         context.exit(code)
 
@@ -207,7 +207,7 @@ def _conclude(run: Run, store_log: StoreLog, body: Body[Parameters], *args: Any,
     log.info("end: exit code %d after %.1f s: %s", code, run.seconds, why)
     if run.deadline is not None:
         run.deadline.end()
-    if run.notify and not isinstance(error, KeyboardInterrupt):  # who wants it to end at once is there to see it
+    if run.notify and not isinstance(error, KeyboardInterrupt):  # a person who stops it at once is there to see it
         _notify(run, code, why)
     return code
 
@@ -234,7 +234,7 @@ def why_it_ended(run: Run, code: int, error: BaseException | None = None) -> str
 
 
 def code_of(error: BaseException, store: Path | None) -> int:
-    """The exit code of an exception; tells nothing."""
+    """The exit code of an exception; prints nothing."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else EXIT_BUG
     if isinstance(error, OutputClosedError):
@@ -248,7 +248,7 @@ def code_of(error: BaseException, store: Path | None) -> int:
 
 
 def _notify(run: Run, code: int, why: str) -> None:
-    """Hands the summary over, if such a run is one to notify of."""
+    """Hands the summary to the command, if `notify-when` covers a run that ended like this."""
     found = (run.summary or {}).get("found") or {}
     told = (EXIT_DONE, EXIT_SOME_FAILED, EXIT_TIME_UP, EXIT_NOTHING_TO_DO, EXIT_INTERRUPTED)
     event = "failed" if code not in told else "new" if found.get("copies") else "ended"
@@ -269,14 +269,14 @@ def _notify(run: Run, code: int, why: str) -> None:
 
 
 def exit_code_of(error: BaseException, as_json: bool = False, store_log: StoreLog | None = None) -> int:
-    """Tells an exception in one or two lines and returns the exit code. Nothing is told twice: SystemExit
-    passes."""
+    """Reports an exception in one or two lines and returns the exit code. SystemExit was reported before, and is not
+    reported again."""
     code = code_of(error, store_log.folder if store_log else None)
     if isinstance(error, SystemExit):
         return code
     if isinstance(error, OutputClosedError):
         abandon_stdout()
-        log.info("whoever read stdout has gone")
+        log.info("the reader of stdout has gone")
         return code
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return _tell(as_json, "Interrupted", STOPPED_AT_ONCE, code)

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: the first asks the run to finish what is in flight, the second stops at once.
 
 The handler itself does next to nothing, as it may have interrupted code that holds any lock: it writes one
-byte to a pipe, and a thread says the words."""
+byte to a pipe, and a thread shows the message."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dedup.runner import Stop
 
 STOPPING = "finishing what is in flight; press Ctrl-C again to stop at once"
 GRACE_S = 3.0
-"""After the second signal, how long the clean-up may take before the process ends regardless."""
+"""Seconds that the process has after the second signal to end in good order, before it ends regardless."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Signals:
-    """A context manager: inside, the first signal requests `stop` and tells `announce`; or, without `graceful`, as for
-    a command that only reads, is already the second."""
+    """A context manager: inside it, the first signal requests `stop` and calls `announce`; the second raises
+    KeyboardInterrupt. Without `graceful`, for a command that only reads, the first signal acts like the second."""
 
     def __init__(self, stop: Stop, announce: Callable[[str], None], graceful: bool = True) -> None:
         self.stop, self.announce, self.graceful = stop, announce, graceful

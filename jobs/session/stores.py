@@ -1,4 +1,4 @@
-"""Opening the store of a run: for a scan made where there is none, else as it is. Records the runs that write."""
+"""Opens the store of a run: a scan makes one if there is none, other commands need it. Records the runs that write."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 EXPOSED = (
-    "the cluster has no TLS: whoever can reach its ports can read what passes and run programs as you; "
-    "see `reprise cluster keys`"
+    "the cluster has no TLS: anyone who can reach its ports can read its traffic and run programs as you; "
+    "to protect it, make keys with `reprise cluster keys`"
 )
 
 
 @contextlib.contextmanager
 def for_scanning(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Store]:
-    """The store, made if need be, stamped with the settings of this run. Raises ChromaprintMissingError first, and
-    LibraryError for a root that is not there before a store is made for it."""
+    """The store, made if there is none, and stamped with the settings of this run. Before it makes a store, raises
+    ChromaprintMissingError, and LibraryError for a root that is not there."""
     from dedup.library.discover import require_usable
     from dedup.store.layout import Layout
     from dedup.store.store import make_or_open
@@ -46,7 +46,7 @@ def for_scanning(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def for_writing(run: Run) -> Iterator[Store]:
-    """The store that is there, held against other writers."""
+    """The existing store, locked against other writers."""
     from dedup.store.store import open_for_writing
 
     with open_for_writing(run.settings.store, f"reprise {run.command}") as store, _recorded(run, store):
@@ -55,7 +55,7 @@ def for_writing(run: Run) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def _recorded(run: Run, store: Store) -> Iterator[None]:
-    """Notes in the catalog that the run began and how it ended; one that was killed has no end."""
+    """Records in the catalog that the run began and how it ended; a run that was killed has no end."""
     store.catalog.runs.begin(run.id, run.command, run.started)
     try:
         yield
@@ -74,7 +74,7 @@ def _note_end(
 
     summary = None if run.summary is None else json.dumps(run.summary)
     ending = Ending(outcome, code, why_it_ended(run, code, error), run.seconds, summary)
-    with contextlib.suppress(Exception):  # what ended the run is told, not what its record met after that
+    with contextlib.suppress(Exception):  # report what ended the run, not what happened to its record after that
         store.catalog.runs.end(run.id, utc_now(), ending)
 
 
@@ -86,8 +86,8 @@ def for_reading(run: Run) -> AbstractContextManager[Store]:
 
 @contextlib.contextmanager
 def workers(run: Run, roots: Sequence[bytes] = (), memory_bytes: int = 0) -> Iterator[Runner]:
-    """The runner of this run; nothing is started or connected before there is work for it. Workers on other hosts must
-    be able to read `roots`, those of them that are there, and have so much memory each."""
+    """The runner of this run; it starts and connects nothing before there is work. Workers on other hosts must be able
+    to read those `roots` that are there, and have `memory_bytes` of memory each."""
     from cluster.open import open_remote_runner, open_runner
 
     settings, log_folder = run.settings.of(RunSettings), run.settings.store
@@ -112,7 +112,7 @@ def workers(run: Run, roots: Sequence[bytes] = (), memory_bytes: int = 0) -> Ite
 
 
 def _terms(run: Run, roots: Sequence[bytes], memory_bytes: int) -> Terms:
-    """What each worker must have; a drive that is absent or empty here is not looked for elsewhere."""
+    """What each worker must have; a drive that is absent or empty here need not be there elsewhere."""
     from cluster.preflight import MIN_MEMORY_BYTES, Terms
     from dedup.versions import versions
 

@@ -1,5 +1,5 @@
-"""Pairs shown one after the other to a person, who says of each whether it is one recording. Every answer is kept at
-once, so the person may stop at any moment."""
+"""Shows pairs one after another to a person, who says whether each is one recording. Every answer is kept at once, so
+the person can stop at any time."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ QUESTION = "[s]ame, [d]ifferent, s[k]ip, [q]uit?"
 ANSWERS = {"s": "same", "d": "different", "k": "skip", "q": "quit"}
 SHOWN_TAGS = ("title", "artist", "album")
 MAX_CELL = 40
-"""Widest tag that is shown, in terminal cells, so that the columns stay together."""
+"""Most terminal cells of a tag that is shown, so that the columns stay close together."""
 
 
 def ask(output: Output, pairs: Sequence[TrackPair], record: Record) -> Asked:
-    """Shows each pair and asks; `record` gets each answer before the next pair is shown, and may refuse it with an
-    InputError: then the pair is asked about again. On a terminal an answer is a key, else a line of stdin. The end of
-    stdin and Ctrl-C are "quit"."""
+    """Shows each pair and asks; `record` gets each answer before the next pair is shown. If it refuses the answer with
+    an InputError, the question is asked again. On a terminal an answer is a key, else a line of stdin. The end of stdin
+    and Ctrl-C count as "quit"."""
     words: Counter[str] = Counter()
     try:
         for number, pair in enumerate(pairs, start=1):
@@ -63,7 +63,7 @@ def _answer(output: Output, pair: TrackPair, record: Record) -> str:
 
 
 def _read() -> str | None:
-    """The answer that was typed; None if it is none."""
+    """The answer that was typed; None if what was typed is not an answer."""
     if not sys.stdin.isatty():
         line = sys.stdin.buffer.readline()
         word = line.decode("ascii", "replace").strip().lower()
@@ -75,7 +75,7 @@ def _read() -> str | None:
 
 
 def record_answer(run: Run, pair: TrackPair, same: bool) -> None:
-    """Keeps what a person said of two tracks; the store is held for no longer than that."""
+    """Saves what a person said about two tracks; the store is locked only while it is written."""
     from dedup.groups.mark import judge_pair
 
     judge_pair(run.settings.store, pair, same, f"reprise {run.command}")
@@ -111,7 +111,7 @@ def _rows(a: ListedTrack, b: ListedTrack) -> list[tuple[str, str, str]]:
 
 
 def _cells(track: ListedTrack) -> dict[str, str]:
-    """What is known of one file, for a person, by name; empty if it is not known. Its path has a line of its own."""
+    """What is known about one file, as text by name; empty if unknown. The path has a line of its own."""
     properties = track.properties
     return {
         "format": properties.codec,

@@ -1,4 +1,4 @@
-"""What a clean-up did, or its undo: for people, and as records for programs."""
+"""What a clean-up or an undo did: as text for people, and as records for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def show_applied(output: Output, applied: Applied, dry_run: bool) -> None:
-    """Each refusal, and what was done."""
+    """Shows each refusal, and what was done."""
     show_refusals(output, "refused", applied.refused)
     output.result({"event": "apply", "dry_run": dry_run, **applied_record(applied)})
     actions = ", ".join(f"{count:,} {action}" for action, count in sorted(applied.done.items()))
@@ -28,7 +28,7 @@ def show_applied(output: Output, applied: Applied, dry_run: bool) -> None:
 
 
 def applied_record(applied: Applied) -> dict[str, Any]:
-    """For programs."""
+    """What a clean-up did, as a record for programs."""
     return {
         "done": dict(applied.done),
         "bytes": applied.n_bytes,
@@ -41,16 +41,17 @@ def applied_record(applied: Applied) -> dict[str, Any]:
 
 
 def show_undone(output: Output, undone: Undone) -> None:
-    """What could not be put back, and what was."""
+    """Shows what could not be put back, and what was put back."""
     show_refusals(output, "failed", undone.failed)
     output.result({"event": "undo", **undone_record(undone)})
     text = f"clean-up {undone.number}: {count_text(undone.n_files, 'file')} put back"
-    text += f", {undone.n_rewritten:,} rewritten as before, {count_text(undone.n_folders, 'folder')} made again"
+    text += f", {undone.n_rewritten:,} restored to their old content"
+    text += f", {count_text(undone.n_folders, 'folder')} made again"
     output.note(text + (f"; {len(undone.failed):,} failed" if undone.failed else ""))
 
 
 def undone_record(undone: Undone) -> dict[str, Any]:
-    """For programs."""
+    """What an undo did, as a record for programs."""
     return {
         "number": undone.number,
         "files": undone.n_files,
@@ -62,7 +63,7 @@ def undone_record(undone: Undone) -> dict[str, Any]:
 
 
 def show_refusals(output: Output, event: str, refusals: Iterable[Refusal]) -> None:
-    """What was not done, each with its reason."""
+    """Shows what was not done, each with its reason."""
     from dedup.files.paths import json_path
 
     for refusal in refusals:
@@ -72,7 +73,7 @@ def show_refusals(output: Output, event: str, refusals: Iterable[Refusal]) -> No
 
 
 def summary_record(summary: Summary) -> dict[str, Any]:
-    """A clean-up in the list of them."""
+    """A clean-up in the list of clean-ups, as a record for programs."""
     return {
         "number": summary.number,
         "began": summary.began,

@@ -24,10 +24,10 @@ COLUMNS = (
 )
 
 SHOWN_LEFT = 40
-"""Most files that stay and are listed again at the end."""
+"""Most files that stay and are listed at the end."""
 
 SHOWN_VALUES = 3
-"""Most values of a tag field."""
+"""Most values of a tag field that are shown."""
 
 
 def plan_lines(plan: Plan, limit: int | None = None) -> Iterator[list[str]]:
@@ -44,7 +44,7 @@ def plan_lines(plan: Plan, limit: int | None = None) -> Iterator[list[str]]:
         yield left
     if plan.playlists:
         lines = [f"{path_text(list_.path)}: {count_text(list_.n_references, 'reference')}" for list_ in plan.playlists]
-        yield ["playlists to be rewritten", *(f"  {line}" for line in lines)]
+        yield ["playlists to rewrite", *(f"  {line}" for line in lines)]
 
 
 def planned_group_lines(group: PlannedGroup, folder: bytes, numbered: bool = False) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _row(file: PlannedFile, folder: bytes) -> dict[str, str]:
 
 
 def merge_lines(merge: Merge, folder: bytes) -> Iterator[str]:
-    """Yields what the kept file gets, and where the others contradict it."""
+    """Yields what the kept file gets, and where other files contradict it."""
     for name, values in merge.fields.items():
         yield f"the kept file gets {name}: {values_text(values)}"
     if merge.cover_from is not None:
@@ -88,7 +88,7 @@ def values_text(values: Sequence[str]) -> str:
 
 
 def _left_lines(plan: Plan, folder: bytes) -> Iterator[str]:
-    """Yields copies that stay: those of albums first, since nothing else says that there is an album to look at."""
+    """Yields the copies that stay, those of albums first, as nothing else points to an album that needs a look."""
     left = [file for group in plan.groups for file in group.files if file.action == "leave"]
     if not left:
         return
@@ -101,7 +101,7 @@ def _left_lines(plan: Plan, folder: bytes) -> Iterator[str]:
 
 
 def totals_text(plan: Plan) -> str:
-    """One line: how much would be done."""
+    """One line: how much the plan would change."""
     from dedup.plan.document import totals
 
     numbers = totals(plan)

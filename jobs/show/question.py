@@ -1,4 +1,4 @@
-"""Groups shown one by one to a person, who says what becomes of each. On a terminal an answer is a key if one is
+"""Shows groups one by one to a person, who decides what happens to each. On a terminal an answer is a key if one is
 enough, else a line; without a terminal it is a line of stdin."""
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from dedup.tags.merge import Conflict
 
 MOST_KEYS = 9
-"""Most files that a key can name."""
+"""Most files of a group whose numbers are single keys."""
 
 Values = dict[str, tuple[str, ...]]
 
 
 class TerminalReviewer:
-    """Answers for a person: shows each group, and asks what becomes of it."""
+    """Answers for a person: shows each group, and asks what to do with it."""
 
     def __init__(self, output: Output, path: bytes, close_progress: Callable[[], None]) -> None:
         """`path` is the file of the plan; `close_progress` clears the way for the first question."""
         self._output, self._path, self._close_progress = output, path, close_progress
         self._folder = b""
-        """Folder that all paths are below."""
+        """Common folder of all paths."""
 
     def begin(self, review: Review) -> None:
         self._close_progress()
@@ -46,7 +46,7 @@ class TerminalReviewer:
             self._output.text(f"Paths are below {path_text(self._folder)}")
 
     def answer(self, review: Review, question: Question) -> Answer:
-        """The end of stdin is to quit; Ctrl-C raises KeyboardInterrupt."""
+        """The end of stdin counts as "quit"; Ctrl-C raises KeyboardInterrupt."""
         self._output.text(f"\n{count_text(review.n_left, 'group')} left")
         try:
             return ask_about(self._output, review, question, self._folder)
@@ -62,7 +62,7 @@ class TerminalReviewer:
 
 
 def answer_record(question: Question, answer: Answer) -> dict[str, Any]:
-    """For programs."""
+    """The answer as a record for programs."""
     kept = answer.planned.kept if answer.planned is not None else None
     return {
         "answer": answer.word,
@@ -95,7 +95,7 @@ def _question_text(planned: PlannedGroup) -> str:
 
 
 def _answer(output: Output, review: Review, question: Question, word: str, values: Values) -> Answer | None:
-    """The answer that a word stands for; None, with the reason shown, if it has to be asked again."""
+    """The answer that a word stands for; None, with the reason shown, if the question must be asked again."""
     if word == "q":
         return Answer("quit")
     if word == "s":
@@ -158,7 +158,7 @@ def _conflicts(planned: PlannedGroup) -> tuple[Conflict, ...]:
 
 
 def _ask_for_values(output: Output, planned: PlannedGroup) -> Values:
-    """The values that a person chooses for the fields about which the files disagree."""
+    """The values that a person chooses for fields on which the files disagree."""
     numbers = {file.path: number for number, file in enumerate(planned.files, start=1)}
     chosen = Values()
     for name in dict.fromkeys(conflict.name for conflict in _conflicts(planned)):
@@ -189,5 +189,5 @@ def _read_line() -> str:
 
 
 def _read_key() -> str:
-    """A key, empty for Enter; without a terminal a line."""
+    """The key that is pressed, empty for Enter; without a terminal, a line."""
     return click.getchar().lower().strip() if sys.stdin.isatty() else _read_line()

@@ -1,4 +1,4 @@
-"""What two tracks are to each other, in words and in a line of characters."""
+"""How two tracks relate to each other, in words and as a line of characters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BAR_STEPS = 64
 
 
 def verdict_text(pair: TrackPair) -> str:
-    """The verdict, with the speed where it differs, and who said so."""
+    """The verdict, with the speed if it differs, and whether a person gave it."""
     text: str = pair.verdict
     if pair.verdict == "same recording, other speed":
         text = f"same recording, {speed_text(pair.match.rate)}"
@@ -21,7 +21,7 @@ def verdict_text(pair: TrackPair) -> str:
 
 
 def beside_text(pair: TrackPair, name_a: str, name_b: str) -> str:
-    """One line: what two tracks are to each other, and where."""
+    """One line: how two tracks relate to each other, and where they overlap."""
     a_from, a_to, b_from, b_to = pair.match.place()
     numbers = f"score {pair.match.score:.3f}"
     if pair.match.rate:
@@ -40,7 +40,7 @@ def speed_text(rate: float) -> str:
 
 
 def bar_text(match: Match) -> str:
-    """Similarity over time, a character a step, BAR_STEPS at most."""
+    """Similarity over time, one character a step, at most BAR_STEPS of them."""
     similarity = match.similarity
     together = -(-len(similarity) // BAR_STEPS)
     text = ""
@@ -52,7 +52,7 @@ def bar_text(match: Match) -> str:
 
 
 def strip_text(pair: TrackPair) -> str:
-    """What the picture of a pair shows: where the two lie over each other, and how well they agree there."""
+    """What the picture of a pair shows: where the two tracks overlap, and how well they agree there."""
     a_from, a_to, b_from, b_to = pair.match.place()
     heard = [value for value in pair.match.similarity.tolist() if not math.isnan(value)]
     text = f"{clock(a_from)} to {clock(a_to)} lies over {clock(b_from)} to {clock(b_to)} of the best"
