@@ -145,7 +145,7 @@ def test_compiled_code_is_kept_where_it_is_told_to(elsewhere: Elsewhere) -> None
 def test_compiled_code_is_used_again(elsewhere: Elsewhere) -> None:
     code = """
 from dedup.correlation import kernels
-lags = kernels.allowed_lags(10, 8, 20, 0.5, 1)
+lags = kernels.allowed_lags(10, 8, kernels.LagLimits(20, 0.5, 1))
 print(json.dumps([lags, sum(kernels.allowed_lags.stats.cache_hits.values())]))
 """
     cache = str(elsewhere.folder / "kernels")
@@ -207,8 +207,9 @@ def test_what_changes_in_another_file_is_not_overlooked(tmp_path: Path) -> None:
     code = """
 import numpy as np
 from dedup.correlation.cascade import coarse_ranges
+from dedup.correlation.kernels import LagLimits
 ranges = np.empty((4, 16), np.int32)
-coarse_ranges(800, np.array([800]), (400, 0.25, 80), ranges)
+coarse_ranges(800, np.array([800]), LagLimits(400, 0.25, 80), ranges)
 print(json.dumps(ranges[:, 0].tolist()))
 """
     cache = str(tmp_path / "kernels")
