@@ -1,7 +1,7 @@
 """The slow, obvious twin of every kernel of `dedup.correlation`, on lists of Python integers.
 
-No NumPy, no cleverness: what is counted is counted one bit or one item at a time, and what is a fraction is a
-`Fraction` until it must be compared with what the kernel says."""
+No NumPy, no cleverness: bits and items are counted one at a time, and a fraction is a `Fraction` until it is compared
+with the kernel's result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Items = Sequence[int]
 
 
 class Found(NamedTuple):
-    """What `compare` says of a pair."""
+    """What `compare` says about a pair."""
 
     lag: int
     overlap: int
@@ -28,8 +28,19 @@ class Found(NamedTuple):
     prominence: float
 
 
+class Floor(NamedTuple):
+    """What `correlate_row` asks of a pair."""
+
+    agreement: float
+    score: float
+    """Kappa at the best lag or along the path."""
+    kappa: float
+    """Kappa at the best lag."""
+    n_informative: int
+
+
 class Row(NamedTuple):
-    """What `correlate_row` keeps of a pair."""
+    """What `correlate_row` keeps about a pair."""
 
     row: int
     lag: int
@@ -40,7 +51,7 @@ class Row(NamedTuple):
     along: float
     log_rate: float
     contrast: float
-    """To 12 digits."""
+    """Contrast to 12 digits."""
     distinct: int
     from_x: int
     to_x: int
@@ -131,7 +142,7 @@ def compare(x: Items, y: Items, max_lag: int, min_overlap: float, min_items: int
 
 
 def matched(x: Items, y: Items, found: Found, at_best: float, path: Path, swapped: bool) -> tuple[Any, ...]:
-    """All that is said of a pair, `y` being the shorter; for the one with `y` first where `swapped`."""
+    """All numbers of a pair, `y` being the shorter; with `y` first if `swapped`."""
     x_on, y_on = (path.x_from, path.x_to), (path.y_from, path.y_to)
     on_path = [items[slice(*on)] for items, on in ((x, x_on), (y, y_on))]
     distinct = min(len({item for item in items if item != SILENT}) for items in on_path)
@@ -148,9 +159,10 @@ def correlate_row(
     rows: Sequence[Items],
     first_row: int,
     settings: tuple[int, float, int],
-    floor: tuple[float, float, float, int],
+    floor: Floor,
 ) -> list[Row]:
-    """`floor` is agreement; kappa, at the best lag or along the path; kappa at the best lag; informative items."""
+    """The pairs of `x` with the rows from `first_row` on that have what the floor asks. `settings` are the last three
+    parameters of `compare`."""
     kept = []
     for row in range(first_row, len(rows)):
         y = rows[row]
@@ -161,7 +173,9 @@ def correlate_row(
             continue
         at_best, n_informative = chance_corrected(a, b, found.lag)
         path = follow(a, b, found.lag)
-        measured = (agreement(found.overlap, found.errors), max(at_best, path.kappa), at_best, n_informative)
+        measured = Floor(
+            agreement(found.overlap, found.errors), float(max(at_best, path.kappa)), float(at_best), n_informative
+        )
         if all(value >= least for value, least in zip(measured, floor, strict=True)):
             kept.append(Row(row, *matched(a, b, found, float(at_best), path, swapped)))
     return kept
@@ -176,16 +190,16 @@ Curve = Sequence[Sequence[int]]
 """Bit errors by lag, then lane."""
 
 Spans = Sequence[tuple[int, int]]
-"""Of each lag: first row that is compared, and the one behind the last."""
+"""First row that is compared at each lag, and the one behind the last."""
 
 
 def lane_order(rows: Sequence[Items]) -> list[int]:
-    """By length, of equals the one with the larger items first: of two, the later is `x`."""
+    """By length; among equals the one with the larger items first. Of two, the later is `x`."""
     return sorted(range(len(rows)), key=lambda row: (len(rows[row]), [-item for item in rows[row]]))
 
 
 def item_step(n_items: int, lag_step: int, rows_aimed_at: int) -> int:
-    """Which items of `y` are compared: every so many-th."""
+    """The `m` of "every m-th item of `y` is compared"."""
     step = lag_step
     while rows_aimed_at and n_items // (2 * step) >= rows_aimed_at:
         step *= 2
@@ -193,7 +207,8 @@ def item_step(n_items: int, lag_step: int, rows_aimed_at: int) -> int:
 
 
 def lane_groups(steps: Sequence[int]) -> list[int]:
-    """Where groups begin, and the end: of at most 16 fingerprints with one `item_step`, those being in order."""
+    """Where groups begin, and the end. A group has at most 16 fingerprints, all with one `item_step`; `steps` are in
+    order."""
     first: list[int] = []
     for position, step in enumerate(steps):
         if not first or position - first[-1] == LANES or step != steps[first[-1]]:
@@ -202,7 +217,7 @@ def lane_groups(steps: Sequence[int]) -> list[int]:
 
 
 def coarse_errors(x: Items, y: Items, lag: int, lag_step: int, step: int) -> int:
-    """Bit errors at `lag_step` times `lag`, of every `step`-th item of `y`."""
+    """Bit errors of every `step`-th item of `y` at `lag_step` times `lag`."""
     over = [(x[i + lag_step * lag], y[i]) for i in range(0, len(y), step) if 0 <= i + lag_step * lag < len(x)]
     return sum((a ^ b).bit_count() for a, b in over)
 
@@ -213,7 +228,8 @@ def coarse_span(nx: int, ny: int, lag: int, lag_step: int, step: int) -> list[in
 
 
 def float32(value: float) -> float:
-    """Rounded. Of a sum, difference, product or quotient of two, rounding the `float64` is the same."""
+    """The value rounded to `float32`. A sum, difference, product or quotient of two `float32` may be rounded from
+    `float64`, with the same result."""
     return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
 
@@ -222,7 +238,7 @@ def n_rows(span: tuple[int, int], lane_rows: int) -> int:
 
 
 def lane_lags(spans: Spans, lane_rows: int, low: int, high: int) -> list[int]:
-    """The indices of a lane's lags, of a range, that have rows."""
+    """The indices in a range at which a lane has rows."""
     return [i for i, span in enumerate(spans) if low <= i <= high and n_rows(span, lane_rows)]
 
 
@@ -242,8 +258,8 @@ def stands_out(n: int, errors: int, average: float, clear: float, share: float) 
 def sieve(
     curve: Curve, spans: Spans, lane: int, lane_rows: int, ranges: tuple[int, int, int, int], lowest: int
 ) -> list[int]:
-    """The lags, `lowest` being that of index 0, within the last two of `ranges` that stand out of the average over
-    those within the first two that BASE_STEP divides."""
+    """The lags within the last two of `ranges` that stand out from the average; it is taken over the lags within the
+    first two that BASE_STEP divides. `lowest` is the lag of index 0."""
     low, high, first, last = (lag - lowest for lag in ranges)
     errors, rows = add_lags(curve, spans, lane, lane_rows, low, high, -lowest % BASE_STEP, BASE_STEP)
     average = errors / max(rows, 1)
@@ -254,14 +270,14 @@ def sieve(
 
 
 def best_index(curve: Curve, spans: Spans, lane: int, lane_rows: int, low: int, high: int, lowest: int) -> int:
-    """The index of the best lag as in `best_lag`, `lowest` being the lag of index 0; -1 where there is none."""
+    """The index of the `best_lag`, `lowest` being the lag of index 0; -1 if there is none."""
     lags = lane_lags(spans, lane_rows, low, high)
     gains = {i: lag_gain(n_rows(spans[i], lane_rows), curve[i][lane]) for i in lags}
     return max(lags, key=lambda i: (gains[i], -abs(lowest + i), -i), default=-1)
 
 
 def bit_counts(x: Items, y: Items) -> list[int]:
-    """How often each bit is set in `x`, in `y`, how many differ, how many items; without those silent in both."""
+    """How often each bit is set in `x` and in `y`, how many differ, how many items; without items silent in both."""
     informative = [(a, b) for a, b in zip(x, y, strict=True) if not a == b == SILENT]
     ones = [sum(bit(pair[side], k) for pair in informative) for side in range(2) for k in range(32)]
     return [*ones, sum((a ^ b).bit_count() for a, b in informative), len(informative)]
@@ -288,7 +304,7 @@ N_STEPS = 128
 
 
 class Path(NamedTuple):
-    """What `follow` says of a pair."""
+    """What `follow` says about a pair."""
 
     kappa: Fraction
     errors: int
@@ -300,7 +316,7 @@ class Path(NamedTuple):
     x_from: int
     x_to: int
     steps: list[int]
-    """Similarity of each step that lies over items of `x`."""
+    """Similarity of the steps that lie over items of `x`."""
 
 
 def follow(x: Items, y: Items, lag: int) -> Path:
@@ -333,24 +349,25 @@ def similarity(x: Items, y: Items) -> int:
 
 
 def stretch(j: int, ny: int) -> int:
-    """Where the items begin that settle a step's lag: it and half a step on either side, moved inwards at the ends."""
+    """The first of the items that decide a step's lag: the step and half a step on either side, moved inwards at the
+    ends."""
     return max(0, min(j * STEP - (STRETCH - STEP) // 2, ny - STRETCH))
 
 
 def stretch_errors(x: Items, y: Items, first: int, lag: int) -> int | None:
-    """None where not all of it lies over items of `x`."""
+    """Bits that differ over a stretch; None if it does not lie wholly over items of `x`."""
     if not 0 <= first + lag <= len(x) - STRETCH:
         return None
     return sum((x[first + lag + i] ^ y[first + i]).bit_count() for i in range(STRETCH))
 
 
 def says(errors: int | None) -> bool:
-    """Whether a stretch says where it lies."""
+    """Whether the lag of a stretch counts as known."""
     return errors is not None and agreement(STRETCH, errors) >= KNOWN_AGREEMENT
 
 
 def known_lags(x: Items, y: Items, lag: int, n_steps: int) -> dict[int, tuple[int, int]]:
-    """Lag and bit errors of the steps that say where they lie."""
+    """Lag and bit errors of the steps whose lag is known."""
     if len(y) < STRETCH:
         return {}
     at_lag = {j: stretch_errors(x, y, stretch(j, len(y)), lag) for j in range(n_steps)}
@@ -378,7 +395,7 @@ def known_lags(x: Items, y: Items, lag: int, n_steps: int) -> dict[int, tuple[in
 
 
 def line(known: dict[int, tuple[int, int]], lag: int, ny: int) -> tuple[float, float]:
-    """Slope, and lag at the first item, of the line through the known steps; (0, lag) where there is none."""
+    """Slope, and lag at the first item, of the line through the known steps; (0, lag) if there is none."""
     level, lags = (0.0, float(lag)), {j: at for j, (at, _) in sorted(known.items())}
     if len(lags) < FEWEST_KNOWN or max(lags.values()) - min(lags.values()) < LEAST_DRIFT:
         return level
@@ -399,7 +416,7 @@ def line(known: dict[int, tuple[int, int]], lag: int, ny: int) -> tuple[float, f
 
 
 def is_jump(points: Sequence[tuple[float, int]]) -> bool:
-    """Whether two levels, with a jump between them, are nearer to the points than a line is."""
+    """Whether two levels with a jump between them are nearer to the points than a line is."""
     slope, start = least_squares(points)
     lags = [lag for _, lag in points]
 
@@ -411,14 +428,14 @@ def is_jump(points: Sequence[tuple[float, int]]) -> bool:
 
 
 def least_squares(points: Sequence[tuple[float, int]]) -> tuple[float, float]:
-    """Slope, and value at 0."""
+    """Slope and value at 0."""
     x_mean, y_mean = (sum(values) / len(points) for values in zip(*points, strict=True))
     slope = sum((x - x_mean) * (y - y_mean) for x, y in points) / sum((x - x_mean) ** 2 for x, _ in points)
     return slope, y_mean - slope * x_mean
 
 
 def better(x: Items, y: Items, j: int, lag: int, other: int) -> int:
-    """Of two lags of a step the one that fits better, where it lies wholly over items of `x` at both."""
+    """The one of two lags of a step that fits better, if the step lies wholly over items of `x` at both; else `lag`."""
     own = range(j * STEP, min((j + 1) * STEP, len(y)))
     if any(not 0 <= i + at < len(x) for i in own for at in (lag, other)):
         return lag
@@ -427,7 +444,7 @@ def better(x: Items, y: Items, j: int, lag: int, other: int) -> int:
 
 
 def condensed(steps: Sequence[int]) -> list[int]:
-    """At most N_STEPS, each the mean of so many neighbours that are not silent in both, rounded."""
+    """At most N_STEPS steps, each the rounded mean of as many neighbours as needed, without those silent in both."""
     together = max(1, math.ceil(Fraction(len(steps), N_STEPS)))
     groups = [[step for step in steps[i : i + together] if step] for i in range(0, len(steps), together)]
     return [round(Fraction(sum(heard), len(heard))) if heard else 0 for heard in groups]

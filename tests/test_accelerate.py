@@ -234,8 +234,9 @@ def test_what_changes_in_another_file_is_not_overlooked(tmp_path: Path) -> None:
     code = """
 import numpy as np
 from dedup.correlation.cascade import coarse_ranges
+from dedup.correlation.kernels import LagLimits
 ranges = np.empty((4, 16), np.int32)
-coarse_ranges(800, np.array([800]), (400, 0.25, 80), ranges)
+coarse_ranges(800, np.array([800]), LagLimits(400, 0.25, 80), ranges)
 print(json.dumps(ranges[:, 0].tolist()))
 """
     cache = str(tmp_path / "kernels")

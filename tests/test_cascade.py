@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dedup.correlation import cascade, kernels, sampling
 from dedup.correlation.cascade import coarse_ranges, sieve
+from dedup.correlation.kernels import LagLimits, lag_limits
 from dedup.correlation.lanes import lane_curve, make_curves, pack
 from dedup.correlation.llvm import LANES
 from dedup.correlation.match import Match, matches_of
@@ -147,7 +148,7 @@ def test_in_a_library_the_cascade_finds_what_exact_finds(rows: list[Items], foun
     exactly = compared(rows, exact(DEFAULT))
     assert found.items() <= exactly.items()
     missed = [exactly[pair] for pair in exactly.keys() - found.keys()]
-    assert [match for match in missed if match.best_kappa >= SAME] == []
+    assert [match for match in missed if match.kappa >= SAME] == []
     assert len(missed) <= 0.02 * len(exactly)
 
 
@@ -314,17 +315,18 @@ def test_coarse_lags_are_around_all_exact_ones(
 ) -> None:
     ranges = np.full((4, LANES), 99, np.int32)
     n_items = [min(n, n_x) for n in n_items]
-    coarse_ranges(n_x, np.array(n_items, np.int64), (max_lag, min_overlap, min_items), ranges)
+    limits = LagLimits(max_lag, min_overlap, min_items)
+    coarse_ranges(n_x, np.array(n_items, np.int64), limits, ranges)
     for lane in range(LANES):
         low, high, first, last = ranges[:, lane].tolist()
         n_y = n_items[lane] if lane < len(n_items) else 0
-        lags = kernels.allowed_lags(n_x, n_y, max_lag, min_overlap, min_items)
+        lags = kernels.allowed_lags(n_x, n_y, limits)
         if n_y == 0 or lags[0] > lags[1]:
             assert (low, high, first, last) == (1, 0, 1, 0)
             continue
         assert LAG_STEP * first <= lags[0] < LAG_STEP * (first + 1)
         assert LAG_STEP * (last - 1) < lags[1] <= LAG_STEP * last
-        base = kernels.allowed_lags(n_x, n_y, max(max_lag, BASE_LAG), BASE_OVERLAP, 1)
+        base = kernels.allowed_lags(n_x, n_y, LagLimits(max(max_lag, BASE_LAG), BASE_OVERLAP, 1))
         expected = [lag // LAG_STEP for lag in range(base[0], base[1] + 1) if lag % LAG_STEP == 0]
         assert list(range(low, high + 1)) == expected
 
@@ -349,7 +351,7 @@ def test_sieve(x_items: Items, y_rows: list[Items], compare: CompareSettings, lo
     n_y = y.n_items[: y.first[1]]
     n_lags = 801
     curves = make_curves(n_lags)
-    coarse_ranges(x.n_items[0], n_y, (compare.lag_limit, compare.min_overlap, compare.min_overlap_items), curves.ranges)
+    coarse_ranges(x.n_items[0], n_y, lag_limits(compare), curves.ranges)
     ranges = curves.ranges.T.tolist()
     curves.ranges[:] -= np.int32(lowest)
     lane_curve(x, 0, y, 0, lowest, lowest + n_lags - 1, curves.spans, curves.curve, LANES)

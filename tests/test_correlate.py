@@ -418,7 +418,7 @@ def test_a_tile_is_its_rows_one_by_one(rows_a: list[Items], rows_b: list[Items],
             plain,
             row_a + 1 if diagonal else 0,
             (max_lag, 0.25, 5),
-            (STORED_AGREEMENT, STORED_KAPPA, FOLLOWED_KAPPA, 5),
+            naive.Floor(STORED_AGREEMENT, STORED_KAPPA, FOLLOWED_KAPPA, 5),
         )
     ]
     stored = np.frombuffer(data, PAIR)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dedup.correlation import accelerate, kernels
 from dedup.correlation.compare import compare_two
+from dedup.correlation.kernels import LagLimits
 from dedup.settings import CompareSettings
 from dedup.store.items import SILENT_ITEM, Items, frozen
 from tests import naive
@@ -74,7 +75,7 @@ def in_order(x: list[int], y: list[int]) -> tuple[list[int], list[int]]:
 
 def compare(x: Items, y: Items, max_lag: int, min_overlap: float, min_items: int) -> naive.Found | None:
     scratch = np.empty(min(2 * max_lag + 1, len(x) + len(y)), np.int64)
-    found, *numbers = kernels.compare(x, y, max_lag, min_overlap, min_items, scratch)
+    found, *numbers = kernels.compare(x, y, LagLimits(max_lag, min_overlap, min_items), scratch)
     return naive.Found(*numbers) if found else None
 
 

@@ -9,11 +9,12 @@ import numpy.typing as npt
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numba.core.errors import TypingError
 
 from dedup.correlation import vector
 from dedup.correlation.accelerate import jit
 from dedup.correlation.llvm import LAGS, LANES
-from dedup.correlation.vector import BITS_AT_A_TIME
+from dedup.correlation.vector import AVERAGE_FROM, BITS_AT_A_TIME, CHOICE_FROM, CHOICE_TO, COUNTED_ITEMS, N_COUNTS
 from dedup.store.items import SILENT_ITEM
 from tests import naive
 
@@ -87,7 +88,7 @@ def test_add_bits(seed: int, n: int, x_start: int, y_start: int) -> None:
     x, y = noise(random, n + 9), noise(random, n + 9)
     for items in (x, y):
         items[random.random(len(items)) < 0.3] = SILENT
-    before = random.integers(-1000, 1000, 66).astype(np.int32)
+    before = random.integers(-1000, 1000, N_COUNTS).astype(np.int32)
     counts = before.copy()
     add_bits(x, x_start, y, y_start, n, SILENT, counts)
     expected = naive.bit_counts(x[x_start : x_start + n].tolist(), y[y_start : y_start + n].tolist())
@@ -97,10 +98,21 @@ def test_add_bits(seed: int, n: int, x_start: int, y_start: int) -> None:
 @pytest.mark.parametrize(("a", "b", "n_items"), [(2**32 - 1, 2**32 - 1, 255), (2**32 - 1, 0, 255), (SILENT, SILENT, 0)])
 def test_add_bits_of_as_many_equal_items_as_there_may_be(a: int, b: int, n_items: int) -> None:
     x, y = (np.full(BITS_AT_A_TIME, item, np.uint32) for item in (a, b))
-    counts = np.zeros(66, np.int32)
+    counts = np.zeros(N_COUNTS, np.int32)
     add_bits(x, 0, y, 0, BITS_AT_A_TIME, SILENT, counts)
     assert counts.tolist() == naive.bit_counts(x.tolist(), y.tolist())
-    assert counts[65] == n_items
+    assert counts[COUNTED_ITEMS] == n_items
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [np.zeros(N_COUNTS, np.int64), np.zeros(2 * N_COUNTS, np.int32)[::2], np.zeros((1, N_COUNTS), np.int32), 0],
+    ids=["other items", "not contiguous", "two dimensions", "no array"],
+)
+def test_an_intrinsic_refuses_what_it_would_misread(counts: Any) -> None:
+    x = np.zeros(5, np.uint32)
+    with pytest.raises(TypingError):
+        add_bits(x, 0, x, 0, 5, SILENT, counts)
 
 
 # ---- errors at 16 lags ----
@@ -208,7 +220,7 @@ def test_add_lags(curves: Curves, some: tuple[int, int]) -> None:
     totals = np.full((2, LANES), 1000, np.int32)
     add_lags(curves.curve, curves.spans, *some, curves.n_lags, curves.lane_rows, curves.ranges, totals)
     plain, spans = curves.curve.tolist(), curves.naive_spans
-    expected = [naive.add_lags(plain, spans, *curves.lane(lane, 0), *some) for lane in range(LANES)]
+    expected = [naive.add_lags(plain, spans, *curves.lane(lane, AVERAGE_FROM), *some) for lane in range(LANES)]
     assert (totals.T - 1000).tolist() == [list(lane) for lane in expected]
 
 
@@ -219,7 +231,7 @@ def test_best_lags(curves: Curves, lowest: int) -> None:
     lowest = -(curves.n_lags // 2) if lowest == -5 else lowest
     best_lags(curves.curve, curves.spans, curves.n_lags, curves.lane_rows, curves.ranges, lowest, best)
     plain, spans = curves.curve.tolist(), curves.naive_spans
-    expected = [naive.best_index(plain, spans, *curves.lane(lane, 2), lowest) for lane in range(LANES)]
+    expected = [naive.best_index(plain, spans, *curves.lane(lane, CHOICE_FROM), lowest) for lane in range(LANES)]
     assert best.tolist() == expected
 
 
@@ -232,7 +244,7 @@ def test_of_equal_lags_the_one_nearest_to_zero_then_the_lower(lowest: int, equal
     curve[list(equals)] = 3
     spans = np.array([[0] * 7, [9] * 7], np.int32)
     ranges = np.zeros((4, LANES), np.int32)
-    ranges[3] = 6
+    ranges[CHOICE_TO] = 6
     found = np.empty(LANES, np.int32)
     best_lags(curve, spans, 7, np.full(LANES, 9, np.int32), ranges, lowest, found)
     assert found.tolist() == [best] * LANES
@@ -258,7 +270,7 @@ def test_mark_lanes(curves: Curves, seed: int, whole_numbers: bool) -> None:
     mark_lanes(curves.curve, curves.spans, curves.n_lags, curves.lane_rows, curves.ranges, needed, passed, marks)
     spans, expected = curves.naive_spans, np.zeros((curves.n_lags, LANES), bool)
     for lane in range(LANES):
-        _, lane_rows, low, high = curves.lane(lane, 2)
+        _, lane_rows, low, high = curves.lane(lane, CHOICE_FROM)
         average, clear, share = (float(value) for value in needed[:, lane])
         for i in naive.lane_lags(spans, lane_rows, low, high):
             n, errors = naive.n_rows(spans[i], lane_rows), int(curves.curve[i, lane])

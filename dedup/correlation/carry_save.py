@@ -1,4 +1,4 @@
-"""Counting bits where the processor counts none in vectors: full adders, side by side in the bits of a register."""
+"""Counts bits on processors that cannot do so in vectors: full adders, side by side in the bits of a register."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
 
-from dedup.correlation.llvm import I32, I64, LAGS, LANES, constant, everywhere, loop
+from dedup.correlation.llvm import I32, I64, LAGS, LANES, constant, everywhere, loop, popcount
 
 EIGHTS_AT_A_TIME = 31
-"""Counts of bits, 8 a byte at most, that a byte takes in."""
+"""Counts of bits, 8 or less each, that fit into a byte."""
 
 
 def add_eights(builder: ir.IRBuilder, thinned: Any, stride: Any, rows: Any, n: Any, sums: Any) -> None:
-    """The part of `vector.lag_errors` that lies in `n` times eight rows, for a processor that counts no bits in
-    vectors. A tree of full adders, 32 or more side by side in the bits of a register, makes of eight words one whose
-    bits weigh 8 each, and only that one is counted (Harley and Seal). Lag by lag, half a row at a time: all stays in
-    registers."""
+    """The part of `vector.lag_errors` that lies in `n` times eight rows, for a processor that cannot count bits in
+    vectors. A tree of full adders, 32 or more side by side in the bits of a register, turns eight words into one whose
+    bits weigh 8 each, and only that one is counted (Harley and Seal). It goes lag by lag, half a row at a time, so
+    everything stays in registers.
+
+    Parameters:
+        thinned: pointer to `uint32`, the item of the first lag that meets the first row.
+        stride: `int64`, items of `thinned` from one row to the next.
+        rows: pointer to `uint32[8 * n, LANES]`.
+        n: `int64`, 0 or more.
+        sums: output, pointer to `uint32[LAGS, LANES]`.
+    """
     half = ir.VectorType(I32, LANES // 2)
     byte_vector = ir.VectorType(ir.IntType(8), 2 * LANES)
     zeros = constant(half, 0)
-    popcount = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(byte_vector, [byte_vector]), f"llvm.ctpop.v{2 * LANES}i8"
-    )
 
     def count_bytes(words: Any) -> Any:
-        return builder.bitcast(builder.call(popcount, [builder.bitcast(words, byte_vector)]), half)
+        return builder.bitcast(popcount(builder, builder.bitcast(words, byte_vector)), half)
 
     def widen(counts: Any) -> Any:
         """The sum of the four bytes of each word."""
@@ -82,6 +86,6 @@ def add_eights(builder: ir.IRBuilder, thinned: Any, stride: Any, rows: Any, n: A
 
 
 def _full_adder(builder: ir.IRBuilder, a: Any, b: Any, c: Any) -> tuple[Any, Any]:
-    """Sum and carry of three bits, in each bit."""
+    """Sum and carry of the three words, bit by bit."""
     either = builder.xor(a, b)
     return builder.xor(either, c), builder.or_(builder.and_(a, b), builder.and_(either, c))

@@ -1,4 +1,4 @@
-"""Two fingerprints, compared exactly: what every way through a tile must come to."""
+"""Compares two fingerprints exactly; every way through a tile must give the same."""
 
 from __future__ import annotations
 
@@ -15,29 +15,26 @@ from dedup.store.pairs import N_STEPS
 
 
 def compare_two(a: Items, b: Items, settings: CompareSettings) -> Match | None:
-    """Two fingerprints (`uint32`) at their best lag, whatever their score; None where they cannot overlap enough. Of
-    what is stored at all, `correlate` stores the same numbers."""
+    """Two fingerprints (`uint32`) at their best lag, whatever their score; None if they cannot overlap enough. If
+    `correlate` stores the pair, it stores the same numbers."""
     from dedup.correlation import kernels
 
     a, b = frozen(a, np.uint32), frozen(b, np.uint32)
     swapped = kernels.is_swapped(a, b)
     x, y = (b, a) if swapped else (a, b)
     scratch = np.empty(min(2 * settings.lag_limit + 1, len(a) + len(b)), np.int64)
-    found, lag, overlap, errors, prominence = kernels.compare(
-        x, y, settings.lag_limit, settings.min_overlap, settings.min_overlap_items, scratch
-    )
-    if not found:
+    best = kernels.compare(x, y, kernels.lag_limits(settings), scratch)
+    if not best.found:
         return None
-    kappa, n_informative = kernels.chance_corrected(x, y, lag)
-    match = matched(x, y, lag, overlap, errors, kappa, prominence)
+    kappa, n_informative = kernels.chance_corrected(x, y, best.lag)
+    match = matched(x, y, best.lag, best.overlap, best.errors, kappa, best.prominence)
     if n_informative < settings.min_overlap_items:  # two silences: no evidence
         match = replace(match, kappa=0.0, along=0.0)
     return match.swapped() if swapped else match
 
 
 def matched(x: Items, y: Items, lag: int, overlap: int, errors: int, kappa: float, prominence: float) -> Match:
-    """The whole of what is to be said of a pair whose best lag is known, `kernels.is_swapped(x, y)` false, both
-    `frozen`."""
+    """All numbers of a pair whose best lag is known; `x` and `y` are `frozen`, in the order of `kernels.is_swapped`."""
     from dedup.correlation.path import follow, n_steps
 
     similar = np.empty(n_steps(len(y)), np.uint8)
@@ -60,12 +57,12 @@ def matched(x: Items, y: Items, lag: int, overlap: int, errors: int, kappa: floa
 
 
 KEPT, LOST = (2, 6, 7, 8), (0, 1, 9, 10, 13)
-"""Pairs of bits (2 and 3 are pair 1) that transposed copies have in common more than any others, and least of all,
-found by comparing such copies: what looks at many notes at a time changes little when all move up by one."""
+"""Pairs of bits (2 and 3 are pair 1) that transposed copies share the most, and the least, found by comparing such
+copies: bits that look at many notes at a time change little when all notes move up by one."""
 
 
 def contrast(x: Items, y: Items) -> float:
-    """By how much the agreement of the bits that a transposition leaves alone is above that of those it does not."""
+    """How much better the bits that a transposition leaves alone agree than those that it changes, -1 to 1."""
     n = min(len(x), len(y))
     if n == 0:
         return 0.0
@@ -75,8 +72,8 @@ def contrast(x: Items, y: Items) -> float:
 
 
 def condensed(steps: npt.NDArray[np.uint8]) -> bytes:
-    """At most N_STEPS steps: where there are more, so many neighbours as it takes become one, their mean, without those
-    that are silent in both."""
+    """At most N_STEPS steps. If there are more, as many neighbours as needed become one: the mean of those that are not
+    silent in both."""
     together = -(-len(steps) // N_STEPS)
     if together <= 1:
         return steps.tobytes()

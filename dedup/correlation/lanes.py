@@ -1,4 +1,4 @@
-"""Fingerprints of a block side by side, one in each lane of a vector register, and lag curves of 16 pairs at a time.
+"""The fingerprints of a block, one in each lane of a vector register, and the lag curves of 16 pairs at a time.
 
 One fingerprint `x` is compared with 16 others `y` at once. The 16 stand side by side: row `i` holds item `i` of each.
 A *step* takes one item of `x`, copies it into all lanes, and counts the bits in which it differs from a row:
@@ -10,14 +10,14 @@ A *step* takes one item of `x`, copies it into all lanes, and counts the bits in
              ▼      ▼      ▼           ▼
           errors of 16 pairs at this lag: no sum across lanes, no load that crosses a cache line
 
-A row stays in its register for 16 lags, and the 16 sums stay in theirs for all rows: 32 registers, and per step three
-vector instructions (exclusive or with a broadcast item, count, add). That is the limit of the processor; no
-arrangement has fewer. Ends need no masks: `x` has zeros in front and behind, an item that meets them counts its own
-bits, and these are subtracted again, from running sums. Where fingerprints of one group differ in length, the rows
-that only some of them have are masked; groups are of neighbours in length, so these are few.
+A row stays in its register for 16 lags, and the 16 sums stay in theirs for all rows: 32 registers, and three vector
+instructions a step (exclusive or with a broadcast item, count, add). That is the limit of the processor; no
+arrangement takes fewer. Ends need no masks: `x` has zeros in front and behind, an item that meets them counts its own
+bits, and running sums take these off again. If the fingerprints of a group differ in length, the rows that only some
+of them have are masked; a group holds neighbours in length, so there are few.
 
-The same code takes every k-th lag and every m-th item for the cascade: `x` is thinned to every k-th item, rows are
-every m-th item, and from row to row one goes `m / k` items on in the thinned `x`, a power of two."""
+The cascade uses the same code for every k-th lag and every m-th item: `x` is thinned to every k-th item, rows are
+every m-th item, and the next row is `m / k` items further on in the thinned `x`, a power of two."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ import numpy.typing as npt
 from dedup.correlation.accelerate import jit
 from dedup.correlation.kernels import Counts
 from dedup.correlation.llvm import LAGS, LANES
-from dedup.correlation.vector import add_bit_errors, lag_errors
+from dedup.correlation.vector import END_ROW, FIRST_ROW, add_bit_errors, lag_errors
 
 PADDING = LAGS
 """Zeros before and behind each thinned fingerprint."""
@@ -39,59 +39,58 @@ Lane = npt.NDArray[np.int32]
 
 
 class Lanes(NamedTuple):
-    """A block, prepared for either side of a comparison. Positions count in `order`."""
+    """A block, prepared for either side of a comparison. A position is a place in `order`."""
 
     order: Counts
-    """Row of the block at each position: by length, of equals the one with the larger items first."""
+    """Row of the block at each position: by length; among equals the one with the larger items first."""
     n_items: Counts
-    """Of the fingerprint at each position."""
+    """Items of the fingerprint at each position."""
     thin: Words
     """All thinned fingerprints, each between two runs of PADDING zeros."""
     thin_start: Counts
-    """Where the fingerprint at a position begins in `thin`."""
+    """Index in `thin` of the first item of the fingerprint at each position."""
     n_thin: Counts
-    """Thinned items at each position."""
+    """Thinned items of the fingerprint at each position."""
     first: Counts
-    """Position of a group's first lane; one more at the end."""
+    """Position of each group's first lane, and the number of positions, `[n_groups + 1]`."""
     shift: Counts
-    """Of a group: from row to row go `2 ** shift` thinned items."""
+    """Binary logarithm of the thinned items from a row to the next, `[n_groups]`."""
     row_start: Counts
-    """Where a group's rows begin in `rows`; one more at the end. Its running sums begin one row later for each group
-    before it."""
+    """First of each group's rows in `rows`, and the number of all rows, `[n_groups + 1]`. In `running` a group begins
+    one row later for each group before it."""
     n_full: Counts
-    """Rows of a group that all its fingerprints have."""
+    """Rows that all fingerprints of a group have, `[n_groups]`."""
     lane_rows: Lane
     """Rows that each lane of a group has, `[n_groups, LANES]`; lanes without a fingerprint count as the longest."""
     rows: Words
     """Every m-th item of each group's fingerprints, side by side, `[n_rows, LANES]`; 0 behind their ends."""
     running: Words
-    """Bits set in the rows before each row, `[n_rows + n_groups, LANES]`: a row more than the group has."""
+    """Bits set in the rows before each row, `[n_rows + n_groups, LANES]`: one row more than each group has."""
 
 
 class Curves(NamedTuple):
-    """Room for the lag curves of a group, and for what is found on them."""
+    """Room for the lag curves of a group, and for what is found on them. An index counts lags from the lowest."""
 
     curve: Words
-    """Bit errors at each lag, `[n_lags, LANES]`."""
+    """Bit errors at each index, `[n_lags, LANES]`."""
     spans: Lane
-    """Rows that were compared at each lag, from and to before, `[2, n_lags]`."""
+    """Rows that were compared at each index, `[2, n_lags]`: `vector.FIRST_ROW` and `END_ROW`."""
     ranges: Lane
-    """Of each lane: first and last lag that count for its average, first and last that may be chosen; `[4, LANES]`."""
+    """Lags of each lane, `[4, LANES]`: `vector.AVERAGE_FROM`, `AVERAGE_TO`, `CHOICE_FROM`, `CHOICE_TO`."""
     needed: npt.NDArray[np.float32]
-    """Of each lane: as in `vector.mark_lanes`, `[3, LANES]`."""
+    """Requirements of a lag that stands out, `[3, LANES]`: `vector.AVERAGE`, `CLEAR_SQUARED`, `LEAST_FEWER`."""
     marks: npt.NDArray[np.uint16]
-    """Which lanes stand out at each lag, a bit each."""
+    """Lanes that stand out at each index, one bit each."""
     picked: Lane
-    """Of each lane: -1 where the pair is none to be stored; else, where the comparison is exact, the index of its best
-    lag."""
+    """Index of each lane's best lag (exact), or 0 (cascade); -1 if the pair is not to be stored."""
     peaks: npt.NDArray[np.float64]
-    """Of one lane: lags that stand out, and how clearly, `[n_lags, 2]`."""
+    """Lags of one lane that stand out, `[n_lags, 2]`: `cascade.PEAK_INDEX` and `PEAK_HEIGHT`."""
     errors: Counts
-    """Of one lane: bit errors at each lag."""
+    """Bit errors of one lane at each index."""
 
 
 def make_curves(n_lags: int) -> Curves:
-    """For so many lags."""
+    """Room for this many lags."""
     room = n_lags + LAGS
     return Curves(
         np.empty((room, LANES), np.uint32),
@@ -109,9 +108,15 @@ SortKey = tuple[int, bytes]
 
 
 def pack(items: Words, offsets: Counts, lag_step: int, rows_aimed_at: int) -> tuple[Lanes, list[SortKey]]:
-    """The fingerprints `items[offsets[r] : offsets[r + 1]]` for a comparison at every `lag_step`-th lag. A fingerprint
-    gives every item (`rows_aimed_at` 0) or so many that `rows_aimed_at` to twice as many rows are left, if it has them:
-    every m-th, m being `lag_step` times a power of two. Also gives the keys of their order, ascending."""
+    """Fingerprints prepared for a comparison at every `lag_step`-th lag, and the keys of their order, ascending.
+
+    Parameters:
+        items: `uint32[n_items]`; row `r` is `items[offsets[r] : offsets[r + 1]]`.
+        offsets: `int64[n_rows + 1]`.
+        lag_step: items, 1 or more.
+        rows_aimed_at: 0 to keep every item as a row. Else every m-th item is kept, m being `lag_step` times the power
+            of two that leaves `rows_aimed_at` to twice as many rows, if the fingerprint has them.
+    """
     lengths = np.diff(offsets)
     keys = [sort_key(items[offsets[row] : offsets[row + 1]]) for row in range(len(lengths))]
     order = np.array(sorted(range(len(lengths)), key=keys.__getitem__), np.int64)
@@ -137,11 +142,12 @@ def pack(items: Words, offsets: Counts, lag_step: int, rows_aimed_at: int) -> tu
 
 
 def sort_key(items: Words) -> SortKey:
-    """Orders fingerprints: of two, the one with the greater key is `x` (see `kernels.is_swapped`), in every block."""
+    """The key of a fingerprint's place in order: of two, the one with the greater is `x` (`kernels.is_swapped`)."""
     return len(items), (~items).astype(">u4").tobytes()
 
 
 def _shift(n_items: int, lag_step: int, rows_aimed_at: int) -> int:
+    """Binary logarithm of the thinned items from a row to the next."""
     shift = 0
     while rows_aimed_at and n_items >= 2 * rows_aimed_at * lag_step << shift:
         shift += 1
@@ -149,7 +155,7 @@ def _shift(n_items: int, lag_step: int, rows_aimed_at: int) -> int:
 
 
 def _groups(shifts: Counts) -> Counts:
-    """Positions at which groups begin, and the end: each of at most LANES fingerprints of one shift."""
+    """Positions at which groups begin, and the end. A group has at most LANES fingerprints, all of one shift."""
     if len(shifts) == 0:
         return np.zeros(1, np.int64)
     first = [0]
@@ -168,6 +174,7 @@ def _aligned(n_words: int) -> Words:
 
 @jit
 def _fill(items: Words, starts: Counts, n_items: Counts, lag_step: int, thin: Words, thin_start: Counts) -> None:
+    """Fills `Lanes.thin` (output, zeros before)."""
     for position in range(len(n_items)):
         for i in range(0, n_items[position], lag_step):
             thin[thin_start[position] + i // lag_step] = items[starts[position] + i]
@@ -185,6 +192,8 @@ def _fill_groups(
     rows: Words,
     running: Words,
 ) -> None:
+    """Fills `Lanes.lane_rows`, `rows` and `running` (output; the last two are zeros before). `shifts` is `int64`, one
+    for each position."""
     for group in range(len(first) - 1):
         sums = row_start[group] + group
         for position in range(first[group], first[group + 1]):
@@ -201,9 +210,17 @@ def _fill_groups(
 
 @jit
 def row_spans(n_thin: int, n_rows: int, shift: int, lowest: int, highest: int, spans: Lane) -> None:
-    """The rows that meet an item of a thinned fingerprint of `n_thin` items at each lag: from `spans[0, lag - lowest]`
-    to before `spans[1, lag - lowest]`, both 0 to `n_rows`. Beyond `highest` it goes on for LAGS - 1 lags."""
-    firsts, lasts = spans[0], spans[1]
+    """The rows that meet an item of a thinned fingerprint, at each lag.
+
+    Parameters:
+        n_thin: items of the thinned fingerprint, 0 or more.
+        n_rows: 0 or more.
+        shift: binary logarithm of the thinned items from a row to the next.
+        lowest, highest: thinned lags, both included; LAGS - 1 more are filled.
+        spans: output, `int32[2, highest - lowest + LAGS]` or wider: at `lag - lowest`, the rows from FIRST_ROW to
+            before END_ROW, both 0 to `n_rows`.
+    """
+    firsts, lasts = spans[FIRST_ROW], spans[END_ROW]
     for i in range(highest - lowest + LAGS):
         lag = lowest + i
         first = min(n_rows, max(0, -(lag >> shift)))
@@ -223,17 +240,24 @@ def lane_curve(
     curve: Words,
     n_lanes: int = LANES,
 ) -> None:
-    """Bit errors of a fingerprint of `x` and each of the first `n_lanes` of a group of `y` at the (thinned) lags from
-    `lowest` to `highest`, both included: at `curve[lag - lowest, lane]`. `spans`, `int32[2, n]`, gets the lags'
-    `row_spans`.
+    """Bit errors of a fingerprint of `x` against a group of `y`, at every thinned lag of a range.
 
-    `curve` and `spans` have room for LAGS - 1 lags more."""
+    Parameters:
+        x, y: blocks packed with the same steps.
+        position: of the fingerprint in `x`.
+        group: of `y`.
+        lowest, highest: thinned lags, both included, `lowest <= highest`.
+        spans: output, `int32[2, highest - lowest + LAGS]` or wider, the lags' `row_spans`.
+        curve: output, `uint32[highest - lowest + LAGS, LANES]` or longer: `curve[lag - lowest, lane]`. The last LAGS
+            - 1 rows, and lanes from `n_lanes` on, hold nothing of use.
+        n_lanes: 1 to LANES; only so many lanes are compared in full.
+    """
     start, shift = x.thin_start[position] + lowest, y.shift[group]
     n_rows = int(y.lane_rows[group, n_lanes - 1])  # lanes are in the order of their length
     row_start, n_full = y.row_start[group], min(n_rows, y.n_full[group])
     row_end = row_start + n_rows
     row_spans(x.n_thin[position], n_rows, shift, lowest, highest, spans)
-    firsts, lasts, lane_rows = spans[0], spans[1], y.lane_rows[group]
+    firsts, lasts, lane_rows = spans[FIRST_ROW], spans[END_ROW], y.lane_rows[group]
     rows, running = y.rows[row_start:row_end], y.running[row_start + group : row_end + group + 1]
     for i in range(0, highest - lowest + 1, LAGS):
         begin, end = np.int64(firsts[i + LAGS - 1]), np.int64(lasts[i])

@@ -1,6 +1,7 @@
-"""The line through points, of which some may be far off: what `path` asks of the lags of a pair's steps.
+"""The line through points, some of which may be far off: `path` fits one to the lags of a pair's steps.
 
-All in loops over one type of array: NumPy's functions give the same, and take some ten seconds more to compile."""
+Everything is a loop over arrays of one type: NumPy's functions give the same and take some ten seconds more to
+compile. `places` and `lags` are `float64[n]`, item and lag of each point, the places in ascending order."""
 
 from __future__ import annotations
 
@@ -12,13 +13,18 @@ from dedup.correlation.accelerate import jit
 Floats = npt.NDArray[np.float64]
 
 SLOPES_OF = 150
-"""Points, spread over all, whose slopes are taken."""
+"""Points, evenly spread, between which slopes are measured."""
 
 
 @jit
 def likely_line(places: Floats, lags: Floats, errors: Floats) -> tuple[float, float]:
-    """Slope, and value at 0: the median of the slopes between SLOPES_OF of the points, of the half with the fewest
-    errors."""
+    """Slope and value at 0 of the line along most points: the slope is the median of those between points of the half
+    with the fewest errors, SLOPES_OF to twice as many if there are more.
+
+    Parameters:
+        places, lags: the points, n of 3 or more.
+        errors: `float64[n]`, by which the better half is chosen.
+    """
     limit, n_better = _median(errors.copy()), 0
     better = np.empty(len(places), np.int64)
     for i in range(len(places)):
@@ -43,12 +49,12 @@ def likely_line(places: Floats, lags: Floats, errors: Floats) -> tuple[float, fl
 
 @jit
 def _median(values: Floats) -> float:
-    """Their median, NaN of none; puts them in another order."""
+    """The median, NaN of no values. `values`: scratch, `float64[n]`, left in another order."""
     n, middle = len(values), len(values) // 2
     if n == 0:
         return np.nan
     low, high = 0, n - 1
-    while low < high:  # Hoare's FIND: what is to the left of `middle` becomes no greater, to the right no less
+    while low < high:  # Hoare's FIND: in the end nothing left of `middle` is greater, and nothing right of it less
         pivot, i, j = values[middle], low, high
         while i <= j:
             while values[i] < pivot:
@@ -72,7 +78,7 @@ def _median(values: Floats) -> float:
 
 @jit
 def is_jump(places: Floats, lags: Floats) -> bool:
-    """Whether two levels, with one jump between them, fit these points better than a line does."""
+    """Whether two levels with one jump between them fit the points better than a line does. Two points or more."""
     slope, start = least_squares(places, lags)
     by_line = 0.0
     for i in range(len(places)):
@@ -86,7 +92,7 @@ def is_jump(places: Floats, lags: Floats) -> bool:
 
 @jit
 def _scatter(values: Floats) -> float:
-    """The sum of the squares of what they differ by from their mean."""
+    """Sum of the squared differences from the mean."""
     total = squares = 0.0
     for value in values:
         total += value
@@ -98,8 +104,8 @@ def _scatter(values: Floats) -> float:
 
 @jit
 def least_squares(places: Floats, lags: Floats) -> tuple[float, float]:
-    """Slope, and value at 0, of the line through these points: lags are whole, and so the median of few slopes is
-    rough."""
+    """Slope and value at 0 of the line with the least squared distances: lags are whole numbers, so the median of few
+    slopes is rough. Two places or more must differ."""
     n = len(places)
     middle = mean = across = along = 0.0
     for i in range(n):

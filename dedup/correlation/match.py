@@ -1,4 +1,4 @@
-"""The numbers of a pair of fingerprints, as they are computed, stored and shown."""
+"""The numbers of a pair of fingerprints, as computed, stored and shown."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from dedup.settings import ITEMS_PER_SECOND
 from dedup.store.pairs import N_STEPS, PAIR
 
 STORED_AGREEMENT, STORED_KAPPA = 0.55, 0.2
-"""Pairs below either, at the best lag and along the path, are not stored. Unrelated pairs seldom reach 0.2."""
+"""Agreement at the best lag, and kappa there or along the path, below which a pair is not stored. Unrelated pairs
+seldom reach a kappa of 0.2."""
 
 FOLLOWED_KAPPA = 0.1
-"""From here on a pair that is below the other two is followed along its path. One unrelated pair in a hundred has as
-much; of copies up to 4 % faster or slower the lowest has 0.144."""
+"""Kappa at the best lag from which a pair is followed along its path. One unrelated pair in a hundred has as much; the
+lowest of the copies up to 4 % faster or slower has 0.144."""
 
 ALIKE = 0.7
-"""Agreement from which on 4 s are the same recording. The lowest of a plain duplicate (bass +8 dB) is 0.72."""
+"""Agreement from which 4 s count as the same recording. The lowest of a plain duplicate (bass +8 dB) is 0.72."""
 
 
 @cache
@@ -36,12 +37,12 @@ def fitted() -> dict[str, Any]:
 
 def evidence_of(kappa: float, along: float, distinct: int) -> float:
     """Chance-corrected agreement, at the best lag or along the path, whichever is higher, times
-    `1 / sqrt(1 + d / distinct)`: with `d` different items chance varies twice as much as with many."""
+    `1 / sqrt(1 + d / distinct)`: with `d` different items, chance varies twice as much as with many."""
     return max(kappa, along) / math.sqrt(1 + fitted()["half_distinct"] / distinct) if distinct else 0.0
 
 
 def evidence_of_records(pairs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """`evidence_of` each record of PAIR, `float64[n]`."""
+    """`evidence_of` for each record of PAIR, `float64[n]`."""
     best = np.maximum(pairs["kappa"], pairs["along"])
     less = np.sqrt(1 + fitted()["half_distinct"] / np.maximum(pairs["distinct"], 1))
     found: npt.NDArray[np.float64] = np.where(pairs["distinct"] > 0, best / less, 0.0)
@@ -49,13 +50,15 @@ def evidence_of_records(pairs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 class Core(NamedTuple):
-    """The part of a pair from its first step that is alike to its last, and what is silent in both on either side, as
-    shares of the path from its start."""
+    """The part of a pair from the first step that is alike to the last, with the silence of both on either side."""
 
     start: float
+    """Start of the core, as a share of the path."""
     end: float
+    """End of the core, as a share of the path."""
     alike: float
-    """Share of its steps that are alike, without those silent in both and without one that is not; 0 where none is."""
+    """Share of its steps that are alike. Steps silent in both do not count, and one that is unlike is forgiven. 0 if
+    none is alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +66,35 @@ class Match:
     """Two fingerprints at their best lag, and along the path of lags."""
 
     lag: int
-    """Items; positive where the first has more in front."""
+    """Items that the first has more in front; negative if the second has more."""
     overlap: int
-    """Items at that lag, 1 or more."""
+    """Items that overlap at the best lag, 1 or more."""
     errors: int
-    """Bits, 0 to 32 times `overlap`."""
+    """Bits that differ there, 0 to 32 times `overlap`."""
     kappa: float
-    """Chance-corrected agreement at that lag over what is not silent in both, below 0 to 1."""
+    """Chance-corrected agreement at the best lag of the items that are not silent in both, -1 to 1."""
     prominence: float
-    """Agreement minus the best one at any lag more than 16 items away, -0.5 to 0.5."""
+    """Agreement at the best lag minus the highest at any lag more than 16 items away, -0.5 to 0.5."""
     along: float
-    """Chance-corrected agreement along the path (`path.follow`)."""
+    """Chance-corrected agreement along the path (`path.follow`), -1 to 1."""
     log_rate: float
-    """Natural logarithm of the items of the first for an item of the second, to 9 digits; 0 at the same speed."""
+    """Natural logarithm of the items of the first for each item of the second, to 9 digits; 0 at the same speed."""
     contrast: float
-    """How much better than the others the bits agree that a transposition by a semitone leaves alone, -1 to 1; 0 of a
-    pair whose speeds differ."""
+    """How much better the bits that a transposition by a semitone leaves alone agree than the others, -1 to 1; 0 if
+    the speeds differ."""
     distinct: int
-    """Different items, silence not counted, that the one of both which has fewer has on the path."""
+    """Different items on the path, without silence, of the fingerprint that has fewer."""
     from_a: int
+    """First item of the path in the first."""
     to_a: int
+    """End of the path in the first, the item behind the last."""
     from_b: int
+    """First item of the path in the second."""
     to_b: int
-    """The path: which items of the first, and of the second, lie over each other."""
+    """End of the path in the second."""
     steps: bytes
-    """Similarity over time, N_STEPS parts of the path at most, equal but for its ends, 4 s where it is no longer than
-    8.5 minutes: each 1 + 254 times the share of equal bits, or 0 where both are silent."""
+    """Similarity over time, in N_STEPS equal parts of the path at most (the ends may be shorter), each 4 s unless the
+    path is longer than 8.5 minutes: 1 + 254 times the share of equal bits, or 0 if both are silent."""
 
     @property
     def score(self) -> float:
@@ -97,17 +103,17 @@ class Match:
 
     @property
     def evidence(self) -> float:
-        """The score, less where few items speak for it: what is held against the noise floor."""
+        """The score, reduced if few items support it; it is compared with the noise floor."""
         return evidence_of(self.kappa, self.along, self.distinct)
 
     @property
     def rate(self) -> float:
-        """Items of the first for an item of the second, less 1: 0.02 where the first is 2 % longer."""
+        """Items of the first for each item of the second, less 1: 0.02 if the first is 2 % longer."""
         return math.expm1(self.log_rate)
 
     @property
     def prominence_along(self) -> float:
-        """Prominence of the path: that of the best lag, and by how much the path agrees better than that lag."""
+        """Prominence of the path: that of the best lag, plus how much better the path agrees than that lag."""
         return self.prominence + max(0.0, self.along - self.kappa) / 2
 
     @property
@@ -125,18 +131,19 @@ class Match:
 
     @property
     def similarity(self) -> npt.NDArray[np.float64]:
-        """Share of equal bits of each step, NaN where both are silent."""
+        """Share of equal bits in each step, NaN if both are silent."""
         steps = np.frombuffer(self.steps, np.uint8).astype(np.float64)
         return np.where(steps > 0, (steps - 1) / 254, np.nan)
 
     def core(self) -> Core:
+        """The core of the pair; all zeros if no step is alike."""
         similarity = self.similarity
         alike = similarity >= ALIKE
         if not alike.any():
             return Core(0.0, 0.0, 0.0)
         unlike = similarity < ALIKE
         first, last = int(np.argmax(alike)), len(alike) - int(np.argmax(alike[::-1]))
-        n_unlike = max(0, int(np.count_nonzero(unlike[first:last])) - 1)  # a gap or a flaw is no other version
+        n_unlike = max(0, int(np.count_nonzero(unlike[first:last])) - 1)  # a gap or a flaw makes no other version
         share = np.count_nonzero(alike) / (np.count_nonzero(alike) + n_unlike)
         while first > 0 and not unlike[first - 1]:
             first -= 1
@@ -145,8 +152,8 @@ class Match:
         return Core(first / len(alike), last / len(alike), float(share))
 
     def place(self) -> tuple[float, float, float, float]:
-        """Where what is the same begins and ends in the first, and in the second, in seconds: the core, or the whole
-        path where one runs faster."""
+        """Start and end of what is the same, in the first and in the second, in seconds: the core, or the whole path if
+        one runs faster."""
         core = self.core()
         start, end = (core.start, core.end) if self.rate == 0 and core.alike > 0 else (0.0, 1.0)
         length_a, length_b = self.to_a - self.from_a, self.to_b - self.from_b
@@ -160,7 +167,7 @@ class Match:
         return a_from, a_to, b_from, b_to
 
     def swapped(self) -> Match:
-        """The same pair, named the other way round."""
+        """The same pair with the first and the second swapped."""
         return Match(
             -self.lag,
             self.overlap,
@@ -180,7 +187,7 @@ class Match:
 
 
 def identity_match(n_items: int, n_distinct: int) -> Match:
-    """A fingerprint against itself."""
+    """The match of a fingerprint with itself."""
     n_steps = -(-n_items // 32)
     steps = b"\xff" * -(-n_steps // -(-n_steps // N_STEPS))
     return Match(0, n_items, 0, 1.0, 0.5, 1.0, 0.0, 0.0, n_distinct, 0, n_items, 0, n_items, steps)
@@ -219,4 +226,4 @@ _NUMBERS = (
     "from_b",
     "to_b",
 )
-"""Fields of PAIR that are those of `Match`, in its order, but for `steps`."""
+"""Fields that PAIR and `Match` share, in the order of `Match`, except `steps`."""

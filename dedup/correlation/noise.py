@@ -1,11 +1,11 @@
-"""How well unrelated tracks of this library do: the noise floor, measured on the library's own fingerprints.
+"""The noise floor: how well unrelated tracks agree, measured on the library's own fingerprints.
 
-Which pairs are unrelated nobody knows; but a fingerprint that runs backwards is no copy of anything, and has all else
-that makes music agree with music: its bits, how long they last, its silences, its loops. Every lag against it is a
-wrong lag. 192 tracks, chosen by the digests of their fingerprints (so that the choice depends on nothing else,
-and seldom changes when tracks are added), are compared exactly with 24 others turned round. Above their upper tenth
-the evidence of such decoys is exponentially distributed: a tenth of the pairs reaches `common`, and with each `decade`
-more a tenth of these."""
+Nobody knows which pairs are unrelated. But a fingerprint that runs backwards is a copy of nothing, and keeps everything
+else that makes music agree with music: its bits, how long they last, its silences, its loops. Every lag against it is
+a wrong lag. 192 tracks are compared exactly with 24 others turned round. The digests of the fingerprints choose them,
+so the choice depends on nothing else and seldom changes when tracks are added. Above its upper tenth, the evidence of
+such decoys is distributed exponentially: a tenth of the pairs reaches `common`, and with each further `decade` a tenth
+of these."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 SAMPLE, PARTNERS = 192, 24
-"""Tracks that are compared, and with how many others each: 4,608 pairs, of which 46 are above the highest quantile that
-is used. It is tracks that differ, so many tracks with few others tell more than few with many."""
+"""Tracks that are compared, and the others that each is compared with: 4,608 pairs, 46 of them above the highest
+quantile in use. Tracks differ more than pairs do, so many tracks with few others tell more than few with many."""
 
 MOST_ITEMS = 1600
-"""Items of a track that take part, from its middle: 200 s."""
+"""Items of a track that are compared, from its middle: 200 s."""
 
 ROWS_A_TASK = 8
 
 COPIED = 0.3
-"""Evidence from which on a track is left out as a copy of another of the sample."""
+"""Evidence from which a track is left out as a copy of another in the sample."""
 
 LEAST_PAIRS = 300
-"""With fewer the library's own quantiles say nothing, and those of other music are taken."""
+"""Pairs below which the library's own quantiles tell nothing; those of other music are used instead."""
 
 
 def noise_of(store: Store) -> Noise:
-    """What was measured last; else the usual one."""
+    """The noise that was measured last, else the usual one."""
     measured = store.catalog.meta.get("noise")
     if measured is None:
         return usual_noise()
@@ -60,7 +60,7 @@ def noise_of(store: Store) -> Noise:
 
 
 def measure_noise(store: Store, settings: CompareSettings, runner: Runner, observer: Observer) -> bool:
-    """Measures anew where the tracks to choose from are not those of the last time; whether it came to its end."""
+    """Measures the noise if the tracks to choose from have changed. False if it failed or was stopped."""
     candidates = _candidates(store)
     name = _name([digest for digest, *_ in candidates], settings)
     if store.catalog.meta.get("noise", {}).get("name") == name:
@@ -71,20 +71,20 @@ def measure_noise(store: Store, settings: CompareSettings, runner: Runner, obser
         measured = _run(runner, decoy_evidence, _tasks(name, len(chosen), settings, shared))
     except _UnmeasuredError as error:
         if not runner.stop.requested:
-            observer.message(f"the noise floor was not measured, the next `correlate` tries again: {error}")
+            observer.message(f"the noise floor could not be measured ({error}); the next `correlate` will try again")
         return False
-    # By size, for the order in which workers answer must not decide how a sum is rounded.
+    # By size: the order in which workers answer must not decide how a sum is rounded.
     evidence, agreements = (sorted(value for part in measured for value in part[kind]) for kind in (0, 1))
     store.catalog.meta.set("noise", {"name": name, **asdict(noise_from(evidence, agreements))})
     return True
 
 
 class _UnmeasuredError(Exception):
-    """Why there is no measurement."""
+    """The noise cannot be measured; the text says why."""
 
 
 def _run(runner: Runner, function: Callable[..., Any], tasks: Iterable[Task]) -> list[Any]:
-    """The results of all tasks. Raises _UnmeasuredError where one has none."""
+    """The results of all tasks. Raises _UnmeasuredError if one of them fails, or after a request to stop."""
     results = []
     for outcome in runner.run(function, tasks):
         if outcome.failure is not None:
@@ -96,7 +96,7 @@ def _run(runner: Runner, function: Callable[..., Any], tasks: Iterable[Task]) ->
 
 
 def _without_copies(name: str, items: Sequence[Items], settings: CompareSettings, runner: Runner) -> list[Items]:
-    """The first SAMPLE that are no copies of one before: one loud loop in ten versions would be heard ten times."""
+    """The first SAMPLE that are not copies of an earlier one, else a loop in ten versions would count ten times."""
     offsets = np.cumsum([0, *map(len, items)])
     block = (name, np.concatenate([np.empty(0, np.uint32), *items]), offsets)
     arguments = (replace(settings, method="cascade"), 2, [Part(0, 0)], block)
@@ -111,8 +111,8 @@ def _without_copies(name: str, items: Sequence[Items], settings: CompareSettings
 
 
 def noise_from(evidence: Sequence[float], agreements: Sequence[float]) -> Noise:
-    """From the evidence of decoys and their raw agreements. Never below what the labelled libraries have: a library of
-    few tracks, or of one kind, would trust too much."""
+    """The noise, from the evidence of decoys and their raw agreements. Never below that of the labelled libraries: a
+    library of few tracks, or of one kind, would trust too much."""
     usual = usual_noise()
     if len(evidence) < LEAST_PAIRS:
         return usual
@@ -124,8 +124,8 @@ def noise_from(evidence: Sequence[float], agreements: Sequence[float]) -> Noise:
 
 
 def upper_tail(values: npt.NDArray[np.float64], quantile: float = 0.9) -> tuple[float, float]:
-    """That quantile, and by how much more a tenth of the values above it has, and so on: of an exponential tail the
-    most likely. 0 where none is above."""
+    """That quantile, and the distance to the value that a tenth of those above it reach, by the most likely exponential
+    tail; 0 if none is above."""
     start = float(np.quantile(values, quantile))
     above = values[values > start]
     return start, float(np.mean(above - start)) * math.log(10) if len(above) else 0.0
@@ -134,9 +134,9 @@ def upper_tail(values: npt.NDArray[np.float64], quantile: float = 0.9) -> tuple[
 def decoy_evidence(
     settings: CompareSettings, rows: tuple[int, int], items: Sequence[Items]
 ) -> tuple[list[float], list[float]]:
-    """Evidence and raw agreement of each of the fingerprints `rows[0]` to before `rows[1]` against the PARTNERS behind
-    it (the first follow the last), turned round. 0 of what cannot overlap enough."""
-    n_partners = min(PARTNERS, max(1, (len(items) - 1) // 2))  # more, and a pair would come twice
+    """Evidence and raw agreement of fingerprints against the PARTNERS behind each, turned round; the first follow the
+    last. `rows` are the first fingerprint and the one behind the last. Evidence is 0 if two cannot overlap enough."""
+    n_partners = min(PARTNERS, max(1, (len(items) - 1) // 2))  # with more, a pair would come twice
     evidence, agreements = [], []
     for i in range(*rows):
         for behind in range(1, n_partners + 1):
@@ -147,12 +147,13 @@ def decoy_evidence(
 
 
 def _candidates(store: Store) -> list[Candidate]:
-    """The fingerprints with the lowest digests, of tracks that are there and may match at all."""
+    """The fingerprints with the lowest digests that belong to a present track and have enough different items to
+    match."""
     return store.catalog.fingerprints.lowest_held(MIN_DISTINCT, 2 * SAMPLE)
 
 
 def _middles(store: Store, candidates: Sequence[Candidate]) -> list[Items]:
-    """The items of each, of its middle. A block is read once: it costs milliseconds."""
+    """The items in the middle of each candidate. A block is read once, as that takes milliseconds."""
     items: dict[int, Items] = {}
     for name, group in itertools.groupby(sorted(candidates, key=lambda one: one[2] or ""), key=lambda one: one[2]):
         block = store.blocks.read(name) if name else None
@@ -162,7 +163,7 @@ def _middles(store: Store, candidates: Sequence[Candidate]) -> list[Items]:
 
 
 def _name(digests: Sequence[bytes], settings: CompareSettings) -> str:
-    """A digest of all that the measurement depends on."""
+    """A digest of everything that the measurement depends on."""
     constants = json.dumps([KERNEL_VERSION, SAMPLE, PARTNERS, MOST_ITEMS, fitted()], sort_keys=True)
     text = b" ".join([settings.digest().encode(), constants.encode(), *digests])
     return hashlib.blake2b(text, digest_size=16).hexdigest()

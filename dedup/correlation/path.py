@@ -1,12 +1,12 @@
-"""How the lag of a pair goes on through it: the same from end to end in a copy, along a line in a copy of other speed,
+"""How the lag of a pair changes on the way through it: not at all in a copy, along a line in a copy at another speed,
 by a small jump where a recording lost something.
 
-The shorter fingerprint `y` is cut into steps of about 4 s. From the step that fits best at the pair's lag the others
-are followed in both directions: each within reach of what the last one had. The reach grows with the distance, by the
-fastest change of speed that is looked for, so that a pair which shows no sign of it costs little.
+The shorter fingerprint `y` is cut into steps of about 4 s. From the step that fits best at the pair's lag, the others
+are followed in both directions, each within reach of the last one's lag. The reach grows with the distance, by the
+fastest change of speed that is looked for, so a pair that shows no sign of it costs little.
 
-A copy of other speed is told by the median of the slopes between all pairs of steps (Theil 1950, Sen 1968), then by
-least squares over those near that line."""
+The speed of a copy is the median of the slopes between all pairs of steps (Theil 1950, Sen 1968), refined by least
+squares over the steps near that line."""
 
 from __future__ import annotations
 
@@ -18,62 +18,73 @@ import numpy.typing as npt
 from dedup.correlation.accelerate import jit
 from dedup.correlation.kernels import SILENT, Counts, kappa
 from dedup.correlation.line import is_jump, least_squares, likely_line
-from dedup.correlation.vector import add_bits, run_errors
+from dedup.correlation.vector import COUNTED_ERRORS, COUNTED_ITEMS, N_COUNTS, add_bits, run_errors
 from dedup.store.items import Items
 
 STEP = 32
 """Items of a step, 4.0 s."""
 
 STRETCH = 64
-"""Items that settle the lag of a step: the step and half a step on either side."""
+"""Items that decide the lag of a step: the step and half a step on either side."""
 
 KNOWN_AGREEMENT = 0.65
-"""From here on a stretch says where it lies. Unrelated music has 0.5 to 0.6."""
+"""Agreement from which the lag of a stretch counts as known. Unrelated music has 0.5 to 0.6."""
 
 GIVE_UP = 8
-"""Steps in a row that say nothing, after which no more are asked in that direction."""
+"""Steps in a row without a known lag, after which that direction is given up."""
 
 SLACK, REACH = 2, 0.06
-"""Items by which the lag may change from a step to the next: so many, and so many for each item between them. Over
-GIVE_UP steps that is 17, 2 s."""
+"""Items by which the lag may change from one known step to the next: SLACK, and REACH for each item between them.
+Over GIVE_UP steps that is 17, 2 s."""
 
 NEAR_LINE = 2
-"""Items by which the lag of a step may miss a line and lie on it."""
+"""Items by which the lag of a step may miss a line and still lie on it."""
 
 ON_LINE = 0.8
-"""Share of the known steps that must lie on a line that is not level."""
+"""Share of the known steps that must lie on a sloping line."""
 
 LEAST_DRIFT = 4.0
-"""Items that the lag must drift over the known steps before a speed is spoken of: half a second."""
+"""Items by which the lag must drift over the known steps to count as another speed: half a second."""
 
 MUTE = np.uint8(0)
 """Similarity of a step that is silent in both."""
 
 
 class Path(NamedTuple):
-    """A pair along its path, `y` its shorter fingerprint."""
+    """A pair along its path; `y` is the shorter fingerprint."""
 
     kappa: float
-    """Chance-corrected agreement, -1 to 1, without what is silent in both."""
+    """Chance-corrected agreement, -1 to 1, of the items that are not silent in both."""
     errors: int
     """Bits that differ."""
     n_informative: int
-    """Items not silent in both."""
+    """Items that are not silent in both."""
     n_items: int
+    """Items that lie over each other."""
     rate: float
-    """Items of `x` for an item of `y`, less 1; 0 where both have the same speed."""
+    """Items of `x` for each item of `y`, less 1; 0 at the same speed."""
     y_from: int
+    """First item of `y` on the path."""
     y_to: int
+    """End of the path in `y`, the item behind the last."""
     x_from: int
+    """First item of `x` on the path."""
     x_to: int
-    """Which items of `y`, and of `x`, lie over each other."""
+    """End of the path in `x`."""
     n_steps: int
+    """Steps that lie over items of `x`, all or in part."""
 
 
 @jit
 def follow(x: Items, y: Items, lag: int, similar: npt.NDArray[np.uint8]) -> Path:
-    """The path of a pair whose best single lag is `lag`, `kernels.is_swapped(x, y)` false. Fills `similar`, with room
-    for `n_steps(len(y))`: of each step 1 + 254 times the agreement, rounded, or MUTE."""
+    """The path of a pair.
+
+    Parameters:
+        x, y: `uint32[nx]`, `uint32[ny]`, in the order of `kernels.is_swapped`.
+        lag: the best single lag.
+        similar: output, `uint8[n_steps(ny)]`, filled for the steps of the path from index 0: 1 + 254 times the
+            agreement, rounded, or MUTE.
+    """
     n = n_steps(len(y))
     lags, wrong = np.empty(n, np.int64), np.empty(n, np.int64)
     for j in range(n):
@@ -90,19 +101,25 @@ def follow(x: Items, y: Items, lag: int, similar: npt.NDArray[np.uint8]) -> Path
 
 @jit
 def n_steps(n_items: int) -> int:
-    """Steps of so many items, the last one shorter."""
+    """Steps that hold this many items; the last may be shorter."""
     return (n_items + STEP - 1) // STEP
 
 
 @jit
 def _stretch(j: int, ny: int) -> int:
-    """First item of the stretch of a step."""
+    """First item of the stretch of step `j`, 0 to `max(0, ny - STRETCH)`."""
     return max(0, min(j * STEP + STEP // 2 - STRETCH // 2, ny - STRETCH))
 
 
 @jit
 def _find_lags(x: Items, y: Items, lag: int, lags: Counts, wrong: Counts) -> None:
-    """The lag of each step that says where it lies, and the bits that differ over its stretch; -1 where it does not."""
+    """Finds the steps whose lag is known.
+
+    Parameters:
+        x, y, lag: as of `follow`.
+        lags: output, `int64[n_steps(ny)]`: the lag of each known step; others stay as they are.
+        wrong: output, `int64[n_steps(ny)]`, -1 before: bits that differ over the stretch of each known step.
+    """
     nx, ny = len(x), len(y)
     if ny < STRETCH:
         return
@@ -129,9 +146,16 @@ def _find_lags(x: Items, y: Items, lag: int, lags: Counts, wrong: Counts) -> Non
 
 @jit
 def _best_near(x: Items, y: Items, first: int, lag: int, distance: int) -> tuple[int, int]:
-    """The lag at which the stretch from `y[first]` on fits best, `distance` steps from one that has `lag`, and the bits
-    that differ there; of equals the nearest to `lag`, of these the higher. More bits than there are where the stretch
-    is not all in `x` at `lag` itself: what fits then is only what is left."""
+    """The lag at which a stretch fits best, and the bits that differ there; among equals the nearest to `lag`, then the
+    higher. More bits than a stretch has if it does not lie wholly over `x` at `lag` itself: only the rest of the range
+    would then be compared.
+
+    Parameters:
+        x, y: `uint32[nx]`, `uint32[ny]`.
+        first: the first item of the stretch in `y`, 0 to `ny - STRETCH`.
+        lag: of the nearest known step.
+        distance: steps between the two, 1 or more.
+    """
     best, least = lag, 32 * STRETCH + 1
     if not 0 <= first + lag <= len(x) - STRETCH:
         return best, least
@@ -146,8 +170,14 @@ def _best_near(x: Items, y: Items, first: int, lag: int, distance: int) -> tuple
 
 @jit
 def _line(lags: Counts, wrong: Counts, lag: int, ny: int) -> tuple[float, float]:
-    """Slope, and lag at the first item of `y`, of the line on which the steps lie: level at `lag` where they drift by
-    less than LEAST_DRIFT, or lie on no line."""
+    """The line on which the known steps lie: its slope, and its lag at the first item of `y`. It is level, at `lag`, if
+    they drift by less than LEAST_DRIFT or lie on no line.
+
+    Parameters:
+        lags, wrong: `int64[n_steps(ny)]`, from `_find_lags`.
+        lag: the best single lag.
+        ny: items of `y`.
+    """
     n, room = 0, len(lags)
     known, places, there, errors = np.empty(room, np.int64), np.empty(room), np.empty(room), np.empty(room)
     lowest, highest = np.inf, -np.inf
@@ -174,8 +204,8 @@ def _line(lags: Counts, wrong: Counts, lag: int, ny: int) -> tuple[float, float]
 
 @jit
 def _level(x: Items, y: Items, lags: Counts) -> None:
-    """Gives each step the lag of a neighbour where that fits better: around a place where a recording lost
-    something."""
+    """Gives each step the lag of a neighbour if it fits better, as around a place where a recording lost something.
+    `lags`: output, `int64[n_steps(ny)]`."""
     n = len(lags)
     for j in range(1, n):
         _take_better(x, y, j, lags[j - 1], lags)
@@ -185,6 +215,7 @@ def _level(x: Items, y: Items, lags: Counts) -> None:
 
 @jit
 def _take_better(x: Items, y: Items, j: int, lag: int, lags: Counts) -> None:
+    """Gives step `j` this lag if it fits better there than its own. `lags`: output, as of `_level`."""
     first = j * STEP
     n = min(STEP, len(y) - first)
     inside = first + min(lag, lags[j]) >= 0 and first + max(lag, lags[j]) + n <= len(x)
@@ -196,8 +227,9 @@ def _take_better(x: Items, y: Items, j: int, lag: int, lags: Counts) -> None:
 
 @jit
 def _measure(x: Items, y: Items, lags: Counts, rate: float, similar: npt.NDArray[np.uint8]) -> Path:
+    """The numbers of a path. `lags`: `int64[n_steps(ny)]`, of every step; `similar`: output, as of `follow`."""
     nx, ny = len(x), len(y)
-    counts, some = np.zeros(66, np.int64), np.empty(66, np.int32)
+    counts, some = np.zeros(N_COUNTS, np.int64), np.empty(N_COUNTS, np.int32)
     errors = n_items = n = 0
     y_from = y_to = x_from = x_to = 0
     for j in range(len(lags)):
@@ -208,13 +240,13 @@ def _measure(x: Items, y: Items, lags: Counts, rate: float, similar: npt.NDArray
         add_bits(x, first + lags[j], y, first, last - first, SILENT, some)
         counts += some
         n_here = last - first
-        errors, n_items = errors + some[64], n_items + n_here
+        errors, n_items = errors + some[COUNTED_ERRORS], n_items + n_here
         if n == 0:
             y_from, x_from = first, first + lags[j]
         y_to, x_to = last, last + lags[j]
         similar[n] = MUTE
-        if some[65] > 0:
-            similar[n] = np.uint8(1 + np.rint(254.0 * (1.0 - some[64] / (32.0 * some[65]))))
+        if some[COUNTED_ITEMS] > 0:
+            similar[n] = np.uint8(1 + np.rint(254.0 * (1.0 - some[COUNTED_ERRORS] / (32.0 * some[COUNTED_ITEMS]))))
         n += 1
     corrected, n_informative = kappa(counts)
     return Path(corrected, errors, n_informative, n_items, rate, y_from, y_to, x_from, x_to, n)

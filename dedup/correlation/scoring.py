@@ -1,11 +1,10 @@
-"""What the numbers of a pair mean: from which on it is stored, what it is evidence of, and what the two are to each
-other.
+"""What the numbers of a pair mean: whether it is more than chance, and what the two tracks are to each other.
 
-The score is chance-corrected agreement along the path of lags; the evidence is the score, less what a short or
-monotonous overlap could have by luck. How much of it unrelated tracks show is measured on the library itself (`noise`),
-and decides from when on a pair is more than chance. Above that line agreement alone does not tell a copy from another
-version of the same tune; what does is whether all of it agrees. The few constants, and what they were fitted on, are in
-`fitted.json`, which `scripts/study/fit_scoring.py` makes."""
+The score is chance-corrected agreement, at the best lag or along the path of lags. The evidence is the score, less what
+a short or monotonous overlap could reach by luck. How much evidence unrelated tracks show is measured on the library
+itself (`noise`), and decides whether a pair is more than chance. Above that line, agreement alone does not tell a copy
+from another version of the same tune; whether all of it agrees does. The few constants, and what they were fitted on,
+are in `fitted.json`, which `scripts/study/fit_scoring.py` makes."""
 
 from __future__ import annotations
 
@@ -31,53 +30,52 @@ Verdict = Literal[
 MERGING: frozenset[Verdict] = frozenset(
     {"same file", "identical file", "same audio", "same recording", "same recording, other speed"}
 )
-"""Verdicts that put two tracks into one group."""
+"""Verdicts that put two tracks in one group."""
 
 BESIDE: tuple[Verdict, ...] = ("contained", "transposed", "related")
-"""Verdicts that are shown beside a group and never merge."""
+"""Verdicts that are shown beside a group and never merge tracks."""
 
 MIN_DISTINCT = 24
-"""Different items, silence not counted, that a fingerprint needs to be evidence at all: 10 s of music have 40 and
-more, a tone or a hum a handful."""
+"""Different items, without silence, that a fingerprint needs to be evidence at all: 10 s of music have 40 or more, a
+tone or a hum has a handful."""
 
 ALIKE_SHARE = 0.92
-"""Share of the steps that must be alike. Two versions of one tune that otherwise agree as a copy does have 0.89,
-plain duplicates 0.97 and more."""
+"""Share of the steps that must be alike. Two versions of one tune that otherwise agree like a copy have 0.89, plain
+duplicates 0.97 or more."""
 
 LONGER_SHARE = 0.55
-"""A pair that is alike over a smaller share of the longer track is no copy of it, at most trimmed, but an excerpt."""
+"""Share of the longer track that must be alike in a copy, trimmed or not; with less, the shorter is an excerpt."""
 
 SHORTER_SHARE = 0.7
-"""... and this share of the shorter one must be alike, else the two merely share a passage."""
+"""Share of the shorter track that must be alike in an excerpt; with less, the two only have a passage in common."""
 
 CERTAIN = 0.85
-"""Kappa from which on prominence is not asked for: what repeats itself, as loops do, has none."""
+"""Score from which no prominence is needed: music that repeats itself, such as loops, has none."""
 
 MAX_RATE = 0.05
-"""Copies run faster or slower by so much at most; what differs by more was played, or made, so."""
+"""Largest difference in speed of a copy; music that differs by more was played, or made, that way."""
 
 LESS_BY_SPEED = 5.0
-"""Score that a copy of other speed may lack, for each unit of its rate: 0.05 for 1 %. Of 85 pairs whose speeds differ
-the lowest had 0.43 at 1 %, 0.40 at 2 %, 0.36 at 4 %."""
+"""Score that a copy at another speed may lack, for each unit of its rate: 0.05 for 1 %. The lowest of 85 pairs whose
+speeds differ had 0.43 at 1 %, 0.40 at 2 %, 0.36 at 4 %."""
 
 TRANSPOSED_PATH, TRANSPOSED_CONTRAST = 0.8, 0.1
-"""A transposed copy goes along with the other for this share of both, and the bits that a transposition leaves alone
-agree so much better than the others. The lowest of 14 copies by a semitone has 0.12; other versions have 0.07 at
-most."""
+"""Share of both tracks on the path of a transposed copy, and how much better the bits that a transposition leaves alone
+agree than the others. The lowest of 14 copies by a semitone has 0.12; other versions have 0.07 at most."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """The evidence that unrelated tracks show for being related."""
+    """How much evidence unrelated tracks show for being related."""
 
     common: float
-    """What a tenth of the pairs reaches."""
+    """Evidence that a tenth of the unrelated pairs reach."""
     decade: float
-    """By how much more a tenth of these, and so on."""
+    """Further evidence that a tenth of these reach, and so on."""
     n_pairs: int = 0
-    """Pairs of the library's own that this rests on; 0 where it is what other music has."""
+    """Pairs of this library that were measured; 0 if the noise is that of other music."""
     agreement: tuple[int, ...] = ()
-    """How many of them have, at their best lag, a raw agreement of 0.50 to 0.51, 0.51 to 0.52, … 0.99 to 1."""
+    """Number of these pairs whose raw agreement at the best lag is 0.50 to 0.51, 0.51 to 0.52, … 0.99 to 1."""
 
     def false_match(self, evidence: float) -> float:
         """The estimated chance that two unrelated tracks show this much or more, 0 to 1."""
@@ -86,44 +84,45 @@ class Noise:
         return 0.1 * 10 ** -min(300.0, (evidence - self.common) / self.decade)
 
     def threshold(self, n_tracks: int, max_false: float) -> float:
-        """The evidence that `max_false` pairs of unrelated tracks among so many are expected to reach."""
+        """The evidence that `max_false` pairs of unrelated tracks are expected to reach among this many tracks."""
         n_pairs = max(1.0, n_tracks * (n_tracks - 1) / 2)
         return self.common + self.decade * max(0.0, math.log10(0.1 * n_pairs / max_false))
 
     def share_agreeing(self, agreement: float) -> float | None:
-        """The share of unrelated pairs whose raw agreement at their best lag is at least this (to a hundredth, from 0.5
-        on), None where it was not measured."""
+        """The share of unrelated pairs whose raw agreement at the best lag is at least this (to a hundredth, 0.5 or
+        more); None if it was not measured."""
         first = min(49, round((agreement - 0.5) * 100))
         return sum(self.agreement[max(0, first) :]) / self.n_pairs if self.n_pairs else None
 
 
 def usual_noise() -> Noise:
-    """That of the music it was fitted on, for want of better."""
+    """The noise of the music it was fitted on, for libraries that have none of their own."""
     return Noise(fitted()["least_common"], fitted()["least_decade"])
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Settings, made numbers by what the library is."""
+    """The settings, turned into numbers for this library."""
 
     related: float
-    """Evidence from which on two tracks have something to do with each other."""
+    """Evidence from which two tracks are related."""
     same: float
-    """Score from which on they may be one recording."""
+    """Score from which they may be one recording."""
     min_prominence: float
+    """Prominence from which they may be one recording."""
     classic: float | None
-    """Raw agreement that decides alone, where one was asked for."""
+    """Raw agreement that decides alone; None if it does not."""
     noise: Noise
-    """How well unrelated tracks of the library do."""
+    """Evidence that unrelated tracks of the library show."""
     n_tracks: int
-    """That were compared with one another."""
+    """Tracks that were compared with one another."""
 
     @property
     def n_pairs(self) -> int:
         return self.n_tracks * (self.n_tracks - 1) // 2
 
     def false_match(self, match: Match) -> float:
-        """The estimated chance that two unrelated tracks of the library would do as well, 0 to 1."""
+        """The estimated chance that two unrelated tracks of the library would agree as well, 0 to 1."""
         return self.noise.false_match(match.evidence)
 
 
@@ -141,7 +140,7 @@ class Criterion:
 
 
 def criteria(match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds) -> tuple[Criterion, ...]:
-    """The numbers that decide between the verdicts, in the order in which they do."""
+    """The numbers that decide the verdict, in the order in which they are asked."""
     if thresholds.classic is not None:
         return (Criterion("agreement", match.agreement, thresholds.classic),)
     of_longer, of_shorter = _of_longer_and_shorter(match, n_items_a, n_items_b)
@@ -159,8 +158,8 @@ KEPT, OF_LONGER, OF_SHORTER = "score to be kept", "share of the longer", "share 
 
 
 def _copy_criteria(match: Match, thresholds: Thresholds) -> tuple[Criterion, ...]:
-    """What a pair must meet to agree as only copies do, all of it. Of copies of other speed it is less: they keep fewer
-    bits, and that all steps lie on a line says what prominence and steps say of others."""
+    """What a pair must meet, all of it, to agree as only copies do. Copies at another speed must meet less: they keep
+    fewer bits, and steps that all lie on a line show what prominence and alike steps show for others."""
     if match.rate:
         faster = -math.expm1(-abs(match.log_rate))  # the same whichever of the two comes first
         asked = thresholds.same - LESS_BY_SPEED * faster
@@ -174,13 +173,13 @@ def _copy_criteria(match: Match, thresholds: Thresholds) -> tuple[Criterion, ...
 
 
 def shares(match: Match, n_items_a: int, n_items_b: int) -> tuple[float, float]:
-    """Share of each of two fingerprints that is the same in the other."""
+    """The share of each fingerprint that is the same in the other."""
     a_from, a_to, b_from, b_to = match.place()
     return (a_to - a_from) * ITEMS_PER_SECOND / n_items_a, (b_to - b_from) * ITEMS_PER_SECOND / n_items_b
 
 
 def _of_longer_and_shorter(match: Match, n_items_a: int, n_items_b: int) -> tuple[float, float]:
-    """`shares` of the longer and of the shorter; of two of one length the smaller share comes first."""
+    """`shares` of the longer and of the shorter; if both have the same length, the smaller share comes first."""
     share_a, share_b = shares(match, n_items_a, n_items_b)
     if n_items_a == n_items_b:
         return min(share_a, share_b), max(share_a, share_b)
@@ -208,6 +207,6 @@ def _classic_verdict(match: Match, n_items_a: int, n_items_b: int, agreement: fl
 
 
 def _is_transposed(match: Match, n_items_a: int, n_items_b: int) -> bool:
-    """Whether two tracks go along with each other from end to end, at one speed, but for their pitch."""
+    """Whether two tracks agree from end to end, except in their pitch."""
     path_a, path_b = (match.to_a - match.from_a) / n_items_a, (match.to_b - match.from_b) / n_items_b
     return min(path_a, path_b) >= TRANSPOSED_PATH and match.contrast >= TRANSPOSED_CONTRAST

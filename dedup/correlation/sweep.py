@@ -1,4 +1,4 @@
-"""Every pair of two blocks, compared 16 at a time: the two ways through a tile, `exact` and `cascade`."""
+"""Compares every pair of two blocks, 16 at a time: the two ways through a tile, `exact` and `cascade`."""
 
 from __future__ import annotations
 
@@ -7,35 +7,59 @@ from typing import NamedTuple
 import numpy as np
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.cascade import coarse_ranges, likeliest_lag, sieve
-from dedup.correlation.kernels import Counts, allowed_lags, chance_corrected, overlap_at, prominence_at
+from dedup.correlation.cascade import coarse_ranges, likeliest_lag, no_lags, sieve
+from dedup.correlation.kernels import (
+    Counts,
+    Fingerprints,
+    LagLimits,
+    allowed_lags,
+    chance_corrected,
+    overlap_at,
+    prominence_at,
+    row_of,
+)
 from dedup.correlation.lanes import Curves, Lane, Lanes, SortKey, lane_curve, make_curves, pack
 from dedup.correlation.line import Floats
 from dedup.correlation.llvm import LANES
 from dedup.correlation.sampling import BASE_LAG, LAG_STEP, ROWS
-from dedup.correlation.vector import best_lags
-from dedup.correlation.worth_storing import Floor
+from dedup.correlation.vector import AVERAGE_FROM, AVERAGE_TO, CHOICE_FROM, CHOICE_TO, best_lags
+from dedup.correlation.worth_storing import ERRORS, KAPPA, LAG, OVERLAP, PROMINENCE, ROW_X, ROW_Y, Floor
 from dedup.store.items import Items
 
 
 class Packed(NamedTuple):
     """A block as it is, and prepared for the comparison."""
 
-    items: Items
-    offsets: Counts
+    fingerprints: Fingerprints
     lanes: Lanes
 
 
+class Work(NamedTuple):
+    """The pairs of two blocks, `x` and `y`, that are compared in one call."""
+
+    start: int
+    """First position of `x`."""
+    end: int
+    """Position of `x` behind the last."""
+    partners: Counts
+    """Number of positions of `y`, from 0 on, to compare with each position of `x`. None of these fingerprints has a
+    greater `lanes.sort_key` than the one of `x`."""
+    share: int
+    """Which share of this work to do, 0 to `n_shares - 1`."""
+    n_shares: int
+    """Number of shares. They take turns, position by group."""
+
+
 def pack_block(items: Items, offsets: Counts, method: str) -> tuple[Packed, list[SortKey]]:
-    """Prepares the fingerprints `items[offsets[r] : offsets[r + 1]]` for `sweep` by a method; and the keys of their
-    order."""
+    """A block prepared for `sweep` by a method, and the keys of its order. Row `r` is `items[offsets[r] : offsets[r +
+    1]]`."""
     steps = (1, 0) if method == "exact" else (LAG_STEP, ROWS)
     lanes, keys = pack(items, offsets, *steps)
-    return Packed(items, offsets, lanes), keys
+    return Packed(Fingerprints(items, offsets), lanes), keys
 
 
 def room_for_curves(x: Packed, y: Packed, max_lag: int) -> Curves:
-    """Room for what `sweep` computes of any of these fingerprints."""
+    """Room for the curves of any pair of these fingerprints."""
     longest = sum(int(block.lanes.n_items.max(initial=0)) for block in (x, y))
     return make_curves(min(2 * max(max_lag, BASE_LAG) + 2, longest))
 
@@ -44,37 +68,40 @@ def room_for_curves(x: Packed, y: Packed, max_lag: int) -> Curves:
 def sweep(
     x: Packed,
     y: Packed,
-    positions: tuple[int, int],
-    partners: Counts,
-    share: tuple[int, int],
+    work: Work,
     exact: bool,
-    settings: tuple[int, float, int],
+    limits: LagLimits,
     floor: Floor,
     curves: Curves,
     out: Floats,
 ) -> tuple[int, int]:
-    """Compares the fingerprints at `positions` of `x`, from the first to before the second, with those at the first
-    `partners[position]` positions of `y`, none of which may have a greater `lanes.sort_key`; keeps what may be worth
-    storing, for `settle` to decide. With `share` `(k, n)`, it does the k-th of n shares of that work: position by
-    group, in turn.
+    """Compares pairs of two blocks and finds those that may be worth storing, for `worth_storing` to decide. Gives the
+    number of pairs found, and of pairs compared.
 
-    `settings` is `(max_lag, min_overlap, min_items)`, `curves` is `room_for_curves`. Fills rows of `out`
-    (`float64[room for every pair, FOUND_COLUMNS]`, exact for integers); gives how many, and how many pairs were
-    compared. A positive lag means that `x` has that many items more in front. Where the comparison is not `exact`, a
-    row has the likeliest lag and the kappa there, and no other number."""
+    Parameters:
+        x, y: blocks packed by the same method; they may be the same.
+        work: which pairs to compare.
+        exact: whether to compare at every lag, item by item; else by the cascade.
+        limits: what a lag must meet to be tried.
+        floor: what a pair must have.
+        curves: scratch, `room_for_curves` of these blocks.
+        out: output, `float64[pairs of this work, FOUND_COLUMNS]`, filled from row 0, exact for integers. A positive
+            lag means that `x` has that many more items in front. If not `exact`, LAG is the likeliest lag, KAPPA is
+            measured there, and OVERLAP, ERRORS and PROMINENCE are not set.
+    """
     n_found = n_compared = 0
-    for position in range(positions[0], positions[1]):
+    for position in range(work.start, work.end):
         row_x = x.lanes.order[position]
-        a = x.items[x.offsets[row_x] : x.offsets[row_x + 1]]
+        a = row_of(x.fingerprints, row_x)
         for group in range(len(y.lanes.first) - 1):
-            first, last = y.lanes.first[group], min(y.lanes.first[group + 1], partners[position])
+            first, last = y.lanes.first[group], min(y.lanes.first[group + 1], work.partners[position])
             if first >= last:
                 break
-            if (position + group) % share[1] != share[0]:
+            if (position + group) % work.n_shares != work.share:
                 continue
             n_compared += last - first
             n_items, lane_rows = y.lanes.n_items[first:last], y.lanes.lane_rows[group]
-            lowest, highest = _lag_ranges(x.lanes.n_items[position], n_items, exact, settings, curves.ranges)
+            lowest, highest = _lag_ranges(x.lanes.n_items[position], n_items, exact, limits, curves.ranges)
             if lowest > highest:
                 continue
             n_lags = highest - lowest + 1
@@ -87,48 +114,57 @@ def sweep(
                 if curves.picked[lane] < 0:
                     continue
                 row_y = y.lanes.order[first + lane]
-                b = y.items[y.offsets[row_y] : y.offsets[row_y + 1]]
+                b = row_of(y.fingerprints, row_y)
                 found = out[n_found]
-                found[0], found[1] = row_x, row_y
+                found[ROW_X], found[ROW_Y] = row_x, row_y
                 if exact:
                     _measure(a, b, lowest, lane, floor, curves, found)
                 else:
-                    found[5], found[2] = likeliest_lag(a, b, settings, lowest, lane, lane_rows, curves)
-                n_found += found[5] >= floor[2]
+                    found[KAPPA], found[LAG] = likeliest_lag(a, b, limits, lowest, lane, lane_rows, curves)
+                n_found += found[KAPPA] >= floor.kappa_at_lag
     return n_found, n_compared
 
 
 @jit
-def _lag_ranges(
-    n_x: int, n_items: Counts, exact: bool, settings: tuple[int, float, int], ranges: Lane
-) -> tuple[int, int]:
-    """Fills `ranges` for a fingerprint of `n_x` items and up to LANES others, as `lanes.Curves` has them; gives the
-    lags of the curves' first and last value, the first above the last where no pair overlaps enough."""
+def _lag_ranges(n_x: int, n_items: Counts, exact: bool, limits: LagLimits, ranges: Lane) -> tuple[int, int]:
+    """The lags of a group's curves, the first and the last; the first above the last if no pair overlaps enough.
+
+    Parameters: as of `cascade.coarse_ranges`, except `ranges`, which counts from the first lag, as in `lanes.Curves`.
+    """
     if exact:
-        _exact_ranges(n_x, n_items, settings, ranges)
+        _exact_ranges(n_x, n_items, limits, ranges)
     else:
-        coarse_ranges(n_x, n_items, settings, ranges)
+        coarse_ranges(n_x, n_items, limits, ranges)
     return _count_from_lowest(ranges)
 
 
 @jit
 def _measure(a: Items, b: Items, lowest: int, lane: int, floor: Floor, curves: Curves, found: Floats) -> None:
-    """Fills in the numbers of a pair at its best lag, `curves.picked`; a kappa of -1 where another is too low."""
+    """The numbers of a pair at its best lag.
+
+    Parameters:
+        a, b: `uint32[na]`, `uint32[nb]`.
+        lowest: the lag of index 0.
+        lane: of the pair, 0 to LANES - 1.
+        floor: what the pair must have.
+        curves: `picked`, `curve` and `ranges`; scratch: `errors`.
+        found: output, `float64[FOUND_COLUMNS]`, from LAG on. KAPPA is -1 if another number is too low.
+    """
     picked = curves.picked[lane]
     lag, wrong = lowest + picked, int(curves.curve[picked, lane])
-    overlap, found[5] = overlap_at(len(a), len(b), lag), -1.0
-    if 1.0 - wrong / (32.0 * overlap) < floor[0]:
+    overlap, found[KAPPA] = overlap_at(len(a), len(b), lag), -1.0
+    if 1.0 - wrong / (32.0 * overlap) < floor.agreement:
         return
     kappa, n_informative = chance_corrected(a, b, lag)
-    if n_informative >= floor[3] and kappa >= floor[2]:
-        found[2], found[3], found[4], found[5] = lag, overlap, wrong, kappa
-        found[6] = _prominence(len(a), len(b), lag, lowest, lane, curves)
+    if n_informative >= floor.n_informative and kappa >= floor.kappa_at_lag:
+        found[LAG], found[OVERLAP], found[ERRORS], found[KAPPA] = lag, overlap, wrong, kappa
+        found[PROMINENCE] = _prominence(len(a), len(b), lag, lowest, lane, curves)
 
 
 @jit
 def _prominence(n_a: int, n_b: int, lag: int, lowest: int, lane: int, curves: Curves) -> float:
     """The `kernels.prominence_at` of a lane."""
-    low, high = curves.ranges[2, lane], curves.ranges[3, lane]
+    low, high = curves.ranges[CHOICE_FROM, lane], curves.ranges[CHOICE_TO, lane]
     for i in range(low, high + 1):
         curves.errors[i - low] = curves.curve[i, lane]
     return prominence_at(n_a, n_b, lowest + low, lowest + high, curves.errors, lag)
@@ -136,22 +172,25 @@ def _prominence(n_a: int, n_b: int, lag: int, lowest: int, lane: int, curves: Cu
 
 @jit
 def _count_from_lowest(ranges: Lane) -> tuple[int, int]:
-    """Lowest and highest lag of any lane that has a lag that may stand out, from which on `ranges` counts from now on;
-    the lowest above the highest where there is none."""
+    """Lowest and highest lag of the lanes that have a lag to choose; the lowest above the highest if there is none.
+
+    Parameters:
+        ranges: output, `int32[4, LANES]`: lags before, counted from the lowest after.
+    """
     lowest, highest = 1 << 40, -(1 << 40)
     for lane in range(LANES):
-        if ranges[2, lane] <= ranges[3, lane]:
-            lowest, highest = min(lowest, ranges[2, lane]), max(highest, ranges[3, lane])
-            if ranges[0, lane] <= ranges[1, lane]:
-                lowest, highest = min(lowest, ranges[0, lane]), max(highest, ranges[1, lane])
+        if ranges[CHOICE_FROM, lane] <= ranges[CHOICE_TO, lane]:
+            lowest, highest = min(lowest, ranges[CHOICE_FROM, lane]), max(highest, ranges[CHOICE_TO, lane])
+            if ranges[AVERAGE_FROM, lane] <= ranges[AVERAGE_TO, lane]:
+                lowest, highest = min(lowest, ranges[AVERAGE_FROM, lane]), max(highest, ranges[AVERAGE_TO, lane])
     if lowest <= highest:
         ranges -= np.int32(lowest)
     return lowest, highest
 
 
 @jit
-def _exact_ranges(n_x: int, n_items: Counts, settings: tuple[int, float, int], ranges: Lane) -> None:
-    """The same as `cascade.coarse_ranges`, for every lag."""
-    ranges[0], ranges[1], ranges[2], ranges[3] = 1, 0, 1, 0
+def _exact_ranges(n_x: int, n_items: Counts, limits: LagLimits, ranges: Lane) -> None:
+    """The same as `cascade.coarse_ranges` for every lag, and none for an average."""
+    no_lags(ranges)
     for lane in range(len(n_items)):
-        ranges[2, lane], ranges[3, lane] = allowed_lags(n_x, n_items[lane], *settings)
+        ranges[CHOICE_FROM, lane], ranges[CHOICE_TO, lane] = allowed_lags(n_x, n_items[lane], limits)

@@ -1,4 +1,4 @@
-"""What a worker does with tiles: it prepares each block once, compares, and gives back what is worth storing."""
+"""What a worker does with tiles: it prepares each block once, compares, and returns the pairs worth storing."""
 
 from __future__ import annotations
 
@@ -22,33 +22,37 @@ if TYPE_CHECKING:
     from dedup.correlation.sweep import Packed
 
 FOUND_AT_A_TIME = 1 << 20
-"""Pairs for whose numbers there is room at a time, 56 MB if all were found."""
+"""Pairs that have room for their numbers at a time: 56 MB if all are found."""
 
 SharedBlock = tuple[str, npt.NDArray[np.uint32], npt.NDArray[np.int64]]
 """Name, items and offsets, as in `store.blocks.Block`."""
 
 
 class Part(NamedTuple):
-    """A tile, or one of the `n_shares` shares in which a large one is computed (see `sweep`)."""
+    """A tile, or one of the shares in which a large tile is computed (`sweep.Work`)."""
 
     a: int
+    """Place of the first block in the list that comes with the parts."""
     b: int
-    """Blocks: places in the list that comes with the parts."""
+    """Place of the second block."""
     share: int = 0
+    """Number of the share, 0 to `n_shares - 1`."""
     n_shares: int = 1
 
 
 class Computed(NamedTuple):
-    """What became of parts, in their order."""
+    """The results of some parts, in their order."""
 
     pairs: list[bytes]
-    """Of each: pairs worth storing, as bytes of `pairs.PAIR`, by row."""
+    """Pairs of each part that are worth storing, as bytes of `pairs.PAIR`, by row."""
     n_compared: list[int]
+    """Pairs that each part compared."""
     seconds: float
+    """Time that all parts took."""
 
 
 def correlate_parts(settings: CompareSettings, n_kept: int, parts: Sequence[Part], *blocks: SharedBlock) -> Computed:
-    """Compares the pairs of each part. Keeps `n_kept` blocks prepared for the next call, 2 or more."""
+    """Compares the pairs of each part, and keeps `n_kept` blocks (2 or more) prepared for the next call."""
     began = time.perf_counter()
     done = []
     for part in parts:
@@ -58,7 +62,7 @@ def correlate_parts(settings: CompareSettings, n_kept: int, parts: Sequence[Part
 
 
 def warm_up() -> None:
-    """Compiles the kernels and keeps them in the cache, by comparing made fingerprints in each way."""
+    """Compiles the kernels into the cache, by comparing made-up fingerprints with each method."""
     generator = np.random.default_rng(1)
     items = generator.integers(0, 1 << 32, 40 * 200, dtype=np.uint32)
     items[39 * 200 :] = items[:200]  # a pair that goes all the way
@@ -68,14 +72,14 @@ def warm_up() -> None:
 
 
 def correlate_tile(a: SharedBlock, b: SharedBlock, settings: CompareSettings) -> tuple[bytes, int]:
-    """The pairs of a whole tile, on the diagonal where both blocks are of one name, that are worth storing, as bytes of
-    `pairs.PAIR`, by row; and how many were compared."""
+    """The pairs of a whole tile that are worth storing, as bytes of `pairs.PAIR`, by row, and the number of pairs
+    compared. Two blocks of one name are a tile on the diagonal."""
     done = correlate_parts(settings, 2, [Part(0, int(a[0] != b[0]))], a, b)
     return done.pairs[0], done.n_compared[0]
 
 
 def merged(shares: Sequence[bytes]) -> bytes:
-    """The pairs of all shares of a tile, by row."""
+    """The pairs of all shares of a tile, as bytes of `pairs.PAIR`, by row."""
     pairs = np.concatenate([np.frombuffer(share, PAIR) for share in shares])
     return pairs[np.lexsort((pairs["row_b"], pairs["row_a"]))].tobytes()
 
@@ -83,14 +87,14 @@ def merged(shares: Sequence[bytes]) -> bytes:
 class _Prepared(NamedTuple):
     packed: Packed
     keys: list[SortKey]
-    """Of the fingerprints in their order."""
+    """Keys of the fingerprints, ascending."""
 
 
 _blocks: OrderedDict[tuple[str, str], _Prepared] = OrderedDict()
 
 
 def _prepared(block: SharedBlock, settings: CompareSettings, n_kept: int) -> _Prepared:
-    """The block as the kernels want it, made once in this process; the least recently used are dropped."""
+    """The block as the kernels take it, prepared once in this process; the least recently used are dropped."""
     from dedup.correlation.sweep import pack_block
 
     key = (block[0], settings.method)
@@ -105,10 +109,14 @@ def _prepared(block: SharedBlock, settings: CompareSettings, n_kept: int) -> _Pr
 
 
 def _correlate(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings) -> tuple[bytes, int]:
-    """Each pair is compared from the side of the fingerprint that comes last in the order of both."""
+    """The pairs of a part, and the number of pairs compared, each from the side of the fingerprint that comes later in
+    the order of both blocks."""
+    from dedup.correlation.worth_storing import ROW_X, ROW_Y
+
     if part.a == part.b:
         found, n_compared = _swept(a, a, np.arange(len(a.keys), dtype=np.int64), part, settings)
-        forward, backward = found[found[:, 0] < found[:, 1]], found[found[:, 0] > found[:, 1]]
+        row_x, row_y = found[:, ROW_X], found[:, ROW_Y]
+        forward, backward = found[row_x < row_y], found[row_x > row_y]
     else:
         before = np.array([bisect.bisect_left(b.keys, key) for key in a.keys], np.int64)
         behind = np.array([bisect.bisect_right(a.keys, key) for key in b.keys], np.int64)
@@ -121,28 +129,30 @@ def _correlate(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings
 def _swept(
     x: _Prepared, y: _Prepared, partners: npt.NDArray[np.int64], part: Part, settings: CompareSettings
 ) -> tuple[npt.NDArray[np.float64], int]:
-    """What `sweep` finds in this part and `settle` keeps, and how many pairs were compared."""
-    from dedup.correlation.sweep import room_for_curves, sweep
-    from dedup.correlation.worth_storing import FOUND_COLUMNS, settle
+    """The pairs of this part that are worth storing, `float64[n, FOUND_COLUMNS]`, and the number of pairs compared."""
+    from dedup.correlation.kernels import lag_limits
+    from dedup.correlation.sweep import Work, room_for_curves, sweep
+    from dedup.correlation.worth_storing import FOUND_COLUMNS, Floor, keep_worth_storing
 
-    compare = (settings.lag_limit, float(settings.min_overlap), settings.min_overlap_items)
-    floor = (STORED_AGREEMENT, STORED_KAPPA, FOLLOWED_KAPPA, settings.min_overlap_items)
-    share, exact = (part.share, part.n_shares), settings.method == "exact"
+    limits, exact = lag_limits(settings), settings.method == "exact"
+    floor = Floor(STORED_AGREEMENT, STORED_KAPPA, FOLLOWED_KAPPA, settings.min_overlap_items)
     at_a_time = max(1, FOUND_AT_A_TIME // max(1, len(y.keys)))
     curves = room_for_curves(x.packed, y.packed, settings.lag_limit)
+    rows_x, rows_y = x.packed.fingerprints, y.packed.fingerprints
     found, n_compared = [np.empty((0, FOUND_COLUMNS))], 0
     for start in range(0, len(x.keys), at_a_time):
         end = min(start + at_a_time, len(x.keys))
         out = np.empty((int(partners[start:end].sum()), FOUND_COLUMNS))
-        n_found, n = sweep(x.packed, y.packed, (start, end), partners, share, exact, compare, floor, curves, out)
-        n_kept = settle(_block(x), _block(y), exact, compare, floor, out[:n_found])
+        work = Work(start, end, partners, part.share, part.n_shares)
+        n_found, n = sweep(x.packed, y.packed, work, exact, limits, floor, curves, out)
+        n_kept = keep_worth_storing(rows_x, rows_y, exact, limits, floor, out[:n_found])
         found.append(out[:n_kept].copy())
         n_compared += n
     return np.concatenate(found), n_compared
 
 
 def _records(x: _Prepared, y: _Prepared, found: npt.NDArray[np.float64], swapped: bool) -> bytes:
-    """The pairs that `sweep` found, as bytes of PAIR; `swapped` where `x` is the tile's second block."""
+    """The pairs that were found, as bytes of PAIR; `swapped` if `x` is the second block of the tile."""
     stored = []
     for row_x, row_y, lag, overlap, errors, kappa, prominence in found.tolist():
         a, b = _row(x, int(row_x)), _row(y, int(row_y))
@@ -152,11 +162,6 @@ def _records(x: _Prepared, y: _Prepared, found: npt.NDArray[np.float64], swapped
     return b"".join(stored)
 
 
-def _block(block: _Prepared) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-    """Its items and offsets."""
-    return block.packed.items, block.packed.offsets
-
-
 def _row(block: _Prepared, row: int) -> npt.NDArray[np.uint32]:
-    items, offsets = _block(block)
+    items, offsets = block.packed.fingerprints
     return items[offsets[row] : offsets[row + 1]]

@@ -1,49 +1,60 @@
-"""Which of the pairs that `sweep` found are worth storing: the exact comparison, and that along the path.
+"""Which of the pairs that `sweep` found are worth storing, by exact comparison and along the path.
 
-Apart from `sweep`, for each function that calls another is compiled with all of it, and the path is long."""
+Apart from `sweep`, as each function is compiled together with all that it calls, and the path is long."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.kernels import Counts, chance_corrected, compare
+from dedup.correlation.kernels import Fingerprints, LagLimits, chance_corrected, compare, row_of
 from dedup.correlation.line import Floats
 from dedup.correlation.path import follow, n_steps
 from dedup.store.items import Items
 
-FOUND_COLUMNS = 7
-"""Of a pair that was found: row of `x`, row of `y`, lag, overlap, errors, kappa, prominence."""
+ROW_X, ROW_Y, LAG, OVERLAP, ERRORS, KAPPA, PROMINENCE = range(7)
+"""Columns of a pair that was found: rows of the two blocks, then the numbers of `match.Match`."""
 
-Floor = tuple[float, float, float, int]
-"""What a pair must have: agreement; kappa, at its best lag or along its path; kappa at its best lag; informative
-items."""
+FOUND_COLUMNS = 7
+
+
+class Floor(NamedTuple):
+    """What a pair must have to be stored."""
+
+    agreement: float
+    """Smallest agreement at the best lag."""
+    kappa: float
+    """Smallest kappa at the best lag or along the path."""
+    kappa_at_lag: float
+    """Smallest kappa at the best lag, with which the path is followed."""
+    n_informative: int
+    """Fewest items that are not silent in both."""
 
 
 @jit
-def settle(
-    x: tuple[Items, Counts],
-    y: tuple[Items, Counts],
-    exact: bool,
-    settings: tuple[int, float, int],
-    floor: Floor,
-    found: Floats,
+def keep_worth_storing(
+    x: Fingerprints, y: Fingerprints, exact: bool, limits: LagLimits, floor: Floor, found: Floats
 ) -> int:
-    """Keeps the pairs that are worth storing of those in `found` (`float64[n, FOUND_COLUMNS]`), first and in their
-    order, and gives how many; a pair below any part of `floor` is dropped. `x` and `y` are blocks, items and offsets.
-    What is not `exact` has only the likeliest lag, and the kappa there: it gets its best lag, and all numbers there."""
+    """Moves the pairs that are worth storing to the front, in their order, and gives their number.
+
+    Parameters:
+        x, y: the blocks that were compared.
+        exact: whether `found` has all numbers. Else a pair has its likeliest lag and the kappa there, and gets its best
+            lag and all numbers.
+        limits: what a lag must meet to be tried.
+        floor: what a pair must have.
+        found: output, `float64[n, FOUND_COLUMNS]`; the rows behind the kept ones hold nothing of use.
+    """
     n_kept = 0
     for i in range(len(found)):
-        row_x, row_y = int(found[i, 0]), int(found[i, 1])
-        a, b = x[0][x[1][row_x] : x[1][row_x + 1]], y[0][y[1][row_y] : y[1][row_y + 1]]
-        similar = np.empty(n_steps(len(b)), np.uint8)
-        if found[i, 5] < floor[1] and follow(a, b, int(found[i, 2]), similar).kappa < floor[1]:
+        a, b = row_of(x, int(found[i, ROW_X])), row_of(y, int(found[i, ROW_Y]))
+        if not _agrees(a, b, floor, found[i]):
             continue
         if not exact:
-            _measure(a, b, settings, floor, found[i])
-            if found[i, 5] < floor[2]:
-                continue
-            if found[i, 5] < floor[1] and follow(a, b, int(found[i, 2]), similar).kappa < floor[1]:
+            _measure(a, b, limits, floor, found[i])
+            if found[i, KAPPA] < floor.kappa_at_lag or not _agrees(a, b, floor, found[i]):
                 continue
         for column in range(FOUND_COLUMNS):  # an array at a time takes three seconds more to compile
             found[n_kept, column] = found[i, column]
@@ -52,11 +63,28 @@ def settle(
 
 
 @jit
-def _measure(a: Items, b: Items, settings: tuple[int, float, int], floor: Floor, pair: Floats) -> None:
-    """Fills in the numbers of a pair at its best lag; a kappa of -1 where another is too low."""
-    errors = np.empty(min(2 * settings[0] + 1, len(a) + len(b)), np.int64)
-    _, lag, overlap, wrong, prominence = compare(a, b, settings[0], settings[1], settings[2], errors)
-    kappa, n_informative = chance_corrected(a, b, lag)
-    if 1.0 - wrong / (32.0 * overlap) < floor[0] or n_informative < floor[3]:
+def _agrees(a: Items, b: Items, floor: Floor, pair: Floats) -> bool:
+    """Whether a pair has enough kappa at its lag or along the path from there. `pair`: `float64[FOUND_COLUMNS]`."""
+    if pair[KAPPA] >= floor.kappa:
+        return True
+    similar = np.empty(n_steps(len(b)), np.uint8)
+    return bool(follow(a, b, int(pair[LAG]), similar).kappa >= floor.kappa)
+
+
+@jit
+def _measure(a: Items, b: Items, limits: LagLimits, floor: Floor, pair: Floats) -> None:
+    """The numbers of a pair at its best lag.
+
+    Parameters:
+        a, b: `uint32[na]`, `uint32[nb]`, in the order of `kernels.is_swapped`.
+        limits: what a lag must meet to be tried.
+        floor: what the pair must have.
+        pair: output, `float64[FOUND_COLUMNS]`, from LAG on. KAPPA is -1 if another number is too low.
+    """
+    errors = np.empty(min(2 * limits.max_lag + 1, len(a) + len(b)), np.int64)
+    best = compare(a, b, limits, errors)
+    kappa, n_informative = chance_corrected(a, b, best.lag)
+    if 1.0 - best.errors / (32.0 * best.overlap) < floor.agreement or n_informative < floor.n_informative:
         kappa = -1.0
-    pair[2], pair[3], pair[4], pair[5], pair[6] = lag, overlap, wrong, kappa, prominence
+    pair[LAG], pair[OVERLAP], pair[ERRORS] = best.lag, best.overlap, best.errors
+    pair[KAPPA], pair[PROMINENCE] = kappa, best.prominence
