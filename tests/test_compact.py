@@ -34,7 +34,7 @@ from dedup.store.store import Store, open_for_reading, open_for_writing
 from dedup.upkeep.carry import swapped
 from dedup.upkeep.check import check
 from dedup.upkeep.compact import KEPT_RUNS, Aging, Compaction, compact, compact_if_it_pays
-from dedup.upkeep.merges import FANOUT, Merge, Use, plan_all, plan_worthwhile
+from dedup.upkeep.merges import FANOUT, BlockMerge, Use, plan_all, plan_worthwhile
 from jobs import cli
 from tests.killing import run_killed
 from tests.stores import add_track, copied, open_store, recording
@@ -338,7 +338,7 @@ uses = st.lists(st.tuples(st.integers(1, 64), st.integers(0, 64)).map(lambda n: 
 )
 
 
-def after(blocks: list[Use], merges: list[Merge]) -> list[Use]:
+def after(blocks: list[Use], merges: list[BlockMerge]) -> list[Use]:
     replaced = {use.name for merge in merges for use in merge}
     kept = [sum(use.n_kept for use in merge) for merge in merges]
     merged = [Use(f"merged {number}", n) for number, n in enumerate(kept) if n]

@@ -31,7 +31,7 @@ from dedup.plan.make import make_plan
 from dedup.plan.nouns import REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSettings
-from dedup.store.protection import forget, protected, remember
+from dedup.store.protection import add_protection, drop_protection, protected
 from dedup.store.store import Store
 from dedup.upkeep.salvage import mend_catalog
 from tests import stores
@@ -412,20 +412,20 @@ def test_what_was_protected_once_stays_so(tmp_path: Path) -> None:
         stores.add_track(store, "a", A)
         stores.add_track(store, "safe/b", A)
         assert plan_of(store, merge=False).groups[0].files[0].path == b"/music/a"
-        remember(store, [b"/music/safe"])
-        remember(store, [b"/caf\xe9"])
+        add_protection(store, [b"/music/safe"])
+        add_protection(store, [b"/caf\xe9"])
         assert protected(store, [b"/now"]) == (b"/caf\xe9", b"/music/safe", b"/now")
         plan = plan_of(store, merge=False)
         assert plan.protect == (b"/caf\xe9", b"/music/safe")
         assert [file.path for file in plan.groups[0].files] == [b"/music/safe/b", b"/music/a"]
-        forget(store, [b"/music/safe"])
+        drop_protection(store, [b"/music/safe"])
         assert plan_of(store, merge=False).protect == (b"/caf\xe9",)
 
 
 @pytest.mark.parametrize("value", [3, ["/music"], [3]])
 def test_where_it_is_not_known_what_is_protected_nothing_is_planned(tmp_path: Path, value: Any) -> None:
     with stores.open_store(tmp_path / "store") as store:
-        remember(store, [b"/safe"])
+        add_protection(store, [b"/safe"])
     mend_catalog(tmp_path / "store", "test")
     with stores.open_store(tmp_path / "store") as store:
         assert protected(store) == (b"/safe",)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dedup.errors import UsageError
 from dedup.files.paths import printable
-from dedup.store.protection import forget, protected, remember
+from dedup.store.protection import add_protection, drop_protection, protected
 from dedup.store.store import open_for_reading, open_for_writing
 
 
@@ -29,5 +29,5 @@ def protect_from_now_on(folder: Path, protect: Sequence[bytes], unprotect: Seque
     if known.issuperset(protect) and not unprotect:
         return
     with open_for_writing(folder, "reprise plan --protect") as store:
-        remember(store, protect)
-        forget(store, unprotect)
+        add_protection(store, protect)
+        drop_protection(store, unprotect)

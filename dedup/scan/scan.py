@@ -188,7 +188,7 @@ class _Scan:
 
     def _identify(self, reconciled: Reconciliation) -> Identified:
         self.summary.renewed = renew(reconciled.outdated, self.catalog, self.runner, self.disks, self.observer)
-        self._settle(reconciled)
+        self._let_clocks_tick(reconciled)
         unchanged = {track.path for track in reconciled.unchanged}
         self.gone_audio = {track.audio for track in reconciled.gone if track.audio is not None}
         identified = identify(
@@ -207,7 +207,7 @@ class _Scan:
                     self.summary.changed += 0 if n_moved else self._n_known(group)
         return identified
 
-    def _settle(self, reconciled: Reconciliation) -> None:
+    def _let_clocks_tick(self, reconciled: Reconciliation) -> None:
         """Waits if a file was changed just now: see `settling_s`."""
         wait_s = settling_s((candidate.mtime_ns for candidate in reconciled.changed), time.time_ns())
         if wait_s:

@@ -25,12 +25,12 @@ def protected(store: Store, folders: Iterable[bytes] = ()) -> tuple[bytes, ...]:
     return tuple(sorted({*remembered, *folders}))
 
 
-def remember(store: Store, folders: Iterable[bytes]) -> None:
+def add_protection(store: Store, folders: Iterable[bytes]) -> None:
     """Protects these folders from now on, besides those that are protected already."""
     _put(store, protected(store, folders))
 
 
-def forget(store: Store, folders: Iterable[bytes]) -> None:
+def drop_protection(store: Store, folders: Iterable[bytes]) -> None:
     """Takes back that these folders are protected; those in and above them stay as they are."""
     _put(store, tuple(sorted(set(protected(store)).difference(folders))))
 

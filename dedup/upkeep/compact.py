@@ -29,7 +29,7 @@ from dedup.store.results import TileResult
 from dedup.store.tiles import tile_name
 from dedup.upkeep.carry import DROPPED, Source, carry_over
 from dedup.upkeep.check import compare_settings
-from dedup.upkeep.merges import Merge, Use, plan_all, plan_worthwhile
+from dedup.upkeep.merges import BlockMerge, Use, plan_all, plan_worthwhile
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -130,7 +130,7 @@ def _uses(store: Store, droppable: Mapping[int, str]) -> list[Use]:
 
 def _carry_out(
     store: Store,
-    merges: Sequence[Merge],
+    merges: Sequence[BlockMerge],
     droppable: AbstractSet[int],
     observer: Observer,
     stop: Stop,
@@ -177,7 +177,7 @@ def _recorded_settings(store: Store) -> list[CompareSettings]:
     return settings
 
 
-def _would_lose_results(store: Store, merge: Merge) -> bool:
+def _would_lose_results(store: Store, merge: BlockMerge) -> bool:
     """Whether a tile of the merged block would take in tiles of which some are done under the settings of the last
     `correlate` and some are not: then it could not be carried over."""
     settings, blocks = last_compare_settings(store), store.catalog.blocks.rows()
@@ -212,7 +212,7 @@ class _Merging:
     """One merge: a new block in the place of its sources."""
 
     store: Store
-    merge: Merge
+    merge: BlockMerge
     droppable: AbstractSet[int]
     settings: Sequence[CompareSettings]
     sources: list[str] = field(init=False)

@@ -28,16 +28,16 @@ class Use:
         return self.n_rows - self.n_dropped
 
 
-Merge = tuple[Use, ...]
+BlockMerge = tuple[Use, ...]
 """Blocks whose rows go into one block; into none where nothing of them is kept."""
 
 
-def plan_all(blocks: Iterable[Use], block_size: int) -> list[Merge]:
+def plan_all(blocks: Iterable[Use], block_size: int) -> list[BlockMerge]:
     """Merges all that are at most half full, and writes each anew of which a row may go."""
     return _pack([b for b in blocks if b.n_dropped or _is_small(b, block_size)], block_size)
 
 
-def plan_worthwhile(blocks: Iterable[Use], block_size: int) -> list[Merge]:
+def plan_worthwhile(blocks: Iterable[Use], block_size: int) -> list[BlockMerge]:
     """What pays: blocks at most half full where FANOUT are of like size (within a factor of FANOUT), and blocks of
     which WORTH_DROPPING may go."""
     by_tier: dict[int, list[Use]] = {}
@@ -66,7 +66,7 @@ def _tier(n_rows: int) -> int:
     return tier
 
 
-def _pack(blocks: Sequence[Use], block_size: int) -> list[Merge]:
+def _pack(blocks: Sequence[Use], block_size: int) -> list[BlockMerge]:
     """Puts blocks together, the largest first, each into the first merge that has room for what is kept of it. At most
     one merge is half full or less, so that packing again finds nothing to do. What would change nothing is left out."""
     merges: list[list[Use]] = []

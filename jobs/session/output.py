@@ -120,7 +120,7 @@ def abandon_stdout() -> None:
         os.close(null)
 
 
-def settle_stdout() -> None:
+def drain_stdout() -> None:
     """Writes out what is buffered, or discards it: otherwise Python tries again at its exit, and reports that too."""
     try:
         if sys.stdout is not None:

@@ -59,7 +59,7 @@ from jobs.session.deadline import Deadline
 from jobs.session.failures import as_reprise_error, keep_traceback
 from jobs.session.log import StoreLog
 from jobs.session.notify import is_wanted, notify
-from jobs.session.output import Output, OutputClosedError, abandon_stdout, complain, one_line, settle_stdout
+from jobs.session.output import Output, OutputClosedError, abandon_stdout, complain, drain_stdout, one_line
 from jobs.session.progress import Progress, make_progress
 from jobs.session.run_settings import RunSettings
 from jobs.session.signals import Signals
@@ -288,7 +288,7 @@ def exit_code_of(error: BaseException, as_json: bool = False, store_log: StoreLo
         text = f"this is a bug: {type(error).__name__}: {error}; the traceback is in {where}, please report it"
         return _tell(as_json, "Bug", text, code)
     log.error("%s", known)
-    settle_stdout()
+    drain_stdout()
     parts = {name: getattr(known, name) for name in ("where", "found", "expected", "remedy")}
     return _tell(as_json, type(known).__name__, str(known), code, **parts)
 
