@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dedup.cleanup.journal import journals
@@ -113,8 +113,15 @@ EXAMPLES = int(os.environ.get("REPRISE_CLEANUPS", "40"))
 MOMENTS, UNDONE_AT = st.lists(st.integers(1, 120), max_size=3), st.integers(1, 60)
 
 
+NOTHING_TO_DO = Library({"song.flac": 1, "song.wav": 1}, KeepSettings(), PlanSettings(action="hardlink"), [], [], [])
+"""Its plan has no step, so that its journal is removed."""
+
+
 @settings(max_examples=8)
 @given(libraries(), MOMENTS, UNDONE_AT)
+@example(NOTHING_TO_DO, [14], 1)
+@example(NOTHING_TO_DO, [15], 1)
+@example(NOTHING_TO_DO, [16], 1)
 def test_what_is_planned_and_killed_can_be_taken_back(library: Library, moments: list[int], undone_at: int) -> None:
     killed_and_taken_back(library, moments, undone_at)
 

@@ -115,7 +115,9 @@ class JournalWriter:
         self._write({"event": "end", "when": when})
         self.journal.ended = when
         if not self.journal.entries:
-            shutil.rmtree(self.journal.folder)
+            removed = self.journal.folder.with_name(f"{_UNFINISHED}{self.journal.folder.name}")
+            os.rename(self.journal.folder, removed)  # a kill may leave a part of it, which is no journal then
+            shutil.rmtree(removed)
 
     def begin_undoing(self) -> None:
         self._write({"event": "undoing"})
