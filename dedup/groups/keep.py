@@ -183,7 +183,7 @@ def _clock(copy: Copy) -> str:
 
 
 def _time(copy: Copy) -> str:
-    return "changed " + time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(copy.track.mtime_ns // 10**9))
+    return "of " + time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(copy.track.mtime_ns // 10**9))
 
 
 def _size(copy: Copy) -> str:
