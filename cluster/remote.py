@@ -208,7 +208,7 @@ class _SshHost(OverSsh):  # type: ignore[misc]
         try:
             await super().start()
         except ImportError as error:
-            remedy = "Run: pip install 'reprise-dedup[hosts]'"
+            remedy = "Install the extra `hosts`: uv tool install 'reprise-dedup[hosts]'"
             raise ClusterError("--hosts", f"needs the package asyncssh: {error}", remedy=remedy) from error
         except Exception as error:
             self._failures.append(f"{self.address} cannot be started: {told(error)}")

@@ -115,7 +115,7 @@ def test_a_picture_that_could_not_be_drawn_is_refused_first(tmp_path: Path, monk
         return real(name, *args)
 
     monkeypatch.setattr(builtins, "__import__", without_matplotlib)
-    with pytest.raises(UsageError, match=r"pip install 'reprise-dedup\[plot\]'"):
+    with pytest.raises(UsageError, match=r"uv tool install 'reprise-dedup\[plot\]'"):
         require_plot(tmp_path / "a.png")
 
 

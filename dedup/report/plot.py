@@ -63,7 +63,7 @@ def require_plot(file: Path) -> None:
         raise UsageError(
             "--plot",
             "matplotlib is not installed",
-            remedy="Install the extra `plot`: pip install 'reprise-dedup[plot]'",
+            remedy="Install the extra `plot`: uv tool install 'reprise-dedup[plot]'",
         ) from None
 
 

@@ -33,7 +33,7 @@ def keys(run: Run, folder: Path, hosts: tuple[str, ...]) -> None:
 
         made = make_keys(folder, hosts)
     except ImportError as error:
-        remedy = "Install it: pip install 'reprise-dedup[hosts]'"
+        remedy = "Install the extra `hosts`: uv tool install 'reprise-dedup[hosts]'"
         raise UsageError("reprise cluster keys", f"needs the package cryptography: {error}", remedy=remedy) from error
     for host in hosts:
         path = folder / host

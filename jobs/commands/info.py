@@ -47,7 +47,7 @@ def info(run: Run, file: bytes | None, settings: bool, install: bool) -> None:
 
 def show_settings(run: Run) -> None:
     rows = [
-        {"setting": name, "value": _told(name, settled.value), "source": settled.source}
+        {"setting": name, "value": _told(name, settled.value, run.output.as_json), "source": settled.source}
         for name, settled in run.settings.settled.items()
     ]
     columns = (Column("setting", "setting"), Column("value", "value", value_text), Column("source", "from"))
@@ -75,10 +75,11 @@ def show_installation(run: Run) -> None:
         run.output.text(f"{'problem':10} {clash}. {REMEDY}")
 
 
-def _told(name: str, value: Any) -> Any:
-    """The value, or the words for none."""
-    option = options.SETTINGS[name].option
-    return option.none or option.shown or "none" if value is None else value
+def _told(name: str, value: Any, as_json: bool) -> Any:
+    """The value, or its words: for programs only those of None, for people also those of a default that says little."""
+    setting = options.SETTINGS[name]
+    has_words = value is None or (not as_json and value in ((), setting.default) and setting.option.shown)
+    return setting.default_text if has_words else value
 
 
 def show_store(run: Run, store: Store) -> None:
