@@ -38,7 +38,7 @@ def test_warnings_reach_the_run_and_the_rest_stays_apart(tmp_path: Path) -> None
         "WARNING worker: t - distributed.worker - ERROR - no \\xff memory",
         "WARNING worker: Fatal Python error: Segmentation fault",
     ]
-    assert told[-1] == f"WARNING worker: 2 more such lines are in {tmp_path / 'workers.log'}"
+    assert told[-1] == f"WARNING worker: 2 more lines like these are in {tmp_path / 'workers.log'}"
     assert len(told) == 2 + MAX_TOLD + 1
     assert "nothing to worry about" in (tmp_path / "cluster.log").read_text()
 
@@ -54,7 +54,7 @@ def test_the_death_of_a_real_worker_is_told_once_a_time(tmp_path: Path) -> None:
     assert [outcome.name for outcome in outcomes] == ["bad file"]
     deaths = [line for line in run_log(tmp_path) if line.startswith("WARNING cluster: task die-")]
     assert [line.rpartition("bad file ")[2] for line in deaths] == [
-        "killed its worker: SIGSEGV (1. time)",
-        "killed its worker: SIGSEGV (2. time)",
+        "killed its worker: SIGSEGV (failure 1)",
+        "killed its worker: SIGSEGV (failure 2)",
     ]
     assert sum("worker: Fatal Python error: Segmentation fault" in line for line in run_log(tmp_path)) == 2

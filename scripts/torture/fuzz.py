@@ -392,8 +392,10 @@ def _scan_files(folder: Path) -> None:
 
 def _first_path(given: Any) -> bytes:
     """The first path among the arguments of a task, at any depth."""
-    if isinstance(given, bytes):
-        return given
+    from dedup.files.host_paths import HostPath
+
+    if isinstance(given, HostPath):
+        return given.known
     found = (_first_path(one) for one in given) if isinstance(given, (tuple, list)) else iter(())
     return next((path for path in found if path), b"")
 
