@@ -399,8 +399,8 @@ def test_a_repair_of_something_else_keeps_what_was_said(store: Store):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ("UPDATE track SET audio = 999 WHERE path = x'2f6d757369632f312e6d7033'", "refers to a row of audio"),
-        ("DELETE FROM block", "refers to a row of block"),
+        ("UPDATE track SET audio = 999 WHERE path = x'2f6d757369632f312e6d7033'", "refers to a missing row of audio"),
+        ("DELETE FROM block", "refers to a missing row of block"),
         ("UPDATE track SET state = 'lost'", "CHECK"),
         ("INSERT INTO judgement VALUES (x'02', x'01', 1, NULL, '')", "CHECK"),
         ("INSERT INTO judgement VALUES (x'01', x'02', 2, NULL, '')", "CHECK"),
@@ -410,7 +410,7 @@ def test_what_no_row_can_be_dropped_for_takes_a_new_catalog(store: Store, change
     damage(store, change)
     findings = check(store, Silent())
     assert any(finding.kind == "catalog" and text in finding.text for finding in findings)
-    with pytest.raises(StoreDamagedError, match="makes a new one"):
+    with pytest.raises(StoreDamagedError, match="saves all it can read"):
         repair(store, findings)
 
 

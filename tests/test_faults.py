@@ -314,7 +314,7 @@ def test_a_catalog_that_is_lost_is_made_anew_and_the_files_read_anew(
     os.truncate(catalog, 0) if how == "empty" else catalog.unlink()
     for done in (bench.run("check", store), bench.run("export", store, "pairs"), bench.full(store)):
         assert fault_test.require_clear(done, {13}) == []
-        assert f"{how}, beside blocks" in done.err
+        assert f"{how}, although there are blocks" in done.err
         assert "check --repair" in done.err
     repaired = bench.run("check", store, "--repair")
     assert fault_test.require_clear(repaired, {0}) == []
