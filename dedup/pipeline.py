@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Full:
-    """What the main job did, as far as it came."""
+    """What the main job did, up to where it ended."""
 
     scan: Scan
     seconds: dict[str, float]
@@ -43,13 +43,13 @@ class Full:
     compaction: Compaction | None = None
     """What was compacted; None if it did not pay."""
     stopped: bool = False
-    """Whether a stop left something to the next run: files (`scan.left`), comparisons or the last steps."""
+    """Whether a stop left something for the next run: files (`scan.left`), comparisons or the last steps."""
     uncompared: Unfinished | None = None
-    """Comparisons that a stop left to the next run."""
+    """Comparisons that a stop left for the next run."""
     idle: bool = False
     """Whether there was nothing to do."""
     complete: bool = False
-    """Whether all is done, the housekeeping too."""
+    """Whether everything is done, including the housekeeping."""
 
     @property
     def exit_code(self) -> int:
@@ -60,7 +60,7 @@ class Full:
 
 
 def _nobody(done: Full) -> None:
-    """Hears of it, and does nothing."""
+    """Ignores the result."""
 
 
 def full(
@@ -75,12 +75,12 @@ def full(
     observer: Observer,
     conclude: Callable[[Full], None] = _nobody,
 ) -> Full:
-    """Scans `roots`, compares what is new, finds the groups of the whole store and keeps house. A request to
-    `runner.stop` ends it early; the next run goes on from there.
+    """Scans `roots`, compares what is new, finds the groups of the whole store and does the housekeeping. A request to
+    `runner.stop` ends it early; the next run continues from there.
 
-    `conclude` hears how far it came while the store is still held: when the groups are there or a stop has come, and
-    again when the housekeeping is done. Only then, last of all, what was found counts as reported: a run that fails or
-    is killed before has reported nothing, and the next one finds it new again.
+    Calls `conclude` with the result so far while the store is still locked: after the groups or a stop, and again after
+    the housekeeping. Only after that do the groups found count as reported: if a run fails or is killed before, it has
+    reported nothing, and they are new again to the next one.
 
     Raises UsageError, before a file is read, if the score is to be learned from judgements and these are too few; and
     what `scan` and `correlate` raise."""
@@ -128,7 +128,7 @@ class _Job:
         correlation = correlate(self.store, self.compare, self.runner, self.observer)
         done = replace(done, correlation=correlation, seconds={**done.seconds, "correlate": time.monotonic() - began})
         left, stop = unfinished(self.store), self.runner.stop
-        if stop.requested and (left or not stop.time_is_up):  # a time that is up when nothing is left stops nothing
+        if stop.requested and (left or not stop.time_is_up):  # if nothing is left, a time that is up stops nothing
             done = replace(done, stopped=True, uncompared=left)
         return done
 
@@ -140,7 +140,7 @@ class _Job:
         return replace(done, found=found, n_pairs=n_pairs, news=new, seconds=seconds)
 
     def keep_house(self, done: Full) -> Full:
-        """Compacts the store if it pays; not if tiles failed, for these are to be computed first."""
+        """Compacts the store if it pays, unless tiles failed: these must be computed first."""
         if done.correlation is None or done.correlation.n_failed:
             return done
         began = time.monotonic()

@@ -238,7 +238,7 @@ class CompareSettings(_Digested):
     """How two fingerprints are compared; part of every tile's name."""
 
     method: Annotated[
-        Method, Option("Compare exactly where a coarse look allows a match (cascade), or everywhere (exact).")
+        Method, Option("cascade: compare exactly only the pairs that pass a quick check; exact: every pair.")
     ] = "cascade"
     """Method of comparing: "exact" is every lag, every item; "cascade" is that only for pairs which a coarse comparison
     does not exclude, and gives what "exact" gives, or nothing."""
@@ -264,11 +264,13 @@ class MatchSettings(Settings):
     """From which numbers on a stored pair is a match; changing them computes nothing again."""
 
     max_false: Annotated[
-        float, Option("Unrelated pairs to accept as related in the whole library.", "PAIRS", 0, above=True)
+        float, Option("Unrelated pairs that may wrongly count as related in the whole library.", "PAIRS", 0, above=True)
     ] = 0.01
     min_score: Annotated[
         float | None,
-        Option("Score that makes two tracks one recording; 'judged': as you judged.", "SCORE", 0, 1, none="judged"),
+        Option(
+            "Score from which two tracks are one recording; 'judged' learns it from you.", "SCORE", 0, 1, none="judged"
+        ),
     ] = 0.45
     """Lowest score of one recording, for what agrees throughout; None is just below the lowest that a person
     approved."""
@@ -278,7 +280,9 @@ class MatchSettings(Settings):
     """Least distance in agreement of the best lag from any lag more than 16 items away."""
     classic: Annotated[
         float | None,
-        Option("Match by raw agreement alone from here on, as older programs do (0.58).", "SHARE", 0, 1, none="off"),
+        Option(
+            "Match by raw agreement alone, from this share up, as older programs do (0.58).", "SHARE", 0, 1, none="off"
+        ),
     ] = None
     """Raw agreement from which two tracks match, among the pairs that are stored (`match.STORED_KAPPA`)."""
 
@@ -338,11 +342,15 @@ class PlanSettings(Settings):
     remove_empty_folders: Annotated[bool, Option("Remove folders in which nothing is left.")] = False
     auto: Annotated[
         float | None,
-        Option("Score from which a copy goes without asking; lower ones are left to you.", "SCORE", 0, 1, none="all"),
+        Option(
+            "Copies with this score or more go without asking; you decide about lower ones.", "SCORE", 0, 1, none="all"
+        ),
     ] = None
     ask: Annotated[
         float | None,
-        Option("Score from which a copy is left to you; lower ones are only listed.", "SCORE", 0, 1, none="all"),
+        Option(
+            "Copies with this score or more are left to you; lower ones are only listed.", "SCORE", 0, 1, none="all"
+        ),
     ] = None
 
     def __post_init__(self) -> None:

@@ -170,7 +170,7 @@ def test_a_review_is_gone_on_with_where_it_was_broken_off(
     assert names(left) == [("b.mp3", "c.mp3"), ("b.mp3", "copy of c.mp3"), ("c.mp3", "copy of c.mp3")]
     answer(b"d\nd\nd\ns\n")
     assert ask(Output(), left, keep) == Asked(same=1, different=2)
-    assert "the pair: both hold the very same audio" in capsys.readouterr().out
+    assert "the pair: both hold exactly the same audio" in capsys.readouterr().out
     assert sorted(Judgements(store).said.values()) == [False, False, True, True]
 
 

@@ -123,7 +123,7 @@ def test_a_damaged_block_is_named_and_only_its_tiles_are_redone(store: Store, ki
     BLOCK_DAMAGE[kind](store.blocks.folder / name)
     found = find_one(store)
     assert (found.kind, found.name) == ("block", name)
-    assert "3 tracks rest on it" in found.text
+    assert "3 tracks depend on it" in found.text
     done = mend(store)
     assert (done.n_computed, done.n_reused) == (N_BLOCKS, N_TILES - N_BLOCKS)
     assert pairs(store) == expected
@@ -135,7 +135,7 @@ def test_what_a_repair_costs_is_said(store: Store):
     audio = store.catalog.audios.get(imported.audio)
     name, _ = store.catalog.fingerprints.place(audio.fingerprint)
     (store.blocks.folder / name / "zarr.json").unlink()
-    assert "3 tracks rest on it, 1 of them imported: import those again after a repair" in find_one(store).text
+    assert "3 tracks depend on it, 1 of them imported: import those again after a repair" in find_one(store).text
     repair(store, check(store, Silent()))
     assert store.catalog.tracks.get(b"/music/2.mp3") is None
     assert len(list(store.catalog.tracks.all())) == 2 * N_RECORDINGS - 3
@@ -273,7 +273,7 @@ TILE_DAMAGE: dict[str, tuple[Callable[[Store], str], str]] = {
     "blocks": (change_tile("block_a = block_b, block_b = block_a"), "its name is not that"),
     "missing": (drop_tile, "missing: blocks"),
     "rows": (change_pairs("row_b", 3), "rows that its blocks do not have"),
-    "twice": (double_pairs, "not in order, each once"),
+    "twice": (double_pairs, "not in order, or one occurs twice"),
     "lag": (change_pairs("lag", 10), "overlap otherwise"),
     "overlap": (change_pairs("overlap", 1), "overlap otherwise"),
     "errors": (change_pairs("errors", 1 << 20), "out of range"),
@@ -399,8 +399,8 @@ def test_a_repair_of_something_else_keeps_what_was_said(store: Store):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ("UPDATE track SET audio = 999 WHERE path = x'2f6d757369632f312e6d7033'", "refers to a row of audio"),
-        ("DELETE FROM block", "refers to a row of block"),
+        ("UPDATE track SET audio = 999 WHERE path = x'2f6d757369632f312e6d7033'", "refers to a missing row of audio"),
+        ("DELETE FROM block", "refers to a missing row of block"),
         ("UPDATE track SET state = 'lost'", "CHECK"),
         ("INSERT INTO judgement VALUES (x'02', x'01', 1, NULL, '')", "CHECK"),
         ("INSERT INTO judgement VALUES (x'01', x'02', 2, NULL, '')", "CHECK"),
@@ -410,7 +410,7 @@ def test_what_no_row_can_be_dropped_for_takes_a_new_catalog(store: Store, change
     damage(store, change)
     findings = check(store, Silent())
     assert any(finding.kind == "catalog" and text in finding.text for finding in findings)
-    with pytest.raises(StoreDamagedError, match="makes a new one"):
+    with pytest.raises(StoreDamagedError, match="saves all it can read"):
         repair(store, findings)
 
 

@@ -232,7 +232,7 @@ def test_a_folder_that_became_a_link_into_the_quarantine_loses_nothing(root: Pat
         carry_out(store, plan_of(group(store, root, "b.flac", ["deep/b.wav"])))
         (root / "deep").rmdir()
         (root / "deep").symlink_to(f"{HELD}/deep")
-        assert "a file is there already" in take_back(store).failed[0].reason
+        assert "a file already exists there" in take_back(store).failed[0].reason
         assert (root / HELD / "deep/b.wav").exists()
         (root / "deep").unlink()
         assert take_back(store).failed == ()
@@ -327,7 +327,7 @@ def test_a_playlist_that_is_none_is_left_alone(root: Path, name: str) -> None:
     with opened(root) as store:
         plan = plan_of(group(store, root, "a.flac", ["sub/a.flac"]))
         applied = carry_out(store, replace(plan, playlists=(PlannedPlaylist(os.fsencode(root / name), 1),)))
-    assert "no file of a playlist" in reasons(applied)[0]
+    assert "not a playlist file" in reasons(applied)[0]
     assert (root / "run.sh").read_bytes() == b"sub/a.flac\n"
 
 

@@ -102,13 +102,13 @@ def test_nothing_that_is_kept_or_two_that_are(root: Path) -> None:
         files = one(store, root).groups[0].files
         return plan_of(PlannedGroup((replace(files[0], action="leave"), files[1])))
 
-    assert refused(root, none) == ["there is not exactly one file to keep"]
+    assert refused(root, none) == ["its group does not have exactly one file to keep"]
 
     def two(store: Store) -> Plan:
         files = one(store, root).groups[0].files
         return plan_of(PlannedGroup((*files, planned(store, root, "a.wav", "keep"))))
 
-    assert refused(root, two) == ["there is not exactly one file to keep"]
+    assert refused(root, two) == ["its group does not have exactly one file to keep"]
 
 
 def test_protected_folders_by_any_name(root: Path) -> None:
@@ -311,7 +311,7 @@ def test_undo_says_what_it_could_not_and_why(root: Path) -> None:
         told = {os.path.basename(refusal.path): refusal.reason for refusal in take_back(store).failed}
         assert "gone" in told[b"a.flac"]
         assert "was changed since" in told[b"a.wav"]
-        assert "a file is there already" in told[b"b.wav"]
+        assert "a file already exists there" in told[b"b.wav"]
         assert read_journal(journals(store.layout.folder)[-1].folder).state == "partly undone"
         (root / "deep/b.wav").unlink()
         assert {os.path.basename(refusal.path) for refusal in take_back(store).failed} == {b"a.flac", b"a.wav"}

@@ -197,8 +197,8 @@ def test_correlate(folder: Path, replaced: Replaced) -> None:
 def test_compact(folder: Path, replaced: Replaced) -> None:
     call = replaced("dedup.upkeep.compact.compact", Compaction(9, 3, merged=8, dropped=1, left=2))
     replaced("dedup.report.glance.bytes_on_disk", 2_000_000)
-    left = "        2 blocks left as they are until `reprise correlate` has finished: "
-    left += "what is compared of them would be lost\n"
+    left = "        2 blocks not merged, since finished comparisons would be lost: "
+    left += "run `reprise correlate` to the end first\n"
     told = outcome(invoke(folder, "compact", "--dry-run"))
     assert told == (EXIT_DONE, "compact 9 blocks would become 3, 1 retired fingerprint would go\n" + left, "")
     assert call.positional == [folder]
@@ -456,7 +456,7 @@ def test_what_is_not_compared_yet_is_announced(
     folder: Path, replaced: Replaced, missing: Unfinished, text: str
 ) -> None:
     replaced("dedup.correlation.correlate.unfinished", missing)
-    told = f"incomplete: {text}; `reprise correlate` does that\n"
+    told = f"incomplete: {text}; run `reprise correlate` first\n"
     assert outcome(invoke(folder, "export", "pairs")) == (EXIT_DONE, "", told)
     assert invoke(folder, "report").stderr == told
     assert invoke(folder, "export", "tracks").stderr == ""
@@ -547,12 +547,12 @@ def test_check(folder: Path, replaced: Replaced) -> None:
     replaced("dedup.upkeep.check.check", findings)
     repair = replaced("dedup.upkeep.check.repair", None)
     lines = "tile t: a bit was flipped\nnote n: a rest\n"
-    remedy = "`reprise check --repair` drops what is damaged, and the next run redoes just that"
+    remedy = "run `reprise check --repair` to drop what is damaged; the next run redoes only that"
     told = outcome(invoke(folder, "check"))
     assert told == (StoreDamagedError.exit_code, f"{lines}1 thing damaged; {remedy}\n", "")
     assert repair.n_calls == 0
     told = outcome(invoke(folder, "check", "--repair"))
-    assert told == (EXIT_DONE, f"{lines}1 dropped; `reprise full` redoes just what they held\n", "")
+    assert told == (EXIT_DONE, f"{lines}1 dropped; run `reprise full` to redo what they held\n", "")
     assert repair.positional == [folder, findings]
     assert records(invoke(folder, "check", "--json")) == [
         {"event": "tile", "name": "t", "text": "a bit was flipped"},
@@ -587,7 +587,7 @@ def test_pair(folder: Path, replaced: Replaced, explained: Explanation) -> None:
     text = """\
 a: /a.mp3 (12.0 s of items, from the store)
 b: /b.mp3 (12.0 s of items, decoded now, damaged: cut short)
-no lag has overlap enough
+the two do not overlap enough at any lag
 why             value  needed
 overlap, items     97     120  NOT met
 verdict: other

@@ -538,4 +538,4 @@ def test_what_is_left_is_told(folder: Path) -> None:
         (name,) = connection.execute("SELECT name FROM tile WHERE settings = ? LIMIT 1", (CASCADE.digest(),)).fetchone()
         connection.execute("DELETE FROM tile WHERE name = ?", (name,))
     connection.close()
-    assert "until `reprise correlate` has finished" in invoke(folder, "compact").stdout
+    assert "run `reprise correlate` to the end first" in invoke(folder, "compact").stdout

@@ -246,7 +246,7 @@ def test_a_catalog_that_is_no_database_is_made_anew_of_what_can_be_read(
     assert "check --repair" in "".join(capsys.readouterr())
     assert main("check", "--repair", "--store", str(folder)) == 0
     told = "".join(capsys.readouterr())
-    assert "a new catalog was made of what could be read" in told
+    assert "made a new catalog from everything that could be read" in told
     assert "Traceback" not in told
     assert (folder / "catalog.db.damaged").stat().st_size == catalog_size(sound, what)
     with open_for_writing(folder, "test") as store:
@@ -275,7 +275,7 @@ def test_where_nothing_can_be_read_the_store_is_left_as_it_is(sound: Path, tmp_p
     (folder / "catalog.db").write_bytes(b"garbage" * 999)
     (folder / "fingerprints.zarr" / "zarr.json").unlink()
     before = sorted(os.listdir(folder))
-    with pytest.raises(CatalogDamagedError, match="nothing of it can be read"):
+    with pytest.raises(CatalogDamagedError, match="cannot be read, and neither can the root group"):
         mend_catalog(folder, "test")
     assert sorted(os.listdir(folder)) == before
     assert (folder / "catalog.db").read_bytes() == b"garbage" * 999
@@ -314,11 +314,11 @@ def test_a_catalog_that_is_lost_is_made_anew_and_the_files_read_anew(
     os.truncate(catalog, 0) if how == "empty" else catalog.unlink()
     for done in (bench.run("check", store), bench.run("export", store, "pairs"), bench.full(store)):
         assert fault_test.require_clear(done, {13}) == []
-        assert f"{how}, beside blocks" in done.err
+        assert f"{how}, although there are blocks" in done.err
         assert "check --repair" in done.err
     repaired = bench.run("check", store, "--repair")
     assert fault_test.require_clear(repaired, {0}) == []
-    assert "0 judgements; `reprise full` reads all files anew, but what you said of two files is lost" in str(
+    assert "0 judgements; `reprise full` reads all files again, but your judgements of pairs are lost" in str(
         repaired.out
     )
     again = bench.full(store)

@@ -132,7 +132,7 @@ def test_what_a_person_answered_stays_when_the_plan_is_made_again(root: Path) ->
 
 def test_a_plan_that_cannot_be_understood_is_replaced_and_that_is_told(root: Path) -> None:
     plan_file(root).write_text('{"format": "reprise-plan", "version": 99}')
-    assert "it was replaced, and no answer of yours was taken from it" in full(root, *SCORES).stdout
+    assert "it was replaced, and none of your answers in it could be used" in full(root, *SCORES).stdout
     assert of_file(root, "a.flac") == ("quarantine", "oldest")
 
 

@@ -273,7 +273,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         (b"[]", "found []; this release reads format"),
         (b"null", "found None"),
         (b'{"a": NaN}', "there is no number NaN"),
-        (b'{"a": 1, "a": 2}', "'a' stands twice in one object"),
+        (b'{"a": 1, "a": 2}', "'a' occurs twice in one object"),
         (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
         (b'{"format": "reprise-plan", "version": 1e999}', "version inf"),
     ],

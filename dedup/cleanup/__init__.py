@@ -1,1 +1,1 @@
-"""Carrying out a plan so that it can be taken back: checks, a journal written ahead, steps, undo."""
+"""Carries out a plan so that it can be undone: checks, a journal written ahead, steps, undo."""

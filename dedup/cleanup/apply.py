@@ -1,5 +1,5 @@
-"""A plan carried out: each entry checked, told to the journal, done, and entered in the catalog. Killed at any moment,
-every file is where it was or where the plan puts it, and `resume_plan` goes on from there."""
+"""Carries out a plan: checks each entry, writes it to the journal, does it, and enters it in the catalog. After a kill
+at any moment, every file is where it was or where the plan puts it, and `resume_plan` continues from there."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 _ANOTHER = "Make the plan again with another folder as --to"
 
 MayDelete = Callable[[int], bool]
-"""Gets the number of files that a plan deletes for good; whether it may."""
+"""Decides, from the number of files that a plan deletes for good, whether it may."""
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What became of a plan; of a dry run, what would become of it."""
+    """The result of a plan, or the expected result of a dry run."""
 
     done: Mapping[str, int] = field(default_factory=dict)
     """Files that are done, by action."""
@@ -51,7 +51,7 @@ class Applied:
     refused: tuple[Refusal, ...] = ()
     """Entries that were not carried out."""
     left: int = 0
-    """Files that a stop left to the next run."""
+    """Files that a stop left for the next run."""
 
     @property
     def n_files(self) -> int:
@@ -96,12 +96,12 @@ def apply_plan(
     stop: Stop,
     may_delete: MayDelete = never,
 ) -> Applied:
-    """Carries out a plan, with a journal by which it can be taken back. An entry that cannot be carried out is refused
-    with its reason, and the rest goes on. Only for the holder of the store's lock.
+    """Carries out a plan, with a journal by which it can be undone. Refuses an entry that cannot be carried out, with
+    the reason, and continues with the rest. Call it only while holding the store's lock.
 
-    Of `keep` only the protected folders count; those that the plan and the store name are protected too. Raises
-    JournalError if a clean-up before it was broken off, UsageError for a folder that cannot be a quarantine or if
-    `may_delete` does not allow what the plan deletes, WriteError for a full disk: `resume_plan` goes on from there."""
+    Uses only the protected folders of `keep`; protects those that the plan and the store name too. Raises JournalError
+    if an earlier clean-up was interrupted, UsageError for a folder that cannot be a quarantine or if `may_delete` does
+    not allow what the plan deletes, WriteError for a full disk: `resume_plan` continues from there."""
     require_none_open(store.layout.folder)
     protection = _protection(store, plan, keep)
     _require_quarantine(store, plan, protection)
@@ -112,7 +112,7 @@ def apply_plan(
 
 
 def resume_plan(*, store: Store, keep: KeepSettings, observer: Observer, stop: Stop) -> Applied:
-    """Goes on with the plan that was broken off, as `apply_plan` began it. Raises JournalError if there is none."""
+    """Resumes the plan that was interrupted, as `apply_plan` began it. Raises JournalError if there is none."""
     journal = open_journal(store.layout.folder)
     plan = _plan_of(journal)
     with contextlib.closing(JournalWriter(journal)) as writer:
@@ -129,7 +129,7 @@ def _plan_of(journal: Journal) -> Plan:
 def _carry_out(
     store: Store, plan: Plan, protection: Protection, writer: JournalWriter, observer: Observer, stop: Stop
 ) -> Applied:
-    """Does what the journal does not say is done."""
+    """Does whatever the journal does not record as done."""
     cleanup = Cleanup(store, plan, protection, writer, observer, stop)
     rest, left = cleanup.rest(), 0
     for group, examined in examine(store, rest, protection, observer, stop):
@@ -152,7 +152,7 @@ def _carry_out(
     )
 
 
-# ---- what must be so before anything is done ----
+# ---- conditions before anything is done ----
 
 
 def _protection(store: Store, plan: Plan, keep: KeepSettings) -> Protection:
@@ -177,5 +177,5 @@ def _require_leave_to_delete(plan: Plan, may_delete: MayDelete) -> None:
     n_files = sum(file.action == "delete" for group in plan.groups for file in group.files)
     if n_files and not may_delete(n_files):
         files = "1 file" if n_files == 1 else f"{n_files:,} files"
-        found = f"{files} would be deleted for good, without a way back"
+        found = f"{files} would be deleted for good, which cannot be undone"
         raise UsageError("apply", found, remedy="Nothing was done. Confirm with --yes, or plan another action")

@@ -1,6 +1,5 @@
-"""Why an entry of a plan is not carried out. A plan may be old, edited by hand, or written by someone who means ill. So
-all that it says is checked against the catalog before anything is touched, and against each file right before its
-turn."""
+"""Why an entry of a plan is not carried out. A plan may be old, edited by hand, or written with bad intent. So all of
+it is checked against the catalog before anything is touched, and against each file right before its turn."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ class Refusal:
 
 
 class Protection:
-    """Folders in which nothing is touched, by whatever name they are reached: links, mounts, other spellings."""
+    """Folders in which nothing is touched, under whatever name: through links, mounts or other spellings."""
 
     def __init__(self, folders: Sequence[bytes]) -> None:
         self._identities: set[tuple[int, int]] = set()
@@ -94,12 +93,12 @@ class Checks:
             for file in group.files:
                 self._times_listed[file.path] = self._times_listed.get(file.path, 0) + 1
 
-    # ---- what needs no look at the files ----
+    # ---- checks without reading the files ----
 
     def of_group(self, group: PlannedGroup) -> str:
         """Why nothing of a group can be done; empty if something may be."""
         if group.kept is None:
-            return "there is not exactly one file to keep"
+            return "its group does not have exactly one file to keep"
         if self._times_listed[group.kept.path] > 1:
             return f"{printable(group.kept.path)} is to be kept and is listed again elsewhere in the plan"
         problem = self._in_catalog(group.kept)
@@ -140,7 +139,7 @@ class Checks:
             return "the last scan found it changed since the plan was made"
         return ""
 
-    # ---- what reads the files ----
+    # ---- checks that read the files ----
 
     def kept_file(self, file: PlannedFile) -> str:
         """Why a file cannot be the one to keep: it is not as it was, or cannot be decoded to its end; else empty."""
@@ -169,7 +168,7 @@ class Checks:
             problem = changed(file) or is_same(file, kept) or self._audio_changed(file)
             full = b"" if problem else full_hash(file.path)
             if full and file.action in LINKING and full != full_hash(kept.path):
-                problem = "its bytes are not those of the kept file, so they cannot be shared"
+                problem = "its bytes differ from those of the kept file, so they cannot be shared"
         except OSError as error:
             return f"cannot be read: {error.strerror or error}", b""
         return problem, full
@@ -191,12 +190,12 @@ def changed(file: PlannedFile) -> str:
     except FileNotFoundError:
         return "it is gone"
     if not stat.S_ISREG(status.st_mode):
-        return "it is no regular file" if not stat.S_ISLNK(status.st_mode) else "it is a symbolic link"
+        return "it is not a regular file" if not stat.S_ISLNK(status.st_mode) else "it is a symbolic link"
     return "" if size_and_time(status) == (file.size, file.mtime_ns) else "it was changed since the plan was made"
 
 
 def is_same(file: PlannedFile, kept: PlannedFile) -> str:
-    """That both are one file under two names; empty if they are two."""
+    """A text that says that both are one file under two names; empty if they are two files."""
     return "it is the kept file under another name" if os.path.samefile(file.path, kept.path) else ""
 
 

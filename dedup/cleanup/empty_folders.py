@@ -14,8 +14,8 @@ LITTER = frozenset((b".DS_Store", b"Thumbs.db", b"desktop.ini"))
 
 
 def empty_folders(gone: Iterable[bytes], roots: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yields folders of files that are gone in which nothing but litter is left, with the root of each, the deepest
-    first. The caller removes each before it asks for the next, so those above it follow. A root is never among them."""
+    """Yields folders of files that are gone that hold nothing except litter, with the root of each, the deepest first.
+    The caller removes each before it asks for the next, so the folders above it follow. Never yields a root."""
     tops = sorted(roots, key=len, reverse=True)
     waiting = [_deepest_first(folder) for folder in {os.path.dirname(path) for path in gone}]
     heapq.heapify(waiting)
@@ -38,7 +38,7 @@ def _deepest_first(folder: bytes) -> tuple[int, bytes]:
 
 
 def litter_of(folder: bytes) -> list[bytes] | None:
-    """Names of the litter in a folder that holds nothing else; None if it does, or is no folder."""
+    """Names of the litter in a folder that holds nothing else; None if it holds more, or is not a folder."""
     try:
         entries = list(os.scandir(folder))
         is_litter = all(e.name in LITTER and stat.S_ISREG(e.stat(follow_symlinks=False).st_mode) for e in entries)

@@ -1,5 +1,5 @@
-"""The entries of a plan done: each told to the journal, done, and entered in the catalog; then the playlists and the
-folders that are left empty."""
+"""Carries out the entries of a plan: writes each to the journal, does it, and enters it in the catalog; then the
+playlists and the folders left empty."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Cleanup:
-    """One plan on its way, and what was done of it so far."""
+    """One plan in progress, and what is done so far."""
 
     def __init__(
         self,
@@ -51,10 +51,10 @@ class Cleanup:
         self.n_bytes = self.n_merged = self.n_playlists = self.n_folders = 0
         self.refused: list[Refusal] = []
         self.gone: dict[bytes, bytes] = {}
-        """Path of the kept file, by that of each file that is gone."""
+        """Path of the kept file, by the path of each file that is gone."""
 
     def rest(self) -> Plan:
-        """The plan without what the journal says is done, its kept files as they are now."""
+        """The plan without what the journal records as done, its kept files as they are now."""
         steps = [entry.step for _, entry in self.writer.journal.steps_of("done")]
         done = {step.path for step in steps if isinstance(step, (Move, Trash, Delete, Share))}
         rewritten_ = {step.path for step in steps if isinstance(step, Rewrite)}
@@ -82,8 +82,8 @@ class Cleanup:
     def _merge(
         self, group: PlannedGroup, kept: PlannedFile, allowed: list[PlannedFile], examined: Examined
     ) -> PlannedFile:
-        """Writes what is to be carried over, and returns the kept file as it is then; if it cannot be written, nothing
-        of the group is to go."""
+        """Writes the tags and cover to carry over, and returns the kept file as it is then; if that fails, no file of
+        the group may go."""
         if all(file.action in LINKING for file in allowed) or self.protection.holds(kept.path):
             return kept
         if problem := changed(kept):
@@ -135,7 +135,7 @@ class Cleanup:
                 return Delete(file.path, file.size, kept.path)
 
     def playlists(self) -> None:
-        """Lets the plan's playlists refer to the kept files."""
+        """Changes the plan's playlists so that they refer to the kept files."""
         moves = Moves(self.gone)
         for planned in self.plan.playlists:
             try:
@@ -146,9 +146,9 @@ class Cleanup:
                 self._refuse(planned.path, reason_of(error, planned.path))
 
     def _playlist(self, path: bytes, moves: Moves) -> bool:
-        """Whether it had to be rewritten, and could be."""
+        """Rewrites a playlist if necessary, and returns whether it did."""
         if extension_of(path) not in EXTENSIONS or not stat.S_ISREG(os.lstat(path).st_mode):
-            raise PlaylistError(f"it is no file of a playlist: {', '.join(sorted(EXTENSIONS))}")
+            raise PlaylistError(f"it is not a playlist file ({', '.join(sorted(EXTENSIONS))})")
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
         new = rewritten(path, content, moves)
@@ -162,7 +162,7 @@ class Cleanup:
         return True
 
     def folders(self) -> None:
-        """Removes what the plan left empty, if it says so; litter goes to the quarantine first."""
+        """Removes the folders that the plan leaves empty, if it says so; litter goes to the quarantine first."""
         if not self.plan.remove_empty_folders:
             return
         for folder, root in empty_folders(self.gone, self.store.catalog.tracks.roots()):
@@ -186,7 +186,7 @@ class Cleanup:
 
 @dataclass(frozen=True)
 class _Content:
-    """Makes a file of these bytes that is like another one."""
+    """Makes a file of these bytes, with the status of another one."""
 
     like: bytes
     content: bytes
@@ -208,12 +208,12 @@ def _rest(group: PlannedGroup, done: set[bytes], rewritten_: set[bytes]) -> Plan
 
 
 def _as_rewritten(file: PlannedFile, rewritten_: set[bytes]) -> PlannedFile:
-    """A kept file that this plan gave other tags is what it is now."""
+    """The file, with its present size and time if this plan has rewritten it."""
     return _as_it_is(file) if os.path.realpath(file.path) in rewritten_ else file
 
 
 def _as_it_is(file: PlannedFile) -> PlannedFile:
-    """The same file with its present size and time; one that is gone as it was."""
+    """The same file with its present size and time; unchanged if it is gone."""
     try:
         size, mtime_ns = size_and_time(os.stat(file.path))
     except OSError:

@@ -1,5 +1,5 @@
-"""What reading the files of a plan shows before anything is done to them: which entries may be carried out, and why the
-others are refused."""
+"""Reads the files of a plan before anything is done to them: which entries may be carried out, and why the others are
+refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AHEAD = 4
 
 @dataclass
 class Examined:
-    """What is known of a group before anything is done."""
+    """What is known about a group before anything is done."""
 
     root: dict[bytes, bytes] = field(default_factory=dict)
     """Root of each file that may be touched, by path."""
@@ -37,7 +37,7 @@ class Examined:
     of_group: str = ""
     """Why nothing of the group can be done; empty if something may be."""
     of_file: dict[bytes, str] = field(default_factory=dict)
-    """Why a file is not to be touched, by path."""
+    """Reasons why files must not be touched, by path."""
 
     def problem(self, file: PlannedFile) -> str:
         """Why the file is not to be touched; empty if it may be."""

@@ -1,4 +1,4 @@
-"""Steps done, each written to the journal before and after."""
+"""Does steps, and writes each to the journal before and after."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Doing:
         self.writer, self._to, self._protection = writer, to, protection
         done = (entry.step for _, entry in writer.journal.steps_of("done"))
         self._timed = {step.path for step in done if isinstance(step, FolderTime)}
-        """Folders whose time of change is in the journal."""
+        """Folders whose modification time is in the journal."""
 
     def do(self, step: Step, known: dict[str, Any] | None = None) -> int:
         """Does one step, and returns its number. Raises OSError or RepriseError if it cannot be done; then nothing has

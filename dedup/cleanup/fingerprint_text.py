@@ -13,7 +13,7 @@ ACOUSTID_LENGTH_S = 120
 """Seconds from the start that fingerprints at AcoustID cover; `fpcalc` and Picard take no more."""
 
 _LOST_ITEMS = 21
-"""Number of items fewer than hops: so far do Chromaprint's window, filters and images reach."""
+"""Hops minus items: the reach of Chromaprint's window, filters and images."""
 
 ACOUSTID_ITEMS = int(ACOUSTID_LENGTH_S * ITEMS_PER_SECOND) - _LOST_ITEMS
 """Number of items that Chromaprint makes of 120 s; of a longer track the first items are the same."""
@@ -24,7 +24,7 @@ def acoustid_text(items: Items, algorithm: int) -> str:
     the items must be of the track's beginning. Raises ChromaprintMissingError."""
     from dedup.versions import chromaprint_version
 
-    chromaprint_version()  # raises where there is no libchromaprint
+    chromaprint_version()  # raises if there is no libchromaprint
     import chromaprint
 
     encoded: bytes = chromaprint.encode_fingerprint(items[:ACOUSTID_ITEMS].tolist(), algorithm)

@@ -1,8 +1,8 @@
-"""The journal of a clean-up, written ahead: a step is in it, on the disk, before it is done. Each clean-up has a number
+"""The journal of a clean-up, written ahead: each step is on the disk before it is done. Each clean-up has a number
 and a folder in the store:
 
 cleanups/<n>/plan.json       the plan, as it was applied
-cleanups/<n>/journal.jsonl   one line an event
+cleanups/<n>/journal.jsonl   one line per event
 cleanups/<n>/originals/      what rewritten files were (`originals`)
 """
 
@@ -26,7 +26,7 @@ FOLDER = "cleanups"
 _UNFINISHED = "wip-"
 _LONGEST_END = 200
 """Most bytes that the last line of a clean-up that has ended can have."""
-_DAMAGED = "To go on without its way back, move {} out of the store; the files it moved are named in it"
+_DAMAGED = "To continue without being able to undo it, move {} out of the store; it names the files that were moved"
 JOURNAL, PLAN, ORIGINALS = "journal.jsonl", "plan.json", "originals"
 
 State = Literal["begun", "done", "dropped", "undone"]
@@ -45,18 +45,18 @@ class Entry:
 
 @dataclass
 class Journal:
-    """A clean-up, past or going on."""
+    """A clean-up, past or in progress."""
 
     folder: Path
     began: str = ""
-    """UTC, as `ended` and `undone` are."""
+    """Time in UTC, like `ended` and `undone`."""
     ended: str = ""
-    """When all of the plan was done or refused; empty if it was broken off."""
+    """Time when all of the plan was done or refused; empty if it was interrupted."""
     undoing: bool = False
-    """Whether taking it back was begun."""
+    """Whether its undo was begun."""
     undone: str = ""
     entries: list[Entry] = field(default_factory=list)
-    """In the order in which they were begun."""
+    """Entries in the order in which they were begun."""
 
     @property
     def id(self) -> str:
@@ -64,12 +64,12 @@ class Journal:
 
     @property
     def is_open(self) -> bool:
-        """Whether it was broken off: it is to be resumed or taken back before another may begin."""
+        """Whether it was interrupted: it must be resumed or undone before another may begin."""
         return not self.undone and (self.undoing or not self.ended)
 
     @property
     def state(self) -> str:
-        """In a word or two."""
+        """The state in a word or two."""
         if self.undone:
             return "partly undone" if any(entry.state == "done" for entry in self.entries) else "undone"
         return "undo broken off" if self.undoing else "done" if self.ended else "broken off"
@@ -79,7 +79,7 @@ class Journal:
         return self.folder / ORIGINALS
 
     def steps_of(self, *states: State) -> Iterator[tuple[int, Entry]]:
-        """Number and entry of those in one of the states."""
+        """Number and entry of the steps in one of the states."""
         return ((number, entry) for number, entry in enumerate(self.entries) if entry.state in states)
 
 
@@ -143,7 +143,7 @@ class JournalWriter:
 
 
 def utc_now() -> str:
-    """Such as "2026-02-28T21:30:00Z"."""
+    """The time now, such as "2026-02-28T21:30:00Z"."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
@@ -201,10 +201,10 @@ def read_journal(folder: Path) -> Journal:
                 _take(journal, json.loads(line))
             except (ValueError, KeyError, TypeError, IndexError) as error:
                 where, found = f"{path}, line {number}", f"cannot be read ({type(error).__name__}: {error})"
-                raise JournalError(where, found, "an event", _DAMAGED.format(folder)) from error
+                raise JournalError(where, found, remedy=_DAMAGED.format(folder)) from error
     except OSError as error:
         found = str(error.strerror)
-        raise JournalError(str(path), found, "the journal of a clean-up", _DAMAGED.format(folder)) from error
+        raise JournalError(str(path), found, remedy=_DAMAGED.format(folder)) from error
     return journal
 
 
@@ -251,11 +251,11 @@ class Summary:
 
     number: int
     began: str
-    """UTC."""
+    """Time in UTC."""
     state: str
     """`Journal.state`."""
     n_files: int
-    """Files that are away now, or share another's bytes."""
+    """Files that are away now, or share the bytes of another."""
     n_bytes: int
     """Bytes of these files."""
     n_rewritten: int
@@ -284,7 +284,7 @@ def _summary_of(journal: Journal) -> Summary:
 
 
 def _whole_lines(path: Path) -> bytes:
-    """All up to the end of the last whole line."""
+    """Everything up to the end of the last whole line."""
     data = path.read_bytes()
     return data[: data.rfind(b"\n") + 1]
 

@@ -1,4 +1,4 @@
-"""Tags and cover of copies that go, written into the copy that stays."""
+"""Writes tags and cover of copies that go into the copy that stays."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ def _rewriting(merge: Merge, path: bytes, doing: Doing) -> Rewrite | None:
 def _tags_of(path: bytes) -> Tags:
     """Raises OSError for anything but a regular file: reading a pipe would wait."""
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, f"{printable(path)} is no regular file")
+        raise OSError(errno.EINVAL, f"{printable(path)} is not a regular file")
     return read_tags(path)

@@ -1,4 +1,4 @@
-"""Moving one file so that it is never lost and nothing is ever overwritten: at whatever moment the process is killed,
+"""Moves one file so that it is never lost and nothing is ever overwritten: at whatever moment the process is killed,
 the file is whole under its old name or its new one, and calling again finishes the move."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class OccupiedError(OSError):
     """A file is already where another was to be put."""
 
     def __init__(self, path: bytes) -> None:
-        super().__init__(errno.EEXIST, "a file is there already", path)
+        super().__init__(errno.EEXIST, "a file already exists there", path)
 
 
 def move(source: bytes, target: bytes, again: bool = False) -> None:
@@ -130,7 +130,7 @@ def copy_whole(source: bytes, target: bytes) -> None:
             os.fsync(writing.fileno())
             drop_cached(writing.fileno())
         if full_hash(part) != full_hash(source):
-            raise OSError(errno.EIO, "the copy is not what was written", target)
+            raise OSError(errno.EIO, "the copy differs from what was written", target)
         copy_status(source, part)
         os.replace(part, target)
     except BaseException:

@@ -1,4 +1,4 @@
-"""What a file was before it was rewritten, kept so that it can be made again byte for byte. When tags change, both
+"""Keeps what a file was before it was rewritten, so that it can be restored byte for byte. When tags change, both
 versions begin and end with the same bytes; these are not kept twice."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ChangedSinceError(RepriseError):
 
 @dataclass(frozen=True)
 class Status:
-    """What a file system stores of a file besides its bytes."""
+    """What a file system stores about a file besides its bytes."""
 
     mode: int
     uid: int

@@ -1,5 +1,5 @@
-"""What the catalog knows of files that a clean-up changes, kept up to date: a file that is gone is no track any more, a
-rewritten one keeps its audio, and one that is put back is known again without being decoded."""
+"""Keeps the catalog's records of files that a clean-up changes up to date: a file that is gone is not a track any more,
+a rewritten one keeps its audio, and one that is put back is known again without being decoded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def known_of(track: Track) -> dict[str, Any]:
 
 
 def track_of(known: dict[str, Any]) -> Track:
-    """What `known_of` was given. Raises KeyError, TypeError or ValueError for anything else."""
+    """The track from which `known_of` made a record. Raises KeyError, TypeError or ValueError for anything else."""
     values: dict[str, Any] = {each.name: known[each.name] for each in fields(Track)}
     for name in _BYTES:
         values[name] = None if values[name] is None else bytes.fromhex(values[name])

@@ -1,4 +1,4 @@
-"""A clean-up that was broken off, at whatever moment, brought to a state from which it can go on or be taken back."""
+"""Brings a clean-up that was interrupted, at whatever moment, to a state from which it can be resumed or undone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def recover_steps(writer: JournalWriter) -> None:
 
 
 def _enter(store: Store, entry: Entry) -> None:
-    """Tells the catalog of a step that is done; it may know already."""
+    """Enters a finished step in the catalog, which may know it already."""
     step = entry.step
     if isinstance(step, (Move, Trash, Delete)) and not os.path.lexists(step.path):
         if store.catalog.tracks.get(step.path) is not None:

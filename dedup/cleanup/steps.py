@@ -43,10 +43,10 @@ class Step(Protocol):
 
     @property
     def path(self) -> bytes:
-        """What it changes."""
+        """Path of what the step changes."""
 
     def do(self) -> None:
-        """Does it."""
+        """Does the step."""
 
     def recover(self) -> bool:
         """How far it came, if it was broken off: True if it is done, False if it never happened. Removes what it left
@@ -59,14 +59,14 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class FolderTime:
-    """A folder whose entries are about to change: nothing is done, and undo restores its time of change."""
+    """A folder whose entries are about to change: doing it changes nothing, and undo restores its modification time."""
 
     kind: ClassVar[str] = "time"
     path: bytes
     mtime_ns: int
 
     def do(self) -> None:
-        """Nothing."""
+        """Changes nothing."""
 
     def recover(self) -> bool:
         return True
@@ -110,11 +110,11 @@ class Move:
     target: bytes
     size: int
     full: bytes
-    """`identity.full_hash`."""
+    """`identity.full_hash` of the file."""
     is_litter: bool = False
-    """Whether it is what file managers leave in a folder, and no music."""
+    """Whether it is a file that file managers leave in a folder, not music."""
     status: Status | None = None
-    """What it was besides its bytes: the quarantine may not keep times and modes."""
+    """Status of the file before: the quarantine may not keep times and modes."""
 
     @staticmethod
     def of_litter(path: bytes, target: bytes) -> Move:
@@ -230,17 +230,17 @@ class Share:
             os.replace(part, self.path)
         finally:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(part)  # also where both were one file already: then renaming does nothing
+                os.unlink(part)  # also if both were already one file: then renaming does nothing
         sync_folder(self.path)
 
     def recover(self) -> bool:
-        """A clone cannot be told from what was there: it never happened, and is made again."""
+        """Treats a clone as not made, since it looks like the file before: it is made again."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part_of(self.path))
         return self.how == "hardlink" and self._is_shared()
 
     def _is_shared(self) -> bool:
-        """Whether it is one file with the kept one, or, if that is gone, with others."""
+        """Whether it is the same file as the kept one, or if that is gone, as others."""
         if not os.path.exists(self.path) or not os.path.exists(self.kept):
             return os.path.exists(self.path) and os.stat(self.path).st_nlink > 1
         return os.path.samefile(self.path, self.kept)
@@ -311,7 +311,7 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class RemoveFolder:
-    """A folder in which nothing is left."""
+    """An empty folder that is removed."""
 
     kind: ClassVar[str] = "remove folder"
     path: bytes

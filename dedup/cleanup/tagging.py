@@ -1,4 +1,4 @@
-"""Tags that say what was measured of a file, written like a merge: with a journal and a way back."""
+"""Writes what was measured of a file as tags, like a merge: with a journal, so that it can be undone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be measured and written."""
+    """Values to measure and write."""
 
     fingerprint: bool = False
     audio_hash: bool = False
@@ -45,7 +45,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Tagging:
-    """Fields that a file is to get."""
+    """Fields to write to a file."""
 
     path: bytes
     fields: dict[str, tuple[str, ...]]
@@ -53,7 +53,7 @@ class Tagging:
     before: dict[str, tuple[str, ...]]
     """Present values of these fields; without those that the file does not have."""
     size_and_time: tuple[int, int]
-    """Size and time of change of the file when it was measured."""
+    """Size and modification time of the file when it was measured."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Tagged:
     n_files: int = 0
     """Files that got the fields."""
     refused: tuple[Refusal, ...] = ()
-    """Files that did not, each with the reason."""
+    """Files that did not get them, each with the reason."""
 
 
 def measure_files(

@@ -1,5 +1,5 @@
-"""The system's trash. Send2Trash puts a file there. Finding it again is done here if the trash is as freedesktop.org
-says; on other systems a person takes it out."""
+"""The system's trash. Send2Trash puts a file there. This module finds it again if the trash follows freedesktop.org; on
+other systems a person takes it out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def take_out(path: bytes, size: int, full: bytes) -> None:
             os.unlink(told)
             return
     remedy = "Take it out of the trash by hand" if sys.platform == "darwin" else ""
-    raise NotInTrashError(printable(path), "is not in the trash any more", remedy=remedy)
+    raise NotInTrashError(printable(path), "is no longer in the trash", remedy=remedy)
 
 
 def _trashed(path: bytes) -> Iterator[tuple[bytes, bytes]]:

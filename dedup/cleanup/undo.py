@@ -1,4 +1,4 @@
-"""A clean-up taken back: every step, the last first."""
+"""Undoes a clean-up: every step, the last first."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Undone:
     failed: tuple[Refusal, ...] = ()
     """What could not be taken back; it can be tried again."""
     left: int = 0
-    """Steps that a stop left to the next run."""
+    """Steps that a stop left for the next run."""
 
 
 def undo(*, store: Store, number: int | None, observer: Observer, stop: Stop) -> Undone:
@@ -60,7 +60,7 @@ def undo(*, store: Store, number: int | None, observer: Observer, stop: Stop) ->
 
 @dataclass
 class _Undoing:
-    """A clean-up on its way back, and what was taken back so far."""
+    """An undo in progress, and what was taken back so far."""
 
     store: Store
     writer: JournalWriter

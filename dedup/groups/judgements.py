@@ -1,5 +1,5 @@
-"""What a person said of two tracks, kept for ever: it goes by what they hold, so it outlives moves and new tags, and
-wins over any score."""
+"""What a person said about two tracks, kept forever: a judgement refers to their content, so it outlives moves and new
+tags, and it overrides any score."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ class HasContent(Protocol):
 
     @property
     def stream(self) -> bytes | None:
-        """Hash of its packets, None where it has none."""
+        """Hash of its packets; None if it has none."""
 
     @property
     def digest(self) -> bytes:
-        """Of its fingerprint's items."""
+        """Digest of its fingerprint's items."""
 
 
 def content(stream: bytes | None, digest: bytes) -> bytes:
-    """16 bytes: what a track is known by, whatever its name and tags: the hash of its packets, else the digest of its
+    """16 bytes that identify a track whatever its name and tags: the hash of its packets, or else the digest of its
     fingerprint."""
     return digest if stream is None else stream
 
 
 class Judgements:
-    """All that was said when it was read from a store."""
+    """All judgements of a store, as of the construction."""
 
     def __init__(self, store: Store) -> None:
         self.said = {(said.content_a, said.content_b): said.same for said in history(store)}
-        """Whether two contents are one recording; the first of a key is never above the second."""
+        """Whether two contents are one recording; the first of a key is never greater than the second."""
 
     def of(self, a: HasContent, b: HasContent) -> bool | None:
-        """Whether a person said that two tracks are one recording; None where nobody said anything."""
+        """Whether a person said that two tracks are one recording; None if nobody judged them."""
         if not self.said:
             return None
         return self.said.get(_ordered(content(a.stream, a.digest), content(b.stream, b.digest)))
@@ -58,15 +58,14 @@ def history(store: Store) -> list[Judgement]:
 def record(
     store: Store, content_a: bytes, content_b: bytes, same: bool, score: float | None, where: str = "the two files"
 ) -> Judgement | None:
-    """Keeps what a person says of two contents; gives what was said before. Raises InputError, which names them as
-    `where`, for one content that is said to be different from itself."""
+    """Records what a person says about two contents; returns the earlier judgement. Raises InputError, which names them
+    as `where`, for one content that is called different from itself."""
     a, b = _ordered(content_a, content_b)
     if a == b and not same:
         raise InputError(
             where,
-            "both hold the very same audio",
-            "different audio, to be called different",
-            "Only names and tags differ",
+            "both hold exactly the same audio, and only names and tags differ",
+            remedy="Only files with different audio can be marked as different",
         )
     with store.catalog.transaction():
         before = store.catalog.judgements.get(a, b)
@@ -75,7 +74,7 @@ def record(
 
 
 def forget(store: Store, content_a: bytes, content_b: bytes) -> Judgement | None:
-    """Takes back what was said of two contents; gives it, None where nothing was."""
+    """Takes back what was said about two contents; returns it, or None if nothing was said."""
     a, b = _ordered(content_a, content_b)
     with store.catalog.transaction():
         before = store.catalog.judgements.get(a, b)
@@ -100,22 +99,23 @@ class Known:
 
 
 def find(store: Store, path: bytes) -> Known:
-    """The track of a file, by its path. Raises InputError where the store does not know what the file holds now."""
+    """The track of a file, by its path. Raises InputError if the store does not know what the file holds now."""
     track = store.catalog.tracks.get(os.path.abspath(path)) or store.catalog.tracks.get(path)
     if track is None:
-        raise InputError(printable(path), "not in the store", "a track of it", "Scan the folder that holds it")
+        raise InputError(printable(path), "not in the store", remedy="Scan the folder that holds it")
     if track.audio is None:
-        raise InputError(printable(track.path), f"{track.problem_kind}: {track.problem}", "a track with a fingerprint")
+        found = f"has no fingerprint ({track.problem_kind}: {track.problem})"
+        raise InputError(printable(track.path), found, remedy="Name a file that Reprise can decode")
     if not is_current(track):
         raise InputError(
-            printable(track.path), "not as it was when it was scanned", "a file that the store knows", "Scan it again"
+            printable(track.path), "has changed since it was scanned", remedy="Scan the folder that holds it again"
         )
     stream, digest, fingerprint = store.catalog.audios.hallmark(track.audio)
     return Known(track.path, content(stream, digest), fingerprint)
 
 
 def is_current(track: Track) -> bool:
-    """Whether the file is as the store knows it; of one that is away the store's word is taken."""
+    """Whether the file is as the store knows it; assumed for a file that is away."""
     if track.state == "imported":
         return True
     try:
@@ -126,7 +126,7 @@ def is_current(track: Track) -> bool:
 
 
 def score_of(store: Store, a: Known, b: Known) -> float | None:
-    """The score of two tracks, compared now as the last `correlate` did; None where they cannot overlap enough."""
+    """The score of two tracks, compared now as the last `correlate` did; None if they cannot overlap enough."""
     from dedup.correlation.compare import compare_two
     from dedup.correlation.correlate import last_compare_settings
 
@@ -136,7 +136,7 @@ def score_of(store: Store, a: Known, b: Known) -> float | None:
 
 
 def paths_of_judged(store: Store) -> dict[bytes, list[bytes]]:
-    """Paths of the tracks that hold a content that was judged, in order, by content."""
+    """Paths of the tracks with a judged content, in order, by content."""
     found: dict[bytes, list[bytes]] = {}
     for held, path in store.catalog.tracks.holding_judged():
         found.setdefault(held, []).append(path)

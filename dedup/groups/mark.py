@@ -1,4 +1,4 @@
-"""What a person says of two files or tracks, entered in a store: for good, and wins over any score."""
+"""Records in a store what a person says about two files or tracks: it stays, and overrides any score."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Marked:
-    """What was said of two files, now and before."""
+    """What a person said about two files, now and before."""
 
     a: Known
     b: Known
     same: bool | None
-    """Whether they are one recording; None if that was taken back."""
+    """Whether they are one recording; None if the judgement was taken back."""
     score: float | None
-    """Score of the two; None if they cannot overlap enough, or if nothing is said of them now."""
+    """Score of the two; None if they cannot overlap enough, or if the judgement was taken back."""
     before: Judgement | None
     """Judgement that this one replaces."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What came of asking about pairs; the four add up to the pairs."""
+    """The answers to questions about pairs; the four counts add up to the pairs."""
 
     same: int = 0
     different: int = 0
@@ -43,15 +43,15 @@ class Asked:
 
 
 Record = Callable[["TrackPair", bool], None]
-"""Keeps whether a pair is one recording. Raises InputError for one audio that is said to be two, StoreLockedError."""
+"""Records whether a pair is one recording. Raises InputError for one audio that is called two, StoreLockedError."""
 
 Ask = Callable[[Sequence["TrackPair"], Record], Asked]
 """Asks about each pair, and records each answer before it asks about the next: a terminal, or a web page."""
 
 
 def judge_files(*, store: Store, a: bytes, b: bytes, same: bool) -> Marked:
-    """Keeps that two files of the library are one recording, or are not. Raises InputError for a file that the store
-    does not know as it is now, and for one audio that is said to be two."""
+    """Records whether two files of the library are one recording. Raises InputError for a file that the store does not
+    know as it is now, and for one audio that is called two."""
     one, other = find(store, a), find(store, b)
     score = score_of(store, one, other)
     before = record(
@@ -61,14 +61,14 @@ def judge_files(*, store: Store, a: bytes, b: bytes, same: bool) -> Marked:
 
 
 def forget_files(*, store: Store, a: bytes, b: bytes) -> Marked:
-    """Takes back what was said of two files of the library. Raises InputError as `judge_files` does."""
+    """Takes back what was said about two files of the library. Raises InputError as `judge_files` does."""
     one, other = find(store, a), find(store, b)
     return Marked(one, other, None, None, forget(store, one.content, other.content))
 
 
 def judge_pair(folder: Path, pair: TrackPair, same: bool, purpose: str) -> None:
-    """Keeps what a person says of a pair. The lock of the store in `folder` is held for no longer than that, in the
-    name of `purpose`. Raises InputError for one audio that is said to be two, StoreLockedError."""
+    """Records what a person says about a pair. Holds the lock of the store in `folder` only for that, in the name of
+    `purpose`. Raises InputError for one audio that is called two, StoreLockedError."""
     with open_for_writing(folder, purpose) as store:
         content_a, content_b = (content(track.stream, track.digest) for track in (pair.a, pair.b))
         record(store, content_a, content_b, same, pair.match.score)
@@ -85,7 +85,7 @@ class Held:
 
 
 def all_judgements(*, store: Store) -> list[Held]:
-    """All that was said, oldest first."""
+    """All judgements, oldest first."""
     with store.catalog.snapshot():
         judgements, paths = history(store), paths_of_judged(store)
     return [

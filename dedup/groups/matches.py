@@ -1,4 +1,4 @@
-"""Which tracks match which, read from the store: stored pairs of fingerprints, seen as pairs of files."""
+"""Which tracks match which: reads stored pairs of fingerprints, and gives pairs of files."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ListedTrack(HeardTrack):
-    """A track with a fingerprint, with all that a report says of it."""
+    """A track with a fingerprint, with everything that a report says about it."""
 
     @property
     def properties(self) -> AudioProperties:
-        """Read anew each time: kept, those of a large library would be most of the memory that a report takes."""
+        """Properties, parsed at each access: stored, those of a large library would take most of a report's memory."""
         return from_json(json.loads(self.properties_json))
 
 
 @dataclass(frozen=True)
 class TrackPair:
-    """Two tracks and what they are to each other; the lag is positive where `a` has more in front."""
+    """Two tracks and how they relate; the lag is positive if `a` has more at the start."""
 
     a: ListedTrack
     b: ListedTrack
     match: Match
     verdict: Verdict
     judged: bool = False
-    """Whether a person said so."""
+    """Whether a person judged the pair."""
 
     def swapped(self) -> TrackPair:
-        """The same pair, named the other way round."""
+        """The same pair with its two sides swapped."""
         return TrackPair(self.b, self.a, self.match.swapped(), self.verdict, self.judged)
 
 
 class Matches:
-    """All pairs of tracks that have to do with each other under `settings`. Reads stored pairs; compares nothing, but
-    two tracks that a person called the same and no tile did. What it gives depends on the tracks and settings alone:
-    not on blocks, tiles, ids or the order in which tracks came."""
+    """All pairs of tracks that are related under `settings`. Reads stored pairs, and compares only tracks that a person
+    called the same and no tile found. Its results depend on the tracks, the settings and the judgements alone, not on
+    blocks, tiles, ids or the order in which tracks arrived."""
 
     def __init__(self, store: Store, settings: MatchSettings, compare: CompareSettings | None = None) -> None:
         compare = compare or last_compare_settings(store)
@@ -75,12 +75,12 @@ class Matches:
 
     @property
     def judgements(self) -> Judgements:
-        """What people had said when this was made, or when `renew_judgements` was called last."""
+        """Judgements as of the construction, or of the last call of `renew_judgements`."""
         return self._judgements
 
     def renew_judgements(self, store: Store) -> None:
-        """Reads what people have said by now. The pairs stay: two tracks that were called the same meanwhile, and that
-        no tile found, are no pair until all matches are read anew."""
+        """Reads the current judgements. The pairs stay: two tracks that a person has called the same since, and that no
+        tile found, do not become a pair until all matches are read again."""
         self._judgements = Judgements(store)
 
     def _read_pairs(self, store: Store, compare: CompareSettings) -> None:
@@ -99,7 +99,7 @@ class Matches:
         self.neighbours.setdefault(b, []).append((a, match.swapped()))
 
     def _add_judged(self, store: Store, compare: CompareSettings) -> None:
-        """Pairs that a person called the same and that are no neighbours, compared now."""
+        """Compares and adds pairs that a person called the same and that no tile found."""
         if not any(self.judgements.said.values()):
             return
         holders: dict[bytes, set[int]] = {}
@@ -118,7 +118,7 @@ class Matches:
         return sorted(tracks, key=lambda track: track.path)
 
     def of(self, track: ListedTrack) -> Iterator[TrackPair]:
-        """What has to do with one track, by the other's path."""
+        """The pairs of one track, by the other's path."""
         found = [self._pair(track, other, None) for other in self._twins(track)]
         for fingerprint, match in self.neighbours.get(track.fingerprint, ()):
             found += [self._pair(track, other, match) for other in self.by_fingerprint.get(fingerprint, ())]
@@ -133,7 +133,7 @@ class Matches:
                     yield pair
 
     def beside(self) -> list[TrackPair]:
-        """The pairs that never merge, best evidence first; of an excerpt the part is `a`."""
+        """The pairs that never merge, best evidence first; `a` is the shorter track: the part, for an excerpt."""
         found = []
         for fingerprint, others in self.neighbours.items():
             for neighbour, match in others:
@@ -145,8 +145,8 @@ class Matches:
         return sorted(found, key=lambda pair: (-pair.match.evidence, pair.a.path, pair.b.path))
 
     def count_pairs(self) -> Counter[Verdict]:
-        """How many pairs there are, those that merge as "same recording", the others by verdict; without making each: a
-        thousand copies of one file are half a million."""
+        """The number of pairs: those that merge as "same recording", the others by verdict. Does not make each pair: a
+        thousand copies of one file have half a million."""
         counts: Counter[Verdict] = Counter()
         for tracks in self.by_fingerprint.values():
             if len(tracks) > MANY and not self.judgements.said and tracks[0].n_distinct >= MIN_DISTINCT:
@@ -174,7 +174,7 @@ class Matches:
         return [other for other in self.by_fingerprint[track.fingerprint] if other is not track]
 
     def _pair(self, a: ListedTrack, b: ListedTrack, match: Match | None) -> TrackPair:
-        """What two tracks are to each other; `match` is None for tracks of one fingerprint."""
+        """How two tracks relate; `match` is None for tracks with the same fingerprint."""
         judged, numbers = self.judgements.of(a, b), match or identity_match(a.n_items, a.n_distinct)
         return TrackPair(a, b, numbers, self._verdict(a, b, match, judged), judged is not None)
 
@@ -193,14 +193,14 @@ class Matches:
 
 
 def _by_file(a: ListedTrack, b: ListedTrack) -> Verdict | None:
-    """What two tracks are as files, whatever is in them."""
+    """How two tracks relate as files, whatever they contain; None if they are different files."""
     if a.state == b.state == "present" and (a.device, a.inode) == (b.device, b.inode):
         return "same file"
     return "identical file" if a.full is not None and a.full == b.full else None
 
 
 MANY = 100
-"""Tracks of one fingerprint, or pairs of the tracks of two, above which they are not counted one by one."""
+"""Most tracks of one fingerprint, or pairs of tracks of two, that are counted one by one."""
 
 
 def _counted(pair: TrackPair) -> Verdict:
@@ -208,21 +208,21 @@ def _counted(pair: TrackPair) -> Verdict:
 
 
 def thresholds(store: Store | None, settings: MatchSettings) -> Thresholds:
-    """What the settings come to in the library of a store; without one, in a library of 10,000 tracks. Raises
-    UsageError where judgements are to decide and are too few."""
+    """The thresholds that follow from the settings for a store's library, or without a store, for a library of 10,000
+    tracks. Raises UsageError if judgements are to set the score and there are too few."""
     if store is None:
         noise, n_tracks = usual_noise(), 10_000
     else:
         noise, n_tracks = noise_of(store), store.catalog.fingerprints.count_held()
     related = noise.threshold(n_tracks, settings.max_false)
     same = settings.min_score
-    if same is None:  # of raw agreement alone nothing is learnt
+    if same is None:  # judgements set no score if raw agreement alone decides
         same = 0.0 if settings.classic is not None else max(related, approved_score(store))
     return Thresholds(related, same, settings.min_prominence, settings.classic, noise, n_tracks)
 
 
 def approved_score(store: Store | None) -> float:
-    """Just below the lowest score of a pair that a person called the same. Raises UsageError where too few were
+    """A score just below the lowest of a pair that a person called the same. Raises UsageError if too few were
     judged."""
     said = [] if store is None else history(store)
     approved = [judgement.score for judgement in said if judgement.same and judgement.score is not None]
@@ -240,7 +240,7 @@ LEAST_JUDGEMENTS, JUST_BELOW = 10, 0.005
 
 
 def unlike(n_items_a: int, n_items_b: int) -> Match:
-    """Two fingerprints that cannot be compared."""
+    """The match of two fingerprints that cannot be compared."""
     n = min(n_items_a, n_items_b)
     return Match(0, n, 16 * n, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, n, 0, n, b"")
 
@@ -254,7 +254,7 @@ def _is_same_stream(a: ListedTrack, b: ListedTrack, same_items: bool) -> bool:
 
 
 class _Fingerprints:
-    """Which fingerprint is in which row: asked for only of blocks that have pairs, 8 bytes a row."""
+    """The fingerprints of each block by row, read only for blocks that have pairs; 8 bytes a row."""
 
     def __init__(self, store: Store) -> None:
         self._fingerprints = store.catalog.fingerprints

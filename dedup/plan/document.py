@@ -96,19 +96,19 @@ def read_plan(path: bytes) -> Plan:
 
 
 def is_plan(data: bytes) -> bool:
-    """Whether it is meant to be a plan, sound or not."""
+    """Whether the data is meant to be a plan, sound or not."""
     document = _parsed(data, [])
     return isinstance(document, dict) and document.get("format") == FORMAT
 
 
 def is_replaceable(path: bytes) -> bool:
-    """Whether there is a plan at that path, sound or not; False if nothing is there. Raises InputError if there is
-    anything else, or no folder for it."""
+    """Whether there is a plan at that path, sound or not; False if there is nothing. Raises InputError if there is
+    anything else, or if its folder does not exist."""
     try:
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode):
             with open(path, "rb") as file:
-                begins_so = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")  # a film is not read whole
+                begins_so = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")  # avoids reading a whole film
                 file.seek(0)
                 if begins_so and is_plan(file.read()):
                     return True
@@ -118,12 +118,12 @@ def is_replaceable(path: bytes) -> bool:
         raise InputError(printable(path), "its folder does not exist", remedy=_ANOTHER) from None
     except OSError as error:
         raise InputError(printable(path), error.strerror or str(error), remedy=_ANOTHER) from error
-    found = "there is something that is not a plan, and it is not replaced"
+    found = "is not a plan, so it is not replaced"
     raise InputError(printable(path), found, remedy=_ANOTHER)
 
 
 def write_plan(path: bytes, plan: Plan, encode: Callable[[Plan], bytes] = to_bytes) -> None:
-    """Writes the document that `encode` makes, all of it or nothing. Raises InputError if it cannot be written."""
+    """Writes the document that `encode` makes, all or nothing. Raises InputError if it cannot be written."""
     part = path + b".%d.part" % os.getpid()
     try:
         with open(part, "xb") as file:
@@ -145,7 +145,7 @@ def _text(value: Any, indent: int | None = 1) -> str:
 
 
 def _group_text(group: PlannedGroup) -> str:
-    """A group as the list of a document holds it; line breaks stand only between the parts of JSON, never in a text."""
+    """A group as the list of a document holds it; line breaks occur only between the parts of JSON, never in a text."""
     return _text(_group(group)).replace("\n", "\n  ")
 
 
@@ -212,9 +212,9 @@ def _refuse(name: str) -> Any:
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object in which each key stands once: of two, nobody could tell which was meant."""
+    """An object in which each key occurs once: with two, nobody could know which was meant."""
     found = dict(pairs)
     if len(found) < len(pairs):
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{twice!r} stands twice in one object")
+        raise ValueError(f"{twice!r} occurs twice in one object")
     return found

@@ -1,5 +1,5 @@
-"""A plan by the scores: copies that are sure to be copies go, a person is asked about those between the two scores, and
-the rest stays. Nothing of the user's is touched."""
+"""A plan by scores: copies with a high enough score go, a person is asked about those between the two scores, and the
+rest stays. Touches none of the user's files."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SurePlan:
-    """A plan of the copies that are sure enough, and what a person said of the others."""
+    """A plan for the copies that are certain enough, and what a person said about the others."""
 
     plan: Plan
     path: bytes
-    """File that it was written to."""
+    """File to which it was written."""
     settings: PlanSettings
     asked: Asked | None
     """What a person said; None if nobody was asked."""
     not_understood: PlanError | None = None
-    """What was wrong with the plan that it replaces, so that no answer could be taken from it."""
+    """What was wrong with the plan that it replaces, so that none of its answers could be used."""
 
     @property
     def n_uncertain(self) -> int:
-        """Copies about which a person has not decided yet."""
+        """Number of copies about which a person has not decided yet."""
         return sum(file.rule == UNCERTAIN for group in self.plan.groups for file in group.files)
 
 
@@ -56,9 +56,9 @@ def plan_and_ask(
     ask: Ask | None,
     purpose: str,
 ) -> SurePlan:
-    """Asks about the uncertain pairs, if there is somebody to ask; then makes a plan and writes it to `path`. What a
-    person said of groups in the plan that it replaces stays. The lock of the store in `folder` is held only while an
-    answer is recorded, in the name of `purpose`. `matches` gets the judgements that the store has then."""
+    """Asks about the uncertain pairs, if there is somebody to ask; then makes a plan and writes it to `path`. Answers
+    in the plan that it replaces stay. Holds the lock of the store in `folder` only while it records an answer, in the
+    name of `purpose`. Gives `matches` the judgements that the store has then."""
 
     def record(pair: TrackPair, same: bool) -> None:
         judge_pair(folder, pair, same, purpose)
@@ -76,7 +76,7 @@ def plan_and_ask(
 
 
 def uncertain_pairs(groups: Sequence[Group], settings: PlanSettings) -> list[TrackPair]:
-    """Pairs of a copy and the best one whose score lies between the two scores, highest first."""
+    """Pairs of a copy and the best copy with a score between the two scores, highest first."""
     found = []
     for pair in (pair for group in groups for pair in group.members):
         doubtful = doubt(pair, settings)
@@ -86,7 +86,7 @@ def uncertain_pairs(groups: Sequence[Group], settings: PlanSettings) -> list[Tra
 
 
 def _plan_before(path: bytes) -> tuple[Plan | None, PlanError | None]:
-    """The plan that is replaced, if there is one; if it cannot be understood, what is wrong with it."""
+    """The plan to be replaced, if there is one; if it cannot be understood, what is wrong with it."""
     try:
         return read_plan(path) if is_replaceable(path) else None, None
     except PlanError as error:

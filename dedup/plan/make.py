@@ -1,4 +1,4 @@
-"""A plan made from a store: what the keep rules decide, and what is to be carried over, as read from the files."""
+"""Makes a plan from a store: what the keep rules decide, and the tags and covers to carry over, read from the files."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Grounds:
     decider: Decider
 
     def groups(self) -> list[Group]:
-        """All groups, also of files that are not there now."""
+        """All groups, including those of files that are currently missing."""
         return make_groups(self.matches, self.decider.rules, Intended(self.keep))
 
     def references(self, files: Iterable[bytes], observer: Observer) -> References:
@@ -72,8 +72,8 @@ class Grounds:
 
 
 def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings) -> Grounds:
-    """Reads them; folders that the store remembers are protected too. Raises UsageError for a rule that does not exist,
-    and for a quarantine that the next scan would look into."""
+    """Reads the grounds; protects the folders that the store remembers too. Raises UsageError for a rule that does not
+    exist, and for a quarantine that the next scan would look into."""
     roots = sorted({track.root for track in matches.tracks})
     require_outside(settings.to, roots)
     keep = replace(keep, protect=protected(store, keep.protect))
@@ -83,7 +83,7 @@ def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: Pla
 
 
 def make_plan(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings, observer: Observer) -> Plan:
-    """What becomes of all copies in `matches`. Raises UsageError as `grounds_of` does."""
+    """The plan for all copies in `matches`. Raises UsageError as `grounds_of` does."""
     return plan_all(grounds_of(store, matches, keep, settings), observer)
 
 
@@ -93,9 +93,9 @@ class Made:
 
     plan: Plan
     path: bytes | None = None
-    """File that it was written to; None if none was wanted."""
+    """File to which it was written; None if it was not written."""
     replaced: bool = False
-    """Whether there was a plan in that file before."""
+    """Whether that file held a plan before."""
 
 
 def plan_copies(
@@ -109,7 +109,7 @@ def plan_copies(
     unprotect: Sequence[bytes] = (),
 ) -> Made:
     """Makes a plan for all copies in the store in `folder`, and writes it to `path` if that is given. Folders that
-    `keep` protects stay protected from now on, those of `unprotect` do not; for that alone the store is locked.
+    `keep` protects stay protected from now on, those of `unprotect` do not; the store is locked only for that.
 
     Raises InputError, before any work is done, if there is something other than a plan at `path`; UsageError as
     `grounds_of` does, and for a folder that cannot be unprotected."""
@@ -134,7 +134,7 @@ def plan_all(grounds: Grounds, observer: Observer, answered: Iterable[PlannedGro
 
 
 def require_outside(to: bytes | None, roots: Sequence[bytes]) -> None:
-    """Raises UsageError for a quarantine in the library, by whatever links: the next scan would find its files."""
+    """Raises UsageError for a quarantine in the library, even through links: the next scan would find its files."""
     if to is None:
         return
     real = os.path.realpath(to)
@@ -143,7 +143,7 @@ def require_outside(to: bytes | None, roots: Sequence[bytes]) -> None:
         raise UsageError(
             f"to {printable(to)}",
             f"is in the library, below {printable(inside[0])}",
-            f"a folder outside of it, or one named {printable(QUARANTINE)}, which no scan looks into",
+            remedy=f"Name a folder outside the library, or one called {printable(QUARANTINE)}, which scans leave out",
         )
 
 
@@ -190,7 +190,7 @@ def _with_merge(group: PlannedGroup, observer: Observer) -> PlannedGroup:
         return replace(group, merge=merge) if takes_tags(merge) else without_loss(group)
     except OSError as error:
         path = os.fsencode(error.filename) if error.filename else group.files[0].path
-        observer.problem("failed", path, f"its tags cannot be read, and are not carried over: {error.strerror}")
+        observer.problem("failed", path, f"its tags cannot be read, so they are not carried over: {error.strerror}")
         return group
     finally:
         observer.advance()
@@ -204,8 +204,8 @@ def takes_tags(merge: Merge) -> bool:
 
 
 def without_loss(group: PlannedGroup) -> PlannedGroup:
-    """The same group, except that files with tags of their own stay: the format of the kept one takes none."""
+    """The same group, except that files with their own tags stay, since the format of the kept file takes no tags."""
     sources = _sources(group.files)
-    why = "it has tags that the kept one lacks, and whose format takes none"
+    why = "it has tags that the kept file lacks, and the format of the kept file takes no tags"
     files = (replace(f, action="leave", rule="tags", why=why) if f in sources else f for f in group.files)
     return replace(group, files=tuple(files))

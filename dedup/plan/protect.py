@@ -1,4 +1,4 @@
-"""Folders that are protected from now on, by whoever makes a plan."""
+"""Protects folders from now on, for everyone who makes a plan."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dedup.store.store import open_for_reading, open_for_writing
 
 
 def protect_from_now_on(folder: Path, protect: Sequence[bytes], unprotect: Sequence[bytes] = ()) -> None:
-    """Remembers, in the store in `folder`, that these folders are protected, and that others no longer are. The store
-    is locked and written only if that is news to it. Raises UsageError for a folder that cannot be unprotected."""
+    """Remembers, in the store in `folder`, that these folders are protected, and that others no longer are. Locks and
+    writes the store only if that changes it. Raises UsageError for a folder that cannot be unprotected."""
     both = sorted(set(protect).intersection(unprotect))
     if both:
         found = "--protect or a setting protects it again"

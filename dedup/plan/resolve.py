@@ -1,5 +1,5 @@
-"""Groups gone through one by one, into a plan: the questions come from here, the answers from whoever is asked. Every
-answer is kept at once."""
+"""Goes through groups one by one and makes a plan from the answers. This module asks the questions; a reviewer answers
+them. Every answer is kept at once."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
 
 
 class Reviewer(Protocol):
-    """Whoever answers: a person at a terminal, or on a web page."""
+    """Whoever answers: a person at a terminal or on a web page."""
 
     def begin(self, review: Review) -> None:
-        """The questions are known. Called once, before the first of them."""
+        """Called once, before the first question, when all questions are known."""
 
     def answer(self, review: Review, question: Question) -> Answer:
         """What becomes of a group."""
 
     def kept(self, question: Question, answer: Answer) -> None:
-        """The answer is kept."""
+        """Called when an answer is kept."""
 
     def not_kept(self, error: StoreLockedError) -> None:
-        """The answer is not kept, since another run holds the store; the same question comes again."""
+        """Called when an answer is not kept because another run holds the store; the same question comes again."""
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """What came of a review."""
+    """The result of a review."""
 
     plan: Plan
     """Plan of all answers, now and before."""
     keep: int = 0
-    """Groups of which a file is kept."""
+    """Groups answered with a file to keep."""
     different: int = 0
     """Answers that some files of a group are other recordings; the rest of the group is asked about again."""
     skip: int = 0
@@ -71,11 +71,11 @@ def resolve_groups(
     again: bool = False,
     limit: int | None = None,
 ) -> Resolved:
-    """Asks the reviewer about each group of the store in `folder` that the plan at `path` does not answer, about
-    `limit` at most, until there is none or the answer is to quit; `again` asks about those that were skipped before
-    too. The plan is written after each answer. A KeyboardInterrupt is to quit. The store is locked only while a
-    judgement is recorded. Raises InputError if there is something other than a plan at `path`, PlanError for a plan
-    that cannot be understood."""
+    """Asks the reviewer about each group of the store in `folder` that the plan at `path` does not answer, at most
+    `limit`, until none is left or the answer is to quit; with `again` also about groups that were skipped before.
+    Writes the plan after each answer. Takes a KeyboardInterrupt as quitting. Locks the store only while it records a
+    judgement. Raises InputError if there is something other than a plan at `path`, PlanError for a plan that cannot be
+    understood."""
     is_there = is_replaceable(path)
     protect_from_now_on(folder, keep.protect)
     before = read_plan(path) if is_there else None
@@ -112,8 +112,8 @@ def resolve_groups(
 
 
 def keep_answer(folder: Path, review: Review, question: Question, answer: Answer) -> None:
-    """Keeps an answer: what becomes of the group in the review, and that files are different for good, in the store.
-    Raises StoreLockedError; then nothing is kept."""
+    """Keeps an answer: in the review, the plan for the group; in the store, for good, that files are different. Raises
+    StoreLockedError; then nothing is kept."""
     if answer.planned is not None:
         review.put(question, answer.planned)
         return

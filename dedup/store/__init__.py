@@ -1,1 +1,1 @@
-"""What is known of a library, on disk: sealed Zarr blocks and a SQLite catalog (FORMAT.md)."""
+"""Everything known about a library, on disk: sealed Zarr blocks and a SQLite catalog (FORMAT.md)."""

@@ -1,4 +1,4 @@
-"""The table `audio`: distinct audio streams, and the fingerprint of each."""
+"""The table `audio`: distinct audio streams, each with its fingerprint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Audio:
 
 
 class Hallmark(NamedTuple):
-    """What an audio is told from others by."""
+    """What distinguishes an audio from others."""
 
     stream: bytes | None
     digest: bytes
@@ -36,20 +36,20 @@ COLUMNS = "id, stream, key, damage, fingerprint"
 
 
 class Audios(Table):
-    """One row an audio. Its tracks may all be gone; it stays, until its fingerprint goes."""
+    """One row per audio. It stays when its tracks are gone, until its fingerprint is dropped."""
 
     def get(self, audio: int | None) -> Audio | None:
-        """The audio of that id, None where there is none."""
+        """The audio with this id; None if there is none."""
         row = self.connection.execute(f"SELECT {COLUMNS} FROM audio WHERE id = ?", (audio,)).fetchone()
         return None if row is None else Audio(*row)
 
     def streams_of_key(self, key: str) -> dict[bytes, int]:
-        """Ids of the audios that have this key, by stream hash; of those with one hash the oldest."""
+        """Ids of the audios with this key, by stream hash; the oldest if several share a hash."""
         query = "SELECT stream, id FROM audio WHERE key = ? AND stream IS NOT NULL ORDER BY id DESC"
         return dict(self.connection.execute(query, (key,)))
 
     def hallmark(self, audio: int) -> Hallmark:
-        """Of an audio that is there."""
+        """The hallmark of an audio that exists."""
         query = (
             "SELECT audio.stream, fingerprint.digest, fingerprint.id FROM audio "
             "JOIN fingerprint ON fingerprint.id = audio.fingerprint WHERE audio.id = ?"
@@ -57,7 +57,7 @@ class Audios(Table):
         return Hallmark(*self.connection.execute(query, (audio,)).fetchone())
 
     def held(self) -> Iterator[tuple[bytes, int]]:
-        """Content (`judgements.content`) and fingerprint of all that tracks hold, each pair once."""
+        """Content (`judgements.content`) and fingerprint of everything that tracks hold, each pair once."""
         query = (
             "SELECT DISTINCT IFNULL(audio.stream, fingerprint.digest), fingerprint.id FROM track "
             "JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint"
@@ -65,11 +65,11 @@ class Audios(Table):
         yield from self.connection.execute(query)
 
     def highest_id(self) -> int:
-        """0 where there is no audio."""
+        """The highest id; 0 if there is no audio."""
         return int(self.connection.execute("SELECT IFNULL(MAX(id), 0) FROM audio").fetchone()[0])
 
     def add(self, fingerprint: int, stream: bytes | None, key: str, damage: str | None) -> int:
-        """Records an audio that has this fingerprint; gives its id."""
+        """Records an audio with this fingerprint; returns its id."""
         cursor = self.connection.execute(
             f"INSERT INTO audio ({COLUMNS}) VALUES ({NEW_ID.format('audio')}, ?, ?, ?, ?)",
             (stream, key, damage, fingerprint),
@@ -78,5 +78,5 @@ class Audios(Table):
         return cursor.lastrowid
 
     def drop_of(self, fingerprints: Iterable[int]) -> None:
-        """Drops the audio of these fingerprints, which no track holds."""
+        """Drops the audios of these fingerprints, which no track holds."""
         self.connection.executemany("DELETE FROM audio WHERE fingerprint = ?", ((f,) for f in fingerprints))

@@ -1,4 +1,4 @@
-"""Sealed blocks of fingerprints: Zarr arrays that are written once, under a name that is a digest of their content."""
+"""Sealed blocks of fingerprints: Zarr arrays, written once and named by a digest of their content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from dedup.errors import StoreDamagedError
 
 CHUNK_ITEMS = 1 << 20
-"""Elements a Zarr chunk holds at most: 4 MiB of items, 8 MiB of offsets."""
+"""Most elements in a Zarr chunk: 4 MiB of items, 8 MiB of offsets."""
 
 WIP_PREFIX = "wip-"
 
@@ -35,14 +35,14 @@ class Block:
     items: npt.NDArray[np.uint32]
     """`uint32[n_items]`."""
     offsets: npt.NDArray[np.int64]
-    """`int64[n_rows + 1]`, from 0 to `n_items`, never falling."""
+    """`int64[n_rows + 1]`, from 0 to `n_items`, never decreasing."""
 
     @property
     def n_rows(self) -> int:
         return len(self.offsets) - 1
 
     def row(self, row: int) -> npt.NDArray[np.uint32]:
-        """The items of one fingerprint: a view, no copy."""
+        """The items of one fingerprint: a view, not a copy."""
         return self.items[self.offsets[row] : self.offsets[row + 1]]
 
 
@@ -71,7 +71,7 @@ class BlockStore:
         self.folder = folder
 
     def create(self, attributes: dict[str, Any]) -> None:
-        """Writes the Zarr root group, or mends it: its metadata is a function of the store's stamp."""
+        """Writes the Zarr root group, or repairs it: its metadata depends on the store's stamp alone."""
         self.folder.mkdir(exist_ok=True)
         temporary = self.folder / f"{WIP_PREFIX}{METADATA}"
         temporary.write_bytes(_group_metadata(attributes))
@@ -81,12 +81,12 @@ class BlockStore:
         sync(self.folder.parent)
 
     def is_created(self, attributes: dict[str, Any]) -> bool:
-        """Whether the root group is there, with exactly these attributes."""
+        """Whether the root group exists, with exactly these attributes."""
         return _has(self.folder / METADATA, _group_metadata(attributes))
 
     def write(self, block: Block) -> None:
-        """Writes a block under a temporary name, syncs it, then renames it. A block that is there already and sound
-        is kept: the name says that it is the same. Raises OSError, and then leaves nothing behind."""
+        """Writes a block under a temporary name, syncs it, then renames it. Keeps a sound block that already exists:
+        the same name means the same content. Raises OSError, and then leaves nothing behind."""
         final = self.folder / block.name
         if final.exists():
             if self.problem(block.name) is None:
@@ -104,8 +104,8 @@ class BlockStore:
         sync(self.folder)
 
     def read(self, name: str) -> Block:
-        """The block of that name. Raises StoreDamagedError where it is missing or any of its bytes is not as it was
-        written: metadata is compared byte by byte, chunks with their checksum, content with the name."""
+        """The block of that name. Raises StoreDamagedError if it is missing or any of its bytes has changed: compares
+        metadata byte by byte, chunks with their checksums, content with the name."""
         import zarr
 
         folder = self.folder / name
@@ -114,15 +114,15 @@ class BlockStore:
         _require_metadata(folder)
         try:
             arrays = [zarr.open_array(folder / array, mode="r", zarr_format=3)[:] for array in ("items", "offsets")]
-        except Exception as error:  # what zarr raises on rotten chunks is of many kinds
+        except Exception as error:  # zarr raises many kinds of errors for damaged chunks
             raise _damaged(folder, f"cannot be read ({type(error).__name__}: {error})") from error
         items, offsets = np.asarray(arrays[0], np.uint32), np.asarray(arrays[1], np.int64)
         if block_name(items, offsets) != name:
-            raise _damaged(folder, "its content is not what its name says")
+            raise _damaged(folder, "its content does not match its name")
         return Block(name, items, offsets)
 
     def problem(self, name: str) -> str | None:
-        """What is wrong with a block, None where it is sound."""
+        """What is wrong with a block; None if it is sound."""
         try:
             self.read(name)
         except StoreDamagedError as error:
@@ -130,7 +130,7 @@ class BlockStore:
         return None
 
     def names(self) -> set[str]:
-        """Blocks on disk, sealed ones only, sound or not."""
+        """Names of the sealed blocks on disk, sound or not."""
         return {entry for entry in self._entries() if _NAME.fullmatch(entry)}
 
     def drop(self, name: str) -> None:
@@ -138,7 +138,7 @@ class BlockStore:
         _remove(self.folder / name)
 
     def unfinished(self) -> set[str]:
-        """What a killed run left half written."""
+        """Names of what a killed run left half written."""
         return {entry for entry in self._entries() if entry.startswith(WIP_PREFIX)}
 
     def drop_unfinished(self) -> None:
@@ -158,12 +158,12 @@ def _write_arrays(folder: Path, block: Block) -> None:
         (folder / relative).parent.mkdir(parents=True, exist_ok=True)
         (folder / relative).write_bytes(content)
     for name, data in (("items", block.items), ("offsets", block.offsets)):
-        with zarr.config.set({"array.write_empty_chunks": True}):  # else a chunk of zeros is no file
+        with zarr.config.set({"array.write_empty_chunks": True}):  # otherwise zarr writes no file for a chunk of zeros
             zarr.open_array(folder / name, mode="r+", zarr_format=3)[:] = data
 
 
 def _metadata(n_items: int, n_offsets: int) -> dict[str, bytes]:
-    """The `zarr.json` files of a block, by path: a function of its size, so that any other byte in one is damage."""
+    """The `zarr.json` files of a block, by path: they depend on its size alone, so any other byte is damage."""
     return {
         METADATA: _group_metadata({"n_items": n_items, "n_rows": n_offsets - 1}),
         f"items/{METADATA}": _array_metadata("uint32", n_items),
@@ -198,8 +198,8 @@ def _json(value: dict[str, Any]) -> bytes:
 
 
 def _require_metadata(folder: Path) -> None:
-    """Raises StoreDamagedError unless the metadata is that of a block of the size it names. Nothing is allocated by a
-    number whose chunks are not on disk."""
+    """Raises StoreDamagedError unless the metadata fits a block of the size it names and every chunk of that size is on
+    disk: a damaged number must not allocate memory."""
     try:
         attributes = json.loads((folder / METADATA).read_bytes())["attributes"]
         n_items, n_rows = int(attributes["n_items"]), int(attributes["n_rows"])
@@ -207,7 +207,7 @@ def _require_metadata(folder: Path) -> None:
         raise _damaged(folder, f"{METADATA} cannot be read ({type(error).__name__}: {error})") from error
     for relative, content in _metadata(n_items, n_rows + 1).items():
         if not _has(folder / relative, content):
-            raise _damaged(folder, f"{relative} is missing or not as it was written")
+            raise _damaged(folder, f"{relative} is missing or has changed since it was written")
     for array, length in (("items", n_items), ("offsets", n_rows + 1)):
         for chunk in range(-(-length // CHUNK_ITEMS)):
             if not (folder / array / "c" / str(chunk)).is_file():
@@ -232,8 +232,7 @@ def _damaged(folder: Path, found: str) -> StoreDamagedError:
     return StoreDamagedError(
         f"block {folder}",
         found,
-        "a sealed block",
-        "Run `reprise check --repair`, then `reprise full`: it redoes just what is lost",
+        remedy="Run `reprise check --repair`, then `reprise full`, which redoes only what is lost",
     )
 
 

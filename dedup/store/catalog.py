@@ -1,8 +1,8 @@
-"""What is known, in SQLite: an attribute for each table, whose module owns every query on it. A query over several
-tables is owned by the module of the table whose rows it gives.
+"""The catalog in SQLite: one attribute per table, and each table's module owns every query on it. The module of the
+table whose rows a query returns owns a query over several tables.
 
-Errors of SQLite pass through here as they are; `store` tells those that mean damage as StoreDamagedError, whatever was
-being done when they came."""
+SQLite's errors pass through unchanged; `store` turns those that mean damage into StoreDamagedError, whatever the
+program was doing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Catalog(Database):
     """The SQLite side of a store."""
 
     def __init__(self, path: Path, writable: bool = True) -> None:
-        """Opens the catalog; makes an empty one where there is none, if `writable`. Raises sqlite3.Error."""
+        """Opens the catalog; makes an empty one if there is none and `writable`. Raises sqlite3.Error."""
         super().__init__(path, writable)
         self.meta = Meta(self)
         self.tracks = Tracks(self)
@@ -39,7 +39,7 @@ class Catalog(Database):
         self.runs = Runs(self)
 
     def create(self, meta: dict[str, Any]) -> None:
-        """Makes the tables of a new store and its stamp, in one transaction."""
+        """Creates the tables of a new store and its stamp, in one transaction."""
         with self.transaction():
             for statement in resources.files("dedup.store").joinpath("schema.sql").read_text().split(";"):
                 self.connection.execute(statement)

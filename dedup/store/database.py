@@ -1,4 +1,4 @@
-"""The catalog's SQLite database: opening it to write or only to read, transactions, what is damage and what is not."""
+"""The catalog's SQLite database: opening it to write or only to read, transactions, and which errors mean damage."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from urllib.parse import quote
 from dedup.errors import CatalogDamagedError, WriteError
 
 CHECKPOINT_PAGES = 8192
-"""Of 4 KiB, that the log grows to before it is taken in: SQLite's own 1000 cost an import a fifth of its time."""
+"""Pages of 4 KiB in the log before SQLite takes it in: SQLite's own 1000 cost an import a fifth of its time."""
 
 
 class Database:
     """An open database. Writers wrap their changes in `transaction()`."""
 
     def __init__(self, path: Path, writable: bool = True) -> None:
-        """Opens it; makes an empty one where there is none, if `writable`. Raises sqlite3.Error."""
+        """Opens it; makes an empty one if there is none and `writable`. Raises sqlite3.Error."""
         self.path = path
         self.connection = connect(path) if writable else connect_for_reading(path)
 
@@ -28,7 +28,7 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of it or nothing; durable when the block is left."""
+        """All or nothing; durable once the block ends."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield self.connection
@@ -39,7 +39,7 @@ class Database:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Everything read inside is of one moment, whatever a writer commits meanwhile."""
+        """Shows everything read inside as of one moment, whatever a writer commits meanwhile."""
         self.connection.execute("BEGIN")
         try:
             yield
@@ -47,11 +47,11 @@ class Database:
             self._roll_back()
 
     def _roll_back(self) -> None:
-        if self.connection.in_transaction:  # after some errors, a full disk among them, SQLite has done it itself
+        if self.connection.in_transaction:  # SQLite has already done so after some errors, such as a full disk
             self.connection.execute("ROLLBACK")
 
     def shrink(self) -> None:
-        """Gives the room of what was dropped, such as sealed fingerprints in the tail, back to the disk."""
+        """Gives the space of dropped rows, such as sealed fingerprints in the tail, back to the disk."""
         self.connection.executescript("PRAGMA incremental_vacuum")  # `execute` stops after the first page
 
     def take_in_log(self) -> None:
@@ -59,17 +59,17 @@ class Database:
         self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """What SQLite itself finds wrong: the table, or "integrity", and what it is."""
+        """What SQLite itself finds wrong: the table, or "integrity", and the problem."""
         for (line,) in self.connection.execute("PRAGMA integrity_check"):
             if line != "ok":
                 yield "integrity", " ".join(str(line).split())
         for table, row, parent, _ in self.connection.execute("PRAGMA foreign_key_check"):
-            yield str(table), f"row {row} of {table} refers to a row of {parent} that is not there"
+            yield str(table), f"row {row} of {table} refers to a missing row of {parent}"
 
 
 class Table:
-    """A table of a database; its methods are all queries on it. Those that write more than one row want a transaction
-    of the caller's around them."""
+    """A table of a database; its methods are all the queries on it. Callers wrap a method that writes several rows in a
+    transaction."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -77,10 +77,10 @@ class Table:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that may write; makes an empty database where there is none. Raises sqlite3.Error."""
+    """A connection that may write; makes an empty database if there is none. Raises sqlite3.Error."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=30)
     try:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first table is made
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect only before the first table
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
@@ -92,9 +92,9 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def connect_for_reading(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write. In a folder that may not be written SQLite cannot make the files beside the
-    catalog that let it read next to a writer; there can be no writer then, and it is told to do without them. Not
-    where a log of commits waits to be taken in: what it holds would be missed."""
+    """A connection that cannot write. In a read-only folder SQLite cannot create the files beside the catalog that let
+    it read next to a writer; a writer cannot exist there either, so the connection does without them. Raises WriteError
+    if a log of commits waits to be taken in: the reader would miss what it holds."""
     connection = _open_uri(path, "mode=ro")
     try:
         connection.execute("SELECT name FROM sqlite_schema LIMIT 1").fetchone()
@@ -106,9 +106,8 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
         if log.exists() and log.stat().st_size:
             raise WriteError(
                 f"catalog {path}",
-                "a killed run left commits in its log, and the folder may not be written",
-                "a folder that may be written, to take them in",
-                "Run any command once where it may, or copy the store",
+                "a killed run left commits in its log, and the folder is read-only",
+                remedy="Make the folder writable and run any command once, or copy the store to a writable folder",
             ) from error
         return _open_uri(path, "mode=ro&immutable=1")
     except BaseException:
@@ -123,7 +122,7 @@ def _open_uri(path: Path, options: str) -> sqlite3.Connection:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether SQLite says that the file is not what it must be (as opposed to full, locked or not writable)."""
+    """Whether the error means that the file is damaged (as opposed to a full disk, a lock or a read-only file)."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # raised by Python's binding, not by SQLite itself
         return str(error).startswith("Could not decode to UTF-8")
@@ -131,7 +130,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def is_schema_damaged(path: Path) -> bool:
-    """Whether SQLite cannot even list the tables, or what it says of them is no text."""
+    """Whether SQLite cannot even list the tables, or lists them in bytes that are not text."""
     try:
         with contextlib.closing(_open_uri(path, "mode=ro")) as connection:
             connection.execute("SELECT sql FROM sqlite_schema").fetchall()
@@ -147,6 +146,5 @@ def damaged(path: Path, found: object) -> CatalogDamagedError:
     return CatalogDamagedError(
         f"catalog {path}",
         str(found),
-        "a sound SQLite database",
-        "Run `reprise check --repair`: it makes a new one of all that can be read; `reprise full` redoes the rest",
+        remedy="Run `reprise check --repair`, which saves all it can read, then `reprise full`, which redoes the rest",
     )

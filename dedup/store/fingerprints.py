@@ -1,5 +1,5 @@
-"""The tables `fingerprint` and `tail`: which fingerprints there are, in which row of which block each is, and the items
-of those that are in no block yet."""
+"""The tables `fingerprint` and `tail`: all fingerprints, the block and row of each, and the items of those that are not
+in a block yet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dedup.store.items import Items, items_digest, n_distinct
 
 
 class SealedRow(NamedTuple):
-    """What is known of the fingerprint in a row of a block."""
+    """The fingerprint in a row of a block, as the catalog knows it."""
 
     row: int
     id: int
@@ -24,20 +24,20 @@ class SealedRow(NamedTuple):
 
 
 class Unsealed(NamedTuple):
-    """A fingerprint that is in the tail, or in no block."""
+    """A fingerprint that is in the tail or not in any block."""
 
     id: int
     block: str | None
-    """None, unless it is in a block and in the tail: that is damage."""
+    """Name of its block, which is damage for a fingerprint in the tail; otherwise None."""
     items: bytes | None
-    """Little-endian `uint32`; None where it is in no tail either: that is damage."""
+    """Little-endian `uint32`; None if it is not in the tail either, which is damage."""
     digest: bytes
     n_items: int
     n_distinct: int
 
 
 class Candidate(NamedTuple):
-    """A fingerprint that may be sampled, and where it is."""
+    """A fingerprint that may be sampled, and its place."""
 
     digest: bytes
     id: int
@@ -46,16 +46,16 @@ class Candidate(NamedTuple):
 
 
 class Fingerprints(Table):
-    """One row a fingerprint: the same items are the same row."""
+    """One row per fingerprint: the same items share one row."""
 
     def find(self, items: Items) -> int | None:
-        """The fingerprint that has exactly these items, None where there is none."""
+        """The fingerprint with exactly these items; None if there is none."""
         query = "SELECT id FROM fingerprint WHERE digest = ?"
         row = self.connection.execute(query, (items_digest(items),)).fetchone()
         return None if row is None else int(row[0])
 
     def add(self, items: Items) -> int:
-        """The fingerprint that has these items; a new one goes to the tail."""
+        """The fingerprint with these items; a new one goes to the tail."""
         known = self.find(items)
         if known is not None:
             return known
@@ -75,12 +75,12 @@ class Fingerprints(Table):
     # ---- how many, how long ----
 
     def totals(self) -> tuple[int, int]:
-        """How many fingerprints there are, and how many items they have together."""
+        """The number of fingerprints, and of all their items."""
         n, n_items = self.connection.execute("SELECT COUNT(*), IFNULL(SUM(n_items), 0) FROM fingerprint").fetchone()
         return n, n_items
 
     def longest(self) -> int:
-        """Items of the longest fingerprint; 0 where there is none."""
+        """Items of the longest fingerprint; 0 if there is none."""
         (longest,) = self.connection.execute("SELECT MAX(n_items) FROM fingerprint").fetchone()
         return longest or 0
 
@@ -95,23 +95,23 @@ class Fingerprints(Table):
     # ---- in blocks ----
 
     def place(self, fingerprint: int) -> tuple[str, int] | None:
-        """Block and row of a sealed fingerprint, None while it is in the tail."""
+        """Block and row of a sealed fingerprint; None while it is in the tail."""
         query = "SELECT block, row FROM fingerprint WHERE id = ? AND block IS NOT NULL"
         row = self.connection.execute(query, (fingerprint,)).fetchone()
         return None if row is None else (row[0], row[1])
 
     def of_block(self, block: str) -> list[SealedRow]:
-        """Those in the rows of a block, by row."""
+        """The fingerprints of a block, by row."""
         query = "SELECT row, id, digest, n_items, n_distinct FROM fingerprint WHERE block = ? ORDER BY row"
         return [SealedRow(*row) for row in self.connection.execute(query, (block,))]
 
     def ids_of_block(self, block: str) -> npt.NDArray[np.int64]:
-        """Ids of those in a block, `int64[n_rows]`, by row."""
+        """Ids of the fingerprints of a block, `int64[n_rows]`, by row."""
         rows = self.connection.execute("SELECT id FROM fingerprint WHERE block = ? ORDER BY row", (block,))
         return np.array([row[0] for row in rows], np.int64)
 
     def move(self, block: str, fingerprints: Sequence[int]) -> None:
-        """Makes these fingerprints, sealed or not, the rows of a block."""
+        """Moves these fingerprints, sealed or not, to the rows of a block."""
         self.connection.executemany(
             "UPDATE fingerprint SET block = ?, row = ? WHERE id = ?",
             [(block, row, fingerprint) for row, fingerprint in enumerate(fingerprints)],
@@ -128,8 +128,8 @@ class Fingerprints(Table):
         return None if row is None else np.frombuffer(row[0], "<u4")
 
     def next_to_seal(self, n_rows: int) -> tuple[list[int], list[Items]]:
-        """Ids and items of the next `n_rows` of the tail, by length and content: an order that does not depend on
-        the order in which workers answered."""
+        """Ids and items of the next `n_rows` fingerprints of the tail, by length and content, so that the order in
+        which workers answer does not matter."""
         rows = self.connection.execute(
             "SELECT fingerprint.id, tail.items FROM fingerprint JOIN tail ON tail.fingerprint = fingerprint.id "
             "WHERE block IS NULL ORDER BY n_items, digest LIMIT ?",
@@ -138,11 +138,11 @@ class Fingerprints(Table):
         return [row[0] for row in rows], [np.frombuffer(row[1], "<u4") for row in rows]
 
     def drop_from_tail(self, fingerprints: Iterable[int]) -> None:
-        """Drops the items of fingerprints that are in a block now."""
+        """Drops the items of fingerprints that are now in a block."""
         self.connection.executemany("DELETE FROM tail WHERE fingerprint = ?", ((f,) for f in fingerprints))
 
     def unsealed(self) -> Iterator[Unsealed]:
-        """All that are in the tail, or in no block, by id."""
+        """All fingerprints that are in the tail or not in any block, by id."""
         query = (
             "SELECT fingerprint.id, block, items, digest, n_items, n_distinct FROM fingerprint "
             "LEFT JOIN tail ON fingerprint.id = tail.fingerprint "
@@ -150,15 +150,15 @@ class Fingerprints(Table):
         )
         return (Unsealed(*row) for row in self.connection.execute(query))
 
-    # ---- and who holds them ----
+    # ---- their tracks ----
 
     def count_held(self) -> int:
-        """How many of them tracks hold."""
+        """The number of fingerprints that tracks hold."""
         query = "SELECT COUNT(DISTINCT audio.fingerprint) FROM track JOIN audio ON audio.id = track.audio"
         return int(self.connection.execute(query).fetchone()[0])
 
     def shared(self) -> set[int]:
-        """Those that more than one track holds."""
+        """The fingerprints that more than one track holds."""
         query = (
             "SELECT audio.fingerprint FROM track JOIN audio ON audio.id = track.audio "
             "GROUP BY audio.fingerprint HAVING COUNT(*) > 1"
@@ -174,8 +174,8 @@ class Fingerprints(Table):
         return dict(self.connection.execute(query))
 
     def lowest_held(self, least_distinct: int, limit: int) -> list[Candidate]:
-        """Those with the lowest digests, `limit` at most, of all that tracks hold and that have so many different
-        items."""
+        """The fingerprints with the lowest digests, at most `limit`, among those that tracks hold and that have at
+        least `least_distinct` different items."""
         query = (
             "SELECT digest, id, block, row FROM fingerprint WHERE n_distinct >= ? "
             "AND id IN (SELECT fingerprint FROM audio JOIN track ON track.audio = audio.id) ORDER BY digest LIMIT ?"

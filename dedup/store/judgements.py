@@ -1,4 +1,4 @@
-"""The table `judgement`: what people said of two contents."""
+"""The table `judgement`: what people said about pairs of contents."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 from dedup.store.database import Table
 
 CONTENT_BYTES = 16
-"""Length of what a track is known by when it is judged: the hash of its packets, or the digest of its items."""
+"""Length of a content, which identifies a judged track: the hash of its packets, or the digest of its items."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a person said of two contents (`groups.judgements.content`); it wins over any score."""
+    """What a person said about two contents (`groups.judgements.content`); it overrides any score."""
 
     content_a: bytes
-    """`CONTENT_BYTES`, like `content_b`, and not above it."""
+    """`CONTENT_BYTES` bytes, like `content_b`, and never greater than it."""
     content_b: bytes
     same: bool
     """Whether they are one recording."""
     score: float | None
-    """Score of the pair when it was judged; None where it had none."""
+    """Score of the pair when it was judged; None if it had none."""
     judged: str
-    """When, UTC, such as "2026-02-28T21:30:00Z"."""
+    """Time of the judgement, UTC, such as "2026-02-28T21:30:00Z"."""
 
 
 class StoredJudgements(Table):
-    """One row a pair of contents: what was said last."""
+    """One row per pair of contents: the last judgement."""
 
     def all(self) -> Iterator[Judgement]:
-        """What people said, oldest first."""
+        """All judgements, oldest first."""
         return self._select("ORDER BY judged, 1, 2")
 
     def get(self, content_a: bytes, content_b: bytes) -> Judgement | None:
@@ -43,7 +43,7 @@ class StoredJudgements(Table):
         return (Judgement(a, b, bool(same), score, judged) for a, b, same, score, judged in rows)
 
     def put(self, judgement: Judgement) -> None:
-        """Keeps what was said, in place of what was said before."""
+        """Records a judgement, in place of an earlier one of the same pair."""
         said = astuple(judgement)
         self.connection.execute("INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, ?, ?)", said)
 

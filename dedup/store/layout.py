@@ -1,4 +1,4 @@
-"""Where everything of a store is, and who may write it. FORMAT.md is the document; this is its tree in code."""
+"""Where each part of a store is, and who may write it. FORMAT.md documents the tree; this is the tree in code."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Layout:
 
     @property
     def salvage(self) -> Path:
-        """Where a new catalog is made of a damaged one."""
+        """Folder in which a repair builds a new catalog from a damaged one."""
         return self.folder / "wip-catalog"
 
     @property
     def set_aside(self) -> Path:
-        """The damaged catalog, between the steps in which a new one takes its place."""
+        """The damaged catalog, between the steps that put a new one in its place."""
         return self.salvage / "old.db"
 
     @property
@@ -47,15 +47,15 @@ class Layout:
         return self.folder / "reprise.log"
 
     def make(self) -> None:
-        """Creates the folder, readable by its owner alone where it is new. Raises WriteError."""
+        """Creates the folder; only its owner can read a new one. Raises WriteError."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise WriteError(
                 f"store {self.folder}",
                 f"cannot be created: {error.strerror}",
-                "a folder on a local disk that may be written",
-                "Give another with --store",
+                "a writable folder on a local disk",
+                "Name another folder with --store",
             ) from error
 
 
@@ -63,7 +63,7 @@ class Layout:
 def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
     """Holds the store's lock; the system releases it when the process ends, however it ends.
 
-    Raises StoreLockedError that names the holder."""
+    Raises StoreLockedError, which names the holder."""
     import fcntl
 
     try:
@@ -77,8 +77,7 @@ def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
             raise StoreLockedError(
                 f"store {layout.folder}",
                 f"in use by {_holder(descriptor)}",
-                "one writer at a time",
-                "Wait for that run to end, or stop it",
+                remedy="Wait for that run to end, or stop it",
             ) from None
         except OSError as error:  # a file system without locks
             raise _unwritable(layout, error) from error
@@ -92,8 +91,8 @@ def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
 
 
 def is_locked(layout: Layout) -> bool:
-    """Whether a run holds the store now. Asks the system only where the lock's text says so: the question itself holds
-    the lock for a moment."""
+    """Whether a run holds the store now. Asks the system only if the lock's text names a run: asking takes the lock for
+    a moment."""
     import fcntl
 
     try:
@@ -106,7 +105,7 @@ def is_locked(layout: Layout) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # a file system without locks: no writer could have it
+    except OSError:  # a file system without locks: a writer could not hold it
         return False
     finally:
         os.close(descriptor)
@@ -114,8 +113,8 @@ def is_locked(layout: Layout) -> bool:
 
 
 def _tell(descriptor: int, text: bytes) -> None:
-    """Replaces what the lock file says. What holds is the system's lock: a full disk keeps nobody from freeing room
-    with `check --repair`."""
+    """Replaces the text of the lock file. Only the system's lock counts, so on a full disk `check --repair` can still
+    free space."""
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text, 0)
@@ -125,8 +124,8 @@ def _unwritable(layout: Layout, error: OSError) -> WriteError:
     return WriteError(
         f"store {layout.folder}",
         f"cannot be locked for writing: {error.strerror}",
-        "a folder on a local disk that may be written",
-        "Give another with --store",
+        "a writable folder on a local disk",
+        "Name another folder with --store",
     )
 
 
@@ -135,4 +134,4 @@ def _holder(descriptor: int) -> str:
         holder = json.loads(os.pread(descriptor, 4096, 0))
         return f"{holder['purpose']} (pid {holder['pid']} on {holder['host']}, since {holder['since']})"
     except (ValueError, KeyError, TypeError):
-        return "another run that has only just begun"
+        return "another run that has just started"

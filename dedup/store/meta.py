@@ -1,4 +1,4 @@
-"""The table `meta`: the store's stamp, and what else concerns the store as a whole."""
+"""The table `meta`: the store's stamp, and whatever else concerns the store as a whole."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ NEW_ID = """
         IFNULL((SELECT MAX(id) FROM {0}), 0),
         IFNULL((SELECT CAST(json_extract(value, '$.{0}') AS INTEGER) FROM meta WHERE key = 'told'), 0)))
 """
-"""Next id of a table: no row gets one that another had when news were told (`groups.news`), though that one is gone."""
+"""Next id of a table: never one that a row had at the last report of news (`groups.news`), even if it is gone."""
 
 
 class Meta(Table):
-    """Values by key; each is what JSON has."""
+    """JSON values by key."""
 
     def read(self) -> dict[str, Any]:
-        """All of them; none where the database has no tables yet. Raises CatalogDamagedError."""
+        """All values; none if the database has no tables yet. Raises CatalogDamagedError."""
         known = self.connection.execute("SELECT name FROM sqlite_schema WHERE name = 'meta'").fetchone()
         rows = self.connection.execute("SELECT key, value FROM meta").fetchall() if known else []
         return {key: self._value(text) for key, text in rows}
 
     def get(self, key: str, default: Any = None) -> Any:
-        """One of them, `default` where there is none. Raises CatalogDamagedError."""
+        """The value of a key; `default` if it has none. Raises CatalogDamagedError."""
         row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return default if row is None else self._value(row[0])
 
@@ -34,7 +34,7 @@ class Meta(Table):
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise damaged(self.database.path, f"table meta holds what is no JSON ({error})") from error
+            raise damaged(self.database.path, f"table meta holds a value that is not JSON ({error})") from error
 
     def set(self, key: str, value: Any) -> None:
         self.update({key: value})
@@ -47,11 +47,11 @@ class Meta(Table):
         self.connection.execute("DELETE FROM meta WHERE key = ?", (key,))
 
     def drop_comparisons(self) -> None:
-        """Forgets under which settings tiles were compared, and that any comparison was complete."""
+        """Forgets the settings under which tiles were compared, and that a comparison was complete."""
         self.connection.execute("DELETE FROM meta WHERE key IN ('complete', 'compare') OR key GLOB 'compare *'")
 
     def drop_unreadable(self) -> None:
-        """Drops the values that are no JSON."""
+        """Drops the values that are not JSON."""
         for key, text in self.connection.execute("SELECT key, value FROM meta").fetchall():
             try:
                 json.loads(text)

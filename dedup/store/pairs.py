@@ -1,11 +1,11 @@
-"""A stored pair: the record that a tile's result is made of."""
+"""A stored pair: the record that makes up a tile's result."""
 
 from __future__ import annotations
 
 import numpy as np
 
 N_STEPS = 128
-"""Steps at most for which a stored pair keeps its similarity."""
+"""Most steps for which a stored pair keeps its similarity."""
 
 PAIR = np.dtype(
     [
@@ -28,4 +28,4 @@ PAIR = np.dtype(
         ("steps", "u1", (N_STEPS,)),
     ]
 )
-"""A stored pair: rows of the tile's two blocks; then the fields of `Match`, `steps` filled up with zeros."""
+"""A stored pair: rows of the tile's two blocks, then the fields of `Match`, with `steps` padded with zeros."""

@@ -1,4 +1,4 @@
-"""The table `probe`: what a scan has learnt of files that are no tracks yet."""
+"""The table `probe`: what an unfinished scan has learned about files that are not tracks yet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dedup.store.database import Table
 
 
 class KeptProbe(NamedTuple):
-    """What was learnt of a file, true while its size and time of change are these."""
+    """What a scan learned about a file, valid while its size and modification time stay the same."""
 
     path: bytes
     size: int
@@ -22,18 +22,19 @@ class KeptProbe(NamedTuple):
 
 
 class Probes(Table):
-    """One row a file."""
+    """One row per file."""
 
     def all(self) -> Iterator[KeptProbe]:
         query = "SELECT path, size, mtime_ns, partial, key, properties, full, stream FROM probe"
         return (KeptProbe(*row) for row in self.connection.execute(query))
 
     def put(self, probes: Iterable[tuple[bytes, int, int, bytes, str, str]]) -> None:
-        """Path, size, time of change, partial hash, key and properties of each; the two other hashes are not known."""
+        """Records the path, size, modification time, partial hash, key and properties of each; the two other hashes are
+        not known yet."""
         self.connection.executemany("INSERT OR REPLACE INTO probe VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)", probes)
 
     def set_hashes(self, column: Literal["full", "stream"], hashes: Mapping[bytes, bytes]) -> None:
-        """One of the two hashes of each path, where it has a probe."""
+        """Records one of the two hashes for each path that has a probe."""
         rows = ((digest, path) for path, digest in hashes.items())
         self.connection.executemany(f"UPDATE probe SET {column} = ? WHERE path = ?", rows)
 

@@ -1,5 +1,5 @@
-"""Folders in which nothing is ever touched. What was protected once stays so until it is taken back: a plan that was
-edited, or made without the option, cannot lose it."""
+"""Folders in which nothing is ever touched. A folder stays protected until a person takes that back: a plan that was
+edited, or made without the option, cannot lift the protection."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 PROTECT = "protect"
-"""Key of the catalog's `meta`: hex digits of paths, sorted."""
+"""Key in the catalog's `meta` table: paths as hex digits, sorted."""
 
 
 def protected(store: Store, folders: Iterable[bytes] = ()) -> tuple[bytes, ...]:
-    """The folders that a store remembers, and these, sorted. Raises StoreDamagedError where what it remembers cannot be
+    """The folders that a store remembers, and these, sorted. Raises StoreDamagedError if what it remembers cannot be
     read: without it nothing may be touched."""
     try:
         remembered = folders_of(store.catalog.meta.get(PROTECT, []))
@@ -26,19 +26,19 @@ def protected(store: Store, folders: Iterable[bytes] = ()) -> tuple[bytes, ...]:
 
 
 def add_protection(store: Store, folders: Iterable[bytes]) -> None:
-    """Protects these folders from now on, besides those that are protected already."""
+    """Protects these folders from now on, in addition to those already protected."""
     _put(store, protected(store, folders))
 
 
 def drop_protection(store: Store, folders: Iterable[bytes]) -> None:
-    """Takes back that these folders are protected; those in and above them stay as they are."""
+    """Stops protecting these folders; the folders in and above them do not change."""
     _put(store, tuple(sorted(set(protected(store)).difference(folders))))
 
 
 def folders_of(value: Any) -> list[bytes]:
-    """What `meta` has. Raises ValueError for anything else."""
+    """The folders in a value of `meta`. Raises ValueError for any other value."""
     if not isinstance(value, list) or not all(isinstance(folder, str) for folder in value):
-        raise ValueError("no list of texts")
+        raise ValueError("not a list of texts")
     return [bytes.fromhex(folder) for folder in value]
 
 

@@ -1,5 +1,5 @@
-"""The rows of a catalog that is no sound database any more: read as far as they can be, copied into a new one. Knows no
-table in particular: what the rows say is looked at when all are there."""
+"""Copies every row that can still be read from a damaged catalog into a new one. Treats all tables alike: the caller
+checks what the rows say once all of them are copied."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ KEYS = {
     "judgement": "content_a, content_b",
     "run": "rowid",
 }
-"""Tables that are worth saving, each with the key by which it is stored. Probes are only what a scan noted down."""
+"""Tables worth saving, each with the key by which it is stored. Probes are not: they only save a scan some work."""
 
 HEADER = b"SQLite format 3\0\x10\x00\x02\x02\x00\x40\x20\x20"
-"""How each catalog begins: its kind, pages of 4 KiB, WAL."""
+"""First bytes of every catalog: SQLite, pages of 4 KiB, WAL."""
 
 PAGE_BYTES = 4096
 
 GAP_ROWS = 100_000
-"""Between two rotten pages, rows with a number are asked for one by one if they can be so many at most."""
+"""Most rows between two damaged pages that are read one by one, by their numbers."""
 
 INDEXES = {
     "audio": {"audio_fingerprint": "fingerprint", "audio_key": "key"},
     "track": {"track_audio": "audio", "track_size": "size, partial"},
 }
-"""Columns that are kept twice, in the table and in an index: two pages that agree are sound. Of what no digest covers,
-pairs depend on these."""
+"""Columns that SQLite stores twice, in the table and in an index: two pages that agree are sound. Pairs depend on these
+columns, and no digest covers them."""
 
 PLAUSIBLE = (
     "DELETE FROM track WHERE state != 'imported' AND substr(path, 1, length(root)) != root",
-    "UPDATE track SET full = NULL WHERE state = 'present'",  # the next scan hashes anew where it matters
+    "UPDATE track SET full = NULL WHERE state = 'present'",  # the next scan hashes again if needed
     "DELETE FROM meta WHERE key NOT IN ('format_version', 'fingerprint', 'block_size', 'compare', 'told', 'protect') "
-    "AND key NOT GLOB 'compare *'",  # what is only noted down, or measured, the next run says anew
+    "AND key NOT GLOB 'compare *'",  # the next run records and measures the rest again
 )
 
 REFERENCES = (
@@ -55,14 +55,14 @@ REFERENCES = (
     "DELETE FROM track WHERE audio IS NOT NULL AND audio NOT IN (SELECT id FROM audio)",
     "DELETE FROM tile WHERE block_a NOT IN (SELECT name FROM block) OR block_b NOT IN (SELECT name FROM block)",
 )
-"""Takes out what refers to a row that is lost."""
+"""Statements that delete rows that refer to a lost row."""
 
 
-# ---- the damaged one ----
+# ---- the damaged catalog ----
 
 
 def copy_damaged(catalog: Path, copy: Path) -> None:
-    """A copy to read from, with its log: to open a database may change it."""
+    """Makes a copy to read from, with its log: opening a database may change it."""
     for end in ("", "-wal"):
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(f"{catalog}{end}", f"{copy}{end}")
@@ -73,16 +73,16 @@ def copy_damaged(catalog: Path, copy: Path) -> None:
 
 
 def make_readable(damaged: Path, new: Path) -> None:
-    """Gives the copy of a damaged catalog what it lacks for SQLite to find its tables: pages, and where these cannot be
-    listed the schema of `new`, a catalog that is empty."""
+    """Adds what the copy of a damaged catalog lacks for SQLite to find its tables: pages, and if SQLite cannot list the
+    tables, the schema of `new`, an empty catalog."""
     _pad(damaged, new.stat().st_size)
     if not _lists_its_tables(damaged):
         _take_schema(damaged, new)
 
 
 def _pad(damaged: Path, size_bytes: int) -> None:
-    """Zeros in the place of what a file lacks of whole pages, and of those in which tables begin: else SQLite says that
-    there are no tables at all."""
+    """Fills up the last page with zeros, and adds the missing pages in which tables begin: otherwise SQLite finds no
+    tables at all."""
     found = damaged.stat().st_size
     os.truncate(damaged, max(size_bytes, -(-found // PAGE_BYTES) * PAGE_BYTES))
 
@@ -93,9 +93,9 @@ def _lists_its_tables(damaged: Path) -> bool:
 
 
 def _take_schema(damaged: Path, new: Path) -> None:
-    """What says where each table begins, from an empty catalog: tables begin at the same pages in every one. Of its
-    pages those are the schema's in which no table begins, but for the second, which is SQLite's own. How many pages
-    there are is another number; none is taken for free."""
+    """Copies the pages of the schema, which name the page where each table begins, from an empty catalog: tables begin
+    at the same pages in every catalog. The schema's pages are those in which no table begins, except the second, which
+    is SQLite's own. The number of pages is that of the damaged file, and the list of free pages is empty."""
     data = bytearray(new.read_bytes())
     with contextlib.closing(sqlite3.connect(new)) as connection:
         begins = {page for (page,) in connection.execute("SELECT rootpage FROM sqlite_schema")}
@@ -108,13 +108,13 @@ def _take_schema(damaged: Path, new: Path) -> None:
                 file.write(data[page * PAGE_BYTES : (page + 1) * PAGE_BYTES])
 
 
-# ---- the new one ----
+# ---- the new catalog ----
 
 
 @contextlib.contextmanager
 def filling(catalog: Catalog) -> Iterator[None]:
-    """One transaction, in which rows may come in any order, and some not at all. At its end goes what cannot be true,
-    and what refers to a row that did not come."""
+    """Runs one transaction, in which rows may arrive in any order, and some not at all. At its end it deletes
+    implausible rows, and rows that refer to a missing row."""
     catalog.connection.execute("PRAGMA foreign_keys = OFF")
     with catalog.transaction() as connection:
         yield
@@ -123,13 +123,13 @@ def filling(catalog: Catalog) -> Iterator[None]:
 
 
 def copy_rows(catalog: Catalog, damaged: Path) -> None:
-    """All rows that can still be read, into an empty catalog."""
+    """Copies all rows that can still be read into an empty catalog."""
     for table in KEYS:
         _copy_table(catalog.connection, damaged, table)
 
 
 def count_rows(catalog: Catalog) -> dict[str, int]:
-    """How many there are, by table."""
+    """The number of rows, by table."""
     query = "SELECT COUNT(*) FROM {}"
     return {table: int(catalog.connection.execute(query.format(table)).fetchone()[0]) for table in KEYS}
 
@@ -146,15 +146,15 @@ def _copy_table(connection: sqlite3.Connection, damaged: Path, table: str) -> No
         for row in _readable_rows(old, table, columns):
             named = dict(zip(columns.split(", "), row, strict=True))
             if any(named["id"] in index and index[named["id"]] != tuple(map(named.get, told)) for told, index in twice):
-                continue  # the table says this, its index that
-            with contextlib.suppress(sqlite3.IntegrityError):  # what no sound row looks like
+                continue  # the table and its index disagree
+            with contextlib.suppress(sqlite3.IntegrityError):  # not a sound row
                 connection.execute(insert, row)
 
 
 def _index(
     connection: sqlite3.Connection, table: str, index: str, columns: str
 ) -> tuple[list[str], dict[int, tuple[Any, ...]]]:
-    """The columns that an index repeats, and what it says of them by id, as far as it can be read."""
+    """The columns that an index repeats, and their values by id, as far as the index can be read."""
     found: dict[int, tuple[Any, ...]] = {}
     query = f"SELECT id, {columns} FROM {table} INDEXED BY {index}"
     with contextlib.suppress(sqlite3.DatabaseError, UnicodeDecodeError):
@@ -165,7 +165,7 @@ def _index(
 
 def _open_damaged(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA writable_schema = ON")  # else nothing is read of a file that lacks its end
+    connection.execute("PRAGMA writable_schema = ON")  # otherwise SQLite reads nothing from a truncated file
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     return connection
 
@@ -178,7 +178,7 @@ def _names_of_columns(connection: sqlite3.Connection, table: str) -> set[str]:
 
 
 def _readable_rows(connection: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
-    """The rows from both ends up to where reading fails, and what lies between if it can be asked for by its number."""
+    """The rows from both ends up to where reading fails, and those in between if they can be read by their numbers."""
     ends: list[list[Any]] = []
     for order in ("ASC", "DESC"):
         keys = ", ".join(f"{key} {order}" for key in KEYS[table].split(", "))
@@ -199,7 +199,7 @@ def _readable_rows(connection: sqlite3.Connection, table: str, columns: str) -> 
 def _rows_until_rotten(
     connection: sqlite3.Connection, query: str, n_keys: int, reached: list[Any]
 ) -> Generator[tuple[Any, ...], None, bool]:
-    """Yields rows without their keys; the last keys go to `reached`. True where it came to the end."""
+    """Yields rows without their keys, with the last keys in `reached`; returns whether it came to the end."""
     try:
         for row in connection.execute(query):
             reached[:] = row[:n_keys]

@@ -1,4 +1,4 @@
-"""The table `tile`: what each tile found, and that it is done."""
+"""The table `tile`: the results of the tiles that are done."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dedup.store.database import Table
 
 @dataclass(frozen=True)
 class TileResult:
-    """What a tile found, and that it is done: one row, one transaction."""
+    """What a tile found: one row, and its presence says that the tile is done."""
 
     name: str
     settings: str
@@ -29,7 +29,7 @@ class TileResult:
 
 
 def result_digest(name: str, pairs: bytes) -> bytes:
-    """16 bytes that tie a result to its tile: `check` finds a flipped bit in either."""
+    """16 bytes that tie a result to its tile: with them `check` finds a flipped bit in either."""
     return hashlib.blake2b(name.encode() + pairs, digest_size=16).digest()
 
 
@@ -37,7 +37,7 @@ COLUMNS = "name, settings, block_a, block_b, n_pairs, pairs, digest"
 
 
 class Results(Table):
-    """One row a tile. `settings` is always the digest of the comparison settings under which it was computed."""
+    """One row per tile. `settings` is always the digest of the comparison settings under which it was computed."""
 
     def settings(self) -> list[str]:
         """Digests of all settings under which tiles are done."""
@@ -48,11 +48,11 @@ class Results(Table):
         return {row[0] for row in self.connection.execute("SELECT name FROM tile WHERE settings = ?", (settings,))}
 
     def count(self, settings: str) -> int:
-        """How many tiles are done."""
+        """The number of tiles that are done."""
         return int(self.connection.execute("SELECT COUNT(*) FROM tile WHERE settings = ?", (settings,)).fetchone()[0])
 
     def count_pairs(self, settings: str) -> int:
-        """How many pairs they found."""
+        """The number of pairs that these tiles found."""
         query = "SELECT IFNULL(SUM(n_pairs), 0) FROM tile WHERE settings = ?"
         return int(self.connection.execute(query, (settings,)).fetchone()[0])
 
@@ -61,18 +61,18 @@ class Results(Table):
         return self.connection.execute("SELECT 1 FROM tile WHERE name = ?", (name,)).fetchone() is not None
 
     def get(self, name: str) -> TileResult | None:
-        """The result of one tile, None where it is not done. Raises StoreDamagedError as `with_pairs` does."""
+        """The result of one tile; None if it is not done. Raises StoreDamagedError as `with_pairs` does."""
         row = self.connection.execute(f"SELECT {COLUMNS} FROM tile WHERE name = ?", (name,)).fetchone()
         return None if row is None else self._sound(TileResult(*row))
 
     def with_pairs(self, settings: str) -> Iterator[TileResult]:
-        """Results that have pairs, by name. Raises StoreDamagedError for one that is not what its digest says: no pair
-        is ever shown that was not computed."""
+        """Results that have pairs, by name. Raises StoreDamagedError for one that does not match its digest: every pair
+        shown was computed."""
         query = f"SELECT {COLUMNS} FROM tile WHERE settings = ? AND length(pairs) > 0 ORDER BY name"
         return (self._sound(TileResult(*row)) for row in self.connection.execute(query, (settings,)))
 
     def unverified(self, settings: str) -> Iterator[TileResult]:
-        """Results with or without pairs, by name, as they are."""
+        """Results with or without pairs, by name, unverified."""
         query = f"SELECT {COLUMNS} FROM tile WHERE settings = ? ORDER BY name"
         return (TileResult(*row) for row in self.connection.execute(query, (settings,)))
 
@@ -80,14 +80,13 @@ class Results(Table):
         if tile.digest != result_digest(tile.name, tile.pairs):
             raise StoreDamagedError(
                 f"catalog {self.database.path}",
-                f"the pairs of tile {tile.name} are not what their digest says",
-                "a result as it was committed",
-                "Run `reprise check --repair`, then `reprise correlate`: it redoes just what is lost",
+                f"the pairs of tile {tile.name} do not match their digest",
+                remedy="Run `reprise check --repair`, then `reprise correlate`, which redoes only what is lost",
             )
         return tile
 
     def commit(self, results: Iterable[TileResult]) -> None:
-        """Keeps results, in one transaction: from here on these tiles are done."""
+        """Stores results in one transaction: from then on these tiles are done."""
         with self.database.transaction():
             for result in results:
                 self.put(result)
@@ -101,7 +100,7 @@ class Results(Table):
         self.connection.executemany("DELETE FROM tile WHERE name = ?", ((name,) for name in names))
 
     def drop_of(self, blocks: Iterable[str]) -> None:
-        """Drops the results of all tiles that these blocks are of."""
+        """Drops the results of all tiles of these blocks."""
         for block in blocks:
             self.connection.execute("DELETE FROM tile WHERE block_a = ?", (block,))
             self.connection.execute("DELETE FROM tile WHERE block_b = ?", (block,))

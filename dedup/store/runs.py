@@ -9,7 +9,7 @@ from typing import Literal
 from dedup.store.database import Table
 
 KEPT_RUN_RECORDS = 1000
-"""So many of the newest runs are remembered: 0.8 kB each."""
+"""Number of the newest runs that are kept, at 0.8 kB each."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Ending:
     outcome: Literal["done", "stopped", "failed"]
     exit_code: int
     why: str
-    """In words: "done", "nothing to do", "time is up: it is 06:30", the line of an error."""
+    """Reason in words: "done", "nothing to do", "time is up: it is 06:30", or the line of an error."""
     seconds: float
-    """How long it took."""
+    """Wall time of the run."""
     summary: str | None
-    """JSON object: what it printed last with --json, as far as it came; None where the command has none."""
+    """JSON object that the run prints last with --json, as far as it came; None if the command has none."""
 
 
 @dataclass(frozen=True)
@@ -31,24 +31,24 @@ class RecordedRun:
     """A run that wrote, or that writes now."""
 
     id: str
-    """As in the log."""
+    """Id in the lines of the log."""
     command: str
     started: str
-    """UTC, such as "2026-02-28T21:30:00Z", as `ended` is."""
+    """Time in UTC, such as "2026-02-28T21:30:00Z", like `ended`."""
     ended: str | None
     ending: Ending | None
-    """None, as `ended` is, of one that was killed or goes on."""
+    """Outcome; None, like `ended`, for a run that was killed or is still going."""
 
 
 class Runs(Table):
-    """One row a run, in the order in which they began."""
+    """One row per run, in the order in which they began."""
 
     def begin(self, run: str, command: str, started: str) -> None:
         row = (run, command, started)
         self.connection.execute("INSERT OR REPLACE INTO run (id, command, started) VALUES (?, ?, ?)", row)
 
     def end(self, run: str, ended: str, ending: Ending) -> None:
-        """Notes how a run ended, and forgets the runs before the last KEPT_RUN_RECORDS. One transaction."""
+        """Records how a run ended, and drops the runs before the last KEPT_RUN_RECORDS. One transaction."""
         with self.database.transaction() as connection:
             connection.execute(
                 "UPDATE run SET ended = ?, outcome = ?, exit_code = ?, why = ?, seconds = ?, summary = ? WHERE id = ?",
@@ -60,7 +60,8 @@ class Runs(Table):
             )
 
     def newest_first(self, limit: int = -1) -> Iterator[RecordedRun]:
-        """The runs that wrote, `limit` at most. Not by their times: clocks are set back."""
+        """The runs that wrote, at most `limit`, in the order of their rows: their times can mislead, since clocks are
+        set back."""
         query = (
             "SELECT id, command, started, ended, outcome, exit_code, why, seconds, summary FROM run "
             "ORDER BY rowid DESC LIMIT ?"
@@ -72,7 +73,7 @@ class Runs(Table):
         )
 
     def last(self) -> tuple[str, str, str | None, str | None] | None:
-        """Command, beginning, end and outcome of the newest run; the last two are None of one that was killed."""
+        """Command, beginning, end and outcome of the newest run; the last two are None if it was killed."""
         run = next(self.newest_first(1), None)
         if run is None:
             return None

@@ -1,4 +1,4 @@
-"""The table `block`: the sealed blocks that the catalog knows. What is in them is in `blocks`."""
+"""The table `block`: the sealed blocks that the catalog knows. `blocks` reads their content."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dedup.store.database import Table
 
 
 class SealedBlocks(Table):
-    """One row a block."""
+    """One row per block."""
 
     def rows(self) -> dict[str, int]:
         """Rows of each block, by name."""
@@ -19,14 +19,14 @@ class SealedBlocks(Table):
         return {name: (rows, items) for name, rows, items in self.connection.execute("SELECT * FROM block")}
 
     def most_rows(self) -> int | None:
-        """Rows of the largest block, None where there is none."""
+        """Rows of the largest block; None if there is none."""
         (most,) = self.connection.execute("SELECT MAX(n_rows) FROM block").fetchone()
         return None if most is None else int(most)
 
     def add(self, name: str, n_rows: int, n_items: int) -> None:
-        """Names a block that is on disk."""
+        """Records a block that is on disk."""
         self.connection.execute("INSERT INTO block VALUES (?, ?, ?)", (name, n_rows, n_items))
 
     def drop(self, names: Iterable[str]) -> None:
-        """Drops blocks in which no fingerprint is any more, and of which no tile is."""
+        """Drops blocks without fingerprints and without tiles."""
         self.connection.executemany("DELETE FROM block WHERE name = ?", ((name,) for name in names))

@@ -20,11 +20,11 @@ from dedup.store.items import Items
 from dedup.store.layout import Layout, write_lock
 
 SEAL_AT_ROWS = 1 << 16
-"""A scan seals when its tail grows to this many rows, lest the catalog hold a library twice; else at its end."""
+"""Rows of the tail at which a scan seals before its end, so that the catalog does not hold a whole library."""
 
 
 class Store:
-    """An open store. `block_size` is fixed when it is made: up to so many fingerprints are sealed in one block."""
+    """An open store. `block_size`, the most fingerprints in a block, is fixed when the store is made."""
 
     def __init__(self, layout: Layout, writable: bool = True) -> None:
         self.layout = layout
@@ -38,14 +38,14 @@ class Store:
 
     @property
     def root_attributes(self) -> dict[str, Any]:
-        """Of the Zarr root group: the stamp, repeated for those who read the blocks alone."""
+        """Attributes of the Zarr root group: the stamp, repeated for programs that read only the blocks."""
         meta = self.catalog.meta
         return _root_attributes(meta.get("fingerprint"), meta.get("format_version"))
 
     def seal_tail(self, all_of_it: bool = True) -> int:
-        """Seals what is in the tail into blocks; gives how many. With `all_of_it` False only a tail that has grown
-        too long for the catalog. Killed anywhere in between, the next call ends with the same blocks: a block is on
-        disk before the catalog names it, and its name is a digest of what it holds."""
+        """Seals the tail into blocks; returns their number. If `all_of_it` is False, seals only a tail that has grown
+        too long for the catalog. If a kill interrupts it, the next call ends with the same blocks: a block is on disk
+        before the catalog names it, and its name is a digest of its content."""
         if not all_of_it and self.catalog.fingerprints.tail_length() < SEAL_AT_ROWS:
             return 0
         n_blocks = 0
@@ -71,7 +71,7 @@ class Store:
 
     def tidy(self) -> None:
         """Removes what a killed run left behind: half-written blocks, and whole ones that never reached the catalog.
-        Only for the holder of the lock."""
+        Call it only while holding the lock."""
         shutil.rmtree(self.layout.salvage, ignore_errors=True)
         self.blocks.drop_unfinished()
         for name in self.blocks.names() - self.catalog.blocks.rows().keys():
@@ -83,23 +83,25 @@ class Store:
             block, row = place
             try:
                 return self.blocks.read(block).row(row)
-            except StoreDamagedError:  # a writer beside us may have compacted it away since we asked
+            except StoreDamagedError:  # another process may have compacted it away since
                 if self.catalog.fingerprints.place(fingerprint) == place:
                     raise
         items = self.catalog.fingerprints.tail_items(fingerprint)
         if items is None:
             raise StoreDamagedError(
-                f"store {self.layout.folder}", f"fingerprint {fingerprint} is nowhere", "in a block or in the tail"
+                f"store {self.layout.folder}",
+                f"fingerprint {fingerprint} is neither in a block nor in the tail",
+                remedy="Run `reprise check --repair`, then `reprise full`, which redoes only what is lost",
             )
         return items
 
 
 @contextlib.contextmanager
 def make_or_open(folder: Path, settings: FingerprintSettings, block_size: int, purpose: str) -> Iterator[Store]:
-    """The store in `folder`, made where there is none, held against other writers. `block_size` counts only when the
+    """The store in `folder`, made if there is none, locked against other writers. `block_size` counts only when the
     store is made.
 
-    Raises StoreLockedError, StoreMismatchError where it holds fingerprints of other settings, StoreDamagedError,
+    Raises StoreLockedError, StoreMismatchError if it holds fingerprints of other settings, StoreDamagedError,
     WriteError.
     """
     layout = Layout(folder)
@@ -114,7 +116,7 @@ def make_or_open(folder: Path, settings: FingerprintSettings, block_size: int, p
 
 @contextlib.contextmanager
 def open_for_writing(folder: Path, purpose: str) -> Iterator[Store]:
-    """The store that is in `folder`, held against other writers.
+    """The store in `folder`, locked against other writers.
 
     Raises StoreLockedError, StoreMissingError, StoreMismatchError, StoreDamagedError, WriteError.
     """
@@ -128,9 +130,9 @@ def open_for_writing(folder: Path, purpose: str) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def open_for_reading(folder: Path) -> Iterator[Store]:
-    """The store that is in `folder`, beside a writer if there is one. Nothing can be written through it.
+    """The store in `folder`, read-only, alongside a writer if there is one.
 
-    Raises StoreMissingError, StoreMismatchError where it is of another format version, StoreDamagedError.
+    Raises StoreMissingError, StoreMismatchError if it has another format version, StoreDamagedError.
     """
     layout = Layout(folder)
     require_store(layout)
@@ -141,7 +143,7 @@ def open_for_reading(folder: Path) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def _connected(layout: Layout, writable: bool) -> Iterator[Store]:
-    """The store; raises StoreDamagedError for whatever shows meanwhile that the catalog is no sound database."""
+    """The store; raises StoreDamagedError if any use of it shows that the catalog is damaged."""
     _require_catalog(layout)
     try:
         with contextlib.closing(Store(layout, writable)) as store:
@@ -150,29 +152,28 @@ def _connected(layout: Layout, writable: bool) -> Iterator[Store]:
         if is_damage(error):
             raise damaged(layout.catalog, error) from error
         raise
-    except UnicodeDecodeError as error:  # Python's, of what SQLite says of a damaged schema
+    except UnicodeDecodeError as error:  # raised by Python for a damaged schema
         if is_schema_damaged(layout.catalog):
-            raise damaged(layout.catalog, "its schema is no text") from error
+            raise damaged(layout.catalog, "its schema is not text") from error
         raise
 
 
 def require_store(layout: Layout) -> None:
-    """Raises StoreMissingError where there is none, whole or damaged."""
+    """Raises StoreMissingError if there is no store, sound or damaged."""
     if not (layout.catalog.exists() or layout.set_aside.exists() or BlockStore(layout.blocks).names()):
         raise _missing(layout, "there is no store")
 
 
 def _require_catalog(layout: Layout) -> None:
-    """Raises CatalogDamagedError where there must be a catalog and is not a byte of one. SQLite must not see that: it
-    would make an empty one, and remove a log of commits that is still there."""
+    """Raises CatalogDamagedError if a catalog must exist but is missing or empty. SQLite must not open the store then:
+    it would make an empty catalog, and remove a log of commits that still exists."""
     if layout.catalog.exists() and layout.catalog.stat().st_size:
         return
     if layout.set_aside.exists():
         raise CatalogDamagedError(
             f"catalog {layout.catalog}",
-            "set aside by a repair that goes on or was broken off",
-            "a new one in its place",
-            "Run `reprise check --repair` again",
+            "set aside by a repair that is still running or was interrupted",
+            remedy="If no repair is running, run `reprise check --repair` again",
         )
     if BlockStore(layout.blocks).names():
         raise _bereft(layout, "empty" if layout.catalog.exists() else "missing")
@@ -182,13 +183,12 @@ def _missing(layout: Layout, found: str) -> StoreMissingError:
     return StoreMissingError(
         f"store {layout.folder}",
         found,
-        "one made by a scan",
-        "Run `reprise full FOLDER` first, or name another with --store",
+        remedy="Run `reprise full FOLDER` first, or name another store with --store",
     )
 
 
 def _stamp(store: Store, settings: FingerprintSettings, block_size: int) -> None:
-    """Makes a new store of an empty folder, or of what a run left that was killed while it did so."""
+    """Makes a new store in an empty folder, or in one where a run was killed while it made a store."""
     _refuse_blocks_alone(store)
     version = upgrades.FORMAT_VERSION
     store.blocks.create(_root_attributes(asdict(settings), version))
@@ -207,20 +207,19 @@ def _refuse_blocks_alone(store: Store) -> None:
 def _bereft(layout: Layout, found: str) -> CatalogDamagedError:
     return CatalogDamagedError(
         f"catalog {layout.catalog}",
-        f"{found}, beside blocks of fingerprints",
-        "both, or neither",
-        "Restore it from a backup, or run `reprise check --repair` and then `reprise full`, which reads all files "
-        "anew: what you said of two files is lost then",
+        f"{found}, although there are blocks of fingerprints",
+        remedy="Restore it from a backup. Or run `reprise check --repair` and then `reprise full`, which reads all "
+        "files again; your judgements of pairs are lost then",
     )
 
 
 def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bool) -> None:
-    """Takes settings and block size from the stamp; refuses a store that does not fit. One of an older format version
-    is upgraded, once it is known to fit, if it is `writable`."""
+    """Takes settings and block size from the stamp; refuses a store that does not fit. Upgrades one of an older format
+    version, once it is known to fit, if it is `writable`."""
     where, meta = f"store {store.layout.folder}", store.catalog.meta.read()
     if not meta:
         _refuse_blocks_alone(store)
-        raise _missing(store.layout, "its making was broken off")
+        raise _missing(store.layout, "unfinished: the run that was making it was interrupted")
     version: Any = meta.get("format_version")
     upgrades.require_version(where, version, writable)
     try:
@@ -231,9 +230,9 @@ def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bo
     if settings is not None and stamped != settings:
         raise StoreMismatchError(
             where,
-            f"fingerprints made otherwise (store / now: {', '.join(stamped.differences(settings))})",
-            "the same settings, for only such fingerprints can be compared",
-            "Use the store's settings, or another --store for these",
+            f"holds fingerprints made with other settings (store / now: {', '.join(stamped.differences(settings))})",
+            remedy="Only fingerprints made with the same settings can be compared: use the store's settings, or name "
+            "another store with --store",
         )
     if not upgrades.is_ours(version):
         _upgrade(store, version)
@@ -241,8 +240,8 @@ def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bo
 
 
 def _upgrade(store: Store, version: int) -> None:
-    """Version by version, the blocks' root group first: killed in between, the catalog, whose stamp decides, is still
-    of the older version, and the next writer does both again."""
+    """Upgrades version by version, the blocks' root group first: if a kill comes in between, the catalog, whose stamp
+    decides, still has the older version, and the next writer does both again."""
     for older in range(version, upgrades.FORMAT_VERSION):
         store.blocks.create(_root_attributes(store.catalog.meta.get("fingerprint"), older + 1))
         upgrades.upgrade(store.catalog, older)

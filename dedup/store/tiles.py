@@ -1,4 +1,4 @@
-"""Which pairs of blocks there are to compare, and what each such tile is called. Pure planning: no I/O."""
+"""The pairs of blocks to compare, and the name of each such tile. Pure planning: no I/O."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dedup.settings import CompareSettings
 from dedup.versions import KERNEL_VERSION
 
 BAND_BLOCKS = 16
-"""Tiles are ordered in bands of this many block rows, so that a worker needs 16 + 1 blocks at a time, not all."""
+"""Block rows in a band of tiles. Tiles are ordered by band, so a worker needs 16 + 1 blocks at a time, not all."""
 
 
 class Tile(NamedTuple):
     """One pair of blocks of the upper triangle; `block_a <= block_b` by name, equal on the diagonal."""
 
-    # No dataclass: a library of a million tracks has two million tiles, and a tuple is made three times as fast.
+    # Not a dataclass: a library of a million tracks has two million tiles, and a tuple is three times as fast to make.
     name: str
     block_a: str
     block_b: str
@@ -42,7 +42,7 @@ def plan_tiles(block_names: Iterable[str], settings: CompareSettings, band_block
 
 
 def count_tiles(n_blocks: int) -> int:
-    """How many tiles `plan_tiles` gives for so many blocks."""
+    """The number of tiles that `plan_tiles` yields for `n_blocks` blocks."""
     return n_blocks * (n_blocks + 1) // 2
 
 
@@ -51,7 +51,7 @@ def _digest(text: bytes) -> str:
 
 
 def _ending(block: str, settings: CompareSettings) -> bytes:
-    """What a tile's name is made of, behind the name of its first block."""
+    """What follows the name of the first block in the text whose digest is a tile's name."""
     return f" {block} {_settings_digest(settings)} {KERNEL_VERSION}".encode()
 
 

@@ -1,4 +1,4 @@
-"""The table `track`: the files, as they were when they were last seen."""
+"""The table `track`: the files, as last seen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Track:
     path: bytes
     root: bytes
     volume: bytes
-    """Mount point that held it when it was last seen."""
+    """Mount point that held the file when it was last seen."""
     size: int
     mtime_ns: int
     inode: int
@@ -30,7 +30,7 @@ class Track:
     partial: bytes | None
     full: bytes | None
     audio: int | None
-    """Its row of `audio`; None where it has no fingerprint and `problem` says why."""
+    """Row of its audio; None if it has no fingerprint, and then `problem` says why."""
     problem_kind: Literal["failed", "skipped"] | None
     problem: str | None
     judged_by: str | None
@@ -41,7 +41,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class KnownTrack:
-    """As much of a track as a scan needs, to decide whether its file is unchanged."""
+    """What a scan needs of a track to decide whether its file is unchanged."""
 
     path: bytes
     volume: bytes
@@ -56,7 +56,7 @@ class KnownTrack:
     device: int = 0
     inode: int = 0
     is_outdated: bool = False
-    """Whether an older version of the program read its properties (`metadata.PROPERTIES_VERSION`)."""
+    """Whether an older version of Reprise read its properties (`metadata.PROPERTIES_VERSION`)."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class HeardTrack:
     key: str
     damage: str | None
     fingerprint: int
-    """Id; tracks that sound alike to the last bit share one."""
+    """Id of its fingerprint; tracks whose fingerprints are equal to the last bit share one."""
     digest: bytes
     """Digest of its items."""
     n_items: int
     n_distinct: int
-    """Different items, silence not counted."""
+    """Number of different items, without silence."""
     properties_json: str
 
 
@@ -89,7 +89,7 @@ Heard = TypeVar("Heard", bound=HeardTrack)
 
 
 class Trouble(NamedTuple):
-    """A file that cannot be used, as it was then, and why."""
+    """A file that cannot be used, as it was when last seen, and why."""
 
     path: bytes
     size: int
@@ -112,9 +112,9 @@ HEARD_COLUMNS = (
 
 
 class Tracks(Table):
-    """One row a path."""
+    """One row per path."""
 
-    # ---- as they are ----
+    # ---- whole tracks ----
 
     def all(self) -> Iterator[Track]:
         """All tracks, in the order of their paths."""
@@ -133,8 +133,8 @@ class Tracks(Table):
         return (Track(*row) for row in self.connection.execute(query, parameters))
 
     def known(self, properties_version: int) -> Iterator[KnownTrack]:
-        """All that a scan has seen, in the order of their paths. Outdated are those whose properties are of a lower
-        version."""
+        """All tracks that a scan has seen, in the order of their paths. Those whose properties have a lower version are
+        outdated."""
         query = (
             f"SELECT {KNOWN_COLUMNS}, CASE WHEN properties = '{{}}' THEN 0 WHEN json_valid(properties) "
             "THEN IFNULL(json_extract(properties, '$.version'), 1) < ? ELSE 1 END "
@@ -143,25 +143,25 @@ class Tracks(Table):
         return (KnownTrack(*row) for row in self.connection.execute(query, (properties_version,)))
 
     def heard(self, kind: type[Heard], fingerprints: Iterable[int]) -> Iterator[Heard]:
-        """The tracks that hold any of these fingerprints, as HeardTrack or what extends it."""
+        """The tracks that hold any of these fingerprints, as HeardTrack or a class that extends it."""
         query = (
             f"SELECT {HEARD_COLUMNS} FROM fingerprint JOIN audio ON audio.fingerprint = fingerprint.id "
             "JOIN track ON track.audio = audio.id WHERE fingerprint.id IN (SELECT value FROM json_each(?))"
         )
         return (kind(*row) for row in self.connection.execute(query, (json.dumps(sorted(fingerprints)),)))
 
-    # ---- some of what is known of them ----
+    # ---- single columns and counts ----
 
     def roots(self) -> list[bytes]:
-        """The roots that they were found below."""
+        """The roots below which the tracks were found."""
         return [row[0] for row in self.connection.execute("SELECT DISTINCT root FROM track")]
 
     def paths(self) -> Iterator[tuple[int, bytes]]:
-        """Id and path of each: an index has both, and no row is read."""
+        """Id and path of each track: an index has both, so SQLite reads no row."""
         yield from self.connection.execute("SELECT id, path FROM track")
 
     def properties(self) -> Iterator[tuple[int, bytes, str]]:
-        """Id, path and properties of each."""
+        """Id, path and properties of each track."""
         yield from self.connection.execute("SELECT id, path, properties FROM track")
 
     def properties_of_present(self, ids: Sequence[int]) -> Iterator[tuple[bytes, str]]:
@@ -170,8 +170,8 @@ class Tracks(Table):
         yield from self.connection.execute(query, (json.dumps(ids),))
 
     def unhashed_twins(self) -> Iterator[tuple[bytes, int, int]]:
-        """Path, size and time of change of the present tracks that have no full hash, and the size and partial hash of
-        another, in the order of their paths."""
+        """Path, size and modification time of the present tracks without a full hash that share size and partial hash
+        with another, in the order of their paths."""
         yield from self.connection.execute(
             "SELECT path, size, mtime_ns FROM track "
             "WHERE state = 'present' AND audio IS NOT NULL AND full IS NULL AND (size, partial) IN "
@@ -185,17 +185,17 @@ class Tracks(Table):
         return {Trouble(*row) for row in self.connection.execute(query)}
 
     def count_by_state(self) -> dict[str, int]:
-        """How many have audio, by state."""
+        """The number of tracks with audio, by state."""
         query = "SELECT state, COUNT(*) FROM track WHERE audio IS NOT NULL GROUP BY state ORDER BY state"
         return dict(self.connection.execute(query))
 
     def count_by_problem(self) -> dict[str, int]:
-        """How many have none, by the kind of their problem."""
+        """The number of tracks without audio, by the kind of their problem."""
         query = "SELECT problem_kind, COUNT(*) FROM track WHERE audio IS NULL GROUP BY problem_kind ORDER BY 1"
         return dict(self.connection.execute(query))
 
     def count_resting_on(self, block: str) -> tuple[int, int]:
-        """How many tracks have their fingerprint in this block, and how many of them were imported."""
+        """The number of tracks with their fingerprint in this block, and the number of imported ones among them."""
         query = (
             "SELECT COUNT(*), IFNULL(SUM(state = 'imported'), 0) FROM track JOIN audio ON audio.id = track.audio "
             "JOIN fingerprint ON fingerprint.id = audio.fingerprint WHERE fingerprint.block = ?"
@@ -204,8 +204,7 @@ class Tracks(Table):
         return n_tracks, n_imported
 
     def holding_judged(self) -> Iterator[tuple[bytes, bytes]]:
-        """Content (`judgements.content`) and path of the tracks that hold one that was judged, in the order of their
-        paths."""
+        """Content (`judgements.content`) and path of the tracks with a judged content, in the order of their paths."""
         yield from self.connection.execute(
             "SELECT IFNULL(audio.stream, fingerprint.digest) AS content, track.path FROM track "
             "JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint "
@@ -214,12 +213,12 @@ class Tracks(Table):
         )
 
     def highest_id(self) -> int:
-        """0 where there is no track."""
+        """The highest id; 0 if there is no track."""
         return int(self.connection.execute("SELECT IFNULL(MAX(id), 0) FROM track").fetchone()[0])
 
     def new_since(self, track: int, audio: int) -> set[bytes]:
-        """Paths of the tracks whose audio has a higher id than `audio`, or that have a higher one than `track` and are
-        not the first of their audio. A file that was moved is a new row too, but the first: the old one is gone."""
+        """Paths of the tracks whose audio has a higher id than `audio`, or that have a higher id than `track` and are
+        not the first of their audio. A moved file has a new row too, but it is the first: the old one is gone."""
         query = (
             "SELECT path FROM track AS it WHERE audio > :audio UNION "
             "SELECT path FROM track AS it WHERE id > :track "
@@ -227,10 +226,10 @@ class Tracks(Table):
         )
         return {row[0] for row in self.connection.execute(query, {"track": track, "audio": audio})}
 
-    # ---- what changes them ----
+    # ---- changes ----
 
     def put(self, track: Track) -> None:
-        """Inserts the track or replaces what was known of its path; `track.id` is not used."""
+        """Inserts the track or replaces the one at its path; ignores `track.id`."""
         columns = COLUMNS.split(", ")[1:]
         update = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
         self.connection.execute(
@@ -241,14 +240,14 @@ class Tracks(Table):
         )
 
     def set_place(self, places: Iterable[tuple[bytes, int, int, bytes]]) -> None:
-        """Volume, device and inode of each path, as they are now."""
+        """Records the current volume, device and inode of each path."""
         self.connection.executemany("UPDATE track SET volume = ?, device = ?, inode = ? WHERE path = ?", places)
 
     def set_full(self, path: bytes, full: bytes) -> None:
         self.connection.execute("UPDATE track SET full = ? WHERE path = ?", (full, path))
 
     def set_properties(self, properties: Iterable[tuple[bytes, str]]) -> None:
-        """JSON of the properties of each path, as they were read now."""
+        """Records the properties of each path, as JSON."""
         rows = ((text, path) for path, text in properties)
         self.connection.executemany("UPDATE track SET properties = ? WHERE path = ?", rows)
 
@@ -256,11 +255,11 @@ class Tracks(Table):
         self.connection.executemany("UPDATE track SET state = ? WHERE path = ?", ((state, p) for p in paths))
 
     def forget(self, paths: Iterable[bytes]) -> None:
-        """Drops the tracks; their audio, and with it every finished comparison, stays."""
+        """Drops the tracks of these paths; their audio stays, and with it every finished comparison."""
         self.connection.executemany("DELETE FROM track WHERE path = ?", ((path,) for path in paths))
 
     def drop(self, track: int) -> None:
-        """The same, by id."""
+        """Drops a track by its id; its audio stays."""
         self.connection.execute("DELETE FROM track WHERE id = ?", (track,))
 
     def drop_of(self, fingerprints: Iterable[int]) -> None:

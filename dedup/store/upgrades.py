@@ -1,4 +1,4 @@
-"""The version of the store's format, and how a store of an older version becomes one of ours."""
+"""The version of the store's format, and the upgrades from older versions."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 
 UPGRADES: dict[int, Callable[[Catalog], None]] = {}
-"""By format version: what makes the catalog of a store of it one of the next version. It is called in a transaction,
-which also raises the version. None yet: version 1 is the first."""
+"""Functions by format version: each upgrades a catalog of that version to the next, in a transaction that also raises
+the version. Empty so far: version 1 is the first."""
 
 
 def require_version(where: str, version: Any, writable: bool) -> None:
-    """Raises StoreMismatchError for a store of a format version that is not ours, unless it is `writable` and can be
-    upgraded."""
+    """Raises StoreMismatchError for a store of another format version, unless it is `writable` and can be upgraded."""
     if is_ours(version) or (writable and is_older(version)):
         return
     remedy = "Run `reprise correlate` once: it upgrades the store" if is_older(version) else USE_ANOTHER
     raise other_version(where, version, remedy)
 
 
-USE_ANOTHER = "Use the release that made it, or another --store"
+USE_ANOTHER = "Use the release that made it, or name another store with --store"
 
 
 def is_ours(version: Any) -> bool:
@@ -34,17 +33,17 @@ def is_ours(version: Any) -> bool:
 
 
 def is_older(version: Any) -> bool:
-    """Whether there is an upgrade from that version, and from each that follows, up to ours."""
+    """Whether there is an upgrade from that version, and from each later one, up to ours."""
     return type(version) is int and version < FORMAT_VERSION and UPGRADES.keys() >= set(range(version, FORMAT_VERSION))
 
 
 def other_version(where: str, version: Any, remedy: str = USE_ANOTHER) -> StoreMismatchError:
-    """The error for a store of a version that cannot be used."""
+    """The error for a store whose format version cannot be used."""
     return StoreMismatchError(where, f"format version {version}", f"version {FORMAT_VERSION}", remedy)
 
 
 def upgrade(catalog: Catalog, version: int) -> None:
-    """Brings a catalog up by one version, in one transaction."""
+    """Upgrades a catalog by one version, in one transaction."""
     with catalog.transaction():
         UPGRADES[version](catalog)
         catalog.meta.set("format_version", version + 1)

@@ -1,1 +1,1 @@
-"""What looks after a store: check, repair, compaction."""
+"""Upkeep of a store: check, repair, compaction."""

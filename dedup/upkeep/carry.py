@@ -1,5 +1,5 @@
-"""The result of a tile of merged blocks, made of those of the tiles that are merged: what would be computed, bit for
-bit. The numbers of a pair depend on its two fingerprints alone, so only rows and their order change."""
+"""Makes the result of a tile of merged blocks from the results of their tiles, bit for bit as a comparison would give
+it. The numbers of a pair depend on its two fingerprints alone, so only rows and their order change."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy.typing as npt
 from dedup.store.pairs import PAIR
 
 DROPPED = -1
-"""The new row of what is not carried over."""
+"""New row of a fingerprint that is not carried over."""
 
 
 class Source(NamedTuple):
-    """The result of a tile, and where the rows of its two blocks are now."""
+    """The result of a tile, and the new rows of its two blocks."""
 
     pairs: bytes
     """Records of PAIR."""
@@ -24,11 +24,11 @@ class Source(NamedTuple):
     rows_b: npt.NDArray[np.int64]
     """`int64[n_rows]`: the new row of each row, or DROPPED."""
     swapped: bool
-    """Whether what was the first block is in the second one now."""
+    """Whether the first block is now in the second one."""
 
 
 def carry_over(sources: Iterable[Source], diagonal: bool) -> bytes:
-    """Records of PAIR, by row, of the tile that takes in all of these; `diagonal` where both its blocks are one."""
+    """Records of PAIR, by row, of the tile that replaces all of these; `diagonal` if both its blocks are the same."""
     carried = [_moved(source, diagonal) for source in sources]
     if not carried:
         return b""
@@ -49,7 +49,7 @@ def _moved(source: Source, diagonal: bool) -> npt.NDArray[Any]:
 
 
 def swapped(pairs: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Records of PAIR, each named the other way round, as `Match.swapped` does with one."""
+    """Records of PAIR, each with its two sides swapped, as `Match.swapped` does with one match."""
     turned: npt.NDArray[Any] = pairs.copy()
     turned["lag"] = -pairs["lag"]
     turned["log_rate"] = np.where(pairs["log_rate"] != 0, -pairs["log_rate"], 0.0)

@@ -1,4 +1,5 @@
-"""Verifies a store: every checksum, every invariant of FORMAT.md, every tile that must exist. Drops what is damaged."""
+"""Verifies a store: every checksum, every invariant of FORMAT.md, every tile that must exist. A repair drops what is
+damaged."""
 
 from __future__ import annotations
 
@@ -33,17 +34,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it must be."""
+    """One violation of the format."""
 
     kind: Literal["catalog", "root", "block", "fingerprint", "track", "tile", "judgement", "note"]
-    """A "note" is no damage: the next run does or removes it anyway. A "catalog" takes a new catalog."""
+    """Kind of the finding. A "note" is not damage: the next run takes care of it. Only a new catalog repairs a
+    "catalog"."""
     name: str
     """Name of the block or tile, id of the fingerprint or track, contents of the judgement, table of the catalog."""
     text: str
 
 
 def check(store: Store, observer: Observer) -> list[Finding]:
-    """All that is wrong, as of one moment, nothing mended."""
+    """Everything that is wrong, as of one moment; repairs nothing."""
     steps: tuple[Callable[[Store, Observer], Iterator[Finding]], ...] = (
         _check_catalog,
         _check_root,
@@ -67,9 +69,9 @@ def check(store: Store, observer: Observer) -> list[Finding]:
 
 
 def repair(store: Store, findings: list[Finding]) -> None:
-    """Drops what is damaged, and whatever rests on it, so that the next run redoes just that: of a block or a
-    fingerprint its tracks and tiles, of a tile its result; a judgement is to be given again. Raises CatalogDamagedError
-    where the catalog itself is damaged: `salvage.mend_catalog` comes first."""
+    """Drops what is damaged and whatever depends on it, so that the next run redoes only that: for a block or a
+    fingerprint its tracks and tiles, for a tile its result. A person has to give a dropped judgement again. Raises
+    CatalogDamagedError if the catalog itself is damaged: `salvage.mend_catalog` comes first."""
     for finding in findings:
         if finding.kind == "catalog":
             raise damaged(store.layout.catalog, finding.text)
@@ -123,9 +125,9 @@ def _check_blocks(store: Store, observer: Observer) -> Iterator[Finding]:
             yield Finding("block", name, text + _resting_on(store, name))
         observer.advance()
     for name in sorted(store.blocks.names() - known.keys()):
-        yield Finding("note", name, "a block that no catalog row knows, left by a killed run; the next run removes it")
+        yield Finding("note", name, "not in the catalog, left by a killed run; the next run removes it")
     for name in sorted(store.blocks.unfinished()):
-        yield Finding("note", name, "half written, by a run that goes on or was killed; the next run removes it")
+        yield Finding("note", name, "half written, by a run that is going or was killed; the next run removes it")
 
 
 def _block_problem(store: Store, name: str, n_rows: int, n_items: int) -> str | None:
@@ -135,7 +137,7 @@ def _block_problem(store: Store, name: str, n_rows: int, n_items: int) -> str | 
         return error.found
     if (block.n_rows, len(block.items)) != (n_rows, n_items):
         found = f"{block.n_rows} rows and {len(block.items)} items"
-        return f"has {found}, the catalog says {n_rows} and {n_items}"
+        return f"has {found}, but the catalog says {n_rows} and {n_items}"
     rows = store.catalog.fingerprints.of_block(name)
     if [row.row for row in rows] != list(range(n_rows)):
         return "the catalog does not know each of its rows once"
@@ -146,16 +148,16 @@ def _block_problem(store: Store, name: str, n_rows: int, n_items: int) -> str | 
 
 
 def _is_compacted_away(store: Store, block: str) -> bool:
-    """Whether a writer beside us has merged the block into another since the moment as of which we read."""
+    """Whether another process has merged the block into another one since the moment of our snapshot."""
     with contextlib.closing(Catalog(store.layout.catalog, writable=False)) as now:
         return block not in now.blocks.rows()
 
 
 def _resting_on(store: Store, block: str) -> str:
-    """What a repair costs: scanned tracks come back with the next scan, imported ones only with their file."""
+    """The cost of a repair: the next scan brings scanned tracks back; imported ones must be imported again."""
     n_tracks, n_imported = store.catalog.tracks.count_resting_on(block)
     again = f", {n_imported:,} of them imported: import those again after a repair" if n_imported else ""
-    return f"; {n_tracks:,} tracks rest on it{again}"
+    return f"; {n_tracks:,} tracks depend on it{again}"
 
 
 def _is_fingerprint(items: Items, told: SealedRow | Unsealed) -> bool:
@@ -169,7 +171,7 @@ def _check_tail(store: Store, _: Observer) -> Iterator[Finding]:
         elif told.items is None:
             yield Finding("fingerprint", str(told.id), "neither in a block nor in the tail")
         elif len(told.items) % 4 or not _is_fingerprint(np.frombuffer(told.items, "<u4"), told):
-            yield Finding("fingerprint", str(told.id), "its items in the tail are not what its digest says")
+            yield Finding("fingerprint", str(told.id), "its items in the tail do not match its digest")
 
 
 def _check_tracks(store: Store, _: Observer) -> Iterator[Finding]:
@@ -180,7 +182,7 @@ def _check_tracks(store: Store, _: Observer) -> Iterator[Finding]:
         except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
             is_sound = False
         if not is_sound:
-            yield Finding("track", str(number), f"the properties of {printable(path)} are no JSON object of theirs")
+            yield Finding("track", str(number), f"the properties of {printable(path)} are not a valid JSON object")
 
 
 def _check_tiles(store: Store, _: Observer) -> Iterator[Finding]:
@@ -195,7 +197,7 @@ def _check_tiles(store: Store, _: Observer) -> Iterator[Finding]:
 
 
 def compare_settings(recorded: Any, digest: str) -> CompareSettings | None:
-    """What `meta` records under `compare <digest>`, None where that is not what the digest says."""
+    """The settings that `meta` records under `compare <digest>`; None if they do not match the digest."""
     try:
         settings = CompareSettings(**recorded)
     except (TypeError, UsageError):
@@ -207,13 +209,13 @@ def _tile_problem(
     tile: TileResult, compare: CompareSettings | None, lengths: dict[str, npt.NDArray[np.int64]]
 ) -> str | None:
     if compare is None:
-        return f"the comparison settings that it names, {tile.settings}, are not recorded"
+        return f"its comparison settings, {tile.settings}, are not recorded"
     if tile.block_a > tile.block_b or tile.name != tile_name(tile.block_a, tile.block_b, compare):
-        return "its name is not that of its blocks and settings"
+        return "its name does not match its blocks and settings"
     if tile.digest != result_digest(tile.name, tile.pairs):
-        return "its pairs are not what its digest says"
+        return "its pairs do not match its digest"
     if len(tile.pairs) != tile.n_pairs * PAIR.itemsize:
-        return f"has {len(tile.pairs)} bytes of pairs, {tile.n_pairs} pairs are {tile.n_pairs * PAIR.itemsize}"
+        return f"has {len(tile.pairs)} bytes of pairs, but {tile.n_pairs} pairs take {tile.n_pairs * PAIR.itemsize}"
     if tile.block_a in lengths and tile.block_b in lengths:
         return _pairs_problem(tile, lengths[tile.block_a], lengths[tile.block_b])
     return None  # the finding is the block
@@ -225,17 +227,17 @@ def _pairs_problem(tile: TileResult, a: npt.NDArray[np.int64], b: npt.NDArray[np
     if np.any(row_a >= len(a)) or np.any(row_b >= len(b)):
         return "its pairs name rows that its blocks do not have"
     if np.any(np.diff(row_a * len(b) + row_b) <= 0) or (tile.block_a == tile.block_b and np.any(row_a >= row_b)):
-        return "its pairs are not in order, each once"
+        return "its pairs are not in order, or one occurs twice"
     lag, overlap = pairs["lag"].astype(np.int64), pairs["overlap"].astype(np.int64)
     if np.any(overlap != np.minimum(a[row_a] - lag, b[row_b]) - np.maximum(0, -lag)) or np.any(overlap < 1):
-        return "its pairs overlap otherwise than their lags and lengths say"
+        return "the overlaps of its pairs do not match their lags and lengths"
     if np.any(pairs["errors"] > 32 * overlap) or not all(np.all(np.abs(pairs[name]) <= 1) for name in _SHARES):
         return "its pairs have numbers out of range"
     return _paths_problem(pairs, a[row_a], b[row_b])
 
 
 def _paths_problem(pairs: npt.NDArray[Any], n_a: npt.NDArray[np.int64], n_b: npt.NDArray[np.int64]) -> str | None:
-    """Of pairs whose fingerprints have so many items."""
+    """What is wrong with the paths of pairs whose fingerprints have `n_a` and `n_b` items; None if they are sound."""
     length = n_a + n_b
     for start, end, n_items in (("from_a", "to_a", n_a), ("from_b", "to_b", n_b)):
         if np.any(pairs[start] > pairs[end]) or np.any(pairs[end] > n_items):
@@ -250,22 +252,22 @@ def _paths_problem(pairs: npt.NDArray[Any], n_a: npt.NDArray[np.int64], n_b: npt
 
 
 def _check_judgements(store: Store, _: Observer) -> Iterator[Finding]:
-    """That a judgement is of two contents, the one not above the other, is a CHECK of the table."""
+    """Does not verify that `content_a` is not greater than `content_b`: a CHECK of the table does."""
     for judgement in store.catalog.judgements.all():
         a, b = judgement.content_a, judgement.content_b
         name = f"{a.hex()}-{b.hex()}"
         if (len(a), len(b)) != (CONTENT_BYTES, CONTENT_BYTES):
             yield Finding("judgement", name, f"its contents have {len(a)} and {len(b)} bytes, not {CONTENT_BYTES} each")
         elif a == b and not judgement.same:
-            yield Finding("judgement", name, "says that one content is not the same as itself")
+            yield Finding("judgement", name, "says that a content differs from itself")
 
 
 _SHARES = ("kappa", "prominence", "along", "contrast", "log_rate")
-"""Numbers of a pair that are -1 to 1; of NaN that is not true."""
+"""Numbers of a pair that must be from -1 to 1, and so not NaN."""
 
 
 def _check_complete(store: Store, _: Observer) -> Iterator[Finding]:
-    """Tiles without a result: damage where a `correlate` said that it left none, else work to do."""
+    """Tiles without a result: damage if a `correlate` recorded that it left none, otherwise work to do."""
     blocks, meta = store.catalog.blocks.rows(), store.catalog.meta.read()
     if "compare" not in meta:
         return

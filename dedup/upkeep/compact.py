@@ -1,11 +1,11 @@
-"""Compaction: merges small blocks and drops retired fingerprints; results are carried over, nothing is computed.
+"""Compaction: merges small blocks and drops retired fingerprints; it carries results over and computes nothing.
 
-A fingerprint is *retired* when no track holds it: its file is gone or changed. What a person said of it stays, for a
-judgement goes by content (`judgements`), not by row.
+A fingerprint is *retired* when no track holds it: its file is gone or changed. What a person said about it stays, since
+a judgement refers to content (`judgements`), not to rows.
 
-A merge takes whole blocks into one, so that each tile goes into one other. It is written, then one transaction puts it
-in the place of its sources, with all its tiles; then the sources are removed. Killed anywhere, the catalog names either
-the sources or the merge, and the next writer removes what it does not name."""
+A merge puts whole blocks into one, so that each tile goes into one other tile. It writes the new block, then puts it in
+the place of its sources, with all its tiles, in one transaction, and then removes the sources. After a kill at any
+point, the catalog names either the sources or the merge, and the next writer removes what it does not name."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 KEPT_RUNS = 7
-"""Completed runs for which a retired fingerprint is kept at least: a folder that was excluded by mistake costs nothing
-if it is back within a week of nights."""
+"""Fewest completed runs for which a retired fingerprint is kept: a folder excluded by mistake costs nothing if it is
+back within a week of nightly runs."""
 
 
 @dataclass
@@ -48,10 +48,10 @@ class Compaction:
     merged: int = 0
     """Blocks that were replaced."""
     dropped: int = 0
-    """Retired fingerprints that are gone."""
+    """Retired fingerprints that were dropped."""
     tiles_carried: int = 0
     left: int = 0
-    """Blocks that stay as they are because finished tiles of theirs would be lost: not all of them are done."""
+    """Blocks that were not merged, since only some of their tiles are done and their results would be lost."""
     kept_for_now: int = 0
     """Retired fingerprints that stay."""
 
@@ -60,20 +60,20 @@ class Compaction:
 
 
 def compact(store: Store, observer: Observer, stop: Stop, dry_run: bool = False) -> Compaction:
-    """Merges what is small and drops all that is retired; with `dry_run` only says what it would do. A stop ends it
-    between two merges. Raises StoreDamagedError, WriteError; what is done by then is kept."""
+    """Merges small blocks and drops all retired fingerprints; with `dry_run` only reports what it would do. A stop ends
+    it between two merges. Raises StoreDamagedError, WriteError; finished merges stay."""
     retired = store.catalog.fingerprints.retired()
     uses = _uses(store, retired)
     done = _carry_out(store, plan_all(uses, store.block_size), retired.keys(), observer, stop, dry_run)
     done.kept_for_now = len(retired) - done.dropped
-    if done.dropped and not dry_run:  # ids may be given anew: none that is gone may age on
+    if done.dropped and not dry_run:  # ids may be reused, so a dropped one must not age on
         store.catalog.meta.set("retired", Aging.of(None, store.catalog.fingerprints.retired().keys()).to_json())
     return done
 
 
 def compact_if_it_pays(store: Store, observer: Observer, stop: Stop) -> Compaction | None:
-    """For the end of a run that completed: merges what it pays to merge, and drops what was retired KEPT_RUNS such runs
-    ago where it pays; None where nothing does."""
+    """Merges blocks if that pays, and drops fingerprints that were retired KEPT_RUNS completed runs ago if that pays;
+    None if neither does. For the end of a completed run."""
     retired = store.catalog.fingerprints.retired()
     aging = Aging.of(store.catalog.meta.get("retired"), retired.keys())
     droppable = aging.fingerprints if aging.runs >= KEPT_RUNS else frozenset[int]()
@@ -91,14 +91,14 @@ def compact_if_it_pays(store: Store, observer: Observer, stop: Stop) -> Compacti
 
 @dataclass(frozen=True)
 class Aging:
-    """Fingerprints that were retired when it began, and in all the runs that completed since."""
+    """Fingerprints that have been retired since a start, through every run that completed since then."""
 
     runs: int
     fingerprints: frozenset[int]
 
     @staticmethod
     def of(known: Any, retired: AbstractSet[int]) -> Aging:
-        """What `meta` says, a run later; anew with all that is retired where that is nothing sound."""
+        """The aging in `meta`, one run later; a new start with all retired fingerprints if `meta` has no sound one."""
         try:
             runs, ranges = int(known["runs"]), [(int(first), int(last)) for first, last in known["fingerprints"]]
         except (TypeError, KeyError, ValueError):
@@ -108,7 +108,8 @@ class Aging:
         return Aging(runs + 1, frozenset(id_ for id_ in ids if id_ in retired))
 
     def to_json(self) -> dict[str, Any]:
-        """Runs of consecutive ids are one pair: what is retired together was mostly scanned together."""
+        """The aging in JSON types; each range of consecutive ids is one pair, since fingerprints that retire together
+        were mostly scanned together."""
         ranges: list[list[int]] = []
         for id_ in sorted(self.fingerprints):
             if ranges and ranges[-1][1] == id_ - 1:
@@ -136,7 +137,7 @@ def _carry_out(
     stop: Stop,
     dry_run: bool = False,
 ) -> Compaction:
-    """Each merge is a transaction of its own and leaves a sound store. Those that would lose results are left out."""
+    """Carries out merges, except those that would lose results. Each is one transaction and leaves a sound store."""
     n_blocks = len(store.catalog.blocks.rows())
     done = Compaction(n_blocks, n_blocks)
     settings = _recorded_settings(store)
@@ -161,25 +162,24 @@ def _carry_out(
 
 
 def _recorded_settings(store: Store) -> list[CompareSettings]:
-    """Those under which there are results. Raises StoreDamagedError for results whose settings are not recorded: they
-    cannot be told from damage, and would be lost."""
+    """The settings of all results. Raises StoreDamagedError for results whose settings are not recorded: they cannot be
+    distinguished from damage, and would be lost."""
     meta, settings = store.catalog.meta.read(), []
     for digest in store.catalog.results.settings():
         recorded = compare_settings(meta.get(f"compare {digest}"), digest)
         if recorded is None:
             raise StoreDamagedError(
                 f"catalog {store.layout.catalog}",
-                f"the comparison settings {digest} of its results are not recorded, or not as their digest says",
-                "those of each result",
-                "Run `reprise check --repair`, then `reprise correlate`: it redoes just what is lost",
+                f"the comparison settings {digest} of its results are not recorded, or do not match their digest",
+                remedy="Run `reprise check --repair`, then `reprise correlate`, which redoes only what is lost",
             )
         settings.append(recorded)
     return settings
 
 
 def _would_lose_results(store: Store, merge: BlockMerge) -> bool:
-    """Whether a tile of the merged block would take in tiles of which some are done under the settings of the last
-    `correlate` and some are not: then it could not be carried over."""
+    """Whether a tile of the merged block would replace tiles only some of which are done under the settings of the last
+    `correlate`: then their results could not be carried over."""
     settings, blocks = last_compare_settings(store), store.catalog.blocks.rows()
     if store.catalog.meta.get("complete") == completeness(blocks, settings):
         return False
@@ -192,14 +192,14 @@ def _would_lose_results(store: Store, merge: BlockMerge) -> bool:
 
 
 def _partners(sources: Sequence[str], blocks: Iterable[str]) -> Iterator[Sequence[str]]:
-    """What a merged block is compared with: each other block, and itself."""
+    """The partners of a merged block: each other block, and itself."""
     merged = set(sources)
     yield from ([name] for name in blocks if name not in merged)
     yield sources
 
 
 def _source_tiles(sources: Sequence[str], partners: Sequence[str], settings: CompareSettings) -> Iterator[str]:
-    """Names of the tiles that go into that of the merge and what it is compared with, each once."""
+    """Names of the tiles that go into the tile of the merge and its partners, each once."""
     if partners is sources:
         pairs: Iterable[tuple[str, str]] = itertools.combinations_with_replacement(sources, 2)
     else:
@@ -222,12 +222,12 @@ class _Merging:
     """Fingerprints by their new row."""
     dropped: list[int] = field(init=False, default_factory=list)
     name: str = field(init=False, default="")
-    """Of the new block; empty where nothing is kept."""
+    """Name of the new block; empty if nothing is kept."""
     blocks: dict[str, int] = field(init=False, default_factory=dict)
-    """Rows of each block before."""
+    """Rows of each block before the merge."""
 
     def run(self) -> int:
-        """Carries it out; gives how many tiles the new block has results of."""
+        """Carries out the merge; returns how many tiles of the new block have results."""
         self.sources = [use.name for use in self.merge]
         n_items = self._write()
         n_carried = self._commit(n_items)
@@ -236,7 +236,7 @@ class _Merging:
         return n_carried
 
     def _write(self) -> int:
-        """Writes the new block, in the order in which a tail is sealed; gives its items."""
+        """Writes the new block, in the order in which a tail is sealed; returns its number of items."""
         catalog = self.store.catalog
         placed = []
         for name in self.sources:
@@ -282,7 +282,7 @@ class _Merging:
         return n_carried
 
     def _results(self) -> Iterator[TileResult]:
-        """Those tiles of the new block all of whose sources are done."""
+        """The tiles of the new block whose sources are all done."""
         for settings in self.settings:
             for partners in _partners(self.sources, self.blocks):
                 sources = []
@@ -298,7 +298,7 @@ class _Merging:
     def _carried(self, tiles: Sequence[TileResult], partners: Sequence[str], settings: CompareSettings) -> TileResult:
         other = self.name if partners is self.sources else partners[0]
         a, b = sorted((self.name, other))
-        # where both blocks of a tile are merged, `swapped` does not count: rows alone settle the order
+        # if both blocks of a tile are merged, `swapped` does not count: rows alone decide the order
         pairs = carry_over(
             (
                 Source(tile.pairs, self._rows(tile.block_a), self._rows(tile.block_b), self._now(tile.block_a) != a)
@@ -309,11 +309,11 @@ class _Merging:
         return TileResult.of(tile_name(a, b, settings), settings.digest(), a, b, len(pairs) // PAIR.itemsize, pairs)
 
     def _now(self, block: str) -> str:
-        """The block that its rows are in now."""
+        """The block that now holds the rows of `block`."""
         return self.name if block in self.rows else block
 
     def _rows(self, block: str) -> npt.NDArray[np.int64]:
-        if block not in self.rows:  # of a partner, whose rows stay
+        if block not in self.rows:  # a partner, whose rows stay
             return np.arange(self.blocks[block], dtype=np.int64)
         return self.rows[block]
 
@@ -322,6 +322,5 @@ def _damaged(store: Store, block: str) -> StoreDamagedError:
     return StoreDamagedError(
         f"block {block} of store {store.layout.folder}",
         "the catalog does not know each of its rows once",
-        "one fingerprint for each",
-        "Run `reprise check --repair`, then `reprise full`: it redoes just what is lost",
+        remedy="Run `reprise check --repair`, then `reprise full`, which redoes only what is lost",
     )

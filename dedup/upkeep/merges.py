@@ -1,4 +1,4 @@
-"""Which blocks go into one: planning for `compact`, of their sizes alone. No I/O."""
+"""Which blocks to merge: planning for `compact`, by their sizes alone. No I/O."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 FANOUT = 4
-"""So many small blocks of like size make it pay to merge them. Each merge puts a fingerprint into a block about four
-times as large, so that it is written again about log4(block_size) times, however many nights there are."""
+"""Fewest small blocks of similar size for which a merge pays. Each merge puts a fingerprint into a block about four
+times as large, so it is written again about log4(block_size) times, however many nightly runs there are."""
 
 WORTH_DROPPING = 0.2
-"""Share of its rows that a block must have retired before it is written anew without them: four fingerprints are
-written for one that goes, at most."""
+"""Share of retired rows above which a block is written again without them: at most four fingerprints are written for
+each one dropped."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """A block and how much of it is to be kept."""
+    """A block and how much of it to keep."""
 
     name: str
     n_rows: int
@@ -29,17 +29,17 @@ class Use:
 
 
 BlockMerge = tuple[Use, ...]
-"""Blocks whose rows go into one block; into none where nothing of them is kept."""
+"""Blocks whose rows go into one block, or nowhere if none of them is kept."""
 
 
 def plan_all(blocks: Iterable[Use], block_size: int) -> list[BlockMerge]:
-    """Merges all that are at most half full, and writes each anew of which a row may go."""
+    """Merges all blocks that are at most half full, and rewrites each that has a row to drop."""
     return _pack([b for b in blocks if b.n_dropped or _is_small(b, block_size)], block_size)
 
 
 def plan_worthwhile(blocks: Iterable[Use], block_size: int) -> list[BlockMerge]:
-    """What pays: blocks at most half full where FANOUT are of like size (within a factor of FANOUT), and blocks of
-    which WORTH_DROPPING may go."""
+    """Merges that pay: FANOUT or more blocks of similar size (within a factor of FANOUT) that are at most half full,
+    and blocks with more than a share of WORTH_DROPPING to drop."""
     by_tier: dict[int, list[Use]] = {}
     thinned = []
     for block in blocks:
@@ -59,7 +59,7 @@ def _is_small(block: Use, block_size: int) -> bool:
 
 
 def _tier(n_rows: int) -> int:
-    """How often FANOUT goes into the number."""
+    """How many times `n_rows` can be divided by FANOUT."""
     tier = 0
     while n_rows >= FANOUT:
         n_rows, tier = n_rows // FANOUT, tier + 1
@@ -67,8 +67,8 @@ def _tier(n_rows: int) -> int:
 
 
 def _pack(blocks: Sequence[Use], block_size: int) -> list[BlockMerge]:
-    """Puts blocks together, the largest first, each into the first merge that has room for what is kept of it. At most
-    one merge is half full or less, so that packing again finds nothing to do. What would change nothing is left out."""
+    """Puts blocks together, the largest first, each into the first merge that has room for its kept rows. At most one
+    merge is half full or less, so packing again finds nothing to do. Merges that would change nothing are left out."""
     merges: list[list[Use]] = []
     room: list[int] = []
     for block in sorted(blocks, key=lambda block: (-block.n_kept, block.name)):

@@ -1,8 +1,8 @@
-"""A catalog that is no sound database any more: a new one, of all the rows that can still be read.
+"""Replaces a damaged catalog by a new one, made from all the rows that can still be read.
 
-Most of what is lost with a rotten page the next run makes again; what a person said, nobody can. The new catalog is
-made beside the damaged one and takes its place when it is whole; the damaged one is kept as `catalog.db.damaged`. What
-the rows say is believed no more than that of any catalog: `check` comes next, and drops what does not fit together."""
+The next run restores most of what a damaged page loses, but not what a person said. The new catalog is made beside the
+damaged one and takes its place when it is complete; the damaged one is kept as `catalog.db.damaged`. The rows are as
+untrusted as those of any catalog: `check` comes next, and its repair drops what does not fit together."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from dedup.store.store import require_store
 
 
 def mend_catalog(folder: Path, purpose: str) -> dict[str, int]:
-    """Puts a new catalog, of all rows that can still be read, in the place of a damaged one; gives how many rows it
-    has, by table. `check` and its repair are to follow.
+    """Puts a new catalog, with all rows that can still be read, in the place of a damaged one; returns its number of
+    rows, by table. `check` and its repair must follow.
 
-    Raises StoreLockedError, StoreMissingError, CatalogDamagedError where nothing can be read, WriteError.
+    Raises StoreLockedError, StoreMissingError, CatalogDamagedError if nothing can be read, WriteError.
     """
     layout = Layout(folder)
     require_store(layout)
@@ -38,9 +38,9 @@ def mend_catalog(folder: Path, purpose: str) -> dict[str, int]:
 
 
 def salvage(layout: Layout) -> dict[str, int]:
-    """Puts a new catalog in the place of the damaged one; gives the rows that it has, by table. Only for the holder of
-    the lock. Raises, with nothing changed, CatalogDamagedError where not even the fingerprint settings can be read, and
-    StoreMismatchError where the store is of a format version that we do not know."""
+    """Puts a new catalog in the place of the damaged one; returns its number of rows, by table. Call it only while
+    holding the lock. Raises, with nothing changed, CatalogDamagedError if not even the fingerprint settings can be
+    read, and StoreMismatchError if the store has another format version."""
     folder = layout.salvage
     _put_back(layout)
     shutil.rmtree(folder, ignore_errors=True)
@@ -67,20 +67,19 @@ def salvage(layout: Layout) -> dict[str, int]:
 
 
 def _mend_stamp(catalog: Catalog, blocks: BlockStore) -> None:
-    """The stamp, as the root group of the blocks repeats it, or else as it was read; of the rest of `meta`, only what
-    can be understood stays."""
+    """Restores the stamp, from the root group of the blocks or else from the rows read; drops from `meta` everything
+    else that cannot be understood."""
     catalog.meta.drop_unreadable()
     meta, root = catalog.meta.read(), _root_attributes(blocks)
     if not _is_version_known(meta.get("format_version"), root.get("format_version"), str(blocks.folder.parent)):
-        catalog.results.clear()  # their records may be of another form
+        catalog.results.clear()  # their records may have another form
         catalog.meta.drop_comparisons()
     settings = _settings(root.get("fingerprint")) or _settings(meta.get("fingerprint"))
     if settings is None:
         raise CatalogDamagedError(
             f"catalog {blocks.folder.parent}",
-            "nothing of it can be read, nor of the root group of its blocks",
-            "at least the settings of its fingerprints",
-            "Restore the store from a backup, or remove its folder and scan again",
+            "cannot be read, and neither can the root group of its blocks",
+            remedy="Restore the store from a backup, or remove its folder and scan again",
         )
     size = meta.get("block_size")
     if type(size) is not int or size < 1:
@@ -105,8 +104,8 @@ USUAL_BLOCK_SIZE = 1024
 
 
 def _is_version_known(told: Any, repeated: Any, folder: str) -> bool:
-    """Whether the damaged catalog is of our format version: as its stamp says, or where that cannot be so, as the root
-    group repeats it, which may be ahead after an upgrade that was broken off. False where neither tells. Raises
+    """Whether the damaged catalog has our format version, according to its stamp, or if the stamp is implausible,
+    according to the root group, which may be ahead after an interrupted upgrade. False if neither has a version. Raises
     StoreMismatchError for any other version."""
     versions = [version for version in (told, repeated) if type(version) is int]
     possible = [v for v in versions if upgrades.is_ours(v) or upgrades.is_older(v)] or versions
@@ -131,7 +130,7 @@ def _root_attributes(blocks: BlockStore) -> dict[str, Any]:
 
 
 def _add_blocks(catalog: Catalog, blocks: BlockStore) -> None:
-    """Sound blocks on disk whose row is lost."""
+    """Adds sound blocks on disk whose row is lost."""
     for name in sorted(blocks.names() - catalog.blocks.rows().keys()):
         with contextlib.suppress(StoreDamagedError):
             block = blocks.read(name)
@@ -139,12 +138,12 @@ def _add_blocks(catalog: Catalog, blocks: BlockStore) -> None:
 
 
 def _put_in_place(layout: Layout, new: Path) -> None:
-    """The damaged one is kept under another name as well. A log must never be beside a catalog that it is not of, nor
-    its catalog without it: where there is one, both are set aside first, so that whoever opens the store meanwhile
-    finds no catalog, and `_put_back` undoes it if this is the end."""
+    """Puts the new catalog in place, and keeps the damaged one under another name. A log must never be beside another
+    catalog than its own, and its own never without it: if there is a log, both are set aside first, so that whoever
+    opens the store meanwhile finds no catalog, and `_put_back` undoes that after a kill."""
     catalog, log = layout.catalog, _log_of(layout.catalog)
     kept = catalog.with_name(f"{catalog.name}.damaged")
-    if _has_bytes(catalog) or _has_bytes(log) or not kept.exists():  # else what an earlier repair kept is worth more
+    if _has_bytes(catalog) or _has_bytes(log) or not kept.exists():  # otherwise keep what an earlier repair kept
         _keep(catalog, kept)
     if _has_bytes(log):
         _keep(catalog, layout.set_aside)
@@ -153,7 +152,7 @@ def _put_in_place(layout: Layout, new: Path) -> None:
         sync(layout.salvage)
         sync(layout.folder)
         catalog.unlink(missing_ok=True)
-        sync(layout.folder)  # before the log goes: a power failure must not turn the two round
+        sync(layout.folder)  # before the log goes: a power failure must not reverse the order
         log.unlink()
     catalog.with_name(f"{catalog.name}-shm").unlink(missing_ok=True)
     sync(layout.folder)
@@ -162,7 +161,7 @@ def _put_in_place(layout: Layout, new: Path) -> None:
 
 
 def _put_back(layout: Layout) -> None:
-    """The damaged catalog and its log where they were, if a killed run had set them aside."""
+    """Puts the damaged catalog and its log back where they were, if a killed run had set them aside."""
     if layout.catalog.exists() or not layout.set_aside.exists():
         return
     with contextlib.suppress(FileNotFoundError):  # it is in its place already
@@ -172,7 +171,7 @@ def _put_back(layout: Layout) -> None:
 
 
 def _keep(catalog: Path, name: Path) -> None:
-    """The catalog and its log under another name as well, in the place of whatever has it; without what is missing."""
+    """Keeps the catalog and its log, as far as they exist, under another name too, in place of whatever has it."""
     for source, target in ((catalog, name), (_log_of(catalog), _log_of(name))):
         target.unlink(missing_ok=True)
         if source.exists():

@@ -17,20 +17,18 @@ if TYPE_CHECKING:
 
 def _remedy(damage: list[Finding]) -> str:
     if any(finding.kind == "catalog" for finding in damage):
-        return (
-            "`reprise check --repair` makes a new catalog of all that can still be read; `reprise full` redoes the rest"
-        )
-    return "`reprise check --repair` drops what is damaged, and the next run redoes just that"
+        return "run `reprise check --repair`, which saves all it can read, then `reprise full`, which redoes the rest"
+    return "run `reprise check --repair` to drop what is damaged; the next run redoes only that"
 
 
 @click.command("check")
-@click.option("--repair", is_flag=True, help="Drop what is damaged, so that the next run redoes just that.")
+@click.option("--repair", is_flag=True, help="Drop what is damaged, so that the next run redoes only that.")
 @options.common
 @reader
 def check(run: Run, repair: bool) -> int:
     """Verify every checksum and invariant of the store, and that no finished tile is missing.
 
-    Lists all that is wrong and changes nothing, unless --repair is given."""
+    Without --repair it lists everything that is wrong and changes nothing."""
     if not repair:
         return _check(run, repair)
     try:
@@ -41,7 +39,7 @@ def check(run: Run, repair: bool) -> int:
 
 
 def _mend_catalog(run: Run, damaged: CatalogDamagedError) -> None:
-    """A new catalog in the place of the damaged one, and what is in it."""
+    """Replaces the damaged catalog by a new one, and reports what is in it."""
     from dedup.store.layout import Layout
     from dedup.upkeep.salvage import mend_catalog
 
@@ -51,11 +49,11 @@ def _mend_catalog(run: Run, damaged: CatalogDamagedError) -> None:
     rows = mend_catalog(run.settings.store, "reprise check --repair")
     run.output.result({"event": "salvaged", **rows})
     kept = ", ".join(count_text(rows[table], table) for table in ("track", "fingerprint", "tile", "judgement"))
-    told = f"a new catalog was made of what could be read: {kept}"
+    told = f"made a new catalog from everything that could be read: {kept}"
     if was_there:
         told += "; the damaged one is kept as catalog.db.damaged"
     if not rows["track"] and not rows["judgement"]:
-        told += "; `reprise full` reads all files anew, but what you said of two files is lost"
+        told += "; `reprise full` reads all files again, but your judgements of pairs are lost"
     run.output.note(told)
 
 
@@ -80,5 +78,5 @@ def _check(run: Run, repair: bool) -> int:
             run.output.note(f"{count_text(len(damage), 'thing')} damaged; {_remedy(damage)}")
             return StoreDamagedError.exit_code
         repair_store(store, findings)
-        run.output.note(f"{len(damage):,} dropped; `reprise full` redoes just what they held")
+        run.output.note(f"{len(damage):,} dropped; run `reprise full` to redo what they held")
         return EXIT_DONE

@@ -1,4 +1,4 @@
-"""`reprise compact`: merges small blocks and drops what no track holds any more; computes nothing again."""
+"""`reprise compact`: merges small blocks and drops fingerprints that no track holds; compares nothing again."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from jobs.show.summaries import compaction_text
 
 
 @click.command("compact")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Report what would be done, and change nothing.")
 @options.common
 @session
 def compact(run: Run, dry_run: bool) -> None:
     """Merge small blocks of fingerprints, and drop those of files that are gone.
 
-    Finished comparisons are carried over: nothing is computed again, and no answer changes. `reprise full` does it by
-    itself when it pays. A file that comes back after its fingerprint was dropped is decoded again; what you said of
-    it is kept."""
+    Finished comparisons are carried over: nothing is compared again, and no result changes. `reprise full` does this
+    by itself when it pays. If a file comes back after its fingerprint was dropped, it is decoded again; your
+    judgements of it are kept."""
     from dedup.report.glance import bytes_on_disk
     from dedup.upkeep.compact import compact as compact_store
 
@@ -37,5 +37,5 @@ def compact(run: Run, dry_run: bool) -> None:
     if done.merged and bytes_after is not None:
         run.output.note(f"store   {size_text(bytes_before)} → {size_text(bytes_after)}")
     if done.left:
-        text = f"{count_text(done.left, 'block')} left as they are until `reprise correlate` has finished"
-        run.output.note(f"        {text}: what is compared of them would be lost")
+        text = f"{count_text(done.left, 'block')} not merged, since finished comparisons would be lost"
+        run.output.note(f"        {text}: run `reprise correlate` to the end first")

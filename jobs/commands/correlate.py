@@ -1,4 +1,4 @@
-"""`reprise correlate`: compares what was not compared yet."""
+"""`reprise correlate`: compares the fingerprints that were not compared yet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jobs.show.summaries import correlation_text
 def correlate(run: Run) -> int:
     """Compare all fingerprints that were not compared yet.
 
-    The work is cut into tiles; a tile with a committed result is never computed again."""
+    It divides the work into tiles and saves each finished tile, so it never computes one again."""
     from dedup.correlation.correlate import correlate as correlate_store
     from dedup.correlation.correlate import memory_needed, unfinished
 

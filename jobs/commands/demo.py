@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 
 @click.command("demo")
 @click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Keep the library here.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Other seeds, other music.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Number that the music depends on."
+)
 @options.worker_processes
 @options.common
 @session
 def demo(run: Run, out: Path | None, seed: int) -> int:
     """Synthesize a small music library with known duplicates, run the main job on it, and show the groups.
 
-    No music is needed, and your own store is not touched: unless --out is given, all of it is removed at the end."""
+    It needs no music and does not touch your own store. Without --out it removes everything at the end."""
     with contextlib.ExitStack() as stack:
         if out is None:
             run.last_words = "stopped; nothing is kept of a demo without --out"
@@ -39,7 +41,7 @@ def demo(run: Run, out: Path | None, seed: int) -> int:
         else:
             folder = out
             if folder.exists() and any(folder.iterdir()):
-                raise InputError(f"--out {folder}", "the folder is not empty", "a new or an empty folder")
+                raise InputError(f"--out {folder}", "the folder is not empty", remedy="Name a new or an empty folder")
         library = _write(run, folder / "library", seed)
         settled = {**run.settings.settled, "store": Settled(str(folder / "store"), "demo")}
         run.settings = dataclasses.replace(run.settings, settled=settled)
@@ -65,7 +67,7 @@ def _write(run: Run, root: Path, seed: int) -> DemoLibrary:
 
 
 def _show_truth(run: Run, done: Full, library: DemoLibrary) -> None:
-    """How the result compares with what was planted."""
+    """Compares the result with the planted duplicates."""
     if done.found is None:
         return
     truth = library.truth((pair.a.path, pair.b.path) for pair in done.found.matches.pairs())

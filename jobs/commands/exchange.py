@@ -23,10 +23,10 @@ from jobs.show.groups import tell_unfinished
 @options.common
 @session
 def import_(run: Run, file: IO[bytes]) -> int:
-    """Take in fingerprints made elsewhere from FILE (- is stdin).
+    """Import fingerprints made elsewhere from FILE (- is stdin).
 
-    Each line is an object as `fpcalc -raw -json` prints it ("duration", "fingerprint"), with "path" added. The tracks
-    are compared like scanned ones; their files are taken to be absent."""
+    Each line is an object as `fpcalc -raw -json` prints it ("duration", "fingerprint"), with "path" added. Reprise
+    compares these tracks like scanned ones, and treats their files as absent."""
     from dedup.scan.imported import import_fingerprints
 
     min_length_s = run.settings.scan().min_length_s

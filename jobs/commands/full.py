@@ -18,7 +18,7 @@ from jobs.show.main_job import run_full, show_full
     "written",
     metavar="FILE",
     type=click.Path(path_type=bytes),
-    help="Write a plan to this file; with --auto it is plan.json in the store where none is named.",
+    help="Write a plan to this file. With --auto the default is plan.json in the store.",
 )
 @options.scan
 @options.compare
@@ -33,12 +33,12 @@ from jobs.show.main_job import run_full, show_full
 def full(run: Run, written: bytes | None) -> int:
     """Scan each ROOT, compare what is new, and show the groups of duplicates.
 
-    Without ROOT the folders of the settings are used; the groups shown are those of the whole store. Run it
-    again at any time, also after a power cut: only what is new or was not finished is done.
+    Without ROOT it uses the folders of the settings. It shows the groups of the whole store. Run it again at any
+    time, even after a power cut: it does only what is new or unfinished.
 
-    With --auto 0.98 --ask 0.95 a plan is written of the copies that score 0.98 or more; on a terminal you are asked
-    about those from 0.95 on, and the rest is only shown. `reprise apply` carries the plan out: no file of yours is
-    changed before."""
+    With --auto 0.98 --ask 0.95 it writes a plan for the copies that score 0.98 or more, asks you on a terminal about
+    those that score 0.95 or more, and only shows the rest. It changes none of your files: `reprise apply` carries
+    out the plan."""
     path = plan_path(run, written)
     ended = run_full(run, run.settings.roots())
     run.observer.close()

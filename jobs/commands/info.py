@@ -1,4 +1,4 @@
-"""`reprise info`: the store at a glance, all that is known of one file, the settings and where each comes from, or how
+"""`reprise info`: the store at a glance, everything known about one file, the settings and their sources, or how
 Reprise is installed."""
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REMEDY = "Install Reprise in an environment of its own: uv tool install, or pipx
 @options.common
 @reader
 def info(run: Run, file: bytes | None, settings: bool, install: bool) -> None:
-    """Show the store at a glance, all that is known of FILE, the settings, or the installation."""
+    """Show the store at a glance, everything known about FILE, the settings, or the installation."""
     if settings:
         show_settings(run)
         return
@@ -83,7 +83,7 @@ def _told(name: str, value: Any, as_json: bool) -> Any:
 
 
 def show_store(run: Run, store: Store) -> None:
-    """Counts of everything, and the settings that are stamped."""
+    """Counts of everything, and the settings in the store's stamp."""
     from dedup.report.glance import glance
 
     found = glance(store)
@@ -116,7 +116,7 @@ def _run_text(last: tuple[str, str, str | None, str | None] | None) -> str:
 
 
 def show_file(run: Run, store: Store, file: bytes) -> None:
-    """One track: what the catalog knows, and what it matches. Raises InputError for a file that is not known."""
+    """One track: what the catalog knows, and what it matches. Raises InputError for an unknown file."""
     from dedup.report.export import pair_record, track_record
     from dedup.report.glance import look_up
 

@@ -33,7 +33,7 @@ FILE = click.Path(path_type=bytes)
 @options.common
 @reader
 def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
-    """Compare two files, in the store or not, and say why they match or do not."""
+    """Compare two files, in the store or not, and explain why they match or do not."""
     from dedup.groups.explain import explain
     from dedup.versions import chromaprint_version
 
@@ -73,7 +73,7 @@ def _show(run: Run, explained: Explanation) -> None:
         run.output.text(f"{name}: {path_text(side.path)} ({_side_text(side)})")
     match = explained.match
     if match is None:
-        run.output.text("no lag has overlap enough")
+        run.output.text("the two do not overlap enough at any lag")
     else:
         more = "a" if match.lag > 0 else "b"
         lag = f"{abs(match.lag_s):.2f} s more at the start of {more}" if match.lag else "0"
@@ -100,7 +100,7 @@ def _show(run: Run, explained: Explanation) -> None:
 
 
 def _place_text(explained: Explanation) -> str:
-    """Of an excerpt, which part of which file it is."""
+    """For an excerpt, the part of the other file that it is; otherwise empty."""
     if explained.verdict != "contained" or explained.match is None:
         return ""
     a_from, a_to, b_from, b_to = explained.match.place()

@@ -26,25 +26,26 @@ FORMATS = ("table", "json", "jsonl", "csv", "html")
     type=click.Choice(FORMATS),
     default="table",
     show_default=True,
-    help="Table for people; one JSON document; one JSON object a line; CSV for spreadsheets; one HTML page.",
+    help="Table for people; one JSON document; one JSON object per line; CSV for spreadsheets; one HTML page.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the first N groups.")
 @click.option(
-    "--spectrum", is_flag=True, help="Read the lossless files that are shown, and say which were lossy once, it seems."
+    "--spectrum", is_flag=True, help="Read the lossless files shown, and report which seem to come from lossy ones."
 )
-@click.option("--ask", is_flag=True, help="Go through what is uncertain, best evidence first, and keep what you say.")
+@click.option("--ask", is_flag=True, help="Ask about uncertain pairs, best evidence first, and keep your answers.")
 @options.keep
 @options.match
 @options.common
 @reader
 def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) -> None:
-    """Show the groups of duplicates, most bytes to win first.
+    """Show the groups of duplicates, most reclaimable bytes first.
 
-    Thresholds may be changed at will: stored pairs are judged anew, nothing is computed again."""
+    Change the thresholds as you like: they apply to stored pairs, so nothing is compared again."""
     from dedup.groups.groups import find_groups
 
     if ask and form != "table":
-        raise UsageError("--ask", f"found together with --format {form}", "a person who reads: the table, or --json")
+        remedy = "Use the table, or --json"
+        raise UsageError("--ask", f"cannot be combined with --format {form}", remedy=remedy)
     if ask:
         ask_about_uncertain(run)
     with stores.for_reading(run) as store:
@@ -64,7 +65,7 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) ->
 
 
 def ask_about_uncertain(run: Run) -> None:
-    """Asks a person; what was answered before, here or by `mark`, is not asked again."""
+    """Asks a person, except about pairs answered before, here or with `mark`."""
     from dedup.groups.groups import find_uncertain
     from jobs.show.ask import ask, record_answer
 
@@ -75,7 +76,7 @@ def ask_about_uncertain(run: Run) -> None:
 
 
 def spectrum_hints(run: Run, groups: Sequence[Group]) -> dict[bytes, str]:
-    """What the spectra of the lossless files that are there tell, by path."""
+    """Hints from the spectra of the present lossless files, by path."""
     from dedup.library.spectrum import hints
 
     tracks = (track for group in groups for track in group.tracks if track.state == "present")

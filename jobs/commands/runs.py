@@ -13,13 +13,15 @@ from jobs.session.run import Run, reader
 
 
 @click.command("runs")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="The last N.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="Show only the last N runs."
+)
 @options.common
 @reader
 def runs(run: Run, limit: int) -> None:
     """List past runs, newest first: when, how long, what was new, found and failed, and why each ended.
 
-    Of commands that only read nothing is kept. With --json each object has the run's whole summary too."""
+    Commands that only read leave no record. With --json each object also has the run's whole summary."""
     from dedup.report.runs import run_records
 
     with stores.for_reading(run) as store:
@@ -34,7 +36,7 @@ def runs(run: Run, limit: int) -> None:
 
 
 def _when(started: str) -> str:
-    """In local time; what is stored is UTC."""
+    """The time, stored in UTC, in local time."""
     try:
         return time.strftime("%Y-%m-%d %H:%M", time.localtime(timegm(time.strptime(started, "%Y-%m-%dT%H:%M:%SZ"))))
     except ValueError:

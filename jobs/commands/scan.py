@@ -20,8 +20,8 @@ from jobs.show.summaries import scan_record, scan_text, show_problems
 def scan(run: Run) -> int:
     """Find the audio files below each ROOT and fingerprint what is new or changed.
 
-    Without ROOT the folders of the settings are scanned. Nothing is read of a file whose path, size and time of
-    change are as they were."""
+    Without ROOT it scans the folders of the settings. It does not read a file again if its path, size and
+    modification time are unchanged."""
     from dedup.scan.scan import scan as scan_library
 
     roots = run.settings.roots()

@@ -1,9 +1,8 @@
-"""Settled settings: command line > environment > profile > file > default, each value with where it came
-from.
+"""Settled settings: command line > environment > profile > file > default, each value with its source.
 
 The file is TOML in the platform's configuration folder (`REPRISE_CONFIG` names another): settings by name,
 profiles as `[profile.nas]`, and `default-profile = "nas"` to choose one (TOML cannot hold both a `profile`
-table and a `profile` text). Every name and value in the file is checked, those of profiles not in use too."""
+table and a `profile` text). Every name and value in the file is checked, even in profiles that are not in use."""
 
 from __future__ import annotations
 
@@ -30,12 +29,12 @@ READY_MADE: Mapping[str, Mapping[str, Any]] = {
     "basic": {},
     "aggressive": {"max-false": 0.1, "min-score": None, "min-prominence": 0.0},
 }
-"""Profiles that need no settings file; one of the file of that name is added to them."""
+"""Profiles that need no settings file; a profile of the same name in the file adds to one."""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """A setting's value and where it came from."""
+    """A setting's value and its source."""
 
     value: Any
     source: str
@@ -54,7 +53,7 @@ class Configuration:
         return self.settled[name].value
 
     def of(self, kind: type[Declared], **given: Any) -> Declared:
-        """The settings that a class declares; `given` are its other fields."""
+        """The settings that a class declares; `given` has its other fields."""
         found = {setting.field: VALUES[setting.name].meaning(self[setting.name]) for setting in settings_of(kind)}
         return kind(**given, **found)
 
@@ -70,7 +69,7 @@ class Configuration:
         raise LibraryError(
             "library",
             "no folder is given and none is configured",
-            remedy="Give one as an argument (reprise full ~/Music), "
+            remedy="Name one as an argument (reprise full ~/Music), "
             f'as roots = ["~/Music"] in {self.file}, or as REPRISE_ROOTS',
         )
 
@@ -97,7 +96,7 @@ class Configuration:
 
 
 def settle(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Configuration:
-    """Every setting's value: `given` are the converted values of the command line, by setting name."""
+    """Every setting's value; `given` has the converted values of the command line, by setting name."""
     file = _settings_file(environment)
     base, profiles, chosen = _read(file, required="REPRISE_CONFIG" in environment)
     levels: list[Mapping[str, Settled]] = [
@@ -135,7 +134,7 @@ def _settings_file(environment: Mapping[str, str]) -> str:
 def _profile(
     name: str, source: str, profiles: Mapping[str, dict[str, Settled]], file: str
 ) -> list[Mapping[str, Settled]]:
-    """What the file says of a profile, then what is ready-made of that name."""
+    """The values of a profile: those of the file, then those of the ready-made profile of that name."""
     known = [*READY_MADE, *profiles]
     if name not in known:
         remedy = f"{_nearest(name, known)}Name one of {', '.join(map(repr, known))}, or add [profile.{name}] to {file}"
@@ -145,14 +144,14 @@ def _profile(
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """A question that names what is spelled most alike; empty if nothing is."""
+    """A question that names the most similar spelling; empty if none is similar."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"Did you mean {near[0]!r}? " if near else ""
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Settled]:
-    """Values of REPRISE_*; an empty one counts as unset. A name that is nearly a setting's is a typo; other
-    REPRISE_ names belong to somebody else, the launcher for one."""
+    """Values of REPRISE_* variables; an empty one counts as unset. A name close to a setting's is a typo; other
+    REPRISE_ names belong to other programs, such as the launcher."""
     names = {variable(name): name for name in SETTINGS}
     ends = [name.removeprefix("REPRISE_") for name in names]
     found: dict[str, Settled] = {}
@@ -216,7 +215,7 @@ def _table(content: Mapping[str, Any], file: str, source: str) -> dict[str, Sett
 
 
 def _understood(name: str, given: Any, where: str, folder: str | None = None) -> Any:
-    """A setting's value, or the list of them. `folder`: it comes from TOML, and paths are relative to there."""
+    """A setting's value, or a list of values. With a `folder` it comes from TOML, and paths are relative to that."""
     value = VALUES[name]
 
     def one(part: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How this copy of Reprise is installed, and who else has installed a package of the same name."""
+"""How this copy of Reprise is installed, and which other distributions install a package of the same name."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("cluster", "dedup", "jobs")
-"""Top-level packages of Reprise. Projects of others on PyPI have these names too."""
+"""Top-level packages of Reprise. Other projects on PyPI have these names too."""
 DISTRIBUTION = "reprise-dedup"
 
 
 @dataclass(frozen=True)
 class Clash:
-    """A top-level package that a distribution of somebody else installs too."""
+    """A top-level package that another distribution installs too."""
 
     package: str
     distribution: str
@@ -38,7 +38,7 @@ class Installation:
     """Version, such as "3.11.7"."""
     executable: str
     versions: dict[str, str]
-    """Versions of Reprise and of what it stands on, by name; empty for what is missing."""
+    """Versions of Reprise and its dependencies, by name; empty for a missing one."""
     clashes: tuple[Clash, ...]
 
 

@@ -1,4 +1,4 @@
-"""The options that several commands have. Those of the settings are derived from the declarations in `dedup.settings`
+"""The options that several commands share. Those of the settings are derived from the declarations in `dedup.settings`
 and `jobs.session.run_settings`.
 
 A setting's option records what was given on the command line and passes nothing to the command:
@@ -24,12 +24,12 @@ _OWNERS: tuple[type, ...] = (RunSettings, *domain.DECLARED)
 SETTINGS = {setting.name: setting for owner in _OWNERS for setting in settings_of(owner)}
 """Every setting, by its name."""
 VALUES = {name: value_of(setting) for name, setting in SETTINGS.items()}
-"""How each of them is written."""
+"""How each setting is written, by its name."""
 _GIVEN = "jobs.session.options.given"
 
 
 def variable(name: str) -> str:
-    """A setting's variable of the environment."""
+    """The environment variable of a setting."""
     return "REPRISE_" + name.upper().replace("-", "_")
 
 
@@ -85,8 +85,8 @@ def _names(owner: type) -> list[str]:
     return [setting.name for setting in settings_of(owner)]
 
 
-json = _flag("--json", text="Print one JSON object a line on stdout; text for people goes to stderr.")
-quiet = _flag("-q", "--quiet", text="Show no progress, and of the summary only failures.")
+json = _flag("--json", text="Print one JSON object per line on stdout; text for people goes to stderr.")
+quiet = _flag("-q", "--quiet", text="Show no progress, and only the failures of the summary.")
 verbose = _flag("-v", "--verbose", text="Report each problem as it occurs.")
 common = together(_options("store", "profile"), json, quiet, verbose)
 
@@ -101,12 +101,12 @@ compare = _options(*_names(domain.CompareSettings))
 match = _options(*_names(domain.MatchSettings))
 keep = _options(*_names(domain.KeepSettings))
 CLEANUP = _names(domain.PlanSettings)
-"""Settings that only a plan asks for."""
+"""Settings that only a plan uses."""
 cleanup = _options(*CLEANUP)
 
 _HIDDEN = [name for name in SETTINGS if name not in ("roots", "store", "profile")]
 every = _options(*_HIDDEN, hidden=True)
-"""All settings, unseen in the help: for `info --settings`, which shows what a run with them would use."""
+"""All settings, hidden in the help: for `info --settings`, which shows what a run with them would use."""
 nightly = _options(*(name for name in _HIDDEN if name not in CLEANUP), hidden=True)
 """The same except those that the main job does not take: for `schedule`."""
 

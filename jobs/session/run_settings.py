@@ -45,7 +45,9 @@ class RunSettings(Settings):
     map: Annotated[
         tuple[MappedFolder, ...],
         Option(
-            "Where hosts have a local folder; HOST: in front names one.", "HOST_PATH=LOCAL_PATH", shown="same paths"
+            "Where other hosts mount a local folder; HOST: in front names one host.",
+            "HOST_PATH=LOCAL_PATH",
+            shown="same paths",
         ),
     ] = ()
     worker_timeout_s: Annotated[

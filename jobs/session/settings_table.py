@@ -1,4 +1,4 @@
-"""The settings as a table of the documentation. `python -m jobs.session.settings_table docs/settings.md` writes it anew
+"""The settings as a table of the documentation. `python -m jobs.session.settings_table docs/settings.md` rewrites it
 between its two marks."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _rows() -> Iterator[str]:
 
 
 def with_table(text: str) -> str:
-    """A document with what stands between its marks made anew. Raises ValueError if it has no marks."""
+    """A document with the table between its marks rewritten. Raises ValueError if it has no marks."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):

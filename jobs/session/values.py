@@ -1,4 +1,4 @@
-"""What a setting's text means: on a command line, in a variable and in the settings file alike."""
+"""What a setting's text means: the same on a command line, in a variable and in the settings file."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Kind:
     expected: str
     """What to write, in words."""
     read: Callable[[Any], Any]
-    """Gives the value that a text or a TOML value stands for. Raises ValueError or UsageError if there is none."""
+    """Function from a text or a TOML value to its meaning. Raises ValueError or UsageError if it has none."""
     native: tuple[type, ...] = (str,)
-    """TOML types that may stand for it."""
+    """TOML types in which it may be written."""
     meaning: Callable[[Any], Any] = lambda value: value
-    """Gives what a settings class holds of the value."""
+    """Function from the value to what a settings class holds."""
     separator: str = os.pathsep
-    """Mark between several of them in one variable."""
+    """Separator between several values in one variable."""
 
 
 class Value(click.ParamType[Any]):
-    """A kind as a type of click's, with a word for None."""
+    """A kind as a click type, with a word for None."""
 
     name = "value"
 
@@ -47,7 +47,7 @@ class Value(click.ParamType[Any]):
         self.expected = or_none(kind.expected, none)
 
     def understand(self, given: Any, where: str = "", typed: bool = False) -> Any:
-        """The value that is meant. `typed`: it comes from TOML, and has to be of a native type. Raises UsageError."""
+        """The value that is meant. If `typed`, it comes from TOML and must have a native type. Raises UsageError."""
         if given is None or (self.none and given == self.none):
             return None
         is_odd_bool = isinstance(given, bool) and bool not in self.kind.native
@@ -61,7 +61,7 @@ class Value(click.ParamType[Any]):
             raise refused(where, given, self.expected) from None
 
     def meaning(self, value: Any) -> Any:
-        """What a settings class holds of a value that was understood, or of a list of them."""
+        """What a settings class holds for an understood value, or for a list of them."""
         if value is None:
             return None
         return tuple(map(self.kind.meaning, value)) if self.many else self.kind.meaning(value)
@@ -80,7 +80,7 @@ class Value(click.ParamType[Any]):
 
 
 def value_of(setting: Setting) -> Value:
-    """How a setting is written, as its declaration has it."""
+    """How a setting is written, according to its declaration."""
     if setting.kind in (int, float):
         kind = number(setting.kind, setting.option)
     elif setting.choices:
@@ -110,7 +110,7 @@ def choice(words: tuple[str, ...]) -> Kind:
 
 
 def _like(pattern: str, then: Callable[[str], Any] = str) -> Callable[[Any], Any]:
-    """Reads what has the form of a pattern, and makes something of it."""
+    """A function that reads a text of the form `pattern` and applies `then` to it."""
 
     def read(given: Any) -> Any:
         if re.fullmatch(pattern, str(given), re.DOTALL) is None:
@@ -126,7 +126,7 @@ def _time_of_day(given: str | datetime.time) -> str:
 
 
 def _command(given: str) -> str:
-    """A command with its arguments, quoted as for a shell, that no shell will see."""
+    """A command with its arguments, quoted as for a shell, but run without one."""
     if not shlex.split(given) or "\0" in given:
         raise ValueError
     return given
@@ -144,7 +144,7 @@ def _mount(text: str) -> MappedFolder:
 
 
 def _words(given: str | Iterable[Any]) -> tuple[str, ...]:
-    """A list, or one text with commas between."""
+    """The words of a list, or of one text with commas between them."""
     words = [part for part in given.split(",") if part] if isinstance(given, str) else list(given)
     if not all(isinstance(word, str) for word in words):
         raise ValueError
@@ -152,7 +152,7 @@ def _words(given: str | Iterable[Any]) -> tuple[str, ...]:
 
 
 def _extensions(given: str | Iterable[Any]) -> frozenset[str]:
-    """Dots and case do not matter."""
+    """Extensions in lower case, without their dots."""
     names = frozenset(_like("[^/]+")(word.lstrip(".").lower()) for word in _words(given))
     if not names:
         raise ValueError
@@ -167,7 +167,7 @@ def _keep_rules(given: str | Iterable[Any]) -> tuple[str, ...]:
     from dedup.groups.keep import rule_names
 
     names = _words(given)
-    rule_names(names)  # raises for a name that is not there
+    rule_names(names)  # raises for an unknown name
     return names
 
 

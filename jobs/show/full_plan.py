@@ -1,5 +1,5 @@
-"""What `reprise full` adds if copies may go by their score: where its plan goes, who is asked, and what is said of it
-at the end."""
+"""What `reprise full` adds if copies may go by their scores: the file of its plan, the questions, and the lines about
+it at the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jobs.session.run import Run
 
 NAME = b"plan.json"
-"""File of the plan, in the store's folder, if no other is named."""
+"""File of the plan in the store's folder, if no other is named."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class FullPlan:
     made: SurePlan
 
     def record(self) -> dict[str, Any]:
-        """For programs."""
+        """The record for programs."""
         from dedup.files.paths import json_path
         from dedup.plan.document import totals
 
         return {**totals(self.made.plan), "uncertain": self.made.n_uncertain, **json_path(self.made.path)}
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The lines for people."""
         made = self.made
         told = [_asked_text(made.asked)] if made.asked else []
         told.append(f"plan    {totals_text(made.plan)}")
@@ -61,8 +61,8 @@ def _asked_text(asked: Asked) -> str:
 
 
 def plan_path(run: Run, written: bytes | None) -> bytes | None:
-    """Where the plan of this run goes; None if none is wanted. Raises InputError, before any work is done, if something
-    other than a plan is there, or if there is no folder for it."""
+    """The file for the plan of this run; None if none is wanted. Raises InputError, before any work is done, if there
+    is something other than a plan, or if its folder does not exist."""
     from dedup.plan.document import is_replaceable
 
     if written is None and run.settings["auto"] is None:
@@ -74,7 +74,7 @@ def plan_path(run: Run, written: bytes | None) -> bytes | None:
 
 
 def plan_and_ask(run: Run, path: bytes, matches: Matches, groups: Sequence[Group]) -> FullPlan:
-    """Makes the plan, and asks if somebody is there to answer."""
+    """Makes the plan, after asking if somebody is there to answer."""
     from dedup.plan.doubts import plan_and_ask as plan_and_ask_about
 
     def ask_here(pairs: Sequence[TrackPair], record: Record) -> Asked:
@@ -95,12 +95,12 @@ def plan_and_ask(run: Run, path: bytes, matches: Matches, groups: Sequence[Group
     )
     run.observer.close()
     if made.not_understood is not None:
-        run.output.note(f"{made.not_understood}; it was replaced, and no answer of yours was taken from it")
+        run.output.note(f"{made.not_understood}; it was replaced, and none of your answers in it could be used")
     return FullPlan(made)
 
 
 def _somebody_is_there(run: Run) -> bool:
-    """Whether somebody sees a question and can answer it; not if the run was told to stop."""
+    """Whether somebody can see and answer a question; False if a stop was requested."""
     streams = (sys.stdin, sys.stdout)
     is_terminal = all(stream is not None and stream.isatty() for stream in streams)
     return is_terminal and not run.output.as_json and not run.output.quiet and not run.stop.requested

@@ -22,16 +22,16 @@ SHOWN_BESIDE = 40
 
 
 def tell_unfinished(run: Run, store: Store) -> None:
-    """Says on stderr where the results cannot be complete."""
+    """Reports on stderr if the results cannot be complete."""
     from dedup.correlation.correlate import unfinished
 
     missing = unfinished(store)
     if missing:
-        run.observer.announce(f"incomplete: {uncompared_text(missing)}; `reprise correlate` does that")
+        run.observer.announce(f"incomplete: {uncompared_text(missing)}; run `reprise correlate` first")
 
 
 def show_groups(output: Output, groups: Sequence[Group], form: str, hints: Mapping[bytes, str] | None = None) -> None:
-    """Writes the groups in one of the formats, with `hints` to some of their files."""
+    """Writes the groups in one of the formats, with `hints` about some of their files."""
     from dedup.report.sheet import sheet
 
     if form == "table":
@@ -55,7 +55,7 @@ def show_groups(output: Output, groups: Sequence[Group], form: str, hints: Mappi
 
 
 def _record(group: Group, hints: Mapping[bytes, str] | None) -> dict[str, Any]:
-    """The group for programs; with `spectrum_hint` of each file where the spectra were asked for."""
+    """The group for programs; with the `spectrum_hint` of each file if the spectra were requested."""
     from dedup.report.export import group_record
 
     record = group_record(group)
@@ -108,8 +108,8 @@ def show_page(
 
 
 def show_beside(output: Output, matches: Matches, groups: Sequence[Group]) -> None:
-    """What is contained in, transposed from or related to another track, and was not shown with its group. A group
-    counts as one: of its copies' relations to a track the best is told."""
+    """Shows what is contained in, transposed from or related to another track, and was not shown with its group. A
+    group counts as one: only the best relation of its copies to a track is shown."""
     best = {pair.a.path: group.reference for group in groups for pair in group.members}
     told = {frozenset((pair.a.path, pair.b.path)) for group in groups for pair in group.beside}
     apart = []
@@ -128,7 +128,7 @@ def show_beside(output: Output, matches: Matches, groups: Sequence[Group]) -> No
 
 
 def common_folder(paths: Iterable[bytes]) -> bytes:
-    """The deepest folder that holds all of them, with a slash at its end; empty where there is none."""
+    """The deepest folder that holds all of them, with a slash at its end; empty if there is none."""
     folders = {os.path.dirname(path) for path in paths}
     if not folders or not all(os.path.isabs(folder) for folder in folders):
         return b""

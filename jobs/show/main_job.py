@@ -38,12 +38,12 @@ class Ended:
 
     done: Full
     trouble: Exception | None = None
-    """What went wrong when all this was known; reported after it."""
+    """Error after the last known result; reported after it."""
 
 
 def run_full(run: Run, roots: tuple[bytes, ...]) -> Ended:
-    """The main job on the store and the workers of this run. What goes wrong after the stages takes nothing from what
-    they found."""
+    """Runs the main job on the store and the workers of this run. An error after the stages does not hide what they
+    found."""
     from dedup.correlation.correlate import memory_needed
     from dedup.pipeline import full
 
@@ -80,7 +80,7 @@ def run_full(run: Run, roots: tuple[bytes, ...]) -> Ended:
 
 
 def show_full(run: Run, ended: Ended, path: bytes | None = None) -> None:
-    """Groups, problems, a plan if there is a `path` for it, and the summary. Raises `trouble` then."""
+    """Shows groups, problems, a plan if there is a `path` for it, and the summary; then raises `trouble`, if any."""
     output, done = run.output, ended.done
     _show_groups(output, done)
     show_problems(output, done.scan)
@@ -110,7 +110,7 @@ def _show_groups(output: Output, done: Full) -> None:
 
 
 def _plan(run: Run, ended: Ended, path: bytes | None) -> tuple[FullPlan | None, Exception | None]:
-    """The plan, if one is wanted and all is known that it takes; and what is to be reported as gone wrong."""
+    """The plan, if one is wanted and everything for it is known; and the error to report."""
     found, trouble = ended.done.found, ended.trouble
     is_stopped = run.stop.requested and not run.time_is_up
     if path is None or found is None or trouble is not None or is_stopped:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from dedup.upkeep.compact import Compaction
 
 NAMED_IGNORED = 3
-"""Files ignored for one reason that are named; of more, such as a library's covers, only the count is told."""
+"""Most files ignored for one reason that are named; more of them, such as a library's covers, are only counted."""
 
 SHOWN_PROBLEMS = 40
-"""Failed or skipped files that a summary lists; all of them are in the log, and with --json or -v on the screen."""
+"""Most failed or skipped files that a summary lists; the log lists all of them, and so do --json and -v."""
 
 # ---- a scan ----
 
@@ -64,8 +64,8 @@ def scan_text(summary: Scan) -> str:
 
 
 def show_problems(output: Output, summary: Scan) -> None:
-    """Every problem as an object with --json; for people the failed, damaged and skipped files, and the ignored ones by
-    reason."""
+    """Shows every problem as an object with --json; for people the failed, damaged and skipped files, and the ignored
+    ones by reason."""
     from dedup.report.export import named_path
 
     for problem in summary.problems:
@@ -129,7 +129,7 @@ def groups_text(groups: Sequence[Group], shown: int | None = None) -> str:
 
 
 def pairs_text(n_pairs: Counter[Verdict]) -> str:
-    """One line: how many pairs of files match, and how many have less to do with each other."""
+    """One line: how many pairs of files match, and how many are related in other ways."""
     from dedup.correlation.scoring import BESIDE
 
     beside = "".join(f", {n_pairs[kind]:,} {kind}" for kind in BESIDE if n_pairs[kind])
@@ -137,7 +137,7 @@ def pairs_text(n_pairs: Counter[Verdict]) -> str:
 
 
 def thresholds_text(matches: Matches) -> str:
-    """What the thresholds are, what they rest on, and what is to be expected of them."""
+    """The thresholds, their basis, and the false pairs to expect."""
     limits = matches.thresholds
     basis = (
         f"{limits.noise.n_pairs:,} pairs of its own tracks"
@@ -172,7 +172,7 @@ def asked_text(asked: Asked) -> str:
 
 
 def compaction_text(done: Compaction, dry_run: bool = False) -> str:
-    """What was done, or would be, for people."""
+    """What a compaction did, or would do, for people."""
     blocks = count_text(done.blocks_before, "block")
     if not done.merged:
         kept = f"{done.kept_for_now:,}" if done.kept_for_now else "no"
@@ -187,12 +187,12 @@ def compaction_text(done: Compaction, dry_run: bool = False) -> str:
 
 
 def stages_text(seconds: dict[str, float]) -> str:
-    """How long each stage took."""
+    """Wall time of each stage."""
     return ", ".join(f"{stage} {time_text(spent)}" for stage, spent in seconds.items())
 
 
 def unfinished_text(done: Full) -> str:
-    """What a stop left to the next run; empty if there was none."""
+    """What a stop left for the next run; empty if there was none."""
     if not done.stopped:
         return ""
     told = [f"{count_text(done.scan.left, 'file')} not looked at yet"] if done.scan.left else []
@@ -201,7 +201,7 @@ def unfinished_text(done: Full) -> str:
 
 
 def news_text(done: Full) -> str:
-    """How many copies are new, to stand behind `groups_text`; empty if all are, as in a first run."""
+    """How many copies are new, to follow `groups_text`; empty if all are, as in a first run."""
     n_copies = 0 if done.found is None else sum(len(group.members) for group in done.found.groups)
     if not done.news or not done.news.n_copies or done.news.n_copies == n_copies:
         return ""
@@ -210,7 +210,7 @@ def news_text(done: Full) -> str:
 
 
 def full_record(done: Full) -> dict[str, Any]:
-    """The whole summary, for programs; null for what a stop came before."""
+    """The whole summary, for programs; null for whatever a stop prevented."""
     from dedup.correlation.scoring import BESIDE
 
     groups = None if done.found is None else done.found.groups

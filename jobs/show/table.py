@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, TrackPair
 
 SHOWN_WITH_GROUP = 5
-"""Tracks beside a group that are told with it."""
+"""Most tracks beside a group that are shown with it."""
 
 COLUMNS = (
     ("role", ""),
@@ -34,7 +34,7 @@ COLUMNS = (
 
 def group_lines(group: Group, folder: bytes = b"", hints: Mapping[bytes, str] | None = None) -> list[str]:
     """A group as a table: the reference first, then the others, best first, with the keep rules by which it is better.
-    Paths are told below `folder`, with `hints` behind them."""
+    Paths are shown relative to `folder`, followed by `hints`."""
     columns = [Column(key, heading) for key, heading in (COLUMNS[0], ("rule", "rule"), *COLUMNS[1:])]
     told = hints or {}
     rows = [row("best", group.reference, None, folder, told)]
@@ -47,7 +47,7 @@ def group_lines(group: Group, folder: bytes = b"", hints: Mapping[bytes, str] | 
 
 
 def heading(group: Group) -> str:
-    """One line: what is to win."""
+    """One line: reclaimable bytes, files and the weakest match."""
     text = f"{size_text(group.bytes_reclaimable)} reclaimable, {count_text(len(group.tracks), 'file')}"
     return f"{text}, weakest match {group.weakest.match.score:.3f}" if len(group.members) > 1 else text
 
@@ -55,7 +55,7 @@ def heading(group: Group) -> str:
 def row(
     role: str, track: ListedTrack, pair: TrackPair | None, folder: bytes, hints: Mapping[bytes, str]
 ) -> dict[str, str]:
-    """A cell for each of COLUMNS; the pair is None of the reference."""
+    """A cell for each of COLUMNS; the pair is None for the reference."""
     properties = track.properties
     state = track.state if track.state != "present" else ""
     notes = [note for note in (state, track.damage, hints.get(track.path)) if note]
