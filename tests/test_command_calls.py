@@ -16,7 +16,15 @@ from click.testing import CliRunner, Result
 
 from dedup.correlation.correlate import Correlation, Unfinished, correlate
 from dedup.correlation.scoring import Criterion
-from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, EXIT_TIME_UP, EXIT_USAGE, StoreDamagedError
+from dedup.errors import (
+    EXIT_DONE,
+    EXIT_NOTHING_TO_DO,
+    EXIT_SOME_FAILED,
+    EXIT_TIME_UP,
+    EXIT_USAGE,
+    CatalogDamagedError,
+    StoreDamagedError,
+)
 from dedup.groups.explain import Explanation, Listened
 from dedup.groups.groups import Found, find_groups
 from dedup.groups.news import News
@@ -39,10 +47,11 @@ from dedup.settings import (
 from dedup.store.store import Store, make_or_open, open_for_reading
 from dedup.store.tracks import Track
 from dedup.synthesis.library import DemoFile, DemoLibrary
-from dedup.upkeep.check import Finding
+from dedup.upkeep.check import Checked, Finding, Mended
 from dedup.upkeep.compact import Compaction
 from dedup.versions import chromaprint_version
 from jobs import cli
+from jobs.session import stores
 from jobs.session.progress import Progress
 from tests.stores import add_track, copied, recording
 
@@ -540,25 +549,68 @@ def test_info_of_a_file(folder: Path, replaced: Replaced, found: Found) -> None:
 
 
 def test_check(folder: Path, replaced: Replaced) -> None:
-    call = replaced("dedup.upkeep.check.check", [])
+    call = replaced("dedup.upkeep.check.check_store", Checked(()))
     assert outcome(invoke(folder, "check")) == (EXIT_DONE, "the store is sound\n", "")
-    assert (call.positional, call.keywords) == ([folder], {"observer": "Progress"})
-    findings = [Finding("tile", "t", "a bit was flipped"), Finding("note", "n", "a rest")]
-    replaced("dedup.upkeep.check.check", findings)
-    repair = replaced("dedup.upkeep.check.repair", None)
+    assert call.keywords.pop("open_store").func is stores.for_reading
+    asked = {"folder": folder, "purpose": "reprise check --repair", "observer": "Progress"}
+    assert (call.positional, call.keywords) == ([], {**asked, "repair": False})
+    findings = (Finding("tile", "t", "a bit was flipped"), Finding("note", "n", "a rest"))
+    replaced("dedup.upkeep.check.check_store", Checked(findings))
     lines = "tile t: a bit was flipped\nnote n: a rest\n"
     remedy = "`reprise check --repair` drops what is damaged, and the next run redoes just that"
     told = outcome(invoke(folder, "check"))
     assert told == (StoreDamagedError.exit_code, f"{lines}1 thing damaged; {remedy}\n", "")
-    assert repair.n_calls == 0
-    told = outcome(invoke(folder, "check", "--repair"))
-    assert told == (EXIT_DONE, f"{lines}1 dropped; `reprise full` redoes just what they held\n", "")
-    assert repair.positional == [folder, findings]
     assert records(invoke(folder, "check", "--json")) == [
         {"event": "tile", "name": "t", "text": "a bit was flipped"},
         {"event": "note", "name": "n", "text": "a rest"},
         {"event": "check", "damaged": 1, "notes": 1},
     ]
+    call = replaced("dedup.upkeep.check.check_store", Checked(findings, n_dropped=1))
+    told = outcome(invoke(folder, "check", "--repair"))
+    assert told == (EXIT_DONE, f"{lines}1 dropped; `reprise full` redoes just what they held\n", "")
+    assert call.keywords.pop("open_store").func is stores.for_writing
+    assert call.keywords == {**asked, "repair": True}
+
+
+def test_check_that_mends_the_catalog(folder: Path, replaced: Replaced) -> None:
+    damage = CatalogDamagedError("catalog c", "a page is rotten")
+    rows = {"track": 2, "fingerprint": 1, "tile": 0, "judgement": 0}
+    mended = Mended(damage, (Finding("catalog", "catalog.db", "rotten"),), rows, was_there=True)
+    replaced("dedup.upkeep.check.check_store", Checked((), mended=mended))
+    text = """\
+catalog catalog.db: rotten
+catalog c: a page is rotten
+a new catalog was made of what could be read: 2 tracks, 1 fingerprint, 0 tiles, 0 judgements; \
+the damaged one is kept as catalog.db.damaged
+the store is sound
+"""
+    assert outcome(invoke(folder, "check", "--repair")) == (EXIT_DONE, text, "")
+    assert records(invoke(folder, "check", "--repair", "--json")) == [
+        {"event": "catalog", "name": "catalog.db", "text": "rotten"},
+        {"event": "check", "damaged": 1, "notes": 0},
+        {"event": "salvaged", **rows},
+        {"event": "check", "damaged": 0, "notes": 0},
+    ]
+    lost = Mended(damage, None, dict.fromkeys(rows, 0), was_there=False)
+    replaced("dedup.upkeep.check.check_store", Checked((), mended=lost))
+    text = """\
+catalog c: a page is rotten
+a new catalog was made of what could be read: 0 tracks, 0 fingerprints, 0 tiles, 0 judgements; \
+`reprise full` reads all files anew, but what you said of two files is lost
+the store is sound
+"""
+    assert outcome(invoke(folder, "check", "--repair")) == (EXIT_DONE, text, "")
+
+
+def test_check_tells_what_it_knows_before_what_went_wrong(folder: Path, replaced: Replaced) -> None:
+    full_disk = OSError(28, "No space left on device")
+    replaced("dedup.upkeep.check.check_store", Checked((Finding("tile", "t", "flipped"),), trouble=full_disk))
+    result = invoke(folder, "check", "--repair")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (14, "tile t: flipped\n", 1)
+    mended = Mended(CatalogDamagedError("catalog c", "rotten"), None, None, was_there=True)
+    replaced("dedup.upkeep.check.check_store", Checked(None, mended=mended, trouble=full_disk))
+    result = invoke(folder, "check", "--repair")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (14, "catalog c: rotten\n", 1)
 
 
 def test_runs(folder: Path, replaced: Replaced) -> None:
