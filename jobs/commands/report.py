@@ -41,7 +41,7 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) ->
     """Show the groups of duplicates, most bytes to win first.
 
     Thresholds may be changed at will: stored pairs are judged anew, nothing is computed again."""
-    from dedup.groups.groups import find_groups
+    from dedup.groups.groups import find_groups, relations_apart
 
     if ask and form != "table":
         raise UsageError("--ask", f"found together with --format {form}", "a person who reads: the table, or --json")
@@ -58,7 +58,7 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) ->
     else:
         show_groups(run.output, groups[:limit], form, hints)
     if form == "table":
-        show_beside(run.output, matches, groups)
+        show_beside(run.output, relations_apart(matches, groups))
         run.output.note(groups_text(groups, shown=len(groups[:limit])))
         run.output.note(thresholds_text(matches))
 

@@ -97,6 +97,7 @@ def show_full(run: Run, ended: Ended, path: bytes | None = None) -> None:
 
 
 def _show_groups(output: Output, done: Full) -> None:
+    from dedup.groups.groups import relations_apart
     from dedup.report.export import group_record
 
     if done.found is None:
@@ -106,7 +107,7 @@ def _show_groups(output: Output, done: Full) -> None:
             output.result({"event": "group", **group_record(group)})
     else:
         show_groups(output, done.found.groups[:SHOWN_GROUPS], "table")
-    show_beside(output, done.found.matches, done.found.groups)
+    show_beside(output, relations_apart(done.found.matches, done.found.groups))
 
 
 def _plan(run: Run, ended: Ended, path: bytes | None) -> tuple[FullPlan | None, Exception | None]:
