@@ -71,7 +71,7 @@ def ask_about_uncertain(run: Run) -> None:
     with stores.for_reading(run) as store:
         pairs = find_uncertain(store, match=run.settings.match())
     asked = ask(run.output, pairs, lambda pair, same: record_answer(run, pair, same))
-    run.output.note(asked_text(asked))
+    run.output.note(asked_text(asked, again="reprise report --ask"))
 
 
 def spectrum_hints(run: Run, groups: Sequence[Group]) -> dict[bytes, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.session.output import path_text
 from jobs.show.plan_text import totals_text
+from jobs.show.summaries import asked_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,7 @@ class FullPlan:
     def lines(self) -> list[str]:
         """For people."""
         made = self.made
-        told = [_asked_text(made.asked)] if made.asked else []
+        told = [asked_text(made.asked)] if made.asked else []
         told.append(f"plan    {totals_text(made.plan)}")
         if made.plan.n_files:
             told.append(f"        `reprise apply {path_text(made.path)}` does it")
@@ -54,10 +55,6 @@ class FullPlan:
                 f"`reprise resolve {ask}-o {path_text(made.path)}` asks about them"
             )
         return told
-
-
-def _asked_text(asked: Asked) -> str:
-    return f"asked   {asked.same:,} same, {asked.different:,} different, {asked.skipped:,} skipped, {asked.left:,} left"
 
 
 def plan_path(run: Run, written: bytes | None) -> bytes | None:
