@@ -229,6 +229,7 @@ def test_plan(store: Path, replaced: Replace) -> None:
         "keep": KeepSettings(),
         "settings": PlanSettings(action="trash", auto=0.9),
         "observer": ANY,
+        "purpose": "reprise plan --protect",
         "path": path,
         "unprotect": [b"/mine"],
     }
@@ -266,6 +267,7 @@ def test_resolve(store: Path, replaced: Replace) -> None:
         "keep": KeepSettings(),
         "settings": PlanSettings(ask=0.8),
         "observer": ANY,
+        "purpose": "reprise resolve",
         "again": True,
         "limit": 3,
     }

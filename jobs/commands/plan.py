@@ -53,6 +53,7 @@ def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | No
         keep=run.settings.keep(),
         settings=run.settings.cleanup(),
         observer=run.observer,
+        purpose="reprise plan --protect",
         path=written,
         unprotect=[os.path.abspath(folder) for folder in unprotect],
     )
