@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dedup.clock import utc_now
 from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
 from dedup.files.quarantine import QUARANTINE
@@ -66,7 +66,7 @@ class Grounds:
             match=self.matches.settings,
             rules=self.decider.rules.names,
             identity=self.keep.identity,
-            made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            made=utc_now(),
             store=self.store,
         )
 

@@ -41,6 +41,7 @@ from typing import Any, Concatenate, ParamSpec
 import click
 
 from dedup import __version__
+from dedup.clock import utc_now
 from dedup.errors import (
     EXIT_BUG,
     EXIT_DONE,
@@ -134,10 +135,6 @@ class Run:
     def seconds(self) -> float:
         """Seconds since the run began."""
         return round(time.monotonic() - self.began, 3)
-
-
-def utc_now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def session(body: Body[Parameters]) -> Callable[Parameters, None]:
