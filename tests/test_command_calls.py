@@ -48,7 +48,7 @@ from dedup.store.store import Store, make_or_open
 from dedup.store.tracks import Track
 from dedup.synthesis.library import DemoFile, DemoLibrary
 from dedup.upkeep.check import Checked, Finding, Mended
-from dedup.upkeep.compact import Compaction
+from dedup.upkeep.compact import Compacted, Compaction
 from dedup.versions import chromaprint_version
 from jobs import cli
 from jobs.session import stores
@@ -204,19 +204,21 @@ def test_correlate(folder: Path, replaced: Replaced) -> None:
 
 
 def test_compact(folder: Path, replaced: Replaced) -> None:
-    call = replaced("dedup.upkeep.compact.compact", Compaction(9, 3, merged=8, dropped=1, left=2))
-    replaced("dedup.report.glance.bytes_on_disk", 2_000_000)
+    done = Compaction(9, 3, merged=8, dropped=1, left=2)
+    call = replaced("dedup.upkeep.compact.compact_store", Compacted(done, 2_000_000, None))
     left = "        2 blocks left as they are until `reprise correlate` has finished: "
     left += "what is compared of them would be lost\n"
     told = outcome(invoke(folder, "compact", "--dry-run"))
     assert told == (EXIT_DONE, "compact 9 blocks would become 3, 1 retired fingerprint would go\n" + left, "")
-    assert call.positional == [folder]
-    assert call.keywords == {"observer": "Progress", "stop": "Stop", "dry_run": True}
-    text = "compact 9 blocks became 3, 1 retired fingerprint dropped\nstore   2 MB → 2 MB\n"
+    assert call.keywords.pop("open_store").func is stores.for_reading
+    assert call.keywords == {"folder": folder, "observer": "Progress", "stop": "Stop", "dry_run": True}
+    call = replaced("dedup.upkeep.compact.compact_store", Compacted(done, 2_000_000, 1_000_000))
+    text = "compact 9 blocks became 3, 1 retired fingerprint dropped\nstore   2 MB → 1 MB\n"
     assert outcome(invoke(folder, "compact")) == (EXIT_DONE, text + left, "")
-    assert call.keywords == {"observer": "Progress", "stop": "Stop", "dry_run": False}
+    assert call.keywords.pop("open_store").func is stores.for_writing
+    assert call.keywords == {"folder": folder, "observer": "Progress", "stop": "Stop", "dry_run": False}
     counts = {"blocks_before": 9, "blocks_after": 3, "merged": 8, "dropped": 1, "tiles_carried": 0, "left": 2}
-    counts |= {"kept_for_now": 0, "bytes_before": 2_000_000, "bytes_after": 2_000_000}
+    counts |= {"kept_for_now": 0, "bytes_before": 2_000_000, "bytes_after": 1_000_000}
     assert records(invoke(folder, "compact", "--json")) == [{"event": "compact", "dry_run": False, **counts}]
 
 

@@ -9,10 +9,12 @@ the sources or the merge, and the next writer removes what it does not name."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from dedup.observer import Observer
 from dedup.runner import Stop
 from dedup.settings import CompareSettings
 from dedup.store.blocks import make_block
+from dedup.store.layout import Layout
 from dedup.store.pairs import PAIR
 from dedup.store.results import TileResult
 from dedup.store.tiles import tile_name
@@ -56,7 +59,33 @@ class Compaction:
     """Retired fingerprints that stay."""
 
 
-# ---- the two ways to be called
+@dataclass(frozen=True)
+class Compacted:
+    """What was done to a store, or would be, and what it takes on the disk."""
+
+    done: Compaction
+    bytes_before: int
+    bytes_after: int | None
+    """Size of its files afterwards; None if nothing was to be changed."""
+
+
+# ---- the ways to be called
+
+
+def compact_store(
+    *,
+    folder: Path,
+    open_store: Callable[[], contextlib.AbstractContextManager[Store]],
+    observer: Observer,
+    stop: Stop,
+    dry_run: bool = False,
+) -> Compacted:
+    """Does `compact` with the store in `folder`, as `open_store` opens it, and measures it before and after."""
+    layout = Layout(folder)
+    with open_store() as store:
+        bytes_before = layout.bytes_on_disk()
+        done = compact(store, observer, stop, dry_run)
+    return Compacted(done, bytes_before, None if dry_run else layout.bytes_on_disk())
 
 
 def compact(store: Store, observer: Observer, stop: Stop, dry_run: bool = False) -> Compaction:
