@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dedup.groups.mark import Asked, Record
     from dedup.groups.matches import Matches, TrackPair
     from dedup.plan.doubts import SurePlan
+    from jobs.session.main_job import Ended
     from jobs.session.run import Run
 
 NAME = b"plan.json"
@@ -70,16 +71,29 @@ def plan_path(run: Run, written: bytes | None) -> bytes | None:
     return path
 
 
-def plan_and_ask(run: Run, path: bytes, matches: Matches, groups: Sequence[Group]) -> FullPlan:
+def plan_after(run: Run, ended: Ended, path: bytes | None) -> tuple[FullPlan | None, Exception | None]:
+    """The plan, if one is wanted and all is known that it takes; and what is to be reported as gone wrong."""
+    found, trouble = ended.done.found, ended.trouble
+    is_stopped = run.stop.requested and not run.time_is_up
+    if path is None or found is None or trouble is not None or is_stopped:
+        return None, trouble
+    try:
+        return _make_plan(run, path, found.matches, found.groups), None
+    except Exception as error:
+        run.observer.close()
+        return None, error
+
+
+def _make_plan(run: Run, path: bytes, matches: Matches, groups: Sequence[Group]) -> FullPlan:
     """Makes the plan, and asks if somebody is there to answer."""
-    from dedup.plan.doubts import plan_and_ask as plan_and_ask_about
+    from dedup.plan.doubts import plan_and_ask
 
     def ask_here(pairs: Sequence[TrackPair], record: Record) -> Asked:
         from jobs.show.ask import ask
 
         return ask(run.output, pairs, record)
 
-    made = plan_and_ask_about(
+    made = plan_and_ask(
         folder=run.settings.store,
         path=path,
         matches=matches,
