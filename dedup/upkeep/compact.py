@@ -32,7 +32,7 @@ from dedup.store.results import TileResult
 from dedup.store.tiles import tile_name
 from dedup.upkeep.carry import DROPPED, Source, carry_over
 from dedup.upkeep.check import compare_settings
-from dedup.upkeep.merges import BlockMerge, Use, plan_all, plan_worthwhile
+from dedup.upkeep.merges import BlockMerge, Use, plan_merges, plan_worthwhile
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -93,7 +93,7 @@ def compact(store: Store, observer: Observer, stop: Stop, dry_run: bool = False)
     between two merges. Raises StoreDamagedError, WriteError; what is done by then is kept."""
     retired = store.catalog.fingerprints.retired()
     uses = _uses(store, retired)
-    done = _carry_out(store, plan_all(uses, store.block_size), retired.keys(), observer, stop, dry_run)
+    done = _carry_out(store, plan_merges(uses, store.block_size), retired.keys(), observer, stop, dry_run)
     done.kept_for_now = len(retired) - done.dropped
     if done.dropped and not dry_run:  # ids may be given anew: none that is gone may age on
         store.catalog.meta.set("retired", Aging.of(None, store.catalog.fingerprints.retired().keys()).to_json())
