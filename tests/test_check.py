@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dedup.correlation.correlate import Correlation, correlate
-from dedup.errors import StoreDamagedError
+from dedup.errors import CatalogDamagedError, StoreDamagedError
 from dedup.groups.judgements import history, record
 from dedup.groups.matches import Matches
 from dedup.observer import Silent
@@ -24,7 +24,7 @@ from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings, 
 from dedup.store.pairs import N_STEPS, PAIR
 from dedup.store.results import TileResult, result_digest
 from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
-from dedup.upkeep.check import Finding, check, repair
+from dedup.upkeep.check import Finding, check, check_store, repair
 from tests.stores import add_track, copied, open_store, recording
 
 SETTINGS = FingerprintSettings("1.5.1")
@@ -473,3 +473,32 @@ def test_a_dropped_block_is_scanned_again(tmp_path: Path):
         assert store.catalog.blocks.rows() == before
         assert compare(store).n_computed == 2
         assert check(store, Silent()) == []
+
+
+@pytest.mark.parametrize("repair_too", [False, True])
+def test_a_check_of_a_damaged_catalog_makes_a_new_one_only_for_a_repair(
+    undisturbed: Path, tmp_path: Path, repair_too: bool
+):
+    folder = tmp_path / "store"
+    shutil.copytree(undisturbed, folder)
+    catalog = folder / "catalog.db"
+    whole = catalog.read_bytes()
+    catalog.write_bytes(b"\0" * 100 + whole[100:])
+    checked = check_store(
+        folder=folder,
+        open_store=lambda: open_for_writing(folder, "test") if repair_too else open_for_reading(folder),
+        repair=repair_too,
+        purpose="test",
+        observer=Silent(),
+    )
+    if not repair_too:
+        assert isinstance(checked.trouble, CatalogDamagedError)
+        assert (checked.findings, checked.mended, catalog.read_bytes()[:100]) == (None, None, b"\0" * 100)
+        return
+    assert checked.trouble is None
+    assert checked.mended is not None
+    assert (checked.mended.findings, checked.mended.was_there) == (None, True)
+    assert checked.mended.rows is not None
+    assert checked.mended.rows["track"] == 2 * N_RECORDINGS
+    with open_for_reading(folder) as store:
+        assert [finding for finding in check(store, Silent()) if finding.is_damage] == []

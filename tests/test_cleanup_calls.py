@@ -65,8 +65,8 @@ def replaced(monkeypatch: pytest.MonkeyPatch) -> Replace:
     return replace
 
 
-def run(store: Path, command: str, *arguments: object) -> Result:
-    return CliRunner().invoke(cli.cli, [command, "--store", str(store), *map(str, arguments)])
+def run(store: Path, command: str, *arguments: object, typed: str = "") -> Result:
+    return CliRunner().invoke(cli.cli, [command, "--store", str(store), *map(str, arguments)], input=typed)
 
 
 def outcome(result: Result) -> tuple[int, str, str]:
@@ -93,7 +93,7 @@ def test_apply(store: Path, replaced: Replace) -> None:
         "observer": ANY,
         "stop": ANY,
     }
-    assert may_delete.__name__ == "_is_agreed"
+    assert may_delete.__name__ == "_may_delete"
     text = "done: 1 file (1 quarantine), 2 MB; 1 merged, 2 playlists rewritten\n`reprise undo` takes it back\n"
     assert outcome(result) == (EXIT_DONE, text, "")
 
@@ -208,8 +208,12 @@ def test_tag_writes_nothing_that_is_there_or_not_agreed_to(store: Path, replaced
     assert outcome(run(store, "tag", "/m/a.mp3", "--replaygain")) == (EXIT_NOTHING_TO_DO, text, "")
     replaced("dedup.cleanup.tagging.measure_files", [Tagging(b"/m/a.mp3", {"x": ("1",)}, {}, (1, 2))])
     text = "/m/a.mp3\n  X 1\nnothing was written; add --yes to write without a question\n"
-    assert outcome(run(store, "tag", "/m/a.mp3", "--replaygain")) == (EXIT_DONE, text, "")
+    question = "Write these tags into 1 file? [y/N]: "
+    assert outcome(run(store, "tag", "/m/a.mp3", "--replaygain")) == (EXIT_DONE, text, question)
     assert written == {}
+    replaced("dedup.cleanup.tagging.measure_files", [Tagging(b"/m/a.mp3", {"x": ("1",)}, {}, (1, 2))])
+    run(store, "tag", "/m/a.mp3", "--replaygain", typed="y\n")
+    assert written.keys() >= {"taggings"}
 
 
 # ---- plan and resolve ----
@@ -225,6 +229,7 @@ def test_plan(store: Path, replaced: Replace) -> None:
         "keep": KeepSettings(),
         "settings": PlanSettings(action="trash", auto=0.9),
         "observer": ANY,
+        "purpose": "reprise plan --protect",
         "path": path,
         "unprotect": [b"/mine"],
     }
@@ -262,6 +267,7 @@ def test_resolve(store: Path, replaced: Replace) -> None:
         "keep": KeepSettings(),
         "settings": PlanSettings(ask=0.8),
         "observer": ANY,
+        "purpose": "reprise resolve",
         "again": True,
         "limit": 3,
     }

@@ -180,6 +180,7 @@ def test_a_settings_option_goes_to_the_settings_alone(stand_in: Any) -> None:
         ("scan --wrkers 3", ["--wrkers", "--workers", "reprise scan --help"]),
         ("scan --workers many", ["--workers", "'many'", "0 to 1,024"]),
         ("scan --workers -1", ["--workers", "'-1'", "0 to 1,024"]),
+        ("worker --workers 0 tcp://nas:8786", ["--workers", "'0'", "1 to 1,024"]),
         ("scan --block-size 5000", ["'5000'", "1 to 4,096"]),
         ("scan -q -v", ["-q and -v"]),
         ("scan --profile nas", ["'nas'", "settings.toml", "command line"]),

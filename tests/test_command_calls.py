@@ -16,7 +16,15 @@ from click.testing import CliRunner, Result
 
 from dedup.correlation.correlate import Correlation, Unfinished, correlate
 from dedup.correlation.scoring import Criterion
-from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, EXIT_TIME_UP, EXIT_USAGE, StoreDamagedError
+from dedup.errors import (
+    EXIT_DONE,
+    EXIT_NOTHING_TO_DO,
+    EXIT_SOME_FAILED,
+    EXIT_TIME_UP,
+    EXIT_USAGE,
+    CatalogDamagedError,
+    StoreDamagedError,
+)
 from dedup.groups.explain import Explanation, Listened
 from dedup.groups.groups import Found, find_groups
 from dedup.groups.news import News
@@ -36,13 +44,14 @@ from dedup.settings import (
     MatchSettings,
     ScanSettings,
 )
-from dedup.store.store import Store, make_or_open, open_for_reading
+from dedup.store.store import Store, make_or_open
 from dedup.store.tracks import Track
 from dedup.synthesis.library import DemoFile, DemoLibrary
-from dedup.upkeep.check import Finding
-from dedup.upkeep.compact import Compaction
+from dedup.upkeep.check import Checked, Finding, Mended
+from dedup.upkeep.compact import Compacted, Compaction
 from dedup.versions import chromaprint_version
 from jobs import cli
+from jobs.session import stores
 from jobs.session.progress import Progress
 from tests.stores import add_track, copied, recording
 
@@ -195,19 +204,21 @@ def test_correlate(folder: Path, replaced: Replaced) -> None:
 
 
 def test_compact(folder: Path, replaced: Replaced) -> None:
-    call = replaced("dedup.upkeep.compact.compact", Compaction(9, 3, merged=8, dropped=1, left=2))
-    replaced("dedup.report.glance.bytes_on_disk", 2_000_000)
-    left = "        2 blocks not merged, since finished comparisons would be lost: "
-    left += "run `reprise correlate` to the end first\n"
+    done = Compaction(9, 3, merged=8, dropped=1, left=2)
+    call = replaced("dedup.upkeep.compact.compact_store", Compacted(done, 2_000_000, None))
+    left = "        2 blocks left as they are until `reprise correlate` has finished: "
+    left += "what is compared of them would be lost\n"
     told = outcome(invoke(folder, "compact", "--dry-run"))
     assert told == (EXIT_DONE, "compact 9 blocks would become 3, 1 retired fingerprint would go\n" + left, "")
-    assert call.positional == [folder]
-    assert call.keywords == {"observer": "Progress", "stop": "Stop", "dry_run": True}
-    text = "compact 9 blocks became 3, 1 retired fingerprint dropped\nstore   2 MB → 2 MB\n"
+    assert call.keywords.pop("open_store").func is stores.for_reading
+    assert call.keywords == {"folder": folder, "observer": "Progress", "stop": "Stop", "dry_run": True}
+    call = replaced("dedup.upkeep.compact.compact_store", Compacted(done, 2_000_000, 1_000_000))
+    text = "compact 9 blocks became 3, 1 retired fingerprint dropped\nstore   2 MB → 1 MB\n"
     assert outcome(invoke(folder, "compact")) == (EXIT_DONE, text + left, "")
-    assert call.keywords == {"observer": "Progress", "stop": "Stop", "dry_run": False}
+    assert call.keywords.pop("open_store").func is stores.for_writing
+    assert call.keywords == {"folder": folder, "observer": "Progress", "stop": "Stop", "dry_run": False}
     counts = {"blocks_before": 9, "blocks_after": 3, "merged": 8, "dropped": 1, "tiles_carried": 0, "left": 2}
-    counts |= {"kept_for_now": 0, "bytes_before": 2_000_000, "bytes_after": 2_000_000}
+    counts |= {"kept_for_now": 0, "bytes_before": 2_000_000, "bytes_after": 1_000_000}
     assert records(invoke(folder, "compact", "--json")) == [{"event": "compact", "dry_run": False, **counts}]
 
 
@@ -540,25 +551,68 @@ def test_info_of_a_file(folder: Path, replaced: Replaced, found: Found) -> None:
 
 
 def test_check(folder: Path, replaced: Replaced) -> None:
-    call = replaced("dedup.upkeep.check.check", [])
+    call = replaced("dedup.upkeep.check.check_store", Checked(()))
     assert outcome(invoke(folder, "check")) == (EXIT_DONE, "the store is sound\n", "")
-    assert (call.positional, call.keywords) == ([folder], {"observer": "Progress"})
-    findings = [Finding("tile", "t", "a bit was flipped"), Finding("note", "n", "a rest")]
-    replaced("dedup.upkeep.check.check", findings)
-    repair = replaced("dedup.upkeep.check.repair", None)
+    assert call.keywords.pop("open_store").func is stores.for_reading
+    asked = {"folder": folder, "purpose": "reprise check --repair", "observer": "Progress"}
+    assert (call.positional, call.keywords) == ([], {**asked, "repair": False})
+    findings = (Finding("tile", "t", "a bit was flipped"), Finding("note", "n", "a rest"))
+    replaced("dedup.upkeep.check.check_store", Checked(findings))
     lines = "tile t: a bit was flipped\nnote n: a rest\n"
     remedy = "run `reprise check --repair` to drop what is damaged; the next run redoes only that"
     told = outcome(invoke(folder, "check"))
     assert told == (StoreDamagedError.exit_code, f"{lines}1 thing damaged; {remedy}\n", "")
-    assert repair.n_calls == 0
-    told = outcome(invoke(folder, "check", "--repair"))
-    assert told == (EXIT_DONE, f"{lines}1 dropped; run `reprise full` to redo what they held\n", "")
-    assert repair.positional == [folder, findings]
     assert records(invoke(folder, "check", "--json")) == [
         {"event": "tile", "name": "t", "text": "a bit was flipped"},
         {"event": "note", "name": "n", "text": "a rest"},
         {"event": "check", "damaged": 1, "notes": 1},
     ]
+    call = replaced("dedup.upkeep.check.check_store", Checked(findings, n_dropped=1))
+    told = outcome(invoke(folder, "check", "--repair"))
+    assert told == (EXIT_DONE, f"{lines}1 dropped; `reprise full` redoes just what they held\n", "")
+    assert call.keywords.pop("open_store").func is stores.for_writing
+    assert call.keywords == {**asked, "repair": True}
+
+
+def test_check_that_mends_the_catalog(folder: Path, replaced: Replaced) -> None:
+    damage = CatalogDamagedError("catalog c", "a page is rotten")
+    rows = {"track": 2, "fingerprint": 1, "tile": 0, "judgement": 0}
+    mended = Mended(damage, (Finding("catalog", "catalog.db", "rotten"),), rows, was_there=True)
+    replaced("dedup.upkeep.check.check_store", Checked((), mended=mended))
+    text = """\
+catalog catalog.db: rotten
+catalog c: a page is rotten
+a new catalog was made of what could be read: 2 tracks, 1 fingerprint, 0 tiles, 0 judgements; \
+the damaged one is kept as catalog.db.damaged
+the store is sound
+"""
+    assert outcome(invoke(folder, "check", "--repair")) == (EXIT_DONE, text, "")
+    assert records(invoke(folder, "check", "--repair", "--json")) == [
+        {"event": "catalog", "name": "catalog.db", "text": "rotten"},
+        {"event": "check", "damaged": 1, "notes": 0},
+        {"event": "salvaged", **rows},
+        {"event": "check", "damaged": 0, "notes": 0},
+    ]
+    lost = Mended(damage, None, dict.fromkeys(rows, 0), was_there=False)
+    replaced("dedup.upkeep.check.check_store", Checked((), mended=lost))
+    text = """\
+catalog c: a page is rotten
+a new catalog was made of what could be read: 0 tracks, 0 fingerprints, 0 tiles, 0 judgements; \
+`reprise full` reads all files anew, but what you said of two files is lost
+the store is sound
+"""
+    assert outcome(invoke(folder, "check", "--repair")) == (EXIT_DONE, text, "")
+
+
+def test_check_tells_what_it_knows_before_what_went_wrong(folder: Path, replaced: Replaced) -> None:
+    full_disk = OSError(28, "No space left on device")
+    replaced("dedup.upkeep.check.check_store", Checked((Finding("tile", "t", "flipped"),), trouble=full_disk))
+    result = invoke(folder, "check", "--repair")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (14, "tile t: flipped\n", 1)
+    mended = Mended(CatalogDamagedError("catalog c", "rotten"), None, None, was_there=True)
+    replaced("dedup.upkeep.check.check_store", Checked(None, mended=mended, trouble=full_disk))
+    result = invoke(folder, "check", "--repair")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (14, "catalog c: rotten\n", 1)
 
 
 def test_runs(folder: Path, replaced: Replaced) -> None:
@@ -595,10 +649,8 @@ verdict: other
     told = outcome(invoke(folder, "pair", "/a.mp3", "/b.mp3", *COMPARE, *MATCH))
     assert told == (EXIT_DONE, text, "")
     assert call.positional == [b"/a.mp3", b"/b.mp3"]
-    with open_for_reading(folder) as store:
-        stamped = store.fingerprint_settings
-    settings = {"fingerprint": stamped, "compare": COMPARE_SETTINGS, "match": MATCH_SETTINGS}
-    assert call.keywords == {"store": "Store", **settings}
+    assert call.keywords.pop("fingerprint")() == FingerprintSettings(chromaprint_version())
+    assert call.keywords == {"store": "Store", "compare": COMPARE_SETTINGS, "match": MATCH_SETTINGS}
     (record,) = records(invoke(folder, "pair", "/a.mp3", "/b.mp3", "--json"))
     assert record == {
         "a": "/a.mp3",
@@ -611,4 +663,4 @@ verdict: other
     }
     invoke(folder.parent / "none", "pair", "/a.mp3", "/b.mp3", "--length", "60")
     assert call.keywords["store"] is None
-    assert call.keywords["fingerprint"].length_s == 60
+    assert call.keywords["fingerprint"]().length_s == 60

@@ -34,7 +34,7 @@ from dedup.store.store import Store, open_for_reading, open_for_writing
 from dedup.upkeep.carry import swapped
 from dedup.upkeep.check import check
 from dedup.upkeep.compact import KEPT_RUNS, Aging, Compaction, compact, compact_if_it_pays
-from dedup.upkeep.merges import FANOUT, BlockMerge, Use, plan_all, plan_worthwhile
+from dedup.upkeep.merges import FANOUT, BlockMerge, Use, plan_merges, plan_worthwhile
 from jobs import cli
 from tests.killing import run_killed
 from tests.stores import add_track, copied, open_store, recording
@@ -347,7 +347,7 @@ def after(blocks: list[Use], merges: list[BlockMerge]) -> list[Use]:
 
 @given(uses)
 def test_a_plan_takes_each_block_once_into_one_that_has_room(blocks: list[Use]) -> None:
-    for plan in (plan_all, plan_worthwhile):
+    for plan in (plan_merges, plan_worthwhile):
         merges = plan(blocks, 64)
         taken = Counter(use.name for merge in merges for use in merge)
         assert set(taken.values()) <= {1}
@@ -357,8 +357,8 @@ def test_a_plan_takes_each_block_once_into_one_that_has_room(blocks: list[Use]) 
 
 @given(uses)
 def test_when_all_is_compacted_nothing_is_left_to_do(blocks: list[Use]) -> None:
-    left = after(blocks, plan_all(blocks, 64))
-    assert plan_all(left, 64) == []
+    left = after(blocks, plan_merges(blocks, 64))
+    assert plan_merges(left, 64) == []
     assert not any(use.n_dropped for use in left)
     assert sum(2 * use.n_kept <= 64 for use in left) <= 1
 

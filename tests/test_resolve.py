@@ -379,6 +379,7 @@ def test_the_questions_may_be_answered_without_a_terminal(root: Path) -> None:
         settings=PlanSettings(),
         reviewer=page,
         observer=Silent(),
+        purpose="test",
     )
     assert page.told == ["2 left", "keep"]
     assert (resolved.keep, resolved.left, resolved.n_before, resolved.was_interrupted) == (1, 1, 2, True)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.entries import Cleanup
 from dedup.cleanup.examine import examine
-from dedup.cleanup.journal import PLAN, Journal, JournalWriter, make_journal, open_journal, require_none_open, utc_now
+from dedup.cleanup.journal import PLAN, Journal, JournalWriter, make_journal, open_journal, require_none_open
 from dedup.cleanup.recover import recover
+from dedup.clock import utc_now
 from dedup.errors import UsageError
 from dedup.files.paths import printable
 from dedup.plan.document import read_plan, to_bytes

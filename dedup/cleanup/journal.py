@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,11 +139,6 @@ class JournalWriter:
                 f"the journal cannot be written: {error.strerror}",
                 remedy="Make room and run `reprise apply --resume`, or take back what was done with `reprise undo`",
             ) from error
-
-
-def utc_now() -> str:
-    """The time now, such as "2026-02-28T21:30:00Z"."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def make_journal(store: Path, plan: bytes, when: str) -> Journal:

@@ -13,9 +13,10 @@ from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.executor import Doing, reason_of, reason_of_tags
 from dedup.cleanup.fingerprint_text import acoustid_text
 from dedup.cleanup.gain import loudness, replaygain_fields
-from dedup.cleanup.journal import JournalWriter, make_journal, require_none_open, utc_now
+from dedup.cleanup.journal import JournalWriter, make_journal, require_none_open
 from dedup.cleanup.rewrite import write_copy
 from dedup.cleanup.steps import Rewrite
+from dedup.clock import utc_now
 from dedup.files.paths import extension_of, printable
 from dedup.files.status import size_and_time
 from dedup.groups.judgements import find

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
 from dedup.cleanup.checks import Refusal
-from dedup.cleanup.journal import Entry, JournalWriter, to_be_undone, utc_now
+from dedup.cleanup.journal import Entry, JournalWriter, to_be_undone
 from dedup.cleanup.recover import recover_steps
 from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Trash
+from dedup.clock import utc_now
 from dedup.errors import RepriseError, WriteError
 
 if TYPE_CHECKING:

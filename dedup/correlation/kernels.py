@@ -55,7 +55,7 @@ class BestLag(NamedTuple):
     """Agreement minus the `rival_agreement`, -0.5 to 0.5."""
 
 
-class Fingerprints(NamedTuple):
+class BlockItems(NamedTuple):
     """The fingerprints of a block."""
 
     items: Items
@@ -70,7 +70,7 @@ def lag_limits(settings: CompareSettings) -> LagLimits:
 
 
 @jit
-def row_of(fingerprints: Fingerprints, row: int) -> Items:
+def row_of(fingerprints: BlockItems, row: int) -> Items:
     """The fingerprint in a row of the block, a view."""
     return fingerprints.items[fingerprints.offsets[row] : fingerprints.offsets[row + 1]]
 

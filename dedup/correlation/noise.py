@@ -27,7 +27,7 @@ from dedup.correlation.tile import Part, correlate_parts
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
-from dedup.store.fingerprints import Candidate
+from dedup.store.fingerprints import HeldFingerprint
 from dedup.store.items import Items
 from dedup.store.pairs import PAIR
 from dedup.versions import KERNEL_VERSION
@@ -146,13 +146,13 @@ def decoy_evidence(
     return evidence, agreements
 
 
-def _candidates(store: Store) -> list[Candidate]:
+def _candidates(store: Store) -> list[HeldFingerprint]:
     """The fingerprints with the lowest digests that belong to a present track and have enough different items to
     match."""
     return store.catalog.fingerprints.lowest_held(MIN_DISTINCT, 2 * SAMPLE)
 
 
-def _middles(store: Store, candidates: Sequence[Candidate]) -> list[Items]:
+def _middles(store: Store, candidates: Sequence[HeldFingerprint]) -> list[Items]:
     """The items in the middle of each candidate. A block is read once, as that takes milliseconds."""
     items: dict[int, Items] = {}
     for name, group in itertools.groupby(sorted(candidates, key=lambda one: one[2] or ""), key=lambda one: one[2]):

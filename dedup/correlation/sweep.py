@@ -9,8 +9,8 @@ import numpy as np
 from dedup.correlation.accelerate import jit
 from dedup.correlation.cascade import coarse_ranges, likeliest_lag, no_lags, sieve
 from dedup.correlation.kernels import (
+    BlockItems,
     Counts,
-    Fingerprints,
     LagLimits,
     allowed_lags,
     chance_corrected,
@@ -30,7 +30,7 @@ from dedup.store.items import Items
 class Packed(NamedTuple):
     """A block as it is, and prepared for the comparison."""
 
-    fingerprints: Fingerprints
+    fingerprints: BlockItems
     lanes: Lanes
 
 
@@ -55,7 +55,7 @@ def pack_block(items: Items, offsets: Counts, method: str) -> tuple[Packed, list
     1]]`."""
     steps = (1, 0) if method == "exact" else (LAG_STEP, ROWS)
     lanes, keys = pack(items, offsets, *steps)
-    return Packed(Fingerprints(items, offsets), lanes), keys
+    return Packed(BlockItems(items, offsets), lanes), keys
 
 
 def room_for_curves(x: Packed, y: Packed, max_lag: int) -> Curves:

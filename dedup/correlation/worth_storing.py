@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.kernels import Fingerprints, LagLimits, chance_corrected, compare, row_of
+from dedup.correlation.kernels import BlockItems, LagLimits, chance_corrected, compare, row_of
 from dedup.correlation.line import Floats
 from dedup.correlation.path import follow, n_steps
 from dedup.store.items import Items
@@ -35,7 +35,7 @@ class Floor(NamedTuple):
 
 @jit
 def keep_worth_storing(
-    x: Fingerprints, y: Fingerprints, exact: bool, limits: LagLimits, floor: Floor, found: Floats
+    x: BlockItems, y: BlockItems, exact: bool, limits: LagLimits, floor: Floor, found: Floats
 ) -> int:
     """Moves the pairs that are worth storing to the front, in their order, and gives their number.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,13 +75,15 @@ def explain(
     a: bytes,
     b: bytes,
     store: Store | None,
-    fingerprint: FingerprintSettings,
+    fingerprint: Callable[[], FingerprintSettings],
     compare: CompareSettings,
     match: MatchSettings,
 ) -> Explanation:
-    """Compares two files, in the store or not. Raises InputError for a file without audio, with too little of it, or
+    """Compares two files, in the store or not. What must be decoded is fingerprinted as the store says, without a store
+    as `fingerprint` gives it. Raises InputError for a file without audio, with too little of it, or
     that cannot be read."""
-    left, right = (listen(path, store, fingerprint) for path in (a, b))
+    settings = (store.fingerprint_settings if store else None) or fingerprint()
+    left, right = (listen(path, store, settings) for path in (a, b))
     found, limits = compare_two(left.items, right.items, compare), thresholds(store, match)
     why = _all_criteria(left, right, found, compare, limits)
     said = Judgements(store).of(left, right) if store else None

@@ -4,7 +4,7 @@ B is the reference, because then both were compared with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -67,6 +67,21 @@ def find_groups(store: Store, match: MatchSettings, keep: KeepSettings) -> Found
     """Pairs and groups of the whole store as these settings want them; compares nothing again."""
     matches = Matches(store, match)
     return Found(matches, groups_of(store, matches, keep))
+
+
+def relations_apart(matches: Matches, groups: Sequence[Group]) -> list[TrackPair]:
+    """What is contained in, transposed from or related to another track, and is not beside a group. A group counts as
+    one: of its copies' relations to a track the best is given."""
+    best = {pair.a.path: group.reference for group in groups for pair in group.members}
+    known = {frozenset((pair.a.path, pair.b.path)) for group in groups for pair in group.beside}
+    apart = []
+    for pair in matches.beside():
+        a, b = (best.get(track.path, track) for track in (pair.a, pair.b))
+        both = frozenset((a.path, b.path))
+        if a is not b and both not in known and matches.judgements.of(a, b) is None:
+            known.add(both)
+            apart.append(pair)
+    return apart
 
 
 def groups_of(store: Store, matches: Matches, keep: KeepSettings) -> list[Group]:

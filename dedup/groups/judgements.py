@@ -4,10 +4,10 @@ tags, and it overrides any score."""
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from dedup.clock import utc_now
 from dedup.errors import InputError
 from dedup.files.paths import printable
 from dedup.files.status import size_and_time
@@ -69,7 +69,7 @@ def record(
         )
     with store.catalog.transaction():
         before = store.catalog.judgements.get(a, b)
-        store.catalog.judgements.put(Judgement(a, b, same, score, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())))
+        store.catalog.judgements.put(Judgement(a, b, same, score, utc_now()))
     return before
 
 

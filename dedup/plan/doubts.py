@@ -63,7 +63,7 @@ def plan_and_ask(
     def record(pair: TrackPair, same: bool) -> None:
         judge_pair(folder, pair, same, purpose)
 
-    protect_from_now_on(folder, keep.protect)
+    protect_from_now_on(folder, keep.protect, purpose=purpose)
     pairs = uncertain_pairs(groups, settings)
     asked = ask(pairs, record) if pairs and ask is not None else None
     before, not_understood = _plan_before(path)

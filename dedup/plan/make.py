@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dedup.clock import utc_now
 from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
 from dedup.files.quarantine import QUARANTINE
@@ -66,7 +66,7 @@ class Grounds:
             match=self.matches.settings,
             rules=self.decider.rules.names,
             identity=self.keep.identity,
-            made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            made=utc_now(),
             store=self.store,
         )
 
@@ -105,16 +105,18 @@ def plan_copies(
     keep: KeepSettings,
     settings: PlanSettings,
     observer: Observer,
+    purpose: str,
     path: bytes | None = None,
     unprotect: Sequence[bytes] = (),
 ) -> Made:
     """Makes a plan for all copies in the store in `folder`, and writes it to `path` if that is given. Folders that
-    `keep` protects stay protected from now on, those of `unprotect` do not; the store is locked only for that.
+    `keep` protects stay protected from now on, those of `unprotect` do not; for that alone the store is locked, in
+    the name of `purpose`.
 
     Raises InputError, before any work is done, if there is something other than a plan at `path`; UsageError as
     `grounds_of` does, and for a folder that cannot be unprotected."""
     replaced = path is not None and is_replaceable(path)
-    protect_from_now_on(folder, keep.protect, unprotect)
+    protect_from_now_on(folder, keep.protect, unprotect, purpose=purpose)
     with open_for_reading(folder) as store:
         plan = make_plan(store, Matches(store, match), keep, settings, observer)
     if path is not None:

@@ -11,9 +11,12 @@ from dedup.store.protection import add_protection, drop_protection, protected
 from dedup.store.store import open_for_reading, open_for_writing
 
 
-def protect_from_now_on(folder: Path, protect: Sequence[bytes], unprotect: Sequence[bytes] = ()) -> None:
-    """Remembers, in the store in `folder`, that these folders are protected, and that others no longer are. Locks and
-    writes the store only if that changes it. Raises UsageError for a folder that cannot be unprotected."""
+def protect_from_now_on(
+    folder: Path, protect: Sequence[bytes], unprotect: Sequence[bytes] = (), *, purpose: str
+) -> None:
+    """Remembers, in the store in `folder`, that these folders are protected, and that others no longer are. The store
+    is locked, in the name of `purpose`, and written only if that is news to it. Raises UsageError for a folder that
+    cannot be unprotected."""
     both = sorted(set(protect).intersection(unprotect))
     if both:
         found = "--protect or a setting protects it again"
@@ -28,6 +31,6 @@ def protect_from_now_on(folder: Path, protect: Sequence[bytes], unprotect: Seque
         )
     if known.issuperset(protect) and not unprotect:
         return
-    with open_for_writing(folder, "reprise plan --protect") as store:
+    with open_for_writing(folder, purpose) as store:
         add_protection(store, protect)
         drop_protection(store, unprotect)

@@ -68,16 +68,17 @@ def resolve_groups(
     settings: PlanSettings,
     reviewer: Reviewer,
     observer: Observer,
+    purpose: str,
     again: bool = False,
     limit: int | None = None,
 ) -> Resolved:
-    """Asks the reviewer about each group of the store in `folder` that the plan at `path` does not answer, at most
-    `limit`, until none is left or the answer is to quit; with `again` also about groups that were skipped before.
-    Writes the plan after each answer. Takes a KeyboardInterrupt as quitting. Locks the store only while it records a
-    judgement. Raises InputError if there is something other than a plan at `path`, PlanError for a plan that cannot be
-    understood."""
+    """Asks the reviewer about each group of the store in `folder` that the plan at `path` does not answer, about
+    `limit` at most, until there is none or the answer is to quit; `again` asks about those that were skipped before
+    too. The plan is written after each answer. A KeyboardInterrupt is to quit. The store is locked, in the name of
+    `purpose`, only while a judgement is recorded. Raises InputError if there is something other than a plan at `path`,
+    PlanError for a plan that cannot be understood."""
     is_there = is_replaceable(path)
-    protect_from_now_on(folder, keep.protect)
+    protect_from_now_on(folder, keep.protect, purpose=purpose)
     before = read_plan(path) if is_there else None
     with open_for_reading(folder) as store:
         review = review_of(store, Matches(store, match), keep, settings, before, again, observer)
@@ -91,7 +92,7 @@ def resolve_groups(
             if answer.word == "quit":
                 break
             try:
-                keep_answer(folder, review, question, answer)
+                keep_answer(folder, review, question, answer, purpose)
             except StoreLockedError as error:
                 reviewer.not_kept(error)
                 continue
@@ -111,14 +112,14 @@ def resolve_groups(
     )
 
 
-def keep_answer(folder: Path, review: Review, question: Question, answer: Answer) -> None:
-    """Keeps an answer: in the review, the plan for the group; in the store, for good, that files are different. Raises
-    StoreLockedError; then nothing is kept."""
+def keep_answer(folder: Path, review: Review, question: Question, answer: Answer, purpose: str) -> None:
+    """Keeps an answer: what becomes of the group in the review, and that files are different for good, in the store.
+    Raises StoreLockedError; then nothing is kept."""
     if answer.planned is not None:
         review.put(question, answer.planned)
         return
     said = review.apart(question, answer.odd)
-    with open_for_writing(folder, "reprise resolve") as store:
+    with open_for_writing(folder, purpose) as store:
         for (content_a, content_b), score in said.items():
             record(store, content_a, content_b, False, score)
         review.regroup(question, store)

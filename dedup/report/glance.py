@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dedup.correlation.correlate import last_compare_settings
@@ -37,7 +35,7 @@ def glance(store: Store) -> dict[str, Any]:
         "tiles": count_tiles(len(blocks)),
         "tiles_done": catalog.results.count(settings),
         "pairs": catalog.results.count_pairs(settings),
-        "bytes": bytes_on_disk(store.layout.folder),
+        "bytes": store.layout.bytes_on_disk(),
         "last_run": catalog.runs.last(),
         "fingerprint_settings": asdict(stamped) if stamped else {},
     }
@@ -58,13 +56,3 @@ def look_up(store: Store, path: bytes, match: MatchSettings) -> KnownFile:
         raise InputError(printable(path), "not in the store", "a track of it", "Scan the folder that holds it")
     matches = Matches(store, match)
     return KnownFile(track, [pair for one in matches.tracks if one.path == track.path for pair in matches.of(one)])
-
-
-def bytes_on_disk(folder: Path) -> int:
-    """Size of all files of a store."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):  # a concurrent writer has just removed it
-                total += os.lstat(os.path.join(parent, name)).st_size
-    return total

@@ -36,8 +36,8 @@ class Unsealed(NamedTuple):
     n_distinct: int
 
 
-class Candidate(NamedTuple):
-    """A fingerprint that may be sampled, and its place."""
+class HeldFingerprint(NamedTuple):
+    """A fingerprint that may be sampled, and where it is."""
 
     digest: bytes
     id: int
@@ -173,11 +173,11 @@ class Fingerprints(Table):
         )
         return dict(self.connection.execute(query))
 
-    def lowest_held(self, least_distinct: int, limit: int) -> list[Candidate]:
-        """The fingerprints with the lowest digests, at most `limit`, among those that tracks hold and that have at
-        least `least_distinct` different items."""
+    def lowest_held(self, least_distinct: int, limit: int) -> list[HeldFingerprint]:
+        """Those with the lowest digests, `limit` at most, of all that tracks hold and that have so many different
+        items."""
         query = (
             "SELECT digest, id, block, row FROM fingerprint WHERE n_distinct >= ? "
             "AND id IN (SELECT fingerprint FROM audio JOIN track ON track.audio = audio.id) ORDER BY digest LIMIT ?"
         )
-        return [Candidate(*row) for row in self.connection.execute(query, (least_distinct, limit))]
+        return [HeldFingerprint(*row) for row in self.connection.execute(query, (least_distinct, limit))]

@@ -46,6 +46,15 @@ class Layout:
     def log(self) -> Path:
         return self.folder / "reprise.log"
 
+    def bytes_on_disk(self) -> int:
+        """Size of all files."""
+        total = 0
+        for parent, _, names in os.walk(self.folder):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):  # a concurrent writer has just removed it
+                    total += os.lstat(os.path.join(parent, name)).st_size
+        return total
+
     def make(self) -> None:
         """Creates the folder; only its owner can read a new one. Raises WriteError."""
         try:

@@ -7,14 +7,15 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.correlate import completeness
-from dedup.errors import StoreDamagedError, UsageError
+from dedup.errors import CatalogDamagedError, StoreDamagedError, UsageError
 from dedup.files.paths import printable
 from dedup.library.metadata import from_json, to_json
 from dedup.settings import CompareSettings
@@ -23,9 +24,11 @@ from dedup.store.database import damaged, is_damage
 from dedup.store.fingerprints import SealedRow, Unsealed
 from dedup.store.items import Items, items_digest, n_distinct
 from dedup.store.judgements import CONTENT_BYTES
+from dedup.store.layout import Layout
 from dedup.store.pairs import N_STEPS, PAIR
 from dedup.store.results import TileResult, result_digest
 from dedup.store.tiles import count_tiles, plan_tiles, tile_name
+from dedup.upkeep.salvage import mend_catalog
 
 if TYPE_CHECKING:
     from dedup.observer import Observer
@@ -42,6 +45,79 @@ class Finding:
     name: str
     """Name of the block or tile, id of the fingerprint or track, contents of the judgement, table of the catalog."""
     text: str
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether something must be dropped or made anew."""
+        return self.kind != "note"
+
+
+@dataclass(frozen=True)
+class Mended:
+    """The damaged catalog of a store that was to be repaired."""
+
+    damage: CatalogDamagedError
+    findings: tuple[Finding, ...] | None
+    """Findings while the catalog was damaged; None if the store could not be opened then."""
+    rows: dict[str, int] | None
+    """Rows of the new catalog, by table; None if none could be made."""
+    was_there: bool
+    """Whether there was a catalog with anything in it, which is kept under another name."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found, and what its repair did."""
+
+    findings: tuple[Finding, ...] | None
+    """Findings, after a new catalog was made if that was needed; None if the store could not be opened."""
+    n_dropped: int = 0
+    """Damaged things that were dropped."""
+    mended: Mended | None = None
+    """Damaged catalog that came first; None if the catalog was sound enough, or nothing was to be repaired."""
+    trouble: Exception | None = None
+    """What went wrong when all this was known; reported after it."""
+
+
+def check_store(
+    *,
+    folder: Path,
+    open_store: Callable[[], contextlib.AbstractContextManager[Store]],
+    repair: bool,
+    purpose: str,
+    observer: Observer,
+) -> Checked:
+    """Checks the store in `folder`, as `open_store` opens it; with `repair` drops what is damaged. For a damaged
+    catalog a new one is made first, under a lock in the name of `purpose`, and the store is checked again. Raises
+    nothing that goes wrong: it is the `trouble` of the result."""
+    checked = _check_once(open_store, repair, observer)
+    if not repair or not isinstance(checked.trouble, CatalogDamagedError):
+        return checked
+    catalog = Layout(folder).catalog
+    was_there = catalog.exists() and catalog.stat().st_size > 0
+    mended = Mended(checked.trouble, checked.findings, None, was_there)
+    try:
+        mended = replace(mended, rows=mend_catalog(folder, purpose))
+    except Exception as error:
+        return Checked(None, mended=mended, trouble=error)
+    return replace(_check_once(open_store, repair, observer), mended=mended)
+
+
+def _check_once(
+    open_store: Callable[[], contextlib.AbstractContextManager[Store]], with_repair: bool, observer: Observer
+) -> Checked:
+    findings: tuple[Finding, ...] | None = None
+    n_dropped = 0
+    try:
+        with open_store() as store:
+            findings = tuple(check(store, observer))
+            n_damaged = sum(finding.is_damage for finding in findings)
+            if with_repair and n_damaged:
+                repair(store, findings)
+                n_dropped = n_damaged
+    except Exception as error:
+        return Checked(findings, n_dropped, trouble=error)
+    return Checked(findings, n_dropped)
 
 
 def check(store: Store, observer: Observer) -> list[Finding]:
@@ -68,10 +144,10 @@ def check(store: Store, observer: Observer) -> list[Finding]:
     return findings
 
 
-def repair(store: Store, findings: list[Finding]) -> None:
-    """Drops what is damaged and whatever depends on it, so that the next run redoes only that: for a block or a
-    fingerprint its tracks and tiles, for a tile its result. A person has to give a dropped judgement again. Raises
-    CatalogDamagedError if the catalog itself is damaged: `salvage.mend_catalog` comes first."""
+def repair(store: Store, findings: Sequence[Finding]) -> None:
+    """Drops what is damaged, and whatever rests on it, so that the next run redoes just that: of a block or a
+    fingerprint its tracks and tiles, of a tile its result; a judgement is to be given again. Raises CatalogDamagedError
+    where the catalog itself is damaged: `salvage.mend_catalog` comes first."""
     for finding in findings:
         if finding.kind == "catalog":
             raise damaged(store.layout.catalog, finding.text)

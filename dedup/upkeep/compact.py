@@ -9,10 +9,12 @@ point, the catalog names either the sources or the merge, and the next writer re
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +26,13 @@ from dedup.observer import Observer
 from dedup.runner import Stop
 from dedup.settings import CompareSettings
 from dedup.store.blocks import make_block
+from dedup.store.layout import Layout
 from dedup.store.pairs import PAIR
 from dedup.store.results import TileResult
 from dedup.store.tiles import tile_name
 from dedup.upkeep.carry import DROPPED, Source, carry_over
 from dedup.upkeep.check import compare_settings
-from dedup.upkeep.merges import BlockMerge, Use, plan_all, plan_worthwhile
+from dedup.upkeep.merges import BlockMerge, Use, plan_merges, plan_worthwhile
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -56,7 +59,33 @@ class Compaction:
     """Retired fingerprints that stay."""
 
 
-# ---- the two ways to be called
+@dataclass(frozen=True)
+class Compacted:
+    """What was done to a store, or would be, and what it takes on the disk."""
+
+    done: Compaction
+    bytes_before: int
+    bytes_after: int | None
+    """Size of its files afterwards; None if nothing was to be changed."""
+
+
+# ---- the ways to be called
+
+
+def compact_store(
+    *,
+    folder: Path,
+    open_store: Callable[[], contextlib.AbstractContextManager[Store]],
+    observer: Observer,
+    stop: Stop,
+    dry_run: bool = False,
+) -> Compacted:
+    """Does `compact` with the store in `folder`, as `open_store` opens it, and measures it before and after."""
+    layout = Layout(folder)
+    with open_store() as store:
+        bytes_before = layout.bytes_on_disk()
+        done = compact(store, observer, stop, dry_run)
+    return Compacted(done, bytes_before, None if dry_run else layout.bytes_on_disk())
 
 
 def compact(store: Store, observer: Observer, stop: Stop, dry_run: bool = False) -> Compaction:
@@ -64,7 +93,7 @@ def compact(store: Store, observer: Observer, stop: Stop, dry_run: bool = False)
     it between two merges. Raises StoreDamagedError, WriteError; finished merges stay."""
     retired = store.catalog.fingerprints.retired()
     uses = _uses(store, retired)
-    done = _carry_out(store, plan_all(uses, store.block_size), retired.keys(), observer, stop, dry_run)
+    done = _carry_out(store, plan_merges(uses, store.block_size), retired.keys(), observer, stop, dry_run)
     done.kept_for_now = len(retired) - done.dropped
     if done.dropped and not dry_run:  # ids may be reused, so a dropped one must not age on
         store.catalog.meta.set("retired", Aging.of(None, store.catalog.fingerprints.retired().keys()).to_json())

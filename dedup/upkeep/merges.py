@@ -32,8 +32,8 @@ BlockMerge = tuple[Use, ...]
 """Blocks whose rows go into one block, or nowhere if none of them is kept."""
 
 
-def plan_all(blocks: Iterable[Use], block_size: int) -> list[BlockMerge]:
-    """Merges all blocks that are at most half full, and rewrites each that has a row to drop."""
+def plan_merges(blocks: Iterable[Use], block_size: int) -> list[BlockMerge]:
+    """Merges all that are at most half full, and writes each anew of which a row may go."""
     return _pack([b for b in blocks if b.n_dropped or _is_small(b, block_size)], block_size)
 
 

@@ -12,6 +12,7 @@ from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageE
 from jobs.session import options, stores
 from jobs.session.output import count_text
 from jobs.session.run import Run, session
+from jobs.show.ask import is_agreed
 from jobs.show.cleanups import applied_record, show_applied
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _applied(run: Run, store: Store, path: Path | None, dry_run: bool, yes: bool
     plan = read_plan(os.fsencode(path))
     if dry_run:
         return check_plan(store=store, plan=plan, keep=keep, observer=observer, stop=stop)
-    may_delete = _anything if yes else _is_agreed
+    may_delete = _anything if yes else _may_delete
     return apply_plan(store=store, plan=plan, keep=keep, observer=observer, stop=stop, may_delete=may_delete)
 
 
@@ -67,12 +68,8 @@ def _anything(n_files: int) -> bool:  # noqa: ARG001
     return True
 
 
-def _is_agreed(n_files: int) -> bool:
-    """Whether a person agrees."""
-    try:
-        return click.confirm(f"Delete {count_text(n_files, 'file')} for good?", err=True)
-    except click.Abort:
-        return False
+def _may_delete(n_files: int) -> bool:
+    return is_agreed(f"Delete {count_text(n_files, 'file')} for good?")
 
 
 def _code(applied: Applied) -> int:

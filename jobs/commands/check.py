@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from dedup.errors import EXIT_DONE, CatalogDamagedError, StoreDamagedError
+from dedup.errors import EXIT_DONE, StoreDamagedError
 from jobs.session import options, stores
-from jobs.session.output import count_text
+from jobs.session.output import Output, count_text
 from jobs.session.run import Run, reader
 
 if TYPE_CHECKING:
-    from dedup.upkeep.check import Finding
-
-
-def _remedy(damage: list[Finding]) -> str:
-    if any(finding.kind == "catalog" for finding in damage):
-        return "run `reprise check --repair`, which saves all it can read, then `reprise full`, which redoes the rest"
-    return "run `reprise check --repair` to drop what is damaged; the next run redoes only that"
+    from dedup.upkeep.check import Finding, Mended
 
 
 @click.command("check")
@@ -28,55 +24,65 @@ def _remedy(damage: list[Finding]) -> str:
 def check(run: Run, repair: bool) -> int:
     """Verify every checksum and invariant of the store, and that no finished tile is missing.
 
-    Without --repair it lists everything that is wrong and changes nothing."""
+    Lists all that is wrong and changes nothing, unless --repair is given."""
+    from dedup.upkeep.check import check_store
+
+    checked = check_store(
+        folder=run.settings.store,
+        open_store=functools.partial(stores.for_writing if repair else stores.for_reading, run),
+        repair=repair,
+        purpose="reprise check --repair",
+        observer=run.observer,
+    )
+    run.observer.close()
+    if checked.mended is not None:
+        _show_mended(run.output, checked.mended)
+    damage = _show_findings(run.output, checked.findings)
+    if checked.trouble is not None:
+        raise checked.trouble
+    if not damage:
+        run.output.note("the store is sound")
+        return EXIT_DONE
     if not repair:
-        return _check(run, repair)
-    try:
-        return _check(run, repair)
-    except CatalogDamagedError as damaged:
-        _mend_catalog(run, damaged)
-        return _check(run, repair)
+        run.output.note(f"{count_text(len(damage), 'thing')} damaged; {_remedy(damage)}")
+        return StoreDamagedError.exit_code
+    run.output.note(f"{checked.n_dropped:,} dropped; `reprise full` redoes just what they held")
+    return EXIT_DONE
 
 
-def _mend_catalog(run: Run, damaged: CatalogDamagedError) -> None:
-    """Replaces the damaged catalog by a new one, and reports what is in it."""
-    from dedup.store.layout import Layout
-    from dedup.upkeep.salvage import mend_catalog
-
-    catalog = Layout(run.settings.store).catalog
-    was_there = catalog.exists() and catalog.stat().st_size > 0
-    run.output.note(f"{damaged.where}: {damaged.found}")
-    rows = mend_catalog(run.settings.store, "reprise check --repair")
-    run.output.result({"event": "salvaged", **rows})
+def _show_mended(output: Output, mended: Mended) -> None:
+    """What was damaged of the catalog, and what is in the new one."""
+    _show_findings(output, mended.findings)
+    output.note(f"{mended.damage.where}: {mended.damage.found}")
+    rows = mended.rows
+    if rows is None:
+        return
+    output.result({"event": "salvaged", **rows})
     kept = ", ".join(count_text(rows[table], table) for table in ("track", "fingerprint", "tile", "judgement"))
-    told = f"made a new catalog from everything that could be read: {kept}"
-    if was_there:
+    told = f"a new catalog was made of what could be read: {kept}"
+    if mended.was_there:
         told += "; the damaged one is kept as catalog.db.damaged"
     if not rows["track"] and not rows["judgement"]:
-        told += "; `reprise full` reads all files again, but your judgements of pairs are lost"
-    run.output.note(told)
+        told += "; `reprise full` reads all files anew, but what you said of two files is lost"
+    output.note(told)
 
 
-def _check(run: Run, repair: bool) -> int:
-    from dedup.upkeep.check import check as check_store
-    from dedup.upkeep.check import repair as repair_store
+def _show_findings(output: Output, findings: Sequence[Finding] | None) -> list[Finding]:
+    """Shows them, unless there was no store to look at; gives those that are damage."""
+    if findings is None:
+        return []
+    for finding in findings:
+        output.result({"event": finding.kind, "name": finding.name, "text": finding.text})
+        if not output.as_json:
+            output.text(f"{finding.kind} {finding.name}: {finding.text}")
+    damage = [finding for finding in findings if finding.is_damage]
+    output.result({"event": "check", "damaged": len(damage), "notes": len(findings) - len(damage)})
+    return damage
 
-    opened = stores.for_writing(run) if repair else stores.for_reading(run)
-    with opened as store:
-        findings = check_store(store, observer=run.observer)
-        run.observer.close()
-        for finding in findings:
-            run.output.result({"event": finding.kind, "name": finding.name, "text": finding.text})
-            if not run.output.as_json:
-                run.output.text(f"{finding.kind} {finding.name}: {finding.text}")
-        damage = [finding for finding in findings if finding.kind != "note"]
-        run.output.result({"event": "check", "damaged": len(damage), "notes": len(findings) - len(damage)})
-        if not damage:
-            run.output.note("the store is sound")
-            return EXIT_DONE
-        if not repair:
-            run.output.note(f"{count_text(len(damage), 'thing')} damaged; {_remedy(damage)}")
-            return StoreDamagedError.exit_code
-        repair_store(store, findings)
-        run.output.note(f"{len(damage):,} dropped; run `reprise full` to redo what they held")
-        return EXIT_DONE
+
+def _remedy(damage: Sequence[Finding]) -> str:
+    if any(finding.kind == "catalog" for finding in damage):
+        return (
+            "`reprise check --repair` makes a new catalog of all that can still be read; `reprise full` redoes the rest"
+        )
+    return "`reprise check --repair` drops what is damaged, and the next run redoes just that"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict
 
 import click
@@ -19,18 +20,20 @@ from jobs.show.summaries import compaction_text
 def compact(run: Run, dry_run: bool) -> None:
     """Merge small blocks of fingerprints, and drop those of files that are gone.
 
-    Finished comparisons are carried over: nothing is compared again, and no result changes. `reprise full` does this
-    by itself when it pays. If a file comes back after its fingerprint was dropped, it is decoded again; your
-    judgements of it are kept."""
-    from dedup.report.glance import bytes_on_disk
-    from dedup.upkeep.compact import compact as compact_store
+    Finished comparisons are carried over: nothing is computed again, and no answer changes. `reprise full` does it by
+    itself when it pays. A file that comes back after its fingerprint was dropped is decoded again; what you said of
+    it is kept."""
+    from dedup.upkeep.compact import compact_store
 
-    folder = run.settings.store
-    with stores.for_reading(run) if dry_run else stores.for_writing(run) as store:
-        bytes_before = bytes_on_disk(folder)
-        done = compact_store(store, observer=run.observer, stop=run.stop, dry_run=dry_run)
+    compacted = compact_store(
+        folder=run.settings.store,
+        open_store=functools.partial(stores.for_reading if dry_run else stores.for_writing, run),
+        observer=run.observer,
+        stop=run.stop,
+        dry_run=dry_run,
+    )
     run.observer.close()
-    bytes_after = None if dry_run else bytes_on_disk(folder)
+    done, bytes_before, bytes_after = compacted.done, compacted.bytes_before, compacted.bytes_after
     record = {"event": "compact", "dry_run": dry_run, **asdict(done)}
     run.output.result({**record, "bytes_before": bytes_before, "bytes_after": bytes_after})
     run.output.note(compaction_text(done, dry_run))

@@ -14,8 +14,9 @@ import click
 from dedup.errors import EXIT_DONE, InputError
 from jobs.session import options
 from jobs.session.configuration import Settled
+from jobs.session.main_job import run_full
 from jobs.session.run import Run, session
-from jobs.show.main_job import run_full, show_full
+from jobs.show.main_job import conclude_full, show_found, show_summary
 
 if TYPE_CHECKING:
     from dedup.pipeline import Full
@@ -45,9 +46,12 @@ def demo(run: Run, out: Path | None, seed: int) -> int:
         library = _write(run, folder / "library", seed)
         settled = {**run.settings.settled, "store": Settled(str(folder / "store"), "demo")}
         run.settings = dataclasses.replace(run.settings, settled=settled)
-        ended = run_full(run, (os.fsencode(library.root.absolute()),))
+        ended = run_full(run, (os.fsencode(library.root.absolute()),), conclude_full)
         run.observer.close()
-        show_full(run, ended)
+        show_found(run.output, ended.done)
+        show_summary(run, ended.done)
+        if ended.trouble is not None:
+            raise ended.trouble
         _show_truth(run, ended.done, library)
         if out is not None:
             run.output.note(f"kept    {folder} (library and store; reprise report --store {folder / 'store'})")

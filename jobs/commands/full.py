@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from jobs.session import options
+from jobs.session.main_job import run_full
 from jobs.session.run import Run, session
-from jobs.show.full_plan import plan_path
-from jobs.show.main_job import run_full, show_full
+from jobs.show.full_plan import plan_after, plan_path
+from jobs.show.main_job import conclude_full, show_found, show_summary
 
 
 @click.command("full")
@@ -40,7 +41,11 @@ def full(run: Run, written: bytes | None) -> int:
     those that score 0.95 or more, and only shows the rest. It changes none of your files: `reprise apply` carries
     out the plan."""
     path = plan_path(run, written)
-    ended = run_full(run, run.settings.roots())
+    ended = run_full(run, run.settings.roots(), conclude_full)
     run.observer.close()
-    show_full(run, ended, path)
+    show_found(run.output, ended.done)
+    plan, trouble = plan_after(run, ended, path)
+    show_summary(run, ended.done, plan)
+    if trouble is not None:
+        raise trouble
     return run.exit_code

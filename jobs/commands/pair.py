@@ -18,6 +18,7 @@ from jobs.show.words import bar_text, speed_text
 
 if TYPE_CHECKING:
     from dedup.groups.explain import Explanation, Listened
+    from dedup.settings import FingerprintSettings
     from dedup.store.store import Store
 
 FILE = click.Path(path_type=bytes)
@@ -41,11 +42,12 @@ def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
         from dedup.report.plot import plot_pair, require_plot
 
         require_plot(plot)
+
+    def fingerprint() -> FingerprintSettings:
+        return run.settings.fingerprint(chromaprint_version())
+
+    compare, match = run.settings.compare(), run.settings.match()
     with _store_if_any(run) as store:
-        stamped = store.fingerprint_settings if store else None
-        fingerprint = stamped or run.settings.fingerprint(chromaprint_version())
-        compare = run.settings.compare()
-        match = run.settings.match()
         explained = explain(a, b, store=store, fingerprint=fingerprint, compare=compare, match=match)
     if plot is not None:
         plot_pair(explained, compare, plot)
@@ -56,7 +58,9 @@ def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
 
 @contextlib.contextmanager
 def _store_if_any(run: Run) -> Iterator[Store | None]:
-    if not (run.settings.store / "catalog.db").exists():
+    from dedup.store.layout import Layout
+
+    if not Layout(run.settings.store).catalog.exists():
         yield None
         return
     with stores.for_reading(run) as store:

@@ -44,7 +44,7 @@ def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | No
     if checked is not None:
         if written is not None:
             raise UsageError("plan --check", "cannot be combined with -o", remedy="Leave out one of them")
-        return check_plan(run.output, checked)
+        return show_check(run.output, checked)
     with stores.for_reading(run) as store:
         tell_unfinished(run, store)
     made = plan_copies(
@@ -53,6 +53,7 @@ def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | No
         keep=run.settings.keep(),
         settings=run.settings.cleanup(),
         observer=run.observer,
+        purpose="reprise plan --protect",
         path=written,
         unprotect=[os.path.abspath(folder) for folder in unprotect],
     )
@@ -64,7 +65,7 @@ def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | No
     return EXIT_DONE if made.plan.n_files else EXIT_NOTHING_TO_DO
 
 
-def check_plan(output: Output, path: bytes) -> int:
+def show_check(output: Output, path: bytes) -> int:
     """Reports each problem of the plan in a file on one line; raises PlanError if there are any."""
     from dedup.plan.document import read_plan, totals
 

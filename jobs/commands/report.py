@@ -40,8 +40,8 @@ FORMATS = ("table", "json", "jsonl", "csv", "html")
 def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) -> None:
     """Show the groups of duplicates, most reclaimable bytes first.
 
-    Change the thresholds as you like: they apply to stored pairs, so nothing is compared again."""
-    from dedup.groups.groups import find_groups
+    Thresholds may be changed at will: stored pairs are judged anew, nothing is computed again."""
+    from dedup.groups.groups import find_groups, relations_apart
 
     if ask and form != "table":
         remedy = "Use the table, or --json"
@@ -59,7 +59,7 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) ->
     else:
         show_groups(run.output, groups[:limit], form, hints)
     if form == "table":
-        show_beside(run.output, matches, groups)
+        show_beside(run.output, relations_apart(matches, groups))
         run.output.note(groups_text(groups, shown=len(groups[:limit])))
         run.output.note(thresholds_text(matches))
 
@@ -72,7 +72,7 @@ def ask_about_uncertain(run: Run) -> None:
     with stores.for_reading(run) as store:
         pairs = find_uncertain(store, match=run.settings.match())
     asked = ask(run.output, pairs, lambda pair, same: record_answer(run, pair, same))
-    run.output.note(asked_text(asked))
+    run.output.note(asked_text(asked, again="reprise report --ask"))
 
 
 def spectrum_hints(run: Run, groups: Sequence[Group]) -> dict[bytes, str]:

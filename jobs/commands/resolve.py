@@ -57,6 +57,7 @@ def resolve(run: Run, written: bytes, limit: int | None, again: bool) -> int:
         settings=run.settings.cleanup(),
         reviewer=TerminalReviewer(run.output, written, run.observer.close),
         observer=run.observer,
+        purpose="reprise resolve",
         again=again,
         limit=limit,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,7 @@ from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageE
 from jobs.session import options, stores
 from jobs.session.output import Output, count_text, one_line, path_text, shortened
 from jobs.session.run import Run, session
+from jobs.show.ask import is_agreed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def tag(run: Run, files: Sequence[bytes], fingerprint: bool, audio_hash: bool, r
     if not taggings:
         run.output.note("nothing to write: the files already have all of it")
         return run.exit_code or EXIT_NOTHING_TO_DO
-    if not yes and not _is_agreed(len(taggings)):
+    if not yes and not is_agreed(f"Write these tags into {count_text(len(taggings), 'file')}?"):
         run.output.note("nothing was written; add --yes to write without a question")
         return EXIT_DONE
     run.last_words = STOPPED
@@ -87,13 +87,3 @@ def show_tagged(output: Output, tagged: Tagged) -> None:
 
 def _short(values: Sequence[str]) -> str:
     return shortened(one_line("; ".join(values)), SHOWN)
-
-
-def _is_agreed(n_files: int) -> bool:
-    """Whether a person agrees; without a terminal, nobody does."""
-    if not sys.stdin.isatty():
-        return False
-    try:
-        return click.confirm(f"Write these tags into {count_text(n_files, 'file')}?", err=True)
-    except click.Abort:
-        return False

@@ -29,7 +29,7 @@ WARM_UP = "from dedup.correlation.tile import warm_up; warm_up()"
     help="Most memory of each process.  [default: its share]",
 )
 @click.option("--log-folder", type=click.Path(file_okay=False), help="Folder for the log.  [default: the user's]")
-@options.worker_processes
+@options.joining_processes
 @options.tls
 @options.common
 @reader

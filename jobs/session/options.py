@@ -8,14 +8,15 @@ command a `Run`. So an option may stand before or after the command's name, and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
 
 from dedup import settings as domain
-from dedup.settings import settings_of
+from dedup.settings import Setting, settings_of
 from jobs.session.run_settings import RunSettings
-from jobs.session.values import SWITCH, value_of
+from jobs.session.values import SWITCH, Value, value_of
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
@@ -46,10 +47,13 @@ def _record(context: click.Context, parameter: click.Parameter, value: Any) -> N
 
 
 def _option(name: str, hidden: bool = False) -> Decorator[Any]:
-    setting, value = SETTINGS[name], VALUES[name]
+    return _option_of(SETTINGS[name], VALUES[name], hidden)
+
+
+def _option_of(setting: Setting, value: Value, hidden: bool = False) -> Decorator[Any]:
     is_switch, option = value.kind is SWITCH, setting.option
     return click.option(
-        f"--{name}/--no-{name}" if is_switch else f"--{name}",
+        f"--{setting.name}/--no-{setting.name}" if is_switch else f"--{setting.name}",
         type=None if is_switch else value,
         default=None if value.many else setting.default,
         multiple=value.many,
@@ -60,6 +64,14 @@ def _option(name: str, hidden: bool = False) -> Decorator[Any]:
         expose_value=False,
         callback=_record,
     )
+
+
+def _processes_of_a_worker() -> Decorator[Any]:
+    """The setting "workers" of a command that has only processes of its own to offer."""
+    setting = SETTINGS["workers"]
+    own = replace(setting.option, help="Processes that join; 'all' is one for each core.", low=1)
+    setting = replace(setting, option=own)
+    return _option_of(setting, value_of(setting))
 
 
 def _flag(*names: str, text: str) -> Decorator[Any]:
@@ -91,6 +103,7 @@ verbose = _flag("-v", "--verbose", text="Report each problem as it occurs.")
 common = together(_options("store", "profile"), json, quiet, verbose)
 
 worker_processes, tls, protect = map(_option, ("workers", "tls", "protect"))
+joining_processes = _processes_of_a_worker()
 block_size, length, min_length = map(_option, ("block-size", "length", "min-length"))
 workers = _options("workers", "scheduler", "hosts", "remote-python", "tls", "map", "reads-per-disk", "worker-timeout")
 deadline = _options("until", "max-hours")

@@ -6,16 +6,21 @@ How a command is written (the body is: settings objects → one keyword call →
     @options.roots                      # sets the setting "roots"; read it with run.settings.roots()
     @options.scan                       # extensions … retry-failed, block-size
     @options.workers
+    @options.deadline                   # --until --max-hours
     @options.common                     # --store --profile --json -q -v
     @session
     def scan(run: Run) -> int:
         '''Fingerprint what is new below ROOT….'''
-        with stores.for_scanning(run) as store, stores.workers(run) as runner:
-            summary = scan_library(store, run.settings.roots(), run.settings.scan(), runner, run.observer)
-            run.conclude(EXIT_SOME_FAILED if summary.failed else EXIT_DONE, asdict(summary))
+        from dedup.scan.scan import scan as scan_library    # here: `reprise --help` need not load it
+
+        roots = run.settings.roots()
+        with stores.for_scanning(run, roots) as store, stores.workers(run, roots) as runner:
+            summary = scan_library(store, roots, settings=run.settings.scan(), runner=runner, observer=run.observer)
+            run.conclude(EXIT_SOME_FAILED if summary.failed else EXIT_DONE, scan_record(summary))
         run.observer.close()                # the last stage's line comes before the results
-        run.output.result({"event": "scan", **asdict(summary)})     # --json only
-        run.output.note(f"{summary.fingerprinted:,} fingerprinted")  # people only, not with -q
+        show_problems(run.output, summary)  # the words are in jobs/show
+        run.output.result({"event": "scan", **scan_record(summary)})    # --json only
+        run.output.note(scan_text(summary))     # people only, not with -q
         return run.exit_code
 
 A command's own options and arguments (FILE, --plot) reach the body as keywords; settings never do. The body
@@ -41,6 +46,7 @@ from typing import Any, Concatenate, ParamSpec
 import click
 
 from dedup import __version__
+from dedup.clock import utc_now
 from dedup.errors import (
     EXIT_BUG,
     EXIT_DONE,
@@ -134,10 +140,6 @@ class Run:
     def seconds(self) -> float:
         """Seconds since the run began."""
         return round(time.monotonic() - self.began, 3)
-
-
-def utc_now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def session(body: Body[Parameters]) -> Callable[Parameters, None]:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal
 
+from dedup.clock import utc_now
 from dedup.errors import EXIT_INTERRUPTED, EXIT_TIME_UP, PreflightError
 from jobs.session.output import complain
-from jobs.session.run import Run, code_of, utc_now, why_it_ended
+from jobs.session.run import Run, code_of, why_it_ended
 from jobs.session.run_settings import RunSettings
 
 if TYPE_CHECKING:

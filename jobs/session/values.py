@@ -137,8 +137,8 @@ def _companions(given: str) -> Any:
     return _like(r"/[^:\0]*:/[^:\0]*")(":".join(folders))
 
 
-def _mount(text: str) -> MappedFolder:
-    host, *paths = re.findall(MOUNT, text, re.DOTALL)[0]
+def _mapped_folder(text: str) -> MappedFolder:
+    host, *paths = re.findall(MAPPED_FOLDER, text, re.DOTALL)[0]
     there, here = (os.fsencode(os.path.normpath(path)) for path in paths)
     return MappedFolder(there, here, host or None)
 
@@ -171,7 +171,7 @@ def _keep_rules(given: str | Iterable[Any]) -> tuple[str, ...]:
     return names
 
 
-MOUNT = "(?:([^/=]+):)?(/[^=]*)=(/.*)"
+MAPPED_FOLDER = "(?:([^/=]+):)?(/[^=]*)=(/.*)"
 ON, OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 SWITCH = Kind("true or false", lambda given: choice(ON + OFF).read(str(given).strip().lower()) in ON, (bool,))
 TIME_OF_DAY = Kind("a time of day such as 06:30", _time_of_day, (str, datetime.time))
@@ -197,8 +197,8 @@ KINDS: dict[Any, Kind] = {
     ),
     MappedFolder: Kind(
         "HOST_PATH=LOCAL_PATH or HOST:HOST_PATH=LOCAL_PATH, both paths absolute",
-        _like(MOUNT),
-        meaning=_mount,
+        _like(MAPPED_FOLDER),
+        meaning=_mapped_folder,
         separator=";",
     ),
 }

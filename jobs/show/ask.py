@@ -27,6 +27,14 @@ MAX_CELL = 40
 """Most terminal cells of a tag that is shown, so that the columns stay close together."""
 
 
+def is_agreed(question: str) -> bool:
+    """Whether a person says yes, on a terminal or as a line of stdin. The end of stdin and Ctrl-C count as no."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        return False
+
+
 def ask(output: Output, pairs: Sequence[TrackPair], record: Record) -> Asked:
     """Shows each pair and asks; `record` gets each answer before the next pair is shown. If it refuses the answer with
     an InputError, the question is asked again. On a terminal an answer is a key, else a line of stdin. The end of stdin

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.session.output import path_text
 from jobs.show.plan_text import totals_text
+from jobs.show.summaries import asked_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from dedup.groups.mark import Asked, Record
     from dedup.groups.matches import Matches, TrackPair
     from dedup.plan.doubts import SurePlan
+    from jobs.session.main_job import Ended
     from jobs.session.run import Run
 
 NAME = b"plan.json"
@@ -40,7 +42,7 @@ class FullPlan:
     def lines(self) -> list[str]:
         """The lines for people."""
         made = self.made
-        told = [_asked_text(made.asked)] if made.asked else []
+        told = [asked_text(made.asked)] if made.asked else []
         told.append(f"plan    {totals_text(made.plan)}")
         if made.plan.n_files:
             told.append(f"        `reprise apply {path_text(made.path)}` does it")
@@ -56,10 +58,6 @@ class FullPlan:
         return told
 
 
-def _asked_text(asked: Asked) -> str:
-    return f"asked   {asked.same:,} same, {asked.different:,} different, {asked.skipped:,} skipped, {asked.left:,} left"
-
-
 def plan_path(run: Run, written: bytes | None) -> bytes | None:
     """The file for the plan of this run; None if none is wanted. Raises InputError, before any work is done, if there
     is something other than a plan, or if its folder does not exist."""
@@ -73,16 +71,29 @@ def plan_path(run: Run, written: bytes | None) -> bytes | None:
     return path
 
 
-def plan_and_ask(run: Run, path: bytes, matches: Matches, groups: Sequence[Group]) -> FullPlan:
-    """Makes the plan, after asking if somebody is there to answer."""
-    from dedup.plan.doubts import plan_and_ask as plan_and_ask_about
+def plan_after(run: Run, ended: Ended, path: bytes | None) -> tuple[FullPlan | None, Exception | None]:
+    """The plan, if one is wanted and all is known that it takes; and what is to be reported as gone wrong."""
+    found, trouble = ended.done.found, ended.trouble
+    is_stopped = run.stop.requested and not run.time_is_up
+    if path is None or found is None or trouble is not None or is_stopped:
+        return None, trouble
+    try:
+        return _make_plan(run, path, found.matches, found.groups), None
+    except Exception as error:
+        run.observer.close()
+        return None, error
+
+
+def _make_plan(run: Run, path: bytes, matches: Matches, groups: Sequence[Group]) -> FullPlan:
+    """Makes the plan, and asks if somebody is there to answer."""
+    from dedup.plan.doubts import plan_and_ask
 
     def ask_here(pairs: Sequence[TrackPair], record: Record) -> Asked:
         from jobs.show.ask import ask
 
         return ask(run.output, pairs, record)
 
-    made = plan_and_ask_about(
+    made = plan_and_ask(
         folder=run.settings.store,
         path=path,
         matches=matches,

@@ -107,18 +107,8 @@ def show_page(
     output.flush()
 
 
-def show_beside(output: Output, matches: Matches, groups: Sequence[Group]) -> None:
-    """Shows what is contained in, transposed from or related to another track, and was not shown with its group. A
-    group counts as one: only the best relation of its copies to a track is shown."""
-    best = {pair.a.path: group.reference for group in groups for pair in group.members}
-    told = {frozenset((pair.a.path, pair.b.path)) for group in groups for pair in group.beside}
-    apart = []
-    for pair in matches.beside():
-        a, b = (best.get(track.path, track) for track in (pair.a, pair.b))
-        both = frozenset((a.path, b.path))
-        if a is not b and both not in told and matches.judgements.of(a, b) is None:
-            told.add(both)
-            apart.append(pair)
+def show_beside(output: Output, apart: Sequence[TrackPair]) -> None:
+    """What is contained in, transposed from or related to another track, and was not shown with its group."""
     for pair in apart[:SHOWN_BESIDE]:
         output.note(beside_text(pair, path_text(pair.a.path), path_text(pair.b.path)))
     if len(apart) > SHOWN_BESIDE:

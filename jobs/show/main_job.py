@@ -1,14 +1,11 @@
-"""The main job, as `full` and `demo` run and show it."""
+"""What the main job found and did, as `full` and `demo` show it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.session import stores
 from jobs.session.output import Output
-from jobs.show.full_plan import FullPlan, plan_and_ask
 from jobs.show.groups import show_beside, show_groups
 from jobs.show.summaries import (
     compaction_text,
@@ -26,65 +23,29 @@ from jobs.show.summaries import (
 if TYPE_CHECKING:
     from dedup.pipeline import Full
     from jobs.session.run import Run
+    from jobs.show.full_plan import FullPlan
 
 SHOWN_GROUPS = 20
 
 GO_ON = "what was done is kept: run the same command again to go on from there"
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How the main job ended."""
-
-    done: Full
-    trouble: Exception | None = None
-    """Error after the last known result; reported after it."""
+def conclude_full(run: Run, done: Full) -> None:
+    """Records how the main job ended, and what is said if it was stopped."""
+    run.conclude(done.exit_code, full_record(done), complete=done.complete)
+    if done.stopped:
+        run.last_words = f"{unfinished_text(done)}; {GO_ON}"
 
 
-def run_full(run: Run, roots: tuple[bytes, ...]) -> Ended:
-    """Runs the main job on the store and the workers of this run. An error after the stages does not hide what they
-    found."""
-    from dedup.correlation.correlate import memory_needed
-    from dedup.pipeline import full
-
-    known: list[Full] = []
-
-    def conclude(done: Full) -> None:
-        known.append(done)
-        run.conclude(done.exit_code, full_record(done), complete=done.complete)
-        if done.stopped:
-            run.last_words = f"{unfinished_text(done)}; {GO_ON}"
-
-    settings = run.settings
-    try:
-        with (
-            stores.for_scanning(run, roots) as store,
-            stores.workers(run, roots, memory_needed(store, settings.compare())) as runner,
-        ):
-            full(
-                store,
-                roots,
-                scan=settings.scan(),
-                compare=settings.compare(),
-                match=settings.match(),
-                keep=settings.keep(),
-                runner=runner,
-                observer=run.observer,
-                conclude=conclude,
-            )
-    except Exception as error:
-        if not known:
-            raise
-        return Ended(known[-1], error)
-    return Ended(known[-1])
-
-
-def show_full(run: Run, ended: Ended, path: bytes | None = None) -> None:
-    """Shows groups, problems, a plan if there is a `path` for it, and the summary; then raises `trouble`, if any."""
-    output, done = run.output, ended.done
+def show_found(output: Output, done: Full) -> None:
+    """Groups and problems."""
     _show_groups(output, done)
     show_problems(output, done.scan)
-    plan, trouble = _plan(run, ended, path)
+
+
+def show_summary(run: Run, done: Full, plan: FullPlan | None = None) -> None:
+    """The summary, and what is said of the plan if one was made."""
+    output = run.output
     record = {**full_record(done), "plan": plan.record() if plan else None}
     run.summary = run.summary and record  # for whoever is notified
     output.result({"event": "summary", **record})
@@ -92,11 +53,10 @@ def show_full(run: Run, ended: Ended, path: bytes | None = None) -> None:
         output.note(line)
     for line in plan.lines() if plan else ():
         output.note(line)
-    if trouble is not None:
-        raise trouble
 
 
 def _show_groups(output: Output, done: Full) -> None:
+    from dedup.groups.groups import relations_apart
     from dedup.report.export import group_record
 
     if done.found is None:
@@ -106,20 +66,7 @@ def _show_groups(output: Output, done: Full) -> None:
             output.result({"event": "group", **group_record(group)})
     else:
         show_groups(output, done.found.groups[:SHOWN_GROUPS], "table")
-    show_beside(output, done.found.matches, done.found.groups)
-
-
-def _plan(run: Run, ended: Ended, path: bytes | None) -> tuple[FullPlan | None, Exception | None]:
-    """The plan, if one is wanted and everything for it is known; and the error to report."""
-    found, trouble = ended.done.found, ended.trouble
-    is_stopped = run.stop.requested and not run.time_is_up
-    if path is None or found is None or trouble is not None or is_stopped:
-        return None, trouble
-    try:
-        return plan_and_ask(run, path, found.matches, found.groups), None
-    except Exception as error:
-        run.observer.close()
-        return None, error
+    show_beside(output, relations_apart(done.found.matches, done.found.groups))
 
 
 def _summary_lines(done: Full, as_json: bool) -> Iterator[str]:

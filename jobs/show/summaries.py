@@ -162,10 +162,11 @@ def thresholds_text(matches: Matches) -> str:
     return f"{text}; {count_text(n_judged, 'judgement')} of yours" if n_judged else text
 
 
-def asked_text(asked: Asked) -> str:
+def asked_text(asked: Asked, again: str | None = None) -> str:
+    """One line: how the questions were answered, and if some are open, that the command `again` asks them again."""
     text = f"asked   {asked.same:,} same, {asked.different:,} different, {asked.skipped:,} skipped, {asked.left:,} left"
     n_open = asked.skipped + asked.left
-    return f"{text}; `reprise report --ask` asks again about {n_open:,}" if n_open else text
+    return f"{text}; `{again}` asks again about {n_open:,}" if again and n_open else text
 
 
 # ---- housekeeping ----

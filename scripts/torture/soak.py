@@ -207,7 +207,7 @@ def full_here(library: Path, store: Path) -> dict[str, Any]:
 
 def answer(store: Path) -> Answer:
     from dedup.observer import Silent
-    from dedup.report.glance import bytes_on_disk
+    from dedup.store.layout import Layout
     from dedup.store.store import open_for_reading
     from dedup.upkeep.check import check
 
@@ -215,7 +215,7 @@ def answer(store: Path) -> Answer:
         damage = [f"{found.kind} {found.name}: {found.text}" for found in check(opened, Silent())]
     pairs, groups = (_invoke("export", what, "--store", str(store)) for what in ("pairs", "groups"))
     logs = sum(path.stat().st_size for path in store.glob("*.log*"))
-    return Answer(pairs, groups, bytes_on_disk(store) - logs, damage)
+    return Answer(pairs, groups, Layout(store).bytes_on_disk() - logs, damage)
 
 
 def _invoke(*words: str) -> bytes:
