@@ -265,17 +265,17 @@ def drop_tile(store: Store) -> str:
 
 
 TILE_DAMAGE: dict[str, tuple[Callable[[Store], str], str]] = {
-    "flipped": (flip_result, "not what its digest says"),
-    "digest": (change_tile("digest = x'0102'"), "not what its digest says"),
+    "flipped": (flip_result, "match its digest"),
+    "digest": (change_tile("digest = x'0102'"), "match its digest"),
     "n_pairs": (change_tile("n_pairs = n_pairs + 1"), "bytes of pairs"),
     "hidden": (change_tile("n_pairs = 0"), "bytes of pairs"),
     "settings": (change_tile("settings = 'unknown'"), "are not recorded"),
-    "blocks": (change_tile("block_a = block_b, block_b = block_a"), "its name is not that"),
+    "blocks": (change_tile("block_a = block_b, block_b = block_a"), "its name does not match"),
     "missing": (drop_tile, "missing: blocks"),
     "rows": (change_pairs("row_b", 3), "rows that its blocks do not have"),
     "twice": (double_pairs, "not in order, or one occurs twice"),
-    "lag": (change_pairs("lag", 10), "overlap otherwise"),
-    "overlap": (change_pairs("overlap", 1), "overlap otherwise"),
+    "lag": (change_pairs("lag", 10), "the overlaps of its pairs do not match"),
+    "overlap": (change_pairs("overlap", 1), "the overlaps of its pairs do not match"),
     "errors": (change_pairs("errors", 1 << 20), "out of range"),
     "kappa": (change_pairs("kappa", np.nan), "out of range"),
     "along": (change_pairs("along", 1), "out of range"),
@@ -328,9 +328,9 @@ def test_tiles_to_come_are_a_note(store: Store):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ("UPDATE tail SET items = CAST(items || x'00' AS BLOB)", "not what its digest says"),
-        ("UPDATE tail SET items = x'00000000'", "not what its digest says"),
-        ("UPDATE fingerprint SET n_items = 900 WHERE block IS NULL", "not what its digest says"),
+        ("UPDATE tail SET items = CAST(items || x'00' AS BLOB)", "match its digest"),
+        ("UPDATE tail SET items = x'00000000'", "match its digest"),
+        ("UPDATE fingerprint SET n_items = 900 WHERE block IS NULL", "match its digest"),
         ("DELETE FROM tail", "neither in a block nor in the tail"),
     ],
 )
@@ -369,7 +369,7 @@ def test_a_track_with_damaged_properties_is_named_and_forgotten(store: Store, pr
     [
         (b"a" * 15, b"b" * 16, 1, "its contents have 15 and 16 bytes, not 16 each"),
         (b"", b"b" * 16, 0, "its contents have 0 and 16 bytes"),
-        (b"a" * 16, b"a" * 16, 0, "not the same as itself"),
+        (b"a" * 16, b"a" * 16, 0, "differs from itself"),
     ],
 )
 def test_a_damaged_judgement_is_named_and_dropped(

@@ -206,8 +206,8 @@ def test_correlate(folder: Path, replaced: Replaced) -> None:
 def test_compact(folder: Path, replaced: Replaced) -> None:
     done = Compaction(9, 3, merged=8, dropped=1, left=2)
     call = replaced("dedup.upkeep.compact.compact_store", Compacted(done, 2_000_000, None))
-    left = "        2 blocks left as they are until `reprise correlate` has finished: "
-    left += "what is compared of them would be lost\n"
+    left = "        2 blocks not merged, since finished comparisons would be lost: "
+    left += "run `reprise correlate` to the end first\n"
     told = outcome(invoke(folder, "compact", "--dry-run"))
     assert told == (EXIT_DONE, "compact 9 blocks would become 3, 1 retired fingerprint would go\n" + left, "")
     assert call.keywords.pop("open_store").func is stores.for_reading
@@ -569,7 +569,7 @@ def test_check(folder: Path, replaced: Replaced) -> None:
     ]
     call = replaced("dedup.upkeep.check.check_store", Checked(findings, n_dropped=1))
     told = outcome(invoke(folder, "check", "--repair"))
-    assert told == (EXIT_DONE, f"{lines}1 dropped; `reprise full` redoes just what they held\n", "")
+    assert told == (EXIT_DONE, f"{lines}1 dropped; run `reprise full` to redo what they held\n", "")
     assert call.keywords.pop("open_store").func is stores.for_writing
     assert call.keywords == {**asked, "repair": True}
 
@@ -582,7 +582,7 @@ def test_check_that_mends_the_catalog(folder: Path, replaced: Replaced) -> None:
     text = """\
 catalog catalog.db: rotten
 catalog c: a page is rotten
-a new catalog was made of what could be read: 2 tracks, 1 fingerprint, 0 tiles, 0 judgements; \
+made a new catalog from everything that could be read: 2 tracks, 1 fingerprint, 0 tiles, 0 judgements; \
 the damaged one is kept as catalog.db.damaged
 the store is sound
 """
@@ -597,8 +597,8 @@ the store is sound
     replaced("dedup.upkeep.check.check_store", Checked((), mended=lost))
     text = """\
 catalog c: a page is rotten
-a new catalog was made of what could be read: 0 tracks, 0 fingerprints, 0 tiles, 0 judgements; \
-`reprise full` reads all files anew, but what you said of two files is lost
+made a new catalog from everything that could be read: 0 tracks, 0 fingerprints, 0 tiles, 0 judgements; \
+`reprise full` reads all files again, but your judgements of pairs are lost
 the store is sound
 """
     assert outcome(invoke(folder, "check", "--repair")) == (EXIT_DONE, text, "")

@@ -162,7 +162,7 @@ def test_only_a_plan_is_replaced(folder: Path, tmp_path: Path) -> None:
         path.write_text(content)
         refused = plan(folder, "-o", str(path))
         assert refused.exit_code == InputError.exit_code
-        assert "there is something that is not a plan" in refused.stderr
+        assert "is not a plan, so it is not replaced" in refused.stderr
         assert path.read_text() == content
     assert plan(folder, "-o", str(tmp_path)).exit_code == InputError.exit_code
     assert plan(folder, "-o", str(tmp_path / "none" / "plan.json")).exit_code == InputError.exit_code

@@ -176,7 +176,7 @@ def test_of_two_files_it_is_not_asked_which_differs(root: Path) -> None:
 def test_one_sound_is_not_called_two(tmp_path: Path) -> None:
     root = library(tmp_path, {"a.flac": 1, "b.flac": 1, "x/c.wav": 1}, {})
     text = resolve(root, "n\n2\nn\n9\nn\n1 2 3\nn\n\n").stdout
-    assert "both hold exactly the same audio" in text
+    assert "both hold the very same audio" in text
     assert "'9': not the number of a file" in text
     assert "all of its files are named" in text
     assert n_judged(root) == 0

@@ -15,7 +15,7 @@ def protect_from_now_on(
     folder: Path, protect: Sequence[bytes], unprotect: Sequence[bytes] = (), *, purpose: str
 ) -> None:
     """Remembers, in the store in `folder`, that these folders are protected, and that others no longer are. The store
-    is locked, in the name of `purpose`, and written only if that is news to it. Raises UsageError for a folder that
+    is locked, in the name of `purpose`, and written only if that changes it. Raises UsageError for a folder that
     cannot be unprotected."""
     both = sorted(set(protect).intersection(unprotect))
     if both:

@@ -145,9 +145,9 @@ def check(store: Store, observer: Observer) -> list[Finding]:
 
 
 def repair(store: Store, findings: Sequence[Finding]) -> None:
-    """Drops what is damaged, and whatever rests on it, so that the next run redoes just that: of a block or a
-    fingerprint its tracks and tiles, of a tile its result; a judgement is to be given again. Raises CatalogDamagedError
-    where the catalog itself is damaged: `salvage.mend_catalog` comes first."""
+    """Drops what is damaged, and whatever depends on it, so that the next run redoes only that: for a block or a
+    fingerprint its tracks and tiles, of a tile its result; a judgement is to be given again. Raises
+    CatalogDamagedError if the catalog itself is damaged: `salvage.mend_catalog` comes first."""
     for finding in findings:
         if finding.kind == "catalog":
             raise damaged(store.layout.catalog, finding.text)

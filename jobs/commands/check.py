@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def check(run: Run, repair: bool) -> int:
     """Verify every checksum and invariant of the store, and that no finished tile is missing.
 
-    Lists all that is wrong and changes nothing, unless --repair is given."""
+    Without --repair it lists everything that is wrong and changes nothing."""
     from dedup.upkeep.check import check_store
 
     checked = check_store(
@@ -46,7 +46,7 @@ def check(run: Run, repair: bool) -> int:
     if not repair:
         run.output.note(f"{count_text(len(damage), 'thing')} damaged; {_remedy(damage)}")
         return StoreDamagedError.exit_code
-    run.output.note(f"{checked.n_dropped:,} dropped; `reprise full` redoes just what they held")
+    run.output.note(f"{checked.n_dropped:,} dropped; run `reprise full` to redo what they held")
     return EXIT_DONE
 
 
@@ -59,11 +59,11 @@ def _show_mended(output: Output, mended: Mended) -> None:
         return
     output.result({"event": "salvaged", **rows})
     kept = ", ".join(count_text(rows[table], table) for table in ("track", "fingerprint", "tile", "judgement"))
-    told = f"a new catalog was made of what could be read: {kept}"
+    told = f"made a new catalog from everything that could be read: {kept}"
     if mended.was_there:
         told += "; the damaged one is kept as catalog.db.damaged"
     if not rows["track"] and not rows["judgement"]:
-        told += "; `reprise full` reads all files anew, but what you said of two files is lost"
+        told += "; `reprise full` reads all files again, but your judgements of pairs are lost"
     output.note(told)
 
 
@@ -82,7 +82,5 @@ def _show_findings(output: Output, findings: Sequence[Finding] | None) -> list[F
 
 def _remedy(damage: Sequence[Finding]) -> str:
     if any(finding.kind == "catalog" for finding in damage):
-        return (
-            "`reprise check --repair` makes a new catalog of all that can still be read; `reprise full` redoes the rest"
-        )
-    return "`reprise check --repair` drops what is damaged, and the next run redoes just that"
+        return "run `reprise check --repair`, which saves all it can read, then `reprise full`, which redoes the rest"
+    return "run `reprise check --repair` to drop what is damaged; the next run redoes only that"

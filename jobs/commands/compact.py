@@ -20,9 +20,9 @@ from jobs.show.summaries import compaction_text
 def compact(run: Run, dry_run: bool) -> None:
     """Merge small blocks of fingerprints, and drop those of files that are gone.
 
-    Finished comparisons are carried over: nothing is computed again, and no answer changes. `reprise full` does it by
-    itself when it pays. A file that comes back after its fingerprint was dropped is decoded again; what you said of
-    it is kept."""
+    Finished comparisons are carried over: nothing is compared again, and no result changes. `reprise full` does this
+    by itself when it pays. If a file comes back after its fingerprint was dropped, it is decoded again; your
+    judgements of it are kept."""
     from dedup.upkeep.compact import compact_store
 
     compacted = compact_store(

@@ -40,7 +40,7 @@ FORMATS = ("table", "json", "jsonl", "csv", "html")
 def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) -> None:
     """Show the groups of duplicates, most reclaimable bytes first.
 
-    Thresholds may be changed at will: stored pairs are judged anew, nothing is computed again."""
+    Change the thresholds as you like: they apply to stored pairs, so nothing is compared again."""
     from dedup.groups.groups import find_groups, relations_apart
 
     if ask and form != "table":
