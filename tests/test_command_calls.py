@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -664,3 +665,23 @@ verdict: other
     invoke(folder.parent / "none", "pair", "/a.mp3", "/b.mp3", "--length", "60")
     assert call.keywords["store"] is None
     assert call.keywords["fingerprint"]().length_s == 60
+
+
+# ---- cluster keys ----
+
+
+def test_cluster_keys(replaced: Replaced, tmp_path: Path) -> None:
+    call = replaced("cluster.keys.make_keys", [tmp_path / "nas"])
+    told = outcome(CliRunner().invoke(cli.cli, ["cluster", "keys", str(tmp_path), "nas", "tower"]))
+    lines = f"nas: {tmp_path}/nas\ntower: {tmp_path}/tower (kept as it was)\n"
+    assert told == (EXIT_DONE, lines, "")
+    assert (call.n_calls, call.positional, call.keywords) == (1, [tmp_path, ("nas", "tower")], {})
+    written = CliRunner().invoke(cli.cli, ["cluster", "keys", str(tmp_path), "nas", "tower", "--json"])
+    assert [(record["host"], record["made"]) for record in records(written)] == [("nas", True), ("tower", False)]
+
+
+def test_cluster_keys_without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "cluster.keys", None)
+    code, stdout, stderr = outcome(CliRunner().invoke(cli.cli, ["cluster", "keys", str(tmp_path), "nas"]))
+    assert (code, stdout) == (EXIT_USAGE, "")
+    assert "uv tool install 'reprise-dedup[hosts]'" in stderr
