@@ -271,7 +271,7 @@ def test_a_scheduler_that_dies_ends_the_run_in_one_line(tmp_path: Path) -> None:
             assert next(outcomes).name == "a"
             end(scheduler)
             began = time.monotonic()
-            with pytest.raises(ClusterError, match="The next run goes on where this one stopped"):
+            with pytest.raises(ClusterError, match="the next run goes on where this one stopped"):
                 list(outcomes)
             assert time.monotonic() - began < 30
         (tmp_path / "go").touch()  # else host b would wait for its task
