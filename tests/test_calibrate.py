@@ -97,6 +97,7 @@ def test_every_pair_is_counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 @pytest.mark.usefixtures("brief")
+@pytest.mark.long
 def test_a_library_is_the_same_again_and_its_rows_add_up(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -180,6 +180,7 @@ def test_who_has_no_certificate_gets_nothing(network: Network) -> None:
         Client(network.address, security=stranger, timeout=3, set_as_default=False)
 
 
+@pytest.mark.long
 def test_a_scan_reads_where_the_host_has_the_music(network: Network, tmp_path: Path) -> None:
     """The launcher's path is a link away from the host's; limits of readers hold on other hosts too."""
     there, here, store = tmp_path / "there", tmp_path / "here", tmp_path / "store"

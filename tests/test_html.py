@@ -250,6 +250,7 @@ def test_a_page_that_would_fetch_something_is_refused_it(store: Path, tmp_path: 
 
 
 @needs_chromium
+@pytest.mark.long
 def test_thousands_of_groups_open(tmp_path: Path) -> None:
     groups = (group(f"/m/{n}.flac", f"/m/{n} b.mp3", f"/m/{n} c.mp3") for n in range(3_000))
     file = tmp_path / "large.html"

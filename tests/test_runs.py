@@ -248,6 +248,7 @@ def fresh(made: Place, tmp_path: Path) -> Place:
     return Place(made.music, tmp_path / "fresh", tmp_path / "heard")
 
 
+@pytest.mark.long
 def test_a_real_run_stops_by_time_and_the_next_goes_on(fresh: Place, made: Place) -> None:
     command = [sys.executable, "-m", "jobs", "full", str(fresh.music), "--store", str(fresh.store), "--workers", "0"]
     for limit, code in (("1e-9", EXIT_TIME_UP), ("off", EXIT_DONE)):
