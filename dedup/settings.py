@@ -323,6 +323,30 @@ CopyAction = Literal["quarantine", "trash", "hardlink", "reflink", "delete"]
 COPY_ACTIONS: tuple[CopyAction, ...] = get_args(CopyAction)
 
 
+LossKind = Literal[
+    "span",
+    "mix",
+    "speed",
+    "channels",
+    "picture",
+    "tracks",
+    "subtitles",
+    "attachments",
+    "chapters",
+    "cues",
+    "lyrics",
+    "ratings",
+    "sidecars",
+    "playlists",
+    "untested",
+]
+LOSS_KINDS: tuple[LossKind, ...] = get_args(LossKind)
+"""What a copy may hold that the kept file lacks, in the order in which it is said: sound of its own, a voice or an
+instrument, another speed, more channels, a moving picture, further sound tracks, subtitles, attached files, chapters
+and cue sheets, cue points of DJ programs, lyrics, ratings, files beside it that belong to it, playlists that cannot be
+rewritten; and what nobody has listened to."""
+
+
 @dataclass(frozen=True)
 class PlanSettings(Settings):
     """What is to become of the copies that are not kept."""
@@ -338,6 +362,11 @@ class PlanSettings(Settings):
     ] = ()
     """Folders, absolute, with playlists; none means the library's roots."""
     merge: Annotated[bool, Option("Give the kept file the tags and the cover that only others have.")] = True
+    let_go: Annotated[
+        tuple[LossKind, ...],
+        Option("Let a copy go even if this is lost with it.", "KIND", shown="nothing"),
+    ] = ()
+    """Kinds of loss that a person allows (`groups.losses`)."""
     break_albums: Annotated[bool, Option("Remove copies even if a complete album needs them.")] = False
     remove_empty_folders: Annotated[bool, Option("Remove folders in which nothing is left.")] = False
     auto: Annotated[

@@ -27,6 +27,7 @@ FLOORS = (
     ("fingerprint",),
     ("scan", "upkeep"),
     ("groups",),
+    ("nulltest",),
     ("pipeline", "plan", "report"),
     ("cleanup",),
     ("synthesis",),

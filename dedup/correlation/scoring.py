@@ -20,19 +20,28 @@ Verdict = Literal[
     "identical file",
     "same audio",
     "same recording",
+    "same audio, picture not compared",
     "same recording, other speed",
+    "another mix",
+    "overlapping",
     "contained",
     "transposed",
     "related",
     "other",
 ]
 
-MERGING: frozenset[Verdict] = frozenset(
-    {"same file", "identical file", "same audio", "same recording", "same recording, other speed"}
-)
+MERGING: frozenset[Verdict] = frozenset({"same file", "identical file", "same audio", "same recording"})
 """Verdicts that put two tracks in one group."""
 
-BESIDE: tuple[Verdict, ...] = ("contained", "transposed", "related")
+BESIDE: tuple[Verdict, ...] = (
+    "same audio, picture not compared",
+    "same recording, other speed",
+    "another mix",
+    "overlapping",
+    "contained",
+    "transposed",
+    "related",
+)
 """Verdicts that are shown beside a group and never merge tracks."""
 
 MIN_DISTINCT = 24

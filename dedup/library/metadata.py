@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from dedup.files.container import codec_name, open_container
 from dedup.library.identity import trailing_tags_size
@@ -17,11 +17,11 @@ from dedup.tags.names import rank_of
 from dedup.tags.read import Tags, fields_of_container, tags_of
 from dedup.tags.unite import is_of_the_file
 
-PROPERTIES_VERSION = 2
+PROPERTIES_VERSION = 3
 """Counts the ways in which properties were read. A store's older ones are read again by the next scan. Raise it with
 any change to what `read_properties` gives of a file.
 
-1 had 17 tag fields of its own naming; 2 has the fields of `tags.read`."""
+1 had 17 tag fields of its own naming; 2 has the fields of `tags.read`; 3 has streams and extras."""
 
 LONGEST_VALUE = 1000
 """Characters that are kept of a tag value; lyrics and comments may have any number."""
@@ -70,6 +70,39 @@ _UNSTAMPED = {"version": 1}
 
 
 @dataclass(frozen=True)
+class Stream:
+    """One stream of a file."""
+
+    kind: Literal["sound", "picture", "cover", "subtitles", "attachment", "data"]
+    """"picture" is a moving one, "cover" a still one."""
+    codec: str = "unknown"
+    language: str = ""
+    """As the file says it, such as "deu"; empty if it does not."""
+    title: str = ""
+    is_default: bool = False
+    is_heard: bool = False
+    """Whether it is the sound track that is fingerprinted."""
+    channels: int = 0
+    width: int = 0
+    """Pixels; 0 for sound."""
+    height: int = 0
+
+
+ExtraKind = Literal["chapters", "cues", "lyrics", "ratings"]
+
+
+@dataclass(frozen=True)
+class Extra:
+    """One thing that hangs off a file."""
+
+    kind: ExtraKind
+    what: str
+    """The thing in words: "12 chapters", "Serato Markers2", "lyrics in deu"."""
+    digest: str
+    """16 hex digits of its content: equal things have equal ones, whatever format holds them."""
+
+
+@dataclass(frozen=True)
 class AudioProperties:
     """What the headers say; zeros and "unknown" where they say nothing."""
 
@@ -93,6 +126,10 @@ class AudioProperties:
     tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Values by common name (`tags.names`), in their common form (`tags.values`). Fields that describe the encoded
     file, such as its encoder or fingerprint, are left out; long values are cut to `LONGEST_VALUE`."""
+    streams: tuple[Stream, ...] = ()
+    """All streams in the file, in its order; none if only the one sound track is known to be there."""
+    extras: tuple[Extra, ...] = ()
+    """What hangs off the file besides text tags and covers."""
     version: int = PROPERTIES_VERSION
     """`PROPERTIES_VERSION` of the program that read the file."""
 
@@ -126,7 +163,9 @@ def from_json(value: Mapping[str, Any]) -> AudioProperties:
     """The properties that `to_json` was given, in this version or an older one. Raises TypeError, KeyError or
     AttributeError for anything else."""
     tags = {name: tuple(values) for name, values in value["tags"].items()}
-    return AudioProperties(**{**_UNSTAMPED, **value, "tags": tags})
+    streams = tuple(Stream(**stream) for stream in value.get("streams", ()))
+    extras = tuple(Extra(**extra) for extra in value.get("extras", ()))
+    return AudioProperties(**{**_UNSTAMPED, **value, "tags": tags, "streams": streams, "extras": extras})
 
 
 def audio_key(properties: AudioProperties) -> str:

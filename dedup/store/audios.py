@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 from dedup.store.database import Table
@@ -21,6 +21,26 @@ class Audio:
     """`metadata.audio_key`."""
     damage: str | None
     fingerprint: int
+    decoded_s: float | None = None
+    """These and the following are fields of `Decoding`."""
+    n_bytes: int | None = None
+    cancels: int | None = None
+    width_db: float | None = None
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What decoding an audio showed; None for what is unknown: imported, or decoded by a version that did not say."""
+
+    decoded_s: float | None = None
+    """Seconds of sound that came out, whatever the header claims."""
+    n_bytes: int | None = None
+    """Bytes of its packets."""
+    cancels: bool | None = None
+    """Whether its channels cancel in a mono mix, so that the fingerprint is of what does not."""
+    width_db: float | None = None
+    """Level of what differs between left and right, relative to what they share, in dB; -inf is not stored, the least
+    is -120. None for one channel."""
 
 
 class Hallmark(NamedTuple):
@@ -32,7 +52,7 @@ class Hallmark(NamedTuple):
     fingerprint: int
 
 
-COLUMNS = "id, stream, key, damage, fingerprint"
+COLUMNS = "id, stream, key, damage, fingerprint, decoded_s, n_bytes, cancels, width_db"
 
 
 class Audios(Table):
@@ -68,14 +88,26 @@ class Audios(Table):
         """The highest id; 0 if there is no audio."""
         return int(self.connection.execute("SELECT IFNULL(MAX(id), 0) FROM audio").fetchone()[0])
 
-    def add(self, fingerprint: int, stream: bytes | None, key: str, damage: str | None) -> int:
+    def add(
+        self,
+        fingerprint: int,
+        stream: bytes | None,
+        key: str,
+        damage: str | None,
+        decoding: Decoding = Decoding(),
+    ) -> int:
         """Records an audio with this fingerprint; returns its id."""
         cursor = self.connection.execute(
-            f"INSERT INTO audio ({COLUMNS}) VALUES ({NEW_ID.format('audio')}, ?, ?, ?, ?)",
-            (stream, key, damage, fingerprint),
+            f"INSERT INTO audio ({COLUMNS}) VALUES ({NEW_ID.format('audio')}, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (stream, key, damage, fingerprint, *astuple(decoding)),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
+
+    def add_decoded_columns(self) -> None:
+        """Adds what a catalog of version 1 lacks, as in `schema.sql`."""
+        for column in ("decoded_s REAL", "n_bytes INTEGER", "cancels INTEGER", "width_db REAL"):
+            self.connection.execute(f"ALTER TABLE audio ADD COLUMN {column}")
 
     def drop_of(self, fingerprints: Iterable[int]) -> None:
         """Drops the audios of these fingerprints, which no track holds."""

@@ -15,6 +15,7 @@ from dedup.store.database import Database
 from dedup.store.fingerprints import Fingerprints
 from dedup.store.judgements import StoredJudgements
 from dedup.store.meta import Meta
+from dedup.store.nulltests import NullTests
 from dedup.store.probes import Probes
 from dedup.store.results import Results
 from dedup.store.runs import Runs
@@ -37,6 +38,7 @@ class Catalog(Database):
         self.results = Results(self)
         self.judgements = StoredJudgements(self)
         self.runs = Runs(self)
+        self.nulltests = NullTests(self)
 
     def create(self, meta: dict[str, Any]) -> None:
         """Creates the tables of a new store and its stamp, in one transaction."""

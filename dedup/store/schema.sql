@@ -1,4 +1,4 @@
--- The catalog, format version 1. FORMAT.md explains every table and invariant.
+-- The catalog, format version 2. FORMAT.md explains every table and invariant.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -33,7 +33,11 @@ CREATE TABLE audio (
     stream      BLOB,
     key         TEXT NOT NULL,
     damage      TEXT,
-    fingerprint INTEGER NOT NULL REFERENCES fingerprint (id)
+    fingerprint INTEGER NOT NULL REFERENCES fingerprint (id),
+    decoded_s   REAL,
+    n_bytes     INTEGER,
+    cancels     INTEGER,
+    width_db    REAL
 ) STRICT;
 CREATE INDEX audio_key ON audio (key);
 CREATE INDEX audio_fingerprint ON audio (fingerprint);
@@ -107,3 +111,13 @@ CREATE TABLE run (
     seconds   REAL,
     summary   TEXT
 ) STRICT;
+
+CREATE TABLE nulltest (
+    content_a BLOB,
+    content_b BLOB,
+    version   INTEGER NOT NULL,
+    result    TEXT NOT NULL,
+    digest    BLOB NOT NULL,
+    PRIMARY KEY (content_a, content_b),
+    CHECK (content_a <= content_b)
+) STRICT, WITHOUT ROWID;

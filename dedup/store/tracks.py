@@ -83,6 +83,11 @@ class HeardTrack:
     n_distinct: int
     """Number of different items, without silence."""
     properties_json: str
+    decoded_s: float | None = None
+    """Seconds of sound that decoding gave; None if unknown (`audios.Decoding`)."""
+    n_bytes: int | None = None
+    cancels: int | None = None
+    width_db: float | None = None
 
 
 Heard = TypeVar("Heard", bound=HeardTrack)
@@ -107,7 +112,7 @@ KNOWN_COLUMNS = "path, volume, size, mtime_ns, state, audio, problem_kind, probl
 HEARD_COLUMNS = (
     "track.path, track.root, track.state, track.size, track.mtime_ns, track.device, track.inode, track.full, "
     "audio.id, audio.stream, audio.key, audio.damage, fingerprint.id, fingerprint.digest, fingerprint.n_items, "
-    "fingerprint.n_distinct, track.properties"
+    "fingerprint.n_distinct, track.properties, audio.decoded_s, audio.n_bytes, audio.cancels, audio.width_db"
 )
 
 

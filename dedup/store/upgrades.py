@@ -10,11 +10,18 @@ from dedup.errors import StoreMismatchError
 if TYPE_CHECKING:
     from dedup.store.catalog import Catalog
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-UPGRADES: dict[int, Callable[[Catalog], None]] = {}
+
+def _add_what_decoding_showed(catalog: Catalog) -> None:
+    """From version 1: audio gets what decoding shows, unknown so far, and null tests get a table."""
+    catalog.audios.add_decoded_columns()
+    catalog.nulltests.create()
+
+
+UPGRADES: dict[int, Callable[[Catalog], None]] = {1: _add_what_decoding_showed}
 """Functions by format version: each upgrades a catalog of that version to the next, in a transaction that also raises
-the version. Empty so far: version 1 is the first."""
+the version."""
 
 
 def require_version(where: str, version: Any, writable: bool) -> None:
