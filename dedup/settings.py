@@ -93,8 +93,9 @@ class Setting:
         """Raises UsageError for a value that is out of range or not among the choices."""
         if value is None and (self.option.none or self.default is None):
             return
-        if self.choices and value not in self.choices:
-            raise refused(f"setting {self.name}", value, " or ".join(map(repr, self.choices)))
+        for word in (value if self.is_list else (value,)) if self.choices else ():
+            if word not in self.choices:
+                raise refused(f"setting {self.name}", word, " or ".join(map(repr, self.choices)))
         if self.kind in (int, float) and not self.option.allows(value):
             expected = or_none(self.option.range_text(self.kind), self.option.none)
             raise refused(f"setting {self.name}", value, expected)

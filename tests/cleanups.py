@@ -27,11 +27,13 @@ from dedup.plan.make import make_plan
 from dedup.plan.nouns import Action, Plan, PlannedFile, PlannedGroup
 from dedup.runner import Stop
 from dedup.settings import FingerprintSettings, KeepSettings, MatchSettings, PlanSettings
+from dedup.store.items import items_digest
 from dedup.store.store import Store, make_or_open, open_for_writing
 from dedup.store.tracks import Track
 from dedup.tags.merge import Merge
 from jobs import cli
 from tests.audio_files import write_tone
+from tests.listening import pass_among
 from tests.stores import copied, recording
 
 SECONDS = 1.0
@@ -57,14 +59,17 @@ def know(
     store: Store, root: Path, recordings: Mapping[str, int], differing: Mapping[str, float] = MappingProxyType({})
 ) -> None:
     """Enters the files in a store as a scan would that found all files of one recording to sound alike to the last
-    bit, but for those of which this share is `differing`."""
+    bit, but for those of which this share is `differing`, and listened to them."""
+    contents: dict[int, list[bytes]] = {}
     with store.catalog.transaction():
         for name, seed in recordings.items():
             path = os.fsencode(root / name)
             status, properties = os.stat(path), read_properties(path)
             items = copied(recording(seed, 200), differing.get(name, 0.0), seed=len(name))
             fingerprint = store.catalog.fingerprints.add(items)
-            audio = store.catalog.audios.add(fingerprint, stream_hash(path), audio_key(properties), None)
+            stream = stream_hash(path)
+            contents.setdefault(seed, []).append(content(stream, items_digest(items)))
+            audio = store.catalog.audios.add(fingerprint, stream, audio_key(properties), None)
             store.catalog.tracks.put(
                 Track(
                     id=0,
@@ -85,6 +90,8 @@ def know(
                     properties=json.dumps(to_json(properties)),
                 )
             )
+    for of_one in contents.values():
+        pass_among(store, of_one)
 
 
 def make_store(

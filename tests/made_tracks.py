@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.library.metadata import AudioProperties, to_json
+from tests.listening import PASSED
 from tests.made_matches import made
 
 
@@ -46,5 +47,8 @@ def track(
 
 
 def pair(member: ListedTrack, reference: ListedTrack, score: float = 1.0, **how: Any) -> TrackPair:
-    """As a group has it."""
-    return TrackPair(member, reference, made(score), how.pop("verdict", "same recording"), **how)
+    """As a group has it, with a null test that was passed."""
+    verdict = how.pop("verdict", "same recording")
+    if verdict == "same recording":
+        how.setdefault("test", PASSED)
+    return TrackPair(member, reference, made(score, rate=how.pop("rate", 0.0)), verdict, **how)

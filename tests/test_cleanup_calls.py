@@ -229,7 +229,8 @@ def test_plan(store: Path, replaced: Replace) -> None:
         "keep": KeepSettings(),
         "settings": PlanSettings(action="trash", auto=0.9),
         "observer": ANY,
-        "purpose": "reprise plan --protect",
+        "purpose": "reprise plan",
+        "ears": ANY,
         "path": path,
         "unprotect": [b"/mine"],
     }
@@ -268,6 +269,7 @@ def test_resolve(store: Path, replaced: Replace) -> None:
         "settings": PlanSettings(ask=0.8),
         "observer": ANY,
         "purpose": "reprise resolve",
+        "ears": ANY,
         "again": True,
         "limit": 3,
     }

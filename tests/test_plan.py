@@ -24,18 +24,20 @@ from dedup.groups.companions import Intended
 from dedup.groups.groups import Group, make_groups
 from dedup.groups.keep import is_below, keep_rules
 from dedup.groups.matches import ListedTrack, Matches
-from dedup.library.metadata import AudioProperties, to_json
+from dedup.library.metadata import AudioProperties, Extra, Stream, to_json
 from dedup.observer import Kind, Silent
 from dedup.plan.decide import Decider
 from dedup.plan.make import make_plan
 from dedup.plan.nouns import REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSettings
+from dedup.store.nulltests import Difference, NullTest, Span
 from dedup.store.protection import add_protection, drop_protection, protected
 from dedup.store.store import Store
 from dedup.upkeep.salvage import mend_catalog
 from tests import stores
 from tests.audio_files import write_tone
+from tests.listening import pass_all
 from tests.made_tracks import pair, track
 
 A, B = stores.recording(1, 200), stores.recording(2, 200)
@@ -96,7 +98,18 @@ def test_a_copy_goes_by_the_rule_that_decides(action: Any) -> None:
         ({}, {"score": 0.6}, {"auto": 0.7, "ask": 0.5}, "uncertain"),
         ({}, {"score": 0.4}, {"auto": 0.7, "ask": 0.5}, "reported only"),
         ({}, {"score": 0.4}, {"ask": 0.5}, "reported only"),
-        ({"duration_s": 225.0}, {}, {}, "longer"),
+        ({}, {"test": NullTest(only_a=(Span(198.0, 200.5),), length_a_s=200.5)}, {}, "span"),
+        ({}, {"test": NullTest(is_other_mix=True)}, {}, "mix"),
+        ({}, {"test": NullTest(differences=(Difference(83.0, 84.0, "both"),))}, {}, "mix"),
+        ({}, {"test": None}, {}, "untested"),
+        ({}, {"test": NullTest(problem="vanished")}, {}, "untested"),
+        ({}, {"verdict": "same recording, other speed", "rate": 0.02}, {}, "speed"),
+        ({"channels": 6}, {}, {}, "channels"),
+        ({"streams": (Stream("picture", "h264", width=640, height=360),)}, {}, {}, "picture"),
+        ({"streams": (Stream("sound", language="deu"),)}, {}, {}, "tracks"),
+        ({"streams": (Stream("subtitles", language="eng"),)}, {}, {}, "subtitles"),
+        ({"streams": (Stream("attachment", title="booklet.pdf"),)}, {}, {}, "attachments"),
+        ({"extras": (Extra("chapters", "12 chapters", "ab"),)}, {}, {}, "chapters"),
     ],
 )
 def test_what_stays_says_why(copy: Any, how: Any, settings_: Any, rule: str) -> None:
@@ -118,6 +131,10 @@ def test_what_stays_says_why(copy: Any, how: Any, settings_: Any, rule: str) -> 
         ({}, {"score": 0.5}, {"ask": 0.5}),
         ({"duration_s": 219.0}, {}, {}),
         ({"duration_s": 150.0}, {}, {}),
+        ({}, {"test": NullTest(only_b=(Span(0.0, 9.0),), length_b_s=200.0)}, {}),
+        ({}, {"test": NullTest(differences=(Difference(83.0, 84.0, "b"),))}, {}),
+        ({"channels": 6}, {}, {"let_go": ("channels",)}),
+        ({"extras": (Extra("chapters", "12 chapters", "ab"),)}, {}, {"let_go": ("span", "chapters")}),
     ],
 )
 def test_what_is_certain_enough_goes(copy: Any, how: Any, settings_: Any) -> None:
@@ -209,6 +226,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Matches:
         for name, items in RECORDINGS.items():
             stores.add_track(store, name, items)
         correlate(store, CompareSettings(), InlineRunner(), Silent())
+        pass_all(store)
         return Matches(store, MatchSettings())
 
 
@@ -344,6 +362,7 @@ class Told(Silent):
 
 def plan_of(store: Store, keep: KeepSettings = USUAL, told: Told | None = None, **changes: Any) -> Plan:
     correlate(store, CompareSettings(), InlineRunner(), Silent())
+    pass_all(store)
     return make_plan(store, Matches(store, MatchSettings()), keep, PlanSettings(**changes), told or Told())
 
 

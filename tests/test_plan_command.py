@@ -32,6 +32,7 @@ from dedup.store.protection import protected
 from dedup.store.store import open_for_reading
 from jobs import cli
 from tests import stores
+from tests.listening import pass_all
 
 FLAC = {"codec": "flac", "lossless": True, "bits": 16, "sample_rate": 44_100}
 
@@ -49,6 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             sound = stores.copied(items, 0.05, 3) if number == 3 else stores.recording(10 + number, 200)
             stores.add_track(store, f"album/{number}.mp3", sound, size=1_000_000, bitrate=320_000, tags=tags)
         correlate(store, CompareSettings(), InlineRunner(), Silent())
+        pass_all(store)
     return folder
 
 
@@ -122,6 +124,7 @@ def test_only_the_first_groups_are_shown_if_asked(tmp_path: Path) -> None:
             sound = stores.recording(number, 200)
             for name in "ab":
                 stores.add_track(store, f"{number}{name}", sound, size=1000 * (number + 1))
+        pass_all(store)
     shown = plan(tmp_path, "--limit", "1").stdout
     assert "2b" in shown
     assert "1b" not in shown

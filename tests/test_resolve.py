@@ -28,6 +28,7 @@ from dedup.tags.read import read_tags
 from dedup.tags.write import write_tags
 from jobs import cli
 from tests.cleanups import make_files, make_store, run, tree
+from tests.listening import pass_all
 from tests.terminal import person
 
 FILES = {"a.flac": 1, "a.wav": 1, "sub/a2.mp3": 1, "b.flac": 2, "deep/b.mp3": 2, "c.flac": 3}
@@ -42,6 +43,7 @@ def library(folder: Path, files: Mapping[str, int], differing: Mapping[str, floa
     make_store(folder / "store", root, files, differing)
     with open_for_writing(folder / "store", "test") as store:
         correlate(store, CompareSettings(), InlineRunner(), Silent())
+        pass_all(store)
     return root
 
 

@@ -131,7 +131,7 @@ def _estimated_spans(pair: TrackPair) -> Iterator[str]:
 
 
 def _of_channels(a: ListedTrack, copy: AudioProperties, b: ListedTrack, kept: AudioProperties) -> Iterator[Loss]:
-    if copy.channels > max(2, kept.channels) and kept.channels:
+    if copy.channels > max(2, kept.channels):
         yield Loss("channels", f"{copy.channels} channels")
     elif _is_stereo(a, copy) and _is_mono(b, kept):
         yield Loss("channels", "stereo")
