@@ -8,14 +8,28 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, TypeVar
 
 from dedup.files.container import codec_name, open_container
 from dedup.library.identity import trailing_tags_size
+from dedup.library.streams import Stream, heard_stream, is_cover, streams_of
+from dedup.tags.extras import Extra
+from dedup.tags.free_extras import is_extra_field
 from dedup.tags.kinds import parse
 from dedup.tags.names import rank_of
-from dedup.tags.read import Tags, fields_of_container, tags_of
+from dedup.tags.read import Tags, chapters_of_container, fields_of_container, may_have_more, tags_of
 from dedup.tags.unite import is_of_the_file
+
+__all__ = [
+    "PROPERTIES_VERSION",
+    "AudioProperties",
+    "Extra",
+    "Stream",
+    "audio_key",
+    "from_json",
+    "read_properties",
+    "to_json",
+]
 
 PROPERTIES_VERSION = 3
 """Counts the ways in which properties were read. A store's older ones are read again by the next scan. Raise it with
@@ -28,6 +42,8 @@ LONGEST_VALUE = 1000
 
 MOST_CHARACTERS = 64 * 1024
 """Characters that are kept of all tags of a file together; a damaged file may seem to have millions."""
+
+_T = TypeVar("_T")
 
 _LOSSLESS = frozenset(
     ("flac", "alac", "pcm", "wavpack", "ape", "tta", "tak", "ofr", "dsd", "mlp", "truehd", "wmalossless")
@@ -70,39 +86,6 @@ _UNSTAMPED = {"version": 1}
 
 
 @dataclass(frozen=True)
-class Stream:
-    """One stream of a file."""
-
-    kind: Literal["sound", "picture", "cover", "subtitles", "attachment", "data"]
-    """"picture" is a moving one, "cover" a still one."""
-    codec: str = "unknown"
-    language: str = ""
-    """As the file says it, such as "deu"; empty if it does not."""
-    title: str = ""
-    is_default: bool = False
-    is_heard: bool = False
-    """Whether it is the sound track that is fingerprinted."""
-    channels: int = 0
-    width: int = 0
-    """Pixels; 0 for sound."""
-    height: int = 0
-
-
-ExtraKind = Literal["chapters", "cues", "lyrics", "ratings"]
-
-
-@dataclass(frozen=True)
-class Extra:
-    """One thing that hangs off a file."""
-
-    kind: ExtraKind
-    what: str
-    """The thing in words: "12 chapters", "Serato Markers2", "lyrics in deu"."""
-    digest: str
-    """16 hex digits of its content: equal things have equal ones, whatever format holds them."""
-
-
-@dataclass(frozen=True)
 class AudioProperties:
     """What the headers say; zeros and "unknown" where they say nothing."""
 
@@ -135,23 +118,36 @@ class AudioProperties:
 
 
 def read_properties(path: bytes) -> AudioProperties:
-    """All that can be read of the audio stream and the tags; "unknown" and zeros for garbage. mutagen parses the file
-    once; FFmpeg fills in what it could not read. Raises OSError for a file that cannot be opened, nothing else. For
-    regular files only."""
+    """All that can be read of the streams and the tags; "unknown" and zeros for garbage. mutagen parses the file once;
+    FFmpeg fills in what it could not read, and the streams of a file that may have several. Raises OSError for a file
+    that cannot be opened, nothing else. For regular files only."""
     with open(path, "rb") as file:
-        properties = _contained(_read_with_mutagen, path, file) or AudioProperties()
+        parsed = _contained(parse, path, file)
+        properties = _contained(_of_parsed, parsed, path, file) or AudioProperties()
+        has_more = parsed is not None and _contained(may_have_more, parsed, file) is not False
         size = os.fstat(file.fileno()).st_size
-    is_known = properties.codec != "unknown"
-    is_complete = is_known and all((properties.sample_rate, properties.channels, properties.duration_s))
-    if not (is_complete and properties.tags):
-        probed = _contained(_read_with_av, path) or AudioProperties()
-        tags, has_cover = properties.tags or probed.tags, properties.has_cover or probed.has_cover
-        is_better = not is_known or (probed.codec != "unknown" and not is_complete)
-        stream = probed if is_better else properties
-        properties = replace(stream, tags=tags, has_cover=has_cover)
+    is_complete = all((properties.codec != "unknown", properties.sample_rate, properties.channels))
+    if has_more or not (is_complete and properties.duration_s and properties.tags):
+        properties = _completed(properties, _contained(_read_with_av, path) or AudioProperties())
     if properties.duration_s and not properties.bitrate:
         properties = replace(properties, bitrate=_count(8 * size / properties.duration_s))
     return properties
+
+
+def _completed(properties: AudioProperties, probed: AudioProperties) -> AudioProperties:
+    """What mutagen read, and of what FFmpeg read what that lacks. FFmpeg alone knows all streams and chapters."""
+    is_known = properties.codec != "unknown"
+    is_complete = is_known and all((properties.sample_rate, properties.channels, properties.duration_s))
+    is_better = not is_known or (probed.codec != "unknown" and not is_complete)
+    chapters = tuple(extra for extra in probed.extras if extra.form == "chapters")
+    others = tuple(extra for extra in properties.extras if not (chapters and extra.form == "chapters"))
+    return replace(
+        probed if is_better else properties,
+        tags=properties.tags or probed.tags,
+        has_cover=properties.has_cover or probed.has_cover,
+        streams=probed.streams,
+        extras=others + chapters,
+    )
 
 
 def to_json(properties: AudioProperties) -> dict[str, Any]:
@@ -178,7 +174,7 @@ def audio_key(properties: AudioProperties) -> str:
     return f"{properties.codec}|{properties.sample_rate}|{properties.channels}|{hundredths}"
 
 
-def _contained(read: Callable[..., AudioProperties | None], *arguments: Any) -> AudioProperties | None:
+def _contained(read: Callable[..., _T | None], *arguments: Any) -> _T | None:
     """None if `read` raises: a damaged file makes the parsers raise struct.error, IndexError, RecursionError,
     MemoryError and more besides their own errors, and each of them means that this parser cannot read the file."""
     try:
@@ -187,8 +183,7 @@ def _contained(read: Callable[..., AudioProperties | None], *arguments: Any) -> 
         return None
 
 
-def _read_with_mutagen(path: bytes, file: BinaryIO) -> AudioProperties | None:
-    parsed = parse(path, file)
+def _of_parsed(parsed: Any, path: bytes, file: BinaryIO) -> AudioProperties | None:
     if parsed is None:
         return None
     tags = tags_of(parsed, file) or Tags()
@@ -204,6 +199,7 @@ def _read_with_mutagen(path: bytes, file: BinaryIO) -> AudioProperties | None:
         duration_s=_seconds(info.length - _estimated_from_tags_s(parsed, path)),
         has_cover=bool(tags.covers),
         tags=_kept(tags.fields),
+        extras=tuple(held.extra for held in tags.extras),
     )
 
 
@@ -256,7 +252,7 @@ def _estimated_from_tags_s(parsed: Any, path: bytes) -> float:
 
 def _read_with_av(path: bytes) -> AudioProperties | None:
     with open_container(path) as container:
-        stream = container.streams.best("audio")
+        stream = heard_stream(container)
         if stream is None:
             return None
         context: Any = stream.codec_context
@@ -276,8 +272,10 @@ def _read_with_av(path: bytes) -> AudioProperties | None:
             bits=_bits(ffmpeg_name, context) if lossless else 0,
             channels=_count(context.channels),
             duration_s=_seconds(duration_s),
-            has_cover=any(_is_cover(other) for other in container.streams),
+            has_cover=any(is_cover(other) for other in container.streams),
             tags=_kept(fields_of_container(container)),
+            streams=streams_of(container, stream),
+            extras=tuple(held.extra for held in chapters_of_container(container)),
         )
 
 
@@ -286,18 +284,12 @@ def _bits(ffmpeg_name: str, context: Any) -> int:
     return int(digits[1]) if digits else _count(context.format.bits)
 
 
-def _is_cover(stream: Any) -> bool:
-    from av.stream import Disposition
-
-    return bool(stream.disposition & Disposition.attached_pic)
-
-
 def _kept(fields: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     """The fields that a store remembers: the most usual ones first, as far as there is room."""
     kept: dict[str, tuple[str, ...]] = {}
     room = MOST_CHARACTERS
     for name in sorted(fields, key=rank_of):
-        if is_of_the_file(name):
+        if is_of_the_file(name) or is_extra_field(name):
             continue
         values = tuple(_cut(value) for value in fields[name])
         room -= len(name) + sum(map(len, values))

@@ -4,10 +4,12 @@ such as an MP3 with ID3 and APEv2."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from dedup.tags.cover import Cover
+from dedup.tags.extras import Held
+from dedup.tags.free_extras import extras_of, fields_of
 from dedup.tags.names import Family, named, spelling_of
 from dedup.tags.values import PAIRS, normalised, rating_of_text
 
@@ -37,6 +39,18 @@ class Block(ABC):
             if any(map(str.strip, values)) and rank_of.setdefault(name, rank) == rank:
                 found.setdefault(name, []).extend(values)
         return normalised(found)
+
+    def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
+        """What hangs off the file, by this block, whose `fields` are given."""
+        return list(extras_of(fields, self.family))
+
+    def put_extra(self, held: Held) -> bool:
+        """Adds an extra beside those that are there, without loss if `can_hold` says so of the family; False if there
+        is no place for it."""
+        fields = fields_of(held)
+        for name, values in fields.items():
+            self.put(name, (*self.fields().get(name, ()), *values))
+        return bool(fields)
 
     def put(self, name: str, values: tuple[str, ...]) -> None:
         """Makes `values`, given in their common form, the whole value of a field; no values remove it. Values that the

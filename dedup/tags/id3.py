@@ -4,13 +4,14 @@ has no frame goes to a frame of free name (TXXX)."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dedup.tags import people
+from dedup.tags import id3_extras, people
 from dedup.tags.ape import id3v1_of
 from dedup.tags.block import Block, Entry, free_entry
 from dedup.tags.cover import FRONT, Cover, cover_of
+from dedup.tags.extras import Held
 from dedup.tags.names import free_name, names_of, spelling_of
 from dedup.tags.values import popm_of_rating, rating_of_popm
 
@@ -160,11 +161,25 @@ class Id3Block(Block):
         if self._is_v23 and name == "date" and year:
             self._add("TYER", text=[year[0]])
 
+    def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
+        """Those in frames of their own, before those in frames of free name."""
+        own = list(id3_extras.read(self._tags))
+        known = {held.extra.digest for held in own}
+        return own + [held for held in super().extras(fields) if held.extra.digest not in known]
+
+    def put_extra(self, held: Held) -> bool:
+        return id3_extras.put(self._tags, held, self._encoding()) or super().put_extra(held)
+
+    def _encoding(self) -> Any:
+        from mutagen.id3 import Encoding
+
+        return Encoding.UTF16 if self._is_v23 else Encoding.UTF8
+
     def _add(self, kind: str, **content: Any) -> None:
         import mutagen.id3
 
         if kind[0] == "T" or kind in ("COMM", "USLT"):
-            content["encoding"] = mutagen.id3.Encoding.UTF16 if self._is_v23 else mutagen.id3.Encoding.UTF8
+            content["encoding"] = self._encoding()
         self._tags.add(getattr(mutagen.id3, kind)(**content))
 
     def covers(self) -> list[Cover]:

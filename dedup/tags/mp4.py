@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dedup.tags.block import Block, Entry, free_entry
 from dedup.tags.cover import Cover, cover_of
+from dedup.tags.extras import Chapter, Held, Raw, chapters_held
+from dedup.tags.free_extras import dj_extra
 from dedup.tags.names import free_name, names_of, spelling_of
 
 _FREE = "----:com.apple.iTunes:"
+_SERATO = "----:com.serato.dj:"
+_MADE_ANEW = ("analysisversion", "autgain", "overview")
+"""Atoms of Serato that describe the encoded file, which it analyses again."""
+
 _PAIRS = ("trkn", "disk")
 _NUMBERS = ("tmpo", "\xa9mvi", "\xa9mvc")
 _FLAG = "cpil"
@@ -76,6 +82,27 @@ class Mp4Block(Block):
 
     def covers(self) -> list[Cover]:
         return [cover_of(bytes(data)) for data in self._file.tags.get("covr", ()) if data]
+
+    def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
+        """Those in text, Nero's list of chapters, and Serato's atoms."""
+        found = super().extras(fields)
+        starts = [chapter.start for chapter in self._file.chapters or ()]
+        if len(starts) > 1:
+            ends = [*starts[1:], max(self._file.info.length, starts[-1])]
+            titles = (chapter.title for chapter in self._file.chapters)
+            found.append(chapters_held([Chapter(*each) for each in zip(starts, ends, titles, strict=True)]))
+        for key, values in self._file.tags.items():
+            name = key.lower().removeprefix(_SERATO)
+            if name != key.lower() and name not in _MADE_ANEW and values:
+                text = bytes(values[0]).decode("utf-8", "replace")
+                found.append(Held(dj_extra(text, f"Serato {name}", "mp4"), Raw(key, values)))
+        return found
+
+    def put_extra(self, held: Held) -> bool:
+        if held.extra.form == "mp4" and isinstance(held.content, Raw):
+            self._file.tags[held.content.key] = held.content.data
+            return True
+        return super().put_extra(held)
 
     def put_cover(self, cover: Cover) -> None:
         """iTunes shows the first picture, whatever the others are."""

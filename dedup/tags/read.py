@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from dedup.files.container import open_container
 from dedup.tags.block import Block, free_entry
 from dedup.tags.cover import Cover
+from dedup.tags.extras import Chapter, Held, chapters_held
 from dedup.tags.kinds import ID3_KINDS, parse
 from dedup.tags.values import normalised
 from dedup.tags.wave_info import read_info
 
-__all__ = ["Cover", "Tags", "fields_of_container", "open_blocks", "read_tags", "tags_of"]
+__all__ = [
+    "Cover",
+    "Tags",
+    "chapters_of_container",
+    "fields_of_container",
+    "may_have_more",
+    "open_blocks",
+    "read_tags",
+    "tags_of",
+    "with_chapters",
+]
 
 _VORBIS_KINDS = ("FLAC", "OggVorbis", "OggOpus", "OggFLAC", "OggSpeex", "OggTheora")
 _APE_KINDS = ("APEv2File", "WavPack", "Musepack", "MonkeysAudio", "OptimFROG", "TAK")
+_BEGINS_STREAM = 0x02
+"""Flag of an Ogg page."""
+
 _WITH_APE_BEHIND = ("MP3", "TrueAudio", "AAC")
 
 
@@ -29,6 +44,8 @@ class Tags:
     can hold, are left out."""
     covers: tuple[Cover, ...] = ()
     """The front cover first."""
+    extras: tuple[Held, ...] = ()
+    """What hangs off the file besides, each thing once."""
 
 
 def read_tags(path: bytes) -> Tags:
@@ -36,10 +53,15 @@ def read_tags(path: bytes) -> Tags:
     file that cannot be opened, nothing else."""
     with open(path, "rb") as file:
         try:
-            found = tags_of(parse(path, file), file)
+            parsed = parse(path, file)
+            found = tags_of(parsed, file)
+            is_whole = not may_have_more(parsed, file)
         except Exception:  # a damaged file makes the parsers raise anything
-            found = None
-    return found or Tags(_fields_by_ffmpeg(path))
+            found, is_whole = None, False
+    if found is not None and is_whole:
+        return found
+    by_ffmpeg = _by_ffmpeg(path)
+    return by_ffmpeg if found is None else with_chapters(found, by_ffmpeg.extras)
 
 
 def tags_of(parsed: Any, file: BinaryIO) -> Tags | None:
@@ -49,10 +71,42 @@ def tags_of(parsed: Any, file: BinaryIO) -> Tags | None:
     if not blocks:
         return None
     fields = normalised(read_info(file))
+    extras: dict[str, Held] = {}
     for block in reversed(blocks):
-        fields |= block.fields()
+        own = block.fields()
+        fields |= own
+        extras |= {held.extra.digest: held for held in block.extras(own)}
     covers = next((covers for block in blocks if (covers := block.covers())), [])
-    return Tags(fields, tuple(covers))
+    return Tags(fields, tuple(covers), tuple(extras.values()))
+
+
+def may_have_more(parsed: Any, file: BinaryIO) -> bool:
+    """Whether a file that mutagen parsed may have several streams, or chapters that only FFmpeg reads. Cheap: for MP4
+    and Ogg it looks at what begins the streams."""
+    name = type(parsed).__name__
+    if name == "MP4":
+        return _n_tracks_of_mp4(file) > 1
+    if name.startswith("Ogg"):
+        return _is_multiplexed(file)
+    return name == "ASF"
+
+
+def with_chapters(tags: Tags, extras: Iterable[Held]) -> Tags:
+    """The tags with chapters that FFmpeg read, in place of those that mutagen read: MP4 may have them twice."""
+    chapters = [held for held in extras if held.extra.form == "chapters"]
+    if not chapters:
+        return tags
+    others = [held for held in tags.extras if held.extra.form != "chapters"]
+    return replace(tags, extras=(*others, *chapters))
+
+
+def chapters_of_container(container: Any) -> list[Held]:
+    """The chapters that FFmpeg reads from an open container. One alone, from the beginning, is none."""
+    found = []
+    for chapter in container.chapters():
+        start, end = (float(chapter[edge] * chapter["time_base"]) for edge in ("start", "end"))
+        found.append(Chapter(start, end, chapter["metadata"].get("title", "")))
+    return [chapters_held(found)] if len(found) > 1 or (found and found[0].start_s > 0) else []
 
 
 def fields_of_container(container: Any) -> dict[str, tuple[str, ...]]:
@@ -130,10 +184,28 @@ def _ape_tags(file: BinaryIO) -> Any:
         return None
 
 
-def _fields_by_ffmpeg(path: bytes) -> dict[str, tuple[str, ...]]:
+def _n_tracks_of_mp4(file: BinaryIO) -> int:
+    from mutagen.mp4 import Atoms
+
+    file.seek(0)
+    return len(list(Atoms(file)[b"moov"].findall(b"trak")))
+
+
+def _is_multiplexed(file: BinaryIO) -> bool:
+    """Whether a second stream begins right after the first page of an Ogg file, as the format prescribes."""
+    file.seek(0)
+    head = file.read(27)
+    if len(head) < 27:
+        return False
+    file.seek(sum(file.read(head[26])), os.SEEK_CUR)
+    following = file.read(6)
+    return following[:4] == b"OggS" and bool(following[5] & _BEGINS_STREAM)
+
+
+def _by_ffmpeg(path: bytes) -> Tags:
     """Of Matroska and whatever else mutagen does not know: read, never written."""
     try:
         with open_container(path) as container:
-            return fields_of_container(container)
+            return Tags(fields_of_container(container), extras=tuple(chapters_of_container(container)))
     except Exception:  # a damaged file makes PyAV raise more than its own errors
-        return {}
+        return Tags()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dedup.tags.block import Block, Entry, free_entry, is_of
 from dedup.tags.cover import FRONT, Cover, cover_of
+from dedup.tags.extras import Extra, Held, Raw, digest_of
+from dedup.tags.free_extras import extras_of
 from dedup.tags.names import spelling_of
 
 _PICTURE = "metadata_block_picture"
@@ -66,6 +68,16 @@ class VorbisBlock(Block):
             except (flac_error, FLACNoHeaderError):
                 continue  # left in the file as it is
         return pictures
+
+    def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
+        """Those in comments, and a cue sheet in a block of its own, whose times fit this FLAC file alone."""
+        found = list(extras_of(fields, self.family, self._file.info.length))
+        sheet = getattr(self._file, "cuesheet", None)
+        if sheet is not None:
+            starts = (f"{track.track_number} {track.start_offset}" for track in sheet.tracks)
+            extra = Extra("chapters", "a cue sheet block", digest_of("cue sheet block", *starts), "cue sheet block")
+            found.append(Held(extra, Raw("cuesheet", sheet)))
+        return found
 
     def put_cover(self, cover: Cover) -> None:
         from mutagen.flac import Picture

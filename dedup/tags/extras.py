@@ -1,0 +1,189 @@
+"""What hangs off a file besides text tags and covers: chapters, cue points, lyrics, ratings. What of it another file
+lacks, and whether that file's format can hold it. Pure; the blocks of each format read and write it."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dedup.files.paths import extension_of
+from dedup.tags.names import Family
+
+ExtraKind = Literal["chapters", "cues", "lyrics", "ratings"]
+Form = Literal[
+    "chapters", "cue sheet", "cue sheet block", "lyrics", "synchronised lyrics", "rating", "", "id3", "mp4", "vorbis"
+]
+"""How content is written. Those of a family's name are data that only tags of that family hold."""
+
+Fate = Literal["held", "carried", "contradicted", "lost"]
+"""What becomes of an extra whose file goes: the kept file holds the same; gets it; holds another rating of this
+listener or other lyrics in this language, and keeps them; neither holds nor can get it."""
+
+_ALL: tuple[Family, ...] = ("id3", "mp4", "asf", "ape", "vorbis")
+_FAMILIES: dict[str, tuple[Family, ...]] = {
+    "chapters": ("id3", "vorbis"),
+    "cue sheet": _ALL,
+    "lyrics": _ALL,
+    "rating": _ALL,
+    "synchronised lyrics": ("id3",),
+    "id3": ("id3",),
+    "mp4": ("mp4",),
+    "vorbis": ("vorbis",),
+}
+"""Families whose tags can hold each form."""
+
+_TIMED = ("chapters", "cue sheet", "cue sheet block", "synchronised lyrics")
+_ONE_A_FILE = ("chapters", "cue sheet", "cue sheet block")
+
+_EXTENSIONS: dict[Family, str] = {
+    "id3": "mp3 mp2 aac wav wave aif aiff aifc tta dsf dff",
+    "mp4": "m4a m4b m4p m4r m4v mp4 alac",
+    "asf": "wma wmv asf",
+    "ape": "ape wv mpc mp+ ofr ofs tak apl",
+    "vorbis": "flac ogg oga ogv opus spx",
+}
+_FAMILY_OF: dict[str, Family] = {
+    extension: family for family, extensions in _EXTENSIONS.items() for extension in extensions.split()
+}
+
+
+@dataclass(frozen=True)
+class Extra:
+    """One thing that hangs off a file."""
+
+    kind: ExtraKind
+    what: str
+    """The thing in words: "12 chapters", "Serato Markers2", "lyrics in deu"."""
+    digest: str
+    """16 hex digits of its content: equal things have equal ones, whatever format holds them."""
+    form: Form = ""
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it is right only for a file that starts at the same moment."""
+        return self.kind == "cues" or self.form in _TIMED
+
+    @property
+    def slot(self) -> tuple[str, str]:
+        """What a file holds at most once: its chapters, the rating of one listener, the lyrics in one language."""
+        return self.kind, self.form if self.form in _ONE_A_FILE else self.what.casefold()
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A part of a file, in seconds from its beginning."""
+
+    start_s: float
+    end_s: float
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Chapters:
+    """All chapters of a file, by start."""
+
+    chapters: tuple[Chapter, ...]
+    frames: tuple[Any, ...] = ()
+    """The ID3 frames that hold them, as mutagen has them; none if another format does."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """Lyrics, or a cue sheet."""
+
+    text: str
+    language: str = ""
+    """Three letters of ISO 639-2; empty if nobody says."""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Rating:
+    """What one listener thinks of a track, and how often they played it."""
+
+    address: str
+    value: int
+    """0 to 255, as in POPM; 0 is none."""
+    count: int
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Data that only one family of formats holds."""
+
+    key: str
+    data: Any
+    """As mutagen has it in that family."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """An extra, and its content in a neutral form."""
+
+    extra: Extra
+    content: Chapters | Words | Rating | Raw
+
+
+def family_of(path: bytes) -> Family | None:
+    """Family of the tags that a file with this extension has; None if no tags can be written to such a file."""
+    return _FAMILY_OF.get(extension_of(path))
+
+
+def can_hold(family: Family | None, extra: Extra) -> bool:
+    """Whether tags of this family can hold it without loss."""
+    return family is not None and family in _FAMILIES.get(extra.form, ())
+
+
+def fate_of(extra: Extra, ours: Iterable[Extra], family: Family | None, is_aligned: bool) -> Fate:
+    """What becomes of an extra if the kept file has `ours` and tags of this family. `is_aligned` says whether both
+    files start at the same moment."""
+    ours = tuple(ours)
+    if any(own.digest == extra.digest for own in ours):
+        return "held"
+    if any(own.slot == extra.slot for own in ours):
+        return "lost" if extra.is_timed else "contradicted"
+    return "carried" if can_hold(family, extra) and (is_aligned or not extra.is_timed) else "lost"
+
+
+def digest_of(*parts: object) -> str:
+    """16 hex digits of this content."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def chapters_held(chapters: Sequence[Chapter], frames: tuple[Any, ...] = (), more: Sequence[str] = ()) -> Held:
+    """Chapters with the extra that names them. `more` is what they hold besides start and title. Starts are equal if
+    they round to the same tenth of a second."""
+    listed = tuple(sorted(chapters, key=lambda chapter: chapter.start_s))
+    content = [f"{round(10 * chapter.start_s)} {_plain(chapter.title)}" for chapter in listed]
+    what = f"{len(listed)} chapters" if len(listed) != 1 else "1 chapter"
+    return Held(Extra("chapters", what, digest_of("chapters", *content, *more), "chapters"), Chapters(listed, frames))
+
+
+def cue_sheet_held(text: str) -> Held:
+    """A cue sheet in a text field. What file it names, and remarks, make no difference."""
+    lines = (line.strip() for line in text.splitlines())
+    content = [_plain(line) for line in lines if line and not line.upper().startswith(("FILE ", "REM "))]
+    digest = digest_of("cue sheet", *content)
+    return Held(Extra("chapters", "an embedded cue sheet", digest, "cue sheet"), Words(text))
+
+
+def lyrics_held(words: Words) -> Held:
+    """Lyrics, equal whatever the language they say they are in and wherever their lines break."""
+    is_plain = words.language in ("", "eng") and not words.description
+    what = "lyrics" if is_plain else f"lyrics in {words.language or 'eng'}"
+    if words.description:
+        what += f" ({words.description})"
+    return Held(Extra("lyrics", what, digest_of("lyrics", _plain(words.text)), "lyrics"), words)
+
+
+def rating_held(rating: Rating) -> Held:
+    """A rating by a listener, or the number of times they played the track."""
+    digest = digest_of("rating", rating.address.casefold(), rating.value, rating.count)
+    return Held(Extra("ratings", f"rating of {rating.address}", digest, "rating"), rating)
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
