@@ -93,7 +93,7 @@ class Setting:
         """Raises UsageError for a value that is out of range or not among the choices."""
         if value is None and (self.option.none or self.default is None):
             return
-        if self.choices and value not in self.choices:
+        if self.choices and not set(value if self.is_list else (value,)) <= set(self.choices):
             raise refused(f"setting {self.name}", value, " or ".join(map(repr, self.choices)))
         if self.kind in (int, float) and not self.option.allows(value):
             expected = or_none(self.option.range_text(self.kind), self.option.none)
