@@ -355,7 +355,7 @@ def test_what_an_earlier_repair_kept_is_not_given_for_nothing(sound: Path, tmp_p
 
 @pytest.mark.parametrize(
     ("told", "repeated", "n_tiles"),
-    [(1, 1, 55), (1, 7, 55), (7, 1, 55), (None, 1, 55), (1, None, 55), (None, None, 0)],
+    [(2, 2, 55), (2, 7, 55), (7, 2, 55), (None, 2, 55), (2, None, 55), (None, None, 0)],
 )
 def test_results_are_carried_over_where_anything_says_that_they_are_of_our_version(
     sound: Path, tmp_path: Path, told: int | None, repeated: int | None, n_tiles: int
@@ -365,7 +365,7 @@ def test_results_are_carried_over_where_anything_says_that_they_are_of_our_versi
     set_versions(folder, told, repeated)
     assert mend_catalog(folder, "test")["tile"] == n_tiles
     with open_for_writing(folder, "test") as store:
-        assert {finding.kind for finding in check(store, Silent())} <= ({"root"} if repeated != 1 else set())
+        assert {finding.kind for finding in check(store, Silent())} <= ({"root"} if repeated != 2 else set())
         compared = correlate(store, CompareSettings(), InlineRunner(), Silent())
         assert (compared.n_reused, compared.n_computed) == (n_tiles, 55 - n_tiles)
 
@@ -378,7 +378,7 @@ def test_a_store_of_another_version_is_left_as_it_is(
     shutil.copytree(sound, folder)
     set_versions(folder, told, repeated)
     before = (folder / "catalog.db").read_bytes()
-    with pytest.raises(StoreMismatchError, match=r"format version 4; expected version 1\. Use the release"):
+    with pytest.raises(StoreMismatchError, match=r"format version 4; expected version 2\. Use the release"):
         mend_catalog(folder, "test")
     assert (folder / "catalog.db").read_bytes() == before
 
@@ -392,7 +392,7 @@ def set_versions(folder: Path, told: int | None, repeated: int | None) -> None:
     if repeated is None:
         root.unlink()
     else:
-        root.write_text(root.read_text().replace('"format_version": 1', f'"format_version": {repeated}'))
+        root.write_text(root.read_text().replace('"format_version": 2', f'"format_version": {repeated}'))
 
 
 # ---- a repair that is killed ----

@@ -92,7 +92,7 @@ def test_fingerprints_made_otherwise_are_refused_with_both_values(folder: Path):
     require_sound(folder)
 
 
-@pytest.mark.parametrize("version", [0, 2, 3, True, 1.0, "1", None])
+@pytest.mark.parametrize("version", [0, 3, 4, True, 2.0, "2", None])
 def test_another_version_of_the_format_is_refused_with_both_values(folder: Path, version: object):
     with closing(Catalog(folder / "catalog.db")) as catalog:
         catalog.meta.set("format_version", version)
@@ -101,13 +101,13 @@ def test_another_version_of_the_format_is_refused_with_both_values(folder: Path,
         with pytest.raises(StoreMismatchError) as raised, opened:
             pass
         assert str(raised.value).endswith(
-            f"format version {version}; expected version 1. Use the release that made it, or name another store with "
+            f"format version {version}; expected version 2. Use the release that made it, or name another store with "
             "--store"
         )
         assert raised.value.exit_code == 12
 
 
-# ---- a store of an older format version: versions 2 and 3 are made up ----
+# ---- a store of an older format version: versions 3 and 4 are made up ----
 
 
 def note_where(catalog: Catalog) -> None:
@@ -126,11 +126,11 @@ def fail_half_way(catalog: Catalog) -> None:
 
 @pytest.fixture
 def older(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of version 1, in which a run began, for a program whose stores have version 3."""
+    """A store of version 2, in which a run began, for a program whose stores have version 4."""
     with open_for_writing(folder, "test") as store:
         store.catalog.runs.begin("r1", "full", "2026-03-01T02:30:00Z")
-    monkeypatch.setattr(upgrades, "FORMAT_VERSION", 3)
-    monkeypatch.setattr(upgrades, "UPGRADES", {1: note_where, 2: rename_where})
+    monkeypatch.setattr(upgrades, "FORMAT_VERSION", 4)
+    monkeypatch.setattr(upgrades, "UPGRADES", {2: note_where, 3: rename_where})
     return folder
 
 
@@ -150,7 +150,7 @@ def what_an_upgrade_keeps(folder: Path) -> list[tuple[object, ...]]:
 def require_upgraded(folder: Path) -> None:
     with open_for_writing(folder, "test") as store:
         rows = store.catalog.connection.execute("SELECT id, place FROM run").fetchall()
-    assert (rows, versions(folder)) == ([("r1", "here")], (3, 3))
+    assert (rows, versions(folder)) == ([("r1", "here")], (4, 4))
     require_sound(folder)
 
 
@@ -168,29 +168,29 @@ def test_a_reader_refuses_an_older_store_and_says_what_upgrades_it(older: Path):
     with pytest.raises(StoreMismatchError) as raised, open_for_reading(older):
         pass
     assert str(raised.value).endswith(
-        "format version 1; expected version 3. Run `reprise correlate` once: it upgrades the store"
+        "format version 2; expected version 4. Run `reprise correlate` once: it upgrades the store"
     )
-    assert versions(older) == (1, 1)
+    assert versions(older) == (2, 2)
 
 
 def test_a_store_from_which_an_upgrade_is_lacking_is_refused(older: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(upgrades, "UPGRADES", {1: note_where})
-    refused = pytest.raises(StoreMismatchError, match=r"format version 1; expected version 3\. Use the release")
+    monkeypatch.setattr(upgrades, "UPGRADES", {2: note_where})
+    refused = pytest.raises(StoreMismatchError, match=r"format version 2; expected version 4\. Use the release")
     with refused, open_for_writing(older, "test"):
         pass
-    assert versions(older) == (1, 1)
+    assert versions(older) == (2, 2)
 
 
 def test_an_older_store_that_is_refused_is_left_as_it_is(older: Path):
     other = replace(SETTINGS, chromaprint="1.6.0")
     with pytest.raises(StoreMismatchError, match="other settings"), make_or_open(older, other, 4, "test"):
         pass
-    assert versions(older) == (1, 1)
+    assert versions(older) == (2, 2)
 
 
 def test_a_damaged_catalog_of_an_older_version_is_left_to_the_release_that_made_it(older: Path):
     before = (older / "catalog.db").read_bytes()
-    with pytest.raises(StoreMismatchError, match=r"format version 1; expected version 3\. Use the release"):
+    with pytest.raises(StoreMismatchError, match=r"format version 2; expected version 4\. Use the release"):
         mend_catalog(older, "test")
     assert (older / "catalog.db").read_bytes() == before
 
@@ -198,12 +198,12 @@ def test_a_damaged_catalog_of_an_older_version_is_left_to_the_release_that_made_
 @pytest.mark.parametrize(
     ("killed", "found"),
     [
-        ("before", (1, 1)),
-        ("at the first root group", (1, 1)),
-        ("at the first catalog", (1, 2)),
-        ("at the second root group", (2, 2)),
-        ("at the second catalog", (2, 3)),
-        ("after", (3, 3)),
+        ("before", (2, 2)),
+        ("at the first root group", (2, 2)),
+        ("at the first catalog", (2, 3)),
+        ("at the second root group", (3, 3)),
+        ("at the second catalog", (3, 4)),
+        ("after", (4, 4)),
     ],
 )
 def test_an_upgrade_that_was_killed_between_its_steps_is_done_again(
@@ -220,7 +220,7 @@ def test_an_upgrade_that_was_killed_between_its_steps_is_done_again(
         elif killed == "after":
             kill.setattr(Catalog, "shrink", lambda *_: 1 / 0)
         else:
-            kill.setitem(upgrades.UPGRADES, 1 if "first" in killed else 2, fail_half_way)
+            kill.setitem(upgrades.UPGRADES, 2 if "first" in killed else 3, fail_half_way)
         with pytest.raises(ZeroDivisionError), open_for_writing(older, "test"):
             pass
     assert versions(older) == found
@@ -241,7 +241,7 @@ def run(folder):
     with store.open_for_writing(folder, "test"):
         pass
 
-upgrades.FORMAT_VERSION, upgrades.UPGRADES = 3, {1: note_where, 2: rename_where}
+upgrades.FORMAT_VERSION, upgrades.UPGRADES = 4, {2: note_where, 3: rename_where}
 steps = [(Path, "rename"), (upgrades, "upgrade"), (Meta, "set"), (Database, "shrink")]
 kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps)
 """
@@ -251,7 +251,7 @@ def test_an_upgrade_that_was_killed_is_done_again(older: Path, tmp_path: Path):
     """The stamp is set last in each transaction: killed there, all that came before is taken back."""
     run_killed(UPGRADES_KILLED, older, tmp_path)
     *killed, undisturbed = sorted(tmp_path.glob("killed *"))
-    assert [versions(folder) for folder in killed] == [*[(1, 1), (1, 2), (1, 2)], *[(2, 2), (2, 3), (2, 3)], (3, 3)]
+    assert [versions(folder) for folder in killed] == [*[(2, 2), (2, 3), (2, 3)], *[(3, 3), (3, 4), (3, 4)], (4, 4)]
     for folder in [*killed, undisturbed]:
         require_upgraded(folder)
 

@@ -58,6 +58,13 @@ LONGER_SHARE = 0.55
 SHORTER_SHARE = 0.7
 """Share of the shorter track that must be alike in an excerpt; with less, the two only have a passage in common."""
 
+OVERLAPPING_SHARE = 0.25
+"""Share of the shorter track that must be alike in two that overlap; with less, they only have a passage in common."""
+
+OWN_S = 10.0
+"""Seconds that each of two tracks must have before or after what they share, where the other has nothing, for neither
+to be a copy of the other: less may be silence, which only listening tells."""
+
 CERTAIN = 0.85
 """Score from which no prominence is needed: music that repeats itself, such as loops, has none."""
 
@@ -142,10 +149,12 @@ class Criterion:
     name: str
     value: float
     threshold: float
+    at_most: bool = False
+    """Whether the threshold is the most that is allowed, rather than the least."""
 
     @property
     def met(self) -> bool:
-        return self.value >= self.threshold
+        return self.value <= self.threshold if self.at_most else self.value >= self.threshold
 
 
 def criteria(match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds) -> tuple[Criterion, ...]:
@@ -157,12 +166,14 @@ def criteria(match: Match, n_items_a: int, n_items_b: int, thresholds: Threshold
         Criterion(KEPT, match.score, STORED_KAPPA),
         Criterion(CHANCE, match.evidence, thresholds.related),
         *_copy_criteria(match, thresholds),
+        Criterion(OWN, own_s(match, n_items_a, n_items_b), OWN_S, at_most=True),
         Criterion(OF_LONGER, of_longer, LONGER_SHARE),
         Criterion(OF_SHORTER, of_shorter, SHORTER_SHARE),
     )
 
 
 CHANCE, SPEED, SCORE, PROMINENCE, STEPS = "evidence", "speed", "score", "prominence", "steps alike"
+OWN = "seconds of its own that each has"
 KEPT, OF_LONGER, OF_SHORTER = "score to be kept", "share of the longer", "share of the shorter"
 
 
@@ -204,9 +215,18 @@ def verdict(match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds
     if not all(criterion.met for criterion in _copy_criteria(match, thresholds)):
         return "transposed" if _is_transposed(match, n_items_a, n_items_b) else "related"
     of_longer, of_shorter = _of_longer_and_shorter(match, n_items_a, n_items_b)
+    if own_s(match, n_items_a, n_items_b) > OWN_S:
+        return "overlapping" if of_shorter >= OVERLAPPING_SHARE else "related"
     if of_longer >= LONGER_SHARE:
         return "same recording, other speed" if match.rate else "same recording"
     return "contained" if of_shorter >= SHORTER_SHARE else "related"
+
+
+def own_s(match: Match, n_items_a: int, n_items_b: int) -> float:
+    """Seconds that each of two tracks has, at least, where the other has already ended or not yet begun."""
+    own_a = max(match.from_a, n_items_a - match.to_a)
+    own_b = max(match.from_b, n_items_b - match.to_b)
+    return max(0, min(own_a, own_b)) / ITEMS_PER_SECOND
 
 
 def _classic_verdict(match: Match, n_items_a: int, n_items_b: int, agreement: float) -> Verdict:

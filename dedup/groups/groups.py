@@ -4,13 +4,15 @@ B is the reference, because then both were compared with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from dedup.correlation.scoring import BESIDE, MERGING
+from dedup.correlation.scoring import BESIDE, MERGING, Verdict
 from dedup.groups.companions import Intended
 from dedup.groups.keep import Decision, KeepRules, keep_rules, rules_of
+from dedup.groups.losses import losses
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
 from dedup.settings import KeepSettings, MatchSettings
 from dedup.store.protection import protected
@@ -90,48 +92,124 @@ def groups_of(store: Store, matches: Matches, keep: KeepSettings) -> list[Group]
     return make_groups(matches, rules_of(store, matches, keep), Intended(keep))
 
 
-def make_groups(matches: Matches, rules: KeepRules | None = None, intended: Intended | None = None) -> list[Group]:
-    """Groups by reclaimable bytes, then by the reference's path. The best track that is not yet in a group becomes the
-    reference of the matching tracks that are not in one either and are not kept beside it, or beside each other, on
-    purpose. The order depends only on the files."""
-    rules, intended = rules or keep_rules(KeepSettings()), intended or Intended(KeepSettings())
-    best_first = sorted(matches.tracks, key=rules.rank)
-    places = {track.path: place for place, track in enumerate(best_first)}
-    taken: set[bytes] = set()
-    found: list[tuple[ListedTrack, list[TrackPair], list[TrackPair]]] = []
-    copies: set[bytes] = set()
-    for track in best_first:
-        if track.path in taken:
-            continue
-        pairs = list(matches.of(track))
-        free = [pair for pair in pairs if pair.verdict in MERGING and pair.b.path not in taken]
-        members = _one_kind(track, sorted(free, key=lambda pair: places[pair.b.path]), intended)
-        if not members:
-            continue
-        taken.add(track.path)
-        taken.update(pair.b.path for pair in members)
-        copies.update(pair.b.path for pair in members)
-        found.append((track, members, [pair for pair in pairs if pair.verdict in BESIDE]))
-    groups = []
-    for track, members, beside in found:
-        apart = [pair for pair in beside if pair.b.path not in copies]
-        groups.append(Group(track, _swapped(members, places), _swapped(apart, places), rules))
-    return sorted(groups, key=lambda group: (-group.bytes_reclaimable, group.reference.path))
+def make_groups(
+    matches: Matches,
+    rules: KeepRules | None = None,
+    intended: Intended | None = None,
+    also: frozenset[Verdict] = frozenset(),
+) -> list[Group]:
+    """Groups by reclaimable bytes, then by the reference's path; the order depends only on the files. The best track
+    that is not yet in a group becomes the reference of the matching tracks that are not in one either and are not kept
+    beside it, or beside each other, on purpose. Then each copy goes to the reference that it matches best, and where
+    some files of a group hold all that the others hold, the best of these becomes the reference.
+
+    Tracks whose verdict is in `also` come last, to groups that there are or to new ones, if they are in none."""
+    return _Grouping(matches, rules or keep_rules(KeepSettings()), intended or Intended(KeepSettings())).run(also)
 
 
-def _one_kind(track: ListedTrack, pairs: Iterable[TrackPair], intended: Intended) -> list[TrackPair]:
-    """The pairs with `track`, best first, whose tracks may go in its favour; never two tracks that are kept beside each
-    other on purpose, because both would go."""
-    members: list[TrackPair] = []
+class _Grouping:
+    """One way from pairs to groups."""
+
+    def __init__(self, matches: Matches, rules: KeepRules, intended: Intended) -> None:
+        self.matches, self.rules, self.intended = matches, rules, intended
+        self.best_first = sorted(matches.tracks, key=rules.rank)
+        self.places = {track.path: place for place, track in enumerate(self.best_first)}
+        self.members: dict[bytes, list[TrackPair]] = {}
+        """Pairs of each reference with its copies, best first, by its path."""
+        self.taken: set[bytes] = set()
+
+    def run(self, also: frozenset[Verdict]) -> list[Group]:
+        self._gather(MERGING)
+        self._to_the_best_reference()
+        self._keep_what_holds_all()
+        if also:
+            self._gather(also)
+        copies = {pair.b.path for members in self.members.values() for pair in members}
+        references = (track for track in self.best_first if track.path in self.members)
+        groups = [self._group(track, copies) for track in references]
+        return sorted(groups, key=lambda group: (-group.bytes_reclaimable, group.reference.path))
+
+    def _group(self, track: ListedTrack, copies: set[bytes]) -> Group:
+        beside = [p for p in self.matches.of(track) if p.verdict in BESIDE and p.b.path not in copies]
+        return Group(track, self._swapped(self.members[track.path]), self._swapped(beside), self.rules)
+
+    def _swapped(self, pairs: Iterable[TrackPair]) -> tuple[TrackPair, ...]:
+        return tuple(sorted((pair.swapped() for pair in pairs), key=lambda pair: self.places[pair.a.path]))
+
+    def _by_place(self, pairs: Iterable[TrackPair]) -> list[TrackPair]:
+        return sorted(pairs, key=lambda pair: self.places[pair.b.path])
+
+    def _gather(self, verdicts: frozenset[Verdict]) -> None:
+        """Gives each track that is a reference, or in no group yet, the free tracks to which it has these verdicts."""
+        for track in self.best_first:
+            known = self.members.get(track.path, [])
+            if track.path in self.taken and not known:
+                continue
+            pairs = (p for p in self.matches.of(track) if p.verdict in verdicts and p.b.path not in self.taken)
+            members = _one_kind(track, known, self._by_place(pairs), self.intended)
+            if members:
+                self.members[track.path] = members
+                self.taken.update((track.path, *(pair.b.path for pair in members)))
+
+    def _to_the_best_reference(self) -> None:
+        """Moves each copy to the reference that it matches best, if it matches several: the best track of all may have
+        come first and match it by chance, while its siblings are elsewhere."""
+        first = [pair for members in self.members.values() for pair in members]
+        best = {pair.b.path: self._best(pair) for pair in first}
+        self.members = {reference: [] for reference in self.members}
+        for pair in self._by_place(best.values()):
+            members = self.members[pair.a.path]
+            self.members[pair.a.path] = _one_kind(pair.a, members, [pair], self.intended)
+        self.members = {reference: members for reference, members in self.members.items() if members}
+        self.taken = set(self.members) | {pair.b.path for members in self.members.values() for pair in members}
+
+    def _best(self, pair: TrackPair) -> TrackPair:
+        """The pair of a reference and the copy of `pair` with the highest score; of equal ones, the best reference."""
+        others = (p.swapped() for p in self.matches.of(pair.b) if p.verdict in MERGING and p.b.path in self.members)
+        return min([pair, *others], key=lambda p: (-p.match.score, self.places[p.a.path]))
+
+    def _keep_what_holds_all(self) -> None:
+        for reference, members in list(self.members.items()):
+            if all(_holds_all(pair.swapped()) for pair in members):
+                continue
+            holder = next(filter(None, map(self._as_holder, members[:MOST_HOLDERS], itertools.repeat(members))), None)
+            if holder is not None:
+                del self.members[reference]
+                self.members[holder[0].a.path] = holder
+
+    def _as_holder(self, pair: TrackPair, members: list[TrackPair]) -> list[TrackPair] | None:
+        """The pairs of a copy with all others of its group, best first, if it holds all that they hold."""
+        others = {pair.a.path, *(member.b.path for member in members)} - {pair.b.path}
+        if pair.a.state != pair.b.state or (pair.a.damage is None) != (pair.b.damage is None):
+            return None
+        if pair.a.properties.lossless and not pair.b.properties.lossless:
+            return None
+        found = [p for p in self.matches.of(pair.b) if p.b.path in others and p.verdict in MERGING]
+        if len(found) < len(others) or not all(_holds_all(p.swapped()) for p in found):
+            return None
+        return self._by_place(found)
+
+
+MOST_HOLDERS = 20
+"""Most copies of a group that are tried as its reference: the best ones."""
+
+
+def _holds_all(pair: TrackPair) -> bool:
+    """Whether `pair.b` holds all that `pair.a` holds, as far as is known."""
+    return all(loss.kind == "untested" for loss in losses(pair))
+
+
+def _one_kind(
+    track: ListedTrack, known: Sequence[TrackPair], pairs: Iterable[TrackPair], intended: Intended
+) -> list[TrackPair]:
+    """The pairs with `track` that are known, and those of the others, best first, whose tracks may go in its favour;
+    never two tracks that are kept beside each other on purpose, because both would go."""
+    members = list(known)
     for pair in pairs:
         others = [track, *(member.b for member in members)] if intended.is_asked else []
         if all(intended.may_merge(other, pair.b) for other in others):
             members.append(pair)
     return members
-
-
-def _swapped(pairs: Iterable[TrackPair], places: Mapping[bytes, int]) -> tuple[TrackPair, ...]:
-    return tuple(sorted((pair.swapped() for pair in pairs), key=lambda pair: places[pair.a.path]))
 
 
 def find_uncertain(store: Store, match: MatchSettings) -> list[TrackPair]:
@@ -142,10 +220,12 @@ def find_uncertain(store: Store, match: MatchSettings) -> list[TrackPair]:
     return uncertain(Matches(store, match))
 
 
+CLEAR: frozenset[Verdict] = frozenset({"contained", "overlapping", "same audio, picture not compared"})
+"""Verdicts that leave nothing to ask."""
+
+
 def uncertain(matches: Matches) -> list[TrackPair]:
     """Pairs that only a person can decide, best evidence first: their tracks have to do with each other, nobody has
     judged them yet, and neither track is a mere copy in a group."""
     copies = {pair.a.path for group in make_groups(matches) for pair in group.members}
-    return [
-        pair for pair in matches.beside() if pair.verdict != "contained" and not {pair.a.path, pair.b.path} & copies
-    ]
+    return [pair for pair in matches.beside() if pair.verdict not in CLEAR and not {pair.a.path, pair.b.path} & copies]

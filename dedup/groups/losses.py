@@ -1,10 +1,48 @@
-"""What one file holds that another lacks, so that it would be lost if the first went and the second stayed."""
+"""What one file holds that another lacks, so that it would be lost if the first went and the second stayed. Pure: by
+what the store knows of both, and what somebody found beside them."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dedup.settings import LossKind
+from dedup.correlation.scoring import Verdict
+from dedup.files.paths import extension_of
+from dedup.settings import ITEMS_PER_SECOND, LOSS_KINDS, LossKind
+
+if TYPE_CHECKING:
+    from dedup.groups.matches import ListedTrack, TrackPair
+    from dedup.library.metadata import AudioProperties, Stream
+    from dedup.store.nulltests import Span
+
+SAME_BYTES = frozenset({"same file", "identical file"})
+"""Verdicts of files that hold the very same."""
+
+SAME_PACKETS = frozenset({*SAME_BYTES, "same audio"})
+"""Verdicts of files whose heard sound is the very same, so that nobody needs to listen."""
+
+LOST_BY_VERDICT: dict[Verdict, LossKind] = {
+    "same audio, picture not compared": "picture",
+    "same recording, other speed": "speed",
+    "another mix": "mix",
+    "overlapping": "span",
+}
+"""What a track holds for itself that is shown beside a group and is no copy, though it is the same music."""
+
+LEAST_S = 1.0
+"""Seconds of sound of its own that count."""
+
+ALIGNED_S = 0.1
+"""Most seconds between the beginnings of two files for which times in one, such as those of chapters, hold in the
+other."""
+
+WIDE_DB, NARROW_DB = -40.0, -60.0
+"""Difference of left and right, relative to what they share, from which a file is stereo, and to which it is mono."""
+
+TIMED = frozenset({"chapters", "cues"})
+"""Kinds of extras that name moments of the sound."""
 
 
 @dataclass(frozen=True)
@@ -14,3 +52,185 @@ class Loss:
     kind: LossKind
     what: str
     """The thing in words: "2:00 at the end", "moving picture 640 by 360"."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is known of a copy from outside the store."""
+
+    merges: bool = True
+    """Whether the kept file gets what it lacks and its format can hold."""
+    sidecars: tuple[str, ...] = ()
+    """Files beside the copy that belong to it and would be lost, in words."""
+    playlists: tuple[str, ...] = ()
+    """Playlists that name the copy and cannot be rewritten, in words."""
+
+
+def losses(pair: TrackPair, beside: Beside = Beside()) -> tuple[Loss, ...]:
+    """What `pair.a` holds that `pair.b` lacks, in the order of `LOSS_KINDS`; nothing if one may go for the other."""
+    found = [*_of_files(beside), *(() if pair.verdict in SAME_BYTES else _of_content(pair, beside))]
+    return tuple(sorted(found, key=lambda loss: LOSS_KINDS.index(loss.kind)))
+
+
+def is_aligned(pair: TrackPair) -> bool:
+    """Whether moments of one are moments of the other."""
+    return pair.match.rate == 0 and abs(pair.lag_s) <= ALIGNED_S
+
+
+def needs_listening(pair: TrackPair) -> bool:
+    """Whether only a null test can tell if one of the two holds what the other lacks."""
+    return pair.verdict == "same recording" and not pair.judged
+
+
+def _of_files(beside: Beside) -> Iterator[Loss]:
+    for name in beside.sidecars:
+        yield Loss("sidecars", name)
+    for name in beside.playlists:
+        yield Loss("playlists", name)
+
+
+def _of_content(pair: TrackPair, beside: Beside) -> Iterator[Loss]:
+    copy, kept = pair.a.properties, pair.b.properties
+    if pair.verdict not in SAME_PACKETS:
+        yield from _of_sound(pair)
+        yield from _of_channels(pair.a, copy, pair.b, kept)
+    yield from _of_streams(copy, kept)
+    yield from _of_extras(pair, copy, kept, beside)
+
+
+# ---- sound ----
+
+
+def _of_sound(pair: TrackPair) -> Iterator[Loss]:
+    if pair.match.rate:
+        yield Loss("speed", f"its own speed, {speed_words(pair.match.rate)}")
+        return
+    test = pair.test
+    if test is None or not test.is_made:
+        yield from (Loss("span", words) for words in _estimated_spans(pair))
+        if needs_listening(pair):
+            why = f": {test.problem}" if test is not None else ""
+            yield Loss("untested", f"nobody has listened to the two{why}")
+        return
+    yield from (Loss("span", span_words(span, test.length_a_s)) for span in test.only_a)
+    if not pair.judged and (test.is_other_mix or any(each.side != "b" for each in test.differences)):
+        yield Loss("mix", difference_words(test.differences) or "another mix")
+
+
+def _estimated_spans(pair: TrackPair) -> Iterator[str]:
+    """What the fingerprints say about sound before and after what is shared, which may be silence."""
+    if pair.verdict == "same audio, picture not compared":
+        return
+    match, seconds = pair.match, pair.a.n_items / ITEMS_PER_SECOND
+    head_s = (match.from_a - match.from_b) / ITEMS_PER_SECOND
+    tail_s = ((pair.a.n_items - match.to_a) - (pair.b.n_items - match.to_b)) / ITEMS_PER_SECOND
+    if head_s > LEAST_S:
+        yield f"{length_words(head_s)} at the start"
+    if tail_s > LEAST_S and seconds > tail_s:
+        yield f"{length_words(tail_s)} at the end"
+
+
+def _of_channels(a: ListedTrack, copy: AudioProperties, b: ListedTrack, kept: AudioProperties) -> Iterator[Loss]:
+    if copy.channels > max(2, kept.channels) and kept.channels:
+        yield Loss("channels", f"{copy.channels} channels")
+    elif _is_stereo(a, copy) and _is_mono(b, kept):
+        yield Loss("channels", "stereo")
+
+
+def _is_stereo(track: ListedTrack, properties: AudioProperties) -> bool:
+    return properties.channels > 1 and (track.width_db is None or track.width_db > WIDE_DB)
+
+
+def _is_mono(track: ListedTrack, properties: AudioProperties) -> bool:
+    return properties.channels == 1 or (track.width_db is not None and track.width_db < NARROW_DB)
+
+
+# ---- streams and extras ----
+
+
+def _of_streams(copy: AudioProperties, kept: AudioProperties) -> Iterator[Loss]:
+    for picture in (stream for stream in copy.streams if stream.kind == "picture"):
+        size = f" {picture.width} by {picture.height}" if picture.width else ""
+        yield Loss("picture", f"moving picture{size}")
+    yield from _lacking("tracks", "further sound track", copy, kept, lambda s: s.kind == "sound" and not s.is_heard)
+    yield from _lacking("subtitles", "subtitles", copy, kept, lambda s: s.kind == "subtitles")
+    yield from _lacking("attachments", "attached file", copy, kept, lambda s: s.kind == "attachment")
+
+
+def _lacking(
+    kind: LossKind, name: str, copy: AudioProperties, kept: AudioProperties, is_one: Callable[[Stream], bool]
+) -> Iterator[Loss]:
+    """Streams that the kept file has none like: by language and title. One without either is like no other, since
+    nobody has compared the two."""
+    has = Counter(_label(stream) for stream in kept.streams if is_one(stream))
+    for stream in filter(is_one, copy.streams):
+        label = _label(stream)
+        if any(label) and has[label] > 0:
+            has[label] -= 1
+        else:
+            yield Loss(kind, ", ".join(filter(None, (name, *label))))
+
+
+def _label(stream: Stream) -> tuple[str, str]:
+    return stream.language.removeprefix("und"), stream.title
+
+
+def _of_extras(pair: TrackPair, copy: AudioProperties, kept: AudioProperties, beside: Beside) -> Iterator[Loss]:
+    known = {extra.digest for extra in kept.extras}
+    for extra in copy.extras:
+        if extra.digest in known:
+            continue
+        is_carried = beside.merges and can_hold(extension_of(pair.b.path), extra.kind)
+        if not is_carried or (extra.kind in TIMED and not is_aligned(pair)):
+            yield Loss(extra.kind, extra.what)
+
+
+def can_hold(extension: str, kind: str) -> bool:
+    """Whether a file with that extension can get extras of that kind."""
+    del extension, kind
+    return False
+
+
+# ---- words ----
+
+
+def speed_words(rate: float) -> str:
+    """How the first file plays against the second, whose items it has `rate` more of: "2.0 % slower"."""
+    percent = 100 * abs(rate)
+    return f"{percent:.1f} % {'slower' if rate > 0 else 'faster'}"
+
+
+def span_words(span: Span, length_s: float) -> str:
+    """A stretch that only one file has: "2:00 at the end"."""
+    if span.end_s >= length_s - LEAST_S:
+        return f"{length_words(span.length_s)} at the end"
+    if span.start_s <= LEAST_S:
+        return f"{length_words(span.length_s)} at the start"
+    return f"{length_words(span.length_s)} from {clock(span.start_s)} on"
+
+
+SHOWN_DIFFERENCES = 3
+"""Most places that are named."""
+
+
+def difference_words(differences: Sequence[tuple[float, float, str]]) -> str:
+    """Where two files differ: "differs 0:12-3:05"; empty if nowhere."""
+    if not differences:
+        return ""
+    places = ", ".join(f"{clock(start)}-{clock(end)}" for start, end, _ in differences[:SHOWN_DIFFERENCES])
+    more = len(differences) - SHOWN_DIFFERENCES
+    return f"differs {places}" + (f" and at {more} more" if more > 0 else "")
+
+
+def length_words(seconds: float) -> str:
+    """A length: "3.5 s", "42 s", "2:00"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 60 else clock(seconds)
+
+
+def clock(seconds: float) -> str:
+    """A moment: "1:23", "1:02:03"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections import Counter
@@ -18,9 +19,10 @@ from dedup.correlation.match import Match, evidence_of_records, identity_match, 
 from dedup.correlation.noise import noise_of
 from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Thresholds, Verdict, usual_noise, verdict
 from dedup.errors import UsageError
-from dedup.groups.judgements import Judgements, history
+from dedup.groups.judgements import Judgements, content, history
 from dedup.library.metadata import AudioProperties, from_json
 from dedup.settings import CompareSettings, MatchSettings
+from dedup.store.nulltests import NullTest
 from dedup.store.pairs import PAIR
 from dedup.store.tracks import HeardTrack
 
@@ -37,6 +39,16 @@ class ListedTrack(HeardTrack):
         """Properties, parsed at each access: stored, those of a large library would take most of a report's memory."""
         return from_json(json.loads(self.properties_json))
 
+    @property
+    def content(self) -> bytes:
+        """16 bytes that identify what it holds (`judgements.content`)."""
+        return content(self.stream, self.digest)
+
+    @functools.cached_property
+    def has_picture(self) -> bool:
+        """Whether it has a moving picture."""
+        return '"picture"' in self.properties_json and any(s.kind == "picture" for s in self.properties.streams)
+
 
 @dataclass(frozen=True)
 class TrackPair:
@@ -48,10 +60,18 @@ class TrackPair:
     verdict: Verdict
     judged: bool = False
     """Whether a person judged the pair."""
+    test: NullTest | None = None
+    """Null test of the two; None if there is none of what they hold now."""
 
     def swapped(self) -> TrackPair:
         """The same pair with its two sides swapped."""
-        return TrackPair(self.b, self.a, self.match.swapped(), self.verdict, self.judged)
+        test = self.test.swapped() if self.test else None
+        return TrackPair(self.b, self.a, self.match.swapped(), self.verdict, self.judged, test)
+
+    @property
+    def lag_s(self) -> float:
+        """Seconds that `a` has in front of what they share, more than `b`: to the sample if a null test was made."""
+        return self.test.lag_s if self.test is not None and self.test.is_made else self.match.lag_s
 
 
 class Matches:
@@ -64,6 +84,7 @@ class Matches:
         self.settings = settings
         self.thresholds = thresholds(store, settings)
         self._judgements = Judgements(store)
+        self._tests = _null_tests(store)
         self.neighbours: dict[int, list[tuple[int, Match]]] = {}
         self._read_pairs(store, compare)
         self._add_judged(store, compare)
@@ -82,6 +103,10 @@ class Matches:
         """Reads the current judgements. The pairs stay: two tracks that a person has called the same since, and that no
         tile found, do not become a pair until all matches are read again."""
         self._judgements = Judgements(store)
+
+    def renew_tests(self, store: Store) -> None:
+        """Reads the current null tests."""
+        self._tests = _null_tests(store)
 
     def _read_pairs(self, store: Store, compare: CompareSettings) -> None:
         fingerprints = _Fingerprints(store)
@@ -103,8 +128,8 @@ class Matches:
         if not any(self.judgements.said.values()):
             return
         holders: dict[bytes, set[int]] = {}
-        for content, fingerprint in store.catalog.audios.held():
-            holders.setdefault(content, set()).add(fingerprint)
+        for held, fingerprint in store.catalog.audios.held():
+            holders.setdefault(held, set()).add(fingerprint)
         for (content_a, content_b), same in self.judgements.said.items():
             for a, b in itertools.product(holders.get(content_a, ()), holders.get(content_b, ())):
                 known = {other for other, _ in self.neighbours.get(a, ())}
@@ -149,7 +174,7 @@ class Matches:
         thousand copies of one file have half a million."""
         counts: Counter[Verdict] = Counter()
         for tracks in self.by_fingerprint.values():
-            if len(tracks) > MANY and not self.judgements.said and tracks[0].n_distinct >= MIN_DISTINCT:
+            if len(tracks) > MANY and self._all_alike(tracks) and tracks[0].n_distinct >= MIN_DISTINCT:
                 counts["same recording"] += len(tracks) * (len(tracks) - 1) // 2
             else:
                 counts.update(_counted(self._pair(a, b, None)) for a, b in itertools.combinations(tracks, 2))
@@ -163,12 +188,16 @@ class Matches:
     def _count_between(
         self, one: list[ListedTrack], other: list[ListedTrack], match: Match, counts: Counter[Verdict]
     ) -> None:
-        if len(one) * len(other) > MANY and not self.judgements.said:
+        if len(one) * len(other) > MANY and self._all_alike([*one, *other]):
             by_sound = verdict(match, one[0].n_items, other[0].n_items, self.thresholds)
             if by_sound in MERGING and min(one[0].n_distinct, other[0].n_distinct) >= MIN_DISTINCT:
                 counts["same recording"] += len(one) * len(other)
                 return
         counts.update(_counted(self._pair(a, b, match)) for a in one for b in other)
+
+    def _all_alike(self, tracks: list[ListedTrack]) -> bool:
+        """Whether nothing except sound decides what these tracks are to each other."""
+        return not (self.judgements.said or self._tests or any(track.has_picture for track in tracks))
 
     def _twins(self, track: ListedTrack) -> list[ListedTrack]:
         return [other for other in self.by_fingerprint[track.fingerprint] if other is not track]
@@ -176,20 +205,47 @@ class Matches:
     def _pair(self, a: ListedTrack, b: ListedTrack, match: Match | None) -> TrackPair:
         """How two tracks relate; `match` is None for tracks with the same fingerprint."""
         judged, numbers = self.judgements.of(a, b), match or identity_match(a.n_items, a.n_distinct)
-        return TrackPair(a, b, numbers, self._verdict(a, b, match, judged), judged is not None)
+        test = self._test(a.content, b.content)
+        return TrackPair(a, b, numbers, self._verdict(a, b, match, judged, test), judged is not None, test)
 
-    def _verdict(self, a: ListedTrack, b: ListedTrack, match: Match | None, judged: bool | None) -> Verdict:
+    def _test(self, one: bytes, other: bytes) -> NullTest | None:
+        if one <= other:
+            return self._tests.get((one, other))
+        found = self._tests.get((other, one))
+        return found.swapped() if found else None
+
+    def _verdict(
+        self, a: ListedTrack, b: ListedTrack, match: Match | None, judged: bool | None, test: NullTest | None
+    ) -> Verdict:
         found = _by_file(a, b)
-        if found is None and judged is not False and (a.audio == b.audio or _is_same_stream(a, b, match is None)):
+        if found is not None:
+            return found
+        if judged is not False and (a.audio == b.audio or _is_same_stream(a, b, match is None)):
             found = "same audio"
-        if found is None and judged is not None:
-            found = "same recording" if judged else "other"
-        return found or self._by_sound(a, b, match)
+        elif judged is not None:
+            return "same recording" if judged else "other"
+        else:
+            found = self._by_sound(a, b, match)
+            if found == "same recording" and test is not None:
+                found = heard(test)
+        return "same audio, picture not compared" if found in MERGING and (a.has_picture or b.has_picture) else found
 
     def _by_sound(self, a: ListedTrack, b: ListedTrack, match: Match | None) -> Verdict:
         if min(a.n_distinct, b.n_distinct) < MIN_DISTINCT:
             return "other"
         return "same recording" if match is None else verdict(match, a.n_items, b.n_items, self.thresholds)
+
+
+def heard(test: NullTest) -> Verdict:
+    """What two tracks that agree like copies are to each other, by their null test."""
+    if test.is_made and test.is_other_mix:
+        return "another mix"
+    return "overlapping" if test.is_made and test.only_a and test.only_b else "same recording"
+
+
+def _null_tests(store: Store) -> dict[tuple[bytes, bytes], NullTest]:
+    """All null tests, by the two contents, the lower first."""
+    return {(a, b): test for a, b, test in store.catalog.nulltests.all()}
 
 
 def _by_file(a: ListedTrack, b: ListedTrack) -> Verdict | None:

@@ -64,7 +64,8 @@ def explanation_record(explained: Explanation) -> dict[str, Any]:
         "verdict": explained.verdict,
         "judged": explained.judged,
         "criteria": [
-            {"name": c.name, "value": c.value, "threshold": c.threshold, "met": c.met} for c in explained.criteria
+            {"name": c.name, "value": c.value, "threshold": c.threshold, "at_most": c.at_most, "met": c.met}
+            for c in explained.criteria
         ],
     }
 

@@ -119,12 +119,14 @@ class NullTests(Table):
             rows.append((low, high, NULLTEST_VERSION, text, _digest(low, high, text)))
         self.connection.executemany("INSERT OR REPLACE INTO nulltest VALUES (?, ?, ?, ?, ?)", rows)
 
-    def drop_unsound(self) -> int:
-        """Drops the rows that do not match their digest; returns their number."""
-        rows = self.connection.execute("SELECT content_a, content_b, result, digest FROM nulltest").fetchall()
-        unsound = [(a, b) for a, b, text, digest in rows if digest != _digest(a, b, text)]
-        self.connection.executemany("DELETE FROM nulltest WHERE (content_a, content_b) = (?, ?)", unsound)
-        return len(unsound)
+    def unsound(self) -> Iterator[tuple[bytes, bytes]]:
+        """The contents of the results, of whatever version, that do not match their digest."""
+        rows = self.connection.execute("SELECT content_a, content_b, result, digest FROM nulltest")
+        return ((a, b) for a, b, text, digest in rows if digest != _digest(a, b, text))
+
+    def drop(self, content_a: bytes, content_b: bytes) -> None:
+        """Drops one result; its contents in the order of the row."""
+        self.connection.execute("DELETE FROM nulltest WHERE content_a = ? AND content_b = ?", (content_a, content_b))
 
 
 def _digest(content_a: bytes, content_b: bytes, text: str) -> bytes:

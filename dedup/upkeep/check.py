@@ -17,7 +17,7 @@ import numpy.typing as npt
 from dedup.correlation.correlate import completeness
 from dedup.errors import CatalogDamagedError, StoreDamagedError, UsageError
 from dedup.files.paths import printable
-from dedup.library.metadata import from_json, to_json
+from dedup.library.metadata import AudioProperties, from_json, to_json
 from dedup.settings import CompareSettings
 from dedup.store.catalog import Catalog
 from dedup.store.database import damaged, is_damage
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 class Finding:
     """One violation of the format."""
 
-    kind: Literal["catalog", "root", "block", "fingerprint", "track", "tile", "judgement", "note"]
+    kind: Literal["catalog", "root", "block", "fingerprint", "track", "tile", "judgement", "null test", "note"]
     """Kind of the finding. A "note" is not damage: the next run takes care of it. Only a new catalog repairs a
     "catalog"."""
     name: str
-    """Name of the block or tile, id of the fingerprint or track, contents of the judgement, table of the catalog."""
+    """Name of the block or tile, id of the fingerprint or track, contents of the judgement or null test, table of the catalog."""
     text: str
 
     @property
@@ -130,6 +130,7 @@ def check(store: Store, observer: Observer) -> list[Finding]:
         _check_tracks,
         _check_tiles,
         _check_judgements,
+        _check_null_tests,
         _check_complete,
     )
     findings: list[Finding] = []
@@ -146,7 +147,7 @@ def check(store: Store, observer: Observer) -> list[Finding]:
 
 def repair(store: Store, findings: Sequence[Finding]) -> None:
     """Drops what is damaged, and whatever depends on it, so that the next run redoes only that: for a block or a
-    fingerprint its tracks and tiles, of a tile its result; a judgement is to be given again. Raises
+    fingerprint its tracks and tiles, of a tile its result; a null test is made again, and a judgement is to be given again. Raises
     CatalogDamagedError if the catalog itself is damaged: `salvage.mend_catalog` comes first."""
     for finding in findings:
         if finding.kind == "catalog":
@@ -168,6 +169,8 @@ def _drop(catalog: Catalog, finding: Finding) -> None:
         catalog.tracks.drop(int(finding.name))
     elif finding.kind == "judgement":
         catalog.judgements.drop(*map(bytes.fromhex, finding.name.split("-")))
+    elif finding.kind == "null test":
+        catalog.nulltests.drop(*map(bytes.fromhex, finding.name.split("-")))
     elif finding.kind == "fingerprint":
         _drop_fingerprints(catalog, [int(finding.name)])
     elif finding.kind == "block":
@@ -254,11 +257,19 @@ def _check_tracks(store: Store, _: Observer) -> Iterator[Finding]:
     for number, path, properties in store.catalog.tracks.properties():
         try:
             told = json.loads(properties)
-            is_sound = told == {} or to_json(from_json(told)) == {"version": 1} | told
+            is_sound = told == {} or _in_json(from_json(told)) == _OLDEST_PROPERTIES | told
         except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
             is_sound = False
         if not is_sound:
             yield Finding("track", str(number), f"the properties of {printable(path)} are not a valid JSON object")
+
+
+_OLDEST_PROPERTIES = {"version": 1, "streams": [], "extras": []}
+"""Values of fields that properties of the oldest version lack."""
+
+
+def _in_json(properties: AudioProperties) -> Any:
+    return json.loads(json.dumps(to_json(properties)))
 
 
 def _check_tiles(store: Store, _: Observer) -> Iterator[Finding]:
@@ -336,6 +347,11 @@ def _check_judgements(store: Store, _: Observer) -> Iterator[Finding]:
             yield Finding("judgement", name, f"its contents have {len(a)} and {len(b)} bytes, not {CONTENT_BYTES} each")
         elif a == b and not judgement.same:
             yield Finding("judgement", name, "says that a content differs from itself")
+
+
+def _check_null_tests(store: Store, _: Observer) -> Iterator[Finding]:
+    for a, b in store.catalog.nulltests.unsound():
+        yield Finding("null test", f"{a.hex()}-{b.hex()}", "does not match its digest")
 
 
 _SHARES = ("kappa", "prominence", "along", "contrast", "log_rate")

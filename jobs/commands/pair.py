@@ -89,13 +89,18 @@ def _show(run: Run, explained: Explanation) -> None:
             f"score {match.score:.3f}; the chance that unrelated tracks would do as well: {explained.false_match:.1e}"
         )
     rows = [
-        {"name": c.name, "value": c.value, "threshold": c.threshold, "met": "met" if c.met else "NOT met"}
+        {
+            "name": c.name,
+            "value": _number(c.value),
+            "threshold": f"at most {_number(c.threshold)}" if c.at_most else _number(c.threshold),
+            "met": "met" if c.met else "NOT met",
+        }
         for c in explained.criteria
     ]
     columns = (
         Column("name", "why"),
-        Column("value", "value", _number),
-        Column("threshold", "needed", _number),
+        Column("value", "value"),
+        Column("threshold", "needed"),
         Column("met", ""),
     )
     run.output.table(columns, rows)
