@@ -140,6 +140,8 @@ class Cleanup:
         """Changes the plan's playlists so that they refer to the kept files."""
         moves = Moves(self.gone)
         for planned in self.plan.playlists:
+            if planned.problem:
+                continue  # it stays as it is, as the plan says
             try:
                 self.n_playlists += self._playlist(planned.path, moves)
             except PlaylistError as error:
