@@ -1,4 +1,5 @@
-"""The main job: scan → correlate → groups → housekeeping, for whoever calls: a command, a web page, a daemon."""
+"""The main job: scan → correlate → null tests → groups → housekeeping, for whoever calls: a command, a web page, a
+daemon."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING
 from dedup.correlation.correlate import Correlation, Unfinished, correlate, unfinished
 from dedup.correlation.scoring import Verdict
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED
-from dedup.groups.groups import Found, find_groups
-from dedup.groups.matches import thresholds
+from dedup.groups.groups import Found, Group, groups_of
+from dedup.groups.matches import Matches, thresholds
 from dedup.groups.news import News, end_news, news
+from dedup.nulltest.listen import listen
+from dedup.nulltest.run import Tested
 from dedup.observer import Observer
 from dedup.runner import Runner
 from dedup.scan.scan import Scan
@@ -40,6 +43,8 @@ class Full:
     """Number of pairs by verdict (`Matches.count_pairs`); None without `found`."""
     news: News | None = None
     """What is new in the groups; None without `found`."""
+    tested: Tested | None = None
+    """Null tests of the copies that may go; None if a stop came before them."""
     compaction: Compaction | None = None
     """What was compacted; None if it did not pay."""
     stopped: bool = False
@@ -134,10 +139,21 @@ class _Job:
 
     def _group(self, done: Full) -> Full:
         began = time.monotonic()
-        found = find_groups(self.store, self.match, self.keep)
-        n_pairs, new = found.matches.count_pairs(), news(self.store, found.groups)
+        matches = Matches(self.store, self.match)
+        tested = listen(self.store, matches, self._groups, self.scan, self.runner, self.observer)
+        done = replace(done, tested=tested, seconds={**done.seconds, "listen": time.monotonic() - began})
+        stop = self.runner.stop
+        if stop.requested and (tested.n_left or not stop.time_is_up):
+            return replace(done, stopped=True)
+        began = time.monotonic()
+        found = Found(matches, self._groups(matches))
+        n_pairs, new = matches.count_pairs(), news(self.store, found.groups)
         seconds = {**done.seconds, "group": time.monotonic() - began}
-        return replace(done, found=found, n_pairs=n_pairs, news=new, seconds=seconds)
+        idle = done.idle and not tested.n_tested
+        return replace(done, found=found, n_pairs=n_pairs, news=new, seconds=seconds, idle=idle)
+
+    def _groups(self, matches: Matches) -> list[Group]:
+        return groups_of(self.store, matches, self.keep)
 
     def keep_house(self, done: Full) -> Full:
         """Compacts the store if it pays, unless tiles failed: these must be computed first."""

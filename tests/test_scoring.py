@@ -26,6 +26,8 @@ from dedup.correlation.scoring import (
     MERGING,
     OF_LONGER,
     OF_SHORTER,
+    OWN,
+    OWN_S,
     PROMINENCE,
     SCORE,
     SHORTER_SHARE,
@@ -267,16 +269,17 @@ def test_criteria_name_value_and_threshold() -> None:
         (SCORE, 0.45, False),
         (PROMINENCE, 0.05, True),
         (STEPS, ALIKE_SHARE, True),
+        (OWN, OWN_S, True),
         (OF_LONGER, LONGER_SHARE, False),
         (OF_SHORTER, SHORTER_SHARE, True),
     ]
-    assert [c.value for c in found] == pytest.approx([0.3, match.evidence, 0.3, 0.2, 1.0, 0.375, 0.75])
+    assert [c.value for c in found] == pytest.approx([0.3, match.evidence, 0.3, 0.2, 1.0, 0.0, 0.375, 0.75])
 
 
 def test_criteria_of_another_speed() -> None:
     found = criteria(made(0.4, rate=-0.02), N, N, limits())
     assert [(c.name, c.met) for c in found] == [
-        *((name, True) for name in (KEPT, CHANCE, SPEED, SCORE, OF_LONGER, OF_SHORTER)),
+        *((name, True) for name in (KEPT, CHANCE, SPEED, SCORE, OWN, OF_LONGER, OF_SHORTER)),
     ]
     assert [c.value for c in found][2:4] == pytest.approx([0.98, 0.4])
     assert [c.threshold for c in found][2:4] == pytest.approx([0.95, 0.45 - 0.02 * LESS_BY_SPEED])
@@ -323,14 +326,12 @@ def test_the_criteria_tell_what_the_verdict_is(judged: tuple[Match, int, int, Th
     met = {criterion.name: criterion.met for criterion in criteria(match, n_a, n_b, thresholds)}
     copy = all(met.get(name, True) for name in (KEPT, CHANCE, SPEED, SCORE, PROMINENCE, STEPS))
     assert (found == "other") == (not (met[KEPT] and met[CHANCE]))
-    assert (found in MERGING) == (copy and met[OF_LONGER])
-    assert (found == "contained") == (copy and not met[OF_LONGER] and met[OF_SHORTER])
-    assert found in {"other", "same recording", "same recording, other speed", *BESIDE}
-    assert (
-        (found == "same recording, other speed")
-        == (found in MERGING and match.rate != 0)
-        == (found in MERGING and SPEED in met)
-    )
+    whole = copy and met[OWN] and met[OF_LONGER]
+    assert (found in MERGING) == (whole and match.rate == 0)
+    assert (found == "same recording, other speed") == (whole and match.rate != 0) == (whole and SPEED in met)
+    assert (found == "contained") == (copy and met[OWN] and not met[OF_LONGER] and met[OF_SHORTER])
+    assert found != "overlapping" or (copy and not met[OWN])
+    assert found in {"other", "same recording", *BESIDE}
     assert not (found == "transposed" and copy)
     other_way = criteria(match.swapped(), n_b, n_a, thresholds)
     assert {criterion.name: criterion.met for criterion in other_way} == met

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,14 @@ from dedup.files.mount_table import mounts, place_of
 from dedup.files.paths import holds, printable
 from dedup.files.status import size_and_time
 from dedup.groups.judgements import content
+from dedup.groups.losses import LOST_BY_VERDICT, losses
 from dedup.groups.matches import Matches
 from dedup.library.identity import full_hash, partial_hash, stream_hash
 from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
 
 if TYPE_CHECKING:
-    from dedup.groups.matches import ListedTrack
+    from dedup.groups.matches import ListedTrack, TrackPair
+    from dedup.settings import LossKind
     from dedup.store.store import Store
     from dedup.store.tracks import Track
 
@@ -116,9 +118,11 @@ class Checks:
         problem = self._in_catalog(file)
         if problem:
             return problem
-        if (file.path, group.kept.path) not in self._copies:
+        pair = self._copies.get((file.path, group.kept.path))
+        allowed = {loss.kind for loss in file.lost}
+        if pair is None or not (pair.verdict in MERGING or LOST_BY_VERDICT.get(pair.verdict) in allowed):
             return f"not known to be a copy of {printable(group.kept.path)}, so it may be the last of its recording"
-        return self._protected(file, group.kept)
+        return _lost(pair, allowed) or self._protected(file, group.kept)
 
     def _protected(self, file: PlannedFile, kept: PlannedFile) -> str:
         if self.protection.holds(file.path):
@@ -205,12 +209,21 @@ def _streams(store: Store, tracks: dict[bytes, Track]) -> dict[bytes, tuple[byte
     return {path: hallmark(track.audio)[:2] for path, track in tracks.items() if track.audio is not None}
 
 
-def _copies(matches: Matches, plan: Plan) -> set[tuple[bytes, bytes]]:
-    """Pairs of a file and the kept file of its group that are one recording."""
+def _lost(pair: TrackPair, allowed: Collection[LossKind]) -> str:
+    """What would be lost though the plan does not say so; empty if nothing."""
+    lost = [loss for loss in losses(pair) if loss.kind not in {"untested", *allowed}]
+    words = "; ".join(loss.what for loss in lost)
+    return (
+        f"it holds what the kept file lacks, and the plan does not say so: {words}. Make the plan again" if lost else ""
+    )
+
+
+def _copies(matches: Matches, plan: Plan) -> dict[tuple[bytes, bytes], TrackPair]:
+    """Each file that goes with the kept file of its group, as the store knows them, by their paths."""
     by_path: dict[bytes, ListedTrack] = {track.path: track for track in matches.tracks}
-    found: set[tuple[bytes, bytes]] = set()
+    found: dict[tuple[bytes, bytes], TrackPair] = {}
     for group in plan.groups:
         kept = by_path.get(group.kept.path) if group.kept else None
         if kept is not None:
-            found |= {(pair.b.path, kept.path) for pair in matches.of(kept) if pair.verdict in MERGING}
+            found |= {(pair.b.path, kept.path): pair.swapped() for pair in matches.of(kept)}
     return found

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dedup.groups.albums import Albums
 from dedup.groups.groups import Group
 from dedup.groups.judgements import content
 from dedup.groups.keep import KeepRules, is_below
+from dedup.groups.losses import Beside, Loss, losses
 from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.plan.nouns import LINKING, REMOVING, Action, PlannedFile, PlannedGroup
-from dedup.settings import PlanSettings
+from dedup.settings import LossKind, PlanSettings
 
 CERTAIN = frozenset({"same file", "identical file", "same audio"})
 """Verdicts that are beyond doubt, whatever the score."""
 
 UNCERTAIN = "uncertain"
 """Name of the rule by which a copy stays until a person decides about it."""
-
-LONGER_S, LONGER_SHARE = 10.0, 0.1
-"""Excess, in seconds and as a share of the kept file's length: a copy that is longer by more than both holds music that
-would be lost."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,8 @@ class Decider:
     settings: PlanSettings
     protect: tuple[bytes, ...]
     albums: Albums
+    beside: Callable[[TrackPair], Beside] | None = None
+    """What is known of a copy from outside the store; by default nothing."""
 
     def groups(self, groups: Iterable[Group]) -> tuple[PlannedGroup, ...]:
         """Groups with at least two files that are there, most reclaimable bytes first, then by the kept file's path.
@@ -47,15 +46,16 @@ class Decider:
         return PlannedGroup((kept, *map(self._member, members)))
 
     def _member(self, pair: TrackPair) -> PlannedFile:
-        stays = self._why_it_stays(pair)
+        lost = losses(pair, self.beside(pair) if self.beside else Beside(self.settings.merge))
+        stays = self._why_it_stays(pair, lost)
         if stays is not None:
-            return planned_file(pair.a, "leave", *stays, pair)
+            return planned_file(pair.a, "leave", *stays, pair, lost)
         better = self.rules.decision(pair.b, pair.a)
-        return planned_file(pair.a, self.settings.action, better.rule, better.why, pair)
+        return planned_file(pair.a, self.settings.action, better.rule, better.why, pair, lost)
 
-    def _why_it_stays(self, pair: TrackPair) -> tuple[str, str] | None:
+    def _why_it_stays(self, pair: TrackPair, lost: Sequence[Loss]) -> tuple[str, str] | None:
         """Rule and reason by which a copy stays; None if it goes."""
-        copy, kept, action = pair.a, pair.b, self.settings.action
+        copy, action = pair.a, self.settings.action
         if copy.state != "present":
             return "absent", "not there now"
         if is_below(copy.path, self.protect):
@@ -63,7 +63,7 @@ class Decider:
         if pair.verdict == "same file":
             return "same file", "another name of the kept file: nothing reclaimable"
         cannot = self._why_it_cannot_link(pair) if action in LINKING else None
-        return cannot or doubt(pair, self.settings) or _longer(copy, kept)
+        return cannot or kept_for(lost, self.settings.let_go) or doubt(pair, self.settings)
 
     def _why_it_cannot_link(self, pair: TrackPair) -> tuple[str, str] | None:
         copy, kept, action = pair.a, pair.b, self.settings.action
@@ -97,7 +97,14 @@ def is_there_twice(group: Group) -> bool:
     return present[0] and sum(present) > 1
 
 
-def planned_file(track: ListedTrack, action: Action, rule: str, why: str, pair: TrackPair | None = None) -> PlannedFile:
+def planned_file(
+    track: ListedTrack,
+    action: Action,
+    rule: str,
+    why: str,
+    pair: TrackPair | None = None,
+    lost: tuple[Loss, ...] = (),
+) -> PlannedFile:
     """A file as a plan made now describes it; `pair` is the file with the kept file."""
     return PlannedFile(
         path=track.path,
@@ -109,6 +116,7 @@ def planned_file(track: ListedTrack, action: Action, rule: str, why: str, pair: 
         why=why,
         verdict=pair.verdict if pair else "",
         score=round(pair.match.score, 6) if pair else None,
+        lost=lost,
     )
 
 
@@ -124,12 +132,10 @@ def doubt(pair: TrackPair, settings: PlanSettings) -> tuple[str, str] | None:
     return None
 
 
-def _longer(copy: ListedTrack, kept: ListedTrack) -> tuple[str, str] | None:
-    copy_s, kept_s = copy.properties.duration_s, kept.properties.duration_s
-    more_s = copy_s - kept_s
-    if not kept_s or more_s <= max(LONGER_S, LONGER_SHARE * kept_s):
-        return None
-    return "longer", f"{more_s:.0f} s longer than the kept file"
+def kept_for(lost: Sequence[Loss], let_go: Collection[LossKind]) -> tuple[str, str] | None:
+    """Rule and reason by which a copy stays for what it holds alone; None if nothing is lost that must not be."""
+    kept = [loss for loss in lost if loss.kind not in let_go]
+    return (kept[0].kind, "; ".join(loss.what for loss in kept)) if kept else None
 
 
 def with_left(group: PlannedGroup, lacking: Mapping[bytes, str]) -> PlannedGroup:

@@ -175,6 +175,7 @@ def _file(file: PlannedFile) -> dict[str, Any]:
         "size": file.size,
         "mtime_ns": str(file.mtime_ns),  # as text: many programs round a number of that size
         "content": file.content.hex(),
+        "lost": [asdict(loss) for loss in file.lost],
         **({"sidecars": [_sidecar(each) for each in file.sidecars]} if file.sidecars else {}),
     }
 

@@ -16,10 +16,11 @@ from dedup.groups.albums import albums_of
 from dedup.groups.companions import Intended
 from dedup.groups.groups import Group, make_groups
 from dedup.groups.keep import is_below, keep_rules
-from dedup.groups.matches import Matches
+from dedup.groups.losses import LOST_BY_VERDICT
 from dedup.observer import Observer
 from dedup.plan.decide import Decider, most_first, removed_from
 from dedup.plan.document import is_replaceable, write_plan
+from dedup.plan.listening import HERE, Ears, listened
 from dedup.plan.nouns import REMOVING, Plan, PlannedGroup
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.references import References
@@ -28,6 +29,7 @@ from dedup.store.protection import protected
 from dedup.store.store import open_for_reading
 
 if TYPE_CHECKING:
+    from dedup.groups.matches import Matches
     from dedup.plan.nouns import PlannedFile
     from dedup.store.store import Store
     from dedup.tags.merge import Merge
@@ -48,8 +50,9 @@ class Grounds:
     decider: Decider
 
     def groups(self) -> list[Group]:
-        """All groups, including those of files that are currently missing."""
-        return make_groups(self.matches, self.decider.rules, Intended(self.keep))
+        """All groups, including those of files that are currently missing, with what is no copy though it is the same
+        music: it stays unless a person lets it go."""
+        return make_groups(self.matches, self.decider.rules, Intended(self.keep), also=frozenset(LOST_BY_VERDICT))
 
     def references(self, files: Iterable[bytes], observer: Observer) -> References:
         """Which of these files the playlists refer to."""
@@ -106,19 +109,21 @@ def plan_copies(
     settings: PlanSettings,
     observer: Observer,
     purpose: str,
+    ears: Ears = HERE,
     path: bytes | None = None,
     unprotect: Sequence[bytes] = (),
 ) -> Made:
     """Makes a plan for all copies in the store in `folder`, and writes it to `path` if that is given. Folders that
-    `keep` protects stay protected from now on, those of `unprotect` do not; for that alone the store is locked, in
-    the name of `purpose`.
+    `keep` protects stay protected from now on, those of `unprotect` do not; for that, and for the null tests that the
+    copies still need, the store is locked, in the name of `purpose`.
 
     Raises InputError, before any work is done, if there is something other than a plan at `path`; UsageError as
     `grounds_of` does, and for a folder that cannot be unprotected."""
     replaced = path is not None and is_replaceable(path)
     protect_from_now_on(folder, keep.protect, unprotect, purpose=purpose)
+    matches = listened(folder, match, keep, ears, observer, purpose)
     with open_for_reading(folder) as store:
-        plan = make_plan(store, Matches(store, match), keep, settings, observer)
+        plan = make_plan(store, matches, keep, settings, observer)
     if path is not None:
         write_plan(path, plan)
     return Made(plan, path, replaced)

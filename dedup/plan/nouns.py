@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from dedup.groups.losses import Loss
 from dedup.settings import MatchSettings
 from dedup.tags.merge import Merge
 
@@ -53,6 +54,8 @@ class PlannedFile:
     verdict: str = ""
     """Verdict on the file and the kept file; empty for the kept file, whose `score` is None."""
     score: float | None = None
+    lost: tuple[Loss, ...] = ()
+    """What it holds that the kept file lacks: why it stays, or what a person lets go with it."""
     sidecars: tuple[PlannedSidecar, ...] = ()
     """Files that belong to it and go when it is removed."""
 

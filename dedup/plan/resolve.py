@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from dedup.errors import StoreLockedError
 from dedup.groups.judgements import record
-from dedup.groups.matches import Matches
 from dedup.plan.document import Documents, is_replaceable, read_plan, write_plan
+from dedup.plan.listening import HERE, Ears, listened
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.review import review_of
 from dedup.store.store import open_for_reading, open_for_writing
@@ -69,19 +69,21 @@ def resolve_groups(
     reviewer: Reviewer,
     observer: Observer,
     purpose: str,
+    ears: Ears = HERE,
     again: bool = False,
     limit: int | None = None,
 ) -> Resolved:
     """Asks the reviewer about each group of the store in `folder` that the plan at `path` does not answer, about
     `limit` at most, until there is none or the answer is to quit; `again` asks about those that were skipped before
     too. The plan is written after each answer. A KeyboardInterrupt is to quit. The store is locked, in the name of
-    `purpose`, only while a judgement is recorded. Raises InputError if there is something other than a plan at `path`,
-    PlanError for a plan that cannot be understood."""
+    `purpose`, only while null tests are made and a judgement is recorded. Raises InputError if there is something
+    other than a plan at `path`, PlanError for a plan that cannot be understood."""
     is_there = is_replaceable(path)
     protect_from_now_on(folder, keep.protect, purpose=purpose)
     before = read_plan(path) if is_there else None
+    matches = listened(folder, match, keep, ears, observer, purpose)
     with open_for_reading(folder) as store:
-        review = review_of(store, Matches(store, match), keep, settings, before, again, observer)
+        review = review_of(store, matches, keep, settings, before, again, observer)
     n_before, documents = review.n_left, Documents()
     answers: Counter[str] = Counter()
     was_interrupted = False

@@ -14,9 +14,10 @@ from dedup.files.paths import printable
 from dedup.groups.groups import Group
 from dedup.groups.judgements import content
 from dedup.groups.keep import is_below
-from dedup.plan.decide import UNCERTAIN, is_there_twice, most_first, planned_file, with_left, with_note
+from dedup.plan.decide import UNCERTAIN, Decider, is_there_twice, most_first, planned_file, with_left, with_note
 from dedup.plan.make import Grounds, gets_tags, grounds_of, unite_group
 from dedup.plan.nouns import ANSWERED, REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
+from dedup.settings import LOSS_KINDS
 
 if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, Matches
@@ -24,12 +25,17 @@ if TYPE_CHECKING:
     from dedup.settings import KeepSettings, PlanSettings
     from dedup.store.store import Store
 
-CHOSEN, SKIPPED, NO_COPY = "chosen", "skipped", "no copy"
+CHOSEN, SKIPPED, NO_COPY, LET_GO = "chosen", "skipped", "no copy", "let go"
 """Names of the rules of files that a person decided about: kept or removed; skipped; not known to be a copy of the file
-that is kept."""
+that is kept; removed with what only it holds."""
 
 STAYING_ANYWAY = frozenset({"absent", "protected", "same file", "reported only"})
 """Rules by which a copy stays whatever a person says: a group of such copies is not asked about."""
+
+
+def is_kept_for_itself(file: PlannedFile) -> bool:
+    """Whether a file stays only for what it holds and the kept file lacks."""
+    return file.action == "leave" and file.rule in LOSS_KINDS
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,8 @@ class Review:
 
     def _is_open(self, group: PlannedGroup) -> bool:
         """Whether the group is asked about although the plan has it."""
+        if not group.is_answered and any(map(is_kept_for_itself, group.files)):
+            return True
         rules = {file.rule for file in group.files if file.action == "leave"}
         return UNCERTAIN in rules or (self._again and SKIPPED in rules)
 
@@ -120,12 +128,16 @@ class Review:
 
     # ---- answers ----
 
-    def keeping(self, question: Question, path: bytes, values: Mapping[str, Sequence[str]]) -> PlannedGroup:
-        """The planned group if the file at `path` is kept and gets these values of tag fields. Raises
-        InputError for a file that cannot be kept."""
+    def keeping(
+        self, question: Question, path: bytes, values: Mapping[str, Sequence[str]], let_go: bool = False
+    ) -> PlannedGroup:
+        """The planned group if the file at `path` is kept and gets these values of tag fields; with `let_go`, the
+        copies that hold something of their own go too. Raises InputError for a file that cannot be kept."""
         planned = question.planned
         if path != planned.files[0].path:
             planned = self._complete(self._with_other(question.group, path))
+        if let_go:
+            planned = self._complete(self._letting_go(planned))
         return replace(_with_values(planned, values), note="; ".join(filter(None, (ANSWERED, planned.note))))
 
     def skipping(self, question: Question) -> PlannedGroup:
@@ -185,7 +197,7 @@ class Review:
             raise InputError(
                 printable(path), "no other file of the group matches it", remedy="Keep one that others match"
             )
-        by_rule = self.grounds.decider.group(Group(kept, members)).files
+        by_rule = self._decider_of_choices().group(Group(kept, members)).files
         files = [
             file
             if file.action == "leave"
@@ -198,6 +210,23 @@ class Review:
             if other not in matching
         ]
         return PlannedGroup((*files, *apart))
+
+    def _decider_of_choices(self) -> Decider:
+        """The rules, but a person who keeps another file needs no null test: they know why."""
+        decider = self.grounds.decider
+        allowed = (*decider.settings.let_go, "untested")
+        return replace(decider, settings=replace(decider.settings, let_go=allowed))
+
+    def _letting_go(self, planned: PlannedGroup) -> PlannedGroup:
+        """The group if what stays for what it holds alone goes."""
+        action = self.grounds.settings.action
+        files = (
+            replace(file, action=action, rule=LET_GO, why=f"you let go: {file.why}")
+            if is_kept_for_itself(file)
+            else file
+            for file in planned.files
+        )
+        return replace(planned, files=tuple(files))
 
     def _complete(self, planned: PlannedGroup) -> PlannedGroup:
         """The group with albums kept complete, and with what the kept file gets."""

@@ -15,8 +15,9 @@ from dedup.correlation.scoring import Verdict
 from dedup.errors import UsageError
 from dedup.files.paths import path_from_json, printable
 from dedup.groups.keep import is_below
+from dedup.groups.losses import Loss
 from dedup.plan.nouns import ACTIONS, LINKING, STAYING, Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
-from dedup.settings import IDENTITIES, MatchSettings
+from dedup.settings import IDENTITIES, LOSS_KINDS, MatchSettings
 from dedup.store.judgements import CONTENT_BYTES
 from dedup.tags.merge import Conflict, Merge
 
@@ -167,6 +168,7 @@ def _file(value: Any, where: str, problems: list[str]) -> PlannedFile:
         why=file.text("why", ""),
         verdict=file.value("verdict", VERDICTS.__contains__, f"one of {', '.join(VERDICTS[1:])}, or ''", ""),
         score=file.value("score", _is_score, "a number or null", None, required=False),
+        lost=tuple(_loss(loss, f"{where}, lost {n}", problems) for n, loss in enumerate(file.list("lost", ()), 1)),
         sidecars=tuple(
             _sidecar(s, f"{where}, side-car {n}", problems) for n, s in enumerate(file.list("sidecars", ()), 1)
         ),
@@ -184,6 +186,14 @@ def _sidecar(value: Any, where: str, problems: list[str]) -> PlannedSidecar:
         mtime_ns=sidecar.time("mtime_ns"),
     )
     sidecar.end()
+    return made
+
+
+def _loss(value: Any, where: str, problems: list[str]) -> Loss:
+    loss = Fields(value, where, problems)
+    kind = loss.value("kind", LOSS_KINDS.__contains__, f"one of {', '.join(LOSS_KINDS)}", "span")
+    made = Loss(kind, loss.text("what", ""))
+    loss.end()
     return made
 
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from dedup.correlation.match import Match
 from dedup.files.paths import json_path
 from dedup.groups.groups import Group
+from dedup.groups.losses import losses
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
 
 if TYPE_CHECKING:
     from dedup.groups.explain import Explanation
+    from dedup.store.nulltests import NullTest
     from dedup.store.store import Store
     from dedup.store.tracks import Track
 
@@ -49,7 +51,18 @@ def place(match: Match) -> dict[str, float]:
 def pair_record(pair: TrackPair) -> dict[str, Any]:
     """One pair; `lag_s` is positive if `a` has more in front."""
     paths = {**named_path("a", pair.a.path), **named_path("b", pair.b.path)}
-    return {**paths, **numbers(pair.match), **place(pair.match), "verdict": pair.verdict, "judged": pair.judged}
+    said = {"verdict": pair.verdict, "judged": pair.judged, "null_test": test_record(pair.test)}
+    return {**paths, **numbers(pair.match), **place(pair.match), **said}
+
+
+def test_record(test: NullTest | None) -> dict[str, Any] | None:
+    """What a null test showed, times in seconds of `a` unless the name says `b`; None if none was made."""
+    return None if test is None else {**asdict(test), "is_copy": test.is_copy}
+
+
+def lost_record(pair: TrackPair) -> list[dict[str, str]]:
+    """What `a` holds that `b` lacks, as far as the store knows."""
+    return [asdict(loss) for loss in losses(pair)]
 
 
 def explanation_record(explained: Explanation) -> dict[str, Any]:
@@ -102,13 +115,23 @@ def group_record(group: Group) -> dict[str, Any]:
             **numbers(p.match),
             "verdict": p.verdict,
             "judged": p.judged,
+            "null_test": test_record(p.test),
+            "lost": lost_record(p),
             **asdict(group.decision(p)),
             **track_numbers(p.a),
         }
         for p in group.members
     ]
     beside = [
-        {**json_path(p.a.path), **numbers(p.match), **place(p.match), "verdict": p.verdict, **track_numbers(p.a)}
+        {
+            **json_path(p.a.path),
+            **numbers(p.match),
+            **place(p.match),
+            "verdict": p.verdict,
+            "null_test": test_record(p.test),
+            "lost": lost_record(p),
+            **track_numbers(p.a),
+        }
         for p in group.beside
     ]
     return {

@@ -32,6 +32,7 @@ FILE = click.Path(path_type=bytes)
 @options.keep
 @options.cleanup
 @options.match
+@options.workers
 @options.common
 @reader
 def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | None, unprotect: Sequence[bytes]) -> int:
@@ -53,7 +54,8 @@ def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | No
         keep=run.settings.keep(),
         settings=run.settings.cleanup(),
         observer=run.observer,
-        purpose="reprise plan --protect",
+        purpose="reprise plan",
+        ears=stores.ears(run),
         path=written,
         unprotect=[os.path.abspath(folder) for folder in unprotect],
     )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @options.keep
 @options.cleanup
 @options.match
+@options.workers
 @options.common
 @reader
 def resolve(run: Run, written: bytes, limit: int | None, again: bool) -> int:
@@ -58,6 +59,7 @@ def resolve(run: Run, written: bytes, limit: int | None, again: bool) -> int:
         reviewer=TerminalReviewer(run.output, written, run.observer.close),
         observer=run.observer,
         purpose="reprise resolve",
+        ears=stores.ears(run),
         again=again,
         limit=limit,
     )

@@ -17,6 +17,7 @@ from jobs.session.run_settings import RunSettings
 
 if TYPE_CHECKING:
     from cluster.preflight import Terms
+    from dedup.plan.listening import Ears
     from dedup.runner import Runner
     from dedup.store.store import Store
 
@@ -110,6 +111,13 @@ def workers(run: Run, roots: Sequence[bytes] = (), memory_bytes: int = 0) -> Ite
             complain(f"{host}: {problem}")
             run.output.result({"event": "problem", "host": host, "problem": problem})
         raise
+
+
+def ears(run: Run) -> Ears:
+    """Who makes the null tests of a run."""
+    from dedup.plan.listening import Ears
+
+    return Ears(lambda: workers(run), run.settings.scan())
 
 
 def _terms(run: Run, roots: Sequence[bytes], memory_bytes: int) -> Terms:

@@ -13,7 +13,7 @@ import click
 from dedup.errors import InputError
 from dedup.groups.mark import Asked
 from jobs.session.output import Column, Output, aligned, one_line, path_text, shortened, size_text, time_text
-from jobs.show.words import bar_text, speed_text
+from jobs.show.words import bar_text, speed_text, heard_text
 
 if TYPE_CHECKING:
     from dedup.groups.mark import Record
@@ -105,6 +105,7 @@ def pair_lines(pair: TrackPair) -> list[str]:
     return [
         f"{pair.verdict}: {numbers}",
         f"over time {bar_text(match)} (█ the same, ░ chance, · silence)",
+        *filter(None, [heard_text(pair)]),
         heading,
         *(click.style(line, bold=True) if bold else line for line, bold in zip([*lines, *paths], differ, strict=True)),
     ]

@@ -11,7 +11,7 @@ import click
 
 from dedup.errors import InputError, StoreLockedError
 from dedup.files.paths import json_path
-from dedup.plan.review import Answer
+from dedup.plan.review import Answer, is_kept_for_itself
 from jobs.session.output import Output, count_text, path_text
 from jobs.show.groups import common_folder
 from jobs.show.plan_text import merge_lines, planned_group_lines, values_text
@@ -91,7 +91,8 @@ def ask_about(output: Output, review: Review, question: Question, folder: bytes)
 
 def _question_text(planned: PlannedGroup) -> str:
     merge = "[m]erge tags by hand, " if _conflicts(planned) else ""
-    return f"keep 1 to {len(planned.files)} (Enter: 1), [n]ot the same, {merge}[s]kip, [q]uit?"
+    let_go = "[l]et go what stays for itself, " if any(map(is_kept_for_itself, planned.files)) else ""
+    return f"keep 1 to {len(planned.files)} (Enter: 1), {let_go}[n]ot the same, {merge}[s]kip, [q]uit?"
 
 
 def _answer(output: Output, review: Review, question: Question, word: str, values: Values) -> Answer | None:
@@ -105,6 +106,9 @@ def _answer(output: Output, review: Review, question: Question, word: str, value
             odd = _ask_which(output, question)
             review.apart(question, odd)
             return Answer("different", odd=odd) if odd else None
+        if word == "l" and any(map(is_kept_for_itself, question.planned.files)):
+            kept = question.planned.files[0].path
+            return Answer("keep", review.keeping(question, kept, values, let_go=True))
         at = _number(word or "1", question)
         return None if at is None else Answer("keep", review.keeping(question, question.planned.files[at].path, values))
     except InputError as error:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from jobs.session.output import Column, aligned, count_text, path_text, size_text
-from jobs.show.words import beside_text, clock, verdict_text
+from jobs.show.words import beside_text, clock, only_here_text, verdict_text
 
 if TYPE_CHECKING:
     from dedup.groups.groups import Group
@@ -58,7 +58,8 @@ def row(
     """A cell for each of COLUMNS; the pair is None for the reference."""
     properties = track.properties
     state = track.state if track.state != "present" else ""
-    notes = [note for note in (state, track.damage, hints.get(track.path)) if note]
+    only_here = only_here_text(pair) if pair else ""
+    notes = [note for note in (state, track.damage, only_here, hints.get(track.path)) if note]
     return {
         "role": role,
         "format": properties.codec,

@@ -30,8 +30,35 @@ def beside_text(pair: TrackPair, name_a: str, name_b: str) -> str:
         return f"contained: {name_a} is {clock(b_from)} to {clock(b_to)} of {name_b} ({numbers})"
     if pair.verdict == "contained":
         return f"contained: {name_b} is {clock(a_from)} to {clock(a_to)} of {name_a} ({numbers})"
-    alike = pair.match.core().alike
-    return f"{pair.verdict}: {name_a} and {name_b} ({numbers}, {alike:.0%} of the steps alike)"
+    if pair.verdict == "overlapping":
+        return (
+            f"overlapping: {name_a} {clock(a_from)}-{clock(a_to)} is {name_b} {clock(b_from)}-{clock(b_to)} ({numbers})"
+        )
+    heard = heard_text(pair) or f"{pair.match.core().alike:.0%} of the steps alike"
+    return f"{pair.verdict}: {name_a} and {name_b} ({numbers}, {heard})"
+
+
+def heard_text(pair: TrackPair) -> str:
+    """What the null test of a pair showed: "null test passed, residual -38 dB"; empty if none was made."""
+    from dedup.groups.losses import difference_words
+
+    test = pair.test
+    if test is None:
+        return ""
+    if not test.is_made:
+        return f"no null test: {test.problem}"
+    where = difference_words(test.differences)
+    if test.is_other_mix:
+        where = f"another mix, {where}" if where else "another mix"
+    return f"null test {'passed' if test.is_copy else where}, residual {test.residual_db:.0f} dB"
+
+
+def only_here_text(pair: TrackPair) -> str:
+    """What the first of a pair holds that the second lacks, as far as the store knows; empty if nothing."""
+    from dedup.groups.losses import losses
+
+    held = "; ".join(loss.what for loss in losses(pair) if loss.kind != "untested")
+    return f"only here: {held}" if held else ""
 
 
 def speed_text(rate: float) -> str:
@@ -57,7 +84,8 @@ def strip_text(pair: TrackPair) -> str:
     heard = [value for value in pair.match.similarity.tolist() if not math.isnan(value)]
     text = f"{clock(a_from)} to {clock(a_to)} lies over {clock(b_from)} to {clock(b_to)} of the best"
     text += f", lag {pair.match.lag_s:+.2f} s"
-    return f"{text}; agreement over time {min(heard):.2f} to {max(heard):.2f}" if heard else text
+    text += f"; agreement over time {min(heard):.2f} to {max(heard):.2f}" if heard else ""
+    return "; ".join(filter(None, (text, heard_text(pair))))
 
 
 def clock(seconds: float) -> str:
