@@ -30,7 +30,8 @@ from dedup.library.identity import full_hash
 from dedup.observer import Silent
 from dedup.plan.document import to_bytes
 from dedup.plan.nouns import Action, Plan, PlannedPlaylist
-from dedup.playlists.playlists import Moves, count_references, rewritten
+from dedup.playlists.moves import Moves
+from dedup.playlists.playlists import count_references, rewritten
 from dedup.runner import Stop
 from dedup.settings import KeepSettings
 from dedup.store.store import Store

@@ -148,7 +148,9 @@ def test_a_written_plan_is_what_was_shown_and_is_sound(folder: Path, tmp_path: P
     (record,) = map(json.loads, plan(folder, "--check", str(path), "--json").stdout.splitlines())
     assert record == {"event": "check", "problems": 0, "groups": 1, "files": 2, "bytes": 4_000_000} | {
         "merges": 0,
+        "sidecars": 0,
         "playlists": 0,
+        "playlists_left": 0,
     }
 
 
@@ -279,10 +281,13 @@ def test_merges_and_conflicts_are_shown() -> None:
     files: list[Any] = [PlannedFile(f"/m/{name}".encode(), "keep", 1, 1, b"c" * 16) for name in "ab"]
     conflict = Conflict("title", ("A",), ("B",), b"/m/b")
     merge = Merge(b"/m/a", {"genre": ("w", "x", "y\n", "z"), "mood": ("m" * 100,)}, b"/m/b", (conflict,))
-    made = Plan((PlannedGroup(tuple(files), merge),), (PlannedPlaylist(b"/l.m3u", 2),))
+    made = Plan(
+        (PlannedGroup(tuple(files), merge),), (PlannedPlaylist(b"/l.m3u", 2), PlannedPlaylist(b"/x.m3u", 1, "not text"))
+    )
     lines = [line for block in plan_lines(made) for line in block]
     assert "      the kept file gets genre: w; x; y\\n; and 1 more" in lines
     assert f"      the kept file gets mood: {'m' * 79}…" in lines
     assert "      the kept file gets the cover of b" in lines
     assert "      title stays A; b has B" in lines
-    assert lines[-2:] == ["playlists to rewrite", "  /l.m3u: 2 references"]
+    assert lines[-4:-2] == ["playlists to rewrite", "  /l.m3u: 2 references"]
+    assert lines[-1] == "  /x.m3u: 1 reference; not text"

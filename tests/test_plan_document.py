@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dedup.errors import InputError, PlanError
 from dedup.plan.document import Documents, from_bytes, is_plan, read_plan, to_bytes, to_json
-from dedup.plan.nouns import ACTIONS, Plan, PlannedFile, PlannedGroup, PlannedPlaylist
+from dedup.plan.nouns import ACTIONS, Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
 from dedup.plan.validate import VERDICTS
 from dedup.settings import MatchSettings
 from dedup.tags.merge import Conflict, Merge
@@ -69,6 +69,12 @@ merges = st.builds(
 )
 
 
+times = st.integers(-(2**63) + 1, 2**63 - 1)
+sidecars = st.lists(
+    st.builds(PlannedSidecar, paths, st.sampled_from(["with", "to kept"]), st.integers(0, 2**63 - 1), times), max_size=2
+).map(tuple)
+
+
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
     """Any plan that says nothing against itself."""
@@ -91,13 +97,14 @@ def plans(draw: st.DrawFn) -> Plan:
                 draw(texts),
                 verdict if at else "",
                 score,
+                sidecars=draw(sidecars) if at else (),
             )
             for at, path in enumerate(own)
         ]
         groups.append(PlannedGroup(tuple(files), draw(st.none() | merges), draw(texts)))
     return Plan(
         groups=tuple(groups),
-        playlists=tuple(PlannedPlaylist(path, 3) for path in draw(st.lists(paths, max_size=2))),
+        playlists=tuple(PlannedPlaylist(path, 3, draw(texts)) for path in draw(st.lists(paths, max_size=2))),
         to=draw(st.none() | paths),
         remove_empty_folders=draw(st.booleans()),
         match=MatchSettings(min_score=draw(st.none() | st.floats(0, 1)), classic=draw(st.none() | st.just(0.5))),

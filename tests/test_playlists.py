@@ -15,10 +15,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dedup.files.uri import quoted
+from dedup.playlists.moves import Moves
+from dedup.playlists.nouns import PlaylistError
 from dedup.playlists.playlists import (
     MAX_BYTES,
-    Moves,
-    PlaylistError,
     count_references,
     find_playlists,
     references,
@@ -241,6 +241,8 @@ def test_a_comment_inside_a_location_is_not_lost() -> None:
         ("a.xspf", b'<?xml version="1.0" encoding="nonsense"?><playlist/>'),
         ("a.m3u", "#EXTM3U\n../old/a b.mp3".encode("utf-16")),
         ("a.pls", b"\0" * 100),
+        ("a.wpl", b'<smil><body><seq><media src="a & b.mp3"/></seq></body></smil>'),
+        ("a.cue", 'FILE "../old/a b.mp3" WAVE'.encode("utf-16")),
     ],
 )
 def test_what_cannot_be_read_is_said(name: str, content: bytes, tmp_path: Path) -> None:
@@ -273,15 +275,139 @@ def test_how_often_files_are_referred_to() -> None:
     assert counts == {OLD: 2, NEW: 1}
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"../old/a%20b.mp3", b"../new/c%20d.flac"),
+        (b"/music/old/a%20b.mp3", b"/music/new/c%20d.flac"),
+        (rb"..\old\a%20b.mp3", rb"..\new\c%20d.flac"),
+    ],
+)
+def test_percent_signs_of_plain_lines(line: bytes, told: bytes) -> None:
+    assert moved(b"#EXTM3U\n%s\n" % line) == b"#EXTM3U\n%s\n" % told
+    assert moved(b"File1=%s\n" % line, b"list.pls") == b"File1=%s\n" % line, "no program writes them there"
+
+
+def test_percent_signs_keep_the_case_and_the_marks_of_the_old_ones() -> None:
+    old, new = "/music/é&(x).mp3".encode(), "/music/ö&(#1) 50%.mp3".encode()
+    assert moved(b"../%c3%a9&(x).mp3", old=old, new=new) == b"../%c3%b6&(%231)%2050%25.mp3"
+    assert moved(b"../%C3%A9%26%28x%29.mp3", old=old, new=new) == b"../%C3%B6%26%28%231%29%2050%25.mp3"
+    assert moved(b"../%E9&(x).mp3", old=old, new=new) == b"../%C3%B6&(%231)%2050%25.mp3"
+
+
+def test_a_file_with_percent_signs_in_its_name_comes_first(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/"
+    playlist = written(tmp_path, "list.m3u", b"a%20b.mp3")
+    moves = {folder + b"a b.mp3": folder + b"c d.mp3"}
+    assert references(playlist) == [folder + b"a%20b.mp3"], "nothing is there, so it is taken by its letters"
+    assert rewritten(playlist, b"a%20b.mp3", moves) == b"c%20d.mp3"
+    written(tmp_path, "c%20d.mp3", b"x")
+    assert rewritten(playlist, b"a%20b.mp3", moves) == b"file://" + folder + b"c%20d.mp3"
+    written(tmp_path, "a%20b.mp3", b"x")
+    assert rewritten(playlist, b"a%20b.mp3", moves) == b"a%20b.mp3"
+    assert rewritten(playlist, b"a%20b.mp3", {folder + b"a%20b.mp3": folder + b"50%.mp3"}) == b"50%.mp3"
+
+
+WPL = """<?wpl version="1.0"?>\r
+<smil>
+  <head><meta name="Generator" content="src=&quot;..\\old\\a b.mp3&quot;"/><title>é ..\\old\\a b.mp3</title></head>
+  <body><seq>
+    <!-- <media src="..\\old\\a b.mp3"/> -->
+    <media src={text} cid="{{12}}" tid='x'/>\r
+    <media albumTitle="x > y" src = {text} albumArtist="z"></media><media cid="no source"/>
+    <ref src={text}/>
+  </seq></body>
+</smil>
+"""
+
+SOURCES = {
+    "written by Windows": (r"..\old\a b.mp3", r"..\new\c d.flac"),
+    "plain": ("../old/a b.mp3", "../new/c d.flac"),
+    "absolute": ("/music/old/a b.mp3", "/music/new/c d.flac"),
+    "entities": ("..&#92;old\\a&#x20;b.mp3", r"..\new\c d.flac"),
+    "URL": ("file:///music/old/a%20b.mp3", "file:///music/new/c%20d.flac"),
+}
+
+
+@pytest.mark.parametrize("style", SOURCES)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_wpl_and_zpl_change_only_the_source_of_a_medium(style: str, encoding: str, quote: str) -> None:
+    old, new = SOURCES[style]
+    before = WPL.replace("{text}", f"{quote}{old}{quote}")
+    after = before.replace(f"{old}{quote} ", f"{new}{quote} ")  # but not in <ref>
+    for name in (b"list.wpl", b"list.ZPL"):
+        assert moved(before.encode(encoding), name) == after.encode(encoding)
+
+
+def test_wpl_escapes_what_xml_cannot_hold() -> None:
+    document = WPL.replace("{text}", '"..\\é&amp;b.mp3"').encode()
+    old = "/music/é&b.mp3".encode()
+    assert b'src="..\\&quot;o&apos; &lt;&amp;.mp3" cid' in moved(document, b"a.wpl", old, b"/music/\"o' <&.mp3")
+    assert b'src="file:///music/a%0Ab.mp3" cid' in moved(document, b"a.wpl", old, b"/music/a\nb.mp3")
+    assert b'src="file:///music/%FF.mp3" cid' in moved(document, b"a.wpl", old, b"/music/\xff.mp3")
+
+
+def test_wpl_that_refers_to_windows_drives(tmp_path: Path) -> None:
+    content = WPL.replace("{text}", r'"C:\music\old\a b.mp3"').encode()
+    assert moved(content, b"a.wpl") == content
+    assert references(written(tmp_path, "a.wpl", content)) == []
+
+
+CUE = (
+    b'REM FILE "../old/a b.mp3" WAVE\r\nTITLE "FILE ../old/a b.mp3"\r\n%s\r\n  TRACK 01 AUDIO\r\n    INDEX 01 00:00:00'
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b'FILE "../old/a b.mp3" MP3', b'FILE "../new/c d.flac" MP3'),
+        (rb'  file "..\old\a b.mp3" WAVE ', rb'  file "..\new\c d.flac" WAVE '),
+        (b"FILE ../old/a b.mp3 WAVE", b'FILE "../new/c d.flac" WAVE'),
+        (b"FILE\t/music/old/a b.mp3", b'FILE\t"/music/new/c d.flac"'),
+        (b'FILE "../old/a b.mp3"', b'FILE "../new/c d.flac"'),
+        (b'FILE "../old/a%20b.mp3" WAVE', b'FILE "../old/a%20b.mp3" WAVE'),
+    ],
+)
+def test_cue_sheets(line: bytes, told: bytes) -> None:
+    assert moved(CUE % line, b"Image.cue") == CUE % told
+    assert moved(b"\xef\xbb\xbf%s\r%s" % (line, line), b"Image.CUE") == b"\xef\xbb\xbf%s\r%s" % (told, told)
+
+
+def test_a_name_without_blanks_needs_no_quotes_in_a_cue_sheet() -> None:
+    assert moved(b"FILE a.wav WAVE\n", b"x.cue", b"/music/lists/a.wav", b"/music/lists/b.flac") == b"FILE b.flac WAVE\n"
+
+
+def test_cue_sheets_in_latin_1() -> None:
+    old, new = "/music/lists/é.wav".encode(), "/music/lists/ö.flac".encode()
+    assert moved(b'FILE "\xe9.wav" WAVE', b"x.cue", old, new) == b'FILE "\xf6.flac" WAVE'
+
+
+@pytest.mark.parametrize("new", ["/music/lists/日.flac", '/music/lists/12" mix.flac', "/music/lists/a\nb.flac"])
+def test_a_name_that_no_cue_sheet_can_hold(new: str) -> None:
+    with pytest.raises(PlaylistError, match="cannot name"):
+        moved(b'REM \xe9\nFILE "a.wav" WAVE', b"x.cue", b"/music/lists/a.wav", new.encode())
+
+
 def test_find_playlists(tmp_path: Path) -> None:
-    for name in ("b.m3u", "a/x.XSPF", "a/y.m3u8", "z.pls", ".hidden/x.m3u", ".reprise-quarantine/x.m3u", "a/x.mp3"):
+    for name in (
+        "b.m3u",
+        "a/x.XSPF",
+        "a/y.m3u8",
+        "z.pls",
+        "z.zpl",
+        ".hidden/x.m3u",
+        ".reprise-quarantine/x.m3u",
+        "a/x.mp3",
+    ):
         written(tmp_path / "music", name, b"x")
     written(tmp_path, "elsewhere/far.m3u", b"x")
     (tmp_path / "music" / "there").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "music" / "loop").symlink_to(tmp_path / "music")
     (tmp_path / "music" / "link.m3u").symlink_to(tmp_path / "music" / "b.m3u")
     root = os.fsencode(tmp_path / "music")
-    wanted = [root + name for name in (b"/a/x.XSPF", b"/a/y.m3u8", b"/b.m3u", b"/there/far.m3u", b"/z.pls")]
+    wanted = [root + name for name in (b"/a/x.XSPF", b"/a/y.m3u8", b"/b.m3u", b"/there/far.m3u", b"/z.pls", b"/z.zpl")]
     assert find_playlists([root]) == wanted
     assert find_playlists([root + b"/a", root, root + b"/none", root + b"/../music"]) == wanted
     assert find_playlists([root + b"/.reprise-quarantine"]) == find_playlists([]) == []
@@ -299,7 +425,7 @@ def usual(path: bytes) -> bool:
         path.decode()
     except UnicodeDecodeError:
         return False
-    return not re.search(rb"[\\\r\n]", path)
+    return not re.search(rb"[\\\r\n]|%[0-9A-Fa-f]{2}", path)
 
 
 def line_of(path: bytes, style: str, folder: bytes = b"/nowhere/lists") -> bytes:

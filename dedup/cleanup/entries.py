@@ -22,7 +22,9 @@ from dedup.errors import RepriseError, UsageError, WriteError
 from dedup.files.paths import extension_of, printable
 from dedup.files.status import size_and_time
 from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
-from dedup.playlists.playlists import EXTENSIONS, MAX_BYTES, Moves, PlaylistError, rewritten
+from dedup.playlists.moves import Moves
+from dedup.playlists.nouns import PlaylistError
+from dedup.playlists.playlists import EXTENSIONS, read_content, rewritten
 
 if TYPE_CHECKING:
     from dedup.cleanup.examine import Examined
@@ -138,6 +140,8 @@ class Cleanup:
         """Changes the plan's playlists so that they refer to the kept files."""
         moves = Moves(self.gone)
         for planned in self.plan.playlists:
+            if planned.problem:
+                continue  # it stays as it is, as the plan says
             try:
                 self.n_playlists += self._playlist(planned.path, moves)
             except PlaylistError as error:
@@ -149,8 +153,7 @@ class Cleanup:
         """Rewrites a playlist if necessary, and returns whether it did."""
         if extension_of(path) not in EXTENSIONS or not stat.S_ISREG(os.lstat(path).st_mode):
             raise PlaylistError(f"it is not a playlist file ({', '.join(sorted(EXTENSIONS))})")
-        with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = read_content(path)
         new = rewritten(path, content, moves)
         if new == content:
             return False

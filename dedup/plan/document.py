@@ -15,7 +15,7 @@ from typing import Any
 
 from dedup.errors import InputError, PlanError
 from dedup.files.paths import json_path, printable
-from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
+from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
 from dedup.plan.validate import FORMAT, VERSION, parse_plan
 from dedup.tags.merge import Conflict, Merge
 
@@ -37,7 +37,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "remove_empty_folders": plan.remove_empty_folders,
         "totals": totals(plan),
         "groups": [_group(group) for group in plan.groups],
-        "playlists": [{**json_path(list_.path), "n_references": list_.n_references} for list_ in plan.playlists],
+        "playlists": [_playlist(playlist) for playlist in plan.playlists],
     }
 
 
@@ -65,13 +65,16 @@ class Documents:
 
 
 def totals(plan: Plan) -> dict[str, int]:
-    """Numbers of groups, of files that change, of their bytes, of merges, and of playlists to be rewritten."""
+    """Numbers of groups, of files that change, of their bytes, of merges, of side-cars that go, and of playlists to be
+    rewritten and those that cannot be."""
     return {
         "groups": len(plan.groups),
         "files": plan.n_files,
         "bytes": plan.n_bytes,
         "merges": sum(bool(group.merge) for group in plan.groups),
-        "playlists": len(plan.playlists),
+        "sidecars": len({each.path for group in plan.groups for file in group.files for each in file.sidecars}),
+        "playlists": sum(not playlist.problem for playlist in plan.playlists),
+        "playlists_left": sum(bool(playlist.problem) for playlist in plan.playlists),
     }
 
 
@@ -173,7 +176,18 @@ def _file(file: PlannedFile) -> dict[str, Any]:
         "mtime_ns": str(file.mtime_ns),  # as text: many programs round a number of that size
         "content": file.content.hex(),
         "lost": [asdict(loss) for loss in file.lost],
+        **({"sidecars": [_sidecar(each) for each in file.sidecars]} if file.sidecars else {}),
     }
+
+
+def _sidecar(sidecar: PlannedSidecar) -> dict[str, Any]:
+    size, mtime_ns = sidecar.size, str(sidecar.mtime_ns)
+    return {**json_path(sidecar.path), "action": sidecar.action, "size": size, "mtime_ns": mtime_ns}
+
+
+def _playlist(playlist: PlannedPlaylist) -> dict[str, Any]:
+    problem = {"problem": playlist.problem} if playlist.problem else {}
+    return {**json_path(playlist.path), "n_references": playlist.n_references, **problem}
 
 
 def _merge(merge: Merge) -> dict[str, Any]:

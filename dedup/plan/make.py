@@ -56,7 +56,7 @@ class Grounds:
 
     def references(self, files: Iterable[bytes], observer: Observer) -> References:
         """Which of these files the playlists refer to."""
-        return References(self.settings.playlists or self.roots, files, observer)
+        return References(self.settings.playlists or self.roots, files, observer, self.keep.protect)
 
     def plan(self, groups: Sequence[PlannedGroup], references: References) -> Plan:
         """The plan of these groups."""

@@ -25,6 +25,18 @@ ANSWERED = "answered by you"
 
 
 @dataclass(frozen=True)
+class PlannedSidecar:
+    """A file beside a copy that belongs to it and goes when the copy goes."""
+
+    path: bytes
+    action: Literal["with", "to kept"]
+    """with: the same happens to it as to the copy; to kept: it moves to the kept file's folder, under its name."""
+    size: int
+    """Bytes when the plan was made."""
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
 class PlannedFile:
     """One file of a group, as it was when the plan was made."""
 
@@ -44,6 +56,13 @@ class PlannedFile:
     score: float | None = None
     lost: tuple[Loss, ...] = ()
     """What it holds that the kept file lacks: why it stays, or what a person lets go with it."""
+    sidecars: tuple[PlannedSidecar, ...] = ()
+    """Files that belong to it and go when it is removed."""
+
+    @property
+    def goes_along(self) -> tuple[PlannedSidecar, ...]:
+        """Side-cars to which the same happens as to the file."""
+        return tuple(each for each in self.sidecars if self.action in REMOVING and each.action == "with")
 
 
 @dataclass(frozen=True)
@@ -85,10 +104,13 @@ class PlannedGroup:
 
 @dataclass(frozen=True)
 class PlannedPlaylist:
-    """A playlist that refers to files that go."""
+    """A playlist that refers to files that go, or may do so."""
 
     path: bytes
     n_references: int
+    """References to such files; 0 if nobody can know, since it cannot be read."""
+    problem: str = ""
+    """Why it cannot be rewritten and stays as it is; empty if it is rewritten."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dedup.errors import UsageError
 from dedup.files.paths import path_from_json, printable
 from dedup.groups.keep import is_below
 from dedup.groups.losses import Loss
-from dedup.plan.nouns import ACTIONS, LINKING, STAYING, Plan, PlannedFile, PlannedGroup, PlannedPlaylist
+from dedup.plan.nouns import ACTIONS, LINKING, STAYING, Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
 from dedup.settings import IDENTITIES, LOSS_KINDS, MatchSettings
 from dedup.store.judgements import CONTENT_BYTES
 from dedup.tags.merge import Conflict, Merge
@@ -118,6 +118,10 @@ class Fields:
             self.say(f"{name} is {_shown(printable(path))}; write an absolute path without '..', '.' and '//'")
         return path
 
+    def time(self, name: str) -> int:
+        """A time in nanoseconds."""
+        return int(self.value(name, _is_time, "the time of change in nanoseconds, as a string of digits", "0"))
+
     def whole_path(self) -> bytes:
         """The path of an object that holds nothing else."""
         path: bytes = self.path("path")
@@ -156,7 +160,7 @@ def _file(value: Any, where: str, problems: list[str]) -> PlannedFile:
         path=path,
         action=file.value("action", ACTIONS.__contains__, f"one of {', '.join(ACTIONS)}", "leave"),
         size=file.value("size", _is_size, "the size of the file in bytes", 0),
-        mtime_ns=int(file.value("mtime_ns", _is_time, "the time of change in nanoseconds, as a string of digits", "0")),
+        mtime_ns=file.time("mtime_ns"),
         content=bytes.fromhex(
             file.value("content", _is_content, f"{2 * CONTENT_BYTES} hex digits", "00" * CONTENT_BYTES)
         ),
@@ -165,8 +169,23 @@ def _file(value: Any, where: str, problems: list[str]) -> PlannedFile:
         verdict=file.value("verdict", VERDICTS.__contains__, f"one of {', '.join(VERDICTS[1:])}, or ''", ""),
         score=file.value("score", _is_score, "a number or null", None, required=False),
         lost=tuple(_loss(loss, f"{where}, lost {n}", problems) for n, loss in enumerate(file.list("lost", ()), 1)),
+        sidecars=tuple(
+            _sidecar(s, f"{where}, side-car {n}", problems) for n, s in enumerate(file.list("sidecars", ()), 1)
+        ),
     )
     file.end()
+    return made
+
+
+def _sidecar(value: Any, where: str, problems: list[str]) -> PlannedSidecar:
+    sidecar = Fields(value, where, problems)
+    made = PlannedSidecar(
+        path=sidecar.path("path"),
+        action=sidecar.value("action", ("with", "to kept").__contains__, "with or to kept", "with"),
+        size=sidecar.value("size", _is_size, "the size of the file in bytes", 0),
+        mtime_ns=sidecar.time("mtime_ns"),
+    )
+    sidecar.end()
     return made
 
 
@@ -196,7 +215,8 @@ def _conflict(value: Any, where: str, problems: list[str]) -> Conflict:
 
 def _playlist(value: Any, where: str, problems: list[str]) -> PlannedPlaylist:
     playlist = Fields(value, where, problems)
-    made = PlannedPlaylist(playlist.path("path"), playlist.value("n_references", _is_size, "a number of references", 0))
+    path, problem = playlist.path("path"), playlist.text("problem", "")
+    made = PlannedPlaylist(path, playlist.value("n_references", _is_size, "a number of references", 0), problem)
     playlist.end()
     return made
 

@@ -1,70 +1,61 @@
-"""Where an XSPF playlist names its files: found by the XML parser, given as positions in the bytes, so that a name can
-change while every other byte stays."""
+"""XSPF: references are URIs, the text of `<location>` in each `<track>`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-from xml.parsers import expat
+from urllib.parse import unquote_to_bytes
+from xml.sax.saxutils import escape
+
+from dedup.files.uri import DRIVE, FILE_URL, SCHEME, quoted
+from dedup.playlists.nouns import Entry, Reading
+from dedup.playlists.text import TextPlaylist, like
+from dedup.playlists.xml_places import XmlReader
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A reference in a playlist."""
+class Xspf(TextPlaylist):
+    """An xspf file."""
 
-    start: int
-    """Offset of its first byte in the content."""
-    end: int
-    """Offset after its last byte."""
-    text: bytes
-    """Text of the reference: those bytes, or in XML the text that they stand for, stripped, as UTF-8."""
+    def _read(self) -> tuple[tuple[Entry, ...], str]:
+        reader = _Reader(self.content)
+        reader.run()
+        # If the document names the place that relative paths start from, we cannot know what they mean.
+        known = tuple(entry for entry in reader.entries if not reader.has_base or SCHEME.match(entry.text))
+        return known, reader.codec
+
+    def _names(self, text: bytes) -> list[bytes]:
+        url = FILE_URL.fullmatch(text)
+        if not url and SCHEME.match(text):
+            return []
+        name = url[2] if url else text
+        names = dict.fromkeys((unquote_to_bytes(name), name))  # some programs write plain paths, percent signs included
+        return [plain for plain in names if not (url and DRIVE.match(plain))]
+
+    def replaced(self, entry: Entry, _reading: Reading, new: bytes) -> bytes:
+        url = FILE_URL.fullmatch(entry.text)
+        if url:
+            text = url[1] + quoted(new, url[2])
+        else:
+            text = quoted(like(entry.text, new, self.folder), entry.text)
+            text = b"./" + text if SCHEME.match(text) else text
+        raw = self.content[entry.start : entry.end].decode(self.codec)
+        before, after = raw[: len(raw) - len(raw.lstrip())], raw[len(raw.rstrip()) :]
+        return f"{before}{escape(text.decode())}{after}".encode(self.codec, "xmlcharrefreplace")
 
 
-class BrokenXmlError(Exception):
-    """The XML is not well-formed, or its encoding is unknown; the text says where."""
-
-
-def locations(content: bytes) -> tuple[tuple[Entry, ...], str, bool]:
-    """The text of `<location>` in each `<track>`, the codec of the document, and whether it names its own starting
-    place for relative references. Raises BrokenXmlError."""
-    reader = _Reader(content)
-    reader.run()
-    return tuple(reader.entries), reader.codec, reader.has_base
-
-
-class _Reader:
-    """One pass over a document."""
+class _Reader(XmlReader):
+    """Finds the locations, and whether the document names its own starting place for relative references."""
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
-        self.codec = "utf-8"
-        if content[:2] in (b"\xff\xfe", b"<\0"):
-            self.codec = "utf-16-le"
-        elif content[:2] in (b"\xfe\xff", b"\0<"):
-            self.codec = "utf-16-be"
+        super().__init__(content)
         self.entries: list[Entry] = []
         self.has_base = False
         self._open: list[str] = []
         self._start: int | None = None
         self._text: list[str] = []
-        self._parser: Any = expat.ParserCreate()
-        self._parser.XmlDeclHandler = self._declare
-        self._parser.StartElementHandler = self._enter
-        self._parser.EndElementHandler = self._leave
-        self._parser.StartCdataSectionHandler = self._begin
-        self._parser.CharacterDataHandler = self._take
-
-    def run(self) -> None:
-        try:
-            self._parser.Parse(self._content, True)
-            "".encode(self.codec)
-        except (expat.ExpatError, ValueError, LookupError) as error:
-            raise BrokenXmlError(str(error)) from error
-
-    def _declare(self, _version: str, encoding: str | None, _standalone: int) -> None:
-        if encoding and not self.codec.startswith("utf-16"):
-            self.codec = encoding
+        self.parser.StartElementHandler = self._enter
+        self.parser.EndElementHandler = self._leave
+        self.parser.StartCdataSectionHandler = self._begin
+        self.parser.CharacterDataHandler = self._take
 
     def _enter(self, name: str, attributes: Mapping[str, str]) -> None:
         self._open.append(name.rpartition(":")[2])
@@ -76,7 +67,7 @@ class _Reader:
 
     def _begin(self) -> None:
         if self._is_inside() and self._start is None:
-            self._start = self._parser.CurrentByteIndex
+            self._start = self.parser.CurrentByteIndex
 
     def _take(self, text: str) -> None:
         self._begin()
@@ -85,8 +76,8 @@ class _Reader:
     def _leave(self, _name: str) -> None:
         text = "".join(self._text).strip()
         if self._is_inside() and self._start is not None and text:
-            end = self._parser.CurrentByteIndex
-            if self._is_plain(self._content[self._start : end].decode(self.codec, "replace").strip()):
+            end = self.parser.CurrentByteIndex
+            if self._is_plain(self.content[self._start : end].decode(self.codec, "replace").strip()):
                 self.entries.append(Entry(self._start, end, text.encode()))
         self._open.pop()
         self._start, self._text = None, []

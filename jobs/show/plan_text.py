@@ -9,7 +9,7 @@ from jobs.session.output import Column, aligned, count_text, one_line, path_text
 from jobs.show.groups import common_folder
 
 if TYPE_CHECKING:
-    from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
+    from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedPlaylist
     from dedup.tags.merge import Merge
 
 NUMBER = Column("number", "")
@@ -42,9 +42,24 @@ def plan_lines(plan: Plan, limit: int | None = None) -> Iterator[list[str]]:
     left = list(_left_lines(plan, folder))
     if left:
         yield left
-    if plan.playlists:
-        lines = [f"{path_text(list_.path)}: {count_text(list_.n_references, 'reference')}" for list_ in plan.playlists]
-        yield ["playlists to rewrite", *(f"  {line}" for line in lines)]
+    yield from _playlist_blocks(plan)
+
+
+def _playlist_blocks(plan: Plan) -> Iterator[list[str]]:
+    """Yields the playlists that are rewritten, and those that cannot be."""
+    lines = [
+        f"  {path_text(p.path)}: {count_text(p.n_references, 'reference')}" for p in plan.playlists if not p.problem
+    ]
+    if lines:
+        yield ["playlists to rewrite", *lines]
+    lines = [f"  {_unrewritable_text(playlist)}" for playlist in plan.playlists if playlist.problem]
+    if lines:
+        yield ["playlists that refer, or may refer, to files that go, and cannot be rewritten", *lines]
+
+
+def _unrewritable_text(playlist: PlannedPlaylist) -> str:
+    count = f"{count_text(playlist.n_references, 'reference')}; " if playlist.n_references else ""
+    return f"{path_text(playlist.path)}: {count}{one_line(playlist.problem)}"
 
 
 def planned_group_lines(group: PlannedGroup, folder: bytes, numbered: bool = False) -> Iterator[str]:
@@ -54,6 +69,7 @@ def planned_group_lines(group: PlannedGroup, folder: bytes, numbered: bool = Fal
     yield from aligned((NUMBER, *COLUMNS) if numbered else COLUMNS, rows)
     if group.merge is not None:
         yield from (f"      {line}" for line in merge_lines(group.merge, folder))
+    yield from (f"      {line}" for line in _sidecar_lines(group, folder))
     if group.note:
         yield f"      {one_line(group.note)}"
 
@@ -78,6 +94,13 @@ def merge_lines(merge: Merge, folder: bytes) -> Iterator[str]:
     for conflict in merge.conflicts:
         other = path_text(conflict.path.removeprefix(folder))
         yield f"{conflict.name} stays {values_text(conflict.kept)}; {other} has {values_text(conflict.other)}"
+
+
+def _sidecar_lines(group: PlannedGroup, folder: bytes) -> Iterator[str]:
+    """Yields the side-cars that go."""
+    told = {"with": "goes along with its file", "to kept": "goes to the kept file"}
+    for path, action in {each.path: each.action for file in group.changed for each in file.sidecars}.items():
+        yield f"{path_text(path.removeprefix(folder))} {told[action]}"
 
 
 def values_text(values: Sequence[str]) -> str:
@@ -109,6 +132,10 @@ def totals_text(plan: Plan) -> str:
     text += f"; {size_text(numbers['bytes'])} reclaimable"
     if numbers["merges"]:
         text += f"; {count_text(numbers['merges'], 'kept file')} would get tags or a cover"
+    if numbers["sidecars"]:
+        text += f"; {count_text(numbers['sidecars'], 'side-car')} would go along"
     if numbers["playlists"]:
         text += f"; {count_text(numbers['playlists'], 'playlist')} would be rewritten"
+    if numbers["playlists_left"]:
+        text += f"; {count_text(numbers['playlists_left'], 'playlist')} cannot be rewritten"
     return text
