@@ -43,7 +43,8 @@ class Finding:
     """Kind of the finding. A "note" is not damage: the next run takes care of it. Only a new catalog repairs a
     "catalog"."""
     name: str
-    """Name of the block or tile, id of the fingerprint or track, contents of the judgement or null test, table of the catalog."""
+    """Name of the block or tile, id of the fingerprint or track, contents of the judgement or null test, table of the
+    catalog."""
     text: str
 
     @property
@@ -147,8 +148,8 @@ def check(store: Store, observer: Observer) -> list[Finding]:
 
 def repair(store: Store, findings: Sequence[Finding]) -> None:
     """Drops what is damaged, and whatever depends on it, so that the next run redoes only that: for a block or a
-    fingerprint its tracks and tiles, of a tile its result; a null test is made again, and a judgement is to be given again. Raises
-    CatalogDamagedError if the catalog itself is damaged: `salvage.mend_catalog` comes first."""
+    fingerprint its tracks and tiles, of a tile its result; a null test is made again, and a judgement is to be given
+    again. Raises CatalogDamagedError if the catalog itself is damaged: `salvage.mend_catalog` comes first."""
     for finding in findings:
         if finding.kind == "catalog":
             raise damaged(store.layout.catalog, finding.text)
