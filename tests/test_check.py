@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sqlite3
@@ -21,6 +22,7 @@ from dedup.report.export import export_pairs
 from dedup.runner import InlineRunner
 from dedup.scan.scan import scan
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings, ScanSettings
+from dedup.store.nulltests import NullTest
 from dedup.store.pairs import N_STEPS, PAIR
 from dedup.store.results import TileResult, result_digest
 from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
@@ -391,6 +393,19 @@ def test_a_repair_of_something_else_keeps_what_was_said(store: Store):
     shutil.rmtree(store.blocks.folder)
     assert mend(store).n_computed == N_TILES
     assert history(store) == said
+
+
+def test_a_damaged_null_test_is_named_and_dropped(store: Store):
+    contents = [b"c" * 16, b"d" * 16, b"e" * 16]
+    with store.catalog.transaction():
+        store.catalog.nulltests.put([(*pair, NullTest(lag_s=1.0)) for pair in itertools.combinations(contents, 2)])
+    damage(store, "UPDATE nulltest SET result = '{}' WHERE content_b = ?", contents[1])
+    found = find_one(store)
+    assert (found.kind, found.name) == ("null test", f"{contents[0].hex()}-{contents[1].hex()}")
+    with pytest.raises(StoreDamagedError, match="a null test does not match its digest"):
+        list(store.catalog.nulltests.all())
+    assert mend(store).n_computed == 0
+    assert [pair for *pair, _ in store.catalog.nulltests.all()] == [[contents[0], contents[2]], contents[1:]]
 
 
 # ---- the catalog ----

@@ -29,6 +29,7 @@ from dedup.report.export import export_pairs, group_record
 from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.items import Items
+from dedup.store.nulltests import NullTest
 from dedup.store.pairs import PAIR
 from dedup.store.store import Store, open_for_reading, open_for_writing
 from dedup.upkeep.carry import swapped
@@ -255,7 +256,7 @@ def test_what_is_said_to_be_retired_goes_by_what_is() -> None:
 # ---- what is dropped
 
 
-def test_what_a_person_said_outlives_the_audio(tmp_path: Path) -> None:
+def test_what_a_person_and_a_null_test_said_outlives_the_audio(tmp_path: Path) -> None:
     items = recording(1, 300), recording(2, 300)
     with open_store(tmp_path / "store", BLOCK_SIZE) as store:
         for name, of_one in zip("ab", items, strict=True):
@@ -263,6 +264,9 @@ def test_what_a_person_said_outlives_the_audio(tmp_path: Path) -> None:
         compared(store)
         a, b = (find(store, f"/music/{name}".encode()) for name in "ab")
         judge(store, a.content, b.content, True, None)
+        with store.catalog.transaction():
+            store.catalog.nulltests.put([(a.content, b.content, NullTest(residual_db=-40.0))])
+        tested = list(store.catalog.nulltests.all())
         said = answers(store)
         forget(store, "a", "b")
         assert run_compact(store).dropped == 2
@@ -273,6 +277,7 @@ def test_what_a_person_said_outlives_the_audio(tmp_path: Path) -> None:
         compared(store)
         assert b'"judged": true' in said
         assert answers(store) == said
+        assert list(store.catalog.nulltests.all()) == tested
 
 
 def test_absent_and_imported_tracks_keep_their_rows(tmp_path: Path) -> None:

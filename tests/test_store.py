@@ -17,6 +17,7 @@ import textwrap
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ from dedup.store import upgrades
 from dedup.store.blocks import BlockStore, make_block
 from dedup.store.catalog import Catalog
 from dedup.store.layout import Layout, write_lock
+from dedup.store.nulltests import NullTest
 from dedup.store.runs import KEPT_RUN_RECORDS, Ending
 from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
 from dedup.upkeep.check import check
@@ -105,6 +107,81 @@ def test_another_version_of_the_format_is_refused_with_both_values(folder: Path,
             "--store"
         )
         assert raised.value.exit_code == 12
+
+
+# ---- a store of the first format version ----
+
+LACKING_IN_1 = ("decoded_s", "n_bytes", "cancels", "width_db")
+
+
+def first_statements() -> list[str]:
+    """The statements of version 1: those of today, without what came later."""
+    text = resources.files("dedup.store").joinpath("schema.sql").read_text()
+    first, tables = text.replace("REFERENCES fingerprint (id),\n    decoded_s", "REFERENCES fingerprint (id)\n"), ""
+    for line in first.splitlines(keepends=True):
+        tables += "" if line.startswith((*(f"    {name} " for name in LACKING_IN_1[1:]), "   REAL", "--")) else line
+    statements = [part for part in tables.split(";") if part.strip() and "TABLE nulltest" not in part]
+    assert not any(name in statement for name in LACKING_IN_1 for statement in statements)
+    return statements
+
+
+def as_first_version(folder: Path) -> Path:
+    """Turns a store into one of version 1 that holds the same."""
+    catalog, newer = folder / "catalog.db", folder / "newer.db"
+    with closing(sqlite3.connect(catalog)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    catalog.rename(newer)
+    with closing(Catalog(catalog)) as older:
+        older.connection.execute("ATTACH ? AS newer", (str(newer),))
+        older.connection.execute("PRAGMA foreign_keys = OFF")
+        with older.transaction() as connection:
+            for statement in first_statements():
+                connection.execute(statement)
+            tables = connection.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall()
+            for (table,) in tables:
+                names = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
+                connection.execute(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM newer.{table}")
+            older.meta.set("format_version", 1)
+    newer.unlink()
+    root = folder / "fingerprints.zarr" / "zarr.json"
+    root.write_text(root.read_text().replace('"format_version": 2', '"format_version": 1'))
+    assert versions(folder) == (1, 1)
+    return folder
+
+
+def columns_and_places(folder: Path) -> list[object]:
+    """The columns of each table, and the pages where tables and indexes begin."""
+    with closing(sqlite3.connect(folder / "catalog.db")) as connection:
+        begins = connection.execute("SELECT name, rootpage FROM sqlite_schema ORDER BY name").fetchall()
+        columns = [connection.execute(f"PRAGMA table_info({name})").fetchall() for name, _ in begins]
+        return [begins, columns]
+
+
+def test_a_store_of_the_first_version_is_upgraded_and_keeps_all(folder: Path, tmp_path: Path):
+    kept = what_an_upgrade_keeps(folder)
+    with open_for_writing(as_first_version(folder), "test") as store, store.catalog.transaction():
+        assert not list(store.catalog.nulltests.all())
+        store.catalog.nulltests.put([(b"a" * 16, b"b" * 16, NullTest(residual_db=-40.0))])
+    assert versions(folder) == (2, 2)
+    assert what_an_upgrade_keeps(folder) == kept
+    require_sound(folder)
+    with open_store(tmp_path / "fresh"):
+        pass
+    assert columns_and_places(folder) == columns_and_places(tmp_path / "fresh")
+
+
+def test_an_upgraded_catalog_without_its_schema_is_rescued(folder: Path):
+    """Its tables begin at the pages of every catalog, although one of them came later."""
+    with open_for_writing(as_first_version(folder), "test") as store, store.catalog.transaction():
+        store.catalog.nulltests.put([(b"a" * 16, b"b" * 16, NullTest(residual_db=-40.0))])
+    with closing(sqlite3.connect(folder / "catalog.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with open(folder / "catalog.db", "r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 64)
+    rows = mend_catalog(folder, "test")
+    assert (rows["track"], rows["nulltest"]) == (9, 1)
+    require_sound(folder)
 
 
 # ---- a store of an older format version: versions 3 and 4 are made up ----

@@ -23,6 +23,7 @@ KEYS = {
     "tile": "name",
     "judgement": "content_a, content_b",
     "run": "rowid",
+    "nulltest": "content_a, content_b",
 }
 """Tables worth saving, each with the key by which it is stored. Probes are not: they only save a scan some work."""
 
