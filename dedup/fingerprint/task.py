@@ -82,10 +82,10 @@ def _fingerprint(
     return result
 
 
-def is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:
+def is_as_seen(path: bytes | HostPath, size: int, mtime_ns: int) -> bool:
     """Whether a file of this host now has that size and time of change; False if it does not exist."""
     try:
-        return _is_as_seen(HostPath(path), size, mtime_ns)
+        return _is_as_seen(path if isinstance(path, HostPath) else HostPath(path), size, mtime_ns)
     except OSError:
         return False
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from dedup.groups.albums import Albums
 from dedup.groups.groups import Group
 from dedup.groups.judgements import content
-from dedup.groups.keep import KeepRules, is_below
+from dedup.groups.keep import Decision, KeepRules, is_below
 from dedup.groups.losses import Beside, Loss, losses
 from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.plan.nouns import LINKING, REMOVING, Action, PlannedFile, PlannedGroup
@@ -41,16 +41,16 @@ class Decider:
     def group(self, group: Group) -> PlannedGroup:
         """One group by itself, regardless of albums."""
         members = [pair for pair in group.members if pair.a.state != "imported"]
-        best = self.rules.decision(group.reference, members[0].a)
+        group = replace(group, rules=self.rules)
+        best = group.decision(members[0])
         kept = planned_file(group.reference, "keep", best.rule, best.why)
-        return PlannedGroup((kept, *map(self._member, members)))
+        return PlannedGroup((kept, *(self._member(pair, group.decision(pair)) for pair in members)))
 
-    def _member(self, pair: TrackPair) -> PlannedFile:
+    def _member(self, pair: TrackPair, better: Decision) -> PlannedFile:
         lost = losses(pair, self.beside(pair) if self.beside else Beside(self.settings.merge))
         stays = self._why_it_stays(pair, lost)
         if stays is not None:
             return planned_file(pair.a, "leave", *stays, pair, lost)
-        better = self.rules.decision(pair.b, pair.a)
         return planned_file(pair.a, self.settings.action, better.rule, better.why, pair, lost)
 
     def _why_it_stays(self, pair: TrackPair, lost: Sequence[Loss]) -> tuple[str, str] | None:

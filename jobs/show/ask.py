@@ -13,7 +13,7 @@ import click
 from dedup.errors import InputError
 from dedup.groups.mark import Asked
 from jobs.session.output import Column, Output, aligned, one_line, path_text, shortened, size_text, time_text
-from jobs.show.words import bar_text, speed_text, heard_text
+from jobs.show.words import bar_text, heard_text, speed_text
 
 if TYPE_CHECKING:
     from dedup.groups.mark import Record

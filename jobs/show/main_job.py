@@ -17,6 +17,7 @@ from jobs.show.summaries import (
     scan_text,
     show_problems,
     stages_text,
+    tested_text,
     unfinished_text,
 )
 
@@ -73,6 +74,8 @@ def _summary_lines(done: Full, as_json: bool) -> Iterator[str]:
     yield scan_text(done.scan)
     if done.correlation is not None:
         yield correlation_text(done.correlation)
+    if done.tested is not None and (done.tested.n_tested or done.tested.n_left):
+        yield tested_text(done.tested)
     if done.found is not None and done.n_pairs is not None:
         yield pairs_text(done.n_pairs)
         yield groups_text(done.found.groups) + news_text(done)

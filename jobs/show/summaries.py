@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dedup.groups.groups import Group
     from dedup.groups.mark import Asked
     from dedup.groups.matches import Matches
+    from dedup.nulltest.run import Tested
     from dedup.pipeline import Full
     from dedup.scan.scan import Scan
     from dedup.upkeep.compact import Compaction
@@ -136,6 +137,16 @@ def pairs_text(n_pairs: Counter[Verdict]) -> str:
     return f"pairs   {n_pairs['same recording']:,} of files that match{beside}"
 
 
+def tested_text(tested: Tested) -> str:
+    """One line: what the null tests of a run showed."""
+    n_other = tested.n_tested - tested.n_copies - tested.n_mixes - tested.n_failed
+    parts = [f"{tested.n_copies:,} copies", f"{tested.n_mixes:,} other mixes", f"{n_other:,} differ in places"]
+    if tested.n_failed:
+        parts.append(f"{tested.n_failed:,} could not be made")
+    text = f"heard   {tested.n_tested:,} null tests = {' + '.join(parts)}"
+    return f"{text}; {tested.n_left:,} left for the next run" if tested.n_left else text
+
+
 def thresholds_text(matches: Matches) -> str:
     """The thresholds, their basis, and the false pairs to expect."""
     limits = matches.thresholds
@@ -198,6 +209,8 @@ def unfinished_text(done: Full) -> str:
         return ""
     told = [f"{count_text(done.scan.left, 'file')} not looked at yet"] if done.scan.left else []
     told += [uncompared_text(done.uncompared)] if done.uncompared else []
+    if done.tested is not None and done.tested.n_left:
+        told.append(f"{count_text(done.tested.n_left, 'null test')} not made yet")
     return " and ".join(told) or "the last steps are left"
 
 
@@ -220,6 +233,7 @@ def full_record(done: Full) -> dict[str, Any]:
         "found": None if done.news is None else {"copies": done.news.n_copies, "groups": done.news.n_groups},
         "unfinished": unfinished_text(done),
         "tiles": asdict(done.correlation) if done.correlation else None,
+        "null_tests": asdict(done.tested) if done.tested else None,
         "pairs": None if done.n_pairs is None else done.n_pairs["same recording"],
         "pairs_beside": None if done.n_pairs is None else {kind: done.n_pairs[kind] for kind in BESIDE},
         "groups": None if groups is None else len(groups),
