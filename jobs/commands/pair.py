@@ -14,11 +14,12 @@ from dedup.settings import ITEMS_PER_SECOND
 from jobs.session import options, stores
 from jobs.session.output import Column, path_text
 from jobs.session.run import Run, reader
-from jobs.show.words import bar_text, speed_text
+from jobs.show.words import bar_text, null_test_lines, speed_text
 
 if TYPE_CHECKING:
     from dedup.groups.explain import Explanation, Listened
     from dedup.settings import FingerprintSettings
+    from dedup.store.nulltests import NullTest
     from dedup.store.store import Store
 
 FILE = click.Path(path_type=bytes)
@@ -36,6 +37,7 @@ FILE = click.Path(path_type=bytes)
 def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     """Compare two files, in the store or not, and explain why they match or do not."""
     from dedup.groups.explain import explain
+    from dedup.nulltest.hear import hear
     from dedup.versions import chromaprint_version
 
     if plot is not None:
@@ -49,9 +51,10 @@ def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     compare, match = run.settings.compare(), run.settings.match()
     with _store_if_any(run) as store:
         explained = explain(a, b, store=store, fingerprint=fingerprint, compare=compare, match=match)
+    explained, test = hear(explained, run.settings.scan().time_limit_s)
     if plot is not None:
         plot_pair(explained, compare, plot)
-    _show(run, explained)
+    _show(run, explained, test)
     if plot is not None:
         run.output.note(f"plot: {path_text(os.fsencode(plot))}")
 
@@ -67,10 +70,10 @@ def _store_if_any(run: Run) -> Iterator[Store | None]:
         yield store
 
 
-def _show(run: Run, explained: Explanation) -> None:
-    from dedup.report.export import explanation_record
+def _show(run: Run, explained: Explanation, test: NullTest | None) -> None:
+    from dedup.report.export import explanation_record, test_record
 
-    run.output.result(explanation_record(explained))
+    run.output.result({**explanation_record(explained), "null_test": test_record(test)})
     if run.output.as_json:
         return
     for name, side in (("a", explained.a), ("b", explained.b)):
@@ -104,6 +107,8 @@ def _show(run: Run, explained: Explanation) -> None:
         Column("met", ""),
     )
     run.output.table(columns, rows)
+    for line in null_test_lines(test) if test else ():
+        run.output.text(line)
     said = ", because a person said so" if explained.judged and explained.verdict in ("same recording", "other") else ""
     run.output.text(f"verdict: {explained.verdict}{said}{_place_text(explained)}")
 
