@@ -210,9 +210,9 @@ def test_a_file_that_another_path_leads_to_may_have_coarser_times(song: Path) ->
 
 
 def change_after(decoded: Callable[..., Any], change: Callable[[], object]) -> Callable[..., Any]:
-    def changed(*args: Any) -> Any:
+    def changed(*args: Any, **kwargs: Any) -> Any:
         try:
-            return decoded(*args)
+            return decoded(*args, **kwargs)
         finally:
             change()
 

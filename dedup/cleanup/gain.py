@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from dedup.files.container import open_container
+from dedup.files.container import heard_stream, open_container
 from dedup.files.paths import printable
 from dedup.tags.write import TagsError
 
@@ -147,8 +147,8 @@ def _frames(path: bytes) -> Iterator[AudioFrame]:
         pass  # the system's own error for a file that cannot be opened
     try:
         with open_container(path) as container:
-            stream = container.streams.best("audio")
-            if stream is None or stream.codec_context is None:
+            stream = heard_stream(container)
+            if stream is None:
                 return
             for packet in container.demux(stream):
                 yield from _decoded(packet)

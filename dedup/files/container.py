@@ -33,3 +33,17 @@ def _formats() -> str:
 def codec_name(stream: Any) -> str:
     """FFmpeg's name of the format, such as "mp3", rather than of a decoder for it, such as "mp3float"."""
     return str(stream.codec_context.codec.canonical_name)
+
+
+def heard_stream(container: Any) -> Any:
+    """The sound track that is fingerprinted: of those that can be decoded, a default one if there is any, then the one
+    with the most channels, the highest bit rate, and the first. None if there is none."""
+    from av.stream import Disposition
+
+    def rank(stream: Any) -> tuple[bool, int, int, int]:
+        context = stream.codec_context
+        is_default = bool(stream.disposition & Disposition.default)
+        return (not is_default, -context.channels, -(context.bit_rate or 0), stream.index)
+
+    tracks = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    return min(tracks, key=rank, default=None)

@@ -9,8 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dedup.files.container import codec_name, open_container
+from dedup.files.container import codec_name, heard_stream, open_container
+from dedup.fingerprint.channels import Balance
+from dedup.fingerprint.lengths import RAW, exact_length_s, format_name
 from dedup.library.identity import StreamHasher
+from dedup.store.audios import UNKNOWN, Decoding
 
 if TYPE_CHECKING:
     import av
@@ -26,13 +29,19 @@ RESAMPLER = {"filter_size": "16", "phase_shift": "8", "linear_interp": "1", "cut
 """Options of FFmpeg's `aresample`: those of `fpcalc`, so that the items equal its items, bit for bit (with FFmpeg's
 default filter, 99.99 % of the bits do); the shorter filter is also faster."""
 
+HALF_DIFFERENCE = "mono|c0=0.5*c0-0.5*c1"
+"""Argument of FFmpeg's `pan`: what does not cancel if a channel is inverted."""
+
 TRUNCATED_SHARE = 0.9
-"""Share of the length stated by its container below which a track counts as damaged."""
+"""Share of the length stated by its container below which a track counts as damaged, if the length may be a guess."""
+
+CUT_S = 1.0
+"""Seconds missing from the exact length in a header with which a track counts as damaged."""
 
 EXACT_CODECS = frozenset({"alac", "ape", "flac", "tta", "wavpack"})
 """Codecs whose containers count the samples. Their demuxers skip what is broken without an error."""
 LACKING_S = 0.5
-"""Seconds missing from the stated length with which a track in one of `EXACT_CODECS` counts as damaged."""
+"""Seconds missing from the exact length with which a track in one of `EXACT_CODECS` counts as damaged."""
 
 MAX_DEMUX_ERRORS = 100
 """Breaks in a container after which reading it ends."""
@@ -60,6 +69,8 @@ class Decoded:
     """What could not be decoded; None for a sound file."""
     stream: bytes | None
     """Hash of the demuxed audio packets (`identity.stream_hash`); None if the container is broken."""
+    decoding: Decoding = UNKNOWN
+    """What else decoding showed. Its length is None if only the first `length_s` seconds were decoded."""
 
 
 def decode(
@@ -68,8 +79,11 @@ def decode(
     sink: Callable[[bytes], None],
     length_s: float = 0.0,
     time_limit_s: float = float("inf"),
+    difference: bool = False,
 ) -> Decoded:
-    """Feeds `sink` with mono s16 PCM at `sample_rate` Hz, from the first `length_s` seconds (0: all of them).
+    """Feeds `sink` with mono s16 PCM at `sample_rate` Hz, from the first `length_s` seconds (0: all of them). It is
+    the mix of all channels; with `difference`, half the difference of the first two, for a track whose channels cancel
+    in a mix (`Decoding.cancels`).
 
     Raises UndecodableError for a file without audio or without anything that can be decoded, TimeLimitError after
     `time_limit_s` seconds, OSError for a file that cannot be read, even if reading fails half-way: a drive that goes
@@ -81,7 +95,7 @@ def decode(
     with open(path, "rb"):
         pass  # for the system's own error about an unreadable or missing file, rather than FFmpeg's
     try:
-        decoded = _decode(path, sample_rate, sink, length_s, deadline)
+        decoded = _decode(path, sample_rate, sink, length_s, deadline, difference)
     except UndecodableError as error:
         if not error.skipped:
             _require_readable(path, deadline)
@@ -91,7 +105,9 @@ def decode(
     return decoded
 
 
-def _decode(path: bytes, sample_rate: int, sink: Callable[[bytes], None], length_s: float, deadline: float) -> Decoded:
+def _decode(
+    path: bytes, sample_rate: int, sink: Callable[[bytes], None], length_s: float, deadline: float, difference: bool
+) -> Decoded:
     import av
 
     try:
@@ -103,10 +119,11 @@ def _decode(path: bytes, sample_rate: int, sink: Callable[[bytes], None], length
     with container:
         if not container.streams.audio:
             raise UndecodableError("no audio stream", skipped=True)
-        stream = container.streams.best("audio") or container.streams.audio[0]
-        if stream.codec_context is None:
+        stream = heard_stream(container)
+        if stream is None:
             raise UndecodableError("no decoder for its audio format")
-        return _Decoding(container, stream, sample_rate, sink, length_s, deadline).run()
+        exact_s = exact_length_s(path, container, stream)
+        return _Pass(container, stream, exact_s, sample_rate, sink, length_s, deadline, difference).run()
 
 
 def _require_readable(path: bytes, deadline: float) -> None:
@@ -122,20 +139,23 @@ def _check_time(deadline: float) -> None:
         raise TimeLimitError
 
 
-class _Decoding:
+class _Pass:
     """One pass over the packets of a container's audio stream."""
 
     def __init__(
         self,
         container: av.container.InputContainer,
         stream: Any,
+        exact_s: float | None,
         sample_rate: int,
         sink: Callable[[bytes], None],
         length_s: float,
         deadline: float,
+        difference: bool,
     ) -> None:
         self.container, self.stream, self.sink, self.deadline = container, stream, sink, deadline
-        self.sample_rate = sample_rate
+        self.sample_rate, self.difference = sample_rate, difference
+        self.exact_s = exact_s
         self.stream.codec_context.thread_count = 1  # each core already has its own worker
         self.hasher = StreamHasher(self.stream)
         self.codec = codec_name(stream)
@@ -146,6 +166,7 @@ class _Decoding:
         self.n_errors = 0
         self.first_error = ""
         self.resampler: _Resampler | None = None
+        self.balance = Balance()
 
     def run(self) -> Decoded:
         import av
@@ -162,6 +183,16 @@ class _Decoding:
             duration_s=self.n_samples / self.sample_rate,
             damage=self._damage(),
             stream=self.hasher.digest() if is_whole else None,
+            decoding=self._decoding(),
+        )
+
+    def _decoding(self) -> Decoding:
+        width_db = self.balance.width_db
+        return Decoding(
+            decoded_s=self.n_samples / self.sample_rate if self.wanted is None else None,
+            n_bytes=self.hasher.n_bytes,
+            cancels=self.balance.cancels,
+            width_db=None if width_db is None else round(width_db, 2),
         )
 
     def _leave_out_other_streams(self) -> None:
@@ -189,7 +220,7 @@ class _Decoding:
     def _packets_to_next_break(self) -> None:
         import av
 
-        now, deadline, update = time.monotonic, self.deadline, self.hasher.update
+        now, deadline, update, look = time.monotonic, self.deadline, self.hasher.update, self.balance.look
         for packet in self.container.demux(self.stream):
             if now() > deadline:
                 raise TimeLimitError
@@ -198,6 +229,7 @@ class _Decoding:
                 continue  # the rest is only hashed
             try:
                 for frame in packet.decode():
+                    look(frame)
                     if self.resampler is None or not self.resampler.take(frame):
                         self._change_resampler(frame)
             except av.error.FFmpegError as error:
@@ -206,7 +238,7 @@ class _Decoding:
     def _change_resampler(self, frame: Any) -> None:
         """Takes the first frame, or one whose rate or channels differ from those before it."""
         self._end_resampler()
-        self.resampler = _Resampler(frame, self.sample_rate, self._hand_on)
+        self.resampler = _Resampler(frame, self.sample_rate, self._hand_on, self.difference)
         self.resampler.take(frame)
 
     def _end_resampler(self) -> None:
@@ -227,30 +259,33 @@ class _Decoding:
         self.first_error = self.first_error or _text(error)
 
     def _damage(self) -> str | None:
-        if self.n_errors:
-            return f"{self.n_errors} packet{'s' * (self.n_errors > 1)} could not be decoded: {self.first_error}"
+        found = []
         decoded_s = self.n_samples / self.sample_rate
+        stated_s = self.stated_s if self.exact_s is None else self.exact_s
         if self.wanted is None and decoded_s < self._least_s():
-            return f"{decoded_s:.1f} s of {self.stated_s:.1f} s could be decoded"
-        return None
+            found.append(f"cut short: {decoded_s:.1f} s of {stated_s:.1f} s could be decoded")
+        if self.n_errors:
+            packets = f"{self.n_errors} packet{'s' * (self.n_errors > 1)}"
+            found.append(f"{packets} could not be decoded: {self.first_error}")
+        return "; ".join(found) or None
 
     def _least_s(self) -> float:
-        """Least seconds that a sound file yields. Less than stated if all bytes are there: FFmpeg estimates some
-        lengths from the bit rate at the start, and then a short track means that the estimate is wrong, not the
-        track."""
-        if self.codec in EXACT_CODECS:
-            return self.stated_s - LACKING_S
+        """Least seconds that a sound file yields."""
+        if self.exact_s is not None:
+            return self.exact_s - (LACKING_S if self.codec in EXACT_CODECS else CUT_S)
+        if format_name(self.container) in RAW:
+            return 0.0  # an estimate from the bit rate at the start
         if self.stated_bytes and self.hasher.n_bytes >= TRUNCATED_SHARE * self.stated_bytes:
-            return 0.0
+            return 0.0  # all bytes are there, so the stated length is a wrong estimate
         return TRUNCATED_SHARE * self.stated_s
 
 
 class _Resampler:
     """Resamples frames of one format to mono s16, by FFmpeg's filters."""
 
-    def __init__(self, like: Any, sample_rate: int, hand_on: Callable[[Any], None]) -> None:
-        """For frames in the format of `like`; `hand_on` gets frames at `sample_rate`. Raises FFmpegError if FFmpeg
-        cannot resample them."""
+    def __init__(self, like: Any, sample_rate: int, hand_on: Callable[[Any], None], difference: bool) -> None:
+        """For frames in the format of `like`; `hand_on` gets frames at `sample_rate`, with `difference` half the
+        difference of the first two channels. Raises FFmpegError if FFmpeg cannot resample them."""
         from av.filter import Graph
 
         self._rate, self._format, self._layout = like.sample_rate, like.format.name, like.layout
@@ -263,7 +298,8 @@ class _Resampler:
             channel_layout=self._layout.name,
             time_base=f"1/{self._rate}",
         )
-        filters = [
+        filters = [graph.add("pan", HALF_DIFFERENCE)] if difference and self._layout.nb_channels > 1 else []
+        filters += [
             graph.add("aresample", **RESAMPLER),
             graph.add("aformat", sample_fmts="s16", sample_rates=str(sample_rate), channel_layouts="mono"),
         ]

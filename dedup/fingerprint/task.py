@@ -17,6 +17,7 @@ from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.fingerprint.decode import Decoded, TimeLimitError, UndecodableError, decode
 from dedup.library.probe import Unusable, unreadable
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
+from dedup.store.audios import UNKNOWN, Decoding
 from dedup.store.items import SILENT_ITEM, Items
 
 NOT_THE_FILES_FAULT = (ImportError, MemoryError, RepriseError, TypeError, AttributeError, NameError)
@@ -30,6 +31,7 @@ class Fingerprinted:
     items: Items
     stream: bytes | None
     damage: str | None
+    decoding: Decoding = UNKNOWN
 
 
 def fingerprint_file(
@@ -66,9 +68,8 @@ def _fingerprint(
 ) -> Fingerprinted | Unusable:
     if not _is_as_seen(path, size, mtime_ns):
         return Unusable("failed", "changed since it was discovered", lasting=False)
-    fingerprinter = Fingerprinter(settings)
     try:
-        decoded = decode(path.here, settings.sample_rate, fingerprinter.feed, settings.length_s, time_limit_s)
+        items, decoded = _heard(path.here, settings, time_limit_s)
     except TimeLimitError:
         result: Fingerprinted | Unusable = Unusable(
             "failed", f"decoding took longer than {time_limit_s:g} s", lasting=True
@@ -76,13 +77,28 @@ def _fingerprint(
     except UndecodableError as error:
         result = Unusable("skipped" if error.skipped else "failed", str(error), lasting=True)
     else:
-        result = _judged(fingerprinter.finish(), decoded, min_length_s)
+        result = _judged(items, decoded, min_length_s)
     if not _is_as_seen(path, size, mtime_ns):
         return Unusable("failed", "changed while it was read", lasting=False)
     return result
 
 
+<<<<<<< HEAD
 def is_as_seen(path: bytes | HostPath, size: int, mtime_ns: int) -> bool:
+=======
+def _heard(path: bytes, settings: FingerprintSettings, time_limit_s: float) -> tuple[Items, Decoded]:
+    """Items of the mono mix; if the channels cancel in it, of what does not cancel, which takes a second decoding."""
+    for difference in (False, True):
+        fingerprinter = Fingerprinter(settings)
+        limits = (settings.length_s, time_limit_s)
+        decoded = decode(path, settings.sample_rate, fingerprinter.feed, *limits, difference=difference)
+        if not decoded.decoding.cancels:
+            break
+    return fingerprinter.finish(), decoded
+
+
+def is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:
+>>>>>>> 23a3e36
     """Whether a file of this host now has that size and time of change; False if it does not exist."""
     try:
         return _is_as_seen(path if isinstance(path, HostPath) else HostPath(path), size, mtime_ns)
@@ -104,4 +120,4 @@ def _judged(items: Items, decoded: Decoded, min_length_s: float) -> Fingerprinte
         return Unusable("skipped", f"too short: {found}, at least {min_length_s:g} s needed{damaged}", lasting=True)
     if np.all(items == SILENT_ITEM):
         return Unusable("skipped", f"silent: {decoded.duration_s:.1f} s of digital silence{damaged}", lasting=True)
-    return Fingerprinted(items, decoded.stream, decoded.damage)
+    return Fingerprinted(items, decoded.stream, decoded.damage, decoded.decoding)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dedup.files.container import codec_name, open_container
+from dedup.files.container import codec_name, heard_stream, open_container
 
 if TYPE_CHECKING:
     from av import Packet
@@ -62,8 +62,8 @@ def stream_hash(path: bytes, head_bytes: float = float("inf")) -> bytes | None:
 
     try:
         with open_container(path) as container:
-            stream = container.streams.best("audio")
-            if stream is None or stream.codec_context is None:
+            stream = heard_stream(container)
+            if stream is None:
                 return None
             hasher = StreamHasher(stream)
             for packet in container.demux(stream):

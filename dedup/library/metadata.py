@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO, TypeVar
 
-from dedup.files.container import codec_name, open_container
+from dedup.files.container import codec_name, heard_stream, open_container
 from dedup.library.identity import trailing_tags_size
-from dedup.library.streams import Stream, heard_stream, is_cover, streams_of
+from dedup.library.streams import Stream, is_cover, streams_of
 from dedup.tags.extras import Extra
 from dedup.tags.free_extras import is_extra_field
 from dedup.tags.kinds import parse

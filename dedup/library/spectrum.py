@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from dedup.files.container import open_container
+from dedup.files.container import heard_stream, open_container
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,8 +92,8 @@ def _windows(path: bytes) -> Iterator[tuple[npt.NDArray[np.float32], int]]:
 
     try:
         with open_container(path) as container:
-            stream: Any = container.streams.best("audio")
-            if stream is None or stream.codec_context is None:
+            stream: Any = heard_stream(container)
+            if stream is None:
                 return
             for start_s, length_s in _spread(float(container.duration or 0) / 1e6):
                 if start_s:

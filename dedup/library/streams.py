@@ -59,11 +59,6 @@ def streams_of(container: Any, heard: Any) -> tuple[Stream, ...]:
     return tuple(found) if [stream.kind for stream in found] != ["sound"] else ()
 
 
-def heard_stream(container: Any) -> Any:
-    """The sound track that is fingerprinted; None if there is none."""
-    return container.streams.best("audio")
-
-
 def is_cover(stream: Any) -> bool:
     """Whether the container marks a video stream as a still picture."""
     from av.stream import Disposition

@@ -299,7 +299,7 @@ class _Scan:
                 if isinstance(result, Fingerprinted):
                     key = group[0].probe.key
                     fingerprint = self.catalog.fingerprints.add(result.items)
-                    audio = self.catalog.audios.add(fingerprint, result.stream, key, result.damage)
+                    audio = self.catalog.audios.add(fingerprint, result.stream, key, result.damage, result.decoding)
                     self._put_group(group, audio)
                 else:
                     for subject in group:

@@ -43,6 +43,9 @@ class Decoding:
     is -120. None for one channel."""
 
 
+UNKNOWN = Decoding()
+
+
 class Hallmark(NamedTuple):
     """What distinguishes an audio from others."""
 
@@ -94,7 +97,7 @@ class Audios(Table):
         stream: bytes | None,
         key: str,
         damage: str | None,
-        decoding: Decoding = Decoding(),
+        decoding: Decoding = UNKNOWN,
     ) -> int:
         """Records an audio with this fingerprint; returns its id."""
         cursor = self.connection.execute(

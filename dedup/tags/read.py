@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from dedup.files.container import open_container
+from dedup.files.container import heard_stream, open_container
 from dedup.tags.block import Block, free_entry
 from dedup.tags.cover import Cover
 from dedup.tags.extras import Chapter, Held, chapters_held
@@ -112,7 +112,7 @@ def chapters_of_container(container: Any) -> list[Held]:
 def fields_of_container(container: Any) -> dict[str, tuple[str, ...]]:
     """The fields that FFmpeg reads from an open container, or from its audio stream if the container has none, as in
     Ogg."""
-    stream = container.streams.best("audio")
+    stream = heard_stream(container)
     metadata = container.metadata or (stream.metadata if stream is not None else {})
     entries = (free_entry(key, (value,)) for key, value in metadata.items())
     return normalised({entry.name: entry.values for entry in entries if entry})
