@@ -138,6 +138,7 @@ def _carry_out(
     if stop.requested:
         left = rest.n_files - sum(cleanup.done.values()) - len(cleanup.refused)
     else:
+        cleanup.sidecars()
         cleanup.playlists()
         cleanup.folders()
     if not stop.requested:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dedup.correlation.scoring import MERGING
 from dedup.files.mount_table import mounts, place_of
 from dedup.files.paths import holds, printable
-from dedup.files.status import size_and_time
+from dedup.files.status import ownership, size_and_time
 from dedup.groups.judgements import content
 from dedup.groups.losses import LOST_BY_VERDICT, losses
 from dedup.groups.matches import Matches
@@ -169,7 +169,7 @@ class Checks:
         """Why a file cannot be removed, such as that it is not as it was or is the kept one; else empty, and its full
         hash."""
         try:
-            problem = changed(file) or is_same(file, kept) or self._audio_changed(file)
+            problem = changed(file) or is_same(file, kept) or self._audio_changed(file) or _owners(file, kept)
             full = b"" if problem else full_hash(file.path)
             if full and file.action in LINKING and full != full_hash(kept.path):
                 problem = "its bytes differ from those of the kept file, so they cannot be shared"
@@ -184,6 +184,13 @@ class Checks:
         else:
             is_same_audio = track.partial is not None and partial_hash(file.path, file.size) == track.partial
         return "" if is_same_audio else "holds other audio than when it was scanned"
+
+
+def _owners(file: PlannedFile, kept: PlannedFile) -> str:
+    """Why a hard link would change who may read the file; empty if it would not. Raises OSError."""
+    if file.action != "hardlink" or ownership(file.path) == ownership(kept.path):
+        return ""
+    return "its owner, mode or access list differs from the kept file's, and a hard link has only one"
 
 
 def changed(file: PlannedFile) -> str:

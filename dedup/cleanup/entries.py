@@ -19,12 +19,14 @@ from dedup.cleanup.moving import copy_status, is_there
 from dedup.cleanup.originals import Status
 from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Step, Trash
 from dedup.errors import RepriseError, UsageError, WriteError
-from dedup.files.paths import extension_of, printable
+from dedup.files.paths import extension_of, holds, printable
 from dedup.files.status import size_and_time
-from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
+from dedup.library.identity import full_hash
+from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.playlists.moves import Moves
 from dedup.playlists.nouns import PlaylistError
 from dedup.playlists.playlists import EXTENSIONS, read_content, rewritten
+from dedup.playlists.sidecars import renamed
 
 if TYPE_CHECKING:
     from dedup.cleanup.examine import Examined
@@ -135,6 +137,45 @@ class Cleanup:
                 return Share(file.path, kept.path, how, file.size, full, Status.of(file.path))
             case _:
                 return Delete(file.path, file.size, kept.path)
+
+    def sidecars(self) -> None:
+        """Moves what belongs to the files that are gone: to the kept file, or where they went. What is not as it was
+        when the plan was made stays, as does what cannot be moved."""
+        for group in self.plan.groups:
+            for file in group.files:
+                if file.path in self.gone:
+                    for sidecar in file.sidecars:
+                        self._sidecar(sidecar, file, self.gone[file.path])
+
+    def _sidecar(self, sidecar: PlannedSidecar, file: PlannedFile, kept: bytes) -> None:
+        path = sidecar.path
+        try:
+            if not os.path.lexists(path):  # it is done, if this goes on with a clean-up that was interrupted
+                return None
+            if size_and_time(os.stat(path)) != (sidecar.size, sidecar.mtime_ns):
+                return self._refuse(path, "was changed since the plan was made")
+            if self.protection.holds(path):
+                return self._refuse(path, "it is in a protected folder")
+            self.doing.do(self._step_of_sidecar(sidecar, file, kept))
+        except WriteError:
+            raise
+        except RepriseError as error:
+            self._refuse(path, str(error))
+        except OSError as error:
+            self._refuse(path, reason_of(error, path))
+
+    def _step_of_sidecar(self, sidecar: PlannedSidecar, file: PlannedFile, kept: bytes) -> Step:
+        path = sidecar.path
+        if sidecar.action == "to kept":
+            return Move.of_litter(path, renamed(path, file.path, kept))
+        match file.action:
+            case "trash":
+                return Trash(path, sidecar.size, full_hash(path))
+            case "delete":
+                return Delete(path, sidecar.size, kept)
+            case _:
+                roots = [root for root in self.store.catalog.tracks.roots() if holds(root, path)]
+                return Move.of_litter(path, self.doing.target(path, max(roots, key=len, default=os.path.dirname(path))))
 
     def playlists(self) -> None:
         """Changes the plan's playlists so that they refer to the kept files."""

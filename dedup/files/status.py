@@ -39,3 +39,13 @@ def settling_s(mtimes_ns: Iterable[int], now_ns: int) -> float:
 def tick_ns(mtime_ns: int) -> int:
     """Longest time for which the file system that gave this time of change may repeat it."""
     return FINE_NS if mtime_ns % 10**9 else COARSE_NS
+
+
+def ownership(path: bytes) -> tuple[object, ...]:
+    """Owner, group, mode and access list of a file. Raises OSError."""
+    status = os.stat(path)
+    try:
+        access = os.getxattr(path, b"system.posix_acl_access") if hasattr(os, "getxattr") else b""
+    except OSError:  # none, or a file system without
+        access = b""
+    return status.st_uid, status.st_gid, status.st_mode & 0o7777, access

@@ -83,9 +83,6 @@ def _fingerprint(
     return result
 
 
-<<<<<<< HEAD
-def is_as_seen(path: bytes | HostPath, size: int, mtime_ns: int) -> bool:
-=======
 def _heard(path: bytes, settings: FingerprintSettings, time_limit_s: float) -> tuple[Items, Decoded]:
     """Items of the mono mix; if the channels cancel in it, of what does not cancel, which takes a second decoding."""
     for difference in (False, True):
@@ -97,8 +94,7 @@ def _heard(path: bytes, settings: FingerprintSettings, time_limit_s: float) -> t
     return fingerprinter.finish(), decoded
 
 
-def is_as_seen(path: bytes, size: int, mtime_ns: int) -> bool:
->>>>>>> 23a3e36
+def is_as_seen(path: bytes | HostPath, size: int, mtime_ns: int) -> bool:
     """Whether a file of this host now has that size and time of change; False if it does not exist."""
     try:
         return _is_as_seen(path if isinstance(path, HostPath) else HostPath(path), size, mtime_ns)

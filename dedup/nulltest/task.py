@@ -62,6 +62,10 @@ def _heard(side: Side, deadline: float) -> Pcm:
     """The sound of a file, as its fingerprint heard it."""
     path, _, _, reading = side
     read_ahead(path.here, reading)
-    pieces: list[bytes] = []
-    decode(path.here, SAMPLE_RATE, pieces.append, time_limit_s=max(0.0, deadline - time.monotonic()))
+    for difference in (False, True):  # as `fingerprint.task` does for channels that cancel
+        pieces: list[bytes] = []
+        limit_s = max(0.0, deadline - time.monotonic())
+        decoded = decode(path.here, SAMPLE_RATE, pieces.append, time_limit_s=limit_s, difference=difference)
+        if not decoded.decoding.cancels:
+            break
     return np.frombuffer(b"".join(pieces), "<i2")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from dedup.groups.albums import Albums
 from dedup.groups.groups import Group
@@ -11,7 +12,7 @@ from dedup.groups.judgements import content
 from dedup.groups.keep import Decision, KeepRules, is_below
 from dedup.groups.losses import Beside, Loss, losses
 from dedup.groups.matches import ListedTrack, TrackPair
-from dedup.plan.nouns import LINKING, REMOVING, Action, PlannedFile, PlannedGroup
+from dedup.plan.nouns import LINKING, REMOVING, Action, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.settings import LossKind, PlanSettings
 
 CERTAIN = frozenset({"same file", "identical file", "same audio"})
@@ -19,6 +20,19 @@ CERTAIN = frozenset({"same file", "identical file", "same audio"})
 
 UNCERTAIN = "uncertain"
 """Name of the rule by which a copy stays until a person decides about it."""
+
+
+class Disk(Protocol):
+    """What only the disk knows of a copy and the file that is kept."""
+
+    def beside(self, pair: TrackPair) -> Beside:
+        """What would be lost beside the copy."""
+
+    def planned(self, pair: TrackPair, let_go: Collection[str]) -> tuple[PlannedSidecar, ...]:
+        """What happens to the files that belong to the copy if it goes."""
+
+    def owners_differ(self, pair: TrackPair) -> bool:
+        """Whether owner, group, mode or access list of the two differ."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +43,8 @@ class Decider:
     settings: PlanSettings
     protect: tuple[bytes, ...]
     albums: Albums
-    beside: Callable[[TrackPair], Beside] | None = None
-    """What is known of a copy from outside the store; by default nothing."""
+    disk: Disk | None = None
+    """Who looks at the disk; None if nobody does."""
 
     def groups(self, groups: Iterable[Group]) -> tuple[PlannedGroup, ...]:
         """Groups with at least two files that are there, most reclaimable bytes first, then by the kept file's path.
@@ -47,11 +61,13 @@ class Decider:
         return PlannedGroup((kept, *(self._member(pair, group.decision(pair)) for pair in members)))
 
     def _member(self, pair: TrackPair, better: Decision) -> PlannedFile:
-        lost = losses(pair, self.beside(pair) if self.beside else Beside(self.settings.merge))
+        lost = losses(pair, self.disk.beside(pair) if self.disk else Beside(self.settings.merge))
         stays = self._why_it_stays(pair, lost)
         if stays is not None:
             return planned_file(pair.a, "leave", *stays, pair, lost)
-        return planned_file(pair.a, self.settings.action, better.rule, better.why, pair, lost)
+        goes = planned_file(pair.a, self.settings.action, better.rule, better.why, pair, lost)
+        is_moved = self.disk is not None and self.settings.action in REMOVING
+        return replace(goes, sidecars=self.disk.planned(pair, self.settings.let_go)) if self.disk and is_moved else goes
 
     def _why_it_stays(self, pair: TrackPair, lost: Sequence[Loss]) -> tuple[str, str] | None:
         """Rule and reason by which a copy stays; None if it goes."""
@@ -73,6 +89,8 @@ class Decider:
             return "other disk", f"not on the same disk as the kept file, so no {action} is possible"
         if action == "hardlink" and is_below(kept.path, self.protect):
             return "protected", "the kept file is in a protected folder, and a hard link would change it"
+        if action == "hardlink" and self.disk is not None and self.disk.owners_differ(pair):
+            return "owner", "its owner, mode or access list differs from the kept file's, and a hard link has only one"
         return None
 
     def _with_whole_albums(self, groups: list[PlannedGroup]) -> list[PlannedGroup]:

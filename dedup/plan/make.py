@@ -18,7 +18,8 @@ from dedup.groups.groups import Group, make_groups
 from dedup.groups.keep import is_below, keep_rules
 from dedup.groups.losses import LOST_BY_VERDICT
 from dedup.observer import Observer
-from dedup.plan.decide import Decider, most_first, removed_from
+from dedup.plan.beside import OnDisk
+from dedup.plan.decide import Decider, most_first
 from dedup.plan.document import is_replaceable, write_plan
 from dedup.plan.listening import HERE, Ears, listened
 from dedup.plan.nouns import REMOVING, Plan, PlannedGroup
@@ -57,6 +58,10 @@ class Grounds:
     def references(self, files: Iterable[bytes], observer: Observer) -> References:
         """Which of these files the playlists refer to."""
         return References(self.settings.playlists or self.roots, files, observer, self.keep.protect)
+
+    def looking_at(self, references: References) -> Grounds:
+        """The same, with a look at the disk: at what lies beside the files, and at the playlists that name them."""
+        return replace(self, decider=replace(self.decider, disk=OnDisk(self.settings, references)))
 
     def plan(self, groups: Sequence[PlannedGroup], references: References) -> Plan:
         """The plan of these groups."""
@@ -132,12 +137,13 @@ def plan_copies(
 def plan_all(grounds: Grounds, observer: Observer, answered: Iterable[PlannedGroup] = ()) -> Plan:
     """What the rules decide; a group whose files are those of one in `answered` stays as it is there."""
     said = {group.contents: group for group in answered}
-    decided = grounds.decider.groups(grounds.groups())
+    references = grounds.references([track.path for track in grounds.matches.tracks], observer)
+    decided = grounds.looking_at(references).decider.groups(grounds.groups())
     by_rule = [group for group in decided if group.contents not in said]
     if grounds.settings.merge:
         by_rule = _with_merges(by_rule, grounds.keep.protect, observer)
     groups = most_first([*by_rule, *(said[group.contents] for group in decided if group.contents in said)])
-    return grounds.plan(groups, grounds.references(removed_from(groups), observer))
+    return grounds.plan(groups, references)
 
 
 def require_outside(to: bytes | None, roots: Sequence[bytes]) -> None:

@@ -71,6 +71,7 @@ class Review:
         self._again = again
         self._passed: set[object] = set()
         self._references = grounds.references([track.path for track in grounds.matches.tracks], observer)
+        self.grounds = grounds.looking_at(self._references)
         self._proposed: dict[tuple[bytes, ...], PlannedGroup] = {}
         """Proposals by the paths of a group: after a judgement most groups are the same, and each takes reading."""
         self._questions: deque[Question] = deque()

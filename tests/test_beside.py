@@ -1,0 +1,155 @@
+"""What lies beside a copy: side-cars stay, move to the kept file or go along, and come back; cue sheets are rewritten;
+a hard link never takes an owner's rights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dedup.playlists.sidecars import Sidecars
+from dedup.settings import PlanSettings
+from tests.cleanups import carry_out, go_on, make_files, make_store, opened, plan_all, take_back, tree
+
+RECORDINGS = {"best/Song.flac": 1, "old/song.mp3": 1}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "music"
+    make_files(root, RECORDINGS)
+    make_store(tmp_path / "store", root, RECORDINGS)
+    return root
+
+
+def beside(root: Path, name: str, text: str = "x") -> Path:
+    path = root / name
+    path.write_text(text)
+    return path
+
+
+def only_copy(root: Path, **settings: object):  # type: ignore[no-untyped-def]
+    with opened(root) as store:
+        (group,) = plan_all(store, settings=PlanSettings(**settings)).groups  # type: ignore[arg-type]
+    return group.files[1]
+
+
+@pytest.mark.parametrize("name", ["song.wvc", "song.srt", "song.en.srt", "song.mp3.md5", "song.nfo", "song.info.json"])
+def test_a_file_with_a_side_car_stays(root: Path, name: str) -> None:
+    beside(root, f"old/{name}")
+    copy = only_copy(root)
+    assert (copy.action, copy.rule, copy.why) == ("leave", "sidecars", f"side-car {name}")
+
+
+def test_a_side_car_that_the_kept_file_has_too_is_not_lost(root: Path) -> None:
+    beside(root, "old/song.nfo", "the same")
+    beside(root, "best/Song.nfo", "the same")
+    assert only_copy(root).action == "quarantine"
+    (root / "best/Song.nfo").write_text("another")
+    assert only_copy(root).action == "leave"
+
+
+@pytest.mark.parametrize("name", ["other.srt", "song 2.srt", "song.mp3.bak", "folder.jpg", "song.xyz"])
+def test_what_belongs_to_no_copy_is_left_alone(root: Path, name: str) -> None:
+    beside(root, f"old/{name}")
+    assert only_copy(root).action == "quarantine"
+
+
+def test_another_file_of_that_name_keeps_the_side_car(root: Path) -> None:
+    beside(root, "old/song.srt")
+    beside(root, "old/song.ogg")
+    assert Sidecars().of(os.fsencode(root / "old/song.mp3")) == []
+
+
+@pytest.mark.parametrize("action", ["quarantine", "delete"])
+def test_side_cars_that_are_let_go_go_along(root: Path, action: str) -> None:
+    sidecar = beside(root, "old/song.srt")
+    before = tree(root)
+    with opened(root) as store:
+        plan = plan_all(store, settings=PlanSettings(action=action, let_go=("sidecars",)))  # type: ignore[arg-type]
+        assert [each.path for each in plan.groups[0].files[1].sidecars] == [os.fsencode(sidecar)]
+        assert carry_out(store, plan).refused == ()
+        assert not sidecar.exists()
+        assert not (root / "old/song.mp3").exists()
+        if action == "quarantine":
+            assert (root / ".reprise-quarantine/old/song.srt").exists()
+            take_back(store)
+            assert tree(root) == before
+
+
+def test_lyrics_move_to_the_kept_file_and_back(root: Path) -> None:
+    lyrics = beside(root, "old/song.lrc", "[00:01.00]la")
+    before = tree(root)
+    with opened(root) as store:
+        assert carry_out(store, plan_all(store)).refused == ()
+        assert (root / "best/Song.lrc").read_text() == "[00:01.00]la"
+        assert not lyrics.exists()
+        take_back(store)
+    assert tree(root) == before
+
+
+def test_a_side_car_that_changed_stays_and_that_is_told(root: Path) -> None:
+    lyrics = beside(root, "old/song.lrc")
+    with opened(root) as store:
+        plan = plan_all(store)
+        lyrics.write_text("something else")
+        done = carry_out(store, plan)
+    assert [(refused.path, refused.reason) for refused in done.refused] == [
+        (os.fsencode(lyrics), "was changed since the plan was made")
+    ]
+    assert lyrics.exists()
+
+
+def test_a_clean_up_that_was_cut_short_moves_the_side_cars_when_it_goes_on(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lyrics = beside(root, "old/song.lrc")
+    with opened(root) as store:
+        plan = plan_all(store)
+        with monkeypatch.context() as killed:
+            killed.setattr("dedup.cleanup.entries.Cleanup.sidecars", lambda _: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                carry_out(store, plan)
+        assert lyrics.exists()
+        go_on(store)
+    assert not lyrics.exists()
+    assert (root / "best/Song.lrc").exists()
+
+
+def test_a_cue_sheet_refers_to_the_kept_file_and_back(root: Path) -> None:
+    cue = beside(root, "old/song.cue", 'FILE "song.mp3" MP3\n  TRACK 01 AUDIO\n    INDEX 01 00:00:00\n')
+    before = tree(root)
+    with opened(root) as store:
+        plan = plan_all(store)
+        assert [planned.path for planned in plan.playlists] == [os.fsencode(cue)]
+        assert carry_out(store, plan).refused == ()
+        assert cue.read_text().startswith('FILE "../best/Song.flac" MP3\n')
+        take_back(store)
+    assert tree(root) == before
+
+
+def test_a_playlist_that_cannot_be_rewritten_keeps_the_file(root: Path) -> None:
+    beside(root, "list.xspf", "<playlist><trackList><track><location>old/song.mp3</location>")
+    copy = only_copy(root)
+    assert (copy.action, copy.rule) == ("leave", "playlists")
+
+
+def test_a_hard_link_is_made_only_where_the_rights_agree(tmp_path: Path) -> None:
+    root, names = tmp_path / "music", {"a.flac": 1, "b.flac": 1}
+    make_files(root, names)
+    make_store(tmp_path / "store", root, names)
+    with opened(root) as store:
+        for name in names:
+            store.catalog.tracks.set_full(os.fsencode(root / name), b"f" * 32)
+    (root / "a.flac").chmod(0o600)
+    (root / "b.flac").chmod(0o644)
+    copy = only_copy(root, action="hardlink")
+    assert (copy.action, copy.rule) == ("leave", "owner")
+    (root / "b.flac").chmod(0o600)
+    assert only_copy(root, action="hardlink").action == "hardlink"
+    with opened(root) as store:
+        plan = plan_all(store, settings=PlanSettings(action="hardlink"))
+        (root / plan.groups[0].files[1].path.decode()).chmod(0o644)
+        (refused,) = carry_out(store, plan).refused
+    assert "a hard link has only one" in refused.reason
