@@ -138,8 +138,20 @@ def _residual_db(heard: Sequence[_Heard]) -> float:
 # ---- what is judged ----
 
 
+def mean_missing(a: Pcm, b: Pcm, lag_s: float) -> float:
+    """Mean share of the loudness that one of two files lacks, 0 to 1: what `MIX_SHARE` is compared with."""
+    a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
+    missing = _missing([_hear(a, b, piece) for piece in align(a, b, round(lag_s * SAMPLE_RATE))])
+    return float(missing.mean()) if len(missing) else 0.0
+
+
+def _missing(heard: Sequence[_Heard]) -> npt.NDArray[np.float32]:
+    """Share of the loudness that one of the two lacks, at each frame that counts."""
+    return np.concatenate([np.maximum(*piece.missing.values())[piece.counts] for piece in heard] or [np.zeros(0)])
+
+
 def _is_other_mix(heard: Sequence[_Heard]) -> bool:
-    missing = np.concatenate([np.maximum(*piece.missing.values())[piece.counts] for piece in heard])
+    missing = _missing(heard)
     differs = np.concatenate([_differs(piece, LEAD_SHARE, 1.0)[piece.counts] for piece in heard])
     return bool(missing.mean() > MIX_SHARE and differs.mean() > MIX_TIME_SHARE)
 

@@ -8,8 +8,8 @@ from dedup.files.paths import extension_of
 from dedup.settings import DEFAULT_EXTENSIONS
 
 ENDINGS = frozenset(
-    "accurip ape_cue asd ass cue description ffp idx info.json jpeg jpg json log lrc md5 nfo opf pbp pdf png reapeaks sfk "  # noqa: SIM905
-    "sfv srt ssa sub sup ttml txt vtt webp wvc".split()
+    "accurip ape_cue asd ass cue description ffp idx info.json jpeg jpg json log lrc md5 nfo opf pbp pdf "  # noqa: SIM905
+    "png reapeaks sfk sfv srt ssa sub sup ttml txt vtt webp wvc".split()
 )
 """Endings of files that belong to a file of the same stem: cue sheets, lyrics, subtitles, notes, pictures, checksums,
 and the second half of a hybrid WavPack."""
