@@ -33,6 +33,7 @@ TRACK = {
     "size",
     "state",
     "damage",
+    "cancels",
 }
 
 
@@ -126,7 +127,9 @@ def test_tracks(store: Store):
         b"/music/caf\xe9.mp3",
         b"/music/lonely.mp3",
     ]
-    assert tracks[0].keys() == {"path", "state", "size", "mtime_ns", "problem", "properties"}
+    assert tracks[0].keys() == {
+        *("path", "state", "size", "mtime_ns", "problem", "damage", "cancels", "width_db", "properties")
+    }
     assert (tracks[0]["size"], tracks[0]["properties"]["codec"]) == (5000, "flac")
     assert "version" not in tracks[0]["properties"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from dedup.errors import UsageError
 from dedup.groups.albums import Albums
 from dedup.groups.keep import BEST, RULE_NAMES, RULES, Copy, keep_rules, rule_names
+from dedup.groups.matches import ListedTrack
 from dedup.library.metadata import AudioProperties
 from dedup.settings import KeepSettings
 from tests.made_tracks import track
@@ -116,12 +118,12 @@ def test_what_is_rounded_decides_nothing(properties: tuple[dict[str, Any], dict[
         ("photocopy.mp3", True),
         ("copycat.mp3", True),
         ("song_1.mp3", True),
-        (b"caf\xe9 (1).mp3", False),
+        (b"caf\xc3\xa9 (1).mp3", False),
     ],
 )
 def test_names_of_copies(name: str | bytes, is_plain: bool) -> None:
     path = b"/copy of/" + (name if isinstance(name, bytes) else name.encode())
-    assert RULES["named"].key(Copy(track(path), AudioProperties())) == is_plain
+    assert RULES["named"].key(Copy(track(path), AudioProperties())) == 1 + is_plain
 
 
 def test_what_counts_before_any_rule() -> None:
@@ -184,8 +186,9 @@ def test_the_copy_in_a_complete_album_wins_where_that_counts() -> None:
 )
 def test_rules_and_presets_may_stand_together(given_names: tuple[str, ...], rules: tuple[str, ...]) -> None:
     found = keep_rules(KeepSettings(given_names)).names
-    assert found[:3] == ("present", "protected", "sound")
-    assert found[3:] == tuple(dict.fromkeys(rules)) == rule_names(given_names)
+    assert found[:4] == ("present", "protected", "sound", "phase")
+    assert found[4:] == tuple(dict.fromkeys((*rules, "named", "folder")))
+    assert tuple(dict.fromkeys(rules)) == rule_names(given_names)
 
 
 @pytest.mark.parametrize("names", [("lossless", "bitss"), ("",), ()])
@@ -246,3 +249,76 @@ def test_the_rate_that_opus_says_is_no_merit() -> None:
     mp3 = track("b.mp3", codec="mp3", sample_rate=44_100, bitrate=192_000)
     assert keep_rules(KeepSettings()).decision(mp3, opus).rule == "bitrate"
     assert min((opus, mp3), key=keep_rules(KeepSettings()).rank) is mp3
+
+
+DSD = {"codec": "dsd", "lossless": True, "bits": 1, "sample_rate": 2_822_400}
+CD = {"codec": "flac", "lossless": True, "bits": 16, "sample_rate": 44_100}
+
+
+def winner(*tracks: ListedTrack, rules: tuple[str, ...] = ("best",)) -> bytes:
+    return min(tracks, key=keep_rules(KeepSettings(rules)).rank).path
+
+
+def test_dsd_counts_by_its_rate() -> None:
+    assert winner(track("/a/x.flac", **CD), track("/z/x.dsf", **DSD)) == b"/z/x.dsf"
+    as_ffmpeg_says = track("/z/x.dff", **{**DSD, "sample_rate": 352_800})
+    assert winner(track("/a/x.flac", **CD), as_ffmpeg_says) == b"/z/x.dff"
+    best_pcm = track("/a/x.flac", **{**CD, "bits": 24, "sample_rate": 192_000})
+    assert winner(best_pcm, track("/a/w.dsf", **DSD)) == b"/a/x.flac"
+    decision = keep_rules(KeepSettings(("rate",))).decision(track("/z/x.dsf", **DSD), track("/a/x.flac", **CD))
+    assert decision.why == "88,200 Hz, the other 44,100 Hz"
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        (("opus", 139), ("vorbis", 112)),
+        (("aac", 128), ("mp3", 160)),
+        (("mp3", 192), ("aac", 128)),
+        (("vorbis", 160), ("mp3", 192)),
+        (("opus", 96), ("mp3", 128)),
+        (("mp3", 320), ("opus", 160)),
+        (("mp3", 192), ("mp2", 256)),
+    ],
+)
+def test_lossy_codecs_count_by_what_they_are_worth(better: tuple[str, int], worse: tuple[str, int]) -> None:
+    good, bad = (
+        track(path, codec=codec, bitrate=1000 * kbits) for path, (codec, kbits) in (("/b/x", better), ("/a/x", worse))
+    )
+    assert winner(good, bad) == b"/b/x"
+
+
+def test_what_decoding_showed_counts_and_not_what_a_header_says() -> None:
+    vbr = track("/b/x.mp3", codec="mp3", bitrate=32_000, duration_s=504.0)
+    heard = replace(vbr, decoded_s=80.0, n_bytes=2_000_000)
+    assert (heard.seconds, heard.bitrate) == (80.0, 200_000)
+    assert (vbr.seconds, vbr.bitrate) == (504.0, 32_000)
+    assert winner(track("/a/x.mp3", codec="mp3", bitrate=160_000, duration_s=80.0), heard) == b"/b/x.mp3"
+    long = track("/a/y.mp3", duration_s=81.0)
+    assert winner(long, heard, rules=("length",)) == b"/a/y.mp3"
+
+
+def test_a_copy_whose_channels_cancel_is_never_the_better_one() -> None:
+    cancels = replace(track("/a/x.flac", **CD), cancels=1)
+    mp3 = track("/b/x.mp3", codec="mp3", bitrate=64_000)
+    assert winner(cancels, mp3) == b"/b/x.mp3"
+    decision = keep_rules(KeepSettings()).decision(mp3, cancels)
+    assert (decision.rule, decision.why) == ("phase", "channels in phase, the other channels cancel")
+    assert cancels.faults == "channels cancel"
+
+
+@pytest.mark.parametrize("rules", [("best",), ("largest",), ("lossless",)])
+def test_of_equal_files_the_plain_name_and_the_lasting_folder_win(rules: tuple[str, ...]) -> None:
+    plain = track("/music/z/song.mp3")
+    for path in (
+        b"/music/a/\x1b[31mred.mp3",
+        b"/music/a/caf\xe9.mp3",
+        b"/music/a/copy of song.mp3",
+        b"/music/Downloads/song.mp3",
+        b"/music/.hidden/song.mp3",
+        b"/music/backup/a/song.mp3",
+        b"/music/Duplicates/song.mp3",
+    ):
+        assert winner(track(path), plain, rules=rules) == plain.path
+    below_tmp = replace(track("/tmp/music/a/song.mp3"), root=b"/tmp/music")
+    assert RULES["folder"].key(Copy(below_tmp, AudioProperties())), "only folders of the library count"

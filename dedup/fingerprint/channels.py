@@ -8,15 +8,21 @@ from typing import Any
 
 import numpy as np
 
-LOOK_EVERY = 32_768
-"""Samples from one look at a frame to the next, 0.7 s at 44,100 Hz: looking at each frame of a decoder would take a
+LOOK_EVERY = 1 << 16
+"""Samples from one look at a frame to the next, 1.5 s at 44,100 Hz: looking at each frame of a decoder would take a
 third of its time."""
+
+LOOK_SAMPLES = 1024
+"""Samples of a frame that are looked at."""
 
 CANCELLING_DB = 6.0
 """Level of the difference of left and right above that of their sum with which they cancel. Two unrelated channels, or
 one that is silent, have 0 dB; music has about -10 dB, and +10 dB once a channel is inverted."""
 
 LEAST_DB = -120.0
+
+LOUDEST = 1e18
+"""Values from here on are no sound; the square of some is infinite."""
 
 
 class Balance:
@@ -37,9 +43,14 @@ class Balance:
         if n_channels < 2:
             return
         samples = frame.to_ndarray()
-        channels = samples if frame.format.is_planar else samples.reshape(-1, n_channels).T
-        offset = 128.0 if channels.dtype == np.uint8 else 0.0
-        channels = np.clip(np.nan_to_num(channels.astype(np.float64) - offset), -1e18, 1e18)
+        if frame.format.is_planar:
+            channels = samples[:, :LOOK_SAMPLES].astype(np.float64)
+        else:
+            channels = samples[0, : LOOK_SAMPLES * n_channels].reshape(-1, n_channels).T.astype(np.float64)
+        if samples.dtype == np.uint8:
+            channels -= 128
+        elif not np.abs(channels).max(initial=0) < LOUDEST:  # NaN too
+            return
         left, right = channels[0], channels[1]
         self._is_stereo = True
         self._sum += _energy(left + right)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -86,13 +87,26 @@ def lossless(copy: Copy) -> int:
     return copy.properties.lossless
 
 
+DSD_BITS = 24
+DSD_PER_PCM = 32
+"""DSD samples that count as one of PCM. By convention, DSD64 (2.8 MHz, an SACD) is worth 24 bits at 88.2 kHz: that is
+what SACDs are converted to, because it holds the same range of the spectrum with the same noise."""
+
+LEAST_DSD_HZ = 2_000_000
+"""Rates of DSD below this are in bytes of 8 samples a second, as FFmpeg gives them."""
+
+
 def bits(copy: Copy) -> int:
-    return copy.properties.bits
+    """Bits of a sample of PCM; DSD counts as 24 (`DSD_PER_PCM`)."""
+    return DSD_BITS if copy.properties.codec == "dsd" else copy.properties.bits
 
 
 def rate(copy: Copy) -> int:
-    """In Hz. A lossy file has at most a CD's rate: Opus says 48,000 Hz whatever it was made from."""
+    """In Hz. A lossy file has at most a CD's rate: Opus says 48,000 Hz whatever it was made from. DSD counts as PCM of
+    the same worth (`DSD_PER_PCM`)."""
     found = copy.properties.sample_rate
+    if copy.properties.codec == "dsd":
+        return (found if found >= LEAST_DSD_HZ else 8 * found) // DSD_PER_PCM
     return found if copy.properties.lossless else min(found, 44_100)
 
 
@@ -100,15 +114,41 @@ def channels(copy: Copy) -> int:
     return copy.properties.channels
 
 
+WORTH = {
+    "opus": 1.6,
+    "aac": 1.3,
+    "vorbis": 1.3,
+    "mpc": 1.2,
+    "eac3": 1.1,
+    "mp3": 1.0,
+    "wma": 0.9,
+    "ac3": 0.8,
+    "mp2": 0.7,
+    "mp1": 0.5,
+}
+"""Bit rate of an MP3 by LAME that sounds as good as one of this codec, as a multiple of its own; 1 for the others.
+
+From Hydrogenaudio's public listening tests. Multiformat at 96 kbit/s, 2014: LAME at about 130 came level with Vorbis
+and a little below AAC, each at 96; Opus at 96 was best. At 128 kbit/s, 2004 and 2005: AAC, Vorbis and Musepack were ahead of
+LAME or level with it, WMA behind. At 64 kbit/s, 2011: CELT, which became Opus, was best. MP1, MP2, AC-3 and E-AC-3
+were in none of them: theirs are estimates. All are rough, and roughest at high rates; the order is what counts."""
+
+
 def bitrate(copy: Copy) -> int:
-    """In kbit/s, so that rounding decides nothing. Lossless files are all equal, and above the rest: their bit rate
-    only says how hard the encoder tried."""
-    return LOSSLESS_KBITS if copy.properties.lossless else round(copy.properties.bitrate / 1000)
+    """In kbit/s of an MP3 that sounds as good (`WORTH`), so that rounding decides nothing. Lossless files are all
+    equal, and above the rest: their bit rate only says how hard the encoder tried."""
+    if copy.properties.lossless:
+        return LOSSLESS_KBITS
+    return round(_kbits(copy) * WORTH.get(copy.properties.codec, 1.0))
+
+
+def _kbits(copy: Copy) -> int:
+    return round(copy.track.bitrate / 1000)
 
 
 def length(copy: Copy) -> int:
     """The length in whole seconds, because encoders add some milliseconds."""
-    return round(copy.properties.duration_s)
+    return round(copy.track.seconds)
 
 
 def tags(copy: Copy) -> int:
@@ -148,8 +188,28 @@ _NAMED_AS_COPY = re.compile(
 
 
 def named(copy: Copy) -> int:
-    """Whether its name is not a copy's, such as "x (1)", "x - Copy" or "Copy of x"."""
-    return _NAMED_AS_COPY.search(_stem(copy)) is None
+    """2 for a plain name, 1 for a copy's, such as "x (1)", "x - Copy" or "Copy of x", 0 for one that cannot be read:
+    not UTF-8, or with control characters, such as those that colour a terminal."""
+    stem = _stem(copy)
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in stem):  # Cs: a byte that is no UTF-8
+        return 0
+    return 2 if _NAMED_AS_COPY.search(stem) is None else 1
+
+
+_PASSING_FOLDER = re.compile(
+    r"^(?:\..*|downloads?|te?mp|incoming|backups?|bak|trash|\$?recycle[ .]?(?:bin|d)?"
+    r"|dup(?:e|licate)s?|copies|to delete)$",
+    re.IGNORECASE,
+)
+
+
+def folder(copy: Copy) -> int:
+    """Whether no folder that it is in, from its root down, is hidden or has a name such as "Downloads", "tmp",
+    "Backup", "Trash" or "Duplicates"."""
+    path, root = os.path.dirname(copy.track.path), copy.track.root
+    above = os.path.dirname(root) if root else b""
+    names = os.fsdecode(path.removeprefix(above)).split("/")
+    return not any(_PASSING_FOLDER.match(name) for name in names)
 
 
 _IMPORT_MARKS = {"musicbrainz_trackid", "musicbrainz_releasetrackid"}
@@ -169,12 +229,24 @@ def sound(copy: Copy) -> int:
     return copy.track.damage is None
 
 
+def phase(copy: Copy) -> int:
+    """Whether its channels do not cancel in a mono mix, as they do if one of them is inverted."""
+    return not copy.track.cancels
+
+
 def _stem(copy: Copy) -> str:
     return os.path.splitext(os.fsdecode(os.path.basename(copy.track.path)))[0]
 
 
 def _bitrate(copy: Copy) -> str:
-    return "lossless" if copy.properties.lossless else f"{bitrate(copy)} kbit/s"
+    if copy.properties.lossless:
+        return "lossless"
+    codec = copy.properties.codec
+    worth = f" of {codec}, as good as {bitrate(copy)} of mp3" if WORTH.get(codec, 1.0) != 1 else ""
+    return f"{_kbits(copy)} kbit/s{worth}"
+
+
+_NAMES = ("a name that cannot be read", "named as a copy", "a plain name")
 
 
 def _clock(copy: Copy) -> str:
@@ -199,7 +271,11 @@ RULES = {
     for rule in (
         Rule("lossless", lossless, lambda copy: copy.properties.codec),
         Rule("bits", bits, lambda copy: _counted(bits(copy), "bit")),
-        Rule("rate", rate, lambda copy: f"{copy.properties.sample_rate:,} Hz"),
+        Rule(
+            "rate",
+            rate,
+            lambda copy: f"{rate(copy) if copy.properties.codec == 'dsd' else copy.properties.sample_rate:,} Hz",
+        ),
         Rule("channels", channels, lambda copy: _counted(channels(copy), "channel")),
         Rule("bitrate", bitrate, _bitrate),
         Rule("length", length, _clock),
@@ -209,7 +285,8 @@ RULES = {
         Rule("newest", newest, _time),
         Rule("largest", largest, _size),
         Rule("smallest", smallest, _size),
-        Rule("named", named, lambda copy: "a plain name" if named(copy) else "named as a copy"),
+        Rule("named", named, lambda copy: _NAMES[named(copy)]),
+        Rule("folder", folder, lambda copy: "in a lasting folder" if folder(copy) else "in a passing one"),
         Rule("imported", imported, lambda copy: "with MusicBrainz ids" if imported(copy) else "without"),
     )
 }
@@ -217,10 +294,24 @@ RULES = {
 
 PRESENT = Rule("present", present, lambda copy: copy.track.state)
 SOUND = Rule("sound", sound, lambda copy: copy.track.damage or "undamaged")
+PHASE = Rule("phase", phase, lambda copy: "channels in phase" if phase(copy) else "channels cancel")
 
 RULE_NAMES = (*RULES, "prefer", "album")
 
-BEST = ("lossless", "bits", "rate", "channels", "bitrate", "album", "length", "tags", "cover", "named", "oldest")
+BEST = (
+    "lossless",
+    "bits",
+    "rate",
+    "channels",
+    "bitrate",
+    "album",
+    "length",
+    "tags",
+    "cover",
+    "named",
+    "folder",
+    "oldest",
+)
 PRESETS = {"best": BEST} | {
     name: tuple(dict.fromkeys((name, *BEST))) for name in ("oldest", "newest", "smallest", "largest")
 }
@@ -277,14 +368,16 @@ def rule_names(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def keep_rules(settings: KeepSettings, albums: Albums | None = None) -> KeepRules:
-    """The rules of these settings. Present, protected and undamaged files always come first; preferred folders come
-    next unless the list says when they count. Raises UsageError as `rule_names` does."""
+    """The rules of these settings. Present, protected and undamaged files always come first, then those whose channels
+    do not cancel; preferred folders come next unless the list says when they count. Name and folder decide between
+    equal files even if the list lacks them. Raises UsageError as `rule_names` does."""
     names = rule_names(settings.rules)
     if settings.prefer and "prefer" not in names:
         names = ("prefer", *names)
+    names += tuple(name for name in ("named", "folder") if name not in names)
     of_place = {"prefer": _prefer(settings.prefer), "album": _album(albums)}
     chosen = (RULES.get(name) or of_place[name] for name in names)
-    return KeepRules((PRESENT, _protected(settings.protect), SOUND, *chosen))
+    return KeepRules((PRESENT, _protected(settings.protect), SOUND, PHASE, *chosen))
 
 
 def rules_of(store: Store, matches: Matches, settings: KeepSettings) -> KeepRules:

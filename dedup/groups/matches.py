@@ -40,6 +40,23 @@ class ListedTrack(HeardTrack):
         return from_json(json.loads(self.properties_json))
 
     @property
+    def seconds(self) -> float:
+        """Length: what decoding gave, or if that is unknown, what the headers say; 0 if they say nothing."""
+        return self.properties.duration_s if self.decoded_s is None else self.decoded_s
+
+    @property
+    def bitrate(self) -> int:
+        """Bits per second: packets by decoded length, or if that is unknown, what the headers say; 0 if nothing."""
+        if not self.decoded_s or not self.n_bytes:
+            return self.properties.bitrate
+        return round(8 * self.n_bytes / self.decoded_s)
+
+    @property
+    def faults(self) -> str:
+        """What is wrong with its sound: damage, channels that cancel; empty if nothing is."""
+        return "; ".join(filter(None, (self.damage, "channels cancel" if self.cancels else None)))
+
+    @property
     def content(self) -> bytes:
         """16 bytes that identify what it holds (`judgements.content`)."""
         return content(self.stream, self.digest)

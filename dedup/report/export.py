@@ -16,6 +16,7 @@ from dedup.groups.losses import losses
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
 
 if TYPE_CHECKING:
+    from dedup.store.audios import Audio
     from dedup.groups.explain import Explanation
     from dedup.store.nulltests import NullTest
     from dedup.store.store import Store
@@ -94,14 +95,15 @@ def track_numbers(track: ListedTrack) -> dict[str, Any]:
     return {
         "codec": properties.codec,
         "lossless": properties.lossless,
-        "bitrate": properties.bitrate,
+        "bitrate": track.bitrate,
         "sample_rate": properties.sample_rate,
         "bits": properties.bits,
         "channels": properties.channels,
-        "duration_s": round(properties.duration_s, 3),
+        "duration_s": round(track.seconds, 3),
         "size": track.size,
         "state": track.state,
         "damage": track.damage,
+        "cancels": bool(track.cancels),
     }
 
 
@@ -151,15 +153,32 @@ def export_pairs(matches: Matches) -> Iterator[dict[str, Any]]:
 
 def export_tracks(store: Store) -> Iterator[dict[str, Any]]:
     """Every track, by path."""
-    return (track_record(track) for track in store.catalog.tracks.all())
+    audios = store.catalog.audios
+    return (track_record(track, audios.get(track.audio)) for track in store.catalog.tracks.all())
 
 
-def track_record(track: Track) -> dict[str, Any]:
+def track_record(track: Track, audio: Audio | None) -> dict[str, Any]:
+    """A track and what decoding showed of its audio; length and bit rate are those of `ListedTrack`."""
+    properties = {name: value for name, value in json.loads(track.properties).items() if name != "version"}
+    heard: dict[str, Any] = {"damage": None, "cancels": False, "width_db": None}
+    if audio is not None:
+        heard = {"damage": audio.damage, "cancels": bool(audio.cancels), "width_db": audio.width_db}
+        properties.update(_measured(audio))
     return {
         **json_path(track.path),
         "state": track.state,
         "size": track.size,
         "mtime_ns": track.mtime_ns,
         "problem": track.problem,
-        "properties": {name: value for name, value in json.loads(track.properties).items() if name != "version"},
+        **heard,
+        "properties": properties,
     }
+
+
+def _measured(audio: Audio) -> dict[str, Any]:
+    if not audio.decoded_s:
+        return {}
+    measured: dict[str, Any] = {"duration_s": round(audio.decoded_s, 3)}
+    if audio.n_bytes:
+        measured["bitrate"] = round(8 * audio.n_bytes / audio.decoded_s)
+    return measured

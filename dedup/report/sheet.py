@@ -32,6 +32,7 @@ COLUMNS = (
     "size",
     "state",
     "damage",
+    "cancels",
     "agreement",
     "score",
     "evidence",

@@ -3,8 +3,8 @@ Reprise is installed."""
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -121,11 +121,14 @@ def show_file(run: Run, store: Store, file: bytes) -> None:
     from dedup.report.glance import look_up
 
     track, pairs = look_up(store, file, match=run.settings.match())
-    found = {**track_record(track), "matches": [pair_record(pair) for pair in pairs]}
+    found = {
+        **track_record(track, store.catalog.audios.get(track.audio)),
+        "matches": [pair_record(pair) for pair in pairs],
+    }
     run.output.result({"event": "file", **found})
     if run.output.as_json:
         return
-    for line in _file_lines(track):
+    for line in _file_lines(track, found):
         run.output.text(line)
     run.output.text(f"  {'matches':20} {len(pairs):,}")
     for pair in pairs:
@@ -134,11 +137,12 @@ def show_file(run: Run, store: Store, file: bytes) -> None:
         run.output.text(f"    {pair.verdict}: {path_text(pair.b.path)} ({numbers})")
 
 
-def _file_lines(track: Track) -> list[str]:
+def _file_lines(track: Track, found: Mapping[str, Any]) -> list[str]:
     lines = [path_text(track.path), f"  {'state':20} {track.state}", f"  {'size':20} {track.size:,} bytes"]
-    properties = json.loads(track.properties)
-    properties.pop("version", None)
+    properties = dict(found["properties"])
     tags = properties.pop("tags", {})
+    lines += [f"  {'damage':20} {found['damage']}"] if found["damage"] else []
+    lines += [f"  {'channels cancel':20} yes"] if found["cancels"] else []
     lines += [f"  {name:20} {value}" for name, value in properties.items() if value]
     lines += [f"  {'tag ' + name:20} {path_text(' · '.join(values).encode())}" for name, values in tags.items()]
     if track.problem:

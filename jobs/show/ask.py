@@ -124,13 +124,13 @@ def _cells(track: ListedTrack) -> dict[str, str]:
     properties = track.properties
     return {
         "format": properties.codec,
-        "bit rate": f"{properties.bitrate / 1000:.0f} kbit/s" if properties.bitrate else "",
+        "bit rate": f"{bitrate / 1000:.0f} kbit/s" if (bitrate := track.bitrate) else "",
         "sample rate": f"{properties.sample_rate} Hz" if properties.sample_rate else "",
         "bits": str(properties.bits or ""),
         "channels": str(properties.channels or ""),
-        "length": time_text(properties.duration_s) if properties.duration_s else "",
+        "length": time_text(seconds) if (seconds := track.seconds) else "",
         "size": size_text(track.size),
         "state": "" if track.state == "present" else track.state,
-        "damage": track.damage or "",
+        "damage": track.faults,
         **{name: " · ".join(properties.tags.get(name, ())) for name in SHOWN_TAGS},
     }

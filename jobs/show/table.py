@@ -59,14 +59,14 @@ def row(
     properties = track.properties
     state = track.state if track.state != "present" else ""
     only_here = only_here_text(pair) if pair else ""
-    notes = [note for note in (state, track.damage, only_here, hints.get(track.path)) if note]
+    notes = [note for note in (state, track.faults, only_here, hints.get(track.path)) if note]
     return {
         "role": role,
         "format": properties.codec,
-        "bitrate": f"{properties.bitrate / 1000:.0f}" if properties.bitrate else "",
+        "bitrate": f"{bitrate / 1000:.0f}" if (bitrate := track.bitrate) else "",
         "rate": str(properties.sample_rate or ""),
         "bits": str(properties.bits or ""),
-        "length": clock(properties.duration_s),
+        "length": clock(track.seconds),
         "size": size_text(track.size),
         "agreement": f"{pair.match.agreement:.3f}" if pair else "",
         "score": f"{pair.match.score:.3f}" if pair else "",
