@@ -16,8 +16,8 @@ from dedup.groups.losses import losses
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
 
 if TYPE_CHECKING:
-    from dedup.store.audios import Audio
     from dedup.groups.explain import Explanation
+    from dedup.store.audios import Audio
     from dedup.store.nulltests import NullTest
     from dedup.store.store import Store
     from dedup.store.tracks import Track
