@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 import av
@@ -150,3 +151,29 @@ def test_a_channel_that_cancels_all_of_the_other_is_not_silence(tmp_path: Path) 
 @pytest.mark.parametrize("gains", [(1, 0), (1, 0.2)])
 def test_a_channel_that_is_quiet_does_not_cancel(gains: tuple[float, float], tmp_path: Path) -> None:
     assert not decoded_of(made(tmp_path, "flac", music() * np.float32(gains))).decoding.cancels
+
+
+# ---- DSD ----
+
+
+def dsf(path: Path, samples: npt.NDArray[np.float32]) -> Path:
+    """A DSD64 file of the left channel, by the simplest modulator: the sign of the accumulated error."""
+    level = np.repeat(np.cumsum(samples[:, 0].astype(np.float64)), 64) * 64
+    level = np.interp(np.arange(64 * len(samples)), np.arange(len(samples)) * 64, level[::64])
+    steps = np.diff(np.floor(level / 2 + np.arange(len(level)) / 2), prepend=0) > 0.5
+    body = np.packbits(steps, bitorder="little").tobytes()
+    n_blocks = -(-len(body) // 4096)
+    body = body.ljust(4096 * n_blocks, b"\x69")
+    form = struct.pack("<QIIIIIIQII", 52, 1, 0, 1, 1, 2_822_400, 1, len(samples) * 64, 4096, 0)
+    head = b"DSD " + struct.pack("<QQQ", 28, 92 + len(body), 0)
+    path.write_bytes(head + b"fmt " + form + b"data" + struct.pack("<Q", 12 + len(body)) + body)
+    return path
+
+
+def test_a_dsd_file_is_sound_and_the_same_recording_as_its_cd(tmp_path: Path) -> None:
+    samples = music()[: 8 * RATE]
+    one = fingerprint(made(tmp_path, "flac", samples))
+    other = fingerprint(dsf(tmp_path / "x.dsf", samples))
+    assert other.damage is None
+    assert other.decoding.decoded_s == pytest.approx(8, abs=0.1)
+    assert agreement(one, other) > 0.8

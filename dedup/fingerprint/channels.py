@@ -15,9 +15,9 @@ third of its time."""
 LOOK_SAMPLES = 1024
 """Samples of a frame that are looked at."""
 
-CANCELLING_DB = 6.0
+CANCELLING_DB = 3.0
 """Level of the difference of left and right above that of their sum with which they cancel. Two unrelated channels, or
-one that is silent, have 0 dB; music has about -10 dB, and +10 dB once a channel is inverted."""
+one that is silent, have 0 dB; music has -2 to -25 dB, and as much above 0 once a channel is inverted."""
 
 LEAST_DB = -120.0
 

@@ -188,6 +188,8 @@ class _Grouping:
         others = {pair.a.path, *(member.b.path for member in members)} - {pair.b.path}
         if pair.a.state != pair.b.state or (pair.a.damage is None) != (pair.b.damage is None):
             return None
+        if bool(pair.a.cancels) != bool(pair.b.cancels):
+            return None
         if pair.a.properties.lossless and not pair.b.properties.lossless:
             return None
         found = [p for p in self.matches.of(pair.b) if p.b.path in others and p.verdict in MERGING]

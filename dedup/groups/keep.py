@@ -128,10 +128,11 @@ WORTH = {
 }
 """Bit rate of an MP3 by LAME that sounds as good as one of this codec, as a multiple of its own; 1 for the others.
 
-From Hydrogenaudio's public listening tests. Multiformat at 96 kbit/s, 2014: LAME at about 130 came level with Vorbis
-and a little below AAC, each at 96; Opus at 96 was best. At 128 kbit/s, 2004 and 2005: AAC, Vorbis and Musepack were
-ahead of LAME or level with it, WMA behind. At 64 kbit/s, 2011: CELT, which became Opus, was best. MP1, MP2, AC-3 and
-E-AC-3 were in none of them: theirs are estimates. All are rough, and roughest at high rates; the order counts."""
+From Hydrogenaudio's public listening tests. Multiformat at 96 kbit/s, 2014: LAME at about 130 came level with
+Vorbis and a little below AAC, each at 96; Opus at 96 was best. At 128 kbit/s, 2004 and 2005: AAC, Vorbis and
+Musepack were ahead of LAME or level with it, WMA behind. At 64 kbit/s, 2011: CELT, which became Opus, was best.
+MP1, MP2, AC-3 and E-AC-3 were in none of them: theirs are estimates. All are rough, and roughest at high rates; the
+order is what counts."""
 
 
 def bitrate(copy: Copy) -> int:

@@ -3,12 +3,12 @@
 
     scripts/study/check_plan.py PLAN.json GROUND_TRUTH.json [--root LIBRARY] [--json]
 
-It knows nothing of how plans are made. GROUND_TRUTH.json is that of `evaluate.py`: the filter that made a file says which
-part of its recording it plays, and how fast. For each file that goes the kept file of its group must be of the same
-recording and mix, play at the same speed, and cover all that the file plays of the recording, to a second; it must have
-each stream that FFmpeg finds in the file (moving pictures, sound tracks, subtitles), unless the bytes of both are equal;
-and no side-car may be left behind without its file, unless the plan moves it or rewrites it. Prints one line for each
-exception; exit code 1 if there is any."""
+It knows nothing of how plans are made. GROUND_TRUTH.json is that of `evaluate.py`: the filter that made a file says
+which part of its recording it plays, and how fast. For each file that goes the kept file of its group must be of the
+same recording and mix, play at the same speed, and cover all that the file plays of the recording, to a second; it
+must have each stream that FFmpeg finds in the file (moving pictures, sound tracks, subtitles), unless the bytes of
+both are equal; and no side-car may be left behind without its file, unless the plan moves it or rewrites it. Prints
+one line for each exception; exit code 1 if there is any."""
 
 from __future__ import annotations
 
