@@ -43,8 +43,6 @@ class Full:
     """Number of pairs by verdict (`Matches.count_pairs`); None without `found`."""
     news: News | None = None
     """What is new in the groups; None without `found`."""
-    tested: Tested | None = None
-    """Null tests of the copies that may go; None if a stop came before them."""
     compaction: Compaction | None = None
     """What was compacted; None if it did not pay."""
     stopped: bool = False
@@ -55,6 +53,8 @@ class Full:
     """Whether there was nothing to do."""
     complete: bool = False
     """Whether everything is done, including the housekeeping."""
+    tested: Tested | None = None
+    """Null tests of the copies that may go; None if a stop came before them."""
 
     @property
     def exit_code(self) -> int:

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dedup.correlation.correlate import Correlation, Unfinished, correlate
-from dedup.correlation.scoring import Criterion
+from dedup.correlation.scoring import BESIDE, Criterion
 from dedup.errors import (
     EXIT_DONE,
     EXIT_NOTHING_TO_DO,
@@ -293,7 +293,7 @@ def test_full_for_programs(folder: Path, replaced: Replaced, found: Found) -> No
         "found": {"copies": 1, "groups": 1},
         "unfinished": "",
         "pairs": 1,
-        "pairs_beside": {"contained": 0, "transposed": 0, "related": 1},
+        "pairs_beside": {**dict.fromkeys(BESIDE, 0), "related": 1},
         "groups": 1,
         "bytes_reclaimable": 1500,
         "seconds": {"discover": 1.26, "compact": 2.0},
@@ -660,7 +660,8 @@ verdict: other
         "steps": [],
         "verdict": "other",
         "judged": False,
-        "criteria": [{"name": "overlap, items", "value": 97, "threshold": 120, "met": False}],
+        "criteria": [{"name": "overlap, items", "value": 97, "threshold": 120, "at_most": False, "met": False}],
+        "null_test": None,
     }
     invoke(folder.parent / "none", "pair", "/a.mp3", "/b.mp3", "--length", "60")
     assert call.keywords["store"] is None

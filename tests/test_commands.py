@@ -96,6 +96,7 @@ def test_a_second_run_reads_no_audio_and_computes_no_tile(place: Place, copy_of_
 def test_the_stages_one_by_one_come_to_the_same(place: Place, tmp_path: Path) -> None:
     assert invoke(tmp_path / "s", "scan", str(place.library.root), "--workers", "0").exit_code == EXIT_SOME_FAILED
     assert invoke(tmp_path / "s", "correlate", "--workers", "0").exit_code == EXIT_DONE
+    assert invoke(tmp_path / "s", "plan", "--workers", "0").exit_code == EXIT_DONE, "it makes the null tests"
     assert invoke(tmp_path / "s", "export", "pairs").stdout == invoke(place.store, "export", "pairs").stdout
 
 
@@ -172,7 +173,7 @@ def test_pair_says_why(place: Place, tmp_path: Path) -> None:
     assert record.keys() == pair.keys() | {"false_match", "steps", "criteria"}
     assert {name: record[name] for name in pair} == pair
     assert all(criterion["met"] for criterion in record["criteria"])
-    assert all(criterion.keys() == {"name", "value", "threshold", "met"} for criterion in record["criteria"])
+    assert all(criterion.keys() == {"name", "value", "threshold", "at_most", "met"} for criterion in record["criteria"])
     assert 0 <= record["false_match"] < 1e-3
     assert len(record["steps"]) == -(-round(record["overlap_s"] * 11025 / 1365) // 32)
     outside = records(invoke(tmp_path / "none", "pair", pair["a"], pair["b"], "--json"))[0]

@@ -61,7 +61,7 @@ def through_json(records: Any) -> list[dict[str, Any]]:
 
 def test_a_pair(store: Store):
     (pair,) = through_json(export_pairs(Matches(store, MatchSettings())))
-    assert pair.keys() == {"a", "b", "b_hex", "verdict", "judged"} | NUMBERS | PLACE
+    assert pair.keys() == {"a", "b", "b_hex", "verdict", "judged", "null_test"} | NUMBERS | PLACE
     assert (pair["a"], pair["b"], bytes.fromhex(pair["b_hex"])) == (
         "/music/a.flac",
         "/music/caf\\xe9.mp3",
@@ -91,7 +91,9 @@ def test_a_group(store: Store):
     assert (group["reference"], group["bytes_reclaimable"]) == ("/music/a.flac", 700)
     assert group["reference_track"].keys() == TRACK
     (member,) = group["members"]
-    assert member.keys() == {"path", "path_hex", "verdict", "judged", "rule", "why"} | NUMBERS | TRACK
+    assert (
+        member.keys() == {"path", "path_hex", "verdict", "judged", "null_test", "lost", "rule", "why"} | NUMBERS | TRACK
+    )
     assert (member["rule"], member["why"]) == ("lossless", "flac, the other unknown")
     assert path_from_json(member) == b"/music/caf\xe9.mp3"
     assert member["lag_s"] == -0.990
@@ -105,7 +107,7 @@ def test_what_hangs_beside_a_group_tells_its_place_in_the_reference(store: Store
     correlate(store, CompareSettings(), InlineRunner(), Silent())
     (group,) = through_json(map(group_record, make_groups(Matches(store, MatchSettings()))))
     (part,) = group["beside"]
-    assert part.keys() == {"path", "verdict"} | NUMBERS | PLACE | TRACK
+    assert part.keys() == {"path", "verdict", "null_test", "lost"} | NUMBERS | PLACE | TRACK
     assert (part["path"], part["verdict"], part["size"]) == ("/music/part.mp3", "contained", 90)
     place = [part[name] for name in ("a_from_s", "a_to_s", "b_from_s", "b_to_s")]
     assert place == pytest.approx([items * 1365 / 11025 for items in (0, 110, 150, 260)], abs=0.001)

@@ -39,7 +39,7 @@ class Difference(NamedTuple):
     def swapped(self, lag_s: float) -> Difference:
         """The same stretch in seconds of the second file, which is `lag_s` behind the first."""
         side: Literal["a", "b", "both"] = {"a": "b", "b": "a"}.get(self.side, "both")  # type: ignore[assignment]
-        return Difference(self.start_s - lag_s, self.end_s - lag_s, side)
+        return Difference(round(self.start_s - lag_s, 2), round(self.end_s - lag_s, 2), side)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class NullTest:
         """The same test with the first and the second swapped."""
         return replace(
             self,
-            lag_s=-self.lag_s,
+            lag_s=0.0 - self.lag_s,
             only_a=self.only_b,
             only_b=self.only_a,
             differences=tuple(difference.swapped(self.lag_s) for difference in self.differences),

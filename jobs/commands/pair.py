@@ -94,16 +94,16 @@ def _show(run: Run, explained: Explanation, test: NullTest | None) -> None:
     rows = [
         {
             "name": c.name,
-            "value": _number(c.value),
-            "threshold": f"at most {_number(c.threshold)}" if c.at_most else _number(c.threshold),
+            "value": c.value,
+            "threshold": f"at most {_number(c.threshold)}" if c.at_most else c.threshold,
             "met": "met" if c.met else "NOT met",
         }
         for c in explained.criteria
     ]
     columns = (
         Column("name", "why"),
-        Column("value", "value"),
-        Column("threshold", "needed"),
+        Column("value", "value", _number),
+        Column("threshold", "needed", _number),
         Column("met", ""),
     )
     run.output.table(columns, rows)
@@ -123,7 +123,9 @@ def _place_text(explained: Explanation) -> str:
     return f": b is {a_from:.1f} s to {a_to:.1f} s of a"
 
 
-def _number(value: float) -> str:
+def _number(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
