@@ -40,7 +40,7 @@ class Option:
     """The default in words, for a value that says little."""
     name: str = ""
     """The name in `--name`; by default the field's own, without the unit `_s`."""
-    form: Literal["", "time", "command", "hosts", "rules"] = ""
+    form: Literal["", "time", "command", "hosts", "rules", "losses"] = ""
     """What a text has to be, if its type does not say it."""
     hidden: bool = False
     """Whether help and documentation leave it out."""
@@ -363,11 +363,6 @@ class PlanSettings(Settings):
     ] = ()
     """Folders, absolute, with playlists; none means the library's roots."""
     merge: Annotated[bool, Option("Give the kept file the tags and the cover that only others have.")] = True
-    let_go: Annotated[
-        tuple[LossKind, ...],
-        Option("Let a copy go even if this is lost with it.", "KIND", shown="nothing"),
-    ] = ()
-    """Kinds of loss that a person allows (`groups.losses`)."""
     break_albums: Annotated[bool, Option("Remove copies even if a complete album needs them.")] = False
     remove_empty_folders: Annotated[bool, Option("Remove folders in which nothing is left.")] = False
     auto: Annotated[
@@ -382,6 +377,11 @@ class PlanSettings(Settings):
             "Copies with this score or more are left to you; lower ones are only listed.", "SCORE", 0, 1, none="all"
         ),
     ] = None
+    let_go: Annotated[
+        tuple[LossKind, ...],
+        Option("Let copies go even if this is lost, such as chapters,speed.", "KINDS", shown="nothing", form="losses"),
+    ] = ()
+    """Kinds of loss that a person allows (`groups.losses`)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

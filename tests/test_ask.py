@@ -186,16 +186,11 @@ def test_other_errors_pass(pairs: list[TrackPair], answer: Answering) -> None:
 # ---- answers, one a key ----
 
 ON_A_TERMINAL = """
-    from types import SimpleNamespace as Some
-    from dedup.correlation.match import identity_match
-    from dedup.library.metadata import AudioProperties
     from jobs.show.ask import ask
     from jobs.session.output import Output
-    tracks = [
-        Some(path=path, properties=AudioProperties(), size=1, state="present", damage=None) for path in (b"/a", b"/b")
-    ]
-    pair = Some(a=tracks[0], b=tracks[1], verdict="same recording", match=identity_match(200, 150))
-    print("kept", ask(Output(), [pair] * 4, lambda _, same: print("recorded", same, flush=True)))
+    from tests.made_tracks import pair, track
+    asked = pair(track("/a"), track("/b"))
+    print("kept", ask(Output(), [asked] * 4, lambda _, same: print("recorded", same, flush=True)))
 """
 
 

@@ -110,6 +110,7 @@ def test_every_setting_reaches_its_dataclass(tmp_path: Path) -> None:
         remove-empty-folders = true
         auto = 0.9
         ask = 0.5
+        let-go = "speed,chapters"
     """
     found = settled(tmp_path, toml)
     discover = DiscoverSettings(frozenset({"mp3", "flac"}), ("a/*",), ("b", "c"), 3, True)
@@ -122,7 +123,9 @@ def test_every_setting_reaches_its_dataclass(tmp_path: Path) -> None:
     assert found.keep() == KeepSettings(
         ("prefer", "best"), (below + b"good",), (b"/a", b"/b"), "album", ((b"/flac", b"/mp3"),)
     )
-    cleanup = PlanSettings("trash", below + b"gone", (below + b"lists",), False, True, True, 0.9, 0.5)
+    cleanup = PlanSettings(
+        "trash", below + b"gone", (below + b"lists",), False, True, True, 0.9, 0.5, ("speed", "chapters")
+    )
     assert found.cleanup() == cleanup
     # paths of the file are relative to the file, not to where the user stands
     assert found.roots() == (b"/music", os.fsencode(tmp_path / "more"))
@@ -132,7 +135,7 @@ def test_every_setting_reaches_its_dataclass(tmp_path: Path) -> None:
 def test_every_setting_has_a_variable(tmp_path: Path, name: str) -> None:
     samples = {"method": "exact", "min-overlap": "0.25", "min-prominence": "0.25", "min-score": "0.25"}
     samples |= {"until": "06:30", "notify-when": "new", "map": "/there=/here", "worker-timeout": "60"}
-    samples |= {"keep": "oldest", "identity": "album", "companion": "/flac:/mp3", "action": "trash"}
+    samples |= {"keep": "oldest", "identity": "album", "let-go": "speed", "companion": "/flac:/mp3", "action": "trash"}
     text = samples.get(name, "1")
     toml = "[profile.1]\n"
     found = settled(tmp_path, toml, **{variable(name): text}).settled[name]

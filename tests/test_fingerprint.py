@@ -246,7 +246,7 @@ def test_a_file_that_changes_while_it_is_read_is_for_the_next_run(
 def test_whatever_goes_wrong_is_one_reason(
     error: Exception, expected: tuple[str, bool], song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(*_: object) -> None:
+    def failing(*_: object, **_more: object) -> None:
         raise error
 
     monkeypatch.setattr(task, "decode", failing)

@@ -24,6 +24,7 @@ TABLES = {
     "fingerprint": "fingerprints",
     "judgement": "judgements",
     "meta": "meta",
+    "nulltest": "nulltests",
     "probe": "probes",
     "run": "runs",
     "tail": "fingerprints",

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from dedup.errors import UsageError
 from dedup.files.host_paths import MappedFolder
-from dedup.settings import Option, Setting, or_none, refused
+from dedup.settings import LOSS_KINDS, Option, Setting, or_none, refused
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def value_of(setting: Setting) -> Value:
     """How a setting is written, according to its declaration."""
     if setting.kind in (int, float):
         kind = number(setting.kind, setting.option)
-    elif setting.choices:
+    elif setting.choices and not setting.option.form:
         kind = choice(setting.choices)
     else:
         kind = KINDS[setting.option.form or setting.kind]
@@ -171,6 +171,13 @@ def _keep_rules(given: str | Iterable[Any]) -> tuple[str, ...]:
     return names
 
 
+def _losses(given: str | Iterable[Any]) -> tuple[str, ...]:
+    kinds = _words(given)
+    if not set(kinds) <= set(LOSS_KINDS):
+        raise ValueError
+    return kinds
+
+
 MAPPED_FOLDER = "(?:([^/=]+):)?(/[^=]*)=(/.*)"
 ON, OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 SWITCH = Kind("true or false", lambda given: choice(ON + OFF).read(str(given).strip().lower()) in ON, (bool,))
@@ -187,6 +194,7 @@ KINDS: dict[Any, Kind] = {
     "time": TIME_OF_DAY,
     "command": Kind("a command with quotes that close", _command),
     "hosts": Kind("hosts such as 'nas,tower,me@attic'", _hosts, (str, list)),
+    "losses": Kind(f"kinds of loss out of {', '.join(LOSS_KINDS)}", _losses, (str, list)),
     "rules": Kind("the names of keep rules", _keep_rules, (str, list)),
     frozenset[str]: Kind("extensions such as 'mp3,flac'", _extensions, (str, list)),
     tuple[bytes, bytes]: Kind(
