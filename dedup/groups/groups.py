@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from dedup.correlation.scoring import BESIDE, MERGING, Verdict
+from dedup.correlation.scoring import BESIDE, CERTAIN, MERGING, Verdict
 from dedup.groups.companions import Intended
 from dedup.groups.keep import Decision, KeepRules, keep_rules, rules_of
 from dedup.groups.losses import losses
@@ -170,7 +170,10 @@ class _Grouping:
         self.taken = set(self.members) | {pair.b.path for members in self.members.values() for pair in members}
 
     def _best(self, pair: TrackPair) -> TrackPair:
-        """The pair of a reference and the copy of `pair` with the highest score; of equal ones, the best reference."""
+        """The pair of a reference and the copy of `pair` with the highest score; of equal ones, the best reference. A
+        copy that is certain enough stays where it is."""
+        if pair.match.score >= CERTAIN:
+            return pair
         others = (p.swapped() for p in self.matches.of(pair.b) if p.verdict in MERGING and p.b.path in self.members)
         return min([pair, *others], key=lambda p: (-p.match.score, self.places[p.a.path]))
 

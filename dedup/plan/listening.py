@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dedup.errors import StoreLockedError
+from dedup.errors import StoreLockedError, WriteError
 from dedup.groups.groups import groups_of
 from dedup.groups.matches import Matches
 from dedup.nulltest.listen import listen, untested
@@ -44,7 +44,8 @@ def listened(
     folder: Path, match: MatchSettings, keep: KeepSettings, ears: Ears, observer: Observer, purpose: str
 ) -> Matches:
     """The matches of the store in `folder`, after the null tests that their groups need. The store is locked for these,
-    in the name of `purpose`; while another run holds it, none are made, and a message says so."""
+    in the name of `purpose`; while another run holds it, or where nothing can be written, none are made, and a message
+    says so."""
     with open_for_reading(folder) as store:
         matches = Matches(store, match)
         n_untested = len(untested(groups_of(store, matches, keep)))
@@ -53,7 +54,7 @@ def listened(
     try:
         with open_for_writing(folder, purpose) as store, ears.workers() as runner:
             listen(store, matches, lambda found: groups_of(store, found, keep), ears.scan, runner, observer)
-    except StoreLockedError as error:
+    except (StoreLockedError, WriteError) as error:
         copies = "1 copy stays" if n_untested == 1 else f"{n_untested:,} copies stay"
         observer.message(f"{copies} for now, since nobody has listened to them: {error}")
     return matches
