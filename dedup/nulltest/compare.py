@@ -92,7 +92,7 @@ def _compare(a: Pcm, b: Pcm, lag_s: float) -> NullTest:
         is_other_mix=is_other_mix,
         only_a=tuple(_own(a, _outside(len(a), pieces, "a"))),
         only_b=tuple(_own(b, _outside(len(b), pieces, "b"))),
-        differences=tuple(sorted([*places, *_skips(pieces)])),
+        differences=tuple(_united([*places, *_skips(pieces)], UNITED_S if is_other_mix else 2 * LEAST_EVENT_S)),
         length_a_s=length_a_s,
         length_b_s=length_b_s,
     )
