@@ -70,13 +70,13 @@ def test_nothing_is_lost(seed: int, tmp_path: Path) -> None:
 @pytest.mark.long
 def test_nothing_is_lost_in_many_libraries_and_something_goes(tmp_path: Path) -> None:
     gone = 0
-    for seed in range(3, 43):
+    for seed in range(3, 18):
         root = tmp_path / str(seed)
         truth = make_library(root / "music", seed)
         plan = planned(root / "music", root / "store")
         assert list(exceptions(plan, truth, bytes(root / "music"))) == [], seed
         gone += n_gone(plan)
-    assert gone > 20, "a plan of nothing loses nothing"
+    assert gone > 5, "a plan of nothing loses nothing"
 
 
 def test_the_checker_finds_what_is_planted(tmp_path: Path) -> None:
