@@ -104,11 +104,15 @@ def _compare(a: Pcm, b: Pcm, lag_s: float) -> NullTest:
 def _hear(a: Pcm, b: Pcm, piece: Piece) -> _Heard:
     starts = np.arange(piece.start, max(piece.end - WINDOW, piece.start + 1), HOP, dtype=np.int64)
     starts_b = starts - piece.lag(starts)
-    left = measure(band_powers(a, starts), band_powers(b, starts_b))
+    powers_a, powers_b = band_powers(a, starts), band_powers(b, starts_b)
+    left, turned = measure(powers_a, powers_b), measure(powers_b, powers_a)
     level_a, level_b = _levels(a, starts), _levels(b, starts_b)
     return _Heard(
         seconds=(starts + WINDOW / 2) / SAMPLE_RATE,
-        missing={"a": left.missing_in_b, "b": left.missing_in_a},
+        missing={  # noise is told from music better one way round than the other
+            "a": np.minimum(left.missing_in_b, turned.missing_in_a),
+            "b": np.minimum(left.missing_in_a, turned.missing_in_b),
+        },
         counts=left.heard,
         loud=left.heard & _is_above_median(left.level_a, EVENT_DB) & _is_above_median(left.level_b, EVENT_DB),
         dropped={"a": _dropped(level_a, level_b), "b": _dropped(level_b, level_a)},
