@@ -89,7 +89,7 @@ def test_a_lead_in_one_only_is_another_mix(voice: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("kind", "voice"), zip(BACKINGS, LEADS, strict=True))
+@pytest.mark.parametrize(("kind", "voice"), list(zip(BACKINGS, LEADS, strict=True)))
 def test_over_any_backing_a_lead_is_another_mix(kind: str, voice: str) -> None:
     without = backing(kind, 3, SECONDS)
     found = compare(heard(without), heard(with_lead(without, lead(voice, 4, SECONDS), -9)), 0.0)
