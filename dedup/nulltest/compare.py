@@ -58,7 +58,10 @@ class _Heard(NamedTuple):
     seconds: npt.NDArray[np.float64]
     """Middle of each frame, in seconds of the first file."""
     missing: dict[Side, npt.NDArray[np.float32]]
-    """Share of the loudness that only this side has, by side."""
+    """Share of the loudness that only this side has, by side: the less of both ways round, as noise is told from music
+    better one way than the other."""
+    share: npt.NDArray[np.float32]
+    """Share that either side lacks, one way round: it shows a short place more clearly."""
     counts: Flags
     """Whether the frame is heard in both files."""
     loud: Flags
@@ -109,7 +112,8 @@ def _hear(a: Pcm, b: Pcm, piece: Piece) -> _Heard:
     level_a, level_b = _levels(a, starts), _levels(b, starts_b)
     return _Heard(
         seconds=(starts + WINDOW / 2) / SAMPLE_RATE,
-        missing={  # noise is told from music better one way round than the other
+        share=np.maximum(left.missing_in_a, left.missing_in_b),
+        missing={
             "a": np.minimum(left.missing_in_b, turned.missing_in_a),
             "b": np.minimum(left.missing_in_a, turned.missing_in_b),
         },
@@ -162,19 +166,20 @@ def _missing(heard: Sequence[_Heard]) -> npt.NDArray[np.float32]:
 
 def _is_other_mix(heard: Sequence[_Heard]) -> bool:
     missing = _missing(heard)
-    differs = np.concatenate([_differs(piece, LEAD_SHARE, 1.0)[piece.counts] for piece in heard])
+    differs = np.concatenate([_differs(piece)[piece.counts] for piece in heard])
     return bool(missing.mean() > MIX_SHARE and differs.mean() > MIX_TIME_SHARE)
 
 
-def _differs(piece: _Heard, least: float, seconds: float) -> Flags:
-    return _mean(np.maximum(*piece.missing.values()), seconds) > least
+def _differs(piece: _Heard) -> Flags:
+    """Where a second differs, in another mix."""
+    return _mean(np.maximum(*piece.missing.values()), 1.0) > LEAD_SHARE
 
 
 def _lead(heard: Sequence[_Heard]) -> list[Difference]:
     """Stretches of another mix, pauses included."""
     found: list[Difference] = []
     for piece in heard:
-        found += _stretches(piece, _differs(piece, LEAD_SHARE, 1.0) & piece.counts)
+        found += _stretches(piece, _differs(piece) & piece.counts)
     return _united(found, UNITED_S)
 
 
@@ -182,9 +187,8 @@ def _events(heard: Sequence[_Heard]) -> list[Difference]:
     """Bleeps, drop-outs and the like; not in the first and the last second, where files are faded in and cut."""
     found: list[Difference] = []
     for piece in heard:
-        seeds = _differs(piece, EVENT_SHARE, 0.5) & piece.loud
-        share = np.maximum(*piece.missing.values())
-        found += _stretches(piece, _grown(seeds, share > EVENT_SHARE / 2))
+        seeds = (_mean(piece.share, 0.5) > EVENT_SHARE) & piece.loud
+        found += _stretches(piece, _grown(seeds, piece.share > EVENT_SHARE / 2))
         for side in _SIDES:
             found += [each._replace(side=side) for each in _stretches(piece, piece.dropped[side])]
     first_s, last_s = float(heard[0].seconds[0]) + LEAST_OWN_S, float(heard[-1].seconds[-1]) - LEAST_OWN_S
