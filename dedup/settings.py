@@ -40,7 +40,7 @@ class Option:
     """The default in words, for a value that says little."""
     name: str = ""
     """The name in `--name`; by default the field's own, without the unit `_s`."""
-    form: Literal["", "time", "command", "hosts", "rules", "losses"] = ""
+    form: Literal["", "time", "command", "hosts", "rules"] = ""
     """What a text has to be, if its type does not say it."""
     hidden: bool = False
     """Whether help and documentation leave it out."""
@@ -93,9 +93,9 @@ class Setting:
         """Raises UsageError for a value that is out of range or not among the choices."""
         if value is None and (self.option.none or self.default is None):
             return
-        for word in (value if self.is_list else (value,)) if self.choices else ():
-            if word not in self.choices:
-                raise refused(f"setting {self.name}", word, " or ".join(map(repr, self.choices)))
+        unknown = [word for word in (value if self.is_list else (value,)) if word not in self.choices]
+        if self.choices and unknown:
+            raise refused(f"setting {self.name}", unknown[0], " or ".join(map(repr, self.choices)))
         if self.kind in (int, float) and not self.option.allows(value):
             expected = or_none(self.option.range_text(self.kind), self.option.none)
             raise refused(f"setting {self.name}", value, expected)
@@ -379,7 +379,7 @@ class PlanSettings(Settings):
     ] = None
     let_go: Annotated[
         tuple[LossKind, ...],
-        Option("Let copies go even if this is lost, such as chapters,speed.", "KINDS", shown="nothing", form="losses"),
+        Option("Let copies go even if this is lost, such as chapters,speed.", "KINDS", shown="nothing"),
     ] = ()
     """Kinds of loss that a person allows (`groups.losses`)."""
 

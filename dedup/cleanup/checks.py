@@ -17,7 +17,7 @@ from dedup.groups.judgements import content
 from dedup.groups.losses import LOST_BY_VERDICT, losses
 from dedup.groups.matches import Matches
 from dedup.library.identity import full_hash, partial_hash, stream_hash
-from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup
+from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Plan, PlannedFile, PlannedGroup
 
 if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, TrackPair
@@ -190,7 +190,7 @@ def _owners(file: PlannedFile, kept: PlannedFile) -> str:
     """Why a hard link would change who may read the file; empty if it would not. Raises OSError."""
     if file.action != "hardlink" or ownership(file.path) == ownership(kept.path):
         return ""
-    return "its owner, mode or access list differs from the kept file's, and a hard link has only one"
+    return OTHER_OWNER
 
 
 def changed(file: PlannedFile) -> str:

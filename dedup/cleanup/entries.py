@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -141,13 +142,14 @@ class Cleanup:
     def sidecars(self) -> None:
         """Moves what belongs to the files that are gone: to the kept file, or where they went. What is not as it was
         when the plan was made stays, as does what cannot be moved."""
+        roots = self.store.catalog.tracks.roots()
         for group in self.plan.groups:
             for file in group.files:
                 if file.path in self.gone:
                     for sidecar in file.sidecars:
-                        self._sidecar(sidecar, file, self.gone[file.path])
+                        self._sidecar(sidecar, file, self.gone[file.path], roots)
 
-    def _sidecar(self, sidecar: PlannedSidecar, file: PlannedFile, kept: bytes) -> None:
+    def _sidecar(self, sidecar: PlannedSidecar, file: PlannedFile, kept: bytes, roots: Sequence[bytes]) -> None:
         path = sidecar.path
         try:
             if not os.path.lexists(path):  # it is done, if this goes on with a clean-up that was interrupted
@@ -156,7 +158,7 @@ class Cleanup:
                 return self._refuse(path, "was changed since the plan was made")
             if self.protection.holds(path):
                 return self._refuse(path, "it is in a protected folder")
-            self.doing.do(self._step_of_sidecar(sidecar, file, kept))
+            self.doing.do(self._step_of_sidecar(sidecar, file, kept, roots))
         except WriteError:
             raise
         except RepriseError as error:
@@ -164,7 +166,7 @@ class Cleanup:
         except OSError as error:
             self._refuse(path, reason_of(error, path))
 
-    def _step_of_sidecar(self, sidecar: PlannedSidecar, file: PlannedFile, kept: bytes) -> Step:
+    def _step_of_sidecar(self, sidecar: PlannedSidecar, file: PlannedFile, kept: bytes, roots: Sequence[bytes]) -> Step:
         path = sidecar.path
         if sidecar.action == "to kept":
             return Move.of_litter(path, renamed(path, file.path, kept))
@@ -174,8 +176,9 @@ class Cleanup:
             case "delete":
                 return Delete(path, sidecar.size, kept)
             case _:
-                roots = [root for root in self.store.catalog.tracks.roots() if holds(root, path)]
-                return Move.of_litter(path, self.doing.target(path, max(roots, key=len, default=os.path.dirname(path))))
+                above = (root for root in roots if holds(root, path))
+                root = max(above, key=len, default=os.path.dirname(path))
+                return Move.of_litter(path, self.doing.target(path, root))
 
     def playlists(self) -> None:
         """Changes the plan's playlists so that they refer to the kept files."""

@@ -7,6 +7,8 @@ import os
 import struct
 from typing import TYPE_CHECKING, Any
 
+from dedup.library.identity import skip_id3v2
+
 if TYPE_CHECKING:
     from av.container import InputContainer
 
@@ -50,12 +52,7 @@ def exact_length_s(path: bytes, container: InputContainer, stream: Any) -> float
 def _head(path: bytes) -> bytes:
     """What follows the ID3v2 tag."""
     with open(path, "rb") as file:
-        tag = file.read(10)
-        is_tag = tag[:3] == b"ID3" and len(tag) == 10
-        size = 0
-        for digit in tag[6:10]:
-            size = size << 7 | digit & 0x7F
-        file.seek(10 + size if is_tag else 0)
+        skip_id3v2(file)
         return file.read(_HEAD_BYTES)
 
 

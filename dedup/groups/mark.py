@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dedup.files.paths import printable
-from dedup.groups.judgements import Known, content, find, forget, history, paths_of_judged, record, score_of
+from dedup.groups.judgements import Known, find, forget, history, paths_of_judged, record, score_of
 from dedup.store.store import open_for_writing
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def judge_pair(folder: Path, pair: TrackPair, same: bool, purpose: str) -> None:
     """Records what a person says about a pair. Holds the lock of the store in `folder` only for that, in the name of
     `purpose`. Raises InputError for one audio that is called two, StoreLockedError."""
     with open_for_writing(folder, purpose) as store:
-        content_a, content_b = (content(track.stream, track.digest) for track in (pair.a, pair.b))
-        record(store, content_a, content_b, same, pair.match.score)
+        record(store, pair.a.content, pair.b.content, same, pair.match.score)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from dedup.errors import UsageError
 from dedup.groups.judgements import Judgements, content, history
 from dedup.library.metadata import AudioProperties, from_json
 from dedup.settings import CompareSettings, MatchSettings
+from dedup.store.audios import measured_bitrate
 from dedup.store.nulltests import NullTest
 from dedup.store.pairs import PAIR
 from dedup.store.tracks import HeardTrack
@@ -47,9 +48,8 @@ class ListedTrack(HeardTrack):
     @property
     def bitrate(self) -> int:
         """Bits per second: packets by decoded length, or if that is unknown, what the headers say; 0 if nothing."""
-        if not self.decoded_s or not self.n_bytes:
-            return self.properties.bitrate
-        return round(8 * self.n_bytes / self.decoded_s)
+        measured = measured_bitrate(self.decoded_s, self.n_bytes)
+        return self.properties.bitrate if measured is None else measured
 
     @property
     def faults(self) -> str:

@@ -6,7 +6,7 @@ Nothing here decodes."""
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from dedup.files.container import codec_name, heard_stream, open_container
 
@@ -125,15 +125,17 @@ def flac_md5(path: bytes) -> bytes | None:
     """The MD5 of the decoded samples that a FLAC file's STREAMINFO holds, 16 bytes; None if the encoder
     left it out or the file is not FLAC. Raises OSError."""
     with open(path, "rb") as file:
-        head = file.read(10)
-        if head.startswith(b"ID3") and len(head) == 10:
-            file.seek(10 + _syncsafe(head[6:10]))
-        else:
-            file.seek(0)
+        skip_id3v2(file)
         head = file.read(42)
     is_stream_info = head[:4] == b"fLaC" and len(head) == 42 and head[4] & 0x7F == 0
     md5 = head[26:42]
     return md5 if is_stream_info and any(md5) else None
+
+
+def skip_id3v2(file: BinaryIO) -> None:
+    """Goes from the beginning of a file to what follows its ID3v2 tag."""
+    head = file.read(10)
+    file.seek(10 + _syncsafe(head[6:10]) if head.startswith(b"ID3") and len(head) == 10 else 0)
 
 
 def trailing_tags_size(tail: bytes) -> int:

@@ -16,15 +16,12 @@ from dedup.store.nulltests import NullTest
 if TYPE_CHECKING:
     from dedup.groups.explain import Explanation
 
-LIKE_COPIES = frozenset({"same recording"})
-"""Verdicts by fingerprint that a null test may refine."""
-
 
 def hear(explained: Explanation, time_limit_s: float) -> tuple[Explanation, NullTest | None]:
     """The null test of two files that agree like copies, and what they are to each other by it; None if they do not, or
     if one of them is not there."""
     match = explained.match
-    if explained.verdict not in LIKE_COPIES or match is None:
+    if explained.verdict != "same recording" or match is None:
         return explained, None
     try:
         a, b = _side(explained.a.path), _side(explained.b.path)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_ROUNDS = 20
 """Most times that groups are made again. What is untested then stays, and the next run goes on."""
 
-CERTAIN = frozenset({"picture", "tracks", "subtitles", "attachments"})
+IRREFUTABLE = frozenset({"picture", "tracks", "subtitles", "attachments"})
 """Kinds of loss that no null test can refute: a copy with one stays anyway."""
 
 
@@ -33,7 +33,7 @@ def untested(groups: Iterable[Group]) -> list[TrackPair]:
 def _is_open(pair: TrackPair) -> bool:
     if pair.test is not None or not needs_listening(pair) or {pair.a.state, pair.b.state} != {"present"}:
         return False
-    return CERTAIN.isdisjoint(loss.kind for loss in losses(pair))
+    return IRREFUTABLE.isdisjoint(loss.kind for loss in losses(pair))
 
 
 def listen(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dedup.files.disks import Disks
 from dedup.files.host_paths import HostPath
+from dedup.library.identify import COMMIT_EVERY_S
 from dedup.nulltest.task import Compared, Side, compare_files
 from dedup.runner import Outcome, Runner, Task
 from dedup.store.nulltests import NullTest
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, TrackPair
     from dedup.observer import Observer
     from dedup.store.store import Store
-
-COMMIT_EVERY_S = 1.0
-"""Seconds of results that are committed together."""
 
 WATCHDOG_GRACE_S = 60.0
 """Seconds beyond the time limit after which a worker that does not answer is killed."""

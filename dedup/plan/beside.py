@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dedup.files.paths import printable
 from dedup.files.status import ownership, size_and_time
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 class OnDisk:
     """Looks beside copies; each folder is listed once."""
 
-    def __init__(self, settings: PlanSettings, references: References | None = None) -> None:
+    def __init__(self, settings: PlanSettings, references: References) -> None:
         self._settings, self._references, self._sidecars = settings, references, Sidecars()
 
     def beside(self, pair: TrackPair) -> Beside:
@@ -30,20 +29,22 @@ class OnDisk:
         if self._settings.action not in REMOVING or pair.a.state != "present":
             return Beside(self._settings.merge)
         lost = [path for path in self._sidecars.of(pair.a.path) if not self._is_saved(path, pair)]
-        playlists = self._references.unrewritable(pair.a.path) if self._references is not None else ()
         return Beside(
             self._settings.merge,
             sidecars=tuple(f"side-car {printable(os.path.basename(path))}" for path in lost),
-            playlists=tuple(f"{printable(path)} names it and cannot be rewritten" for path in playlists),
+            playlists=tuple(
+                f"{printable(path)} names it and cannot be rewritten"
+                for path in self._references.unrewritable(pair.a.path)
+            ),
         )
 
-    def planned(self, pair: TrackPair, let_go: Collection[str]) -> tuple[PlannedSidecar, ...]:
+    def planned(self, pair: TrackPair) -> tuple[PlannedSidecar, ...]:
         """What happens to the side-cars of a copy that goes."""
         found = []
         for path in self._sidecars.of(pair.a.path):
             if self._goes_to_kept(path, pair):
                 found.append(_planned(path, "to kept"))
-            elif "sidecars" in let_go and not self._is_saved(path, pair):
+            elif "sidecars" in self._settings.let_go and not self._is_saved(path, pair):
                 found.append(_planned(path, "with"))
         return tuple(found)
 
@@ -52,7 +53,7 @@ class OnDisk:
         return self._goes_to_kept(path, pair) or self._is_rewritten(path, pair) or self._has_same(path, pair)
 
     def _is_rewritten(self, path: bytes, pair: TrackPair) -> bool:
-        return self._ending(path, pair) in REFERENCES and is_aligned(pair) and bool(self._references)
+        return self._ending(path, pair) in REFERENCES and is_aligned(pair)
 
     def _goes_to_kept(self, path: bytes, pair: TrackPair) -> bool:
         if self._ending(path, pair) not in LYRICS or not is_aligned(pair) or pair.b.state != "present":
@@ -78,6 +79,5 @@ class OnDisk:
             return False
 
 
-def _planned(path: bytes, action: str) -> PlannedSidecar:
-    size, mtime_ns = size_and_time(os.stat(path))
-    return PlannedSidecar(path, "to kept" if action == "to kept" else "with", size, mtime_ns)
+def _planned(path: bytes, action: Literal["with", "to kept"]) -> PlannedSidecar:
+    return PlannedSidecar(path, action, *size_and_time(os.stat(path)))

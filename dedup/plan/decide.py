@@ -8,15 +8,11 @@ from typing import Protocol
 
 from dedup.groups.albums import Albums
 from dedup.groups.groups import Group
-from dedup.groups.judgements import content
 from dedup.groups.keep import Decision, KeepRules, is_below
-from dedup.groups.losses import Beside, Loss, losses
+from dedup.groups.losses import SAME_PACKETS, Beside, Loss, losses
 from dedup.groups.matches import ListedTrack, TrackPair
-from dedup.plan.nouns import LINKING, REMOVING, Action, PlannedFile, PlannedGroup, PlannedSidecar
+from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Action, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.settings import LossKind, PlanSettings
-
-CERTAIN = frozenset({"same file", "identical file", "same audio"})
-"""Verdicts that are beyond doubt, whatever the score."""
 
 UNCERTAIN = "uncertain"
 """Name of the rule by which a copy stays until a person decides about it."""
@@ -28,7 +24,7 @@ class Disk(Protocol):
     def beside(self, pair: TrackPair) -> Beside:
         """What would be lost beside the copy."""
 
-    def planned(self, pair: TrackPair, let_go: Collection[str]) -> tuple[PlannedSidecar, ...]:
+    def planned(self, pair: TrackPair) -> tuple[PlannedSidecar, ...]:
         """What happens to the files that belong to the copy if it goes."""
 
     def owners_differ(self, pair: TrackPair) -> bool:
@@ -66,8 +62,9 @@ class Decider:
         if stays is not None:
             return planned_file(pair.a, "leave", *stays, pair, lost)
         goes = planned_file(pair.a, self.settings.action, better.rule, better.why, pair, lost)
-        is_moved = self.disk is not None and self.settings.action in REMOVING
-        return replace(goes, sidecars=self.disk.planned(pair, self.settings.let_go)) if self.disk and is_moved else goes
+        if self.disk is None or self.settings.action not in REMOVING:
+            return goes
+        return replace(goes, sidecars=self.disk.planned(pair))
 
     def _why_it_stays(self, pair: TrackPair, lost: Sequence[Loss]) -> tuple[str, str] | None:
         """Rule and reason by which a copy stays; None if it goes."""
@@ -90,7 +87,7 @@ class Decider:
         if action == "hardlink" and is_below(kept.path, self.protect):
             return "protected", "the kept file is in a protected folder, and a hard link would change it"
         if action == "hardlink" and self.disk is not None and self.disk.owners_differ(pair):
-            return "owner", "its owner, mode or access list differs from the kept file's, and a hard link has only one"
+            return "owner", OTHER_OWNER
         return None
 
     def _with_whole_albums(self, groups: list[PlannedGroup]) -> list[PlannedGroup]:
@@ -129,7 +126,7 @@ def planned_file(
         action=action,
         size=track.size,
         mtime_ns=track.mtime_ns,
-        content=content(track.stream, track.digest),
+        content=track.content,
         rule=rule,
         why=why,
         verdict=pair.verdict if pair else "",
@@ -140,7 +137,7 @@ def planned_file(
 
 def doubt(pair: TrackPair, settings: PlanSettings) -> tuple[str, str] | None:
     """Rule and reason by which a copy goes only if a person says so; None if its score is enough."""
-    if pair.verdict in CERTAIN or pair.judged:
+    if pair.verdict in SAME_PACKETS or pair.judged:
         return None
     score, ask, auto = pair.match.score, settings.ask, settings.auto
     if ask is not None and score < ask:

@@ -55,13 +55,11 @@ class Grounds:
         music: it stays unless a person lets it go."""
         return make_groups(self.matches, self.decider.rules, Intended(self.keep), also=frozenset(LOST_BY_VERDICT))
 
-    def references(self, files: Iterable[bytes], observer: Observer) -> References:
-        """Which of these files the playlists refer to."""
-        return References(self.settings.playlists or self.roots, files, observer, self.keep.protect)
-
-    def looking_at(self, references: References) -> Grounds:
-        """The same, with a look at the disk: at what lies beside the files, and at the playlists that name them."""
-        return replace(self, decider=replace(self.decider, disk=OnDisk(self.settings, references)))
+    def looking_at_the_disk(self, observer: Observer) -> tuple[Grounds, References]:
+        """The same, with a look at what lies beside the files and at the playlists that name them; and the latter."""
+        files = [track.path for track in self.matches.tracks]
+        references = References(self.settings.playlists or self.roots, files, observer, self.keep.protect)
+        return replace(self, decider=replace(self.decider, disk=OnDisk(self.settings, references))), references
 
     def plan(self, groups: Sequence[PlannedGroup], references: References) -> Plan:
         """The plan of these groups."""
@@ -137,8 +135,8 @@ def plan_copies(
 def plan_all(grounds: Grounds, observer: Observer, answered: Iterable[PlannedGroup] = ()) -> Plan:
     """What the rules decide; a group whose files are those of one in `answered` stays as it is there."""
     said = {group.contents: group for group in answered}
-    references = grounds.references([track.path for track in grounds.matches.tracks], observer)
-    decided = grounds.looking_at(references).decider.groups(grounds.groups())
+    grounds, references = grounds.looking_at_the_disk(observer)
+    decided = grounds.decider.groups(grounds.groups())
     by_rule = [group for group in decided if group.contents not in said]
     if grounds.settings.merge:
         by_rule = _with_merges(by_rule, grounds.keep.protect, observer)

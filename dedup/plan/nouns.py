@@ -20,6 +20,9 @@ LINKING: tuple[Action, ...] = ("hardlink", "reflink")
 REMOVING: tuple[Action, ...] = ("quarantine", "trash", "delete")
 STAYING: tuple[Action, ...] = ("keep", "leave")
 
+OTHER_OWNER = "its owner, mode or access list differs from the kept file's, and a hard link has only one"
+"""Why a file does not become a hard link of the kept one."""
+
 ANSWERED = "answered by you"
 """First words of a group's note if a person decided about the group."""
 

@@ -12,7 +12,6 @@ from dedup.correlation.scoring import MERGING
 from dedup.errors import InputError
 from dedup.files.paths import printable
 from dedup.groups.groups import Group
-from dedup.groups.judgements import content
 from dedup.groups.keep import is_below
 from dedup.plan.decide import UNCERTAIN, Decider, is_there_twice, most_first, planned_file, with_left, with_note
 from dedup.plan.make import Grounds, gets_tags, grounds_of, unite_group
@@ -20,7 +19,7 @@ from dedup.plan.nouns import ANSWERED, REMOVING, STAYING, Plan, PlannedFile, Pla
 from dedup.settings import LOSS_KINDS
 
 if TYPE_CHECKING:
-    from dedup.groups.matches import ListedTrack, Matches
+    from dedup.groups.matches import Matches
     from dedup.observer import Observer
     from dedup.settings import KeepSettings, PlanSettings
     from dedup.store.store import Store
@@ -64,14 +63,12 @@ class Review:
     def __init__(self, store: Store, grounds: Grounds, before: Plan | None, again: bool, observer: Observer) -> None:
         """Groups of the plan `before` count as answered, except those that have changed since, those with an uncertain
         copy, and with `again` those that were skipped."""
-        self.grounds = grounds
+        self.grounds, self._references = grounds.looking_at_the_disk(observer)
         groups = before.groups if before else ()
         self.answered = [group for group in groups if _still_holds(store, group, grounds.keep.protect)]
         self.n_outdated = len(groups) - len(self.answered)
         self._again = again
         self._passed: set[object] = set()
-        self._references = grounds.references([track.path for track in grounds.matches.tracks], observer)
-        self.grounds = grounds.looking_at(self._references)
         self._proposed: dict[tuple[bytes, ...], PlannedGroup] = {}
         """Proposals by the paths of a group: after a judgement most groups are the same, and each takes reading."""
         self._questions: deque[Question] = deque()
@@ -167,7 +164,7 @@ class Review:
         for other in others:
             scores = {pair.b.path: pair.match.score for pair in self.grounds.matches.of(other)}
             for track in rest:
-                pair = _content(other), _content(track)
+                pair = other.content, track.content
                 if pair[0] == pair[1]:
                     where = f"{printable(other.path)} and {printable(track.path)}"
                     raise InputError(where, "both hold the very same audio, so they cannot be different recordings")
@@ -294,10 +291,6 @@ def _is_known(store: Store, file: PlannedFile) -> bool:
 
 def _stays_anyway(planned: PlannedGroup) -> bool:
     return all(file.action == "leave" and file.rule in STAYING_ANYWAY for file in planned.files[1:])
-
-
-def _content(track: ListedTrack) -> bytes:
-    return content(track.stream, track.digest)
 
 
 def _with_values(planned: PlannedGroup, values: Mapping[str, Sequence[str]]) -> PlannedGroup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from dedup.files.paths import extension_of
 from dedup.settings import DEFAULT_EXTENSIONS
@@ -47,14 +48,17 @@ class Sidecars:
             except OSError:  # a folder that is away has no side-cars now
                 listed = []
             for name in listed:
-                stem = os.path.splitext(name)[0]
-                while stem and stem not in (b".", name):
+                for stem in _stems(name):
                     names.setdefault(stem, []).append(name)
-                    name_, stem = stem, os.path.splitext(stem)[0]
-                    if stem == name_:
-                        break
             self._listed[folder] = names
         return self._listed[folder]
+
+
+def _stems(name: bytes) -> Iterator[bytes]:
+    """The name without its last ending, without the last two, and so on."""
+    while (stem := os.path.splitext(name)[0]) != name:
+        yield stem
+        name = stem
 
 
 def ending_of(name: bytes, stem: bytes) -> str:

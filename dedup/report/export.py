@@ -14,6 +14,7 @@ from dedup.files.paths import json_path
 from dedup.groups.groups import Group
 from dedup.groups.losses import losses
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
+from dedup.store.audios import measured_bitrate
 
 if TYPE_CHECKING:
     from dedup.groups.explain import Explanation
@@ -178,7 +179,5 @@ def track_record(track: Track, audio: Audio | None) -> dict[str, Any]:
 def _measured(audio: Audio) -> dict[str, Any]:
     if not audio.decoded_s:
         return {}
-    measured: dict[str, Any] = {"duration_s": round(audio.decoded_s, 3)}
-    if audio.n_bytes:
-        measured["bitrate"] = round(8 * audio.n_bytes / audio.decoded_s)
-    return measured
+    bitrate = measured_bitrate(audio.decoded_s, audio.n_bytes)
+    return {"duration_s": round(audio.decoded_s, 3), **({"bitrate": bitrate} if bitrate is not None else {})}

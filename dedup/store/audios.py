@@ -46,6 +46,11 @@ class Decoding:
 UNKNOWN = Decoding()
 
 
+def measured_bitrate(decoded_s: float | None, n_bytes: int | None) -> int | None:
+    """Bits per second of the packets of an audio; None if decoding did not show it."""
+    return round(8 * n_bytes / decoded_s) if decoded_s and n_bytes else None
+
+
 class Hallmark(NamedTuple):
     """What distinguishes an audio from others."""
 

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from dedup.errors import UsageError
 from dedup.files.host_paths import MappedFolder
-from dedup.settings import LOSS_KINDS, Option, Setting, or_none, refused
+from dedup.settings import Option, Setting, or_none, refused
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def value_of(setting: Setting) -> Value:
     """How a setting is written, according to its declaration."""
     if setting.kind in (int, float):
         kind = number(setting.kind, setting.option)
-    elif setting.choices and not setting.option.form:
-        kind = choice(setting.choices)
+    elif setting.choices:
+        kind = (choices if setting.is_list else choice)(setting.choices)
     else:
         kind = KINDS[setting.option.form or setting.kind]
     return Value(kind, setting.option.none, setting.choices, many=setting.is_list and list not in kind.native)
@@ -107,6 +107,15 @@ def number(kind: type[int] | type[float], option: Option) -> Kind:
 
 def choice(words: tuple[str, ...]) -> Kind:
     return Kind(" or ".join(map(repr, words)), lambda given: words[words.index(given)])
+
+
+def choices(words: tuple[str, ...]) -> Kind:
+    """Several of these words, in a list or with commas between them."""
+
+    def read(given: Any) -> tuple[str, ...]:
+        return tuple(words[words.index(word)] for word in _words(given))
+
+    return Kind(f"words out of {', '.join(words)}", read, (str, list))
 
 
 def _like(pattern: str, then: Callable[[str], Any] = str) -> Callable[[Any], Any]:
@@ -171,13 +180,6 @@ def _keep_rules(given: str | Iterable[Any]) -> tuple[str, ...]:
     return names
 
 
-def _losses(given: str | Iterable[Any]) -> tuple[str, ...]:
-    kinds = _words(given)
-    if not set(kinds) <= set(LOSS_KINDS):
-        raise ValueError
-    return kinds
-
-
 MAPPED_FOLDER = "(?:([^/=]+):)?(/[^=]*)=(/.*)"
 ON, OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 SWITCH = Kind("true or false", lambda given: choice(ON + OFF).read(str(given).strip().lower()) in ON, (bool,))
@@ -194,7 +196,6 @@ KINDS: dict[Any, Kind] = {
     "time": TIME_OF_DAY,
     "command": Kind("a command with quotes that close", _command),
     "hosts": Kind("hosts such as 'nas,tower,me@attic'", _hosts, (str, list)),
-    "losses": Kind(f"kinds of loss out of {', '.join(LOSS_KINDS)}", _losses, (str, list)),
     "rules": Kind("the names of keep rules", _keep_rules, (str, list)),
     frozenset[str]: Kind("extensions such as 'mp3,flac'", _extensions, (str, list)),
     tuple[bytes, bytes]: Kind(

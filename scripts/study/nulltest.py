@@ -35,7 +35,7 @@ from dedup.store.store import open_for_reading
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.voices import BACKINGS, LEADS, backing, lead, with_lead
 from dedup.synthesis.wear import WEAR, worn
-from scripts.study.evaluate import expected, labelled, paths_of
+from scripts.study.evaluate import below, expected, labelled
 
 SECONDS = 30.0
 LEVELS_DB = (-12, -9, -6, -3)
@@ -132,8 +132,8 @@ def labelled_pairs(store_: Path, truth: Path) -> Iterator[Row]:
         pairs = list(Matches(store, MatchSettings()).pairs())
     sounds: dict[bytes, Pcm] = {}
     for pair in pairs:
-        a, b = (files.get(track.path.removeprefix(root + b"/")) for track in (pair.a, pair.b))
-        if a is None or b is None or expected(a, b) != "dup" or len(paths_of(pair, root)) != 2:
+        a, b = (files.get(below(track.path, root)) for track in (pair.a, pair.b))
+        if a is None or b is None or expected(a, b) != "dup":
             continue
         for track in (pair.a, pair.b):
             if track.path not in sounds:
