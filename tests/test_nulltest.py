@@ -103,6 +103,28 @@ def test_two_languages_over_one_backing_are_two_mixes() -> None:
     assert compare(a, b, 0.0).is_other_mix
 
 
+@pytest.mark.parametrize(("start_s", "voice"), [(6.0, "sung"), (40.0, "spoken"), (70.0, "guitar")])
+def test_a_lead_of_four_seconds_in_a_long_song_is_found_where_it_is(start_s: float, voice: str) -> None:
+    song = backing("song", 6, 90.0)
+    moment = np.zeros_like(song)
+    first, end = round(start_s * 44_100), round((start_s + 4) * 44_100)
+    moment[first:end] = lead(voice, 9, 12.0)[4 * 44_100 : 8 * 44_100]
+    without, with_moment = heard(song), heard(with_lead(song, moment, -6))
+    assert not compare(without, with_moment, 0.0).is_copy
+    for found in (compare(without, with_moment, 0.0), compare(with_moment, without, 0.0).swapped()):
+        assert not found.is_other_mix
+        assert all(start_s - 1 < place.start_s < place.end_s < start_s + 5 for place in found.differences)
+
+
+def test_a_long_file_is_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dedup.nulltest.compare.LONGEST_PART", at(12))
+    bleeped = music().copy()
+    bleeped[at(10) : at(10.6)] = 6000 * np.sin(2 * np.pi * 1000 * np.arange(at(10.6) - at(10)) / RATE)
+    assert compare(music(), COPIES["noisy"](music()), 0.0).is_copy
+    (place,) = compare(music(), bleeped, 0.0).differences
+    assert (place.start_s, place.end_s) == pytest.approx((10.0, 10.6), abs=0.2)
+
+
 def test_a_bleep_is_found_where_it_is() -> None:
     bleeped = music().copy()
     bleeped[at(10) : at(10.6)] = 6000 * np.sin(2 * np.pi * 1000 * np.arange(at(0.6)) / RATE)[: at(10.6) - at(10)]

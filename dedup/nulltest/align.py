@@ -3,6 +3,7 @@ inserted, along a slope where the clocks differ."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,9 @@ JUMP = round(0.02 * SAMPLE_RATE)
 """Samples between the lags of two neighbouring anchors from which on something is missing between them."""
 
 
+_HANN = np.hanning(ANCHOR).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Piece:
     """A stretch that two files share without a break."""
@@ -47,6 +51,12 @@ class Piece:
     def lag(self, samples: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The lag at these samples of the first file; beyond what is known, that of the nearest known one."""
         return np.rint(np.interp(samples, self.at, self.lags)).astype(np.int64)
+
+    def parts(self, longest: int) -> list[Piece]:
+        """The piece in the fewest parts of about the same length, none longer than so many samples."""
+        n_parts = max(1, -(-(self.end - self.start) // longest))
+        edges = np.linspace(self.start, self.end, n_parts + 1).astype(int).tolist()
+        return [replace(self, start=start, end=end) for start, end in itertools.pairwise(edges)]
 
     def lag_at(self, sample: int) -> int:
         return int(self.lag(np.array([sample]))[0])
@@ -171,7 +181,7 @@ def _cut(sound: Pcm, start: int, n: int) -> npt.NDArray[np.float32]:
 def _correlation(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], n: int) -> npt.NDArray[np.float32]:
     """float32[n], circular: how well `y`, shifted by so many samples, fits `x`. Half whitened, so that what is loud
     doesn't decide alone, from 100 to 4,500 Hz."""
-    window = np.hanning(len(x)).astype(np.float32) if len(x) == len(y) else np.float32(1)
+    window = _HANN if len(x) == len(y) == ANCHOR else np.float32(1)
     cross = np.fft.rfft(x * window, n) * np.conj(np.fft.rfft(y * window, n))
     size = np.abs(cross)
     cross /= (size + 1e-6 * size.max(initial=0) + 1e-9) ** 0.75

@@ -172,13 +172,13 @@ def _share(weights: npt.NDArray[np.float32], values: npt.NDArray[np.float32]) ->
 
 def _smooth(powers: Powers, n_each_side: int) -> Powers:
     """Means over each frame and its neighbours."""
-    n = len(powers)
-    total = np.zeros((n + 1, powers.shape[1]))
-    np.cumsum(powers, axis=0, out=total[1:])
-    first = np.maximum(np.arange(n) - n_each_side, 0)
-    end = np.minimum(np.arange(n) + n_each_side + 1, n)
-    mean: Powers = ((total[end] - total[first]) / (end - first)[:, None]).astype(np.float32)
-    return np.maximum(mean, 0)
+    n, width = len(powers), 2 * n_each_side + 1
+    total = np.zeros((n + width - 1, powers.shape[1]), np.float32)
+    for shift in range(width):
+        total[shift : shift + n] += powers
+    at = np.arange(n)
+    n_frames = np.minimum(at + n_each_side, n - 1) - np.maximum(at - n_each_side, 0) + 1
+    return np.asarray(total[n_each_side : n_each_side + n] / n_frames[:, None], np.float32)
 
 
 def _db(power: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 SAMPLE_RATE = 11_025
 """Hz of the PCM that is compared, as of fingerprints."""
@@ -45,7 +48,7 @@ def band_powers(sound: Pcm, starts: npt.NDArray[np.int64]) -> Powers:
     powers = np.zeros((len(starts), N_BANDS), np.float32)
     if len(sound) < WINDOW:
         return powers
-    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(sound, np.float32), WINDOW)
+    windows = _windows(sound, WINDOW)
     inside = np.flatnonzero((starts >= 0) & (starts <= len(sound) - WINDOW))
     for i in range(0, len(inside), _AT_ONCE):
         rows = inside[i : i + _AT_ONCE]
@@ -53,3 +56,23 @@ def band_powers(sound: Pcm, starts: npt.NDArray[np.int64]) -> Powers:
         power = spectrum.real**2 + spectrum.imag**2
         powers[rows] = np.add.reduceat(power[:, : EDGES[-1]], EDGES[:-1], axis=1) / np.diff(EDGES)
     return powers
+
+
+def hop_levels(sound: Pcm, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Level in dB of the HOP samples in the middle of each of these windows; beyond the sound, there is silence."""
+    first = starts + (WINDOW - HOP) // 2
+    inside = np.flatnonzero((first >= 0) & (first <= len(sound) - HOP))
+    power = np.zeros(len(starts))
+    if len(inside):
+        power[inside] = mean_squares(_windows(sound, HOP)[first[inside]])
+    return (10 * np.log10(power + 1)).astype(np.float32)
+
+
+def mean_squares(rows: Pcm) -> npt.NDArray[np.float64]:
+    """Mean square of each row."""
+    return np.asarray(np.einsum("ij,ij->i", rows, rows, dtype=np.float64) / rows.shape[1])
+
+
+def _windows(sound: Any, n: int) -> Any:
+    """A view of all windows of `n` samples, by where they start."""
+    return sliding_window_view(sound, n)

@@ -63,9 +63,9 @@ def _heard(side: Side, deadline: float) -> Pcm:
     path, _, _, reading = side
     read_ahead(path.here, reading)
     for difference in (False, True):  # as `fingerprint.task` does for channels that cancel
-        pieces: list[bytes] = []
+        sound = bytearray()
         limit_s = max(0.0, deadline - time.monotonic())
-        decoded = decode(path.here, SAMPLE_RATE, pieces.append, time_limit_s=limit_s, difference=difference)
+        decoded = decode(path.here, SAMPLE_RATE, sound.extend, time_limit_s=limit_s, difference=difference)
         if not decoded.decoding.cancels:
             break
-    return np.frombuffer(b"".join(pieces), "<i2")
+    return np.frombuffer(sound, "<i2")

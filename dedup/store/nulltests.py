@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from dedup.errors import StoreDamagedError
 from dedup.store.database import Table
 
-NULLTEST_VERSION = 1
+NULLTEST_VERSION = 2
 """Counts the ways in which null tests were made; results of another version are made again. Raise it with any change
 to what `nulltest.compare` gives of two files."""
 

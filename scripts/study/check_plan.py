@@ -5,10 +5,10 @@
 
 It knows nothing of how plans are made. GROUND_TRUTH.json is that of `evaluate.py`: the filter that made a file says
 which part of its recording it plays, and how fast. For each file that goes the kept file of its group must be of the
-same recording and mix, play at the same speed, and cover all that the file plays of the recording, to a second; it
-must have each stream that FFmpeg finds in the file (moving pictures, sound tracks, subtitles), unless the bytes of
-both are equal; and no side-car may be left behind without its file, unless the plan moves it or rewrites it. Prints
-one line for each exception; exit code 1 if there is any."""
+same recording and mix, play at the same speed, not be mono if the file is stereo, and cover all that the file plays of
+the recording, to a second; it must have each stream that FFmpeg finds in the file (moving pictures, sound tracks,
+subtitles), unless the bytes of both are equal; and no side-car may be left behind without its file, unless the plan
+moves it or rewrites it. Prints one line for each exception; exit code 1 if there is any."""
 
 from __future__ import annotations
 
@@ -37,11 +37,19 @@ SIDECARS = frozenset({".cue", ".lrc", ".srt", ".vtt", ".ass", ".wvc", ".nfo", ".
 
 
 @dataclass(frozen=True)
+class Mix:
+    """Which mix of its recording a file is."""
+
+    name: str
+    is_mono: bool
+
+
+@dataclass(frozen=True)
 class Held:
     """What a file holds, by the truth and by FFmpeg."""
 
     recording: str
-    mix: str
+    mix: Mix
     speed: float
     start_s: float
     """Where in its recording it begins."""
@@ -70,7 +78,7 @@ def main() -> None:
 
 def exceptions(plan: Mapping[str, Any], truth: Mapping[str, Any], root: bytes) -> Iterator[str]:
     """One line for each file that goes and holds what the kept file lacks."""
-    files = {path_of(entry): (labelled(entry), entry.get("mix", "")) for entry in truth["files"]}
+    files = {path_of(entry): (labelled(entry), _mix(entry)) for entry in truth["files"]}
     for group in plan["groups"]:
         kept = next((file for file in group["files"] if file["action"] == "keep"), None)
         for file in group["files"]:
@@ -84,7 +92,11 @@ def exceptions(plan: Mapping[str, Any], truth: Mapping[str, Any], root: bytes) -
             yield from _left_behind(path, file, plan)
 
 
-def _lost(gone: bytes, kept: bytes, files: Mapping[bytes, tuple[File, str]], root: bytes) -> Iterator[str]:
+def _mix(entry: Mapping[str, Any]) -> Mix:
+    return Mix(entry.get("mix", ""), entry.get("mono", False))
+
+
+def _lost(gone: bytes, kept: bytes, files: Mapping[bytes, tuple[File, Mix]], root: bytes) -> Iterator[str]:
     if _digest(gone) == _digest(kept):
         return
     known = [files.get(below(path, root)) for path in (gone, kept)]
@@ -92,8 +104,10 @@ def _lost(gone: bytes, kept: bytes, files: Mapping[bytes, tuple[File, str]], roo
         yield "not in the truth"
         return
     one, other = _held(gone, *known[0]), _held(kept, *known[1])
-    if (one.recording, one.mix) != (other.recording, other.mix):
-        yield f"{one.recording} {one.mix} is not {other.recording} {other.mix}"
+    if (one.recording, one.mix.name) != (other.recording, other.mix.name):
+        yield f"{one.recording} {one.mix.name} is not {other.recording} {other.mix.name}"
+    if other.mix.is_mono and not one.mix.is_mono:
+        yield "stereo, kept mono"
     if abs(one.speed / other.speed - 1) > SPEED_OFF:
         yield f"speed {one.speed:.3f}, kept {other.speed:.3f}"
     if max(0.0, other.start_s) - max(0.0, one.start_s) > TOLERANCE_S:
@@ -104,7 +118,7 @@ def _lost(gone: bytes, kept: bytes, files: Mapping[bytes, tuple[File, str]], roo
         yield f"streams {dict(lacking)}"
 
 
-def _held(path: bytes, file: File, mix: str) -> Held:
+def _held(path: bytes, file: File, mix: Mix) -> Held:
     with av.open(path.decode("utf-8", "surrogateescape"), metadata_errors="replace") as container:
         streams = [s for s in container.streams if not s.disposition & Disposition.attached_pic]
         kinds = Counter((str(s.type), str(s.metadata.get("language", ""))) for s in streams)
