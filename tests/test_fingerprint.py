@@ -225,9 +225,9 @@ def test_a_file_that_changes_while_it_is_read_is_for_the_next_run(
 ) -> None:
     path = tmp_path / "x.flac"
     path.write_bytes(song.read_bytes() if content == "music" else b"half of a download")
-    monkeypatch.setattr(task, "decode", change_after(decode.decode, lambda: os.utime(path, ns=(1, 1))))
+    monkeypatch.setattr(task, "decode_audible", change_after(decode.decode_audible, lambda: os.utime(path, ns=(1, 1))))
     assert fingerprint(path) == Unusable("failed", "changed while it was read", lasting=False)
-    monkeypatch.setattr(task, "decode", change_after(decode.decode, path.unlink))
+    monkeypatch.setattr(task, "decode_audible", change_after(decode.decode_audible, path.unlink))
     path.touch()
     assert fingerprint(path) == Unusable("failed", "vanished", lasting=False)
 
@@ -249,7 +249,7 @@ def test_whatever_goes_wrong_is_one_reason(
     def failing(*_: object, **_more: object) -> None:
         raise error
 
-    monkeypatch.setattr(task, "decode", failing)
+    monkeypatch.setattr(task, "decode_audible", failing)
     found = fingerprint(song)
     assert isinstance(found, Unusable)
     assert found.reason.startswith(expected[0])

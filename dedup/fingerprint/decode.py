@@ -105,6 +105,22 @@ def decode(
     return decoded
 
 
+def decode_audible(
+    path: bytes,
+    sample_rate: int,
+    begin: Callable[[], Callable[[bytes], None]],
+    length_s: float = 0.0,
+    time_limit_s: float = float("inf"),
+) -> Decoded:
+    """As `decode`; if the channels cancel in the mix, it is decoded again for what does not cancel. `begin` gives the
+    sink, and is called before each time. Both times together may take `time_limit_s`."""
+    deadline = time.monotonic() + time_limit_s
+    decoded = decode(path, sample_rate, begin(), length_s, time_limit_s)
+    if not decoded.decoding.cancels:
+        return decoded
+    return decode(path, sample_rate, begin(), length_s, max(0.0, deadline - time.monotonic()), difference=True)
+
+
 def _decode(
     path: bytes, sample_rate: int, sink: Callable[[bytes], None], length_s: float, deadline: float, difference: bool
 ) -> Decoded:

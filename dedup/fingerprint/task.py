@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from dedup.files.disks import read_ahead
 from dedup.files.host_paths import HostPath
 from dedup.files.status import COARSE_NS, size_and_time
 from dedup.fingerprint.chromaprint import Fingerprinter
-from dedup.fingerprint.decode import Decoded, TimeLimitError, UndecodableError, decode
+from dedup.fingerprint.decode import Decoded, TimeLimitError, UndecodableError, decode_audible
 from dedup.library.probe import Unusable, unreadable
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
 from dedup.store.audios import UNKNOWN, Decoding
@@ -85,13 +86,14 @@ def _fingerprint(
 
 def _heard(path: bytes, settings: FingerprintSettings, time_limit_s: float) -> tuple[Items, Decoded]:
     """Items of the mono mix; if the channels cancel in it, of what does not cancel, which takes a second decoding."""
-    for difference in (False, True):
-        fingerprinter = Fingerprinter(settings)
-        limits = (settings.length_s, time_limit_s)
-        decoded = decode(path, settings.sample_rate, fingerprinter.feed, *limits, difference=difference)
-        if not decoded.decoding.cancels:
-            break
-    return fingerprinter.finish(), decoded
+    fingerprinters: list[Fingerprinter] = []
+
+    def begin() -> Callable[[bytes], None]:
+        fingerprinters.append(Fingerprinter(settings))
+        return fingerprinters[-1].feed
+
+    decoded = decode_audible(path, settings.sample_rate, begin, settings.length_s, time_limit_s)
+    return fingerprinters[-1].finish(), decoded
 
 
 def is_as_seen(path: bytes | HostPath, size: int, mtime_ns: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from dedup.files.disks import read_ahead
 from dedup.files.host_paths import HostPath
-from dedup.fingerprint.decode import TimeLimitError, UndecodableError, decode
+from dedup.fingerprint.decode import TimeLimitError, UndecodableError, decode_audible
 from dedup.fingerprint.task import NOT_THE_FILES_FAULT, is_as_seen
 from dedup.library.probe import unreadable
 from dedup.nulltest.compare import compare
@@ -62,10 +63,11 @@ def _heard(side: Side, deadline: float) -> Pcm:
     """The sound of a file, as its fingerprint heard it."""
     path, _, _, reading = side
     read_ahead(path.here, reading)
-    for difference in (False, True):  # as `fingerprint.task` does for channels that cancel
-        sound = bytearray()
-        limit_s = max(0.0, deadline - time.monotonic())
-        decoded = decode(path.here, SAMPLE_RATE, sound.extend, time_limit_s=limit_s, difference=difference)
-        if not decoded.decoding.cancels:
-            break
+    sound = bytearray()
+
+    def begin() -> Callable[[bytes], None]:
+        sound.clear()
+        return sound.extend
+
+    decode_audible(path.here, SAMPLE_RATE, begin, time_limit_s=max(0.0, deadline - time.monotonic()))
     return np.frombuffer(sound, "<i2")
