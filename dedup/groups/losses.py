@@ -224,12 +224,18 @@ def difference_words(differences: Sequence[tuple[float, float, str]]) -> str:
 
 def null_test_words(test: NullTest) -> str:
     """What a null test showed: "null test passed, residual -38 dB", "null test: differs 0:12-3:05, residual -9 dB"."""
+    return f"null test{' ' if test.is_copy else ': '}{outcome_words(test)}"
+
+
+def outcome_words(test: NullTest | None) -> str:
+    """The same below a heading: "passed, residual -38 dB", "not made: too little sound in common"; empty if nobody
+    tried."""
+    if test is None:
+        return ""
     if not test.is_made:
-        return f"no null test: {test.problem}"
-    where = difference_words(test.differences)
-    if test.is_other_mix:
-        where = f"another mix, {where}" if where else "another mix"
-    return f"null test{' passed' if test.is_copy else f': {where}'}, residual {test.residual_db:.0f} dB"
+        return f"not made: {test.problem}"
+    found = ["another mix"] if test.is_other_mix else ["passed"] if test.is_copy else []
+    return ", ".join(filter(None, (*found, difference_words(test.differences), f"residual {test.residual_db:.0f} dB")))
 
 
 def length_words(seconds: float) -> str:

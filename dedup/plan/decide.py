@@ -9,7 +9,7 @@ from typing import Protocol
 from dedup.groups.albums import Albums
 from dedup.groups.groups import Group
 from dedup.groups.keep import Decision, KeepRules, is_below
-from dedup.groups.losses import SAME_PACKETS, Beside, Loss, losses
+from dedup.groups.losses import SAME_PACKETS, Beside, Loss, losses, outcome_words
 from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Action, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.settings import LossKind, PlanSettings
@@ -131,6 +131,7 @@ def planned_file(
         why=why,
         verdict=pair.verdict if pair else "",
         score=round(pair.match.score, 6) if pair else None,
+        null_test=outcome_words(pair.test) if pair else "",
         lost=lost,
     )
 

@@ -25,9 +25,8 @@ def verdict_text(pair: TrackPair) -> str:
 def beside_text(pair: TrackPair, name_a: str, name_b: str) -> str:
     """One line: how two tracks relate to each other, and where they overlap."""
     a_from, a_to, b_from, b_to = pair.match.place()
-    numbers = f"score {pair.match.score:.3f}"
-    if pair.match.rate:
-        numbers += f", {speed_text(pair.match.rate)}"
+    told = [f"score {pair.match.score:.3f}", speed_text(pair.match.rate) if pair.match.rate else "", heard_text(pair)]
+    numbers = ", ".join(filter(None, told))
     if pair.verdict == "contained" and pair.a.n_items <= pair.b.n_items:
         return f"contained: {name_a} is {clock(b_from)} to {clock(b_to)} of {name_b} ({numbers})"
     if pair.verdict == "contained":
@@ -36,8 +35,8 @@ def beside_text(pair: TrackPair, name_a: str, name_b: str) -> str:
         return (
             f"overlapping: {name_a} {clock(a_from)}-{clock(a_to)} is {name_b} {clock(b_from)}-{clock(b_to)} ({numbers})"
         )
-    heard = heard_text(pair) or f"{pair.match.core().alike:.0%} of the steps alike"
-    return f"{pair.verdict}: {name_a} and {name_b} ({numbers}, {heard})"
+    alike = "" if pair.test else f", {pair.match.core().alike:.0%} of the steps alike"
+    return f"{pair.verdict}: {name_a} and {name_b} ({numbers}{alike})"
 
 
 def heard_text(pair: TrackPair) -> str:
