@@ -175,6 +175,49 @@ def test_who_quits_has_the_rest_left(root: Path, monkeypatch: pytest.MonkeyPatch
     assert "2 copies with a score from 0.95 to 0.98 left to you" in somebody.seen
 
 
+def test_on_a_terminal_a_copy_that_would_go_but_for_what_it_holds_is_asked_about(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Property: an answer is kept as in `resolve`, and not asked for again; without a terminal the copy stays."""
+    (root / "near/a.srt").write_text("Hello")
+    (root / "far/b.srt").write_text("Hello")
+    scores = ("--auto", "0.95", "--ask", "0.9")
+    full(root, *scores)
+    assert of_file(root, "near/a.mp3") == of_file(root, "far/b.mp3") == ("leave", "sidecars")
+    words = ["full", str(root), "--store", str(root.parent / "store"), "--workers", "0", *scores]
+    with person(monkeypatch, ("[l]et go", b"l")) as somebody, pytest.raises(SystemExit):
+        cli.cli.main(words)
+    assert somebody.seen.count("[q]uit?") == 1, "not about a copy with too low a score"
+    assert "near/a.srt goes along with its file" in somebody.seen
+    assert "asked   about losses: 1 kept, 0 not the same, 0 skipped, 0 left" in somebody.seen
+    assert of_file(root, "near/a.mp3") == ("quarantine", "let go")
+    assert of_file(root, "c.mp3") == ("quarantine", "lossless"), "what the scores decide is in the plan too"
+    with person(monkeypatch) as somebody, pytest.raises(SystemExit):
+        cli.cli.main(words)
+    assert "[q]uit?" not in somebody.seen
+    assert of_file(root, "near/a.mp3") == ("quarantine", "let go")
+    assert run(root, "apply", plan_file(root)).exit_code == EXIT_DONE
+    assert not (root / "near/a.srt").exists() and (root / "far/b.srt").exists()
+
+
+def test_what_is_called_the_same_is_then_asked_about_for_what_it_holds(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Property: whoever quits is asked nothing more."""
+    (root / "near/a.srt").write_text("Hello")
+    words = ["full", str(root), "--store", str(root.parent / "store"), "--workers", "0", *SCORES]
+    with person(monkeypatch, ("[q]uit?", b"q")) as somebody, pytest.raises(SystemExit):
+        cli.cli.main(words)
+    assert "[l]et go" not in somebody.seen
+    script = [("[q]uit?", b"s"), ("[q]uit?", b"s"), ("[l]et go", b"\x03")]
+    with person(monkeypatch, *script) as somebody, pytest.raises(SystemExit) as ended:
+        cli.cli.main(words)
+    assert ended.value.code == EXIT_NOTHING_TO_DO
+    assert "asked   about losses: 0 kept, 0 not the same, 0 skipped, 1 left" in somebody.seen
+    assert of_file(root, "near/a.mp3") == ("leave", "sidecars")
+    assert of_file(root, "c.mp3") == ("quarantine", "lossless")
+
+
 def test_nobody_is_asked_who_does_not_see_the_question(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

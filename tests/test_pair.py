@@ -17,6 +17,7 @@ from dedup.errors import InputError
 from dedup.groups.explain import Explanation, explain, lag_curve, listen, overlapping
 from dedup.groups.judgements import record
 from dedup.groups.matches import Matches
+from dedup.nulltest.hear import hear
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
@@ -78,6 +79,18 @@ def test_the_same_recording_and_which_of_the_two_has_more_in_front(music: Path):
     assert turned.match == found.match.swapped()
     assert turned.match.lag_s == pytest.approx(-N_FRONT, abs=0.1)
     assert [c.value for c in turned.criteria] == [c.value for c in found.criteria]
+
+
+def test_who_listens_to_two_files_gets_what_to_draw_if_asked(music: Path):
+    found = explained(music, "song.flac", "trimmed.opus")
+    heard = hear(found, 60.0, to_draw=True)
+    assert heard.test is not None and heard.test.is_copy
+    assert heard.residual is not None
+    assert heard.residual.start_s == pytest.approx(N_FRONT, abs=0.1)
+    assert hear(found, 60.0) == (heard.explained, heard.test, None)
+    for other in ("copy.flac", "unrelated.mp3"):
+        unheard = explained(music, "song.flac", other)
+        assert hear(unheard, 60.0, to_draw=True) == (unheard, None, None)
 
 
 def test_an_excerpt_is_contained(music: Path):

@@ -81,6 +81,7 @@ def test_a_copy_goes_by_the_rule_that_decides(action: Any) -> None:
         why="flac, the other mp3",
         verdict="same recording",
         score=0.9,
+        null_test="passed, residual -40 dB",
     )
     assert (kept.action, kept.rule, kept.why) == ("keep", "lossless", "flac, the other mp3")
     assert (kept.verdict, kept.score) == ("", None)

@@ -79,10 +79,11 @@ def test_people_see_what_goes_what_stays_and_why(folder: Path) -> None:
     assert lines[0] == "Paths are below /music/"
     assert "4 MB reclaimable, 4 files" in lines
     rows = [line.split() for line in lines[3:8]]
-    assert rows[0] == ["rule", "score", "size", "path", "why"]
+    assert rows[0] == ["rule", "score", "null", "test", "size", "path", "why"]
     assert rows[1] == ["keep", "lossless", "3", "MB", "good.flac", "flac,", "the", "other", "unknown"]
     assert [row[0] for row in rows[2:]] == ["leave", "quarantine", "quarantine"]
     assert rows[2][1] == "album"
+    assert [" ".join(row[3:7]) for row in rows[2:]] == ["passed, residual -40 dB"] * 3
     assert "  album: album/3.mp3 (track 3 of Café, which is complete with it)" in lines
     assert lines[-1] == "total   2 files of 1 group would change; 4 MB reclaimable"
 

@@ -97,6 +97,7 @@ def plans(draw: st.DrawFn) -> Plan:
                 draw(texts),
                 verdict if at else "",
                 score,
+                draw(texts),
                 sidecars=draw(sidecars) if at else (),
             )
             for at, path in enumerate(own)

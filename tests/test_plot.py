@@ -14,9 +14,12 @@ import pytest
 from dedup.correlation.compare import compare_two
 from dedup.errors import InputError, UsageError
 from dedup.groups.explain import Explanation, Listened
+from dedup.nulltest.hear import Heard
+from dedup.nulltest.residual import Residual
 from dedup.report.plot import differing_bits, plot_pair, require_plot
 from dedup.settings import CompareSettings
 from dedup.store.items import Items, items_digest
+from dedup.store.nulltests import Difference, NullTest
 from tests.stores import copied, recording
 
 COMPARE = CompareSettings()
@@ -34,17 +37,25 @@ def a_pair(lag: int = 30) -> Explanation:
     return explained(items, copied(items, 0.1)[lag:])
 
 
-def texts(svg: Path, monkeypatch: pytest.MonkeyPatch, pair: Explanation) -> str:
+def a_pair_heard() -> Heard:
+    """With a bleep in the second, and a stretch that only the first has."""
+    excess = np.zeros((300, 60), np.float32)
+    excess[100:110, 30], excess[200:220] = -25, np.nan
+    test = NullTest(residual_db=-9.0, differences=(Difference(14.0, 15.4, "b"),))
+    return Heard(a_pair(), test, Residual(3.7, 37.1, np.geomspace(150, 4800, 61), excess))
+
+
+def texts(svg: Path, monkeypatch: pytest.MonkeyPatch, pair: Explanation | Heard) -> str:
     from dedup.report import plot
 
     monkeypatch.setitem(plot.STYLE, "svg.fonttype", "none")  # letters instead of outlines
-    plot_pair(pair, COMPARE, svg)
+    plot_pair(pair if isinstance(pair, Heard) else Heard(pair), COMPARE, svg)
     return " ".join(ElementTree.parse(svg).getroot().itertext())
 
 
 def test_a_png_and_an_svg(tmp_path: Path):
-    plot_pair(a_pair(), COMPARE, tmp_path / "a.PNG")
-    plot_pair(a_pair(), COMPARE, tmp_path / "a.svg")
+    plot_pair(a_pair_heard(), COMPARE, tmp_path / "a.PNG")
+    plot_pair(a_pair_heard(), COMPARE, tmp_path / "a.svg")
     assert (tmp_path / "a.PNG").read_bytes().startswith(b"\x89PNG\r\n")
     assert ElementTree.parse(tmp_path / "a.svg").getroot().tag.endswith("}svg")
 
@@ -52,7 +63,7 @@ def test_a_png_and_an_svg(tmp_path: Path):
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_the_same_pair_is_the_same_picture(tmp_path: Path, suffix: str):
     for name in "ab":
-        plot_pair(a_pair(), COMPARE, tmp_path / f"{name}.{suffix}")
+        plot_pair(a_pair_heard(), COMPARE, tmp_path / f"{name}.{suffix}")
     assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
 
 
@@ -60,6 +71,15 @@ def test_what_the_picture_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     said = texts(tmp_path / "a.svg", monkeypatch, a_pair())
     for part in ("a.flac  (37.1 s)", "b.mp3  (33.4 s)", "same recording: lag +3.71 s", "chance", "Bits that differ"):
         assert part in said
+
+
+def test_the_null_test_is_drawn_if_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    heard = a_pair_heard()
+    said = texts(tmp_path / "a.svg", monkeypatch, heard)
+    for part in ("What only one of them has", "null test: differs 0:14-0:15, residual -9 dB", "a has more", "4,000"):
+        assert part in said
+    for without in (Heard(heard.explained), Heard(heard.explained, NullTest(problem="cut short"))):
+        assert "What only one of them has" not in texts(tmp_path / "b.svg", monkeypatch, without)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +94,7 @@ def test_a_name_is_drawn_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     items = recording(1, 120)
     first, second = (b"/$m$/" + name for name in shown)
     pair = explained(items, items, (first, second))
-    plot_pair(pair, COMPARE, tmp_path / "a.png")
+    plot_pair(Heard(pair), COMPARE, tmp_path / "a.png")
     drawn = texts(tmp_path / "a.svg", monkeypatch, pair)
     assert all(name in drawn for name in shown.values())
 
@@ -83,12 +103,12 @@ def test_a_pair_that_cannot_overlap_enough(tmp_path: Path, monkeypatch: pytest.M
     pair = explained(recording(1, 200), recording(2, 40))
     assert pair.match is None
     assert "no lag has enough overlap" in texts(tmp_path / "a.svg", monkeypatch, pair)
-    plot_pair(pair, COMPARE, tmp_path / "a.png")
+    plot_pair(Heard(pair), COMPARE, tmp_path / "a.png")
 
 
 def test_a_single_lag(tmp_path: Path):
     items = recording(1, 80)
-    plot_pair(explained(items, items), CompareSettings(max_lag=0), tmp_path / "a.png")
+    plot_pair(Heard(explained(items, items)), CompareSettings(max_lag=0), tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("lag", [0, 30, -30])
@@ -122,5 +142,5 @@ def test_a_picture_that_could_not_be_drawn_is_refused_first(tmp_path: Path, monk
 def test_nothing_is_left_where_a_picture_cannot_be_written(tmp_path: Path):
     (tmp_path / "a.png").mkdir()
     with pytest.raises(IsADirectoryError):
-        plot_pair(a_pair(), COMPARE, tmp_path / "a.png")
+        plot_pair(a_pair_heard(), COMPARE, tmp_path / "a.png")
     assert os.listdir(tmp_path) == ["a.png"]

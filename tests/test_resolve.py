@@ -16,11 +16,12 @@ from click.testing import Result
 from dedup.correlation.correlate import correlate
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError, PlanError, StoreLockedError
 from dedup.groups.judgements import history
+from dedup.groups.matches import Matches
 from dedup.observer import Silent
 from dedup.plan.document import read_plan
 from dedup.plan.nouns import Plan, PlannedGroup
 from dedup.plan.resolve import resolve_groups
-from dedup.plan.review import Answer, Question, Review
+from dedup.plan.review import Answer, Question, Review, review_of
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSettings
 from dedup.store.store import open_for_reading, open_for_writing
@@ -89,6 +90,13 @@ def plan_of(root: Path) -> Plan:
 
 def actions(root: Path, group: PlannedGroup) -> dict[str, str]:
     return {os.path.relpath(os.fsdecode(file.path), root): file.action for file in group.files}
+
+
+def review_in(root: Path) -> Review:
+    """A review of the store as `resolve` makes it."""
+    with open_for_reading(root.parent / "store") as store:
+        matches = Matches(store, MatchSettings())
+        return review_of(store, matches, KeepSettings(), PlanSettings(), None, False, Silent())
 
 
 def n_judged(root: Path) -> int:
@@ -196,6 +204,39 @@ def test_a_file_that_does_not_match_the_one_that_is_kept_stays(tmp_path: Path) -
     assert actions(root, group) == {"bb.wav": "keep", "a.flac": "quarantine", "ccc.mp3": "leave"}
     assert group.files[2].rule == "no copy"
     assert run(root, "apply", plan_file(root)).exit_code == EXIT_DONE
+
+
+def test_what_is_let_go_takes_its_side_cars_along(root: Path) -> None:
+    """Property: they are never left behind alone, and undo brings back all of it."""
+    (root / "sub/a2.srt").write_text("Hello")
+    before = tree(root)
+    assert "[l]et go what stays for itself" in resolve(root, "q\n").stdout
+    text = resolve(root, "l\nq\n").stdout
+    assert "sub/a2.srt goes along with its file" in text
+    (a, *_) = plan_of(root).groups
+    assert actions(root, a) == {"a.wav": "keep", "a.flac": "quarantine", "sub/a2.mp3": "quarantine"}
+    (copy,) = [file for file in a.files if file.rule == "let go"]
+    assert (copy.why, [loss.kind for loss in copy.lost]) == ("you let go: side-car a2.srt", ["sidecars"])
+    assert [(each.path, each.action) for each in copy.sidecars] == [(os.fsencode(root / "sub/a2.srt"), "with")]
+    assert run(root, "apply", plan_file(root)).exit_code == EXIT_DONE
+    assert not (root / "sub/a2.srt").exists()
+    assert (root / ".reprise-quarantine/sub/a2.srt").exists()
+    assert run(root, "undo").exit_code == EXIT_DONE
+    assert tree(root) == before
+
+
+def test_another_file_is_kept_and_what_stays_is_let_go(root: Path) -> None:
+    """As a web page may ask for; what needs no word of a person goes because they chose."""
+    (root / "sub/a2.srt").write_text("Hello")
+    review = review_in(root)
+    question = review.next()
+    assert question is not None
+    other = os.fsencode(root / "a.flac")
+    for let_go, wanted in ((False, {"keep", "quarantine", "leave"}), (True, {"keep", "quarantine"})):
+        planned = review.keeping(question, other, {}, let_go=let_go)
+        assert set(actions(root, planned).values()) == wanted
+    assert [file.rule for file in planned.files] == ["chosen", "chosen", "let go"]
+    assert len(planned.files[2].sidecars) == 1
 
 
 def test_a_protected_file_stays_whichever_is_kept(root: Path) -> None:

@@ -15,7 +15,7 @@ from dedup.settings import ITEMS_PER_SECOND, LOSS_KINDS, LossKind
 if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, TrackPair
     from dedup.library.metadata import AudioProperties, Stream
-    from dedup.store.nulltests import Span
+    from dedup.store.nulltests import NullTest, Span
 
 SAME_BYTES = frozenset({"same file", "identical file"})
 """Verdicts of files that hold the very same."""
@@ -220,6 +220,22 @@ def difference_words(differences: Sequence[tuple[float, float, str]]) -> str:
     places = ", ".join(f"{clock(start)}-{clock(end)}" for start, end, _ in differences[:SHOWN_DIFFERENCES])
     more = len(differences) - SHOWN_DIFFERENCES
     return f"differs {places}" + (f" and at {more} more" if more > 0 else "")
+
+
+def null_test_words(test: NullTest) -> str:
+    """What a null test showed: "null test passed, residual -38 dB", "null test: differs 0:12-3:05, residual -9 dB"."""
+    return f"null test{' ' if test.is_copy else ': '}{outcome_words(test)}"
+
+
+def outcome_words(test: NullTest | None) -> str:
+    """The same below a heading: "passed, residual -38 dB", "not made: too little sound in common"; empty if nobody
+    tried."""
+    if test is None:
+        return ""
+    if not test.is_made:
+        return f"not made: {test.problem}"
+    found = ["another mix"] if test.is_other_mix else ["passed"] if test.is_copy else []
+    return ", ".join(filter(None, (*found, difference_words(test.differences), f"residual {test.residual_db:.0f} dB")))
 
 
 def length_words(seconds: float) -> str:

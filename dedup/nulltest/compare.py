@@ -91,9 +91,14 @@ class _Heard(NamedTuple):
 def compare(a: Pcm, b: Pcm, lag_s: float) -> NullTest:
     """The null test of two files, mono at 11,025 Hz; the first has about `lag_s` seconds more in front (to 0.1 s).
     Times are rounded to 10 ms, the residual to 0.1 dB."""
-    if len(a) > len(b) or (len(a) == len(b) and a.tobytes() > b.tobytes()):  # so that their order changes no digit
+    if is_turned(a, b):
         return _compare(b, a, -lag_s).swapped()
     return _compare(a, b, lag_s)
+
+
+def is_turned(a: Pcm, b: Pcm) -> bool:
+    """Whether the second comes first when the two are compared, so that their order changes no digit."""
+    return len(a) > len(b) or (len(a) == len(b) and a.tobytes() > b.tobytes())
 
 
 def _compare(a: Pcm, b: Pcm, lag_s: float) -> NullTest:

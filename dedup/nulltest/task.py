@@ -16,6 +16,7 @@ from dedup.fingerprint.decode import TimeLimitError, UndecodableError, decode_au
 from dedup.fingerprint.task import NOT_THE_FILES_FAULT, is_as_seen
 from dedup.library.probe import unreadable
 from dedup.nulltest.compare import compare
+from dedup.nulltest.residual import Residual, residual
 from dedup.nulltest.spectra import SAMPLE_RATE, Pcm
 from dedup.store.nulltests import NullTest
 
@@ -30,17 +31,22 @@ class Compared:
     test: NullTest
     lasting: bool = True
     """Whether the same bytes would give the same again: otherwise the test is to be made another time."""
+    residual: Residual | None = None
+    """What only one of the two has, over time; None if it was not asked for or the test could not be made."""
 
 
-def compare_files(a: Side, b: Side, lag_s: float, time_limit_s: float) -> Compared:
+def compare_files(a: Side, b: Side, lag_s: float, time_limit_s: float, *, to_draw: bool = False) -> Compared:
     """The null test of two files; the first has about `lag_s` seconds more in front. Both together may take
-    `time_limit_s`. Raises nothing: a file that changed, or that cannot be decoded, is the test's problem."""
+    `time_limit_s`; `to_draw` asks for the residual too. Raises nothing: a file that changed, or that cannot be decoded,
+    is the test's problem."""
     deadline = time.monotonic() + time_limit_s
     try:
         heard_a, heard_b = _heard(a, deadline), _heard(b, deadline)
         if not all(is_as_seen(path, size, mtime_ns) for path, size, mtime_ns, _ in (a, b)):
             return Compared(NullTest(problem="changed since it was discovered"), lasting=False)
-        return Compared(compare(heard_a, heard_b, lag_s))
+        test = compare(heard_a, heard_b, lag_s)
+        left = residual(heard_a, heard_b, lag_s) if to_draw and test.is_made else None
+        return Compared(test, residual=left)
     except Exception as error:  # a broken file can make PyAV raise anything: it costs one line
         problem, lasting = _problem(error, time_limit_s)
         return Compared(NullTest(problem=problem), lasting)

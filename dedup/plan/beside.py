@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
 from dedup.files.paths import printable
@@ -15,7 +16,7 @@ from dedup.playlists.sidecars import LYRICS, REFERENCES, Sidecars, ending_of, re
 if TYPE_CHECKING:
     from dedup.groups.matches import TrackPair
     from dedup.plan.references import References
-    from dedup.settings import PlanSettings
+    from dedup.settings import LossKind, PlanSettings
 
 
 class OnDisk:
@@ -38,13 +39,13 @@ class OnDisk:
             ),
         )
 
-    def planned(self, pair: TrackPair) -> tuple[PlannedSidecar, ...]:
-        """What happens to the side-cars of a copy that goes."""
+    def planned(self, pair: TrackPair, let_go: Collection[LossKind]) -> tuple[PlannedSidecar, ...]:
+        """What happens to the side-cars of a copy that goes, if these kinds may be lost."""
         found = []
         for path in self._sidecars.of(pair.a.path):
             if self._goes_to_kept(path, pair):
                 found.append(_planned(path, "to kept"))
-            elif "sidecars" in self._settings.let_go and not self._is_saved(path, pair):
+            elif "sidecars" in let_go and not self._is_saved(path, pair):
                 found.append(_planned(path, "with"))
         return tuple(found)
 

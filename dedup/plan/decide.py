@@ -9,7 +9,7 @@ from typing import Protocol
 from dedup.groups.albums import Albums
 from dedup.groups.groups import Group
 from dedup.groups.keep import Decision, KeepRules, is_below
-from dedup.groups.losses import SAME_PACKETS, Beside, Loss, losses
+from dedup.groups.losses import SAME_PACKETS, Beside, Loss, losses, outcome_words
 from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Action, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.settings import LossKind, PlanSettings
@@ -24,8 +24,8 @@ class Disk(Protocol):
     def beside(self, pair: TrackPair) -> Beside:
         """What would be lost beside the copy."""
 
-    def planned(self, pair: TrackPair) -> tuple[PlannedSidecar, ...]:
-        """What happens to the files that belong to the copy if it goes."""
+    def planned(self, pair: TrackPair, let_go: Collection[LossKind]) -> tuple[PlannedSidecar, ...]:
+        """What happens to the files that belong to the copy if it goes and these kinds may be lost."""
 
     def owners_differ(self, pair: TrackPair) -> bool:
         """Whether owner, group, mode or access list of the two differ."""
@@ -64,7 +64,7 @@ class Decider:
         goes = planned_file(pair.a, self.settings.action, better.rule, better.why, pair, lost)
         if self.disk is None or self.settings.action not in REMOVING:
             return goes
-        return replace(goes, sidecars=self.disk.planned(pair))
+        return replace(goes, sidecars=self.disk.planned(pair, self.settings.let_go))
 
     def _why_it_stays(self, pair: TrackPair, lost: Sequence[Loss]) -> tuple[str, str] | None:
         """Rule and reason by which a copy stays; None if it goes."""
@@ -131,6 +131,7 @@ def planned_file(
         why=why,
         verdict=pair.verdict if pair else "",
         score=round(pair.match.score, 6) if pair else None,
+        null_test=outcome_words(pair.test) if pair else "",
         lost=lost,
     )
 

@@ -172,6 +172,7 @@ def _file(file: PlannedFile) -> dict[str, Any]:
         "why": file.why,
         "verdict": file.verdict,
         "score": file.score,
+        **({"null_test": file.null_test} if file.null_test else {}),
         "size": file.size,
         "mtime_ns": str(file.mtime_ns),  # as text: many programs round a number of that size
         "content": file.content.hex(),

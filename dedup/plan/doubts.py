@@ -1,5 +1,5 @@
-"""A plan by scores: copies with a high enough score go, a person is asked about those between the two scores, and the
-rest stays. Touches none of the user's files."""
+"""A plan by scores: copies with a high enough score go, a person is asked about those between the two scores and about
+what would be lost, and the rest stays. Touches none of the user's files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from dedup.plan.decide import UNCERTAIN, doubt
 from dedup.plan.document import is_replaceable, read_plan, write_plan
 from dedup.plan.make import grounds_of, plan_all
 from dedup.plan.protect import protect_from_now_on
-from dedup.plan.review import answers_in
+from dedup.plan.resolve import Resolved, answer_all
+from dedup.plan.review import answers_in, review_of_losses
 from dedup.store.store import open_for_reading
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dedup.groups.matches import Matches, TrackPair
     from dedup.observer import Observer
     from dedup.plan.nouns import Plan
+    from dedup.plan.resolve import Reviewer
     from dedup.settings import KeepSettings, PlanSettings
 
 
@@ -34,7 +36,9 @@ class SurePlan:
     """File to which it was written."""
     settings: PlanSettings
     asked: Asked | None
-    """What a person said; None if nobody was asked."""
+    """What a person said about uncertain copies; None if nobody was asked."""
+    reviewed: Resolved | None = None
+    """What a person said about copies that stay for what they hold; None if nobody was asked."""
     not_understood: PlanError | None = None
     """What was wrong with the plan that it replaces, so that none of its answers could be used."""
 
@@ -54,11 +58,13 @@ def plan_and_ask(
     settings: PlanSettings,
     observer: Observer,
     ask: Ask | None,
+    reviewer: Reviewer | None,
     purpose: str,
 ) -> SurePlan:
-    """Asks about the uncertain pairs, if there is somebody to ask; then makes a plan and writes it to `path`. Answers
-    in the plan that it replaces stay. Holds the lock of the store in `folder` only while it records an answer, in the
-    name of `purpose`. Gives `matches` the judgements that the store has then."""
+    """Asks about the uncertain pairs, then about the groups in which a copy would go except for what it holds, if there
+    is somebody to ask; then makes a plan and writes it to `path`. Answers in the plan that it replaces stay. Holds the
+    lock of the store in `folder` only while it records an answer, in the name of `purpose`. Gives `matches` the
+    judgements that the store has then."""
 
     def record(pair: TrackPair, same: bool) -> None:
         judge_pair(folder, pair, same, purpose)
@@ -67,12 +73,21 @@ def plan_and_ask(
     pairs = uncertain_pairs(groups, settings)
     asked = ask(pairs, record) if pairs and ask is not None else None
     before, not_understood = _plan_before(path)
+    reviewed = None
+    has_quit = asked is not None and asked.left > 0
+    if reviewer is not None and settings.auto is not None and not has_quit:
+        with open_for_reading(folder) as store:
+            matches.renew_judgements(store)
+            review = review_of_losses(store, matches, keep, settings, before, observer)
+        if review.n_left:
+            reviewed = answer_all(review, reviewer, folder=folder, path=path, purpose=purpose)
+            before = reviewed.plan
     with open_for_reading(folder) as store:
         matches.renew_judgements(store)
         grounds = grounds_of(store, matches, keep, settings)
         plan = plan_all(grounds, observer, answers_in(before, grounds.keep.protect) if before else ())
     write_plan(path, plan)
-    return SurePlan(plan, path, settings, asked, not_understood)
+    return SurePlan(plan, path, settings, asked, reviewed, not_understood)
 
 
 def uncertain_pairs(groups: Sequence[Group], settings: PlanSettings) -> list[TrackPair]:

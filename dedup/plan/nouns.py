@@ -57,6 +57,8 @@ class PlannedFile:
     verdict: str = ""
     """Verdict on the file and the kept file; empty for the kept file, whose `score` is None."""
     score: float | None = None
+    null_test: str = ""
+    """What the null test of the file and the kept file showed, in words; empty if there is none."""
     lost: tuple[Loss, ...] = ()
     """What it holds that the kept file lacks: why it stays, or what a person lets go with it."""
     sidecars: tuple[PlannedSidecar, ...] = ()

@@ -84,6 +84,13 @@ def resolve_groups(
     matches = listened(folder, match, keep, ears, observer, purpose)
     with open_for_reading(folder) as store:
         review = review_of(store, matches, keep, settings, before, again, observer)
+    return answer_all(review, reviewer, folder=folder, path=path, purpose=purpose, limit=limit)
+
+
+def answer_all(
+    review: Review, reviewer: Reviewer, *, folder: Path, path: bytes, purpose: str, limit: int | None = None
+) -> Resolved:
+    """Asks the reviewer each question of a review, as `resolve_groups` does."""
     n_before, documents = review.n_left, Documents()
     answers: Counter[str] = Counter()
     was_interrupted = False

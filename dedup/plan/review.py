@@ -4,7 +4,7 @@ the tags of the current group; changes no file."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -13,10 +13,10 @@ from dedup.errors import InputError
 from dedup.files.paths import printable
 from dedup.groups.groups import Group
 from dedup.groups.keep import is_below
-from dedup.plan.decide import UNCERTAIN, Decider, is_there_twice, most_first, planned_file, with_left, with_note
+from dedup.plan.decide import UNCERTAIN, Decider, doubt, is_there_twice, most_first, planned_file, with_left, with_note
 from dedup.plan.make import Grounds, gets_tags, grounds_of, unite_group
 from dedup.plan.nouns import ANSWERED, REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
-from dedup.settings import LOSS_KINDS
+from dedup.settings import LOSS_KINDS, LossKind
 
 if TYPE_CHECKING:
     from dedup.groups.matches import Matches
@@ -60,14 +60,22 @@ class Answer:
 class Review:
     """The questions that are left, and the answers. Needs the store when it is made, and after judgements."""
 
-    def __init__(self, store: Store, grounds: Grounds, before: Plan | None, again: bool, observer: Observer) -> None:
+    def __init__(
+        self,
+        store: Store,
+        grounds: Grounds,
+        before: Plan | None,
+        again: bool,
+        observer: Observer,
+        is_asked: Callable[[Question], bool] = lambda _: True,
+    ) -> None:
         """Groups of the plan `before` count as answered, except those that have changed since, those with an uncertain
-        copy, and with `again` those that were skipped."""
+        copy, and with `again` those that were skipped. Only questions that are `is_asked` are asked."""
         self.grounds, self._references = grounds.looking_at_the_disk(observer)
         groups = before.groups if before else ()
         self.answered = [group for group in groups if _still_holds(store, group, grounds.keep.protect)]
         self.n_outdated = len(groups) - len(self.answered)
-        self._again = again
+        self._again, self._is_asked = again, is_asked
         self._passed: set[object] = set()
         self._proposed: dict[tuple[bytes, ...], PlannedGroup] = {}
         """Proposals by the paths of a group: after a judgement most groups are the same, and each takes reading."""
@@ -80,6 +88,7 @@ class Review:
         there = filter(is_there_twice, self.grounds.groups())
         asked = [Question(group, self._propose(group)) for group in there]
         left = [one for one in asked if one.planned.contents not in known and not _stays_anyway(one.planned)]
+        left = [one for one in left if self._is_asked(one)]
         left.sort(
             key=lambda one: (
                 not any(file.path in first for file in one.planned.files),
@@ -130,12 +139,13 @@ class Review:
         self, question: Question, path: bytes, values: Mapping[str, Sequence[str]], let_go: bool = False
     ) -> PlannedGroup:
         """The planned group if the file at `path` is kept and gets these values of tag fields; with `let_go`, the
-        copies that hold something of their own go too. Raises InputError for a file that cannot be kept."""
+        copies that hold something of their own go too, side-cars included. Raises InputError for a file that cannot be
+        kept."""
         planned = question.planned
         if path != planned.files[0].path:
-            planned = self._complete(self._with_other(question.group, path))
-        if let_go:
-            planned = self._complete(self._letting_go(planned))
+            planned = self._complete(self._with_other(question.group, path, let_go))
+        elif let_go:
+            planned = self._complete(self._letting_go(question.group))
         return replace(_with_values(planned, values), note="; ".join(filter(None, (ANSWERED, planned.note))))
 
     def skipping(self, question: Question) -> PlannedGroup:
@@ -183,7 +193,7 @@ class Review:
 
     # ---- what becomes of a group ----
 
-    def _with_other(self, group: Group, path: bytes) -> PlannedGroup:
+    def _with_other(self, group: Group, path: bytes, let_go: bool) -> PlannedGroup:
         """The group if another file is kept. Files that do not match it stay, as they may not be copies of it."""
         tracks = {track.path: track for track in group.tracks if track.state != "imported"}
         kept = tracks.pop(path)
@@ -195,12 +205,13 @@ class Review:
             raise InputError(
                 printable(path), "no other file of the group matches it", remedy="Keep one that others match"
             )
-        by_rule = self._decider_of_choices().group(Group(kept, members)).files
+        chosen = Group(kept, members)
+        decided = self._letting_go(chosen) if let_go else self._decider_without("untested").group(chosen)
         files = [
             file
-            if file.action == "leave"
+            if file.action == "leave" or file.rule == LET_GO
             else replace(file, rule=CHOSEN, why="you keep it" if file.action == "keep" else "you keep another")
-            for file in by_rule
+            for file in decided.files
         ]
         apart = [
             planned_file(track, "leave", NO_COPY, "not known to be a copy of the file that you keep")
@@ -209,18 +220,19 @@ class Review:
         ]
         return PlannedGroup((*files, *apart))
 
-    def _decider_of_choices(self) -> Decider:
-        """The rules, but a person who keeps another file needs no null test: they know why."""
+    def _decider_without(self, *kinds: LossKind) -> Decider:
+        """The rules if losses of these kinds do not count. A person who keeps another file needs no null test: they
+        know why."""
         decider = self.grounds.decider
-        allowed = (*decider.settings.let_go, "untested")
-        return replace(decider, settings=replace(decider.settings, let_go=allowed))
+        return replace(decider, settings=replace(decider.settings, let_go=(*decider.settings.let_go, *kinds)))
 
-    def _letting_go(self, planned: PlannedGroup) -> PlannedGroup:
+    def _letting_go(self, group: Group) -> PlannedGroup:
         """The group if what stays for what it holds alone goes."""
-        action = self.grounds.settings.action
+        stays = {file.path: file.why for file in self.grounds.decider.group(group).files if is_kept_for_itself(file)}
+        planned = self._decider_without(*LOSS_KINDS).group(group)
         files = (
-            replace(file, action=action, rule=LET_GO, why=f"you let go: {file.why}")
-            if is_kept_for_itself(file)
+            replace(file, rule=LET_GO, why=f"you let go: {stays[file.path]}")
+            if file.path in stays and file.action != "leave"
             else file
             for file in planned.files
         )
@@ -266,6 +278,27 @@ def review_of(
 ) -> Review:
     """A review by these settings. A person is asked about every score except those below `settings.ask`."""
     return Review(store, grounds_of(store, matches, keep, replace(settings, auto=None)), before, again, observer)
+
+
+def review_of_losses(
+    store: Store,
+    matches: Matches,
+    keep: KeepSettings,
+    settings: PlanSettings,
+    before: Plan | None,
+    observer: Observer,
+) -> Review:
+    """A review of the groups in which a copy with a high enough score stays only for what it holds. Groups with an
+    uncertain copy are not among them."""
+
+    def is_asked(question: Question) -> bool:
+        stays = {file.path for file in question.planned.files if is_kept_for_itself(file)}
+        doubts = {pair.a.path: doubt(pair, settings) for pair in question.group.members if pair.a.state == "present"}
+        is_certain = all(found is None or found[0] != UNCERTAIN for found in doubts.values())
+        return is_certain and any(doubts[path] is None for path in stays)
+
+    grounds = grounds_of(store, matches, keep, replace(settings, auto=None))
+    return Review(store, grounds, before, False, observer, is_asked)
 
 
 def answers_in(before: Plan, protect: Sequence[bytes]) -> list[PlannedGroup]:

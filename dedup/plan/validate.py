@@ -168,6 +168,7 @@ def _file(value: Any, where: str, problems: list[str]) -> PlannedFile:
         why=file.text("why", ""),
         verdict=file.value("verdict", VERDICTS.__contains__, f"one of {', '.join(VERDICTS[1:])}, or ''", ""),
         score=file.value("score", _is_score, "a number or null", None, required=False),
+        null_test=file.text("null_test", ""),
         lost=tuple(_loss(loss, f"{where}, lost {n}", problems) for n, loss in enumerate(file.list("lost", ()), 1)),
         sidecars=tuple(
             _sidecar(s, f"{where}, side-car {n}", problems) for n, s in enumerate(file.list("sidecars", ()), 1)

@@ -1,10 +1,12 @@
-"""A picture of two fingerprints: agreement by lag, similarity over time, every bit that differs. Needs matplotlib."""
+"""A picture of two files: agreement of their fingerprints by lag, similarity over time, every bit that differs, and
+what the null test leaves of the sound. Needs matplotlib."""
 
 from __future__ import annotations
 
 import io
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +16,30 @@ import numpy.typing as npt
 from dedup.errors import InputError, UsageError
 from dedup.files.paths import printable
 from dedup.groups.explain import Explanation, Listened, lag_curve, overlapping
+from dedup.groups.losses import null_test_words
+from dedup.nulltest.residual import Residual
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
     from dedup.correlation.match import Match
+    from dedup.nulltest.hear import Heard
+    from dedup.store.nulltests import NullTest
 
 FORMATS = (".png", ".svg")
 
-LINE, MARK, QUIET, PALE = "#1f5a8c", "#c23b22", "#6b7075", "#e8f0f7"
+LINE, MARK, BOTH, QUIET, PALE, ABSENT = "#1f5a8c", "#c23b22", "#5b2a6e", "#6b7075", "#e8f0f7", "#e3e5e7"
+
+MOST_DB = 20.0
+"""Excess in dB that is drawn in full colour."""
+
+TICKS_HZ = (200, 500, 1000, 2000, 4000)
+
+LEAST_MARK = 0.004
+"""Least width of the mark of a difference, as a share of the axes."""
 
 LOWEST = 0.42
 """Lower edge of the agreement axes: chance is 0.5, and nothing real lies far below it."""
@@ -67,27 +82,31 @@ def require_plot(file: Path) -> None:
         ) from None
 
 
-def plot_pair(explained: Explanation, compare: CompareSettings, file: Path) -> None:
-    """Draws the pair into a PNG or SVG file. The same pair gives the same bytes. Raises OSError."""
+def plot_pair(heard: Heard, compare: CompareSettings, file: Path) -> None:
+    """Draws the pair into a PNG or SVG file, with its null test if there is one. The same pair gives the same bytes.
+    Raises OSError."""
     import matplotlib
 
     drawn = io.BytesIO()
     kind = file.suffix.lower().removeprefix(".")
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # scripts that the font lacks appear as boxes
-        figure = _draw(explained, compare)
+        figure = _draw(heard, compare)
         figure.savefig(drawn, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
     file.write_bytes(drawn.getvalue())
 
 
-def _draw(explained: Explanation, compare: CompareSettings) -> Figure:
+def _draw(heard: Heard, compare: CompareSettings) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(11, 8.5), layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12))
+    explained, test, residual = heard
+    has_residual = test is not None and residual is not None
+    heights = (2, 1.4, 1.6, 2) if has_residual else (2, 1.4, 1.6)
+    figure = Figure(figsize=(11, 1.7 * sum(heights)), layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12))
     FigureCanvasAgg(figure)
-    top, middle, bottom = figure.subplots(3, 1, height_ratios=(2, 1.4, 1.6))
+    top, middle, bottom, *last = figure.subplots(len(heights), 1, height_ratios=heights)
     figure.suptitle(_heading(explained), fontsize=11, x=0.012, ha="left", linespacing=1.5)
     _draw_lag_curve(top, explained, compare)
     if explained.match is None:
@@ -98,6 +117,9 @@ def _draw(explained: Explanation, compare: CompareSettings) -> Figure:
         start_s = max(0, explained.match.lag) / ITEMS_PER_SECOND
         _draw_similarity(middle, explained.match)
         _draw_bits(bottom, differing, start_s)
+    if test is not None and residual is not None:
+        _draw_residual(last[0], residual, test)
+        _align((middle, bottom, last[0]))
     return figure
 
 
@@ -170,6 +192,44 @@ def _draw_bits(axes: Axes, differing: npt.NDArray[np.bool_], start_s: float) -> 
     axes.imshow(grey, origin="lower", interpolation="antialiased", **shown)
     axes.set(xlabel="time in a, seconds", ylabel="bit of the item", yticks=(0, 8, 16, 24, 32), xlim=(left, right))
     axes.set_title(f"Bits that differ, in black: {differing.mean():.1%}")
+
+
+def _draw_residual(axes: Axes, residual: Residual, test: NullTest) -> None:
+    """Draws what only one of the two has, with bars above it where the null test calls a difference."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("sides", (MARK, "#ffffff", LINE))
+    left, right, n_bands = residual.start_s, residual.end_s, residual.excess.shape[1]
+    shown: dict[str, Any] = {"aspect": "auto", "cmap": colours, "vmin": -MOST_DB, "vmax": MOST_DB}
+    image = axes.imshow(
+        residual.excess.T, origin="lower", interpolation="nearest", extent=(left, right, 0, n_bands), **shown
+    )
+    axes.set_facecolor(ABSENT)  # shows where they share nothing
+    ticks = np.interp(TICKS_HZ, residual.edges_hz, np.arange(n_bands + 1))
+    axes.set_yticks(ticks, [f"{hz:,}" for hz in TICKS_HZ])
+    axes.set(xlabel="time in a, seconds", ylabel="Hz", xlim=(left, right))
+    least_s = LEAST_MARK * (right - left)
+    marks = [(start, max(end - start, least_s)) for start, end, _ in test.differences]
+    sides = [{"a": LINE, "b": MARK, "both": BOTH}[side] for _, _, side in test.differences]
+    axes.broken_barh(marks, (1.015, 0.03), transform=axes.get_xaxis_transform(), color=sides, clip_on=False)
+    axes.set_title(f"What only one of them has ({null_test_words(test)})", pad=12)
+    _draw_scale(axes, image)
+
+
+def _draw_scale(axes: Axes, image: AxesImage) -> None:
+    """Draws the colours of both sides on the line of the label below the axes."""
+    inset = axes.inset_axes((0.85, -0.17, 0.07, 0.05))
+    scale = axes.figure.colorbar(image, cax=inset, orientation="horizontal", ticks=[])
+    scale.outline.set_visible(False)
+    for x, ha, text, colour in ((-0.1, "right", "b has more", MARK), (1.1, "left", "a has more", LINE)):
+        inset.text(x, 0.5, text, ha=ha, va="center", fontsize=8, color=colour, transform=inset.transAxes)
+
+
+def _align(panels: Sequence[Axes]) -> None:
+    """Gives panels that show the same time the same ends."""
+    limits = [axes.get_xlim() for axes in panels]
+    for axes in panels:
+        axes.set_xlim(min(left for left, _ in limits), max(right for _, right in limits))
 
 
 def _draw_chance(axes: Axes) -> None:

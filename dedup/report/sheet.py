@@ -14,6 +14,7 @@ from typing import Any
 
 from dedup.files.paths import json_path
 from dedup.groups.groups import Group
+from dedup.groups.losses import outcome_words
 from dedup.groups.matches import ListedTrack
 from dedup.report.export import numbers, track_numbers
 
@@ -44,6 +45,7 @@ COLUMNS = (
     "overlap_s",
     "verdict",
     "judged",
+    "null_test",
     "bytes_reclaimable",
     "spectrum_hint",
     "rule",
@@ -65,8 +67,9 @@ def _rows(number: int, group: Group, hints: Mapping[bytes, str]) -> Iterator[dic
     common = {"group": number, "bytes_reclaimable": group.bytes_reclaimable}
     yield {**common, "role": "reference", **_track(group.reference, hints)}
     for pair in group.members:
-        said = {"verdict": pair.verdict, "judged": pair.judged, **asdict(group.decision(pair))}
-        yield {**common, "role": "member", **_track(pair.a, hints), **numbers(pair.match), **said}
+        said = {"verdict": pair.verdict, "judged": pair.judged, "null_test": outcome_words(pair.test)}
+        better = asdict(group.decision(pair))
+        yield {**common, "role": "member", **_track(pair.a, hints), **numbers(pair.match), **said, **better}
 
 
 def _track(track: ListedTrack, hints: Mapping[bytes, str]) -> dict[str, Any]:

@@ -38,8 +38,8 @@ def full(run: Run, written: bytes | None) -> int:
     time, even after a power cut: it does only what is new or unfinished.
 
     With --auto 0.98 --ask 0.95 it writes a plan for the copies that score 0.98 or more, asks you on a terminal about
-    those that score 0.95 or more, and only shows the rest. It changes none of your files: `reprise apply` carries
-    out the plan."""
+    those that score 0.95 or more, and only shows the rest. It also asks about copies that would go, except that they
+    hold something that would be lost. It changes none of your files: `reprise apply` carries out the plan."""
     path = plan_path(run, written)
     ended = run_full(run, run.settings.roots(), conclude_full)
     run.observer.close()

@@ -15,6 +15,7 @@ from jobs.session import options, stores
 from jobs.session.installation import installation
 from jobs.session.output import Column, path_text, size_text
 from jobs.session.run import Run, reader
+from jobs.show.words import heard_text
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -134,7 +135,8 @@ def show_file(run: Run, store: Store, file: bytes) -> None:
     for pair in pairs:
         match = pair.match
         numbers = f"score {match.score:.3f}, agreement {match.agreement:.3f}, lag {match.lag_s:+.2f} s"
-        run.output.text(f"    {pair.verdict}: {path_text(pair.b.path)} ({numbers})")
+        told = ", ".join(filter(None, (numbers, heard_text(pair))))
+        run.output.text(f"    {pair.verdict}: {path_text(pair.b.path)} ({told})")
 
 
 def _file_lines(track: Track, found: Mapping[str, Any]) -> list[str]:

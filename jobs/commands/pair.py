@@ -51,10 +51,10 @@ def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     compare, match = run.settings.compare(), run.settings.match()
     with _store_if_any(run) as store:
         explained = explain(a, b, store=store, fingerprint=fingerprint, compare=compare, match=match)
-    explained, test = hear(explained, run.settings.scan().time_limit_s)
+    found = hear(explained, run.settings.scan().time_limit_s, to_draw=plot is not None)
     if plot is not None:
-        plot_pair(explained, compare, plot)
-    _show(run, explained, test)
+        plot_pair(found, compare, plot)
+    _show(run, found.explained, found.test)
     if plot is not None:
         run.output.note(f"plot: {path_text(os.fsencode(plot))}")
 

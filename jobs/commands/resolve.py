@@ -12,6 +12,7 @@ from jobs.session.output import Output, path_text
 from jobs.session.run import Run, reader
 from jobs.show.groups import tell_unfinished
 from jobs.show.plan_text import totals_text
+from jobs.show.summaries import resolved_text
 
 if TYPE_CHECKING:
     from dedup.plan.resolve import Resolved
@@ -39,10 +40,11 @@ def resolve(run: Run, written: bytes, limit: int | None, again: bool) -> int:
     """Review the groups, most reclaimable bytes first, and decide what happens to each. Changes none of your files.
 
     Enter keeps the file that the rules chose, a number keeps another one; n records for good that some files are not
-    the same; m chooses between conflicting tags; s leaves the group alone. Every answer is saved at once, in a plan
-    that `reprise apply FILE` carries out. If FILE is from an earlier review, or from `reprise plan` or `reprise full
-    --auto`, you are only asked about groups that are not in it, whose files have changed, or that it calls
-    "uncertain". --to and other settings of the whole plan are those of the last run.
+    the same; l lets copies go that stay only for what they hold; m chooses between conflicting tags; s leaves the group
+    alone. Every answer is saved at once, in a plan that `reprise apply FILE` carries out. If FILE is from an earlier
+    review, or from `reprise plan` or `reprise full --auto`, you are only asked about groups that are not in it, whose
+    files have changed, that it calls "uncertain", or in which a file stays for what it holds. --to and other settings
+    of the whole plan are those of the last run.
 
     Copies that score less than --ask stay. --auto has no effect here: you can decide about any score."""
     from dedup.plan.resolve import resolve_groups
@@ -81,8 +83,7 @@ def show_resolved(output: Output, resolved: Resolved, path: bytes) -> None:
         "left": resolved.left,
     }
     output.result({"event": "resolve", **counts, **json_path(path), **totals(resolved.plan)})
-    text = f"resolved  {resolved.keep:,} kept, {resolved.different:,} not the same, {resolved.skip:,} skipped"
-    text += f", {resolved.left:,} left"
+    text = f"resolved  {resolved_text(resolved)}"
     output.note(f"{text}; run the same command to go on" if resolved.left else text)
     if resolved.plan.groups:
         output.note(f"plan      {totals_text(resolved.plan)}")

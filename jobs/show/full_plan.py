@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.session.output import path_text
 from jobs.show.plan_text import totals_text
-from jobs.show.summaries import asked_text
+from jobs.show.summaries import asked_text, resolved_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,7 @@ class FullPlan:
         """The lines for people."""
         made = self.made
         told = [asked_text(made.asked)] if made.asked else []
+        told += [f"asked   about losses: {resolved_text(made.reviewed)}"] if made.reviewed else []
         told.append(f"plan    {totals_text(made.plan)}")
         if made.plan.n_files:
             told.append(f"        `reprise apply {path_text(made.path)}` does it")
@@ -87,12 +88,14 @@ def plan_after(run: Run, ended: Ended, path: bytes | None) -> tuple[FullPlan | N
 def _make_plan(run: Run, path: bytes, matches: Matches, groups: Sequence[Group]) -> FullPlan:
     """Makes the plan, and asks if somebody is there to answer."""
     from dedup.plan.doubts import plan_and_ask
+    from jobs.show.question import TerminalReviewer
 
     def ask_here(pairs: Sequence[TrackPair], record: Record) -> Asked:
         from jobs.show.ask import ask
 
         return ask(run.output, pairs, record)
 
+    is_there = _somebody_is_there(run)
     made = plan_and_ask(
         folder=run.settings.store,
         path=path,
@@ -101,7 +104,8 @@ def _make_plan(run: Run, path: bytes, matches: Matches, groups: Sequence[Group])
         keep=run.settings.keep(),
         settings=run.settings.cleanup(),
         observer=run.observer,
-        ask=ask_here if _somebody_is_there(run) else None,
+        ask=ask_here if is_there else None,
+        reviewer=TerminalReviewer(run.output, path, run.observer.close) if is_there else None,
         purpose=f"reprise {run.command}",
     )
     run.observer.close()

@@ -11,7 +11,7 @@ import click
 
 from dedup.errors import InputError, StoreLockedError
 from dedup.files.paths import json_path
-from dedup.plan.review import Answer, is_kept_for_itself
+from dedup.plan.review import CHOSEN, LET_GO, Answer, is_kept_for_itself
 from jobs.session.output import Output, count_text, path_text
 from jobs.show.groups import common_folder
 from jobs.show.plan_text import merge_lines, planned_group_lines, values_text
@@ -123,7 +123,7 @@ def _told(answer: Answer, folder: bytes) -> str:
         return answer.word + "".join(f" {path_text(path.removeprefix(folder))}" for path in answer.odd)
     kept = planned.files[0]
     lines = [f"keep {path_text(kept.path.removeprefix(folder))}; {count_text(len(planned.changed), 'file')} would go"]
-    if kept.rule == "chosen":
+    if kept.rule == CHOSEN or any(file.rule == LET_GO for file in planned.files):
         lines = [*planned_group_lines(planned, folder), *lines]
     elif planned.merge is not None:
         lines = [*(f"      {line}" for line in merge_lines(planned.merge, folder)), *lines]

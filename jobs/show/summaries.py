@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dedup.groups.matches import Matches
     from dedup.nulltest.run import Tested
     from dedup.pipeline import Full
+    from dedup.plan.resolve import Resolved
     from dedup.scan.scan import Scan
     from dedup.upkeep.compact import Compaction
 
@@ -178,6 +179,12 @@ def asked_text(asked: Asked, again: str | None = None) -> str:
     text = f"asked   {asked.same:,} same, {asked.different:,} different, {asked.skipped:,} skipped, {asked.left:,} left"
     n_open = asked.skipped + asked.left
     return f"{text}; `{again}` asks again about {n_open:,}" if again and n_open else text
+
+
+def resolved_text(resolved: Resolved) -> str:
+    """How groups were answered, without its heading."""
+    counts = f"{resolved.keep:,} kept, {resolved.different:,} not the same, {resolved.skip:,} skipped"
+    return f"{counts}, {resolved.left:,} left"
 
 
 # ---- housekeeping ----

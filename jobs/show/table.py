@@ -27,6 +27,7 @@ COLUMNS = (
     ("score", "score"),
     ("lag", "lag"),
     ("verdict", "verdict"),
+    ("null_test", "null test"),
     ("path", "path"),
 )
 """Keys and headings of the table."""
@@ -56,6 +57,8 @@ def row(
     role: str, track: ListedTrack, pair: TrackPair | None, folder: bytes, hints: Mapping[bytes, str]
 ) -> dict[str, str]:
     """A cell for each of COLUMNS; the pair is None for the reference."""
+    from dedup.groups.losses import outcome_words
+
     properties = track.properties
     state = track.state if track.state != "present" else ""
     only_here = only_here_text(pair) if pair else ""
@@ -72,5 +75,6 @@ def row(
         "score": f"{pair.match.score:.3f}" if pair else "",
         "lag": f"{pair.match.lag_s:+.2f} s" if pair else "",
         "verdict": verdict_text(pair) if pair else "",
+        "null_test": outcome_words(pair.test) if pair else "",
         "path": path_text(track.path.removeprefix(folder)) + (f"  [{'; '.join(notes)}]" if notes else ""),
     }

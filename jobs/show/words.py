@@ -25,9 +25,8 @@ def verdict_text(pair: TrackPair) -> str:
 def beside_text(pair: TrackPair, name_a: str, name_b: str) -> str:
     """One line: how two tracks relate to each other, and where they overlap."""
     a_from, a_to, b_from, b_to = pair.match.place()
-    numbers = f"score {pair.match.score:.3f}"
-    if pair.match.rate:
-        numbers += f", {speed_text(pair.match.rate)}"
+    told = [f"score {pair.match.score:.3f}", speed_text(pair.match.rate) if pair.match.rate else "", heard_text(pair)]
+    numbers = ", ".join(filter(None, told))
     if pair.verdict == "contained" and pair.a.n_items <= pair.b.n_items:
         return f"contained: {name_a} is {clock(b_from)} to {clock(b_to)} of {name_b} ({numbers})"
     if pair.verdict == "contained":
@@ -36,32 +35,22 @@ def beside_text(pair: TrackPair, name_a: str, name_b: str) -> str:
         return (
             f"overlapping: {name_a} {clock(a_from)}-{clock(a_to)} is {name_b} {clock(b_from)}-{clock(b_to)} ({numbers})"
         )
-    heard = heard_text(pair) or f"{pair.match.core().alike:.0%} of the steps alike"
-    return f"{pair.verdict}: {name_a} and {name_b} ({numbers}, {heard})"
+    alike = "" if pair.test else f", {pair.match.core().alike:.0%} of the steps alike"
+    return f"{pair.verdict}: {name_a} and {name_b} ({numbers}{alike})"
 
 
 def heard_text(pair: TrackPair) -> str:
     """What the null test of a pair showed: "null test passed, residual -38 dB"; empty if none was made."""
-    return null_test_text(pair.test) if pair.test else ""
+    from dedup.groups.losses import null_test_words
 
-
-def null_test_text(test: NullTest) -> str:
-    """What a null test showed."""
-    from dedup.groups.losses import difference_words
-
-    if not test.is_made:
-        return f"no null test: {test.problem}"
-    where = difference_words(test.differences)
-    if test.is_other_mix:
-        where = f"another mix, {where}" if where else "another mix"
-    return f"null test {'passed' if test.is_copy else where}, residual {test.residual_db:.0f} dB"
+    return null_test_words(pair.test) if pair.test else ""
 
 
 def null_test_lines(test: NullTest) -> Iterator[str]:
     """What a null test showed of a first file `a` and a second one `b`: in one line, then what only one of them has."""
-    from dedup.groups.losses import span_words
+    from dedup.groups.losses import null_test_words, span_words
 
-    yield null_test_text(test)
+    yield null_test_words(test)
     for name, spans, length_s in (("a", test.only_a, test.length_a_s), ("b", test.only_b, test.length_b_s)):
         if spans:
             yield f"only in {name}: {'; '.join(span_words(span, length_s) for span in spans)}"
