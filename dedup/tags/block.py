@@ -45,8 +45,7 @@ class Block(ABC):
         return list(extras_of(fields, self.family))
 
     def put_extra(self, held: Held) -> bool:
-        """Adds an extra beside those that are there, without loss if `can_hold` says so of the family; False if there
-        is no place for it."""
+        """Adds an extra beside those that are there; False if there is no place for it."""
         fields = fields_of(held)
         for name, values in fields.items():
             self.put(name, (*self.fields().get(name, ()), *values))
