@@ -57,7 +57,7 @@ def put(tags: Any, held: Held, encoding: Any) -> bool:
     content = held.content
     if isinstance(content, Chapters):
         frames = [_without_place(frame) for frame in content.frames] or _new_chapters(content, encoding)
-    elif isinstance(content, Rating):
+    elif isinstance(content, Rating) and content.address.isascii():
         frames = [POPM(email=content.address, rating=content.value, count=content.count)]
     elif isinstance(content, Raw) and held.extra.form in ("id3", "synchronised lyrics"):
         frames = [_under_free_key(content.data, held.extra.what, tags)]
