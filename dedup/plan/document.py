@@ -195,7 +195,7 @@ def _merge(merge: Merge) -> dict[str, Any]:
         **_named("into", merge.into),
         "fields": {name: list(values) for name, values in merge.fields.items()},
         **(_named("cover_from", merge.cover_from) if merge.cover_from is not None else {"cover_from": None}),
-        **({"extras": [_extra(extra) for extra in merge.extras]} if merge.extras else {}),
+        "extras": [_extra(extra) for extra in merge.extras],
         "conflicts": [_conflict(conflict) for conflict in merge.conflicts],
     }
 
