@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -72,6 +73,8 @@ def hang(path: Path, *names: str) -> None:
         file.save()
     elif path.suffix == ".m4a":
         _hang_on_mp4(path, names)
+    elif path.suffix == ".mka":
+        _mux(path, "matroska", {"LYRICS": "La\nla"} if "lyrics" in names else {})
     else:
         add_frames(path, *(frame for name in names for frame in FRAMES[name]))
 
@@ -87,7 +90,7 @@ def add_frames(path: Path, *frames: Any) -> None:
 
 def _hang_on_mp4(path: Path, names: Sequence[str]) -> None:
     if "chapters" in names:
-        _write_chapters(path)
+        _mux(path, "ipod")
     file = MP4(path)
     if "lyrics" in names:
         file["\xa9lyr"] = ["La\nla"]
@@ -97,10 +100,11 @@ def _hang_on_mp4(path: Path, names: Sequence[str]) -> None:
     file.save()
 
 
-def _write_chapters(path: Path) -> None:
+def _mux(path: Path, container_format: str, metadata: Mapping[str, str] = MappingProxyType({})) -> None:
     """Muxes the sound anew, with chapters."""
     new = path.with_suffix(".new")
-    with av.open(str(path)) as read, av.open(str(new), "w", format="ipod") as container:
+    with av.open(str(path)) as read, av.open(str(new), "w", format=container_format) as container:
+        container.metadata.update(metadata)
         source = read.streams.audio[0]
         stream = container.add_stream_from_template(source)
         milliseconds = Fraction(1, 1000)

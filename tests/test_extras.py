@@ -1,4 +1,4 @@
-"""What hangs off a copy besides tags and covers is in the kept file after a clean-up, or the copy stays and says why."""
+"""What hangs off a copy besides tags and covers is in the kept file after a clean-up, or the copy stays."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutagen.flac import FLAC
 from mutagen.id3 import GEOB, ID3, POPM, USLT
 
 from dedup.library.identity import stream_hash
@@ -20,7 +21,7 @@ from dedup.plan.nouns import Plan, PlannedFile
 from dedup.settings import KeepSettings, PlanSettings
 from dedup.store.nulltests import NullTest
 from dedup.store.store import Store
-from dedup.tags.extras import EXTRA_KINDS, Extra, Rating, carried, family_of, rating_held
+from dedup.tags.extras import EXTRA_KINDS, Extra, Rating, Words, carried, family_of, lyrics_held, rating_held
 from dedup.tags.read import read_tags
 from dedup.tags.write import can_write, write_tags
 from tests.cleanups import carry_out, make_files, make_store, opened, plan_all, take_back, tree
@@ -82,6 +83,15 @@ def test_an_object_without_a_name_takes_no_other_ones_place(tones: dict[str, Pat
     before = digests(ours)
     write_tags(bytes(ours), {}, None, read_tags(bytes(theirs)).extras)
     assert digests(ours) == before | digests(theirs)
+
+
+def test_lyrics_that_another_spelling_hides_are_seen_and_stay(tones: dict[str, Path], tmp_path: Path) -> None:
+    file = Path(shutil.copy(tones["flac"], tmp_path / "a.flac"))
+    tags = FLAC(file)
+    tags.update({"LYRICS": ["one"], "UNSYNCEDLYRICS": ["two"]})
+    tags.save()
+    write_tags(bytes(file), {}, None, [lyrics_held(Words("three"))])
+    assert digests(file) == {lyrics_held(Words(text)).extra.digest for text in ("one", "two", "three")}
 
 
 def test_a_chapter_forgets_its_place_in_the_file(tones: dict[str, Path], tmp_path: Path) -> None:
@@ -169,6 +179,7 @@ CARRIED = [
     ("flac", "opus", ("serato", "chapters", "cue sheet")),
     ("m4a", "mp3", ("lyrics", "chapters")),
     ("m4a", "m4a", ("lyrics", "serato")),
+    ("mka", "flac", ("lyrics", "chapters")),
 ]
 
 

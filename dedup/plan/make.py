@@ -167,10 +167,11 @@ def require_outside(to: bytes | None, roots: Sequence[bytes]) -> None:
 # ---- tags and covers ----
 
 
-def unite_group(kept: PlannedFile, others: Sequence[PlannedFile], aligned: frozenset[bytes] = frozenset()) -> Merge:
-    """What the kept file gets from the others that go, of which `aligned` start at the same moment. Raises OSError for
-    a file that cannot be read."""
-    return _united(kept, _sources(others), _tags_of((kept, *_sources(others))), aligned)
+def unite_group(kept: PlannedFile, others: Sequence[PlannedFile]) -> Merge:
+    """What the kept file gets from the others that go, apart from what needs the same beginning. Raises OSError for a
+    file that cannot be read."""
+    sources = _sources(others)
+    return _united(kept, sources, _tags_of((kept, *sources)), frozenset())
 
 
 def _tags_of(files: Iterable[PlannedFile]) -> dict[bytes, Tags]:
@@ -232,8 +233,8 @@ def with_merge(group: PlannedGroup, aligned: frozenset[bytes]) -> PlannedGroup:
     kept, sources = group.files[0], _sources(group.files[1:])
     tags = _tags_of((kept, *sources))
     merge = _united(kept, sources, tags, aligned)
-    coming = {extra.digest for extra in merge.extras}
-    there = coming | {held.extra.digest for held in tags[kept.path].extras}
+    coming = [extra.digest for extra in merge.extras]
+    there = {*coming, *(held.extra.digest for held in tags[kept.path].extras)}
     left = {file.path: lost for file in sources if (lost := lost_besides(file, tags[file.path], there))}
     if left:
         files = tuple(_kept_for(file, left.get(file.path, ())) for file in group.files)
