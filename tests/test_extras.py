@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from mutagen.flac import FLAC
 from mutagen.id3 import GEOB, ID3, POPM, USLT
 
+from dedup.groups.matches import Matches
 from dedup.library.identity import stream_hash
+from dedup.observer import Silent
 from dedup.plan.document import from_bytes, to_bytes
 from dedup.plan.nouns import Plan, PlannedFile
-from dedup.settings import KeepSettings, PlanSettings
+from dedup.plan.review import review_of
+from dedup.settings import KeepSettings, MatchSettings, PlanSettings
 from dedup.store.nulltests import NullTest
 from dedup.store.store import Store
 from dedup.tags.extras import EXTRA_KINDS, Extra, Rating, Words, carried, family_of, lyrics_held, rating_held
@@ -287,6 +290,20 @@ def test_a_file_that_is_not_merged_into_gets_nothing(tmp_path: Path) -> None:
         assert others(root, plan)["b.mp3"].rule == "lyrics"
 
 
+def test_what_goes_by_an_answer_leaves_what_can_be_carried(tmp_path: Path) -> None:
+    root = known(library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ("serato", "lyrics")}))
+    with opened(root) as store:
+        matches = Matches(store, MatchSettings())
+        review = review_of(store, matches, keeping(root), PlanSettings(), None, False, Silent())
+        question = review.next()
+        assert question is not None
+        assert question.planned.files[1].rule == "cues"
+        review.put(question, review.keeping(question, question.planned.files[0].path, {}, let_go=True))
+        assert carry_out(store, review.plan()).refused == ()
+    assert [held.extra.what for held in read_tags(bytes(root / "kept/a.flac")).extras] == ["lyrics"]
+    assert not (root / "old/b.mp3").exists()
+
+
 # ---- between plan and apply ----
 
 
@@ -344,7 +361,7 @@ def test_what_a_file_no_longer_has_is_not_carried_and_nothing_goes(tmp_path: Pat
         (extra,) = group.merge.extras
         edited = replace(group.merge, extras=(extra, replace(extra, digest="0" * 16)))
         told = refused(root, store, replace(plan, groups=(replace(group, merge=edited),)))
-        assert "has no longer lyrics" in told
+        assert "no longer has lyrics" in told
 
 
 def test_tags_that_turn_out_not_to_hold_it_keep_the_copy(tmp_path: Path) -> None:

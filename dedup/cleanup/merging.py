@@ -63,7 +63,7 @@ def _extras_of(merge: Merge) -> list[Held]:
     for extra in merge.extras:
         held = next((held for held in there[extra.path] if held.extra.digest == extra.digest), None)
         if held is None:
-            raise TagsError(printable(extra.path), f"{printable(extra.path)} has no longer {extra.what}")
+            raise TagsError(printable(extra.path), f"{printable(extra.path)} no longer has {extra.what}")
         found.append(held)
     return found
 
