@@ -362,7 +362,7 @@ class PlanSettings(Settings):
         Option("Folder with playlists that may refer to removed files.", "DIR", shown="the library's"),
     ] = ()
     """Folders, absolute, with playlists; none means the library's roots."""
-    merge: Annotated[bool, Option("Give the kept file the tags and the cover that only others have.")] = True
+    merge: Annotated[bool, Option("Give the kept file tags, cover, chapters and lyrics that only others have.")] = True
     break_albums: Annotated[bool, Option("Remove copies even if a complete album needs them.")] = False
     remove_empty_folders: Annotated[bool, Option("Remove folders in which nothing is left.")] = False
     auto: Annotated[

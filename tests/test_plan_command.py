@@ -276,12 +276,13 @@ def test_without_a_store_it_says_so(tmp_path: Path) -> None:
 
 def test_merges_and_conflicts_are_shown() -> None:
     from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedPlaylist
-    from dedup.tags.merge import Conflict, Merge
+    from dedup.tags.merge import CarriedExtra, Conflict, Merge
     from jobs.show.plan_text import plan_lines
 
     files: list[Any] = [PlannedFile(f"/m/{name}".encode(), "keep", 1, 1, b"c" * 16) for name in "ab"]
     conflict = Conflict("title", ("A",), ("B",), b"/m/b")
-    merge = Merge(b"/m/a", {"genre": ("w", "x", "y\n", "z"), "mood": ("m" * 100,)}, b"/m/b", (conflict,))
+    extra = CarriedExtra("chapters", "12 chapters", "0" * 16, b"/m/b")
+    merge = Merge(b"/m/a", {"genre": ("w", "x", "y\n", "z"), "mood": ("m" * 100,)}, b"/m/b", (conflict,), (extra,))
     made = Plan(
         (PlannedGroup(tuple(files), merge),), (PlannedPlaylist(b"/l.m3u", 2), PlannedPlaylist(b"/x.m3u", 1, "not text"))
     )
@@ -289,6 +290,7 @@ def test_merges_and_conflicts_are_shown() -> None:
     assert "      the kept file gets genre: w; x; y\\n; and 1 more" in lines
     assert f"      the kept file gets mood: {'m' * 79}…" in lines
     assert "      the kept file gets the cover of b" in lines
+    assert "      the kept file gets 12 chapters of b" in lines
     assert "      title stays A; b has B" in lines
     assert lines[-4:-2] == ["playlists to rewrite", "  /l.m3u: 2 references"]
     assert lines[-1] == "  /x.m3u: 1 reference; not text"

@@ -18,7 +18,8 @@ from dedup.plan.document import Documents, from_bytes, is_plan, read_plan, to_by
 from dedup.plan.nouns import ACTIONS, Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
 from dedup.plan.validate import VERDICTS
 from dedup.settings import MatchSettings
-from dedup.tags.merge import Conflict, Merge
+from dedup.tags.extras import EXTRA_KINDS
+from dedup.tags.merge import CarriedExtra, Conflict, Merge
 
 PAGE = Path(__file__).resolve().parent.parent / "dedup" / "plan" / "PLAN.md"
 
@@ -34,6 +35,9 @@ PLAN = Plan(
     ),
     protect=(b"/safe",),
 )
+
+
+MERGE: dict[str, Any] = {"into": "/m/a", "fields": {}, "cover_from": None}
 
 
 def document() -> dict[str, Any]:
@@ -66,6 +70,12 @@ merges = st.builds(
     st.dictionaries(texts, values, max_size=2),
     st.none() | paths,
     st.lists(st.builds(Conflict, texts, values, values, paths), max_size=2).map(tuple),
+    st.lists(
+        st.builds(
+            CarriedExtra, st.sampled_from(EXTRA_KINDS), texts, st.integers(0, 2**64 - 1).map("{:016x}".format), paths
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 
@@ -220,6 +230,10 @@ IN_B = "group 1, file 2 (/m/b): "
         (lambda d: d["groups"][0].update(files={}), "group 1: files is {}; write a list"),
         (lambda d: d["groups"][0]["files"].append(None), "group 1, file 3: found None; write an object"),
         (lambda d: d["groups"][0].update(merge=[]), "group 1, merge: found []; write an object"),
+        (
+            lambda d: d["groups"][0].update(merge={**MERGE, "extras": [{"kind": "cues", "digest": "x", "path": "/m"}]}),
+            "group 1, merge, extra 1: digest is 'x'; write 16 hex digits",
+        ),
         (
             lambda d: d["groups"][0].update(merge={"into": "/m/a", "fields": {"title": "x"}, "cover_from": None}),
             "group 1, merge: fields is {'title': 'x'}; write an object whose values are lists of strings",

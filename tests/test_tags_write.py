@@ -357,9 +357,12 @@ def test_the_tags_of_a_file_that_goes_are_in_the_one_that_stays(
     write_tags(kept, {"title": ["Title"], "genre": ["Pop"]})
     merge = unite((kept, read_tags(kept)), [(gone, read_tags(gone))])
     assert merge.cover_from == gone
-    write_copy(kept, copy, merge.fields, good_cover(read_tags(gone)))
+    theirs = read_tags(gone)
+    assert [extra.what for extra in merge.extras] == ["lyrics", "rating of no@email"]
+    write_copy(kept, copy, merge.fields, good_cover(theirs), theirs.extras)
     found = read_tags(copy)
     carried = {name: values for name, values in FIELDS.items() if name != "replaygain_track_gain"}
     expected = carried | {"title": ("Title",), "genre": ("Pop", *FIELDS["genre"])}
-    assert {name: values for name, values in found.fields.items() if name != "encoder"} == expected
+    assert {name: found.fields[name] for name in found.fields.keys() - {"encoder", "popm:no@email"}} == expected
+    assert {held.extra for held in theirs.extras} == {held.extra for held in found.extras}
     assert found.covers[0].width == 300

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,17 @@ from dedup.files.mount_table import mounts, place_of
 from dedup.files.paths import holds, printable
 from dedup.files.status import ownership, size_and_time
 from dedup.groups.judgements import content
-from dedup.groups.losses import LOST_BY_VERDICT, losses
+from dedup.groups.losses import LOST_BY_VERDICT, Beside, losses
 from dedup.groups.matches import Matches
 from dedup.library.identity import full_hash, partial_hash, stream_hash
+from dedup.plan.make import lost_besides
 from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Plan, PlannedFile, PlannedGroup
+from dedup.tags.extras import Extra
+from dedup.tags.read import read_tags
 
 if TYPE_CHECKING:
+    from dedup.groups.losses import Loss
     from dedup.groups.matches import ListedTrack, TrackPair
-    from dedup.settings import LossKind
     from dedup.store.store import Store
     from dedup.store.tracks import Track
 
@@ -119,10 +122,19 @@ class Checks:
         if problem:
             return problem
         pair = self._copies.get((file.path, group.kept.path))
-        allowed = {loss.kind for loss in file.lost}
+        allowed = file.may_be_lost
         if pair is None or not (pair.verdict in MERGING or LOST_BY_VERDICT.get(pair.verdict) in allowed):
             return f"not known to be a copy of {printable(group.kept.path)}, so it may be the last of its recording"
-        return _lost(pair, allowed) or self._protected(file, group.kept)
+        lost = losses(pair, Beside(merges=False, gets=self._gets(group)))
+        unsaid = _unsaid(loss for loss in lost if loss.kind not in {"untested", *allowed})
+        return unsaid or self._protected(file, group.kept)
+
+    def _gets(self, group: PlannedGroup) -> tuple[Extra, ...]:
+        """Extras that the kept file gets before any other goes."""
+        merge, kept = group.merge, group.kept
+        if merge is None or kept is None or merge.into != kept.path or self.protection.holds(kept.path):
+            return ()
+        return tuple(Extra(extra.kind, extra.what, extra.digest) for extra in merge.extras)
 
     def _protected(self, file: PlannedFile, kept: PlannedFile) -> str:
         if self.protection.holds(file.path):
@@ -165,17 +177,25 @@ class Checks:
         stream = self._streams[file.path][0]
         return "" if stream in (None, decoded.stream) else "holds other audio than when it was scanned"
 
-    def other_file(self, file: PlannedFile, kept: PlannedFile) -> tuple[str, bytes]:
+    def other_file(self, group: PlannedGroup, file: PlannedFile, kept: PlannedFile) -> tuple[str, bytes]:
         """Why a file cannot be removed, such as that it is not as it was or is the kept one; else empty, and its full
         hash."""
         try:
             problem = changed(file) or is_same(file, kept) or self._audio_changed(file) or _owners(file, kept)
+            problem = problem or self._extras_lost(group, file, kept)
             full = b"" if problem else full_hash(file.path)
             if full and file.action in LINKING and full != full_hash(kept.path):
                 problem = "its bytes differ from those of the kept file, so they cannot be shared"
         except OSError as error:
             return f"cannot be read: {error.strerror or error}", b""
         return problem, full
+
+    def _extras_lost(self, group: PlannedGroup, file: PlannedFile, kept: PlannedFile) -> str:
+        """What hangs off the file and would be lost, as the files are now: the last scan may have been of another
+        version."""
+        there = {held.extra.digest for held in read_tags(kept.path).extras}
+        there |= {extra.digest for extra in self._gets(group)}
+        return _unsaid(lost_besides(file, read_tags(file.path), there))
 
     def _audio_changed(self, file: PlannedFile) -> str:
         stream, track = self._streams[file.path][0], self.tracks[file.path]
@@ -216,13 +236,11 @@ def _streams(store: Store, tracks: dict[bytes, Track]) -> dict[bytes, tuple[byte
     return {path: hallmark(track.audio)[:2] for path, track in tracks.items() if track.audio is not None}
 
 
-def _lost(pair: TrackPair, allowed: Collection[LossKind]) -> str:
-    """What would be lost though the plan does not say so; empty if nothing."""
-    lost = [loss for loss in losses(pair) if loss.kind not in {"untested", *allowed}]
+def _unsaid(lost: Iterable[Loss]) -> str:
+    """What would be lost though the plan does not say so, in words; empty if nothing."""
     words = "; ".join(loss.what for loss in lost)
-    return (
-        f"it holds what the kept file lacks, and the plan does not say so: {words}. Make the plan again" if lost else ""
-    )
+    found = "it holds what the kept file lacks, and the plan does not say so"
+    return f"{found}: {words}. Make the plan again" if words else ""
 
 
 def _copies(matches: Matches, plan: Plan) -> dict[tuple[bytes, bytes], TrackPair]:

@@ -1,4 +1,4 @@
-"""Writes tags and cover of copies that go into the copy that stays."""
+"""Writes tags, cover and what else hangs off copies that go into the copy that stays."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dedup.cleanup.rewrite import write_copy
 from dedup.cleanup.steps import Rewrite
 from dedup.files.paths import printable
 from dedup.plan.nouns import PlannedGroup
+from dedup.tags.extras import Held
 from dedup.tags.merge import Merge
 from dedup.tags.read import Tags, read_tags
 from dedup.tags.unite import good_cover
@@ -48,10 +49,23 @@ def _merge_of(group: PlannedGroup) -> Merge:
 def _rewriting(merge: Merge, path: bytes, doing: Doing) -> Rewrite | None:
     """The step that writes it; None if there is nothing to write."""
     cover = None if merge.cover_from is None else good_cover(_tags_of(merge.cover_from))
-    if not merge.fields and cover is None:
+    extras = _extras_of(merge)
+    if not merge.fields and cover is None and not extras:
         return None
     real = os.path.realpath(path)
-    return Rewrite(real, doing.place(), "tags", lambda part: write_copy(real, part, merge.fields, cover))
+    return Rewrite(real, doing.place(), "tags", lambda part: write_copy(real, part, merge.fields, cover, extras))
+
+
+def _extras_of(merge: Merge) -> list[Held]:
+    """The extras to carry over, as the files have them now. Raises TagsError if one is not there any more."""
+    there = {path: _tags_of(path).extras for path in {extra.path for extra in merge.extras}}
+    found = []
+    for extra in merge.extras:
+        held = next((held for held in there[extra.path] if held.extra.digest == extra.digest), None)
+        if held is None:
+            raise TagsError(printable(extra.path), f"{printable(extra.path)} no longer has {extra.what}")
+        found.append(held)
+    return found
 
 
 def _tags_of(path: bytes) -> Tags:

@@ -10,13 +10,20 @@ from collections.abc import Mapping, Sequence
 from dedup.files.paths import printable
 from dedup.library.identity import stream_hash
 from dedup.tags.cover import Cover
+from dedup.tags.extras import Held
 from dedup.tags.write import TagsError, write_tags
 
 
-def write_copy(path: bytes, copy: bytes, fields: Mapping[str, Sequence[str]], cover: Cover | None = None) -> None:
-    """Makes `copy`, which must not exist yet, from `path`: with `fields` and `cover` as `write_tags` sets them, and the
-    same encoded audio, mode, extended attributes and, if allowed, owner; its mtime is now. It is on the disk when this
-    returns. Raises TagsError or OSError; then there is no copy."""
+def write_copy(
+    path: bytes,
+    copy: bytes,
+    fields: Mapping[str, Sequence[str]],
+    cover: Cover | None = None,
+    extras: Sequence[Held] = (),
+) -> None:
+    """Makes `copy`, which must not exist yet, from `path`: with `fields`, `cover` and `extras` as `write_tags` puts
+    them there, the same encoded audio, mode, extended attributes and, if allowed, owner; its mtime is now. It is on the
+    disk when this returns. Raises TagsError or OSError; then there is no copy."""
     before = stream_hash(path)
     if before is None:
         raise TagsError(printable(path), "its audio cannot be read", remedy="Its tags were left alone.")
@@ -24,7 +31,7 @@ def write_copy(path: bytes, copy: bytes, fields: Mapping[str, Sequence[str]], co
     try:
         with open(path, "rb") as source, open(descriptor, "wb") as target:
             shutil.copyfileobj(source, target, 1024 * 1024)
-        write_tags(copy, fields, cover)
+        write_tags(copy, fields, cover, extras)
         _check(path, before, copy)
         _take_over(path, copy)
     except BaseException:

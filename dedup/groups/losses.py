@@ -4,13 +4,13 @@ what the store knows of both, and what somebody found beside them."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dedup.correlation.scoring import Verdict
-from dedup.files.paths import extension_of
 from dedup.settings import ITEMS_PER_SECOND, LOSS_KINDS, LossKind
+from dedup.tags.extras import Extra, carried, family_of
 
 if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, TrackPair
@@ -41,9 +41,6 @@ other."""
 WIDE_DB, NARROW_DB = -40.0, -60.0
 """Difference of left and right, relative to what they share, from which a file is stereo, and to which it is mono."""
 
-TIMED = frozenset({"chapters", "cues"})
-"""Kinds of extras that name moments of the sound."""
-
 
 @dataclass(frozen=True)
 class Loss:
@@ -56,10 +53,12 @@ class Loss:
 
 @dataclass(frozen=True)
 class Beside:
-    """What is known of a copy from outside the store."""
+    """What is known of a copy from outside the store, and of the kept file as it will be."""
 
     merges: bool = True
     """Whether the kept file gets what it lacks and its format can hold."""
+    gets: tuple[Extra, ...] = ()
+    """Extras that the kept file gets from other copies."""
     sidecars: tuple[str, ...] = ()
     """Files beside the copy that belong to it and would be lost, in words."""
     playlists: tuple[str, ...] = ()
@@ -70,6 +69,18 @@ def losses(pair: TrackPair, beside: Beside = Beside()) -> tuple[Loss, ...]:
     """What `pair.a` holds that `pair.b` lacks, in the order of `LOSS_KINDS`; nothing if one may go for the other."""
     found = [*_of_files(beside), *(() if pair.verdict in SAME_BYTES else _of_content(pair, beside))]
     return tuple(sorted(found, key=lambda loss: LOSS_KINDS.index(loss.kind)))
+
+
+def carried_extras(pair: TrackPair, beside: Beside) -> tuple[Extra, ...]:
+    """What hangs off `pair.a` and is carried over to `pair.b`, which lacks it."""
+    ours = (*pair.b.properties.extras, *beside.gets)
+    theirs = pair.a.properties.extras if beside.merges else ()
+    return carried(theirs, ours, family_of(pair.b.path), is_aligned(pair))
+
+
+def lost_extras(theirs: Iterable[Extra], digests: Collection[str]) -> list[Loss]:
+    """What of these extras a file lacks that has those of the digests."""
+    return [Loss(extra.kind, extra.what) for extra in theirs if extra.digest not in digests]
 
 
 def is_aligned(pair: TrackPair) -> bool:
@@ -95,7 +106,8 @@ def _of_content(pair: TrackPair, beside: Beside) -> Iterator[Loss]:
         yield from _of_sound(pair)
         yield from _of_channels(pair.a, copy, pair.b, kept)
     yield from _of_streams(copy, kept)
-    yield from _of_extras(pair, copy, kept, beside)
+    there = (*kept.extras, *beside.gets, *carried_extras(pair, beside))
+    yield from lost_extras(copy.extras, {extra.digest for extra in there})
 
 
 # ---- sound ----
@@ -145,7 +157,7 @@ def _is_mono(track: ListedTrack, properties: AudioProperties) -> bool:
     return properties.channels == 1 or (track.width_db is not None and track.width_db < NARROW_DB)
 
 
-# ---- streams and extras ----
+# ---- streams ----
 
 
 def _of_streams(copy: AudioProperties, kept: AudioProperties) -> Iterator[Loss]:
@@ -173,22 +185,6 @@ def _lacking(
 
 def _label(stream: Stream) -> tuple[str, str]:
     return stream.language.removeprefix("und"), stream.title
-
-
-def _of_extras(pair: TrackPair, copy: AudioProperties, kept: AudioProperties, beside: Beside) -> Iterator[Loss]:
-    known = {extra.digest for extra in kept.extras}
-    for extra in copy.extras:
-        if extra.digest in known:
-            continue
-        is_carried = beside.merges and can_hold(extension_of(pair.b.path), extra.kind)
-        if not is_carried or (extra.kind in TIMED and not is_aligned(pair)):
-            yield Loss(extra.kind, extra.what)
-
-
-def can_hold(extension: str, kind: str) -> bool:
-    """Whether a file with that extension can get extras of that kind."""
-    del extension, kind
-    return False
 
 
 # ---- words ----

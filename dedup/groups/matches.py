@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import itertools
 import json
@@ -166,6 +167,10 @@ class Matches:
             found += [self._pair(track, other, match) for other in self.by_fingerprint.get(fingerprint, ())]
         found.sort(key=lambda pair: pair.b.path)
         return (pair for pair in found if pair.verdict != "other")
+
+    def of_path(self, path: bytes) -> Iterator[TrackPair]:
+        """The pairs of the track at this path, which may match another."""
+        return self.of(self.tracks[bisect.bisect_left(self.tracks, path, key=lambda track: track.path)])
 
     def pairs(self) -> Iterator[TrackPair]:
         """Every pair once, `a` before `b` by path, sorted by both: the same bytes whatever the blocks were."""

@@ -17,7 +17,7 @@ from dedup.tags.extras import Extra
 from dedup.tags.free_extras import is_extra_field
 from dedup.tags.kinds import parse
 from dedup.tags.names import rank_of
-from dedup.tags.read import Tags, chapters_of_container, fields_of_container, may_have_more, tags_of
+from dedup.tags.read import Tags, may_have_more, tags_of, tags_of_container
 from dedup.tags.unite import is_of_the_file
 
 __all__ = [
@@ -31,11 +31,12 @@ __all__ = [
     "to_json",
 ]
 
-PROPERTIES_VERSION = 3
+PROPERTIES_VERSION = 4
 """Counts the ways in which properties were read. A store's older ones are read again by the next scan. Raise it with
 any change to what `read_properties` gives of a file.
 
-1 had 17 tag fields of its own naming; 2 has the fields of `tags.read`; 3 has streams and extras."""
+1 had 17 tag fields of its own naming; 2 has the fields of `tags.read`; 3 has streams and extras; 4 says of which
+extras only one format can hold all."""
 
 LONGEST_VALUE = 1000
 """Characters that are kept of a tag value; lyrics and comments may have any number."""
@@ -128,25 +129,29 @@ def read_properties(path: bytes) -> AudioProperties:
         size = os.fstat(file.fileno()).st_size
     is_complete = all((properties.codec != "unknown", properties.sample_rate, properties.channels))
     if has_more or not (is_complete and properties.duration_s and properties.tags):
-        properties = _completed(properties, _contained(_read_with_av, path) or AudioProperties())
+        properties = _completed(properties, _contained(_read_with_av, path) or AudioProperties(), has_more)
     if properties.duration_s and not properties.bitrate:
         properties = replace(properties, bitrate=_count(8 * size / properties.duration_s))
     return properties
 
 
-def _completed(properties: AudioProperties, probed: AudioProperties) -> AudioProperties:
-    """What mutagen read, and of what FFmpeg read what that lacks. FFmpeg alone knows all streams and chapters."""
+def _completed(properties: AudioProperties, probed: AudioProperties, has_more: bool) -> AudioProperties:
+    """What mutagen read, and of what FFmpeg read what that lacks. FFmpeg alone knows all streams, and if the file has
+    more than mutagen sees, the chapters."""
     is_known = properties.codec != "unknown"
     is_complete = is_known and all((properties.sample_rate, properties.channels, properties.duration_s))
     is_better = not is_known or (probed.codec != "unknown" and not is_complete)
     chapters = tuple(extra for extra in probed.extras if extra.form == "chapters")
-    others = tuple(extra for extra in properties.extras if not (chapters and extra.form == "chapters"))
+    if has_more and chapters:
+        extras = (*(extra for extra in properties.extras if extra.form != "chapters"), *chapters)
+    else:
+        extras = properties.extras if is_known or properties.extras else probed.extras
     return replace(
         probed if is_better else properties,
         tags=properties.tags or probed.tags,
         has_cover=properties.has_cover or probed.has_cover,
         streams=probed.streams,
-        extras=others + chapters,
+        extras=extras,
     )
 
 
@@ -255,6 +260,7 @@ def _read_with_av(path: bytes) -> AudioProperties | None:
         stream = heard_stream(container)
         if stream is None:
             return None
+        tags = tags_of_container(container)
         context: Any = stream.codec_context
         ffmpeg_name = codec_name(stream)
         codec = _normal_codec(ffmpeg_name)
@@ -273,9 +279,9 @@ def _read_with_av(path: bytes) -> AudioProperties | None:
             channels=_count(context.channels),
             duration_s=_seconds(duration_s),
             has_cover=any(is_cover(other) for other in container.streams),
-            tags=_kept(fields_of_container(container)),
+            tags=_kept(tags.fields),
             streams=streams_of(container, stream),
-            extras=tuple(held.extra for held in chapters_of_container(container)),
+            extras=tuple(held.extra for held in tags.extras),
         )
 
 

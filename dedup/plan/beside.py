@@ -28,10 +28,9 @@ class OnDisk:
     def beside(self, pair: TrackPair) -> Beside:
         """What would be lost beside a copy if it went for the kept file."""
         if self._settings.action not in REMOVING or pair.a.state != "present":
-            return Beside(self._settings.merge)
+            return Beside()
         lost = [path for path in self._sidecars.of(pair.a.path) if not self._is_saved(path, pair)]
         return Beside(
-            self._settings.merge,
             sidecars=tuple(f"side-car {printable(os.path.basename(path))}" for path in lost),
             playlists=tuple(
                 f"{printable(path)} names it and cannot be rewritten"

@@ -9,10 +9,11 @@ from typing import Protocol
 from dedup.groups.albums import Albums
 from dedup.groups.groups import Group
 from dedup.groups.keep import Decision, KeepRules, is_below
-from dedup.groups.losses import SAME_PACKETS, Beside, Loss, losses, outcome_words
+from dedup.groups.losses import SAME_PACKETS, Beside, Loss, carried_extras, losses, outcome_words
 from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Action, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.settings import LossKind, PlanSettings
+from dedup.tags.extras import Extra
 
 UNCERTAIN = "uncertain"
 """Name of the rule by which a copy stays until a person decides about it."""
@@ -53,11 +54,18 @@ class Decider:
         members = [pair for pair in group.members if pair.a.state != "imported"]
         group = replace(group, rules=self.rules)
         best = group.decision(members[0])
-        kept = planned_file(group.reference, "keep", best.rule, best.why)
-        return PlannedGroup((kept, *(self._member(pair, group.decision(pair)) for pair in members)))
+        files = [planned_file(group.reference, "keep", best.rule, best.why)]
+        merges = self.settings.merge and not is_below(group.reference.path, self.protect)
+        gets: tuple[Extra, ...] = ()
+        for pair in members:
+            beside = replace(self.disk.beside(pair) if self.disk else Beside(), merges=merges, gets=gets)
+            files.append(self._member(pair, group.decision(pair), beside))
+            if files[-1].action in REMOVING:
+                gets += carried_extras(pair, beside)
+        return PlannedGroup(tuple(files))
 
-    def _member(self, pair: TrackPair, better: Decision) -> PlannedFile:
-        lost = losses(pair, self.disk.beside(pair) if self.disk else Beside(self.settings.merge))
+    def _member(self, pair: TrackPair, better: Decision, beside: Beside) -> PlannedFile:
+        lost = losses(pair, beside)
         stays = self._why_it_stays(pair, lost)
         if stays is not None:
             return planned_file(pair.a, "leave", *stays, pair, lost)

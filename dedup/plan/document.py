@@ -17,7 +17,7 @@ from dedup.errors import InputError, PlanError
 from dedup.files.paths import json_path, printable
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
 from dedup.plan.validate import FORMAT, VERSION, parse_plan
-from dedup.tags.merge import Conflict, Merge
+from dedup.tags.merge import CarriedExtra, Conflict, Merge
 
 _ANOTHER = "Name another file for the plan"
 
@@ -196,8 +196,13 @@ def _merge(merge: Merge) -> dict[str, Any]:
         **_named("into", merge.into),
         "fields": {name: list(values) for name, values in merge.fields.items()},
         **(_named("cover_from", merge.cover_from) if merge.cover_from is not None else {"cover_from": None}),
+        "extras": [_extra(extra) for extra in merge.extras],
         "conflicts": [_conflict(conflict) for conflict in merge.conflicts],
     }
+
+
+def _extra(extra: CarriedExtra) -> dict[str, Any]:
+    return {"kind": extra.kind, "what": extra.what, "digest": extra.digest, **json_path(extra.path)}
 
 
 def _conflict(conflict: Conflict) -> dict[str, Any]:

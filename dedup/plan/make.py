@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,10 @@ from dedup.groups.albums import albums_of
 from dedup.groups.companions import Intended
 from dedup.groups.groups import Group, make_groups
 from dedup.groups.keep import is_below, keep_rules
-from dedup.groups.losses import LOST_BY_VERDICT
+from dedup.groups.losses import LOST_BY_VERDICT, is_aligned, lost_extras
 from dedup.observer import Observer
 from dedup.plan.beside import OnDisk
-from dedup.plan.decide import Decider, most_first
+from dedup.plan.decide import Decider, kept_for, most_first
 from dedup.plan.document import is_replaceable, write_plan
 from dedup.plan.listening import HERE, Ears, listened
 from dedup.plan.nouns import REMOVING, Plan, PlannedGroup
@@ -30,10 +30,12 @@ from dedup.store.protection import protected
 from dedup.store.store import open_for_reading
 
 if TYPE_CHECKING:
+    from dedup.groups.losses import Loss
     from dedup.groups.matches import Matches
     from dedup.plan.nouns import PlannedFile
     from dedup.store.store import Store
     from dedup.tags.merge import Merge
+    from dedup.tags.read import Tags
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ class Grounds:
         files = [track.path for track in self.matches.tracks]
         references = References(self.settings.playlists or self.roots, files, observer, self.keep.protect)
         return replace(self, decider=replace(self.decider, disk=OnDisk(self.settings, references))), references
+
+    def aligned(self, group: PlannedGroup) -> frozenset[bytes]:
+        """Paths of the files that start at the same moment as the first of the group."""
+        return frozenset(pair.b.path for pair in self.matches.of_path(group.files[0].path) if is_aligned(pair))
 
     def plan(self, groups: Sequence[PlannedGroup], references: References) -> Plan:
         """The plan of these groups."""
@@ -139,7 +145,7 @@ def plan_all(grounds: Grounds, observer: Observer, answered: Iterable[PlannedGro
     decided = grounds.decider.groups(grounds.groups())
     by_rule = [group for group in decided if group.contents not in said]
     if grounds.settings.merge:
-        by_rule = _with_merges(by_rule, grounds.keep.protect, observer)
+        by_rule = _with_merges(grounds, by_rule, observer)
     groups = most_first([*by_rule, *(said[group.contents] for group in decided if group.contents in said)])
     return grounds.plan(groups, references)
 
@@ -162,13 +168,25 @@ def require_outside(to: bytes | None, roots: Sequence[bytes]) -> None:
 
 
 def unite_group(kept: PlannedFile, others: Sequence[PlannedFile]) -> Merge:
-    """What the kept file gets from the others that go. Raises OSError for a file that cannot be read."""
+    """What the kept file gets from the others that go, apart from what needs the same beginning. Raises OSError for a
+    file that cannot be read."""
+    sources = _sources(others)
+    return _united(kept, sources, _tags_of((kept, *sources)), frozenset())
+
+
+def _tags_of(files: Iterable[PlannedFile]) -> dict[bytes, Tags]:
     from dedup.tags.read import read_tags
+
+    return {file.path: read_tags(file.path) for file in files}
+
+
+def _united(
+    kept: PlannedFile, sources: Sequence[PlannedFile], tags: dict[bytes, Tags], aligned: frozenset[bytes]
+) -> Merge:
     from dedup.tags.unite import unite
 
-    read = [(file.path, read_tags(file.path)) for file in _sources(others)]
-    same_audio = frozenset(file.path for file in others if _is_same_audio(file, kept))
-    return unite((kept.path, read_tags(kept.path)), read, same_audio)
+    same_audio = frozenset(file.path for file in sources if _is_same_audio(file, kept))
+    return unite((kept.path, tags[kept.path]), [(f.path, tags[f.path]) for f in sources], same_audio, aligned)
 
 
 def _sources(others: Sequence[PlannedFile]) -> list[PlannedFile]:
@@ -186,37 +204,70 @@ def gets_tags(group: PlannedGroup, protect: Sequence[bytes]) -> bool:
     return bool(_sources(group.files)) and not is_below(group.files[0].path, protect)
 
 
-def _with_merges(groups: Sequence[PlannedGroup], protect: Sequence[bytes], observer: Observer) -> list[PlannedGroup]:
+def _with_merges(grounds: Grounds, groups: Sequence[PlannedGroup], observer: Observer) -> list[PlannedGroup]:
     """The groups, each with what its kept file gets from those that go."""
-    wanted = [gets_tags(group, protect) for group in groups]
+    wanted = [gets_tags(group, grounds.keep.protect) for group in groups]
     observer.stage("read tags", sum(wanted), "groups")
     return [
-        _with_merge(group, observer) if is_wanted else group for group, is_wanted in zip(groups, wanted, strict=True)
+        _with_merge(grounds, group, observer) if is_wanted else group
+        for group, is_wanted in zip(groups, wanted, strict=True)
     ]
 
 
-def _with_merge(group: PlannedGroup, observer: Observer) -> PlannedGroup:
+def _with_merge(grounds: Grounds, group: PlannedGroup, observer: Observer) -> PlannedGroup:
     try:
-        merge = unite_group(group.files[0], group.files[1:])
-        return replace(group, merge=merge) if takes_tags(merge) else without_loss(group)
+        return with_merge(group, grounds.aligned(group))
     except OSError as error:
         path = os.fsencode(error.filename) if error.filename else group.files[0].path
         observer.problem("failed", path, f"its tags cannot be read, so they are not carried over: {error.strerror}")
-        return group
+        return without_loss(group, UNREADABLE)
     finally:
         observer.advance()
 
 
-def takes_tags(merge: Merge) -> bool:
-    """Whether the kept file can get what it is to get."""
+def with_merge(group: PlannedGroup, aligned: frozenset[bytes]) -> PlannedGroup:
+    """The group with what its kept file gets from those that go, except that a file stays if something is left that
+    hangs off it. Raises OSError for a file that cannot be read."""
     from dedup.tags.write import can_write
 
-    return not merge or can_write(merge.into)
+    kept, sources = group.files[0], _sources(group.files[1:])
+    tags = _tags_of((kept, *sources))
+    merge = _united(kept, sources, tags, aligned)
+    coming = [extra.digest for extra in merge.extras]
+    there = {*coming, *(held.extra.digest for held in tags[kept.path].extras)}
+    left = {file.path: lost for file in sources if (lost := lost_besides(file, tags[file.path], there))}
+    if left:
+        files = tuple(_kept_for(file, left.get(file.path, ())) for file in group.files)
+        return with_merge(replace(group, files=files), aligned)
+    extras = {held.extra.digest: held for file in sources for held in tags[file.path].extras}
+    if merge and not can_write(kept.path, [extras[digest] for digest in coming]):
+        return without_loss(group, UNWRITABLE)
+    return replace(group, merge=merge if sources else None)
 
 
-def without_loss(group: PlannedGroup) -> PlannedGroup:
-    """The same group, except that files with their own tags stay, since the format of the kept file takes no tags."""
+def lost_besides(file: PlannedFile, tags: Tags, digests: Collection[str]) -> list[Loss]:
+    """What hangs off the file, has none of these digests, and is not known to be let go."""
+    lost = lost_extras((held.extra for held in tags.extras), digests)
+    return [loss for loss in lost if loss.kind not in file.may_be_lost]
+
+
+def _kept_for(file: PlannedFile, lost: Sequence[Loss]) -> PlannedFile:
+    stays = kept_for(lost, ())
+    if stays is None:
+        return file
+    rule, why = stays
+    return replace(file, action="leave", rule=rule, why=why, lost=(*file.lost, *lost), sidecars=())
+
+
+UNREADABLE = "the tags of the group cannot be read, so they would be lost"
+UNWRITABLE = "it has tags that the kept file lacks, and they cannot be written to the kept file"
+
+
+def without_loss(group: PlannedGroup, why: str) -> PlannedGroup:
+    """The same group, except that files with their own tags stay."""
     sources = _sources(group.files)
-    why = "it has tags that the kept file lacks, and the format of the kept file takes no tags"
-    files = (replace(f, action="leave", rule="tags", why=why) if f in sources else f for f in group.files)
-    return replace(group, files=tuple(files))
+    files = (
+        replace(file, action="leave", rule="tags", why=why, sidecars=()) if file in sources else file
+        for file in group.files
+    )
+    return replace(group, files=tuple(files), merge=None)

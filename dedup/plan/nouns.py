@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from dedup.groups.losses import Loss
-from dedup.settings import MatchSettings
+from dedup.settings import LossKind, MatchSettings
 from dedup.tags.merge import Merge
 
 Action = Literal["keep", "leave", "quarantine", "trash", "hardlink", "reflink", "delete"]
@@ -63,6 +63,11 @@ class PlannedFile:
     """What it holds that the kept file lacks: why it stays, or what a person lets go with it."""
     sidecars: tuple[PlannedSidecar, ...] = ()
     """Files that belong to it and go when it is removed."""
+
+    @property
+    def may_be_lost(self) -> frozenset[LossKind]:
+        """Kinds of what may be lost with it."""
+        return frozenset(loss.kind for loss in self.lost)
 
     @property
     def goes_along(self) -> tuple[PlannedSidecar, ...]:

@@ -14,7 +14,7 @@ from dedup.files.paths import printable
 from dedup.groups.groups import Group
 from dedup.groups.keep import is_below
 from dedup.plan.decide import UNCERTAIN, Decider, doubt, is_there_twice, most_first, planned_file, with_left, with_note
-from dedup.plan.make import Grounds, gets_tags, grounds_of, unite_group
+from dedup.plan.make import UNREADABLE, Grounds, gets_tags, grounds_of, with_merge, without_loss
 from dedup.plan.nouns import ANSWERED, REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
 from dedup.settings import LOSS_KINDS, LossKind
 
@@ -246,10 +246,11 @@ class Review:
         if not self.grounds.settings.merge or not gets_tags(planned, self.grounds.keep.protect):
             return planned
         try:
-            return replace(planned, merge=unite_group(planned.files[0], planned.files[1:]))
+            return with_merge(planned, self.grounds.aligned(planned))
         except OSError as error:
             told = f"tags cannot be read, so none are carried over: {error.strerror or error}"
-            return replace(planned, note="; ".join(filter(None, (planned.note, told))))
+            note = "; ".join(filter(None, (planned.note, told)))
+            return without_loss(replace(planned, note=note), UNREADABLE)
 
     def _needed_by_albums(self, planned: PlannedGroup) -> dict[bytes, str]:
         """Albums that would no longer be complete after all the answers, by path of the file that each needs."""

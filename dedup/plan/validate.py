@@ -19,7 +19,8 @@ from dedup.groups.losses import Loss
 from dedup.plan.nouns import ACTIONS, LINKING, STAYING, Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
 from dedup.settings import IDENTITIES, LOSS_KINDS, MatchSettings
 from dedup.store.judgements import CONTENT_BYTES
-from dedup.tags.merge import Conflict, Merge
+from dedup.tags.extras import EXTRA_KINDS
+from dedup.tags.merge import CarriedExtra, Conflict, Merge
 
 FORMAT, VERSION = "reprise-plan", 1
 
@@ -203,8 +204,22 @@ def _merge(value: Any, where: str, problems: list[str]) -> Merge:
     into, cover_from = merge.path("into"), merge.path("cover_from", or_null=True)
     united = merge.value("fields", _are_fields, "an object whose values are lists of strings", {})
     conflicts = [_conflict(c, f"{where}, conflict {n}", problems) for n, c in enumerate(merge.list("conflicts", ()), 1)]
+    extras = [_extra(e, f"{where}, extra {n}", problems) for n, e in enumerate(merge.list("extras", ()), 1)]
     merge.end()
-    return Merge(into, {name: tuple(values) for name, values in united.items()}, cover_from, tuple(conflicts))
+    fields = {name: tuple(values) for name, values in united.items()}
+    return Merge(into, fields, cover_from, tuple(conflicts), tuple(extras))
+
+
+def _extra(value: Any, where: str, problems: list[str]) -> CarriedExtra:
+    extra = Fields(value, where, problems)
+    made = CarriedExtra(
+        kind=extra.value("kind", EXTRA_KINDS.__contains__, f"one of {', '.join(EXTRA_KINDS)}", "chapters"),
+        what=extra.text("what", ""),
+        digest=extra.value("digest", _is_digest, "16 hex digits", ""),
+        path=extra.path("path"),
+    )
+    extra.end()
+    return made
 
 
 def _conflict(value: Any, where: str, problems: list[str]) -> Conflict:
@@ -323,6 +338,10 @@ def _is_time(value: Any) -> bool:
 
 def _is_content(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(rf"[0-9a-f]{{{2 * CONTENT_BYTES}}}", value) is not None
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{16}", value) is not None
 
 
 def _is_score(value: Any) -> bool:

@@ -30,6 +30,8 @@ class Block(ABC):
     """Reads and changes one tag block in memory; `save` writes it."""
 
     family: Family
+    length_s = 0.0
+    """Length of the file, if chapters in its text fields need it."""
 
     def fields(self) -> dict[str, tuple[str, ...]]:
         """All text fields by common name, in their common form."""
@@ -42,15 +44,18 @@ class Block(ABC):
 
     def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
         """What hangs off the file, by this block, whose `fields` are given."""
-        return list(extras_of(fields, self.family))
+        lyrics = {"lyrics": self.all_values("lyrics")} if "lyrics" in fields else {}
+        return list(extras_of({**fields, **lyrics}, self.family, self.length_s))
 
-    def put_extra(self, held: Held) -> bool:
-        """Adds an extra beside those that are there, without loss if `can_hold` says so of the family; False if there
-        is no place for it."""
-        fields = fields_of(held)
-        for name, values in fields.items():
-            self.put(name, (*self.fields().get(name, ()), *values))
-        return bool(fields)
+    def put_extra(self, held: Held) -> None:
+        """Adds an extra beside those that are there, if there is a place for it."""
+        for name, values in fields_of(held).items():
+            self.put(name, (*self.all_values(name), *values))
+
+    def all_values(self, name: str) -> tuple[str, ...]:
+        """Values of a field in their common form, those that a better spelling hides included."""
+        entries = sorted((entry for entry in self.entries() if entry.name == name), key=lambda entry: entry.rank)
+        return normalised({name: [value for entry in entries for value in entry.values]}).get(name, ())
 
     def put(self, name: str, values: tuple[str, ...]) -> None:
         """Makes `values`, given in their common form, the whole value of a field; no values remove it. Values that the

@@ -7,20 +7,18 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dedup.files.paths import extension_of
 from dedup.tags.names import Family
 
 ExtraKind = Literal["chapters", "cues", "lyrics", "ratings"]
+EXTRA_KINDS: tuple[ExtraKind, ...] = get_args(ExtraKind)
 Form = Literal[
     "chapters", "cue sheet", "cue sheet block", "lyrics", "synchronised lyrics", "rating", "", "id3", "mp4", "vorbis"
 ]
-"""How content is written. Those of a family's name are data that only tags of that family hold."""
-
-Fate = Literal["held", "carried", "contradicted", "lost"]
-"""What becomes of an extra whose file goes: the kept file holds the same; gets it; holds another rating of this
-listener or other lyrics in this language, and keeps them; neither holds nor can get it."""
+"""How content is written. Those of a family's name are data that only tags of that family hold; nothing can get what
+has none."""
 
 _ALL: tuple[Family, ...] = ("id3", "mp4", "asf", "ape", "vorbis")
 _FAMILIES: dict[str, tuple[Family, ...]] = {
@@ -34,9 +32,6 @@ _FAMILIES: dict[str, tuple[Family, ...]] = {
     "vorbis": ("vorbis",),
 }
 """Families whose tags can hold each form."""
-
-_TIMED = ("chapters", "cue sheet", "cue sheet block", "synchronised lyrics")
-_ONE_A_FILE = ("chapters", "cue sheet", "cue sheet block")
 
 _EXTENSIONS: dict[Family, str] = {
     "id3": "mp3 mp2 aac wav wave aif aiff aifc tta dsf dff",
@@ -64,12 +59,14 @@ class Extra:
     @property
     def is_timed(self) -> bool:
         """Whether it is right only for a file that starts at the same moment."""
-        return self.kind == "cues" or self.form in _TIMED
+        return self.kind in ("chapters", "cues") or self.form == "synchronised lyrics"
 
     @property
     def slot(self) -> tuple[str, str]:
         """What a file holds at most once: its chapters, the rating of one listener, the lyrics in one language."""
-        return self.kind, self.form if self.form in _ONE_A_FILE else self.what.casefold()
+        if self.kind == "chapters":
+            return self.kind, self.form if self.form.startswith("cue sheet") else ""
+        return self.kind, self.what.casefold()
 
 
 @dataclass(frozen=True)
@@ -132,20 +129,20 @@ def family_of(path: bytes) -> Family | None:
     return _FAMILY_OF.get(extension_of(path))
 
 
-def can_hold(family: Family | None, extra: Extra) -> bool:
-    """Whether tags of this family can hold it without loss."""
-    return family is not None and family in _FAMILIES.get(extra.form, ())
-
-
-def fate_of(extra: Extra, ours: Iterable[Extra], family: Family | None, is_aligned: bool) -> Fate:
-    """What becomes of an extra if the kept file has `ours` and tags of this family. `is_aligned` says whether both
-    files start at the same moment."""
-    ours = tuple(ours)
-    if any(own.digest == extra.digest for own in ours):
-        return "held"
-    if any(own.slot == extra.slot for own in ours):
-        return "lost" if extra.is_timed else "contradicted"
-    return "carried" if can_hold(family, extra) and (is_aligned or not extra.is_timed) else "lost"
+def carried(
+    theirs: Iterable[Extra], ours: Iterable[Extra], family: Family | None, is_aligned: bool
+) -> tuple[Extra, ...]:
+    """Those of `theirs` that a file with `ours` and tags of this family lacks and can get without losing one of its
+    own. `is_aligned` says whether both files start at the same moment."""
+    known, taken = {extra.digest for extra in ours}, {extra.slot for extra in ours}
+    found = []
+    for extra in theirs:
+        fits = family in _FAMILIES.get(extra.form, ()) and (is_aligned or not extra.is_timed)
+        if fits and extra.digest not in known and extra.slot not in taken:
+            known.add(extra.digest)
+            taken.add(extra.slot)
+            found.append(extra)
+    return tuple(found)
 
 
 def digest_of(*parts: object) -> str:
@@ -154,12 +151,13 @@ def digest_of(*parts: object) -> str:
 
 
 def chapters_held(chapters: Sequence[Chapter], frames: tuple[Any, ...] = (), more: Sequence[str] = ()) -> Held:
-    """Chapters with the extra that names them. `more` is what they hold besides start and title. Starts are equal if
-    they round to the same tenth of a second."""
+    """Chapters with the extra that names them. `more` is what they hold besides start and title, which no other format
+    can get. Starts are equal if, in whole milliseconds, they round to the same tenth of a second."""
     listed = tuple(sorted(chapters, key=lambda chapter: chapter.start_s))
-    content = [f"{round(10 * chapter.start_s)} {_plain(chapter.title)}" for chapter in listed]
+    content = [f"{round(round(1000 * chapter.start_s) / 100)} {_plain(chapter.title)}" for chapter in listed]
     what = f"{len(listed)} chapters" if len(listed) != 1 else "1 chapter"
-    return Held(Extra("chapters", what, digest_of("chapters", *content, *more), "chapters"), Chapters(listed, frames))
+    form: Form = "chapters" if not more else "id3" if frames else ""
+    return Held(Extra("chapters", what, digest_of("chapters", *content, *more), form), Chapters(listed, frames))
 
 
 def cue_sheet_held(text: str) -> Held:
@@ -181,7 +179,7 @@ def lyrics_held(words: Words) -> Held:
 
 def rating_held(rating: Rating) -> Held:
     """A rating by a listener, or the number of times they played the track."""
-    digest = digest_of("rating", rating.address.casefold(), rating.value, rating.count)
+    digest = digest_of("rating", _plain(rating.address).casefold(), rating.value, rating.count)
     return Held(Extra("ratings", f"rating of {rating.address}", digest, "rating"), rating)
 
 

@@ -7,7 +7,7 @@ import base64
 import binascii
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from dedup.tags.extras import (
     Chapter,
@@ -28,9 +28,10 @@ from dedup.tags.names import Family
 from dedup.tags.values import clean
 
 _CHAPTER = re.compile(r"chapter(\d{3})", re.ASCII)
+_URL = re.compile(r"chapter\d{3}url", re.ASCII)
 _TIME = re.compile(r"(\d{1,4}):(\d{1,2}):(\d{1,2}(?:\.\d*)?)", re.ASCII)
 _RATING = "popm:"
-_POPM = re.compile(r"(\d{1,3}) (\d{1,10}) (.*)", re.ASCII | re.DOTALL)
+_POPM = re.compile(r"(\d{1,3}) (\d{1,10})(?: (.*))?", re.ASCII | re.DOTALL)
 _NOT_IN_NAMES = re.compile(r"[^ -<>-}]")
 _DJ = re.compile(r"serato_(markers.*|beatgrid|relvol|video_assoc)|traktor.*")
 _NO_FIELD = re.compile(rf"chapter\d{{3}}(name|url)?|{_RATING}.*|serato_(?!playcount).*|traktor.*", re.ASCII)
@@ -42,25 +43,24 @@ def is_extra_field(name: str) -> bool:
     return _NO_FIELD.fullmatch(name) is not None
 
 
-def extras_of(fields: Mapping[str, tuple[str, ...]], family: Family, length_s: float = 0.0) -> Iterator[Held]:
+def extras_of(fields: Mapping[str, tuple[str, ...]], family: Family | None, length_s: float = 0.0) -> Iterator[Held]:
     """The extras in fields of common name. `length_s` is the length of the file, where its last chapter ends."""
     chapters = _chapters(fields, length_s)
     if chapters:
-        yield chapters_held(chapters)
+        yield chapters_held(chapters, more=[f"{name} {fields[name]}" for name in fields if _URL.fullmatch(name)])
     for text in fields.get("cuesheet", ()):
         yield cue_sheet_held(text)
     for text in fields.get("lyrics", ()):
         yield lyrics_held(Words(text))
     for name, values in fields.items():
-        rating = _POPM.fullmatch(values[0]) if name.startswith(_RATING) else None
-        if rating and int(rating[1]) <= 255:
-            yield rating_held(Rating(rating[3], int(rating[1]), int(rating[2])))
-        elif family == "vorbis" and _DJ.fullmatch(name):
-            yield Held(dj_extra(values[0], name, "vorbis"), Raw(name, values))
+        if name.startswith(_RATING):
+            yield from map(rating_held, _ratings(values))
+        elif _DJ.fullmatch(name):
+            yield Held(dj_extra(values[0], name, "vorbis" if family == "vorbis" else ""), Raw(name, values))
 
 
 def fields_of(held: Held) -> dict[str, tuple[str, ...]]:
-    """The fields that hold an extra in a format without a better place for it; empty if no text can hold it."""
+    """The fields that hold an extra in a format without a better place for it; empty if no text can hold it all."""
     content = held.content
     if isinstance(content, Chapters):
         return dict(_chapter_fields(content))
@@ -93,6 +93,13 @@ def _object(text: str) -> tuple[str, bytes] | None:
     if len(parts) < 4 or b"/" not in parts[0] or not parts[2].isascii():
         return None
     return parts[2].decode("ascii"), parts[3]
+
+
+def _ratings(values: Iterable[str]) -> Iterator[Rating]:
+    for value in values:
+        told = _POPM.fullmatch(value)
+        if told and int(told[1]) <= 255:
+            yield Rating(told[3] or "", int(told[1]), int(told[2]))
 
 
 def _chapters(fields: Mapping[str, tuple[str, ...]], length_s: float) -> list[Chapter]:

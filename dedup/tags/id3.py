@@ -167,8 +167,9 @@ class Id3Block(Block):
         known = {held.extra.digest for held in own}
         return own + [held for held in super().extras(fields) if held.extra.digest not in known]
 
-    def put_extra(self, held: Held) -> bool:
-        return id3_extras.put(self._tags, held, self._encoding()) or super().put_extra(held)
+    def put_extra(self, held: Held) -> None:
+        if not id3_extras.put(self._tags, held, self._encoding()):
+            super().put_extra(held)
 
     def _encoding(self) -> Any:
         from mutagen.id3 import Encoding

@@ -10,6 +10,7 @@ from dedup.tags.extras import (
     Chapter,
     Chapters,
     Extra,
+    Form,
     Held,
     Rating,
     Raw,
@@ -28,6 +29,12 @@ _MADE_ANEW = frozenset({"Serato Analysis", "Serato Autotags", "Serato Offsets_",
 _DJ_OWNERS = {"TRAKTOR4": "Traktor data"}
 _NO_LANGUAGE = frozenset({"", "xxx", "und", "eng"})
 """Languages that programs write if they know none."""
+
+_MILLISECONDS = 2
+"""Format of a time stamp; the other one counts frames of the encoded file."""
+
+_NOWHERE = 0xFFFFFFFF
+"""Position in the file that says nothing."""
 
 _ENCODING = re.compile(r"encoding=<[^>]*>")
 
@@ -49,12 +56,12 @@ def put(tags: Any, held: Held, encoding: Any) -> bool:
 
     content = held.content
     if isinstance(content, Chapters):
-        frames = list(content.frames) or _new_chapters(content, encoding)
-    elif isinstance(content, Rating):
+        frames = [_without_place(frame) for frame in content.frames] or _new_chapters(content, encoding)
+    elif isinstance(content, Rating) and content.address.isascii():
         frames = [POPM(email=content.address, rating=content.value, count=content.count)]
-    elif isinstance(content, Raw):
-        frames = [content.data]
-    elif held.extra.form == "lyrics":
+    elif isinstance(content, Raw) and held.extra.form in ("id3", "synchronised lyrics"):
+        frames = [_under_free_key(content.data, held.extra.what, tags)]
+    elif isinstance(content, Words) and held.extra.form == "lyrics":
         lang = content.language if re.fullmatch(r"[A-Za-z]{3}", content.language) else "eng"
         frames = [USLT(encoding=encoding, lang=lang, desc=content.description, text=content.text)]
     else:
@@ -76,8 +83,10 @@ def _of_frame(frame: Any) -> Held | None:
         return lyrics_held(Words(frame.text, language, frame.desc))
     if kind == "SYLT":
         what = f"synchronised lyrics in {frame.lang}" + (f" ({frame.desc})" if frame.desc else "")
-        digest = digest_of("synchronised lyrics", frame.type, *(f"{time} {text}" for text, time in frame.text))
-        return Held(Extra("lyrics", what, digest, "synchronised lyrics"), Raw(frame.HashKey, frame))
+        lines = (f"{time} {text}" for text, time in frame.text)
+        digest = digest_of("synchronised lyrics", frame.type, frame.format, *lines)
+        form: Form = "synchronised lyrics" if frame.format == _MILLISECONDS else ""
+        return Held(Extra("lyrics", what, digest, form), Raw(frame.HashKey, frame))
     if kind == "POPM" and (frame.rating or getattr(frame, "count", 0)):
         return rating_held(Rating(frame.email, frame.rating, getattr(frame, "count", 0)))
     return None
@@ -86,11 +95,26 @@ def _of_frame(frame: Any) -> Held | None:
 def _chapters(chapters: list[Any], contents: list[Any]) -> Held:
     listed = [Chapter(frame.start_time / 1000, frame.end_time / 1000, _title(frame)) for frame in chapters]
     more = [repr(sub) for frame in chapters for sub in frame.sub_frames.values() if sub.FrameID != "TIT2"]
+    more += [repr(sub) for frame in contents for sub in frame.sub_frames.values()]
+    more += [f"{frame.element_id} {frame.child_element_ids}" for frame in contents if len(contents) > 1]
     return chapters_held(listed, (*chapters, *contents), sorted(_ENCODING.sub("", text) for text in more))
 
 
 def _title(frame: Any) -> str:
     return "".join(clean(str(text)) for sub in frame.sub_frames.getall("TIT2") for text in sub.text[:1])
+
+
+def _without_place(frame: Any) -> Any:
+    """The frame without the chapter's position in the file it comes from."""
+    if frame.FrameID != "CHAP":
+        return frame
+    return type(frame)(**{**vars(frame), "start_offset": _NOWHERE, "end_offset": _NOWHERE})
+
+
+def _under_free_key(frame: Any, what: str, tags: Any) -> Any:
+    """The frame; with a description that no other has if one without has that place."""
+    is_taken = frame.FrameID == "GEOB" and frame.HashKey in tags
+    return type(frame)(**{**vars(frame), "desc": what}) if is_taken else frame
 
 
 def _new_chapters(content: Chapters, encoding: Any) -> list[Any]:

@@ -1,9 +1,11 @@
-"""The result of uniting the tags of several files."""
+"""The result of uniting the tags of several files, and what hangs off them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from dedup.tags.extras import ExtraKind
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,21 @@ class Conflict:
 
 
 @dataclass(frozen=True)
+class CarriedExtra:
+    """Chapters, cue points, lyrics or a rating that the kept file gets."""
+
+    kind: ExtraKind
+    what: str
+    """The thing in words: "12 chapters"."""
+    digest: str
+    """`Extra.digest`."""
+    path: bytes
+    """Path of the file that has it."""
+
+
+@dataclass(frozen=True)
 class Merge:
-    """Tags that a kept file gets from the others."""
+    """What a kept file gets from the others."""
 
     into: bytes
     """Path of the kept file."""
@@ -28,7 +43,8 @@ class Merge:
     cover_from: bytes | None = None
     """Path of the file whose cover it gets; None if it has one, or no other file has a good one."""
     conflicts: tuple[Conflict, ...] = ()
+    extras: tuple[CarriedExtra, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.fields) or self.cover_from is not None
+        return bool(self.fields or self.extras) or self.cover_from is not None

@@ -98,11 +98,11 @@ class Mp4Block(Block):
                 found.append(Held(dj_extra(text, f"Serato {name}", "mp4"), Raw(key, values)))
         return found
 
-    def put_extra(self, held: Held) -> bool:
+    def put_extra(self, held: Held) -> None:
         if held.extra.form == "mp4" and isinstance(held.content, Raw):
             self._file.tags[held.content.key] = held.content.data
-            return True
-        return super().put_extra(held)
+        else:
+            super().put_extra(held)
 
     def put_cover(self, cover: Cover) -> None:
         """iTunes shows the first picture, whatever the others are."""

@@ -11,6 +11,7 @@ from dedup.files.container import heard_stream, open_container
 from dedup.tags.block import Block, free_entry
 from dedup.tags.cover import Cover
 from dedup.tags.extras import Chapter, Held, chapters_held
+from dedup.tags.free_extras import extras_of
 from dedup.tags.kinds import ID3_KINDS, parse
 from dedup.tags.values import normalised
 from dedup.tags.wave_info import read_info
@@ -18,12 +19,11 @@ from dedup.tags.wave_info import read_info
 __all__ = [
     "Cover",
     "Tags",
-    "chapters_of_container",
-    "fields_of_container",
     "may_have_more",
     "open_blocks",
     "read_tags",
     "tags_of",
+    "tags_of_container",
     "with_chapters",
 ]
 
@@ -100,7 +100,14 @@ def with_chapters(tags: Tags, extras: Iterable[Held]) -> Tags:
     return replace(tags, extras=(*others, *chapters))
 
 
-def chapters_of_container(container: Any) -> list[Held]:
+def tags_of_container(container: Any) -> Tags:
+    """The tags that FFmpeg reads from an open container: text and chapters."""
+    fields = _fields_of_container(container)
+    extras = {held.extra.digest: held for held in (*_chapters_of_container(container), *extras_of(fields, None))}
+    return Tags(fields, extras=tuple(extras.values()))
+
+
+def _chapters_of_container(container: Any) -> list[Held]:
     """The chapters that FFmpeg reads from an open container. One alone, from the beginning, is none."""
     found = []
     for chapter in container.chapters():
@@ -109,7 +116,7 @@ def chapters_of_container(container: Any) -> list[Held]:
     return [chapters_held(found)] if len(found) > 1 or (found and found[0].start_s > 0) else []
 
 
-def fields_of_container(container: Any) -> dict[str, tuple[str, ...]]:
+def _fields_of_container(container: Any) -> dict[str, tuple[str, ...]]:
     """The fields that FFmpeg reads from an open container, or from its audio stream if the container has none, as in
     Ogg."""
     stream = heard_stream(container)
@@ -206,6 +213,6 @@ def _by_ffmpeg(path: bytes) -> Tags:
     """Of Matroska and whatever else mutagen does not know: read, never written."""
     try:
         with open_container(path) as container:
-            return Tags(fields_of_container(container), extras=tuple(chapters_of_container(container)))
+            return tags_of_container(container)
     except Exception:  # a damaged file makes PyAV raise more than its own errors
         return Tags()

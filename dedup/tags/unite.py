@@ -1,4 +1,4 @@
-"""Which tags a kept file gets from the files that go. Touches no file.
+"""Which tags, and what besides, a kept file gets from the files that go. Touches no file.
 
 - A field that the kept file lacks comes from the first of the others that has it.
 - `UNITED` fields get the values of all files, each once.
@@ -7,7 +7,9 @@
 - `ALBUM` fields come only from a file of the same album, or from any if the kept file names none: a song's number on a
   compilation is wrong beside another album's title. Two different albums are not a conflict.
 - `OF_THE_FILE` fields are never carried over: they describe an encoded file, not the recording. ReplayGain and R128 are
-  carried over from a file with the same encoded audio only: another master has another loudness."""
+  carried over from a file with the same encoded audio only: another master has another loudness.
+- Chapters, cue points, lyrics and ratings are carried over as they are (`tags.extras`), with the fields that come with
+  them."""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from dedup.tags.cover import Cover
-from dedup.tags.merge import Conflict, Merge
+from dedup.tags.extras import Held, Rating, carried, family_of
+from dedup.tags.free_extras import is_extra_field
+from dedup.tags.merge import CarriedExtra, Conflict, Merge
+from dedup.tags.names import Family
 from dedup.tags.read import Tags
 
 
@@ -63,10 +68,11 @@ def unite(
     kept: tuple[bytes, Tags],
     others: Sequence[tuple[bytes, Tags]],
     same_audio: frozenset[bytes] = frozenset(),
+    aligned: frozenset[bytes] = frozenset(),
 ) -> Merge:
     """What to write to the kept file. `others` come in the order of trust, best first; `same_audio` has the paths of
-    those whose encoded audio equals the kept file's. Nothing that the kept file says is lost or changed, except that
-    `UNITED` fields grow."""
+    those whose encoded audio equals the kept file's, `aligned` of those that start at the same moment. Nothing that the
+    kept file says is lost or changed, except that `UNITED` fields grow."""
     path, tags = kept
     united = dict(tags.fields)
     conflicts: list[Conflict] = []
@@ -79,8 +85,10 @@ def unite(
                 united[name] = _union(ours, values)
             elif name in tags.fields and not _is_same(ours, values):
                 conflicts.append(Conflict(name, ours, values, other))
-    changed = {name: united[name] for name in sorted(united) if united[name] != tags.fields.get(name)}
-    return Merge(path, changed, None if tags.covers else _best_cover(others), tuple(conflicts))
+    extras, coming = _carried_extras(kept, others, aligned)
+    changed = {name: united[name] for name in sorted(united.keys() - coming) if united[name] != tags.fields.get(name)}
+    conflicts = [conflict for conflict in conflicts if conflict.name not in coming]
+    return Merge(path, changed, None if tags.covers else _best_cover(others), tuple(conflicts), extras)
 
 
 def is_good(cover: Cover) -> bool:
@@ -98,11 +106,39 @@ def is_of_the_file(name: str) -> bool:
     return name in OF_THE_FILE or _OF_THE_FILE.fullmatch(name) is not None
 
 
+def _carried_extras(
+    kept: tuple[bytes, Tags], others: Sequence[tuple[bytes, Tags]], aligned: frozenset[bytes]
+) -> tuple[tuple[CarriedExtra, ...], set[str]]:
+    """The extras that the kept file gets, and the fields that come with them."""
+    path, tags = kept
+    family, ours = family_of(path), [held.extra for held in tags.extras]
+    found: list[CarriedExtra] = []
+    coming: set[str] = set()
+    for other, theirs in others:
+        held = {each.extra: each for each in theirs.extras}
+        for extra in carried(held, ours, family, other in aligned):
+            ours.append(extra)
+            found.append(CarriedExtra(extra.kind, extra.what, extra.digest, other))
+            coming |= _fields_with(held[extra], family)
+    return tuple(found), coming
+
+
+def _fields_with(held: Held, family: Family | None) -> set[str]:
+    """The fields that a file of this family has once it has the extra."""
+    if held.extra.form == "lyrics":
+        return {"lyrics"}
+    if family == "id3" and isinstance(held.content, Rating):
+        rating = held.content
+        return {name for name, number in (("rating", rating.value), ("playcount", rating.count)) if number}
+    return set()
+
+
 def _carried(tags: Tags, is_of_album: bool, is_same_audio: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
     for name, values in tags.fields.items():
         is_gain = _GAIN.fullmatch(name) is not None
         of_album = name in ALBUM or (is_gain and "album" in name)
-        if (is_of_album or not of_album) and (is_same_audio or not is_gain) and not is_of_the_file(name):
+        is_own = is_of_the_file(name) or is_extra_field(name)
+        if (is_of_album or not of_album) and (is_same_audio or not is_gain) and not is_own:
             yield name, values
 
 

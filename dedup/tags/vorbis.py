@@ -10,7 +10,6 @@ from typing import Any
 from dedup.tags.block import Block, Entry, free_entry, is_of
 from dedup.tags.cover import FRONT, Cover, cover_of
 from dedup.tags.extras import Extra, Held, Raw, digest_of
-from dedup.tags.free_extras import extras_of
 from dedup.tags.names import spelling_of
 
 _PICTURE = "metadata_block_picture"
@@ -25,6 +24,7 @@ class VorbisBlock(Block):
 
     def __init__(self, file: Any) -> None:
         self._file = file
+        self.length_s = file.info.length
         if file.tags is None:
             file.add_tags()
 
@@ -71,7 +71,7 @@ class VorbisBlock(Block):
 
     def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
         """Those in comments, and a cue sheet in a block of its own, whose times fit this FLAC file alone."""
-        found = list(extras_of(fields, self.family, self._file.info.length))
+        found = super().extras(fields)
         sheet = getattr(self._file, "cuesheet", None)
         if sheet is not None:
             starts = (f"{track.track_number} {track.start_offset}" for track in sheet.tracks)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dedup.errors import WriteError
 from dedup.files.paths import printable
+from dedup.tags.block import Block
 from dedup.tags.cover import Cover
+from dedup.tags.extras import Held
 from dedup.tags.names import named
 from dedup.tags.read import open_blocks
 from dedup.tags.values import normalised
@@ -16,21 +18,26 @@ class TagsError(WriteError):
     """The tags of a file cannot be written, or writing them would change its audio."""
 
 
-def can_write(path: bytes) -> bool:
-    """Whether the file has a format whose tags can be written, and its tags are undamaged."""
+def can_write(path: bytes, extras: Sequence[Held] = ()) -> bool:
+    """Whether the file has a format whose tags can be written, its tags are undamaged, and they can hold these extras
+    besides their own."""
     try:
-        return bool(open_blocks(path))
+        blocks = open_blocks(path)
+        return bool(blocks) and not _lacking(blocks, _put_extras(blocks, extras))
     except Exception:  # a damaged file makes mutagen raise anything
         return False
 
 
-def write_tags(path: bytes, fields: Mapping[str, Sequence[str]], cover: Cover | None = None) -> None:
+def write_tags(
+    path: bytes, fields: Mapping[str, Sequence[str]], cover: Cover | None = None, extras: Sequence[Held] = ()
+) -> None:
     """Sets these fields, by common name, each to all of its values; a field without values is removed. `cover` becomes
-    the front cover. Everything else stays: other fields and pictures, unknown frames, the version of an ID3 tag; an
-    ID3v1 tag repeats what ID3v2 says. A second tag block, such as APEv2 in an MP3, changes if it has the field.
+    the front cover, and `extras` are added. Everything else stays: other fields and pictures, unknown frames, the
+    version of an ID3 tag; an ID3v1 tag repeats what ID3v2 says. A second tag block, such as APEv2 in an MP3, changes if
+    it has the field.
 
-    Afterwards `read_tags` returns `values.normalised` of the fields; only a value in a WAV file's INFO list cannot be
-    removed. Raises TagsError, and the file may then be half written."""
+    Afterwards `read_tags` returns `values.normalised` of the fields, and the extras; only a value in a WAV file's INFO
+    list cannot be removed. Raises TagsError, and the file may then be half written."""
     names = {spelling: named(spelling) for spelling in fields}
     for spelling, known in names.items():
         if known is None:
@@ -48,9 +55,30 @@ def write_tags(path: bytes, fields: Mapping[str, Sequence[str]], cover: Cover | 
                     block.put(name, new.get(name, ()))
             if cover is not None and number == 0:
                 block.put_cover(cover)
+        due = _put_extras(blocks, extras)
         for block in reversed(blocks):  # ID3 last: it brings the ID3v1 tag at the very end up to date
             block.save(path)
+        lacking = _lacking(open_blocks(path), due) if extras else []
+        if lacking:
+            raise TagsError(printable(path), f"its tags cannot hold {', '.join(lacking)}")
     except TagsError:
         raise
     except Exception as error:
         raise TagsError(printable(path), f"its tags cannot be written: {error or type(error).__name__}") from error
+
+
+def _put_extras(blocks: Sequence[Block], extras: Iterable[Held]) -> dict[str, str]:
+    """Adds extras, and returns in words all that there should be then, by digest."""
+    there = [*_extras_of(blocks), *extras]
+    for held in extras:
+        blocks[0].put_extra(held)
+    return {held.extra.digest: held.extra.what for held in there}
+
+
+def _lacking(blocks: Sequence[Block], due: Mapping[str, str]) -> list[str]:
+    there = {held.extra.digest for held in _extras_of(blocks)}
+    return [what for digest, what in due.items() if digest not in there]
+
+
+def _extras_of(blocks: Sequence[Block]) -> list[Held]:
+    return [held for block in blocks for held in block.extras(block.fields())]

@@ -93,6 +93,8 @@ def merge_lines(merge: Merge, folder: bytes) -> Iterator[str]:
         yield f"the kept file gets {name}: {values_text(values)}"
     if merge.cover_from is not None:
         yield f"the kept file gets the cover of {path_text(merge.cover_from.removeprefix(folder))}"
+    for extra in merge.extras:
+        yield f"the kept file gets {one_line(extra.what)} of {path_text(extra.path.removeprefix(folder))}"
     for conflict in merge.conflicts:
         other = path_text(conflict.path.removeprefix(folder))
         yield f"{conflict.name} stays {values_text(conflict.kept)}; {other} has {values_text(conflict.other)}"

@@ -1,0 +1,429 @@
+"""What hangs off a copy besides tags and covers is in the kept file after a clean-up, or the copy stays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mutagen.flac import FLAC
+from mutagen.id3 import GEOB, ID3, POPM, USLT
+
+from dedup.groups.matches import Matches
+from dedup.library.identity import stream_hash
+from dedup.observer import Silent
+from dedup.plan.document import from_bytes, to_bytes
+from dedup.plan.nouns import Plan, PlannedFile
+from dedup.plan.review import review_of
+from dedup.settings import KeepSettings, MatchSettings, PlanSettings
+from dedup.store.nulltests import NullTest
+from dedup.store.store import Store
+from dedup.tags.extras import EXTRA_KINDS, Extra, Rating, Words, carried, family_of, lyrics_held, rating_held
+from dedup.tags.read import read_tags
+from dedup.tags.write import can_write, write_tags
+from tests.cleanups import carry_out, make_files, make_store, opened, plan_all, take_back, tree
+from tests.hanging import FIELDS, FRAMES, add_frames, chapters, cue_sheet_block, hang
+from tests.tag_files import FORMATS, write_tones
+
+
+def digests(path: Path | bytes) -> set[str]:
+    return {held.extra.digest for held in read_tags(os.fsencode(path)).extras}
+
+
+# ---- what a format can hold ----
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_tones(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_each_format_holds_what_it_promises(kind: str, tones: dict[str, Path], tmp_path: Path) -> None:
+    n_fitting = 0
+    for source, names in (("mp3", FRAMES), ("flac", FIELDS)):
+        for name in names:
+            theirs = Path(shutil.copy(tones[source], tmp_path / f"theirs.{source}"))
+            ours = Path(shutil.copy(tones[kind], tmp_path / tones[kind].name))
+            sound = stream_hash(bytes(ours))
+            hang(theirs, name)
+            held = {each.extra: each for each in read_tags(bytes(theirs)).extras}
+            assert held, name
+            fitting = [held[extra] for extra in carried(held, (), family_of(bytes(ours)), is_aligned=True)]
+            assert can_write(bytes(ours), fitting), name
+            write_tags(bytes(ours), {"title": ["Title"]}, None, fitting)
+            assert digests(ours) == {each.extra.digest for each in fitting}, name
+            assert stream_hash(bytes(ours)) == sound
+            n_fitting += len(fitting)
+    assert n_fitting >= 9
+
+
+def test_what_is_timed_needs_the_same_beginning() -> None:
+    timed = Extra("chapters", "2 chapters", "a", "chapters"), Extra("cues", "Serato Markers2", "b", "id3")
+    words = Extra("lyrics", "lyrics", "c", "lyrics")
+    assert carried((*timed, words), (), "id3", is_aligned=True) == (*timed, words)
+    assert carried((*timed, words), (), "id3", is_aligned=False) == (words,)
+    assert carried((*timed, words), (), None, is_aligned=True) == ()
+
+
+def test_one_place_is_given_once() -> None:
+    one, same, other = (rating_held(Rating(who, value, 0)).extra for who, value in (("A", 1), ("a", 1), ("a", 2)))
+    assert one.digest == same.digest != other.digest
+    assert carried((one, same, other), (), "id3", True) == (one,)
+    assert carried((one,), (other,), "id3", True) == ()
+
+
+def test_an_object_without_a_name_takes_no_other_ones_place(tones: dict[str, Path], tmp_path: Path) -> None:
+    ours, theirs = (Path(shutil.copy(tones["mp3"], tmp_path / name)) for name in ("ours.mp3", "theirs.mp3"))
+    add_frames(ours, GEOB(encoding=3, mime="x", filename="a.bin", desc="", data=b"a"))
+    add_frames(theirs, GEOB(encoding=3, mime="x", filename="b.bin", desc="", data=b"b"))
+    before = digests(ours)
+    write_tags(bytes(ours), {}, None, read_tags(bytes(theirs)).extras)
+    assert digests(ours) == before | digests(theirs)
+
+
+def test_lyrics_that_another_spelling_hides_are_seen_and_stay(tones: dict[str, Path], tmp_path: Path) -> None:
+    file = Path(shutil.copy(tones["flac"], tmp_path / "a.flac"))
+    tags = FLAC(file)
+    tags.update({"LYRICS": ["one"], "UNSYNCEDLYRICS": ["two"]})
+    tags.save()
+    write_tags(bytes(file), {}, None, [lyrics_held(Words("three"))])
+    assert digests(file) == {lyrics_held(Words(text)).extra.digest for text in ("one", "two", "three")}
+
+
+def test_a_chapter_forgets_its_place_in_the_file(tones: dict[str, Path], tmp_path: Path) -> None:
+    ours, theirs = (Path(shutil.copy(tones[kind], tmp_path / f"{kind}.mp3")) for kind in ("mp3-v23", "mp3"))
+    hang(theirs, "chapters")
+    assert {frame.start_offset for frame in ID3(theirs).getall("CHAP")} == {4711}
+    write_tags(bytes(ours), {}, None, read_tags(bytes(theirs)).extras)
+    assert {frame.start_offset for frame in ID3(ours).getall("CHAP")} == {0xFFFFFFFF}
+
+
+# ---- plan, apply, undo ----
+
+
+def library(folder: Path, files: dict[str, tuple[str, ...]]) -> Path:
+    """Files of one recording, with sets of extras."""
+    root = folder / "music"
+    make_files(root, dict.fromkeys(files, 1))
+    for name, hanging in files.items():
+        if hanging:
+            hang(root / name, *hanging)
+    return root
+
+
+def known(root: Path) -> Path:
+    names = [str(path.relative_to(root)) for path in sorted(root.rglob("*")) if path.is_file()]
+    make_store(root.parent / "store", root, dict.fromkeys(names, 1))
+    return root
+
+
+def keeping(root: Path) -> KeepSettings:
+    return KeepSettings(prefer=(os.fsencode(root / "kept"),))
+
+
+def planned(root: Path, store: Store, **changes: Any) -> Plan:
+    """A plan that keeps the file in "kept", as it comes back from its document."""
+    plan = plan_all(store, keeping(root), PlanSettings(**changes))
+    assert from_bytes(to_bytes(plan), "plan") == plan
+    return plan
+
+
+def others(root: Path, plan: Plan) -> dict[str, PlannedFile]:
+    (group,) = plan.groups
+    assert group.kept is not None
+    assert group.kept.path.startswith(os.fsencode(root / "kept"))
+    return {os.fsdecode(os.path.basename(file.path)): file for file in group.files[1:]}
+
+
+def carries(root: Path, name: str) -> None:
+    """The copy goes, the kept file has all that hung off it, and undo brings every byte back."""
+    (kept,) = (root / "kept").iterdir()
+    had, sound, before = digests(root / "old" / name) | digests(kept), stream_hash(bytes(kept)), tree(root)
+    with opened(root) as store:
+        plan = planned(root, store)
+        assert others(root, plan)[name].action == "quarantine"
+        assert carry_out(store, plan).refused == ()
+        assert not (root / "old" / name).exists()
+        assert digests(kept) == had
+        assert stream_hash(bytes(kept)) == sound
+        take_back(store)
+    assert tree(root) == before
+
+
+def stays(root: Path, name: str, rule: str, **changes: Any) -> PlannedFile:
+    """The copy stays, and so does all that the kept file has."""
+    before = tree(root)
+    with opened(root) as store:
+        plan = planned(root, store, **changes)
+        copy = others(root, plan)[name]
+        assert (copy.action, copy.rule) == ("leave", rule)
+        carry_out(store, plan)
+    assert (root / "old" / name).read_bytes() == before[f"old/{name}"][0]  # type: ignore[index]
+    return copy
+
+
+CARRIED = [
+    ("mp3", "mp3", ("two languages", "chapters", "two ratings", "serato", "objects", "traktor", "cue sheet")),
+    ("mp3", "mp3", ("synchronised lyrics", "chapters with links", "rating")),
+    ("mp3", "flac", ("two languages", "chapters", "rating", "cue sheet")),
+    ("mp3", "ogg", ("lyrics", "chapters", "two ratings", "cue sheet")),
+    ("mp3", "m4a", ("two languages", "rating", "cue sheet")),
+    ("mp3", "wv", ("two languages", "two ratings", "cue sheet")),
+    ("mp3", "aiff", ("serato", "chapters", "rating", "synchronised lyrics")),
+    ("flac", "mp3", ("lyrics", "chapters", "rating", "cue sheet")),
+    ("flac", "flac", ("serato", "lyrics", "chapters")),
+    ("flac", "opus", ("serato", "chapters", "cue sheet")),
+    ("m4a", "mp3", ("lyrics", "chapters")),
+    ("m4a", "m4a", ("lyrics", "serato")),
+    ("mka", "flac", ("lyrics", "chapters")),
+]
+
+
+@pytest.mark.parametrize(("copy", "kept", "names"), CARRIED)
+def test_what_the_kept_format_can_hold_is_carried_over(
+    copy: str, kept: str, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    carries(known(library(tmp_path, {f"kept/a.{kept}": (), f"old/b.{copy}": names})), f"b.{copy}")
+
+
+@pytest.mark.parametrize(
+    ("copy", "kept", "name", "rule"),
+    [
+        ("mp3", "flac", "serato", "cues"),
+        ("mp3", "flac", "synchronised lyrics", "lyrics"),
+        ("mp3", "flac", "chapters with links", "chapters"),
+        ("mp3", "m4a+serato", "chapters", "chapters"),
+        ("flac", "mp3+traktor", "serato", "cues"),
+        ("mp3", "mka", "lyrics", "lyrics"),
+    ],
+)
+def test_what_it_cannot_hold_is_the_reason_to_stay(copy: str, kept: str, name: str, rule: str, tmp_path: Path) -> None:
+    kept, *own = kept.split("+")
+    root = known(library(tmp_path, {f"kept/a.{kept}": tuple(own), f"old/b.{copy}": (name,)}))
+    (extra,) = (held.extra for held in read_tags(bytes(root / f"old/b.{copy}")).extras)
+    assert stays(root, f"b.{copy}", rule).why == extra.what
+
+
+def test_a_cue_sheet_block_decides_which_file_is_kept(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.flac": ()})
+    cue_sheet_block(root / "old/b.flac")
+    with opened(known(root)) as store:
+        kept = planned(root, store).groups[0].files[0]
+    assert (kept.path, kept.rule) == (bytes(root / "old/b.flac"), "holds all")
+    assert kept.why == "only here: a cue sheet block"
+
+
+def test_the_same_is_not_carried_twice_whatever_holds_it(tmp_path: Path) -> None:
+    root = known(library(tmp_path, {"kept/a.flac": ("serato", "lyrics"), "old/b.mp3": ("serato", "lyrics")}))
+    kept = (root / "kept/a.flac").read_bytes()
+    with opened(root) as store:
+        plan = planned(root, store)
+        assert plan.groups[0].merge is not None
+        assert plan.groups[0].merge.extras == ()
+        carry_out(store, plan)
+    assert not (root / "old/b.mp3").exists()
+    assert (root / "kept/a.flac").read_bytes() == kept
+
+
+@pytest.mark.parametrize("kind", EXTRA_KINDS)
+def test_of_two_that_contradict_one_another_the_second_stays(kind: str, tmp_path: Path) -> None:
+    frames: dict[str, tuple[list[Any], list[Any]]] = {
+        "chapters": (chapters(["One", "Two"]), chapters(["One", "Other"])),
+        "cues": (FRAMES["serato"], [GEOB(encoding=0, mime="", filename="", desc="Serato Markers2", data=b"other")]),
+        "lyrics": (FRAMES["lyrics"], [USLT(encoding=3, lang="eng", desc="", text="other")]),
+        "ratings": (FRAMES["rating"], [POPM(email="INES@example.org", rating=100, count=7)]),
+    }
+    root = library(tmp_path, {"kept/a.mp3": (), "old/b.mp3": (), "old/c.mp3": (), "old/d.mp3": ()})
+    for name, of_file in zip("bcd", (*frames[kind], frames[kind][0]), strict=True):
+        add_frames(root / f"old/{name}.mp3", *of_file)
+    there = {name: digests(root / f"old/{name}.mp3") for name in "bcd"}
+    known(root)
+    before = tree(root)
+    with opened(root) as store:
+        plan = planned(root, store)
+        left = [name for name, file in others(root, plan).items() if file.action == "leave"]
+        assert {others(root, plan)[name].rule for name in left} == {kind}
+        assert len(left) in (1, 2)
+        assert carry_out(store, plan).refused == ()
+        kept = digests(root / "kept/a.mp3")
+        assert all(not there[name[0]] <= kept for name in left)
+        assert all(there[name] <= kept for name in "bcd" if f"{name}.mp3" not in left)
+        take_back(store)
+    assert tree(root) == before
+
+
+def test_what_contradicts_the_kept_file_stays_unless_it_is_let_go(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.mp3": ("rating",), "old/b.mp3": ("lyrics",)})
+    add_frames(root / "old/b.mp3", POPM(email="ines@example.org", rating=1, count=0))
+    assert stays(known(root), "b.mp3", "ratings").why == "rating of ines@example.org"
+    with opened(root) as store:
+        assert carry_out(store, planned(root, store, let_go=("ratings",))).refused == ()
+    (popm,) = ID3(root / "kept/a.mp3").getall("POPM")
+    assert (popm.rating, popm.count) == (200, 7)
+    assert ID3(root / "kept/a.mp3").getall("USLT")[0].text == "La\nla"
+
+
+def test_chapters_are_not_carried_to_a_file_that_starts_at_another_moment(tmp_path: Path) -> None:
+    root = known(library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ("chapters",), "old/c.mp3": ("lyrics",)}))
+    with opened(root) as store, store.catalog.transaction():
+        tests = list(store.catalog.nulltests.all())
+        store.catalog.nulltests.put((a, b, replace(test, lag_s=0.5)) for a, b, test in tests)
+    assert NullTest(lag_s=0.5).swapped().lag_s == -0.5
+    stays(root, "b.mp3", "chapters")
+    assert not (root / "old/c.mp3").exists()
+    assert digests(root / "kept/a.flac") == digests(root / ".reprise-quarantine/old/c.mp3")
+
+
+def test_a_file_that_is_not_merged_into_gets_nothing(tmp_path: Path) -> None:
+    root = known(library(tmp_path, {"kept/a.mp3": (), "old/b.mp3": ("lyrics",)}))
+    assert stays(root, "b.mp3", "lyrics", merge=False).why == "lyrics"
+    protected = replace(keeping(root), protect=(os.fsencode(root / "kept"),))
+    with opened(root) as store:
+        plan = plan_all(store, protected)
+        assert others(root, plan)["b.mp3"].rule == "lyrics"
+
+
+def test_what_goes_by_an_answer_leaves_what_can_be_carried(tmp_path: Path) -> None:
+    root = known(library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ("serato", "lyrics")}))
+    with opened(root) as store:
+        matches = Matches(store, MatchSettings())
+        review = review_of(store, matches, keeping(root), PlanSettings(), None, False, Silent())
+        question = review.next()
+        assert question is not None
+        assert question.planned.files[1].rule == "cues"
+        review.put(question, review.keeping(question, question.planned.files[0].path, {}, let_go=True))
+        assert carry_out(store, review.plan()).refused == ()
+    assert [held.extra.what for held in read_tags(bytes(root / "kept/a.flac")).extras] == ["lyrics"]
+    assert not (root / "old/b.mp3").exists()
+
+
+# ---- between plan and apply ----
+
+
+def refused(root: Path, store: Store, plan: Plan, protect: tuple[bytes, ...] = ()) -> str:
+    """Why the one copy is refused; all files stay as they are."""
+    before = tree(root)
+    (refusal,) = carry_out(store, plan, protect).refused
+    assert tree(root) == before
+    return refusal.reason
+
+
+def test_what_is_taken_out_of_the_plan_keeps_the_copy(tmp_path: Path) -> None:
+    root = known(library(tmp_path, {"kept/a.mp3": (), "old/b.mp3": ("lyrics", "chapters")}))
+    with opened(root) as store:
+        plan = planned(root, store)
+        (group,) = plan.groups
+        assert group.merge is not None
+        without = replace(group.merge, extras=group.merge.extras[1:])
+        for merge in (without, None, replace(group.merge, into=b"/another")):
+            told = refused(root, store, replace(plan, groups=(replace(group, merge=merge),)))
+            assert "it holds what the kept file lacks, and the plan does not say so: " in told
+        told = refused(root, store, plan, protect=(os.fsencode(root / "kept"),))
+        assert "it holds what the kept file lacks" in told
+
+
+def test_what_came_since_the_last_scan_is_seen(tmp_path: Path) -> None:
+    root = known(library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ("lyrics",)}))
+    copy = root / "old/b.mp3"
+    with opened(root) as store:
+        plan = planned(root, store)
+        status = copy.stat()
+        tags = ID3(copy)
+        tags.add(USLT(encoding=3, lang="eng", desc="", text="li\nli"))
+        tags.save(padding=lambda info: info.padding)
+        assert copy.stat().st_size == status.st_size
+        os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert "it holds what the kept file lacks" in refused(root, store, plan)
+
+
+def test_a_plan_sees_what_the_last_scan_did_not(tmp_path: Path) -> None:
+    root = known(library(tmp_path, {"kept/a.flac": ("lyrics",), "old/b.mp3": ()}))
+    copy = root / "old/b.mp3"
+    add_frames(copy, USLT(encoding=3, lang="eng", desc="", text="li\nli"))
+    with opened(root) as store:
+        file = others(root, planned(root, store))["b.mp3"]
+        assert (file.action, file.rule, [loss.kind for loss in file.lost]) == ("leave", "lyrics", ["lyrics"])
+
+
+def test_what_a_file_no_longer_has_is_not_carried_and_nothing_goes(tmp_path: Path) -> None:
+    root = known(library(tmp_path, {"kept/a.mp3": (), "old/b.mp3": ("lyrics",)}))
+    with opened(root) as store:
+        plan = planned(root, store)
+        (group,) = plan.groups
+        assert group.merge is not None
+        (extra,) = group.merge.extras
+        edited = replace(group.merge, extras=(extra, replace(extra, digest="0" * 16)))
+        told = refused(root, store, replace(plan, groups=(replace(group, merge=edited),)))
+        assert "no longer has lyrics" in told
+
+
+def test_tags_that_turn_out_not_to_hold_it_keep_the_copy(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ("serato",)})
+    (root / "kept/a.flac").rename(root / "kept/a.mp3")  # a wrong name
+    copy = stays(known(root), "b.mp3", "tags")
+    assert "cannot be written to the kept file" in copy.why
+
+
+# ---- whatever hangs off whatever ----
+
+NAMES = {"mp3": sorted(FRAMES), "flac": sorted(FIELDS), "ogg": sorted(FIELDS), "m4a": ["lyrics", "serato"]}
+
+
+@st.composite
+def libraries(draw: Any) -> dict[str, tuple[tuple[str, ...], int]]:
+    """Files with sets of extras, and a number by which lyrics, ratings and chapters differ."""
+    files = {}
+    for number in range(draw(st.integers(2, 4))):
+        kind = draw(st.sampled_from(sorted(NAMES)))
+        names = draw(st.lists(st.sampled_from(NAMES[kind]), max_size=3, unique=True))
+        folder = "kept" if number == 0 else "old"
+        files[f"{folder}/{number}.{kind}"] = tuple(names), draw(st.integers(0, 2))
+    return files
+
+
+def nothing_is_lost(files: dict[str, tuple[tuple[str, ...], int]]) -> int:
+    """Number of files that went."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = library(Path(folder), {name: names for name, (names, _) in files.items()})
+        for name, (_, number) in files.items():
+            if number and name.endswith(".mp3"):
+                add_frames(root / name, USLT(encoding=3, lang="eng", desc="", text=str(number)), *chapters(str(number)))
+            elif number:
+                write_tags(os.fsencode(root / name), {"lyrics": [str(number)], "popm:x": [f"{number} 0 x"]})
+        had = {name: digests(root / name) for name in files}
+        known(root)
+        before = tree(root)
+        with opened(root) as store:
+            plan = plan_all(store, keeping(root))
+            assert carry_out(store, plan).refused == ()
+            for group in plan.groups:
+                assert group.kept is not None
+                there = digests(group.kept.path)
+                for file in group.files:
+                    name = os.path.relpath(os.fsdecode(file.path), root)
+                    assert had[name] <= there if not (root / name).exists() else had[name] <= digests(root / name)
+            n_gone = sum(not (root / name).exists() for name in files)
+            if n_gone:
+                take_back(store)
+        assert tree(root) == before
+    return n_gone
+
+
+@settings(max_examples=8)
+@given(libraries())
+def test_nothing_is_lost(files: dict[str, tuple[tuple[str, ...], int]]) -> None:
+    nothing_is_lost(files)
+
+
+@pytest.mark.long
+@settings(max_examples=int(os.environ.get("REPRISE_CLEANUPS", "60")))
+@given(libraries())
+def test_nothing_is_ever_lost(files: dict[str, tuple[tuple[str, ...], int]]) -> None:
+    nothing_is_lost(files)
