@@ -239,7 +239,7 @@ def test_plan(store: Path, replaced: Replace) -> None:
         "Paths are below /m/",
         "",
         "2 MB reclaimable, 2 files",
-        "rule score size path why",
+        "rule score null test size path why",
         "keep lossless 3 MB a.flac",
         "quarantine lossless 0.900 2 MB b.mp3 flac, the other mp3",
         "",

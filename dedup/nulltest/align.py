@@ -52,6 +52,11 @@ class Piece:
         """The lag at these samples of the first file; beyond what is known, that of the nearest known one."""
         return np.rint(np.interp(samples, self.at, self.lags)).astype(np.int64)
 
+    def windows(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """First samples of its windows in both files."""
+        starts = np.arange(self.start, max(self.end - WINDOW, self.start + 1), HOP, dtype=np.int64)
+        return starts, starts - self.lag(starts)
+
     def parts(self, longest: int) -> list[Piece]:
         """The piece in the fewest parts of about the same length, none longer than so many samples."""
         n_parts = max(1, -(-(self.end - self.start) // longest))

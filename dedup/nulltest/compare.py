@@ -4,13 +4,14 @@ one of them has. Pure: the same samples give the same answer."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dedup.nulltest.align import Piece, align
+from dedup.nulltest.coherence import coherence
 from dedup.nulltest.measure import measure
 from dedup.nulltest.spectra import (
     HOP,
@@ -21,6 +22,7 @@ from dedup.nulltest.spectra import (
     band_powers,
     hop_levels,
     mean_squares,
+    pair_powers,
 )
 from dedup.store.nulltests import Difference, NullTest, Span
 
@@ -42,8 +44,13 @@ SHORT_LEAD_S, SHORT_LEAD_SHARE = 2.0, 0.03
 otherwise: a lead that sounds for a moment of a long song. Of the copies of the corpus the highest is 0.020, of made
 ones 0.008; of 84 leads of 4 to 16 s in 150 s, 12 to 3 dB below the music, the least is 0.041."""
 
+ONE_WAVE, APART = 0.8, 0.6
+"""Usual coherence of two files from which on they are the same wave, and the share of it that a third of a second must
+have. Of the copies of the corpus the lowest has 0.69 of it; another word or one turned over has 0.4 at most."""
+
 EVENT_SHARE = 0.3
-"""Share of the loudness of half a second that one file lacks, from which on it is a difference in a place."""
+"""Share of the loudness of half a second that one file lacks, from which on it is a difference in a place, if the waves
+can't tell."""
 
 EVENT_DB = 20.0
 """How far below the median loudness of the file a place may be: quieter ones are full of what codecs do."""
@@ -78,6 +85,8 @@ class _Heard(NamedTuple):
     """Share of the loudness that only this side has, by side."""
     share: npt.NDArray[np.float32]
     """Share that either side lacks, one way round: it shows a short place more clearly."""
+    coherence: npt.NDArray[np.float32]
+    """How far both are the same wave, 0 to 1."""
     counts: Flags
     """Whether the frame is heard in both files."""
     loud: Flags
@@ -128,13 +137,15 @@ def _compare(a: Pcm, b: Pcm, lag_s: float) -> NullTest:
 
 
 def _hear(a: Pcm, b: Pcm, piece: Piece) -> _Heard:
-    starts, starts_b = _starts(piece)
-    left = measure(band_powers(a, starts), band_powers(b, starts_b))
+    starts, starts_b = piece.windows()
+    powers = pair_powers(a, starts, b, starts_b)
+    left = measure(powers.a, powers.b)
     level_a, level_b = hop_levels(a, starts), hop_levels(b, starts_b)
     return _Heard(
         seconds=(starts + WINDOW / 2) / SAMPLE_RATE,
         missing={"a": left.missing_in_b, "b": left.missing_in_a},
         share=np.maximum(left.missing_in_a, left.missing_in_b),
+        coherence=coherence(powers),
         counts=left.heard,
         loud=left.heard & _is_above_median(left.level_a, EVENT_DB) & _is_above_median(left.level_b, EVENT_DB),
         dropped={"a": _dropped(level_a, level_b), "b": _dropped(level_b, level_a)},
@@ -146,7 +157,7 @@ def _hear(a: Pcm, b: Pcm, piece: Piece) -> _Heard:
 def _both_ways(a: Pcm, b: Pcm, piece: Piece, heard: _Heard) -> _Heard:
     """The same, with the less of what is missing both ways round: noise is told from music better one way than the
     other."""
-    starts, starts_b = _starts(piece)
+    starts, starts_b = piece.windows()
     turned = measure(band_powers(b, starts_b), band_powers(a, starts))
     return heard._replace(
         missing={
@@ -154,12 +165,6 @@ def _both_ways(a: Pcm, b: Pcm, piece: Piece, heard: _Heard) -> _Heard:
             "b": np.minimum(heard.missing["b"], turned.missing_in_b),
         }
     )
-
-
-def _starts(piece: Piece) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """First samples of the windows in both files."""
-    starts = np.arange(piece.start, max(piece.end - WINDOW, piece.start + 1), HOP, dtype=np.int64)
-    return starts, starts - piece.lag(starts)
 
 
 def _is_above_median(level: npt.NDArray[np.float32], below_db: float) -> Flags:
@@ -195,7 +200,7 @@ def _missing(heard: Sequence[_Heard]) -> npt.NDArray[np.float32]:
 
 def _may_differ(heard: Sequence[_Heard]) -> bool:
     """Whether looking both ways round can change the answer: it finds less."""
-    return _is_other_mix(heard) or any(_short_lead(piece).any() for piece in heard)
+    return _is_other_mix(heard) or any(_has_short_lead(piece).any() for piece in heard)
 
 
 def _is_other_mix(heard: Sequence[_Heard]) -> bool:
@@ -209,8 +214,8 @@ def _differs(piece: _Heard) -> Flags:
     return _mean(np.maximum(*piece.missing.values()), 1.0) > LEAD_SHARE
 
 
-def _short_lead(piece: _Heard) -> Flags:
-    """Where a lead sounds in one file only, if only for a moment."""
+def _has_short_lead(piece: _Heard) -> Flags:
+    """Where, in the second before or after, a lead sounds in one file only."""
     missing = np.where(piece.loud, np.maximum(*piece.missing.values()), 0)
     return _mean(missing, SHORT_LEAD_S) > SHORT_LEAD_SHARE
 
@@ -224,18 +229,48 @@ def _lead(heard: Sequence[_Heard]) -> list[Difference]:
 
 
 def _events(heard: Sequence[_Heard]) -> list[Difference]:
-    """Bleeps, drop-outs, short leads and the like; not in the first and the last second, where files are faded in and
-    cut."""
+    """Bleeps, other words, drop-outs, short leads and the like; not in the first and the last second, where files are
+    faded in and cut."""
+    usual = _usual_coherence(heard)
     found: list[Difference] = []
     for piece in heard:
-        seeds = (_mean(piece.share, 0.5) > EVENT_SHARE) & piece.loud
-        found += _stretches(piece, _grown(seeds, piece.share > EVENT_SHARE / 2))
-        short_leads = _short_lead(piece)
-        found += _stretches(piece, _grown(short_leads, short_leads | _differs(piece)))
-        for side in _SIDES:
-            found += [each._replace(side=side) for each in _stretches(piece, piece.dropped[side])]
+        dropped = [each._replace(side=side) for side in _SIDES for each in _stretches(piece, piece.dropped[side])]
+        others = _stretches(piece, _grown(*(_apart(piece, usual) if usual > ONE_WAVE else _lacking(piece))))
+        found += _besides(_besides(dropped, others), _short_leads(piece))
     first_s, last_s = float(heard[0].seconds[0]) + LEAST_OWN_S, float(heard[-1].seconds[-1]) - LEAST_OWN_S
     return _united([each for each in found if each.end_s > first_s and each.start_s < last_s], 2 * LEAST_EVENT_S)
+
+
+def _short_leads(piece: _Heard) -> list[Difference]:
+    """Leads that sound for a moment of a copy, each with its pauses."""
+    sounds = _has_short_lead(piece) & (np.maximum(*piece.missing.values()) > LEAD_SHARE)
+    return _united(list(_stretches(piece, sounds, least_s=0)), LEAST_OWN_S)
+
+
+def _besides(found: Sequence[Difference], more: Iterable[Difference]) -> list[Difference]:
+    """The places, and those of `more` that don't say the same less exactly."""
+    return [*found, *(each for each in more if not any(_is_within(each, other) for other in found))]
+
+
+def _is_within(one: Difference, other: Difference) -> bool:
+    """Whether one place is part of another, or not clearly longer."""
+    return other.start_s - one.start_s < 0.5 and one.end_s - other.end_s < 0.5
+
+
+def _usual_coherence(heard: Sequence[_Heard]) -> float:
+    loud = np.concatenate([piece.coherence[piece.loud] for piece in heard])
+    return float(np.median(loud)) if len(loud) else 0.0
+
+
+def _apart(piece: _Heard, usual: float) -> tuple[Flags, Flags]:
+    """Where the waves have much less in common than usual, and where less."""
+    alike = np.where(piece.loud, piece.coherence / usual, 1)
+    return _mean(alike, 0.3) < APART, alike < (1 + APART) / 2
+
+
+def _lacking(piece: _Heard) -> tuple[Flags, Flags]:
+    """Where one file lacks most of the loudness of the other, and where some."""
+    return (_mean(piece.share, 0.5) > EVENT_SHARE) & piece.loud, piece.share > EVENT_SHARE / 2
 
 
 def _grown(seeds: Flags, around: Flags) -> Flags:
@@ -246,9 +281,9 @@ def _grown(seeds: Flags, around: Flags) -> Flags:
     return grown
 
 
-def _stretches(piece: _Heard, flags: Flags) -> Iterator[Difference]:
+def _stretches(piece: _Heard, flags: Flags, least_s: float = LEAST_EVENT_S) -> Iterator[Difference]:
     for start, end in _runs(flags):
-        if (end - start) / HOPS_PER_SECOND >= LEAST_EVENT_S:
+        if (end - start) / HOPS_PER_SECOND >= least_s:
             more_a, more_b = (float(piece.missing[side][start:end].mean()) for side in _SIDES)
             side: Side = "a" if more_a > 3 * more_b else "b" if more_b > 3 * more_a else "both"
             yield Difference(round(float(piece.seconds[start]), 2), round(float(piece.seconds[end - 1]), 2), side)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dedup.nulltest.spectra import Powers
+from dedup.nulltest.spectra import Powers, means_around
 
 Curve = npt.NDArray[np.float32]
 """float32[n_frames]."""
@@ -65,7 +65,7 @@ class Left:
 
 def measure(powers_a: Powers, powers_b: Powers) -> Left:
     """What is left of the same frames of two files."""
-    a, b = _smooth(powers_a, STEADY_FRAMES) + QUIET, _smooth(powers_b, STEADY_FRAMES) + QUIET
+    a, b = means_around(powers_a, STEADY_FRAMES) + QUIET, means_around(powers_b, STEADY_FRAMES) + QUIET
     level_a, level_b = (_db(x.mean(axis=1)) for x in (a, b))
     heard = _is_heard(level_a) & _is_heard(level_b)
     db_a = _db(a)
@@ -168,17 +168,6 @@ def _share(weights: npt.NDArray[np.float32], values: npt.NDArray[np.float32]) ->
     total = weights.sum(axis=1)
     share: Curve = (weights * values).sum(axis=1) / np.where(total > 0, total, 1)
     return share
-
-
-def _smooth(powers: Powers, n_each_side: int) -> Powers:
-    """Means over each frame and its neighbours."""
-    n, width = len(powers), 2 * n_each_side + 1
-    total = np.zeros((n + width - 1, powers.shape[1]), np.float32)
-    for shift in range(width):
-        total[shift : shift + n] += powers
-    at = np.arange(n)
-    n_frames = np.minimum(at + n_each_side, n - 1) - np.maximum(at - n_each_side, 0) + 1
-    return np.asarray(total[n_each_side : n_each_side + n] / n_frames[:, None], np.float32)
 
 
 def _db(power: npt.ArrayLike) -> npt.NDArray[np.float32]:

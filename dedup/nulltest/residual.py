@@ -48,8 +48,7 @@ def residual(a: Pcm, b: Pcm, lag_s: float) -> Residual | None:
 def _measured(a: Pcm, b: Pcm, lag_s: float) -> Iterator[tuple[Starts, Starts, Excess]]:
     """First samples of the windows of each piece, in both files, and the excess in each window."""
     for piece in align(a, b, round(lag_s * SAMPLE_RATE)):
-        starts = np.arange(piece.start, max(piece.end - WINDOW, piece.start + 1), HOP, dtype=np.int64)
-        starts_b = starts - piece.lag(starts)
+        starts, starts_b = piece.windows()
         yield starts, starts_b, measure(band_powers(a, starts), band_powers(b, starts_b)).excess
 
 
