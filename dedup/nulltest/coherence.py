@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from dedup.nulltest.spectra import N_LOW, PairPowers, means_around
 
-FRAMES = 6
-"""Frames on each side over which the phases of the two must go together, 0.15 s: clocks that run apart by a few parts
+FRAMES = 4
+"""Frames on each side over which the phases of the two must go together, 0.14 s: clocks that run apart by a few parts
 in a thousand don't matter in it."""
 
 

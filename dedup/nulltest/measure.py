@@ -18,9 +18,9 @@ from dedup.nulltest.spectra import Powers, means_around
 Curve = npt.NDArray[np.float32]
 """float32[n_frames]."""
 
-STEADY_FRAMES = 4
+STEADY_FRAMES = 3
 """Frames on each side over which power is averaged, 0.1 s."""
-LASTING_FRAMES = 3
+LASTING_FRAMES = 2
 """Frames on each side over which an excess must last: a click doesn't."""
 MISSING_DB, LOST_DB = 4.0, 10.0
 """Excess from which on a band counts as partly, and as wholly, missing from the other file."""

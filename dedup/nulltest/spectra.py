@@ -12,8 +12,8 @@ SAMPLE_RATE = 11_025
 """Hz of the PCM that is compared, as of fingerprints."""
 WINDOW = 1024
 """Samples of a spectrum, 93 ms."""
-HOP = 256
-"""Samples from one spectrum to the next, 23 ms."""
+HOP = 384
+"""Samples from one spectrum to the next, 35 ms."""
 HOPS_PER_SECOND = SAMPLE_RATE / HOP
 
 LOWEST_HZ, HIGHEST_HZ = 150.0, 4800.0
