@@ -92,10 +92,13 @@ def relations_apart(matches: Matches, groups: Sequence[Group]) -> list[TrackPair
     return apart
 
 
-def groups_of(store: Store, matches: Matches, keep: KeepSettings) -> list[Group]:
-    """The groups by these settings; folders that the store remembers as protected are protected here too."""
+def groups_of(
+    store: Store, matches: Matches, keep: KeepSettings, also: frozenset[Verdict] = frozenset()
+) -> list[Group]:
+    """The groups by these settings, as `make_groups` makes them; folders that the store remembers as protected are
+    protected here too."""
     keep = replace(keep, protect=protected(store, keep.protect))
-    return make_groups(matches, rules_of(store, matches, keep), Intended(keep))
+    return make_groups(matches, rules_of(store, matches, keep), Intended(keep), also)
 
 
 def make_groups(

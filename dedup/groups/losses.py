@@ -68,6 +68,9 @@ class Beside:
 def losses(pair: TrackPair, beside: Beside = Beside()) -> tuple[Loss, ...]:
     """What `pair.a` holds that `pair.b` lacks, in the order of `LOSS_KINDS`; nothing if one may go for the other."""
     found = [*_of_files(beside), *(() if pair.verdict in SAME_BYTES else _of_content(pair, beside))]
+    apart = LOST_BY_VERDICT.get(pair.verdict)
+    if apart is not None and all(loss.kind != apart for loss in found):  # such as sound that would go for a film
+        found.append(Loss(apart, pair.verdict))
     return tuple(sorted(found, key=lambda loss: LOSS_KINDS.index(loss.kind)))
 
 
@@ -90,6 +93,8 @@ def is_aligned(pair: TrackPair) -> bool:
 
 def needs_listening(pair: TrackPair) -> bool:
     """Whether only a null test can tell if one of the two holds what the other lacks."""
+    if pair.verdict == "same audio, picture not compared":
+        return pair.a.content != pair.b.content
     return pair.verdict == "same recording" and not pair.judged
 
 

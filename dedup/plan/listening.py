@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from dedup.errors import StoreLockedError, WriteError
 from dedup.groups.groups import groups_of
+from dedup.groups.losses import LOST_BY_VERDICT
 from dedup.groups.matches import Matches
 from dedup.nulltest.listen import listen, untested
 from dedup.runner import InlineRunner, Runner
-from dedup.settings import KeepSettings, MatchSettings, ScanSettings
+from dedup.settings import KeepSettings, LossKind, MatchSettings, ScanSettings
 from dedup.store.store import open_for_reading, open_for_writing
 
 if TYPE_CHECKING:
@@ -41,19 +42,34 @@ HERE = Ears()
 
 
 def listened(
-    folder: Path, match: MatchSettings, keep: KeepSettings, ears: Ears, observer: Observer, purpose: str
+    folder: Path,
+    match: MatchSettings,
+    keep: KeepSettings,
+    let_go: Collection[LossKind],
+    ears: Ears,
+    observer: Observer,
+    purpose: str,
 ) -> Matches:
-    """The matches of the store in `folder`, after the null tests that their groups need. The store is locked for these,
-    in the name of `purpose`; while another run holds it, or where nothing can be written, none are made, and a message
-    says so."""
+    """The matches of the store in `folder`, after the null tests that a plan needs which lets go losses of these kinds.
+    The store is locked for them, in the name of `purpose`; while another run holds it, or where nothing can be written,
+    none are made, and a message says so."""
+    also = frozenset(verdict for verdict, kind in LOST_BY_VERDICT.items() if kind in let_go)
     with open_for_reading(folder) as store:
         matches = Matches(store, match)
-        n_untested = len(untested(groups_of(store, matches, keep)))
+        n_untested = len(untested(groups_of(store, matches, keep, also), let_go))
     if not n_untested:
         return matches
     try:
         with open_for_writing(folder, purpose) as store, ears.workers() as runner:
-            listen(store, matches, lambda found: groups_of(store, found, keep), ears.scan, runner, observer)
+            listen(
+                store,
+                matches,
+                lambda found: groups_of(store, found, keep, also),
+                ears.scan,
+                runner,
+                observer,
+                let_go,
+            )
     except (StoreLockedError, WriteError) as error:
         copies = "1 copy stays" if n_untested == 1 else f"{n_untested:,} copies stay"
         observer.message(f"{copies} for now, since nobody has listened to them: {error}")

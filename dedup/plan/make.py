@@ -130,7 +130,7 @@ def plan_copies(
     `grounds_of` does, and for a folder that cannot be unprotected."""
     replaced = path is not None and is_replaceable(path)
     protect_from_now_on(folder, keep.protect, unprotect, purpose=purpose)
-    matches = listened(folder, match, keep, ears, observer, purpose)
+    matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose)
     with open_for_reading(folder) as store:
         plan = make_plan(store, matches, keep, settings, observer)
     if path is not None:

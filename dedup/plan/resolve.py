@@ -81,7 +81,7 @@ def resolve_groups(
     is_there = is_replaceable(path)
     protect_from_now_on(folder, keep.protect, purpose=purpose)
     before = read_plan(path) if is_there else None
-    matches = listened(folder, match, keep, ears, observer, purpose)
+    matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose)
     with open_for_reading(folder) as store:
         review = review_of(store, matches, keep, settings, before, again, observer)
     return answer_all(review, reviewer, folder=folder, path=path, purpose=purpose, limit=limit)

@@ -1,5 +1,5 @@
-"""Small libraries from a seed, made of cuts, overlaps, mixes, speeds, mono copies, further streams and side-cars of one
-song, with the truth about them as `scripts/study/check_plan.py` reads it."""
+"""Small libraries from a seed, made of cuts, overlaps, mixes, speeds, mono copies, further streams, chapters, lyrics
+and side-cars of one song, with the truth about them as `scripts/study/check_plan.py` reads it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Made:
     mono: bool
     more: str
     """Its further stream: "picture", or the language of a sound track; empty if none."""
-    sidecar: str
+    texts: tuple[str, ...]
+    """What its chapters and lyrics say, and no other file's."""
 
 
 @functools.cache
@@ -71,14 +72,42 @@ def _make(root: Path, rng: np.random.Generator, song: int, number: int) -> Made:
     more = str(rng.choice(["picture", "deu", "fra"])) if rng.random() < 0.2 else ""
     if more:
         name = f"{stem}.{'mkv' if more == 'picture' else 'mka'}"
-        _with_more(root / f"{stem}.{encoding.extension}", root / name, more, number)
-    sidecar = f"{Path(name).stem}.srt" if rng.random() < 0.1 else ""
-    if sidecar:
-        (root / sidecar).write_text(f"1\n00:00:01,000 --> 00:00:02,000\n{number}\n")
-    return Made(name, mix, start_s, end_s, speed, mono, more, sidecar)
+        with_more(root / f"{stem}.{encoding.extension}", root / name, more, number)
+    texts = _with_texts(root / name, number, rng) if not more and rng.random() < 0.4 else ()
+    if rng.random() < 0.1:
+        (root / f"{stem}.srt").write_text(f"1\n00:00:01,000 --> 00:00:02,000\n{number}\n")
+    return Made(name, mix, start_s, end_s, speed, mono, more, texts)
 
 
-def _with_more(source: Path, path: Path, more: str, number: int) -> None:
+def _with_texts(path: Path, number: int, rng: np.random.Generator) -> tuple[str, ...]:
+    """Gives a file chapters, lyrics or both; returns what they say."""
+    import mutagen
+    from mutagen.id3 import CHAP, CTOC, TIT2, USLT
+
+    titles = [f"Part {number}.{part}" for part in (1, 2)] if rng.random() < 0.6 else []
+    words = [f"Words of {number}"] if not titles or rng.random() < 0.5 else []
+    file = mutagen.File(path)
+    if path.suffix == ".mp3":
+        if file.tags is None:
+            file.add_tags()
+        for at, title in enumerate(titles):
+            start, end = 9000 * at, 9000 * (at + 1)
+            named = [TIT2(encoding=3, text=[title])]
+            file.tags.add(CHAP(element_id=title, start_time=start, end_time=end, sub_frames=named))
+        if titles:
+            file.tags.add(CTOC(element_id="toc", flags=3, child_element_ids=titles, sub_frames=[]))
+        for text in words:
+            file.tags.add(USLT(encoding=3, lang=str(rng.choice(["eng", "deu"])), desc="", text=text))
+    else:
+        for at, title in enumerate(titles):
+            file[f"CHAPTER00{at + 1}"], file[f"CHAPTER00{at + 1}NAME"] = f"00:00:{9 * at:02}.000", title
+        if words:
+            file["LYRICS"] = words
+    file.save()
+    return (*titles, *words)
+
+
+def with_more(source: Path, path: Path, more: str, number: int) -> None:
     """Makes the source a Matroska file with a further stream, and removes it."""
     import av
 
@@ -116,5 +145,6 @@ def _truth(made: Made) -> dict[str, Any]:
         "filter": filters,
         "mix": made.mix,
         "mono": made.mono,
+        "texts": made.texts,
     }
     return {"path": made.name, **told}

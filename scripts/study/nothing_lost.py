@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes random libraries, plans each by default, and checks every plan against the truth.
+"""Makes random libraries, plans and cleans up each by default, and checks what is left against the truth.
 
     scripts/study/nothing_lost.py [--libraries 500] [--first 0] [--files 5] [--processes N] [--json]
 
-Each library is a few files made of one song: cuts, overlaps, mixes, other speeds, mono, further streams, side-cars
-(`dedup.synthesis.random_library`). `check_plan.py` says what a plan would lose. Prints a line for each exception; exit
-code 1 if there is any."""
+Each library is a few files made of one song: cuts, overlaps, mixes, other speeds, mono, further streams, chapters,
+lyrics, side-cars (`dedup.synthesis.random_library`). `check_plan.py` says what a plan would lose; after `apply` the
+kept file must hold all texts of those that went. Prints a line for each exception; exit code 1 if there is any."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,16 +23,21 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from dedup.cleanup.apply import apply_plan
 from dedup.observer import Silent
 from dedup.pipeline import full
 from dedup.plan.document import to_json
 from dedup.plan.make import plan_copies
-from dedup.runner import InlineRunner
+from dedup.plan.nouns import Plan
+from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, FingerprintSettings, KeepSettings, MatchSettings, PlanSettings, ScanSettings
 from dedup.store.store import make_or_open
 from dedup.synthesis.random_library import make_library
 from dedup.versions import chromaprint_version
 from scripts.study.check_plan import REMOVING, exceptions
+
+
+DEFAULT = PlanSettings()
 
 
 @dataclass(frozen=True)
@@ -75,15 +81,19 @@ def check(seed: int, n_files: int) -> Checked:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "music"
         truth = make_library(root, seed, n_files)
-        plan = planned(root, Path(folder) / "store")
-        found = tuple(exceptions(plan, truth, os.fsencode(root)))
-    actions = [file["action"] for group in plan["groups"] for file in group["files"]]
+        store = Path(folder) / "store"
+        plan = planned(root, store)
+        document = to_json(plan)
+        found = [*exceptions(document, truth, os.fsencode(root))]
+        found += applied(plan, store)
+        found += lost_texts(document, truth, root)
+    actions = [file["action"] for group in document["groups"] for file in group["files"]]
     n_gone = sum(action in REMOVING for action in actions)
-    return Checked(seed, n_gone, actions.count("leave"), found)
+    return Checked(seed, n_gone, actions.count("leave"), tuple(found))
 
 
-def planned(root: Path, store: Path) -> dict[str, Any]:
-    """The plan of a library as a program reads it, by default and after the main job."""
+def planned(root: Path, store: Path, settings: PlanSettings = DEFAULT) -> Plan:
+    """The plan of a library, by default and after the main job."""
     with make_or_open(store, FingerprintSettings(chromaprint_version()), 64, "study") as opened:
         full(
             opened,
@@ -95,16 +105,33 @@ def planned(root: Path, store: Path) -> dict[str, Any]:
             runner=InlineRunner(),
             observer=Silent(),
         )
-    made = plan_copies(
+    return plan_copies(
         folder=store,
         match=MatchSettings(),
         keep=KeepSettings(),
-        settings=PlanSettings(),
+        settings=settings,
         observer=Silent(),
         purpose="study",
-    )
-    document: dict[str, Any] = json.loads(json.dumps(to_json(made.plan)))
-    return document
+    ).plan
+
+
+def applied(plan: Plan, store: Path) -> Iterator[str]:
+    """Carries out the plan; yields a line for each file that is refused."""
+    with make_or_open(store, FingerprintSettings(chromaprint_version()), 64, "study") as opened:
+        done = apply_plan(store=opened, plan=plan, keep=KeepSettings(), observer=Silent(), stop=Stop())
+    return (f"{os.fsdecode(refusal.path)} is refused: {refusal.reason}" for refusal in done.refused)
+
+
+def lost_texts(plan: Mapping[str, Any], truth: Mapping[str, Any], root: Path) -> Iterator[str]:
+    """A line for each text of a file that went which the kept file doesn't have."""
+    texts = {str(root / entry["path"]): entry["texts"] for entry in truth["files"]}
+    for group in plan["groups"]:
+        kept = next(file["path"] for file in group["files"] if file["action"] == "keep")
+        content = Path(kept).read_bytes()
+        for file in group["files"]:
+            if file["action"] in REMOVING:
+                lost = [text for text in texts[file["path"]] if text.encode() not in content]
+                yield from (f"{file['path']} for {kept}: {text!r} is lost" for text in lost)
 
 
 if __name__ == "__main__":
