@@ -36,7 +36,6 @@ from dedup.synthesis.random_library import make_library
 from dedup.versions import chromaprint_version
 from scripts.study.check_plan import REMOVING, exceptions
 
-
 DEFAULT = PlanSettings()
 
 
