@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.nulltest.align import align
-from dedup.nulltest.compare import is_turned
+from dedup.nulltest.compare import LONGEST_PART, is_turned
 from dedup.nulltest.measure import measure
 from dedup.nulltest.spectra import EDGES, HOP, N_BANDS, SAMPLE_RATE, WINDOW, Pcm, band_powers
 
@@ -39,16 +39,17 @@ class Residual:
 def residual(a: Pcm, b: Pcm, lag_s: float) -> Residual | None:
     """The residual of two files, given as to `compare.compare` and aligned as there; None if they share too little."""
     if is_turned(a, b):
-        pieces = [(starts, -excess) for _, starts, excess in _measured(b, a, -lag_s)]
+        parts = [(starts, -excess) for _, starts, excess in _measured(b, a, -lag_s)]
     else:
-        pieces = [(starts, excess) for starts, _, excess in _measured(a, b, lag_s)]
-    return _in_steps(pieces) if pieces else None
+        parts = [(starts, excess) for starts, _, excess in _measured(a, b, lag_s)]
+    return _in_steps(parts) if parts else None
 
 
 def _measured(a: Pcm, b: Pcm, lag_s: float) -> Iterator[tuple[Starts, Starts, Excess]]:
-    """First samples of the windows of each piece, in both files, and the excess in each window."""
-    for piece in align(a, b, round(lag_s * SAMPLE_RATE)):
-        starts, starts_b = piece.windows()
+    """First samples of the windows of each part, in both files, and the excess in each window."""
+    pieces = align(a, b, round(lag_s * SAMPLE_RATE))
+    for part in (part for piece in pieces for part in piece.parts(LONGEST_PART)):
+        starts, starts_b = part.windows()
         yield starts, starts_b, measure(band_powers(a, starts), band_powers(b, starts_b)).excess
 
 
