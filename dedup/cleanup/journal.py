@@ -39,7 +39,8 @@ class Entry:
     state: State
     """How far it came. begun: perhaps done, perhaps not; dropped: it never happened; undone: taken back."""
     known: dict[str, Any] | None = None
-    """Record of the file in the catalog (`records`), if it was one."""
+    """Record of the file in the catalog (`records`), if it was one and the journal was read: what writes a journal
+    does not keep it in memory, since only undo needs it."""
 
 
 @dataclass
@@ -102,7 +103,7 @@ class JournalWriter:
         self._write(
             record, is_synced=not isinstance(step, FolderTime)
         )  # that is followed by one that changes something
-        self.journal.entries.append(Entry(step, "begun", known))
+        self.journal.entries.append(Entry(step, "begun"))
         return len(self.journal.entries) - 1
 
     def set_state(self, number: int, state: State) -> None:

@@ -4,8 +4,8 @@
     scripts/bench/plan.py [--files 12500,25000,50000,100000] [--folder DIR] [--json]
 
 Each recording has five files, each an MP3 of one second with tags of its own: the one to keep, one with the same bytes,
-two with the same packets and other tags, and another encoding for which a null test was passed. So four of five files go
-to quarantine, and each kept file gets tags from those that go. Every 2,000 files have a playlist of 1,000 entries.
+two with the same packets and other tags, and another encoding for which a null test was passed. So four of five go to
+quarantine, and each kept file gets tags from those that go. Every 2,000 files have a playlist of 1,000 entries.
 
 The files are real, and so is what the store says of them: hashes, times, properties. Only the null tests and the
 fingerprints are made up, one for each encoding and 25 s long; `reprise correlate` compares them. Files of a second show
