@@ -102,6 +102,19 @@ def test_gathered_transactions_are_committed_together_and_each_is_all_or_nothing
         assert seen()[-1] == b"/g"
 
 
+def test_a_full_disk_does_not_hide_the_error_in_which_gathered_transactions_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(store.catalog, "_commit", refused)
+    with pytest.raises(RuntimeError, match="half way"), store.catalog.gathered():
+        raise RuntimeError("half way")
+    with pytest.raises(sqlite3.OperationalError, match="full"), store.catalog.gathered():
+        pass
+
+
 def test_what_a_rolled_back_transaction_met_is_what_is_told(store: Store):
     """Property: a statement after which SQLite rolls back by itself does not hide behind a second error."""
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"), store.catalog.transaction() as connection:

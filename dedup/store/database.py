@@ -55,9 +55,13 @@ class Database:
         self._gathers = True
         try:
             yield self._commit_in_time
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):  # the error of the block is the one to tell
+                self._commit()
+            raise
         finally:
             self._gathers = False
-            self._commit()
+        self._commit()
 
     @contextlib.contextmanager
     def _part(self) -> Iterator[None]:
@@ -82,8 +86,12 @@ class Database:
         return not self.connection.in_transaction
 
     def _commit(self) -> None:
-        if self.connection.in_transaction:
-            self.connection.execute("COMMIT")
+        try:
+            if self.connection.in_transaction:
+                self.connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
