@@ -20,6 +20,7 @@ from dedup.settings import ITEMS_PER_SECOND, CompareSettings
 from dedup.store.items import SILENT_ITEM, Items
 from scripts.bench import kernel as bench_kernel
 from scripts.bench import peers as bench_peers
+from scripts.bench import plan as bench_plan
 from scripts.study import evaluate, methods
 from tests import stores
 
@@ -30,7 +31,7 @@ def printed(script: Any, *args: object, monkeypatch: pytest.MonkeyPatch, capsys:
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("script", [bench_kernel, bench_peers])
+@pytest.mark.parametrize("script", [bench_kernel, bench_peers, bench_plan])
 def test_help_tells_what_is_timed(
     script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,6 +69,16 @@ def test_peers_get_the_same_pairs(
     assert figures["tracks"] == 4
     assert {figures["pairs"][f"{method}, all lags"] for method in ("exact", "cascade")} == {6}
     assert {"soundalike", "czkawka_cli"} <= set(figures["not_measured"])
+
+
+def test_a_clean_up_does_all_that_it_is_timed_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = printed(bench_plan, "--files", "25,50", "--folder", tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    told = [(run["command"], run["files"], run["growth"] is None) for run in figures["runs"]]
+    assert told == [(name, files, files == 25) for files in (25, 50) for name in bench_plan.COMMANDS]
+    assert all(run["memory_mb"] > 0 and run["processor_s"] > 0 for run in figures["runs"])
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- evaluate: the labels

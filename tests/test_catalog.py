@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from dedup.errors import StoreDamagedError
+from dedup.store import database
 from dedup.store.catalog import Catalog
 from dedup.store.database import is_damage
 from dedup.store.items import SILENT_ITEM, items_digest, n_distinct
@@ -65,6 +66,53 @@ def test_a_transaction_is_all_or_nothing(store: Store):
     with store.catalog.transaction():
         store.catalog.tracks.put(a_track(b"/music/a", None))
     assert count(store, "track") == 1
+
+
+def test_gathered_transactions_are_committed_together_and_each_is_all_or_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(*paths: bytes, fails: bool = False) -> None:
+        with store.catalog.transaction():
+            for path in paths:
+                store.catalog.tracks.put(a_track(path, None))
+            if fails:
+                raise RuntimeError("half way")
+
+    with closing(Catalog(store.layout.catalog, writable=False)) as reader:
+
+        def seen() -> list[bytes]:
+            return [track.path for track in reader.tracks.all()]
+
+        with store.catalog.gathered() as commit_in_time:
+            assert commit_in_time(), "nothing waits"
+            put(b"/a")
+            with pytest.raises(RuntimeError, match="half way"):
+                put(b"/b", b"/c", fails=True)
+            assert not commit_in_time() and seen() == []
+            monkeypatch.setattr(database, "GATHER_S", 0.0)
+            assert commit_in_time() and seen() == [b"/a"]
+            put(b"/d")
+            assert seen() == [b"/a"]
+        assert seen() == [b"/a", b"/d"]
+        with pytest.raises(RuntimeError, match="half way"), store.catalog.gathered():
+            put(b"/e")
+            put(b"/f", fails=True)
+        assert seen() == [b"/a", b"/d", b"/e"]
+        put(b"/g")
+        assert seen()[-1] == b"/g"
+
+
+def test_a_full_disk_does_not_hide_the_error_in_which_gathered_transactions_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(store.catalog, "_commit", refused)
+    with pytest.raises(RuntimeError, match="half way"), store.catalog.gathered():
+        raise RuntimeError("half way")
+    with pytest.raises(sqlite3.OperationalError, match="full"), store.catalog.gathered():
+        pass
 
 
 def test_what_a_rolled_back_transaction_met_is_what_is_told(store: Store):

@@ -13,9 +13,10 @@ from unittest import mock
 
 import pytest
 
+from dedup.cleanup import journal as journal_module
 from dedup.cleanup import moving
 from dedup.cleanup.apply import Applied, check_plan
-from dedup.cleanup.journal import journals, open_journal, read_journal, require_none_open, to_be_undone
+from dedup.cleanup.journal import JournalWriter, journals, open_journal, read_journal, require_none_open, to_be_undone
 from dedup.cleanup.steps import Move
 from dedup.errors import JournalError, UsageError, WriteError
 from dedup.files.quarantine import QUARANTINE
@@ -346,7 +347,9 @@ def test_playlists_refer_to_what_is_kept_and_come_back(root: Path) -> None:
     assert tree(root) == before
 
 
-def test_a_journal_whose_last_line_was_cut_short_is_read_and_one_that_is_damaged_is_told(root: Path) -> None:
+def test_a_journal_whose_last_line_was_cut_short_is_read_and_one_that_is_damaged_is_told(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with opened(root) as store:
         carry_out(store, one(store, root))
         journal = journals(store.layout.folder)[-1]
@@ -354,9 +357,15 @@ def test_a_journal_whose_last_line_was_cut_short_is_read_and_one_that_is_damaged
         whole = path.read_bytes()
         path.write_bytes(whole[:-9])
         assert read_journal(journal.folder).state == "broken off"
-        path.write_bytes(whole.replace(b'"begin"', b'"begun"'))
-        with pytest.raises(JournalError, match="line 2"):
-            read_journal(journal.folder)
+        for piece in (1, 7, 1 << 16):
+            monkeypatch.setattr(journal_module, "_PIECE", piece)
+            path.write_bytes(whole[:-9])
+            JournalWriter(read_journal(journal.folder)).close()
+            assert path.read_bytes().splitlines() == whole.splitlines()[:-1]
+        for damaged in (whole.replace(b'"begin"', b'"begun"'), whole.replace(b'"known": {', b'"known": 1, "more": {')):
+            path.write_bytes(damaged)
+            with pytest.raises(JournalError, match=r", line \d+: "):
+                read_journal(journal.folder)
 
 
 def test_there_must_be_something_to_take_back(root: Path) -> None:

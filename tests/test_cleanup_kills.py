@@ -76,6 +76,10 @@ def shape(root: Path) -> dict[str, Any]:
     return tree(root, times=False)
 
 
+def paths(root: Path) -> set[bytes]:
+    return {os.fsencode(root / name) for name in FILES}
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
@@ -103,7 +107,7 @@ def test_a_clean_up_that_is_killed_anywhere_goes_on_and_is_taken_back(made: Path
                 assert take_back(store).failed == ()
         assert tree(root) == before, folder
         with opened(root) as store:
-            assert {track.path for track in store.catalog.tracks.all()} == {os.fsencode(root / name) for name in FILES}
+            assert {track.path for track in store.catalog.tracks.all()} == paths(root)
 
 
 def test_an_undo_that_is_killed_anywhere_goes_on(made: Path, tmp_path: Path) -> None:
@@ -114,4 +118,5 @@ def test_an_undo_that_is_killed_anywhere_goes_on(made: Path, tmp_path: Path) -> 
     for folder in killed:
         with opened(folder / "music") as store:
             assert take_back(store).failed == ()
+            assert {track.path for track in store.catalog.tracks.all()} == paths(folder / "music")
         assert tree(folder / "music") == before

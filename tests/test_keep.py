@@ -235,6 +235,7 @@ def test_the_order_of_files_never_matters_and_each_decision_is_that_of_the_rank(
         decision = rules.decision(better, worse)
         turned = rules.decision(worse, better)
         assert decision.rule == turned.rule
+        assert (rules.preference(better, worse), rules.preference(worse, better)) == (decision, None)
         if decision.rule == "path":
             assert better.path < worse.path
         else:

@@ -134,6 +134,8 @@ def test_a_plan_comes_back_as_it_was(plan: Plan) -> None:
         assert from_bytes(data, "plan.json") == plan
         assert is_plan(data)
     assert len(to_bytes(plan, None).splitlines()) == 1
+    whole = json.dumps(to_json(plan), ensure_ascii=False, indent=1)
+    assert to_bytes(plan) == whole.encode("utf-8", "backslashreplace") + b"\n"
 
 
 @settings(max_examples=40)

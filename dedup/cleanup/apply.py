@@ -130,11 +130,14 @@ def _plan_of(journal: Journal) -> Plan:
 def _carry_out(
     store: Store, plan: Plan, protection: Protection, writer: JournalWriter, observer: Observer, stop: Stop
 ) -> Applied:
-    """Does whatever the journal does not record as done."""
+    """Does whatever the journal does not record as done. The catalog follows within a second: if it lags behind when
+    the process is killed, `recover` brings it up to what the journal says."""
     cleanup = Cleanup(store, plan, protection, writer, observer, stop)
     rest, left = cleanup.rest(), 0
-    for group, examined in examine(store, rest, protection, observer, stop):
-        cleanup.group(group, examined)
+    with store.catalog.gathered() as commit_in_time:
+        for group, examined in examine(store, rest, protection, observer, stop):
+            cleanup.group(group, examined)
+            commit_in_time()
     if stop.requested:
         left = rest.n_files - sum(cleanup.done.values()) - len(cleanup.refused)
     else:

@@ -250,13 +250,17 @@ class _Content:
 def _rest(group: PlannedGroup, done: set[bytes], rewritten_: set[bytes]) -> PlannedGroup:
     """A group without what is done."""
     files = tuple(_as_rewritten(file, rewritten_) for file in group.files if file.path not in done)
-    is_merged = group.kept is not None and os.path.realpath(group.kept.path) in rewritten_
+    is_merged = group.kept is not None and _is_rewritten(group.kept, rewritten_)
     return replace(group, files=files, merge=None if is_merged else group.merge)
 
 
 def _as_rewritten(file: PlannedFile, rewritten_: set[bytes]) -> PlannedFile:
     """The file, with its present size and time if this plan has rewritten it."""
-    return _as_it_is(file) if os.path.realpath(file.path) in rewritten_ else file
+    return _as_it_is(file) if _is_rewritten(file, rewritten_) else file
+
+
+def _is_rewritten(file: PlannedFile, rewritten_: set[bytes]) -> bool:
+    return bool(rewritten_) and os.path.realpath(file.path) in rewritten_
 
 
 def _as_it_is(file: PlannedFile) -> PlannedFile:

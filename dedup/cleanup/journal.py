@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from dedup.errors import JournalError, WriteError
 
 FOLDER = "cleanups"
 _UNFINISHED = "wip-"
+_PIECE = 1 << 16
 _LONGEST_END = 200
 """Most bytes that the last line of a clean-up that has ended can have."""
 _DAMAGED = "To continue without being able to undo it, move {} out of the store; it names the files that were moved"
@@ -39,7 +41,8 @@ class Entry:
     state: State
     """How far it came. begun: perhaps done, perhaps not; dropped: it never happened; undone: taken back."""
     known: dict[str, Any] | None = None
-    """Record of the file in the catalog (`records`), if it was one."""
+    """Record of the file in the catalog (`records`), if it was one and the journal was read: what writes a journal
+    does not keep it in memory, since only undo needs it."""
 
 
 @dataclass
@@ -90,7 +93,7 @@ class JournalWriter:
         """Cuts off a line that a kill cut short. Raises OSError."""
         self.journal = journal
         path = journal.folder / JOURNAL
-        os.truncate(path, len(_whole_lines(path)))
+        os.truncate(path, _end_of_lines(path))
         self._file: TextIO = path.open("a", encoding="ascii")
 
     def close(self) -> None:
@@ -102,7 +105,7 @@ class JournalWriter:
         self._write(
             record, is_synced=not isinstance(step, FolderTime)
         )  # that is followed by one that changes something
-        self.journal.entries.append(Entry(step, "begun", known))
+        self.journal.entries.append(Entry(step, "begun"))
         return len(self.journal.entries) - 1
 
     def set_state(self, number: int, state: State) -> None:
@@ -189,13 +192,14 @@ def read_journal(folder: Path) -> Journal:
     journal = Journal(folder)
     path = folder / JOURNAL
     try:
-        lines = _whole_lines(path).splitlines()
-        for number, line in enumerate(lines, start=1):
-            try:
-                _take(journal, json.loads(line))
-            except (ValueError, KeyError, TypeError, IndexError) as error:
-                where, found = f"{path}, line {number}", f"cannot be read ({type(error).__name__}: {error})"
-                raise JournalError(where, found, remedy=_DAMAGED.format(folder)) from error
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    if line.endswith(b"\n"):
+                        _take(journal, json.loads(line))
+                except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+                    where, found = f"{path}, line {number}", f"cannot be read ({type(error).__name__}: {error})"
+                    raise JournalError(where, found, remedy=_DAMAGED.format(folder)) from error
     except OSError as error:
         found = str(error.strerror)
         raise JournalError(str(path), found, remedy=_DAMAGED.format(folder)) from error
@@ -277,10 +281,18 @@ def _summary_of(journal: Journal) -> Summary:
     )
 
 
-def _whole_lines(path: Path) -> bytes:
-    """Everything up to the end of the last whole line."""
-    data = path.read_bytes()
-    return data[: data.rfind(b"\n") + 1]
+def _end_of_lines(path: Path) -> int:
+    """Bytes up to the end of the last whole line."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - _PIECE)
+            file.seek(start)
+            at = file.read(end - start).rfind(b"\n")
+            if at >= 0:
+                return start + at + 1
+            end = start
+    return 0
 
 
 def _take(journal: Journal, record: dict[str, Any]) -> None:
@@ -289,7 +301,10 @@ def _take(journal: Journal, record: dict[str, Any]) -> None:
             journal.began = record["when"]
         case "begin":
             step = step_of(record["step"], journal.originals)
-            journal.entries.append(Entry(step, "begun", record.get("known")))
+            known = record.get("known")
+            if known is not None:  # JSON makes the names anew for each record, which took a kilobyte
+                known = {sys.intern(name): value for name, value in known.items()}
+            journal.entries.append(Entry(step, "begun", known))
         case "end":
             journal.ended = record["when"]
         case "undoing":

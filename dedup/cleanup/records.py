@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from dedup.files.status import device_and_inode, size_and_time
@@ -21,8 +21,7 @@ _BYTES = ("path", "root", "volume", "partial", "full")
 
 def known_of(track: Track) -> dict[str, Any]:
     """The track for a journal, of JSON types only."""
-    known = asdict(track)
-    return {name: value.hex() if isinstance(value, bytes) else value for name, value in known.items()}
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in vars(track).items()}
 
 
 def track_of(known: dict[str, Any]) -> Track:
@@ -54,24 +53,29 @@ def renew(store: Store, path: bytes) -> None:
 
 
 def restore(store: Store, known: dict[str, Any]) -> None:
-    """Makes a file that is back a track again if its audio is still known; else the next scan reads it."""
+    """Makes a file that is back, with the bytes that it had, a track again if its audio is still known; else the next
+    scan reads it."""
     track = track_of(known)
     if store.catalog.audios.get(track.audio) is not None and os.path.lexists(track.path):
         with store.catalog.transaction():
-            store.catalog.tracks.put(_as_it_is(track))
+            store.catalog.tracks.put(_with_status(track))
 
 
 def _as_it_is(track: Track) -> Track:
+    """The track with all that its file may have changed with its tags."""
+    now = _with_status(track)
+    is_same = (now.size, now.mtime_ns) == (track.size, track.mtime_ns)
+    return replace(
+        now,
+        partial=partial_hash(now.path, now.size),
+        full=track.full if is_same else None,
+        properties=json.dumps(to_json(read_properties(now.path))),
+    )
+
+
+def _with_status(track: Track) -> Track:
+    """The track with the size, time, device and inode of its file now."""
     status = os.stat(track.path)
     size, mtime_ns = size_and_time(status)
     device, inode = device_and_inode(status)
-    return replace(
-        track,
-        size=size,
-        mtime_ns=mtime_ns,
-        device=device,
-        inode=inode,
-        partial=partial_hash(track.path, size),
-        full=track.full if (size, mtime_ns) == (track.size, track.mtime_ns) else None,
-        properties=json.dumps(to_json(read_properties(track.path))),
-    )
+    return replace(track, size=size, mtime_ns=mtime_ns, device=device, inode=inode)

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 def recover(store: Store, writer: JournalWriter) -> None:
     """Recovers each step that was broken off, and brings the catalog up to what is done."""
     recover_steps(writer)
-    for _, entry in writer.journal.steps_of("done"):
-        with contextlib.suppress(OSError):  # what cannot be read now is not entered: the next scan does that
-            _enter(store, entry)
+    with store.catalog.gathered() as commit_in_time:
+        for _, entry in writer.journal.steps_of("done"):
+            with contextlib.suppress(OSError):  # what cannot be read now is not entered: the next scan does that
+                _enter(store, entry)
+            commit_in_time()
 
 
 def recover_steps(writer: JournalWriter) -> None:

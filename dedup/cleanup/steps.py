@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -342,7 +342,7 @@ def to_record(step: Step) -> dict[str, Any]:
         if each.name == "full":
             record["full"] = value.hex()
         elif each.name == "status":
-            record["status"] = None if value is None else asdict(value)
+            record["status"] = None if value is None else vars(value)
         elif each.name == "place":
             record["place"] = value.name
         elif each.name != "build":

@@ -70,20 +70,34 @@ class _Undoing:
     n_rewritten: int = 0
     n_folders: int = 0
     failed: list[Refusal] = field(default_factory=list)
+    _taken_back: list[int] = field(default_factory=list)
+    """Steps that are taken back, which the journal does not say yet because the catalog is not committed."""
 
     def take_back_all(self, stop: Stop) -> int:
-        """Returns how many steps a stop left."""
+        """Returns how many steps a stop left. After a kill, those that the journal does not call undone are taken back
+        once more, which changes nothing, and enters them in the catalog."""
         if not self.writer.journal.undoing:
             self.writer.begin_undoing()
         recover_steps(self.writer)
         entries = sorted(self.writer.journal.steps_of("begun", "done"), reverse=True)
         self.observer.stage("undo", len(entries), "steps")
-        for at, (number, entry) in enumerate(entries):
-            if stop.requested:
-                return len(entries) - at
-            self._take_back(number, entry)
-            self.observer.advance()
-        return 0
+        left = len(entries)
+        with self.store.catalog.gathered() as commit_in_time:
+            for number, entry in entries:
+                if stop.requested:
+                    break
+                self._take_back(number, entry)
+                left -= 1
+                if commit_in_time():
+                    self._write_down()
+                self.observer.advance()
+        self._write_down()
+        return left
+
+    def _write_down(self) -> None:
+        for number in self._taken_back:
+            self.writer.set_state(number, "undone")
+        self._taken_back.clear()
 
     def _take_back(self, number: int, entry: Entry) -> None:
         step = entry.step
@@ -100,7 +114,7 @@ class _Undoing:
             records.restore(self.store, entry.known)
         elif isinstance(step, (Share, Rewrite)) and os.path.exists(step.path):
             records.renew(self.store, step.path)
-        self.writer.set_state(number, "undone")
+        self._taken_back.append(number)
         self.n_files += isinstance(step, (Move, Trash, Delete, Share))
         self.n_rewritten += isinstance(step, Rewrite)
         self.n_folders += isinstance(step, RemoveFolder)

@@ -39,8 +39,9 @@ class Group:
     def decision(self, pair: TrackPair) -> Decision:
         """The rule by which the reference is better than a member; "holds all" if the rules would choose the member,
         which lacks what the reference holds."""
-        if self.rules.rank(pair.b) < self.rules.rank(pair.a):
-            return self.rules.decision(pair.b, pair.a)
+        preferred = self.rules.preference(pair.b, pair.a)
+        if preferred is not None:
+            return preferred
         only_kept = [loss.what for loss in losses(pair.swapped()) if loss.kind != "untested"]
         return Decision(
             "holds all", f"only here: {'; '.join(only_kept)}" if only_kept else "holds what all others hold"

@@ -69,12 +69,22 @@ class KeepRules:
 
     def decision(self, kept: ListedTrack, other: ListedTrack) -> Decision:
         """The first rule that tells the two apart."""
-        copies = Copy(kept, kept.properties), Copy(other, other.properties)
+        return self._compared(kept, other)[1]
+
+    def preference(self, one: ListedTrack, other: ListedTrack) -> Decision | None:
+        """The rule by which one is better than the other, as `rank` has it; None if it is not."""
+        is_better, decision = self._compared(one, other)
+        return decision if is_better else None
+
+    def _compared(self, one: ListedTrack, other: ListedTrack) -> tuple[bool, Decision]:
+        """Whether one is better than the other, and the first rule that tells the two apart."""
+        copies = Copy(one, one.properties), Copy(other, other.properties)
         for rule in self.rules:
-            if rule.key(copies[0]) != rule.key(copies[1]):
+            keys = [rule.key(copy) for copy in copies]
+            if keys[0] != keys[1]:
                 mine, theirs = map(rule.show, copies)
-                return Decision(rule.name, f"{mine}, the other {theirs}")
-        return Decision("path", "nothing else tells them apart")
+                return keys[0] > keys[1], Decision(rule.name, f"{mine}, the other {theirs}")
+        return one.path < other.path, Decision("path", "nothing else tells them apart")
 
 
 # ---- the rules ----

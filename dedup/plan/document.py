@@ -8,10 +8,10 @@ import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dedup.errors import InputError, PlanError
 from dedup.files.paths import json_path, printable
@@ -41,9 +41,12 @@ def to_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def to_bytes(plan: Plan, indent: int | None = 1) -> bytes:
-    """The document as a file holds it, UTF-8; on one line if `indent` is None."""
-    return _text(to_json(plan), indent).encode("utf-8", "backslashreplace") + b"\n"
+def to_bytes(plan: Plan, indent: Literal[1] | None = 1) -> bytes:
+    """The document as a file holds it, UTF-8; on one line if `indent` is None. Encoded group by group, since all parts
+    of a large document at once take several times its memory."""
+    if indent is not None:
+        return _assembled(plan, map(_group_text, plan.groups))
+    return _encoded(_text(to_json(plan), indent)) + b"\n"
 
 
 class Documents:
@@ -57,11 +60,7 @@ class Documents:
     def to_bytes(self, plan: Plan) -> bytes:
         """The document, UTF-8."""
         self._known = {id(group): self._known.get(id(group)) or (group, _group_text(group)) for group in plan.groups}
-        empty = _text({**to_json(replace(plan, groups=())), "totals": totals(plan)})
-        if plan.groups:
-            texts = ",\n  ".join(self._known[id(group)][1] for group in plan.groups)
-            empty = empty.replace('\n "groups": []', f'\n "groups": [\n  {texts}\n ]', 1)
-        return empty.encode("utf-8", "backslashreplace") + b"\n"
+        return _assembled(plan, (self._known[id(group)][1] for group in plan.groups))
 
 
 def totals(plan: Plan) -> dict[str, int]:
@@ -145,6 +144,20 @@ def write_plan(path: bytes, plan: Plan, encode: Callable[[Plan], bytes] = to_byt
 
 def _text(value: Any, indent: int | None = 1) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _assembled(plan: Plan, group_texts: Iterable[str]) -> bytes:
+    """The document of a plan whose groups have these texts."""
+    empty = _text({**to_json(replace(plan, groups=())), "totals": totals(plan)})
+    if not plan.groups:
+        return _encoded(empty) + b"\n"
+    before, _, after = empty.partition('\n "groups": []')
+    groups = b",\n  ".join(map(_encoded, group_texts))
+    return b"".join((_encoded(before), b'\n "groups": [\n  ', groups, b"\n ]", _encoded(after), b"\n"))
 
 
 def _group_text(group: PlannedGroup) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -100,10 +101,14 @@ class TextPlaylist:
 
     def _has_backslashes(self, text: bytes) -> bool:
         """Whether backslashes separate folders: in the reference itself, otherwise in the first one with folders."""
-        for told in (text, *(entry.text for entry in self.entries if not _ELSEWHERE.match(entry.text))):
-            if b"/" in told or b"\\" in told:
-                return b"/" not in told
-        return False
+        return b"/" not in text and (b"\\" in text or self._is_of_backslashes)
+
+    @functools.cached_property
+    def _is_of_backslashes(self) -> bool:
+        """Whether backslashes separate folders in the first reference with folders."""
+        local = (entry.text for entry in self.entries if not _ELSEWHERE.match(entry.text))
+        first = next((text for text in local if b"/" in text or b"\\" in text), b"/")
+        return b"/" not in first
 
     def _tells(self, text: bytes, new: bytes) -> bool:
         """Whether a line with that text is read as `new`: no reading before it is another file."""
