@@ -3,6 +3,8 @@ alike below 1.5 kHz, however it sounds. Another word in the same place doesn't."
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,13 +15,22 @@ FRAMES = 4
 in a thousand don't matter in it."""
 
 
-def coherence(powers: PairPowers) -> npt.NDArray[np.float32]:
-    """float32[n_frames], 0 to 1: share of the power whose phase goes along in both files, of whichever has more power
-    there; 1 where both are silent."""
+class Coherence(NamedTuple):
+    """How far two files are the same wave, 0 to 1."""
+
+    of_bands: npt.NDArray[np.float32]
+    """float32[n_frames, N_LOW]: share of the power of a band whose phase goes along in both."""
+    of_all: npt.NDArray[np.float32]
+    """float32[n_frames]: the same of all these bands, by the power of whichever file has more there; 1 where both are
+    silent."""
+
+
+def coherence(powers: PairPowers) -> Coherence:
+    """The coherence of each frame, over a third of a second."""
     cross = means_around(powers.cross, FRAMES)
     a, b = (means_around(each[:, :N_LOW], FRAMES) for each in (powers.a, powers.b))
-    alike = (cross.real**2 + cross.imag**2) / np.maximum(a * b, 1e-9)
+    of_bands = (cross.real**2 + cross.imag**2) / np.maximum(a * b, 1e-9)
     weights = np.maximum(a / max(float(a.mean()), 1e-9), b / max(float(b.mean()), 1e-9))
     total = weights.sum(axis=1)
-    share = (alike * weights).sum(axis=1) / np.where(total > 0, total, 1)
-    return np.where(total > 0, share, 1).astype(np.float32)
+    share = (of_bands * weights).sum(axis=1) / np.where(total > 0, total, 1)
+    return Coherence(of_bands, np.where(total > 0, share, 1).astype(np.float32))

@@ -19,7 +19,6 @@ from dedup.nulltest.spectra import (
     SAMPLE_RATE,
     WINDOW,
     Pcm,
-    band_powers,
     hop_levels,
     mean_squares,
     pair_powers,
@@ -139,13 +138,14 @@ def _compare(a: Pcm, b: Pcm, lag_s: float) -> NullTest:
 def _hear(a: Pcm, b: Pcm, piece: Piece) -> _Heard:
     starts, starts_b = piece.windows()
     powers = pair_powers(a, starts, b, starts_b)
-    left = measure(powers.a, powers.b)
+    alike = coherence(powers)
+    left = measure(powers.a, powers.b, alike.of_bands)
     level_a, level_b = hop_levels(a, starts), hop_levels(b, starts_b)
     return _Heard(
         seconds=(starts + WINDOW / 2) / SAMPLE_RATE,
         missing={"a": left.missing_in_b, "b": left.missing_in_a},
         share=np.maximum(left.missing_in_a, left.missing_in_b),
-        coherence=coherence(powers),
+        coherence=alike.of_all,
         counts=left.heard,
         loud=left.heard & _is_above_median(left.level_a, EVENT_DB) & _is_above_median(left.level_b, EVENT_DB),
         dropped={"a": _dropped(level_a, level_b), "b": _dropped(level_b, level_a)},
@@ -158,7 +158,8 @@ def _both_ways(a: Pcm, b: Pcm, piece: Piece, heard: _Heard) -> _Heard:
     """The same, with the less of what is missing both ways round: noise is told from music better one way than the
     other."""
     starts, starts_b = piece.windows()
-    turned = measure(band_powers(b, starts_b), band_powers(a, starts))
+    powers = pair_powers(a, starts, b, starts_b)
+    turned = measure(powers.b, powers.a, coherence(powers).of_bands)
     return heard._replace(
         missing={
             "a": np.minimum(heard.missing["a"], turned.missing_in_a),

@@ -63,8 +63,9 @@ class Left:
     """float32[n_frames, n_bands]: dB that the first has more, negative if the second has; what is not heard is 0."""
 
 
-def measure(powers_a: Powers, powers_b: Powers) -> Left:
-    """What is left of the same frames of two files."""
+def measure(powers_a: Powers, powers_b: Powers, of_bands: Powers | None = None) -> Left:
+    """What is left of the same frames of two files. `of_bands` is the coherence of the lowest bands: as far as the two
+    are the same wave there, nothing is missing, however much louder one of them is."""
     a, b = means_around(powers_a, STEADY_FRAMES) + QUIET, means_around(powers_b, STEADY_FRAMES) + QUIET
     level_a, level_b = (_db(x.mean(axis=1)) for x in (a, b))
     heard = _is_heard(level_a) & _is_heard(level_b)
@@ -83,6 +84,10 @@ def measure(powers_a: Powers, powers_b: Powers) -> Left:
     power = np.where(counts, louder, 0)
     loudness = np.where(counts, louder**LOUDNESS, 0)
     lost_b, lost_a = _lost(more_a), _lost(more_b)
+    if of_bands is not None:
+        apart = 1 - of_bands
+        lost_b[:, : apart.shape[1]] *= apart
+        lost_a[:, : apart.shape[1]] *= apart
     return Left(
         missing_in_b=_share(loudness, lost_b),
         missing_in_a=_share(loudness, lost_a),
