@@ -70,6 +70,8 @@ def _is_placeholder(n_bytes: float) -> bool:
 def _of_wave(path: bytes, stream: Any) -> float | None:
     """Length by the size of the data chunk: FFmpeg states no more than the file has."""
     bit_rate = stream.codec_context.bit_rate or 0
+    if not stream.codec_context.name.startswith("pcm_"):  # how many samples a byte of others has isn't known
+        return None
     with open(path, "rb") as file:
         if file.read(4) != b"RIFF" or not bit_rate:  # an RF64 has its sizes elsewhere
             return None

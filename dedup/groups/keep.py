@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
+from dedup.groups.losses import FULL_BAND_HZ, NARROW_DB
 from dedup.library.metadata import AudioProperties
 from dedup.settings import KeepSettings
 
@@ -120,8 +121,16 @@ def rate(copy: Copy) -> int:
     return found if copy.properties.lossless else min(found, 44_100)
 
 
+def band(copy: Copy) -> int:
+    """Sample rate in Hz, up to `FULL_BAND_HZ`, and that for an unknown one: what a lower rate leaves out is heard,
+    however many bits are left, and whatever the codec is."""
+    return min(rate(copy) or FULL_BAND_HZ, FULL_BAND_HZ)
+
+
 def channels(copy: Copy) -> int:
-    return copy.properties.channels
+    """Number of channels; two that hold the same count as one."""
+    width_db = copy.track.width_db
+    return 1 if width_db is not None and width_db < NARROW_DB else copy.properties.channels
 
 
 WORTH = {
@@ -287,6 +296,7 @@ RULES = {
             rate,
             lambda copy: f"{rate(copy) if copy.properties.codec == 'dsd' else copy.properties.sample_rate:,} Hz",
         ),
+        Rule("band", band, lambda copy: f"{rate(copy):,} Hz"),
         Rule("channels", channels, lambda copy: _counted(channels(copy), "channel")),
         Rule("bitrate", bitrate, _bitrate),
         Rule("length", length, _clock),
@@ -310,6 +320,7 @@ PHASE = Rule("phase", phase, lambda copy: "channels in phase" if phase(copy) els
 RULE_NAMES = (*RULES, "prefer", "album")
 
 BEST = (
+    "band",
     "lossless",
     "bits",
     "rate",

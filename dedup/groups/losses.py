@@ -41,6 +41,13 @@ other."""
 WIDE_DB, NARROW_DB = -40.0, -60.0
 """Difference of left and right, relative to what they share, from which a file is stereo, and to which it is mono."""
 
+WIDER_DB = 20.0
+"""Difference of left and right by which a stereo file must be wider to have what the other lacks: encoding one narrows
+it by a few dB."""
+
+FULL_BAND_HZ = 32_000
+"""Sample rate from which on a file holds all that is heard of music, as FM radio does."""
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -110,6 +117,7 @@ def _of_content(pair: TrackPair, beside: Beside) -> Iterator[Loss]:
     if pair.verdict not in SAME_PACKETS:
         yield from _of_sound(pair)
         yield from _of_channels(pair.a, copy, pair.b, kept)
+        yield from _of_band(copy, kept)
     yield from _of_streams(copy, kept)
     there = (*kept.extras, *beside.gets, *carried_extras(pair, beside))
     yield from lost_extras(copy.extras, {extra.digest for extra in there})
@@ -150,12 +158,24 @@ def _estimated_spans(pair: TrackPair) -> Iterator[str]:
 def _of_channels(a: ListedTrack, copy: AudioProperties, b: ListedTrack, kept: AudioProperties) -> Iterator[Loss]:
     if copy.channels > max(2, kept.channels):
         yield Loss("channels", f"{copy.channels} channels")
-    elif _is_stereo(a, copy) and _is_mono(b, kept):
+    elif _is_stereo(a, copy) and (_is_mono(b, kept) or _is_much_wider(a, b)):
         yield Loss("channels", "stereo")
+
+
+def _of_band(copy: AudioProperties, kept: AudioProperties) -> Iterator[Loss]:
+    """What a low sample rate leaves out and is heard."""
+    if 0 < kept.sample_rate < min(copy.sample_rate, FULL_BAND_HZ):
+        yield Loss("mix", f"sound above {kept.sample_rate / 2000:.3g} kHz")
 
 
 def _is_stereo(track: ListedTrack, properties: AudioProperties) -> bool:
     return properties.channels > 1 and (track.width_db is None or track.width_db > WIDE_DB)
+
+
+def _is_much_wider(one: ListedTrack, other: ListedTrack) -> bool:
+    """Whether there is almost nothing in the other that tells left from right, compared with the one: a little noise
+    makes no stereo."""
+    return one.width_db is not None and other.width_db is not None and one.width_db > other.width_db + WIDER_DB
 
 
 def _is_mono(track: ListedTrack, properties: AudioProperties) -> bool:
