@@ -130,6 +130,19 @@ def test_a_length_that_is_estimated_from_the_bit_rate_is_no_damage(tmp_path: Pat
     assert found.decoding.decoded_s == pytest.approx(LENGTH_S + 4, abs=0.2)
 
 
+@pytest.mark.parametrize("codec", ["adpcm_ima_wav", "adpcm_ms", "pcm_mulaw"])
+def test_a_wave_whose_samples_are_coded_is_whole(codec: str, tmp_path: Path) -> None:
+    source, path = made(tmp_path, "wav", music()), tmp_path / "coded.wav"
+    with av.open(str(source)) as given, av.open(str(path), "w", format="wav") as written:
+        stream = written.add_stream(codec, rate=RATE, layout="stereo")
+        for frame in given.decode(audio=0):
+            written.mux(stream.encode(frame))
+        written.mux(stream.encode(None))
+    found = decoded_of(path)
+    assert found.damage is None
+    assert found.decoding.decoded_s == pytest.approx(LENGTH_S, abs=0.1)
+
+
 # ---- channels ----
 
 

@@ -25,6 +25,12 @@ FLAC = {"codec": "flac", "lossless": True, "bits": 16}
 @pytest.mark.parametrize(
     ("rule", "better", "worse", "why"),
     [
+        (
+            "band",
+            {"codec": "mp3", "sample_rate": 44_100},
+            {**FLAC, "sample_rate": 8_000},
+            "44,100 Hz, the other 8,000 Hz",
+        ),
         ("lossless", FLAC, {"codec": "mp3", "bitrate": 999_000}, "flac, the other mp3"),
         ("lossless", {"codec": "alac", "lossless": True}, {"codec": "aac"}, "alac, the other aac"),
         ("bits", {"bits": 24}, {"bits": 16}, "24 bits, the other 16 bits"),
@@ -258,6 +264,21 @@ CD = {"codec": "flac", "lossless": True, "bits": 16, "sample_rate": 44_100}
 
 def winner(*tracks: ListedTrack, rules: tuple[str, ...] = ("best",)) -> bytes:
     return min(tracks, key=keep_rules(KeepSettings(rules)).rank).path
+
+
+def test_a_rate_that_holds_all_that_is_heard_is_no_merit_before_the_codec() -> None:
+    rules = keep_rules(KeepSettings())
+    cd, dat, unknown = track("/music/a", **FLAC, sample_rate=44_100), track("/b", sample_rate=48_000), track("/c")
+    assert rules.decision(cd, dat).rule == "lossless"
+    assert rules.decision(cd, unknown).rule == "lossless"
+
+
+def test_two_equal_channels_are_one() -> None:
+    rules = keep_rules(KeepSettings(("channels", "best")))
+    mono = track("/music/mono", channels=1, bitrate=320_000)
+    doubled = replace(track("/music/doubled", channels=2, bitrate=64_000), width_db=-120.0)
+    assert rules.decision(mono, doubled).rule == "bitrate"
+    assert rules.rank(mono) < rules.rank(doubled)
 
 
 def test_dsd_counts_by_its_rate() -> None:

@@ -145,6 +145,20 @@ def test_a_drop_out_is_found_and_the_other_has_more(seconds: float) -> None:
     assert turned.side == "b"
 
 
+@pytest.mark.parametrize("below_db", [24, 34])
+def test_speech_in_a_pause_is_lost_where_the_other_file_is_silent(below_db: float) -> None:
+    paused = music().copy()
+    paused[at(10) : at(15)] = 0
+    spoken = paused.copy()
+    voice = heard(lead("spoken", 2, SECONDS))[at(4) : at(9)]
+    spoken[at(10) : at(15)] = voice * (music().std() / voice.std() * 10 ** (-below_db / 20))
+    found = compare(spoken, paused, 0.0)
+    assert found.differences
+    assert all(place.side == "a" and 9.8 < place.start_s < place.end_s < 15.2 for place in found.differences)
+    hissing = paused + music().std() * 10 ** (-30 / 20) * noise(len(paused))
+    assert compare(hissing, paused, 0.0).is_copy
+
+
 def test_what_only_one_has_is_a_stretch_of_its_own() -> None:
     whole = music()
     found = compare(whole[: at(20)], whole[at(5) :], 5.0)
