@@ -10,6 +10,7 @@ import pytest
 from dedup.groups.losses import LOST_BY_VERDICT, losses
 from dedup.groups.matches import ListedTrack
 from dedup.library.metadata import Stream
+from dedup.store.nulltests import NullTest
 from tests.made_tracks import pair, track
 
 CD = {"codec": "mp3", "sample_rate": 44_100, "channels": 2}
@@ -55,6 +56,11 @@ def test_stereo_is_lost_to_what_is_almost_mono(copy_db: float | None, kept_db: f
 def test_what_a_low_rate_leaves_out_is_lost(copy_hz: int, kept_hz: int, what: str | None) -> None:
     found = lost(made("/a", sample_rate=copy_hz), made("/b", sample_rate=kept_hz))
     assert found == ([("mix", what)] if what else [])
+
+
+def test_a_slightly_different_speed_is_lost_and_that_of_clocks_is_not() -> None:
+    for rate, found in ((0.003, [("speed", "its own speed, 0.3 % slower")]), (0.0001, [])):
+        assert lost(made("/a"), made("/b"), test=NullTest(residual_db=-20.0, rate=rate)) == found
 
 
 def test_sound_never_goes_for_a_film_nor_a_film_for_sound() -> None:

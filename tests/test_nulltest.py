@@ -159,6 +159,16 @@ def test_speech_in_a_pause_is_lost_where_the_other_file_is_silent(below_db: floa
     assert compare(hissing, paused, 0.0).is_copy
 
 
+@pytest.mark.parametrize("rate", [0.003, -0.002, 0.00005])
+def test_a_copy_of_nearly_the_same_speed_passes_and_its_speed_is_told(rate: float) -> None:
+    x = music()
+    slower = np.interp(np.arange(round(len(x) * (1 + rate))) / (1 + rate), np.arange(len(x)), x).astype(np.float32)
+    found = compare(slower, x, 0.0)
+    assert found.is_copy
+    assert found.rate == pytest.approx(rate, abs=3e-4)
+    assert compare(x, slower, 0.0).rate == pytest.approx(-rate, abs=3e-4)
+
+
 def test_what_only_one_has_is_a_stretch_of_its_own() -> None:
     whole = music()
     found = compare(whole[: at(20)], whole[at(5) :], 5.0)

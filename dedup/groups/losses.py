@@ -41,6 +41,9 @@ other."""
 WIDE_DB, NARROW_DB = -40.0, -60.0
 """Difference of left and right, relative to what they share, from which a file is stereo, and to which it is mono."""
 
+LEAST_RATE = 0.001
+"""Difference in speed, as a share, that counts: what clocks are off by is a tenth of it."""
+
 WIDER_DB = 20.0
 """Difference of left and right by which a stereo file must be wider to have what the other lacks: encoding one narrows
 it by a few dB."""
@@ -137,6 +140,8 @@ def _of_sound(pair: TrackPair) -> Iterator[Loss]:
             why = f": {test.problem}" if test is not None else ""
             yield Loss("untested", f"nobody has listened to the two{why}")
         return
+    if abs(test.rate) > LEAST_RATE:
+        yield Loss("speed", f"its own speed, {speed_words(test.rate)}")
     yield from (Loss("span", span_words(span, test.length_a_s)) for span in test.only_a)
     if not pair.judged and (test.is_other_mix or any(each.side != "b" for each in test.differences)):
         yield Loss("mix", difference_words(test.differences) or "another mix")

@@ -31,6 +31,8 @@ unrelated music reach 6, and copies with noise 20."""
 JUMP = round(0.02 * SAMPLE_RATE)
 """Samples between the lags of two neighbouring anchors from which on something is missing between them."""
 
+LEAST_FOR_RATE_S = 10.0
+"""Seconds from the first anchor to the last from which on a piece tells how fast the two play."""
 
 _HANN = np.hanning(ANCHOR).astype(np.float32)
 
@@ -51,6 +53,15 @@ class Piece:
     def lag(self, samples: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The lag at these samples of the first file; beyond what is known, that of the nearest known one."""
         return np.rint(np.interp(samples, self.at, self.lags)).astype(np.int64)
+
+    @property
+    def rate(self) -> float:
+        """How much longer the first file takes for the same music; 0 for a piece too short to tell."""
+        seconds = float(self.at[-1] - self.at[0]) / SAMPLE_RATE
+        if seconds < LEAST_FOR_RATE_S:
+            return 0.0
+        slope = float(np.polyfit(self.at, self.lags, 1)[0])
+        return slope / (1 - slope)
 
     def windows(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """First samples of its windows in both files."""

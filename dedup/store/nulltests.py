@@ -50,6 +50,8 @@ class NullTest:
     """Why it could not be made; then the rest says nothing."""
     lag_s: float = 0.0
     """Seconds that the first has in front of what they share, more than the second, to the sample."""
+    rate: float = 0.0
+    """How much longer the first takes for the same music: 0.003 plays 0.3 % slower than the second."""
     residual_db: float = 0.0
     """Level of what is left, relative to the louder of the two, in dB: -40 is a copy."""
     is_other_mix: bool = False
@@ -78,6 +80,7 @@ class NullTest:
         return replace(
             self,
             lag_s=0.0 - self.lag_s,
+            rate=round(0.0 - self.rate / (1 + self.rate), 5),
             only_a=self.only_b,
             only_b=self.only_a,
             differences=tuple(difference.swapped(self.lag_s) for difference in self.differences),
