@@ -56,6 +56,34 @@ def test_what_belongs_to_no_copy_is_left_alone(root: Path, name: str) -> None:
     assert only_copy(root).action == "quarantine"
 
 
+def test_a_link_or_a_folder_is_never_moved_so_its_copy_stays(root: Path) -> None:
+    odd = root / "old/song.lrc"
+    for make in (lambda: odd.symlink_to("nowhere"), lambda: odd.symlink_to("../best/Song.flac"), odd.mkdir):
+        make()
+        before = tree(root)
+        copy = only_copy(root)
+        assert (copy.action, copy.why) == ("leave", "side-car song.lrc")
+        with opened(root) as store:
+            plan = plan_all(store, settings=PlanSettings(let_go=("sidecars",)))
+            assert (plan.groups[0].files[1].action, plan.groups[0].files[1].sidecars) == ("quarantine", ())
+            assert carry_out(store, plan).refused == ()
+            assert os.path.lexists(odd)
+            take_back(store)
+        assert tree(root) == before
+        odd.rmdir() if odd.is_dir() and not odd.is_symlink() else odd.unlink()
+
+
+def test_a_side_car_that_became_a_link_stays(root: Path) -> None:
+    lyrics = beside(root, "old/song.lrc")
+    with opened(root) as store:
+        plan = plan_all(store)
+        lyrics.rename(root / "elsewhere.txt")
+        lyrics.symlink_to("../elsewhere.txt")
+        (refused,) = carry_out(store, plan).refused
+    assert "it is a symbolic link" in refused.reason
+    assert lyrics.is_symlink()
+
+
 def test_another_file_of_that_name_keeps_the_side_car(root: Path) -> None:
     beside(root, "old/song.srt")
     beside(root, "old/song.ogg")
@@ -96,7 +124,7 @@ def test_a_side_car_that_changed_stays_and_that_is_told(root: Path) -> None:
         lyrics.write_text("something else")
         done = carry_out(store, plan)
     assert [(refused.path, refused.reason) for refused in done.refused] == [
-        (os.fsencode(lyrics), "was changed since the plan was made")
+        (os.fsencode(lyrics), "it was changed since the plan was made")
     ]
     assert lyrics.exists()
 

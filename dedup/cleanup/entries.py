@@ -154,8 +154,8 @@ class Cleanup:
         try:
             if not os.path.lexists(path):  # it is done, if this goes on with a clean-up that was interrupted
                 return None
-            if size_and_time(os.stat(path)) != (sidecar.size, sidecar.mtime_ns):
-                return self._refuse(path, "was changed since the plan was made")
+            if problem := changed(sidecar):
+                return self._refuse(path, problem)
             if self.protection.holds(path):
                 return self._refuse(path, "it is in a protected folder")
             self.doing.do(self._step_of_sidecar(sidecar, file, kept, roots))
