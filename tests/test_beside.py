@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dedup.playlists.sidecars import Sidecars
-from dedup.settings import PlanSettings
+from dedup.settings import KeepSettings, PlanSettings
 from tests.cleanups import carry_out, go_on, make_files, make_store, opened, plan_all, take_back, tree
 
 RECORDINGS = {"best/Song.flac": 1, "old/song.mp3": 1}
@@ -117,32 +117,100 @@ def test_lyrics_move_to_the_kept_file_and_back(root: Path) -> None:
     assert tree(root) == before
 
 
-def test_a_side_car_that_changed_stays_and_that_is_told(root: Path) -> None:
-    lyrics = beside(root, "old/song.lrc")
+def test_a_side_car_that_changed_keeps_its_file(root: Path) -> None:
+    beside(root, "old/song.lrc")
+    notes = beside(root, "old/song.nfo")
     with opened(root) as store:
-        plan = plan_all(store)
-        lyrics.write_text("something else")
+        plan = plan_all(store, settings=PlanSettings(let_go=("sidecars",)))
+        notes.write_text("something else")
+        before = tree(root)
         done = carry_out(store, plan)
-    assert [(refused.path, refused.reason) for refused in done.refused] == [
-        (os.fsencode(lyrics), "it was changed since the plan was made")
-    ]
-    assert lyrics.exists()
+        assert [(refused.path, refused.reason) for refused in done.refused] == [
+            (
+                os.fsencode(root / "old/song.mp3"),
+                "song.nfo, which belongs to it: it was changed since the plan was made",
+            )
+        ]
+        take_back(store)
+    assert tree(root) == before
 
 
+@pytest.mark.parametrize("action", ["quarantine", "delete"])
 def test_a_clean_up_that_was_cut_short_moves_the_side_cars_when_it_goes_on(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
-    lyrics = beside(root, "old/song.lrc")
+    sidecars = [beside(root, "old/song.lrc"), beside(root, "old/song.nfo")]
+    with opened(root) as store:
+        plan = plan_all(store, settings=PlanSettings(action=action, let_go=("sidecars",)))  # type: ignore[arg-type]
+        for name in ("_step", "sidecars"):
+            with monkeypatch.context() as killed:
+                killed.setattr(f"dedup.cleanup.entries.Cleanup.{name}", lambda *_: 1 / 0)
+                with pytest.raises(ZeroDivisionError):
+                    carry_out(store, plan) if name == "_step" else go_on(store)
+        go_on(store)
+    assert not any(map(os.path.exists, sidecars))
+    assert (root / "best/Song.lrc").exists()
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    """The library with a further copy."""
+    root, names = tmp_path / "music", {**RECORDINGS, "older/song.ogg": 1}
+    make_files(root, names)
+    make_store(tmp_path / "store", root, names)
+    return root
+
+
+def test_only_one_copy_s_lyrics_move_to_the_kept_file(three: Path) -> None:
+    beside(three, "old/song.lrc", "english")
+    other = beside(three, "older/song.lrc", "deutsch")
+    with opened(three) as store:
+        files = {file.path: file for file in plan_all(store).groups[0].files[1:]}
+        assert sorted(file.action for file in files.values()) == ["leave", "quarantine"]
+        other.write_text("english")
+        plan = plan_all(store)
+        assert [file.action for file in plan.groups[0].files[1:]] == ["quarantine", "quarantine"]
+        assert carry_out(store, plan).refused == ()
+    assert (three / "best/Song.lrc").read_text() == "english"
+
+
+def test_lyrics_that_find_their_place_taken_keep_their_copy(root: Path) -> None:
+    lyrics = beside(root, "old/song.lrc", "english")
     with opened(root) as store:
         plan = plan_all(store)
-        with monkeypatch.context() as killed:
-            killed.setattr("dedup.cleanup.entries.Cleanup.sidecars", lambda _: 1 / 0)
-            with pytest.raises(ZeroDivisionError):
-                carry_out(store, plan)
+        beside(root, "best/Song.lrc", "deutsch")
+        before = tree(root)
+        (refused,) = carry_out(store, plan).refused
+        assert refused.path == os.fsencode(root / "old/song.mp3")
+        assert "song.lrc, which belongs to it: refused by the system" in refused.reason
         assert lyrics.exists()
-        go_on(store)
-    assert not lyrics.exists()
-    assert (root / "best/Song.lrc").exists()
+        take_back(store)
+    assert tree(root) == before
+
+
+def test_a_copy_that_cannot_go_keeps_its_lyrics(root: Path) -> None:
+    beside(root, "old/song.lrc")
+    with opened(root) as store:
+        plan = plan_all(store)
+        (root / ".reprise-quarantine").write_text("not a folder")
+        before = tree(root)
+        assert len(carry_out(store, plan).refused) == 1
+        take_back(store)
+    assert tree(root) == before
+
+
+def test_nothing_comes_to_a_protected_folder(root: Path) -> None:
+    beside(root, "old/song.lrc")
+    protect = (os.fsencode(root / "best"),)
+    with opened(root) as store:
+        plan = plan_all(store)
+        assert plan.groups[0].files[1].sidecars
+        before = tree(root / "best")
+        (refused,) = carry_out(store, plan, protect).refused
+        assert "song.lrc, which belongs to it: it is in a protected folder" in refused.reason
+        copy = plan_all(store, KeepSettings(protect=protect)).groups[0].files[1]
+    assert (copy.action, copy.why) == ("leave", "side-car song.lrc")
+    assert tree(root / "best") == before
 
 
 def test_a_cue_sheet_refers_to_the_kept_file_and_back(root: Path) -> None:

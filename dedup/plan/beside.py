@@ -16,6 +16,7 @@ from dedup.playlists.sidecars import LYRICS, REFERENCES, Sidecars, ending_of, re
 
 if TYPE_CHECKING:
     from dedup.groups.matches import TrackPair
+    from dedup.plan.decide import Coming
     from dedup.plan.references import References
     from dedup.settings import LossKind, PlanSettings
 
@@ -26,13 +27,15 @@ class OnDisk:
     def __init__(self, settings: PlanSettings, references: References) -> None:
         self._settings, self._references, self._sidecars = settings, references, Sidecars()
 
-    def beside(self, pair: TrackPair) -> Beside:
+    def beside(self, pair: TrackPair, coming: Coming) -> Beside:
         """What would be lost beside a copy if it went for the kept file."""
         if self._settings.action not in REMOVING or pair.a.state != "present":
             return Beside()
         return Beside(
             sidecars=tuple(
-                f"side-car {printable(os.path.basename(path))}" for path, fate in self._fates(pair) if fate == "lost"
+                f"side-car {printable(os.path.basename(path))}"
+                for path, fate in self._fates(pair, coming)
+                if fate == "lost"
             ),
             playlists=tuple(
                 f"{printable(path)} names it and cannot be rewritten"
@@ -40,25 +43,28 @@ class OnDisk:
             ),
         )
 
-    def planned(self, pair: TrackPair, let_go: Collection[LossKind]) -> tuple[PlannedSidecar, ...]:
+    def planned(self, pair: TrackPair, let_go: Collection[LossKind], coming: Coming) -> tuple[PlannedSidecar, ...]:
         """What happens to the side-cars of a copy that goes, if these kinds may be lost."""
         found = []
-        for path, fate in self._fates(pair):
+        for path, fate in self._fates(pair, coming):
             status = _regular(path)
             if status is not None and (fate == "to kept" or (fate == "lost" and "sidecars" in let_go)):
                 action: Literal["with", "to kept"] = "to kept" if fate == "to kept" else "with"
                 found.append(PlannedSidecar(path, action, *size_and_time(status)))
         return tuple(found)
 
-    def _fates(self, pair: TrackPair) -> Iterator[tuple[bytes, Literal["to kept", "saved", "lost"]]]:
+    def _fates(self, pair: TrackPair, coming: Coming) -> Iterator[tuple[bytes, Literal["to kept", "saved", "lost"]]]:
         """What becomes of each side-car of a copy if it goes: it moves to the kept file, it is saved without that (the
         kept file has the same one, or it is rewritten), or it is lost."""
+        there = dict(coming or {})
         for path in self._sidecars.of(pair.a.path):
             target = renamed(path, pair.a.path, pair.b.path)
-            if self._moves_to_kept(path, pair) and not os.path.lexists(target):
+            is_free = coming is not None and target not in there and not os.path.lexists(target)
+            if is_free and self._moves_to_kept(path, pair):
+                there[target] = path
                 yield path, "to kept"
             else:
-                is_saved = self._is_rewritten(path, pair) or _are_same(path, target)
+                is_saved = self._is_rewritten(path, pair) or _are_same(path, there.get(target, target))
                 yield path, "saved" if is_saved else "lost"
 
     def _moves_to_kept(self, path: bytes, pair: TrackPair) -> bool:
