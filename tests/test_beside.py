@@ -4,11 +4,12 @@ a hard link never takes an owner's rights."""
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dedup.playlists.sidecars import Sidecars
+from dedup.playlists.sidecars import Sidecars, renamed
 from dedup.settings import KeepSettings, PlanSettings
 from tests.cleanups import carry_out, go_on, make_files, make_store, opened, plan_all, take_back, tree
 
@@ -35,7 +36,9 @@ def only_copy(root: Path, **settings: object):  # type: ignore[no-untyped-def]
     return group.files[1]
 
 
-@pytest.mark.parametrize("name", ["song.wvc", "song.srt", "song.en.srt", "song.mp3.md5", "song.nfo", "song.info.json"])
+@pytest.mark.parametrize(
+    "name", ["song.wvc", "song.srt", "song.en.srt", "song.mp3.md5", "song.nfo", "song.info.json", "Song.CDG"]
+)
 def test_a_file_with_a_side_car_stays(root: Path, name: str) -> None:
     beside(root, f"old/{name}")
     copy = only_copy(root)
@@ -50,7 +53,7 @@ def test_a_side_car_that_the_kept_file_has_too_is_not_lost(root: Path) -> None:
     assert only_copy(root).action == "leave"
 
 
-@pytest.mark.parametrize("name", ["other.srt", "song 2.srt", "song.mp3.bak", "folder.jpg", "song.xyz"])
+@pytest.mark.parametrize("name", ["other.srt", "song 2.srt", "folder.jpg", "song.mp3.part", "song"])
 def test_what_belongs_to_no_copy_is_left_alone(root: Path, name: str) -> None:
     beside(root, f"old/{name}")
     assert only_copy(root).action == "quarantine"
@@ -84,10 +87,62 @@ def test_a_side_car_that_became_a_link_stays(root: Path) -> None:
     assert lyrics.is_symlink()
 
 
-def test_another_file_of_that_name_keeps_the_side_car(root: Path) -> None:
-    beside(root, "old/song.srt")
-    beside(root, "old/song.ogg")
-    assert Sidecars().of(os.fsencode(root / "old/song.mp3")) == []
+def names_of(folder: Path, name: str) -> list[str]:
+    return [os.path.basename(path).decode() for path in Sidecars().of(os.fsencode(folder / name))]
+
+
+def test_a_side_car_belongs_to_the_music_of_its_longest_name(tmp_path: Path) -> None:
+    for name in (
+        "01.mp3",
+        "01.srt",
+        "01.de.srt",
+        "01.Other.mp3",
+        "01.Other.de.srt",
+        "01.Other.ogg",
+        "01.Other.ogg.txt",
+    ):
+        beside(tmp_path, name)
+    assert names_of(tmp_path, "01.mp3") == ["01.de.srt", "01.srt"]
+    assert names_of(tmp_path, "01.Other.mp3") == ["01.Other.de.srt"]
+    assert names_of(tmp_path, "01.Other.ogg") == ["01.Other.de.srt", "01.Other.ogg.txt"]
+
+
+def test_names_agree_in_any_case_and_form(tmp_path: Path) -> None:
+    for name in ("caf\u00e9.mp3", "CAFE\u0301.De.LRC", "Caf\u00e9.MP3.lrc"):
+        beside(tmp_path, name)
+    copy = os.fsencode(tmp_path / "caf\u00e9.mp3")
+    found = [renamed(path, copy, b"/best/Song.flac") for path in Sidecars().of(copy)]
+    assert found == [b"/best/Song.De.LRC", b"/best/Song.flac.lrc"]
+
+
+def test_a_side_car_of_two_files_is_lost_with_either(tmp_path: Path) -> None:
+    root, names = tmp_path / "music", {**RECORDINGS, "old/song.ogg": 1}
+    make_files(root, names)
+    make_store(tmp_path / "store", root, names)
+    sidecars = [beside(root, "old/song.lrc"), beside(root, "old/song.srt")]
+    before = tree(root)
+    with opened(root) as store:
+        assert [file.action for file in plan_all(store).groups[0].files[1:]] == ["leave", "leave"]
+        plan = plan_all(store, settings=PlanSettings(let_go=("sidecars",)))
+        (group,) = plan.groups
+        one = replace(group, files=(*group.files[:2], replace(group.files[2], action="leave")))
+        assert carry_out(store, replace(plan, groups=(one,))).refused == ()
+        assert all(map(os.path.exists, sidecars))  # the other file still needs them
+        take_back(store)
+        assert carry_out(store, plan).refused == ()
+        assert not any(map(os.path.exists, sidecars))
+        take_back(store)
+    assert tree(root) == before
+
+
+def test_the_kept_file_may_have_the_same_side_car(tmp_path: Path) -> None:
+    root, names = tmp_path / "music", {"song.flac": 1, "song.mp3": 1}
+    make_files(root, names)
+    make_store(tmp_path / "store", root, names)
+    sidecar = beside(root, "song.lrc")
+    with opened(root) as store:
+        assert carry_out(store, plan_all(store)).done["quarantine"] == 1
+    assert sidecar.exists()
 
 
 @pytest.mark.parametrize("action", ["quarantine", "delete"])

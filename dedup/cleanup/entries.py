@@ -28,7 +28,7 @@ from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup,
 from dedup.playlists.moves import Moves
 from dedup.playlists.nouns import PlaylistError
 from dedup.playlists.playlists import EXTENSIONS, read_content, rewritten
-from dedup.playlists.sidecars import renamed
+from dedup.playlists.sidecars import Sidecars, renamed
 
 if TYPE_CHECKING:
     from dedup.cleanup.examine import Examined
@@ -56,6 +56,7 @@ class Cleanup:
         self.store, self.plan, self.protection = store, plan, protection
         self.writer, self.observer, self.stop = writer, observer, stop
         self.doing = Doing(writer, plan.to, protection)
+        self._beside = Sidecars()
         self.done: Counter[str] = Counter()
         """Files that are done, by action."""
         self.n_bytes = self.n_merged = self.n_playlists = self.n_folders = 0
@@ -155,7 +156,8 @@ class Cleanup:
         for sidecar in file.sidecars if file.action in REMOVING else ():
             try:
                 step = self._step_of_sidecar(sidecar, file, kept.path)
-                if step is not None and not isinstance(step, Delete):  # which waits until the file is gone
+                is_later = isinstance(step, Delete) or self._beside.others(sidecar.path, file.path)
+                if step is not None and not is_later:
                     done.append(self.doing.do(step))
             except WriteError:
                 raise
@@ -175,7 +177,7 @@ class Cleanup:
         return self.store.catalog.tracks.roots()
 
     def sidecars(self) -> None:
-        """Deletes what belonged to the files that are deleted."""
+        """Moves or deletes what waited until its files are gone: it cannot be brought back, or belongs to several."""
         for group in self.plan.groups:
             for file in group.files:
                 if file.path in self.gone:
@@ -183,8 +185,9 @@ class Cleanup:
                         self._sidecar(sidecar, file, self.gone[file.path])
 
     def _sidecar(self, sidecar: PlannedSidecar, file: PlannedFile, kept: bytes) -> None:
+        others = self._beside.others(sidecar.path, file.path)
         try:
-            step = self._step_of_sidecar(sidecar, file, kept)
+            step = None if any(map(os.path.lexists, others)) else self._step_of_sidecar(sidecar, file, kept)
             if step is not None:
                 self.doing.do(step)
         except WriteError:

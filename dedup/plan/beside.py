@@ -7,12 +7,12 @@ import stat
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Literal
 
-from dedup.files.paths import printable
+from dedup.files.paths import extension_of, printable
 from dedup.files.status import ownership, size_and_time
 from dedup.groups.losses import Beside, is_aligned
 from dedup.library.identity import full_hash
 from dedup.plan.nouns import REMOVING, PlannedSidecar
-from dedup.playlists.sidecars import LYRICS, REFERENCES, Sidecars, ending_of, renamed
+from dedup.playlists.sidecars import LYRICS, REFERENCES, Sidecars, renamed
 
 if TYPE_CHECKING:
     from dedup.groups.matches import TrackPair
@@ -68,14 +68,11 @@ class OnDisk:
                 yield path, "saved" if is_saved else "lost"
 
     def _moves_to_kept(self, path: bytes, pair: TrackPair) -> bool:
-        is_wanted = self._ending(path, pair) in LYRICS and is_aligned(pair) and pair.b.state == "present"
-        return is_wanted and _regular(path) is not None
+        is_wanted = extension_of(path) in LYRICS and is_aligned(pair) and pair.b.state == "present"
+        return is_wanted and _regular(path) is not None and not self._sidecars.others(path, pair.a.path)
 
     def _is_rewritten(self, path: bytes, pair: TrackPair) -> bool:
-        return self._ending(path, pair) in REFERENCES and is_aligned(pair)
-
-    def _ending(self, path: bytes, pair: TrackPair) -> str:
-        return ending_of(os.path.basename(path), os.path.splitext(os.path.basename(pair.a.path))[0])
+        return extension_of(path) in REFERENCES and is_aligned(pair)
 
     def owners_differ(self, pair: TrackPair) -> bool:
         """Whether owner, group, mode or access list of the two differ; a hard link has one set of them for all names.
@@ -96,6 +93,8 @@ def _regular(path: bytes) -> os.stat_result | None:
 
 
 def _are_same(path: bytes, other: bytes) -> bool:
+    if path == other:
+        return True
     try:
         return os.path.getsize(path) == os.path.getsize(other) and full_hash(path) == full_hash(other)
     except OSError:
