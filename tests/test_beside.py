@@ -280,6 +280,15 @@ def test_a_cue_sheet_refers_to_the_kept_file_and_back(root: Path) -> None:
     assert tree(root) == before
 
 
+def test_a_cue_sheet_that_will_not_be_rewritten_keeps_its_file(root: Path) -> None:
+    cue = beside(root, "old/song.cue", 'FILE "song.wav" WAVE\n  TRACK 01 AUDIO\n    INDEX 01 00:00:00\n')
+    assert only_copy(root).why == "side-car song.cue"
+    cue.unlink()
+    sheet = beside(root.parent, "real.cue", 'FILE "song.mp3" MP3\n  TRACK 01 AUDIO\n    INDEX 01 00:00:00\n')
+    cue.symlink_to(sheet)
+    assert only_copy(root).why == "side-car song.cue"
+
+
 def test_a_playlist_that_cannot_be_rewritten_keeps_the_file(root: Path) -> None:
     beside(root, "list.xspf", "<playlist><trackList><track><location>old/song.mp3</location>")
     copy = only_copy(root)

@@ -12,7 +12,7 @@ from dedup.files.status import ownership, size_and_time
 from dedup.groups.losses import Beside, is_aligned
 from dedup.library.identity import full_hash
 from dedup.plan.nouns import REMOVING, PlannedSidecar
-from dedup.playlists.sidecars import LYRICS, REFERENCES, Sidecars, renamed
+from dedup.playlists.sidecars import LYRICS, Sidecars, renamed
 
 if TYPE_CHECKING:
     from dedup.groups.matches import TrackPair
@@ -72,7 +72,7 @@ class OnDisk:
         return is_wanted and _regular(path) is not None and not self._sidecars.others(path, pair.a.path)
 
     def _is_rewritten(self, path: bytes, pair: TrackPair) -> bool:
-        return extension_of(path) in REFERENCES and is_aligned(pair)
+        return is_aligned(pair) and self._references.are_rewritten(path, pair.a.path)
 
     def owners_differ(self, pair: TrackPair) -> bool:
         """Whether owner, group, mode or access list of the two differ; a hard link has one set of them for all names.

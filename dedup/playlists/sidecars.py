@@ -13,9 +13,6 @@ from dedup.settings import DEFAULT_EXTENSIONS, UNFINISHED_EXTENSIONS
 LYRICS = frozenset({"lrc"})
 """Endings of those that a kept file takes over, if it has none and both start at the same moment."""
 
-REFERENCES = frozenset({"cue"})
-"""Endings of those that are rewritten like playlists, if both start at the same moment."""
-
 NEVER = DEFAULT_EXTENSIONS | UNFINISHED_EXTENSIONS
 """Endings of files that belong to no other: music, and downloads that are not whole."""
 
