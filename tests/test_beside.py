@@ -254,6 +254,30 @@ def test_a_copy_that_cannot_go_keeps_its_lyrics(root: Path) -> None:
     assert tree(root) == before
 
 
+@pytest.mark.parametrize("name", ["song.nfo", "song.cue", "song.m3u"])
+def test_a_side_car_that_appeared_keeps_its_file(root: Path, name: str) -> None:
+    with opened(root) as store:
+        plan = plan_all(store)
+        beside(root, f"old/{name}", "song.mp3")
+        (refused,) = carry_out(store, plan).refused
+        assert refused.reason == f"{name}, which belongs to it, is not in the plan. Make the plan again"
+        beside(root, f"best/Song.{name[-3:]}", "song.mp3")
+        assert carry_out(store, plan).refused == ()
+
+
+def test_a_plan_moves_nothing_that_does_not_belong_to_its_file(root: Path) -> None:
+    beside(root, "old/song.lrc")
+    other = beside(root, "old/other.lrc")
+    with opened(root) as store:
+        plan = plan_all(store)
+        (group,) = plan.groups
+        (sidecar,) = group.files[1].sidecars
+        copy = replace(group.files[1], sidecars=(sidecar, replace(sidecar, path=os.fsencode(other))))
+        edited = replace(plan, groups=(replace(group, files=(group.files[0], copy)),))
+        (refused,) = carry_out(store, edited).refused
+    assert refused.reason == f"{other} does not belong to it"
+
+
 def test_nothing_comes_to_a_protected_folder(root: Path) -> None:
     beside(root, "old/song.lrc")
     protect = (os.fsencode(root / "best"),)

@@ -24,6 +24,7 @@ from dedup.errors import RepriseError, UsageError, WriteError
 from dedup.files.paths import extension_of, holds, printable
 from dedup.files.status import size_and_time
 from dedup.library.identity import full_hash
+from dedup.plan.beside import are_same, told
 from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.playlists.moves import Moves
 from dedup.playlists.nouns import PlaylistError
@@ -57,6 +58,7 @@ class Cleanup:
         self.writer, self.observer, self.stop = writer, observer, stop
         self.doing = Doing(writer, plan.to, protection)
         self._beside = Sidecars()
+        self._rewritten = {playlist.path for playlist in plan.playlists if not playlist.problem}
         self.done: Counter[str] = Counter()
         """Files that are done, by action."""
         self.n_bytes = self.n_merged = self.n_playlists = self.n_folders = 0
@@ -112,7 +114,7 @@ class Cleanup:
         try:
             if problem := changed(kept):
                 return f"the file to keep, {printable(kept.path)}: {problem}"
-            problem = changed(file) or is_same(file, kept)
+            problem = changed(file) or is_same(file, kept) or self._other_sidecars(file, kept)
             if problem:
                 return problem
             done = self._sidecars_of(file, kept)
@@ -148,6 +150,22 @@ class Cleanup:
                 return Share(file.path, kept.path, how, file.size, full, Status.of(file.path))
             case _:
                 return Delete(file.path, file.size, kept.path)
+
+    def _other_sidecars(self, file: PlannedFile, kept: PlannedFile) -> str:
+        """What lies beside a file that goes and the plan does not say, or the other way round; empty if nothing."""
+        if file.action not in REMOVING:
+            return ""
+        found, planned = self._beside.of(file.path), {each.path for each in file.sidecars}
+        if foreign := sorted(path for path in planned.difference(found) if os.path.lexists(path)):
+            return f"{printable(foreign[0])} does not belong to it"
+        known = {told(path) for path in planned} | {loss.what for loss in file.lost}
+        for path in found:
+            is_known = told(path) in known or path in self._rewritten or not os.path.lexists(path)
+            if not is_known and not are_same(path, renamed(path, file.path, kept.path)):
+                return (
+                    f"{printable(os.path.basename(path))}, which belongs to it, is not in the plan. Make the plan again"
+                )
+        return ""
 
     def _sidecars_of(self, file: PlannedFile, kept: PlannedFile) -> list[int]:
         """Moves what belongs to a file that is about to go: to the kept file, or where the file goes. Returns the

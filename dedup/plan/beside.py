@@ -64,7 +64,7 @@ class OnDisk:
                 there[target] = path
                 yield path, "to kept"
             else:
-                is_saved = self._is_rewritten(path, pair) or _are_same(path, there.get(target, target))
+                is_saved = self._is_rewritten(path, pair) or are_same(path, there.get(target, target))
                 yield path, "saved" if is_saved else "lost"
 
     def _moves_to_kept(self, path: bytes, pair: TrackPair) -> bool:
@@ -83,6 +83,11 @@ class OnDisk:
             return False
 
 
+def told(path: bytes) -> str:
+    """How a plan names a side-car that would be lost."""
+    return f"side-car {printable(os.path.basename(path))}"
+
+
 def _regular(path: bytes) -> os.stat_result | None:
     """Status of a regular file; None for anything else, such as a link or a folder, which is never moved."""
     try:
@@ -92,7 +97,8 @@ def _regular(path: bytes) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
-def _are_same(path: bytes, other: bytes) -> bool:
+def are_same(path: bytes, other: bytes) -> bool:
+    """Whether both are there and hold the same bytes."""
     if path == other:
         return True
     try:
