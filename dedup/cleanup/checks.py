@@ -18,7 +18,7 @@ from dedup.groups.losses import LOST_BY_VERDICT, Beside, losses
 from dedup.groups.matches import Matches
 from dedup.library.identity import full_hash, partial_hash, stream_hash
 from dedup.plan.make import lost_besides
-from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Plan, PlannedFile, PlannedGroup
+from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Plan, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.tags.extras import Extra
 from dedup.tags.read import read_tags
 
@@ -213,7 +213,7 @@ def _owners(file: PlannedFile, kept: PlannedFile) -> str:
     return OTHER_OWNER
 
 
-def changed(file: PlannedFile) -> str:
+def changed(file: PlannedFile | PlannedSidecar) -> str:
     """What happened to a file since the plan was made; empty if it is as it was. Raises OSError if the system does
     not show it."""
     try:

@@ -3,6 +3,7 @@ playlists and the folders left empty."""
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections import Counter
@@ -18,22 +19,27 @@ from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.merging import merge_into_kept
 from dedup.cleanup.moving import copy_status, is_there
 from dedup.cleanup.originals import Status
-from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Step, Trash
+from dedup.cleanup.steps import Delete, KeptGoneError, Move, RemoveFolder, Rewrite, Share, Step, Trash
 from dedup.errors import RepriseError, UsageError, WriteError
 from dedup.files.paths import extension_of, holds, printable
 from dedup.files.status import size_and_time
 from dedup.library.identity import full_hash
+from dedup.plan.beside import are_same, told
 from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.playlists.moves import Moves
 from dedup.playlists.nouns import PlaylistError
 from dedup.playlists.playlists import EXTENSIONS, read_content, rewritten
-from dedup.playlists.sidecars import renamed
+from dedup.playlists.sidecars import Sidecars, renamed
 
 if TYPE_CHECKING:
     from dedup.cleanup.examine import Examined
     from dedup.observer import Observer
     from dedup.runner import Stop
     from dedup.store.store import Store
+
+
+class SidecarError(RepriseError):
+    """What belongs to a file cannot go with it."""
 
 
 class Cleanup:
@@ -51,6 +57,8 @@ class Cleanup:
         self.store, self.plan, self.protection = store, plan, protection
         self.writer, self.observer, self.stop = writer, observer, stop
         self.doing = Doing(writer, plan.to, protection)
+        self._beside = Sidecars()
+        self._rewritten = {playlist.path for playlist in plan.playlists if not playlist.problem}
         self.done: Counter[str] = Counter()
         """Files that are done, by action."""
         self.n_bytes = self.n_merged = self.n_playlists = self.n_folders = 0
@@ -106,13 +114,17 @@ class Cleanup:
         try:
             if problem := changed(kept):
                 return f"the file to keep, {printable(kept.path)}: {problem}"
-            problem = changed(file) or is_same(file, kept)
+            problem = changed(file) or is_same(file, kept) or self._other_sidecars(file, kept)
             if problem:
                 return problem
-            number = self.doing.do(self._step(file, kept, examined), examined.known[file.path])
-            if not is_there(kept.path):
-                self.doing.take_back(number)
-                return "it is the kept file under another name"
+            done = self._sidecars_of(file, kept)
+            try:
+                done.append(self.doing.do(self._step(file, kept, examined), examined.known[file.path]))
+                if not is_there(kept.path):
+                    raise KeptGoneError(printable(file.path), "it is the kept file under another name")
+            except (OSError, RepriseError):
+                self._take_back(done)
+                raise
         except WriteError:
             raise
         except RepriseError as error:
@@ -139,46 +151,94 @@ class Cleanup:
             case _:
                 return Delete(file.path, file.size, kept.path)
 
+    def _other_sidecars(self, file: PlannedFile, kept: PlannedFile) -> str:
+        """What lies beside a file that goes and the plan does not say, or the other way round; empty if nothing."""
+        if file.action not in REMOVING:
+            return ""
+        found, planned = self._beside.of(file.path), {each.path for each in file.sidecars}
+        if foreign := sorted(path for path in planned.difference(found) if os.path.lexists(path)):
+            return f"{printable(foreign[0])} does not belong to it"
+        known = {told(path) for path in planned} | {loss.what for loss in file.lost}
+        for path in found:
+            is_known = told(path) in known or path in self._rewritten or not os.path.lexists(path)
+            if not is_known and not are_same(path, renamed(path, file.path, kept.path)):
+                return (
+                    f"{printable(os.path.basename(path))}, which belongs to it, is not in the plan. Make the plan again"
+                )
+        return ""
+
+    def _sidecars_of(self, file: PlannedFile, kept: PlannedFile) -> list[int]:
+        """Moves what belongs to a file that is about to go: to the kept file, or where the file goes. Returns the
+        numbers of the steps. If one cannot be done, none is, and RepriseError says why."""
+        done: list[int] = []
+        for sidecar in file.sidecars if file.action in REMOVING else ():
+            try:
+                step = self._step_of_sidecar(sidecar, file, kept.path)
+                is_later = isinstance(step, Delete) or self._beside.others(sidecar.path, file.path)
+                if step is not None and not is_later:
+                    done.append(self.doing.do(step))
+            except WriteError:
+                raise
+            except (OSError, RepriseError) as error:
+                self._take_back(done)
+                found = reason_of(error, sidecar.path) if isinstance(error, OSError) else error.found
+                name = printable(os.path.basename(sidecar.path))
+                raise SidecarError(printable(file.path), f"{name}, which belongs to it: {found}") from error
+        return done
+
+    def _take_back(self, done: Sequence[int]) -> None:
+        for number in reversed(done):
+            self.doing.take_back(number)
+
+    @functools.cached_property
+    def _roots(self) -> list[bytes]:
+        return self.store.catalog.tracks.roots()
+
     def sidecars(self) -> None:
-        """Moves what belongs to the files that are gone: to the kept file, or where they went. What is not as it was
-        when the plan was made stays, as does what cannot be moved."""
-        roots = self.store.catalog.tracks.roots()
+        """Moves or deletes what waited until its files are gone: it cannot be brought back, or belongs to several."""
         for group in self.plan.groups:
             for file in group.files:
                 if file.path in self.gone:
                     for sidecar in file.sidecars:
-                        self._sidecar(sidecar, file, self.gone[file.path], roots)
+                        self._sidecar(sidecar, file, self.gone[file.path])
 
-    def _sidecar(self, sidecar: PlannedSidecar, file: PlannedFile, kept: bytes, roots: Sequence[bytes]) -> None:
-        path = sidecar.path
+    def _sidecar(self, sidecar: PlannedSidecar, file: PlannedFile, kept: bytes) -> None:
+        others = self._beside.others(sidecar.path, file.path)
         try:
-            if not os.path.lexists(path):  # it is done, if this goes on with a clean-up that was interrupted
-                return None
-            if size_and_time(os.stat(path)) != (sidecar.size, sidecar.mtime_ns):
-                return self._refuse(path, "was changed since the plan was made")
-            if self.protection.holds(path):
-                return self._refuse(path, "it is in a protected folder")
-            self.doing.do(self._step_of_sidecar(sidecar, file, kept, roots))
+            step = None if any(map(os.path.lexists, others)) else self._step_of_sidecar(sidecar, file, kept)
+            if step is not None:
+                self.doing.do(step)
         except WriteError:
             raise
         except RepriseError as error:
-            self._refuse(path, str(error))
+            self._refuse(sidecar.path, error.found)
         except OSError as error:
-            self._refuse(path, reason_of(error, path))
+            self._refuse(sidecar.path, reason_of(error, sidecar.path))
 
-    def _step_of_sidecar(self, sidecar: PlannedSidecar, file: PlannedFile, kept: bytes, roots: Sequence[bytes]) -> Step:
+    def _step_of_sidecar(self, sidecar: PlannedSidecar, file: PlannedFile, kept: bytes) -> Step | None:
+        """What moves a side-car; None if it is done, as when this goes on with a clean-up that was interrupted. Raises
+        OSError or RepriseError if it must stay."""
         path = sidecar.path
-        if sidecar.action == "to kept":
-            return Move.of_litter(path, renamed(path, file.path, kept))
+        if not os.path.lexists(path):
+            return None
+        target = renamed(path, file.path, kept) if sidecar.action == "to kept" else b""
+        problem = changed(sidecar) or self._protected(path) or self._protected(target)
+        if problem:
+            raise SidecarError(printable(path), problem)
+        if target:
+            return Move.of_litter(path, target)
         match file.action:
             case "trash":
                 return Trash(path, sidecar.size, full_hash(path))
             case "delete":
                 return Delete(path, sidecar.size, kept)
             case _:
-                above = (root for root in roots if holds(root, path))
+                above = (root for root in self._roots if holds(root, path))
                 root = max(above, key=len, default=os.path.dirname(path))
                 return Move.of_litter(path, self.doing.target(path, root))
+
+    def _protected(self, path: bytes) -> str:
+        return "it is in a protected folder" if path and self.protection.holds(path) else ""
 
     def playlists(self) -> None:
         """Changes the plan's playlists so that they refer to the kept files."""

@@ -12,20 +12,25 @@ from dedup.groups.keep import Decision, KeepRules, is_below
 from dedup.groups.losses import SAME_PACKETS, Beside, Loss, carried_extras, losses, outcome_words
 from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Action, PlannedFile, PlannedGroup, PlannedSidecar
+from dedup.playlists.sidecars import renamed
 from dedup.settings import LossKind, PlanSettings
 from dedup.tags.extras import Extra
 
 UNCERTAIN = "uncertain"
 """Name of the rule by which a copy stays until a person decides about it."""
 
+Coming = Mapping[bytes, bytes] | None
+"""Side-cars of other copies that come to the kept file: where each is now, by where it will be. None if no file may
+come to it, as its folder is protected."""
+
 
 class Disk(Protocol):
     """What only the disk knows of a copy and the file that is kept."""
 
-    def beside(self, pair: TrackPair) -> Beside:
+    def beside(self, pair: TrackPair, coming: Coming) -> Beside:
         """What would be lost beside the copy."""
 
-    def planned(self, pair: TrackPair, let_go: Collection[LossKind]) -> tuple[PlannedSidecar, ...]:
+    def planned(self, pair: TrackPair, let_go: Collection[LossKind], coming: Coming) -> tuple[PlannedSidecar, ...]:
         """What happens to the files that belong to the copy if it goes and these kinds may be lost."""
 
     def owners_differ(self, pair: TrackPair) -> bool:
@@ -55,16 +60,19 @@ class Decider:
         group = replace(group, rules=self.rules)
         best = group.decision(members[0])
         files = [planned_file(group.reference, "keep", best.rule, best.why)]
-        merges = self.settings.merge and not is_below(group.reference.path, self.protect)
+        may_change = not is_below(group.reference.path, self.protect)
+        merges = self.settings.merge and may_change
         gets: tuple[Extra, ...] = ()
+        coming: Coming = {} if may_change else None
         for pair in members:
-            beside = replace(self.disk.beside(pair) if self.disk else Beside(), merges=merges, gets=gets)
-            files.append(self._member(pair, group.decision(pair), beside))
+            beside = replace(self.disk.beside(pair, coming) if self.disk else Beside(), merges=merges, gets=gets)
+            files.append(self._member(pair, group.decision(pair), beside, coming))
             if files[-1].action in REMOVING:
                 gets += carried_extras(pair, beside)
+                coming = None if coming is None else {**coming, **_coming_with(files[-1], pair)}
         return PlannedGroup(tuple(files))
 
-    def _member(self, pair: TrackPair, better: Decision, beside: Beside) -> PlannedFile:
+    def _member(self, pair: TrackPair, better: Decision, beside: Beside, coming: Coming) -> PlannedFile:
         lost = losses(pair, beside)
         stays = self._why_it_stays(pair, lost)
         if stays is not None:
@@ -72,7 +80,7 @@ class Decider:
         goes = planned_file(pair.a, self.settings.action, better.rule, better.why, pair, lost)
         if self.disk is None or self.settings.action not in REMOVING:
             return goes
-        return replace(goes, sidecars=self.disk.planned(pair, self.settings.let_go))
+        return replace(goes, sidecars=self.disk.planned(pair, self.settings.let_go, coming))
 
     def _why_it_stays(self, pair: TrackPair, lost: Sequence[Loss]) -> tuple[str, str] | None:
         """Rule and reason by which a copy stays; None if it goes."""
@@ -142,6 +150,13 @@ def planned_file(
         null_test=outcome_words(pair.test) if pair else "",
         lost=lost,
     )
+
+
+def _coming_with(file: PlannedFile, pair: TrackPair) -> dict[bytes, bytes]:
+    """The side-cars that come to the kept file when this one goes: where each is, by where it will be."""
+    return {
+        renamed(each.path, pair.a.path, pair.b.path): each.path for each in file.sidecars if each.action == "to kept"
+    }
 
 
 def doubt(pair: TrackPair, settings: PlanSettings) -> tuple[str, str] | None:

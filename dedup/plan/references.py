@@ -66,6 +66,15 @@ class References:
         none of them."""
         return tuple(seen.path for seen in self._broken if seen.count(path))
 
+    @functools.cached_property
+    def _by_path(self) -> dict[bytes, _Seen]:
+        return {seen.path: seen for seen in self._seen}
+
+    def are_rewritten(self, playlist: bytes, path: bytes) -> bool:
+        """Whether a playlist refers to this file and can be rewritten."""
+        seen = self._by_path.get(playlist)
+        return seen is not None and not seen.problem and path in seen.counts
+
     def planned(self, groups: Sequence[PlannedGroup]) -> tuple[PlannedPlaylist, ...]:
         """Playlists that refer by path to a file that is removed, and those that cannot be read at all. A cue sheet
         that goes along with its file is none of them."""

@@ -1,73 +1,96 @@
-"""Files beside a piece of music that belong to it: they have its name, and another ending. Only looks at folders."""
+"""Files beside a piece of music that belong to it: they have its name, and another ending. Changes nothing."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from dedup.files.paths import extension_of
-from dedup.settings import DEFAULT_EXTENSIONS
-
-ENDINGS = frozenset(
-    "accurip ape_cue asd ass cue description ffp idx info.json jpeg jpg json log lrc md5 nfo opf pbp pdf "  # noqa: SIM905
-    "png reapeaks sfk sfv srt ssa sub sup ttml txt vtt webp wvc".split()
-)
-"""Endings of files that belong to a file of the same stem: cue sheets, lyrics, subtitles, notes, pictures, checksums,
-and the second half of a hybrid WavPack."""
+from dedup.playlists.moves import without_case
+from dedup.settings import DEFAULT_EXTENSIONS, UNFINISHED_EXTENSIONS
 
 LYRICS = frozenset({"lrc"})
 """Endings of those that a kept file takes over, if it has none and both start at the same moment."""
 
-REFERENCES = frozenset({"cue"})
-"""Endings of those that are rewritten like playlists, if both start at the same moment."""
+NEVER = DEFAULT_EXTENSIONS | UNFINISHED_EXTENSIONS
+"""Endings of files that belong to no other: music, and downloads that are not whole."""
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Names in a folder, by stems as disks see them that ignore case and Unicode's forms."""
+
+    by_stem: dict[bytes, list[bytes]] = field(default_factory=dict)
+    """What may be side-cars, by each of their stems: "a.en.srt" has two."""
+    music: dict[bytes, list[bytes]] = field(default_factory=dict)
+    """Pieces of music by their whole names and by their stems."""
 
 
 class Sidecars:
     """Side-cars by folder; each folder is listed once."""
 
     def __init__(self) -> None:
-        self._listed: dict[bytes, dict[bytes, list[bytes]]] = {}
+        self._folders: dict[bytes, _Folder] = {}
 
     def of(self, path: bytes) -> list[bytes]:
-        """Paths of the side-cars of a file, in order; none if another piece of music of that stem is beside it, to
-        which they belong as well."""
+        """Paths of the side-cars of a file, in order: "a.lrc", "a.mp3.lrc" and "a.de.lrc" of "a.mp3", but none whose
+        name begins with the longer name of another piece of music."""
         folder, name = os.path.split(path)
-        stem = os.path.splitext(name)[0]
-        of_stem = self._in(folder).get(stem, [])
-        if any(other != name and extension_of(other) in DEFAULT_EXTENSIONS for other in of_stem):
-            return []
-        longer = self._in(folder).get(name, [])  # "a.mp3.lrc"
-        return [os.path.join(folder, each) for each in sorted({*of_stem, *longer}) if ending_of(each, stem) in ENDINGS]
+        listed, own = self._in(folder), set(_names(name))
+        found = {
+            each
+            for key in own
+            for each in listed.by_stem.get(key, ())
+            if each != name and next(stem for stem in _stems(each) if stem in own or stem in listed.music) in own
+        }
+        return [os.path.join(folder, each) for each in sorted(found)]
 
-    def _in(self, folder: bytes) -> dict[bytes, list[bytes]]:
-        """Names in a folder by each of their stems: "a.en.srt" has two."""
-        if folder not in self._listed:
-            names: dict[bytes, list[bytes]] = {}
-            try:
-                listed = sorted(os.listdir(folder))
-            except OSError:  # a folder that is away has no side-cars now
-                listed = []
-            for name in listed:
-                for stem in _stems(name):
-                    names.setdefault(stem, []).append(name)
-            self._listed[folder] = names
-        return self._listed[folder]
+    def others(self, sidecar: bytes, path: bytes) -> list[bytes]:
+        """Paths of the other pieces of music to which a side-car of a file belongs as well, such as "a.ogg"."""
+        (folder, name), music = os.path.split(sidecar), self._in(os.path.dirname(path)).music
+        owners = next((music[stem] for stem in _stems(name) if stem in music), [])
+        return [other for each in owners if (other := os.path.join(folder, each)) != path]
+
+    def _in(self, folder: bytes) -> _Folder:
+        if folder not in self._folders:
+            self._folders[folder] = listed = _Folder()
+            for name in _list(folder):
+                if extension_of(name) in DEFAULT_EXTENSIONS:
+                    for key in _names(name):
+                        listed.music.setdefault(key, []).append(name)
+                elif extension_of(name) not in NEVER:
+                    for key in _stems(name):
+                        listed.by_stem.setdefault(key, []).append(name)
+        return self._folders[folder]
+
+
+def _list(folder: bytes) -> list[bytes]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # a folder that is away has no side-cars now
+        return []
+
+
+def _names(name: bytes) -> tuple[bytes, bytes]:
+    """The name of a piece of music, and its stem."""
+    return without_case(name), without_case(os.path.splitext(name)[0])
 
 
 def _stems(name: bytes) -> Iterator[bytes]:
     """The name without its last ending, without the last two, and so on."""
     while (stem := os.path.splitext(name)[0]) != name:
-        yield stem
+        yield without_case(stem)
         name = stem
 
 
-def ending_of(name: bytes, stem: bytes) -> str:
-    """What follows the stem, without the dot: "lrc", "info.json"; of "a.en.srt", "srt"."""
-    rest = name[len(stem) + 1 :].decode("utf-8", "replace").lower()
-    return rest if rest in ENDINGS else rest.rpartition(".")[2]
-
-
 def renamed(sidecar: bytes, path: bytes, new: bytes) -> bytes:
-    """The name of a side-car of the file at `path` as one of the file at `new`."""
-    name, stem = os.path.basename(sidecar), os.path.splitext(os.path.basename(path))[0]
-    return os.path.splitext(new)[0] + name[len(stem) :]
+    """The name of a side-car of the file at `path` as one of the file at `new`. Raises ValueError if it is none."""
+    whole, stem = _names(os.path.basename(path))
+    rest, name = b"", os.path.basename(sidecar)
+    while without_case(name) not in (whole, stem):
+        name, ending = os.path.splitext(name)
+        if not ending:
+            raise ValueError(f"{sidecar!r} is no side-car of {path!r}")
+        rest = ending + rest
+    return (new if without_case(name) == whole else os.path.splitext(new)[0]) + rest
