@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from dedup.store.store import Store
 from dedup.tags.extras import EXTRA_KINDS, Extra, Rating, Words, carried, family_of, lyrics_held, rating_held
 from dedup.tags.read import read_tags
 from dedup.tags.write import can_write, write_tags
+from tests.audio_files import write_tone
 from tests.cleanups import carry_out, make_files, make_store, opened, plan_all, take_back, tree
 from tests.hanging import FIELDS, FRAMES, add_frames, chapters, cue_sheet_block, hang
 from tests.tag_files import FORMATS, write_tones
@@ -302,6 +304,33 @@ def test_what_goes_by_an_answer_leaves_what_can_be_carried(tmp_path: Path) -> No
         assert carry_out(store, review.plan()).refused == ()
     assert [held.extra.what for held in read_tags(bytes(root / "kept/a.flac")).extras] == ["lyrics"]
     assert not (root / "old/b.mp3").exists()
+
+
+# ---- further streams ----
+
+
+def with_stream(sound: Path, path: Path, more: str, content: str) -> None:
+    """A Matroska file of this sound, with a further stream of the same language or name whatever its content is."""
+    extra = sound.parents[2] / {"subtitles": "x.srt", "attachments": "booklet.txt", "tracks": "x.wav"}[more]
+    if more == "tracks":
+        write_tone(extra, 0.5, seed=len(content))
+    else:
+        extra.write_text(f"1\n00:00:00,000 --> 00:00:00,500\n{content}\n")
+    with_it = ["-attach", extra, "-metadata:s:t", "mimetype=text/plain"] if more == "attachments" else ["-i", extra]
+    maps = ["-map", "0:a"] + (["-map", "1", "-c:s", "srt"] if more != "attachments" else [])
+    language = [] if more == "attachments" else ["-metadata:s:1", "language=deu"]
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", sound, *with_it, *maps, *language, path], check=True)
+    sound.unlink()
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg")
+@pytest.mark.parametrize("more", ["tracks", "subtitles", "attachments"])
+def test_streams_that_are_only_named_alike_are_no_copies(more: str, tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ()})
+    with_stream(root / "kept/a.flac", root / "kept/a.mka", more, "short")
+    with_stream(root / "old/b.mp3", root / "old/b.mka", more, "a very long and unique text")
+    label = "booklet.txt" if more == "attachments" else "deu"
+    assert stays(known(root), "b.mka", more).why.endswith(f", {label}")
 
 
 # ---- between plan and apply ----
