@@ -12,8 +12,10 @@ from typing import Any
 import av
 import mutagen
 from mutagen.flac import FLAC
-from mutagen.id3 import CHAP, CTOC, GEOB, POPM, PRIV, SYLT, TIT2, TXXX, USLT, WXXX
+from mutagen.id3 import APIC, CHAP, CTOC, GEOB, POPM, PRIV, SYLT, TIT2, TXXX, USLT, WXXX
 from mutagen.mp4 import MP4, MP4FreeForm
+
+from tests.tag_files import png
 
 SHEET = 'PERFORMER "Ines"\nFILE "x.wav" WAVE\n  TRACK 01 AUDIO\n    INDEX 01 00:00:00\n'
 
@@ -45,6 +47,10 @@ FRAMES: dict[str, list[Any]] = {
     "serato": [GEOB(encoding=0, mime="application/octet-stream", filename="", desc="Serato Markers2", data=b"\1\0cue")],
     "objects": [GEOB(encoding=3, mime="x", filename="a.bin", desc="", data=b"a\0")],
     "traktor": [PRIV(owner="TRAKTOR4", data=b"tree")],
+    "pictures": [
+        APIC(encoding=3, mime="image/png", type=kind, desc=desc, data=png(200, 200, f"{kind} {desc}".encode()))
+        for kind, desc in ((1, ""), (3, "front"), (4, "Rücken"), (5, "1"), (5, "2"), (8, "artist"), (0, "some"))
+    ],
     "cue sheet": [TXXX(encoding=3, desc="CUESHEET", text=[SHEET])],
 }
 """Frames of ID3 by the name of a set of extras."""

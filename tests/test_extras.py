@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutagen.flac import FLAC
-from mutagen.id3 import GEOB, ID3, POPM, USLT
+from mutagen.flac import Picture as FlacPicture
+from mutagen.id3 import APIC, GEOB, ID3, POPM, USLT
+from mutagen.mp4 import MP4, MP4Cover
 
 from dedup.groups.matches import Matches
 from dedup.library.identity import stream_hash
@@ -31,11 +33,11 @@ from dedup.tags.write import can_write, write_tags
 from tests.audio_files import write_tone
 from tests.cleanups import carry_out, make_files, make_store, opened, plan_all, take_back, tree
 from tests.hanging import FIELDS, FRAMES, add_frames, chapters, cue_sheet_block, hang
-from tests.tag_files import FORMATS, write_tones
+from tests.tag_files import FORMATS, png, write_tones
 
 
 def digests(path: Path | bytes) -> set[str]:
-    return {held.extra.digest for held in read_tags(os.fsencode(path)).extras}
+    return read_tags(os.fsencode(path)).digests
 
 
 # ---- what a format can hold ----
@@ -172,10 +174,14 @@ def stays(root: Path, name: str, rule: str, **changes: Any) -> PlannedFile:
 
 
 CARRIED = [
-    ("mp3", "mp3", ("two languages", "chapters", "two ratings", "serato", "objects", "traktor", "cue sheet")),
-    ("mp3", "mp3", ("synchronised lyrics", "chapters with links", "rating")),
-    ("mp3", "flac", ("two languages", "chapters", "rating", "cue sheet")),
-    ("mp3", "ogg", ("lyrics", "chapters", "two ratings", "cue sheet")),
+    (
+        "mp3",
+        "mp3",
+        ("two languages", "chapters", "two ratings", "serato", "objects", "traktor", "cue sheet", "pictures"),
+    ),
+    ("mp3", "mp3", ("synchronised lyrics", "chapters with links", "rating", "pictures")),
+    ("mp3", "flac", ("two languages", "chapters", "rating", "cue sheet", "pictures")),
+    ("mp3", "ogg", ("lyrics", "pictures", "chapters", "two ratings", "cue sheet")),
     ("mp3", "m4a", ("two languages", "rating", "cue sheet")),
     ("mp3", "wv", ("two languages", "two ratings", "cue sheet")),
     ("mp3", "aiff", ("serato", "chapters", "rating", "synchronised lyrics")),
@@ -237,6 +243,7 @@ def test_the_same_is_not_carried_twice_whatever_holds_it(tmp_path: Path) -> None
 @pytest.mark.parametrize("kind", EXTRA_KINDS)
 def test_of_two_that_contradict_one_another_the_second_stays(kind: str, tmp_path: Path) -> None:
     frames: dict[str, tuple[list[Any], list[Any]]] = {
+        "attachments": tuple([APIC(mime="x", type=1, desc=text, data=text.encode())] for text in "ab"),
         "chapters": (chapters(["One", "Two"]), chapters(["One", "Other"])),
         "cues": (FRAMES["serato"], [GEOB(encoding=0, mime="", filename="", desc="Serato Markers2", data=b"other")]),
         "lyrics": (FRAMES["lyrics"], [USLT(encoding=3, lang="eng", desc="", text="other")]),
@@ -331,6 +338,103 @@ def test_streams_that_are_only_named_alike_are_no_copies(more: str, tmp_path: Pa
     with_stream(root / "old/b.mp3", root / "old/b.mka", more, "a very long and unique text")
     label = "booklet.txt" if more == "attachments" else "deu"
     assert stays(known(root), "b.mka", more).why.endswith(f", {label}")
+
+
+# ---- pictures ----
+
+
+def picture(path: Path, *kinds: int, size: int = 300) -> None:
+    """Gives the file pictures of these types that no other file has."""
+    data = {kind: png(size, size, f"{path} {kind}".encode()) for kind in kinds}
+    if path.suffix == ".m4a":
+        file = MP4(path)
+        file["covr"] = [MP4Cover(each, MP4Cover.FORMAT_PNG) for each in data.values()]
+        file.save()
+    elif path.suffix == ".flac":
+        flac = FLAC(path)
+        for kind in kinds:
+            made = FlacPicture()
+            made.type, made.mime, made.data = kind, "image/png", data[kind]
+            flac.add_picture(made)
+        flac.save()
+    else:
+        add_frames(path, *(APIC(mime="image/png", type=kind, desc=str(kind), data=data[kind]) for kind in kinds))
+
+
+def kinds_in(path: Path) -> list[int]:
+    return sorted(int(picture.type) for picture in FLAC(path).pictures)
+
+
+FRONT, BACK, BOOKLET, ARTIST = 3, 4, 5, 8
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "then"),
+    [
+        ((FRONT,), (FRONT, BACK, BOOKLET, ARTIST), [FRONT, BACK, BOOKLET, ARTIST]),
+        ((), (BACK,), [BACK]),
+        ((1,), (FRONT,), [1, FRONT]),
+        ((FRONT,), (FRONT,), [FRONT]),
+        ((FRONT,), (0,), [FRONT]),
+        ((), (0,), [FRONT]),
+        ((BACK,), (0, BACK), [FRONT, BACK, BACK]),
+    ],
+)
+def test_pictures_keep_their_types(own: tuple[int, ...], theirs: tuple[int, ...], then: list[int], tmp_path: Path):
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ()})
+    picture(root / "kept/a.flac", *own)
+    picture(root / "old/b.mp3", *theirs)
+    known(root)
+    before = tree(root)
+    with opened(root) as store:
+        assert carry_out(store, planned(root, store)).refused == ()
+        assert not (root / "old/b.mp3").exists()
+        assert kinds_in(root / "kept/a.flac") == then
+        if then != list(own):
+            take_back(store)
+            assert tree(root) == before
+
+
+def test_a_tiny_cover_gives_way_to_a_good_one(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ()})
+    picture(root / "kept/a.flac", FRONT, size=20)
+    picture(root / "old/b.mp3", FRONT, size=1400)
+    known(root)
+    with opened(root) as store:
+        assert carry_out(store, planned(root, store)).refused == ()
+    assert [cover.width for cover in read_tags(bytes(root / "kept/a.flac")).covers] == [1400]
+
+
+def test_a_picture_that_has_no_place_keeps_the_copy(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.m4a": ("lyrics", "serato"), "old/b.mp3": (), "old/c.mp3": ()})
+    picture(root / "kept/a.m4a", FRONT)
+    picture(root / "old/b.mp3", FRONT, BACK)
+    picture(root / "old/c.mp3", FRONT)
+    assert stays(known(root), "b.mp3", "attachments").why == "back cover (4)"
+    assert not (root / "old/c.mp3").exists()
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg")
+def test_pictures_attached_to_matroska_are_carried_over(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ()})
+    attached = []
+    for name, colour in (("scan.png", "red"), ("cover.png", "blue")):
+        image = tmp_path / name
+        drawn = ["-f", "lavfi", "-i", f"color={colour}:s=200x200", "-frames:v", "1", image]
+        subprocess.run(["ffmpeg", "-v", "error", "-y", *drawn], check=True)
+        attached += ["-attach", str(image)]
+    typed = [text for number in (0, 1) for text in (f"-metadata:s:t:{number}", "mimetype=image/png")]
+    sound = root / "old/b.mp3"
+    subprocess.run(["ffmpeg", "-v", "error", "-i", sound, *attached, *typed, root / "old/b.mka"], check=True)
+    sound.unlink()
+    carries(known(root), "b.mka")
+    with opened(root) as store:
+        carry_out(store, planned(root, store))
+    there = {(int(each.type), each.desc, each.data) for each in FLAC(root / "kept/a.flac").pictures}
+    assert there == {
+        (3, "", (tmp_path / "cover.png").read_bytes()),
+        (0, "scan.png", (tmp_path / "scan.png").read_bytes()),
+    }
 
 
 # ---- between plan and apply ----

@@ -7,12 +7,37 @@ from collections.abc import Iterator
 from typing import Any
 
 from dedup.tags.block import Block, Entry, free_entry
-from dedup.tags.cover import Cover, cover_of
+from dedup.tags.cover import OTHER, Cover, Picture, cover_of
 from dedup.tags.names import free_name, names_of, spelling_of
 
 _TEXT, _BINARY = 0, 1
 _COVER = "cover art ("
 _FRONT = "Cover Art (Front)"
+_TYPES = (
+    "other",
+    "png icon",
+    "icon",
+    "front",
+    "back",
+    "leaflet",
+    "media",
+    "lead artist",
+    "artist",
+    "conductor",
+    "band",
+    "composer",
+    "lyricist",
+    "recording location",
+    "during recording",
+    "during performance",
+    "video capture",
+    "fish",
+    "illustration",
+    "band logotype",
+    "publisher logotype",
+)
+"""What the picture types are called."""
+
 _ID3V1_SIZE = 128
 
 
@@ -55,11 +80,14 @@ class ApeBlock(Block):
             spelling = spelling_of(name, self.family)
             self._tags[spelling.text if spelling.free else free_name(name)] = list(values)
 
-    def covers(self) -> list[Cover]:
-        found = [(key, value) for key, value in self._tags.items() if key.lower().startswith(_COVER)]
-        found.sort(key=lambda item: (item[0].lower() != _FRONT.lower(), item[0].lower()))
-        pictures = (value.value.partition(b"\0")[2] for _, value in found if value.kind == _BINARY)
-        return [cover_of(data) for data in pictures if data]
+    def pictures(self) -> list[Picture]:
+        found = []
+        for key, value in self._tags.items():
+            name = key.lower().removeprefix(_COVER).removesuffix(")")
+            data = value.value.partition(b"\0")[2] if name != key.lower() and value.kind == _BINARY else b""
+            if data:
+                found.append(Picture(_TYPES.index(name) if name in _TYPES else OTHER, cover_of(data)))
+        return found
 
     def put_cover(self, cover: Cover) -> None:
         from mutagen.apev2 import APEValue

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dedup.tags.block import Block, Entry, free_entry
-from dedup.tags.cover import FRONT, Cover, cover_of
+from dedup.tags.cover import FRONT, Cover, Picture, cover_of
 from dedup.tags.names import free_name, names_of, spelling_of
 from dedup.tags.values import asf_of_rating, rating_of_asf
 
@@ -75,9 +75,9 @@ class AsfBlock(Block):
 
         self._file.tags.extend((spelling, ASFUnicodeAttribute(value)) for value in values)
 
-    def covers(self) -> list[Cover]:
+    def pictures(self) -> list[Picture]:
         found = [_unpacked(attribute.value) for key, attribute in self._file.tags if key == _PICTURE]
-        return [cover for kind, cover in sorted(found, key=lambda pair: pair[0] != FRONT) if cover.data]
+        return [Picture(kind, cover) for kind, cover in found if cover.data]
 
     def put_cover(self, cover: Cover) -> None:
         from mutagen.asf import ASFByteArrayAttribute

@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from dedup.tags.cover import Cover
-from dedup.tags.extras import Held
+from dedup.tags.cover import Cover, Picture, fronts_of, others_of
+from dedup.tags.extras import Held, picture_digest, picture_held
 from dedup.tags.free_extras import extras_of, fields_of
 from dedup.tags.names import Family, named, spelling_of
 from dedup.tags.values import PAIRS, normalised, rating_of_text
@@ -45,7 +45,17 @@ class Block(ABC):
     def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
         """What hangs off the file, by this block, whose `fields` are given."""
         lyrics = {"lyrics": self.all_values("lyrics")} if "lyrics" in fields else {}
-        return list(extras_of({**fields, **lyrics}, self.family, self.length_s))
+        in_text = extras_of({**fields, **lyrics}, self.family, self.length_s)
+        return [*map(picture_held, others_of(self.pictures())), *in_text]
+
+    def digests(self) -> set[str]:
+        """Digests of all that hangs off the file, front covers included."""
+        extras = {held.extra.digest for held in self.extras(self.fields())}
+        return extras | {picture_digest(picture.cover.data) for picture in self.pictures()}
+
+    def covers(self) -> list[Cover]:
+        """The front covers."""
+        return [picture.cover for picture in fronts_of(self.pictures())]
 
     def put_extra(self, held: Held) -> None:
         """Adds an extra beside those that are there, if there is a place for it."""
@@ -96,8 +106,8 @@ class Block(ABC):
         """What each raw field says."""
 
     @abstractmethod
-    def covers(self) -> list[Cover]:
-        """All pictures, front covers first."""
+    def pictures(self) -> list[Picture]:
+        """All pictures, in their order."""
 
     @abstractmethod
     def remove(self, name: str) -> None:

@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from dedup.tags.cover import Picture
 from dedup.tags.extras import (
     Chapter,
     Chapters,
@@ -62,6 +63,8 @@ def extras_of(fields: Mapping[str, tuple[str, ...]], family: Family | None, leng
 def fields_of(held: Held) -> dict[str, tuple[str, ...]]:
     """The fields that hold an extra in a format without a better place for it; empty if no text can hold it all."""
     content = held.content
+    if isinstance(content, Picture):
+        return {}
     if isinstance(content, Chapters):
         return dict(_chapter_fields(content))
     if isinstance(content, Rating):

@@ -3,6 +3,7 @@ has no frame goes to a frame of free name (TXXX)."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 from dedup.tags import id3_extras, people
 from dedup.tags.ape import id3v1_of
 from dedup.tags.block import Block, Entry, free_entry
-from dedup.tags.cover import FRONT, Cover, cover_of
+from dedup.tags.cover import FRONT, Cover, Picture, cover_of
 from dedup.tags.extras import Held
 from dedup.tags.names import free_name, names_of, spelling_of
-from dedup.tags.values import popm_of_rating, rating_of_popm
+from dedup.tags.values import clean, popm_of_rating, rating_of_popm
 
 _MUSICBRAINZ = "http://musicbrainz.org"
 _LISTENER = "no@email"
@@ -168,7 +169,9 @@ class Id3Block(Block):
         return own + [held for held in super().extras(fields) if held.extra.digest not in known]
 
     def put_extra(self, held: Held) -> None:
-        if not id3_extras.put(self._tags, held, self._encoding()):
+        if isinstance(held.content, Picture):
+            self._put_picture(held.content)
+        elif not id3_extras.put(self._tags, held, self._encoding()):
             super().put_extra(held)
 
     def _encoding(self) -> Any:
@@ -183,19 +186,24 @@ class Id3Block(Block):
             content["encoding"] = self._encoding()
         self._tags.add(getattr(mutagen.id3, kind)(**content))
 
-    def covers(self) -> list[Cover]:
-        pictures = sorted(self._tags.getall("APIC"), key=lambda picture: picture.type != FRONT)
-        return [cover_of(picture.data, picture.mime) for picture in pictures if picture.data]
+    def pictures(self) -> list[Picture]:
+        frames = [frame for frame in self._tags.getall("APIC") if frame.data]
+        return [Picture(int(frame.type), cover_of(frame.data, frame.mime), clean(frame.desc)) for frame in frames]
 
     def put_cover(self, cover: Cover) -> None:
-        from mutagen.id3 import APIC
-
         for key, frame in list(self._tags.items()):
             if frame.FrameID == "APIC" and frame.type == FRONT:
                 del self._tags[key]
+        self._put_picture(Picture(FRONT, cover))
+
+    def _put_picture(self, picture: Picture) -> None:
+        """Adds it under a description that no other has."""
         taken = {frame.desc for frame in self._tags.getall("APIC")}
-        desc = next(text for text in ("", "front", *(f"front {n}" for n in range(2, 99))) if text not in taken)
-        self._tags.add(APIC(encoding=0, mime=cover.mime, type=FRONT, desc=desc, data=cover.data))
+        plain = picture.what
+        names = itertools.chain((picture.description, plain), (f"{plain} {n}" for n in itertools.count(2)))
+        desc = next(text for text in names if text not in taken)
+        cover = picture.cover
+        self._add("APIC", encoding=self._encoding(), mime=cover.mime, type=picture.kind, desc=desc, data=cover.data)
 
     def save(self, path: bytes) -> None:
         """A NUL separates values in 2.3 too: with "/", which that version prescribes, AC/DC would be two. An ID3v1 tag

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dedup.tags.block import Block, Entry, free_entry
-from dedup.tags.cover import Cover, cover_of
+from dedup.tags.cover import FRONT, OTHER, Cover, Picture, cover_of
 from dedup.tags.extras import Chapter, Held, Raw, chapters_held
 from dedup.tags.free_extras import dj_extra
 from dedup.tags.names import free_name, names_of, spelling_of
@@ -80,8 +80,10 @@ class Mp4Block(Block):
             key = _FREE + (spelling.text if spelling.free else free_name(name))
             self._file.tags[key] = [MP4FreeForm(value.encode("utf-8")) for value in values]
 
-    def covers(self) -> list[Cover]:
-        return [cover_of(bytes(data)) for data in self._file.tags.get("covr", ()) if data]
+    def pictures(self) -> list[Picture]:
+        """The first one is the cover; nothing is said of the others."""
+        covers = [cover_of(bytes(data)) for data in self._file.tags.get("covr", ()) if data]
+        return [Picture(OTHER if number else FRONT, cover) for number, cover in enumerate(covers)]
 
     def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
         """Those in text, Nero's list of chapters, and Serato's atoms."""

@@ -76,7 +76,7 @@ def _put_extras(blocks: Sequence[Block], extras: Iterable[Held]) -> dict[str, st
 
 
 def _lacking(blocks: Sequence[Block], due: Mapping[str, str]) -> list[str]:
-    there = {held.extra.digest for held in _extras_of(blocks)}
+    there = {digest for block in blocks for digest in block.digests()}
     return [what for digest, what in due.items() if digest not in there]
 
 
