@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutagen.flac import FLAC
 from mutagen.flac import Picture as FlacPicture
-from mutagen.id3 import APIC, GEOB, ID3, POPM, USLT
+from mutagen.id3 import APIC, GEOB, ID3, POPM, TIT2, TPE1, USLT
 from mutagen.mp4 import MP4, MP4Cover
 
 from dedup.groups.matches import Matches
@@ -338,6 +338,40 @@ def test_streams_that_are_only_named_alike_are_no_copies(more: str, tmp_path: Pa
     with_stream(root / "old/b.mp3", root / "old/b.mka", more, "a very long and unique text")
     label = "booklet.txt" if more == "attachments" else "deu"
     assert stays(known(root), "b.mka", more).why.endswith(f", {label}")
+
+
+# ---- ID3 in front of FLAC ----
+
+
+def id3_before(path: Path, *frames: Any) -> None:
+    """Puts an ID3 tag in front of a FLAC file, as old rippers did."""
+    tag, sound = path.with_suffix(".id3"), path.read_bytes()
+    tags = ID3()
+    for frame in frames:
+        tags.add(frame)
+    tags.save(tag)
+    path.write_bytes(tag.read_bytes() + sound)
+    tag.unlink()
+
+
+def test_an_id3_tag_in_front_of_flac_is_read_and_stays(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.flac": (), "old/c.mp3": ()})
+    id3_before(root / "kept/a.flac", TIT2(encoding=3, text=["Ours"]))
+    id3_before(root / "old/b.flac", *FRAMES["lyrics"], *FRAMES["rating"], TPE1(encoding=3, text=["Ines"]))
+    write_tags(bytes(root / "old/c.mp3"), {"title": ["Theirs"]})
+    carries(known(root), "b.flac")
+    with opened(root) as store:
+        carry_out(store, planned(root, store))
+    kept = read_tags(bytes(root / "kept/a.flac"))
+    assert (kept.fields["title"], kept.fields["artist"], kept.fields["lyrics"]) == (("Ours",), ("Ines",), ("La\nla",))
+    assert ID3(root / "kept/a.flac").getall("TIT2") == ["Ours"]
+
+
+def test_a_frame_in_front_of_flac_that_has_no_place_keeps_the_copy(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": ("lyrics", "serato"), "old/b.flac": ()})
+    id3_before(root / "old/b.flac", *FRAMES["synchronised lyrics"])
+    id3_before(root / "kept/a.flac", *FRAMES["objects"])
+    assert stays(known(root), "b.flac", "lyrics").why.startswith("synchronised lyrics")
 
 
 # ---- pictures ----

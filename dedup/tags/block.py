@@ -30,6 +30,8 @@ class Block(ABC):
     """Reads and changes one tag block in memory; `save` writes it."""
 
     family: Family
+    is_written = True
+    """Whether it is changed; if not, it is only read."""
     length_s = 0.0
     """Length of the file, if chapters in its text fields need it."""
 

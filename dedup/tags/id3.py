@@ -36,8 +36,9 @@ class Id3Block(Block):
 
     family = "id3"
 
-    def __init__(self, tags: Any) -> None:
+    def __init__(self, tags: Any, is_written: bool = True) -> None:
         self._tags = tags
+        self.is_written = is_written
         self._is_v23 = tags.version[:2] in ((2, 2), (2, 3))  # mutagen writes no 2.2
         own = names_of(self.family)
         self._plain = {frame: name for frame, name in own.items() if frame not in _SPECIAL} | _ALSO

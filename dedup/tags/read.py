@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -167,7 +168,7 @@ def _blocks_of(parsed: Any, file: BinaryIO) -> list[Block]:
     if name in _VORBIS_KINDS:
         from dedup.tags.vorbis import VorbisBlock
 
-        return [VorbisBlock(parsed)]
+        return [VorbisBlock(parsed), *(_id3_before_flac(file) if name == "FLAC" else ())]
     if name in _APE_KINDS:
         from dedup.tags.ape import ApeBlock
 
@@ -208,6 +209,17 @@ def _id3_blocks(parsed: Any, file: BinaryIO) -> Iterator[Block]:
         yield Id3Block(tags)
     if ape is not None:
         yield ApeBlock(ape)
+
+
+def _id3_before_flac(file: BinaryIO) -> Iterator[Block]:
+    """An ID3 tag in front of a FLAC file, or at its end: the format does not know of it, so it is only read."""
+    from mutagen.id3 import ID3, ID3NoHeaderError
+
+    from dedup.tags.id3 import Id3Block
+
+    file.seek(0)
+    with contextlib.suppress(ID3NoHeaderError):
+        yield Id3Block(ID3(file, translate=False), is_written=False)
 
 
 def _ape_tags(file: BinaryIO) -> Any:
