@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mutagen
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutagen.apev2 import APEValue
 from mutagen.flac import FLAC
 from mutagen.flac import Picture as FlacPicture
-from mutagen.id3 import APIC, GEOB, ID3, POPM, TIT2, TPE1, USLT
-from mutagen.mp4 import MP4, MP4Cover
+from mutagen.id3 import APIC, GEOB, ID3, MCDI, POPM, PRIV, RVA2, TDTG, TIT2, TPE1, TRSN, TXXX, UFID, USLT, WPUB, WXXX
+from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
 
 from dedup.groups.matches import Matches
 from dedup.library.identity import stream_hash
@@ -179,6 +181,11 @@ CARRIED = [
         "mp3",
         ("two languages", "chapters", "two ratings", "serato", "objects", "traktor", "cue sheet", "pictures"),
     ),
+    ("mp3", "mp3", ("fields", "frames")),
+    ("mp3", "m4a", ("fields",)),
+    ("mp3", "flac", ("one letter",)),
+    ("flac", "opus", ("fields",)),
+    ("flac", "mp3", ("fields",)),
     ("mp3", "mp3", ("synchronised lyrics", "chapters with links", "rating", "pictures")),
     ("mp3", "flac", ("two languages", "chapters", "rating", "cue sheet", "pictures")),
     ("mp3", "ogg", ("lyrics", "pictures", "chapters", "two ratings", "cue sheet")),
@@ -210,6 +217,7 @@ def test_what_the_kept_format_can_hold_is_carried_over(
         ("mp3", "m4a+serato", "chapters", "chapters"),
         ("flac", "mp3+traktor", "serato", "cues"),
         ("mp3", "mka", "lyrics", "lyrics"),
+        ("mp3", "wv", "one letter", "attachments"),
     ],
 )
 def test_what_it_cannot_hold_is_the_reason_to_stay(copy: str, kept: str, name: str, rule: str, tmp_path: Path) -> None:
@@ -372,6 +380,81 @@ def test_a_frame_in_front_of_flac_that_has_no_place_keeps_the_copy(tmp_path: Pat
     id3_before(root / "old/b.flac", *FRAMES["synchronised lyrics"])
     id3_before(root / "kept/a.flac", *FRAMES["objects"])
     assert stays(known(root), "b.flac", "lyrics").why.startswith("synchronised lyrics")
+
+
+# ---- what nobody here understands ----
+
+
+def test_frames_that_have_no_place_keep_the_copy(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": ("serato",), "old/b.mp3": ("frames",)})
+    file = stays(known(root), "b.mp3", "attachments")
+    assert {loss.what for loss in file.lost} == {
+        "ID3 frame PRIV (me@home)",
+        "ID3 frame UFID (http://db.example)",
+        "ID3 frame WXXX (Läden)",
+        "ID3 frame USER",
+        "ID3 frame OWNE",
+        "ID3 frame ETCO",
+        "ID3 frame COMM (ä)",
+    }
+
+
+def test_what_describes_the_file_keeps_no_copy(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ()})
+    add_frames(
+        root / "old/b.mp3",
+        MCDI(data=b"toc"),
+        PRIV(owner="WM/MediaClassPrimaryID", data=b"x"),
+        UFID(owner="http://www.cddb.com/id3/taginfo1.html", data=b"3CD"),
+        TDTG(encoding=3, text=["2001"]),
+        RVA2(desc="track", channel=1, gain=-3.0, peak=0.5),
+    )
+    assert read_tags(bytes(root / "old/b.mp3")).extras == ()
+
+
+def test_fields_that_only_one_format_knows_are_carried_over(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": (), "old/c.m4a": ()})
+    add_frames(
+        root / "old/b.mp3",
+        WXXX(encoding=3, desc="Shop", url="http://x.example/1"),
+        WPUB(url="http://label.example"),
+        TRSN(encoding=3, text=["Radio Ines"]),
+        TXXX(encoding=3, desc="SOURCE", text=["my own tape"]),
+    )
+    file = MP4(root / "old/c.m4a")
+    file["\xa9nrt"] = ["Pia"]
+    file["----:org.example:MY NOTE"] = [MP4FreeForm(b"of 1974")]
+    file.save()
+    with opened(known(root)) as store:
+        assert carry_out(store, planned(root, store)).refused == ()
+    assert os.listdir(root / "old") == []
+    assert (
+        read_tags(bytes(root / "kept/a.flac")).fields.items()
+        >= {
+            "url:shop": ("http://x.example/1",),
+            "publisherurl": ("http://label.example",),
+            "radiostation": ("Radio Ines",),
+            "source": ("my own tape",),
+            "narrator": ("Pia",),
+            "my note": ("of 1974",),
+        }.items()
+    )
+
+
+def test_binary_data_stays_with_its_format(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.m4a": (), "kept/a.wv": (), "old/b.m4a": (), "old/b.wv": ()})
+    for name in ("b.m4a", "b.wv"):
+        file = mutagen.File(root / "old" / name)
+        if name == "b.wv":
+            file["Shape"] = APEValue(b"\xff\xfe", 1)
+        else:
+            file["----:com.apple.iTunes:noise"] = [MP4FreeForm(b"\xff\xfe")]
+        file.save()
+        ours, theirs = bytes(root / "kept" / name.replace("b", "a")), read_tags(bytes(root / "old" / name)).extras
+        (extra,) = (held.extra for held in theirs)
+        assert (extra.kind, carried([extra], (), "vorbis", True)) == ("attachments", ())
+        write_tags(ours, {}, None, theirs)
+        assert read_tags(ours).extras[0].extra == extra
 
 
 # ---- pictures ----

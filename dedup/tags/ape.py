@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dedup.tags.block import Block, Entry, free_entry
 from dedup.tags.cover import OTHER, Cover, Picture, cover_of
+from dedup.tags.extras import Held, Raw, data_held
 from dedup.tags.names import free_name, names_of, spelling_of
 
 _TEXT, _BINARY = 0, 1
@@ -59,6 +60,24 @@ class ApeBlock(Block):
     def _entry(self, key: str, values: tuple[str, ...]) -> Entry | None:
         own = self._own.get(key.lower())
         return Entry(own, 0, values) if own else free_entry(key, values)
+
+    def other_texts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        for key, value in self._tags.items():
+            if value.kind == _TEXT and self._entry(key, ()) is None:
+                yield key, tuple(value)
+
+    def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
+        """Those in text, and items that are neither text nor pictures."""
+        data = [(key, value) for key, value in self._tags.items() if value.kind != _TEXT]
+        others = [(key, value) for key, value in data if not key.lower().startswith(_COVER)]
+        held = (data_held(f"APE item {key}", "ape", key, value, repr(value)) for key, value in others)
+        return [*super().extras(fields), *held]
+
+    def put_extra(self, held: Held) -> None:
+        if held.extra.form == "ape" and isinstance(held.content, Raw):
+            self._tags[held.content.key] = held.content.data
+        else:
+            super().put_extra(held)
 
     def remove(self, name: str) -> None:
         for key in list(self._tags):

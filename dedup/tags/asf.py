@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dedup.tags.block import Block, Entry, free_entry
@@ -29,6 +29,11 @@ class AsfBlock(Block):
             entry = self._entry(key, (text,)) if text else None
             if entry:
                 yield entry
+
+    def other_texts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        for key, attribute in self._file.tags:
+            if key not in ("Rating", _PICTURE) and self._entry(key, ()) is None:
+                yield key, (self._text(key, attribute),)
 
     def _entry(self, key: str, values: tuple[str, ...]) -> Entry | None:
         """In ASF "Rating" is parental advice, not a listener's rating."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from dedup.tags.cover import Cover, Picture, fronts_of, others_of
-from dedup.tags.extras import Held, picture_digest, picture_held
-from dedup.tags.free_extras import extras_of, fields_of
+from dedup.tags.extras import Held, Raw, picture_digest, picture_held
+from dedup.tags.free_extras import extras_of, fields_of, texts_held
 from dedup.tags.names import Family, named, spelling_of
 from dedup.tags.values import PAIRS, normalised, rating_of_text
 
@@ -48,7 +48,8 @@ class Block(ABC):
         """What hangs off the file, by this block, whose `fields` are given."""
         lyrics = {"lyrics": self.all_values("lyrics")} if "lyrics" in fields else {}
         in_text = extras_of({**fields, **lyrics}, self.family, self.length_s)
-        return [*map(picture_held, others_of(self.pictures())), *in_text]
+        pictures = map(picture_held, others_of(self.pictures()))
+        return [*pictures, *in_text, *texts_held(self.other_texts())]
 
     def digests(self) -> set[str]:
         """Digests of all that hangs off the file, front covers included."""
@@ -61,6 +62,8 @@ class Block(ABC):
 
     def put_extra(self, held: Held) -> None:
         """Adds an extra beside those that are there, if there is a place for it."""
+        if isinstance(held.content, Raw) and held.extra.form in ("text", "plain text"):
+            self.put_text(held.content.key, held.content.data)
         for name, values in fields_of(held).items():
             self.put(name, (*self.all_values(name), *values))
 
@@ -106,6 +109,14 @@ class Block(ABC):
     @abstractmethod
     def entries(self) -> Iterator[Entry]:
         """What each raw field says."""
+
+    def other_texts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        """Fields of free name that `entries` leaves out: not every format can hold that name."""
+        return iter(())
+
+    def put_text(self, key: str, values: tuple[str, ...]) -> None:
+        """Sets a field of such a name."""
+        self.set_own(key, values)
 
     @abstractmethod
     def pictures(self) -> list[Picture]:

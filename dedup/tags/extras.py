@@ -1,5 +1,5 @@
-"""What hangs off a file besides text tags and its front cover: further pictures, chapters, cue points, lyrics, ratings.
-What of it another file
+"""What hangs off a file besides text tags and its front cover: further pictures, chapters, cue points, lyrics,
+ratings, and what nobody here understands. What of it another file
 lacks, and whether that file's format can hold it. Pure; the blocks of each format read and write it."""
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ Form = Literal[
     "synchronised lyrics",
     "rating",
     "",
+    "text",
+    "plain text",
     "id3",
     "mp4",
+    "ape",
     "vorbis",
 ]
 """How content is written. Those of a family's name are data that only tags of that family hold; nothing can get what
@@ -40,7 +43,10 @@ _FAMILIES: dict[str, tuple[Family, ...]] = {
     "lyrics": _ALL,
     "rating": _ALL,
     "synchronised lyrics": ("id3",),
+    "text": ("id3", "mp4"),
+    "plain text": ("id3", "mp4", "vorbis"),
     "id3": ("id3",),
+    "ape": ("ape",),
     "mp4": ("mp4",),
     "vorbis": ("vorbis",),
 }
@@ -80,7 +86,7 @@ class Extra:
         one icon; but any number of other pictures."""
         if self.kind == "chapters":
             return self.kind, self.form if self.form.startswith("cue sheet") else ""
-        if self.kind == "attachments" and self.what not in ICONS:
+        if self.form == "picture" and self.what not in ICONS:
             return self.kind, self.digest
         return self.kind, self.what.casefold()
 
@@ -164,6 +170,11 @@ def carried(
 def digest_of(*parts: object) -> str:
     """16 hex digits of this content."""
     return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def data_held(what: str, form: Form, key: str, data: Any, *content: object) -> Held:
+    """Data of which nothing is known; `content` tells it from other data."""
+    return Held(Extra("attachments", what, digest_of("data", what, *content), form), Raw(key, data))
 
 
 def picture_held(picture: Picture) -> Held:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dedup.tags import id3_extras, people
@@ -25,8 +25,29 @@ _ID3V1_COMMENT = "ID3v1 Comment"
 
 _ONLY_V24 = ("TDOR", "TDRL", "TMOO", "TSST")
 _SPECIAL = ("COMM", "USLT", "POPM", "UFID", "WOAR", "TIPL", "TMCL", "TDRC")
-_ALSO = {"TORY": "originaldate", "GRP1": "grouping"}
-"""Frames of ID3v2.3 and iTunes that are read like another frame, but never written."""
+_ALSO = {
+    "TORY": "originaldate",
+    "GRP1": "grouping",
+    "TOWN": "fileowner",
+    "TRSN": "radiostation",
+    "TRSO": "radiostationowner",
+    "TPRO": "producednotice",
+    "TCAT": "podcastcategory",
+    "TKWD": "podcastkeywords",
+    "TGID": "podcastid",
+}
+"""Frames that are read as a field, but never written."""
+
+_URLS = {
+    "WCOM": "commercialurl",
+    "WCOP": "copyrighturl",
+    "WOAF": "fileurl",
+    "WOAS": "sourceurl",
+    "WORS": "radiostationurl",
+    "WPAY": "paymenturl",
+    "WPUB": "publisherurl",
+    "WFED": "podcasturl",
+}
 
 _DAY = re.compile(r"(\d{4})(?:-(\d\d)-(\d\d))?", re.ASCII)
 
@@ -64,6 +85,12 @@ class Id3Block(Block):
             yield Entry("lyrics", 0, (frame.text,))
         elif kind == "WOAR":
             yield Entry("website", 0, (frame.url,))
+        elif kind in _URLS:
+            yield Entry(_URLS[kind], 0, (frame.url,))
+        elif kind == "WXXX":
+            entry = free_entry(f"url:{frame.desc}".rstrip(":"), (frame.url,))
+            if entry:
+                yield entry
         elif kind == "UFID" and frame.owner == _MUSICBRAINZ:
             yield Entry("musicbrainz_trackid", 0, (frame.data.decode("utf-8", "replace"),))
         elif kind == "POPM":
@@ -165,7 +192,8 @@ class Id3Block(Block):
 
     def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
         """Those in frames of their own, before those in frames of free name."""
-        own = list(id3_extras.read(self._tags))
+        unread = (frame for frame in self._tags.values() if not any(True for _ in self._of_frame(frame)))
+        own = [*id3_extras.read(self._tags), *id3_extras.others(unread, self._tags.unknown_frames)]
         known = {held.extra.digest for held in own}
         return own + [held for held in super().extras(fields) if held.extra.digest not in known]
 
@@ -174,6 +202,14 @@ class Id3Block(Block):
             self._put_picture(held.content)
         elif not id3_extras.put(self._tags, held, self._encoding()):
             super().put_extra(held)
+
+    def other_texts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        for frame in self._tags.getall("TXXX"):
+            if free_entry(frame.desc, ()) is None:
+                yield frame.desc, map(str, frame.text)
+
+    def put_text(self, key: str, values: tuple[str, ...]) -> None:
+        self._add("TXXX", desc=key, text=list(values))
 
     def _encoding(self) -> Any:
         from mutagen.id3 import Encoding

@@ -13,7 +13,7 @@ from dedup.files.container import heard_stream, is_attached, open_container
 from dedup.tags.block import Block, free_entry
 from dedup.tags.cover import FRONT, OTHER, Cover, Picture, cover_of, is_usable
 from dedup.tags.extras import Chapter, Held, chapters_held, picture_digest, picture_held
-from dedup.tags.free_extras import extras_of
+from dedup.tags.free_extras import extras_of, texts_held
 from dedup.tags.kinds import ID3_KINDS, parse
 from dedup.tags.values import normalised
 from dedup.tags.wave_info import read_info
@@ -115,7 +115,8 @@ def tags_of_container(container: Any) -> Tags:
     fields, pictures = _fields_of_container(container), _pictures_of_container(container)
     covers = tuple(each.cover for each in pictures if each.kind == FRONT)
     others = [picture_held(each) for each in pictures if each.kind != FRONT or not is_usable(each.cover)]
-    held = (*others, *_chapters_of_container(container), *extras_of(fields, None))
+    unnamed = ((key, (value,)) for key, value in container.metadata.items() if free_entry(key, ()) is None)
+    held = (*others, *_chapters_of_container(container), *extras_of(fields, None), *texts_held(unnamed))
     return Tags(fields, covers, tuple({each.extra.digest: each for each in held}.values()))
 
 

@@ -8,7 +8,8 @@
   compilation is wrong beside another album's title. Two different albums are not a conflict.
 - `OF_THE_FILE` fields are never carried over: they describe an encoded file, not the recording. ReplayGain and R128 are
   carried over from a file with the same encoded audio only: another master has another loudness.
-- Chapters, cue points, lyrics and ratings are carried over as they are (`tags.extras`), with the fields that come with
+- Pictures, chapters, cue points, lyrics, ratings and data that nobody here understands are carried over as they are
+  (`tags.extras`), with the fields that come with
   them."""
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _OF_ANY_ALBUM = _words("date originaldate originalyear copyright compilation")
 
 OF_THE_FILE = _words(
     "encoder encodedby encodersettings encodingtime encoding length originalfilename acoustid_fingerprint "
-    "musicip_fingerprint fingerprint cuesheet log source taggingdate reprise_audio_hash"
+    "musicip_fingerprint fingerprint cuesheet log taggingdate reprise_audio_hash"
 )
 """Fields that describe the encoded file, as do those that `_OF_THE_FILE` matches."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dedup.tags.block import Block, Entry, free_entry, is_of
@@ -31,9 +31,12 @@ class VorbisBlock(Block):
 
     def entries(self) -> Iterator[Entry]:
         for key, value in self._file.tags:
-            entry = None if key.lower().startswith((_PICTURE, _OLD_PICTURE)) else free_entry(key, (value,))
+            entry = free_entry(key, (value,))
             if entry:
                 yield entry
+
+    def other_texts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        return ((key, (value,)) for key, value in self._file.tags if free_entry(key, ()) is None)
 
     def remove(self, name: str) -> None:
         tags = self._file.tags
