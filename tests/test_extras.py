@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 from dataclasses import replace
@@ -455,6 +456,52 @@ def test_binary_data_stays_with_its_format(tmp_path: Path) -> None:
         assert (extra.kind, carried([extra], (), "vorbis", True)) == ("attachments", ())
         write_tags(ours, {}, None, theirs)
         assert read_tags(ours).extras[0].extra == extra
+
+
+# ---- chunks ----
+
+
+def add_chunks(path: Path, *chunks: tuple[bytes, bytes]) -> None:
+    """Appends chunks to a WAV or AIFF file."""
+    data = path.read_bytes()
+    order = "<" if data[:4] == b"RIFF" else ">"
+    for kind, content in chunks:
+        data += kind + struct.pack(f"{order}I", len(content)) + content + bytes(len(content) % 2)
+    path.write_bytes(data[:4] + struct.pack(f"{order}I", len(data) - 8) + data[8:])
+
+
+CUE = b"cue ", struct.pack("<IIIIIII", 1, 1, 4410, int.from_bytes(b"data", "little"), 0, 0, 4410)
+LABEL = b"LIST", b"adtl" + b"labl" + struct.pack("<II", 10, 1) + b"Verse\0"
+MARK = b"MARK", struct.pack(">HHI", 1, 1, 4410) + b"\5Verse"
+
+
+@pytest.mark.parametrize(
+    ("kind", "chunks", "why"),
+    [
+        ("wav", [CUE, LABEL], "markers"),
+        ("wav", [(b"bext", b"Interview with grandma".ljust(602, b"\0"))], "broadcast metadata"),
+        ("wav", [(b"iXML", b"<BWFXML><NOTE>take 7</NOTE></BWFXML>")], "broadcast metadata"),
+        ("aiff", [MARK], "markers"),
+    ],
+)
+def test_chunks_for_which_tags_have_no_place_keep_the_copy(
+    kind: str, chunks: list[tuple[bytes, bytes]], why: str, tmp_path: Path
+) -> None:
+    root = library(tmp_path, {"kept/a.flac": ("serato",), f"old/b.{kind}": (), f"old/c.{kind}": ()})
+    add_chunks(root / f"old/b.{kind}", *chunks)
+    add_chunks(root / f"old/c.{kind}", (b"cue " if kind == "wav" else b"MARK", bytes(4)))
+    assert stays(known(root), f"b.{kind}", "cues").why == why
+    assert not (root / f"old/c.{kind}").exists()
+
+
+def test_texts_in_chunks_are_carried_over(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.aiff": (), "old/c.wav": ()})
+    add_chunks(root / "old/b.aiff", (b"NAME", b"Title"), (b"ANNO", b"of 1974"))
+    add_chunks(root / "old/c.wav", (b"LIST", b"INFO" + b"ISRC" + struct.pack("<I", 8) + b"my tape\0"))
+    with opened(known(root)) as store:
+        assert carry_out(store, planned(root, store)).refused == ()
+    told = {"title": ("Title",), "comment": ("of 1974",), "source": ("my tape",)}
+    assert read_tags(bytes(root / "kept/a.flac")).fields.items() >= told.items()
 
 
 # ---- pictures ----

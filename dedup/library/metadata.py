@@ -37,7 +37,7 @@ any change to what `read_properties` gives of a file.
 
 1 had 17 tag fields of its own naming; 2 has the fields of `tags.read`; 3 has streams and extras; 4 says of which
 extras only one format can hold all; 5 has further pictures among them,
-and fields and frames that nobody here understands, and reads ID3 in front of FLAC."""
+and fields and frames that nobody here understands, and chunks of WAV and AIFF, and reads ID3 in front of FLAC."""
 
 LONGEST_VALUE = 1000
 """Characters that are kept of a tag value; lyrics and comments may have any number."""

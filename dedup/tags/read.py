@@ -16,7 +16,7 @@ from dedup.tags.extras import Chapter, Held, chapters_held, picture_digest, pict
 from dedup.tags.free_extras import extras_of, texts_held
 from dedup.tags.kinds import ID3_KINDS, parse
 from dedup.tags.values import normalised
-from dedup.tags.wave_info import read_info
+from dedup.tags.wave_info import read_cues, read_info
 
 __all__ = [
     "Cover",
@@ -81,7 +81,7 @@ def tags_of(parsed: Any, file: BinaryIO) -> Tags | None:
     if not blocks:
         return None
     fields = normalised(read_info(file))
-    extras: dict[str, Held] = {}
+    extras = {held.extra.digest: held for held in read_cues(file)}
     for block in reversed(blocks):
         own = block.fields()
         fields |= own
