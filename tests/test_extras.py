@@ -450,6 +450,7 @@ def test_binary_data_stays_with_its_format(tmp_path: Path) -> None:
             file["Shape"] = APEValue(b"\xff\xfe", 1)
         else:
             file["----:com.apple.iTunes:noise"] = [MP4FreeForm(b"\xff\xfe")]
+            file["----:com.apple.iTunes:Encoding Params"] = [MP4FreeForm(b"vers\0\0\0\1acbf\xf4")]
         file.save()
         ours, theirs = bytes(root / "kept" / name.replace("b", "a")), read_tags(bytes(root / "old" / name)).extras
         (extra,) = (held.extra for held in theirs)

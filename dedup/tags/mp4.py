@@ -28,8 +28,11 @@ _ALSO = {
 }
 """Atoms that are read as a field, but never written."""
 
-_OF_THE_FILE = re.compile("covr|gnre|pgap|hdvd|stik|rtng|(cn|at|pl|ge|sf|ak|cm|ap)ID|ownr|purd|xid |shwm")
+_OF_THE_FILE = re.compile("covr|gnre|pgap|hdvd|stik|rtng|(cn|at|pl|ge|sf|ak|cm|ap)ID|ownr|purd|xid |shwm|\xa9enc")
 """Atoms of covers, and those by which iTunes and its shop know a file."""
+
+_FREE_OF_THE_FILE = re.compile(r"encod(er|ing).*|itun.*", re.IGNORECASE)
+"""Names of binary atoms of free name that describe the encoded file."""
 
 _ANY_FREE = re.compile(r"----:(?!com\.serato\.dj:)[^:]*:(.*)", re.DOTALL | re.IGNORECASE)
 _PAIRS = ("trkn", "disk")
@@ -126,7 +129,8 @@ class Mp4Block(Block):
                 found.append(Held(dj_extra(text, f"Serato {name}", "mp4"), Raw(key, values)))
             elif key not in self._own and values and not _OF_THE_FILE.fullmatch(key):
                 free = _ANY_FREE.fullmatch(key)
-                if name == key.lower() and not (free and _free_texts(values)):
+                is_known = free and (_free_texts(values) or _FREE_OF_THE_FILE.fullmatch(free[1]))
+                if name == key.lower() and not is_known:
                     what = f"MP4 atom {clean(free[1] if free else key)}"
                     found.append(data_held(what, "mp4", key, values, repr(values)))
         return found

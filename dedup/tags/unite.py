@@ -9,8 +9,7 @@
 - `OF_THE_FILE` fields are never carried over: they describe an encoded file, not the recording. ReplayGain and R128 are
   carried over from a file with the same encoded audio only: another master has another loudness.
 - Pictures, chapters, cue points, lyrics, ratings and data that nobody here understands are carried over as they are
-  (`tags.extras`), with the fields that come with
-  them."""
+  (`tags.extras`), with the fields that come with them."""
 
 from __future__ import annotations
 
