@@ -12,8 +12,27 @@ from typing import Any
 import av
 import mutagen
 from mutagen.flac import FLAC
-from mutagen.id3 import CHAP, CTOC, GEOB, POPM, PRIV, SYLT, TIT2, TXXX, USLT, WXXX
+from mutagen.id3 import (
+    APIC,
+    CHAP,
+    COMM,
+    CTOC,
+    ETCO,
+    GEOB,
+    OWNE,
+    POPM,
+    PRIV,
+    SYLT,
+    TIT2,
+    TXXX,
+    UFID,
+    USER,
+    USLT,
+    WXXX,
+)
 from mutagen.mp4 import MP4, MP4FreeForm
+
+from tests.tag_files import png
 
 SHEET = 'PERFORMER "Ines"\nFILE "x.wav" WAVE\n  TRACK 01 AUDIO\n    INDEX 01 00:00:00\n'
 
@@ -45,6 +64,27 @@ FRAMES: dict[str, list[Any]] = {
     "serato": [GEOB(encoding=0, mime="application/octet-stream", filename="", desc="Serato Markers2", data=b"\1\0cue")],
     "objects": [GEOB(encoding=3, mime="x", filename="a.bin", desc="", data=b"a\0")],
     "traktor": [PRIV(owner="TRAKTOR4", data=b"tree")],
+    "pictures": [
+        APIC(encoding=3, mime="image/png", type=kind, desc=desc, data=png(200, 200, f"{kind} {desc}".encode()))
+        for kind, desc in ((1, ""), (3, "front"), (4, "Rücken"), (5, "1"), (5, "2"), (8, "artist"), (0, "some"))
+    ],
+    "fields": [
+        TXXX(encoding=3, desc="Künstlerin", text=["Lotte", "Ada"]),
+        TXXX(encoding=3, desc="X", text=["one letter"]),
+        TXXX(encoding=3, desc="a=b", text=["equals"]),
+        TXXX(encoding=3, desc="CoverArtist", text=["Anna"]),
+        TXXX(encoding=3, desc="tag", text=["not in APE"]),
+    ],
+    "one letter": [TXXX(encoding=3, desc="X", text=["one letter"])],
+    "frames": [
+        PRIV(owner="me@home", data=b"private"),
+        UFID(owner="http://db.example", data=b"42"),
+        WXXX(encoding=3, desc="Läden", url="http://x.example/1"),
+        USER(encoding=3, lang="eng", text="terms"),
+        OWNE(encoding=3, price="EUR5", date="20040101", seller="shop"),
+        ETCO(format=2, events=[(3, 5000)]),
+        COMM(encoding=3, lang="deu", desc="ä", text=["Aufnahme"]),
+    ],
     "cue sheet": [TXXX(encoding=3, desc="CUESHEET", text=[SHEET])],
 }
 """Frames of ID3 by the name of a set of extras."""
@@ -53,6 +93,7 @@ FIELDS: dict[str, dict[str, list[str]]] = {
     "lyrics": {"LYRICS": ["La\nla"]},
     "two languages": {"LYRICS": ["La\nla", "Ä"]},
     "chapters": {"CHAPTER001": ["00:00:00.000"], "CHAPTER001NAME": ["One"], "CHAPTER002": ["00:00:00.256"]},
+    "fields": {"X": ["one letter"], "COVERARTIST": ["Anna"], "ID3": ["v", "w"]},
     "cue sheet": {"CUESHEET": [SHEET]},
     "rating": {"POPM:INES@EXAMPLE.ORG": ["200 7 ines@example.org"], "POPM:_UCJA": ["9 0 Łucja"]},
     "serato": {

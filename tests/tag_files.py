@@ -9,6 +9,8 @@ from pathlib import Path
 import av
 from mutagen.id3 import ID3, TXXX
 
+from dedup.tags.cover import Cover, Picture
+from dedup.tags.read import Tags
 from tests.audio_files import ENCODERS, write_tone
 
 FORMATS = ("mp3", "mp3-v23", "flac", "oga", "ogg", "opus", "m4a", "alac", "aac", "wav", "aiff", "wv", "tta", "wma")
@@ -46,3 +48,8 @@ def write_wma(path: Path, source: Path) -> Path:
 def png(width: int, height: int, filling: bytes = b"pixels") -> bytes:
     """The beginning of a PNG file; nobody here looks behind its header."""
     return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height) + b"\x08\x02\0\0\0" + filling
+
+
+def pictures(tags: Tags) -> list[Cover]:
+    """All pictures in tags, front covers first."""
+    return [*tags.covers, *(held.content.cover for held in tags.extras if isinstance(held.content, Picture))]

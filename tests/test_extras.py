@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
+import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mutagen
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutagen.apev2 import APEValue
 from mutagen.flac import FLAC
-from mutagen.id3 import GEOB, ID3, POPM, USLT
+from mutagen.flac import Picture as FlacPicture
+from mutagen.id3 import APIC, GEOB, ID3, MCDI, POPM, PRIV, RVA2, TDTG, TIT2, TPE1, TRSN, TXXX, UFID, USLT, WPUB, WXXX
+from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
 
 from dedup.groups.matches import Matches
 from dedup.library.identity import stream_hash
@@ -27,13 +33,14 @@ from dedup.store.store import Store
 from dedup.tags.extras import EXTRA_KINDS, Extra, Rating, Words, carried, family_of, lyrics_held, rating_held
 from dedup.tags.read import read_tags
 from dedup.tags.write import can_write, write_tags
+from tests.audio_files import write_tone
 from tests.cleanups import carry_out, make_files, make_store, opened, plan_all, take_back, tree
 from tests.hanging import FIELDS, FRAMES, add_frames, chapters, cue_sheet_block, hang
-from tests.tag_files import FORMATS, write_tones
+from tests.tag_files import FORMATS, png, write_tones
 
 
 def digests(path: Path | bytes) -> set[str]:
-    return {held.extra.digest for held in read_tags(os.fsencode(path)).extras}
+    return read_tags(os.fsencode(path)).digests
 
 
 # ---- what a format can hold ----
@@ -170,10 +177,19 @@ def stays(root: Path, name: str, rule: str, **changes: Any) -> PlannedFile:
 
 
 CARRIED = [
-    ("mp3", "mp3", ("two languages", "chapters", "two ratings", "serato", "objects", "traktor", "cue sheet")),
-    ("mp3", "mp3", ("synchronised lyrics", "chapters with links", "rating")),
-    ("mp3", "flac", ("two languages", "chapters", "rating", "cue sheet")),
-    ("mp3", "ogg", ("lyrics", "chapters", "two ratings", "cue sheet")),
+    (
+        "mp3",
+        "mp3",
+        ("two languages", "chapters", "two ratings", "serato", "objects", "traktor", "cue sheet", "pictures"),
+    ),
+    ("mp3", "mp3", ("fields", "frames")),
+    ("mp3", "m4a", ("fields",)),
+    ("mp3", "flac", ("one letter",)),
+    ("flac", "opus", ("fields",)),
+    ("flac", "mp3", ("fields",)),
+    ("mp3", "mp3", ("synchronised lyrics", "chapters with links", "rating", "pictures")),
+    ("mp3", "flac", ("two languages", "chapters", "rating", "cue sheet", "pictures")),
+    ("mp3", "ogg", ("lyrics", "pictures", "chapters", "two ratings", "cue sheet")),
     ("mp3", "m4a", ("two languages", "rating", "cue sheet")),
     ("mp3", "wv", ("two languages", "two ratings", "cue sheet")),
     ("mp3", "aiff", ("serato", "chapters", "rating", "synchronised lyrics")),
@@ -202,6 +218,7 @@ def test_what_the_kept_format_can_hold_is_carried_over(
         ("mp3", "m4a+serato", "chapters", "chapters"),
         ("flac", "mp3+traktor", "serato", "cues"),
         ("mp3", "mka", "lyrics", "lyrics"),
+        ("mp3", "wv", "one letter", "attachments"),
     ],
 )
 def test_what_it_cannot_hold_is_the_reason_to_stay(copy: str, kept: str, name: str, rule: str, tmp_path: Path) -> None:
@@ -235,6 +252,7 @@ def test_the_same_is_not_carried_twice_whatever_holds_it(tmp_path: Path) -> None
 @pytest.mark.parametrize("kind", EXTRA_KINDS)
 def test_of_two_that_contradict_one_another_the_second_stays(kind: str, tmp_path: Path) -> None:
     frames: dict[str, tuple[list[Any], list[Any]]] = {
+        "attachments": tuple([APIC(mime="x", type=1, desc=text, data=text.encode())] for text in "ab"),
         "chapters": (chapters(["One", "Two"]), chapters(["One", "Other"])),
         "cues": (FRAMES["serato"], [GEOB(encoding=0, mime="", filename="", desc="Serato Markers2", data=b"other")]),
         "lyrics": (FRAMES["lyrics"], [USLT(encoding=3, lang="eng", desc="", text="other")]),
@@ -302,6 +320,286 @@ def test_what_goes_by_an_answer_leaves_what_can_be_carried(tmp_path: Path) -> No
         assert carry_out(store, review.plan()).refused == ()
     assert [held.extra.what for held in read_tags(bytes(root / "kept/a.flac")).extras] == ["lyrics"]
     assert not (root / "old/b.mp3").exists()
+
+
+# ---- further streams ----
+
+
+def with_stream(sound: Path, path: Path, more: str, content: str) -> None:
+    """A Matroska file of this sound, with a further stream of the same language or name whatever its content is."""
+    extra = sound.parents[2] / {"subtitles": "x.srt", "attachments": "booklet.txt", "tracks": "x.wav"}[more]
+    if more == "tracks":
+        write_tone(extra, 0.5, seed=len(content))
+    else:
+        extra.write_text(f"1\n00:00:00,000 --> 00:00:00,500\n{content}\n")
+    with_it = ["-attach", extra, "-metadata:s:t", "mimetype=text/plain"] if more == "attachments" else ["-i", extra]
+    maps = ["-map", "0:a"] + (["-map", "1", "-c:s", "srt"] if more != "attachments" else [])
+    language = [] if more == "attachments" else ["-metadata:s:1", "language=deu"]
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", sound, *with_it, *maps, *language, path], check=True)
+    sound.unlink()
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg")
+@pytest.mark.parametrize("more", ["tracks", "subtitles", "attachments"])
+def test_streams_that_are_only_named_alike_are_no_copies(more: str, tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ()})
+    with_stream(root / "kept/a.flac", root / "kept/a.mka", more, "short")
+    with_stream(root / "old/b.mp3", root / "old/b.mka", more, "a very long and unique text")
+    label = "booklet.txt" if more == "attachments" else "deu"
+    assert stays(known(root), "b.mka", more).why.endswith(f", {label}")
+
+
+# ---- ID3 in front of FLAC ----
+
+
+def id3_before(path: Path, *frames: Any) -> None:
+    """Puts an ID3 tag in front of a FLAC file, as old rippers did."""
+    tag, sound = path.with_suffix(".id3"), path.read_bytes()
+    tags = ID3()
+    for frame in frames:
+        tags.add(frame)
+    tags.save(tag)
+    path.write_bytes(tag.read_bytes() + sound)
+    tag.unlink()
+
+
+def test_an_id3_tag_in_front_of_flac_is_read_and_stays(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.flac": (), "old/c.mp3": ()})
+    id3_before(root / "kept/a.flac", TIT2(encoding=3, text=["Ours"]))
+    id3_before(root / "old/b.flac", *FRAMES["lyrics"], *FRAMES["rating"], TPE1(encoding=3, text=["Ines"]))
+    write_tags(bytes(root / "old/c.mp3"), {"title": ["Theirs"]})
+    carries(known(root), "b.flac")
+    with opened(root) as store:
+        carry_out(store, planned(root, store))
+    kept = read_tags(bytes(root / "kept/a.flac"))
+    assert (kept.fields["title"], kept.fields["artist"], kept.fields["lyrics"]) == (("Ours",), ("Ines",), ("La\nla",))
+    assert ID3(root / "kept/a.flac").getall("TIT2") == ["Ours"]
+
+
+def test_a_frame_in_front_of_flac_that_has_no_place_keeps_the_copy(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": ("lyrics", "serato"), "old/b.flac": ()})
+    id3_before(root / "old/b.flac", *FRAMES["synchronised lyrics"])
+    id3_before(root / "kept/a.flac", *FRAMES["objects"])
+    assert stays(known(root), "b.flac", "lyrics").why.startswith("synchronised lyrics")
+
+
+# ---- what nobody here understands ----
+
+
+def test_frames_that_have_no_place_keep_the_copy(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": ("serato",), "old/b.mp3": ("frames",)})
+    file = stays(known(root), "b.mp3", "attachments")
+    assert {loss.what for loss in file.lost} == {
+        "ID3 frame PRIV (me@home)",
+        "ID3 frame UFID (http://db.example)",
+        "ID3 frame WXXX (Läden)",
+        "ID3 frame USER",
+        "ID3 frame OWNE",
+        "ID3 frame ETCO",
+        "ID3 frame COMM (ä)",
+    }
+
+
+def test_what_describes_the_file_keeps_no_copy(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ()})
+    add_frames(
+        root / "old/b.mp3",
+        MCDI(data=b"toc"),
+        PRIV(owner="WM/MediaClassPrimaryID", data=b"x"),
+        UFID(owner="http://www.cddb.com/id3/taginfo1.html", data=b"3CD"),
+        TDTG(encoding=3, text=["2001"]),
+        RVA2(desc="track", channel=1, gain=-3.0, peak=0.5),
+    )
+    assert read_tags(bytes(root / "old/b.mp3")).extras == ()
+
+
+def test_fields_that_only_one_format_knows_are_carried_over(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": (), "old/c.m4a": ()})
+    add_frames(
+        root / "old/b.mp3",
+        WXXX(encoding=3, desc="Shop", url="http://x.example/1"),
+        WPUB(url="http://label.example"),
+        TRSN(encoding=3, text=["Radio Ines"]),
+        TXXX(encoding=3, desc="SOURCE", text=["my own tape"]),
+    )
+    file = MP4(root / "old/c.m4a")
+    file["\xa9nrt"] = ["Pia"]
+    file["----:org.example:MY NOTE"] = [MP4FreeForm(b"of 1974")]
+    file.save()
+    with opened(known(root)) as store:
+        assert carry_out(store, planned(root, store)).refused == ()
+    assert os.listdir(root / "old") == []
+    assert (
+        read_tags(bytes(root / "kept/a.flac")).fields.items()
+        >= {
+            "url:shop": ("http://x.example/1",),
+            "publisherurl": ("http://label.example",),
+            "radiostation": ("Radio Ines",),
+            "source": ("my own tape",),
+            "narrator": ("Pia",),
+            "my note": ("of 1974",),
+        }.items()
+    )
+
+
+def test_binary_data_stays_with_its_format(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.m4a": (), "kept/a.wv": (), "old/b.m4a": (), "old/b.wv": ()})
+    for name in ("b.m4a", "b.wv"):
+        file = mutagen.File(root / "old" / name)
+        if name == "b.wv":
+            file["Shape"] = APEValue(b"\xff\xfe", 1)
+        else:
+            file["----:com.apple.iTunes:noise"] = [MP4FreeForm(b"\xff\xfe")]
+            file["----:com.apple.iTunes:Encoding Params"] = [MP4FreeForm(b"vers\0\0\0\1acbf\xf4")]
+        file.save()
+        ours, theirs = bytes(root / "kept" / name.replace("b", "a")), read_tags(bytes(root / "old" / name)).extras
+        (extra,) = (held.extra for held in theirs)
+        assert (extra.kind, carried([extra], (), "vorbis", True)) == ("attachments", ())
+        write_tags(ours, {}, None, theirs)
+        assert read_tags(ours).extras[0].extra == extra
+
+
+# ---- chunks ----
+
+
+def add_chunks(path: Path, *chunks: tuple[bytes, bytes]) -> None:
+    """Appends chunks to a WAV or AIFF file."""
+    data = path.read_bytes()
+    order = "<" if data[:4] == b"RIFF" else ">"
+    for kind, content in chunks:
+        data += kind + struct.pack(f"{order}I", len(content)) + content + bytes(len(content) % 2)
+    path.write_bytes(data[:4] + struct.pack(f"{order}I", len(data) - 8) + data[8:])
+
+
+CUE = b"cue ", struct.pack("<IIIIIII", 1, 1, 4410, int.from_bytes(b"data", "little"), 0, 0, 4410)
+LABEL = b"LIST", b"adtl" + b"labl" + struct.pack("<II", 10, 1) + b"Verse\0"
+MARK = b"MARK", struct.pack(">HHI", 1, 1, 4410) + b"\5Verse"
+
+
+@pytest.mark.parametrize(
+    ("kind", "chunks", "why"),
+    [
+        ("wav", [CUE, LABEL], "markers"),
+        ("wav", [(b"bext", b"Interview with grandma".ljust(602, b"\0"))], "broadcast metadata"),
+        ("wav", [(b"iXML", b"<BWFXML><NOTE>take 7</NOTE></BWFXML>")], "broadcast metadata"),
+        ("aiff", [MARK], "markers"),
+    ],
+)
+def test_chunks_for_which_tags_have_no_place_keep_the_copy(
+    kind: str, chunks: list[tuple[bytes, bytes]], why: str, tmp_path: Path
+) -> None:
+    root = library(tmp_path, {"kept/a.flac": ("serato",), f"old/b.{kind}": (), f"old/c.{kind}": ()})
+    add_chunks(root / f"old/b.{kind}", *chunks)
+    add_chunks(root / f"old/c.{kind}", (b"cue " if kind == "wav" else b"MARK", bytes(4)))
+    assert stays(known(root), f"b.{kind}", "cues").why == why
+    assert not (root / f"old/c.{kind}").exists()
+
+
+def test_texts_in_chunks_are_carried_over(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.aiff": (), "old/c.wav": ()})
+    add_chunks(root / "old/b.aiff", (b"NAME", b"Title"), (b"ANNO", b"of 1974"))
+    add_chunks(root / "old/c.wav", (b"LIST", b"INFO" + b"ISRC" + struct.pack("<I", 8) + b"my tape\0"))
+    with opened(known(root)) as store:
+        assert carry_out(store, planned(root, store)).refused == ()
+    told = {"title": ("Title",), "comment": ("of 1974",), "source": ("my tape",)}
+    assert read_tags(bytes(root / "kept/a.flac")).fields.items() >= told.items()
+
+
+# ---- pictures ----
+
+
+def picture(path: Path, *kinds: int, size: int = 300) -> None:
+    """Gives the file pictures of these types that no other file has."""
+    data = {kind: png(size, size, f"{path} {kind}".encode()) for kind in kinds}
+    if path.suffix == ".m4a":
+        file = MP4(path)
+        file["covr"] = [MP4Cover(each, MP4Cover.FORMAT_PNG) for each in data.values()]
+        file.save()
+    elif path.suffix == ".flac":
+        flac = FLAC(path)
+        for kind in kinds:
+            made = FlacPicture()
+            made.type, made.mime, made.data = kind, "image/png", data[kind]
+            flac.add_picture(made)
+        flac.save()
+    else:
+        add_frames(path, *(APIC(mime="image/png", type=kind, desc=str(kind), data=data[kind]) for kind in kinds))
+
+
+def kinds_in(path: Path) -> list[int]:
+    return sorted(int(picture.type) for picture in FLAC(path).pictures)
+
+
+FRONT, BACK, BOOKLET, ARTIST = 3, 4, 5, 8
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "then"),
+    [
+        ((FRONT,), (FRONT, BACK, BOOKLET, ARTIST), [FRONT, BACK, BOOKLET, ARTIST]),
+        ((), (BACK,), [BACK]),
+        ((1,), (FRONT,), [1, FRONT]),
+        ((FRONT,), (FRONT,), [FRONT]),
+        ((FRONT,), (0,), [FRONT]),
+        ((), (0,), [FRONT]),
+        ((BACK,), (0, BACK), [FRONT, BACK, BACK]),
+    ],
+)
+def test_pictures_keep_their_types(own: tuple[int, ...], theirs: tuple[int, ...], then: list[int], tmp_path: Path):
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ()})
+    picture(root / "kept/a.flac", *own)
+    picture(root / "old/b.mp3", *theirs)
+    known(root)
+    before = tree(root)
+    with opened(root) as store:
+        assert carry_out(store, planned(root, store)).refused == ()
+        assert not (root / "old/b.mp3").exists()
+        assert kinds_in(root / "kept/a.flac") == then
+        if then != list(own):
+            take_back(store)
+            assert tree(root) == before
+
+
+def test_a_tiny_cover_gives_way_to_a_good_one(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ()})
+    picture(root / "kept/a.flac", FRONT, size=20)
+    picture(root / "old/b.mp3", FRONT, size=1400)
+    known(root)
+    with opened(root) as store:
+        assert carry_out(store, planned(root, store)).refused == ()
+    assert [cover.width for cover in read_tags(bytes(root / "kept/a.flac")).covers] == [1400]
+
+
+def test_a_picture_that_has_no_place_keeps_the_copy(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.m4a": ("lyrics", "serato"), "old/b.mp3": (), "old/c.mp3": ()})
+    picture(root / "kept/a.m4a", FRONT)
+    picture(root / "old/b.mp3", FRONT, BACK)
+    picture(root / "old/c.mp3", FRONT)
+    assert stays(known(root), "b.mp3", "attachments").why == "back cover (4)"
+    assert not (root / "old/c.mp3").exists()
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg")
+def test_pictures_attached_to_matroska_are_carried_over(tmp_path: Path) -> None:
+    root = library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ()})
+    attached = []
+    for name, colour in (("scan.png", "red"), ("cover.png", "blue")):
+        image = tmp_path / name
+        drawn = ["-f", "lavfi", "-i", f"color={colour}:s=200x200", "-frames:v", "1", image]
+        subprocess.run(["ffmpeg", "-v", "error", "-y", *drawn], check=True)
+        attached += ["-attach", str(image)]
+    typed = [text for number in (0, 1) for text in (f"-metadata:s:t:{number}", "mimetype=image/png")]
+    sound = root / "old/b.mp3"
+    subprocess.run(["ffmpeg", "-v", "error", "-i", sound, *attached, *typed, root / "old/b.mka"], check=True)
+    sound.unlink()
+    carries(known(root), "b.mka")
+    with opened(root) as store:
+        carry_out(store, planned(root, store))
+    there = {(int(each.type), each.desc, each.data) for each in FLAC(root / "kept/a.flac").pictures}
+    assert there == {
+        (3, "", (tmp_path / "cover.png").read_bytes()),
+        (0, "scan.png", (tmp_path / "scan.png").read_bytes()),
+    }
 
 
 # ---- between plan and apply ----

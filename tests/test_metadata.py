@@ -404,14 +404,11 @@ def test_what_mutagen_cannot_read_is_left_to_ffmpeg(
 
 
 def test_tags_that_only_ffmpeg_finds_in_a_format_that_mutagen_knows(tmp_path: Path) -> None:
-    path = _write(tmp_path, "aiff")
-    name = b"NAME" + struct.pack(">I", 6) + b"Title\0"
-    content = path.read_bytes()
-    path.write_bytes(
-        content[:4] + struct.pack(">I", len(content) + len(name) - 8) + content[8:12] + name + content[12:]
-    )
-    assert read_tags(os.fsencode(path)) == Tags()
-    assert _read(path).tags == {"title": ("Title",)}
+    path = _write(tmp_path, "wav")
+    content = path.read_bytes() + b"LIST" + struct.pack("<I", 20) + b"INFOISMP" + struct.pack("<I", 8) + b"00:01:02"
+    path.write_bytes(content[:4] + struct.pack("<I", len(content) - 8) + content[8:])
+    assert "timecode" not in read_tags(os.fsencode(path)).fields
+    assert _read(path).tags == {"timecode": ("00:01:02",)}
 
 
 def test_of_long_tags_and_of_many_only_so_much_is_kept(tmp_path: Path) -> None:

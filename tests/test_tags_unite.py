@@ -121,8 +121,12 @@ def test_the_cover_is_the_largest_good_one() -> None:
     others = [_tags((small,)), _tags((unknown, medium)), _tags(), _tags((absurd, large)), _tags((large,))]
     assert _unite(_tags(), *others).cover_from == b"3"
     assert good_cover(others[1]) == medium
-    assert _unite(_tags((small,)), *others).cover_from is None
-    assert _unite(_tags(), _tags((small, unknown, absurd))).cover_from is None
+    assert _unite(_tags((small,)), *others).cover_from == b"3", "in place of one that is too small"
+    assert _unite(_tags((small,)), _tags((small,))).cover_from is None
+    assert _unite(_tags((medium,)), *others).cover_from is None
+    assert _unite(_tags((unknown,)), *others).cover_from is None, "nobody can say that it is small"
+    assert _unite(_tags(), _tags((small,))).cover_from == b"0"
+    assert _unite(_tags(), _tags((unknown, absurd))).cover_from is None
 
 
 NAMES = st.sampled_from(["title", "genre", "album", "tracknumber", "encoder", "replaygain_track_gain", "lyrics"])

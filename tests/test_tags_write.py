@@ -24,7 +24,7 @@ from dedup.tags.read import read_tags
 from dedup.tags.unite import good_cover, unite
 from dedup.tags.values import normalised
 from dedup.tags.write import TagsError, can_write, write_tags
-from tests.tag_files import FORMATS, UNWRITABLE, png, write_tones
+from tests.tag_files import FORMATS, UNWRITABLE, pictures, png, write_tones
 
 FIELDS = {
     "title": ("Tïtle",),
@@ -189,7 +189,7 @@ def test_frames_that_nobody_asked_about_stay(copy_of: Callable[[str], bytes]) ->
         assert {key: repr(frame) for key, frame in before.items()}.items() <= {
             key: repr(frame) for key, frame in after.items()
         }.items()
-        assert [cover.width for cover in read_tags(path).covers] == [300, 9]
+        assert [cover.width for cover in pictures(read_tags(path))] == [300, 9]
 
 
 def _with_frame(data: bytes, end: int, frame: bytes) -> bytes:
@@ -260,7 +260,7 @@ def test_other_pictures_stay(copy_of: Callable[[str], bytes]) -> None:
         path = copy_of(kind)
         write_tags(path, {}, cover_of(png(100, 100)))
         write_tags(path, {}, cover_of(png(200, 200)))
-        assert [cover.width for cover in read_tags(path).covers] == [200]
+        assert [cover.width for cover in pictures(read_tags(path))] == [200]
     path = copy_of("flac")
     file = FLAC(path)
     back = Picture()
@@ -268,7 +268,7 @@ def test_other_pictures_stay(copy_of: Callable[[str], bytes]) -> None:
     file.add_picture(back)
     file.save()
     write_tags(path, {}, cover_of(png(200, 200)))
-    assert [cover.width for cover in read_tags(path).covers] == [200, 50]
+    assert [cover.width for cover in pictures(read_tags(path))] == [200, 50]
 
 
 @pytest.mark.parametrize("kind", UNWRITABLE)

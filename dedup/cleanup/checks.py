@@ -193,8 +193,7 @@ class Checks:
     def _extras_lost(self, group: PlannedGroup, file: PlannedFile, kept: PlannedFile) -> str:
         """What hangs off the file and would be lost, as the files are now: the last scan may have been of another
         version."""
-        there = {held.extra.digest for held in read_tags(kept.path).extras}
-        there |= {extra.digest for extra in self._gets(group)}
+        there = read_tags(kept.path).digests | {extra.digest for extra in self._gets(group)}
         return _unsaid(lost_besides(file, read_tags(file.path), there))
 
     def _audio_changed(self, file: PlannedFile) -> str:

@@ -47,3 +47,10 @@ def heard_stream(container: Any) -> Any:
 
     tracks = [stream for stream in container.streams.audio if stream.codec_context is not None]
     return min(tracks, key=rank, default=None)
+
+
+def is_attached(stream: Any) -> bool:
+    """Whether the container marks a video stream as a still picture."""
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.attached_pic)

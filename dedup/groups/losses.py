@@ -3,8 +3,7 @@ what the store knows of both, and what somebody found beside them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,8 @@ from dedup.tags.extras import Extra, carried, family_of
 
 if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, TrackPair
-    from dedup.library.metadata import AudioProperties, Stream
+    from dedup.library.metadata import AudioProperties
+    from dedup.library.streams import StreamKind
     from dedup.store.nulltests import NullTest, Span
 
 SAME_BYTES = frozenset({"same file", "identical file"})
@@ -30,6 +30,13 @@ LOST_BY_VERDICT: dict[Verdict, LossKind] = {
     "overlapping": "span",
 }
 """What a track holds for itself that is shown beside a group and is no copy, though it is the same music."""
+
+_UNHEARD: dict[StreamKind, tuple[LossKind, str]] = {
+    "sound": ("tracks", "further sound track"),
+    "subtitles": ("subtitles", "subtitles"),
+    "attachment": ("attachments", "attached file"),
+}
+"""What is lost with a stream that nobody hears, and its name in words."""
 
 LEAST_S = 1.0
 """Seconds of sound of its own that count."""
@@ -121,7 +128,7 @@ def _of_content(pair: TrackPair, beside: Beside) -> Iterator[Loss]:
         yield from _of_sound(pair)
         yield from _of_channels(pair.a, copy, pair.b, kept)
         yield from _of_band(copy, kept)
-    yield from _of_streams(copy, kept)
+    yield from _of_streams(copy)
     there = (*kept.extras, *beside.gets, *carried_extras(pair, beside))
     yield from lost_extras(copy.extras, {extra.digest for extra in there})
 
@@ -190,31 +197,16 @@ def _is_mono(track: ListedTrack, properties: AudioProperties) -> bool:
 # ---- streams ----
 
 
-def _of_streams(copy: AudioProperties, kept: AudioProperties) -> Iterator[Loss]:
-    for picture in (stream for stream in copy.streams if stream.kind == "picture"):
-        size = f" {picture.width} by {picture.height}" if picture.width else ""
-        yield Loss("picture", f"moving picture{size}")
-    yield from _lacking("tracks", "further sound track", copy, kept, lambda s: s.kind == "sound" and not s.is_heard)
-    yield from _lacking("subtitles", "subtitles", copy, kept, lambda s: s.kind == "subtitles")
-    yield from _lacking("attachments", "attached file", copy, kept, lambda s: s.kind == "attachment")
-
-
-def _lacking(
-    kind: LossKind, name: str, copy: AudioProperties, kept: AudioProperties, is_one: Callable[[Stream], bool]
-) -> Iterator[Loss]:
-    """Streams that the kept file has none like: by language and title. One without either is like no other, since
-    nobody has compared the two."""
-    has = Counter(_label(stream) for stream in kept.streams if is_one(stream))
-    for stream in filter(is_one, copy.streams):
-        label = _label(stream)
-        if any(label) and has[label] > 0:
-            has[label] -= 1
-        else:
-            yield Loss(kind, ", ".join(filter(None, (name, *label))))
-
-
-def _label(stream: Stream) -> tuple[str, str]:
-    return stream.language.removeprefix("und"), stream.title
+def _of_streams(copy: AudioProperties) -> Iterator[Loss]:
+    """All but the heard sound and covers, whatever the kept file has: nobody has compared such streams, and an equal
+    language or title proves nothing."""
+    for stream in copy.streams:
+        if stream.kind == "picture":
+            size = f" {stream.width} by {stream.height}" if stream.width else ""
+            yield Loss("picture", f"moving picture{size}")
+        elif stream.kind in _UNHEARD and not stream.is_heard:
+            kind, name = _UNHEARD[stream.kind]
+            yield Loss(kind, ", ".join(filter(None, (name, stream.language, stream.title))))
 
 
 # ---- words ----

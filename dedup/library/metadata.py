@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO, TypeVar
 
-from dedup.files.container import codec_name, heard_stream, open_container
+from dedup.files.container import codec_name, heard_stream, is_attached, open_container
 from dedup.library.identity import trailing_tags_size
-from dedup.library.streams import Stream, is_cover, streams_of
+from dedup.library.streams import Stream, streams_of
 from dedup.tags.extras import Extra
 from dedup.tags.free_extras import is_extra_field
 from dedup.tags.kinds import parse
@@ -31,12 +31,13 @@ __all__ = [
     "to_json",
 ]
 
-PROPERTIES_VERSION = 4
+PROPERTIES_VERSION = 5
 """Counts the ways in which properties were read. A store's older ones are read again by the next scan. Raise it with
 any change to what `read_properties` gives of a file.
 
 1 had 17 tag fields of its own naming; 2 has the fields of `tags.read`; 3 has streams and extras; 4 says of which
-extras only one format can hold all."""
+extras only one format can hold all; 5 has further pictures among them,
+and fields and frames that nobody here understands, and chunks of WAV and AIFF, and reads ID3 in front of FLAC."""
 
 LONGEST_VALUE = 1000
 """Characters that are kept of a tag value; lyrics and comments may have any number."""
@@ -278,7 +279,7 @@ def _read_with_av(path: bytes) -> AudioProperties | None:
             bits=_bits(ffmpeg_name, context) if lossless else 0,
             channels=_count(context.channels),
             duration_s=_seconds(duration_s),
-            has_cover=any(is_cover(other) for other in container.streams),
+            has_cover=any(is_attached(other) for other in container.streams),
             tags=_kept(tags.fields),
             streams=streams_of(container, stream),
             extras=tuple(held.extra for held in tags.extras),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dedup.files.container import codec_name
+from dedup.files.container import codec_name, is_attached
 
 StreamKind = Literal["sound", "picture", "cover", "subtitles", "attachment", "data"]
 
@@ -59,13 +59,6 @@ def streams_of(container: Any, heard: Any) -> tuple[Stream, ...]:
     return tuple(found) if [stream.kind for stream in found] != ["sound"] else ()
 
 
-def is_cover(stream: Any) -> bool:
-    """Whether the container marks a video stream as a still picture."""
-    from av.stream import Disposition
-
-    return bool(stream.disposition & Disposition.attached_pic)
-
-
 def stream_words(streams: Sequence[Stream]) -> str:
     """The streams in a few words: "2 sound tracks (eng heard, deu), moving picture 640 by 360"; empty for none."""
     return ", ".join(_kind_words(streams))
@@ -106,11 +99,9 @@ def _stream(container: Any, stream: Any, heard: Any) -> Stream:
 
 
 def _is_still(container: Any, stream: Any) -> bool:
-    if stream.type == "attachment":
-        return str(getattr(stream, "mimetype", "") or "").startswith("image/")
     if stream.type != "video":
         return False
-    if is_cover(stream):
+    if is_attached(stream):
         return True
     return codec_name(stream) in _STILL_CODECS and (stream.frames or _n_pictures(container, stream)) == 1
 

@@ -234,7 +234,7 @@ def with_merge(group: PlannedGroup, aligned: frozenset[bytes]) -> PlannedGroup:
     tags = _tags_of((kept, *sources))
     merge = _united(kept, sources, tags, aligned)
     coming = [extra.digest for extra in merge.extras]
-    there = {*coming, *(held.extra.digest for held in tags[kept.path].extras)}
+    there = tags[kept.path].digests.union(coming)
     left = {file.path: lost for file in sources if (lost := lost_besides(file, tags[file.path], there))}
     if left:
         files = tuple(_kept_for(file, left.get(file.path, ())) for file in group.files)

@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dedup.tags.block import Block, Entry, free_entry
-from dedup.tags.cover import Cover, cover_of
+from dedup.tags.cover import OTHER, Cover, Picture, cover_of
+from dedup.tags.extras import Held, Raw, data_held
 from dedup.tags.names import free_name, names_of, spelling_of
 
 _TEXT, _BINARY = 0, 1
 _COVER = "cover art ("
 _FRONT = "Cover Art (Front)"
+_TYPES = (
+    "other",
+    "png icon",
+    "icon",
+    "front",
+    "back",
+    "leaflet",
+    "media",
+    "lead artist",
+    "artist",
+    "conductor",
+    "band",
+    "composer",
+    "lyricist",
+    "recording location",
+    "during recording",
+    "during performance",
+    "video capture",
+    "fish",
+    "illustration",
+    "band logotype",
+    "publisher logotype",
+)
+"""What the picture types are called."""
+
 _ID3V1_SIZE = 128
 
 
@@ -35,6 +61,24 @@ class ApeBlock(Block):
         own = self._own.get(key.lower())
         return Entry(own, 0, values) if own else free_entry(key, values)
 
+    def other_texts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        for key, value in self._tags.items():
+            if value.kind == _TEXT and self._entry(key, ()) is None:
+                yield key, tuple(value)
+
+    def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
+        """Those in text, and items that are neither text nor pictures."""
+        data = [(key, value) for key, value in self._tags.items() if value.kind != _TEXT]
+        others = [(key, value) for key, value in data if not key.lower().startswith(_COVER)]
+        held = (data_held(f"APE item {key}", "ape", key, value, repr(value)) for key, value in others)
+        return [*super().extras(fields), *held]
+
+    def put_extra(self, held: Held) -> None:
+        if held.extra.form == "ape" and isinstance(held.content, Raw):
+            self._tags[held.content.key] = held.content.data
+        else:
+            super().put_extra(held)
+
     def remove(self, name: str) -> None:
         for key in list(self._tags):
             entry = self._entry(key, ())
@@ -55,11 +99,14 @@ class ApeBlock(Block):
             spelling = spelling_of(name, self.family)
             self._tags[spelling.text if spelling.free else free_name(name)] = list(values)
 
-    def covers(self) -> list[Cover]:
-        found = [(key, value) for key, value in self._tags.items() if key.lower().startswith(_COVER)]
-        found.sort(key=lambda item: (item[0].lower() != _FRONT.lower(), item[0].lower()))
-        pictures = (value.value.partition(b"\0")[2] for _, value in found if value.kind == _BINARY)
-        return [cover_of(data) for data in pictures if data]
+    def pictures(self) -> list[Picture]:
+        found = []
+        for key, value in self._tags.items():
+            name = key.lower().removeprefix(_COVER).removesuffix(")")
+            data = value.value.partition(b"\0")[2] if name != key.lower() and value.kind == _BINARY else b""
+            if data:
+                found.append(Picture(_TYPES.index(name) if name in _TYPES else OTHER, cover_of(data)))
+        return found
 
     def put_cover(self, cover: Cover) -> None:
         from mutagen.apev2 import APEValue

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dedup.tags.block import Block, Entry, free_entry
-from dedup.tags.cover import FRONT, Cover, cover_of
+from dedup.tags.cover import FRONT, Cover, Picture, cover_of
 from dedup.tags.names import free_name, names_of, spelling_of
 from dedup.tags.values import asf_of_rating, rating_of_asf
 
@@ -29,6 +29,11 @@ class AsfBlock(Block):
             entry = self._entry(key, (text,)) if text else None
             if entry:
                 yield entry
+
+    def other_texts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        for key, attribute in self._file.tags:
+            if key not in ("Rating", _PICTURE) and self._entry(key, ()) is None:
+                yield key, (self._text(key, attribute),)
 
     def _entry(self, key: str, values: tuple[str, ...]) -> Entry | None:
         """In ASF "Rating" is parental advice, not a listener's rating."""
@@ -75,9 +80,9 @@ class AsfBlock(Block):
 
         self._file.tags.extend((spelling, ASFUnicodeAttribute(value)) for value in values)
 
-    def covers(self) -> list[Cover]:
+    def pictures(self) -> list[Picture]:
         found = [_unpacked(attribute.value) for key, attribute in self._file.tags if key == _PICTURE]
-        return [cover for kind, cover in sorted(found, key=lambda pair: pair[0] != FRONT) if cover.data]
+        return [Picture(kind, cover) for kind, cover in found if cover.data]
 
     def put_cover(self, cover: Cover) -> None:
         from mutagen.asf import ASFByteArrayAttribute

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from dedup.tags.cover import Cover
-from dedup.tags.extras import Held
-from dedup.tags.free_extras import extras_of, fields_of
+from dedup.tags.cover import Cover, Picture, fronts_of, others_of
+from dedup.tags.extras import Held, Raw, picture_digest, picture_held
+from dedup.tags.free_extras import extras_of, fields_of, texts_held
 from dedup.tags.names import Family, named, spelling_of
 from dedup.tags.values import PAIRS, normalised, rating_of_text
 
@@ -30,6 +30,8 @@ class Block(ABC):
     """Reads and changes one tag block in memory; `save` writes it."""
 
     family: Family
+    is_written = True
+    """Whether it is changed; if not, it is only read."""
     length_s = 0.0
     """Length of the file, if chapters in its text fields need it."""
 
@@ -45,10 +47,23 @@ class Block(ABC):
     def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
         """What hangs off the file, by this block, whose `fields` are given."""
         lyrics = {"lyrics": self.all_values("lyrics")} if "lyrics" in fields else {}
-        return list(extras_of({**fields, **lyrics}, self.family, self.length_s))
+        in_text = extras_of({**fields, **lyrics}, self.family, self.length_s)
+        pictures = map(picture_held, others_of(self.pictures()))
+        return [*pictures, *in_text, *texts_held(self.other_texts())]
+
+    def digests(self) -> set[str]:
+        """Digests of all that hangs off the file, front covers included."""
+        extras = {held.extra.digest for held in self.extras(self.fields())}
+        return extras | {picture_digest(picture.cover.data) for picture in self.pictures()}
+
+    def covers(self) -> list[Cover]:
+        """The front covers."""
+        return [picture.cover for picture in fronts_of(self.pictures())]
 
     def put_extra(self, held: Held) -> None:
         """Adds an extra beside those that are there, if there is a place for it."""
+        if isinstance(held.content, Raw) and held.extra.form in ("text", "plain text"):
+            self.put_text(held.content.key, held.content.data)
         for name, values in fields_of(held).items():
             self.put(name, (*self.all_values(name), *values))
 
@@ -95,9 +110,17 @@ class Block(ABC):
     def entries(self) -> Iterator[Entry]:
         """What each raw field says."""
 
+    def other_texts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        """Fields of free name that `entries` leaves out: not every format can hold that name."""
+        return iter(())
+
+    def put_text(self, key: str, values: tuple[str, ...]) -> None:
+        """Sets a field of such a name."""
+        self.set_own(key, values)
+
     @abstractmethod
-    def covers(self) -> list[Cover]:
-        """All pictures, front covers first."""
+    def pictures(self) -> list[Picture]:
+        """All pictures, in their order."""
 
     @abstractmethod
     def remove(self, name: str) -> None:

@@ -1,11 +1,40 @@
-"""A picture in a file's tags, and the size its header gives."""
+"""Pictures in a file's tags: their types, and the sizes that their headers give."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-FRONT = 3
-"""Picture type of a front cover in ID3, FLAC and ASF."""
+OTHER, FRONT = 0, 3
+"""Picture types, in ID3, FLAC and ASF, of a picture of which nothing is said, and of a front cover."""
+
+ICONS = ("icon", "other icon")
+PICTURES = (
+    "picture",
+    *ICONS,
+    "front cover",
+    "back cover",
+    "leaflet page",
+    "picture of the medium",
+    "picture of the lead artist",
+    "picture of the artist",
+    "picture of the conductor",
+    "picture of the band",
+    "picture of the composer",
+    "picture of the lyricist",
+    "picture of where it was recorded",
+    "picture of the recording",
+    "picture of a performance",
+    "picture from a film",
+    "picture of a fish",
+    "illustration",
+    "logo of the band",
+    "logo of the publisher",
+)
+"""What each picture type is called."""
+
+SMALLEST = 100
+LARGEST_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -18,6 +47,44 @@ class Cover:
     width: int
     """Pixels; 0 if the header cannot be read."""
     height: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of any type."""
+
+    kind: int
+    """Picture type, an index of `PICTURES`."""
+    cover: Cover
+    description: str = ""
+
+    @property
+    def what(self) -> str:
+        """It in words: "back cover"."""
+        name = PICTURES[self.kind] if self.kind < len(PICTURES) else PICTURES[OTHER]
+        return f"{name} ({self.description})" if self.description and name not in ICONS else name
+
+
+def fronts_of(pictures: Sequence[Picture]) -> list[Picture]:
+    """The front covers. Where there is none, the first picture of which nothing is said is the front cover."""
+    fronts = [picture for picture in pictures if picture.kind == FRONT]
+    return fronts or [picture for picture in pictures if picture.kind == OTHER][:1]
+
+
+def others_of(pictures: Sequence[Picture]) -> list[Picture]:
+    """Pictures that are no front covers, and those that no program here can judge as such."""
+    fronts = fronts_of(pictures)
+    return [picture for picture in pictures if picture not in fronts or not is_usable(picture.cover)]
+
+
+def is_usable(cover: Cover) -> bool:
+    """Whether its header can be read, and it has 16 MiB or less."""
+    return min(cover.width, cover.height) > 0 and len(cover.data) <= LARGEST_BYTES
+
+
+def is_good(cover: Cover) -> bool:
+    """Whether it is usable, and has 100 pixels or more each way."""
+    return is_usable(cover) and min(cover.width, cover.height) >= SMALLEST
 
 
 def cover_of(data: bytes, mime: str = "") -> Cover:

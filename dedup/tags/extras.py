@@ -1,4 +1,5 @@
-"""What hangs off a file besides text tags and covers: chapters, cue points, lyrics, ratings. What of it another file
+"""What hangs off a file besides text tags and its front cover: further pictures, chapters, cue points, lyrics,
+ratings, and what nobody here understands. What of it another file
 lacks, and whether that file's format can hold it. Pure; the blocks of each format read and write it."""
 
 from __future__ import annotations
@@ -10,24 +11,42 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from dedup.files.paths import extension_of
+from dedup.tags.cover import ICONS, Picture
 from dedup.tags.names import Family
 
-ExtraKind = Literal["chapters", "cues", "lyrics", "ratings"]
+ExtraKind = Literal["attachments", "chapters", "cues", "lyrics", "ratings"]
 EXTRA_KINDS: tuple[ExtraKind, ...] = get_args(ExtraKind)
 Form = Literal[
-    "chapters", "cue sheet", "cue sheet block", "lyrics", "synchronised lyrics", "rating", "", "id3", "mp4", "vorbis"
+    "picture",
+    "chapters",
+    "cue sheet",
+    "cue sheet block",
+    "lyrics",
+    "synchronised lyrics",
+    "rating",
+    "",
+    "text",
+    "plain text",
+    "id3",
+    "mp4",
+    "ape",
+    "vorbis",
 ]
 """How content is written. Those of a family's name are data that only tags of that family hold; nothing can get what
 has none."""
 
 _ALL: tuple[Family, ...] = ("id3", "mp4", "asf", "ape", "vorbis")
 _FAMILIES: dict[str, tuple[Family, ...]] = {
+    "picture": ("id3", "vorbis"),
     "chapters": ("id3", "vorbis"),
     "cue sheet": _ALL,
     "lyrics": _ALL,
     "rating": _ALL,
     "synchronised lyrics": ("id3",),
+    "text": ("id3", "mp4"),
+    "plain text": ("id3", "mp4", "vorbis"),
     "id3": ("id3",),
+    "ape": ("ape",),
     "mp4": ("mp4",),
     "vorbis": ("vorbis",),
 }
@@ -63,9 +82,12 @@ class Extra:
 
     @property
     def slot(self) -> tuple[str, str]:
-        """What a file holds at most once: its chapters, the rating of one listener, the lyrics in one language."""
+        """What a file holds at most once: its chapters, the rating of one listener, the lyrics in one language,
+        one icon; but any number of other pictures."""
         if self.kind == "chapters":
             return self.kind, self.form if self.form.startswith("cue sheet") else ""
+        if self.form == "picture" and self.what not in ICONS:
+            return self.kind, self.digest
         return self.kind, self.what.casefold()
 
 
@@ -121,7 +143,7 @@ class Held:
     """An extra, and its content in a neutral form."""
 
     extra: Extra
-    content: Chapters | Words | Rating | Raw
+    content: Picture | Chapters | Words | Rating | Raw
 
 
 def family_of(path: bytes) -> Family | None:
@@ -148,6 +170,21 @@ def carried(
 def digest_of(*parts: object) -> str:
     """16 hex digits of this content."""
     return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def data_held(what: str, form: Form, key: str, data: Any, *content: object) -> Held:
+    """Data of which nothing is known; `content` tells it from other data."""
+    return Held(Extra("attachments", what, digest_of("data", what, *content), form), Raw(key, data))
+
+
+def picture_held(picture: Picture) -> Held:
+    """A picture, equal whatever its type."""
+    return Held(Extra("attachments", picture.what, picture_digest(picture.cover.data), "picture"), picture)
+
+
+def picture_digest(data: bytes) -> str:
+    """16 hex digits of a picture."""
+    return digest_of("picture", hashlib.sha256(data).hexdigest())
 
 
 def chapters_held(chapters: Sequence[Chapter], frames: tuple[Any, ...] = (), more: Sequence[str] = ()) -> Held:

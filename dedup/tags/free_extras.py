@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from dedup.tags.cover import Picture
 from dedup.tags.extras import (
     Chapter,
     Chapters,
@@ -20,6 +21,7 @@ from dedup.tags.extras import (
     Words,
     chapters_held,
     cue_sheet_held,
+    data_held,
     digest_of,
     lyrics_held,
     rating_held,
@@ -33,8 +35,22 @@ _TIME = re.compile(r"(\d{1,4}):(\d{1,2}):(\d{1,2}(?:\.\d*)?)", re.ASCII)
 _RATING = "popm:"
 _POPM = re.compile(r"(\d{1,3}) (\d{1,10})(?: (.*))?", re.ASCII | re.DOTALL)
 _NOT_IN_NAMES = re.compile(r"[^ -<>-}]")
+_PICTURE = re.compile(r"metadata_block_picture|coverart(mime|type|description)?")
+_PLAIN = re.compile(r"[ -<>-}]+")
 _DJ = re.compile(r"serato_(markers.*|beatgrid|relvol|video_assoc)|traktor.*")
 _NO_FIELD = re.compile(rf"chapter\d{{3}}(name|url)?|{_RATING}.*|serato_(?!playcount).*|traktor.*", re.ASCII)
+
+
+def texts_held(texts: Iterable[tuple[str, Iterable[str]]]) -> Iterator[Held]:
+    """Fields of names that not every format can hold; those that hold pictures are left out."""
+    found: dict[str, list[str]] = {}
+    for key, values in texts:
+        if not _PICTURE.fullmatch(key.lower()):
+            found.setdefault(key.strip().lower(), []).extend(filter(None, map(clean, values)))
+    for key, told in found.items():
+        if key and told:
+            form: Form = "plain text" if _PLAIN.fullmatch(key) else "text"
+            yield data_held(f'field "{clean(key)}"', form, key.upper(), tuple(told), *told)
 
 
 def is_extra_field(name: str) -> bool:
@@ -62,6 +78,8 @@ def extras_of(fields: Mapping[str, tuple[str, ...]], family: Family | None, leng
 def fields_of(held: Held) -> dict[str, tuple[str, ...]]:
     """The fields that hold an extra in a format without a better place for it; empty if no text can hold it all."""
     content = held.content
+    if isinstance(content, Picture):
+        return {}
     if isinstance(content, Chapters):
         return dict(_chapter_fields(content))
     if isinstance(content, Rating):

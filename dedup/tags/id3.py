@@ -3,17 +3,18 @@ has no frame goes to a frame of free name (TXXX)."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dedup.tags import id3_extras, people
 from dedup.tags.ape import id3v1_of
 from dedup.tags.block import Block, Entry, free_entry
-from dedup.tags.cover import FRONT, Cover, cover_of
+from dedup.tags.cover import FRONT, Cover, Picture, cover_of
 from dedup.tags.extras import Held
 from dedup.tags.names import free_name, names_of, spelling_of
-from dedup.tags.values import popm_of_rating, rating_of_popm
+from dedup.tags.values import clean, popm_of_rating, rating_of_popm
 
 _MUSICBRAINZ = "http://musicbrainz.org"
 _LISTENER = "no@email"
@@ -24,8 +25,29 @@ _ID3V1_COMMENT = "ID3v1 Comment"
 
 _ONLY_V24 = ("TDOR", "TDRL", "TMOO", "TSST")
 _SPECIAL = ("COMM", "USLT", "POPM", "UFID", "WOAR", "TIPL", "TMCL", "TDRC")
-_ALSO = {"TORY": "originaldate", "GRP1": "grouping"}
-"""Frames of ID3v2.3 and iTunes that are read like another frame, but never written."""
+_ALSO = {
+    "TORY": "originaldate",
+    "GRP1": "grouping",
+    "TOWN": "fileowner",
+    "TRSN": "radiostation",
+    "TRSO": "radiostationowner",
+    "TPRO": "producednotice",
+    "TCAT": "podcastcategory",
+    "TKWD": "podcastkeywords",
+    "TGID": "podcastid",
+}
+"""Frames that are read as a field, but never written."""
+
+_URLS = {
+    "WCOM": "commercialurl",
+    "WCOP": "copyrighturl",
+    "WOAF": "fileurl",
+    "WOAS": "sourceurl",
+    "WORS": "radiostationurl",
+    "WPAY": "paymenturl",
+    "WPUB": "publisherurl",
+    "WFED": "podcasturl",
+}
 
 _DAY = re.compile(r"(\d{4})(?:-(\d\d)-(\d\d))?", re.ASCII)
 
@@ -35,8 +57,9 @@ class Id3Block(Block):
 
     family = "id3"
 
-    def __init__(self, tags: Any) -> None:
+    def __init__(self, tags: Any, is_written: bool = True) -> None:
         self._tags = tags
+        self.is_written = is_written
         self._is_v23 = tags.version[:2] in ((2, 2), (2, 3))  # mutagen writes no 2.2
         own = names_of(self.family)
         self._plain = {frame: name for frame, name in own.items() if frame not in _SPECIAL} | _ALSO
@@ -62,6 +85,12 @@ class Id3Block(Block):
             yield Entry("lyrics", 0, (frame.text,))
         elif kind == "WOAR":
             yield Entry("website", 0, (frame.url,))
+        elif kind in _URLS:
+            yield Entry(_URLS[kind], 0, (frame.url,))
+        elif kind == "WXXX":
+            entry = free_entry(f"url:{frame.desc}".rstrip(":"), (frame.url,))
+            if entry:
+                yield entry
         elif kind == "UFID" and frame.owner == _MUSICBRAINZ:
             yield Entry("musicbrainz_trackid", 0, (frame.data.decode("utf-8", "replace"),))
         elif kind == "POPM":
@@ -163,13 +192,24 @@ class Id3Block(Block):
 
     def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
         """Those in frames of their own, before those in frames of free name."""
-        own = list(id3_extras.read(self._tags))
+        unread = (frame for frame in self._tags.values() if not any(True for _ in self._of_frame(frame)))
+        own = [*id3_extras.read(self._tags), *id3_extras.others(unread, self._tags.unknown_frames)]
         known = {held.extra.digest for held in own}
         return own + [held for held in super().extras(fields) if held.extra.digest not in known]
 
     def put_extra(self, held: Held) -> None:
-        if not id3_extras.put(self._tags, held, self._encoding()):
+        if isinstance(held.content, Picture):
+            self._put_picture(held.content)
+        elif not id3_extras.put(self._tags, held, self._encoding()):
             super().put_extra(held)
+
+    def other_texts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        for frame in self._tags.getall("TXXX"):
+            if free_entry(frame.desc, ()) is None:
+                yield frame.desc, map(str, frame.text)
+
+    def put_text(self, key: str, values: tuple[str, ...]) -> None:
+        self._add("TXXX", desc=key, text=list(values))
 
     def _encoding(self) -> Any:
         from mutagen.id3 import Encoding
@@ -183,19 +223,24 @@ class Id3Block(Block):
             content["encoding"] = self._encoding()
         self._tags.add(getattr(mutagen.id3, kind)(**content))
 
-    def covers(self) -> list[Cover]:
-        pictures = sorted(self._tags.getall("APIC"), key=lambda picture: picture.type != FRONT)
-        return [cover_of(picture.data, picture.mime) for picture in pictures if picture.data]
+    def pictures(self) -> list[Picture]:
+        frames = [frame for frame in self._tags.getall("APIC") if frame.data]
+        return [Picture(int(frame.type), cover_of(frame.data, frame.mime), clean(frame.desc)) for frame in frames]
 
     def put_cover(self, cover: Cover) -> None:
-        from mutagen.id3 import APIC
-
         for key, frame in list(self._tags.items()):
             if frame.FrameID == "APIC" and frame.type == FRONT:
                 del self._tags[key]
+        self._put_picture(Picture(FRONT, cover))
+
+    def _put_picture(self, picture: Picture) -> None:
+        """Adds it under a description that no other has."""
         taken = {frame.desc for frame in self._tags.getall("APIC")}
-        desc = next(text for text in ("", "front", *(f"front {n}" for n in range(2, 99))) if text not in taken)
-        self._tags.add(APIC(encoding=0, mime=cover.mime, type=FRONT, desc=desc, data=cover.data))
+        plain = picture.what
+        names = itertools.chain((picture.description, plain), (f"{plain} {n}" for n in itertools.count(2)))
+        desc = next(text for text in names if text not in taken)
+        cover = picture.cover
+        self._add("APIC", encoding=self._encoding(), mime=cover.mime, type=picture.kind, desc=desc, data=cover.data)
 
     def save(self, path: bytes) -> None:
         """A NUL separates values in 2.3 too: with "/", which that version prescribes, AC/DC would be two. An ID3v1 tag

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dedup.tags.extras import (
@@ -16,6 +16,7 @@ from dedup.tags.extras import (
     Raw,
     Words,
     chapters_held,
+    data_held,
     digest_of,
     lyrics_held,
     rating_held,
@@ -36,6 +37,20 @@ _MILLISECONDS = 2
 _NOWHERE = 0xFFFFFFFF
 """Position in the file that says nothing."""
 
+_READ_ELSEWHERE = re.compile("APIC|CHAP|CTOC|GEOB|IPLS|POPM|SYLT|TDAT|TDRC|TIME|TIPL|TMCL|TXXX|TYER|USLT")
+"""Frames that give a field, an extra or a picture, or are made anew by a DJ program."""
+
+_OF_THE_FILE = re.compile(
+    "AENC|ASPI|BUF|ENCR|EQU2|EQUA|GRID|LINK|MCDI|MLLT|NCON|PCNT|POSS|RBUF|RGAD|RVA2|RVAD|SEEK|SIGN|TDEN|TDLY|TDTG|TFLT|"
+    "TRDA|TSIZ"
+)
+"""Frames that describe the encoded file, the disc that it was read from, or how loud it is to be played."""
+
+_OWNERS_OF_THE_FILE = re.compile(r"WM/|PeakValue|AverageLevel|Google/|com\.apple\.|.*(cddb|gracenote)", re.IGNORECASE)
+"""Owners of frames that Windows Media Player, shops and disc databases write into any file."""
+
+_TIMED = ("ETCO", "SYTC")
+
 _ENCODING = re.compile(r"encoding=<[^>]*>")
 
 
@@ -48,6 +63,26 @@ def read(tags: Any) -> Iterator[Held]:
         held = _of_frame(frame)
         if held:
             yield held
+
+
+def others(frames: Iterable[Any], unknown: Iterable[bytes]) -> Iterator[Held]:
+    """Of frames that give no field, those that are nothing else here, and do not describe the encoded file."""
+    for frame in frames:
+        kind, owner = frame.FrameID, clean(getattr(frame, "owner", "") or getattr(frame, "desc", ""))
+        is_of_file = _OF_THE_FILE.fullmatch(kind) or _OWNERS_OF_THE_FILE.match(owner) or not str(frame)
+        if is_of_file or _READ_ELSEWHERE.fullmatch(kind) or _of_frame(frame):
+            continue
+        what = f"ID3 frame {kind}" + (f" ({owner})" if owner else "")
+        if kind in _TIMED:
+            yield Held(Extra("cues", what, digest_of("data", what, _content(frame)), "id3"), Raw(frame.HashKey, frame))
+        else:
+            yield data_held(what, "id3", frame.HashKey, frame, _content(frame))
+    for data in unknown:
+        yield data_held(f"ID3 frame {data[:4].decode('ascii', 'replace')}", "", "", data, data.hex())
+
+
+def _content(frame: Any) -> str:
+    return _ENCODING.sub("", repr(frame))
 
 
 def put(tags: Any, held: Held, encoding: Any) -> bool:

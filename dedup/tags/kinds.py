@@ -36,10 +36,23 @@ def _kind_of(name: bytes, file: BinaryIO) -> Any:
     """mutagen's class for the format, chosen as `mutagen.File` chooses it, which cannot parse without translating."""
     file.seek(0)
     header = file.read(_HEADER_BYTES)
+    if header.startswith(b"ID3") and _is_flac_behind(header, file):
+        from mutagen.flac import FLAC
+
+        return FLAC
     kinds = _kinds()
     scores = [(kind.score(name, file, header), kind.__name__) for kind in kinds]
     best = max(range(len(kinds)), key=scores.__getitem__)
     return kinds[best] if scores[best][0] > 0 else None
+
+
+def _is_flac_behind(header: bytes, file: BinaryIO) -> bool:
+    """Whether a file that begins with an ID3 tag is FLAC, which mutagen takes for MP3 unless its name says so."""
+    size = 0
+    for digit in header[6:10]:
+        size = 128 * size + (digit & 127)
+    file.seek(10 + size)
+    return file.read(4) == b"fLaC"
 
 
 def _parsed(kind: Any, file: BinaryIO) -> Any:

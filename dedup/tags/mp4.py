@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dedup.tags.block import Block, Entry, free_entry
-from dedup.tags.cover import Cover, cover_of
-from dedup.tags.extras import Chapter, Held, Raw, chapters_held
+from dedup.tags.cover import FRONT, OTHER, Cover, Picture, cover_of
+from dedup.tags.extras import Chapter, Held, Raw, chapters_held, data_held
 from dedup.tags.free_extras import dj_extra
 from dedup.tags.names import free_name, names_of, spelling_of
+from dedup.tags.values import clean
 
 _FREE = "----:com.apple.iTunes:"
 _SERATO = "----:com.serato.dj:"
 _MADE_ANEW = ("analysisversion", "autgain", "overview")
 """Atoms of Serato that describe the encoded file, which it analyses again."""
 
+_ALSO = {
+    "\xa9nrt": "narrator",
+    "ldes": "longdescription",
+    "purl": "podcasturl",
+    "egid": "podcastid",
+    "catg": "podcastcategory",
+    "keyw": "podcastkeywords",
+}
+"""Atoms that are read as a field, but never written."""
+
+_OF_THE_FILE = re.compile("covr|gnre|pgap|hdvd|stik|rtng|(cn|at|pl|ge|sf|ak|cm|ap)ID|ownr|purd|xid |shwm|\xa9enc")
+"""Atoms of covers, and those by which iTunes and its shop know a file."""
+
+_FREE_OF_THE_FILE = re.compile(r"encod(er|ing).*|itun.*", re.IGNORECASE)
+"""Names of binary atoms of free name that describe the encoded file."""
+
+_ANY_FREE = re.compile(r"----:(?!com\.serato\.dj:)[^:]*:(.*)", re.DOTALL | re.IGNORECASE)
 _PAIRS = ("trkn", "disk")
 _NUMBERS = ("tmpo", "\xa9mvi", "\xa9mvc")
 _FLAG = "cpil"
@@ -33,16 +51,27 @@ class Mp4Block(Block):
         self._file = file
         if file.tags is None:
             file.add_tags()
-        self._own = names_of(self.family)
+        self._own = names_of(self.family) | _ALSO
 
     def entries(self) -> Iterator[Entry]:
         for key, values in self._file.tags.items():
             if key in self._own:
                 yield Entry(self._own[key], 0, _texts(key, values))
-            elif key.lower().startswith(_FREE.lower()):
-                entry = free_entry(key[len(_FREE) :], _free_texts(values))
+            elif free := _ANY_FREE.fullmatch(key):
+                entry = free_entry(free[1], _free_texts(values))
                 if entry:
                     yield entry
+
+    def other_texts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        for key, values in self._file.tags.items():
+            free = _ANY_FREE.fullmatch(key)
+            if free and free_entry(free[1], ()) is None:
+                yield free[1], _free_texts(values)
+
+    def put_text(self, key: str, values: tuple[str, ...]) -> None:
+        from mutagen.mp4 import MP4FreeForm
+
+        self._file.tags[_FREE + key] = [MP4FreeForm(value.encode("utf-8")) for value in values]
 
     def remove(self, name: str) -> None:
         for key in list(self._file.tags):
@@ -50,8 +79,8 @@ class Mp4Block(Block):
                 del self._file.tags[key]
 
     def _name(self, key: str) -> str | None:
-        if key.lower().startswith(_FREE.lower()):
-            entry = free_entry(key[len(_FREE) :], ())
+        if free := _ANY_FREE.fullmatch(key):
+            entry = free_entry(free[1], ())
             return entry.name if entry else None
         return self._own.get(key)
 
@@ -80,8 +109,10 @@ class Mp4Block(Block):
             key = _FREE + (spelling.text if spelling.free else free_name(name))
             self._file.tags[key] = [MP4FreeForm(value.encode("utf-8")) for value in values]
 
-    def covers(self) -> list[Cover]:
-        return [cover_of(bytes(data)) for data in self._file.tags.get("covr", ()) if data]
+    def pictures(self) -> list[Picture]:
+        """The first one is the cover; nothing is said of the others."""
+        covers = [cover_of(bytes(data)) for data in self._file.tags.get("covr", ()) if data]
+        return [Picture(OTHER if number else FRONT, cover) for number, cover in enumerate(covers)]
 
     def extras(self, fields: Mapping[str, tuple[str, ...]]) -> list[Held]:
         """Those in text, Nero's list of chapters, and Serato's atoms."""
@@ -96,6 +127,12 @@ class Mp4Block(Block):
             if name != key.lower() and name not in _MADE_ANEW and values:
                 text = bytes(values[0]).decode("utf-8", "replace")
                 found.append(Held(dj_extra(text, f"Serato {name}", "mp4"), Raw(key, values)))
+            elif key not in self._own and values and not _OF_THE_FILE.fullmatch(key):
+                free = _ANY_FREE.fullmatch(key)
+                is_known = free and (_free_texts(values) or _FREE_OF_THE_FILE.fullmatch(free[1]))
+                if name == key.lower() and not is_known:
+                    what = f"MP4 atom {clean(free[1] if free else key)}"
+                    found.append(data_held(what, "mp4", key, values, repr(values)))
         return found
 
     def put_extra(self, held: Held) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from dedup.files.container import heard_stream, open_container
+from dedup.files.container import heard_stream, is_attached, open_container
 from dedup.tags.block import Block, free_entry
-from dedup.tags.cover import Cover
-from dedup.tags.extras import Chapter, Held, chapters_held
-from dedup.tags.free_extras import extras_of
+from dedup.tags.cover import FRONT, OTHER, Cover, Picture, cover_of, is_usable
+from dedup.tags.extras import Chapter, Held, chapters_held, picture_digest, picture_held
+from dedup.tags.free_extras import extras_of, texts_held
 from dedup.tags.kinds import ID3_KINDS, parse
 from dedup.tags.values import normalised
-from dedup.tags.wave_info import read_info
+from dedup.tags.wave_info import read_cues, read_info
 
 __all__ = [
     "Cover",
@@ -32,6 +34,9 @@ _APE_KINDS = ("APEv2File", "WavPack", "Musepack", "MonkeysAudio", "OptimFROG", "
 _BEGINS_STREAM = 0x02
 """Flag of an Ogg page."""
 
+_COVER_NAME = re.compile(r"(small_)?cover(_land)?\.", re.IGNORECASE)
+"""What Matroska calls attached covers."""
+
 _WITH_APE_BEHIND = ("MP3", "TrueAudio", "AAC")
 
 
@@ -43,9 +48,14 @@ class Tags:
     """Values by common name; every field has at least one. Fields that are not text, or whose name not every format
     can hold, are left out."""
     covers: tuple[Cover, ...] = ()
-    """The front cover first."""
+    """Front covers."""
     extras: tuple[Held, ...] = ()
     """What hangs off the file besides, each thing once."""
+
+    @property
+    def digests(self) -> set[str]:
+        """Digests of all that hangs off the file, front covers included."""
+        return {held.extra.digest for held in self.extras} | {picture_digest(cover.data) for cover in self.covers}
 
 
 def read_tags(path: bytes) -> Tags:
@@ -71,7 +81,7 @@ def tags_of(parsed: Any, file: BinaryIO) -> Tags | None:
     if not blocks:
         return None
     fields = normalised(read_info(file))
-    extras: dict[str, Held] = {}
+    extras = {held.extra.digest: held for held in read_cues(file)}
     for block in reversed(blocks):
         own = block.fields()
         fields |= own
@@ -101,10 +111,30 @@ def with_chapters(tags: Tags, extras: Iterable[Held]) -> Tags:
 
 
 def tags_of_container(container: Any) -> Tags:
-    """The tags that FFmpeg reads from an open container: text and chapters."""
-    fields = _fields_of_container(container)
-    extras = {held.extra.digest: held for held in (*_chapters_of_container(container), *extras_of(fields, None))}
-    return Tags(fields, extras=tuple(extras.values()))
+    """The tags that FFmpeg reads from an open container: text, chapters and, of Matroska, pictures."""
+    fields, pictures = _fields_of_container(container), _pictures_of_container(container)
+    covers = tuple(each.cover for each in pictures if each.kind == FRONT)
+    others = [picture_held(each) for each in pictures if each.kind != FRONT or not is_usable(each.cover)]
+    unnamed = ((key, (value,)) for key, value in container.metadata.items() if free_entry(key, ()) is None)
+    held = (*others, *_chapters_of_container(container), *extras_of(fields, None), *texts_held(unnamed))
+    return Tags(fields, covers, tuple({each.extra.digest: each for each in held}.values()))
+
+
+def _pictures_of_container(container: Any) -> list[Picture]:
+    """The attached pictures of a Matroska file. One that is called "cover" is its front cover; of others their names
+    say what they are."""
+    streams = [stream for stream in container.streams.video if is_attached(stream)]
+    if "matroska" not in container.format.name or not streams:
+        return []
+    found: dict[int, Picture] = {}
+    for packet in container.demux(streams):  # attached pictures come before all else
+        name = packet.stream.metadata.get("filename", "")
+        kind, description = (FRONT, "") if _COVER_NAME.match(name) else (OTHER, name)
+        if packet.size:
+            found.setdefault(packet.stream.index, Picture(kind, cover_of(bytes(packet)), description))
+        if len(found) == len(streams):
+            break
+    return [found[index] for index in sorted(found)]
 
 
 def _chapters_of_container(container: Any) -> list[Held]:
@@ -139,7 +169,7 @@ def _blocks_of(parsed: Any, file: BinaryIO) -> list[Block]:
     if name in _VORBIS_KINDS:
         from dedup.tags.vorbis import VorbisBlock
 
-        return [VorbisBlock(parsed)]
+        return [VorbisBlock(parsed), *(_id3_before_flac(file) if name == "FLAC" else ())]
     if name in _APE_KINDS:
         from dedup.tags.ape import ApeBlock
 
@@ -180,6 +210,17 @@ def _id3_blocks(parsed: Any, file: BinaryIO) -> Iterator[Block]:
         yield Id3Block(tags)
     if ape is not None:
         yield ApeBlock(ape)
+
+
+def _id3_before_flac(file: BinaryIO) -> Iterator[Block]:
+    """An ID3 tag in front of a FLAC file, or at its end: the format does not know of it, so it is only read."""
+    from mutagen.id3 import ID3, ID3NoHeaderError
+
+    from dedup.tags.id3 import Id3Block
+
+    file.seek(0)
+    with contextlib.suppress(ID3NoHeaderError):
+        yield Id3Block(ID3(file, translate=False), is_written=False)
 
 
 def _ape_tags(file: BinaryIO) -> Any:

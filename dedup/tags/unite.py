@@ -8,8 +8,8 @@
   compilation is wrong beside another album's title. Two different albums are not a conflict.
 - `OF_THE_FILE` fields are never carried over: they describe an encoded file, not the recording. ReplayGain and R128 are
   carried over from a file with the same encoded audio only: another master has another loudness.
-- Chapters, cue points, lyrics and ratings are carried over as they are (`tags.extras`), with the fields that come with
-  them."""
+- Pictures, chapters, cue points, lyrics, ratings and data that nobody here understands are carried over as they are
+  (`tags.extras`), with the fields that come with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from dedup.tags.cover import Cover
+from dedup.tags.cover import Cover, is_good, is_usable
 from dedup.tags.extras import Held, Rating, carried, family_of
 from dedup.tags.free_extras import is_extra_field
 from dedup.tags.merge import CarriedExtra, Conflict, Merge
@@ -50,7 +50,7 @@ _OF_ANY_ALBUM = _words("date originaldate originalyear copyright compilation")
 
 OF_THE_FILE = _words(
     "encoder encodedby encodersettings encodingtime encoding length originalfilename acoustid_fingerprint "
-    "musicip_fingerprint fingerprint cuesheet log source taggingdate reprise_audio_hash"
+    "musicip_fingerprint fingerprint cuesheet log taggingdate reprise_audio_hash"
 )
 """Fields that describe the encoded file, as do those that `_OF_THE_FILE` matches."""
 
@@ -60,8 +60,6 @@ _OF_THE_FILE = re.compile(
     r"waveformatextensible_channel_mask|accurate ?rip.*)"
 )
 _GAIN = re.compile(r"replaygain_.*|r128_.*")
-_SMALLEST_COVER = 100
-_LARGEST_COVER_BYTES = 16 * 1024 * 1024
 
 
 def unite(
@@ -88,17 +86,12 @@ def unite(
     extras, coming = _carried_extras(kept, others, aligned)
     changed = {name: united[name] for name in sorted(united.keys() - coming) if united[name] != tags.fields.get(name)}
     conflicts = [conflict for conflict in conflicts if conflict.name not in coming]
-    return Merge(path, changed, None if tags.covers else _best_cover(others), tuple(conflicts), extras)
-
-
-def is_good(cover: Cover) -> bool:
-    """Whether its header can be read, it has 100 pixels or more each way, and 16 MiB or less."""
-    return min(cover.width, cover.height) >= _SMALLEST_COVER and len(cover.data) <= _LARGEST_COVER_BYTES
+    return Merge(path, changed, _best_cover(tags, others), tuple(conflicts), extras)
 
 
 def good_cover(tags: Tags) -> Cover | None:
-    """The cover that a kept file gets: the first good one."""
-    return next(filter(is_good, tags.covers), None)
+    """The cover that a kept file gets: the first good one; else the first that is usable."""
+    return next(filter(is_good, tags.covers), None) or next(filter(is_usable, tags.covers), None)
 
 
 def is_of_the_file(name: str) -> bool:
@@ -159,12 +152,15 @@ def _is_same_album(one: Tags, other: Tags) -> bool:
     return all(names) and _is_same(*names) and (not all(ids) or _is_same(*ids))
 
 
-def _best_cover(others: Sequence[tuple[bytes, Tags]]) -> bytes | None:
-    """Path of the file with the largest good cover; the first of equal ones."""
+def _best_cover(kept: Tags, others: Sequence[tuple[bytes, Tags]]) -> bytes | None:
+    """Path of the file with the largest cover; the first of equal ones. A kept file that has one gets only a good one,
+    in place of one too small."""
+    if any(is_good(cover) or not is_usable(cover) for cover in kept.covers):
+        return None
     best, best_size = None, 0
     for path, tags in others:
         cover = good_cover(tags)
-        size = cover.width * cover.height if cover else 0
+        size = cover.width * cover.height if cover and (is_good(cover) or not kept.covers) else 0
         if size > best_size:
             best, best_size = path, size
     return best

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dedup.tags.block import Block, Entry, free_entry, is_of
-from dedup.tags.cover import FRONT, Cover, cover_of
+from dedup.tags.cover import FRONT, OTHER, Cover, Picture, cover_of
 from dedup.tags.extras import Extra, Held, Raw, digest_of
 from dedup.tags.names import spelling_of
+from dedup.tags.values import clean
 
 _PICTURE = "metadata_block_picture"
 _OLD_PICTURE = "coverart"
@@ -30,9 +31,12 @@ class VorbisBlock(Block):
 
     def entries(self) -> Iterator[Entry]:
         for key, value in self._file.tags:
-            entry = None if key.lower().startswith((_PICTURE, _OLD_PICTURE)) else free_entry(key, (value,))
+            entry = free_entry(key, (value,))
             if entry:
                 yield entry
+
+    def other_texts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        return ((key, (value,)) for key, value in self._file.tags if free_entry(key, ()) is None)
 
     def remove(self, name: str) -> None:
         tags = self._file.tags
@@ -44,14 +48,13 @@ class VorbisBlock(Block):
     def put_free(self, name: str, values: tuple[str, ...]) -> None:
         self.set_own(spelling_of(name, self.family).text, values)
 
-    def covers(self) -> list[Cover]:
-        pictures = sorted(self._pictures(), key=lambda picture: picture.type != FRONT)
-        covers = [cover_of(picture.data, picture.mime) for picture in pictures]
+    def pictures(self) -> list[Picture]:
+        found = [Picture(one.type, cover_of(one.data, one.mime), clean(one.desc)) for one in self._pictures()]
         for key, value in self._file.tags:
             data = _decoded(value) if key.lower() == _OLD_PICTURE else b""
             if data:
-                covers.append(cover_of(data))
-        return covers
+                found.append(Picture(OTHER, cover_of(data)))
+        return found
 
     def _pictures(self) -> list[Any]:
         from mutagen.flac import FLACNoHeaderError, Picture
@@ -80,24 +83,37 @@ class VorbisBlock(Block):
         return found
 
     def put_cover(self, cover: Cover) -> None:
-        from mutagen.flac import Picture
+        self._set_pictures(_made(Picture(FRONT, cover)), *(one for one in self._pictures() if one.type != FRONT))
 
-        picture = Picture()
-        picture.type, picture.mime, picture.data = FRONT, cover.mime, cover.data
-        picture.width, picture.height, picture.depth = cover.width, cover.height, 24
-        others = [other for other in self._pictures() if other.type != FRONT]
+    def put_extra(self, held: Held) -> None:
+        if isinstance(held.content, Picture):
+            self._set_pictures(*self._pictures(), _made(held.content))
+        else:
+            super().put_extra(held)
+
+    def _set_pictures(self, *pictures: Any) -> None:
         if hasattr(self._file, "pictures"):
             self._file.clear_pictures()
-            for each in (picture, *others):
+            for each in pictures:
                 self._file.add_picture(each)
             return
         tags = self._file.tags
         tags[:] = [(key, value) for key, value in tags if key.lower() != _PICTURE]
-        encoded = (base64.b64encode(each.write()).decode("ascii") for each in (picture, *others))
+        encoded = (base64.b64encode(each.write()).decode("ascii") for each in pictures)
         tags.extend((_PICTURE.upper(), text) for text in encoded)
 
     def save(self, path: bytes) -> None:
         self._file.save(path)
+
+
+def _made(picture: Picture) -> Any:
+    """The picture as mutagen has it."""
+    import mutagen.flac
+
+    made, cover = mutagen.flac.Picture(), picture.cover
+    made.type, made.mime, made.data, made.desc = picture.kind, cover.mime, cover.data, picture.description
+    made.width, made.height, made.depth = cover.width, cover.height, 24
+    return made
 
 
 def _decoded(text: str) -> bytes:

@@ -1,10 +1,12 @@
-"""The INFO list of a WAV file, where programs put tags that write no ID3. It is read, never written: ID3 wins over
-it."""
+"""The INFO list of a WAV file and the text chunks of AIFF, where programs put tags that write no ID3, and chunks that
+no tag can hold. They are read, never written: ID3 wins over them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import BinaryIO
+
+from dedup.tags.extras import Extra, Held, Raw, digest_of
 
 _NAMES = {
     b"INAM": "title",
@@ -22,7 +24,28 @@ _NAMES = {
     b"IPRO": "producer",
     b"ILNG": "language",
     b"ISRF": "media",
+    b"ISRC": "source",
+    b"ISBJ": "subject",
+    b"IKEY": "keywords",
+    b"IARL": "archive",
+    b"ICMS": "commissioner",
 }
+_TEXTS = {b"NAME": "title", b"AUTH": "artist", b"ANNO": "comment", b"(c) ": "copyright"}
+"""Chunks of AIFF."""
+
+_CUES = {
+    b"cue ": "markers",
+    b"adtl": "markers",
+    b"MARK": "markers",
+    b"smpl": "loops",
+    b"bext": "broadcast metadata",
+    b"iXML": "broadcast metadata",
+    b"axml": "broadcast metadata",
+    b"cart": "broadcast metadata",
+    b"COMT": "comments on markers",
+}
+"""What chunks hold for which tags have no place."""
+
 _LARGEST = 1024 * 1024
 """Bytes of an INFO list that are read; usual lists have a few hundred."""
 
@@ -31,26 +54,43 @@ _MOST_CHUNKS = 1000
 
 
 def read_info(file: BinaryIO) -> dict[str, tuple[str, ...]]:
-    """Values by common name; empty for anything but a WAV file."""
+    """Values by common name; empty for anything but a WAV or AIFF file."""
     found: dict[str, tuple[str, ...]] = {}
-    file.seek(0)
-    head = file.read(12)
-    if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
-        for kind, size in _chunks(file):
-            if kind == b"LIST" and file.read(4) == b"INFO":
-                found |= _parsed(file.read(max(0, min(size - 4, _LARGEST))))
+    for kind, size in _chunks(file):
+        if kind == b"INFO":
+            found |= _parsed(file.read(min(size, _LARGEST)))
+        elif kind in _TEXTS:
+            found.setdefault(_TEXTS[kind], (_decoded(file.read(min(size, _LARGEST))),))
     return found
 
 
+def read_cues(file: BinaryIO) -> list[Held]:
+    """Markers, loops and broadcast metadata; none for anything but a WAV or AIFF file. A chunk of zeros says
+    nothing."""
+    found: dict[str, list[str]] = {}
+    for kind, size in _chunks(file):
+        data = file.read(min(size, _LARGEST)) if kind in _CUES else b""
+        if any(data):
+            found.setdefault(_CUES[kind], []).append(f"{kind!r} {data.hex()}")
+    return [
+        Held(Extra("cues", what, digest_of(what, *sorted(content))), Raw(what, content))
+        for what, content in found.items()
+    ]
+
+
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and size of each, with the file positioned at its content."""
-    position = file.tell()
+    """Kind and size of each, with the file positioned at its content. A list is of the kind of its content."""
+    file.seek(0)
+    head, position = file.read(12), 12
+    is_wave = head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE"
+    if not is_wave and (head[:4] != b"FORM" or head[8:] not in (b"AIFF", b"AIFC")):
+        return
     for _ in range(_MOST_CHUNKS):
         head = file.read(8)
         if len(head) < 8:
             return
-        size = int.from_bytes(head[4:], "little")
-        yield head[:4], size
+        size = int.from_bytes(head[4:], "little" if is_wave else "big")
+        yield (file.read(4), max(0, size - 4)) if head[:4] == b"LIST" else (head[:4], size)
         position += 8 + size + size % 2
         file.seek(position)
 

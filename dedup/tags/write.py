@@ -34,10 +34,11 @@ def write_tags(
     """Sets these fields, by common name, each to all of its values; a field without values is removed. `cover` becomes
     the front cover, and `extras` are added. Everything else stays: other fields and pictures, unknown frames, the
     version of an ID3 tag; an ID3v1 tag repeats what ID3v2 says. A second tag block, such as APEv2 in an MP3, changes if
-    it has the field.
+    it has the field; an ID3 tag in front of FLAC stays as it is.
 
     Afterwards `read_tags` returns `values.normalised` of the fields, and the extras; only a value in a WAV file's INFO
-    list cannot be removed. Raises TagsError, and the file may then be half written."""
+    list, or in an ID3 tag in front of FLAC, cannot be removed. Raises TagsError, and the file may then be half
+    written."""
     names = {spelling: named(spelling) for spelling in fields}
     for spelling, known in names.items():
         if known is None:
@@ -51,13 +52,14 @@ def write_tags(
         for number, block in enumerate(blocks):
             has = block.fields()
             for name in asked:
-                if number == 0 or name in has:
+                if number == 0 or (block.is_written and name in has):
                     block.put(name, new.get(name, ()))
             if cover is not None and number == 0:
                 block.put_cover(cover)
         due = _put_extras(blocks, extras)
         for block in reversed(blocks):  # ID3 last: it brings the ID3v1 tag at the very end up to date
-            block.save(path)
+            if block.is_written:
+                block.save(path)
         lacking = _lacking(open_blocks(path), due) if extras else []
         if lacking:
             raise TagsError(printable(path), f"its tags cannot hold {', '.join(lacking)}")
@@ -76,7 +78,7 @@ def _put_extras(blocks: Sequence[Block], extras: Iterable[Held]) -> dict[str, st
 
 
 def _lacking(blocks: Sequence[Block], due: Mapping[str, str]) -> list[str]:
-    there = {held.extra.digest for held in _extras_of(blocks)}
+    there = {digest for block in blocks for digest in block.digests()}
     return [what for digest, what in due.items() if digest not in there]
 
 
