@@ -402,7 +402,7 @@ def test_a_plan_has_what_is_to_be_merged_and_rewritten(tmp_path: Path) -> None:
     assert [(one.path, one.n_references) for one in plan.playlists] == [(os.fsencode(music / "list.m3u"), 2)]
     assert (plan.n_files, plan.n_bytes) == (1, mp3.stat().st_size)
     assert (plan.store, plan.identity, plan.protect) == (str(tmp_path / "store"), "recording", ())
-    assert plan.rules[:5] == ("present", "protected", "sound", "phase", "lossless")
+    assert plan.rules[:6] == ("present", "protected", "sound", "phase", "band", "lossless")
 
 
 def test_a_file_whose_tags_cannot_be_read_is_told(tmp_path: Path) -> None:

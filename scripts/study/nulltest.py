@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the null test: whether it tells a copy from another mix, and where it finds a bleep.
 
-    scripts/study/nulltest.py [--seed N] [--music FOLDER] [--library STORE GROUND_TRUTH.json] [--json]
+    scripts/study/nulltest.py [--seed N] [--music FOLDER] [--library STORE GROUND_TRUTH.json] [--cost] [--json]
 
 Made pairs: for each of five backings and five leads, the music with and without the lead, 12 to 3 dB below it, one of
 the two encoded as copies are; the same with a lead of 4 to 16 s in a song of 2 minutes; and copies of the music alone
@@ -18,6 +18,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,8 +61,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--music", type=Path, metavar="FOLDER")
     parser.add_argument("--library", nargs=2, type=Path, metavar=("STORE", "GROUND_TRUTH.json"))
+    parser.add_argument("--cost", action="store_true", help="only time decoding, and decoding and comparing")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    if args.cost:
+        print(f"decoding and comparing takes {cost(args.seed):.2f} times as long as decoding")
+        return
     rows = [*made_pairs(args.seed, list(backings(args.seed, args.music))), *places(args.seed)]
     if args.library:
         rows += labelled_pairs(*args.library)
@@ -184,6 +189,27 @@ def places(seed: int) -> Iterator[Row]:
                 found = compare(music, other, 0.0).differences
                 errors = [max(abs(d.start_s - start_s), abs(d.end_s - start_s - seconds)) for d in found]
                 yield {"kind": kind, "name": f"at {start_s:g} s", "error_s": min(errors, default=None), "n": len(found)}
+
+
+# ---- cost ----
+
+
+def cost(seed: int) -> float:
+    """How long decoding two files of four minutes and comparing them takes, by that of decoding: the least processor
+    time of five."""
+    music = backing("song", seed, 240.0)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [f"{folder}/{name}" for name in ("a.mp3", "b.mp3")]
+        for path, bit_rate in zip(paths, (192_000, 96_000), strict=True):
+            write(path, music, Encoding("mp3", bit_rate))
+        decoding, both = [], []
+        for _ in range(5):
+            start = time.process_time()
+            a, b = map(heard, paths)
+            decoding.append(time.process_time() - start)
+            compare(a, b, 0.0)
+            both.append(time.process_time() - start)
+    return min(both) / min(decoding)
 
 
 # ---- a labelled library ----
