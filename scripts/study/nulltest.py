@@ -5,10 +5,11 @@
 
 Made pairs: for each of five backings and five leads, the music with and without the lead, 12 to 3 dB below it, one of
 the two encoded as copies are; the same with a lead of 4 to 16 s in a song of 2 minutes; and copies of the music alone
-(encodings down to 48 kbit/s, equalising, compressing, noise, clipping). Then bleeps of 0.6 s and drop-outs of 0.3 s at
-known places. With --music, the audio files below a folder are the backings. With --library, each pair of a labelled
-library that must be called the same (`dup`, see `evaluate.py`), as far as the store has it. The constants of
-`dedup.nulltest` were chosen on seeds 1 and 11 and on the labelled corpus; judge them on others."""
+(encodings down to 48 kbit/s, equalising, compressing, noise, clipping). Then bleeps, words turned over in time or
+replaced (0.6 s) and drop-outs (0.3 s) in a copy with some noise. With --music, the audio files below a folder are the
+backings. With --library, each pair of a labelled library that must be called the same (`dup`, see `evaluate.py`), as
+far as the store has it. The constants of `dedup.nulltest` were chosen on seeds 1 and 11 and on the labelled corpus;
+judge them on others."""
 
 from __future__ import annotations
 
@@ -51,6 +52,10 @@ SHORT_S = (4, 6, 10, 16)
 """Lengths of a short lead, for each level another."""
 MOST_FILES = 25
 """Files of a folder that are backings, spread over it."""
+MOST_PLACES = 10
+"""Backings in which something is replaced for a moment."""
+PLACES = {"bleep": 0.6, "turned over in time": 0.6, "other music": 0.6, "drop-out": 0.3}
+"""Seconds of what is replaced, by kind."""
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
 
 Row = dict[str, Any]
@@ -67,7 +72,8 @@ def main() -> None:
     if args.cost:
         print(f"decoding and comparing takes {cost(args.seed):.2f} times as long as decoding")
         return
-    rows = [*made_pairs(args.seed, list(backings(args.seed, args.music))), *places(args.seed)]
+    music = list(backings(args.seed, args.music))
+    rows = [*made_pairs(args.seed, music), *places(args.seed, music)]
     if args.library:
         rows += labelled_pairs(*args.library)
     if args.json:
@@ -175,20 +181,33 @@ def _written(folder: str, sound: Any, encoding: Encoding) -> Pcm:
     return heard(path)
 
 
-def places(seed: int) -> Iterator[Row]:
-    """Bleeps and drop-outs; `error_s` is how far off the place is, None if nothing was found."""
-    for number in range(10):
+def places(seed: int, backings: Sequence[Backing]) -> Iterator[Row]:
+    """Differences of 0.6 s and drop-outs of 0.3 s; `error_s` is how far off the place is, None if nothing is found."""
+    rng = np.random.default_rng(seed)
+    for music_ in backings[:: max(1, len(backings) // MOST_PLACES)][:MOST_PLACES]:
         with tempfile.TemporaryDirectory() as folder:
-            music = _written(folder, backing("song", 1000 * seed + 500 + number, SECONDS), Encoding("flac"))
-            for kind, seconds in (("bleep", 0.6), ("drop-out", 0.3)):
-                start_s = 5.0 + 2 * number
-                other = np.array(music)
-                first, end = round(start_s * SAMPLE_RATE), round((start_s + seconds) * SAMPLE_RATE)
-                t = np.arange(end - first) / SAMPLE_RATE
-                other[first:end] = 8000 * np.sin(2 * np.pi * 1000 * t) if kind == "bleep" else 0
-                found = compare(music, other, 0.0).differences
-                errors = [max(abs(d.start_s - start_s), abs(d.end_s - start_s - seconds)) for d in found]
-                yield {"kind": kind, "name": f"at {start_s:g} s", "error_s": min(errors, default=None), "n": len(found)}
+            music = _written(folder, music_.play(SECONDS), Encoding("flac"))
+        copy = 0.8 * music + 0.02 * music.std() * rng.standard_normal(len(music))
+        for kind, seconds in PLACES.items():
+            start = int(rng.integers(5 * SAMPLE_RATE, len(music) - 5 * SAMPLE_RATE))
+            part = slice(start, start + round(seconds * SAMPLE_RATE))
+            other = copy.copy()
+            other[part] = _replaced(kind, copy, part)
+            start_s, end_s = part.start / SAMPLE_RATE, part.stop / SAMPLE_RATE
+            found = compare(music, np.clip(other, -32768, 32767).astype("<i2"), 0.0).differences
+            errors = [max(abs(each.start_s - start_s), abs(each.end_s - end_s)) for each in found]
+            name = f"{music_.name}, at {start_s:.1f} s"
+            yield {"kind": kind, "name": name, "error_s": min(errors, default=None), "n": len(found)}
+
+
+def _replaced(kind: str, sound: Any, part: slice) -> Any:
+    """What stands in that part of the other file."""
+    n = part.stop - part.start
+    if kind == "bleep":
+        return 1.4 * sound.std() * np.sin(2 * np.pi * 1000 * np.arange(n) / SAMPLE_RATE)
+    if kind == "turned over in time":
+        return sound[part][::-1]
+    return np.roll(sound, len(sound) // 3)[part] if kind == "other music" else 0
 
 
 # ---- cost ----
@@ -244,7 +263,7 @@ def show(rows: list[Row]) -> None:
         of_kind = [row for row in rows if row["kind"] == kind]
         if "error_s" in of_kind[0]:
             errors = [row["error_s"] for row in of_kind if row["error_s"] is not None]
-            print(f"{kind:14} {len(errors)} of {len(of_kind)} found, off by {max(errors, default=0):.2f} s at most")
+            print(f"{kind:20} {len(errors)} of {len(of_kind)} found, off by {max(errors, default=0):.2f} s at most")
             continue
         spread = " ".join(f"{value:.4f}" for value in np.quantile([row["missing"] for row in of_kind], QUANTILES))
         verdicts = ", ".join(f"{n} {name}" for name, n in Counter(row["verdict"] for row in of_kind).most_common())
