@@ -169,6 +169,14 @@ def test_a_copy_of_nearly_the_same_speed_passes_and_its_speed_is_told(rate: floa
     assert compare(x, slower, 0.0).rate == pytest.approx(-rate, abs=3e-4)
 
 
+@pytest.mark.parametrize("shift", [1e-7, -1e-7, 0])
+def test_a_test_is_the_same_to_the_last_digit_whichever_file_comes_first(shift: float) -> None:
+    x = music()
+    y = np.interp(np.arange(at(2), len(x)) * (1 + shift), np.arange(len(x)), x).astype(np.float32)
+    assert repr(compare(y, x, -2.0)) == repr(compare(x, y, 2.0).swapped())
+    assert "-0.0" not in repr(compare(x, y, 2.0)) + repr(compare(y, x, -2.0))
+
+
 def test_what_only_one_has_is_a_stretch_of_its_own() -> None:
     whole = music()
     found = compare(whole[: at(20)], whole[at(5) :], 5.0)

@@ -126,7 +126,7 @@ def _compare(a: Pcm, b: Pcm, lag_s: float) -> NullTest:
     places = _lead(heard) if is_other_mix else _events(heard)
     return NullTest(
         lag_s=round(pieces[0].lag_at(pieces[0].start) / SAMPLE_RATE, 4),
-        rate=round(max(pieces, key=lambda piece: piece.end - piece.start).rate, 5),
+        rate=round(max(pieces, key=lambda piece: piece.end - piece.start).rate, 5) + 0.0,  # never -0
         residual_db=_residual_db(heard),
         is_other_mix=is_other_mix,
         only_a=tuple(_own(a, _outside(len(a), pieces, "a"))),

@@ -80,7 +80,7 @@ class NullTest:
         return replace(
             self,
             lag_s=0.0 - self.lag_s,
-            rate=round(0.0 - self.rate / (1 + self.rate), 5),
+            rate=round(0.0 - self.rate / (1 + self.rate), 5) + 0.0,
             only_a=self.only_b,
             only_b=self.only_a,
             differences=tuple(difference.swapped(self.lag_s) for difference in self.differences),
