@@ -33,6 +33,9 @@ def lost(copy: ListedTrack, kept: ListedTrack, **how: Any) -> list[tuple[str, st
         (0.0, -48.0, True),  # two languages, left and right, against both in the middle with some hiss
         (-10.0, -25.0, False),  # what encoders do
         (-45.0, -120.0, False),  # a mono record with some noise
+        (14.0, -14.0, False),  # one channel turned over
+        (120.0, -120.0, False),
+        (0.0, 48.0, True),
         (None, None, False),
     ],
 )

@@ -181,17 +181,25 @@ def _of_band(copy: AudioProperties, kept: AudioProperties) -> Iterator[Loss]:
 
 
 def _is_stereo(track: ListedTrack, properties: AudioProperties) -> bool:
-    return properties.channels > 1 and (track.width_db is None or track.width_db > WIDE_DB)
+    width_db = _width_db(track)
+    return properties.channels > 1 and (width_db is None or width_db > WIDE_DB)
 
 
 def _is_much_wider(one: ListedTrack, other: ListedTrack) -> bool:
     """Whether there is almost nothing in the other that tells left from right, compared with the one: a little noise
     makes no stereo."""
-    return one.width_db is not None and other.width_db is not None and one.width_db > other.width_db + WIDER_DB
+    widths_db = _width_db(one), _width_db(other)
+    return widths_db[0] is not None and widths_db[1] is not None and widths_db[0] > widths_db[1] + WIDER_DB
 
 
 def _is_mono(track: ListedTrack, properties: AudioProperties) -> bool:
-    return properties.channels == 1 or (track.width_db is not None and track.width_db < NARROW_DB)
+    width_db = _width_db(track)
+    return properties.channels == 1 or (width_db is not None and width_db < NARROW_DB)
+
+
+def _width_db(track: ListedTrack) -> float | None:
+    """Width of the stereo image; one of two channels turned over makes none wider."""
+    return None if track.width_db is None else -abs(track.width_db)
 
 
 # ---- streams ----
