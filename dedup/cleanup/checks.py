@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -157,8 +157,19 @@ class Checks:
 
     # ---- checks that read the files ----
 
-    def kept_file(self, file: PlannedFile) -> str:
-        """Why a file cannot be the one to keep: it is not as it was, or cannot be decoded to its end; else empty."""
+    def kept_file(self, group: PlannedGroup, file: PlannedFile) -> tuple[str, set[str]]:
+        """Why a file cannot be the one to keep; else empty, and the digests of the extras that it has now or gets."""
+        problem = self._unsound(file)
+        try:
+            return problem, set() if problem else self._held(group, file)
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}", set()
+
+    def _held(self, group: PlannedGroup, kept: PlannedFile) -> set[str]:
+        return read_tags(kept.path).digests | {extra.digest for extra in self._gets(group)}
+
+    def _unsound(self, file: PlannedFile) -> str:
+        """Whether a file is not as it was, or cannot be decoded to its end, in words; else empty."""
         from dedup.fingerprint.decode import TimeLimitError, UndecodableError, decode
 
         try:
@@ -177,24 +188,19 @@ class Checks:
         stream = self._streams[file.path][0]
         return "" if stream in (None, decoded.stream) else "holds other audio than when it was scanned"
 
-    def other_file(self, group: PlannedGroup, file: PlannedFile, kept: PlannedFile) -> tuple[str, bytes]:
-        """Why a file cannot be removed, such as that it is not as it was or is the kept one; else empty, and its full
-        hash."""
+    def other_file(self, file: PlannedFile, kept: PlannedFile, held: Collection[str]) -> tuple[str, bytes]:
+        """Why a file cannot be removed, such as that it is not as it was, is the kept one, or has an extra whose digest
+        is not in `held`; else empty, and its full hash."""
         try:
             problem = changed(file) or is_same(file, kept) or self._audio_changed(file) or _owners(file, kept)
-            problem = problem or self._extras_lost(group, file, kept)
+            # as the files are now: the last scan may have been of another version
+            problem = problem or _unsaid(lost_besides(file, read_tags(file.path), held))
             full = b"" if problem else full_hash(file.path)
             if full and file.action in LINKING and full != full_hash(kept.path):
                 problem = "its bytes differ from those of the kept file, so they cannot be shared"
         except OSError as error:
             return f"cannot be read: {error.strerror or error}", b""
         return problem, full
-
-    def _extras_lost(self, group: PlannedGroup, file: PlannedFile, kept: PlannedFile) -> str:
-        """What hangs off the file and would be lost, as the files are now: the last scan may have been of another
-        version."""
-        there = read_tags(kept.path).digests | {extra.digest for extra in self._gets(group)}
-        return _unsaid(lost_besides(file, read_tags(file.path), there))
 
     def _audio_changed(self, file: PlannedFile) -> str:
         stream, track = self._streams[file.path][0], self.tracks[file.path]

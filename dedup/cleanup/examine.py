@@ -75,12 +75,14 @@ def _examine(group: PlannedGroup, checks: Checks) -> Examined:
         return examined
     examined.of_file = {file.path: told for file in group.changed if (told := checks.of_entry(group, file))}
     allowed = [file for file in group.changed if file.path not in examined.of_file]
-    problem = checks.kept_file(kept) if allowed else ""
+    if not allowed:
+        return examined
+    problem, held = checks.kept_file(group, kept)
     if problem:
         examined.of_group = f"the file to keep, {printable(kept.path)}: {problem}"
         return examined
     for file in allowed:
-        problem, full = checks.other_file(group, file, kept)
+        problem, full = checks.other_file(file, kept, held)
         if problem:
             examined.of_file[file.path] = problem
         else:

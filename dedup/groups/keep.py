@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
-from dedup.groups.losses import FULL_BAND_HZ, NARROW_DB
+from dedup.groups.losses import FULL_BAND_HZ, is_mono
 from dedup.library.metadata import AudioProperties
 from dedup.settings import KeepSettings
 
@@ -129,8 +129,7 @@ def band(copy: Copy) -> int:
 
 def channels(copy: Copy) -> int:
     """Number of channels; two that hold the same count as one."""
-    width_db = copy.track.width_db
-    return 1 if width_db is not None and width_db < NARROW_DB else copy.properties.channels
+    return 1 if is_mono(copy.track, copy.properties) else copy.properties.channels
 
 
 WORTH = {

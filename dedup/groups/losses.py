@@ -170,7 +170,7 @@ def _estimated_spans(pair: TrackPair) -> Iterator[str]:
 def _of_channels(a: ListedTrack, copy: AudioProperties, b: ListedTrack, kept: AudioProperties) -> Iterator[Loss]:
     if copy.channels > max(2, kept.channels):
         yield Loss("channels", f"{copy.channels} channels")
-    elif _is_stereo(a, copy) and (_is_mono(b, kept) or _is_much_wider(a, b)):
+    elif _is_stereo(a, copy) and (is_mono(b, kept) or _is_much_wider(a, b)):
         yield Loss("channels", "stereo")
 
 
@@ -192,7 +192,8 @@ def _is_much_wider(one: ListedTrack, other: ListedTrack) -> bool:
     return widths_db[0] is not None and widths_db[1] is not None and widths_db[0] > widths_db[1] + WIDER_DB
 
 
-def _is_mono(track: ListedTrack, properties: AudioProperties) -> bool:
+def is_mono(track: ListedTrack, properties: AudioProperties) -> bool:
+    """Whether a file has one channel, or several that hold the same."""
     width_db = _width_db(track)
     return properties.channels == 1 or (width_db is not None and width_db < NARROW_DB)
 
