@@ -84,11 +84,18 @@ class Audios(Table):
         )
         return Hallmark(*self.connection.execute(query, (audio,)).fetchone())
 
-    def held(self) -> Iterator[tuple[bytes, int]]:
-        """Content (`judgements.content`) and fingerprint of everything that tracks hold, each pair once."""
+    def called_same(self) -> Iterator[tuple[bytes, bytes, int]]:
+        """Content (`judgements.content`), digest and id of the fingerprint, of everything that tracks hold and that a
+        person called the same as something else; each once."""
         query = (
-            "SELECT DISTINCT IFNULL(audio.stream, fingerprint.digest), fingerprint.id FROM track "
-            "JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint"
+            "WITH said (content) AS (SELECT content_a FROM judgement WHERE same UNION "
+            "SELECT content_b FROM judgement WHERE same), "
+            "held (content, audio) AS (SELECT content, audio.id FROM said JOIN audio ON audio.stream = content UNION "
+            "SELECT content, audio.id FROM said JOIN fingerprint ON fingerprint.digest = content "
+            "JOIN audio ON audio.fingerprint = fingerprint.id WHERE audio.stream IS NULL) "
+            "SELECT DISTINCT held.content, fingerprint.digest, fingerprint.id FROM held "
+            "JOIN audio ON audio.id = held.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint "
+            "WHERE EXISTS (SELECT 1 FROM track WHERE track.audio = held.audio)"
         )
         yield from self.connection.execute(query)
 
@@ -116,6 +123,10 @@ class Audios(Table):
         """Adds what a catalog of version 1 lacks, as in `schema.sql`."""
         for column in ("decoded_s REAL", "n_bytes INTEGER", "cancels INTEGER", "width_db REAL"):
             self.connection.execute(f"ALTER TABLE audio ADD COLUMN {column}")
+
+    def index_streams(self) -> None:
+        """Adds the index that a catalog of version 2 lacks, as in `schema.sql`."""
+        self.connection.execute("CREATE INDEX audio_stream ON audio (stream) WHERE stream IS NOT NULL")
 
     def drop_of(self, fingerprints: Iterable[int]) -> None:
         """Drops the audios of these fingerprints, which no track holds."""

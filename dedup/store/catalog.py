@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dedup.store.audios import Audios
+from dedup.store.comparisons import Comparisons
 from dedup.store.database import Database
 from dedup.store.fingerprints import Fingerprints
 from dedup.store.judgements import StoredJudgements
@@ -39,6 +40,7 @@ class Catalog(Database):
         self.judgements = StoredJudgements(self)
         self.runs = Runs(self)
         self.nulltests = NullTests(self)
+        self.comparisons = Comparisons(self)
 
     def create(self, meta: dict[str, Any]) -> None:
         """Creates the tables of a new store and its stamp, in one transaction."""

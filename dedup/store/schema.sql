@@ -1,4 +1,4 @@
--- The catalog, format version 2. FORMAT.md explains every table and invariant.
+-- The catalog, format version 3. FORMAT.md explains every table and invariant.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -40,6 +40,7 @@ CREATE TABLE audio (
     width_db    REAL
 ) STRICT;
 CREATE INDEX audio_key ON audio (key);
+CREATE INDEX audio_stream ON audio (stream) WHERE stream IS NOT NULL;
 CREATE INDEX audio_fingerprint ON audio (fingerprint);
 
 CREATE TABLE track (
@@ -120,4 +121,15 @@ CREATE TABLE nulltest (
     digest    BLOB NOT NULL,
     PRIMARY KEY (content_a, content_b),
     CHECK (content_a <= content_b)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE comparison (
+    digest_a BLOB,
+    digest_b BLOB,
+    settings TEXT,
+    kernel   INTEGER NOT NULL,
+    pair     BLOB NOT NULL,
+    digest   BLOB NOT NULL,
+    PRIMARY KEY (digest_a, digest_b, settings),
+    CHECK (digest_a < digest_b)
 ) STRICT, WITHOUT ROWID;

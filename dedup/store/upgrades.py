@@ -10,7 +10,7 @@ from dedup.errors import StoreMismatchError
 if TYPE_CHECKING:
     from dedup.store.catalog import Catalog
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def _add_what_decoding_showed(catalog: Catalog) -> None:
@@ -19,7 +19,13 @@ def _add_what_decoding_showed(catalog: Catalog) -> None:
     catalog.nulltests.create()
 
 
-UPGRADES: dict[int, Callable[[Catalog], None]] = {1: _add_what_decoding_showed}
+def _remember_comparisons(catalog: Catalog) -> None:
+    """From version 2: comparisons of pairs that a person called the same get a table, and streams an index."""
+    catalog.comparisons.create()
+    catalog.audios.index_streams()
+
+
+UPGRADES: dict[int, Callable[[Catalog], None]] = {1: _add_what_decoding_showed, 2: _remember_comparisons}
 """Functions by format version: each upgrades a catalog of that version to the next, in a transaction that also raises
 the version."""
 

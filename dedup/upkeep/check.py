@@ -39,12 +39,14 @@ if TYPE_CHECKING:
 class Finding:
     """One violation of the format."""
 
-    kind: Literal["catalog", "root", "block", "fingerprint", "track", "tile", "judgement", "null test", "note"]
+    kind: Literal[
+        "catalog", "root", "block", "fingerprint", "track", "tile", "judgement", "null test", "comparison", "note"
+    ]
     """Kind of the finding. A "note" is not damage: the next run takes care of it. Only a new catalog repairs a
     "catalog"."""
     name: str
-    """Name of the block or tile, id of the fingerprint or track, contents of the judgement or null test, table of the
-    catalog."""
+    """Name of the block or tile, id of the fingerprint or track, contents of the judgement or null test, key of the
+    comparison, table of the catalog."""
     text: str
 
     @property
@@ -132,6 +134,7 @@ def check(store: Store, observer: Observer) -> list[Finding]:
         _check_tiles,
         _check_judgements,
         _check_null_tests,
+        _check_comparisons,
         _check_complete,
     )
     findings: list[Finding] = []
@@ -172,6 +175,9 @@ def _drop(catalog: Catalog, finding: Finding) -> None:
         catalog.judgements.drop(*map(bytes.fromhex, finding.name.split("-")))
     elif finding.kind == "null test":
         catalog.nulltests.drop(*map(bytes.fromhex, finding.name.split("-")))
+    elif finding.kind == "comparison":
+        digest_a, digest_b, settings = finding.name.split("-", 2)
+        catalog.comparisons.drop(bytes.fromhex(digest_a), bytes.fromhex(digest_b), settings)
     elif finding.kind == "fingerprint":
         _drop_fingerprints(catalog, [int(finding.name)])
     elif finding.kind == "block":
@@ -353,6 +359,11 @@ def _check_judgements(store: Store, _: Observer) -> Iterator[Finding]:
 def _check_null_tests(store: Store, _: Observer) -> Iterator[Finding]:
     for a, b in store.catalog.nulltests.unsound():
         yield Finding("null test", f"{a.hex()}-{b.hex()}", "does not match its digest")
+
+
+def _check_comparisons(store: Store, _: Observer) -> Iterator[Finding]:
+    for a, b, settings in store.catalog.comparisons.unsound():
+        yield Finding("comparison", f"{a.hex()}-{b.hex()}-{settings}", "does not match its digest")
 
 
 _SHARES = ("kappa", "prominence", "along", "contrast", "log_rate")

@@ -59,7 +59,8 @@ def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
     from dedup.groups.matches import Matches
     from dedup.report.export import export_pairs, export_tracks, group_record
 
-    with stores.for_reading(run) as store:
+    opened = stores.for_reading if what == "tracks" else stores.for_matching
+    with opened(run) as store:
         if what == "tracks":
             yield from export_tracks(store)
             return
