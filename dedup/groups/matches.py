@@ -19,6 +19,7 @@ from dedup.correlation.match import Match, evidence_of_records, identity_match, 
 from dedup.correlation.noise import noise_of
 from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Thresholds, Verdict, usual_noise, verdict
 from dedup.errors import UsageError
+from dedup.groups.albums import Albums, albums_of
 from dedup.groups.called_same import called_same, numbers_of
 from dedup.groups.judgements import Judgements, content, history
 from dedup.library.metadata import AudioProperties, from_json
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedTrack(HeardTrack):
     """A track with a fingerprint, with everything that a report says about it."""
 
@@ -62,7 +63,7 @@ class ListedTrack(HeardTrack):
         """16 bytes that identify what it holds (`judgements.content`)."""
         return content(self.stream, self.digest)
 
-    @functools.cached_property
+    @property
     def has_picture(self) -> bool:
         """Whether it has a moving picture."""
         return '"picture"' in self.properties_json and any(s.kind == "picture" for s in self.properties.streams)
@@ -75,7 +76,7 @@ def _parsed(properties_json: str) -> AudioProperties:
     return from_json(json.loads(properties_json))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TrackPair:
     """Two tracks and how they relate; the lag is positive if `a` has more at the start."""
 
@@ -108,6 +109,7 @@ class Matches:
         compare = compare or last_compare_settings(store)
         self.settings = settings
         self.thresholds = thresholds(store, settings)
+        self._albums: Albums | None = None
         self._judgements = Judgements(store)
         self._tests = _null_tests(store)
         self.neighbours: dict[int, list[tuple[int, Match]]] = {}
@@ -134,6 +136,12 @@ class Matches:
     def renew_tests(self, store: Store) -> None:
         """Reads the current null tests."""
         self._tests = _null_tests(store)
+
+    def albums(self, store: Store) -> Albums:
+        """The releases in the folders of the tracks, read from the store once."""
+        if self._albums is None:
+            self._albums = albums_of(store, self.tracks)
+        return self._albums
 
     def _read_pairs(self, store: Store, compare: CompareSettings) -> None:
         fingerprints = _Fingerprints(store)

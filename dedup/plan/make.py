@@ -12,7 +12,6 @@ from dedup.clock import utc_now
 from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
 from dedup.files.quarantine import QUARANTINE
-from dedup.groups.albums import albums_of
 from dedup.groups.companions import Intended
 from dedup.groups.groups import Group, make_groups
 from dedup.groups.keep import is_below, keep_rules
@@ -89,7 +88,7 @@ def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: Pla
     roots = sorted({track.root for track in matches.tracks})
     require_outside(settings.to, roots)
     keep = replace(keep, protect=protected(store, keep.protect))
-    albums = albums_of(store, matches.tracks)
+    albums = matches.albums(store)
     decider = Decider(keep_rules(keep, albums), settings, keep.protect, albums)
     return Grounds(str(store.layout.folder), tuple(roots), matches, keep, settings, decider)
 

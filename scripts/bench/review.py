@@ -36,8 +36,9 @@ from dedup.correlation.match import Match, record
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO
 from dedup.library.metadata import AudioProperties, to_json
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings, FingerprintSettings
-from dedup.store.items import Items
+from dedup.store.items import Items, items_digest
 from dedup.store.judgements import Judgement
+from dedup.store.nulltests import NullTest
 from dedup.store.results import TileResult
 from dedup.store.store import Store, make_or_open
 from dedup.store.tiles import plan_tiles
@@ -49,6 +50,7 @@ from scripts.bench.scan import machine
 COPIES = 3
 N_ITEMS, FLIPPED = 400, 0.01
 """Items of a fingerprint, and the share of bits that differ between two copies."""
+PASSED = NullTest(residual_db=-45.0, length_a_s=49.0, length_b_s=49.0)
 BLOCK_SIZE, CHUNK = 4096, 20_000
 COMMANDS = {
     "report, first": ["report", "--limit", "20"],
@@ -208,6 +210,7 @@ def store_results(store: Store, compare: CompareSettings, n_groups: int) -> None
     place: dict[int, tuple[str, int]] = {}
     for block in store.catalog.blocks.sizes():
         place |= {row.id: (block, row.row) for row in store.catalog.fingerprints.of_block(block)}
+    tested: list[tuple[bytes, bytes]] = []
     of_tile: dict[tuple[str, str], list[tuple[int, int, Match]]] = {}
     for group, items in enumerate(groups(n_groups)):
         ids = [1 + COPIES * group + at for at in range(COPIES)]
@@ -217,6 +220,7 @@ def store_results(store: Store, compare: CompareSettings, n_groups: int) -> None
             (block_a, row_a), (block_b, row_b) = place[ids[one]], place[ids[other]]
             if (block_a, row_a) > (block_b, row_b):
                 block_a, row_a, block_b, row_b, match = block_b, row_b, block_a, row_a, match.swapped()
+            tested.append((items_digest(items[one]), items_digest(items[other])))
             of_tile.setdefault((block_a, block_b), []).append((row_a, row_b, match))
     results = []
     for tile in plan_tiles(store.catalog.blocks.sizes(), compare):
@@ -224,6 +228,8 @@ def store_results(store: Store, compare: CompareSettings, n_groups: int) -> None
         pairs = b"".join(record(row_a, row_b, match).tobytes() for row_a, row_b, match in found)
         results.append(TileResult.of(tile.name, compare.digest(), tile.block_a, tile.block_b, len(found), pairs))
     store.catalog.results.commit(results)
+    with store.catalog.transaction():
+        store.catalog.nulltests.put((*digests, PASSED) for digests in tested)
     store.catalog.meta.set("compare", asdict(compare))
     store.catalog.meta.set(f"compare {compare.digest()}", asdict(compare))
     store.catalog.meta.set("complete", completeness(store.catalog.blocks.rows(), compare))
