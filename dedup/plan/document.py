@@ -32,6 +32,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "rules": list(plan.rules),
         "identity": plan.identity,
         "match": asdict(plan.match),
+        **({"seal": plan.seal} if plan.seal else {}),
         "protect": [json_path(folder) for folder in plan.protect],
         **(_named("to", plan.to) if plan.to is not None else {"to": None}),
         "remove_empty_folders": plan.remove_empty_folders,
@@ -172,12 +173,13 @@ def _named(name: str, path: bytes) -> dict[str, str]:
 def _group(group: PlannedGroup) -> dict[str, Any]:
     return {
         "note": group.note,
-        "files": [_file(file) for file in group.files],
-        "merge": _merge(group.merge) if group.merge is not None else None,
+        "files": [file_to_json(file) for file in group.files],
+        "merge": merge_to_json(group.merge) if group.merge is not None else None,
     }
 
 
-def _file(file: PlannedFile) -> dict[str, Any]:
+def file_to_json(file: PlannedFile) -> dict[str, Any]:
+    """A file of a group in JSON types."""
     return {
         **json_path(file.path),
         "action": file.action,
@@ -191,6 +193,7 @@ def _file(file: PlannedFile) -> dict[str, Any]:
         "content": file.content.hex(),
         "lost": [asdict(loss) for loss in file.lost],
         **({"sidecars": [_sidecar(each) for each in file.sidecars]} if file.sidecars else {}),
+        **({"seal": file.seal} if file.seal else {}),
     }
 
 
@@ -204,7 +207,8 @@ def _playlist(playlist: PlannedPlaylist) -> dict[str, Any]:
     return {**json_path(playlist.path), "n_references": playlist.n_references, **problem}
 
 
-def _merge(merge: Merge) -> dict[str, Any]:
+def merge_to_json(merge: Merge) -> dict[str, Any]:
+    """What a kept file gets, in JSON types."""
     return {
         **_named("into", merge.into),
         "fields": {name: list(values) for name, values in merge.fields.items()},
