@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from dedup.errors import InputError, PlanError
 from dedup.files.paths import json_path, printable
+from dedup.plain_text import json_text
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
 from dedup.plan.validate import FORMAT, VERSION, parse_plan
 from dedup.tags.merge import CarriedExtra, Conflict, Merge
@@ -143,8 +144,8 @@ def write_plan(path: bytes, plan: Plan, encode: Callable[[Plan], bytes] = to_byt
 # ---- encoding ----
 
 
-def _text(value: Any, indent: int | None = 1) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+def _text(value: Any, indent: Literal[1] | None = 1) -> str:
+    return json_text(value, allow_nan=False, indent=indent)
 
 
 def _encoded(text: str) -> bytes:

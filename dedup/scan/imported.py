@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from dedup.files.paths import path_from_json
 from dedup.library.metadata import AudioProperties, to_json
 from dedup.observer import Observer
 from dedup.runner import Stop
-from dedup.settings import ITEMS_PER_SECOND
+from dedup.settings import ITEMS_PER_SECOND, LONGEST_S
 from dedup.store.items import SILENT_ITEM
 from dedup.store.tracks import Track
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 CHUNK_LINES, CHUNK_BYTES = 500, 16 << 20
 """Lines and bytes after which a transaction ends, so that memory stays constant however long the file is."""
+
+LONGEST_LINE = 16 << 20
+"""Most bytes of a line: two days of music have 1.4 million items, and an item takes up to 11 bytes of JSON."""
+
+MOST_ITEMS = round(LONGEST_S * ITEMS_PER_SECOND)
 
 SHOWN_CHARACTERS = 60
 """Most characters of a wrong value that a message repeats."""
@@ -60,6 +65,16 @@ def import_fingerprints(
             return counts
     store.seal_tail()
     return counts
+
+
+def bounded_lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file, of one that is too long only so much that `parse_line` rejects it: a file without line ends
+    must not fill the memory."""
+    while line := file.readline(LONGEST_LINE + 1):
+        yield line
+        rest = line
+        while len(rest) > LONGEST_LINE and not rest.endswith(b"\n"):
+            rest = file.readline(LONGEST_LINE + 1)
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
@@ -128,6 +143,8 @@ def parse_line(line: bytes) -> tuple[bytes, float, npt.NDArray[np.uint32]]:
 
     The path is raw bytes: from `path_hex` if that is given, else from `path`, which may hold bytes that are not UTF-8
     as they are, or as the lone surrogates that Python writes for them."""
+    if len(line) > LONGEST_LINE:
+        raise RejectedLineError(f"longer than {LONGEST_LINE >> 20} MiB")
     try:
         record = json.loads(line.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
     except RecursionError:
@@ -173,6 +190,10 @@ def _items_of(numbers: list[Any]) -> npt.NDArray[np.uint32]:
     if numbers and not 0 <= min(numbers) <= max(numbers) < 1 << 32:
         bad = min(numbers) if min(numbers) < 0 else max(numbers)
         raise RejectedLineError(f'"fingerprint" holds {_shown(bad)}; write numbers from 0 to {(1 << 32) - 1}')
+    if len(numbers) > MOST_ITEMS:
+        raise RejectedLineError(
+            f'"fingerprint" has {len(numbers):,} items; write {MOST_ITEMS:,} at most, 10 days of music'
+        )
     return np.array(numbers, np.uint32)
 
 
