@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, Scheduler
+from distributed import Client
 from distributed.deploy.spec import ProcessInterface, SpecCluster
 from distributed.deploy.ssh import Worker as OverSsh
 from distributed.utils import get_ip
@@ -24,6 +24,7 @@ from cluster import local, preflight
 from cluster.host import CONFIG as HOST_CONFIG
 from cluster.logs import LOGGER, open_logs, told
 from cluster.nanny import DEATHS, Death
+from cluster.no_http import NoHttpScheduler
 from cluster.place import Place, bare_host, is_loopback, scheduler_address, security
 from cluster.preflight import MIN_MEMORY_BYTES, Admission, Terms
 from cluster.tenancy import claim
@@ -160,14 +161,13 @@ def _start_hosts(place: Place, own_security: Any, say: Callable[[str], None]) ->
     names = [bare_host(host) for host in place.hosts]
     protocol = "tls" if own_security.require_encryption else "tcp"
     scheduler = {
-        "cls": Scheduler,
+        "cls": NoHttpScheduler,
         "options": {
             "host": "127.0.0.1" if all(map(is_loopback, names)) else get_ip(names[0]),
             "port": 0,
             "protocol": f"{protocol}://",
             "security": own_security,
             "dashboard": False,
-            "dashboard_address": "127.0.0.1:0",
         },
     }
     failures: list[str] = []

@@ -243,7 +243,10 @@ def test_hosts_are_started_over_ssh_and_end_with_the_run(tmp_path: Path) -> None
             "--store",
             str(tmp_path / "store"),
         )
-        done = reprise("scan", str(music), *how, HOME=str(home))
+        refused = reprise("scan", str(music), *how, HOME=str(home))
+        assert refused.returncode == 17
+        assert "--hosts: no TLS" in refused.stderr
+        done = reprise("scan", str(music), *how, "--insecure", HOME=str(home))
         assert done.returncode == 0, done.stderr + (home / "log").read_text()
         assert "1 fingerprinted" in done.stdout
         assert "no TLS" in done.stderr
@@ -290,7 +293,8 @@ def test_a_scheduler_that_dies_ends_the_run_in_one_line(tmp_path: Path) -> None:
 )
 def test_a_scheduler_that_is_not_there(scheduler: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.remote.START_TIMEOUT_S", 1.0)
-    with pytest.raises(ClusterError, match=message), open_remote_runner(Place(scheduler), TERMS, Stop()) as runner:
+    there = Place(scheduler, insecure=True)
+    with pytest.raises(ClusterError, match=message), open_remote_runner(there, TERMS, Stop()) as runner:
         list(runner.run(cluster_tasks.square, [Task("1", (1,))]))
 
 
