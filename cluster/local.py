@@ -89,7 +89,7 @@ class LocalConnection:
         }
         self._cluster = SpecCluster(
             {},  # scale() adds workers, so that an interrupt finds a cluster that can be closed
-            scheduler={"cls": NoHttpScheduler, "options": both | {"port": 0}},
+            scheduler={"cls": NoHttpScheduler, "options": both | {"port": 0, "local_directory": folder}},
             worker={"cls": ShieldedNanny, "options": both | nanny_options},
             security=security,
             name="reprise",

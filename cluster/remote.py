@@ -21,6 +21,7 @@ from distributed.deploy.ssh import Worker as OverSsh
 from distributed.utils import get_ip
 
 from cluster import local, preflight
+from cluster.folder import open_folder
 from cluster.host import CONFIG as HOST_CONFIG
 from cluster.logs import LOGGER, open_logs, told
 from cluster.nanny import DEATHS, Death
@@ -71,7 +72,8 @@ class RemoteConnection:
         self._address = "" if place.hosts else scheduler_address(place.scheduler or "")
         own_security = security(place.keys, self._address)
         if place.hosts:
-            cluster = _start_hosts(place, own_security, say)
+            folder = self._stack.enter_context(open_folder())
+            cluster = _start_hosts(place, own_security, folder, say)
             self._stack.callback(_close_cluster, cluster)
             self._address = cluster.scheduler_address
         try:
@@ -156,7 +158,7 @@ class RemoteConnection:
             self.client.close(timeout=CLOSE_TIMEOUT_S)
 
 
-def _start_hosts(place: Place, own_security: Any, say: Callable[[str], None]) -> SpecCluster:
+def _start_hosts(place: Place, own_security: Any, folder: str, say: Callable[[str], None]) -> SpecCluster:
     """A scheduler in this process, and a `Host` on each of the hosts that can be reached."""
     names = [bare_host(host) for host in place.hosts]
     protocol = "tls" if own_security.require_encryption else "tcp"
@@ -168,6 +170,7 @@ def _start_hosts(place: Place, own_security: Any, say: Callable[[str], None]) ->
             "protocol": f"{protocol}://",
             "security": own_security,
             "dashboard": False,
+            "local_directory": folder,
         },
     }
     failures: list[str] = []

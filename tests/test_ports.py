@@ -40,7 +40,7 @@ if __name__ == "__main__":
 def at_work(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A launcher whose two workers are busy until there is a file `go` in `folder / "tasks"`."""
     for name in ("tasks", "logs", "tmp"):
-        (folder / name).mkdir()
+        (folder / name).mkdir(exist_ok=True)
     command = [sys.executable, "-c", LAUNCHER, str(folder / "tasks"), str(folder / "logs")]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")}
     run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
@@ -64,6 +64,27 @@ def test_no_port_of_a_run_answers_anyone_else(tmp_path: Path) -> None:
         (tmp_path / "tasks" / "go").touch()
         assert run.stdout is not None
         assert sorted(run.stdout.readline()) == sorted("['a', 'b']\n")  # the attacks cost it nothing
+
+
+def test_a_temporary_folder_that_another_user_made_is_not_used(tmp_path: Path) -> None:
+    """Property: what others left in the system's temporary folder leads to none of our files, and no code comes from
+    there. Dask would load modules from its `dask-scratch-space`, and truncate what `global.lock` leads to."""
+    victim, trap = tmp_path / "music", tmp_path / "tmp" / "dask-scratch-space"
+    (victim / "work").mkdir(parents=True)
+    for name in ("lock", "a.flac", "work/b.flac"):
+        (victim / name).write_text("mine")
+    trap.mkdir(parents=True)
+    trap.chmod(0o777)
+    (trap / "global.lock").symlink_to(victim / "a.flac")
+    (tmp_path / "tmp" / "reprise-cluster-trap").symlink_to(victim)
+    with at_work(tmp_path) as run:
+        used = {path.name: path.lstat().st_mode & 0o777 for path in (tmp_path / "tmp").iterdir() if path.is_dir()}
+        assert {path.name for path in trap.iterdir()} == {"global.lock"}
+        assert [mode for name, mode in used.items() if name not in (trap.name, "reprise-cluster-trap")] == [0o700]
+        (tmp_path / "tasks" / "go").touch()
+        assert run.wait(TIMEOUT_S) == 0
+    assert {path.read_text() for path in victim.rglob("*") if path.is_file()} == {"mine"}
+    assert (victim / "work" / "b.flac").exists()
 
 
 def test_strangers_fill_no_log(tmp_path: Path) -> None:
