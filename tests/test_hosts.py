@@ -28,6 +28,7 @@ from dedup.runner import Outcome, Stop, Task
 from dedup.versions import versions
 from scripts.torture.hosts import Course, prepared, run_course
 from scripts.torture.network import Loopback, Network, end, open_hosts, until
+from scripts.torture.ports import attack
 from tests import cluster_tasks
 from tests.audio_files import write_tone
 
@@ -96,6 +97,7 @@ def test_a_scheduler_serves_one_run_at_a_time_and_is_free_when_its_launcher_is_d
     terms = "Terms(versions(), (sys.argv[3].encode(),))"
     program = f"""
 import sys, time
+from scripts.torture.ports import attack
 from tests import cluster_tasks
 from cluster.place import Place
 from cluster.open import open_remote_runner
@@ -178,6 +180,23 @@ def test_who_has_no_certificate_gets_nothing(network: Network) -> None:
     stranger = Security(tls_ca_file=str(keys / "ca.pem"), require_encryption=True)
     with pytest.raises((OSError, TimeoutError, TypeError)):
         Client(network.address, security=stranger, timeout=3, set_as_default=False)
+
+
+def test_a_worker_answers_nobody_else_wherever_its_keys_come_from(network: Network) -> None:
+    """Property: each port of a worker and of its parent asks for a certificate, also if Dask's own settings name the
+    keys and leave open whether encryption is required."""
+    keys = Path(network.keys("c"))
+    settings = {"CA_FILE": "ca.pem"} | {f"{role}__CERT": "cert.pem" for role in ("CLIENT", "WORKER")}
+    settings |= {f"{role}__KEY": "key.pem" for role in ("CLIENT", "WORKER")}
+    environment = {f"DASK_DISTRIBUTED__COMM__TLS__{name}": str(keys / file) for name, file in settings.items()}
+    command = ("-m", "jobs", "worker", network.address, "--workers", "1", "--log-folder", str(network.folder / "log"))
+    started = network._start("c", "worker-dask", command, environment)
+    until(lambda: "connected" in network.said("worker-dask"), "the worker")
+    attempts = attack(started.pid, [network.folder / "log"])
+    assert [attempt for attempt in attempts if not attempt.held] == []
+    ports = {attempt.where.rpartition(":")[2] for attempt in attempts if attempt.where.startswith("tcp")}
+    assert len(ports) == 2  # the worker's and its parent's, the latter at several addresses
+    end(started)
 
 
 @pytest.mark.long
