@@ -13,12 +13,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cluster.logs import MAX_STRANGERS
 from scripts.torture.network import TIMEOUT_S, end, until
 from scripts.torture.ports import RAN, Port, attack, attack_run, listening, send_attacker, tree
+
+if TYPE_CHECKING:
+    from distributed import Security
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -132,6 +136,29 @@ def test_an_attack_that_is_not_held_is_seen() -> None:
     ways = ("without a certificate", "with the keys of another run")
     assert {f"Dask's {op} over TLS {way}" for op in ("identity", "run") for way in ways} | {RAN} <= found
     assert not plain - {RAN} & found
+
+
+def test_no_server_with_other_keys_is_believed() -> None:
+    """Whoever takes the port of a process that has ended gets no connection of ours."""
+    from distributed.comm import connect
+    from distributed.core import Server
+
+    from cluster.run_keys import make_run_keys
+
+    async def answer(server_keys: Security, keys: Security) -> Any:
+        async with Server({}) as server:
+            await server.listen("tls://127.0.0.1", **server_keys.get_listen_args("worker"))
+            comm = await connect(server.address, timeout=5, **keys.get_connection_args("worker"))
+            try:
+                await comm.write({"op": "identity", "reply": True})
+                return await comm.read()
+            finally:
+                comm.abort()
+
+    own, foreign = make_run_keys(), make_run_keys()
+    assert asyncio.run(answer(own, own))["type"] == "Server"
+    with pytest.raises(OSError, match="certificate"):
+        asyncio.run(answer(foreign, own))
 
 
 def test_keys_touch_no_file_and_no_two_runs_have_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
