@@ -317,6 +317,17 @@ def test_a_scheduler_that_is_not_there(scheduler: str, message: str, monkeypatch
         list(runner.run(cluster_tasks.square, [Task("1", (1,))]))
 
 
+@pytest.mark.parametrize("command", [("worker", "tcp://127.0.0.1:1"), ("scan", "--scheduler", "127.0.0.1:1")])
+def test_without_tls_a_command_ends_in_one_line(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Before it connects, compiles or reads anything."""
+    store = () if command[0] == "worker" else (str(tmp_path), "--store", str(tmp_path / "store"))
+    done = reprise(*command, *store)
+    assert done.returncode == 17
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("reprise: tcp://127.0.0.1:1: no TLS: ")
+    assert line.endswith("or accept the risk with --insecure")
+
+
 def test_maps_of_one_host_come_first() -> None:
     table = (MappedFolder(b"/all", b"/m"), MappedFolder(b"/deep", b"/m/x"), MappedFolder(b"/own/", b"/m", "nas"))
     assert path_here(b"/m/x/y", of_host(table, {"tower"})) == b"/deep/y"
