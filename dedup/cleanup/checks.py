@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dedup.correlation.scoring import MERGING
+from dedup.files.held import OutOfReachError, Reach
 from dedup.files.mount_table import mounts, place_of
 from dedup.files.paths import holds, printable
 from dedup.files.status import ownership, size_and_time
 from dedup.groups.judgements import content
 from dedup.groups.losses import LOST_BY_VERDICT, Beside, losses
 from dedup.groups.matches import Matches
-from dedup.library.identity import full_hash, partial_hash, stream_hash
+from dedup.library.identity import full_hash, hash_of, partial_hash, stream_hash
 from dedup.plan.make import lost_besides
 from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Plan, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.tags.extras import Extra
@@ -86,8 +87,8 @@ class Checks:
     """What the catalog and the pairs of tracks say about a plan. Reads the catalog when it is made; after that, several
     threads may ask it."""
 
-    def __init__(self, store: Store, plan: Plan, protection: Protection) -> None:
-        self.plan, self.protection = plan, protection
+    def __init__(self, store: Store, plan: Plan, protection: Protection, reach: Reach) -> None:
+        self.plan, self.protection, self.reach = plan, protection, reach
         paths = {file.path for group in plan.groups for file in group.files}
         self.tracks: dict[bytes, Track] = {path: track for path in paths if (track := store.catalog.tracks.get(path))}
         self._streams = _streams(store, self.tracks)
@@ -149,6 +150,8 @@ class Checks:
             return "not a file of this library"
         if track.state != "present" or track.audio is None:
             return f"{track.problem or track.state}, as the last scan found it"
+        if not os.path.isabs(track.root) or not holds(track.root, track.path):
+            return f"its root in the catalog, {printable(track.root)}, is not above it. Run `reprise check`"
         if (track.size, track.mtime_ns) != (file.size, file.mtime_ns) or content(*self._streams[file.path]) != (
             file.content
         ):
@@ -173,7 +176,7 @@ class Checks:
         from dedup.fingerprint.decode import TimeLimitError, UndecodableError, decode
 
         try:
-            problem = changed(file)
+            problem = changed(self.reach, file)
             if problem:
                 return problem
             decoded = decode(file.path, 11025, lambda _: None, time_limit_s=TIME_LIMIT_S)
@@ -192,15 +195,21 @@ class Checks:
         """Why a file cannot be removed, such as that it is not as it was, is the kept one, or has an extra whose digest
         is not in `held`; else empty, and its full hash."""
         try:
-            problem = changed(file) or is_same(file, kept) or self._audio_changed(file) or _owners(file, kept)
+            problem = (
+                changed(self.reach, file) or is_same(file, kept) or self._audio_changed(file) or _owners(file, kept)
+            )
             # as the files are now: the last scan may have been of another version
             problem = problem or _unsaid(lost_besides(file, read_tags(file.path), held))
-            full = b"" if problem else full_hash(file.path)
+            full = b"" if problem else self._full(file)
             if full and file.action in LINKING and full != full_hash(kept.path):
                 problem = "its bytes differ from those of the kept file, so they cannot be shared"
         except OSError as error:
             return f"cannot be read: {error.strerror or error}", b""
         return problem, full
+
+    def _full(self, file: PlannedFile) -> bytes:
+        with self.reach.spot(file.path) as spot, spot.open() as opened:
+            return hash_of(opened)
 
     def _audio_changed(self, file: PlannedFile) -> str:
         stream, track = self._streams[file.path][0], self.tracks[file.path]
@@ -218,13 +227,16 @@ def _owners(file: PlannedFile, kept: PlannedFile) -> str:
     return OTHER_OWNER
 
 
-def changed(file: PlannedFile | PlannedSidecar) -> str:
+def changed(reach: Reach, file: PlannedFile | PlannedSidecar) -> str:
     """What happened to a file since the plan was made; empty if it is as it was. Raises OSError if the system does
     not show it."""
     try:
-        status = os.lstat(file.path)
+        with reach.spot(file.path) as spot:
+            status = spot.status()
     except FileNotFoundError:
         return "it is gone"
+    except OutOfReachError as error:
+        return error.found
     if not stat.S_ISREG(status.st_mode):
         return "it is not a regular file" if not stat.S_ISLNK(status.st_mode) else "it is a symbolic link"
     return "" if size_and_time(status) == (file.size, file.mtime_ns) else "it was changed since the plan was made"

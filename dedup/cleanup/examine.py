@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
 from dedup.cleanup.checks import Checks, Protection
+from dedup.files.held import Reach
 from dedup.files.paths import printable
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
 
@@ -45,11 +46,11 @@ class Examined:
 
 
 def examine(
-    store: Store, plan: Plan, protection: Protection, observer: Observer, stop: Stop
+    store: Store, plan: Plan, protection: Protection, reach: Reach, observer: Observer, stop: Stop
 ) -> Iterator[tuple[PlannedGroup, Examined]]:
     """Yields each group in which something changes, in order, until a stop; the files of the next ones are read
     meanwhile."""
-    checks = Checks(store, plan, protection)
+    checks = Checks(store, plan, protection, reach)
     observer.stage("clean up", plan.n_files, "files")
     n_threads = os.cpu_count() or 1
     with ThreadPoolExecutor(max_workers=n_threads) as threads:

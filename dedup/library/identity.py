@@ -6,7 +6,7 @@ Nothing here decodes."""
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from dedup.files.container import codec_name, heard_stream, open_container
 
@@ -45,12 +45,17 @@ def partial_hash(path: bytes, size: int) -> bytes:
 
 def full_hash(path: bytes) -> bytes:
     """32 bytes: BLAKE3 of the whole file. Raises OSError."""
+    with open(path, "rb", buffering=0) as file:
+        return hash_of(file)
+
+
+def hash_of(file: IO[bytes]) -> bytes:
+    """`full_hash` of an open file, from where it stands to its end. Raises OSError."""
     from blake3 import blake3
 
     hasher = blake3()
-    with open(path, "rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            hasher.update(piece)
+    while piece := file.read(_PIECE):
+        hasher.update(piece)
     return hasher.digest()
 
 

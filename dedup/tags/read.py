@@ -21,6 +21,7 @@ from dedup.tags.wave_info import read_cues, read_info
 __all__ = [
     "Cover",
     "Tags",
+    "blocks_in",
     "may_have_more",
     "open_blocks",
     "read_tags",
@@ -159,7 +160,12 @@ def open_blocks(path: bytes) -> list[Block]:
     """The tag blocks of a file, the one to write first in front; empty if its format has none that can be written.
     Raises anything for a damaged file, as mutagen does."""
     with open(path, "rb") as file:
-        return _blocks_of(parse(path, file), file)
+        return blocks_in(path, file)
+
+
+def blocks_in(path: bytes, file: BinaryIO) -> list[Block]:
+    """`open_blocks` of a file that is open."""
+    return _blocks_of(parse(path, file), file)
 
 
 def _blocks_of(parsed: Any, file: BinaryIO) -> list[Block]:
