@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dedup.correlation.scoring import MERGING
 from dedup.files.held import OutOfReachError, Reach
 from dedup.files.mount_table import mounts, place_of
-from dedup.files.paths import holds, printable
+from dedup.files.paths import and_above, holds, printable
 from dedup.files.status import ownership, size_and_time
 from dedup.groups.judgements import content
 from dedup.groups.losses import LOST_BY_VERDICT, Beside, losses
@@ -72,15 +72,10 @@ class Protection:
 def _and_above(path: bytes) -> Iterator[tuple[int, int]]:
     """Device and inode of the file and of each folder above it, by its name and by the real one."""
     for name in {path, os.path.realpath(path)}:
-        folder = name
-        while True:
+        for folder in and_above(name):
             if os.path.exists(folder):
                 status = os.stat(folder)
                 yield status.st_dev, status.st_ino
-            above = os.path.dirname(folder)
-            if above == folder:
-                break
-            folder = above
 
 
 class Checks:

@@ -111,7 +111,7 @@ class Cleanup:
         is_written, examined.of_group = merge_into_kept(replace(group, files=(kept, *allowed)), sources, self.doing)
         if not is_written:
             return kept
-        records.renew(self.store, kept.path)
+        records.renew(self.store, kept.path, self.reach)
         self.n_merged += 1
         return _as_it_is(kept)
 
@@ -138,7 +138,7 @@ class Cleanup:
         except OSError as error:
             return reason_of(error, file.path)
         if file.action in LINKING:
-            records.renew(self.store, file.path)
+            records.renew(self.store, file.path, self.reach)
         else:
             self.gone[file.path] = kept.path
             records.drop_track(self.store, file.path)

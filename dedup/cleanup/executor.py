@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from dedup.cleanup.moving import OccupiedError, free_name
 from dedup.cleanup.steps import FolderTime, MakeFolder, Move, Step
 from dedup.errors import RepriseError, UsageError, WriteError
 from dedup.files.held import OutOfReachError, Reach
-from dedup.files.paths import holds, printable
+from dedup.files.paths import and_above, holds, printable
 from dedup.files.quarantine import QUARANTINE
 from dedup.tags.write import TagsError
 
@@ -79,13 +80,7 @@ class Doing:
 
     def _make_folders(self, folder: bytes) -> None:
         """Makes a folder of the quarantine, and those above it that are missing."""
-        missing = []
-        while not self._is_there(folder):
-            missing.append(folder)
-            above = os.path.dirname(folder)
-            if above == folder:
-                raise OutOfReachError(folder, f"{printable(folder)} is no folder that can be made")
-            folder = above
+        missing = list(itertools.takewhile(lambda each: not self._is_there(each), and_above(folder)))
         for path in reversed(missing):
             self.do(MakeFolder(path))
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
-from dedup.cleanup.steps import Delete, Move, Rewrite, Share, Trash
+from dedup.cleanup.steps import Delete, Move, Rewrite, Share, Trash, is_anything
 
 if TYPE_CHECKING:
     from dedup.cleanup.journal import Entry, JournalWriter
@@ -35,8 +34,8 @@ def recover_steps(writer: JournalWriter, reach: Reach) -> None:
 def _enter(store: Store, entry: Entry, reach: Reach) -> None:
     """Enters a finished step in the catalog, which may know it already."""
     step = entry.step
-    if isinstance(step, (Move, Trash, Delete)) and not os.path.lexists(step.path):
+    if isinstance(step, (Move, Trash, Delete)) and not is_anything(reach, step.path):
         if store.catalog.tracks.get(step.path) is not None:
             records.drop_track(store, step.path)
-    elif isinstance(step, (Share, Rewrite)) and not records.is_known(store, step.path) and step.recover(reach):
-        records.renew(store, step.path)
+    elif isinstance(step, (Share, Rewrite)) and not records.is_known(store, step.path, reach) and step.recover(reach):
+        records.renew(store, step.path, reach)

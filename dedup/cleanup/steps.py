@@ -134,10 +134,10 @@ class Move:
             with reach.spot(self.path) as source, reach.spot(self.target) as target:
                 return recover_move(source, target)
         except FileNotFoundError:  # one of the folders is gone
-            return not _is_anything(reach, self.path) and _is_anything(reach, self.target)
+            return not is_anything(reach, self.path) and is_anything(reach, self.target)
 
     def undo(self, reach: Reach) -> None:
-        if _is_anything(reach, self.target):
+        if is_anything(reach, self.target):
             with reach.spot(self.target) as held:
                 if not self._is_at(held):
                     raise ChangedSinceError(printable(self.target), "was changed since it was put there")
@@ -160,7 +160,7 @@ class Move:
         return False
 
 
-def _is_anything(reach: Reach, path: bytes) -> bool:
+def is_anything(reach: Reach, path: bytes) -> bool:
     """Whether there is anything at a path, whose folder may be gone."""
     with contextlib.suppress(FileNotFoundError), reach.spot(path) as spot:
         return spot.exists()
@@ -185,7 +185,7 @@ class Trash:
                     raise
 
     def recover(self, reach: Reach) -> bool:
-        return not _is_anything(reach, self.path)
+        return not is_anything(reach, self.path)
 
     def undo(self, reach: Reach) -> None:
         with reach.spot(self.path, make=True) as spot:
@@ -222,7 +222,7 @@ class Delete:
         return True
 
     def undo(self, reach: Reach) -> None:
-        if not _is_anything(reach, self.path):
+        if not is_anything(reach, self.path):
             raise NoWayBackError(printable(self.path), "was deleted for good, so it cannot be put back")
 
 
@@ -370,7 +370,7 @@ class RemoveFolder:
             spot.sync()
 
     def recover(self, reach: Reach) -> bool:
-        return not _is_anything(reach, self.path)
+        return not is_anything(reach, self.path)
 
     def undo(self, reach: Reach) -> None:
         with reach.spot(self.path, make=True) as spot:

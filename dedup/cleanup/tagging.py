@@ -153,7 +153,7 @@ def _write_all(
             refused.append(Refusal(tagging.path, reason))
             observer.problem("failed", tagging.path, reason)
         else:
-            records.renew(store, tagging.path)
+            records.renew(store, tagging.path, doing.reach)
             n_files += 1
         observer.advance()
     return Tagged(n_files, tuple(refused))

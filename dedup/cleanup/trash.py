@@ -15,7 +15,7 @@ from datetime import datetime
 from dedup.cleanup.moving import hash_at, move, shortened
 from dedup.errors import RepriseError
 from dedup.files.held import OutOfReachError, Spot
-from dedup.files.paths import printable, volume_of
+from dedup.files.paths import and_above, printable, volume_of
 
 _NOTE = b".trashinfo"
 
@@ -89,9 +89,7 @@ def _home() -> bytes:
 
 def _device_of(folder: bytes) -> int:
     """Device that holds a folder, or will when it is made."""
-    while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
-        folder = os.path.dirname(folder)
-    return os.stat(folder).st_dev
+    return os.stat(next(filter(os.path.isdir, and_above(folder)), b"/")).st_dev
 
 
 def _folder_of_trash(trash: bytes, name: bytes) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -115,9 +114,9 @@ class _Undoing:
             self.observer.problem("failed", step.path, reason)
             return
         if isinstance(step, (Move, Trash)) and entry.known is not None:
-            records.restore(self.store, entry.known)
-        elif isinstance(step, (Share, Rewrite)) and os.path.exists(step.path):
-            records.renew(self.store, step.path)
+            records.restore(self.store, entry.known, self.reach)
+        elif isinstance(step, (Share, Rewrite)):
+            records.renew(self.store, step.path, self.reach)
         self._taken_back.append(number)
         self.n_files += isinstance(step, (Move, Trash, Delete, Share))
         self.n_rewritten += isinstance(step, Rewrite)

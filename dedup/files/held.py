@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
 import threading
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import BinaryIO
 
-from dedup.files.paths import holds, printable
+from dedup.files.paths import and_above, holds, printable
 
 Proof = Callable[[bytes, int], bool]
 """Tells, from the name of a folder that is reached through a link and a descriptor of what the link leads to, whether
@@ -251,11 +252,10 @@ def _named(folders: Iterable[bytes]) -> dict[bytes, bytes]:
 
 def _missing(folder: bytes) -> dict[bytes, bytes]:
     """Real paths of a folder that is not there, of those above it that are not there, and of the lowest one that is."""
-    found: dict[bytes, bytes] = {}
-    while os.path.isabs(folder) and not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-        found[folder] = os.path.realpath(folder)
-    return found
+    if not os.path.isabs(folder) or os.path.isdir(folder):
+        return {}
+    missing = list(itertools.takewhile(lambda each: not os.path.isdir(each), and_above(folder)))
+    return {above: os.path.realpath(above) for above in map(os.path.dirname, missing)}
 
 
 def _open_below_root(real: bytes, make: bool = False) -> int:

@@ -30,16 +30,21 @@ _LAST_PACKET_REACHES_TO_END_OF_FILE = ("flac", "ape")
 def partial_hash(path: bytes, size: int) -> bytes:
     """16 bytes: BLAKE3 of `size` and 64 KiB each of the file's beginning, middle and end; of the whole file if it is no
     larger than the three together. Raises OSError."""
+    with open(path, "rb") as file:
+        return partial_hash_of(file, size)
+
+
+def partial_hash_of(file: BinaryIO, size: int) -> bytes:
+    """`partial_hash` of an open file. Raises OSError."""
     from blake3 import blake3
 
     hasher = blake3(size.to_bytes(8, "little"))
-    with open(path, "rb") as file:
-        if size <= 3 * _PART:
-            hasher.update(file.read(size))
-        else:
-            for start in (0, (size - _PART) // 2, size - _PART):
-                file.seek(start)
-                hasher.update(file.read(_PART))
+    if size <= 3 * _PART:
+        hasher.update(file.read(size))
+    else:
+        for start in (0, (size - _PART) // 2, size - _PART):
+            file.seek(start)
+            hasher.update(file.read(_PART))
     return hasher.digest(length=16)
 
 
