@@ -8,6 +8,8 @@ import itertools
 import os
 import random
 import shutil
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -21,13 +23,17 @@ import pytest
 
 from dedup.cleanup import steps
 from dedup.cleanup.apply import Applied
+from dedup.cleanup.gain import loudness
 from dedup.cleanup.tagging import Wanted, measure, tag_files
 from dedup.files.held import OutOfReachError, Reach
 from dedup.files.paths import and_above, volume_of
 from dedup.files.quarantine import QUARANTINE
+from dedup.library.identity import flac_md5, full_hash, stream_hash
+from dedup.library.metadata import read_properties
 from dedup.observer import Silent
+from dedup.plan.document import write_plan
 from dedup.plan.nouns import Action, Plan, PlannedPlaylist
-from dedup.playlists.playlists import references, rewritten
+from dedup.playlists.playlists import read_content, references, rewritten
 from dedup.runner import Stop
 from dedup.settings import KeepSettings
 from dedup.store.store import Store
@@ -415,3 +421,49 @@ def test_every_way_up_ends(path: bytes) -> None:
     assert len(above) < 10 and len(set(above)) == len(above)
     assert (above[:1] == [path]) == bool(path)
     assert os.path.ismount(volume_of(path))
+
+
+READERS = (read_tags, full_hash, stream_hash, flac_md5, read_properties, read_content, loudness)
+COMMANDS = (("plan",), ("resolve", "-o", "p.json"), ("apply", "plan.json"), ("apply", "--dry-run", "plan.json"))
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_no_reader_waits_for_a_pipe(tmp_path: Path, read: Any) -> None:
+    os.mkfifo(tmp_path / "a.flac")
+    with pytest.raises(OSError, match="not a regular file"):
+        read(os.fsencode(tmp_path / "a.flac"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_waits_for_a_pipe_in_the_place_of_a_track(root: Path, command: tuple[str, ...]) -> None:
+    folder = root.parent
+    with opened(root) as store:
+        write_plan(os.fsencode(folder / "plan.json"), one(store, root))
+    for name in ("a.wav", "sub/a.flac", "b.flac"):
+        (root / name).unlink()
+        os.mkfifo(root / name)
+    words = [str(folder / word) if word.endswith(".json") else word for word in command]
+    program = [sys.executable, "-m", "jobs", words[0], "--store", str(folder / "store"), *words[1:]]
+    ended = subprocess.run(program, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert ended.returncode in (0, 3, 5) and b"Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_clean_up_soon(root: Path, number: signal.Signals) -> None:
+    names = {f"many/{n}.flac": 1 for n in range(60)}
+    make_files(root, names)
+    make_store(root.parent / "store", root, {**FILES, **names})
+    plan, journal = root.parent / "plan.json", root.parent / "store/cleanups/0001/journal.jsonl"
+    with opened(root) as store:
+        write_plan(os.fsencode(plan), plan_of(group(store, root, "a.flac", list(names))))
+    for words in (["apply", plan], ["apply", "--resume"], ["undo"]):
+        program = [sys.executable, "-m", "jobs", words[0], "--store", root.parent / "store", *words[1:]]
+        size = journal.stat().st_size if journal.exists() else 0
+        with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and not (journal.exists() and journal.stat().st_size > size):
+                time.sleep(0.005)
+            process.send_signal(number)
+            assert process.wait(timeout=10) in (0, 22, 130)
+    with opened(root) as store:
+        take_back(store)
+    assert all((root / name).stat().st_size > 1000 for name in names)

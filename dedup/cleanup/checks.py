@@ -3,6 +3,7 @@ it is checked against the catalog before anything is touched, and against each f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -73,7 +74,7 @@ def _and_above(path: bytes) -> Iterator[tuple[int, int]]:
     """Device and inode of the file and of each folder above it, by its name and by the real one."""
     for name in {path, os.path.realpath(path)}:
         for folder in and_above(name):
-            if os.path.exists(folder):
+            with contextlib.suppress(OSError):  # nothing has that name, now
                 status = os.stat(folder)
                 yield status.st_dev, status.st_ino
 

@@ -104,7 +104,11 @@ class Cleanup:
         the group may go."""
         if all(file.action in LINKING for file in allowed) or self.protection.holds(kept.path):
             return kept
-        if problem := changed(self.reach, kept):
+        try:
+            problem = changed(self.reach, kept)
+        except OSError as error:
+            problem = reason_of(error, kept.path)
+        if problem:
             examined.of_group = f"the file to keep, {printable(kept.path)}: {problem}"
             return kept
         sources = [file.path for file in group.files if self.store.catalog.tracks.get(file.path) is not None]

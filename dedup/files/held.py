@@ -34,6 +34,16 @@ class OutOfReachError(OSError):
         self.found = found
 
 
+def open_regular(path: bytes, folder: int | None = None, flags: int = 0) -> BinaryIO:
+    """A regular file, for reading: the one that a path, or a name in an open folder, leads to. Raises OSError for
+    anything else, at once: opening a pipe would wait until somebody writes to it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return os.fdopen(descriptor, "rb")
+
+
 @dataclass(frozen=True)
 class Spot:
     """A name in a folder that is held open: nothing that happens to the names above it leads elsewhere."""
@@ -76,13 +86,8 @@ class Spot:
         return False
 
     def open(self) -> BinaryIO:
-        """The regular file of that name, for reading. Raises OSError, also for a link, and for a pipe, which would make
-        whoever opens it wait."""
-        descriptor = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise OSError(errno.EINVAL, "not a regular file", self.path)
-        return os.fdopen(descriptor, "rb")
+        """The regular file of that name, for reading. Raises OSError, also for a link."""
+        return open_regular(self.name, self.folder, os.O_NOFOLLOW)
 
     def create(self) -> BinaryIO:
         """A new, empty file, which only its owner may read, for reading and writing. Raises OSError."""
@@ -207,7 +212,7 @@ class Reach:
 
     def _open(self, folder: bytes, make: bool = False) -> int:
         if folder in self._ways:
-            return _open_below_root(self._ways[folder], make)
+            return self._open_proven(folder, make)
         top = self._top_of(folder)
         if top is None:
             raise OutOfReachError(folder, f"{printable(folder)} is in none of the folders that may be changed")
@@ -220,6 +225,15 @@ class Reach:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                 raise
         return self._through_links(folder)
+
+    def _open_proven(self, folder: bytes, make: bool) -> int:
+        real = self._ways[folder]
+        try:
+            return _open_below_root(real, make)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
+            raise OutOfReachError(folder, f"{printable(real)} is no longer free of symbolic links") from error
 
     def _opened(self, top: bytes) -> int:
         with self._lock:

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from dedup.files.container import codec_name, heard_stream, open_container
+from dedup.files.held import open_regular
 
 if TYPE_CHECKING:
     from av import Packet
@@ -30,7 +31,7 @@ _LAST_PACKET_REACHES_TO_END_OF_FILE = ("flac", "ape")
 def partial_hash(path: bytes, size: int) -> bytes:
     """16 bytes: BLAKE3 of `size` and 64 KiB each of the file's beginning, middle and end; of the whole file if it is no
     larger than the three together. Raises OSError."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return partial_hash_of(file, size)
 
 
@@ -50,7 +51,7 @@ def partial_hash_of(file: BinaryIO, size: int) -> bytes:
 
 def full_hash(path: bytes) -> bytes:
     """32 bytes: BLAKE3 of the whole file. Raises OSError."""
-    with open(path, "rb", buffering=0) as file:
+    with open_regular(path) as file:
         return hash_of(file)
 
 
@@ -81,7 +82,7 @@ def stream_hash(path: bytes, head_bytes: float = float("inf")) -> bytes | None:
                 if hasher.n_bytes >= head_bytes:
                     break
     except (av.error.FFmpegError, UnicodeError):
-        with open(path, "rb"):
+        with open_regular(path):
             return None
     return hasher.digest() if hasher.n_bytes else None
 
@@ -134,7 +135,7 @@ class StreamHasher:
 def flac_md5(path: bytes) -> bytes | None:
     """The MD5 of the decoded samples that a FLAC file's STREAMINFO holds, 16 bytes; None if the encoder
     left it out or the file is not FLAC. Raises OSError."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         skip_id3v2(file)
         head = file.read(42)
     is_stream_info = head[:4] == b"fLaC" and len(head) == 42 and head[4] & 0x7F == 0
