@@ -23,6 +23,7 @@ import pytest
 
 from dedup.cleanup import steps
 from dedup.cleanup.apply import Applied
+from dedup.cleanup.checks import Checks, Protection, StoppedError
 from dedup.cleanup.gain import loudness
 from dedup.cleanup.tagging import Wanted, measure, tag_files
 from dedup.files.held import OutOfReachError, Reach
@@ -446,6 +447,38 @@ def test_no_command_waits_for_a_pipe_in_the_place_of_a_track(root: Path, command
     program = [sys.executable, "-m", "jobs", words[0], "--store", str(folder / "store"), *words[1:]]
     ended = subprocess.run(program, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
     assert ended.returncode in (0, 3, 5) and b"Traceback" not in ended.stderr
+
+
+def test_a_stop_ends_the_decoding_of_a_kept_file(root: Path) -> None:
+    stop = Stop()
+    with opened(root) as store, Reach([os.fsencode(root)]) as reach:
+        plan = one(store, root)
+        checks, kept = Checks(store, plan, Protection([]), reach, stop), plan.groups[0].files[0]
+        assert checks.kept_file(plan.groups[0], kept)[0] == ""
+        stop.request("interrupted")
+        with pytest.raises(StoppedError):
+            checks.kept_file(plan.groups[0], kept)
+
+
+def test_a_track_that_is_a_link_is_tagged_where_it_leads_and_taken_back(root: Path, outside: Path) -> None:
+    (root / "linked.flac").symlink_to(outside / "a.flac")
+    make_store(root.parent / "store", root, {"linked.flac": 1})
+    (root.parent / "other.flac").write_bytes(tone(3, "flac"))
+    there, path = tree(outside), os.fsencode(root / "linked.flac")
+    with opened(root) as store:
+        track = store.catalog.tracks.get(path)
+        assert track is not None
+        with store.catalog.transaction():  # as a scan enters it: the file that the link leads to
+            store.catalog.tracks.put(replace(track, inode=os.stat(path).st_ino))
+        tagging = measure(store, path, Wanted(audio_hash=True))
+        tagged = tag_files(store=store, taggings=[tagging], keep=KeepSettings(), observer=Silent(), stop=Stop())
+        assert tagged.n_files == 1 and "reprise_audio_hash" in read_tags(os.fsencode(outside / "a.flac")).fields
+        assert take_back(store).failed == ()
+        assert tree(outside) == there
+        (root / "linked.flac").unlink()
+        (root / "linked.flac").symlink_to(root.parent / "other.flac")
+        tagged = tag_files(store=store, taggings=[tagging], keep=KeepSettings(), observer=Silent(), stop=Stop())
+    assert tagged.n_files == 0 and (root.parent / "other.flac").read_bytes() == tone(3, "flac")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -27,6 +27,7 @@ from dedup.tags.read import read_tags
 if TYPE_CHECKING:
     from dedup.groups.losses import Loss
     from dedup.groups.matches import ListedTrack, TrackPair
+    from dedup.runner import Stop
     from dedup.store.store import Store
     from dedup.store.tracks import Track
 
@@ -40,6 +41,10 @@ class Refusal:
 
     path: bytes
     reason: str
+
+
+class StoppedError(Exception):
+    """A stop was requested while a file was decoded, which may take minutes."""
 
 
 class Protection:
@@ -83,8 +88,8 @@ class Checks:
     """What the catalog and the pairs of tracks say about a plan. Reads the catalog when it is made; after that, several
     threads may ask it."""
 
-    def __init__(self, store: Store, plan: Plan, protection: Protection, reach: Reach) -> None:
-        self.plan, self.protection, self.reach = plan, protection, reach
+    def __init__(self, store: Store, plan: Plan, protection: Protection, reach: Reach, stop: Stop) -> None:
+        self.plan, self.protection, self.reach, self.stop = plan, protection, reach, stop
         paths = {file.path for group in plan.groups for file in group.files}
         self.tracks: dict[bytes, Track] = {path: track for path in paths if (track := store.catalog.tracks.get(path))}
         self._streams = _streams(store, self.tracks)
@@ -157,7 +162,8 @@ class Checks:
     # ---- checks that read the files ----
 
     def kept_file(self, group: PlannedGroup, file: PlannedFile) -> tuple[str, set[str]]:
-        """Why a file cannot be the one to keep; else empty, and the digests of the extras that it has now or gets."""
+        """Why a file cannot be the one to keep; else empty, and the digests of the extras that it has now or gets.
+        Raises StoppedError."""
         problem = self._unsound(file)
         try:
             return problem, set() if problem else self._held(group, file)
@@ -167,6 +173,10 @@ class Checks:
     def _held(self, group: PlannedGroup, kept: PlannedFile) -> set[str]:
         return read_tags(kept.path).digests | {extra.digest for extra in self._gets(group)}
 
+    def _go_on(self, _samples: object) -> None:
+        if self.stop.requested:
+            raise StoppedError
+
     def _unsound(self, file: PlannedFile) -> str:
         """Whether a file is not as it was, or cannot be decoded to its end, in words; else empty."""
         from dedup.fingerprint.decode import TimeLimitError, UndecodableError, decode
@@ -175,7 +185,7 @@ class Checks:
             problem = changed(self.reach, file)
             if problem:
                 return problem
-            decoded = decode(file.path, 11025, lambda _: None, time_limit_s=TIME_LIMIT_S)
+            decoded = decode(file.path, 11025, self._go_on, time_limit_s=TIME_LIMIT_S)
         except OSError as error:
             return f"cannot be read: {error.strerror or error}"
         except UndecodableError as error:

@@ -282,15 +282,16 @@ def _open_below_root(real: bytes, make: bool = False) -> int:
 
 def _descend(top: int, names: Sequence[bytes], make: bool = False) -> int:
     """A new descriptor of the folder at the end of `names`. Raises OSError with ELOOP or ENOTDIR at a link."""
-    descriptor = os.dup(top)
-    try:
-        for number, name in enumerate(names, start=1):
+    if not names:
+        return os.dup(top)
+    descriptor = top
+    for number, name in enumerate(names, start=1):
+        try:
             below = _step_into(descriptor, name, number == len(names), make)
-            os.close(descriptor)
-            descriptor = below
-    except BaseException:
-        os.close(descriptor)
-        raise
+        finally:
+            if descriptor != top:
+                os.close(descriptor)
+        descriptor = below
     return descriptor
 
 
