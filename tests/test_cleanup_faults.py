@@ -177,7 +177,7 @@ def test_a_symbolic_link_swapped_in(root: Path, swapped: str) -> None:
         kept = planned(store, root, "a.flac", "keep")
     plan = replace(plan, groups=(replace(plan.groups[0], files=(kept, plan.groups[0].files[1])),))
     (reason,) = refused(root, lambda _: plan)
-    assert reason == "it is a symbolic link" or reason.endswith("which no scan saw there")
+    assert reason == "it is a symbolic link" or "which no scan saw there" in reason
 
 
 def test_a_hard_link_of_the_kept_file(root: Path) -> None:

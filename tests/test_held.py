@@ -101,7 +101,7 @@ def test_a_folder_that_became_a_link_is_not_followed(root: Path, outside: Path, 
         plan = one(store, root, action)
         become_link(root / "sub", outside)
         (reason,) = reasons(carry_out(store, plan))
-        assert reason.endswith("which no scan saw there") and str(outside) in reason
+        assert "which no scan saw there" in reason and str(outside) in reason
     assert tree(outside) == before
 
 
@@ -118,7 +118,7 @@ def test_a_folder_that_becomes_a_link_after_the_checks_is_not_followed(
 
     with opened(root) as store, mock.patch.object(kind, "do", swapped):
         (reason,) = reasons(carry_out(store, one(store, root, action)))
-    assert reason.endswith("which no scan saw there")
+    assert "which no scan saw there" in reason
     assert tree(outside) == before
 
 
@@ -159,7 +159,7 @@ def test_a_folder_that_became_a_link_before_the_undo_is_not_followed(root: Path)
     with opened(root) as store:
         assert carry_out(store, one(store, root)).done == {"quarantine": 1}
         become_link(root / "sub", other)
-        assert {refusal.reason.endswith("which no scan saw there") for refusal in take_back(store).failed} == {True}
+        assert {"which no scan saw there" in refusal.reason for refusal in take_back(store).failed} == {True}
         assert not any(other.iterdir()) and (root / HELD / "sub/a.flac").exists()
         (root / "sub").unlink()
         (root / "sub before").rename(root / "sub")
@@ -173,7 +173,7 @@ def test_a_file_whose_folder_becomes_a_link_is_not_tagged(root: Path, outside: P
         tagging = measure(store, os.fsencode(root / "sub/a.flac"), Wanted(audio_hash=True))
         become_link(root / "sub", outside)
         tagged = tag_files(store=store, taggings=[tagging], keep=KeepSettings(), observer=Silent(), stop=Stop())
-    assert [refusal.reason.endswith("which no scan saw there") for refusal in tagged.refused] == [True]
+    assert ["which no scan saw there" in refusal.reason for refusal in tagged.refused] == [True]
     assert tree(outside) == before
 
 
@@ -266,7 +266,7 @@ def test_a_folder_in_the_quarantine_that_is_a_link_is_refused(root: Path, outsid
     (root / HELD / "sub").symlink_to(outside)
     with opened(root) as store:
         (reason,) = reasons(carry_out(store, one(store, root)))
-    assert reason.endswith("which no scan saw there") and (root / "sub/a.flac").exists()
+    assert "is or holds a symbolic link: name a folder as --to" in reason and (root / "sub/a.flac").exists()
 
 
 def test_a_quarantine_that_is_named_may_be_a_link_and_may_be_missing(root: Path) -> None:

@@ -74,9 +74,13 @@ class Doing:
         target = os.path.join(quarantine, os.path.relpath(path, root))
         if self._protection.holds(target):
             raise UsageError("quarantine", f"{printable(target)} would be in a protected folder")
-        self._make_folders(os.path.dirname(target))
-        with self.reach.spot(target) as spot:
-            return free_name(spot).path
+        try:
+            self._make_folders(os.path.dirname(target))
+            with self.reach.spot(target) as spot:
+                return free_name(spot).path
+        except OutOfReachError as error:
+            found = f"the quarantine {printable(quarantine)} is or holds a symbolic link: name a folder as --to"
+            raise OutOfReachError(target, found) from error
 
     def _make_folders(self, folder: bytes) -> None:
         """Makes a folder of the quarantine, and those above it that are missing."""

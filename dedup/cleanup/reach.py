@@ -3,6 +3,7 @@ and the folders of playlists that the user named; through a link only if it lead
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -55,8 +56,14 @@ def _ways(journal: Journal) -> dict[bytes, bytes]:
 
 
 def _roots(journal: Journal) -> set[bytes]:
-    known = (entry.known["root"] for entry in journal.entries if entry.known is not None)
-    return {bytes.fromhex(root) for root in known}
+    """The roots of the files that went, if they are above them."""
+    found = set()
+    for entry in journal.entries:
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # what cannot be read is no root
+            root = bytes.fromhex((entry.known or {})["root"])
+            if holds(root, entry.step.path):
+                found.add(root)
+    return found
 
 
 class Seen:

@@ -249,9 +249,8 @@ class Reach:
             self._ways[folder] = real
             return descriptor
         os.close(descriptor)
-        raise OutOfReachError(
-            folder, f"{printable(folder)} leads through a symbolic link to {printable(real)}, which no scan saw there"
-        )
+        found = f"{printable(folder)} leads through a symbolic link to {printable(real)}, which no scan saw there"
+        raise OutOfReachError(folder, f"{found}; put the folder back, or scan again if the link is right")
 
 
 def _named(folders: Iterable[bytes]) -> dict[bytes, bytes]:
