@@ -1,4 +1,7 @@
-"""The temporary folder of a local cluster, and the removal of folders that killed launchers left behind."""
+"""The temporary folder of a cluster, and the removal of folders that killed launchers left behind.
+
+Only its owner can enter it. Dask by itself would use `dask-scratch-space` in the system's temporary folder, whoever
+made that: it loads modules from there and overwrites its lock files, so the owner of that folder would own the run."""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,10 +36,21 @@ def open_folder() -> Iterator[str]:
 def _purge(parent: Path) -> None:
     """Removes our folders whose launcher is dead: a lock ends with its holder, whichever container it ran in."""
     for path in parent.glob(f"{PREFIX}*"):
-        # It fails for a folder that is in use, belongs to another user, or is being removed by another run.
+        if not _is_ours(path):  # a link that another user made may lead into our files
+            continue
+        # It fails for a folder that is in use, or is being removed by another run.
         with contextlib.suppress(OSError), open(path / _LOCK, "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _remove(path)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a folder, not a link, that nobody else can change."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
 def _remove(path: Path) -> None:

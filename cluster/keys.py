@@ -1,6 +1,4 @@
-"""A private certificate authority and a certificate for each host, for a cluster that speaks TLS.
-
-Needs the package cryptography, which the extra `hosts` installs."""
+"""A private certificate authority and a certificate for each host, for a cluster that speaks TLS."""
 
 from __future__ import annotations
 
@@ -49,6 +47,14 @@ def make_keys(folder: Path, hosts: Sequence[str]) -> list[Path]:
     return made
 
 
+def make_pair(host: str) -> tuple[str, str, str]:
+    """A certificate for one host, in memory: those of its authority and its own, and its secret key, as PEM. The
+    authority's key is lost, so that there will never be another certificate."""
+    authority, authority_key = _new_authority()
+    certificate, key = _host_certificate(host, authority, authority_key)
+    return _pem(authority).decode(), _pem(certificate).decode(), _secret_pem(key).decode()
+
+
 def _authority(folder: Path) -> tuple[x509.Certificate, EllipticCurvePrivateKey]:
     """The authority in `folder`, made if there is none."""
     from cryptography import x509
@@ -66,15 +72,22 @@ def _authority(folder: Path) -> tuple[x509.Certificate, EllipticCurvePrivateKey]
             remedy = "Restore the key that this command made, or name another folder"
             raise UsageError(str(folder / CA_KEY_FILE), "not an elliptic-curve key", remedy=remedy)
         return certificate, key
+    certificate, key = _new_authority()
+    _write_secret(folder / CA_KEY_FILE, key)
+    _write(folder / CA_FILE, _pem(certificate))
+    return certificate, key
+
+
+def _new_authority() -> tuple[x509.Certificate, EllipticCurvePrivateKey]:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("Reprise private authority")
     builder = _builder(name, name, key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    certificate = _signed(builder, key)
-    _write_secret(folder / CA_KEY_FILE, key)
-    _write(folder / CA_FILE, _pem(certificate))
-    return certificate, key
+    return _signed(builder, key), key
 
 
 def _host_certificate(
@@ -153,6 +166,10 @@ def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def _write_secret(path: Path, key: EllipticCurvePrivateKey) -> None:
+    _write(path, _secret_pem(key), 0o600)
+
+
+def _secret_pem(key: EllipticCurvePrivateKey) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

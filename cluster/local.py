@@ -1,4 +1,5 @@
-"""A cluster on this machine's cores: the scheduler in this process, one worker process per core, loopback only.
+"""A cluster on this machine's cores: the scheduler in this process, one worker process per core, loopback only, with
+keys that no other process has.
 
 Importing this module imports Dask; `cluster.runner` does so when the first task is drawn."""
 
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client
+from distributed.deploy.spec import SpecCluster
 
 from cluster import nanny
 from cluster.folder import open_folder
 from cluster.logs import open_logs
 from cluster.nanny import Death, ShieldedNanny, start_tracker
+from cluster.no_http import NoHttpScheduler
+from cluster.run_keys import make_run_keys
 from dedup.errors import ClusterError
 
 START_TIMEOUT_S = 60.0
@@ -72,24 +76,29 @@ class LocalConnection:
         ttl = {"distributed.scheduler.worker-ttl": worker_timeout_s}
         self._stack.enter_context(dask.config.set(CONFIG | ttl))
         folder = self._stack.enter_context(open_folder())
-        self._cluster = LocalCluster(
-            n_workers=0,  # scale() adds them, so that an interrupt finds a cluster that can be closed
-            threads_per_worker=1,
-            worker_class=ShieldedNanny,
-            tell=self._deaths.setdefault,
-            folder=folder,
-            worker_log=worker_log,
-            host="127.0.0.1",
-            # Dask listens for HTTP even without a dashboard: let it do so on loopback, on a free port.
-            dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": False},
-            memory_limit=self._memory_limit_bytes,
-            local_directory=folder,
+        security = make_run_keys()
+        both = {"host": "127.0.0.1", "protocol": "tls://", "security": security, "dashboard": False}
+        nanny_options = {
+            "tell": self._deaths.setdefault,
+            "folder": folder,
+            "worker_log": worker_log,
+            "nthreads": 1,
+            "memory_limit": self._memory_limit_bytes,
+            "local_directory": folder,
+            "silence_logs": False,
+        }
+        self._cluster = SpecCluster(
+            {},  # scale() adds workers, so that an interrupt finds a cluster that can be closed
+            scheduler={"cls": NoHttpScheduler, "options": both | {"port": 0, "local_directory": folder}},
+            worker={"cls": ShieldedNanny, "options": both | nanny_options},
+            security=security,
+            name="reprise",
             silence_logs=False,
         )
         self._stack.callback(self._close_cluster)
         self._cluster.scale(n_workers)
-        self.client = Client(self._cluster.scheduler_address, set_as_default=False, direct_to_workers=True)
+        address = self._cluster.scheduler_address
+        self.client = Client(address, security=security, set_as_default=False, direct_to_workers=True)
         self._stack.callback(self.client.close)
 
     def _wait_for_workers(self, n_workers: int) -> None:

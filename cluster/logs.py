@@ -16,6 +16,8 @@ RUN_LOGGER = logging.getLogger("reprise")
 """Logger of the run: its launcher listens here."""
 
 SIGNS_OF_TROUBLE = (b" - WARNING - ", b" - ERROR - ", b" - CRITICAL - ", b"Fatal Python error", b"Warning: ")
+MAX_STRANGERS = 20
+"""Lines that a process writes about connections without our keys; anybody can make as many as they like."""
 MAX_TOLD = 100
 """Lines of workers that the log of the run takes at most."""
 
@@ -50,6 +52,7 @@ def open_logs(folder: Path | None) -> Iterator[str]:
     for logger in (*map(logging.getLogger, _DASK_LOGGERS), asyncio_logger, ours):
         logger.handlers, logger.propagate = [handler, _ToRun(logging.WARNING)], False
     ours.setLevel(logging.INFO)
+    limit_strangers()
     try:
         yield worker_log
     finally:
@@ -61,6 +64,29 @@ def open_logs(folder: Path | None) -> Iterator[str]:
         handler.close()
         if folder is not None:
             _tell_of_workers(worker_log, n_before)
+
+
+class _Strangers(logging.Filter):
+    """Lets the first refusals of connections through, so that nobody without keys can fill a log."""
+
+    n = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if "handshake failed" not in str(record.msg) and not str(record.msg).startswith("SSL Error"):
+            return True
+        self.n += 1
+        if self.n == MAX_STRANGERS:
+            record.msg = f"{record.msg}; further ones are not logged"
+        return self.n <= MAX_STRANGERS
+
+
+_STRANGERS = _Strangers()
+
+
+def limit_strangers() -> None:
+    """Limits what this process logs of connections without our keys."""
+    for name in ("distributed.comm.tcp", "tornado.general"):
+        logging.getLogger(name).addFilter(_STRANGERS)  # once: a logger takes the same filter only once
 
 
 class _ToRun(logging.Handler):

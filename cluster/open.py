@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cluster.preflight import Terms
 
 MAX_WORKERS = 1024
+EXPOSED = "no TLS: anyone who can reach the cluster's ports can read its traffic and run programs as you"
+"""What a person should know who works with --insecure."""
 
 
 @contextlib.contextmanager
@@ -69,9 +71,12 @@ def open_remote_runner(
     say: Callable[[str], None] = LOGGER.info,
     in_flight_per_worker: int = 2,
 ) -> Iterator[Runner]:
-    """A runner on other hosts for the duration of the block. Connects when the first task is drawn, and then raises
-    ClusterError if no scheduler or no worker is found, PreflightError if a worker does not meet `terms`. `say`
-    receives a line about each host that cannot be started."""
+    """A runner on other hosts for the duration of the block. Raises ClusterError if they have no TLS and the place does
+    not accept that. Connects when the first task is drawn, and then raises ClusterError if no scheduler or no worker is
+    found, PreflightError if a worker does not meet `terms`. `say` receives a line about each host that cannot be
+    started, and one if there is no TLS."""
+    if place.is_exposed():
+        say(EXPOSED)
 
     def connect() -> Connection:
         from cluster.remote import RemoteConnection

@@ -31,15 +31,18 @@ class Place:
     remote_python: str | None = None
     """Python on each of `hosts`; None for the path of the one that runs here."""
     worker_timeout_s: float = WORKER_TIMEOUT_S
+    insecure: bool = False
+    """Whether to work without TLS too, where others can read the traffic and run programs as this user."""
 
     def is_exposed(self) -> bool:
-        """Whether others on the network can read the traffic and give commands, because they lack TLS and a loopback
-        address. Raises ClusterError if keys cannot be read."""
+        """Whether there is no TLS, so that others can read the traffic and give commands. Raises ClusterError if keys
+        cannot be read, or if it is exposed and that was not accepted as `insecure`."""
         if self.scheduler is not None:
-            return is_exposed(scheduler_address(self.scheduler))
-        return (
-            not all(is_loopback(bare_host(host)) for host in self.hosts) and not security(self.keys).require_encryption
-        )
+            return is_exposed(scheduler_address(self.scheduler), self.insecure)
+        exposed = not security(self.keys).require_encryption
+        if exposed and not self.insecure:
+            raise _refused("--hosts")
+        return exposed
 
 
 def scheduler_address(scheduler: str) -> str:
@@ -66,10 +69,20 @@ def scheduler_address(scheduler: str) -> str:
     return f"tcp://{scheduler}"
 
 
-def is_exposed(address: str) -> bool:
-    """Whether others on the network can read what goes to this scheduler's address: no TLS, no loopback."""
-    protocol, _, place = address.rpartition("://")
-    return protocol not in ("tls", "wss", "inproc") and not is_loopback(place.rpartition(":")[0] or place)
+def is_exposed(address: str, insecure: bool = False) -> bool:
+    """Whether others can read what goes to this scheduler's address and give commands, because it has no TLS. So can
+    every user of this machine if the address is a loopback. Raises ClusterError if it is exposed and that was not
+    accepted as `insecure`."""
+    exposed = not address.startswith("tls://")
+    if exposed and not insecure:
+        raise _refused(address)
+    return exposed
+
+
+def _refused(where: str) -> ClusterError:
+    found = "no TLS: anyone who can reach its ports, and any user of its hosts, can run programs as you"
+    remedy = "Make keys with `reprise cluster keys` and give --tls DIR, or accept the risk with --insecure"
+    return ClusterError(where, found, remedy=remedy)
 
 
 def bare_host(host: str) -> str:
@@ -96,9 +109,12 @@ def security(keys: str | None, address: str = "") -> Any:
 
     if keys is None:
         own = Security()
-        if address.startswith("tls://") and own.get_connection_args("client").get("ssl_context") is None:
+        if not (address.startswith("tls://") or own.require_encryption):
+            return own
+        own.require_encryption = True  # else the parents of workers listen without TLS, whatever the scheduler speaks
+        if own.get_connection_args("client").get("ssl_context") is None:
             remedy = "Give --tls DIR, or set certificates in Dask's own settings"
-            raise ClusterError(address, "no keys for TLS", remedy=remedy)
+            raise ClusterError(address or "--hosts", "no keys for TLS", remedy=remedy)
         return own
     files = {name: os.path.join(keys, name) for name in (CA_FILE, CERTIFICATE_FILE, KEY_FILE)}
     for path in files.values():

@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, Scheduler
+from distributed import Client
 from distributed.deploy.spec import ProcessInterface, SpecCluster
 from distributed.deploy.ssh import Worker as OverSsh
 from distributed.utils import get_ip
 
 from cluster import local, preflight
+from cluster.folder import open_folder
 from cluster.host import CONFIG as HOST_CONFIG
 from cluster.logs import LOGGER, open_logs, told
 from cluster.nanny import DEATHS, Death
+from cluster.no_http import NoHttpScheduler
 from cluster.place import Place, bare_host, is_loopback, scheduler_address, security
 from cluster.preflight import MIN_MEMORY_BYTES, Admission, Terms
 from cluster.tenancy import claim
@@ -70,7 +72,8 @@ class RemoteConnection:
         self._address = "" if place.hosts else scheduler_address(place.scheduler or "")
         own_security = security(place.keys, self._address)
         if place.hosts:
-            cluster = _start_hosts(place, own_security, say)
+            folder = self._stack.enter_context(open_folder())
+            cluster = _start_hosts(place, own_security, folder, say)
             self._stack.callback(_close_cluster, cluster)
             self._address = cluster.scheduler_address
         try:
@@ -155,19 +158,19 @@ class RemoteConnection:
             self.client.close(timeout=CLOSE_TIMEOUT_S)
 
 
-def _start_hosts(place: Place, own_security: Any, say: Callable[[str], None]) -> SpecCluster:
+def _start_hosts(place: Place, own_security: Any, folder: str, say: Callable[[str], None]) -> SpecCluster:
     """A scheduler in this process, and a `Host` on each of the hosts that can be reached."""
     names = [bare_host(host) for host in place.hosts]
     protocol = "tls" if own_security.require_encryption else "tcp"
     scheduler = {
-        "cls": Scheduler,
+        "cls": NoHttpScheduler,
         "options": {
             "host": "127.0.0.1" if all(map(is_loopback, names)) else get_ip(names[0]),
             "port": 0,
             "protocol": f"{protocol}://",
             "security": own_security,
             "dashboard": False,
-            "dashboard_address": "127.0.0.1:0",
+            "local_directory": folder,
         },
     }
     failures: list[str] = []

@@ -192,9 +192,11 @@ def make_worker(folder: str, log: str, *args: Any, **kwargs: Any) -> Any:
     """The Dask worker of this new process. `folder` takes its marks, `log` what it writes to stdout and stderr."""
     _redirect_output(log)
     _die_with_launcher()
-    from distributed import Worker
+    from cluster.logs import limit_strangers
+    from cluster.no_http import NoHttpWorker
 
-    dask_worker = Worker(*args, **kwargs)
+    limit_strangers()
+    dask_worker = NoHttpWorker(*args, **kwargs)
     # A function, because the worker has no address before it starts.
     _marks.place = lambda kind: mark_path(folder, kind, dask_worker.address)
     return dask_worker

@@ -54,7 +54,9 @@ def hook(event, arguments):
         return
     path = os.fsdecode(arguments[0])
     name = os.path.basename(path)
-    if not name.startswith("fault ") or not sys._getframe(1).f_code.co_filename.endswith("fingerprint/decode.py"):
+    if not name.startswith("fault "):
+        return
+    if not sys._getframe(2).f_code.co_filename.endswith("fingerprint/decode.py"):
         return
     if "crash" in name:
         os.kill(os.getpid(), signal.SIGSEGV)

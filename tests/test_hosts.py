@@ -28,6 +28,7 @@ from dedup.runner import Outcome, Stop, Task
 from dedup.versions import versions
 from scripts.torture.hosts import Course, prepared, run_course
 from scripts.torture.network import Loopback, Network, end, open_hosts, until
+from scripts.torture.ports import attack
 from tests import cluster_tasks
 from tests.audio_files import write_tone
 
@@ -96,6 +97,7 @@ def test_a_scheduler_serves_one_run_at_a_time_and_is_free_when_its_launcher_is_d
     terms = "Terms(versions(), (sys.argv[3].encode(),))"
     program = f"""
 import sys, time
+from scripts.torture.ports import attack
 from tests import cluster_tasks
 from cluster.place import Place
 from cluster.open import open_remote_runner
@@ -180,6 +182,23 @@ def test_who_has_no_certificate_gets_nothing(network: Network) -> None:
         Client(network.address, security=stranger, timeout=3, set_as_default=False)
 
 
+def test_a_worker_answers_nobody_else_wherever_its_keys_come_from(network: Network) -> None:
+    """Property: each port of a worker and of its parent asks for a certificate, also if Dask's own settings name the
+    keys and leave open whether encryption is required."""
+    keys = Path(network.keys("c"))
+    settings = {"CA_FILE": "ca.pem"} | {f"{role}__CERT": "cert.pem" for role in ("CLIENT", "WORKER")}
+    settings |= {f"{role}__KEY": "key.pem" for role in ("CLIENT", "WORKER")}
+    environment = {f"DASK_DISTRIBUTED__COMM__TLS__{name}": str(keys / file) for name, file in settings.items()}
+    command = ("-m", "jobs", "worker", network.address, "--workers", "1", "--log-folder", str(network.folder / "log"))
+    started = network._start("c", "worker-dask", command, environment)
+    until(lambda: "connected" in network.said("worker-dask"), "the worker")
+    attempts = attack(started.pid, [network.folder / "log"])
+    assert [attempt for attempt in attempts if not attempt.held] == []
+    ports = {attempt.where.rpartition(":")[2] for attempt in attempts if attempt.where.startswith("tcp")}
+    assert len(ports) == 2  # the worker's and its parent's, the latter at several addresses
+    end(started)
+
+
 @pytest.mark.long
 def test_a_scan_reads_where_the_host_has_the_music(network: Network, tmp_path: Path) -> None:
     """The launcher's path is a link away from the host's; limits of readers hold on other hosts too."""
@@ -243,7 +262,10 @@ def test_hosts_are_started_over_ssh_and_end_with_the_run(tmp_path: Path) -> None
             "--store",
             str(tmp_path / "store"),
         )
-        done = reprise("scan", str(music), *how, HOME=str(home))
+        refused = reprise("scan", str(music), *how, HOME=str(home))
+        assert refused.returncode == 17
+        assert "--hosts: no TLS" in refused.stderr
+        done = reprise("scan", str(music), *how, "--insecure", HOME=str(home))
         assert done.returncode == 0, done.stderr + (home / "log").read_text()
         assert "1 fingerprinted" in done.stdout
         assert "no TLS" in done.stderr
@@ -290,8 +312,20 @@ def test_a_scheduler_that_dies_ends_the_run_in_one_line(tmp_path: Path) -> None:
 )
 def test_a_scheduler_that_is_not_there(scheduler: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.remote.START_TIMEOUT_S", 1.0)
-    with pytest.raises(ClusterError, match=message), open_remote_runner(Place(scheduler), TERMS, Stop()) as runner:
+    there = Place(scheduler, insecure=True)
+    with pytest.raises(ClusterError, match=message), open_remote_runner(there, TERMS, Stop()) as runner:
         list(runner.run(cluster_tasks.square, [Task("1", (1,))]))
+
+
+@pytest.mark.parametrize("command", [("worker", "tcp://127.0.0.1:1"), ("scan", "--scheduler", "127.0.0.1:1")])
+def test_without_tls_a_command_ends_in_one_line(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Before it connects, compiles or reads anything."""
+    store = () if command[0] == "worker" else (str(tmp_path), "--store", str(tmp_path / "store"))
+    done = reprise(*command, *store)
+    assert done.returncode == 17
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("reprise: tcp://127.0.0.1:1: no TLS: ")
+    assert line.endswith("or accept the risk with --insecure")
 
 
 def test_maps_of_one_host_come_first() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+import dask
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
@@ -75,21 +76,43 @@ def test_a_folder_of_keys_admits_nothing_but_tls(tmp_path: Path) -> None:
     [
         ("tcp://10.0.0.1:8786", True),
         ("tls://10.0.0.1:8786", False),
-        ("tcp://127.0.0.1:8786", False),
-        ("tcp://[::1]:8786", False),
-        ("inproc://10.0.0.1/1/1", False),
+        ("tls://127.0.0.1:8786", False),
+        ("tcp://127.0.0.1:8786", True),
+        ("tcp://[::1]:8786", True),
+        ("ws://127.0.0.1:8786", True),
+        ("wss://10.0.0.1:8786", True),
     ],
 )
-def test_who_is_exposed(address: str, exposed: bool) -> None:
-    assert is_exposed(address) is exposed
-    assert Place(address).is_exposed() is exposed
+def test_no_tls_is_refused_unless_it_is_accepted(address: str, exposed: bool) -> None:
+    """On a loopback too, which every user of the machine reaches; and over WebSockets, whose workers listen without."""
+    assert is_exposed(address, insecure=True) is exposed
+    assert Place(address, insecure=True).is_exposed() is exposed
+    if exposed:
+        for refused in (lambda: is_exposed(address), Place(address).is_exposed):
+            with pytest.raises(ClusterError, match=r"no TLS: .* give --tls DIR, or accept the risk with --insecure"):
+                refused()
+    else:
+        assert not Place(address).is_exposed()
 
 
-def test_hosts_without_keys_are_exposed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hosts", [("127.0.0.1",), ("127.0.0.1", "me@10.0.0.9")])
+def test_hosts_without_keys_are_refused_unless_it_is_accepted(tmp_path: Path, hosts: tuple[str, ...]) -> None:
     make_keys(tmp_path, ["nas"])
-    assert Place(hosts=("127.0.0.1", "me@10.0.0.9")).is_exposed()
-    assert not Place(hosts=("127.0.0.1", "me@127.0.0.2")).is_exposed()
-    assert not Place(hosts=("10.0.0.9",), keys=str(tmp_path / "nas")).is_exposed()
+    with pytest.raises(ClusterError, match=r"--hosts: no TLS: .*--insecure"):
+        Place(hosts=hosts).is_exposed()
+    assert Place(hosts=hosts, insecure=True).is_exposed()
+    assert not Place(hosts=hosts, keys=str(tmp_path / "nas")).is_exposed()
+
+
+def test_who_takes_keys_from_dasks_settings_listens_with_tls_too(tmp_path: Path) -> None:
+    """Even if these settings leave it open: the parent of a worker listens as they say, not as the scheduler does."""
+    make_keys(tmp_path, ["nas"])
+    keys = tmp_path / "nas"
+    files = {"ca-file": CA_FILE} | {f"{role}.cert": CERTIFICATE_FILE for role in ("client", "worker")}
+    files |= {f"{role}.key": KEY_FILE for role in ("client", "worker")}
+    with dask.config.set({f"distributed.comm.tls.{name}": str(keys / file) for name, file in files.items()}):
+        assert security(None, "tls://10.0.0.1:8786").require_encryption
+        assert not security(None, "tcp://10.0.0.1:8786").require_encryption
 
 
 def test_an_authority_that_is_not_whole_is_refused(tmp_path: Path) -> None:

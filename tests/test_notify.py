@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from jobs.session.notify import is_wanted, notify
+from jobs.session.notify import is_wanted, notify, without_secrets
 from jobs.session.options import VALUES
 
+ROOT = Path(__file__).resolve().parent.parent
 RECORD = {"event": "new", "exit_code": 0, "path": "/a\nb é \udcff", "found": {"copies": 2}}
 
 
@@ -34,6 +36,44 @@ def test_no_shell_sees_it(tmp_path: Path) -> None:
     command = f"{python(code, str(tmp_path / 'out'))} $HOME | rm -rf * > x"
     assert notify(command, RECORD)
     assert (tmp_path / "out").read_text() == repr(["$HOME", "|", "rm", "-rf", "*", ">", "x"])
+
+
+HOSTILE = """-rf "a' $(touch pwned) `touch pwned`; touch pwned \\ \n~!touch pwned\n%s{} \u2028 é"""
+
+
+def test_names_reach_it_as_data_only(tmp_path: Path) -> None:
+    """Property: whatever a folder is called, the command gets its own words and one line of JSON."""
+    root, out = tmp_path / HOSTILE, tmp_path / "out"
+    code = "import sys; open(sys.argv[1], 'wb').write(repr(sys.argv[2:]).encode() + b'\\n' + sys.stdin.buffer.read())"
+    command = [sys.executable, "-m", "jobs", "full", "--store", str(tmp_path / "store"), "--workers", "0"]
+    command += ["--notify", python(code, str(out), "{}", "%s", "$1"), "--", str(root)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 10, done.stderr
+    words, line, end = out.read_bytes().split(b"\n")
+    assert words.decode() == repr(["{}", "%s", "$1"])
+    assert json.loads(line)["event"] == "failed"
+    assert "touch pwned" in json.loads(line)["why"]
+    assert end == b""
+    assert not [path for path in (*tmp_path.rglob("pwned"), ROOT / "pwned") if path.exists()]
+
+
+def test_its_arguments_are_in_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = python("raise SystemExit(7)", "token-1234")
+    store = tmp_path / "store"
+    words = ["full", "--store", str(store), "--workers", "0", "--notify", command, f"--notify={command}", str(tmp_path)]
+    (tmp_path / "a.mp3").write_text("no music")
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs", *words], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "ended with exit code 7" in done.stderr
+    log = (store / "reprise.log").read_text()
+    assert "--notify" in log
+    assert f"notify {sys.executable}: ended with exit code 7" in log
+    assert "token-1234" not in log + done.stderr + done.stdout
+    assert not notify("/no/such/program token-1234", RECORD)
+    assert "token-1234" not in capsys.readouterr().err
+    assert without_secrets(["--notify", "'"]) == ["--notify", "…"]
+    assert without_secrets(["--notify=", "-q", "--notify"]) == ["--notify=…", "-q", "--notify"]
 
 
 def test_what_it_prints_is_not_among_the_results(capfd: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.entries import Cleanup
 from dedup.cleanup.examine import examine
 from dedup.cleanup.journal import PLAN, Journal, JournalWriter, make_journal, open_journal, require_none_open
+from dedup.cleanup.reach import reach_of_plan
 from dedup.cleanup.recover import recover
 from dedup.clock import utc_now
 from dedup.errors import UsageError
@@ -23,6 +24,7 @@ from dedup.plan.make import require_outside
 from dedup.store.protection import protected
 
 if TYPE_CHECKING:
+    from dedup.files.held import Reach
     from dedup.observer import Observer
     from dedup.plan.nouns import Plan
     from dedup.runner import Stop
@@ -77,14 +79,15 @@ def check_plan(*, store: Store, plan: Plan, keep: KeepSettings, observer: Observ
     _require_quarantine(store, plan, protection)
     done: Counter[str] = Counter()
     n_bytes, refused = 0, []
-    for group, examined in examine(store, plan, protection, observer, stop):
-        for file in group.changed:
-            problem = examined.problem(file)
-            if problem:
-                refused.append(Refusal(file.path, problem))
-            else:
-                done[file.action] += 1
-                n_bytes += file.size
+    with reach_of_plan(store, plan) as reach:
+        for group, examined in examine(store, plan, protection, reach, observer, stop):
+            for file in group.changed:
+                problem = examined.problem(file)
+                if problem:
+                    refused.append(Refusal(file.path, problem))
+                else:
+                    done[file.action] += 1
+                    n_bytes += file.size
     return Applied(done, n_bytes, refused=tuple(refused))
 
 
@@ -108,19 +111,19 @@ def apply_plan(
     _require_quarantine(store, plan, protection)
     _require_leave_to_delete(plan, may_delete)
     journal = make_journal(store.layout.folder, to_bytes(plan), utc_now())
-    with contextlib.closing(JournalWriter(journal)) as writer:
-        return _carry_out(store, plan, protection, writer, observer, stop)
+    with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan) as reach:
+        return _carry_out(store, plan, protection, writer, reach, observer, stop)
 
 
 def resume_plan(*, store: Store, keep: KeepSettings, observer: Observer, stop: Stop) -> Applied:
     """Resumes the plan that was interrupted, as `apply_plan` began it. Raises JournalError if there is none."""
     journal = open_journal(store.layout.folder)
     plan = _plan_of(journal)
-    with contextlib.closing(JournalWriter(journal)) as writer:
-        recover(store, writer)
+    with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan, journal) as reach:
+        recover(store, writer, reach)
         protection = _protection(store, plan, keep)
         _require_quarantine(store, plan, protection)
-        return _carry_out(store, plan, protection, writer, observer, stop)
+        return _carry_out(store, plan, protection, writer, reach, observer, stop)
 
 
 def _plan_of(journal: Journal) -> Plan:
@@ -128,14 +131,20 @@ def _plan_of(journal: Journal) -> Plan:
 
 
 def _carry_out(
-    store: Store, plan: Plan, protection: Protection, writer: JournalWriter, observer: Observer, stop: Stop
+    store: Store,
+    plan: Plan,
+    protection: Protection,
+    writer: JournalWriter,
+    reach: Reach,
+    observer: Observer,
+    stop: Stop,
 ) -> Applied:
     """Does whatever the journal does not record as done. The catalog follows within a second: if it lags behind when
     the process is killed, `recover` brings it up to what the journal says."""
-    cleanup = Cleanup(store, plan, protection, writer, observer, stop)
+    cleanup = Cleanup(store, plan, protection, writer, reach, observer, stop)
     rest, left = cleanup.rest(), 0
     with store.catalog.gathered() as commit_in_time:
-        for group, examined in examine(store, rest, protection, observer, stop):
+        for group, examined in examine(store, rest, protection, reach, observer, stop):
             cleanup.group(group, examined)
             commit_in_time()
     if stop.requested:

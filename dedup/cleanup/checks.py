@@ -3,6 +3,7 @@ it is checked against the catalog before anything is touched, and against each f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -10,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dedup.correlation.scoring import MERGING
+from dedup.files.held import OutOfReachError, Reach
 from dedup.files.mount_table import mounts, place_of
-from dedup.files.paths import holds, printable
+from dedup.files.paths import and_above, holds, printable
 from dedup.files.status import ownership, size_and_time
 from dedup.groups.judgements import content
 from dedup.groups.losses import LOST_BY_VERDICT, Beside, losses
 from dedup.groups.matches import Matches
-from dedup.library.identity import full_hash, partial_hash, stream_hash
+from dedup.library.identity import full_hash, hash_of, partial_hash, stream_hash
 from dedup.plan.make import lost_besides
 from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Plan, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.tags.extras import Extra
@@ -25,6 +27,7 @@ from dedup.tags.read import read_tags
 if TYPE_CHECKING:
     from dedup.groups.losses import Loss
     from dedup.groups.matches import ListedTrack, TrackPair
+    from dedup.runner import Stop
     from dedup.store.store import Store
     from dedup.store.tracks import Track
 
@@ -38,6 +41,10 @@ class Refusal:
 
     path: bytes
     reason: str
+
+
+class StoppedError(Exception):
+    """A stop was requested while a file was decoded, which may take minutes."""
 
 
 class Protection:
@@ -71,23 +78,18 @@ class Protection:
 def _and_above(path: bytes) -> Iterator[tuple[int, int]]:
     """Device and inode of the file and of each folder above it, by its name and by the real one."""
     for name in {path, os.path.realpath(path)}:
-        folder = name
-        while True:
-            if os.path.exists(folder):
+        for folder in and_above(name):
+            with contextlib.suppress(OSError):  # nothing has that name, now
                 status = os.stat(folder)
                 yield status.st_dev, status.st_ino
-            above = os.path.dirname(folder)
-            if above == folder:
-                break
-            folder = above
 
 
 class Checks:
     """What the catalog and the pairs of tracks say about a plan. Reads the catalog when it is made; after that, several
     threads may ask it."""
 
-    def __init__(self, store: Store, plan: Plan, protection: Protection) -> None:
-        self.plan, self.protection = plan, protection
+    def __init__(self, store: Store, plan: Plan, protection: Protection, reach: Reach, stop: Stop) -> None:
+        self.plan, self.protection, self.reach, self.stop = plan, protection, reach, stop
         paths = {file.path for group in plan.groups for file in group.files}
         self.tracks: dict[bytes, Track] = {path: track for path in paths if (track := store.catalog.tracks.get(path))}
         self._streams = _streams(store, self.tracks)
@@ -149,6 +151,8 @@ class Checks:
             return "not a file of this library"
         if track.state != "present" or track.audio is None:
             return f"{track.problem or track.state}, as the last scan found it"
+        if not os.path.isabs(track.root) or not holds(track.root, track.path):
+            return f"its root in the catalog, {printable(track.root)}, is not above it. Run `reprise check`"
         if (track.size, track.mtime_ns) != (file.size, file.mtime_ns) or content(*self._streams[file.path]) != (
             file.content
         ):
@@ -158,7 +162,8 @@ class Checks:
     # ---- checks that read the files ----
 
     def kept_file(self, group: PlannedGroup, file: PlannedFile) -> tuple[str, set[str]]:
-        """Why a file cannot be the one to keep; else empty, and the digests of the extras that it has now or gets."""
+        """Why a file cannot be the one to keep; else empty, and the digests of the extras that it has now or gets.
+        Raises StoppedError."""
         problem = self._unsound(file)
         try:
             return problem, set() if problem else self._held(group, file)
@@ -168,15 +173,19 @@ class Checks:
     def _held(self, group: PlannedGroup, kept: PlannedFile) -> set[str]:
         return read_tags(kept.path).digests | {extra.digest for extra in self._gets(group)}
 
+    def _go_on(self, _samples: object) -> None:
+        if self.stop.requested:
+            raise StoppedError
+
     def _unsound(self, file: PlannedFile) -> str:
         """Whether a file is not as it was, or cannot be decoded to its end, in words; else empty."""
         from dedup.fingerprint.decode import TimeLimitError, UndecodableError, decode
 
         try:
-            problem = changed(file)
+            problem = changed(self.reach, file)
             if problem:
                 return problem
-            decoded = decode(file.path, 11025, lambda _: None, time_limit_s=TIME_LIMIT_S)
+            decoded = decode(file.path, 11025, self._go_on, time_limit_s=TIME_LIMIT_S)
         except OSError as error:
             return f"cannot be read: {error.strerror or error}"
         except UndecodableError as error:
@@ -192,15 +201,21 @@ class Checks:
         """Why a file cannot be removed, such as that it is not as it was, is the kept one, or has an extra whose digest
         is not in `held`; else empty, and its full hash."""
         try:
-            problem = changed(file) or is_same(file, kept) or self._audio_changed(file) or _owners(file, kept)
+            problem = (
+                changed(self.reach, file) or is_same(file, kept) or self._audio_changed(file) or _owners(file, kept)
+            )
             # as the files are now: the last scan may have been of another version
             problem = problem or _unsaid(lost_besides(file, read_tags(file.path), held))
-            full = b"" if problem else full_hash(file.path)
+            full = b"" if problem else self._full(file)
             if full and file.action in LINKING and full != full_hash(kept.path):
                 problem = "its bytes differ from those of the kept file, so they cannot be shared"
         except OSError as error:
             return f"cannot be read: {error.strerror or error}", b""
         return problem, full
+
+    def _full(self, file: PlannedFile) -> bytes:
+        with self.reach.spot(file.path) as spot, spot.open() as opened:
+            return hash_of(opened)
 
     def _audio_changed(self, file: PlannedFile) -> str:
         stream, track = self._streams[file.path][0], self.tracks[file.path]
@@ -218,13 +233,16 @@ def _owners(file: PlannedFile, kept: PlannedFile) -> str:
     return OTHER_OWNER
 
 
-def changed(file: PlannedFile | PlannedSidecar) -> str:
+def changed(reach: Reach, file: PlannedFile | PlannedSidecar) -> str:
     """What happened to a file since the plan was made; empty if it is as it was. Raises OSError if the system does
     not show it."""
     try:
-        status = os.lstat(file.path)
+        with reach.spot(file.path) as spot:
+            status = spot.status()
     except FileNotFoundError:
         return "it is gone"
+    except OutOfReachError as error:
+        return error.found
     if not stat.S_ISREG(status.st_mode):
         return "it is not a regular file" if not stat.S_ISLNK(status.st_mode) else "it is a symbolic link"
     return "" if size_and_time(status) == (file.size, file.mtime_ns) else "it was changed since the plan was made"

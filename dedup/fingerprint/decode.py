@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dedup.files.container import codec_name, heard_stream, open_container
+from dedup.files.held import open_regular
 from dedup.fingerprint.channels import Balance
 from dedup.fingerprint.lengths import RAW, exact_length_s, format_name
 from dedup.library.identity import StreamHasher
@@ -93,7 +94,7 @@ def decode(
     deadline = time.monotonic() + time_limit_s
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise UndecodableError("not a regular file")  # opening a FIFO waits for ever
-    with open(path, "rb"):
+    with open_regular(path):
         pass  # for the system's own error about an unreadable or missing file, rather than FFmpeg's
     try:
         decoded = _decode(path, sample_rate, sink, length_s, deadline, difference)

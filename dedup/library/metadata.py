@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO, TypeVar
 
 from dedup.files.container import codec_name, heard_stream, is_attached, open_container
+from dedup.files.held import open_regular
 from dedup.library.identity import trailing_tags_size
 from dedup.library.streams import Stream, streams_of
 from dedup.tags.extras import Extra
@@ -123,7 +124,7 @@ def read_properties(path: bytes) -> AudioProperties:
     """All that can be read of the streams and the tags; "unknown" and zeros for garbage. mutagen parses the file once;
     FFmpeg fills in what it could not read, and the streams of a file that may have several. Raises OSError for a file
     that cannot be opened, nothing else. For regular files only."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         parsed = _contained(parse, path, file)
         properties = _contained(_of_parsed, parsed, path, file) or AudioProperties()
         has_more = parsed is not None and _contained(may_have_more, parsed, file) is not False
@@ -251,7 +252,7 @@ def _estimated_from_tags_s(parsed: Any, path: bytes) -> float:
     size = os.path.getsize(path)
     if kind == "MP3" and info.length != 8 * (size - info.frame_offset) / float(info.bitrate):
         return 0.0  # a Xing or VBRI header counts the frames
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         file.seek(max(0, size - 160))
         return 8 * trailing_tags_size(file.read()) / float(info.bitrate)
 

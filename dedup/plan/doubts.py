@@ -69,7 +69,7 @@ def plan_and_ask(
     def record(pair: TrackPair, same: bool) -> None:
         judge_pair(folder, pair, same, purpose)
 
-    protect_from_now_on(folder, keep.protect, purpose=purpose)
+    protect_from_now_on(folder, keep.protect, playlists=settings.playlists, purpose=purpose)
     pairs = uncertain_pairs(groups, settings)
     asked = ask(pairs, record) if pairs and ask is not None else None
     before, not_understood = _plan_before(path)

@@ -133,7 +133,7 @@ def plan_copies(
     Raises InputError, before any work is done, if there is something other than a plan at `path`; UsageError as
     `grounds_of` does, and for a folder that cannot be unprotected."""
     replaced = path is not None and is_replaceable(path)
-    protect_from_now_on(folder, keep.protect, unprotect, purpose=purpose)
+    protect_from_now_on(folder, keep.protect, unprotect, playlists=settings.playlists, purpose=purpose)
     matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose)
     with open_for_reading(folder) as store:
         plan = make_plan(store, matches, keep, settings, observer)

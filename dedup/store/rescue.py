@@ -46,7 +46,8 @@ columns, and no digest covers them."""
 PLAUSIBLE = (
     "DELETE FROM track WHERE state != 'imported' AND substr(path, 1, length(root)) != root",
     "UPDATE track SET full = NULL WHERE state = 'present'",  # the next scan hashes again if needed
-    "DELETE FROM meta WHERE key NOT IN ('format_version', 'fingerprint', 'block_size', 'compare', 'told', 'protect') "
+    "DELETE FROM meta WHERE key NOT IN "
+    "('format_version', 'fingerprint', 'block_size', 'compare', 'told', 'protect', 'playlists') "
     "AND key NOT GLOB 'compare *'",  # the next run records and measures the rest again
 )
 

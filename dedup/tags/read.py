@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from dedup.files.container import heard_stream, is_attached, open_container
+from dedup.files.held import open_regular
 from dedup.tags.block import Block, free_entry
 from dedup.tags.cover import FRONT, OTHER, Cover, Picture, cover_of, is_usable
 from dedup.tags.extras import Chapter, Held, chapters_held, picture_digest, picture_held
@@ -21,6 +22,7 @@ from dedup.tags.wave_info import read_cues, read_info
 __all__ = [
     "Cover",
     "Tags",
+    "blocks_in",
     "may_have_more",
     "open_blocks",
     "read_tags",
@@ -61,7 +63,7 @@ class Tags:
 def read_tags(path: bytes) -> Tags:
     """The tags of a file; none if it has none that can be read. FFmpeg reads what mutagen cannot. Raises OSError for a
     file that cannot be opened, nothing else."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         try:
             parsed = parse(path, file)
             found = tags_of(parsed, file)
@@ -158,8 +160,13 @@ def _fields_of_container(container: Any) -> dict[str, tuple[str, ...]]:
 def open_blocks(path: bytes) -> list[Block]:
     """The tag blocks of a file, the one to write first in front; empty if its format has none that can be written.
     Raises anything for a damaged file, as mutagen does."""
-    with open(path, "rb") as file:
-        return _blocks_of(parse(path, file), file)
+    with open_regular(path) as file:
+        return blocks_in(path, file)
+
+
+def blocks_in(path: bytes, file: BinaryIO) -> list[Block]:
+    """`open_blocks` of a file that is open."""
+    return _blocks_of(parse(path, file), file)
 
 
 def _blocks_of(parsed: Any, file: BinaryIO) -> list[Block]:

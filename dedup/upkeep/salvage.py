@@ -21,6 +21,7 @@ from dedup.store.blocks import METADATA, BlockStore, sync
 from dedup.store.catalog import Catalog
 from dedup.store.layout import Layout, write_lock
 from dedup.store.protection import PROTECT, folders_of
+from dedup.store.remembered import PLAYLISTS
 from dedup.store.rescue import copy_damaged, copy_rows, count_rows, filling, make_readable
 from dedup.store.store import require_store
 
@@ -90,10 +91,11 @@ def _mend_stamp(catalog: Catalog, blocks: BlockStore) -> None:
     told = meta.get("told")
     if not isinstance(told, dict) or not all(type(told.get(name)) is int for name in ("track", "audio")):
         catalog.meta.drop("told")
-    try:
-        folders_of(meta.get(PROTECT, []))
-    except ValueError:
-        catalog.meta.drop(PROTECT)
+    for key in (PROTECT, PLAYLISTS):
+        try:
+            folders_of(meta.get(key, []))
+        except ValueError:
+            catalog.meta.drop(key)
     try:
         CompareSettings(**meta.get("compare", {}))
     except (TypeError, UsageError):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from dedup.errors import UsageError
 from jobs.session import options
 from jobs.session.output import path_text
 from jobs.session.run import Run, reader
@@ -28,13 +27,9 @@ def keys(run: Run, folder: Path, hosts: tuple[str, ...]) -> None:
     Copy DIR/HOST to each host over a secure channel, and name the copy with --tls. A host that already has keys keeps
     them, so you can add more hosts later. Whoever has DIR/ca-key.pem can admit hosts: keep it where nobody else can
     read it."""
-    try:
-        from cluster.keys import make_keys
+    from cluster.keys import make_keys
 
-        made = make_keys(folder, hosts)
-    except ImportError as error:
-        remedy = "Install the extra `hosts`: uv tool install 'reprise-dedup[hosts]'"
-        raise UsageError("reprise cluster keys", f"needs the package cryptography: {error}", remedy=remedy) from error
+    made = make_keys(folder, hosts)
     for host in hosts:
         path = folder / host
         run.output.result({"event": "keys", "host": host, "folder": str(path), "made": path in made})

@@ -31,6 +31,7 @@ WARM_UP = "from dedup.correlation.tile import warm_up; warm_up()"
 @click.option("--log-folder", type=click.Path(file_okay=False), help="Folder for the log.  [default: the user's]")
 @options.joining_processes
 @options.tls
+@options.insecure
 @options.common
 @reader
 def worker(run: Run, address: str, memory: float | None, log_folder: str | None) -> None:
@@ -41,14 +42,14 @@ def worker(run: Run, address: str, memory: float | None, log_folder: str | None)
     compiles the kernels, which takes some seconds."""
     import platformdirs
 
+    from cluster.open import EXPOSED
     from cluster.place import is_exposed, scheduler_address
-    from jobs.session.stores import EXPOSED
 
     settings = run.settings.of(RunSettings)
     if settings.workers == 0:
         raise UsageError("setting workers", "found 0", remedy="Write 1 or more for `reprise worker`")
     scheduler = scheduler_address(address)
-    if is_exposed(scheduler):
+    if is_exposed(scheduler, settings.insecure):
         run.output.note(EXPOSED)
     run.output.note("compiling the kernels, if that was not done before")
     if subprocess.run([sys.executable, "-P", "-c", WARM_UP], check=False).returncode:

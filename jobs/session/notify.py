@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from jobs.session.output import complain, json_line
@@ -26,14 +27,36 @@ def is_wanted(when: str, event: str) -> bool:
 def notify(command: str, record: dict[str, Any], time_limit_s: float = TIME_LIMIT_S) -> bool:
     """Runs the command, split as a shell would split it but without a shell, with the record as JSON on its stdin and
     its output on our stderr. Reports on one line what went wrong; returns whether all went well."""
+    words = shlex.split(command)
     try:
-        trouble = _run(shlex.split(command), json_line(record), time_limit_s)
+        trouble = _run(words, json_line(record), time_limit_s)
     except OSError as error:
         trouble = f"cannot be started: {error.strerror or error}"
     if trouble:
-        log.warning("notify %s: %s", command, trouble)
-        complain(f"reprise: warning: --notify {command}: {trouble}; the run itself is not affected")
+        log.warning("notify %s: %s", words[0], trouble)
+        complain(f"reprise: warning: --notify {words[0]}: {trouble}; the run itself is not affected")
     return not trouble
+
+
+def without_secrets(words: Iterable[str]) -> list[str]:
+    """The words of a command line for a log: of the command to notify only its program, as its arguments may hold a
+    password."""
+    shown: list[str] = []
+    for word in words:
+        if shown and shown[-1] == "--notify":
+            shown.append(_program(word))
+        else:
+            option, equals, command = word.partition("=")
+            shown.append(f"--notify={_program(command)}" if option == "--notify" and equals else word)
+    return shown
+
+
+def _program(command: str) -> str:
+    try:
+        first, *rest = shlex.split(command)
+    except ValueError:  # no command, or one with a quote that does not close
+        return "…"
+    return f"{first} …" if rest else first
 
 
 def _run(words: list[str], data: bytes, time_limit_s: float) -> str:

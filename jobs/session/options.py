@@ -102,10 +102,12 @@ quiet = _flag("-q", "--quiet", text="Show no progress, and only the failures of 
 verbose = _flag("-v", "--verbose", text="Report each problem as it occurs.")
 common = together(_options("store", "profile"), json, quiet, verbose)
 
-worker_processes, tls, protect = map(_option, ("workers", "tls", "protect"))
+worker_processes, tls, insecure, protect = map(_option, ("workers", "tls", "insecure", "protect"))
 joining_processes = _processes_of_a_worker()
 block_size, length, min_length = map(_option, ("block-size", "length", "min-length"))
-workers = _options("workers", "scheduler", "hosts", "remote-python", "tls", "map", "reads-per-disk", "worker-timeout")
+workers = _options(
+    *("workers", "scheduler", "hosts", "remote-python", "tls", "insecure", "map", "reads-per-disk", "worker-timeout")
+)
 deadline = _options("until", "max-hours")
 notify = _options("notify", "notify-when")
 discover = _options(*_names(domain.DiscoverSettings))

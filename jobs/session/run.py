@@ -64,7 +64,7 @@ from jobs.session.configuration import Configuration, settle
 from jobs.session.deadline import Deadline
 from jobs.session.failures import as_reprise_error, keep_traceback
 from jobs.session.log import StoreLog
-from jobs.session.notify import is_wanted, notify
+from jobs.session.notify import is_wanted, notify, without_secrets
 from jobs.session.output import Output, OutputClosedError, abandon_stdout, complain, drain_stdout, one_line
 from jobs.session.progress import Progress, make_progress
 from jobs.session.run_settings import RunSettings
@@ -191,7 +191,7 @@ def _opened(context: click.Context, graceful: bool) -> Iterator[tuple[Run, Store
 
 def _conclude(run: Run, store_log: StoreLog, body: Body[Parameters], *args: Any, **kwargs: Any) -> int:
     """Runs the body and says how it ended: log, last words, exit code."""
-    log.info("start reprise %s: %s", __version__, shlex.join(sys.argv[1:]) or run.command)
+    log.info("start reprise %s: %s", __version__, shlex.join(without_secrets(sys.argv[1:])) or run.command)
     error: BaseException | None = None
     try:
         code = body(run, *args, **kwargs) or EXIT_DONE

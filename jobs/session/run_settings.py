@@ -42,6 +42,9 @@ class RunSettings(Settings):
         bytes | None,
         Option("Folder with this host's TLS keys, made by `reprise cluster keys`.", "DIR", shown="Dask's settings"),
     ] = None
+    insecure: Annotated[bool, Option("Use hosts without TLS: whoever reaches their ports can run programs as you.")] = (
+        False
+    )
     map: Annotated[
         tuple[MappedFolder, ...],
         Option(
@@ -83,4 +86,4 @@ class RunSettings(Settings):
         if self.scheduler and self.hosts:
             raise UsageError("settings scheduler and hosts", "both are given", remedy="Give only one of them")
         hosts, python = self.hosts, self.remote_python
-        return Place(self.scheduler, hosts, self.keys, self.workers, python, self.worker_timeout_s)
+        return Place(self.scheduler, hosts, self.keys, self.workers, python, self.worker_timeout_s, self.insecure)

@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from dedup.runner import Runner
     from dedup.store.store import Store
 
-EXPOSED = (
-    "the cluster has no TLS: anyone who can reach its ports can read its traffic and run programs as you; "
-    "to protect it, make keys with `reprise cluster keys`"
-)
-
 
 @contextlib.contextmanager
 def for_scanning(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Store]:
@@ -111,8 +106,6 @@ def workers(run: Run, roots: Sequence[bytes] = (), memory_bytes: int = 0) -> Ite
             yield runner
         return
     place = settings.place()
-    if place.is_exposed():
-        run.observer.message(EXPOSED)
     try:
         terms, say = _terms(run, roots, memory_bytes), run.observer.message
         with open_remote_runner(place, terms, run.stop, log_folder=log_folder, say=say) as runner:
