@@ -29,6 +29,7 @@ from dedup.report.export import export_pairs
 from dedup.runner import InlineRunner, Stop
 from dedup.scan.scan import Scan, scan
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings, ScanSettings
+from dedup.store.catalog import Catalog
 from dedup.store.layout import Layout, write_lock
 from dedup.store.store import make_or_open, open_for_reading, open_for_writing
 from dedup.synthesis.encode import Encoding, write
@@ -355,7 +356,7 @@ def test_what_an_earlier_repair_kept_is_not_given_for_nothing(sound: Path, tmp_p
 
 @pytest.mark.parametrize(
     ("told", "repeated", "n_tiles"),
-    [(2, 2, 55), (2, 7, 55), (7, 2, 55), (None, 2, 55), (2, None, 55), (None, None, 0)],
+    [(3, 3, 55), (3, 7, 55), (7, 3, 55), (None, 3, 55), (3, None, 55), (None, None, 0)],
 )
 def test_results_are_carried_over_where_anything_says_that_they_are_of_our_version(
     sound: Path, tmp_path: Path, told: int | None, repeated: int | None, n_tiles: int
@@ -365,7 +366,7 @@ def test_results_are_carried_over_where_anything_says_that_they_are_of_our_versi
     set_versions(folder, told, repeated)
     assert mend_catalog(folder, "test")["tile"] == n_tiles
     with open_for_writing(folder, "test") as store:
-        assert {finding.kind for finding in check(store, Silent())} <= ({"root"} if repeated != 2 else set())
+        assert {finding.kind for finding in check(store, Silent())} <= ({"root"} if repeated != 3 else set())
         compared = correlate(store, CompareSettings(), InlineRunner(), Silent())
         assert (compared.n_reused, compared.n_computed) == (n_tiles, 55 - n_tiles)
 
@@ -378,21 +379,21 @@ def test_a_store_of_another_version_is_left_as_it_is(
     shutil.copytree(sound, folder)
     set_versions(folder, told, repeated)
     before = (folder / "catalog.db").read_bytes()
-    with pytest.raises(StoreMismatchError, match=r"format version 4; expected version 2\. Use the release"):
+    with pytest.raises(StoreMismatchError, match=r"format version 4; expected version 3\. Use the release"):
         mend_catalog(folder, "test")
     assert (folder / "catalog.db").read_bytes() == before
 
 
 def set_versions(folder: Path, told: int | None, repeated: int | None) -> None:
     """That of the stamp and that of the root group; None takes it away, of the group with all of it."""
-    with closing(sqlite3.connect(folder / "catalog.db", isolation_level=None)) as connection:
-        connection.execute("UPDATE meta SET value = ? WHERE key = 'format_version'", (told or "null",))
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with closing(Catalog(folder / "catalog.db")) as catalog:
+        catalog.meta.set("format_version", told)
+        catalog.take_in_log()
     root = folder / "fingerprints.zarr" / "zarr.json"
     if repeated is None:
         root.unlink()
     else:
-        root.write_text(root.read_text().replace('"format_version": 2', f'"format_version": {repeated}'))
+        root.write_text(root.read_text().replace('"format_version": 3', f'"format_version": {repeated}'))
 
 
 # ---- a repair that is killed ----

@@ -123,15 +123,6 @@ class Database:
             yield str(table), f"row {row} of {table} refers to a missing row of {parent}"
 
 
-class Table:
-    """A table of a database; its methods are all the queries on it. Callers wrap a method that writes several rows in a
-    transaction."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.connection = database.connection
-
-
 def connect(path: Path) -> sqlite3.Connection:
     """A connection that may write; makes an empty database if there is none. Raises sqlite3.Error."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=30)
