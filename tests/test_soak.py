@@ -45,7 +45,7 @@ def test_a_difference_is_seen(folder: Path, tmp_path: Path) -> None:
     library = Library(tmp_path / "library", [[b""] * len(BIT_RATES)], Size(0), random.Random(SEED))
     library.folder = folder / "library"
     with open_for_writing(folder / "store", "test") as store:
-        rename(store, min(track.path for track in store.catalog.tracks.all()), b"/elsewhere")
+        rename(store, min(store.catalog.tracks.all(), key=lambda track: track.id).path, b"/elsewhere")
     night = Night(5)
     compare(night, library, folder / "store", tmp_path / "fresh")
     assert night.differences == [f"{what} are not those of a fresh store" for what in ("pairs", "groups")]

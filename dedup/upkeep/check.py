@@ -22,6 +22,7 @@ from dedup.store.database import damaged, is_damage
 from dedup.store.fingerprints import SealedRow, Unsealed
 from dedup.store.items import Items, items_digest, n_distinct
 from dedup.store.layout import Layout
+from dedup.store.ledgers import problems
 from dedup.store.meta import STAMP
 from dedup.store.pairs import N_STEPS, PAIR
 from dedup.store.results import TileResult
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 Kind = (
     Literal["catalog", "root", "block", "fingerprint", "audio", "track", "probe", "tile", "judgement", "null test"]
-    | Literal["run", "meta", "note"]
+    | Literal["run", "meta", "clean-up", "note"]
 )
 
 ROWS: dict[str, Kind] = {
@@ -58,7 +59,7 @@ class Finding:
 
     kind: Kind
     """Kind of the finding. A "note" is not damage: the next run takes care of it. Only a new catalog repairs a
-    "catalog"."""
+    "catalog"; nothing repairs a "clean-up"."""
     name: str
     """Key of the row in text: name of the block or tile, id of the fingerprint, audio, track or run, path of the probe,
     contents of the judgement or null test, key of `meta`; table of the catalog."""
@@ -131,7 +132,7 @@ def _check_once(
     try:
         with open_store() as store:
             findings = tuple(check(store, observer))
-            n_damaged = sum(finding.is_damage for finding in findings)
+            n_damaged = sum(finding.is_damage and finding.kind != "clean-up" for finding in findings)
             if with_repair and n_damaged:
                 repair(store, findings)
                 n_dropped = n_damaged
@@ -150,6 +151,7 @@ def check(store: Store, observer: Observer) -> list[Finding]:
         _check_tail,
         _check_tiles,
         _check_complete,
+        _check_ledgers,
     )
     findings: list[Finding] = []
     try:
@@ -356,6 +358,12 @@ def _paths_problem(pairs: npt.NDArray[Any], n_a: npt.NDArray[np.int64], n_b: npt
     if np.any(n_steps > N_STEPS) or np.any(pairs["steps"][np.arange(N_STEPS) >= n_steps[:, None]]):
         return "its pairs have steps beyond their last"
     return None
+
+
+def _check_ledgers(store: Store, _: Observer) -> Iterator[Finding]:
+    for name, text in problems(store.layout.folder):
+        advice = "no repair can restore it: take it from a backup, or else that clean-up cannot be undone"
+        yield Finding("clean-up", name, f"{text}; {advice}")
 
 
 _SHARES = ("kappa", "prominence", "along", "contrast", "log_rate")
