@@ -283,7 +283,8 @@ def test_where_nothing_can_be_read_the_store_is_left_as_it_is(sound: Path, tmp_p
 
 
 def test_a_torn_log_loses_the_newest_commits_and_no_more(sound: Path, tmp_path: Path) -> None:
-    """Property: what a rotten log of commits held is as if it had not been committed."""
+    """Property: what a rotten log of commits held is as if it had not been committed, and nobody passes over that in
+    silence."""
     folder = tmp_path / "store"
     with make_or_open(tmp_path / "beside", SETTINGS, 8, "test"):
         shutil.copytree(sound, folder)
@@ -294,10 +295,49 @@ def test_a_torn_log_loses_the_newest_commits_and_no_more(sound: Path, tmp_path: 
         torn = tmp_path / "torn"
         shutil.copytree(folder, torn)
     (torn / "catalog.db-wal").write_bytes(log[: len(log) // 2] + b"\xff" * 8 + log[len(log) // 2 + 8 :])
+    for opened in (open_for_reading(torn), open_for_writing(torn, "test"), open_for_writing(torn, "test")):
+        with pytest.raises(CatalogDamagedError, match=r"the last \d+ commits are lost"), opened:
+            pass
+    mend_catalog(torn, "test")
     with open_for_writing(torn, "test") as store:
-        assert [finding for finding in check(store, Silent()) if finding.kind != "note"] == []
-        assert 80 <= len(list(store.catalog.tracks.all())) < 90
         repair(store, check(store, Silent()))
+        assert 80 <= len(list(store.catalog.tracks.all())) < 90
+
+
+@pytest.mark.parametrize("at", ["head", "first frame", "last frame"])
+def test_a_log_that_is_damaged_at_either_end_is_told(sound: Path, tmp_path: Path, at: str) -> None:
+    folder, torn = tmp_path / "store", tmp_path / "torn"
+    shutil.copytree(sound, folder)
+    with open_for_writing(folder, "test") as store:
+        for seed in range(100, 110):
+            add_track(store, f"{seed}.flac", recording(seed, 150))
+        shutil.copytree(folder, torn)
+    log = bytearray((torn / "catalog.db-wal").read_bytes())
+    log[{"head": 18, "first frame": 40, "last frame": len(log) - 5}[at]] ^= 1
+    (torn / "catalog.db-wal").write_bytes(log)
+    if at != "last frame":
+        with pytest.raises(CatalogDamagedError, match=r"the last \d+ commits are lost"), open_for_reading(torn):
+            pass
+        return
+    with open_for_reading(torn) as store:  # a power failure while it was written would leave the same
+        told = {finding.name: finding.text for finding in check(store, Silent())}
+    assert "the last commit in its log is not whole" in told["catalog.db-wal"]
+
+
+def test_a_log_that_is_gone_after_a_kill_is_told_by_a_check(sound: Path, tmp_path: Path) -> None:
+    folder, killed = tmp_path / "store", tmp_path / "killed"
+    shutil.copytree(sound, folder)
+    with open_for_writing(folder, "test") as store:
+        add_track(store, "100.flac", recording(100, 150))
+        shutil.copytree(folder, killed)
+    for end in ("wal", "shm"):
+        (killed / f"catalog.db-{end}").unlink(missing_ok=True)
+    with open_for_reading(killed) as store:
+        (note,) = check(store, Silent())
+    assert (note.kind, note.name) == ("note", "catalog.db-wal")
+    assert "what it committed last may be lost" in note.text
+    with open_for_reading(folder) as store:
+        assert "catalog.db-wal" not in [finding.name for finding in check(store, Silent())]
 
 
 # ---- a catalog that is lost ----

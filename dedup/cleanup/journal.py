@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Literal
 from dedup.cleanup.moving import sync_folder
 from dedup.cleanup.steps import Delete, FolderTime, Move, Rewrite, Share, Step, Trash, step_of, to_record
 from dedup.errors import JournalError, WriteError
+from dedup.store.layout import PRIVATE_FOLDER, private_opener
 from dedup.store.ledgers import FOLDER, JOURNAL, ORIGINALS, PLAN, digest_of, is_plan_sound, opened_lines, sealed_line
 
 _UNFINISHED = "wip-"
@@ -149,10 +150,11 @@ def make_journal(store: Path, plan: bytes, when: str) -> Journal:
     folder = store / FOLDER / f"{number:04}"
     new = folder.with_name(f"{_UNFINISHED}{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
-    (new / ORIGINALS).mkdir(parents=True)
+    for made in (store / FOLDER, new, new / ORIGINALS):
+        made.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     start = sealed_line({"event": "start", "when": when, "plan": digest_of(plan)})
     for file, data in ((PLAN, plan), (JOURNAL, start)):
-        with open(new / file, "wb") as writing:
+        with open(new / file, "wb", opener=private_opener) as writing:
             writing.write(data)
             writing.flush()
             os.fsync(writing.fileno())

@@ -15,6 +15,7 @@ from dedup.cleanup.moving import part_of, sync_folder
 from dedup.errors import JournalError, RepriseError
 from dedup.files.paths import printable
 from dedup.library.identity import full_hash
+from dedup.store.layout import private_opener
 from dedup.store.ledgers import digest_of, opened_line, sealed_line
 
 _PIECE = 1 << 20
@@ -78,14 +79,14 @@ def keep_original(path: bytes, new: bytes, place: Path) -> None:
     """Keeps what it takes to make `path` again from `new`, as `place`.json and `place`.bin; both are on the disk when
     this returns. Raises OSError."""
     prefix, suffix, size = _common(path, new)
-    with open(path, "rb") as file, open(place.with_suffix(".bin"), "wb") as kept:
+    with open(path, "rb") as file, open(place.with_suffix(".bin"), "wb", opener=private_opener) as kept:
         file.seek(prefix)
         _copy(file, kept, size - prefix - suffix)
         kept.flush()
         os.fsync(kept.fileno())
     middle = digest_of(place.with_suffix(".bin").read_bytes())
     original = Original(prefix, suffix, size, full_hash(path).hex(), full_hash(new).hex(), Status.of(path), middle)
-    with open(place.with_suffix(".json"), "wb") as told:
+    with open(place.with_suffix(".json"), "wb", opener=private_opener) as told:
         told.write(sealed_line(asdict(original)))
         told.flush()
         os.fsync(told.fileno())

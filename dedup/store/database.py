@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dedup.errors import CatalogDamagedError, WriteError
+from dedup.store.layout import PRIVATE_FILE
 
 CHECKPOINT_PAGES = 8192
 """Pages of 4 KiB in the log before SQLite takes it in: SQLite's own 1000 cost an import a fifth of its time."""
@@ -125,6 +126,10 @@ class Database:
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection that may write; makes an empty database if there is none. Raises sqlite3.Error."""
+    with contextlib.suppress(OSError):  # it is there already, or SQLite says why it cannot be made
+        os.close(
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+        )  # its log gets its mode
     connection = sqlite3.connect(path, isolation_level=None, timeout=30)
     try:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect only before the first table

@@ -15,9 +15,10 @@ from dedup.settings import FingerprintSettings
 from dedup.store import upgrades
 from dedup.store.blocks import Block, BlockStore, make_block
 from dedup.store.catalog import Catalog
-from dedup.store.database import damaged, is_damage, is_schema_damaged
+from dedup.store.commit_log import has_log, lost_commits
+from dedup.store.database import connect_for_reading, damaged, is_damage, is_schema_damaged
 from dedup.store.items import Items
-from dedup.store.layout import Layout, write_lock
+from dedup.store.layout import Layout, is_locked, write_lock
 
 SEAL_AT_ROWS = 1 << 16
 """Rows of the tail at which a scan seals before its end, so that the catalog does not hold a whole library."""
@@ -149,6 +150,7 @@ def _connected(layout: Layout, writable: bool) -> Iterator[Store]:
     """The store; raises StoreDamagedError if any use of it shows that the catalog is damaged."""
     _require_catalog(layout)
     try:
+        _require_all_commits(layout, writable)
         with contextlib.closing(Store(layout, writable)) as store:
             yield store
     except sqlite3.DatabaseError as error:
@@ -159,6 +161,18 @@ def _connected(layout: Layout, writable: bool) -> Iterator[Store]:
         if is_schema_damaged(layout.catalog):
             raise damaged(layout.catalog, "its schema is not text") from error
         raise
+
+
+def _require_all_commits(layout: Layout, writable: bool) -> None:
+    """Raises CatalogDamagedError if the log that a killed writer left is damaged before its last commit. Comes before
+    the catalog is opened to write: whoever closes it then removes the log."""
+    if not has_log(layout.catalog) or (not writable and is_locked(layout)):
+        return
+    with contextlib.closing(connect_for_reading(layout.catalog)) as connection:
+        connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
+        lost = lost_commits(layout.catalog)
+    if lost is not None and not lost.is_last_alone:
+        raise damaged(layout.catalog, lost)
 
 
 def require_store(layout: Layout) -> None:

@@ -18,10 +18,11 @@ from dedup.correlation.correlate import completeness
 from dedup.errors import CatalogDamagedError, StoreDamagedError
 from dedup.settings import CompareSettings
 from dedup.store.catalog import Catalog
+from dedup.store.commit_log import has_log, log_of, lost_commits
 from dedup.store.database import damaged, is_damage
 from dedup.store.fingerprints import SealedRow, Unsealed
 from dedup.store.items import Items, items_digest, n_distinct
-from dedup.store.layout import Layout
+from dedup.store.layout import Layout, is_locked, was_killed
 from dedup.store.ledgers import problems
 from dedup.store.meta import STAMP
 from dedup.store.pairs import N_STEPS, PAIR
@@ -145,6 +146,7 @@ def check(store: Store, observer: Observer) -> list[Finding]:
     """Everything that is wrong, as of one moment; repairs nothing."""
     steps: tuple[Callable[[Store, Observer], Iterator[Finding]], ...] = (
         _check_catalog,
+        _check_log,
         _check_root,
         _check_rows,
         _check_blocks,
@@ -206,6 +208,19 @@ def _drop_fingerprints(catalog: Catalog, fingerprints: Sequence[int]) -> None:
 def _check_catalog(store: Store, _: Observer) -> Iterator[Finding]:
     for table, text in store.catalog.problems():
         yield Finding("catalog", table, text)
+
+
+def _check_log(store: Store, _: Observer) -> Iterator[Finding]:
+    """Commits that a killed writer made and that are lost. While a writer has the store there are none."""
+    layout = store.layout
+    if is_locked(layout):
+        return
+    lost = lost_commits(layout.catalog)
+    if lost is not None:
+        yield Finding("note", log_of(layout.catalog).name, str(lost))
+    elif was_killed(layout) and not has_log(layout.catalog):
+        text = "missing, although a writer was killed: what it committed last may be lost; `reprise full` redoes it"
+        yield Finding("note", log_of(layout.catalog).name, f"{text}, except judgements")
 
 
 def _check_root(store: Store, _: Observer) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from dedup.settings import FingerprintSettings
 from dedup.store import upgrades
 from dedup.store.blocks import METADATA, BlockStore, sync
 from dedup.store.catalog import Catalog
-from dedup.store.layout import Layout, write_lock
+from dedup.store.layout import PRIVATE_FOLDER, Layout, write_lock
 from dedup.store.rescue import copy_damaged, copy_rows, count_rows, filling, make_readable
 from dedup.store.store import require_store
 
@@ -43,7 +43,7 @@ def salvage(layout: Layout) -> dict[str, int]:
     folder = layout.salvage
     _put_back(layout)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(mode=PRIVATE_FOLDER)
     try:
         damaged, new = folder / "damaged.db", folder / "new.db"
         copy_damaged(layout.catalog, damaged)
