@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dedup.errors import StoreLockedError, WriteError
+from dedup.files.mount_table import mount_of, mounts
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
@@ -134,6 +135,7 @@ def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
             ) from None
         except OSError as error:  # a file system without locks
             raise _unwritable(layout, error) from error
+        require_not_elsewhere(layout)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "purpose": purpose}
         _tell(descriptor, json.dumps(holder).encode())
@@ -144,6 +146,25 @@ def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
             _tell(descriptor, b"")
     finally:
         os.close(descriptor)
+
+
+def require_not_elsewhere(layout: Layout) -> None:
+    """Raises StoreLockedError for a store on a network file system that a run on another host has, or had when it was
+    killed: such file systems need not share locks, and SQLite's log of commits is of one host alone."""
+    try:
+        holder = json.loads(layout.lock.read_bytes())
+        host = str(holder["host"])
+    except (OSError, ValueError, KeyError, TypeError):  # nobody has it
+        return
+    mount = mount_of(os.fsencode(layout.folder), mounts())
+    if host == socket.gethostname() or mount is None or not mount.is_network:
+        return
+    raise StoreLockedError(
+        f"store {layout.folder}",
+        f"on a network file system ({os.fsdecode(mount.kind)}), and in use by {_told(holder)}",
+        remedy=f"Wait for that run to end. If it was killed, run any command that writes on {host}, or empty "
+        f"{layout.lock}; better, keep the store on a local disk",
+    )
 
 
 def is_locked(layout: Layout) -> bool:
@@ -195,7 +216,10 @@ def _unwritable(layout: Layout, error: OSError) -> WriteError:
 
 def _holder(descriptor: int) -> str:
     try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
-        return f"{holder['purpose']} (pid {holder['pid']} on {holder['host']}, since {holder['since']})"
+        return _told(json.loads(os.pread(descriptor, 4096, 0)))
     except (ValueError, KeyError, TypeError):
         return "another run that has just started"
+
+
+def _told(holder: dict[str, object]) -> str:
+    return f"{holder['purpose']} (pid {holder['pid']} on {holder['host']}, since {holder['since']})"

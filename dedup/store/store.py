@@ -18,7 +18,7 @@ from dedup.store.catalog import Catalog
 from dedup.store.commit_log import has_log, lost_commits
 from dedup.store.database import connect_for_reading, damaged, is_damage, is_schema_damaged
 from dedup.store.items import Items
-from dedup.store.layout import Layout, is_locked, write_lock
+from dedup.store.layout import Layout, is_locked, require_not_elsewhere, write_lock
 
 SEAL_AT_ROWS = 1 << 16
 """Rows of the tail at which a scan seals before its end, so that the catalog does not hold a whole library."""
@@ -140,6 +140,7 @@ def open_for_reading(folder: Path) -> Iterator[Store]:
     """
     layout = Layout(folder)
     require_store(layout)
+    require_not_elsewhere(layout)
     with _connected(layout, writable=False) as store:
         _read_stamp(store, None, writable=False)
         yield store
