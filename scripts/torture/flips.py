@@ -362,6 +362,7 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true", help="without the demo, which takes a minute to make")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="flips-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        BlockStore.read = read_once  # type: ignore[method-assign]
         counts, bad = run(Path(folder), args.seed, args.first, args.flips, args.fast, args.seconds)
     print(table(counts))
     print("\n".join(bad))
@@ -377,7 +378,6 @@ def run(
         raise EndlessError(f"no end after {LONGEST_S} s")
 
     signal.signal(signal.SIGALRM, ends)
-    BlockStore.read = read_once  # type: ignore[method-assign]
     imported = make_imported(folder / "imported")
     subjects = [Subject("imported", imported), Subject("killed", make_killed(imported, folder / "killed"))]
     if not fast:
