@@ -26,7 +26,7 @@ def test_the_script_sees_a_change_that_nothing_finds(tmp_path: Path) -> None:
     subject = flips.Subject("imported", flips.make_imported(tmp_path / "store"))
     subject.look()
     subject.expected["roots"] = "other ones"
-    assert flips._outcome(subject, with_dry_run=False) == ("UNSEEN", "roots")
+    assert flips._outcome(subject, with_plan=False, with_dry_run=False) == ("UNSEEN", "roots")
 
 
 def test_a_repair_while_bits_rot_ends_and_the_next_one_leaves_a_sound_store(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ program at fault wrote it."""
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -183,6 +184,7 @@ def _json(text: str) -> Any:
         return None
 
 
+@functools.lru_cache(maxsize=1024)
 def _are_properties(text: str) -> bool:
     try:
         told = json.loads(text)
