@@ -442,9 +442,16 @@ def test_a_rotten_page_is_a_finding_and_no_traceback(folder: Path):
 
 
 def test_other_errors_of_the_database_are_not_called_damage(store: Store):
-    store.catalog.connection.execute("ALTER TABLE tail RENAME TO elsewhere")
-    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+    store.catalog.connection.set_progress_handler(lambda: 1, 1)
+    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
         check(store, Silent())
+    store.catalog.connection.set_progress_handler(None, 1)
+
+
+@pytest.mark.parametrize("change", ["TABLE tail RENAME TO elsewhere", "TABLE tile RENAME COLUMN pairs TO qairs"])
+def test_a_name_that_the_schema_has_lost_is_damage_of_the_catalog(store: Store, change: str):
+    store.catalog.connection.execute(f"ALTER {change}")
+    assert {finding.kind for finding in check(store, Silent()) if finding.is_damage} == {"catalog"}
 
 
 def test_a_check_beside_a_writer_sees_one_moment(folder: Path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dedup.errors import CatalogDamagedError, WriteError
+from dedup.store.digests import COLUMNS
 from dedup.store.layout import PRIVATE_FILE
 
 CHECKPOINT_PAGES = 8192
@@ -18,6 +21,11 @@ CHECKPOINT_PAGES = 8192
 
 GATHER_S = 1.0
 """Seconds for which a transaction waits for others (`Database.gathered`)."""
+
+_MISSING = re.compile(r"no such (?:column|table): (?:\w+\.)?(\w+)")
+
+_NAMES = frozenset({"tail", "items", "row_digest", *COLUMNS, *itertools.chain(*COLUMNS.values())})
+"""Names in the schema."""
 
 
 class Database:
@@ -175,6 +183,9 @@ def _open_uri(path: Path, options: str) -> sqlite3.Connection:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the error means that the file is damaged (as opposed to a full disk, a lock or a read-only file)."""
+    missing = _MISSING.fullmatch(str(error))
+    if missing:  # every table and column that is named is in the schema, unless that rots
+        return missing[1] in _NAMES
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # raised by Python's binding, not by SQLite itself
         return str(error).startswith("Could not decode to UTF-8")
