@@ -60,10 +60,10 @@ class Results(Table):
         (stray,) = self.connection.execute(query).fetchone()
         if stray is not None:
             raise self.damage(f"the comparison settings of tile {stray} are not recorded")
-        query = "SELECT COUNT(*) FROM tile NOT INDEXED WHERE settings = ?"
+        query = "SELECT IFNULL(SUM(n_pairs >= 0), 0) FROM tile WHERE +settings = ?"  # the plus: by no index
         if self.connection.execute(query, (settings,)).fetchone()[0] != self.count(settings):
             raise self.damage("table tile and its index disagree about its rows")
-        which = "NOT INDEXED WHERE settings = ? AND (n_pairs != 0 OR length(pairs) > 0) ORDER BY name"
+        which = "WHERE +settings = ? AND (n_pairs != 0 OR length(pairs) > 0) ORDER BY name"
         rows = self.read_rows(which, (settings,))
         return (TileResult(*row) for row in rows)
 
