@@ -49,7 +49,7 @@ def use(folder: Path, tmp_path: Path) -> None:
         for name in ("a", "b"):
             (tmp_path / name).write_bytes(name.encode() * 99)
         with open(tmp_path / "a", "rb") as old, open(tmp_path / "b", "rb") as new:
-        keep_original(old, new, journal.originals / "1")
+            keep_original(old, new, journal.originals / "1")
         JournalWriter(journal).close()
         assert (folder / "catalog.db-wal").exists()
         assert open_to_others(folder) == []
