@@ -14,7 +14,7 @@ from dedup.cleanup.allowed import Allowed, Trust
 from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.entries import Cleanup
 from dedup.cleanup.examine import examine
-from dedup.cleanup.journal import PLAN, Journal, JournalWriter, make_journal, open_journal, require_none_open
+from dedup.cleanup.journal import Journal, JournalWriter, make_journal, open_journal, plan_of, require_none_open
 from dedup.cleanup.reach import reach_of_plan
 from dedup.cleanup.recover import recover
 from dedup.clock import utc_now
@@ -151,7 +151,7 @@ def resume_plan(
 
 
 def _plan_of(journal: Journal) -> Plan:
-    return read_plan(os.fsencode(journal.folder / PLAN))
+    return read_plan(os.fsencode(plan_of(journal)))
 
 
 def _carry_out(

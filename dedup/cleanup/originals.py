@@ -7,14 +7,16 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from dedup.cleanup.file_status import Status
 from dedup.cleanup.moving import hash_at, part_of, sync_folder
-from dedup.errors import RepriseError
+from dedup.errors import JournalError, RepriseError
 from dedup.files.held import Spot
 from dedup.files.paths import printable
 from dedup.library.identity import hash_of
+from dedup.store.layout import private_opener
+from dedup.store.ledgers import digest_of, opened_line, sealed_line
 
 _PIECE = 1 << 20
 
@@ -38,6 +40,8 @@ class Original:
     became: str
     """`identity.full_hash` of the new file, hex."""
     status: Status
+    kept: str = ""
+    """`ledgers.digest_of` of the kept middle; empty if an older release kept it."""
 
 
 def keep_original(old: BinaryIO, new: BinaryIO, place: Path) -> None:
@@ -45,14 +49,15 @@ def keep_original(old: BinaryIO, new: BinaryIO, place: Path) -> None:
     disk when this returns. Raises OSError."""
     prefix, suffix, size = _common(old, new)
     status = Status.of(old.fileno())
-    original = Original(prefix, suffix, size, _hash(old).hex(), _hash(new).hex(), status)
-    with open(place.with_suffix(".bin"), "wb") as kept:
+    with open(place.with_suffix(".bin"), "wb", opener=private_opener) as kept:
         old.seek(prefix)
         _copy(old, kept, size - prefix - suffix)
         kept.flush()
         os.fsync(kept.fileno())
-    with open(place.with_suffix(".json"), "w") as told:
-        json.dump(asdict(original), told)
+    middle = digest_of(place.with_suffix(".bin").read_bytes())
+    original = Original(prefix, suffix, size, _hash(old).hex(), _hash(new).hex(), status, middle)
+    with open(place.with_suffix(".json"), "wb", opener=private_opener) as told:
+        told.write(sealed_line(asdict(original)))
         told.flush()
         os.fsync(told.fileno())
     sync_folder(os.fsencode(place))
@@ -64,12 +69,31 @@ def _hash(file: BinaryIO) -> bytes:
 
 
 def original_of(place: Path) -> Original | None:
-    """What was kept; None if keeping it was broken off: then nothing was rewritten."""
+    """What was kept; None if keeping it was broken off: then nothing was rewritten. Raises JournalError if it is
+    damaged."""
+    path = place.with_suffix(".json")
     try:
-        told = json.loads(place.with_suffix(".json").read_bytes())
-        return Original(**{**told, "status": Status(**told["status"])})
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        told = _opened(path.read_bytes())
+        return Original(**{**told, "status": Status(**told["status"])}) if told else None
+    except FileNotFoundError:
         return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise JournalError(
+            str(path),
+            f"what was noted of a file cannot be read ({error})",
+            remedy=f"Its old tags or entries are kept in {place.with_suffix('.bin')}",
+        ) from error
+
+
+def _opened(data: bytes) -> dict[str, Any] | None:
+    """What was noted of a file; None if it was broken off. Raises ValueError if it is damaged."""
+    if data.endswith(b"\n"):
+        return opened_line(data).record
+    try:
+        told = json.loads(data)  # of an older release, without a newline
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None
 
 
 def has_become(spot: Spot, original: Original) -> bool:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dedup.cleanup.journal import PLAN, Journal
+from dedup.cleanup.journal import Journal, plan_of
 from dedup.cleanup.steps import FolderTime, Move
 from dedup.files.held import Reach
 from dedup.files.paths import holds, volume_of
@@ -44,7 +44,7 @@ def reach_of_journal(store: Store, journal: Journal) -> Reach:
     held = [*roots, *others]
     targets = {os.path.dirname(entry.step.target) for entry in journal.entries if isinstance(entry.step, Move)}
     if any(target not in ways and not any(holds(top, target) for top in held) for target in targets):
-        to = read_plan(os.fsencode(journal.folder / PLAN)).to  # a journal of an older version does not say it
+        to = read_plan(os.fsencode(plan_of(journal))).to  # a journal of an older version does not say it
         others += [to] if to is not None else []
     return Reach(roots, others, ways=ways)
 

@@ -42,7 +42,7 @@ class CalledSame(NamedTuple):
 def called_same(store: Store) -> Iterator[CalledSame]:
     """Each two different fingerprints that hold contents which a person called the same."""
     holders: dict[bytes, list[tuple[bytes, int]]] = {}
-    for content, digest, fingerprint in store.catalog.audios.called_same():
+    for content, digest, fingerprint in sorted(store.catalog.audios.called_same()):
         holders.setdefault(content, []).append((digest, fingerprint))
     for said in store.catalog.judgements.all():
         if said.same:
