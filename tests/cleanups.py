@@ -162,7 +162,7 @@ def carry_out(store: Store, plan: Plan, protect: tuple[bytes, ...] = ()) -> Appl
         keep=KeepSettings(protect=protect),
         observer=Silent(),
         stop=Stop(),
-        may_delete=lambda _: True,
+        may_delete=lambda *_: True,
     )
 
 

@@ -21,6 +21,7 @@ OUTSIDE = [
 TABLES = {
     "audio": "audios",
     "block": "sealed",
+    "comparison": "comparisons",
     "fingerprint": "fingerprints",
     "judgement": "judgements",
     "meta": "meta",

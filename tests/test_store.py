@@ -125,7 +125,8 @@ def statements_of(version: int) -> list[str]:
         text = text.replace(f"{column} NOT NULL", f"{column} NOT NULL, digest BLOB NOT NULL")
     if version == 1:
         text = re.sub(rf",\n *({'|'.join(LACKING_IN_1)}) +\w+", "", text)
-    statements = [part for part in text.split(";") if part.strip() and (version > 1 or "TABLE nulltest" not in part)]
+    later = re.compile("TABLE comparison|INDEX audio_stream" + ("|TABLE nulltest" if version == 1 else ""))
+    statements = [part for part in text.split(";") if part.strip() and not later.search(part)]
     assert not any(name in part for name in ("row_digest", *LACKING_IN_1[: 8 // version - 4]) for part in statements)
     return statements
 

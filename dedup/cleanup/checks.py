@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dedup.cleanup.allowed import Trust
 from dedup.correlation.scoring import MERGING
 from dedup.files.held import OutOfReachError, Reach
 from dedup.files.mount_table import mounts, place_of
@@ -88,12 +89,16 @@ class Checks:
     """What the catalog and the pairs of tracks say about a plan. Reads the catalog when it is made; after that, several
     threads may ask it."""
 
-    def __init__(self, store: Store, plan: Plan, protection: Protection, reach: Reach, stop: Stop) -> None:
-        self.plan, self.protection, self.reach, self.stop = plan, protection, reach, stop
+    def __init__(
+        self, store: Store, plan: Plan, protection: Protection, trust: Trust, reach: Reach, stop: Stop
+    ) -> None:
+        self.plan, self.protection, self.trust, self.reach, self.stop = plan, protection, trust, reach, stop
         paths = {file.path for group in plan.groups for file in group.files}
         self.tracks: dict[bytes, Track] = {path: track for path in paths if (track := store.catalog.tracks.get(path))}
         self._streams = _streams(store, self.tracks)
-        self._copies = _copies(Matches(store, plan.match), plan)
+        matches = Matches(store, plan.match)
+        self._copies = _copies(matches, plan)
+        self._of_albums = _of_albums(store, matches, plan, trust)
         self._kept_in = {g.kept.path: n for n, g in enumerate(plan.groups, start=1) if g.kept is not None}
         self._times_listed: dict[bytes, int] = {}
         for group in plan.groups:
@@ -124,12 +129,13 @@ class Checks:
         if problem:
             return problem
         pair = self._copies.get((file.path, group.kept.path))
+        file = self.trust.judged(group, file)
         allowed = file.may_be_lost
         if pair is None or not (pair.verdict in MERGING or LOST_BY_VERDICT.get(pair.verdict) in allowed):
             return f"not known to be a copy of {printable(group.kept.path)}, so it may be the last of its recording"
         lost = losses(pair, Beside(merges=False, gets=self._gets(group)))
         unsaid = _unsaid(loss for loss in lost if loss.kind not in {"untested", *allowed})
-        return unsaid or self._protected(file, group.kept)
+        return unsaid or self._of_albums.get(file.path, "") or self._protected(file, group.kept)
 
     def _gets(self, group: PlannedGroup) -> tuple[Extra, ...]:
         """Extras that the kept file gets before any other goes."""
@@ -253,6 +259,17 @@ def is_same(file: PlannedFile, kept: PlannedFile) -> str:
     return "it is the kept file under another name" if os.path.samefile(file.path, kept.path) else ""
 
 
+def _of_albums(store: Store, matches: Matches, plan: Plan, trust: Trust) -> dict[bytes, str]:
+    """Why a complete album needs a file, by the path of each file that only an edited entry removes."""
+    removing = [(group, file) for group in plan.groups for file in group.files if file.action in REMOVING]
+    edited = {file.path for group, file in removing if trust.is_edited(group, file)}
+    if not edited or trust.allowed.break_albums:
+        return {}
+    lacking = matches.albums(store).lacking({file.path for _, file in removing})
+    remedy = "`apply --break-albums` removes it all the same"
+    return {path: f"{lacking[path]}, which is complete with it. {remedy}" for path in edited & lacking.keys()}
+
+
 def _streams(store: Store, tracks: dict[bytes, Track]) -> dict[bytes, tuple[bytes | None, bytes]]:
     """Stream hash and digest of the items, by path, of each track that has audio."""
     hallmark = store.catalog.audios.hallmark
@@ -262,8 +279,8 @@ def _streams(store: Store, tracks: dict[bytes, Track]) -> dict[bytes, tuple[byte
 def _unsaid(lost: Iterable[Loss]) -> str:
     """What would be lost though the plan does not say so, in words; empty if nothing."""
     words = "; ".join(loss.what for loss in lost)
-    found = "it holds what the kept file lacks, and the plan does not say so"
-    return f"{found}: {words}. Make the plan again" if words else ""
+    found = "it holds what the kept file lacks, and the plan does not say so, or was changed by hand"
+    return f"{found}: {words}. Make the plan again, or let it go with --let-go" if words else ""
 
 
 def _copies(matches: Matches, plan: Plan) -> dict[tuple[bytes, bytes], TrackPair]:

@@ -88,7 +88,7 @@ _UNSTAMPED = {"version": 1}
 """What properties say that were written before they had a version."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AudioProperties:
     """What the headers say; zeros and "unknown" where they say nothing."""
 

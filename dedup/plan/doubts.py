@@ -85,7 +85,9 @@ def plan_and_ask(
     with open_for_reading(folder) as store:
         matches.renew_judgements(store)
         grounds = grounds_of(store, matches, keep, settings)
-        plan = plan_all(grounds, observer, answers_in(before, grounds.keep.protect) if before else ())
+        plan = plan_all(
+            grounds, observer, answers_in(grounds.seals.opened(before), grounds.keep.protect) if before else ()
+        )
     write_plan(path, plan)
     return SurePlan(plan, path, settings, asked, reviewed, not_understood)
 

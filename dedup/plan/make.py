@@ -12,7 +12,6 @@ from dedup.clock import utc_now
 from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
 from dedup.files.quarantine import QUARANTINE
-from dedup.groups.albums import albums_of
 from dedup.groups.companions import Intended
 from dedup.groups.groups import Group, make_groups
 from dedup.groups.keep import is_below, keep_rules
@@ -25,7 +24,9 @@ from dedup.plan.listening import HERE, Ears, listened
 from dedup.plan.nouns import REMOVING, Plan, PlannedGroup
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.references import References
+from dedup.plan.seal import Seals
 from dedup.settings import KeepSettings, MatchSettings, PlanSettings
+from dedup.store.plan_key import plan_key
 from dedup.store.protection import protected
 from dedup.store.store import open_for_reading
 
@@ -51,6 +52,7 @@ class Grounds:
     """Keep settings, with all folders that are protected."""
     settings: PlanSettings
     decider: Decider
+    seals: Seals
 
     def groups(self) -> list[Group]:
         """All groups, including those of files that are currently missing, with what is no copy though it is the same
@@ -68,8 +70,8 @@ class Grounds:
         return frozenset(pair.b.path for pair in self.matches.of_path(group.files[0].path) if is_aligned(pair))
 
     def plan(self, groups: Sequence[PlannedGroup], references: References) -> Plan:
-        """The plan of these groups."""
-        return Plan(
+        """The plan of these groups, sealed."""
+        plan = Plan(
             groups=tuple(groups),
             playlists=references.planned(groups),
             to=self.settings.to,
@@ -81,6 +83,7 @@ class Grounds:
             made=utc_now(),
             store=self.store,
         )
+        return self.seals.sealed(plan)
 
 
 def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings) -> Grounds:
@@ -89,9 +92,10 @@ def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: Pla
     roots = sorted({track.root for track in matches.tracks})
     require_outside(settings.to, roots)
     keep = replace(keep, protect=protected(store, keep.protect))
-    albums = albums_of(store, matches.tracks)
+    albums = matches.albums(store)
     decider = Decider(keep_rules(keep, albums), settings, keep.protect, albums)
-    return Grounds(str(store.layout.folder), tuple(roots), matches, keep, settings, decider)
+    seals = Seals(plan_key(store.layout))
+    return Grounds(str(store.layout.folder), tuple(roots), matches, keep, settings, decider, seals)
 
 
 def make_plan(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings, observer: Observer) -> Plan:

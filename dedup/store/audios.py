@@ -89,20 +89,24 @@ class Audios(Table):
         id_, digest, *_ = next(self.fingerprints.read_rows("WHERE id = ?", (fingerprint,)))
         return Hallmark(stream, digest, id_)
 
-    def held(self) -> set[tuple[bytes, int]]:
-        """Judged content (`judgements.content`) and fingerprint of everything that tracks hold."""
+    def called_same(self) -> set[tuple[bytes, bytes, int]]:
+        """Content (`judgements.content`), digest and id of the fingerprint, of everything that tracks hold and that a
+        person called the same as something else."""
         query = (
-            f"SELECT {self.selected}, {self.fingerprints.selected} FROM audio "
+            "WITH said (content) AS (SELECT content_a FROM judgement WHERE same UNION "
+            "SELECT content_b FROM judgement WHERE same), "
+            "held (id) AS (SELECT audio.id FROM said JOIN audio ON audio.stream = content UNION "
+            "SELECT audio.id FROM said JOIN fingerprint ON fingerprint.digest = content "
+            "JOIN audio ON audio.fingerprint = fingerprint.id WHERE audio.stream IS NULL) "
+            f"SELECT {self.selected}, {self.fingerprints.selected} FROM held JOIN audio ON audio.id = held.id "
             "JOIN fingerprint ON fingerprint.id = audio.fingerprint "
-            "WHERE audio.id IN (SELECT audio FROM track) "
-            "AND IFNULL(audio.stream, fingerprint.digest) IN "
-            "(SELECT content_a FROM judgement UNION SELECT content_b FROM judgement)"
+            "WHERE EXISTS (SELECT 1 FROM track WHERE track.audio = held.id)"
         )
         n = len(self.columns) + 1
         found = set()
         for row in self.connection.execute(query):
             (_, stream, *_), (id_, digest, *_) = self.verified(row[:n]), self.fingerprints.verified(row[n:])
-            found.add((digest if stream is None else stream, id_))
+            found.add((digest if stream is None else stream, digest, id_))
         return found
 
     def highest_id(self) -> int:
@@ -126,6 +130,10 @@ class Audios(Table):
         """Adds what a catalog of version 1 lacks, as in `schema.sql`."""
         for column in ("decoded_s REAL", "n_bytes INTEGER", "cancels INTEGER", "width_db REAL"):
             self.connection.execute(f"ALTER TABLE audio ADD COLUMN {column}")
+
+    def index_streams(self) -> None:
+        """Adds the index that a catalog of version 2 lacks, as in `schema.sql`."""
+        self.connection.execute("CREATE INDEX audio_stream ON audio (stream) WHERE stream IS NOT NULL")
 
     def drop_of(self, fingerprints: Iterable[int]) -> None:
         """Drops the audios of these fingerprints, which no track holds."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dedup.store.audios import Audios
+from dedup.store.comparisons import Comparisons
 from dedup.store.database import Database
 from dedup.store.fingerprints import Fingerprints
 from dedup.store.judgements import StoredJudgements
@@ -40,9 +41,10 @@ class Catalog(Database):
         self.judgements = StoredJudgements(self)
         self.runs = Runs(self)
         self.nulltests = NullTests(self)
+        self.comparisons = Comparisons(self)
         self.sealed_tables: tuple[Table, ...] = (
             *(self.meta, self.blocks, self.fingerprints, self.audios, self.tracks, self.probes, self.results),
-            *(self.judgements, self.runs, self.nulltests),
+            *(self.judgements, self.runs, self.nulltests, self.comparisons),
         )
         """The tables whose rows carry a digest: all except `tail`."""
 

@@ -24,6 +24,7 @@ COLUMNS = {
     "judgement": ("content_a", "content_b", "same", "score", "judged"),
     "run": ("id", "command", "started", "ended", "outcome", "exit_code", "why", "seconds", "summary"),
     "nulltest": ("content_a", "content_b", "version", "result"),
+    "comparison": ("digest_a", "digest_b", "settings", "kernel", "pair"),
 }
 """Columns that the digest of a row covers, in the order of `schema.sql`: all except the digest. A `tail` has no digest,
 since that of its fingerprint covers its items."""

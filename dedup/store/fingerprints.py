@@ -3,6 +3,7 @@ in a block yet."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -72,6 +73,12 @@ class Fingerprints(Table):
 
     # ---- how many, how long ----
 
+    def n_items(self, fingerprint: int) -> int:
+        """Items of one fingerprint."""
+        return int(
+            self.connection.execute("SELECT n_items FROM fingerprint WHERE id = ?", (fingerprint,)).fetchone()[0]
+        )
+
     def totals(self) -> tuple[int, int]:
         """The number of fingerprints, and of all their items."""
         n, n_items = self.connection.execute("SELECT COUNT(*), IFNULL(SUM(n_items), 0) FROM fingerprint").fetchone()
@@ -96,6 +103,13 @@ class Fingerprints(Table):
         """Block and row of a sealed fingerprint; None while it is in the tail."""
         row = next(self.read_rows("WHERE id = ? AND block IS NOT NULL", (fingerprint,)), None)
         return None if row is None else (row[4], row[5])
+
+    def places(self, fingerprints: Iterable[int]) -> Iterator[tuple[int, str | None, int | None]]:
+        """Id, block and row of these fingerprints, by block; no block for those in the tail."""
+        query = (
+            "SELECT id, block, row FROM fingerprint WHERE id IN (SELECT value FROM json_each(?)) ORDER BY block, row"
+        )
+        yield from self.connection.execute(query, (json.dumps(sorted(fingerprints)),))
 
     def of_block(self, block: str) -> list[SealedRow]:
         """The fingerprints of a block, by row."""

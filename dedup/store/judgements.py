@@ -39,6 +39,10 @@ class StoredJudgements(Table):
     def get(self, content_a: bytes, content_b: bytes) -> Judgement | None:
         return next(self._select("WHERE (content_a, content_b) = (?, ?)", (content_a, content_b)), None)
 
+    def any_same(self) -> bool:
+        """Whether any two contents were called the same."""
+        return self.connection.execute("SELECT 1 FROM judgement WHERE same LIMIT 1").fetchone() is not None
+
     def _select(self, which: str, parameters: Sequence[Any] = ()) -> Iterator[Judgement]:
         rows = self.read_rows(which, parameters)
         return (Judgement(a, b, bool(same), score, judged) for a, b, same, score, judged in rows)

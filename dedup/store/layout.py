@@ -50,6 +50,10 @@ class Layout:
         return self.salvage / "old.db"
 
     @property
+    def plan_key(self) -> Path:
+        return self.folder / "plan-key"
+
+    @property
     def log(self) -> Path:
         return self.folder / "reprise.log"
 

@@ -24,6 +24,7 @@ KEYS = {
     "judgement": "content_a, content_b",
     "run": "rowid",
     "nulltest": "content_a, content_b",
+    "comparison": "digest_a, digest_b, settings",
 }
 """Tables worth saving, each with the key by which it is stored. Probes are not: they only save a scan some work."""
 

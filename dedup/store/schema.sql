@@ -129,3 +129,15 @@ CREATE TABLE nulltest (
     PRIMARY KEY (content_a, content_b),
     CHECK (content_a <= content_b)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE comparison (
+    digest_a BLOB,
+    digest_b BLOB,
+    settings TEXT,
+    kernel   INTEGER NOT NULL,
+    pair     BLOB NOT NULL,
+    row_digest BLOB NOT NULL DEFAULT x'',
+    PRIMARY KEY (digest_a, digest_b, settings),
+    CHECK (digest_a < digest_b)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audio_stream ON audio (stream) WHERE stream IS NOT NULL;

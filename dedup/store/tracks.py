@@ -63,7 +63,7 @@ class KnownTrack:
     """Whether an older version of Reprise read its properties (`metadata.PROPERTIES_VERSION`)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeardTrack:
     """A track with its audio and fingerprint; fields as in `Track` and `Audio`."""
 

@@ -21,13 +21,17 @@ def _add_what_decoding_showed(catalog: Catalog) -> None:
 
 def _add_digests(catalog: Catalog) -> None:
     """From version 2: each row gets the digest of what it says. A tile or null test that does not match the digest of
-    that version stays without one, so that `check` finds it."""
+    that version stays without one, so that `check` finds it. Comparisons of pairs that a person called the same get a
+    table, and streams an index."""
     damaged = [(table, list(table.unlike_older_digest())) for table in (catalog.results, catalog.nulltests)]
     for table in catalog.sealed_tables:
-        table.add_digests()
+        if table is not catalog.comparisons:
+            table.add_digests()
     for other, keys in damaged:
         other.drop_older_digest()
         other.unseal(keys)
+    catalog.comparisons.create()
+    catalog.audios.index_streams()
 
 
 UPGRADES: dict[int, Callable[[Catalog], None]] = {1: _add_what_decoding_showed, 2: _add_digests}

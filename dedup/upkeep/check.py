@@ -28,7 +28,7 @@ from dedup.store.meta import STAMP
 from dedup.store.pairs import N_STEPS, PAIR
 from dedup.store.results import TileResult
 from dedup.store.tiles import count_tiles, plan_tiles, tile_name
-from dedup.upkeep.rows import PROBLEMS, compare_settings, problems_of_meta
+from dedup.upkeep.rows import PROBLEMS, are_in_range, compare_settings, problems_of_meta
 from dedup.upkeep.salvage import mend_catalog
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 Kind = (
     Literal["catalog", "root", "block", "fingerprint", "audio", "track", "probe", "tile", "judgement", "null test"]
-    | Literal["run", "meta", "clean-up", "note"]
+    | Literal["comparison", "run", "meta", "clean-up", "note"]
 )
 
 ROWS: dict[str, Kind] = {
@@ -50,6 +50,7 @@ ROWS: dict[str, Kind] = {
     "judgement": "judgement",
     "run": "run",
     "nulltest": "null test",
+    "comparison": "comparison",
 }
 """Kind of a finding about a row, by its table. A fingerprint in a block counts as damage of that block."""
 
@@ -63,7 +64,7 @@ class Finding:
     "catalog"; nothing repairs a "clean-up"."""
     name: str
     """Key of the row in text: name of the block or tile, id of the fingerprint, audio, track or run, path of the probe,
-    contents of the judgement or null test, key of `meta`; table of the catalog."""
+    contents of the judgement or null test, digests of the comparison, key of `meta`; table of the catalog."""
     text: str
     key: tuple[Any, ...] = ()
     """Primary key of the row to drop."""
@@ -353,9 +354,9 @@ def _pairs_problem(tile: TileResult, a: npt.NDArray[np.int64], b: npt.NDArray[np
     if np.any(np.diff(row_a * len(b) + row_b) <= 0) or (tile.block_a == tile.block_b and np.any(row_a >= row_b)):
         return "its pairs are not in order, or one occurs twice"
     lag, overlap = pairs["lag"].astype(np.int64), pairs["overlap"].astype(np.int64)
-    if np.any(overlap != np.minimum(a[row_a] - lag, b[row_b]) - np.maximum(0, -lag)) or np.any(overlap < 1):
+    if np.any(overlap != np.minimum(a[row_a] - lag, b[row_b]) - np.maximum(0, -lag)):
         return "the overlaps of its pairs do not match their lags and lengths"
-    if np.any(pairs["errors"] > 32 * overlap) or not all(np.all(np.abs(pairs[name]) <= 1) for name in _SHARES):
+    if not are_in_range(pairs):
         return "its pairs have numbers out of range"
     return _paths_problem(pairs, a[row_a], b[row_b])
 
@@ -379,10 +380,6 @@ def _check_ledgers(store: Store, _: Observer) -> Iterator[Finding]:
     for name, text in problems(store.layout.folder):
         advice = "no repair can restore it: take it from a backup, or else that clean-up cannot be undone"
         yield Finding("clean-up", name, f"{text}; {advice}")
-
-
-_SHARES = ("kappa", "prominence", "along", "contrast", "log_rate")
-"""Numbers of a pair that must be from -1 to 1, and so not NaN."""
 
 
 def _check_complete(store: Store, _: Observer) -> Iterator[Finding]:

@@ -11,13 +11,18 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from dedup.errors import UsageError
 from dedup.files.paths import printable
 from dedup.library.metadata import AudioProperties, from_json, to_json
 from dedup.settings import CompareSettings
 from dedup.store.audios import Audio
+from dedup.store.digests import DIGEST_BYTES
 from dedup.store.judgements import CONTENT_BYTES
 from dedup.store.nulltests import NULLTEST_VERSION, parsed
+from dedup.store.pairs import PAIR
 from dedup.store.probes import KeptProbe
 from dedup.store.protection import PROTECT, folders_of
 from dedup.store.remembered import PLAYLISTS
@@ -106,6 +111,24 @@ def problems_of_null_test(row: tuple[Any, ...]) -> Iterator[str]:
             parsed(text)
     except (ValueError, RecursionError, TypeError, KeyError):
         yield "its result cannot be read"
+
+
+def problems_of_comparison(row: tuple[Any, ...]) -> Iterator[str]:
+    """Does not verify that `digest_a` is less than `digest_b`: a CHECK of the table does."""
+    digest_a, digest_b, settings, _, pair = row
+    if (len(digest_a), len(digest_b)) != (DIGEST_BYTES, DIGEST_BYTES) or not _DIGEST.fullmatch(settings):
+        yield "its fingerprints or settings are no digests"
+    if len(pair) not in (0, PAIR.itemsize):
+        yield f"has {len(pair)} bytes, but a pair takes {PAIR.itemsize}"
+    elif pair and not are_in_range(np.frombuffer(pair, PAIR)):
+        yield "its numbers are out of range"
+
+
+def are_in_range(pairs: npt.NDArray[Any]) -> bool:
+    """Whether records of PAIR have only numbers that a comparison can give."""
+    overlap = pairs["overlap"].astype(np.int64)
+    shares = (np.abs(pairs[name]) <= 1 for name in ("kappa", "prominence", "along", "contrast", "log_rate"))  # no NaN
+    return bool(np.all(overlap >= 1) and np.all(pairs["errors"] <= 32 * overlap) and all(map(np.all, shares)))
 
 
 def problems_of_run(row: tuple[Any, ...]) -> Iterator[str]:
@@ -211,6 +234,7 @@ PROBLEMS: dict[str, Callable[[tuple[Any, ...]], Iterator[str]]] = {
     "judgement": problems_of_judgement,
     "run": problems_of_run,
     "nulltest": problems_of_null_test,
+    "comparison": problems_of_comparison,
 }
 """What is wrong with a row that matches its digest, by table, the worst first. Blocks,
 fingerprints and tiles are verified by what is on disk and by each other."""

@@ -143,7 +143,7 @@ def make_imported(folder: Path) -> Path:
     """A store whose tables have several pages, with a few fingerprints left in the tail."""
     library = Library(1, N_ITEMS, 0.2, 0.2)
     with make_or_open(folder, FingerprintSettings(chromaprint_version()), BLOCK_SIZE, "flips") as store:
-        lines = [import_line(library.track(index)) for index in range(N_IMPORTED + 4)]
+        lines = [import_line(index, library.track(index).items) for index in range(N_IMPORTED + 4)]
         import_fingerprints(store, lines[:N_IMPORTED], 1.0, Silent(), Stop())
         correlate(store, CompareSettings(), InlineRunner(), Silent())
         import_fingerprints(store, lines[N_IMPORTED:], 1.0, Silent(), Stop())
