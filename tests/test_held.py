@@ -22,6 +22,7 @@ from unittest import mock
 import pytest
 
 from dedup.cleanup import steps
+from dedup.cleanup.allowed import Allowed, Trust
 from dedup.cleanup.apply import Applied
 from dedup.cleanup.checks import Checks, Protection, StoppedError
 from dedup.cleanup.gain import loudness
@@ -453,7 +454,10 @@ def test_a_stop_ends_the_decoding_of_a_kept_file(root: Path) -> None:
     stop = Stop()
     with opened(root) as store, Reach([os.fsencode(root)]) as reach:
         plan = one(store, root)
-        checks, kept = Checks(store, plan, Protection([]), reach, stop), plan.groups[0].files[0]
+        checks, kept = (
+            Checks(store, plan, Protection([]), Trust(store, Allowed()), reach, stop),
+            plan.groups[0].files[0],
+        )
         assert checks.kept_file(plan.groups[0], kept)[0] == ""
         stop.request("interrupted")
         with pytest.raises(StoppedError):

@@ -4,7 +4,7 @@ sealed it; beyond that, what the user's own settings and options allow counts.""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dedup.errors import UsageError
@@ -45,11 +45,9 @@ class Trust:
         """Number of files to be changed or removed by entries that are not as the store planned them."""
         return sum(self.is_edited(group, file) for group in plan.groups for file in group.changed)
 
-    def judged(self, group: PlannedGroup, file: PlannedFile) -> PlannedFile:
-        """The entry, except that an edited one lets go only what the user allows."""
-        if not self.is_edited(group, file):
-            return file
-        return replace(file, lost=tuple(loss for loss in file.lost if loss.kind in self.allowed.let_go))
+    def may_be_lost(self, group: PlannedGroup, file: PlannedFile) -> frozenset[LossKind]:
+        """Kinds of what may be lost with a file: those that its entry names, and if it is edited, the user allows."""
+        return file.may_be_lost.intersection(self.allowed.let_go) if self.is_edited(group, file) else file.may_be_lost
 
     def require_strict(self, store: Store, plan: Plan) -> None:
         """Raises UsageError for a plan whose thresholds are looser than the user's, unless the store sealed them."""

@@ -129,13 +129,24 @@ class Checks:
         if problem:
             return problem
         pair = self._copies.get((file.path, group.kept.path))
-        file = self.trust.judged(group, file)
-        allowed = file.may_be_lost
+        allowed = self.trust.may_be_lost(group, file)
         if pair is None or not (pair.verdict in MERGING or LOST_BY_VERDICT.get(pair.verdict) in allowed):
             return f"not known to be a copy of {printable(group.kept.path)}, so it may be the last of its recording"
         lost = losses(pair, Beside(merges=False, gets=self._gets(group)))
-        unsaid = _unsaid(loss for loss in lost if loss.kind not in {"untested", *allowed})
+        unsaid = self._unsaid(group, file, (loss for loss in lost if loss.kind not in {"untested", *allowed}))
         return unsaid or self._of_albums.get(file.path, "") or self._protected(file, group.kept)
+
+    def _unsaid(self, group: PlannedGroup, file: PlannedFile, lost: Iterable[Loss]) -> str:
+        """What would be lost though the plan does not say so, or not by the store's word, in words; empty if
+        nothing."""
+        words = "; ".join(loss.what for loss in lost)
+        if not words:
+            return ""
+        if self.trust.is_edited(group, file):
+            why, remedy = "its entry was changed by hand", "Make the plan again, or let it go with --let-go"
+        else:
+            why, remedy = "the plan does not say so", "Make the plan again"
+        return f"it holds what the kept file lacks, and {why}: {words}. {remedy}"
 
     def _gets(self, group: PlannedGroup) -> tuple[Extra, ...]:
         """Extras that the kept file gets before any other goes."""
@@ -203,15 +214,18 @@ class Checks:
         stream = self._streams[file.path][0]
         return "" if stream in (None, decoded.stream) else "holds other audio than when it was scanned"
 
-    def other_file(self, file: PlannedFile, kept: PlannedFile, held: Collection[str]) -> tuple[str, bytes]:
-        """Why a file cannot be removed, such as that it is not as it was, is the kept one, or has an extra whose digest
-        is not in `held`; else empty, and its full hash."""
+    def other_file(
+        self, group: PlannedGroup, file: PlannedFile, kept: PlannedFile, held: Collection[str]
+    ) -> tuple[str, bytes]:
+        """Why a file of a group cannot be removed, such as that it is not as it was, is the kept one, or has an extra
+        whose digest is not in `held`; else empty, and its full hash."""
         try:
             problem = (
                 changed(self.reach, file) or is_same(file, kept) or self._audio_changed(file) or _owners(file, kept)
             )
             # as the files are now: the last scan may have been of another version
-            problem = problem or _unsaid(lost_besides(file, read_tags(file.path), held))
+            allowed = self.trust.may_be_lost(group, file)
+            problem = problem or self._unsaid(group, file, lost_besides(allowed, read_tags(file.path), held))
             full = b"" if problem else self._full(file)
             if full and file.action in LINKING and full != full_hash(kept.path):
                 problem = "its bytes differ from those of the kept file, so they cannot be shared"
@@ -274,13 +288,6 @@ def _streams(store: Store, tracks: dict[bytes, Track]) -> dict[bytes, tuple[byte
     """Stream hash and digest of the items, by path, of each track that has audio."""
     hallmark = store.catalog.audios.hallmark
     return {path: hallmark(track.audio)[:2] for path, track in tracks.items() if track.audio is not None}
-
-
-def _unsaid(lost: Iterable[Loss]) -> str:
-    """What would be lost though the plan does not say so, in words; empty if nothing."""
-    words = "; ".join(loss.what for loss in lost)
-    found = "it holds what the kept file lacks, and the plan does not say so, or was changed by hand"
-    return f"{found}: {words}. Make the plan again, or let it go with --let-go" if words else ""
 
 
 def _copies(matches: Matches, plan: Plan) -> dict[tuple[bytes, bytes], TrackPair]:

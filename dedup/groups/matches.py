@@ -7,9 +7,9 @@ import functools
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from dedup.store.pairs import PAIR
 from dedup.store.tracks import HeardTrack
 
 if TYPE_CHECKING:
+    from dedup.store.results import TileResult
     from dedup.store.store import Store
 
 
@@ -144,15 +145,24 @@ class Matches:
         return self._albums
 
     def _read_pairs(self, store: Store, compare: CompareSettings) -> None:
-        fingerprints = _Fingerprints(store)
-        for tile in store.catalog.results.with_pairs(compare.digest()):
-            pairs = np.frombuffer(tile.pairs, PAIR)
-            if self.thresholds.classic is None:
-                pairs = pairs[evidence_of_records(pairs) >= self.thresholds.related]
-            ids_a = fingerprints.of(tile.block_a)[pairs["row_a"]].tolist()
-            ids_b = fingerprints.of(tile.block_b)[pairs["row_b"]].tolist()
+        tiles = [
+            (tile.block_a, tile.block_b, self._related(tile))
+            for tile in store.catalog.results.with_pairs(compare.digest())
+        ]
+        ids = _Ids(store, tiles)
+        for block_a, block_b, pairs in tiles:
+            ids_a, ids_b = ids.of(block_a, pairs["row_a"]), ids.of(block_b, pairs["row_b"])
             for a, b, match in zip(ids_a, ids_b, matches_of(pairs), strict=True):
                 self._add(a, b, match)
+
+    def _related(self, tile: TileResult) -> npt.NDArray[Any]:
+        """The pairs of a tile that are more than chance."""
+        pairs = np.frombuffer(tile.pairs, PAIR)
+        return (
+            pairs
+            if self.thresholds.classic is not None
+            else pairs[evidence_of_records(pairs) >= self.thresholds.related]
+        )
 
     def _add(self, a: int, b: int, match: Match) -> None:
         self.neighbours.setdefault(a, []).append((b, match))
@@ -343,15 +353,18 @@ def _is_same_stream(a: ListedTrack, b: ListedTrack, same_items: bool) -> bool:
     return same_items and lossless_same and a.damage is None and b.damage is None
 
 
-class _Fingerprints:
-    """The fingerprints of each block by row, read only for blocks that have pairs; 8 bytes a row."""
+class _Ids:
+    """The fingerprints in the rows of blocks that pairs name, each block read once."""
 
-    def __init__(self, store: Store) -> None:
-        self._fingerprints = store.catalog.fingerprints
-        self._of_block: dict[str, npt.NDArray[np.int64]] = {}
+    def __init__(self, store: Store, tiles: Sequence[tuple[str, str, npt.NDArray[Any]]]) -> None:
+        rows: dict[str, list[npt.NDArray[Any]]] = {}
+        for block_a, block_b, pairs in tiles:
+            rows.setdefault(block_a, []).append(pairs["row_a"])
+            rows.setdefault(block_b, []).append(pairs["row_b"])
+        self._rows = {block: np.unique(np.concatenate(named)) for block, named in rows.items()}
+        self._ids = {block: store.catalog.fingerprints.ids_at(block, named) for block, named in self._rows.items()}
 
-    def of(self, block: str) -> npt.NDArray[np.int64]:
-        """Ids of a block's fingerprints, by row."""
-        if block not in self._of_block:
-            self._of_block[block] = self._fingerprints.ids_of_block(block)
-        return self._of_block[block]
+    def of(self, block: str, rows: npt.NDArray[Any]) -> list[int]:
+        """Ids of the fingerprints in these rows of a block."""
+        found: list[int] = self._ids[block][np.searchsorted(self._rows[block], rows)].tolist()
+        return found

@@ -25,7 +25,7 @@ from dedup.plan.nouns import REMOVING, Plan, PlannedGroup
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.references import References
 from dedup.plan.seal import Seals
-from dedup.settings import KeepSettings, MatchSettings, PlanSettings
+from dedup.settings import KeepSettings, LossKind, MatchSettings, PlanSettings
 from dedup.store.plan_key import plan_key
 from dedup.store.protection import protected
 from dedup.store.store import open_for_reading
@@ -239,7 +239,7 @@ def with_merge(group: PlannedGroup, aligned: frozenset[bytes]) -> PlannedGroup:
     merge = _united(kept, sources, tags, aligned)
     coming = [extra.digest for extra in merge.extras]
     there = tags[kept.path].digests.union(coming)
-    left = {file.path: lost for file in sources if (lost := lost_besides(file, tags[file.path], there))}
+    left = {file.path: lost for file in sources if (lost := lost_besides(file.may_be_lost, tags[file.path], there))}
     if left:
         files = tuple(_kept_for(file, left.get(file.path, ())) for file in group.files)
         return with_merge(replace(group, files=files), aligned)
@@ -249,10 +249,10 @@ def with_merge(group: PlannedGroup, aligned: frozenset[bytes]) -> PlannedGroup:
     return replace(group, merge=merge if sources else None)
 
 
-def lost_besides(file: PlannedFile, tags: Tags, digests: Collection[str]) -> list[Loss]:
-    """What hangs off the file, has none of these digests, and is not known to be let go."""
+def lost_besides(let_go: Collection[LossKind], tags: Tags, digests: Collection[str]) -> list[Loss]:
+    """What hangs off a file with these tags, has none of these digests, and is not let go."""
     lost = lost_extras((held.extra for held in tags.extras), digests)
-    return [loss for loss in lost if loss.kind not in file.may_be_lost]
+    return [loss for loss in lost if loss.kind not in let_go]
 
 
 def _kept_for(file: PlannedFile, lost: Sequence[Loss]) -> PlannedFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -119,15 +119,13 @@ class Fingerprints(Table):
         """Those fingerprints of a block, by row, that match their digest."""
         return [_sealed_row(*row) for row in self.sound("WHERE block = ? ORDER BY row", (block,))]
 
-    def ids_of_block(self, block: str) -> npt.NDArray[np.int64]:
-        """Ids of the fingerprints of a block, `int64[n_rows]`, by row. Raises StoreDamagedError if a row of the block
-        is not known once: pairs name its fingerprints by row."""
-        found = self.read_rows("WHERE block = ? ORDER BY row", (block,))
-        ids = [id_ for row, (id_, *_, place) in enumerate(found) if place == row]
-        query = "SELECT IFNULL(SUM(n_rows), 0) FROM block WHERE name = ?"
-        (n_rows,) = self.connection.execute(query, (block,)).fetchone()
-        if len(ids) != n_rows:
-            raise self.damage(f"block {block} has {n_rows} rows, but not each of them has a fingerprint")
+    def ids_at(self, block: str, rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Ids of the fingerprints in these rows of a block, which rise, `int64[len(rows)]`. Raises StoreDamagedError if
+        a row is not known: pairs name their fingerprints by row."""
+        which = "WHERE block = ? AND row IN (SELECT value FROM json_each(?)) ORDER BY row"
+        ids = [row[0] for row in self.read_rows(which, (block, json.dumps(rows.tolist())))]
+        if len(ids) != len(rows):
+            raise self.damage(f"not each row of block {block} that has pairs has a fingerprint")
         return np.array(ids, np.int64)
 
     def all_ids_of_block(self, block: str) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
 from dedup.store.table import Table
@@ -40,7 +40,7 @@ class Difference(NamedTuple):
         return Difference(round(self.start_s - lag_s, 2), round(self.end_s - lag_s, 2), side)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NullTest:
     """The null test of a first and a second file."""
 
@@ -75,10 +75,12 @@ class NullTest:
 
     def swapped(self) -> NullTest:
         """The same test with the first and the second swapped."""
-        return replace(
-            self,
+        return NullTest(
+            problem=self.problem,
             lag_s=0.0 - self.lag_s,
             rate=round(0.0 - self.rate / (1 + self.rate), 5) + 0.0,
+            residual_db=self.residual_db,
+            is_other_mix=self.is_other_mix,
             only_a=self.only_b,
             only_b=self.only_a,
             differences=tuple(difference.swapped(self.lag_s) for difference in self.differences),

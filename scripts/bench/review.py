@@ -226,7 +226,7 @@ def store_results(store: Store, compare: CompareSettings, n_groups: int) -> None
     for tile in plan_tiles(store.catalog.blocks.sizes(), compare):
         found = sorted(of_tile.get((tile.block_a, tile.block_b), ()), key=lambda each: each[:2])
         pairs = b"".join(record(row_a, row_b, match).tobytes() for row_a, row_b, match in found)
-        results.append(TileResult.of(tile.name, compare.digest(), tile.block_a, tile.block_b, len(found), pairs))
+        results.append(TileResult(tile.name, compare.digest(), tile.block_a, tile.block_b, len(found), pairs))
     store.catalog.results.commit(results)
     with store.catalog.transaction():
         store.catalog.nulltests.put((*digests, PASSED) for digests in tested)

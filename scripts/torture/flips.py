@@ -42,6 +42,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+import numpy as np
+
 from dedup.cleanup.apply import apply_plan, check_plan
 from dedup.cleanup.journal import Journal, history, journals, plan_of
 from dedup.correlation.correlate import correlate
@@ -265,7 +267,7 @@ READ: dict[str, Callable[[Store], object]] = {
 
 
 def _first_of_blocks(store: Store) -> Iterator[Any]:
-    return (store.catalog.fingerprints.ids_of_block(name) for name in store.catalog.blocks.rows())
+    return (store.catalog.fingerprints.ids_at(name, np.zeros(1, np.int64)) for name in store.catalog.blocks.rows())
 
 
 def plan_all(folder: Path, with_dry_run: bool) -> dict[str, str]:
