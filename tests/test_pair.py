@@ -266,7 +266,7 @@ def test_what_a_person_said_wins_and_the_numbers_stay(tmp_path: Path):
             record(store, digest[one], digest[other], same, None)
         for pair, expected in zip(PAIRS, ("other", "same recording", "same recording"), strict=True):
             found = explain(*(b"/music/" + name.encode() for name in pair), store, *SETTINGS)
-            assert found == before[pair]._replace(verdict=expected, judged=True, a=found.a, b=found.b)
+            assert found == replace(before[pair], verdict=expected, judged=True, a=found.a, b=found.b)
 
 
 PAIRS = ("ab", "ac", "cd")
