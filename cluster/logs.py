@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import logging.handlers
 import os
@@ -41,7 +42,7 @@ def open_logs(folder: Path | None) -> Iterator[str]:
     worker_log, n_before = os.devnull, 0
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        handler = logging.handlers.RotatingFileHandler(
+        handler = PrivateFileHandler(
             folder / "cluster.log", maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8", delay=True
         )
         handler.setFormatter(logging.Formatter(FORMAT))
@@ -64,6 +65,19 @@ def open_logs(folder: Path | None) -> Iterator[str]:
         handler.close()
         if folder is not None:
             _tell_of_workers(worker_log, n_before)
+
+
+class PrivateFileHandler(logging.handlers.RotatingFileHandler):
+    """A log that only its owner can read: it names the user's files."""
+
+    def _open(self) -> io.TextIOWrapper:
+        return open(  # type: ignore[return-value]
+            self.baseFilename,
+            self.mode,
+            encoding=self.encoding,
+            errors=self.errors,
+            opener=lambda path, flags: os.open(path, flags, 0o600),
+        )
 
 
 class _Strangers(logging.Filter):

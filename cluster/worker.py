@@ -205,7 +205,7 @@ def make_worker(folder: str, log: str, *args: Any, **kwargs: Any) -> Any:
 def _redirect_output(path: str) -> None:
     """Sends what this process, including its C code, writes to stdout and stderr to a file: the terminal belongs to the
     launcher. A crash leaves its traceback there."""
-    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)

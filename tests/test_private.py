@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from cluster.open import open_runner
 from dedup.cleanup.journal import JournalWriter, make_journal
 from dedup.cleanup.originals import keep_original
 from dedup.correlation.correlate import correlate
 from dedup.observer import Silent
-from dedup.runner import InlineRunner
+from dedup.runner import InlineRunner, Stop, Task
 from dedup.settings import CompareSettings, FingerprintSettings
 from dedup.store.store import make_or_open, open_for_writing
 from dedup.upkeep.salvage import mend_catalog
 from jobs.session.log import StoreLog
+from tests.cluster_tasks import square
 from tests.stores import add_track, recording
 
 SETTINGS = FingerprintSettings("1.5.1")
@@ -104,3 +106,11 @@ def test_a_new_catalog_is_its_owners_alone(tmp_path: Path) -> None:
     os.truncate(tmp_path / "store" / "catalog.db", 20_000)
     mend_catalog(tmp_path / "store", "test")
     assert open_to_others(tmp_path / "store") == []
+
+
+def test_what_a_cluster_logs_is_its_owners_alone(tmp_path: Path) -> None:
+    with open_runner(1, Stop(), log_folder=tmp_path) as runner:
+        assert [outcome.result for outcome in runner.run(square, [Task("one", (3,))])] == [9]
+        logging.getLogger("distributed").warning("a line")
+    assert {path.name for path in tmp_path.iterdir()} == {"cluster.log", "workers.log"}
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in tmp_path.iterdir())

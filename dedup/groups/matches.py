@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -77,8 +77,7 @@ def _parsed(properties_json: str) -> AudioProperties:
     return from_json(json.loads(properties_json))
 
 
-@dataclass(frozen=True, slots=True)
-class TrackPair:
+class TrackPair(NamedTuple):
     """Two tracks and how they relate; the lag is positive if `a` has more at the start."""
 
     a: ListedTrack

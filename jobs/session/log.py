@@ -6,7 +6,6 @@ has the beginning of the first run too. If the log cannot be written, the run go
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import logging.handlers
 import secrets
@@ -16,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dedup.store.layout import private_opener
+from cluster.logs import PrivateFileHandler
 
 NAME = "reprise.log"
 MARKS = ("catalog.db", "fingerprints.zarr")
@@ -90,14 +89,8 @@ class StoreLog(logging.Handler):
         self.close()
 
 
-class _Lines(logging.handlers.RotatingFileHandler):
-    """Raises errors of the file system, so that `StoreLog` can stop; the base class would print them. Only the
-    owner can read the file."""
-
-    def _open(self) -> io.TextIOWrapper:
-        return open(  # type: ignore[return-value]
-            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=private_opener
-        )
+class _Lines(PrivateFileHandler):
+    """Raises errors of the file system, so that `StoreLog` can stop; the base class would print them."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
         raise  # noqa: PLE0704 - called from an except block
