@@ -175,6 +175,14 @@ def test_the_word_that_a_person_gave_when_the_plan_was_made_counts(root: Path) -
         assert (done.n_files, done.n_edited, done.refused) == (1, 0, ())
 
 
+def test_what_nobody_has_listened_to_stays(root: Path) -> None:
+    known(root, {"a.flac": 1, "copy.flac": 1})
+    with opened(root) as store:
+        store.catalog.connection.execute("DELETE FROM nulltest")
+        (refusal,) = applied(store, plan_of(group(store, root, "a.flac", ["copy.flac"]))).refused
+        assert "nobody has listened to the two" in refusal.reason
+
+
 # ---- albums ----
 
 

@@ -133,7 +133,7 @@ class Checks:
         if pair is None or not (pair.verdict in MERGING or LOST_BY_VERDICT.get(pair.verdict) in allowed):
             return f"not known to be a copy of {printable(group.kept.path)}, so it may be the last of its recording"
         lost = losses(pair, Beside(merges=False, gets=self._gets(group)))
-        unsaid = self._unsaid(group, file, (loss for loss in lost if loss.kind not in {"untested", *allowed}))
+        unsaid = self._unsaid(group, file, (loss for loss in lost if loss.kind not in allowed))
         return unsaid or self._of_albums.get(file.path, "") or self._protected(file, group.kept)
 
     def _unsaid(self, group: PlannedGroup, file: PlannedFile, lost: Iterable[Loss]) -> str:
