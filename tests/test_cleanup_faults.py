@@ -18,7 +18,7 @@ from dedup.cleanup import moving
 from dedup.cleanup.apply import Applied, check_plan
 from dedup.cleanup.journal import JournalWriter, journals, open_journal, read_journal, require_none_open, to_be_undone
 from dedup.cleanup.steps import Move
-from dedup.errors import JournalError, UsageError, WriteError
+from dedup.errors import JournalError, UsageError, WriteError, refusal
 from dedup.files.quarantine import QUARANTINE
 from dedup.observer import Silent
 from dedup.plan.nouns import Action, Plan, PlannedGroup, PlannedPlaylist
@@ -226,7 +226,7 @@ def test_a_refusal_by_the_system_leaves_the_file(root: Path, action: Action, cod
     with opened(root) as store:
         with refusing(root, code, *calls):
             (refusal,) = carry_out(store, one(store, root, action)).refused
-        assert refusal.reason == f"refused by the system: {os.strerror(code)}"
+        assert refusal.reason == f"refused by the system: {refusal(OSError(code, os.strerror(code)))}"
         assert take_back(store).failed == ()
     assert tree(root) == before
 

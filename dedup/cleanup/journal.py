@@ -20,7 +20,7 @@ from typing import Any, Literal, TextIO
 
 from dedup.cleanup.moving import sync_folder
 from dedup.cleanup.steps import Delete, FolderTime, Move, Rewrite, Share, Step, Trash, step_of, to_record
-from dedup.errors import JournalError, WriteError
+from dedup.errors import JournalError, refused
 
 FOLDER = "cleanups"
 _UNFINISHED = "wip-"
@@ -97,7 +97,8 @@ class JournalWriter:
         self._file: TextIO = path.open("a", encoding="ascii")
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a disk refused was raised before, and a buffer tries it again
+            self._file.close()
 
     def begin(self, step: Step, known: dict[str, Any] | None = None) -> int:
         """Writes down a step that is about to be done, and returns its number."""
@@ -137,10 +138,12 @@ class JournalWriter:
             if is_synced:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            raise WriteError(
+            raise refused(
                 str(self.journal.folder / JOURNAL),
-                f"the journal cannot be written: {error.strerror}",
-                remedy="Make room and run `reprise apply --resume`, or take back what was done with `reprise undo`",
+                error,
+                then="run `reprise undo` again"
+                if self.journal.undoing
+                else "run `reprise apply --resume`, or take back what was done with `reprise undo`",
             ) from error
 
 

@@ -13,7 +13,8 @@ from dedup.cleanup.journal import Entry, JournalWriter, to_be_undone
 from dedup.cleanup.recover import recover_steps
 from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Trash
 from dedup.clock import utc_now
-from dedup.errors import RepriseError, WriteError
+from dedup.errors import RepriseError, WriteError, is_full, refusal, refused
+from dedup.files.paths import printable
 
 if TYPE_CHECKING:
     from dedup.observer import Observer
@@ -106,7 +107,9 @@ class _Undoing:
         except (OSError, RepriseError) as error:
             if isinstance(error, WriteError):
                 raise
-            reason = f"refused by the system: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+            if isinstance(error, OSError) and is_full(error):
+                raise refused(printable(step.path), error, then="run `reprise undo` again") from error
+            reason = f"refused by the system: {refusal(error)}" if isinstance(error, OSError) else str(error)
             self.failed.append(Refusal(step.path, reason))
             self.observer.problem("failed", step.path, reason)
             return

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dedup.errors import StoreLockedError, WriteError
+from dedup.errors import StoreLockedError, WriteError, refused, writing
+
+ANOTHER_FOLDER = "choose another folder with --store"
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,8 @@ class Layout:
 
     def make(self) -> None:
         """Creates the folder; only its owner can read a new one. Raises WriteError."""
-        try:
+        with writing(f"store {self.folder}", ANOTHER_FOLDER):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(
-                f"store {self.folder}",
-                f"cannot be created: {error.strerror}",
-                "a writable folder on a local disk",
-                "Name another folder with --store",
-            ) from error
 
 
 @contextlib.contextmanager
@@ -130,12 +125,7 @@ def _tell(descriptor: int, text: bytes) -> None:
 
 
 def _unwritable(layout: Layout, error: OSError) -> WriteError:
-    return WriteError(
-        f"store {layout.folder}",
-        f"cannot be locked for writing: {error.strerror}",
-        "a writable folder on a local disk",
-        "Name another folder with --store",
-    )
+    return refused(f"store {layout.folder}", error, ANOTHER_FOLDER)
 
 
 def _holder(descriptor: int) -> str:

@@ -90,6 +90,29 @@ int ftruncate64(int fd, off64_t n) ON_FD(fd, "truncate", int, -1, ftruncate64) r
 int mkdir(const char *p, mode_t m) ON_PATH(p, "mkdir", mkdir) return next(p, m); }
 int rename(const char *p, const char *q) ON_PATH(p, "rename", rename) return next(p, q); }
 int link(const char *p, const char *q) ON_PATH(p, "link", link) return next(p, q); }
+int symlink(const char *p, const char *q) ON_PATH(q, "symlink", symlink) return next(p, q); }
+int unlink(const char *p) ON_PATH(p, "unlink", unlink) return next(p); }
+int rmdir(const char *p) ON_PATH(p, "rmdir", rmdir) return next(p); }
+static const char *path_at(int fd, const char *path, char *buffer, size_t size) {
+    if (!folder[0] || !path || path[0] == '/' || fd == AT_FDCWD) return path;
+    if (!path_of(fd, buffer, size)) return path;
+    size_t n = strlen(buffer);
+    snprintf(buffer + n, size - n, "/%s", path);
+    return buffer;
+}
+#define ON_PATH_AT(fd, path, call, real) \
+    { static __typeof__(&real) next; char b[8192]; if (!next) next = REAL(real); \
+      int before = errno; const char *where = path_at(fd, path, b, sizeof b); errno = before; \
+      if (refused(call, where)) return -1;
+int mkdirat(int d, const char *p, mode_t m) ON_PATH_AT(d, p, "mkdir", mkdirat) return next(d, p, m); }
+int unlinkat(int d, const char *p, int f) ON_PATH_AT(d, p, "unlink", unlinkat) return next(d, p, f); }
+int symlinkat(const char *p, int d, const char *q) ON_PATH_AT(d, q, "symlink", symlinkat) return next(p, d, q); }
+int renameat(int d, const char *p, int e, const char *q)
+    ON_PATH_AT(d, p, "rename", renameat) return next(d, p, e, q); }
+int renameat2(int d, const char *p, int e, const char *q, unsigned f)
+    ON_PATH_AT(d, p, "rename", renameat2) return next(d, p, e, q, f); }
+int linkat(int d, const char *p, int e, const char *q, int f)
+    ON_PATH_AT(e, q, "link", linkat) return next(d, p, e, q, f); }
 static int is_new(int flags, const char *path) {
     if ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_CREAT)) return 0;
     return how == EROFS || how == EACCES || ((flags & O_CREAT) && access(path, F_OK) != 0);
@@ -105,13 +128,17 @@ OPEN(open64)
 int openat(int d, const char *p, int flags, ...) {
     static __typeof__(&openat) next; if (!next) next = REAL(openat);
     va_list a; va_start(a, flags); mode_t m = va_arg(a, mode_t); va_end(a);
-    if (inside(p) && is_new(flags, p) && refused("open", p)) return -1;
+    char b[8192]; int before = errno; const char *where = path_at(d, p, b, sizeof b);
+    int fresh = inside(where) && is_new(flags, where); errno = before;
+    if (fresh && refused("open", where)) return -1;
     return next(d, p, flags, m);
 }
 int openat64(int d, const char *p, int flags, ...) {
     static __typeof__(&openat64) next; if (!next) next = REAL(openat64);
     va_list a; va_start(a, flags); mode_t m = va_arg(a, mode_t); va_end(a);
-    if (inside(p) && is_new(flags, p) && refused("open", p)) return -1;
+    char b[8192]; int before = errno; const char *where = path_at(d, p, b, sizeof b);
+    int fresh = inside(where) && is_new(flags, where); errno = before;
+    if (fresh && refused("open", where)) return -1;
     return next(d, p, flags, m);
 }
 int clock_gettime(clockid_t which, struct timespec *t) {
@@ -160,13 +187,14 @@ class Ended:
 class Host:
     """A context manager: a process that runs commands, one at a time."""
 
-    def __init__(self) -> None:
-        self.work = Path(tempfile.mkdtemp(prefix="faults-"))
+    def __init__(self, **variables: str) -> None:
+        """`variables` are set in the environment of the commands."""
+        self.work, self._variables = Path(tempfile.mkdtemp(prefix="faults-")), variables
         self.library = compiled(self.work)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Host:
-        environment = dict(os.environ)
+        environment = {**os.environ, **self._variables}
         if self.library:
             environment["LD_PRELOAD"] = str(self.library)
         command = [sys.executable, __file__, str(self.work)]
@@ -181,9 +209,15 @@ class Host:
         self._process.communicate(timeout=60)  # it ends at the end of its input
         shutil.rmtree(self.work, ignore_errors=True)
 
-    def run(self, *arguments: str, fault: Fault | None = None) -> Ended:
-        """Runs one command to its end."""
+    @property
+    def stdout(self) -> Path:
+        """File that a command's stdout goes to: a folder of `Fault` that refuses what is printed."""
+        return self.work / "out"
+
+    def run(self, *arguments: str, fault: Fault | None = None, said: str = "") -> Ended:
+        """Runs one command, with `said` on its stdin, to its end."""
         assert self._process is not None
+        (self.work / "in").write_text(said)
         request = {"arguments": arguments, "fault": asdict(fault) if fault else None}
         source, answer = _pipe(self._process.stdin), _pipe(self._process.stdout)
         source.write(json.dumps(request).encode() + b"\n")
@@ -257,8 +291,8 @@ def _load() -> None:
 
 
 def _run(work: Path, arguments: list[str], fault: dict[str, Any] | None) -> None:
-    for number, name in ((1, "out"), (2, "err")):
-        descriptor = os.open(work / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for number, name in ((0, "in"), (1, "out"), (2, "err")):
+        descriptor = os.open(work / name, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if number else 0))
         os.dup2(descriptor, number)
         os.close(descriptor)
     code, library = 99, None
