@@ -86,10 +86,8 @@ def bounded_memory(n_bytes: int = MOST_MEMORY) -> Iterator[None]:
 
 
 def is_too_much(error: BaseException) -> bool:
-    """Whether an exception says that a file exceeds a limit. FFmpeg has an error number in place of MemoryError, and an
-    error of its own for a time that is up."""
-    is_ffmpegs = getattr(error, "errno", None) == errno.ENOMEM or type(error).__name__ == "ExitError"
-    return is_ffmpegs or isinstance(error, (TooMuchError, MemoryError))
+    """Whether an exception says that a file exceeds a limit. FFmpeg has an error number in place of MemoryError."""
+    return isinstance(error, (TooMuchError, MemoryError)) or getattr(error, "errno", None) == errno.ENOMEM
 
 
 def _address_space() -> int:

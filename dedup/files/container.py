@@ -11,9 +11,6 @@ from dedup.files.bounded import bounded_memory
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-OPEN_S = 60.0
-"""Most seconds that FFmpeg may read headers: for a million fields it would take days. A disk that sleeps takes ten."""
-
 _FORMATS_OF_LISTS = frozenset({"concat", "dash", "hls", "image2", "imf", "rtsp", "sap", "sdp", "vobsub"})
 """FFmpeg's names of formats that only list what to play."""
 
@@ -21,12 +18,12 @@ _FORMATS_OF_LISTS = frozenset({"concat", "dash", "hls", "image2", "imf", "rtsp",
 def open_container(path: bytes) -> InputContainer:
     """The file as PyAV reads it, any bytes in its name and tags allowed. It may not refer to another file or
     a network address, as a playlist with a music extension could, and its headers may take no more memory than
-    `bounded` allows, and no more time than `OPEN_S`. Raises av.error.FFmpegError."""
+    `bounded` allows. Raises av.error.FFmpegError."""
     import av
 
     options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
     with bounded_memory():
-        return av.open(os.fsdecode(path), metadata_errors="replace", options=options, timeout=(OPEN_S, None))
+        return av.open(os.fsdecode(path), metadata_errors="replace", options=options)
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from dedup.tags.extras import Extra, digest_of, unread_held
 from dedup.tags.free_extras import is_extra_field
 from dedup.tags.kinds import parse
 from dedup.tags.names import rank_of
+from dedup.tags.opened import TagFile
 from dedup.tags.read import Tags, may_have_more, tags_of, tags_of_container
 from dedup.tags.unite import is_of_the_file
 
@@ -129,7 +130,7 @@ def read_properties(path: bytes) -> AudioProperties:
     FFmpeg fills in what it could not read, and the streams of a file that may have several. Raises OSError for a file
     that cannot be opened, nothing else. For regular files only."""
     with open(path, "rb") as opened:
-        file, attempt = Bounded(opened), _Attempt()
+        file, attempt = TagFile(opened), _Attempt()
         with bounded_memory():
             parsed = attempt.of(parse, path, file)
             properties = attempt.of(_of_parsed, parsed, path, file) or AudioProperties()

@@ -16,6 +16,7 @@ from dedup.tags.cover import FRONT, OTHER, Cover, Picture, cover_of, is_usable
 from dedup.tags.extras import UNREAD, Chapter, Held, chapters_held, picture_digest, picture_held, unread_held
 from dedup.tags.free_extras import extras_of, texts_held
 from dedup.tags.kinds import ID3_KINDS, parse
+from dedup.tags.opened import TagFile
 from dedup.tags.values import normalised
 from dedup.tags.wave_info import read_cues, read_info
 
@@ -63,7 +64,7 @@ def read_tags(path: bytes) -> Tags:
     """The tags of a file; none if it has none that can be read. FFmpeg reads what mutagen cannot. Raises OSError for a
     file that cannot be opened, nothing else."""
     with open(path, "rb") as opened, bounded_memory():
-        file, is_too_large = Bounded(opened), False
+        file, is_too_large = TagFile(opened), False
         try:
             parsed = parse(path, file)
             found = tags_of(parsed, file)
@@ -164,7 +165,7 @@ def open_blocks(path: bytes) -> list[Block]:
     """The tag blocks of a file, the one to write first in front; empty if its format has none that can be written.
     Raises anything for a damaged file, as mutagen does."""
     with open(path, "rb") as opened, bounded_memory():
-        file = Bounded(opened)
+        file = TagFile(opened)
         return _blocks_of(parse(path, file), file)
 
 
