@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dedup.correlation.correlate import Correlation, Unfinished, correlate, unfinished
 from dedup.correlation.scoring import Verdict
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED
+from dedup.groups.called_same import remember
 from dedup.groups.groups import Found, Group, groups_of
 from dedup.groups.matches import Matches, thresholds
 from dedup.groups.news import News, end_news, news
@@ -139,6 +140,7 @@ class _Job:
 
     def _group(self, done: Full) -> Full:
         began = time.monotonic()
+        remember(self.store, self.observer)
         matches = Matches(self.store, self.match)
         tested = listen(self.store, matches, self._groups, self.scan, self.runner, self.observer)
         done = replace(done, tested=tested, seconds={**done.seconds, "listen": time.monotonic() - began})

@@ -13,6 +13,10 @@ from dedup.errors import UsageError
 ITEMS_PER_SECOND = 11025 / 1365
 """Chromaprint's frame hop is 1365 samples at 11,025 Hz."""
 
+LONGEST_S = 864_000
+"""Longest track, 10 days: a few hostile megabytes of FLAC can claim and give weeks of silence. Every real mix or audio
+book is shorter."""
+
 DEFAULT_EXTENSIONS = frozenset(
     "aac ac3 aif aiff ape avi dsf flac m4a m4b m4v mka mkv mov mp2 mp3 mp4 mpc oga ogg opus tta wav webm wma wv".split()  # noqa: SIM905
 )

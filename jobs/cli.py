@@ -3,6 +3,7 @@ runs."""
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -82,6 +83,7 @@ class Reprise(click.Group):
         """Ends the process with the exit code of the table in `dedup.errors`; never with a traceback."""
         from jobs.session import output
 
+        gc.set_threshold(200_000, 20, 20)  # a report makes millions of objects that live until its end
         output.prepare_streams()
         arguments = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False

@@ -162,7 +162,7 @@ def carry_out(store: Store, plan: Plan, protect: tuple[bytes, ...] = ()) -> Appl
         keep=KeepSettings(protect=protect),
         observer=Silent(),
         stop=Stop(),
-        may_delete=lambda _: True,
+        may_delete=lambda *_: True,
     )
 
 
@@ -173,7 +173,10 @@ def go_on(store: Store) -> Applied:
 
 def take_back(store: Store) -> Undone:
     """As `reprise undo` does, of the last clean-up; nothing if there is nothing to take back."""
-    last = journals(store.layout.folder)[-1]
+    past = journals(store.layout.folder)
+    if not past:
+        return Undone(0)
+    last = past[-1]
     number = int(last.id)
     if not last.is_open and not any(last.steps_of("begun", "done")):
         return Undone(number)

@@ -49,6 +49,7 @@ def open_store(folder: Path, block_size: int = 4) -> Iterator[Store]:
 
 
 def add_audio(store: Store, items: Items, stream: bytes | None = None, key: str = "", damage: str | None = None) -> int:
+    stream = stream and stream.ljust(16, b"0")
     with store.catalog.transaction():
         return store.catalog.audios.add(store.catalog.fingerprints.add(items), stream, key, damage)
 
@@ -71,19 +72,20 @@ def add_track(
     otherwise."""
     if not isinstance(audio, int):
         audio = add_audio(store, audio)
-    path = f"{root}/{name}".encode()
+    path, is_file = f"{root}/{name}".encode(), state != "imported"
+    inode = inode if inode is not None else int.from_bytes(_noise(name, 6), "big")
     track = Track(
         id=0,
         path=path,
-        root=root.encode(),
-        volume=b"/",
-        size=size,
-        mtime_ns=mtime_ns,
-        inode=inode if inode is not None else int.from_bytes(_noise(name, 6), "big"),
-        device=device,
+        root=root.encode() if is_file else b"",
+        volume=b"/" if is_file else b"",
+        size=size if is_file else 0,
+        mtime_ns=mtime_ns if is_file else 0,
+        inode=inode if is_file else 0,
+        device=device if is_file else 0,
         state=state,
         partial=None,
-        full=full,
+        full=full and full.ljust(32, b"0"),
         audio=audio,
         problem_kind=None,
         problem=None,
@@ -92,3 +94,9 @@ def add_track(
     )
     with store.catalog.transaction():
         store.catalog.tracks.put(track)
+
+
+def rename(store: Store, path: bytes, name: bytes) -> None:
+    """Gives a track another path, and for one outside its root that of a root that holds everything."""
+    with store.catalog.transaction():
+        store.catalog.tracks.change("path", ["path", "root"], [(path, name, b"/" if name[:1] == b"/" else b"")])

@@ -288,7 +288,7 @@ def test_very_short_ones_and_a_very_long_one() -> None:
     assert len(assert_part_of_exact(rows[:-1], no_least)) > 2000
     again = compared(rows, no_least, block_size=9)
     for pair, match in found.items():  # there are more rivals now
-        assert replace(again[pair], prominence=match.prominence) == match
+        assert again[pair]._replace(prominence=match.prominence) == match
 
 
 def test_two_very_long_ones() -> None:

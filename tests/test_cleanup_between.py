@@ -18,13 +18,14 @@ from dedup.cleanup import entries, moving
 from dedup.cleanup.apply import Applied
 from dedup.cleanup.checks import Protection
 from dedup.cleanup.empty_folders import empty_folders
+from dedup.cleanup.file_status import Status
 from dedup.cleanup.journal import JournalWriter, journals, make_journal, require_none_open
-from dedup.cleanup.originals import Status
 from dedup.cleanup.steps import Delete, Move, Share, Step
 from dedup.cleanup.tagging import Wanted, measure, tag_files
 from dedup.cleanup.undo import undo
 from dedup.errors import JournalError, UsageError, WriteError
 from dedup.files import mount_table as mounted
+from dedup.files.held import Reach
 from dedup.files.quarantine import QUARANTINE
 from dedup.library.identity import full_hash
 from dedup.observer import Silent
@@ -65,7 +66,8 @@ def step_of(root: Path, kind: str) -> Step:
     path, kept = os.fsencode(root / "sub/a.flac"), os.fsencode(root / "a.flac")
     size, full = os.path.getsize(path), full_hash(path)
     if kind == "hardlink":
-        return Share(path, kept, "hardlink", size, full, Status.of(path))
+        with open(path, "rb") as file:
+            return Share(path, kept, "hardlink", size, full, Status.of(file.fileno()))
     if kind == "delete":
         return Delete(path, size, kept)
     (root / HELD / "sub").mkdir(parents=True)
@@ -122,13 +124,19 @@ def test_what_is_written_in_parts_is_copied_whole(tmp_path: Path) -> None:
         def write(self, data: Any) -> int:
             return super().write(bytes(data)[:5000])
 
-    def opening(path: bytes, mode: str, buffering: int = -1) -> Any:
-        raw = Part(path, mode)
-        return raw if buffering == 0 else io.BufferedWriter(raw) if "w" in mode else io.BufferedReader(raw)
+    def opening(descriptor: int, mode: str, buffering: int = -1) -> Any:
+        raw = Part(descriptor, mode.replace("b", ""))
+        return raw if buffering == 0 else io.BufferedRandom(raw) if "w" in mode else io.BufferedReader(raw)
 
     (tmp_path / "a").write_bytes(bytes(20_000))
-    with mock.patch.object(moving, "open", opening, create=True):
-        moving.copy_whole(os.fsencode(tmp_path / "a"), os.fsencode(tmp_path / "b"))
+    folder = os.fsencode(tmp_path)
+    with (
+        mock.patch.object(os, "fdopen", opening),
+        Reach([folder]) as reach,
+        reach.spot(folder + b"/a") as a,
+        reach.spot(folder + b"/b") as b,
+    ):
+        moving.copy_whole(a, b)
     assert (tmp_path / "b").stat().st_size == 20_000
 
 
@@ -152,7 +160,7 @@ def test_a_file_that_was_to_be_deleted_gets_its_name_back(root: Path) -> None:
     with opened(root) as store:
         step = step_of(root, "delete")
         broken_off(store, plan_of(group(store, root, "a.flac", {"sub/a.flac": "delete"})), step)
-        os.rename(step.path, moving.part_of(step.path))
+        os.rename(step.path, os.path.join(os.path.dirname(step.path), moving.part_name(step.path)))
         assert take_back(store).failed == ()
     assert tree(root, times=False) == {path: (*held[:2], 0) for path, held in before.items()}  # type: ignore[index]
 
@@ -189,7 +197,8 @@ def test_a_copy_to_another_disk_that_is_killed_leaves_nothing(root: Path, is_cop
         copied = (root / "sub/a.flac").read_bytes()
         Path(os.fsdecode(step.target)).write_bytes(copied if is_copied else b"")
         if not is_copied:
-            Path(os.fsdecode(moving.part_of(step.target))).write_bytes(copied[:1000])
+            part = os.path.join(os.path.dirname(step.target), moving.part_name(step.target))
+            Path(os.fsdecode(part)).write_bytes(copied[:1000])
         assert take_back(store).failed == ()
         assert not list((root / HELD).rglob("*.*"))
     assert tree(root / "sub") == {".": before["sub"], "a.flac": before["sub/a.flac"]}
@@ -233,7 +242,7 @@ def test_a_folder_that_became_a_link_into_the_quarantine_loses_nothing(root: Pat
         carry_out(store, plan_of(group(store, root, "b.flac", ["deep/b.wav"])))
         (root / "deep").rmdir()
         (root / "deep").symlink_to(f"{HELD}/deep")
-        assert "a file already exists there" in take_back(store).failed[0].reason
+        assert "which no scan saw there" in take_back(store).failed[0].reason
         assert (root / HELD / "deep/b.wav").exists()
         (root / "deep").unlink()
         assert take_back(store).failed == ()

@@ -13,6 +13,7 @@ from unittest.mock import ANY
 import pytest
 from click.testing import CliRunner, Result
 
+from dedup.cleanup.allowed import Allowed
 from dedup.cleanup.apply import Applied
 from dedup.cleanup.checks import Refusal
 from dedup.cleanup.journal import Summary
@@ -92,6 +93,7 @@ def test_apply(store: Path, replaced: Replace) -> None:
         "keep": KeepSettings(protect=(b"/mine",)),
         "observer": ANY,
         "stop": ANY,
+        "allowed": Allowed(),
     }
     assert may_delete.__name__ == "_may_delete"
     text = "done: 1 file (1 quarantine), 2 MB; 1 merged, 2 playlists rewritten\n`reprise undo` takes it back\n"
@@ -101,7 +103,7 @@ def test_apply(store: Path, replaced: Replace) -> None:
 def test_apply_yes_lets_files_be_deleted(store: Path, replaced: Replace) -> None:
     keywords = replaced("dedup.cleanup.apply.apply_plan", Applied())
     result = run(store, "apply", plan_file(store), "--yes")
-    assert keywords["may_delete"](7) is True
+    assert keywords["may_delete"](7, 0) is True
     text = "done: 0 files, 0 B; 0 merged, 0 playlists rewritten\n"
     assert outcome(result) == (EXIT_NOTHING_TO_DO, text, "")
 
@@ -110,15 +112,17 @@ def test_apply_dry_run(store: Path, replaced: Replace) -> None:
     refused = Refusal(b"/m/c.mp3", "it is gone")
     keywords = replaced("dedup.cleanup.apply.check_plan", Applied({"trash": 2}, 1000, refused=(refused,)))
     result = run(store, "apply", plan_file(store), "--dry-run")
-    assert keywords == {"store": ANY, "plan": PLAN, "keep": KeepSettings(), "observer": ANY, "stop": ANY}
+    common = {"store": ANY, "keep": KeepSettings(), "observer": ANY, "stop": ANY}
+    assert keywords == {**common, "plan": PLAN, "allowed": Allowed()}
     text = "refused: /m/c.mp3: it is gone\nwould be done: 2 files (2 trash), 1 kB; 0 merged, 0 playlists rewritten"
     assert outcome(result) == (EXIT_SOME_FAILED, f"{text}; 1 refused\n", "")
 
 
 def test_apply_resume(store: Path, replaced: Replace) -> None:
     keywords = replaced("dedup.cleanup.apply.resume_plan", Applied({"quarantine": 1}, 5))
-    result = run(store, "apply", "--resume", "--json")
-    assert keywords == {"store": ANY, "keep": KeepSettings(), "observer": ANY, "stop": ANY}
+    result = run(store, "apply", "--resume", "--json", "--let-go", "span", "--min-score", "0.5")
+    allowed = Allowed(MatchSettings(min_score=0.5), ("span",))
+    assert keywords == {"store": ANY, "keep": KeepSettings(), "observer": ANY, "stop": ANY, "allowed": allowed}
     assert result.exit_code == EXIT_DONE
     assert json.loads(result.stdout) == {
         "event": "apply",
@@ -130,6 +134,7 @@ def test_apply_resume(store: Path, replaced: Replace) -> None:
         "folders_removed": 0,
         "refused": 0,
         "left": 0,
+        "edited": 0,
     }
 
 

@@ -389,8 +389,6 @@ def test_a_table_is_aligned_as_a_terminal_shows_it() -> None:
         ("\U0001f1e9\U0001f1ea", 2),  # a flag
         ("\U0001f44d\U0001f3fd", 2),  # a thumb with a colour of skin
         ("\u2764\ufe0f", 2),
-        ("a\u200bb", 2),
-        ("\u2067x\u2069", 1),
     ],
 )
 def test_the_next_column_begins_where_a_terminal_has_it(text: str, width: int) -> None:

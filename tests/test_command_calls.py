@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +34,7 @@ from dedup.pipeline import Full
 from dedup.report.export import group_record, pair_record
 from dedup.report.glance import KnownFile
 from dedup.runner import InlineRunner, Stop
-from dedup.scan.imported import Imported
+from dedup.scan.imported import Counts
 from dedup.scan.scan import Scan
 from dedup.settings import (
     CompareSettings,
@@ -475,13 +474,13 @@ def test_what_is_not_compared_yet_is_announced(
 
 
 def test_import(folder: Path, tmp_path: Path, replaced: Replaced) -> None:
-    call = replaced("dedup.scan.imported.import_fingerprints", Imported(lines=3, imported=2, rejected=1))
+    call = replaced("dedup.scan.imported.import_fingerprints", Counts(lines=3, imported=2, rejected=1))
     (tmp_path / "in").write_text("{}\n")
     told = outcome(invoke(folder, "import", str(tmp_path / "in"), "--min-length", "20"))
     text = "lines   3 = 2 imported + 0 unchanged + 0 scanned + 0 skipped + 1 rejected\n"
     assert told == (EXIT_SOME_FAILED, text, "")
     store, lines = call.positional
-    assert (store, lines.name) == (folder, str(tmp_path / "in"))
+    assert (store, lines.__name__) == (folder, "bounded_lines")
     assert call.keywords == {"min_length_s": 20.0, "observer": "Progress", "stop": "Stop"}
     counts = {"lines": 3, "imported": 2, "unchanged": 0, "scanned": 0, "skipped": 0, "rejected": 1}
     programs = invoke(folder, "import", str(tmp_path / "in"), "--json")
@@ -679,10 +678,3 @@ def test_cluster_keys(replaced: Replaced, tmp_path: Path) -> None:
     assert (call.n_calls, call.positional, call.keywords) == (1, [tmp_path, ("nas", "tower")], {})
     written = CliRunner().invoke(cli.cli, ["cluster", "keys", str(tmp_path), "nas", "tower", "--json"])
     assert [(record["host"], record["made"]) for record in records(written)] == [("nas", True), ("tower", False)]
-
-
-def test_cluster_keys_without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "cluster.keys", None)
-    code, stdout, stderr = outcome(CliRunner().invoke(cli.cli, ["cluster", "keys", str(tmp_path), "nas"]))
-    assert (code, stdout) == (EXIT_USAGE, "")
-    assert "uv tool install 'reprise-dedup[hosts]'" in stderr

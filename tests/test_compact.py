@@ -212,7 +212,7 @@ def test_blocks_that_were_not_compared_at_all_are_merged(tmp_path: Path) -> None
 def test_a_rotten_result_is_never_carried_over(folder: Path) -> None:
     with opened(folder) as store:
         store.catalog.connection.execute(
-            "UPDATE tile SET digest = zeroblob(16) WHERE settings = ?", (CASCADE.digest(),)
+            "UPDATE tile SET row_digest = zeroblob(16) WHERE settings = ?", (CASCADE.digest(),)
         )
         before = tile_rows(store)
         with pytest.raises(StoreDamagedError, match="digest"):
@@ -226,7 +226,7 @@ def test_results_whose_settings_are_damaged_are_told_and_not_lost(folder: Path, 
     with opened(folder) as store:
         store.catalog.connection.execute("DELETE FROM meta WHERE key = ?", (key,))
         if recorded is not None:
-            store.catalog.connection.execute("INSERT INTO meta VALUES (?, ?)", (key, recorded))
+            store.catalog.meta.put_rows([(key, recorded)])
         before = tile_rows(store)
     result = invoke(folder, "compact")
     assert (result.exit_code, result.stderr.count("\n")) == (13, 1)

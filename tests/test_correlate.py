@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -424,7 +424,7 @@ def test_a_tile_is_its_rows_one_by_one(rows_a: list[Items], rows_b: list[Items],
     stored = np.frombuffer(data, PAIR)
     rows = stored[["row_a", "row_b"]].tolist()
     assert [
-        (*of, *astuple(replace(match, contrast=round(match.contrast, 12))))
+        (*of, *match._replace(contrast=round(match.contrast, 12)))
         for of, match in zip(rows, matches_of(stored), strict=True)
     ] == expected
     n_a, n_b = len(rows_a), len(rows_b)

@@ -378,6 +378,14 @@ def test_time_is_limited(wave: Path) -> None:
         pcm_of(wave, time_limit_s=0.0)
 
 
+def test_what_never_ends_is_left_after_ten_days(wave: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_module, "LONGEST_S", 2)
+    with pytest.raises(UndecodableError, match="plays longer than") as caught:
+        pcm_of(wave)
+    assert caught.value.skipped
+    assert pcm_of(wave, length_s=2.0)[1].duration_s == pytest.approx(2.0)
+
+
 def test_what_the_sink_raises_passes(wave: Path) -> None:
     def full(_: bytes) -> None:
         raise RuntimeError("full")

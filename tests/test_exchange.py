@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -228,3 +229,29 @@ def test_a_source_that_breaks_off_loses_only_the_chunk_in_hand(store: Store, mon
     with pytest.raises(OSError, match="gone"):
         import_fingerprints(store, breaking(), 10.0, Silent(), Stop())
     assert paths(store) == [b"0", b"1"]
+
+
+def test_a_line_without_end_is_rejected_and_takes_no_memory(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "LONGEST_LINE", 1000)
+    good = line("a", recording(1, 90))
+    source = io.BytesIO(b"[" * 5000 + b"\n" + good[: 1000 - 7] + b"\n" + b"x" * 1000 + b"\n" + b"y" * 3003)
+    lines = list(exchange.bounded_lines(source))
+    assert [len(one) for one in lines] == [1001, 994, 1001, 1001]
+    counts = import_fingerprints(store, lines, 10.0, Silent(), Stop())
+    assert (counts.lines, counts.rejected) == (4, 4)
+    with pytest.raises(RejectedLineError, match="longer than"):
+        parse_line(lines[0])
+
+
+def test_lines_are_read_whole_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "LONGEST_LINE", 10)
+    source = b"123456789\n\n1234567890\nshort"
+    assert list(exchange.bounded_lines(io.BytesIO(source)))[:2] == [b"123456789\n", b"\n"]
+    assert list(exchange.bounded_lines(io.BytesIO(source)))[-1] == b"short"
+
+
+def test_a_fingerprint_of_more_than_ten_days_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "MOST_ITEMS", 3)
+    assert len(parse_line(b'{"path": "a", "fingerprint": [1, 2, 3]}')[2]) == 3
+    with pytest.raises(RejectedLineError, match="4 items"):
+        parse_line(b'{"path": "a", "fingerprint": [1, 2, 3, 4]}')

@@ -18,7 +18,7 @@ from dedup.report.export import export_pairs, export_tracks, group_record
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.store import Store
-from tests.stores import add_track, copied, open_store, recording
+from tests.stores import add_track, copied, open_store, recording, rename
 
 NUMBERS = {"lag_s", "overlap_s", "agreement", "score", "evidence", "kappa", "along", "prominence", "rate"}
 PLACE = {"a_from_s", "a_to_s", "b_from_s", "b_to_s"}
@@ -35,11 +35,6 @@ TRACK = {
     "damage",
     "cancels",
 }
-
-
-def rename(store: Store, path: bytes, name: bytes) -> None:
-    with store.catalog.transaction() as connection:
-        connection.execute("UPDATE track SET path = ? WHERE path = ?", (name, path))
 
 
 @pytest.fixture

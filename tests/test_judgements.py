@@ -138,6 +138,8 @@ def test_tracks_without_packets_are_known_by_their_fingerprint(store: Store) -> 
 
 # ---- a file that is judged ----
 
+IMPORTED = {"root": b"", "volume": b"", "size": 0, "mtime_ns": 0, "inode": 0, "device": 0}
+
 
 def test_a_file_is_found_by_its_absolute_path_or_as_it_was_imported(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -148,7 +150,8 @@ def test_a_file_is_found_by_its_absolute_path_or_as_it_was_imported(
     (track,) = store.catalog.tracks.all()
     for path, state in ((os.fsencode(tmp_path / "music" / "b.mp3"), "absent"), (b"c/d.mp3", "imported")):
         with store.catalog.transaction():
-            store.catalog.tracks.put(replace(track, path=path, state=state))
+            file = {"root": os.fsencode(tmp_path)} if state == "absent" else IMPORTED
+            store.catalog.tracks.put(replace(track, path=path, state=state, **file))
     assert [find(store, path).content for path in (b"/music/a.mp3", b"b.mp3", b"../music/b.mp3", b"c/d.mp3")] == [A] * 4
     with pytest.raises(InputError, match=r"e\.mp3: not in the store"):
         find(store, b"e.mp3")
@@ -161,6 +164,7 @@ def test_a_file_that_changed_or_has_no_audio_is_refused(store: Store, tmp_path: 
     for path in (changed, broken):
         path.write_bytes(b"other bytes")
     with store.catalog.transaction():
+        track = replace(track, root=os.fsencode(tmp_path))
         store.catalog.tracks.put(replace(track, path=os.fsencode(changed)))
         failed = {"audio": None, "problem_kind": "failed", "problem": "not an audio file", "judged_by": ""}
         store.catalog.tracks.put(replace(track, path=os.fsencode(broken), **failed))

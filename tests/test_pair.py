@@ -196,7 +196,7 @@ def test_what_the_store_knows_is_not_decoded(music: Path, tmp_path: Path):
         add_track(store, "song.flac", recording(2, 200), size=status.st_size)
         with store.catalog.transaction():
             song = store.catalog.tracks.get(b"/music/song.flac")
-            store.catalog.tracks.put(replace(song, path=path, mtime_ns=status.st_mtime_ns))
+            store.catalog.tracks.put(replace(song, path=path, root=b"/", mtime_ns=status.st_mtime_ns))
         away = listen(b"/music/gone.flac", store, FINGERPRINT)
         assert away.from_store
         assert np.array_equal(away.items, recording(1, 200))
@@ -204,7 +204,7 @@ def test_what_the_store_knows_is_not_decoded(music: Path, tmp_path: Path):
         store.seal_tail()
         assert np.array_equal(listen(path, store, FINGERPRINT).items, recording(2, 200))
         with store.catalog.transaction():
-            store.catalog.tracks.put(replace(song, path=path, mtime_ns=1))
+            store.catalog.tracks.put(replace(song, path=path, root=b"/", mtime_ns=1))
         assert not listen(path, store, FINGERPRINT).from_store
         assert not listen(os.fsencode(music / "copy.flac"), store, FINGERPRINT).from_store
         assert explain(b"/music/gone.flac", b"/music/song.flac", store, *SETTINGS).verdict == "other"

@@ -34,6 +34,7 @@ from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSet
 from dedup.store.nulltests import Difference, NullTest, Span
 from dedup.store.protection import add_protection, drop_protection, protected
 from dedup.store.store import Store
+from dedup.upkeep.check import check, repair
 from dedup.upkeep.salvage import mend_catalog
 from tests import stores
 from tests.audio_files import write_tone
@@ -453,8 +454,7 @@ def test_where_it_is_not_known_what_is_protected_nothing_is_planned(tmp_path: Pa
             store.catalog.meta.set("protect", value)
         with pytest.raises(StoreDamagedError, match="the protected folders cannot be read"):
             plan_of(store)
-    mend_catalog(tmp_path / "store", "test")
-    with stores.open_store(tmp_path / "store") as store:
+        repair(store, check(store, Silent()))
         assert protected(store) == ()
 
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup.errors import InputError, PlanError
+from dedup.plain_text import json_text
 from dedup.plan.document import Documents, from_bytes, is_plan, read_plan, to_bytes, to_json
 from dedup.plan.nouns import ACTIONS, Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
 from dedup.plan.validate import VERDICTS
@@ -134,7 +135,7 @@ def test_a_plan_comes_back_as_it_was(plan: Plan) -> None:
         assert from_bytes(data, "plan.json") == plan
         assert is_plan(data)
     assert len(to_bytes(plan, None).splitlines()) == 1
-    whole = json.dumps(to_json(plan), ensure_ascii=False, indent=1)
+    whole = json_text(to_json(plan), indent=1)
     assert to_bytes(plan) == whole.encode("utf-8", "backslashreplace") + b"\n"
 
 

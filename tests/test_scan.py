@@ -573,10 +573,9 @@ def test_a_volume_that_is_not_mounted_keeps_its_tracks(library: Library, monkeyp
     drive = library.root / "b"
     mounted = {b"/", os.fsencode(drive)}
     library.scan()
-    with library.open() as store, store.catalog.transaction() as connection:
-        for track in list(store.catalog.tracks.all()):
-            if track.path.startswith(os.fsencode(drive)):
-                connection.execute("UPDATE track SET volume = ? WHERE path = ?", (os.fsencode(drive), track.path))
+    with library.open() as store, store.catalog.transaction():
+        on_drive = [track for track in store.catalog.tracks.all() if track.path.startswith(os.fsencode(drive))]
+        store.catalog.tracks.set_place((os.fsencode(drive), t.device, t.inode, t.path) for t in on_drive)
     monkeypatch.setattr(os.path, "ismount", mounted.__contains__)
     away = library.root.parent / "away"
     drive.rename(away)

@@ -25,15 +25,24 @@ def test_a_line_each_for_the_reference_and_the_members() -> None:
     assert [tuple(line) for line in lines] == [COLUMNS, COLUMNS]
     assert [(line["role"], line["path"]) for line in lines] == [
         ("reference", "/m/é.flac"),
-        ("member", '/m/a, "b"\n.mp3'),
+        ("member", '/m/a, "b"\\n.mp3'),
     ]
+    assert bytes.fromhex(lines[1]["path_hex"]) == b'/m/a, "b"\n.mp3'
     assert [line["spectrum_hint"] for line in lines] == ["so", ""]
     assert lines[1]["lag_s"] == "-0.99"  # a number stays one
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@"])
 def test_no_cell_is_a_formula(start: str) -> None:
     name = f'{start}HYPERLINK("x")'
     (line, _) = rows_of(Group(track(name, damage=name), (pair(track("/m/a"), track(name)),)))
     assert (line["path"], line["damage"]) == (f"'{name}", f"'{name}")
+    assert bytes.fromhex(line["path_hex"]).decode() == name
+
+
+@pytest.mark.parametrize("start", ["\t", "\r", "\x9b", "\u202e"])
+def test_no_cell_begins_with_what_a_spreadsheet_or_a_terminal_acts_on(start: str) -> None:
+    name = f"{start}=1"
+    (line, _) = rows_of(Group(track(name, damage=name), (pair(track("/m/a"), track(name)),)))
+    assert line["path"] == line["damage"] == name.encode("unicode_escape").decode()
     assert bytes.fromhex(line["path_hex"]).decode() == name

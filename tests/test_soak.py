@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from dedup.store.store import open_for_writing
 from scripts.torture.soak import BIT_RATES, Library, Night, Recording, Size, compare, full_here, simulate
+from tests.stores import rename
 
 SIZE = Size(n_files=5, n_changes=3, n_clips=3)
 SEED = 55
@@ -44,9 +44,8 @@ def test_a_fortnight_ends_as_a_fresh_store_would(tmp_path: Path) -> None:
 def test_a_difference_is_seen(folder: Path, tmp_path: Path) -> None:
     library = Library(tmp_path / "library", [[b""] * len(BIT_RATES)], Size(0), random.Random(SEED))
     library.folder = folder / "library"
-    with closing(sqlite3.connect(folder / "store" / "catalog.db")) as connection:
-        connection.execute("UPDATE track SET path = CAST('/elsewhere' AS BLOB) WHERE id = (SELECT MIN(id) FROM track)")
-        connection.commit()
+    with open_for_writing(folder / "store", "test") as store:
+        rename(store, min(store.catalog.tracks.all(), key=lambda track: track.id).path, b"/elsewhere")
     night = Night(5)
     compare(night, library, folder / "store", tmp_path / "fresh")
     assert night.differences == [f"{what} are not those of a fresh store" for what in ("pairs", "groups")]

@@ -20,7 +20,7 @@ from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings
 from jobs import cli
-from tests.stores import add_track, open_store, recording
+from tests.stores import add_track, open_store, recording, rename
 
 Samples = npt.NDArray[np.float64]
 
@@ -108,8 +108,7 @@ def test_the_report_tells_it_in_every_format(tmp_path: Path) -> None:
     with open_store(tmp_path / "store") as store:
         for name, lossless in (("a.flac", True), ("gone.flac", True), ("c.mp3", False)):
             add_track(store, name, recording(1, 300), full=b"1" * 32, lossless=lossless)
-        with store.catalog.transaction() as connection:
-            connection.execute("UPDATE track SET path = ? WHERE path = ?", (posing, b"/music/a.flac"))
+        rename(store, b"/music/a.flac", posing)
         correlate(store, CompareSettings(), InlineRunner(), Silent())
 
     def report(*options: str) -> str:

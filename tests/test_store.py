@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import itertools
 import json
 import os
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -94,7 +96,7 @@ def test_fingerprints_made_otherwise_are_refused_with_both_values(folder: Path):
     require_sound(folder)
 
 
-@pytest.mark.parametrize("version", [0, 3, 4, True, 2.0, "2", None])
+@pytest.mark.parametrize("version", [0, 4, 5, True, 3.0, "3", None])
 def test_another_version_of_the_format_is_refused_with_both_values(folder: Path, version: object):
     with closing(Catalog(folder / "catalog.db")) as catalog:
         catalog.meta.set("format_version", version)
@@ -103,49 +105,65 @@ def test_another_version_of_the_format_is_refused_with_both_values(folder: Path,
         with pytest.raises(StoreMismatchError) as raised, opened:
             pass
         assert str(raised.value).endswith(
-            f"format version {version}; expected version 2. Use the release that made it, or name another store with "
+            f"format version {version}; expected version 3. Use the release that made it, or name another store with "
             "--store"
         )
         assert raised.value.exit_code == 12
 
 
-# ---- a store of the first format version ----
+# ---- stores of the format versions before this one ----
 
 LACKING_IN_1 = ("decoded_s", "n_bytes", "cancels", "width_db")
 
 
-def first_statements() -> list[str]:
-    """The statements of version 1: those of today, without what came later."""
-    text = resources.files("dedup.store").joinpath("schema.sql").read_text()
-    first, tables = text.replace("REFERENCES fingerprint (id),\n    decoded_s", "REFERENCES fingerprint (id)\n"), ""
-    for line in first.splitlines(keepends=True):
-        tables += "" if line.startswith((*(f"    {name} " for name in LACKING_IN_1[1:]), "   REAL", "--")) else line
-    statements = [part for part in tables.split(";") if part.strip() and "TABLE nulltest" not in part]
-    assert not any(name in statement for name in LACKING_IN_1 for statement in statements)
+def statements_of(version: int) -> list[str]:
+    """The statements of version 1 or 2: those of today, without what came later."""
+    text = re.sub(r"--.*\n", "", resources.files("dedup.store").joinpath("schema.sql").read_text())
+    text = re.sub(r",\n *row_digest +BLOB NOT NULL DEFAULT x''", "", text)
+    for table, column in (("tile", "pairs    BLOB"), ("nulltest", "result    TEXT")):
+        assert text.count(f"{column} NOT NULL") == 1, table
+        text = text.replace(f"{column} NOT NULL", f"{column} NOT NULL, digest BLOB NOT NULL")
+    if version == 1:
+        text = re.sub(rf",\n *({'|'.join(LACKING_IN_1)}) +\w+", "", text)
+    later = re.compile("TABLE comparison|INDEX audio_stream" + ("|TABLE nulltest" if version == 1 else ""))
+    statements = [part for part in text.split(";") if part.strip() and not later.search(part)]
+    assert not any(name in part for name in ("row_digest", *LACKING_IN_1[: 8 // version - 4]) for part in statements)
     return statements
 
 
-def as_first_version(folder: Path) -> Path:
-    """Turns a store into one of version 1 that holds the same."""
+def older_digest(*values: str | bytes) -> bytes:
+    """What a tile and a null test had in version 2."""
+    data = b"".join(value.encode() if isinstance(value, str) else value for value in values)
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def as_version(folder: Path, version: int) -> Path:
+    """Turns a store into one of version 1 or 2 that holds the same."""
     catalog, newer = folder / "catalog.db", folder / "newer.db"
     with closing(sqlite3.connect(catalog)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     catalog.rename(newer)
     with closing(Catalog(catalog)) as older:
+        older.connection.create_function("older_digest", -1, older_digest)
         older.connection.execute("ATTACH ? AS newer", (str(newer),))
         older.connection.execute("PRAGMA foreign_keys = OFF")
         with older.transaction() as connection:
-            for statement in first_statements():
+            for statement in statements_of(version):
                 connection.execute(statement)
             tables = connection.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall()
             for (table,) in tables:
-                names = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
-                connection.execute(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM newer.{table}")
-            older.meta.set("format_version", 1)
+                names = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
+                digested = {
+                    "tile": "older_digest(name, pairs)",
+                    "nulltest": "older_digest(content_a, content_b, result)",
+                }
+                values = [digested.get(table, name) if name == "digest" else name for name in names]
+                connection.execute(f"INSERT INTO main.{table} SELECT {', '.join(values)} FROM newer.{table}")
+            older.meta.set_version(version)
     newer.unlink()
     root = folder / "fingerprints.zarr" / "zarr.json"
-    root.write_text(root.read_text().replace('"format_version": 2', '"format_version": 1'))
-    assert versions(folder) == (1, 1)
+    root.write_text(root.read_text().replace('"format_version": 3', f'"format_version": {version}'))
+    assert versions(folder) == (version, version)
     return folder
 
 
@@ -157,12 +175,13 @@ def columns_and_places(folder: Path) -> list[object]:
         return [begins, columns]
 
 
-def test_a_store_of_the_first_version_is_upgraded_and_keeps_all(folder: Path, tmp_path: Path):
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_store_of_an_earlier_version_is_upgraded_and_keeps_all(folder: Path, tmp_path: Path, version: int):
     kept = what_an_upgrade_keeps(folder)
-    with open_for_writing(as_first_version(folder), "test") as store, store.catalog.transaction():
+    with open_for_writing(as_version(folder, version), "test") as store, store.catalog.transaction():
         assert not list(store.catalog.nulltests.all())
         store.catalog.nulltests.put([(b"a" * 16, b"b" * 16, NullTest(residual_db=-40.0))])
-    assert versions(folder) == (2, 2)
+    assert versions(folder) == (3, 3)
     assert what_an_upgrade_keeps(folder) == kept
     require_sound(folder)
     with open_store(tmp_path / "fresh"):
@@ -172,7 +191,7 @@ def test_a_store_of_the_first_version_is_upgraded_and_keeps_all(folder: Path, tm
 
 def test_an_upgraded_catalog_without_its_schema_is_rescued(folder: Path):
     """Its tables begin at the pages of every catalog, although one of them came later."""
-    with open_for_writing(as_first_version(folder), "test") as store, store.catalog.transaction():
+    with open_for_writing(as_version(folder, 1), "test") as store, store.catalog.transaction():
         store.catalog.nulltests.put([(b"a" * 16, b"b" * 16, NullTest(residual_db=-40.0))])
     with closing(sqlite3.connect(folder / "catalog.db")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -184,7 +203,48 @@ def test_an_upgraded_catalog_without_its_schema_is_rescued(folder: Path):
     require_sound(folder)
 
 
-# ---- a store of an older format version: versions 3 and 4 are made up ----
+DIGESTS_KILLED = """
+import sys
+from pathlib import Path
+from dedup.store import store, upgrades
+from dedup.store.database import Database
+from dedup.store.meta import Meta
+from dedup.store.table import Table
+from tests.killing import kill_at_each_step
+
+def run(folder):
+    with store.open_for_writing(folder, "test"):
+        pass
+
+steps = [(Path, "rename"), (upgrades, "upgrade"), (Meta, "set_version"), (Database, "shrink")]
+steps += [(Table, "add_digests"), (Table, "seal"), (Table, "drop_older_digest"), (Table, "unseal")]
+kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps)
+"""
+
+
+def test_rows_get_their_digests_whenever_a_kill_comes(folder: Path, tmp_path: Path):
+    kept = what_an_upgrade_keeps(folder)
+    run_killed(DIGESTS_KILLED, as_version(folder, 2), tmp_path)
+    *killed, undisturbed = sorted(tmp_path.glob("killed *"))
+    assert len(killed) == 1 + 1 + 2 * 10 + 2 * 2 + 1 + 1
+    for found in [*killed, undisturbed]:
+        with open_for_writing(found, "test"):
+            pass
+        assert (versions(found), what_an_upgrade_keeps(found)) == ((3, 3), kept)
+        require_sound(found)
+
+
+def test_an_upgrade_trusts_no_result_that_was_damaged_before(folder: Path):
+    with open_for_writing(folder, "test") as store, store.catalog.transaction():
+        pairs = itertools.combinations((b"a" * 16, b"b" * 16, b"c" * 16), 2)
+        store.catalog.nulltests.put((*pair, NullTest(residual_db=-40.0)) for pair in pairs)
+    with closing(sqlite3.connect(as_version(folder, 2) / "catalog.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE nulltest SET result = '{}' WHERE content_b = ?", (b"b" * 16,))
+    with open_for_writing(folder, "test") as store:
+        assert [(f.kind, f.name) for f in check(store, Silent())] == [("null test", f"{'61' * 16}-{'62' * 16}")]
+
+
+# ---- a store of an older format version: versions 4 and 5 are made up ----
 
 
 def note_where(catalog: Catalog) -> None:
@@ -203,31 +263,32 @@ def fail_half_way(catalog: Catalog) -> None:
 
 @pytest.fixture
 def older(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of version 2, in which a run began, for a program whose stores have version 4."""
+    """A store of version 3, in which a run began, for a program whose stores have version 5."""
     with open_for_writing(folder, "test") as store:
         store.catalog.runs.begin("r1", "full", "2026-03-01T02:30:00Z")
-    monkeypatch.setattr(upgrades, "FORMAT_VERSION", 4)
-    monkeypatch.setattr(upgrades, "UPGRADES", {2: note_where, 3: rename_where})
+    monkeypatch.setattr(upgrades, "FORMAT_VERSION", 5)
+    monkeypatch.setattr(upgrades, "UPGRADES", {3: note_where, 4: rename_where})
     return folder
 
 
 def versions(folder: Path) -> tuple[int, int]:
     """What the catalog's stamp says, and what the root group of the blocks repeats."""
     with closing(Catalog(folder / "catalog.db")) as catalog:
-        told = catalog.meta.get("format_version")
+        told = catalog.meta.stamp()["format_version"]
     return told, json.loads((folder / "fingerprints.zarr" / "zarr.json").read_text())["attributes"]["format_version"]
 
 
 def what_an_upgrade_keeps(folder: Path) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(folder / "catalog.db")) as connection:
         kept = ("track", "audio", "fingerprint", "tail", "block")
-        return [row for table in kept for row in connection.execute(f"SELECT * FROM {table}")]
+        names = {table: [row[1] for row in connection.execute(f"PRAGMA table_info({table})")][:5] for table in kept}
+        return [row for table in kept for row in connection.execute(f"SELECT {', '.join(names[table])} FROM {table}")]
 
 
 def require_upgraded(folder: Path) -> None:
     with open_for_writing(folder, "test") as store:
         rows = store.catalog.connection.execute("SELECT id, place FROM run").fetchall()
-    assert (rows, versions(folder)) == ([("r1", "here")], (4, 4))
+    assert (rows, versions(folder)) == ([("r1", "here")], (5, 5))
     require_sound(folder)
 
 
@@ -245,29 +306,29 @@ def test_a_reader_refuses_an_older_store_and_says_what_upgrades_it(older: Path):
     with pytest.raises(StoreMismatchError) as raised, open_for_reading(older):
         pass
     assert str(raised.value).endswith(
-        "format version 2; expected version 4. Run `reprise correlate` once: it upgrades the store"
+        "format version 3; expected version 5. Run `reprise correlate` once: it upgrades the store"
     )
-    assert versions(older) == (2, 2)
+    assert versions(older) == (3, 3)
 
 
 def test_a_store_from_which_an_upgrade_is_lacking_is_refused(older: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(upgrades, "UPGRADES", {2: note_where})
-    refused = pytest.raises(StoreMismatchError, match=r"format version 2; expected version 4\. Use the release")
+    monkeypatch.setattr(upgrades, "UPGRADES", {3: note_where})
+    refused = pytest.raises(StoreMismatchError, match=r"format version 3; expected version 5\. Use the release")
     with refused, open_for_writing(older, "test"):
         pass
-    assert versions(older) == (2, 2)
+    assert versions(older) == (3, 3)
 
 
 def test_an_older_store_that_is_refused_is_left_as_it_is(older: Path):
     other = replace(SETTINGS, chromaprint="1.6.0")
     with pytest.raises(StoreMismatchError, match="other settings"), make_or_open(older, other, 4, "test"):
         pass
-    assert versions(older) == (2, 2)
+    assert versions(older) == (3, 3)
 
 
 def test_a_damaged_catalog_of_an_older_version_is_left_to_the_release_that_made_it(older: Path):
     before = (older / "catalog.db").read_bytes()
-    with pytest.raises(StoreMismatchError, match=r"format version 2; expected version 4\. Use the release"):
+    with pytest.raises(StoreMismatchError, match=r"format version 3; expected version 5\. Use the release"):
         mend_catalog(older, "test")
     assert (older / "catalog.db").read_bytes() == before
 
@@ -275,12 +336,12 @@ def test_a_damaged_catalog_of_an_older_version_is_left_to_the_release_that_made_
 @pytest.mark.parametrize(
     ("killed", "found"),
     [
-        ("before", (2, 2)),
-        ("at the first root group", (2, 2)),
-        ("at the first catalog", (2, 3)),
-        ("at the second root group", (3, 3)),
-        ("at the second catalog", (3, 4)),
-        ("after", (4, 4)),
+        ("before", (3, 3)),
+        ("at the first root group", (3, 3)),
+        ("at the first catalog", (3, 4)),
+        ("at the second root group", (4, 4)),
+        ("at the second catalog", (4, 5)),
+        ("after", (5, 5)),
     ],
 )
 def test_an_upgrade_that_was_killed_between_its_steps_is_done_again(
@@ -297,7 +358,7 @@ def test_an_upgrade_that_was_killed_between_its_steps_is_done_again(
         elif killed == "after":
             kill.setattr(Catalog, "shrink", lambda *_: 1 / 0)
         else:
-            kill.setitem(upgrades.UPGRADES, 2 if "first" in killed else 3, fail_half_way)
+            kill.setitem(upgrades.UPGRADES, 3 if "first" in killed else 4, fail_half_way)
         with pytest.raises(ZeroDivisionError), open_for_writing(older, "test"):
             pass
     assert versions(older) == found
@@ -318,8 +379,8 @@ def run(folder):
     with store.open_for_writing(folder, "test"):
         pass
 
-upgrades.FORMAT_VERSION, upgrades.UPGRADES = 4, {2: note_where, 3: rename_where}
-steps = [(Path, "rename"), (upgrades, "upgrade"), (Meta, "set"), (Database, "shrink")]
+upgrades.FORMAT_VERSION, upgrades.UPGRADES = 5, {3: note_where, 4: rename_where}
+steps = [(Path, "rename"), (upgrades, "upgrade"), (Meta, "set_version"), (Database, "shrink")]
 kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps)
 """
 
@@ -328,7 +389,7 @@ def test_an_upgrade_that_was_killed_is_done_again(older: Path, tmp_path: Path):
     """The stamp is set last in each transaction: killed there, all that came before is taken back."""
     run_killed(UPGRADES_KILLED, older, tmp_path)
     *killed, undisturbed = sorted(tmp_path.glob("killed *"))
-    assert [versions(folder) for folder in killed] == [*[(2, 2), (2, 3), (2, 3)], *[(3, 3), (3, 4), (3, 4)], (4, 4)]
+    assert [versions(folder) for folder in killed] == [*[(3, 3), (3, 4), (3, 4)], *[(4, 4), (4, 5), (4, 5)], (5, 5)]
     for folder in [*killed, undisturbed]:
         require_upgraded(folder)
 
@@ -340,13 +401,11 @@ def test_an_upgrade_that_was_killed_is_done_again(older: Path, tmp_path: Path):
         ("fingerprint", '{"chromaprint": "1.5.1", "x": 1}'),
         ("block_size", "null"),
         ("block_size", "{{"),
-        ("compare", '{"methode": "exact"}'),
-        ("compare", '{"max_lag": -1}'),
     ],
 )
 def test_a_stamp_that_cannot_be_read_is_damage(folder: Path, key: str, value: str):
     with closing(Catalog(folder / "catalog.db")) as catalog:
-        catalog.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        catalog.meta.put_rows([(key, value)], "INSERT OR REPLACE")
     for opened in (make_or_open(folder, SETTINGS, 4, "test"), open_for_reading(folder)):
         with pytest.raises(StoreDamagedError, match=r"catalog\.db"), opened:
             pass
@@ -488,7 +547,8 @@ def test_the_newest_thousand_runs_are_remembered(folder: Path):
     ending = Ending("done", 0, "done", 0.5, None)
     with open_for_writing(folder, "test") as store:
         ran = (("full", "2026-03-01T02:30:00Z", f"r{number}") for number in range(KEPT_RUN_RECORDS + 3))
-        store.catalog.connection.executemany("INSERT INTO run (command, started, id) VALUES (?, ?, ?)", ran)
+        for command, started, name in ran:
+            store.catalog.runs.begin(name, command, started)
         store.catalog.runs.begin("last", "full", "2025-01-01T02:30:00Z")  # the clock was set back
         store.catalog.runs.end("last", "2025-01-01T02:31:00Z", ending)
         left = [run.id for run in store.catalog.runs.newest_first()]

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dedup.cleanup.allowed import Allowed, Trust
 from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.entries import Cleanup
 from dedup.cleanup.examine import examine
-from dedup.cleanup.journal import PLAN, Journal, JournalWriter, make_journal, open_journal, require_none_open
+from dedup.cleanup.journal import Journal, JournalWriter, make_journal, open_journal, plan_of, require_none_open
+from dedup.cleanup.reach import reach_of_plan
 from dedup.cleanup.recover import recover
 from dedup.clock import utc_now
 from dedup.errors import UsageError
@@ -23,16 +25,21 @@ from dedup.plan.make import require_outside
 from dedup.store.protection import protected
 
 if TYPE_CHECKING:
+    from dedup.files.held import Reach
     from dedup.observer import Observer
     from dedup.plan.nouns import Plan
     from dedup.runner import Stop
     from dedup.settings import KeepSettings
     from dedup.store.store import Store
 
+NOTHING_MORE = Allowed()
+"""The default settings, which let nothing go that is lost."""
+
 _ANOTHER = "Make the plan again with another folder as --to"
 
-MayDelete = Callable[[int], bool]
-"""Decides, from the number of files that a plan deletes for good, whether it may."""
+MayDelete = Callable[[int, int], bool]
+"""Decides whether a plan may delete files for good, from their number and that of the entries that are not as the store
+planned them."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class Applied:
     """Entries that were not carried out."""
     left: int = 0
     """Files that a stop left for the next run."""
+    n_edited: int = 0
+    """Files of entries that are not as the store planned them, done or refused."""
 
     @property
     def n_files(self) -> int:
@@ -65,27 +74,37 @@ class Applied:
         return bool(self.n_files + self.n_merged + self.n_playlists + self.n_folders)
 
 
-def never(n_files: int) -> bool:  # noqa: ARG001
+def never(n_files: int, n_edited: int) -> bool:  # noqa: ARG001
     """No file may be deleted for good."""
     return False
 
 
-def check_plan(*, store: Store, plan: Plan, keep: KeepSettings, observer: Observer, stop: Stop) -> Applied:
+def check_plan(
+    *,
+    store: Store,
+    plan: Plan,
+    keep: KeepSettings,
+    observer: Observer,
+    stop: Stop,
+    allowed: Allowed = NOTHING_MORE,
+) -> Applied:
     """What `apply_plan` would do and refuse; changes nothing. Raises UsageError for a folder that cannot be a
-    quarantine."""
+    quarantine, and for thresholds that a person has loosened."""
+    trust = _trust(store, plan, allowed)
     protection = _protection(store, plan, keep)
     _require_quarantine(store, plan, protection)
     done: Counter[str] = Counter()
     n_bytes, refused = 0, []
-    for group, examined in examine(store, plan, protection, observer, stop):
-        for file in group.changed:
-            problem = examined.problem(file)
-            if problem:
-                refused.append(Refusal(file.path, problem))
-            else:
-                done[file.action] += 1
-                n_bytes += file.size
-    return Applied(done, n_bytes, refused=tuple(refused))
+    with reach_of_plan(store, plan) as reach:
+        for group, examined in examine(store, plan, protection, trust, reach, observer, stop):
+            for file in group.changed:
+                problem = examined.problem(file)
+                if problem:
+                    refused.append(Refusal(file.path, problem))
+                else:
+                    done[file.action] += 1
+                    n_bytes += file.size
+    return Applied(done, n_bytes, refused=tuple(refused), n_edited=trust.n_edited(plan))
 
 
 def apply_plan(
@@ -96,46 +115,61 @@ def apply_plan(
     observer: Observer,
     stop: Stop,
     may_delete: MayDelete = never,
+    allowed: Allowed = NOTHING_MORE,
 ) -> Applied:
     """Carries out a plan, with a journal by which it can be undone. Refuses an entry that cannot be carried out, with
     the reason, and continues with the rest. Call it only while holding the store's lock.
 
-    Uses only the protected folders of `keep`; protects those that the plan and the store name too. Raises JournalError
-    if an earlier clean-up was interrupted, UsageError for a folder that cannot be a quarantine or if `may_delete` does
-    not allow what the plan deletes, WriteError for a full disk: `resume_plan` continues from there."""
+    Uses only the protected folders of `keep`; protects those that the plan and the store name too. What the plan says
+    beyond what the store has sealed counts only as far as it is `allowed`. Raises JournalError if an earlier clean-up
+    was interrupted, UsageError for a folder that cannot be a quarantine, for thresholds that a person has loosened, or
+    if `may_delete` does not allow what the plan deletes, WriteError for a full disk: `resume_plan` goes on from
+    there."""
     require_none_open(store.layout.folder)
+    trust = _trust(store, plan, allowed)
     protection = _protection(store, plan, keep)
     _require_quarantine(store, plan, protection)
-    _require_leave_to_delete(plan, may_delete)
+    _require_leave_to_delete(plan, may_delete, trust)
     journal = make_journal(store.layout.folder, to_bytes(plan), utc_now())
-    with contextlib.closing(JournalWriter(journal)) as writer:
-        return _carry_out(store, plan, protection, writer, observer, stop)
+    with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan) as reach:
+        return _carry_out(store, plan, protection, trust, writer, reach, observer, stop)
 
 
-def resume_plan(*, store: Store, keep: KeepSettings, observer: Observer, stop: Stop) -> Applied:
-    """Resumes the plan that was interrupted, as `apply_plan` began it. Raises JournalError if there is none."""
+def resume_plan(
+    *, store: Store, keep: KeepSettings, observer: Observer, stop: Stop, allowed: Allowed = NOTHING_MORE
+) -> Applied:
+    """Resumes the plan that was interrupted, as `apply_plan` began it. Raises JournalError if there is none, UsageError
+    for thresholds that a person has loosened."""
     journal = open_journal(store.layout.folder)
     plan = _plan_of(journal)
-    with contextlib.closing(JournalWriter(journal)) as writer:
-        recover(store, writer)
+    trust = _trust(store, plan, allowed)
+    with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan, journal) as reach:
+        recover(store, writer, reach)
         protection = _protection(store, plan, keep)
         _require_quarantine(store, plan, protection)
-        return _carry_out(store, plan, protection, writer, observer, stop)
+        return _carry_out(store, plan, protection, trust, writer, reach, observer, stop)
 
 
 def _plan_of(journal: Journal) -> Plan:
-    return read_plan(os.fsencode(journal.folder / PLAN))
+    return read_plan(os.fsencode(plan_of(journal)))
 
 
 def _carry_out(
-    store: Store, plan: Plan, protection: Protection, writer: JournalWriter, observer: Observer, stop: Stop
+    store: Store,
+    plan: Plan,
+    protection: Protection,
+    trust: Trust,
+    writer: JournalWriter,
+    reach: Reach,
+    observer: Observer,
+    stop: Stop,
 ) -> Applied:
     """Does whatever the journal does not record as done. The catalog follows within a second: if it lags behind when
     the process is killed, `recover` brings it up to what the journal says."""
-    cleanup = Cleanup(store, plan, protection, writer, observer, stop)
+    cleanup = Cleanup(store, plan, protection, writer, reach, observer, stop)
     rest, left = cleanup.rest(), 0
     with store.catalog.gathered() as commit_in_time:
-        for group, examined in examine(store, rest, protection, observer, stop):
+        for group, examined in examine(store, rest, protection, trust, reach, observer, stop):
             cleanup.group(group, examined)
             commit_in_time()
     if stop.requested:
@@ -154,10 +188,17 @@ def _carry_out(
         n_folders=cleanup.n_folders,
         refused=tuple(cleanup.refused),
         left=left,
+        n_edited=trust.n_edited(plan),
     )
 
 
 # ---- conditions before anything is done ----
+
+
+def _trust(store: Store, plan: Plan, allowed: Allowed) -> Trust:
+    trust = Trust(store, allowed)
+    trust.require_strict(store, plan)
+    return trust
 
 
 def _protection(store: Store, plan: Plan, keep: KeepSettings) -> Protection:
@@ -178,9 +219,9 @@ def _require_quarantine(store: Store, plan: Plan, protection: Protection) -> Non
     require_outside(plan.to, store.catalog.tracks.roots())
 
 
-def _require_leave_to_delete(plan: Plan, may_delete: MayDelete) -> None:
+def _require_leave_to_delete(plan: Plan, may_delete: MayDelete, trust: Trust) -> None:
     n_files = sum(file.action == "delete" for group in plan.groups for file in group.files)
-    if n_files and not may_delete(n_files):
+    if n_files and not may_delete(n_files, trust.n_edited(plan)):
         files = "1 file" if n_files == 1 else f"{n_files:,} files"
         found = f"{files} would be deleted for good, which cannot be undone"
         raise UsageError("apply", found, remedy="Nothing was done. Confirm with --yes, or plan another action")

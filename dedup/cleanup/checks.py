@@ -3,20 +3,23 @@ it is checked against the catalog before anything is touched, and against each f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dedup.cleanup.allowed import Trust
 from dedup.correlation.scoring import MERGING
+from dedup.files.held import OutOfReachError, Reach
 from dedup.files.mount_table import mounts, place_of
-from dedup.files.paths import holds, printable
+from dedup.files.paths import and_above, holds, printable
 from dedup.files.status import ownership, size_and_time
 from dedup.groups.judgements import content
 from dedup.groups.losses import LOST_BY_VERDICT, Beside, losses
 from dedup.groups.matches import Matches
-from dedup.library.identity import full_hash, partial_hash, stream_hash
+from dedup.library.identity import full_hash, hash_of, partial_hash, stream_hash
 from dedup.plan.make import lost_besides
 from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Plan, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.tags.extras import Extra
@@ -25,6 +28,7 @@ from dedup.tags.read import read_tags
 if TYPE_CHECKING:
     from dedup.groups.losses import Loss
     from dedup.groups.matches import ListedTrack, TrackPair
+    from dedup.runner import Stop
     from dedup.store.store import Store
     from dedup.store.tracks import Track
 
@@ -38,6 +42,10 @@ class Refusal:
 
     path: bytes
     reason: str
+
+
+class StoppedError(Exception):
+    """A stop was requested while a file was decoded, which may take minutes."""
 
 
 class Protection:
@@ -71,27 +79,26 @@ class Protection:
 def _and_above(path: bytes) -> Iterator[tuple[int, int]]:
     """Device and inode of the file and of each folder above it, by its name and by the real one."""
     for name in {path, os.path.realpath(path)}:
-        folder = name
-        while True:
-            if os.path.exists(folder):
+        for folder in and_above(name):
+            with contextlib.suppress(OSError):  # nothing has that name, now
                 status = os.stat(folder)
                 yield status.st_dev, status.st_ino
-            above = os.path.dirname(folder)
-            if above == folder:
-                break
-            folder = above
 
 
 class Checks:
     """What the catalog and the pairs of tracks say about a plan. Reads the catalog when it is made; after that, several
     threads may ask it."""
 
-    def __init__(self, store: Store, plan: Plan, protection: Protection) -> None:
-        self.plan, self.protection = plan, protection
+    def __init__(
+        self, store: Store, plan: Plan, protection: Protection, trust: Trust, reach: Reach, stop: Stop
+    ) -> None:
+        self.plan, self.protection, self.trust, self.reach, self.stop = plan, protection, trust, reach, stop
         paths = {file.path for group in plan.groups for file in group.files}
         self.tracks: dict[bytes, Track] = {path: track for path in paths if (track := store.catalog.tracks.get(path))}
         self._streams = _streams(store, self.tracks)
-        self._copies = _copies(Matches(store, plan.match), plan)
+        matches = Matches(store, plan.match)
+        self._copies = _copies(matches, plan)
+        self._of_albums = _of_albums(store, matches, plan, trust)
         self._kept_in = {g.kept.path: n for n, g in enumerate(plan.groups, start=1) if g.kept is not None}
         self._times_listed: dict[bytes, int] = {}
         for group in plan.groups:
@@ -122,12 +129,24 @@ class Checks:
         if problem:
             return problem
         pair = self._copies.get((file.path, group.kept.path))
-        allowed = file.may_be_lost
+        allowed = self.trust.may_be_lost(group, file)
         if pair is None or not (pair.verdict in MERGING or LOST_BY_VERDICT.get(pair.verdict) in allowed):
             return f"not known to be a copy of {printable(group.kept.path)}, so it may be the last of its recording"
         lost = losses(pair, Beside(merges=False, gets=self._gets(group)))
-        unsaid = _unsaid(loss for loss in lost if loss.kind not in {"untested", *allowed})
-        return unsaid or self._protected(file, group.kept)
+        unsaid = self._unsaid(group, file, (loss for loss in lost if loss.kind not in {"untested", *allowed}))
+        return unsaid or self._of_albums.get(file.path, "") or self._protected(file, group.kept)
+
+    def _unsaid(self, group: PlannedGroup, file: PlannedFile, lost: Iterable[Loss]) -> str:
+        """What would be lost though the plan does not say so, or not by the store's word, in words; empty if
+        nothing."""
+        words = "; ".join(loss.what for loss in lost)
+        if not words:
+            return ""
+        if self.trust.is_edited(group, file):
+            why, remedy = "its entry was changed by hand", "Make the plan again, or let it go with --let-go"
+        else:
+            why, remedy = "the plan does not say so", "Make the plan again"
+        return f"it holds what the kept file lacks, and {why}: {words}. {remedy}"
 
     def _gets(self, group: PlannedGroup) -> tuple[Extra, ...]:
         """Extras that the kept file gets before any other goes."""
@@ -149,6 +168,8 @@ class Checks:
             return "not a file of this library"
         if track.state != "present" or track.audio is None:
             return f"{track.problem or track.state}, as the last scan found it"
+        if not os.path.isabs(track.root) or not holds(track.root, track.path):
+            return f"its root in the catalog, {printable(track.root)}, is not above it. Run `reprise check`"
         if (track.size, track.mtime_ns) != (file.size, file.mtime_ns) or content(*self._streams[file.path]) != (
             file.content
         ):
@@ -158,7 +179,8 @@ class Checks:
     # ---- checks that read the files ----
 
     def kept_file(self, group: PlannedGroup, file: PlannedFile) -> tuple[str, set[str]]:
-        """Why a file cannot be the one to keep; else empty, and the digests of the extras that it has now or gets."""
+        """Why a file cannot be the one to keep; else empty, and the digests of the extras that it has now or gets.
+        Raises StoppedError."""
         problem = self._unsound(file)
         try:
             return problem, set() if problem else self._held(group, file)
@@ -168,15 +190,19 @@ class Checks:
     def _held(self, group: PlannedGroup, kept: PlannedFile) -> set[str]:
         return read_tags(kept.path).digests | {extra.digest for extra in self._gets(group)}
 
+    def _go_on(self, _samples: object) -> None:
+        if self.stop.requested:
+            raise StoppedError
+
     def _unsound(self, file: PlannedFile) -> str:
         """Whether a file is not as it was, or cannot be decoded to its end, in words; else empty."""
         from dedup.fingerprint.decode import TimeLimitError, UndecodableError, decode
 
         try:
-            problem = changed(file)
+            problem = changed(self.reach, file)
             if problem:
                 return problem
-            decoded = decode(file.path, 11025, lambda _: None, time_limit_s=TIME_LIMIT_S)
+            decoded = decode(file.path, 11025, self._go_on, time_limit_s=TIME_LIMIT_S)
         except OSError as error:
             return f"cannot be read: {error.strerror or error}"
         except UndecodableError as error:
@@ -188,19 +214,28 @@ class Checks:
         stream = self._streams[file.path][0]
         return "" if stream in (None, decoded.stream) else "holds other audio than when it was scanned"
 
-    def other_file(self, file: PlannedFile, kept: PlannedFile, held: Collection[str]) -> tuple[str, bytes]:
-        """Why a file cannot be removed, such as that it is not as it was, is the kept one, or has an extra whose digest
-        is not in `held`; else empty, and its full hash."""
+    def other_file(
+        self, group: PlannedGroup, file: PlannedFile, kept: PlannedFile, held: Collection[str]
+    ) -> tuple[str, bytes]:
+        """Why a file of a group cannot be removed, such as that it is not as it was, is the kept one, or has an extra
+        whose digest is not in `held`; else empty, and its full hash."""
         try:
-            problem = changed(file) or is_same(file, kept) or self._audio_changed(file) or _owners(file, kept)
+            problem = (
+                changed(self.reach, file) or is_same(file, kept) or self._audio_changed(file) or _owners(file, kept)
+            )
             # as the files are now: the last scan may have been of another version
-            problem = problem or _unsaid(lost_besides(file, read_tags(file.path), held))
-            full = b"" if problem else full_hash(file.path)
+            allowed = self.trust.may_be_lost(group, file)
+            problem = problem or self._unsaid(group, file, lost_besides(allowed, read_tags(file.path), held))
+            full = b"" if problem else self._full(file)
             if full and file.action in LINKING and full != full_hash(kept.path):
                 problem = "its bytes differ from those of the kept file, so they cannot be shared"
         except OSError as error:
             return f"cannot be read: {error.strerror or error}", b""
         return problem, full
+
+    def _full(self, file: PlannedFile) -> bytes:
+        with self.reach.spot(file.path) as spot, spot.open() as opened:
+            return hash_of(opened)
 
     def _audio_changed(self, file: PlannedFile) -> str:
         stream, track = self._streams[file.path][0], self.tracks[file.path]
@@ -218,13 +253,16 @@ def _owners(file: PlannedFile, kept: PlannedFile) -> str:
     return OTHER_OWNER
 
 
-def changed(file: PlannedFile | PlannedSidecar) -> str:
+def changed(reach: Reach, file: PlannedFile | PlannedSidecar) -> str:
     """What happened to a file since the plan was made; empty if it is as it was. Raises OSError if the system does
     not show it."""
     try:
-        status = os.lstat(file.path)
+        with reach.spot(file.path) as spot:
+            status = spot.status()
     except FileNotFoundError:
         return "it is gone"
+    except OutOfReachError as error:
+        return error.found
     if not stat.S_ISREG(status.st_mode):
         return "it is not a regular file" if not stat.S_ISLNK(status.st_mode) else "it is a symbolic link"
     return "" if size_and_time(status) == (file.size, file.mtime_ns) else "it was changed since the plan was made"
@@ -235,17 +273,21 @@ def is_same(file: PlannedFile, kept: PlannedFile) -> str:
     return "it is the kept file under another name" if os.path.samefile(file.path, kept.path) else ""
 
 
+def _of_albums(store: Store, matches: Matches, plan: Plan, trust: Trust) -> dict[bytes, str]:
+    """Why a complete album needs a file, by the path of each file that only an edited entry removes."""
+    removing = [(group, file) for group in plan.groups for file in group.files if file.action in REMOVING]
+    edited = {file.path for group, file in removing if trust.is_edited(group, file)}
+    if not edited or trust.allowed.break_albums:
+        return {}
+    lacking = matches.albums(store).lacking({file.path for _, file in removing})
+    remedy = "`apply --break-albums` removes it all the same"
+    return {path: f"{lacking[path]}, which is complete with it. {remedy}" for path in edited & lacking.keys()}
+
+
 def _streams(store: Store, tracks: dict[bytes, Track]) -> dict[bytes, tuple[bytes | None, bytes]]:
     """Stream hash and digest of the items, by path, of each track that has audio."""
     hallmark = store.catalog.audios.hallmark
     return {path: hallmark(track.audio)[:2] for path, track in tracks.items() if track.audio is not None}
-
-
-def _unsaid(lost: Iterable[Loss]) -> str:
-    """What would be lost though the plan does not say so, in words; empty if nothing."""
-    words = "; ".join(loss.what for loss in lost)
-    found = "it holds what the kept file lacks, and the plan does not say so"
-    return f"{found}: {words}. Make the plan again" if words else ""
 
 
 def _copies(matches: Matches, plan: Plan) -> dict[tuple[bytes, bytes], TrackPair]:

@@ -5,30 +5,31 @@ from __future__ import annotations
 
 import functools
 import os
-import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from dedup.cleanup import records
 from dedup.cleanup.checks import Protection, Refusal, changed, is_same
 from dedup.cleanup.empty_folders import empty_folders, litter_of
 from dedup.cleanup.executor import Doing, reason_of
+from dedup.cleanup.file_status import Status
 from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.merging import merge_into_kept
-from dedup.cleanup.moving import copy_status, is_there
-from dedup.cleanup.originals import Status
+from dedup.cleanup.moving import hash_at, is_there
+from dedup.cleanup.originals import ChangedSinceError
+from dedup.cleanup.rewrite import take_over
 from dedup.cleanup.steps import Delete, KeptGoneError, Move, RemoveFolder, Rewrite, Share, Step, Trash
 from dedup.errors import RepriseError, UsageError, WriteError
+from dedup.files.held import Reach, Spot
 from dedup.files.paths import extension_of, holds, printable
 from dedup.files.status import size_and_time
-from dedup.library.identity import full_hash
 from dedup.plan.beside import are_same, told
 from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.playlists.moves import Moves
 from dedup.playlists.nouns import PlaylistError
-from dedup.playlists.playlists import EXTENSIONS, read_content, rewritten
+from dedup.playlists.playlists import EXTENSIONS, MAX_BYTES, rewritten
 from dedup.playlists.sidecars import Sidecars, renamed
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from dedup.observer import Observer
     from dedup.runner import Stop
     from dedup.store.store import Store
+
+
+_NO_PLAYLIST = f"it is not a playlist file ({', '.join(sorted(EXTENSIONS))})"
 
 
 class SidecarError(RepriseError):
@@ -51,12 +55,13 @@ class Cleanup:
         plan: Plan,
         protection: Protection,
         writer: JournalWriter,
+        reach: Reach,
         observer: Observer,
         stop: Stop,
     ) -> None:
         self.store, self.plan, self.protection = store, plan, protection
-        self.writer, self.observer, self.stop = writer, observer, stop
-        self.doing = Doing(writer, plan.to, protection)
+        self.writer, self.reach, self.observer, self.stop = writer, reach, observer, stop
+        self.doing = Doing(writer, plan.to, protection, reach)
         self._beside = Sidecars()
         self._rewritten = {playlist.path for playlist in plan.playlists if not playlist.problem}
         self.done: Counter[str] = Counter()
@@ -99,28 +104,33 @@ class Cleanup:
         the group may go."""
         if all(file.action in LINKING for file in allowed) or self.protection.holds(kept.path):
             return kept
-        if problem := changed(kept):
+        try:
+            problem = changed(self.reach, kept)
+        except OSError as error:
+            problem = reason_of(error, kept.path)
+        if problem:
             examined.of_group = f"the file to keep, {printable(kept.path)}: {problem}"
             return kept
-        is_written, examined.of_group = merge_into_kept(replace(group, files=(kept, *allowed)), self.doing)
+        sources = [file.path for file in group.files if self.store.catalog.tracks.get(file.path) is not None]
+        is_written, examined.of_group = merge_into_kept(replace(group, files=(kept, *allowed)), sources, self.doing)
         if not is_written:
             return kept
-        records.renew(self.store, kept.path)
+        records.renew(self.store, kept.path, self.reach)
         self.n_merged += 1
         return _as_it_is(kept)
 
     def _entry(self, file: PlannedFile, kept: PlannedFile, examined: Examined) -> str:
         """Does one entry, and returns why it was not done; empty if it was."""
         try:
-            if problem := changed(kept):
+            if problem := changed(self.reach, kept):
                 return f"the file to keep, {printable(kept.path)}: {problem}"
-            problem = changed(file) or is_same(file, kept) or self._other_sidecars(file, kept)
+            problem = changed(self.reach, file) or is_same(file, kept) or self._other_sidecars(file, kept)
             if problem:
                 return problem
             done = self._sidecars_of(file, kept)
             try:
                 done.append(self.doing.do(self._step(file, kept, examined), examined.known[file.path]))
-                if not is_there(kept.path):
+                if not self._is_there(kept):
                     raise KeptGoneError(printable(file.path), "it is the kept file under another name")
             except (OSError, RepriseError):
                 self._take_back(done)
@@ -132,7 +142,7 @@ class Cleanup:
         except OSError as error:
             return reason_of(error, file.path)
         if file.action in LINKING:
-            records.renew(self.store, file.path)
+            records.renew(self.store, file.path, self.reach)
         else:
             self.gone[file.path] = kept.path
             records.drop_track(self.store, file.path)
@@ -143,13 +153,21 @@ class Cleanup:
         match file.action:
             case "quarantine":
                 target = self.doing.target(file.path, examined.root[file.path])
-                return Move(file.path, target, file.size, full, status=Status.of(file.path))
+                return Move(file.path, target, file.size, full, status=self._status_of(file))
             case "trash":
                 return Trash(file.path, file.size, full)
             case "hardlink" | "reflink" as how:
-                return Share(file.path, kept.path, how, file.size, full, Status.of(file.path))
+                return Share(file.path, kept.path, how, file.size, full, self._status_of(file))
             case _:
                 return Delete(file.path, file.size, kept.path)
+
+    def _is_there(self, file: PlannedFile) -> bool:
+        with self.reach.spot(file.path) as spot:
+            return is_there(spot)
+
+    def _status_of(self, file: PlannedFile) -> Status:
+        with self.reach.spot(file.path) as spot, spot.open() as opened:
+            return Status.of(opened.fileno())
 
     def _other_sidecars(self, file: PlannedFile, kept: PlannedFile) -> str:
         """What lies beside a file that goes and the plan does not say, or the other way round; empty if nothing."""
@@ -222,20 +240,28 @@ class Cleanup:
         if not os.path.lexists(path):
             return None
         target = renamed(path, file.path, kept) if sidecar.action == "to kept" else b""
-        problem = changed(sidecar) or self._protected(path) or self._protected(target)
+        problem = changed(self.reach, sidecar) or self._protected(path) or self._protected(target)
         if problem:
             raise SidecarError(printable(path), problem)
         if target:
-            return Move.of_litter(path, target)
+            return self._litter(path, target)
         match file.action:
             case "trash":
-                return Trash(path, sidecar.size, full_hash(path))
+                return Trash(path, sidecar.size, self._hash(path))
             case "delete":
                 return Delete(path, sidecar.size, kept)
             case _:
                 above = (root for root in self._roots if holds(root, path))
                 root = max(above, key=len, default=os.path.dirname(path))
-                return Move.of_litter(path, self.doing.target(path, root))
+                return self._litter(path, self.doing.target(path, root))
+
+    def _litter(self, path: bytes, target: bytes) -> Move:
+        with self.reach.spot(path) as spot:
+            return Move.of_litter(spot, target)
+
+    def _hash(self, path: bytes) -> bytes:
+        with self.reach.spot(path) as spot:
+            return hash_at(spot)
 
     def _protected(self, path: bytes) -> str:
         return "it is in a protected folder" if path and self.protection.holds(path) else ""
@@ -250,22 +276,32 @@ class Cleanup:
                 self.n_playlists += self._playlist(planned.path, moves)
             except PlaylistError as error:
                 self._refuse(planned.path, str(error))
+            except WriteError:
+                raise
+            except RepriseError as error:
+                self._refuse(planned.path, error.found)
             except OSError as error:
                 self._refuse(planned.path, reason_of(error, planned.path))
 
     def _playlist(self, path: bytes, moves: Moves) -> bool:
         """Rewrites a playlist if necessary, and returns whether it did."""
-        if extension_of(path) not in EXTENSIONS or not stat.S_ISREG(os.lstat(path).st_mode):
-            raise PlaylistError(f"it is not a playlist file ({', '.join(sorted(EXTENSIONS))})")
-        content = read_content(path)
+        if extension_of(path) not in EXTENSIONS:
+            raise PlaylistError(_NO_PLAYLIST)
+        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        if not self.reach.holds(real):
+            raise PlaylistError("it lies neither below a root of the library nor in a folder that --playlists named")
+        with self.reach.spot(real) as spot:
+            if not spot.is_file():
+                raise PlaylistError(_NO_PLAYLIST)
+            with spot.open() as file:
+                content = file.read(MAX_BYTES + 1)
         new = rewritten(path, content, moves)
         if new == content:
             return False
         if self.protection.holds(path):
             self._refuse(path, "it is in a protected folder")
             return False
-        real = os.path.realpath(path)
-        self.doing.do(Rewrite(real, self.doing.place(), "playlist", _Content(real, new)))
+        self.doing.do(Rewrite(real, self.doing.place(), "playlist", _Content(real, content, new)))
         return True
 
     def folders(self) -> None:
@@ -278,8 +314,10 @@ class Cleanup:
             try:
                 for name in litter_of(folder) or ():
                     path = os.path.join(folder, name)
-                    self.doing.do(Move.of_litter(path, self.doing.target(path, root)))
-                self.doing.do(RemoveFolder(folder, Status.of(folder)))
+                    self.doing.do(self._litter(path, self.doing.target(path, root)))
+                with self.reach.folder(folder) as descriptor:
+                    status = Status.of(descriptor)
+                self.doing.do(RemoveFolder(folder, status))
                 self.n_folders += 1
             except OSError as error:
                 self._refuse(folder, reason_of(error, folder))
@@ -293,18 +331,18 @@ class Cleanup:
 
 @dataclass(frozen=True)
 class _Content:
-    """Makes a file of these bytes, with the status of another one."""
+    """Writes these bytes in the place of others."""
 
-    like: bytes
+    path: bytes
+    before: bytes
     content: bytes
 
-    def __call__(self, part: bytes) -> None:
-        with open(part, "wb") as file:
-            file.write(self.content)
-            file.flush()
-            os.fsync(file.fileno())
-        copy_status(self.like, part)
-        os.utime(part)
+    def __call__(self, old: BinaryIO, new: BinaryIO, part: Spot) -> None:  # noqa: ARG002
+        if old.read(len(self.before) + 1) != self.before:
+            raise ChangedSinceError(printable(self.path), "was changed while it was rewritten")
+        new.write(self.content)
+        new.flush()
+        take_over(self.path, Status.of(old.fileno()), new)
 
 
 def _rest(group: PlannedGroup, done: set[bytes], rewritten_: set[bytes]) -> PlannedGroup:
@@ -320,7 +358,7 @@ def _as_rewritten(file: PlannedFile, rewritten_: set[bytes]) -> PlannedFile:
 
 
 def _is_rewritten(file: PlannedFile, rewritten_: set[bytes]) -> bool:
-    return bool(rewritten_) and os.path.realpath(file.path) in rewritten_
+    return bool(rewritten_) and not rewritten_.isdisjoint((file.path, os.path.realpath(file.path)))
 
 
 def _as_it_is(file: PlannedFile) -> PlannedFile:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
-from dedup.cleanup.checks import Checks, Protection
+from dedup.cleanup.allowed import Trust
+from dedup.cleanup.checks import Checks, Protection, StoppedError
+from dedup.files.held import Reach
 from dedup.files.paths import printable
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
 
@@ -45,11 +47,11 @@ class Examined:
 
 
 def examine(
-    store: Store, plan: Plan, protection: Protection, observer: Observer, stop: Stop
+    store: Store, plan: Plan, protection: Protection, trust: Trust, reach: Reach, observer: Observer, stop: Stop
 ) -> Iterator[tuple[PlannedGroup, Examined]]:
     """Yields each group in which something changes, in order, until a stop; the files of the next ones are read
     meanwhile."""
-    checks = Checks(store, plan, protection)
+    checks = Checks(store, plan, protection, trust, reach, stop)
     observer.stage("clean up", plan.n_files, "files")
     n_threads = os.cpu_count() or 1
     with ThreadPoolExecutor(max_workers=n_threads) as threads:
@@ -63,7 +65,11 @@ def examine(
             if not waiting:
                 return
             group, future = waiting.popleft()
-            yield group, future.result()
+            try:
+                examined = future.result()
+            except StoppedError:
+                break
+            yield group, examined
             observer.advance(len(group.changed))
         threads.shutdown(cancel_futures=True)
 
@@ -82,7 +88,7 @@ def _examine(group: PlannedGroup, checks: Checks) -> Examined:
         examined.of_group = f"the file to keep, {printable(kept.path)}: {problem}"
         return examined
     for file in allowed:
-        problem, full = checks.other_file(file, kept, held)
+        problem, full = checks.other_file(group, file, kept, held)
         if problem:
             examined.of_file[file.path] = problem
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.moving import OccupiedError, free_name
 from dedup.cleanup.steps import FolderTime, MakeFolder, Move, Step
 from dedup.errors import RepriseError, UsageError, is_full, refusal, refused
-from dedup.files.paths import printable
+from dedup.files.held import OutOfReachError, Reach
+from dedup.files.paths import and_above, holds, printable
 from dedup.files.quarantine import QUARANTINE
 from dedup.tags.write import TagsError
 
@@ -21,9 +23,9 @@ GO_ON = "run `reprise apply --resume`, or take back what was done with `reprise 
 class Doing:
     """The one place where a clean-up changes the disk: does steps, and keeps the journal."""
 
-    def __init__(self, writer: JournalWriter, to: bytes | None, protection: Protection) -> None:
+    def __init__(self, writer: JournalWriter, to: bytes | None, protection: Protection, reach: Reach) -> None:
         """Quarantined files go below `to`; if that is None, to the `QUARANTINE` of their root."""
-        self.writer, self._to, self._protection = writer, to, protection
+        self.writer, self.reach, self._to, self._protection = writer, reach, to, protection
         done = (entry.step for _, entry in writer.journal.steps_of("done"))
         self._timed = {step.path for step in done if isinstance(step, FolderTime)}
         """Folders whose modification time is in the journal."""
@@ -36,7 +38,7 @@ class Doing:
             self._note_time(os.path.dirname(step.target))
         number = self.writer.begin(step, known)
         try:
-            step.do()
+            step.do(self.reach)
         except (OSError, RepriseError):
             self.writer.set_state(number, "dropped")
             raise
@@ -45,13 +47,15 @@ class Doing:
 
     def take_back(self, number: int) -> None:
         """Takes back a step that was done a moment ago. Raises OSError or RepriseError."""
-        self.writer.journal.entries[number].step.undo()
+        self.writer.journal.entries[number].step.undo(self.reach)
         self.writer.set_state(number, "undone")
 
     def _note_time(self, folder: bytes) -> None:
         if folder not in self._timed:
+            with self.reach.folder(folder) as descriptor:
+                mtime_ns = os.stat(descriptor).st_mtime_ns
             self._timed.add(folder)
-            number = self.writer.begin(FolderTime(folder, os.stat(folder).st_mtime_ns))
+            number = self.writer.begin(FolderTime(folder, mtime_ns, self.reach.way(folder)))
             self.writer.set_state(number, "done")
 
     def place(self) -> Path:
@@ -60,28 +64,44 @@ class Doing:
 
     def target(self, path: bytes, root: bytes) -> bytes:
         """Where a file of that root goes in the quarantine: its path below the root. Makes the folders. Raises OSError,
-        RepriseError if a link leads to a protected folder."""
+        also if a link leads out of the quarantine; RepriseError if one leads to a protected folder, or if the file does
+        not lie below the root."""
+        if not os.path.isabs(root) or not holds(root, path) or b".." in path.split(b"/"):
+            raise UsageError("root", f"{printable(path)} is not below its root, {printable(root)}")
         quarantine = self._to if self._to is not None else os.path.join(root, QUARANTINE)
         target = os.path.join(quarantine, os.path.relpath(path, root))
         if self._protection.holds(target):
             raise UsageError("quarantine", f"{printable(target)} would be in a protected folder")
-        self._make_folders(os.path.dirname(target))
-        return free_name(target)
+        try:
+            self._make_folders(os.path.dirname(target))
+            with self.reach.spot(target) as spot:
+                return free_name(spot).path
+        except OutOfReachError as error:
+            found = f"the quarantine {printable(quarantine)} is or holds a symbolic link: name a folder as --to"
+            raise OutOfReachError(target, found) from error
 
     def _make_folders(self, folder: bytes) -> None:
-        missing = []
-        while not os.path.isdir(folder):
-            if os.path.lexists(folder):
-                raise OccupiedError(folder)
-            missing.append(folder)
-            folder = os.path.dirname(folder)
+        """Makes a folder of the quarantine, and those above it that are missing."""
+        missing = list(itertools.takewhile(lambda each: not self._is_there(each), and_above(folder)))
         for path in reversed(missing):
             self.do(MakeFolder(path))
+
+    def _is_there(self, folder: bytes) -> bool:
+        """Whether a folder is there. Raises OSError if it is something else, or out of reach."""
+        try:
+            with self.reach.folder(folder):
+                return True
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            raise OccupiedError(folder) from None
 
 
 def reason_of(error: OSError, path: bytes) -> str:
     """Why the system refused one step, in words. Raises WriteError for a full disk, since the next step would fail
     too."""
+    if isinstance(error, OutOfReachError):
+        return error.found
     if is_full(error):
         raise refused(printable(path), error, then=GO_ON) from error
     return f"refused by the system: {refusal(error)}"

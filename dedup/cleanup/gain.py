@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from dedup.files.container import heard_stream, open_container
+from dedup.files.held import open_regular
 from dedup.files.paths import printable
 from dedup.tags.write import TagsError
 
@@ -143,7 +144,7 @@ class _Meter:
 def _frames(path: bytes) -> Iterator[AudioFrame]:
     import av
 
-    with open(path, "rb"):
+    with open_regular(path):
         pass  # the system's own error for a file that cannot be opened
     try:
         with open_container(path) as container:

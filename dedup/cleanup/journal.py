@@ -9,26 +9,25 @@ cleanups/<n>/originals/      what rewritten files were (`originals`)
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, BinaryIO, Literal
 
 from dedup.cleanup.moving import sync_folder
 from dedup.cleanup.steps import Delete, FolderTime, Move, Rewrite, Share, Step, Trash, step_of, to_record
 from dedup.errors import JournalError, refused
+from dedup.store.layout import PRIVATE_FOLDER, private_opener
+from dedup.store.ledgers import FOLDER, JOURNAL, ORIGINALS, PLAN, digest_of, is_plan_sound, opened_lines, sealed_line
 
-FOLDER = "cleanups"
 _UNFINISHED = "wip-"
 _PIECE = 1 << 16
 _LONGEST_END = 200
 """Most bytes that the last line of a clean-up that has ended can have."""
 _DAMAGED = "To continue without being able to undo it, move {} out of the store; it names the files that were moved"
-JOURNAL, PLAN, ORIGINALS = "journal.jsonl", "plan.json", "originals"
 
 State = Literal["begun", "done", "dropped", "undone"]
 
@@ -94,7 +93,7 @@ class JournalWriter:
         self.journal = journal
         path = journal.folder / JOURNAL
         os.truncate(path, _end_of_lines(path))
-        self._file: TextIO = path.open("a", encoding="ascii")
+        self._file: BinaryIO = path.open("ab")
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # what a disk refused was raised before, and a buffer tries it again
@@ -133,7 +132,7 @@ class JournalWriter:
     def _write(self, record: dict[str, Any], is_synced: bool = True) -> None:
         """Raises WriteError: without a journal nothing more may be done."""
         try:
-            self._file.write(json.dumps(record) + "\n")
+            self._file.write(sealed_line(record))
             self._file.flush()
             if is_synced:
                 os.fsync(self._file.fileno())
@@ -154,9 +153,11 @@ def make_journal(store: Path, plan: bytes, when: str) -> Journal:
     folder = store / FOLDER / f"{number:04}"
     new = folder.with_name(f"{_UNFINISHED}{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
-    (new / ORIGINALS).mkdir(parents=True)
-    for file, data in ((PLAN, plan), (JOURNAL, json.dumps({"event": "start", "when": when}).encode() + b"\n")):
-        with open(new / file, "wb") as writing:
+    for made in (store / FOLDER, new, new / ORIGINALS):
+        made.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    start = sealed_line({"event": "start", "when": when, "plan": digest_of(plan)})
+    for file, data in ((PLAN, plan), (JOURNAL, start)):
+        with open(new / file, "wb", opener=private_opener) as writing:
             writing.write(data)
             writing.flush()
             os.fsync(writing.fileno())
@@ -195,18 +196,31 @@ def read_journal(folder: Path) -> Journal:
     journal = Journal(folder)
     path = folder / JOURNAL
     try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    if line.endswith(b"\n"):
-                        _take(journal, json.loads(line))
-                except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-                    where, found = f"{path}, line {number}", f"cannot be read ({type(error).__name__}: {error})"
-                    raise JournalError(where, found, remedy=_DAMAGED.format(folder)) from error
+        for record in opened_lines(path):
+            _take(journal, record)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        found = f"cannot be read ({type(error).__name__}: {error})"
+        raise JournalError(str(path), found, remedy=_DAMAGED.format(folder)) from error
     except OSError as error:
         found = str(error.strerror)
         raise JournalError(str(path), found, remedy=_DAMAGED.format(folder)) from error
     return journal
+
+
+def plan_of(journal: Journal) -> Path:
+    """The plan that a clean-up carries out. Raises JournalError if it is not the one with which it began."""
+    try:
+        start = next(opened_lines(journal.folder / JOURNAL))
+        is_sound = is_plan_sound(journal.folder, start)
+    except (OSError, ValueError, StopIteration):
+        is_sound = False
+    if not is_sound:
+        raise JournalError(
+            str(journal.folder / PLAN),
+            "is not the plan with which the clean-up began",
+            remedy="Take back what was done with `reprise undo`, and make a new plan",
+        )
+    return journal.folder / PLAN
 
 
 def open_journal(store: Path) -> Journal:

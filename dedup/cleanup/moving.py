@@ -3,13 +3,13 @@ the file is whole under its old name or its new one, and calling again finishes 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import shutil
-import stat
 
-from dedup.library.identity import full_hash
+from dedup.cleanup.file_status import Status
+from dedup.files.held import Spot
+from dedup.library.identity import hash_of
 
 PART = b".reprise-%s.part"
 """Name of a file that is being made, in the folder of the file that it becomes."""
@@ -25,19 +25,19 @@ class OccupiedError(OSError):
         super().__init__(errno.EEXIST, "a file already exists there", path)
 
 
-def move(source: bytes, target: bytes, again: bool = False) -> None:
+def move(source: Spot, target: Spot, again: bool = False) -> None:
     """Moves a regular file to a name that is free: by renaming within a file system, else by copying it, reading the
     copy again, and removing the source. `again`: the same move was begun before, and may have come to any point.
 
     The name is reserved by an empty file first, since renaming would overwrite; a file that is moved has at least one
     byte. Raises OSError, OccupiedError if the name is not free; then the source is as it was."""
-    if again and not os.path.lexists(source) and os.path.lexists(target):
+    if again and not source.exists() and target.exists():
         return
-    if again and os.path.lexists(target) and is_same_entry(source, target):
-        raise OccupiedError(target)
+    if again and target.exists() and _is_one(source, target):
+        raise OccupiedError(target.path)
     if again and _is_reserved(target):
-        os.unlink(target)
-    if again and os.path.lexists(target):
+        target.unlink()
+    if again and target.exists():
         _end_of_copy(source, target)
         return
     _reserve(target)
@@ -45,108 +45,102 @@ def move(source: bytes, target: bytes, again: bool = False) -> None:
         _fill(source, target)
     except BaseException:
         if _is_reserved(target):
-            os.unlink(target)
+            target.unlink()
         raise
-    sync_folder(target)
-    sync_folder(source)
+    target.sync()
+    source.sync()
 
 
-def _reserve(target: bytes) -> None:
+def _reserve(target: Spot) -> None:
     try:
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        target.create().close()
     except FileExistsError:
-        raise OccupiedError(target) from None
+        raise OccupiedError(target.path) from None
 
 
-def _is_reserved(target: bytes) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        status = os.lstat(target)
-        return stat.S_ISREG(status.st_mode) and status.st_size == 0
-    return False
+def _is_reserved(target: Spot) -> bool:
+    return target.is_file() and target.status().st_size == 0
 
 
-def _fill(source: bytes, target: bytes) -> None:
+def _fill(source: Spot, target: Spot) -> None:
     try:
-        os.rename(source, target)
+        source.rename(target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         copy_whole(source, target)
-        os.unlink(source)
+        source.unlink()
 
 
-def recover_move(source: bytes, target: bytes) -> bool:
+def recover_move(source: Spot, target: Spot) -> bool:
     """Whether a move that was broken off is done: the source is gone, and the target is there. If it is not, what there
     is of the target is removed, and the source, which may be another file by now, is left as it is."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(part_of(target))
-    if not os.path.lexists(source):
-        return os.path.lexists(target)
-    if _is_reserved(target) or (os.path.lexists(target) and _is_copy(source, target)):
-        os.unlink(target)
+    part_of(target).discard()
+    if not source.exists():
+        return target.exists()
+    if _is_reserved(target) or (target.exists() and _is_copy(source, target)):
+        target.unlink()
     return False
 
 
-def _is_copy(source: bytes, target: bytes) -> bool:
-    if is_same_entry(source, target) or os.lstat(source).st_size != os.lstat(target).st_size:
+def _is_copy(source: Spot, target: Spot) -> bool:
+    if _is_one(source, target) or source.status().st_size != target.status().st_size:
         return False
-    return full_hash(source) == full_hash(target)
+    return hash_at(source) == hash_at(target)
 
 
-def is_same_entry(a: bytes, b: bytes) -> bool:
+def _is_one(a: Spot, b: Spot) -> bool:
     """Whether both names are one entry of one folder, as with a link to that folder: removing one removes both."""
-    folders = {os.path.realpath(os.path.dirname(path)) for path in (a, b)}
-    if len(folders) == 1 and os.path.basename(a) == os.path.basename(b):
+    if a.is_same_entry(b):
         return True
-    return os.path.samestat(os.lstat(a), os.lstat(b)) and os.lstat(a).st_nlink < 2
+    return os.path.samestat(a.status(), b.status()) and a.status().st_nlink < 2
 
 
-def is_there(path: bytes) -> bool:
+def is_there(spot: Spot) -> bool:
     """Whether a file can be opened. Network and union file systems remember names for a while; opening asks whoever
     holds the file."""
     try:
-        with open(path, "rb"):
+        with spot.open():
             return True
     except OSError:
         return False
 
 
-def _end_of_copy(source: bytes, target: bytes) -> None:
+def hash_at(spot: Spot) -> bytes:
+    """`identity.full_hash` of a file. Raises OSError."""
+    with spot.open() as file:
+        return hash_of(file)
+
+
+def _end_of_copy(source: Spot, target: Spot) -> None:
     """Finishes a move that had copied the file and was killed before it removed the source."""
-    if os.lstat(source).st_size != os.lstat(target).st_size or full_hash(source) != full_hash(target):
-        raise OccupiedError(target)
-    os.unlink(source)
-    sync_folder(source)
+    if source.status().st_size != target.status().st_size or hash_at(source) != hash_at(target):
+        raise OccupiedError(target.path)
+    source.unlink()
+    source.sync()
 
 
-def copy_whole(source: bytes, target: bytes) -> None:
+def copy_whole(source: Spot, target: Spot) -> None:
     """Puts a copy in the place of `target`, whole or not at all: bytes, which are read again, times, mode, attributes
     and, if allowed, owner. Raises OSError."""
     part = part_of(target)
+    part.discard()
     try:
-        with open(source, "rb") as reading, open(part, "wb") as writing:
+        with source.open() as reading, part.create() as writing:
             shutil.copyfileobj(reading, writing, _PIECE)
             writing.flush()  # what is not buffered may write less than all of a piece, and says nothing
             os.fsync(writing.fileno())
             drop_cached(writing.fileno())
-        if full_hash(part) != full_hash(source):
-            raise OSError(errno.EIO, "the copy differs from what was written", target)
-        copy_status(source, part)
-        os.replace(part, target)
+            writing.seek(0)
+            reading.seek(0)
+            if hash_of(writing) != hash_of(reading):
+                raise OSError(errno.EIO, "the copy differs from what was written", target.path)
+            Status.of(reading.fileno()).give(writing.fileno())
+        part.replace(target)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
+        part.discard()
         raise
-    sync_folder(target)
-
-
-def copy_status(source: bytes, target: bytes) -> None:
-    """Copies the owner, if allowed, then mode, times and extended attributes."""
-    status = os.stat(source)
-    with contextlib.suppress(PermissionError):
-        os.chown(target, status.st_uid, status.st_gid)
-    with contextlib.suppress(PermissionError):  # of the mode, which comes last: FAT knows none
-        shutil.copystat(source, target)
+    target.sync()
 
 
 def drop_cached(descriptor: int) -> None:
@@ -155,35 +149,34 @@ def drop_cached(descriptor: int) -> None:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def part_of(path: bytes) -> bytes:
-    """Name under which the file that becomes `path` is made: in its folder, short, and the same each time."""
+def part_of(spot: Spot) -> Spot:
+    """Name under which the file that becomes `spot` is made: in its folder, short, and the same each time."""
+    return spot.beside(part_name(spot.path))
+
+
+def part_name(path: bytes) -> bytes:
     from blake3 import blake3
 
-    return os.path.join(os.path.dirname(path), PART % blake3(path).hexdigest(length=8).encode())
+    return PART % blake3(path).hexdigest(length=8).encode()
 
 
 def sync_folder(path: bytes) -> None:
-    """Makes changes of names in the folder of `path` survive a power cut, if the file system can."""
+    """Makes changes of names in the folder of `path`, in the store, survive a power cut, if the file system can."""
     descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES):
-            raise
+        Spot(path, descriptor).sync()
     finally:
         os.close(descriptor)
 
 
-def free_name(path: bytes) -> bytes:
-    """`path`, or the first of `x_01.mp3`, `x_02.mp3` … that is free, shortened if the name would be too long."""
-    folder, name = os.path.split(path)
-    stem, extension = os.path.splitext(name)
+def free_name(spot: Spot) -> Spot:
+    """The spot, or the first of `x_01.mp3`, `x_02.mp3` … that is free, shortened if the name would be too long."""
+    stem, extension = os.path.splitext(spot.name)
     number = 0
     while True:
         ending = (b"_%02d" % number if number else b"") + extension
-        room = _LONGEST_NAME - len(ending)
-        candidate = os.path.join(folder, shortened(stem, room) + ending)
-        if not os.path.lexists(candidate):
+        candidate = spot.beside(shortened(stem, _LONGEST_NAME - len(ending)) + ending)
+        if not candidate.exists():
             return candidate
         number += 1
 

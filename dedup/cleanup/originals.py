@@ -3,55 +3,26 @@ versions begin and end with the same bytes; these are not kept twice."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from dedup.cleanup.moving import part_of, sync_folder
-from dedup.errors import RepriseError
+from dedup.cleanup.file_status import Status
+from dedup.cleanup.moving import hash_at, part_of, sync_folder
+from dedup.errors import JournalError, RepriseError
+from dedup.files.held import Spot
 from dedup.files.paths import printable
-from dedup.library.identity import full_hash
+from dedup.library.identity import hash_of
+from dedup.store.layout import private_opener
+from dedup.store.ledgers import digest_of, opened_line, sealed_line
 
 _PIECE = 1 << 20
 
 
 class ChangedSinceError(RepriseError):
     """A file is no longer as a clean-up left it."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """What a file system stores about a file besides its bytes."""
-
-    mode: int
-    uid: int
-    gid: int
-    mtime_ns: int
-    attributes: dict[str, str]
-    """Values of extended attributes, in hex, by name; empty if the system has none."""
-
-    @staticmethod
-    def of(path: bytes) -> Status:
-        status = os.stat(path)
-        attributes = {}
-        if hasattr(os, "listxattr"):
-            with contextlib.suppress(OSError):  # a file system without them
-                attributes = {name: os.getxattr(path, name).hex() for name in os.listxattr(path)}
-        return Status(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns, attributes)
-
-    def give(self, path: bytes) -> None:
-        """Gives all of it to a file; the owner if allowed."""
-        with contextlib.suppress(PermissionError):
-            os.chown(path, self.uid, self.gid)
-        os.chmod(path, self.mode)
-        for name, value in self.attributes.items():
-            with contextlib.suppress(OSError):  # of the system's own name spaces some may not be set
-                os.setxattr(path, name, bytes.fromhex(value))
-        os.utime(path, ns=(os.stat(path).st_atime_ns, self.mtime_ns))
 
 
 @dataclass(frozen=True)
@@ -69,66 +40,92 @@ class Original:
     became: str
     """`identity.full_hash` of the new file, hex."""
     status: Status
+    kept: str = ""
+    """`ledgers.digest_of` of the kept middle; empty if an older release kept it."""
 
 
-def keep_original(path: bytes, new: bytes, place: Path) -> None:
-    """Keeps what it takes to make `path` again from `new`, as `place`.json and `place`.bin; both are on the disk when
-    this returns. Raises OSError."""
-    prefix, suffix, size = _common(path, new)
-    original = Original(prefix, suffix, size, full_hash(path).hex(), full_hash(new).hex(), Status.of(path))
-    with open(path, "rb") as file, open(place.with_suffix(".bin"), "wb") as kept:
-        file.seek(prefix)
-        _copy(file, kept, size - prefix - suffix)
+def keep_original(old: BinaryIO, new: BinaryIO, place: Path) -> None:
+    """Keeps what it takes to make an open file again from the new one, as `place`.json and `place`.bin; both are on the
+    disk when this returns. Raises OSError."""
+    prefix, suffix, size = _common(old, new)
+    status = Status.of(old.fileno())
+    with open(place.with_suffix(".bin"), "wb", opener=private_opener) as kept:
+        old.seek(prefix)
+        _copy(old, kept, size - prefix - suffix)
         kept.flush()
         os.fsync(kept.fileno())
-    with open(place.with_suffix(".json"), "w") as told:
-        json.dump(asdict(original), told)
+    middle = digest_of(place.with_suffix(".bin").read_bytes())
+    original = Original(prefix, suffix, size, _hash(old).hex(), _hash(new).hex(), status, middle)
+    with open(place.with_suffix(".json"), "wb", opener=private_opener) as told:
+        told.write(sealed_line(asdict(original)))
         told.flush()
         os.fsync(told.fileno())
     sync_folder(os.fsencode(place))
 
 
+def _hash(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return hash_of(file)
+
+
 def original_of(place: Path) -> Original | None:
-    """What was kept; None if keeping it was broken off: then nothing was rewritten."""
+    """What was kept; None if keeping it was broken off: then nothing was rewritten. Raises JournalError if it is
+    damaged."""
+    path = place.with_suffix(".json")
     try:
-        told = json.loads(place.with_suffix(".json").read_bytes())
-        return Original(**{**told, "status": Status(**told["status"])})
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        told = _opened(path.read_bytes())
+        return Original(**{**told, "status": Status(**told["status"])}) if told else None
+    except FileNotFoundError:
         return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise JournalError(
+            str(path),
+            f"what was noted of a file cannot be read ({error})",
+            remedy=f"Its old tags or entries are kept in {place.with_suffix('.bin')}",
+        ) from error
 
 
-def has_become(path: bytes, original: Original) -> bool:
-    """Whether `path` holds the new content."""
-    return full_hash(path).hex() == original.became
-
-
-def put_original_back(path: bytes, place: Path, original: Original) -> None:
-    """Makes `path` what it was: bytes, times, mode, attributes. Calling again changes nothing more. Raises
-    ChangedSinceError if the file is neither what it was nor what it became, OSError."""
-    if full_hash(path).hex() == original.full:
-        original.status.give(path)
-        return
-    if not has_become(path, original):
-        kept = place.with_suffix(".bin")
-        raise ChangedSinceError(printable(path), "was changed since", "", f"Its old tags or entries are kept in {kept}")
-    part = part_of(path)
+def _opened(data: bytes) -> dict[str, Any] | None:
+    """What was noted of a file; None if it was broken off. Raises ValueError if it is damaged."""
+    if data.endswith(b"\n"):
+        return opened_line(data).record
     try:
-        _rebuild(path, place, original, part)
-        if full_hash(part).hex() != original.full:
-            raise ChangedSinceError(
-                str(place), "what was kept of a file is damaged", "", f"{printable(path)} stays as it is"
-            )
-        original.status.give(part)
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
-        raise
-    sync_folder(path)
+        told = json.loads(data)  # of an older release, without a newline
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None
 
 
-def _rebuild(path: bytes, place: Path, original: Original, part: bytes) -> None:
-    with open(path, "rb") as new, open(part, "wb") as file:
+def has_become(spot: Spot, original: Original) -> bool:
+    """Whether the file there holds the new content."""
+    return hash_at(spot).hex() == original.became
+
+
+def put_original_back(spot: Spot, place: Path, original: Original) -> None:
+    """Makes the file there what it was: bytes, times, mode, attributes. Calling again changes nothing more. Raises
+    ChangedSinceError if the file is neither what it was nor what it became, OSError."""
+    with spot.open() as new:
+        now = hash_of(new).hex()
+        if now == original.full:
+            original.status.give(new.fileno())
+            return
+        if now != original.became:
+            kept = place.with_suffix(".bin")
+            found = f"Its old tags or entries are kept in {kept}"
+            raise ChangedSinceError(printable(spot.path), "was changed since", "", found)
+        part = part_of(spot)
+        try:
+            _rebuild(new, spot, place, original, part)
+            part.replace(spot)
+        except BaseException:
+            part.discard()
+            raise
+    spot.sync()
+
+
+def _rebuild(new: BinaryIO, spot: Spot, place: Path, original: Original, part: Spot) -> None:
+    with part.create() as file:
+        new.seek(0)
         _copy(new, file, original.prefix)
         with open(place.with_suffix(".bin"), "rb") as kept:
             _copy(kept, file, original.size)
@@ -136,6 +133,11 @@ def _rebuild(path: bytes, place: Path, original: Original, part: bytes) -> None:
         _copy(new, file, original.suffix)
         file.flush()
         os.fsync(file.fileno())
+        if _hash(file).hex() != original.full:
+            raise ChangedSinceError(
+                str(place), "what was kept of a file is damaged", "", f"{printable(spot.path)} stays as it is"
+            )
+        original.status.give(file.fileno())
 
 
 def _copy(source: BinaryIO, target: BinaryIO, n_bytes: int) -> None:
@@ -145,25 +147,26 @@ def _copy(source: BinaryIO, target: BinaryIO, n_bytes: int) -> None:
         n_bytes -= len(piece)
 
 
-def _common(path: bytes, new: bytes) -> tuple[int, int, int]:
+def _common(a: BinaryIO, b: BinaryIO) -> tuple[int, int, int]:
     """Bytes that both files begin with, bytes that both end with after these, and the size of the first file."""
-    size, other = os.path.getsize(path), os.path.getsize(new)
-    with open(path, "rb") as a, open(new, "rb") as b:
-        prefix = 0
-        while n_same := _same_from(a.read(_PIECE), b.read(_PIECE)):
-            prefix += n_same
-            if n_same < _PIECE:
-                break
-        room = min(size, other) - prefix
-        suffix = 0
-        while suffix < room:
-            n_bytes = min(_PIECE, room - suffix)
-            a.seek(size - suffix - n_bytes)
-            b.seek(other - suffix - n_bytes)
-            n_same = _same_from(a.read(n_bytes)[::-1], b.read(n_bytes)[::-1])
-            suffix += n_same
-            if n_same < n_bytes:
-                break
+    size, other = a.seek(0, os.SEEK_END), b.seek(0, os.SEEK_END)
+    a.seek(0)
+    b.seek(0)
+    prefix = 0
+    while n_same := _same_from(a.read(_PIECE), b.read(_PIECE)):
+        prefix += n_same
+        if n_same < _PIECE:
+            break
+    room = min(size, other) - prefix
+    suffix = 0
+    while suffix < room:
+        n_bytes = min(_PIECE, room - suffix)
+        a.seek(size - suffix - n_bytes)
+        b.seek(other - suffix - n_bytes)
+        n_same = _same_from(a.read(n_bytes)[::-1], b.read(n_bytes)[::-1])
+        suffix += n_same
+        if n_same < n_bytes:
+            break
     return prefix, suffix, size
 
 

@@ -3,13 +3,15 @@ a rewritten one keeps its audio, and one that is put back is known again without
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from dedup.files.held import OutOfReachError, Reach
 from dedup.files.status import device_and_inode, size_and_time
-from dedup.library.identity import partial_hash
+from dedup.library.identity import partial_hash_of
 from dedup.library.metadata import read_properties, to_json
 from dedup.store.tracks import Track
 
@@ -38,44 +40,58 @@ def drop_track(store: Store, path: bytes) -> None:
         store.catalog.tracks.forget([path])
 
 
-def is_known(store: Store, path: bytes) -> bool:
-    """Whether the catalog has the file as it is now, or does not have it at all."""
+def is_known(store: Store, path: bytes, reach: Reach) -> bool:
+    """Whether the catalog has the file as it is now, or does not have it at all. Raises OSError."""
     track = store.catalog.tracks.get(path)
-    return track is None or (track.size, track.mtime_ns) == size_and_time(os.stat(path))
+    if track is None:
+        return True
+    with reach.spot(path) as spot:
+        return (track.size, track.mtime_ns) == size_and_time(spot.status())
 
 
-def renew(store: Store, path: bytes) -> None:
-    """Updates the track of a file that has other tags now, or another inode, and the same audio: nothing is decoded."""
+def renew(store: Store, path: bytes, reach: Reach) -> None:
+    """Updates the track of a file that has other tags now, or another inode, and the same audio: nothing is decoded.
+    Looks at the file that is held, since its inode is what proves a linked folder from now on; one that cannot be
+    looked at now is for the next scan."""
     track = store.catalog.tracks.get(path)
     if track is not None:
-        with store.catalog.transaction():
-            store.catalog.tracks.put(_as_it_is(track))
+        with contextlib.suppress(OSError), reach.spot(path) as spot, spot.open() as file:
+            renewed = _as_it_is(track, file)
+            with store.catalog.transaction():
+                store.catalog.tracks.put(renewed)
 
 
-def restore(store: Store, known: dict[str, Any]) -> None:
-    """Makes a file that is back, with the bytes that it had, a track again if its audio is still known; else the next
-    scan reads it."""
+def restore(store: Store, known: dict[str, Any], reach: Reach) -> None:
+    """Makes a file that is back, with the bytes that it had, a track again if its audio is still known and it can be
+    looked at; else the next scan reads it."""
     track = track_of(known)
-    if store.catalog.audios.get(track.audio) is not None and os.path.lexists(track.path):
+    if store.catalog.audios.get(track.audio) is None:
+        return
+    with contextlib.suppress(OSError), reach.spot(track.path) as spot:
+        restored = _with_status(track, spot.status())
         with store.catalog.transaction():
-            store.catalog.tracks.put(_with_status(track))
+            store.catalog.tracks.put(restored)
 
 
-def _as_it_is(track: Track) -> Track:
-    """The track with all that its file may have changed with its tags."""
-    now = _with_status(track)
+def _as_it_is(track: Track, file: BinaryIO) -> Track:
+    """The track with all that its file may have changed with its tags. Raises
+    OSError, also if its path leads to another file than the open one."""
+    status = os.fstat(file.fileno())
+    now = _with_status(track, status)
     is_same = (now.size, now.mtime_ns) == (track.size, track.mtime_ns)
+    properties = json.dumps(to_json(read_properties(now.path)))
+    if not os.path.samestat(os.stat(now.path), status):
+        raise OutOfReachError(now.path, "its folder was replaced while it was read")
     return replace(
         now,
-        partial=partial_hash(now.path, now.size),
+        partial=partial_hash_of(file, now.size),
         full=track.full if is_same else None,
-        properties=json.dumps(to_json(read_properties(now.path))),
+        properties=properties,
     )
 
 
-def _with_status(track: Track) -> Track:
+def _with_status(track: Track, status: os.stat_result) -> Track:
     """The track with the size, time, device and inode of its file now."""
-    status = os.stat(track.path)
     size, mtime_ns = size_and_time(status)
     device, inode = device_and_inode(status)
     return replace(track, size=size, mtime_ns=mtime_ns, device=device, inode=inode)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from typing import BinaryIO
 
+from dedup.cleanup.file_status import Status
 from dedup.files.paths import printable
 from dedup.library.identity import stream_hash
 from dedup.tags.cover import Cover
@@ -15,29 +16,26 @@ from dedup.tags.write import TagsError, write_tags
 
 
 def write_copy(
+    old: BinaryIO,
     path: bytes,
+    new: BinaryIO,
     copy: bytes,
     fields: Mapping[str, Sequence[str]],
     cover: Cover | None = None,
     extras: Sequence[Held] = (),
 ) -> None:
-    """Makes `copy`, which must not exist yet, from `path`: with `fields`, `cover` and `extras` as `write_tags` puts
-    them there, the same encoded audio, mode, extended attributes and, if allowed, owner; its mtime is now. It is on the
-    disk when this returns. Raises TagsError or OSError; then there is no copy."""
+    """Makes `new`, which is empty and has the path `copy`, from `old`, whose path is `path`: with `fields`, `cover` and
+    `extras` as `write_tags` puts them there, the same encoded audio, mode, extended attributes and, if allowed, owner;
+    its mtime is now. It is on the disk when this returns. Raises TagsError or OSError; then the copy is to be thrown
+    away."""
     before = stream_hash(path)
     if before is None:
         raise TagsError(printable(path), "its audio cannot be read", remedy="Its tags were left alone.")
-    descriptor = os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        with open(path, "rb") as source, open(descriptor, "wb") as target:
-            shutil.copyfileobj(source, target, 1024 * 1024)
-        write_tags(copy, fields, cover, extras)
-        _check(path, before, copy)
-        _take_over(path, copy)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(copy)
-        raise
+    shutil.copyfileobj(old, new, 1024 * 1024)
+    write_tags(copy, fields, cover, extras, new)
+    new.flush()
+    _check(path, before, copy)
+    take_over(path, Status.of(old.fileno()), new)
 
 
 def _check(path: bytes, before: bytes, copy: bytes) -> None:
@@ -47,15 +45,11 @@ def _check(path: bytes, before: bytes, copy: bytes) -> None:
         raise TagsError(printable(path), found, before.hex(), "The file was left alone.")
 
 
-def _take_over(path: bytes, copy: bytes) -> None:
-    """Owner first: a change of owner may clear bits of the mode."""
-    status = os.stat(path)
-    with contextlib.suppress(PermissionError):
-        os.chown(copy, status.st_uid, status.st_gid)
-    shutil.copystat(path, copy)
-    os.utime(copy)
-    descriptor = os.open(copy, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def take_over(path: bytes, status: Status, new: BinaryIO) -> None:
+    """Gives a new version of the file at `path` the status of the old one, except for its time, and syncs it. Raises
+    TagsError if it cannot have the access list or the attributes that the user gave the old one."""
+    status.give(new.fileno())
+    if lacking := status.lacking(Status.of(new.fileno())):
+        raise TagsError(printable(path), f"its new version cannot have its attributes: {', '.join(lacking)}")
+    os.utime(new.fileno())
+    os.fsync(new.fileno())

@@ -1,5 +1,6 @@
 """The steps that a clean-up is made of. Each is in the journal before it is done. At whatever moment the process dies,
 `recover` then says how far the step came, and `undo` restores what was before; both may be called again at any time.
+Each opens the folders that it changes through a `Reach`, and follows no link that nobody has proven.
 
 All raise OSError if the system refuses, and leave everything as it was then."""
 
@@ -11,21 +12,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 
-from dedup.cleanup.moving import copy_whole, is_there, move, part_of, recover_move, sync_folder
-from dedup.cleanup.originals import (
-    ChangedSinceError,
-    Status,
-    has_become,
-    keep_original,
-    original_of,
-    put_original_back,
-)
+from dedup.cleanup.file_status import Status
+from dedup.cleanup.moving import copy_whole, hash_at, is_there, move, part_of, recover_move
+from dedup.cleanup.originals import ChangedSinceError, has_become, keep_original, original_of, put_original_back
 from dedup.cleanup.trash import put_into_trash, take_out
 from dedup.errors import RepriseError
+from dedup.files.held import Reach, Spot
 from dedup.files.paths import printable
-from dedup.library.identity import full_hash
 
 
 class NoWayBackError(RepriseError):
@@ -45,14 +40,14 @@ class Step(Protocol):
     def path(self) -> bytes:
         """Path of what the step changes."""
 
-    def do(self) -> None:
+    def do(self, reach: Reach) -> None:
         """Does the step."""
 
-    def recover(self) -> bool:
+    def recover(self, reach: Reach) -> bool:
         """How far it came, if it was broken off: True if it is done, False if it never happened. Removes what it left
         half made."""
 
-    def undo(self) -> None:
+    def undo(self, reach: Reach) -> None:
         """Takes it back, once it is recovered, also if taking it back was broken off. Raises RepriseError if that is
         not possible."""
 
@@ -64,18 +59,22 @@ class FolderTime:
     kind: ClassVar[str] = "time"
     path: bytes
     mtime_ns: int
+    real: bytes = b""
+    """Real path of a folder that is reached through a link, or lies outside the roots: it was proven, and undo takes no
+    other for it. Else empty."""
 
-    def do(self) -> None:
+    def do(self, reach: Reach) -> None:
         """Changes nothing."""
 
-    def recover(self) -> bool:
+    def recover(self, reach: Reach) -> bool:  # noqa: ARG002
         return True
 
-    def undo(self) -> None:
-        with contextlib.suppress(FileNotFoundError, PermissionError):  # of another's folder only the owner may set it
-            status = os.stat(self.path)
+    def undo(self, reach: Reach) -> None:
+        # of another's folder only the owner may set it
+        with contextlib.suppress(FileNotFoundError, PermissionError), reach.folder(self.path) as folder:
+            status = os.stat(folder)
             if status.st_mtime_ns != self.mtime_ns:
-                os.utime(self.path, ns=(status.st_atime_ns, self.mtime_ns))
+                os.utime(folder, ns=(status.st_atime_ns, self.mtime_ns))
 
 
 @dataclass(frozen=True)
@@ -85,19 +84,23 @@ class MakeFolder:
     kind: ClassVar[str] = "folder"
     path: bytes
 
-    def do(self) -> None:
-        os.mkdir(self.path)
-        sync_folder(self.path)
+    def do(self, reach: Reach) -> None:
+        with reach.spot(self.path) as spot:
+            spot.make_folder()
+            spot.sync()
 
-    def recover(self) -> bool:
-        return os.path.isdir(self.path)
+    def recover(self, reach: Reach) -> bool:
+        with contextlib.suppress(FileNotFoundError), reach.spot(self.path) as spot:
+            return spot.is_folder()
+        return False
 
-    def undo(self) -> None:
-        """Removes it, unless something was put into it meanwhile."""
+    def undo(self, reach: Reach) -> None:
+        """Removes it, unless something was put into it meanwhile, or a person has put something else in its place."""
         try:
-            os.rmdir(self.path)
+            with reach.spot(self.path) as spot:
+                spot.remove_folder()
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
 
 
@@ -117,30 +120,51 @@ class Move:
     """Status of the file before: the quarantine may not keep times and modes."""
 
     @staticmethod
-    def of_litter(path: bytes, target: bytes) -> Move:
-        return Move(path, target, os.path.getsize(path), full_hash(path), True, Status.of(path))
+    def of_litter(spot: Spot, target: bytes) -> Move:
+        with spot.open() as file:
+            size, status = os.fstat(file.fileno()).st_size, Status.of(file.fileno())
+        return Move(spot.path, target, size, hash_at(spot), True, status)
 
-    def do(self) -> None:
-        move(self.path, self.target)
+    def do(self, reach: Reach) -> None:
+        with reach.spot(self.path) as source, reach.spot(self.target) as target:
+            move(source, target)
 
-    def recover(self) -> bool:
-        return recover_move(self.path, self.target)
+    def recover(self, reach: Reach) -> bool:
+        try:
+            with reach.spot(self.path) as source, reach.spot(self.target) as target:
+                return recover_move(source, target)
+        except FileNotFoundError:  # one of the folders is gone
+            return not is_anything(reach, self.path) and is_anything(reach, self.target)
 
-    def undo(self) -> None:
-        if os.path.lexists(self.target):
-            if not self._is_at(self.target):
-                raise ChangedSinceError(printable(self.target), "was changed since it was put there")
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            move(self.target, self.path, again=True)
-        elif not self._is_at(self.path):
+    def undo(self, reach: Reach) -> None:
+        if is_anything(reach, self.target):
+            with reach.spot(self.target) as held:
+                if not self._is_at(held):
+                    raise ChangedSinceError(printable(self.target), "was changed since it was put there")
+                with reach.spot(self.path, make=True) as back:
+                    move(held, back, again=True)
+        elif not self._is_back(reach):
             raise NoWayBackError(printable(self.target), "is gone, so it cannot be put back")
-        if self.status is not None and Status.of(self.path) != self.status:
-            with contextlib.suppress(PermissionError):
-                self.status.give(self.path)
+        if self.status is not None:
+            with reach.spot(self.path) as back, back.open() as file:
+                if Status.of(file.fileno()) != self.status:
+                    with contextlib.suppress(PermissionError):
+                        self.status.give(file.fileno())
 
-    def _is_at(self, path: bytes) -> bool:
-        is_file = os.path.isfile(path) and not os.path.islink(path)
-        return is_file and os.path.getsize(path) == self.size and full_hash(path) == self.full
+    def _is_at(self, spot: Spot) -> bool:
+        return spot.is_file() and spot.status().st_size == self.size and hash_at(spot) == self.full
+
+    def _is_back(self, reach: Reach) -> bool:
+        with contextlib.suppress(FileNotFoundError), reach.spot(self.path) as spot:
+            return self._is_at(spot)
+        return False
+
+
+def is_anything(reach: Reach, path: bytes) -> bool:
+    """Whether there is anything at a path, whose folder may be gone."""
+    with contextlib.suppress(FileNotFoundError), reach.spot(path) as spot:
+        return spot.exists()
+    return False
 
 
 @dataclass(frozen=True)
@@ -152,21 +176,21 @@ class Trash:
     size: int
     full: bytes
 
-    def do(self) -> None:
-        try:
-            put_into_trash(self.path)
-        except OSError:
-            if os.path.lexists(self.path):
-                raise
+    def do(self, reach: Reach) -> None:
+        with reach.spot(self.path) as spot:
+            try:
+                put_into_trash(spot)
+            except OSError:
+                if spot.exists():
+                    raise
 
-    def recover(self) -> bool:
-        return not os.path.lexists(self.path)
+    def recover(self, reach: Reach) -> bool:
+        return not is_anything(reach, self.path)
 
-    def undo(self) -> None:
-        if os.path.isfile(self.path) and full_hash(self.path) == self.full:
-            return
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        take_out(self.path, self.size, self.full)
+    def undo(self, reach: Reach) -> None:
+        with reach.spot(self.path, make=True) as spot:
+            if not (spot.is_file() and hash_at(spot) == self.full):
+                take_out(spot, self.size, self.full)
 
 
 @dataclass(frozen=True)
@@ -178,28 +202,36 @@ class Delete:
     size: int
     kept: bytes
 
-    def do(self) -> None:
+    def do(self, reach: Reach) -> None:
         """Renames it first: if the kept file is gone then, both are one file, and it gets its name back."""
-        part = part_of(self.path)
-        os.rename(self.path, part)
-        try:
-            if not is_there(self.kept):
-                raise KeptGoneError(printable(self.path), "it is the kept file under another name")
-            os.unlink(part)
-        except BaseException:
-            self.recover()
-            raise
-        sync_folder(self.path)
+        with reach.spot(self.path) as spot, reach.spot(self.kept) as kept:
+            part = part_of(spot)
+            spot.rename(part)
+            try:
+                if not is_there(kept):
+                    raise KeptGoneError(printable(self.path), "it is the kept file under another name")
+                part.unlink()
+            except BaseException:
+                _give_name_back(spot)
+                raise
+            spot.sync()
 
-    def recover(self) -> bool:
-        part = part_of(self.path)
-        if os.path.lexists(part) and not os.path.lexists(self.path):
-            os.rename(part, self.path)
-        return not os.path.lexists(self.path)
+    def recover(self, reach: Reach) -> bool:
+        with contextlib.suppress(FileNotFoundError), reach.spot(self.path) as spot:
+            return _give_name_back(spot)
+        return True
 
-    def undo(self) -> None:
-        if not os.path.lexists(self.path):
+    def undo(self, reach: Reach) -> None:
+        if not is_anything(reach, self.path):
             raise NoWayBackError(printable(self.path), "was deleted for good, so it cannot be put back")
+
+
+def _give_name_back(spot: Spot) -> bool:
+    """Gives a file that was about to be deleted its name back, unless that is taken; returns whether it is gone."""
+    part = part_of(spot)
+    if part.exists() and not spot.exists():
+        part.rename(spot)
+    return not spot.exists()
 
 
 @dataclass(frozen=True)
@@ -214,55 +246,67 @@ class Share:
     full: bytes
     status: Status
 
-    def do(self) -> None:
-        part = part_of(self.path)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
-        try:
-            if self.how == "hardlink":
-                os.link(self.kept, part, follow_symlinks=True)
-            else:
-                _clone(self.kept, part)
-                self.status.give(part)
-            if full_hash(part) != self.full:
-                found = "its bytes are no longer those of the kept file, so they cannot be shared"
-                raise ChangedSinceError(printable(self.path), found)
-            os.replace(part, self.path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(part)  # also if both were already one file: then renaming does nothing
-        sync_folder(self.path)
+    def do(self, reach: Reach) -> None:
+        with reach.spot(self.path) as spot, reach.spot(self.kept) as kept:
+            part = part_of(spot)
+            part.discard()
+            try:
+                if self.how == "hardlink":
+                    kept.link(part)
+                else:
+                    _clone(kept, part, self.status)
+                if hash_at(part) != self.full:
+                    found = "its bytes are no longer those of the kept file, so they cannot be shared"
+                    raise ChangedSinceError(printable(self.path), found)
+                part.replace(spot)
+            finally:
+                part.discard()  # also if both were already one file: then renaming does nothing
+            spot.sync()
 
-    def recover(self) -> bool:
+    def recover(self, reach: Reach) -> bool:
         """Treats a clone as not made, since it looks like the file before: it is made again."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part_of(self.path))
-        return self.how == "hardlink" and self._is_shared()
+        with contextlib.suppress(FileNotFoundError), reach.spot(self.path) as spot:
+            part_of(spot).discard()
+            return self.how == "hardlink" and self._is_shared(spot, reach)
+        return False
 
-    def _is_shared(self) -> bool:
+    def _is_shared(self, spot: Spot, reach: Reach) -> bool:
         """Whether it is the same file as the kept one, or if that is gone, as others."""
-        if not os.path.exists(self.path) or not os.path.exists(self.kept):
-            return os.path.exists(self.path) and os.stat(self.path).st_nlink > 1
-        return os.path.samefile(self.path, self.kept)
+        if not spot.is_file():
+            return False
+        with contextlib.suppress(OSError), reach.spot(self.kept) as kept:
+            return os.path.samestat(spot.status(), kept.status())
+        return spot.status().st_nlink > 1
 
-    def undo(self) -> None:
+    def undo(self, reach: Reach) -> None:
         """Gives the file bytes of its own again. A reflink has them already: the system copies what is written to."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part_of(self.path))
-        if not os.path.lexists(self.path) or full_hash(self.path) != self.full:
-            raise ChangedSinceError(printable(self.path), "was changed since it shares the bytes of the kept file")
-        if self.how == "hardlink" and os.stat(self.path).st_nlink > 1 and self._is_shared():
-            copy_whole(self.path, self.path)
-        self.status.give(self.path)
+        try:
+            with reach.spot(self.path) as spot:
+                self._undo(spot, reach)
+        except FileNotFoundError:
+            raise self._changed() from None
+
+    def _undo(self, spot: Spot, reach: Reach) -> None:
+        part_of(spot).discard()
+        if not spot.is_file() or hash_at(spot) != self.full:
+            raise self._changed()
+        if self.how == "hardlink" and spot.status().st_nlink > 1 and self._is_shared(spot, reach):
+            copy_whole(spot, spot)
+        with spot.open() as file:
+            self.status.give(file.fileno())
+
+    def _changed(self) -> ChangedSinceError:
+        return ChangedSinceError(printable(self.path), "was changed since it shares the bytes of the kept file")
 
 
-def _clone(source: bytes, target: bytes) -> None:
+def _clone(source: Spot, target: Spot, status: Status) -> None:
     """Makes a file that shares the blocks of another, if the file system can. Raises OSError."""
     import fcntl
 
     clone = 0x40049409  # FICLONE of linux/fs.h
-    with open(source, "rb") as reading, open(target, "wb") as writing:
+    with source.open() as reading, target.create() as writing:
         fcntl.ioctl(writing.fileno(), clone, reading.fileno())
+        status.give(writing.fileno())
 
 
 @dataclass(frozen=True)
@@ -274,39 +318,42 @@ class Rewrite:
     place: Path
     """Path of what it was (`originals`), without an ending."""
     what: Literal["tags", "playlist"]
-    build: Callable[[bytes], None] | None = None
-    """Function that makes the new file under the name it gets; None if the step was read from a journal."""
+    build: Callable[[BinaryIO, BinaryIO, Spot], None] | None = None
+    """Function of the old file, the new one, which is empty, and where that is, which writes the new one; None if the
+    step was read from a journal."""
 
-    def do(self) -> None:
+    def do(self, reach: Reach) -> None:
         assert self.build is not None
-        part = part_of(self.path)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
-        try:
-            self.build(part)
-            keep_original(self.path, part, self.place)
-            os.replace(part, self.path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(part)
-            raise
-        sync_folder(self.path)
+        with reach.spot(self.path) as spot:
+            part = part_of(spot)
+            part.discard()
+            try:
+                with spot.open() as old, part.create() as new:
+                    self.build(old, new, part)
+                    keep_original(old, new, self.place)
+                    if not os.path.samestat(os.fstat(old.fileno()), spot.status()):
+                        raise ChangedSinceError(printable(self.path), "was changed while it was rewritten")
+                part.replace(spot)
+            except BaseException:
+                part.discard()
+                raise
+            spot.sync()
 
-    def recover(self) -> bool:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part_of(self.path))
-        original = original_of(self.place)
-        return original is not None and os.path.lexists(self.path) and has_become(self.path, original)
+    def recover(self, reach: Reach) -> bool:
+        with contextlib.suppress(FileNotFoundError), reach.spot(self.path) as spot:
+            part_of(spot).discard()
+            original = original_of(self.place)
+            return original is not None and spot.exists() and has_become(spot, original)
+        return False
 
-    def undo(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part_of(self.path))
-        original = original_of(self.place)
-        if original is None:
-            raise NoWayBackError(
-                printable(self.path), "what it was before is gone or damaged", f"{self.place}.json and .bin"
-            )
-        put_original_back(self.path, self.place, original)
+    def undo(self, reach: Reach) -> None:
+        with reach.spot(self.path) as spot:
+            part_of(spot).discard()
+            original = original_of(self.place)
+            if original is None:
+                found = "what it was before is gone or damaged"
+                raise NoWayBackError(printable(self.path), found, f"{self.place}.json and .bin")
+            put_original_back(spot, self.place, original)
 
 
 @dataclass(frozen=True)
@@ -317,16 +364,23 @@ class RemoveFolder:
     path: bytes
     status: Status
 
-    def do(self) -> None:
-        os.rmdir(self.path)
-        sync_folder(self.path)
+    def do(self, reach: Reach) -> None:
+        with reach.spot(self.path) as spot:
+            spot.remove_folder()
+            spot.sync()
 
-    def recover(self) -> bool:
-        return not os.path.lexists(self.path)
+    def recover(self, reach: Reach) -> bool:
+        return not is_anything(reach, self.path)
 
-    def undo(self) -> None:
-        os.makedirs(self.path, exist_ok=True)
-        self.status.give(self.path)
+    def undo(self, reach: Reach) -> None:
+        with reach.spot(self.path, make=True) as spot:
+            with contextlib.suppress(FileExistsError):
+                spot.make_folder()
+            folder = spot.open_folder()
+            try:
+                self.status.give(folder)
+            finally:
+                os.close(folder)
 
 
 KINDS: dict[str, type[Step]] = {
@@ -345,7 +399,7 @@ def to_record(step: Step) -> dict[str, Any]:
             record["status"] = None if value is None else vars(value)
         elif each.name == "place":
             record["place"] = value.name
-        elif each.name != "build":
+        elif each.name != "build" and not (each.name == "real" and not value):
             record[each.name] = os.fsdecode(value) if isinstance(value, bytes) else value
     return record
 
@@ -354,12 +408,12 @@ def step_of(record: dict[str, Any], folder: Path) -> Step:
     """The step of a record that `to_record` made; `folder` holds the originals. Raises KeyError, TypeError or
     ValueError for anything else."""
     values = {name: value for name, value in record.items() if name != "kind"}
-    for name in values.keys() & {"path", "target", "kept"}:
+    for name in values.keys() & {"path", "target", "kept", "real"}:
         values[name] = os.fsencode(values[name])
     if "full" in values:
         values["full"] = bytes.fromhex(values["full"])
     if values.get("status") is not None:
         values["status"] = Status(**values["status"])
     if "place" in values:
-        values["place"] = folder / values["place"]
+        values["place"] = folder / Path(values["place"]).name
     return KINDS[record["kind"]](**values)

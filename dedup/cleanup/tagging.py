@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from dedup.cleanup import records
 from dedup.cleanup.checks import Protection, Refusal
@@ -14,11 +14,14 @@ from dedup.cleanup.executor import Doing, reason_of, reason_of_tags
 from dedup.cleanup.fingerprint_text import acoustid_text
 from dedup.cleanup.gain import loudness, replaygain_fields
 from dedup.cleanup.journal import JournalWriter, make_journal, require_none_open
+from dedup.cleanup.originals import ChangedSinceError
+from dedup.cleanup.reach import reach_of_tracks
 from dedup.cleanup.rewrite import write_copy
 from dedup.cleanup.steps import Rewrite
 from dedup.clock import utc_now
+from dedup.files.held import Reach, Spot
 from dedup.files.paths import extension_of, printable
-from dedup.files.status import size_and_time
+from dedup.files.status import device_and_inode, size_and_time
 from dedup.groups.judgements import find
 from dedup.library.identity import stream_hash
 from dedup.plan.document import to_bytes
@@ -96,8 +99,9 @@ def tag_files(
     protection = Protection(protected(store, keep.protect))
     journal = make_journal(store.layout.folder, to_bytes(Plan(())), utc_now())
     observer.stage("write tags", len(taggings), "files")
-    with contextlib.closing(JournalWriter(journal)) as writer:
-        tagged = _write_all(store, taggings, protection, writer, observer, stop)
+    reach = reach_of_tracks(store, [tagging.path for tagging in taggings])
+    with contextlib.closing(JournalWriter(journal)) as writer, reach:
+        tagged = _write_all(store, taggings, Doing(writer, None, protection, reach), protection, observer, stop)
         writer.end(utc_now())
     return tagged
 
@@ -133,36 +137,53 @@ def _is_opus(path: bytes) -> bool:
 def _write_all(
     store: Store,
     taggings: Iterable[Tagging],
+    doing: Doing,
     protection: Protection,
-    writer: JournalWriter,
     observer: Observer,
     stop: Stop,
 ) -> Tagged:
-    doing, n_files = Doing(writer, None, protection), 0
+    n_files = 0
     refused: list[Refusal] = []
     for tagging in taggings:
         if stop.requested:
             break
-        reason = "it is in a protected folder" if protection.holds(tagging.path) else _write(tagging, doing)
+        is_protected = protection.holds(tagging.path)
+        reason = "it is in a protected folder" if is_protected else _write(store, tagging, doing)
         if reason:
             refused.append(Refusal(tagging.path, reason))
             observer.problem("failed", tagging.path, reason)
         else:
-            records.renew(store, tagging.path)
+            records.renew(store, tagging.path, doing.reach)
             n_files += 1
         observer.advance()
     return Tagged(n_files, tuple(refused))
 
 
-def _write(tagging: Tagging, doing: Doing) -> str:
+def _write(store: Store, tagging: Tagging, doing: Doing) -> str:
     """Writes one file, and returns why it was not written; empty if it was."""
-    real = os.path.realpath(tagging.path)
+    path = _of_link(store, tagging.path, doing.reach) if os.path.islink(tagging.path) else tagging.path
+
+    def build(old: BinaryIO, new: BinaryIO, part: Spot) -> None:
+        write_copy(old, path, new, part.path, tagging.fields)
+
     try:
-        if size_and_time(os.stat(real)) != tagging.size_and_time:
-            return "it was changed since it was measured"
-        doing.do(Rewrite(real, doing.place(), "tags", lambda part: write_copy(real, part, tagging.fields)))
+        with doing.reach.spot(path) as spot:
+            if size_and_time(spot.status()) != tagging.size_and_time:
+                return "it was changed since it was measured"
+        doing.do(Rewrite(path, doing.place(), "tags", build))
     except TagsError as error:
         return reason_of_tags(error, tagging.path)
+    except ChangedSinceError as error:
+        return error.found
     except OSError as error:
         return reason_of(error, tagging.path)
     return ""
+
+
+def _of_link(store: Store, path: bytes, reach: Reach) -> bytes:
+    """Real path of the file that a link leads to, if the scan saw that one; else that of the link, which is refused."""
+    real, track = os.path.realpath(path), store.catalog.tracks.get(path)
+    if track is None or device_and_inode(os.lstat(real))[1] != track.inode:
+        return path
+    reach.admit(os.path.dirname(real))
+    return real

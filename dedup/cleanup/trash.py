@@ -1,47 +1,144 @@
-"""The system's trash. Send2Trash puts a file there. This module finds it again if the trash follows freedesktop.org; on
-other systems a person takes it out."""
+"""The system's trash. Where it follows freedesktop.org, this module puts a file there, by the folder that is held open,
+and finds it again. Elsewhere Send2Trash puts it there, and a person takes it out."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 import sys
 import urllib.parse
 from collections.abc import Iterator
+from datetime import datetime
 
-from dedup.cleanup.moving import move
+from dedup.cleanup.moving import hash_at, move, shortened
 from dedup.errors import RepriseError
-from dedup.files.paths import printable, volume_of
-from dedup.library.identity import full_hash
+from dedup.files.held import OutOfReachError, Spot
+from dedup.files.paths import and_above, printable, volume_of
+
+_NOTE = b".trashinfo"
 
 
 class NotInTrashError(RepriseError):
     """A file that was put into the trash is not there."""
 
 
-def put_into_trash(path: bytes) -> None:
+def put_into_trash(spot: Spot) -> None:
     """Moves a file to the trash. Raises OSError if the system has none for it."""
+    if sys.platform == "darwin":
+        _put_by_system(spot)
+        return
+    trash, top = _trash_for(spot)
+    files, notes = (_folder_of_trash(trash, name) for name in (b"files", b"info"))
+    try:
+        _put(spot, Spot(os.path.join(trash, b"files", spot.name), files), notes, top)
+    finally:
+        os.close(files)
+        os.close(notes)
+
+
+def _put(spot: Spot, target: Spot, notes: int, top: bytes | None) -> None:
+    """Writes the note first, whose name reserves that of the file."""
+    told = spot.path if top is None else os.path.relpath(spot.path, top)
+    when = datetime.now().strftime("%Y-%m-%dT%H:%M:%S")  # local time, as the specification asks
+    text = f"[Trash Info]\nPath={urllib.parse.quote(told)}\nDeletionDate={when}\n"
+    stem, extension = os.path.splitext(target.name)
+    number = 0
+    while True:
+        ending = (b" %d" % number if number else b"") + extension
+        kept = target.beside(shortened(stem, 255 - len(_NOTE) - len(ending)) + ending)
+        note = Spot(os.path.join(os.path.dirname(os.path.dirname(kept.path)), b"info", kept.name + _NOTE), notes)
+        number += 1
+        try:
+            if kept.exists():
+                continue
+            with note.create() as file:
+                file.write(text.encode())
+        except FileExistsError:
+            continue
+        try:
+            move(spot, kept)
+        except BaseException:
+            note.discard()
+            raise
+        return
+
+
+def _trash_for(spot: Spot) -> tuple[bytes, bytes | None]:
+    """The trash folder of the disk that holds a file, and the folder that its note's path starts from, None for
+    absolute. Raises OSError if there is none."""
+    home = _home()
+    device = os.fstat(spot.folder).st_dev
+    if _device_of(home) == device:
+        return os.path.join(home, b"Trash"), None
+    top = volume_of(os.path.dirname(spot.path))
+    if os.stat(top).st_dev != device:
+        raise OSError(errno.EXDEV, "the disk that holds it cannot be told", spot.path)
+    shared = os.path.join(top, b".Trash")
+    with contextlib.suppress(FileNotFoundError):
+        status = os.lstat(shared)
+        if stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX:
+            return os.path.join(shared, b"%d" % os.getuid()), top
+    return os.path.join(top, b".Trash-%d" % os.getuid()), top
+
+
+def _home() -> bytes:
+    return os.environb.get(b"XDG_DATA_HOME") or os.path.expanduser(b"~/.local/share")
+
+
+def _device_of(folder: bytes) -> int:
+    """Device that holds a folder, or will when it is made."""
+    return os.stat(next(filter(os.path.isdir, and_above(folder)), b"/")).st_dev
+
+
+def _folder_of_trash(trash: bytes, name: bytes) -> int:
+    """A descriptor of a folder of the trash, which is made if it is missing. Raises OSError, also if the trash is a
+    link or another user's: what is put there would be somebody else's."""
+    os.makedirs(trash, 0o700, exist_ok=True)
+    descriptor = os.open(trash, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(descriptor).st_uid != os.getuid():
+            raise PermissionError(errno.EPERM, f"the trash {printable(trash)} belongs to another user")
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=descriptor)
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _put_by_system(spot: Spot) -> None:
+    """As the system moves it, which only knows paths: the folder is compared with the one that is held, before and
+    after."""
     from send2trash import send2trash
     from send2trash.exceptions import TrashPermissionError
 
+    if not os.path.samestat(os.stat(os.path.dirname(spot.path)), os.fstat(spot.folder)):
+        raise OutOfReachError(spot.path, "its folder was replaced meanwhile")
     try:
-        send2trash(path)
+        send2trash(spot.path)
     except TrashPermissionError as error:  # an OSError that may lack a reason
         raise PermissionError(f"no trash can be made on its disk: {error}") from error
     except OSError as error:  # its text may hold the path as Python shows it
         raise OSError(error.errno, os.strerror(error.errno)) if error.errno else error from error
+    if spot.exists():
+        raise OutOfReachError(spot.path, "its folder was replaced meanwhile: another file may be in the trash")
 
 
-def take_out(path: bytes, size: int, full: bytes) -> None:
-    """Moves the file that went from `path` into the trash back. Raises NotInTrashError, OSError."""
-    for told, kept in _trashed(path):
-        status = os.lstat(kept)
-        if stat.S_ISREG(status.st_mode) and status.st_size == size and full_hash(kept) == full:
-            move(kept, path)
-            os.unlink(told)
-            return
+def take_out(spot: Spot, size: int, full: bytes) -> None:
+    """Moves the file that went from a spot into the trash back. Raises NotInTrashError, OSError."""
+    for told, path in _trashed(spot.path):
+        folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            kept = Spot(path, folder)
+            if kept.is_file() and kept.status().st_size == size and hash_at(kept) == full:
+                move(kept, spot)
+                os.unlink(told)
+                return
+        finally:
+            os.close(folder)
     remedy = "Take it out of the trash by hand" if sys.platform == "darwin" else ""
-    raise NotInTrashError(printable(path), "is no longer in the trash", remedy=remedy)
+    raise NotInTrashError(printable(spot.path), "is no longer in the trash", remedy=remedy)
 
 
 def _trashed(path: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -56,7 +153,7 @@ def _trashed(path: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _trashes(path: bytes) -> list[tuple[bytes, bytes]]:
     """Each trash folder that may hold it, with the folder that its relative paths start from."""
-    data = os.environb.get(b"XDG_DATA_HOME") or os.path.expanduser(b"~/.local/share")
+    data = _home()
     top, user = volume_of(os.path.dirname(path)), b"%d" % os.getuid()
     own = [os.path.join(top, b".Trash", user), os.path.join(top, b".Trash-" + user)]
     return [(os.path.join(data, b"Trash"), data), *((folder, top) for folder in own)]

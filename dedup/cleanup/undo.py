@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
 from dedup.cleanup.checks import Refusal
 from dedup.cleanup.journal import Entry, JournalWriter, to_be_undone
+from dedup.cleanup.reach import reach_of_journal
 from dedup.cleanup.recover import recover_steps
 from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Trash
 from dedup.clock import utc_now
 from dedup.errors import RepriseError, WriteError, is_full, refusal, refused
+from dedup.files.held import OutOfReachError
 from dedup.files.paths import printable
 
 if TYPE_CHECKING:
+    from dedup.files.held import Reach
     from dedup.observer import Observer
     from dedup.runner import Stop
     from dedup.store.store import Store
@@ -45,8 +47,8 @@ def undo(*, store: Store, number: int | None, observer: Observer, stop: Stop) ->
     taken back is reported, and the rest goes on; calling again tries it again. Only for the holder of the store's lock.
     Raises JournalError if there is no such clean-up, WriteError for a full disk."""
     journal = to_be_undone(store.layout.folder, number)
-    with contextlib.closing(JournalWriter(journal)) as writer:
-        undoing = _Undoing(store, writer, observer)
+    with contextlib.closing(JournalWriter(journal)) as writer, reach_of_journal(store, journal) as reach:
+        undoing = _Undoing(store, writer, reach, observer)
         left = undoing.take_back_all(stop)
         if not stop.requested:
             writer.end_undoing(utc_now())
@@ -66,6 +68,7 @@ class _Undoing:
 
     store: Store
     writer: JournalWriter
+    reach: Reach
     observer: Observer
     n_files: int = 0
     n_rewritten: int = 0
@@ -79,7 +82,7 @@ class _Undoing:
         once more, which changes nothing, and enters them in the catalog."""
         if not self.writer.journal.undoing:
             self.writer.begin_undoing()
-        recover_steps(self.writer)
+        recover_steps(self.writer, self.reach)
         entries = sorted(self.writer.journal.steps_of("begun", "done"), reverse=True)
         self.observer.stage("undo", len(entries), "steps")
         left = len(entries)
@@ -103,21 +106,27 @@ class _Undoing:
     def _take_back(self, number: int, entry: Entry) -> None:
         step = entry.step
         try:
-            step.undo()
+            step.undo(self.reach)
         except (OSError, RepriseError) as error:
             if isinstance(error, WriteError):
                 raise
             if isinstance(error, OSError) and is_full(error):
                 raise refused(printable(step.path), error, then="run `reprise undo` again") from error
-            reason = f"refused by the system: {refusal(error)}" if isinstance(error, OSError) else str(error)
+            reason = _reason(error)
             self.failed.append(Refusal(step.path, reason))
             self.observer.problem("failed", step.path, reason)
             return
         if isinstance(step, (Move, Trash)) and entry.known is not None:
-            records.restore(self.store, entry.known)
-        elif isinstance(step, (Share, Rewrite)) and os.path.exists(step.path):
-            records.renew(self.store, step.path)
+            records.restore(self.store, entry.known, self.reach)
+        elif isinstance(step, (Share, Rewrite)):
+            records.renew(self.store, step.path, self.reach)
         self._taken_back.append(number)
         self.n_files += isinstance(step, (Move, Trash, Delete, Share))
         self.n_rewritten += isinstance(step, Rewrite)
         self.n_folders += isinstance(step, RemoveFolder)
+
+
+def _reason(error: OSError | RepriseError) -> str:
+    if isinstance(error, OutOfReachError):
+        return error.found
+    return f"refused by the system: {refusal(error)}" if isinstance(error, OSError) else str(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,7 @@ def compare_two(a: Items, b: Items, settings: CompareSettings) -> Match | None:
     kappa, n_informative = kernels.chance_corrected(x, y, best.lag)
     match = matched(x, y, best.lag, best.overlap, best.errors, kappa, best.prominence)
     if n_informative < settings.min_overlap_items:  # two silences: no evidence
-        match = replace(match, kappa=0.0, along=0.0)
+        match = match._replace(kappa=0.0, along=0.0)
     return match.swapped() if swapped else match
 
 

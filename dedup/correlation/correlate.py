@@ -21,6 +21,7 @@ from dedup.correlation.batches import (
 )
 from dedup.correlation.noise import measure_noise
 from dedup.correlation.tile import Computed, correlate_parts, merged
+from dedup.errors import UsageError
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
@@ -120,8 +121,11 @@ def unfinished(store: Store) -> Unfinished | None:
 
 
 def last_compare_settings(store: Store) -> CompareSettings:
-    """The settings of the store's last `correlate`; the defaults where there was none."""
-    return CompareSettings(**store.catalog.meta.get("compare", {}))
+    """The settings of the store's last `correlate`; the defaults where there was none. Raises StoreDamagedError."""
+    try:
+        return CompareSettings(**store.catalog.meta.get("compare", {}))
+    except (TypeError, UsageError) as error:
+        raise store.catalog.meta.damage(f"the settings of the last comparison cannot be read ({error})") from error
 
 
 def completeness(blocks: Iterable[str], settings: CompareSettings) -> str:
@@ -225,9 +229,7 @@ class _Run:
 
     def _put(self, tile: Tile, pairs: bytes) -> None:
         n_pairs = len(pairs) // PAIR.itemsize
-        self.waiting.append(
-            TileResult.of(tile.name, self.settings.digest(), tile.block_a, tile.block_b, n_pairs, pairs)
-        )
+        self.waiting.append(TileResult(tile.name, self.settings.digest(), tile.block_a, tile.block_b, n_pairs, pairs))
         self.n_computed += 1
 
     def _commit(self) -> None:

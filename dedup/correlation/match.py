@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -49,6 +48,10 @@ def evidence_of_records(pairs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return found
 
 
+_KINDS = bytes(ord("s") if step == 0 else ord("a") if (step - 1) / 254 >= ALIKE else ord("u") for step in range(256))
+"""Whether a step is silent in both, alike or unlike, as a letter, for each value that a step may have."""
+
+
 class Core(NamedTuple):
     """The part of a pair from the first step that is alike to the last, with the silence of both on either side."""
 
@@ -61,8 +64,7 @@ class Core(NamedTuple):
     none is alike."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """Two fingerprints at their best lag, and along the path of lags."""
 
     lag: int
@@ -137,19 +139,14 @@ class Match:
 
     def core(self) -> Core:
         """The core of the pair; all zeros if no step is alike."""
-        similarity = self.similarity
-        alike = similarity >= ALIKE
-        if not alike.any():
+        kinds = self.steps.translate(_KINDS)
+        n_alike = kinds.count(b"a")
+        if not n_alike:
             return Core(0.0, 0.0, 0.0)
-        unlike = similarity < ALIKE
-        first, last = int(np.argmax(alike)), len(alike) - int(np.argmax(alike[::-1]))
-        n_unlike = max(0, int(np.count_nonzero(unlike[first:last])) - 1)  # a gap or a flaw makes no other version
-        share = np.count_nonzero(alike) / (np.count_nonzero(alike) + n_unlike)
-        while first > 0 and not unlike[first - 1]:
-            first -= 1
-        while last < len(alike) and not unlike[last]:
-            last += 1
-        return Core(first / len(alike), last / len(alike), float(share))
+        first, last = kinds.find(b"a"), kinds.rfind(b"a") + 1
+        n_unlike = max(0, kinds.count(b"u", first, last) - 1)  # a gap or a flaw makes no other version
+        first, last = kinds.rfind(b"u", 0, first) + 1, (kinds + b"u").find(b"u", last)
+        return Core(first / len(kinds), last / len(kinds), n_alike / (n_alike + n_unlike))
 
     def place(self) -> tuple[float, float, float, float]:
         """Start and end of what is the same, in the first and in the second, in seconds: the core, or the whole path if

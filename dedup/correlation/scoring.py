@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dedup.correlation.match import STORED_KAPPA, Match, fitted
 from dedup.settings import ITEMS_PER_SECOND
@@ -142,8 +142,7 @@ class Thresholds:
         return self.noise.false_match(match.evidence)
 
 
-@dataclass(frozen=True)
-class Criterion:
+class Criterion(NamedTuple):
     """One number of a pair against its threshold."""
 
     name: str

@@ -12,6 +12,12 @@ from dedup.files.paths import holds
 MOUNTS = "/proc/self/mountinfo"
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
+NETWORK = frozenset(
+    b"nfs nfs4 cifs smb3 smbfs 9p afs ceph glusterfs lustre beegfs davfs "
+    b"fuse.sshfs fuse.glusterfs fuse.ceph fuse.rclone fuse.davfs2 fuse.smbnetfs".split()
+)
+"""Types of file systems on other hosts."""
+
 
 @dataclass(frozen=True)
 class Mount:
@@ -22,6 +28,13 @@ class Mount:
     """Path on the file system."""
     point: bytes
     """Path at which it is mounted."""
+    kind: bytes = b""
+    """Type of the file system, such as ext4 or nfs4."""
+
+    @property
+    def is_network(self) -> bool:
+        """Whether other hosts may write to it too."""
+        return self.kind in NETWORK
 
 
 def mounts() -> list[Mount]:
@@ -31,13 +44,26 @@ def mounts() -> list[Mount]:
             lines = [line.split(b" ") for line in file.read().splitlines()]
     except OSError:
         return []
-    return [Mount(words[2], _unescaped(words[3]), _unescaped(words[4])) for words in lines if len(words) > 4]
+    return [
+        Mount(words[2], _unescaped(words[3]), _unescaped(words[4]), _kind(words)) for words in lines if len(words) > 4
+    ]
+
+
+def _kind(words: list[bytes]) -> bytes:
+    """The type, which follows a hyphen behind fields whose number varies."""
+    after = words[words.index(b"-", 6) + 1 :] if b"-" in words[6:] else []
+    return after[0] if after else b""
+
+
+def mount_of(path: bytes, known: list[Mount]) -> Mount | None:
+    """The mount that holds what `path` leads to; None if none does. The file need not exist."""
+    real = os.path.realpath(path)
+    return max((m for m in reversed(known) if holds(m.point, real)), key=lambda m: len(m.point), default=None)
 
 
 def place_of(path: bytes, known: list[Mount]) -> tuple[bytes, bytes] | None:
     """Device of what `path` leads to, and path on it; None if no mount holds it. The file need not exist."""
-    real = os.path.realpath(path)
-    found = max((m for m in reversed(known) if holds(m.point, real)), key=lambda m: len(m.point), default=None)
+    real, found = os.path.realpath(path), mount_of(path, known)
     if found is None:
         return None
     return found.device, os.path.normpath(os.path.join(found.root, os.path.relpath(real, found.point)))

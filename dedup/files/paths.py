@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 
 def printable(path: bytes) -> str:
@@ -56,12 +56,19 @@ def holds(folder: bytes, path: bytes) -> bool:
     return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
 
 
+def and_above(path: bytes) -> Iterator[bytes]:
+    """The path, and each folder above it by name, up to `/`, or of a relative path to its first name."""
+    while path:
+        yield path
+        above = os.path.dirname(path)
+        if above == path:
+            return
+        path = above
+
+
 def volume_of(path: bytes) -> bytes:
     """The mount point of the volume that holds what `path` leads to."""
-    place = os.path.realpath(path)
-    while not os.path.ismount(place):
-        place = os.path.dirname(place)
-    return place
+    return next(filter(os.path.ismount, and_above(os.path.realpath(path))), b"/")
 
 
 def compile_globs(patterns: tuple[str, ...]) -> Callable[[bytes, bool], bool]:

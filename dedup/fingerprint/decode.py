@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dedup.files.container import codec_name, heard_stream, open_container
+from dedup.files.held import open_regular
 from dedup.fingerprint.channels import Balance
 from dedup.fingerprint.lengths import RAW, exact_length_s, format_name
 from dedup.library.identity import StreamHasher
+from dedup.settings import LONGEST_S
 from dedup.store.audios import UNKNOWN, Decoding
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def decode(
     deadline = time.monotonic() + time_limit_s
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise UndecodableError("not a regular file")  # opening a FIFO waits for ever
-    with open(path, "rb"):
+    with open_regular(path):
         pass  # for the system's own error about an unreadable or missing file, rather than FFmpeg's
     try:
         decoded = _decode(path, sample_rate, sink, length_s, deadline, difference)
@@ -266,6 +268,8 @@ class _Pass:
         n_samples = piece.samples
         if self.wanted is not None:
             n_samples = min(n_samples, self.wanted - self.n_samples)
+        if self.n_samples + n_samples > LONGEST_S * self.sample_rate:
+            raise UndecodableError(f"plays longer than {LONGEST_S // 86_400} days", skipped=True)
         if n_samples > 0:
             self.sink(bytes(memoryview(piece.planes[0])[: 2 * n_samples]))
             self.n_samples += n_samples

@@ -7,6 +7,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, Any
 
+from dedup.files.held import open_regular
 from dedup.library.identity import skip_id3v2
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def exact_length_s(path: bytes, container: InputContainer, stream: Any) -> float
 
 def _head(path: bytes) -> bytes:
     """What follows the ID3v2 tag."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         skip_id3v2(file)
         return file.read(_HEAD_BYTES)
 
@@ -72,7 +73,7 @@ def _of_wave(path: bytes, stream: Any) -> float | None:
     bit_rate = stream.codec_context.bit_rate or 0
     if not stream.codec_context.name.startswith("pcm_"):  # how many samples a byte of others has isn't known
         return None
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         if file.read(4) != b"RIFF" or not bit_rate:  # an RF64 has its sizes elsewhere
             return None
         file.seek(12)
@@ -121,7 +122,7 @@ def _of_matroska(path: bytes, container: InputContainer, stream: Any) -> float |
         except ValueError:
             return None
     others = [other for other in container.streams if other.index != stream.index and other.type in ("audio", "video")]
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         head = file.read(_HEAD_BYTES)
     return None if others else _of_segment(head)
 

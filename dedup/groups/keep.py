@@ -4,6 +4,7 @@ the same answer on every machine."""
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import time
@@ -209,7 +210,11 @@ _NAMED_AS_COPY = re.compile(
 def named(copy: Copy) -> int:
     """2 for a plain name, 1 for a copy's, such as "x (1)", "x - Copy" or "Copy of x", 0 for one that cannot be read:
     not UTF-8, or with control characters, such as those that colour a terminal."""
-    stem = _stem(copy)
+    return _named(_stem(copy))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _named(stem: str) -> int:
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in stem):  # Cs: a byte that is no UTF-8
         return 0
     return 2 if _NAMED_AS_COPY.search(stem) is None else 1
@@ -225,7 +230,11 @@ _PASSING_FOLDER = re.compile(
 def folder(copy: Copy) -> int:
     """Whether no folder that it is in, from its root down, is hidden or has a name such as "Downloads", "tmp",
     "Backup", "Trash" or "Duplicates"."""
-    path, root = os.path.dirname(copy.track.path), copy.track.root
+    return _is_lasting(os.path.dirname(copy.track.path), copy.track.root)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _is_lasting(path: bytes, root: bytes) -> bool:
     above = os.path.dirname(root) if root else b""
     names = os.fsdecode(path.removeprefix(above)).split("/")
     return not any(_PASSING_FOLDER.match(name) for name in names)
@@ -344,7 +353,7 @@ def _protected(folders: Sequence[bytes]) -> Rule:
     """A damaged protected copy does not win: it stays anyway, and so the sound one stays too."""
 
     def key(copy: Copy) -> int:
-        return sound(copy) and is_below(copy.track.path, folders)
+        return bool(folders) and sound(copy) and is_below(copy.track.path, folders)
 
     return Rule("protected", key, lambda copy: "protected" if key(copy) else "not")
 
@@ -403,6 +412,4 @@ def keep_rules(settings: KeepSettings, albums: Albums | None = None) -> KeepRule
 
 def rules_of(store: Store, matches: Matches, settings: KeepSettings) -> KeepRules:
     """The rules for the tracks of a store; its albums are read only if a rule needs them."""
-    from dedup.groups.albums import albums_of
-
-    return keep_rules(settings, albums_of(store, matches.tracks) if "album" in rule_names(settings.rules) else None)
+    return keep_rules(settings, matches.albums(store) if "album" in rule_names(settings.rules) else None)

@@ -7,19 +7,20 @@ import functools
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import last_compare_settings
 from dedup.correlation.match import Match, evidence_of_records, identity_match, matches_of
 from dedup.correlation.noise import noise_of
 from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Thresholds, Verdict, usual_noise, verdict
 from dedup.errors import UsageError
+from dedup.groups.albums import Albums, albums_of
+from dedup.groups.called_same import called_same, numbers_of
 from dedup.groups.judgements import Judgements, content, history
 from dedup.library.metadata import AudioProperties, from_json
 from dedup.settings import CompareSettings, MatchSettings
@@ -29,17 +30,18 @@ from dedup.store.pairs import PAIR
 from dedup.store.tracks import HeardTrack
 
 if TYPE_CHECKING:
+    from dedup.store.results import TileResult
     from dedup.store.store import Store
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedTrack(HeardTrack):
     """A track with a fingerprint, with everything that a report says about it."""
 
     @property
     def properties(self) -> AudioProperties:
-        """Properties, parsed at each access: stored, those of a large library would take most of a report's memory."""
-        return from_json(json.loads(self.properties_json))
+        """Its properties. Not an attribute: those of a large library would take most of a report's memory."""
+        return _parsed(self.properties_json)
 
     @property
     def seconds(self) -> float:
@@ -62,13 +64,20 @@ class ListedTrack(HeardTrack):
         """16 bytes that identify what it holds (`judgements.content`)."""
         return content(self.stream, self.digest)
 
-    @functools.cached_property
+    @property
     def has_picture(self) -> bool:
         """Whether it has a moving picture."""
         return '"picture"' in self.properties_json and any(s.kind == "picture" for s in self.properties.streams)
 
 
-@dataclass(frozen=True)
+@functools.lru_cache(maxsize=1 << 16)
+def _parsed(properties_json: str) -> AudioProperties:
+    """The properties, which take 2 to 3 kB each; kept for so many tracks that all passes over 20,000 groups parse each
+    once."""
+    return from_json(json.loads(properties_json))
+
+
+@dataclass(frozen=True, slots=True)
 class TrackPair:
     """Two tracks and how they relate; the lag is positive if `a` has more at the start."""
 
@@ -94,16 +103,19 @@ class TrackPair:
 
 class Matches:
     """All pairs of tracks that are related under `settings`. Reads stored pairs, and compares only tracks that a person
-    called the same and no tile found. Its results depend on the tracks, the settings and the judgements alone, not on
-    blocks, tiles, ids or the order in which tracks arrived."""
+    called the same, no tile found, and nobody has compared yet (`called_same`). Its results depend on the tracks, the
+    settings and the judgements alone, not on blocks, tiles, ids or the order in which tracks arrived."""
 
     def __init__(self, store: Store, settings: MatchSettings, compare: CompareSettings | None = None) -> None:
         compare = compare or last_compare_settings(store)
         self.settings = settings
         self.thresholds = thresholds(store, settings)
+        self._albums: Albums | None = None
         self._judgements = Judgements(store)
         self._tests = _null_tests(store)
         self.neighbours: dict[int, list[tuple[int, Match]]] = {}
+        self._heard_as: dict[tuple[int, int], Verdict] = {}
+        """Verdicts on two fingerprints by sound, which each pair of their tracks asks for several times."""
         self._read_pairs(store, compare)
         self._add_judged(store, compare)
         self.tracks = self._read_tracks(store)
@@ -126,34 +138,44 @@ class Matches:
         """Reads the current null tests."""
         self._tests = _null_tests(store)
 
+    def albums(self, store: Store) -> Albums:
+        """The releases in the folders of the tracks, read from the store once."""
+        if self._albums is None:
+            self._albums = albums_of(store, self.tracks)
+        return self._albums
+
     def _read_pairs(self, store: Store, compare: CompareSettings) -> None:
-        fingerprints = _Fingerprints(store)
-        for tile in store.catalog.results.with_pairs(compare.digest()):
-            pairs = np.frombuffer(tile.pairs, PAIR)
-            if self.thresholds.classic is None:
-                pairs = pairs[evidence_of_records(pairs) >= self.thresholds.related]
-            ids_a = fingerprints.of(tile.block_a)[pairs["row_a"]].tolist()
-            ids_b = fingerprints.of(tile.block_b)[pairs["row_b"]].tolist()
+        tiles = [
+            (tile.block_a, tile.block_b, self._related(tile))
+            for tile in store.catalog.results.with_pairs(compare.digest())
+        ]
+        ids = _Ids(store, tiles)
+        for block_a, block_b, pairs in tiles:
+            ids_a, ids_b = ids.of(block_a, pairs["row_a"]), ids.of(block_b, pairs["row_b"])
             for a, b, match in zip(ids_a, ids_b, matches_of(pairs), strict=True):
                 self._add(a, b, match)
+
+    def _related(self, tile: TileResult) -> npt.NDArray[Any]:
+        """The pairs of a tile that are more than chance."""
+        pairs = np.frombuffer(tile.pairs, PAIR)
+        return (
+            pairs
+            if self.thresholds.classic is not None
+            else pairs[evidence_of_records(pairs) >= self.thresholds.related]
+        )
 
     def _add(self, a: int, b: int, match: Match) -> None:
         self.neighbours.setdefault(a, []).append((b, match))
         self.neighbours.setdefault(b, []).append((a, match.swapped()))
 
     def _add_judged(self, store: Store, compare: CompareSettings) -> None:
-        """Compares and adds pairs that a person called the same and that no tile found."""
+        """Adds pairs that a person called the same and that no tile found."""
         if not any(self.judgements.said.values()):
             return
-        holders: dict[bytes, set[int]] = {}
-        for held, fingerprint in store.catalog.audios.held():
-            holders.setdefault(held, set()).add(fingerprint)
-        for (content_a, content_b), same in self.judgements.said.items():
-            for a, b in itertools.product(holders.get(content_a, ()), holders.get(content_b, ())):
-                known = {other for other, _ in self.neighbours.get(a, ())}
-                if same and a != b and b not in known:
-                    items_a, items_b = store.items_of(a), store.items_of(b)
-                    self._add(a, b, compare_two(items_a, items_b, compare) or unlike(len(items_a), len(items_b)))
+        found = {frozenset((a, b)) for a, others in self.neighbours.items() for b, _ in others}
+        missing = [pair for pair in dict.fromkeys(called_same(store)) if frozenset(pair[:2]) not in found]
+        for pair, match in zip(missing, numbers_of(store, missing, compare), strict=True):
+            self._add(pair.a, pair.b, match)
 
     def _read_tracks(self, store: Store) -> list[ListedTrack]:
         wanted = self.neighbours.keys() | store.catalog.fingerprints.shared()
@@ -255,7 +277,13 @@ class Matches:
     def _by_sound(self, a: ListedTrack, b: ListedTrack, match: Match | None) -> Verdict:
         if min(a.n_distinct, b.n_distinct) < MIN_DISTINCT:
             return "other"
-        return "same recording" if match is None else verdict(match, a.n_items, b.n_items, self.thresholds)
+        if match is None:
+            return "same recording"
+        both = (a.fingerprint, b.fingerprint) if a.fingerprint < b.fingerprint else (b.fingerprint, a.fingerprint)
+        found = self._heard_as.get(both)
+        if found is None:
+            found = self._heard_as[both] = verdict(match, a.n_items, b.n_items, self.thresholds)
+        return found
 
 
 def heard(test: NullTest) -> Verdict:
@@ -317,12 +345,6 @@ def approved_score(store: Store | None) -> float:
 LEAST_JUDGEMENTS, JUST_BELOW = 10, 0.005
 
 
-def unlike(n_items_a: int, n_items_b: int) -> Match:
-    """The match of two fingerprints that cannot be compared."""
-    n = min(n_items_a, n_items_b)
-    return Match(0, n, 16 * n, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, n, 0, n, b"")
-
-
 def _is_same_stream(a: ListedTrack, b: ListedTrack, same_items: bool) -> bool:
     """Whether the encoded streams are the same, or both are sound FLACs of the same samples."""
     if a.stream is not None and a.stream == b.stream:
@@ -331,15 +353,18 @@ def _is_same_stream(a: ListedTrack, b: ListedTrack, same_items: bool) -> bool:
     return same_items and lossless_same and a.damage is None and b.damage is None
 
 
-class _Fingerprints:
-    """The fingerprints of each block by row, read only for blocks that have pairs; 8 bytes a row."""
+class _Ids:
+    """The fingerprints in the rows of blocks that pairs name, each block read once."""
 
-    def __init__(self, store: Store) -> None:
-        self._fingerprints = store.catalog.fingerprints
-        self._of_block: dict[str, npt.NDArray[np.int64]] = {}
+    def __init__(self, store: Store, tiles: Sequence[tuple[str, str, npt.NDArray[Any]]]) -> None:
+        rows: dict[str, list[npt.NDArray[Any]]] = {}
+        for block_a, block_b, pairs in tiles:
+            rows.setdefault(block_a, []).append(pairs["row_a"])
+            rows.setdefault(block_b, []).append(pairs["row_b"])
+        self._rows = {block: np.unique(np.concatenate(named)) for block, named in rows.items()}
+        self._ids = {block: store.catalog.fingerprints.ids_at(block, named) for block, named in self._rows.items()}
 
-    def of(self, block: str) -> npt.NDArray[np.int64]:
-        """Ids of a block's fingerprints, by row."""
-        if block not in self._of_block:
-            self._of_block[block] = self._fingerprints.ids_of_block(block)
-        return self._of_block[block]
+    def of(self, block: str, rows: npt.NDArray[Any]) -> list[int]:
+        """Ids of the fingerprints in these rows of a block."""
+        found: list[int] = self._ids[block][np.searchsorted(self._rows[block], rows)].tolist()
+        return found

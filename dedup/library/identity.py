@@ -6,9 +6,10 @@ Nothing here decodes."""
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from dedup.files.container import codec_name, heard_stream, open_container
+from dedup.files.held import open_regular
 
 if TYPE_CHECKING:
     from av import Packet
@@ -30,27 +31,37 @@ _LAST_PACKET_REACHES_TO_END_OF_FILE = ("flac", "ape")
 def partial_hash(path: bytes, size: int) -> bytes:
     """16 bytes: BLAKE3 of `size` and 64 KiB each of the file's beginning, middle and end; of the whole file if it is no
     larger than the three together. Raises OSError."""
+    with open_regular(path) as file:
+        return partial_hash_of(file, size)
+
+
+def partial_hash_of(file: BinaryIO, size: int) -> bytes:
+    """`partial_hash` of an open file. Raises OSError."""
     from blake3 import blake3
 
     hasher = blake3(size.to_bytes(8, "little"))
-    with open(path, "rb") as file:
-        if size <= 3 * _PART:
-            hasher.update(file.read(size))
-        else:
-            for start in (0, (size - _PART) // 2, size - _PART):
-                file.seek(start)
-                hasher.update(file.read(_PART))
+    if size <= 3 * _PART:
+        hasher.update(file.read(size))
+    else:
+        for start in (0, (size - _PART) // 2, size - _PART):
+            file.seek(start)
+            hasher.update(file.read(_PART))
     return hasher.digest(length=16)
 
 
 def full_hash(path: bytes) -> bytes:
     """32 bytes: BLAKE3 of the whole file. Raises OSError."""
+    with open_regular(path) as file:
+        return hash_of(file)
+
+
+def hash_of(file: IO[bytes]) -> bytes:
+    """`full_hash` of an open file, from where it stands to its end. Raises OSError."""
     from blake3 import blake3
 
     hasher = blake3()
-    with open(path, "rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            hasher.update(piece)
+    while piece := file.read(_PIECE):
+        hasher.update(piece)
     return hasher.digest()
 
 
@@ -71,7 +82,7 @@ def stream_hash(path: bytes, head_bytes: float = float("inf")) -> bytes | None:
                 if hasher.n_bytes >= head_bytes:
                     break
     except (av.error.FFmpegError, UnicodeError):
-        with open(path, "rb"):
+        with open_regular(path):
             return None
     return hasher.digest() if hasher.n_bytes else None
 
@@ -124,7 +135,7 @@ class StreamHasher:
 def flac_md5(path: bytes) -> bytes | None:
     """The MD5 of the decoded samples that a FLAC file's STREAMINFO holds, 16 bytes; None if the encoder
     left it out or the file is not FLAC. Raises OSError."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         skip_id3v2(file)
         head = file.read(42)
     is_stream_info = head[:4] == b"fLaC" and len(head) == 42 and head[4] & 0x7F == 0

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from dedup.files.bounded import Bounded, bounded_memory, is_too_much
 from dedup.files.container import codec_name, heard_stream, is_attached, open_container
+from dedup.files.held import open_regular
 from dedup.library.identity import trailing_tags_size
 from dedup.library.streams import Stream, streams_of
 from dedup.tags.extras import Extra, digest_of, unread_held
@@ -93,7 +94,7 @@ _UNSTAMPED = {"version": 1}
 """What properties say that were written before they had a version."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AudioProperties:
     """What the headers say; zeros and "unknown" where they say nothing."""
 
@@ -129,7 +130,7 @@ def read_properties(path: bytes) -> AudioProperties:
     """All that can be read of the streams and the tags; "unknown" and zeros for garbage. mutagen parses the file once;
     FFmpeg fills in what it could not read, and the streams of a file that may have several. Raises OSError for a file
     that cannot be opened, nothing else. For regular files only."""
-    with open(path, "rb") as opened:
+    with open_regular(path) as opened:
         file, attempt = TagFile(opened), _Attempt()
         with bounded_memory():
             parsed = attempt.of(parse, path, file)
@@ -281,7 +282,7 @@ def _estimated_from_tags_s(parsed: Any, path: bytes) -> float:
     size = os.path.getsize(path)
     if kind == "MP3" and info.length != 8 * (size - info.frame_offset) / float(info.bitrate):
         return 0.0  # a Xing or VBRI header counts the frames
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         file.seek(max(0, size - 160))
         return 8 * trailing_tags_size(file.read()) / float(info.bitrate)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dedup.files.container import heard_stream, open_container
+from dedup.files.held import open_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +41,7 @@ def cutoff_hz(path: bytes) -> float | None:
     kbit/s end."""
     import numpy as np
 
-    with open(path, "rb"):
+    with open_regular(path):
         pass  # the system's own error for an unreadable file, not FFmpeg's
     power, rate = np.zeros(N_FFT // 2 + 1), 0
     for samples, rate_here in _windows(path):

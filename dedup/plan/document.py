@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from dedup.errors import InputError, PlanError, refused
 from dedup.files.paths import json_path, printable
+from dedup.plain_text import json_text
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
 from dedup.plan.validate import FORMAT, VERSION, parse_plan
 from dedup.tags.merge import CarriedExtra, Conflict, Merge
@@ -32,6 +33,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "rules": list(plan.rules),
         "identity": plan.identity,
         "match": asdict(plan.match),
+        **({"seal": plan.seal} if plan.seal else {}),
         "protect": [json_path(folder) for folder in plan.protect],
         **(_named("to", plan.to) if plan.to is not None else {"to": None}),
         "remove_empty_folders": plan.remove_empty_folders,
@@ -142,8 +144,8 @@ def write_plan(path: bytes, plan: Plan, encode: Callable[[Plan], bytes] = to_byt
 # ---- encoding ----
 
 
-def _text(value: Any, indent: int | None = 1) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+def _text(value: Any, indent: Literal[1] | None = 1) -> str:
+    return json_text(value, allow_nan=False, indent=indent)
 
 
 def _encoded(text: str) -> bytes:
@@ -172,12 +174,13 @@ def _named(name: str, path: bytes) -> dict[str, str]:
 def _group(group: PlannedGroup) -> dict[str, Any]:
     return {
         "note": group.note,
-        "files": [_file(file) for file in group.files],
-        "merge": _merge(group.merge) if group.merge is not None else None,
+        "files": [file_to_json(file) for file in group.files],
+        "merge": merge_to_json(group.merge) if group.merge is not None else None,
     }
 
 
-def _file(file: PlannedFile) -> dict[str, Any]:
+def file_to_json(file: PlannedFile) -> dict[str, Any]:
+    """A file of a group in JSON types."""
     return {
         **json_path(file.path),
         "action": file.action,
@@ -191,6 +194,7 @@ def _file(file: PlannedFile) -> dict[str, Any]:
         "content": file.content.hex(),
         "lost": [asdict(loss) for loss in file.lost],
         **({"sidecars": [_sidecar(each) for each in file.sidecars]} if file.sidecars else {}),
+        **({"seal": file.seal} if file.seal else {}),
     }
 
 
@@ -204,7 +208,8 @@ def _playlist(playlist: PlannedPlaylist) -> dict[str, Any]:
     return {**json_path(playlist.path), "n_references": playlist.n_references, **problem}
 
 
-def _merge(merge: Merge) -> dict[str, Any]:
+def merge_to_json(merge: Merge) -> dict[str, Any]:
+    """What a kept file gets, in JSON types."""
     return {
         **_named("into", merge.into),
         "fields": {name: list(values) for name, values in merge.fields.items()},

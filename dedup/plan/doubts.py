@@ -69,7 +69,7 @@ def plan_and_ask(
     def record(pair: TrackPair, same: bool) -> None:
         judge_pair(folder, pair, same, purpose)
 
-    protect_from_now_on(folder, keep.protect, purpose=purpose)
+    protect_from_now_on(folder, keep.protect, playlists=settings.playlists, purpose=purpose)
     pairs = uncertain_pairs(groups, settings)
     asked = ask(pairs, record) if pairs and ask is not None else None
     before, not_understood = _plan_before(path)
@@ -85,7 +85,9 @@ def plan_and_ask(
     with open_for_reading(folder) as store:
         matches.renew_judgements(store)
         grounds = grounds_of(store, matches, keep, settings)
-        plan = plan_all(grounds, observer, answers_in(before, grounds.keep.protect) if before else ())
+        plan = plan_all(
+            grounds, observer, answers_in(grounds.seals.opened(before), grounds.keep.protect) if before else ()
+        )
     write_plan(path, plan)
     return SurePlan(plan, path, settings, asked, reviewed, not_understood)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dedup.errors import StoreLockedError, WriteError
+from dedup.groups.called_same import remember_in
 from dedup.groups.groups import groups_of
 from dedup.groups.losses import LOST_BY_VERDICT
 from dedup.groups.matches import Matches
@@ -53,6 +54,7 @@ def listened(
     """The matches of the store in `folder`, after the null tests that a plan needs which lets go losses of these kinds.
     The store is locked for them, in the name of `purpose`; while another run holds it, or where nothing can be written,
     none are made, and a message says so."""
+    remember_in(folder, observer, purpose)
     also = frozenset(verdict for verdict, kind in LOST_BY_VERDICT.items() if kind in let_go)
     with open_for_reading(folder) as store:
         matches = Matches(store, match)

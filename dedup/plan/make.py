@@ -12,7 +12,6 @@ from dedup.clock import utc_now
 from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
 from dedup.files.quarantine import QUARANTINE
-from dedup.groups.albums import albums_of
 from dedup.groups.companions import Intended
 from dedup.groups.groups import Group, make_groups
 from dedup.groups.keep import is_below, keep_rules
@@ -25,7 +24,9 @@ from dedup.plan.listening import HERE, Ears, listened
 from dedup.plan.nouns import REMOVING, Plan, PlannedGroup
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.references import References
-from dedup.settings import KeepSettings, MatchSettings, PlanSettings
+from dedup.plan.seal import Seals
+from dedup.settings import KeepSettings, LossKind, MatchSettings, PlanSettings
+from dedup.store.plan_key import plan_key
 from dedup.store.protection import protected
 from dedup.store.store import open_for_reading
 
@@ -51,6 +52,7 @@ class Grounds:
     """Keep settings, with all folders that are protected."""
     settings: PlanSettings
     decider: Decider
+    seals: Seals
 
     def groups(self) -> list[Group]:
         """All groups, including those of files that are currently missing, with what is no copy though it is the same
@@ -68,8 +70,8 @@ class Grounds:
         return frozenset(pair.b.path for pair in self.matches.of_path(group.files[0].path) if is_aligned(pair))
 
     def plan(self, groups: Sequence[PlannedGroup], references: References) -> Plan:
-        """The plan of these groups."""
-        return Plan(
+        """The plan of these groups, sealed."""
+        plan = Plan(
             groups=tuple(groups),
             playlists=references.planned(groups),
             to=self.settings.to,
@@ -81,6 +83,7 @@ class Grounds:
             made=utc_now(),
             store=self.store,
         )
+        return self.seals.sealed(plan)
 
 
 def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings) -> Grounds:
@@ -89,9 +92,10 @@ def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: Pla
     roots = sorted({track.root for track in matches.tracks})
     require_outside(settings.to, roots)
     keep = replace(keep, protect=protected(store, keep.protect))
-    albums = albums_of(store, matches.tracks)
+    albums = matches.albums(store)
     decider = Decider(keep_rules(keep, albums), settings, keep.protect, albums)
-    return Grounds(str(store.layout.folder), tuple(roots), matches, keep, settings, decider)
+    seals = Seals(plan_key(store.layout))
+    return Grounds(str(store.layout.folder), tuple(roots), matches, keep, settings, decider, seals)
 
 
 def make_plan(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings, observer: Observer) -> Plan:
@@ -129,7 +133,7 @@ def plan_copies(
     Raises InputError, before any work is done, if there is something other than a plan at `path`; UsageError as
     `grounds_of` does, and for a folder that cannot be unprotected."""
     replaced = path is not None and is_replaceable(path)
-    protect_from_now_on(folder, keep.protect, unprotect, purpose=purpose)
+    protect_from_now_on(folder, keep.protect, unprotect, playlists=settings.playlists, purpose=purpose)
     matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose)
     with open_for_reading(folder) as store:
         plan = make_plan(store, matches, keep, settings, observer)
@@ -235,7 +239,7 @@ def with_merge(group: PlannedGroup, aligned: frozenset[bytes]) -> PlannedGroup:
     merge = _united(kept, sources, tags, aligned)
     coming = [extra.digest for extra in merge.extras]
     there = tags[kept.path].digests.union(coming)
-    left = {file.path: lost for file in sources if (lost := lost_besides(file, tags[file.path], there))}
+    left = {file.path: lost for file in sources if (lost := lost_besides(file.may_be_lost, tags[file.path], there))}
     if left:
         files = tuple(_kept_for(file, left.get(file.path, ())) for file in group.files)
         return with_merge(replace(group, files=files), aligned)
@@ -245,10 +249,10 @@ def with_merge(group: PlannedGroup, aligned: frozenset[bytes]) -> PlannedGroup:
     return replace(group, merge=merge if sources else None)
 
 
-def lost_besides(file: PlannedFile, tags: Tags, digests: Collection[str]) -> list[Loss]:
-    """What hangs off the file, has none of these digests, and is not known to be let go."""
+def lost_besides(let_go: Collection[LossKind], tags: Tags, digests: Collection[str]) -> list[Loss]:
+    """What hangs off a file with these tags, has none of these digests, and is not let go."""
     lost = lost_extras((held.extra for held in tags.extras), digests)
-    return [loss for loss in lost if loss.kind not in file.may_be_lost]
+    return [loss for loss in lost if loss.kind not in let_go]
 
 
 def _kept_for(file: PlannedFile, lost: Sequence[Loss]) -> PlannedFile:

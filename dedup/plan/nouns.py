@@ -63,6 +63,9 @@ class PlannedFile:
     """What it holds that the kept file lacks: why it stays, or what a person lets go with it."""
     sidecars: tuple[PlannedSidecar, ...] = ()
     """Files that belong to it and go when it is removed."""
+    seal: str | None = field(default=None, compare=False)
+    """Seal of the store that planned it (`plan.seal`), empty if its document has none; None if it is from no document
+    and not sealed yet."""
 
     @property
     def may_be_lost(self) -> frozenset[LossKind]:
@@ -144,6 +147,8 @@ class Plan:
     """Time when it was made, UTC, such as "2026-02-28T21:30:00Z"."""
     store: str = ""
     """Folder of the store behind the plan."""
+    seal: str = field(default="", compare=False)
+    """Seal of `match`; empty if there is none."""
 
     @property
     def n_bytes(self) -> int:

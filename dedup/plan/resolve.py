@@ -79,7 +79,7 @@ def resolve_groups(
     `purpose`, only while null tests are made and a judgement is recorded. Raises InputError if there is something
     other than a plan at `path`, PlanError for a plan that cannot be understood."""
     is_there = is_replaceable(path)
-    protect_from_now_on(folder, keep.protect, purpose=purpose)
+    protect_from_now_on(folder, keep.protect, playlists=settings.playlists, purpose=purpose)
     before = read_plan(path) if is_there else None
     matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose)
     with open_for_reading(folder) as store:

@@ -72,7 +72,7 @@ class Review:
         """Groups of the plan `before` count as answered, except those that have changed since, those with an uncertain
         copy, and with `again` those that were skipped. Only questions that are `is_asked` are asked."""
         self.grounds, self._references = grounds.looking_at_the_disk(observer)
-        groups = before.groups if before else ()
+        groups = grounds.seals.opened(before).groups if before else ()
         self.answered = [group for group in groups if _still_holds(store, group, grounds.keep.protect)]
         self.n_outdated = len(groups) - len(self.answered)
         self._again, self._is_asked = again, is_asked

@@ -52,6 +52,7 @@ def parse_plan(document: Any, problems: list[str]) -> Plan | None:
         identity=top.value("identity", IDENTITIES.__contains__, " or ".join(map(repr, IDENTITIES)), "recording", False),
         made=top.text("made", ""),
         store=top.text("store", ""),
+        seal=top.text("seal", ""),
     )
     top.take("totals")
     top.end()
@@ -174,6 +175,7 @@ def _file(value: Any, where: str, problems: list[str]) -> PlannedFile:
         sidecars=tuple(
             _sidecar(s, f"{where}, side-car {n}", problems) for n, s in enumerate(file.list("sidecars", ()), 1)
         ),
+        seal=file.text("seal", ""),
     )
     file.end()
     return made

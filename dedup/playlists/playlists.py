@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from dedup.errors import LibraryError
+from dedup.files.held import open_regular
 from dedup.files.paths import extension_of
 from dedup.files.quarantine import QUARANTINE
 from dedup.library.discover import discover, require_usable
@@ -75,7 +76,7 @@ def references(path: bytes) -> list[bytes]:
 
 def read_content(path: bytes) -> bytes:
     """The bytes of a playlist; no more than show that it is too large. Raises OSError."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return file.read(MAX_BYTES + 1)
 
 

@@ -17,8 +17,11 @@ BOM = b"\xef\xbb\xbf"
 _ELSEWHERE = re.compile(rb"[a-z][a-z0-9+.-]+://|[a-z]:[\\/]|\\\\", re.IGNORECASE)
 """Beginnings that a plain path cannot have: a URL, a Windows drive, another machine."""
 _NOT_ASCII = re.compile(rb"[\x80-\xff]+")
-_PLAIN_LINE = re.compile(rb"(?![# \t]|\xef\xbb\xbf)[^\r\n]*[^\r\n \t]")
-"""What a line of every format can be without being taken for a comment, or losing blanks."""
+_PLAIN_LINE = re.compile(
+    rb"(?![# \t]|\xef\xbb\xbf)(?!.*(?:\xc2\x85|\xe2\x80[\xa8\xa9]))[^\r\n\x0b\x0c\x1c-\x1e]*(?<![ \t])", re.DOTALL
+)
+"""What a line of every format can be without being taken for a comment, losing blanks, or being read as two lines: some
+programs end a line at any character of Unicode that ends one."""
 
 
 class TextPlaylist:

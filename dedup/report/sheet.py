@@ -1,8 +1,8 @@
 """The groups as CSV for spreadsheets: one line for the reference and one for each member.
 
 It begins with a byte order mark, without which Excel takes UTF-8 for Latin-1. A text that a spreadsheet could take for
-a formula (an imported path, the content of a damaged header) gets an apostrophe in front; the bytes of a path that was
-changed in this way, or that is not UTF-8, are in `path_hex`."""
+a formula (an imported path, the content of a damaged header) gets an apostrophe in front, and control characters and
+their like are escaped; the bytes of a path that was changed in this way, or that is not UTF-8, are in `path_hex`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dedup.files.paths import json_path
 from dedup.groups.groups import Group
 from dedup.groups.losses import outcome_words
 from dedup.groups.matches import ListedTrack
+from dedup.plain_text import visible
 from dedup.report.export import numbers, track_numbers
 
 COLUMNS = (
@@ -52,8 +53,8 @@ COLUMNS = (
     "why",
 )
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""Beginnings of cells that a spreadsheet computes or splits."""
+FORMULA = ("=", "+", "-", "@")
+"""Beginnings of cells that a spreadsheet computes."""
 
 
 def sheet(groups: Iterable[Group], hints: Mapping[bytes, str]) -> Iterator[bytes]:
@@ -74,7 +75,7 @@ def _rows(number: int, group: Group, hints: Mapping[bytes, str]) -> Iterator[dic
 
 def _track(track: ListedTrack, hints: Mapping[bytes, str]) -> dict[str, Any]:
     path = json_path(track.path)
-    if path["path"].startswith(FORMULA):
+    if _harmless(path["path"]) != path["path"]:
         path["path_hex"] = track.path.hex()
     return {**path, **track_numbers(track), "spectrum_hint": hints.get(track.path, "")}
 
@@ -87,4 +88,7 @@ def _lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    text = visible(value)
+    return f"'{text}" if text.startswith(FORMULA) else text

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dedup.files.paths import path_from_json
 from dedup.library.metadata import AudioProperties, to_json
-from dedup.observer import Observer
+from dedup.observer import Observer, Silent
 from dedup.runner import Stop
-from dedup.settings import ITEMS_PER_SECOND
+from dedup.settings import ITEMS_PER_SECOND, LONGEST_S
 from dedup.store.items import SILENT_ITEM
 from dedup.store.tracks import Track
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 CHUNK_LINES, CHUNK_BYTES = 500, 16 << 20
 """Lines and bytes after which a transaction ends, so that memory stays constant however long the file is."""
 
+LONGEST_LINE = 16 << 20
+"""Most bytes of a line: two days of music have 1.4 million items, and an item takes up to 11 bytes of JSON."""
+
+MOST_ITEMS = round(LONGEST_S * ITEMS_PER_SECOND)
+
 SHOWN_CHARACTERS = 60
 """Most characters of a wrong value that a message repeats."""
 
@@ -32,8 +38,16 @@ class RejectedLineError(ValueError):
     """Why a line is not a fingerprint."""
 
 
+class Imported(NamedTuple):
+    """A track that was fingerprinted elsewhere."""
+
+    path: bytes
+    duration_s: float
+    items: npt.NDArray[np.uint32]
+
+
 @dataclass
-class Imported:
+class Counts:
     """Counts of an import. `lines = imported + unchanged + scanned + skipped + rejected` (blank lines not counted)."""
 
     lines: int = 0
@@ -49,17 +63,44 @@ class Imported:
 
 def import_fingerprints(
     store: Store, lines: Iterable[bytes], min_length_s: float, observer: Observer, stop: Stop
-) -> Imported:
+) -> Counts:
     """Stores the fingerprint of every good line; names each bad one by its number and goes on. Each chunk is
     committed; a stop ends the import after the current chunk, and the next import finds what was stored unchanged."""
-    counts = Imported()
+    return _import_all(store, _chunks(lines), min_length_s, observer, stop)
+
+
+def import_tracks(store: Store, tracks: Iterable[Imported], min_length_s: float) -> Counts:
+    """Stores tracks that a program has made itself, as if it had written lines."""
+    left = iter(tracks)
+    chunks = iter(lambda: list(itertools.islice(left, CHUNK_LINES)), [])
+    return _import_all(store, map(list, map(enumerate, chunks)), min_length_s, Silent(), Stop())
+
+
+def _import_all(
+    store: Store,
+    chunks: Iterable[Sequence[tuple[int, bytes | Imported]]],
+    min_length_s: float,
+    observer: Observer,
+    stop: Stop,
+) -> Counts:
+    counts = Counts()
     observer.stage("import", None, "lines")
-    for chunk in _chunks(lines):
+    for chunk in chunks:
         _import_chunk(store, chunk, min_length_s, counts, observer)
         if stop.requested:
             return counts
     store.seal_tail()
     return counts
+
+
+def bounded_lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file, of one that is too long only so much that `parse_line` rejects it: a file without line ends
+    must not fill the memory."""
+    while line := file.readline(LONGEST_LINE + 1):
+        yield line
+        rest = line
+        while len(rest) > LONGEST_LINE and not rest.endswith(b"\n"):
+            rest = file.readline(LONGEST_LINE + 1)
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
@@ -78,31 +119,28 @@ def _chunks(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
 
 
 def _import_chunk(
-    store: Store, chunk: list[tuple[int, bytes]], min_length_s: float, counts: Imported, observer: Observer
+    store: Store,
+    chunk: Sequence[tuple[int, bytes | Imported]],
+    min_length_s: float,
+    counts: Counts,
+    observer: Observer,
 ) -> None:
     with store.catalog.transaction():
         for number, line in chunk:
             counts.lines += 1
             try:
-                path, duration_s, items = parse_line(line)
+                track = parse_line(line) if isinstance(line, bytes) else line
             except RejectedLineError as error:
                 counts.rejected += 1
                 observer.problem("failed", f"line {number}".encode(), str(error))
             else:
-                _import_one(store, path, duration_s, items, min_length_s, counts, observer)
+                _import_one(store, track, min_length_s, counts, observer)
     store.seal_tail(all_of_it=False)
     observer.advance(len(chunk))
 
 
-def _import_one(
-    store: Store,
-    path: bytes,
-    duration_s: float,
-    items: npt.NDArray[np.uint32],
-    min_length_s: float,
-    counts: Imported,
-    observer: Observer,
-) -> None:
+def _import_one(store: Store, track: Imported, min_length_s: float, counts: Counts, observer: Observer) -> None:
+    path, duration_s, items = track
     known = store.catalog.tracks.get(path)
     if known is not None and known.state != "imported":
         counts.scanned += 1
@@ -123,11 +161,13 @@ def _import_one(
     counts.imported += 1
 
 
-def parse_line(line: bytes) -> tuple[bytes, float, npt.NDArray[np.uint32]]:
-    """Path, seconds and items of one line. Raises RejectedLineError.
+def parse_line(line: bytes) -> Imported:
+    """The track of one line. Raises RejectedLineError.
 
     The path is raw bytes: from `path_hex` if that is given, else from `path`, which may hold bytes that are not UTF-8
     as they are, or as the lone surrogates that Python writes for them."""
+    if len(line) > LONGEST_LINE:
+        raise RejectedLineError(f"longer than {LONGEST_LINE >> 20} MiB")
     try:
         record = json.loads(line.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
     except RecursionError:
@@ -144,7 +184,7 @@ def parse_line(line: bytes) -> tuple[bytes, float, npt.NDArray[np.uint32]]:
     duration_s = record.get("duration", 0)
     if type(duration_s) not in (int, float) or not 0 <= duration_s < 1e9:
         raise RejectedLineError(f'"duration" is {_shown(duration_s)}; write seconds as a number')
-    return _path_of(record), float(duration_s), _items_of(numbers)
+    return Imported(_path_of(record), float(duration_s), _items_of(numbers))
 
 
 def _path_of(record: dict[str, Any]) -> bytes:
@@ -173,6 +213,10 @@ def _items_of(numbers: list[Any]) -> npt.NDArray[np.uint32]:
     if numbers and not 0 <= min(numbers) <= max(numbers) < 1 << 32:
         bad = min(numbers) if min(numbers) < 0 else max(numbers)
         raise RejectedLineError(f'"fingerprint" holds {_shown(bad)}; write numbers from 0 to {(1 << 32) - 1}')
+    if len(numbers) > MOST_ITEMS:
+        raise RejectedLineError(
+            f'"fingerprint" has {len(numbers):,} items; write {MOST_ITEMS:,} at most, 10 days of music'
+        )
     return np.array(numbers, np.uint32)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
-from dedup.store.database import Table
+from dedup.store.database import Database
+from dedup.store.fingerprints import Fingerprints
 from dedup.store.meta import NEW_ID
+from dedup.store.table import Table
 
 
 @dataclass(frozen=True)
@@ -60,37 +62,52 @@ class Hallmark(NamedTuple):
     fingerprint: int
 
 
-COLUMNS = "id, stream, key, damage, fingerprint, decoded_s, n_bytes, cancels, width_db"
-
-
 class Audios(Table):
     """One row per audio. It stays when its tracks are gone, until its fingerprint is dropped."""
 
+    name = "audio"
+
+    def __init__(self, database: Database, fingerprints: Fingerprints) -> None:
+        super().__init__(database)
+        self.fingerprints = fingerprints
+
     def get(self, audio: int | None) -> Audio | None:
         """The audio with this id; None if there is none."""
-        row = self.connection.execute(f"SELECT {COLUMNS} FROM audio WHERE id = ?", (audio,)).fetchone()
+        row = next(self.read_rows("WHERE id = ?", (audio,)), None)
         return None if row is None else Audio(*row)
 
     def streams_of_key(self, key: str) -> dict[bytes, int]:
         """Ids of the audios with this key, by stream hash; the oldest if several share a hash."""
-        query = "SELECT stream, id FROM audio WHERE key = ? AND stream IS NOT NULL ORDER BY id DESC"
-        return dict(self.connection.execute(query, (key,)))
+        audios = (
+            Audio(*row) for row in self.read_rows("WHERE key = ? AND stream IS NOT NULL ORDER BY id DESC", (key,))
+        )
+        return {audio.stream: audio.id for audio in audios if audio.stream is not None}
 
     def hallmark(self, audio: int) -> Hallmark:
         """The hallmark of an audio that exists."""
-        query = (
-            "SELECT audio.stream, fingerprint.digest, fingerprint.id FROM audio "
-            "JOIN fingerprint ON fingerprint.id = audio.fingerprint WHERE audio.id = ?"
-        )
-        return Hallmark(*self.connection.execute(query, (audio,)).fetchone())
+        _, stream, *_, fingerprint, _, _, _, _ = next(self.read_rows("WHERE id = ?", (audio,)))
+        id_, digest, *_ = next(self.fingerprints.read_rows("WHERE id = ?", (fingerprint,)))
+        return Hallmark(stream, digest, id_)
 
-    def held(self) -> Iterator[tuple[bytes, int]]:
-        """Content (`judgements.content`) and fingerprint of everything that tracks hold, each pair once."""
+    def called_same(self) -> set[tuple[bytes, bytes, int]]:
+        """Content (`judgements.content`), digest and id of the fingerprint, of everything that tracks hold and that a
+        person called the same as something else."""
         query = (
-            "SELECT DISTINCT IFNULL(audio.stream, fingerprint.digest), fingerprint.id FROM track "
-            "JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint"
+            "WITH said (content) AS (SELECT content_a FROM judgement WHERE same UNION "
+            "SELECT content_b FROM judgement WHERE same), "
+            "held (id) AS (SELECT audio.id FROM said JOIN audio ON audio.stream = content UNION "
+            "SELECT audio.id FROM said JOIN fingerprint ON fingerprint.digest = content "
+            "JOIN audio ON audio.fingerprint = fingerprint.id WHERE audio.stream IS NULL) "
+            f"SELECT {self.selected}, {self.fingerprints.selected} FROM held JOIN audio ON audio.id = held.id "
+            "JOIN fingerprint ON fingerprint.id = audio.fingerprint "
+            "WHERE EXISTS (SELECT 1 FROM track WHERE track.audio = held.id)"
         )
-        yield from self.connection.execute(query)
+        n = len(self.columns) + 1
+        found = set()
+        for row in self.connection.execute(query):
+            (_, stream, *_), (id_, digest, *_) = self.verified(row[:n]), self.fingerprints.verified(row[n:])
+            found.add((digest if stream is None else stream, digest, id_))
+        return found
 
     def highest_id(self) -> int:
         """The highest id; 0 if there is no audio."""
@@ -105,17 +122,18 @@ class Audios(Table):
         decoding: Decoding = UNKNOWN,
     ) -> int:
         """Records an audio with this fingerprint; returns its id."""
-        cursor = self.connection.execute(
-            f"INSERT INTO audio ({COLUMNS}) VALUES ({NEW_ID.format('audio')}, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (stream, key, damage, fingerprint, *astuple(decoding)),
-        )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        (number,) = self.connection.execute(f"SELECT {NEW_ID.format('audio')}").fetchone()
+        self.put_rows([(number, stream, key, damage, fingerprint, *astuple(decoding))])
+        return int(number)
 
     def add_decoded_columns(self) -> None:
         """Adds what a catalog of version 1 lacks, as in `schema.sql`."""
         for column in ("decoded_s REAL", "n_bytes INTEGER", "cancels INTEGER", "width_db REAL"):
             self.connection.execute(f"ALTER TABLE audio ADD COLUMN {column}")
+
+    def index_streams(self) -> None:
+        """Adds the index that a catalog of version 2 lacks, as in `schema.sql`."""
+        self.connection.execute("CREATE INDEX audio_stream ON audio (stream) WHERE stream IS NOT NULL")
 
     def drop_of(self, fingerprints: Iterable[int]) -> None:
         """Drops the audios of these fingerprints, which no track holds."""

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.errors import StoreDamagedError
+from dedup.store.layout import PRIVATE_FILE, PRIVATE_FOLDER, tighten_tree
 
 CHUNK_ITEMS = 1 << 20
 """Most elements in a Zarr chunk: 4 MiB of items, 8 MiB of offsets."""
@@ -72,9 +73,10 @@ class BlockStore:
 
     def create(self, attributes: dict[str, Any]) -> None:
         """Writes the Zarr root group, or repairs it: its metadata depends on the store's stamp alone."""
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         temporary = self.folder / f"{WIP_PREFIX}{METADATA}"
         temporary.write_bytes(_group_metadata(attributes))
+        temporary.chmod(PRIVATE_FILE)
         sync(temporary)
         temporary.rename(self.folder / METADATA)
         sync(self.folder)
@@ -96,6 +98,7 @@ class BlockStore:
         shutil.rmtree(wip, ignore_errors=True)
         try:
             _write_arrays(wip, block)
+            tighten_tree(wip)
             _sync_tree(wip)
             wip.rename(final)
         except BaseException:

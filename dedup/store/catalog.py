@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dedup.store.audios import Audios
+from dedup.store.comparisons import Comparisons
 from dedup.store.database import Database
 from dedup.store.fingerprints import Fingerprints
 from dedup.store.judgements import StoredJudgements
@@ -20,6 +21,7 @@ from dedup.store.probes import Probes
 from dedup.store.results import Results
 from dedup.store.runs import Runs
 from dedup.store.sealed import SealedBlocks
+from dedup.store.table import Table
 from dedup.store.tracks import Tracks
 
 
@@ -30,15 +32,21 @@ class Catalog(Database):
         """Opens the catalog; makes an empty one if there is none and `writable`. Raises sqlite3.Error."""
         super().__init__(path, writable)
         self.meta = Meta(self)
-        self.tracks = Tracks(self)
-        self.probes = Probes(self)
-        self.audios = Audios(self)
         self.fingerprints = Fingerprints(self)
+        self.audios = Audios(self, self.fingerprints)
+        self.tracks = Tracks(self, self.audios, self.fingerprints)
+        self.probes = Probes(self)
         self.blocks = SealedBlocks(self)
         self.results = Results(self)
         self.judgements = StoredJudgements(self)
         self.runs = Runs(self)
         self.nulltests = NullTests(self)
+        self.comparisons = Comparisons(self)
+        self.sealed_tables: tuple[Table, ...] = (
+            *(self.meta, self.blocks, self.fingerprints, self.audios, self.tracks, self.probes, self.results),
+            *(self.judgements, self.runs, self.nulltests, self.comparisons),
+        )
+        """The tables whose rows carry a digest: all except `tail`."""
 
     def create(self, meta: dict[str, Any]) -> None:
         """Creates the tables of a new store and its stamp, in one transaction."""

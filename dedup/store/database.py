@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +13,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dedup.errors import CatalogDamagedError, WriteError
+from dedup.store.digests import COLUMNS
+from dedup.store.layout import PRIVATE_FILE
 
 CHECKPOINT_PAGES = 8192
 """Pages of 4 KiB in the log before SQLite takes it in: SQLite's own 1000 cost an import a fifth of its time."""
 
 GATHER_S = 1.0
 """Seconds for which a transaction waits for others (`Database.gathered`)."""
+
+_MISSING = re.compile(r"no such (?:column|table): (?:\w+\.)?(\w+)")
+
+_NAMES = frozenset({"tail", "items", "row_digest", *COLUMNS, *itertools.chain(*COLUMNS.values())})
+"""Names in the schema."""
 
 
 class Database:
@@ -123,17 +132,12 @@ class Database:
             yield str(table), f"row {row} of {table} refers to a missing row of {parent}"
 
 
-class Table:
-    """A table of a database; its methods are all the queries on it. Callers wrap a method that writes several rows in a
-    transaction."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.connection = database.connection
-
-
 def connect(path: Path) -> sqlite3.Connection:
     """A connection that may write; makes an empty database if there is none. Raises sqlite3.Error."""
+    with contextlib.suppress(OSError):  # it is there already, or SQLite says why it cannot be made
+        os.close(
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+        )  # its log gets its mode
     connection = sqlite3.connect(path, isolation_level=None, timeout=30)
     try:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect only before the first table
@@ -179,6 +183,9 @@ def _open_uri(path: Path, options: str) -> sqlite3.Connection:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the error means that the file is damaged (as opposed to a full disk, a lock or a read-only file)."""
+    missing = _MISSING.fullmatch(str(error))
+    if missing:  # every table and column that is named is in the schema, unless that rots
+        return missing[1] in _NAMES
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # raised by Python's binding, not by SQLite itself
         return str(error).startswith("Could not decode to UTF-8")

@@ -3,14 +3,15 @@ in a block yet."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dedup.store.database import Table
 from dedup.store.items import Items, items_digest, n_distinct
+from dedup.store.table import Table
 
 
 class SealedRow(NamedTuple):
@@ -48,10 +49,11 @@ class HeldFingerprint(NamedTuple):
 class Fingerprints(Table):
     """One row per fingerprint: the same items share one row."""
 
+    name = "fingerprint"
+
     def find(self, items: Items) -> int | None:
         """The fingerprint with exactly these items; None if there is none."""
-        query = "SELECT id FROM fingerprint WHERE digest = ?"
-        row = self.connection.execute(query, (items_digest(items),)).fetchone()
+        row = next(self.read_rows("WHERE digest = ?", (items_digest(items),)), None)
         return None if row is None else int(row[0])
 
     def add(self, items: Items) -> int:
@@ -59,20 +61,23 @@ class Fingerprints(Table):
         known = self.find(items)
         if known is not None:
             return known
-        cursor = self.connection.execute(
-            "INSERT INTO fingerprint (digest, n_items, n_distinct) VALUES (?, ?, ?)",
-            (items_digest(items), len(items), n_distinct(items)),
-        )
-        assert cursor.lastrowid is not None
+        (number,) = self.connection.execute("SELECT IFNULL(MAX(id), 0) + 1 FROM fingerprint").fetchone()
+        self.put_rows([(number, items_digest(items), len(items), n_distinct(items), None, None)])
         data = np.ascontiguousarray(items, "<u4").tobytes()
-        self.connection.execute("INSERT INTO tail VALUES (?, ?)", (cursor.lastrowid, data))
-        return cursor.lastrowid
+        self.connection.execute("INSERT INTO tail VALUES (?, ?)", (number, data))
+        return int(number)
 
     def drop(self, fingerprints: Iterable[int]) -> None:
         """Drops fingerprints that no audio has."""
         self.connection.executemany("DELETE FROM fingerprint WHERE id = ?", ((f,) for f in fingerprints))
 
     # ---- how many, how long ----
+
+    def n_items(self, fingerprint: int) -> int:
+        """Items of one fingerprint."""
+        return int(
+            self.connection.execute("SELECT n_items FROM fingerprint WHERE id = ?", (fingerprint,)).fetchone()[0]
+        )
 
     def totals(self) -> tuple[int, int]:
         """The number of fingerprints, and of all their items."""
@@ -85,37 +90,51 @@ class Fingerprints(Table):
         return longest or 0
 
     def row_lengths(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Items of each row of each block, `int64[n_rows]` by block name."""
+        """Items of each row, `int64[n_rows]`, of each block all of whose fingerprints match their digest."""
         lengths: dict[str, list[int]] = {}
-        query = "SELECT block, n_items FROM fingerprint WHERE block IS NOT NULL ORDER BY block, row"
-        for block, n_items in self.connection.execute(query):
+        for _, _, n_items, _, block, _ in self.sound("WHERE block IS NOT NULL ORDER BY block, row"):
             lengths.setdefault(block, []).append(n_items)
-        return {block: np.array(of_rows) for block, of_rows in lengths.items()}
+        damaged = {row[4] for row in self.unsound()}
+        return {block: np.array(of_rows) for block, of_rows in lengths.items() if block not in damaged}
 
     # ---- in blocks ----
 
     def place(self, fingerprint: int) -> tuple[str, int] | None:
         """Block and row of a sealed fingerprint; None while it is in the tail."""
-        query = "SELECT block, row FROM fingerprint WHERE id = ? AND block IS NOT NULL"
-        row = self.connection.execute(query, (fingerprint,)).fetchone()
-        return None if row is None else (row[0], row[1])
+        row = next(self.read_rows("WHERE id = ? AND block IS NOT NULL", (fingerprint,)), None)
+        return None if row is None else (row[4], row[5])
+
+    def places(self, fingerprints: Iterable[int]) -> Iterator[tuple[int, str | None, int | None]]:
+        """Id, block and row of these fingerprints, by block; no block for those in the tail."""
+        query = (
+            "SELECT id, block, row FROM fingerprint WHERE id IN (SELECT value FROM json_each(?)) ORDER BY block, row"
+        )
+        yield from self.connection.execute(query, (json.dumps(sorted(fingerprints)),))
 
     def of_block(self, block: str) -> list[SealedRow]:
         """The fingerprints of a block, by row."""
-        query = "SELECT row, id, digest, n_items, n_distinct FROM fingerprint WHERE block = ? ORDER BY row"
-        return [SealedRow(*row) for row in self.connection.execute(query, (block,))]
+        return [_sealed_row(*row) for row in self.read_rows("WHERE block = ? ORDER BY row", (block,))]
 
-    def ids_of_block(self, block: str) -> npt.NDArray[np.int64]:
-        """Ids of the fingerprints of a block, `int64[n_rows]`, by row."""
-        rows = self.connection.execute("SELECT id FROM fingerprint WHERE block = ? ORDER BY row", (block,))
-        return np.array([row[0] for row in rows], np.int64)
+    def sound_of_block(self, block: str) -> list[SealedRow]:
+        """Those fingerprints of a block, by row, that match their digest."""
+        return [_sealed_row(*row) for row in self.sound("WHERE block = ? ORDER BY row", (block,))]
+
+    def ids_at(self, block: str, rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Ids of the fingerprints in these rows of a block, which rise, `int64[len(rows)]`. Raises StoreDamagedError if
+        a row is not known: pairs name their fingerprints by row."""
+        which = "WHERE block = ? AND row IN (SELECT value FROM json_each(?)) ORDER BY row"
+        ids = [row[0] for row in self.read_rows(which, (block, json.dumps(rows.tolist())))]
+        if len(ids) != len(rows):
+            raise self.damage(f"not each row of block {block} that has pairs has a fingerprint")
+        return np.array(ids, np.int64)
+
+    def all_ids_of_block(self, block: str) -> list[int]:
+        """Ids of all fingerprints that are said to be in a block, sound or not."""
+        return [row[0] for row in self.connection.execute("SELECT id FROM fingerprint WHERE block = ?", (block,))]
 
     def move(self, block: str, fingerprints: Sequence[int]) -> None:
         """Moves these fingerprints, sealed or not, to the rows of a block."""
-        self.connection.executemany(
-            "UPDATE fingerprint SET block = ?, row = ? WHERE id = ?",
-            [(block, row, fingerprint) for row, fingerprint in enumerate(fingerprints)],
-        )
+        self.change("id", ["block", "row"], ((fingerprint, block, row) for row, fingerprint in enumerate(fingerprints)))
 
     # ---- in the tail ----
 
@@ -176,8 +195,13 @@ class Fingerprints(Table):
     def lowest_held(self, least_distinct: int, limit: int) -> list[HeldFingerprint]:
         """Those with the lowest digests, `limit` at most, of all that tracks hold and that have so many different
         items."""
-        query = (
-            "SELECT digest, id, block, row FROM fingerprint WHERE n_distinct >= ? "
+        which = (
+            "WHERE n_distinct >= ? "
             "AND id IN (SELECT fingerprint FROM audio JOIN track ON track.audio = audio.id) ORDER BY digest LIMIT ?"
         )
-        return [HeldFingerprint(*row) for row in self.connection.execute(query, (least_distinct, limit))]
+        rows = self.read_rows(which, (least_distinct, limit))
+        return [HeldFingerprint(digest, id_, block, row) for id_, digest, _, _, block, row in rows]
+
+
+def _sealed_row(id_: int, digest: bytes, n_items: int, n_distinct: int, _: str, row: int) -> SealedRow:
+    return SealedRow(row, id_, digest, n_items, n_distinct)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from dedup.store.database import Table
+from dedup.store.table import Table
 
 CONTENT_BYTES = 16
 """Length of a content, which identifies a judged track: the hash of its packets, or the digest of its items."""
@@ -30,23 +30,26 @@ class Judgement:
 class StoredJudgements(Table):
     """One row per pair of contents: the last judgement."""
 
+    name, keys = "judgement", 2
+
     def all(self) -> Iterator[Judgement]:
         """All judgements, oldest first."""
-        return self._select("ORDER BY judged, 1, 2")
+        return self._select("ORDER BY judged, content_a, content_b")
 
     def get(self, content_a: bytes, content_b: bytes) -> Judgement | None:
         return next(self._select("WHERE (content_a, content_b) = (?, ?)", (content_a, content_b)), None)
 
+    def any_same(self) -> bool:
+        """Whether any two contents were called the same."""
+        return self.connection.execute("SELECT 1 FROM judgement WHERE same LIMIT 1").fetchone() is not None
+
     def _select(self, which: str, parameters: Sequence[Any] = ()) -> Iterator[Judgement]:
-        query = f"SELECT content_a, content_b, same, score, judged FROM judgement {which}"
-        rows = self.connection.execute(query, parameters)
+        rows = self.read_rows(which, parameters)
         return (Judgement(a, b, bool(same), score, judged) for a, b, same, score, judged in rows)
 
     def put(self, judgement: Judgement) -> None:
         """Records a judgement, in place of an earlier one of the same pair."""
-        said = astuple(judgement)
-        self.connection.execute("INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, ?, ?)", said)
+        self.put_rows([astuple(judgement)], "INSERT OR REPLACE")
 
     def drop(self, content_a: bytes, content_b: bytes) -> None:
-        query = "DELETE FROM judgement WHERE (content_a, content_b) = (?, ?)"
-        self.connection.execute(query, (content_a, content_b))
+        self.drop_row((content_a, content_b))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -12,8 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dedup.errors import StoreLockedError, WriteError, refused, writing
+from dedup.files.mount_table import mount_of, mounts
 
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 ANOTHER_FOLDER = "choose another folder with --store"
+
+_OURS = re.compile(r"lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog")
+"""Names of what a store has in its folder."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,10 @@ class Layout:
         return self.salvage / "old.db"
 
     @property
+    def plan_key(self) -> Path:
+        return self.folder / "plan-key"
+
+    @property
     def log(self) -> Path:
         return self.folder / "reprise.log"
 
@@ -57,10 +67,48 @@ class Layout:
                     total += os.lstat(os.path.join(parent, name)).st_size
         return total
 
+    def tighten(self) -> None:
+        """Leaves the store to its owner alone, as far as its file system can: folders 0700, files 0600. The folder
+        itself only if it holds nothing else. Looks into folders of the store only if others could."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+            found = list(entries)
+            ours = [entry for entry in found if _OURS.fullmatch(entry.name)]
+            if len(ours) == len(found):
+                _close_to_others(self.folder, PRIVATE_FOLDER)
+            for entry in ours:
+                _tighten(Path(entry.path))
+
     def make(self) -> None:
         """Creates the folder; only its owner can read a new one. Raises WriteError."""
         with writing(f"store {self.folder}", ANOTHER_FOLDER):
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+
+
+def private_opener(path: str, flags: int) -> int:
+    """For `open(opener=…)`: makes a new file that only its owner can read, whatever the umask is."""
+    return os.open(path, flags, PRIVATE_FILE)
+
+
+def tighten_tree(folder: Path) -> None:
+    """Leaves a folder and all that is in it to its owner alone."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            _close_to_others(Path(parent, name), PRIVATE_FILE)
+        _close_to_others(Path(parent), PRIVATE_FOLDER)
+
+
+def _tighten(entry: Path) -> None:
+    if not entry.is_dir():
+        _close_to_others(entry, PRIVATE_FILE)
+    elif entry.stat().st_mode & 0o077:
+        tighten_tree(entry)
+
+
+def _close_to_others(path: Path, mode: int) -> None:
+    """Sets a mode unless nobody else may do anything; leaves what belongs to somebody else, or cannot have modes."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_mode & 0o077:
+            path.chmod(mode)
 
 
 @contextlib.contextmanager
@@ -71,7 +119,7 @@ def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
     import fcntl
 
     try:
-        descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
     except OSError as error:
         raise _unwritable(layout, error) from error
     try:
@@ -85,13 +133,36 @@ def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
             ) from None
         except OSError as error:  # a file system without locks
             raise _unwritable(layout, error) from error
+        require_not_elsewhere(layout)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "purpose": purpose}
         _tell(descriptor, json.dumps(holder).encode())
-        yield
-        _tell(descriptor, b"")
+        layout.tighten()
+        try:
+            yield
+        finally:
+            _tell(descriptor, b"")
     finally:
         os.close(descriptor)
+
+
+def require_not_elsewhere(layout: Layout) -> None:
+    """Raises StoreLockedError for a store on a network file system that a run on another host has, or had when it was
+    killed: such file systems need not share locks, and SQLite's log of commits is of one host alone."""
+    try:
+        holder = json.loads(layout.lock.read_bytes())
+        host = str(holder["host"])
+    except (OSError, ValueError, KeyError, TypeError):  # nobody has it
+        return
+    mount = mount_of(os.fsencode(layout.folder), mounts())
+    if host == socket.gethostname() or mount is None or not mount.is_network:
+        return
+    raise StoreLockedError(
+        f"store {layout.folder}",
+        f"on a network file system ({os.fsdecode(mount.kind)}), and in use by {_told(holder)}",
+        remedy=f"Wait for that run to end. If it was killed, run any command that writes on {host}, or empty "
+        f"{layout.lock}; better, keep the store on a local disk",
+    )
 
 
 def is_locked(layout: Layout) -> bool:
@@ -116,6 +187,14 @@ def is_locked(layout: Layout) -> bool:
     return False
 
 
+def was_killed(layout: Layout) -> bool:
+    """Whether the last writer did not come to its end, unless one is at work (`is_locked`)."""
+    try:
+        return layout.lock.stat().st_size > 0
+    except OSError:
+        return False
+
+
 def _tell(descriptor: int, text: bytes) -> None:
     """Replaces the text of the lock file. Only the system's lock counts, so on a full disk `check --repair` can still
     free space."""
@@ -130,7 +209,10 @@ def _unwritable(layout: Layout, error: OSError) -> WriteError:
 
 def _holder(descriptor: int) -> str:
     try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
-        return f"{holder['purpose']} (pid {holder['pid']} on {holder['host']}, since {holder['since']})"
+        return _told(json.loads(os.pread(descriptor, 4096, 0)))
     except (ValueError, KeyError, TypeError):
         return "another run that has just started"
+
+
+def _told(holder: dict[str, object]) -> str:
+    return f"{holder['purpose']} (pid {holder['pid']} on {holder['host']}, since {holder['since']})"

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dedup.store.database import Table, damaged
+from dedup.store.database import damaged
+from dedup.store.table import Table
 
 NEW_ID = """
     (SELECT 1 + MAX(
@@ -15,20 +16,37 @@ NEW_ID = """
 """
 """Next id of a table: never one that a row had at the last report of news (`groups.news`), even if it is gone."""
 
+STAMP = ("format_version", "fingerprint", "block_size")
+"""Keys of what is fixed when a store is made."""
+
+VERSIONS_WITHOUT_DIGESTS = (1, 2)
+
 
 class Meta(Table):
     """JSON values by key."""
 
+    name = "meta"
+
     def read(self) -> dict[str, Any]:
-        """All values; none if the database has no tables yet. Raises CatalogDamagedError."""
-        known = self.connection.execute("SELECT name FROM sqlite_schema WHERE name = 'meta'").fetchone()
-        rows = self.connection.execute("SELECT key, value FROM meta").fetchall() if known else []
-        return {key: self._value(text) for key, text in rows}
+        """All values. Raises StoreDamagedError."""
+        return {key: self._value(text) for key, text in self.read_rows()}
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key; `default` if it has none. Raises CatalogDamagedError."""
-        row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return default if row is None else self._value(row[0])
+        """The value of a key; `default` if it has none. Raises StoreDamagedError."""
+        row = next(self.read_rows("WHERE key = ?", (key,)), None)
+        return default if row is None else self._value(row[1])
+
+    def stamp(self) -> dict[str, Any]:
+        """The values under the keys of STAMP; none if the database has no tables yet. In a catalog of a version before
+        digests they are as they are. Raises StoreDamagedError."""
+        columns = {row[1] for row in self.connection.execute("PRAGMA table_info(meta)")}
+        if not columns or "row_digest" in columns:
+            return {key: value for key in STAMP if (value := self.get(key)) is not None} if columns else {}
+        rows = self.connection.execute("SELECT key, value FROM meta").fetchall()
+        values = {key: self._value(text) for key, text in rows if key in STAMP}
+        if values.get("format_version", 0) not in VERSIONS_WITHOUT_DIGESTS:
+            raise damaged(self.database.path, "its table meta lacks the digests of its rows")
+        return values
 
     def _value(self, text: str) -> Any:
         try:
@@ -40,8 +58,15 @@ class Meta(Table):
         self.update({key: value})
 
     def update(self, values: Mapping[str, Any]) -> None:
-        rows = [(key, json.dumps(value)) for key, value in values.items()]
-        self.connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        self.put_rows([(key, json.dumps(value)) for key, value in values.items()], "INSERT OR REPLACE")
+
+    def set_version(self, version: int) -> None:
+        """Raises the format version in a catalog that is being upgraded."""
+        if version in VERSIONS_WITHOUT_DIGESTS:
+            query = "UPDATE meta SET value = ? WHERE key = 'format_version'"
+            self.connection.execute(query, (json.dumps(version),))
+        else:
+            self.set("format_version", version)
 
     def drop(self, key: str) -> None:
         self.connection.execute("DELETE FROM meta WHERE key = ?", (key,))
@@ -49,11 +74,3 @@ class Meta(Table):
     def drop_comparisons(self) -> None:
         """Forgets the settings under which tiles were compared, and that a comparison was complete."""
         self.connection.execute("DELETE FROM meta WHERE key IN ('complete', 'compare') OR key GLOB 'compare *'")
-
-    def drop_unreadable(self) -> None:
-        """Drops the values that are not JSON."""
-        for key, text in self.connection.execute("SELECT key, value FROM meta").fetchall():
-            try:
-                json.loads(text)
-            except (ValueError, RecursionError):
-                self.drop(key)

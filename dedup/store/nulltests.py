@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
-from dedup.errors import StoreDamagedError
-from dedup.store.database import Table
+from dedup.store.table import Table
 
 NULLTEST_VERSION = 2
 """Counts the ways in which null tests were made; results of another version are made again. Raise it with any change
@@ -42,7 +40,7 @@ class Difference(NamedTuple):
         return Difference(round(self.start_s - lag_s, 2), round(self.end_s - lag_s, 2), side)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NullTest:
     """The null test of a first and a second file."""
 
@@ -77,10 +75,12 @@ class NullTest:
 
     def swapped(self) -> NullTest:
         """The same test with the first and the second swapped."""
-        return replace(
-            self,
+        return NullTest(
+            problem=self.problem,
             lag_s=0.0 - self.lag_s,
             rate=round(0.0 - self.rate / (1 + self.rate), 5) + 0.0,
+            residual_db=self.residual_db,
+            is_other_mix=self.is_other_mix,
             only_a=self.only_b,
             only_b=self.only_a,
             differences=tuple(difference.swapped(self.lag_s) for difference in self.differences),
@@ -92,8 +92,10 @@ class NullTest:
 class NullTests(Table):
     """One row per pair of contents (`groups.judgements.content`), the lower content first."""
 
+    name, keys = "nulltest", 2
+
     def create(self) -> None:
-        """Makes the table in a catalog that has none, as `schema.sql` does."""
+        """Makes the table, as version 2 had it, in a catalog that has none."""
         self.connection.execute(
             "CREATE TABLE nulltest (content_a BLOB, content_b BLOB, version INTEGER NOT NULL, result TEXT NOT NULL, "
             "digest BLOB NOT NULL, PRIMARY KEY (content_a, content_b), CHECK (content_a <= content_b)) "
@@ -102,15 +104,9 @@ class NullTests(Table):
 
     def all(self) -> Iterator[tuple[bytes, bytes, NullTest]]:
         """All results of this version. Raises StoreDamagedError for one that does not match its digest."""
-        query = "SELECT content_a, content_b, result, digest FROM nulltest WHERE version = ?"
-        for content_a, content_b, text, digest in self.connection.execute(query, (NULLTEST_VERSION,)):
-            if digest != _digest(content_a, content_b, text):
-                raise StoreDamagedError(
-                    f"catalog {self.database.path}",
-                    "a null test does not match its digest",
-                    remedy="Run `reprise check --repair`, then `reprise full`, which redoes only what is lost",
-                )
-            yield content_a, content_b, _parsed(text)
+        for content_a, content_b, version, text in self.read_rows():
+            if version == NULLTEST_VERSION:
+                yield content_a, content_b, parsed(text)
 
     def put(self, results: Iterable[tuple[bytes, bytes, NullTest]]) -> None:
         """Records results of this version, each in place of an earlier one of the same contents, in any order of the
@@ -119,24 +115,12 @@ class NullTests(Table):
         for one, other, result in results:
             low, high, said = (one, other, result) if one <= other else (other, one, result.swapped())
             text = json.dumps(asdict(said), separators=(",", ":"))
-            rows.append((low, high, NULLTEST_VERSION, text, _digest(low, high, text)))
-        self.connection.executemany("INSERT OR REPLACE INTO nulltest VALUES (?, ?, ?, ?, ?)", rows)
-
-    def unsound(self) -> Iterator[tuple[bytes, bytes]]:
-        """The contents of the results, of whatever version, that do not match their digest."""
-        rows = self.connection.execute("SELECT content_a, content_b, result, digest FROM nulltest")
-        return ((a, b) for a, b, text, digest in rows if digest != _digest(a, b, text))
-
-    def drop(self, content_a: bytes, content_b: bytes) -> None:
-        """Drops one result; its contents in the order of the row."""
-        self.connection.execute("DELETE FROM nulltest WHERE content_a = ? AND content_b = ?", (content_a, content_b))
+            rows.append((low, high, NULLTEST_VERSION, text))
+        self.put_rows(rows, "INSERT OR REPLACE")
 
 
-def _digest(content_a: bytes, content_b: bytes, text: str) -> bytes:
-    return hashlib.blake2b(content_a + content_b + text.encode(), digest_size=16).digest()
-
-
-def _parsed(text: str) -> NullTest:
+def parsed(text: str) -> NullTest:
+    """The result in a row. Raises ValueError, KeyError, TypeError for any other text."""
     values = json.loads(text)
     values["only_a"] = tuple(Span(*span) for span in values["only_a"])
     values["only_b"] = tuple(Span(*span) for span in values["only_b"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from dedup.store.database import Table
+from dedup.store.table import Table
 
 
 class KeptProbe(NamedTuple):
@@ -24,19 +24,19 @@ class KeptProbe(NamedTuple):
 class Probes(Table):
     """One row per file."""
 
+    name = "probe"
+
     def all(self) -> Iterator[KeptProbe]:
-        query = "SELECT path, size, mtime_ns, partial, key, properties, full, stream FROM probe"
-        return (KeptProbe(*row) for row in self.connection.execute(query))
+        return (KeptProbe(*row) for row in self.read_rows())
 
     def put(self, probes: Iterable[tuple[bytes, int, int, bytes, str, str]]) -> None:
         """Records the path, size, modification time, partial hash, key and properties of each; the two other hashes are
         not known yet."""
-        self.connection.executemany("INSERT OR REPLACE INTO probe VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)", probes)
+        self.put_rows(((*probe, None, None) for probe in probes), "INSERT OR REPLACE")
 
     def set_hashes(self, column: Literal["full", "stream"], hashes: Mapping[bytes, bytes]) -> None:
         """Records one of the two hashes for each path that has a probe."""
-        rows = ((digest, path) for path, digest in hashes.items())
-        self.connection.executemany(f"UPDATE probe SET {column} = ? WHERE path = ?", rows)
+        self.change("path", [column], hashes.items())
 
     def clear(self) -> None:
         self.connection.execute("DELETE FROM probe")

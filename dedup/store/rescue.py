@@ -1,5 +1,5 @@
-"""Copies every row that can still be read from a damaged catalog into a new one. Treats all tables alike: the caller
-checks what the rows say once all of them are copied."""
+"""Copies every row that can still be read from a damaged catalog into a new one. Treats all tables alike, and keeps
+what matches its digest: the caller checks what the rows say once all of them are copied."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ KEYS = {
     "judgement": "content_a, content_b",
     "run": "rowid",
     "nulltest": "content_a, content_b",
+    "comparison": "digest_a, digest_b, settings",
 }
 """Tables worth saving, each with the key by which it is stored. Probes are not: they only save a scan some work."""
 
@@ -34,20 +35,6 @@ PAGE_BYTES = 4096
 
 GAP_ROWS = 100_000
 """Most rows between two damaged pages that are read one by one, by their numbers."""
-
-INDEXES = {
-    "audio": {"audio_fingerprint": "fingerprint", "audio_key": "key"},
-    "track": {"track_audio": "audio", "track_size": "size, partial"},
-}
-"""Columns that SQLite stores twice, in the table and in an index: two pages that agree are sound. Pairs depend on these
-columns, and no digest covers them."""
-
-PLAUSIBLE = (
-    "DELETE FROM track WHERE state != 'imported' AND substr(path, 1, length(root)) != root",
-    "UPDATE track SET full = NULL WHERE state = 'present'",  # the next scan hashes again if needed
-    "DELETE FROM meta WHERE key NOT IN ('format_version', 'fingerprint', 'block_size', 'compare', 'told', 'protect') "
-    "AND key NOT GLOB 'compare *'",  # the next run records and measures the rest again
-)
 
 REFERENCES = (
     "DELETE FROM fingerprint WHERE block IS NOT NULL AND block NOT IN (SELECT name FROM block)",
@@ -115,18 +102,20 @@ def _take_schema(damaged: Path, new: Path) -> None:
 @contextlib.contextmanager
 def filling(catalog: Catalog) -> Iterator[None]:
     """Runs one transaction, in which rows may arrive in any order, and some not at all. At its end it deletes
-    implausible rows, and rows that refer to a missing row."""
+    rows that refer to a missing row."""
     catalog.connection.execute("PRAGMA foreign_keys = OFF")
     with catalog.transaction() as connection:
         yield
-        for statement in (*PLAUSIBLE, *REFERENCES):
+        for statement in REFERENCES:
             connection.execute(statement)
 
 
 def copy_rows(catalog: Catalog, damaged: Path) -> None:
-    """Copies all rows that can still be read into an empty catalog."""
+    """Copies all sound rows that can still be read into an empty catalog."""
     for table in KEYS:
         _copy_table(catalog.connection, damaged, table)
+    for sealed in catalog.sealed_tables:
+        sealed.drop_unsound()
 
 
 def count_rows(catalog: Catalog) -> dict[str, int]:
@@ -143,25 +132,9 @@ def _copy_table(connection: sqlite3.Connection, damaged: Path, table: str) -> No
         if not columns:
             return
         insert = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({', '.join('?' * (columns.count(',') + 1))})"
-        twice = [_index(old, table, index, told) for index, told in INDEXES.get(table, {}).items()]
         for row in _readable_rows(old, table, columns):
-            named = dict(zip(columns.split(", "), row, strict=True))
-            if any(named["id"] in index and index[named["id"]] != tuple(map(named.get, told)) for told, index in twice):
-                continue  # the table and its index disagree
             with contextlib.suppress(sqlite3.IntegrityError):  # not a sound row
                 connection.execute(insert, row)
-
-
-def _index(
-    connection: sqlite3.Connection, table: str, index: str, columns: str
-) -> tuple[list[str], dict[int, tuple[Any, ...]]]:
-    """The columns that an index repeats, and their values by id, as far as the index can be read."""
-    found: dict[int, tuple[Any, ...]] = {}
-    query = f"SELECT id, {columns} FROM {table} INDEXED BY {index}"
-    with contextlib.suppress(sqlite3.DatabaseError, UnicodeDecodeError):
-        for number, *values in connection.execute(query):
-            found[number] = tuple(values)
-    return columns.split(", "), found
 
 
 def _open_damaged(path: Path) -> sqlite3.Connection:

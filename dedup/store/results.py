@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dedup.errors import StoreDamagedError
-from dedup.store.database import Table
+from dedup.store.table import Table
 
 
 @dataclass(frozen=True)
@@ -21,23 +19,12 @@ class TileResult:
     n_pairs: int
     pairs: bytes
     """`n_pairs` records of `pairs.PAIR`."""
-    digest: bytes
-
-    @staticmethod
-    def of(name: str, settings: str, block_a: str, block_b: str, n_pairs: int, pairs: bytes) -> TileResult:
-        return TileResult(name, settings, block_a, block_b, n_pairs, pairs, result_digest(name, pairs))
-
-
-def result_digest(name: str, pairs: bytes) -> bytes:
-    """16 bytes that tie a result to its tile: with them `check` finds a flipped bit in either."""
-    return hashlib.blake2b(name.encode() + pairs, digest_size=16).digest()
-
-
-COLUMNS = "name, settings, block_a, block_b, n_pairs, pairs, digest"
 
 
 class Results(Table):
     """One row per tile. `settings` is always the digest of the comparison settings under which it was computed."""
+
+    name = "tile"
 
     def settings(self) -> list[str]:
         """Digests of all settings under which tiles are done."""
@@ -62,28 +49,23 @@ class Results(Table):
 
     def get(self, name: str) -> TileResult | None:
         """The result of one tile; None if it is not done. Raises StoreDamagedError as `with_pairs` does."""
-        row = self.connection.execute(f"SELECT {COLUMNS} FROM tile WHERE name = ?", (name,)).fetchone()
-        return None if row is None else self._sound(TileResult(*row))
+        row = next(self.read_rows("WHERE name = ?", (name,)), None)
+        return None if row is None else TileResult(*row)
 
     def with_pairs(self, settings: str) -> Iterator[TileResult]:
         """Results that have pairs, by name. Raises StoreDamagedError for one that does not match its digest: every pair
         shown was computed."""
-        query = f"SELECT {COLUMNS} FROM tile WHERE settings = ? AND length(pairs) > 0 ORDER BY name"
-        return (self._sound(TileResult(*row)) for row in self.connection.execute(query, (settings,)))
-
-    def unverified(self, settings: str) -> Iterator[TileResult]:
-        """Results with or without pairs, by name, unverified."""
-        query = f"SELECT {COLUMNS} FROM tile WHERE settings = ? ORDER BY name"
-        return (TileResult(*row) for row in self.connection.execute(query, (settings,)))
-
-    def _sound(self, tile: TileResult) -> TileResult:
-        if tile.digest != result_digest(tile.name, tile.pairs):
-            raise StoreDamagedError(
-                f"catalog {self.database.path}",
-                f"the pairs of tile {tile.name} do not match their digest",
-                remedy="Run `reprise check --repair`, then `reprise correlate`, which redoes only what is lost",
-            )
-        return tile
+        recorded = "SELECT substr(key, 9) FROM meta WHERE key GLOB 'compare *'"
+        query = f"SELECT MIN(name) FROM tile WHERE settings NOT IN ({recorded})"
+        (stray,) = self.connection.execute(query).fetchone()
+        if stray is not None:
+            raise self.damage(f"the comparison settings of tile {stray} are not recorded")
+        query = "SELECT IFNULL(SUM(n_pairs >= 0), 0) FROM tile WHERE +settings = ?"  # the plus: by no index
+        if self.connection.execute(query, (settings,)).fetchone()[0] != self.count(settings):
+            raise self.damage("table tile and its index disagree about its rows")
+        which = "WHERE +settings = ? AND (n_pairs != 0 OR length(pairs) > 0) ORDER BY name"
+        rows = self.read_rows(which, (settings,))
+        return (TileResult(*row) for row in rows)
 
     def commit(self, results: Iterable[TileResult]) -> None:
         """Stores results in one transaction: from then on these tiles are done."""
@@ -92,9 +74,7 @@ class Results(Table):
                 self.put(result)
 
     def put(self, result: TileResult) -> None:
-        r = result
-        row = (r.name, r.settings, r.block_a, r.block_b, r.n_pairs, r.pairs, r.digest)
-        self.connection.execute("INSERT INTO tile VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        self.put_rows([(result.name, result.settings, result.block_a, result.block_b, result.n_pairs, result.pairs)])
 
     def drop(self, names: Iterable[str]) -> None:
         self.connection.executemany("DELETE FROM tile WHERE name = ?", ((name,) for name in names))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from typing import Literal
 
-from dedup.store.database import Table
+from dedup.store.table import Table
 
 KEPT_RUN_RECORDS = 1000
 """Number of the newest runs that are kept, at 0.8 kB each."""
@@ -43,17 +43,15 @@ class RecordedRun:
 class Runs(Table):
     """One row per run, in the order in which they began."""
 
+    name = "run"
+
     def begin(self, run: str, command: str, started: str) -> None:
-        row = (run, command, started)
-        self.connection.execute("INSERT OR REPLACE INTO run (id, command, started) VALUES (?, ?, ?)", row)
+        self.put_rows([(run, command, started, *(None,) * 6)], "INSERT OR REPLACE")
 
     def end(self, run: str, ended: str, ending: Ending) -> None:
         """Records how a run ended, and drops the runs before the last KEPT_RUN_RECORDS. One transaction."""
         with self.database.transaction() as connection:
-            connection.execute(
-                "UPDATE run SET ended = ?, outcome = ?, exit_code = ?, why = ?, seconds = ?, summary = ? WHERE id = ?",
-                (ended, *astuple(ending), run),
-            )
+            self.change("id", self.columns[3:], [(run, ended, *astuple(ending))])
             connection.execute(
                 "DELETE FROM run WHERE rowid <= (SELECT rowid FROM run ORDER BY rowid DESC LIMIT 1 OFFSET ?)",
                 (KEPT_RUN_RECORDS,),
@@ -62,11 +60,7 @@ class Runs(Table):
     def newest_first(self, limit: int = -1) -> Iterator[RecordedRun]:
         """The runs that wrote, at most `limit`, in the order of their rows: their times can mislead, since clocks are
         set back."""
-        query = (
-            "SELECT id, command, started, ended, outcome, exit_code, why, seconds, summary FROM run "
-            "ORDER BY rowid DESC LIMIT ?"
-        )
-        rows = self.connection.execute(query, (limit,))
+        rows = self.read_rows("ORDER BY rowid DESC LIMIT ?", (limit,))
         return (
             RecordedRun(run, command, started, ended, Ending(*ending) if ended else None)
             for run, command, started, ended, *ending in rows

@@ -1,14 +1,16 @@
--- The catalog, format version 2. FORMAT.md explains every table and invariant.
+-- The catalog, format version 3. FORMAT.md explains every table and invariant.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
-    value TEXT NOT NULL
+    value TEXT NOT NULL,
+    row_digest BLOB NOT NULL DEFAULT x''
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE block (
     name    TEXT PRIMARY KEY,
     n_rows  INTEGER NOT NULL CHECK (n_rows > 0),
-    n_items INTEGER NOT NULL CHECK (n_items >= 0)
+    n_items INTEGER NOT NULL CHECK (n_items >= 0),
+    row_digest BLOB NOT NULL DEFAULT x''
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE fingerprint (
@@ -18,6 +20,7 @@ CREATE TABLE fingerprint (
     n_distinct INTEGER NOT NULL CHECK (n_distinct BETWEEN 0 AND n_items),
     block      TEXT REFERENCES block (name),
     row        INTEGER,
+    row_digest BLOB NOT NULL DEFAULT x'',
     CHECK ((block IS NULL) = (row IS NULL))
 ) STRICT;
 CREATE UNIQUE INDEX fingerprint_place ON fingerprint (block, row) WHERE block IS NOT NULL;
@@ -37,7 +40,8 @@ CREATE TABLE audio (
     decoded_s   REAL,
     n_bytes     INTEGER,
     cancels     INTEGER,
-    width_db    REAL
+    width_db    REAL,
+    row_digest  BLOB NOT NULL DEFAULT x''
 ) STRICT;
 CREATE INDEX audio_key ON audio (key);
 CREATE INDEX audio_fingerprint ON audio (fingerprint);
@@ -59,6 +63,7 @@ CREATE TABLE track (
     problem      TEXT,
     judged_by    TEXT,
     properties   TEXT NOT NULL,
+    row_digest   BLOB NOT NULL DEFAULT x'',
     CHECK ((audio IS NULL) = (problem IS NOT NULL)),
     CHECK ((problem IS NULL) = (problem_kind IS NULL)),
     CHECK ((problem IS NULL) = (judged_by IS NULL))
@@ -74,7 +79,8 @@ CREATE TABLE probe (
     key        TEXT NOT NULL,
     properties TEXT NOT NULL,
     full       BLOB,
-    stream     BLOB
+    stream     BLOB,
+    row_digest BLOB NOT NULL DEFAULT x''
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tile (
@@ -84,7 +90,7 @@ CREATE TABLE tile (
     block_b  TEXT NOT NULL REFERENCES block (name),
     n_pairs  INTEGER NOT NULL CHECK (n_pairs >= 0),
     pairs    BLOB NOT NULL,
-    digest   BLOB NOT NULL
+    row_digest BLOB NOT NULL DEFAULT x''
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tile_settings ON tile (settings, name);
 CREATE INDEX tile_block_a ON tile (block_a);
@@ -96,6 +102,7 @@ CREATE TABLE judgement (
     same      INTEGER NOT NULL CHECK (same IN (0, 1)),
     score     REAL,
     judged    TEXT NOT NULL,
+    row_digest BLOB NOT NULL DEFAULT x'',
     PRIMARY KEY (content_a, content_b),
     CHECK (content_a <= content_b)
 ) STRICT, WITHOUT ROWID;
@@ -109,7 +116,8 @@ CREATE TABLE run (
     exit_code INTEGER,
     why       TEXT,
     seconds   REAL,
-    summary   TEXT
+    summary   TEXT,
+    row_digest BLOB NOT NULL DEFAULT x''
 ) STRICT;
 
 CREATE TABLE nulltest (
@@ -117,7 +125,19 @@ CREATE TABLE nulltest (
     content_b BLOB,
     version   INTEGER NOT NULL,
     result    TEXT NOT NULL,
-    digest    BLOB NOT NULL,
+    row_digest BLOB NOT NULL DEFAULT x'',
     PRIMARY KEY (content_a, content_b),
     CHECK (content_a <= content_b)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE comparison (
+    digest_a BLOB,
+    digest_b BLOB,
+    settings TEXT,
+    kernel   INTEGER NOT NULL,
+    pair     BLOB NOT NULL,
+    row_digest BLOB NOT NULL DEFAULT x'',
+    PRIMARY KEY (digest_a, digest_b, settings),
+    CHECK (digest_a < digest_b)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audio_stream ON audio (stream) WHERE stream IS NOT NULL;

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from dedup.errors import CatalogDamagedError, StoreDamagedError, StoreMismatchError, StoreMissingError, UsageError
-from dedup.settings import CompareSettings, FingerprintSettings
+from dedup.settings import FingerprintSettings
 from dedup.store import upgrades
 from dedup.store.blocks import Block, BlockStore, make_block
 from dedup.store.catalog import Catalog
-from dedup.store.database import damaged, is_damage, is_schema_damaged
+from dedup.store.commit_log import has_log, lost_commits
+from dedup.store.database import connect_for_reading, damaged, is_damage, is_schema_damaged
 from dedup.store.items import Items
-from dedup.store.layout import Layout, write_lock
+from dedup.store.layout import Layout, is_locked, require_not_elsewhere, write_lock
 
 SEAL_AT_ROWS = 1 << 16
 """Rows of the tail at which a scan seals before its end, so that the catalog does not hold a whole library."""
@@ -74,8 +76,11 @@ class Store:
         Call it only while holding the lock."""
         shutil.rmtree(self.layout.salvage, ignore_errors=True)
         self.blocks.drop_unfinished()
-        for name in self.blocks.names() - self.catalog.blocks.rows().keys():
-            self.blocks.drop(name)
+        if (
+            next(self.catalog.blocks.unsound(), None) is None
+        ):  # otherwise the name that is not known may be a damaged one
+            for name in self.blocks.names() - self.catalog.blocks.names():
+                self.blocks.drop(name)
 
     def items_of(self, fingerprint: int) -> Items:
         """The items of one fingerprint, sealed or not. Raises StoreDamagedError."""
@@ -95,6 +100,18 @@ class Store:
             )
         return items
 
+    def items_of_all(self, fingerprints: Collection[int]) -> dict[int, Items]:
+        """The items of several fingerprints, by id, each block read once. Raises StoreDamagedError."""
+        found: dict[int, Items] = {}
+        for block, rows in itertools.groupby(
+            self.catalog.fingerprints.places(fingerprints), key=lambda place: place[1]
+        ):
+            if block is not None:
+                with contextlib.suppress(StoreDamagedError):  # compacted away since, or damaged: `items_of` tells
+                    read = self.blocks.read(block)
+                    found |= {each: read.row(row).copy() for each, _, row in rows if row is not None}
+        return {each: found[each] if each in found else self.items_of(each) for each in fingerprints}
+
 
 @contextlib.contextmanager
 def make_or_open(folder: Path, settings: FingerprintSettings, block_size: int, purpose: str) -> Iterator[Store]:
@@ -107,7 +124,7 @@ def make_or_open(folder: Path, settings: FingerprintSettings, block_size: int, p
     layout = Layout(folder)
     layout.make()
     with write_lock(layout, purpose), _connected(layout, writable=True) as store:
-        if not store.catalog.meta.read():
+        if not store.catalog.meta.stamp():
             _stamp(store, settings, block_size)
         _read_stamp(store, settings, writable=True)
         store.tidy()
@@ -136,6 +153,7 @@ def open_for_reading(folder: Path) -> Iterator[Store]:
     """
     layout = Layout(folder)
     require_store(layout)
+    require_not_elsewhere(layout)
     with _connected(layout, writable=False) as store:
         _read_stamp(store, None, writable=False)
         yield store
@@ -146,6 +164,7 @@ def _connected(layout: Layout, writable: bool) -> Iterator[Store]:
     """The store; raises StoreDamagedError if any use of it shows that the catalog is damaged."""
     _require_catalog(layout)
     try:
+        _require_all_commits(layout, writable)
         with contextlib.closing(Store(layout, writable)) as store:
             yield store
     except sqlite3.DatabaseError as error:
@@ -156,6 +175,18 @@ def _connected(layout: Layout, writable: bool) -> Iterator[Store]:
         if is_schema_damaged(layout.catalog):
             raise damaged(layout.catalog, "its schema is not text") from error
         raise
+
+
+def _require_all_commits(layout: Layout, writable: bool) -> None:
+    """Raises CatalogDamagedError if the log that a killed writer left is damaged before its last commit. Comes before
+    the catalog is opened to write: whoever closes it then removes the log."""
+    if not has_log(layout.catalog) or (not writable and is_locked(layout)):
+        return
+    with contextlib.closing(connect_for_reading(layout.catalog)) as connection:
+        connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
+        lost = lost_commits(layout.catalog)
+    if lost is not None and not lost.is_last_alone:
+        raise damaged(layout.catalog, lost)
 
 
 def require_store(layout: Layout) -> None:
@@ -216,7 +247,7 @@ def _bereft(layout: Layout, found: str) -> CatalogDamagedError:
 def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bool) -> None:
     """Takes settings and block size from the stamp; refuses a store that does not fit. Upgrades one of an older format
     version, once it is known to fit, if it is `writable`."""
-    where, meta = f"store {store.layout.folder}", store.catalog.meta.read()
+    where, meta = f"store {store.layout.folder}", _stamp_of(store)
     if not meta:
         _refuse_blocks_alone(store)
         raise _missing(store.layout, "unfinished: the run that was making it was interrupted")
@@ -224,7 +255,6 @@ def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bo
     upgrades.require_version(where, version, writable)
     try:
         stamped, store.block_size = FingerprintSettings(**meta["fingerprint"]), int(meta["block_size"])
-        CompareSettings(**meta.get("compare", {}))
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise damaged(store.layout.catalog, f"its stamp cannot be read ({error})") from error
     if settings is not None and stamped != settings:
@@ -235,14 +265,21 @@ def _read_stamp(store: Store, settings: FingerprintSettings | None, writable: bo
             "another store with --store",
         )
     if not upgrades.is_ours(version):
-        _upgrade(store, version)
+        _upgrade(store, version, meta["fingerprint"])
     store.fingerprint_settings = stamped
 
 
-def _upgrade(store: Store, version: int) -> None:
+def _stamp_of(store: Store) -> dict[str, Any]:
+    try:
+        return store.catalog.meta.stamp()
+    except StoreDamagedError as error:
+        raise damaged(store.layout.catalog, error.found) from error
+
+
+def _upgrade(store: Store, version: int, fingerprint: Any) -> None:
     """Upgrades version by version, the blocks' root group first: if a kill comes in between, the catalog, whose stamp
     decides, still has the older version, and the next writer does both again."""
     for older in range(version, upgrades.FORMAT_VERSION):
-        store.blocks.create(_root_attributes(store.catalog.meta.get("fingerprint"), older + 1))
+        store.blocks.create(_root_attributes(fingerprint, older + 1))
         upgrades.upgrade(store.catalog, older)
     store.catalog.shrink()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from dedup.store.database import Table
+from dedup.store.audios import Audios
+from dedup.store.database import Database
+from dedup.store.fingerprints import Fingerprints
 from dedup.store.meta import NEW_ID
+from dedup.store.table import Table
 
 State = Literal["present", "absent", "imported"]
 
@@ -59,7 +63,7 @@ class KnownTrack:
     """Whether an older version of Reprise read its properties (`metadata.PROPERTIES_VERSION`)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeardTrack:
     """A track with its audio and fingerprint; fields as in `Track` and `Audio`."""
 
@@ -102,22 +106,14 @@ class Trouble(NamedTuple):
     problem: str
 
 
-COLUMNS = (
-    "id, path, root, volume, size, mtime_ns, inode, device, state, partial, full, audio, "
-    "problem_kind, problem, judged_by, properties"
-)
-
-KNOWN_COLUMNS = "path, volume, size, mtime_ns, state, audio, problem_kind, problem, judged_by, device, inode"
-
-HEARD_COLUMNS = (
-    "track.path, track.root, track.state, track.size, track.mtime_ns, track.device, track.inode, track.full, "
-    "audio.id, audio.stream, audio.key, audio.damage, fingerprint.id, fingerprint.digest, fingerprint.n_items, "
-    "fingerprint.n_distinct, track.properties, audio.decoded_s, audio.n_bytes, audio.cancels, audio.width_db"
-)
-
-
 class Tracks(Table):
     """One row per path."""
+
+    name = "track"
+
+    def __init__(self, database: Database, audios: Audios, fingerprints: Fingerprints) -> None:
+        super().__init__(database)
+        self.audios, self.fingerprints = audios, fingerprints
 
     # ---- whole tracks ----
 
@@ -134,55 +130,73 @@ class Tracks(Table):
         return self._select(which, (size, partial))
 
     def _select(self, which: str, parameters: Sequence[Any] = ()) -> Iterator[Track]:
-        query = f"SELECT {COLUMNS} FROM track {which} ORDER BY path"
-        return (Track(*row) for row in self.connection.execute(query, parameters))
+        return (Track(*row) for row in self.read_rows(f"{which} ORDER BY path", parameters))
 
     def known(self, properties_version: int) -> Iterator[KnownTrack]:
         """All tracks that a scan has seen, in the order of their paths. Those whose properties have a lower version are
         outdated."""
         query = (
-            f"SELECT {KNOWN_COLUMNS}, CASE WHEN properties = '{{}}' THEN 0 WHEN json_valid(properties) "
-            "THEN IFNULL(json_extract(properties, '$.version'), 1) < ? ELSE 1 END "
-            "FROM track WHERE state != 'imported' ORDER BY path"
+            f"SELECT CASE WHEN properties = '{{}}' THEN 0 WHEN json_valid(properties) "
+            "THEN IFNULL(json_extract(properties, '$.version'), 1) < ? ELSE 1 END, "
+            f"{self.selected} FROM track WHERE state != 'imported' ORDER BY path"
         )
-        return (KnownTrack(*row) for row in self.connection.execute(query, (properties_version,)))
+        for is_outdated, *row in self.connection.execute(query, (properties_version,)):
+            track = Track(*self.verified(tuple(row)))
+            assert track.state != "imported"
+            yield KnownTrack(
+                *(track.path, track.volume, track.size, track.mtime_ns, track.state, track.audio),
+                *(track.problem_kind, track.problem, track.judged_by, track.device, track.inode, bool(is_outdated)),
+            )
 
     def heard(self, kind: type[Heard], fingerprints: Iterable[int]) -> Iterator[Heard]:
         """The tracks that hold any of these fingerprints, as HeardTrack or a class that extends it."""
+        tables = (self, self.audios, self.fingerprints)
         query = (
-            f"SELECT {HEARD_COLUMNS} FROM fingerprint JOIN audio ON audio.fingerprint = fingerprint.id "
-            "JOIN track ON track.audio = audio.id WHERE fingerprint.id IN (SELECT value FROM json_each(?))"
+            f"SELECT {', '.join(table.selected for table in tables)} "
+            "FROM fingerprint JOIN audio ON audio.fingerprint = fingerprint.id "
+            "LEFT JOIN track ON track.audio = audio.id WHERE fingerprint.id IN (SELECT value FROM json_each(?))"
         )
-        return (kind(*row) for row in self.connection.execute(query, (json.dumps(sorted(fingerprints)),)))
+        ends = list(itertools.accumulate(len(table.columns) + 1 for table in tables))
+        parts = [(table, slice(*part)) for table, part in zip(tables, itertools.pairwise([0, *ends]), strict=True)]
+        for row in self.connection.execute(query, (json.dumps(sorted(fingerprints)),)):
+            (_, of_track), *others = parts
+            audio, fingerprint = (table.verified(row[part]) for table, part in others)
+            if row[0] is None:  # retired, unless its id is another now: then it was not verified
+                continue
+            track = self.verified(row[of_track])
+            _, path, root, _, size, mtime_ns, inode, device, state, _, full, *_, properties = track
+            id_, stream, key, damage, _, decoded_s, n_bytes, cancels, width_db = audio
+            yield kind(
+                *(path, root, state, size, mtime_ns, device, inode, full, id_, stream, key, damage),
+                *(*fingerprint[:4], properties, decoded_s, n_bytes, cancels, width_db),
+            )
 
     # ---- single columns and counts ----
 
     def roots(self) -> list[bytes]:
         """The roots below which the tracks were found."""
-        return [row[0] for row in self.connection.execute("SELECT DISTINCT root FROM track")]
+        query = f"SELECT MIN(track.id), {self.selected} FROM track GROUP BY root"  # MIN: the others are of that row
+        return [self.verified(tuple(row))[2] for _, *row in self.connection.execute(query)]
 
     def paths(self) -> Iterator[tuple[int, bytes]]:
         """Id and path of each track: an index has both, so SQLite reads no row."""
         yield from self.connection.execute("SELECT id, path FROM track")
 
-    def properties(self) -> Iterator[tuple[int, bytes, str]]:
-        """Id, path and properties of each track."""
-        yield from self.connection.execute("SELECT id, path, properties FROM track")
-
     def properties_of_present(self, ids: Sequence[int]) -> Iterator[tuple[bytes, str]]:
         """Path and properties of those among `ids` that are present."""
-        query = "SELECT path, properties FROM track WHERE id IN (SELECT value FROM json_each(?)) AND state = 'present'"
-        yield from self.connection.execute(query, (json.dumps(ids),))
+        which = "WHERE id IN (SELECT value FROM json_each(?)) AND state = 'present'"
+        for row in self.read_rows(which, (json.dumps(ids),)):
+            yield row[1], row[-1]
 
     def unhashed_twins(self) -> Iterator[tuple[bytes, int, int]]:
         """Path, size and modification time of the present tracks without a full hash that share size and partial hash
         with another, in the order of their paths."""
-        yield from self.connection.execute(
-            "SELECT path, size, mtime_ns FROM track "
+        rows = self.read_rows(
             "WHERE state = 'present' AND audio IS NOT NULL AND full IS NULL AND (size, partial) IN "
             "(SELECT size, partial FROM track WHERE state = 'present' AND audio IS NOT NULL AND partial IS NOT NULL "
             "GROUP BY size, partial HAVING COUNT(*) > 1) ORDER BY path"
         )
+        return ((row[1], row[4], row[5]) for row in rows)
 
     def troubles(self) -> set[Trouble]:
         """The files that cannot be used."""
@@ -235,37 +249,32 @@ class Tracks(Table):
 
     def put(self, track: Track) -> None:
         """Inserts the track or replaces the one at its path; ignores `track.id`."""
-        columns = COLUMNS.split(", ")[1:]
-        update = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
-        self.connection.execute(
-            f"INSERT INTO track (id, {', '.join(columns)}) "
-            f"VALUES ({NEW_ID.format('track')}, {', '.join('?' * len(columns))}) "
-            f"ON CONFLICT (path) DO UPDATE SET {update}",
-            [getattr(track, column) for column in columns],
-        )
+        query = f"SELECT IFNULL((SELECT id FROM track WHERE path = ?), {NEW_ID.format('track')})"
+        (number,) = self.connection.execute(query, (track.path,)).fetchone()
+        self.put_rows([(number, *(getattr(track, column) for column in self.columns[1:]))], "INSERT OR REPLACE")
 
     def set_place(self, places: Iterable[tuple[bytes, int, int, bytes]]) -> None:
         """Records the current volume, device and inode of each path."""
-        self.connection.executemany("UPDATE track SET volume = ?, device = ?, inode = ? WHERE path = ?", places)
+        changes = ((path, volume, device, inode) for volume, device, inode, path in places)
+        self.change("path", ["volume", "device", "inode"], changes)
 
     def set_full(self, path: bytes, full: bytes) -> None:
-        self.connection.execute("UPDATE track SET full = ? WHERE path = ?", (full, path))
+        self.change("path", ["full"], [(path, full)])
 
     def set_properties(self, properties: Iterable[tuple[bytes, str]]) -> None:
         """Records the properties of each path, as JSON."""
-        rows = ((text, path) for path, text in properties)
-        self.connection.executemany("UPDATE track SET properties = ? WHERE path = ?", rows)
+        self.change("path", ["properties"], properties)
 
     def set_state(self, paths: Iterable[bytes], state: State) -> None:
-        self.connection.executemany("UPDATE track SET state = ? WHERE path = ?", ((state, p) for p in paths))
+        self.change("path", ["state"], ((path, state) for path in paths))
 
     def forget(self, paths: Iterable[bytes]) -> None:
         """Drops the tracks of these paths; their audio stays, and with it every finished comparison."""
         self.connection.executemany("DELETE FROM track WHERE path = ?", ((path,) for path in paths))
 
-    def drop(self, track: int) -> None:
-        """Drops a track by its id; its audio stays."""
-        self.connection.execute("DELETE FROM track WHERE id = ?", (track,))
+    def drop_of_audio(self, audio: int) -> None:
+        """Drops the tracks that hold this audio."""
+        self.connection.execute("DELETE FROM track WHERE audio = ?", (audio,))
 
     def drop_of(self, fingerprints: Iterable[int]) -> None:
         """Drops the tracks that hold any of these fingerprints."""

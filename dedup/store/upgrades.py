@@ -10,7 +10,7 @@ from dedup.errors import StoreMismatchError
 if TYPE_CHECKING:
     from dedup.store.catalog import Catalog
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def _add_what_decoding_showed(catalog: Catalog) -> None:
@@ -19,7 +19,22 @@ def _add_what_decoding_showed(catalog: Catalog) -> None:
     catalog.nulltests.create()
 
 
-UPGRADES: dict[int, Callable[[Catalog], None]] = {1: _add_what_decoding_showed}
+def _add_digests(catalog: Catalog) -> None:
+    """From version 2: each row gets the digest of what it says. A tile or null test that does not match the digest of
+    that version stays without one, so that `check` finds it. Comparisons of pairs that a person called the same get a
+    table, and streams an index."""
+    damaged = [(table, list(table.unlike_older_digest())) for table in (catalog.results, catalog.nulltests)]
+    for table in catalog.sealed_tables:
+        if table is not catalog.comparisons:
+            table.add_digests()
+    for other, keys in damaged:
+        other.drop_older_digest()
+        other.unseal(keys)
+    catalog.comparisons.create()
+    catalog.audios.index_streams()
+
+
+UPGRADES: dict[int, Callable[[Catalog], None]] = {1: _add_what_decoding_showed, 2: _add_digests}
 """Functions by format version: each upgrades a catalog of that version to the next, in a transaction that also raises
 the version."""
 
@@ -53,4 +68,4 @@ def upgrade(catalog: Catalog, version: int) -> None:
     """Upgrades a catalog by one version, in one transaction."""
     with catalog.transaction():
         UPGRADES[version](catalog)
-        catalog.meta.set("format_version", version + 1)
+        catalog.meta.set_version(version + 1)

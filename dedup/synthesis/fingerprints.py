@@ -158,6 +158,18 @@ class Track:
     change: Change | None = None
 
 
+_NO_ENTROPY = np.random.SeedSequence(0)
+_ZEROS = np.zeros(4, np.uint64)
+_FRESH: Any = {
+    "bit_generator": "Philox",
+    "buffer": _ZEROS,
+    "buffer_pos": 4,
+    "has_uint32": 0,
+    "uinteger": 0,
+}
+"""State of a Philox from which nothing was drawn, except its key."""
+
+
 class Library:
     """The tracks of one seed, in any order."""
 
@@ -177,7 +189,11 @@ class Library:
         return Track(index, copied_items(recording, change, random), original, change)
 
     def _random(self, index: int) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(key=[self.seed, index]))
+        """As `Philox(key=[seed, index])`, which would first ask the system for random bytes of no use."""
+        philox = np.random.Philox(_NO_ENTROPY)
+        key: Any = {"counter": _ZEROS, "key": np.array([self.seed, index], np.uint64)}
+        philox.state = _FRESH | {"state": key}
+        return np.random.Generator(philox)
 
     def _is_copy(self, index: int, random: np.random.Generator) -> bool:
         return bool(random.random() < self.duplicates) and index > 0
@@ -390,9 +406,14 @@ def path_of(index: int) -> str:
     return f"/made/{index // 1000:04}/{index:07}.flac"
 
 
-def import_line(track: Track) -> bytes:
-    duration_s = round(len(track.items) / ITEMS_PER_SECOND, 2)
-    record = {"path": path_of(track.index), "duration": duration_s, "fingerprint": track.items.tolist()}
+def duration_of(items: Items) -> float:
+    """Seconds that the items take."""
+    return round(len(items) / ITEMS_PER_SECOND, 2)
+
+
+def import_line(index: int, items: Items) -> bytes:
+    """What `reprise import` reads of a track."""
+    record = {"path": path_of(index), "duration": duration_of(items), "fingerprint": items.tolist()}
     return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from dedup.tags.block import Block, Entry, free_entry
 from dedup.tags.cover import OTHER, Cover, Picture, cover_of
@@ -114,22 +114,21 @@ class ApeBlock(Block):
         extension = cover.mime.rpartition("/")[2].replace("jpeg", "jpg") or "jpg"
         self._tags[_FRONT] = APEValue(f"{_FRONT}.{extension}".encode() + b"\0" + cover.data, _BINARY)
 
-    def save(self, path: bytes) -> None:
+    def save(self, file: BinaryIO) -> None:
         """An ID3v1 tag after it stays there; mutagen would cut it off."""
-        id3v1 = id3v1_of(path)
-        with open(path, "r+b") as file:
-            file.truncate(file.seek(0, os.SEEK_END) - len(id3v1))
-            self._tags.save(file)
-            file.seek(0, os.SEEK_END)
-            file.write(id3v1)
+        id3v1 = id3v1_of(file)
+        file.truncate(file.seek(0, os.SEEK_END) - len(id3v1))
+        file.seek(0)
+        self._tags.save(file)
+        file.seek(0, os.SEEK_END)
+        file.write(id3v1)
 
 
-def id3v1_of(path: bytes) -> bytes:
+def id3v1_of(file: BinaryIO) -> bytes:
     """The ID3v1 tag at the very end of a file, 128 bytes, or nothing. An APEv2 header has the same three letters and
     may be in the same place, but its tag ends in a footer."""
-    with open(path, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _ID3V1_SIZE))
-        tail = file.read()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _ID3V1_SIZE))
+    tail = file.read()
     is_id3v1 = len(tail) == _ID3V1_SIZE and tail.startswith(b"TAG") and tail[-32:-24] != b"APETAGEX"
     return tail if is_id3v1 else b""

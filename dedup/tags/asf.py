@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from dedup.tags.block import Block, Entry, free_entry
 from dedup.tags.cover import FRONT, Cover, Picture, cover_of
@@ -93,8 +93,9 @@ class AsfBlock(Block):
         tags[:] = [pair for pair in tags if pair[0] != _PICTURE or _unpacked(pair[1].value)[0] != FRONT]
         tags.append((_PICTURE, ASFByteArrayAttribute(packed)))
 
-    def save(self, path: bytes) -> None:
-        self._file.save(path)
+    def save(self, file: BinaryIO) -> None:
+        file.seek(0)
+        self._file.save(file)
 
 
 def _unpacked(value: Any) -> tuple[int, Cover]:

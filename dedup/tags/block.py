@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from dedup.tags.cover import Cover, Picture, fronts_of, others_of
 from dedup.tags.extras import Held, Raw, picture_digest, picture_held
@@ -139,8 +139,8 @@ class Block(ABC):
         """Makes it the front cover, in place of the present one."""
 
     @abstractmethod
-    def save(self, path: bytes) -> None:
-        """Writes the block to the file it was read from."""
+    def save(self, file: BinaryIO) -> None:
+        """Writes the block to the file it was read from, which is open for reading and writing."""
 
 
 def free_entry(key: str, values: Iterable[str]) -> Entry | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from dedup.tags import id3_extras, people
 from dedup.tags.ape import id3v1_of
@@ -242,13 +242,14 @@ class Id3Block(Block):
         cover = picture.cover
         self._add("APIC", encoding=self._encoding(), mime=cover.mime, type=picture.kind, desc=desc, data=cover.data)
 
-    def save(self, path: bytes) -> None:
+    def save(self, file: BinaryIO) -> None:
         """A NUL separates values in 2.3 too: with "/", which that version prescribes, AC/DC would be two. An ID3v1 tag
         repeats the new values."""
         keywords: dict[str, Any] = {"v2_version": 3, "v23_sep": None} if self._is_v23 else {}
-        if id3v1_of(path):
+        if id3v1_of(file):
             keywords["v1"] = 2
-        self._tags.save(path, **keywords)
+        file.seek(0)
+        self._tags.save(file, **keywords)
 
 
 def _comment(frame: Any) -> Iterator[Entry]:

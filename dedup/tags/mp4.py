@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from dedup.tags.block import Block, Entry, free_entry
 from dedup.tags.cover import FRONT, OTHER, Cover, Picture, cover_of
@@ -149,8 +149,9 @@ class Mp4Block(Block):
         first = MP4Cover(cover.data, MP4Cover.FORMAT_PNG if is_png else MP4Cover.FORMAT_JPEG)
         self._file.tags["covr"] = [first, *self._file.tags.get("covr", [])[1:]]
 
-    def save(self, path: bytes) -> None:
-        self._file.save(path)
+    def save(self, file: BinaryIO) -> None:
+        file.seek(0)
+        self._file.save(file)
 
 
 def _texts(key: str, values: Any) -> tuple[str, ...]:

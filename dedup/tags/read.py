@@ -7,10 +7,11 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, BinaryIO
 
 from dedup.files.bounded import Bounded, bounded_memory, is_too_much
 from dedup.files.container import heard_stream, is_attached, open_container
+from dedup.files.held import open_regular
 from dedup.tags.block import Block, free_entry
 from dedup.tags.cover import FRONT, OTHER, Cover, Picture, cover_of, is_usable
 from dedup.tags.extras import UNREAD, Chapter, Held, chapters_held, picture_digest, picture_held, unread_held
@@ -23,6 +24,7 @@ from dedup.tags.wave_info import read_cues, read_info
 __all__ = [
     "Cover",
     "Tags",
+    "blocks_in",
     "may_have_more",
     "open_blocks",
     "read_tags",
@@ -63,7 +65,7 @@ class Tags:
 def read_tags(path: bytes) -> Tags:
     """The tags of a file; none if it has none that can be read. FFmpeg reads what mutagen cannot. Raises OSError for a
     file that cannot be opened, nothing else."""
-    with open(path, "rb") as opened, bounded_memory():
+    with open_regular(path) as opened, bounded_memory():
         file, is_too_large = TagFile(opened), False
         try:
             parsed = parse(path, file)
@@ -164,7 +166,13 @@ def _fields_of_container(container: Any) -> dict[str, tuple[str, ...]]:
 def open_blocks(path: bytes) -> list[Block]:
     """The tag blocks of a file, the one to write first in front; empty if its format has none that can be written.
     Raises anything for a damaged file, as mutagen does."""
-    with open(path, "rb") as opened, bounded_memory():
+    with open_regular(path) as file:
+        return blocks_in(path, file)
+
+
+def blocks_in(path: bytes, opened: BinaryIO) -> list[Block]:
+    """`open_blocks` of a file that is open."""
+    with bounded_memory():
         file = TagFile(opened)
         return _blocks_of(parse(path, file), file)
 

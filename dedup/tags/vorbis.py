@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from dedup.tags.block import Block, Entry, free_entry, is_of
 from dedup.tags.cover import FRONT, OTHER, Cover, Picture, cover_of
@@ -102,8 +102,9 @@ class VorbisBlock(Block):
         encoded = (base64.b64encode(each.write()).decode("ascii") for each in pictures)
         tags.extend((_PICTURE.upper(), text) for text in encoded)
 
-    def save(self, path: bytes) -> None:
-        self._file.save(path)
+    def save(self, file: BinaryIO) -> None:
+        file.seek(0)
+        self._file.save(file)
 
 
 def _made(picture: Picture) -> Any:

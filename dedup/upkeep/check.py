@@ -15,19 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.correlate import completeness
-from dedup.errors import CatalogDamagedError, StoreDamagedError, UsageError
-from dedup.files.paths import printable
-from dedup.library.metadata import AudioProperties, from_json, to_json
+from dedup.errors import CatalogDamagedError, StoreDamagedError
 from dedup.settings import CompareSettings
 from dedup.store.catalog import Catalog
+from dedup.store.commit_log import has_log, log_of, lost_commits
 from dedup.store.database import damaged, is_damage
 from dedup.store.fingerprints import SealedRow, Unsealed
 from dedup.store.items import Items, items_digest, n_distinct
-from dedup.store.judgements import CONTENT_BYTES
-from dedup.store.layout import Layout
+from dedup.store.layout import Layout, is_locked, was_killed
+from dedup.store.ledgers import problems
+from dedup.store.meta import STAMP
 from dedup.store.pairs import N_STEPS, PAIR
-from dedup.store.results import TileResult, result_digest
+from dedup.store.results import TileResult
 from dedup.store.tiles import count_tiles, plan_tiles, tile_name
+from dedup.upkeep.rows import PROBLEMS, are_in_range, compare_settings, problems_of_meta
 from dedup.upkeep.salvage import mend_catalog
 
 if TYPE_CHECKING:
@@ -35,17 +36,38 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 
+Kind = (
+    Literal["catalog", "root", "block", "fingerprint", "audio", "track", "probe", "tile", "judgement", "null test"]
+    | Literal["comparison", "run", "meta", "clean-up", "note"]
+)
+
+ROWS: dict[str, Kind] = {
+    "meta": "meta",
+    "audio": "audio",
+    "track": "track",
+    "probe": "probe",
+    "tile": "tile",
+    "judgement": "judgement",
+    "run": "run",
+    "nulltest": "null test",
+    "comparison": "comparison",
+}
+"""Kind of a finding about a row, by its table. A fingerprint in a block counts as damage of that block."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One violation of the format."""
 
-    kind: Literal["catalog", "root", "block", "fingerprint", "track", "tile", "judgement", "null test", "note"]
+    kind: Kind
     """Kind of the finding. A "note" is not damage: the next run takes care of it. Only a new catalog repairs a
-    "catalog"."""
+    "catalog"; nothing repairs a "clean-up"."""
     name: str
-    """Name of the block or tile, id of the fingerprint or track, contents of the judgement or null test, table of the
-    catalog."""
+    """Key of the row in text: name of the block or tile, id of the fingerprint, audio, track or run, path of the probe,
+    contents of the judgement or null test, digests of the comparison, key of `meta`; table of the catalog."""
     text: str
+    key: tuple[Any, ...] = ()
+    """Primary key of the row to drop."""
 
     @property
     def is_damage(self) -> bool:
@@ -112,7 +134,7 @@ def _check_once(
     try:
         with open_store() as store:
             findings = tuple(check(store, observer))
-            n_damaged = sum(finding.is_damage for finding in findings)
+            n_damaged = sum(finding.is_damage and finding.kind != "clean-up" for finding in findings)
             if with_repair and n_damaged:
                 repair(store, findings)
                 n_dropped = n_damaged
@@ -125,20 +147,21 @@ def check(store: Store, observer: Observer) -> list[Finding]:
     """Everything that is wrong, as of one moment; repairs nothing."""
     steps: tuple[Callable[[Store, Observer], Iterator[Finding]], ...] = (
         _check_catalog,
+        _check_log,
         _check_root,
+        _check_rows,
         _check_blocks,
         _check_tail,
-        _check_tracks,
         _check_tiles,
-        _check_judgements,
-        _check_null_tests,
         _check_complete,
+        _check_ledgers,
     )
     findings: list[Finding] = []
     try:
         with store.catalog.snapshot():
             for step in steps:
                 findings.extend(step(store, observer))
+        findings = list({(finding.kind, finding.name): finding for finding in reversed(findings)}.values())[::-1]
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
@@ -164,20 +187,17 @@ def repair(store: Store, findings: Sequence[Finding]) -> None:
 
 
 def _drop(catalog: Catalog, finding: Finding) -> None:
-    if finding.kind == "tile":
-        catalog.results.drop([finding.name])
-    elif finding.kind == "track":
-        catalog.tracks.drop(int(finding.name))
-    elif finding.kind == "judgement":
-        catalog.judgements.drop(*map(bytes.fromhex, finding.name.split("-")))
-    elif finding.kind == "null test":
-        catalog.nulltests.drop(*map(bytes.fromhex, finding.name.split("-")))
-    elif finding.kind == "fingerprint":
-        _drop_fingerprints(catalog, [int(finding.name)])
+    if finding.kind == "audio":
+        catalog.tracks.drop_of_audio(*finding.key)
+    if finding.kind == "fingerprint":
+        _drop_fingerprints(catalog, finding.key)
     elif finding.kind == "block":
         catalog.results.drop_of([finding.name])
-        _drop_fingerprints(catalog, catalog.fingerprints.ids_of_block(finding.name).tolist())
+        _drop_fingerprints(catalog, catalog.fingerprints.all_ids_of_block(finding.name))
         catalog.blocks.drop([finding.name])
+    for table in catalog.sealed_tables:
+        if ROWS.get(table.name) == finding.kind and finding.key:
+            table.drop_row(finding.key)
 
 
 def _drop_fingerprints(catalog: Catalog, fingerprints: Sequence[int]) -> None:
@@ -191,20 +211,55 @@ def _check_catalog(store: Store, _: Observer) -> Iterator[Finding]:
         yield Finding("catalog", table, text)
 
 
+def _check_log(store: Store, _: Observer) -> Iterator[Finding]:
+    """Commits that a killed writer made and that are lost. While a writer has the store there are none."""
+    layout = store.layout
+    if is_locked(layout):
+        return
+    lost = lost_commits(layout.catalog)
+    if lost is not None:
+        yield Finding("note", log_of(layout.catalog).name, str(lost))
+    elif was_killed(layout) and not has_log(layout.catalog):
+        text = "missing, although a writer was killed: what it committed last may be lost; `reprise full` redoes it"
+        yield Finding("note", log_of(layout.catalog).name, f"{text}, except judgements")
+
+
 def _check_root(store: Store, _: Observer) -> Iterator[Finding]:
     if not store.blocks.is_created(store.root_attributes):
         yield Finding("root", store.layout.blocks.name, "its zarr.json is missing or does not repeat the store's stamp")
 
 
+def _check_rows(store: Store, _: Observer) -> Iterator[Finding]:
+    """Rows that do not match their digest, or that match it and make no sense."""
+    catalog = store.catalog
+    for table in catalog.sealed_tables:
+        problems_of = PROBLEMS.get(table.name)
+        for is_sound, row in table.with_verdict():
+            text = "does not match its digest"
+            if is_sound:
+                text = next(problems_of(row), "") if problems_of else ""
+            if not text:
+                continue
+            if table is catalog.meta and row[0] in STAMP:
+                yield Finding("catalog", table.name, f"{row[0]} {text}")
+            elif table is catalog.blocks or (table is catalog.fingerprints and row[4] is not None):
+                block = row[0] if table is catalog.blocks else row[4]
+                yield Finding("block", str(block), f"a row of table {table.name} {text}{_resting_on(store, block)}")
+            elif table is catalog.fingerprints:
+                yield Finding("fingerprint", table.title(row), text, row[:1])
+            else:
+                yield Finding(ROWS[table.name], table.title(row), text, row[: table.keys])
+
+
 def _check_blocks(store: Store, observer: Observer) -> Iterator[Finding]:
-    known = store.catalog.blocks.sizes()
+    known = {name: (n_rows, n_items) for name, n_rows, n_items in store.catalog.blocks.sound()}
     observer.stage("check blocks", len(known), "blocks")
     for name, (n_rows, n_items) in sorted(known.items()):
         text = _block_problem(store, name, n_rows, n_items)
         if text is not None and not _is_compacted_away(store, name):
             yield Finding("block", name, text + _resting_on(store, name))
         observer.advance()
-    for name in sorted(store.blocks.names() - known.keys()):
+    for name in sorted(store.blocks.names() - store.catalog.blocks.names()):
         yield Finding("note", name, "not in the catalog, left by a killed run; the next run removes it")
     for name in sorted(store.blocks.unfinished()):
         yield Finding("note", name, "half written, by a run that is going or was killed; the next run removes it")
@@ -218,7 +273,7 @@ def _block_problem(store: Store, name: str, n_rows: int, n_items: int) -> str | 
     if (block.n_rows, len(block.items)) != (n_rows, n_items):
         found = f"{block.n_rows} rows and {len(block.items)} items"
         return f"has {found}, but the catalog says {n_rows} and {n_items}"
-    rows = store.catalog.fingerprints.of_block(name)
+    rows = store.catalog.fingerprints.sound_of_block(name)
     if [row.row for row in rows] != list(range(n_rows)):
         return "the catalog does not know each of its rows once"
     for row in rows:
@@ -230,7 +285,7 @@ def _block_problem(store: Store, name: str, n_rows: int, n_items: int) -> str | 
 def _is_compacted_away(store: Store, block: str) -> bool:
     """Whether another process has merged the block into another one since the moment of our snapshot."""
     with contextlib.closing(Catalog(store.layout.catalog, writable=False)) as now:
-        return block not in now.blocks.rows()
+        return block not in now.blocks.names()
 
 
 def _resting_on(store: Store, block: str) -> str:
@@ -247,50 +302,34 @@ def _is_fingerprint(items: Items, told: SealedRow | Unsealed) -> bool:
 def _check_tail(store: Store, _: Observer) -> Iterator[Finding]:
     for told in store.catalog.fingerprints.unsealed():
         if told.block is not None:
-            yield Finding("fingerprint", str(told.id), "both in a block and in the tail")
+            yield Finding("fingerprint", str(told.id), "both in a block and in the tail", (told.id,))
         elif told.items is None:
-            yield Finding("fingerprint", str(told.id), "neither in a block nor in the tail")
-        elif len(told.items) % 4 or not _is_fingerprint(np.frombuffer(told.items, "<u4"), told):
-            yield Finding("fingerprint", str(told.id), "its items in the tail do not match its digest")
+            yield Finding("fingerprint", str(told.id), "neither in a block nor in the tail", (told.id,))
+        elif (
+            type(told.items) is not bytes
+            or len(told.items) % 4
+            or not _is_fingerprint(np.frombuffer(told.items, "<u4"), told)
+        ):
+            yield Finding("fingerprint", str(told.id), "its items in the tail do not match its digest", (told.id,))
 
 
-def _check_tracks(store: Store, _: Observer) -> Iterator[Finding]:
-    for number, path, properties in store.catalog.tracks.properties():
-        try:
-            told = json.loads(properties)
-            is_sound = told == {} or _in_json(from_json(told)) == _OLDEST_PROPERTIES | told
-        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
-            is_sound = False
-        if not is_sound:
-            yield Finding("track", str(number), f"the properties of {printable(path)} are not a valid JSON object")
-
-
-_OLDEST_PROPERTIES = {"version": 1, "streams": [], "extras": []}
-"""Values of fields that properties of the oldest version lack."""
-
-
-def _in_json(properties: AudioProperties) -> Any:
-    return json.loads(json.dumps(to_json(properties)))
+def _is_tail_sound(items: bytes, told: Unsealed) -> bool:
+    """Whether the items in the tail are those of the fingerprint; a flipped bit can make text of them."""
+    return type(items) is bytes and len(items) % 4 == 0 and _is_fingerprint(np.frombuffer(items, "<u4"), told)
 
 
 def _check_tiles(store: Store, _: Observer) -> Iterator[Finding]:
-    meta = store.catalog.meta.read()
-    lengths = store.catalog.fingerprints.row_lengths()
-    for settings in store.catalog.results.settings():
-        compare = compare_settings(meta.get(f"compare {settings}"), settings)
-        for tile in store.catalog.results.unverified(settings):
-            text = _tile_problem(tile, compare, lengths)
-            if text is not None:
-                yield Finding("tile", tile.name, text)
+    meta, lengths = _sound_meta(store), store.catalog.fingerprints.row_lengths()
+    for tile in (TileResult(*row) for row in store.catalog.results.sound()):
+        compare = compare_settings(meta.get(f"compare {tile.settings}"), tile.settings)
+        text = _tile_problem(tile, compare, lengths)
+        if text is not None:
+            yield Finding("tile", tile.name, text, (tile.name,))
 
 
-def compare_settings(recorded: Any, digest: str) -> CompareSettings | None:
-    """The settings that `meta` records under `compare <digest>`; None if they do not match the digest."""
-    try:
-        settings = CompareSettings(**recorded)
-    except (TypeError, UsageError):
-        return None
-    return settings if settings.digest() == digest else None
+def _sound_meta(store: Store) -> dict[str, Any]:
+    """The values of `meta` that can be read."""
+    return {row[0]: json.loads(row[1]) for row in store.catalog.meta.sound() if not any(problems_of_meta(row))}
 
 
 def _tile_problem(
@@ -300,8 +339,6 @@ def _tile_problem(
         return f"its comparison settings, {tile.settings}, are not recorded"
     if tile.block_a > tile.block_b or tile.name != tile_name(tile.block_a, tile.block_b, compare):
         return "its name does not match its blocks and settings"
-    if tile.digest != result_digest(tile.name, tile.pairs):
-        return "its pairs do not match its digest"
     if len(tile.pairs) != tile.n_pairs * PAIR.itemsize:
         return f"has {len(tile.pairs)} bytes of pairs, but {tile.n_pairs} pairs take {tile.n_pairs * PAIR.itemsize}"
     if tile.block_a in lengths and tile.block_b in lengths:
@@ -317,9 +354,9 @@ def _pairs_problem(tile: TileResult, a: npt.NDArray[np.int64], b: npt.NDArray[np
     if np.any(np.diff(row_a * len(b) + row_b) <= 0) or (tile.block_a == tile.block_b and np.any(row_a >= row_b)):
         return "its pairs are not in order, or one occurs twice"
     lag, overlap = pairs["lag"].astype(np.int64), pairs["overlap"].astype(np.int64)
-    if np.any(overlap != np.minimum(a[row_a] - lag, b[row_b]) - np.maximum(0, -lag)) or np.any(overlap < 1):
+    if np.any(overlap != np.minimum(a[row_a] - lag, b[row_b]) - np.maximum(0, -lag)):
         return "the overlaps of its pairs do not match their lags and lengths"
-    if np.any(pairs["errors"] > 32 * overlap) or not all(np.all(np.abs(pairs[name]) <= 1) for name in _SHARES):
+    if not are_in_range(pairs):
         return "its pairs have numbers out of range"
     return _paths_problem(pairs, a[row_a], b[row_b])
 
@@ -339,29 +376,15 @@ def _paths_problem(pairs: npt.NDArray[Any], n_a: npt.NDArray[np.int64], n_b: npt
     return None
 
 
-def _check_judgements(store: Store, _: Observer) -> Iterator[Finding]:
-    """Does not verify that `content_a` is not greater than `content_b`: a CHECK of the table does."""
-    for judgement in store.catalog.judgements.all():
-        a, b = judgement.content_a, judgement.content_b
-        name = f"{a.hex()}-{b.hex()}"
-        if (len(a), len(b)) != (CONTENT_BYTES, CONTENT_BYTES):
-            yield Finding("judgement", name, f"its contents have {len(a)} and {len(b)} bytes, not {CONTENT_BYTES} each")
-        elif a == b and not judgement.same:
-            yield Finding("judgement", name, "says that a content differs from itself")
-
-
-def _check_null_tests(store: Store, _: Observer) -> Iterator[Finding]:
-    for a, b in store.catalog.nulltests.unsound():
-        yield Finding("null test", f"{a.hex()}-{b.hex()}", "does not match its digest")
-
-
-_SHARES = ("kappa", "prominence", "along", "contrast", "log_rate")
-"""Numbers of a pair that must be from -1 to 1, and so not NaN."""
+def _check_ledgers(store: Store, _: Observer) -> Iterator[Finding]:
+    for name, text in problems(store.layout.folder):
+        advice = "no repair can restore it: take it from a backup, or else that clean-up cannot be undone"
+        yield Finding("clean-up", name, f"{text}; {advice}")
 
 
 def _check_complete(store: Store, _: Observer) -> Iterator[Finding]:
     """Tiles without a result: damage if a `correlate` recorded that it left none, otherwise work to do."""
-    blocks, meta = store.catalog.blocks.rows(), store.catalog.meta.read()
+    blocks, meta = store.catalog.blocks.names(), _sound_meta(store)
     if "compare" not in meta:
         return
     compare = CompareSettings(**meta["compare"])
@@ -369,7 +392,7 @@ def _check_complete(store: Store, _: Observer) -> Iterator[Finding]:
     if meta.get("complete") == completeness(blocks, compare):
         for tile in plan_tiles(blocks, compare):
             if tile.name not in done:
-                yield Finding("tile", tile.name, f"missing: blocks {tile.block_a} and {tile.block_b}")
+                yield Finding("tile", tile.name, f"missing: blocks {tile.block_a} and {tile.block_b}", (tile.name,))
         return
     n_missing = count_tiles(len(blocks)) - sum(tile.name in done for tile in plan_tiles(blocks, compare))
     if n_missing:

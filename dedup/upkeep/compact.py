@@ -31,8 +31,8 @@ from dedup.store.pairs import PAIR
 from dedup.store.results import TileResult
 from dedup.store.tiles import tile_name
 from dedup.upkeep.carry import DROPPED, Source, carry_over
-from dedup.upkeep.check import compare_settings
 from dedup.upkeep.merges import BlockMerge, Use, plan_merges, plan_worthwhile
+from dedup.upkeep.rows import compare_settings
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -335,7 +335,7 @@ class _Merging:
             ),
             diagonal=a == b,
         )
-        return TileResult.of(tile_name(a, b, settings), settings.digest(), a, b, len(pairs) // PAIR.itemsize, pairs)
+        return TileResult(tile_name(a, b, settings), settings.digest(), a, b, len(pairs) // PAIR.itemsize, pairs)
 
     def _now(self, block: str) -> str:
         """The block that now holds the rows of `block`."""

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from dedup.errors import CatalogDamagedError, StoreDamagedError, UsageError
-from dedup.settings import CompareSettings, FingerprintSettings
+from dedup.settings import FingerprintSettings
 from dedup.store import upgrades
 from dedup.store.blocks import METADATA, BlockStore, sync
 from dedup.store.catalog import Catalog
-from dedup.store.layout import Layout, write_lock
-from dedup.store.protection import PROTECT, folders_of
+from dedup.store.layout import PRIVATE_FOLDER, Layout, write_lock
 from dedup.store.rescue import copy_damaged, copy_rows, count_rows, filling, make_readable
 from dedup.store.store import require_store
 
@@ -44,7 +43,7 @@ def salvage(layout: Layout) -> dict[str, int]:
     folder = layout.salvage
     _put_back(layout)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(mode=PRIVATE_FOLDER)
     try:
         damaged, new = folder / "damaged.db", folder / "new.db"
         copy_damaged(layout.catalog, damaged)
@@ -67,9 +66,7 @@ def salvage(layout: Layout) -> dict[str, int]:
 
 
 def _mend_stamp(catalog: Catalog, blocks: BlockStore) -> None:
-    """Restores the stamp, from the root group of the blocks or else from the rows read; drops from `meta` everything
-    else that cannot be understood."""
-    catalog.meta.drop_unreadable()
+    """Restores the stamp, from the root group of the blocks or else from the rows read."""
     meta, root = catalog.meta.read(), _root_attributes(blocks)
     if not _is_version_known(meta.get("format_version"), root.get("format_version"), str(blocks.folder.parent)):
         catalog.results.clear()  # their records may have another form
@@ -87,17 +84,7 @@ def _mend_stamp(catalog: Catalog, blocks: BlockStore) -> None:
     catalog.meta.update(
         {"format_version": upgrades.FORMAT_VERSION, "fingerprint": asdict(settings), "block_size": size}
     )
-    told = meta.get("told")
-    if not isinstance(told, dict) or not all(type(told.get(name)) is int for name in ("track", "audio")):
-        catalog.meta.drop("told")
-    try:
-        folders_of(meta.get(PROTECT, []))
-    except ValueError:
-        catalog.meta.drop(PROTECT)
-    try:
-        CompareSettings(**meta.get("compare", {}))
-    except (TypeError, UsageError):
-        catalog.meta.drop("compare")
+    catalog.meta.drop("retired")  # ids of fingerprints that may be lost, and given to others
 
 
 USUAL_BLOCK_SIZE = 1024

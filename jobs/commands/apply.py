@@ -13,7 +13,7 @@ from jobs.session import options, stores
 from jobs.session.output import count_text
 from jobs.session.run import Run, session
 from jobs.show.ask import is_agreed
-from jobs.show.cleanups import applied_record, show_applied
+from jobs.show.cleanups import applied_record, edited_text, show_applied
 
 if TYPE_CHECKING:
     from dedup.cleanup.apply import Applied
@@ -28,13 +28,15 @@ BROKEN_OFF = "stopped; `reprise apply --resume` goes on from there, `reprise und
 @click.option("--resume", "resumed", is_flag=True, help="Go on with the plan that was interrupted.")
 @click.option("--yes", is_flag=True, help="Do not ask before files are deleted for good.")
 @options.protect
+@options.trusted
 @options.common
 @session
 def apply(run: Run, plan: Path | None, dry_run: bool, resumed: bool, yes: bool) -> int:
     """Carry out PLAN, which `reprise plan -o PLAN` wrote.
 
     Each entry is checked against the files once more. An entry that no longer holds is refused with the reason, and the
-    others are carried out. Every step is written to a journal before it is done: even after a kill, `--resume` goes on
+    others are carried out. An entry that was changed by hand lets nothing go that only its file holds, unless you
+    allow it here. Every step is written to a journal before it is done: even after a kill, `--resume` goes on
     and `reprise undo` takes everything back."""
     if resumed == (plan is not None):
         found = "both PLAN and --resume are given" if resumed else "neither PLAN nor --resume is given"
@@ -51,25 +53,31 @@ def apply(run: Run, plan: Path | None, dry_run: bool, resumed: bool, yes: bool) 
 
 
 def _applied(run: Run, store: Store, path: Path | None, dry_run: bool, yes: bool) -> Applied:
+    from dedup.cleanup.allowed import Allowed
     from dedup.cleanup.apply import apply_plan, check_plan, resume_plan
     from dedup.plan.document import read_plan
 
     keep, observer, stop = run.settings.keep(), run.observer, run.stop
+    cleanup = run.settings.cleanup()
+    allowed = Allowed(run.settings.match(), cleanup.let_go, cleanup.break_albums)
     if path is None:
-        return resume_plan(store=store, keep=keep, observer=observer, stop=stop)
+        return resume_plan(store=store, keep=keep, observer=observer, stop=stop, allowed=allowed)
     plan = read_plan(os.fsencode(path))
     if dry_run:
-        return check_plan(store=store, plan=plan, keep=keep, observer=observer, stop=stop)
+        return check_plan(store=store, plan=plan, keep=keep, observer=observer, stop=stop, allowed=allowed)
     may_delete = _anything if yes else _may_delete
-    return apply_plan(store=store, plan=plan, keep=keep, observer=observer, stop=stop, may_delete=may_delete)
+    return apply_plan(
+        store=store, plan=plan, keep=keep, observer=observer, stop=stop, may_delete=may_delete, allowed=allowed
+    )
 
 
-def _anything(n_files: int) -> bool:  # noqa: ARG001
+def _anything(n_files: int, n_edited: int) -> bool:  # noqa: ARG001
     return True
 
 
-def _may_delete(n_files: int) -> bool:
-    return is_agreed(f"Delete {count_text(n_files, 'file')} for good?")
+def _may_delete(n_files: int, n_edited: int) -> bool:
+    edited = f" {edited_text(n_edited)}." if n_edited else ""
+    return is_agreed(f"Delete {count_text(n_files, 'file')} for good?{edited}")
 
 
 def _code(applied: Applied) -> int:

@@ -27,12 +27,14 @@ def import_(run: Run, file: IO[bytes]) -> int:
 
     Each line is an object as `fpcalc -raw -json` prints it ("duration", "fingerprint"), with "path" added. Reprise
     compares these tracks like scanned ones, and treats their files as absent."""
-    from dedup.scan.imported import import_fingerprints
+    from dedup.scan.imported import bounded_lines, import_fingerprints
 
     min_length_s = run.settings.scan().min_length_s
     run.observer.told |= {"failed"}
     with stores.for_scanning(run) as store:
-        counts = import_fingerprints(store, file, min_length_s=min_length_s, observer=run.observer, stop=run.stop)
+        counts = import_fingerprints(
+            store, bounded_lines(file), min_length_s=min_length_s, observer=run.observer, stop=run.stop
+        )
         run.conclude(EXIT_SOME_FAILED if counts.rejected else EXIT_DONE, asdict(counts))
     run.observer.close()
     run.output.result({"event": "import", **asdict(counts)})
@@ -59,7 +61,8 @@ def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
     from dedup.groups.matches import Matches
     from dedup.report.export import export_pairs, export_tracks, group_record
 
-    with stores.for_reading(run) as store:
+    opened = stores.for_reading if what == "tracks" else stores.for_matching
+    with opened(run) as store:
         if what == "tracks":
             yield from export_tracks(store)
             return

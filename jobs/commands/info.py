@@ -39,7 +39,8 @@ def info(run: Run, file: bytes | None, settings: bool, install: bool) -> None:
     if install:
         show_installation(run)
         return
-    with stores.for_reading(run) as store:
+    opened = stores.for_reading if file is None else stores.for_matching
+    with opened(run) as store:
         if file is None:
             show_store(run, store)
         else:

@@ -48,7 +48,7 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) ->
         raise UsageError("--ask", f"cannot be combined with --format {form}", remedy=remedy)
     if ask:
         ask_about_uncertain(run)
-    with stores.for_reading(run) as store:
+    with stores.for_matching(run) as store:
         tell_unfinished(run, store)
         matches, groups = find_groups(store, match=run.settings.match(), keep=run.settings.keep())
     if run.output.as_json and form == "table":
@@ -69,7 +69,7 @@ def ask_about_uncertain(run: Run) -> None:
     from dedup.groups.groups import find_uncertain
     from jobs.show.ask import ask, record_answer
 
-    with stores.for_reading(run) as store:
+    with stores.for_matching(run) as store:
         pairs = find_uncertain(store, match=run.settings.match())
     asked = ask(run.output, pairs, lambda pair, same: record_answer(run, pair, same))
     run.output.note(asked_text(asked, again="reprise report --ask"))

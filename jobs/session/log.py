@@ -6,6 +6,7 @@ has the beginning of the first run too. If the log cannot be written, the run go
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import logging.handlers
 import secrets
@@ -14,6 +15,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from dedup.store.layout import private_opener
 
 NAME = "reprise.log"
 MARKS = ("catalog.db", "fingerprints.zarr")
@@ -88,7 +91,13 @@ class StoreLog(logging.Handler):
 
 
 class _Lines(logging.handlers.RotatingFileHandler):
-    """Raises errors of the file system, so that `StoreLog` can stop; the base class would print them."""
+    """Raises errors of the file system, so that `StoreLog` can stop; the base class would print them. Only the
+    owner can read the file."""
+
+    def _open(self) -> io.TextIOWrapper:
+        return open(  # type: ignore[return-value]
+            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=private_opener
+        )
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
         raise  # noqa: PLE0704 - called from an except block

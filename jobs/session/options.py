@@ -118,6 +118,8 @@ keep = _options(*_names(domain.KeepSettings))
 CLEANUP = _names(domain.PlanSettings)
 """Settings that only a plan uses."""
 cleanup = _options(*CLEANUP)
+trusted = together(match, _options("let-go", "break-albums"))
+"""Settings up to which `apply` takes the word of a plan that was changed by hand."""
 
 _HIDDEN = [name for name in SETTINGS if name not in ("roots", "store", "profile")]
 every = _options(*_HIDDEN, hidden=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import IO, Any
 import click
 
 from dedup.errors import refused
+from dedup.plain_text import json_text, visible
 
 
 class OutputClosedError(Exception):
@@ -137,7 +137,7 @@ def complain(text: str) -> None:
 
 def json_line(record: Mapping[str, Any]) -> bytes:
     """One object, one line, UTF-8."""
-    text = json.dumps(record, ensure_ascii=False, separators=(", ", ": "), default=_jsonable)
+    text = json_text(record, separators=(", ", ": "), default=_jsonable)
     # backslashreplace writes a lone surrogate as \udcXX, which is JSON's own escape for it
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
@@ -155,14 +155,14 @@ def _jsonable(value: Any) -> Any:
 def one_line(text: str) -> str:
     r"""The text with control characters escaped, so that a name with a newline in it stays on its line, and bytes
     of a path that are not UTF-8 as \xNN."""
-    return "".join(map(_visible, text))
+    return "".join(map(_visible, visible(text)))
 
 
 def _visible(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode() if code < 32 or 127 <= code < 160 else character
+    return character
 
 
 def path_text(path: bytes) -> str:

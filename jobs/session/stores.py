@@ -82,6 +82,18 @@ def for_reading(run: Run) -> AbstractContextManager[Store]:
 
 
 @contextlib.contextmanager
+def for_matching(run: Run) -> Iterator[Store]:
+    """The store for a command that shows which tracks match, once the pairs that a person called the same have been
+    compared: whoever asks first pays for it."""
+    from dedup.groups.called_same import remember_in
+
+    remember_in(run.settings.store, run.observer, f"reprise {run.command}")
+    run.observer.close()
+    with for_reading(run) as store:
+        yield store
+
+
+@contextlib.contextmanager
 def workers(run: Run, roots: Sequence[bytes] = (), memory_bytes: int = 0) -> Iterator[Runner]:
     """The runner of this run; it starts and connects nothing before there is work. Workers on other hosts must be able
     to read those `roots` that are there, and have `memory_bytes` of memory each."""

@@ -23,6 +23,8 @@ def show_applied(output: Output, applied: Applied, dry_run: bool) -> None:
     text = f"{verb}: {count_text(applied.n_files, 'file')}" + (f" ({actions})" if actions else "")
     text += f", {size_text(applied.n_bytes)}; {applied.n_merged:,} merged, {applied.n_playlists:,} playlists rewritten"
     output.note(text + (f"; {len(applied.refused):,} refused" if applied.refused else ""))
+    if applied.n_edited:
+        output.note(edited_text(applied.n_edited))
     if applied.n_files and not dry_run:
         output.note("`reprise undo` takes it back")
 
@@ -37,7 +39,15 @@ def applied_record(applied: Applied) -> dict[str, Any]:
         "folders_removed": applied.n_folders,
         "refused": len(applied.refused),
         "left": applied.left,
+        "edited": applied.n_edited,
     }
+
+
+def edited_text(n_edited: int) -> str:
+    """How many entries of a plan are not the store's own."""
+    if n_edited == 1:
+        return "1 entry is not as `reprise plan` wrote it"
+    return f"{n_edited:,} entries are not as `reprise plan` wrote them"
 
 
 def show_undone(output: Output, undone: Undone) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dedup.plain_text import json_text
 from jobs.session.output import Output, path_text
 from jobs.show.summaries import groups_text, thresholds_text, uncompared_text
 from jobs.show.table import COLUMNS, group_lines, heading, row
@@ -42,11 +42,11 @@ def show_groups(output: Output, groups: Sequence[Group], form: str, hints: Mappi
             output.text("\n".join(group_lines(group, folder, hints or {})) + "\n")
         return
     if form == "json":
-        document = json.dumps([_record(group, hints) for group in groups], ensure_ascii=False, indent=1)
+        document = json_text([_record(group, hints) for group in groups], indent=1)
         output.raw(document.encode("utf-8", "backslashreplace") + b"\n")
     elif form == "jsonl":
         for group in groups:
-            line = json.dumps(_record(group, hints), ensure_ascii=False)
+            line = json_text(_record(group, hints))
             output.raw(line.encode("utf-8", "backslashreplace") + b"\n")
     else:
         for piece in sheet(groups, hints or {}):

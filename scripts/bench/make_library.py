@@ -15,45 +15,67 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from dedup.observer import Silent
-from dedup.runner import Stop
-from dedup.scan.imported import import_fingerprints
+from dedup.scan.imported import Imported, import_tracks
 from dedup.settings import FingerprintSettings
+from dedup.store.items import Items
 from dedup.store.store import make_or_open
-from dedup.synthesis.fingerprints import Library, import_line, planted_pair
+from dedup.synthesis.fingerprints import Library, duration_of, import_line, path_of, planted_pair
 from dedup.versions import chromaprint_version
 
-BLOCK_SIZE, TELL_EVERY_S = 512, 5.0
+BLOCK_SIZE, AT_ONCE, TELL_EVERY_S = 512, 128, 5.0
 
 
-def import_lines(library: Library, n_tracks: int, truth: IO[str]) -> Iterator[bytes]:
-    """A line for each track; planted pairs go to `truth`, progress to stderr."""
+def made(library: Library, n_tracks: int, truth: IO[str]) -> Iterator[Made]:
+    """Each track, made by a process for each core; planted pairs go to `truth`, progress to stderr."""
     began = told = time.monotonic()
-    for index in range(n_tracks):
-        track = library.track(index)
-        if track.original is not None:
-            print(json.dumps(planted_pair(track, library.track(track.original).items)), file=truth)
-        yield import_line(track)
-        now = time.monotonic()
-        if now - told >= TELL_EVERY_S or index + 1 == n_tracks:
-            told = now
-            rate = (index + 1) / max(now - began, 1e-9)
-            print(f"{index + 1:,} of {n_tracks:,} tracks, {rate:,.0f}/s", file=sys.stderr, flush=True)
+    starts = range(0, n_tracks, AT_ONCE)
+    with multiprocessing.get_context("spawn").Pool(initializer=_begin, initargs=(library,)) as pool:
+        for start, (tracks, pairs) in zip(starts, pool.imap(_make, ((at, n_tracks) for at in starts)), strict=True):
+            truth.write(pairs)
+            yield from tracks
+            now, n_done = time.monotonic(), start + len(tracks)
+            if now - told >= TELL_EVERY_S or n_done == n_tracks:
+                told = now
+                rate = n_done / max(now - began, 1e-9)
+                print(f"{n_done:,} of {n_tracks:,} tracks, {rate:,.0f}/s", file=sys.stderr, flush=True)
 
 
-def make_store(folder: Path, lines: Iterator[bytes], block_size: int) -> None:
+class Made(NamedTuple):
+    """A made track, as it travels between processes."""
+
+    index: int
+    items: Items
+
+
+_library: Library
+
+
+def _begin(library: Library) -> None:
+    global _library  # noqa: PLW0603 - what each process of the pool has
+    _library = library
+
+
+def _make(span: tuple[int, int]) -> tuple[list[Made], str]:
+    """The tracks of a chunk, and the true lines about the copies among them."""
+    tracks = [_library.track(index) for index in range(span[0], min(span[0] + AT_ONCE, span[1]))]
+    pairs = (planted_pair(t, _library.track(t.original).items) for t in tracks if t.original is not None)
+    return [Made(track.index, track.items) for track in tracks], "".join(f"{json.dumps(pair)}\n" for pair in pairs)
+
+
+def make_store(folder: Path, tracks: Iterable[Imported], block_size: int) -> None:
     settings = FingerprintSettings(chromaprint_version())
     with make_or_open(folder, settings, block_size, "make_library") as store:
-        counts = import_fingerprints(store, lines, 1.0, Silent(), Stop())
+        counts = import_tracks(store, tracks, 1.0)
     if counts.imported != counts.lines:
         sys.exit(f"{counts.lines - counts.imported} of {counts.lines} tracks were not imported")
 
@@ -82,13 +104,14 @@ def main() -> None:
     truth = os.devnull if args.out == "-" else args.out.removesuffix(".jsonl").rstrip("/") + ".truth.jsonl"
     Path(truth).parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as files:
-        lines = import_lines(library, args.tracks, files.enter_context(open(truth, "w", encoding="utf-8")))
+        tracks = made(library, args.tracks, files.enter_context(open(truth, "w", encoding="utf-8")))
         if args.out == "-":
-            sys.stdout.buffer.writelines(lines)
+            sys.stdout.buffer.writelines(import_line(*track) for track in tracks)
         elif args.out.endswith(".jsonl"):
-            files.enter_context(open(args.out, "wb")).writelines(lines)
+            files.enter_context(open(args.out, "wb")).writelines(import_line(*track) for track in tracks)
         else:
-            make_store(Path(args.out), lines, args.block_size)
+            coming = (Imported(path_of(index).encode(), duration_of(items), items) for index, items in tracks)
+            make_store(Path(args.out), coming, args.block_size)
 
 
 if __name__ == "__main__":

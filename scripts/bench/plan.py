@@ -278,7 +278,7 @@ def reprise(*arguments: str) -> str:
     return done.stdout
 
 
-def measured(name: str, n_files: int, arguments: list[str]) -> tuple[Measured, str]:
+def measured(name: str, n_files: int, arguments: list[str], good_codes: tuple[int, ...] = (0,)) -> tuple[Measured, str]:
     """Runs one command; returns its figures and what it printed. None of these starts another process."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
@@ -291,7 +291,7 @@ def measured(name: str, n_files: int, arguments: list[str]) -> tuple[Measured, s
         wall_s = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         printed, told = (read_all(file) for file in (out, errors))
-    if process.returncode:
+    if process.returncode not in good_codes:
         sys.exit(f"{name} of {n_files:,} files ended with exit code {process.returncode}\n{told[-2000:]}")
     used_s = usage.ru_utime + usage.ru_stime
     each_ms = 1000 * used_s / n_files if n_files else 0.0

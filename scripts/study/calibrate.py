@@ -42,6 +42,7 @@ from dedup.correlation.correlate import correlate
 from dedup.errors import RepriseError
 from dedup.observer import Silent
 from dedup.runner import Runner, Stop, Task
+from dedup.scan.imported import Imported
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings
 from dedup.store.items import Items
 from dedup.store.store import Store, open_for_reading, open_for_writing
@@ -102,7 +103,7 @@ def calibrate(kind: str, n_tracks: int, seed: int, n_sampled: int, folder: Path,
     store_folder = folder / f"{kind}-{seed}-{n_tracks}"
     if not is_whole(store_folder, n_tracks):
         with telling(f"{store_folder.name}: making {n_tracks:,} tracks"):
-            make_store(store_folder, import_lines(kind, n_tracks, seed, runner), BLOCK_SIZE)
+            make_store(store_folder, made_tracks(kind, n_tracks, seed, runner), BLOCK_SIZE)
     with telling(f"{store_folder.name}: correlating"), open_for_writing(store_folder, "calibrate") as store:
         done = correlate(store, CompareSettings(), runner, Silent())
     if done.n_failed or done.n_left:
@@ -133,16 +134,15 @@ def is_whole(folder: Path, n_tracks: int) -> bool:
         return sum(1 for _ in store.catalog.tracks.all()) == n_tracks
 
 
-def import_lines(kind: str, n_tracks: int, seed: int, runner: Runner) -> Iterator[bytes]:
-    """Lines for `reprise import`, in the order of the tracks. Raises RuntimeError if a track was not made."""
+def made_tracks(kind: str, n_tracks: int, seed: int, runner: Runner) -> Iterator[Imported]:
+    """The tracks in their order. Raises RuntimeError if a track was not made."""
     starts = range(0, n_tracks, TRACKS_A_TASK)
     tasks = (Task(f"{kind}-{seed}-{i}", (kind, seed, i, min(i + TRACKS_A_TASK, n_tracks))) for i in starts)
     of_task = finished(runner, make_items, tasks)
     for start in starts:
         for index, items in enumerate(of_task[f"{kind}-{seed}-{start}"], start):
             duration_s = len(items) / ITEMS_PER_SECOND
-            line = {"path": path_in(kind, index), "duration": duration_s, "fingerprint": items.tolist()}
-            yield json.dumps(line).encode() + b"\n"
+            yield Imported(path_in(kind, index).encode(), duration_s, items)
 
 
 def path_in(kind: str, index: int) -> str:

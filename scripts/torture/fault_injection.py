@@ -50,6 +50,7 @@ void fault_arm(const char *where, long from, long to, int what, long jump_at, lo
 long fault_count(void) { return count; }
 const char *fault_sites(void) { return sites; }
 
+static int folder_armed(void) { return folder[0] != 0; }
 static int inside(const char *path) { return folder[0] && path && !strncmp(path, folder, strlen(folder)); }
 static const char *path_of(int fd, char *buffer, size_t size) {
     char link[64];
@@ -90,29 +91,30 @@ int ftruncate64(int fd, off64_t n) ON_FD(fd, "truncate", int, -1, ftruncate64) r
 int mkdir(const char *p, mode_t m) ON_PATH(p, "mkdir", mkdir) return next(p, m); }
 int rename(const char *p, const char *q) ON_PATH(p, "rename", rename) return next(p, q); }
 int link(const char *p, const char *q) ON_PATH(p, "link", link) return next(p, q); }
+static const char *path_at(int folder, const char *name, char *buffer, size_t size) {
+    if (!folder_armed() || !name || name[0] == '/' || folder == AT_FDCWD) return name;
+    const char *above = path_of(folder, buffer, size);
+    size_t length = above ? strlen(above) : 0;
+    if (!above || length + strlen(name) + 2 > size) return NULL;
+    buffer[length] = '/';
+    strcpy(buffer + length + 1, name);
+    return buffer;
+}
+#define ON_PATH_AT(d, path, call, real) \
+    { static __typeof__(&real) next; char b[8192]; if (!next) next = REAL(real); \
+      int before = errno; const char *at = path_at(d, path, b, sizeof b); errno = before; \
+      if (refused(call, at)) return -1;
 int symlink(const char *p, const char *q) ON_PATH(q, "symlink", symlink) return next(p, q); }
 int unlink(const char *p) ON_PATH(p, "unlink", unlink) return next(p); }
 int rmdir(const char *p) ON_PATH(p, "rmdir", rmdir) return next(p); }
-static const char *path_at(int fd, const char *path, char *buffer, size_t size) {
-    if (!folder[0] || !path || path[0] == '/' || fd == AT_FDCWD) return path;
-    if (!path_of(fd, buffer, size)) return path;
-    size_t n = strlen(buffer);
-    snprintf(buffer + n, size - n, "/%s", path);
-    return buffer;
-}
-#define ON_PATH_AT(fd, path, call, real) \
-    { static __typeof__(&real) next; char b[8192]; if (!next) next = REAL(real); \
-      int before = errno; const char *where = path_at(fd, path, b, sizeof b); errno = before; \
-      if (refused(call, where)) return -1;
-int mkdirat(int d, const char *p, mode_t m) ON_PATH_AT(d, p, "mkdir", mkdirat) return next(d, p, m); }
 int unlinkat(int d, const char *p, int f) ON_PATH_AT(d, p, "unlink", unlinkat) return next(d, p, f); }
 int symlinkat(const char *p, int d, const char *q) ON_PATH_AT(d, q, "symlink", symlinkat) return next(p, d, q); }
-int renameat(int d, const char *p, int e, const char *q)
-    ON_PATH_AT(d, p, "rename", renameat) return next(d, p, e, q); }
 int renameat2(int d, const char *p, int e, const char *q, unsigned f)
     ON_PATH_AT(d, p, "rename", renameat2) return next(d, p, e, q, f); }
+int mkdirat(int d, const char *p, mode_t m) ON_PATH_AT(d, p, "mkdir", mkdirat) return next(d, p, m); }
+int renameat(int d, const char *p, int e, const char *q) ON_PATH_AT(d, p, "rename", renameat) return next(d, p, e, q); }
 int linkat(int d, const char *p, int e, const char *q, int f)
-    ON_PATH_AT(e, q, "link", linkat) return next(d, p, e, q, f); }
+    ON_PATH_AT(d, p, "link", linkat) return next(d, p, e, q, f); }
 static int is_new(int flags, const char *path) {
     if ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_CREAT)) return 0;
     return how == EROFS || how == EACCES || ((flags & O_CREAT) && access(path, F_OK) != 0);
@@ -128,17 +130,17 @@ OPEN(open64)
 int openat(int d, const char *p, int flags, ...) {
     static __typeof__(&openat) next; if (!next) next = REAL(openat);
     va_list a; va_start(a, flags); mode_t m = va_arg(a, mode_t); va_end(a);
-    char b[8192]; int before = errno; const char *where = path_at(d, p, b, sizeof b);
-    int fresh = inside(where) && is_new(flags, where); errno = before;
-    if (fresh && refused("open", where)) return -1;
+    char b[8192]; int before = errno; const char *at = path_at(d, p, b, sizeof b);
+    if (inside(at) && is_new(flags, at)) { errno = before; if (refused("open", at)) return -1; }
+    errno = before;
     return next(d, p, flags, m);
 }
 int openat64(int d, const char *p, int flags, ...) {
     static __typeof__(&openat64) next; if (!next) next = REAL(openat64);
     va_list a; va_start(a, flags); mode_t m = va_arg(a, mode_t); va_end(a);
-    char b[8192]; int before = errno; const char *where = path_at(d, p, b, sizeof b);
-    int fresh = inside(where) && is_new(flags, where); errno = before;
-    if (fresh && refused("open", where)) return -1;
+    char b[8192]; int before = errno; const char *at = path_at(d, p, b, sizeof b);
+    if (inside(at) && is_new(flags, at)) { errno = before; if (refused("open", at)) return -1; }
+    errno = before;
     return next(d, p, flags, m);
 }
 int clock_gettime(clockid_t which, struct timespec *t) {

@@ -1,0 +1,119 @@
+"""The numbers of the pairs that a person called the same. Tiles store only pairs that agree; these need not, so they
+are compared one by one, once, and remembered."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+
+from dedup.correlation.compare import compare_two
+from dedup.correlation.correlate import last_compare_settings
+from dedup.correlation.match import Match, matches_of, record
+from dedup.errors import StoreLockedError, WriteError
+from dedup.store.comparisons import Comparison
+from dedup.store.pairs import PAIR
+from dedup.store.store import open_for_reading, open_for_writing
+
+if TYPE_CHECKING:
+    from dedup.observer import Observer
+    from dedup.settings import CompareSettings
+    from dedup.store.store import Store
+
+_T = TypeVar("_T")
+
+AT_ONCE = 2_000
+"""Pairs whose fingerprints are in memory at the same time, and that a kill can lose."""
+
+
+class CalledSame(NamedTuple):
+    """Two fingerprints of tracks that a person called the same, by the order of their digests."""
+
+    a: int
+    b: int
+    """Ids of the fingerprints."""
+    digest_a: bytes
+    digest_b: bytes
+
+
+def called_same(store: Store) -> Iterator[CalledSame]:
+    """Each two different fingerprints that hold contents which a person called the same."""
+    holders: dict[bytes, list[tuple[bytes, int]]] = {}
+    for content, digest, fingerprint in sorted(store.catalog.audios.called_same()):
+        holders.setdefault(content, []).append((digest, fingerprint))
+    for said in store.catalog.judgements.all():
+        if said.same:
+            for pair in itertools.product(holders.get(said.content_a, ()), holders.get(said.content_b, ())):
+                (digest_a, a), (digest_b, b) = sorted(pair)
+                if a != b:
+                    yield CalledSame(a, b, digest_a, digest_b)
+
+
+def numbers_of(store: Store, pairs: Sequence[CalledSame], compare: CompareSettings) -> Iterator[Match]:
+    """The match of each pair: the one that is remembered, or that comparing gives now."""
+    known = _known(store, compare)
+    missing = [pair for pair in pairs if pair[2:] not in known]
+    known |= {(a, b): pair for a, b, pair in _compared(store, missing, compare)}
+    for pair in pairs:
+        told = known[pair[2:]]
+        yield next(matches_of(np.frombuffer(told, PAIR))) if told else _unlike(store, pair)
+
+
+def remember(store: Store, observer: Observer) -> None:
+    """Compares those that no one has compared under the settings of the last `correlate`, and keeps the numbers. The
+    store must be open for writing."""
+    compare = last_compare_settings(store)
+    missing = _missing(store, compare)
+    if missing:
+        observer.stage("compare what you called the same", len(missing), "pairs")
+    for compared in _chunks(_compared(store, missing, compare)):
+        with store.catalog.transaction():
+            store.catalog.comparisons.put(compare.digest(), compared)
+        observer.advance(len(compared))
+
+
+def remember_in(folder: Path, observer: Observer, purpose: str) -> None:
+    """The same for the store in `folder`, which is locked, in the name of `purpose`, only if any is missing. If another
+    run holds it or it cannot be written to, nothing is kept: whoever needs the numbers compares again."""
+    with open_for_reading(folder) as store:
+        missing = _missing(store, last_compare_settings(store))
+    if missing:
+        try:
+            with open_for_writing(folder, purpose) as store:
+                remember(store, observer)
+        except (StoreLockedError, WriteError) as error:
+            observer.message(f"{len(missing):,} pairs that you called the same are compared each time: {error}")
+
+
+def _missing(store: Store, compare: CompareSettings) -> list[CalledSame]:
+    if not store.catalog.judgements.any_same():
+        return []
+    known = _known(store, compare)
+    return [pair for pair in dict.fromkeys(called_same(store)) if pair[2:] not in known]
+
+
+def _known(store: Store, compare: CompareSettings) -> dict[tuple[bytes, bytes], bytes]:
+    return {(a, b): pair for a, b, pair in store.catalog.comparisons.all(compare.digest())}
+
+
+def _compared(store: Store, pairs: Iterable[CalledSame], compare: CompareSettings) -> Iterator[Comparison]:
+    for chunk in _chunks(pairs):
+        items = store.items_of_all({each for pair in chunk for each in pair[:2]})
+        for a, b, digest_a, digest_b in chunk:
+            match = compare_two(items[a], items[b], compare)
+            yield Comparison(digest_a, digest_b, b"" if match is None else record(0, 0, match).tobytes())
+
+
+def _chunks(things: Iterable[_T]) -> Iterator[list[_T]]:
+    left = iter(things)
+    while chunk := list(itertools.islice(left, AT_ONCE)):
+        yield chunk
+
+
+def _unlike(store: Store, pair: CalledSame) -> Match:
+    """The match of two fingerprints that cannot be compared."""
+    n = min(store.catalog.fingerprints.n_items(each) for each in pair[:2])
+    return Match(0, n, 16 * n, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, n, 0, n, b"")

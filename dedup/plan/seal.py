@@ -1,0 +1,75 @@
+"""Seals the entries of a plan, so that `apply` can tell what a person or a program has changed since. A seal is a keyed
+digest: only who can read the store can make one."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import asdict, replace
+
+from dedup.plan.document import file_to_json, merge_to_json
+from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
+from dedup.settings import MatchSettings
+
+SEAL_BYTES = 16
+
+
+class Seals:
+    """The seals by one key. Without a key nothing is sealed, and no seal is sound."""
+
+    def __init__(self, key: bytes | None) -> None:
+        self._key = key
+        self._known: dict[int, tuple[PlannedGroup, PlannedGroup]] = {}
+        """Groups of the last plan with their sealed form, by `id`: a review seals 20,000 of them after each answer."""
+
+    def sealed(self, plan: Plan) -> Plan:
+        """The plan with a seal for its thresholds, and for each entry that is not from a document."""
+        self._known = {id(group): self._known.get(id(group)) or (group, self._group(group)) for group in plan.groups}
+        groups = tuple(self._known[id(group)][1] for group in plan.groups)
+        return replace(plan, groups=groups, seal=self._of_match(plan.match))
+
+    def opened(self, plan: Plan) -> Plan:
+        """A plan from a document, to go on with: its entries with a sound seal count as made by the store again."""
+        groups = tuple(
+            replace(
+                group,
+                files=tuple(
+                    replace(file, seal=None if self.is_sound(group, file) else file.seal or "") for file in group.files
+                ),
+            )
+            for group in plan.groups
+        )
+        return replace(plan, groups=groups)
+
+    def is_sound(self, group: PlannedGroup, file: PlannedFile) -> bool:
+        """Whether a file of a group is as the store planned it, with the same kept file and the same merge."""
+        return _equal(file.seal, self._of_file(group, file))
+
+    def is_match_sound(self, plan: Plan) -> bool:
+        """Whether the thresholds are those with which the store made the plan."""
+        return _equal(plan.seal, self._of_match(plan.match))
+
+    def _group(self, group: PlannedGroup) -> PlannedGroup:
+        files = tuple(
+            replace(file, seal=self._of_file(group, file)) if file.seal is None else file for file in group.files
+        )
+        return replace(group, files=files)
+
+    def _of_file(self, group: PlannedGroup, file: PlannedFile) -> str:
+        kept = None if group.kept is None else [group.kept.path.hex(), group.kept.content.hex()]
+        merge = None if group.merge is None else merge_to_json(group.merge)
+        return self._of(["file", kept, group.note, merge, file_to_json(replace(file, seal=None))])
+
+    def _of_match(self, match: MatchSettings) -> str:
+        return self._of(["match", asdict(match)])
+
+    def _of(self, value: list[object]) -> str:
+        if self._key is None:
+            return ""
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), key=self._key, digest_size=SEAL_BYTES).hexdigest()
+
+
+def _equal(told: str | None, sound: str) -> bool:
+    return bool(told) and bool(sound) and hmac.compare_digest((told or "").encode(), sound.encode())

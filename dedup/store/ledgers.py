@@ -1,0 +1,100 @@
+"""The ledgers of clean-ups, in the store's folder `cleanups/`: what is in them decides what is undone, so each line
+carries a digest (`dedup/cleanup/JOURNAL.md`). `dedup/cleanup/journal.py` knows what the lines mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FOLDER, JOURNAL, PLAN, ORIGINALS = "cleanups", "journal.jsonl", "plan.json", "originals"
+
+_SEAL = re.compile(rb', "digest": "([0-9a-f]{32})"\}\n\Z')
+
+
+class Line(NamedTuple):
+    """A line of a ledger."""
+
+    record: dict[str, Any]
+    is_sealed: bool
+    """Whether it has a digest; lines of older releases have none."""
+
+
+def digest_of(data: bytes) -> str:
+    """32 hex digits: BLAKE2b, 16 bytes."""
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def sealed_line(record: dict[str, Any]) -> bytes:
+    """A record, which must not be empty, as a line in ASCII that ends with the digest of the record."""
+    text = json.dumps(record).encode("ascii")
+    return text[:-1] + f', "digest": "{digest_of(text)}"}}\n'.encode("ascii")
+
+
+def opened_line(line: bytes) -> Line:
+    """What a line says. Raises ValueError if it is no JSON object or does not match its digest."""
+    seal = _SEAL.search(line)
+    text = line[: seal.start()] + b"}" if seal else line
+    if seal and digest_of(text).encode() != seal[1]:
+        raise ValueError("does not match its digest")
+    record = json.loads(text)
+    if not isinstance(record, dict):
+        raise ValueError("not a JSON object")
+    return Line(record, seal is not None)
+
+
+def opened_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The records in a ledger. A last line without a newline, which a kill cut short, does not count. Raises OSError,
+    and ValueError that names the line: not JSON, not as its digest says, without a digest below one that has it."""
+    was_sealed = False
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                if not line.endswith(b"\n"):
+                    if _SEAL.search(line[:-1] + b"\n"):  # cut short it would end before its last byte
+                        raise ValueError("its last byte is not a newline")
+                    return
+                record, is_sealed = opened_line(line)
+                if was_sealed and not is_sealed:
+                    raise ValueError("has no digest")
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"line {number} {error}") from error
+            was_sealed = is_sealed
+            yield record
+
+
+def is_plan_sound(folder: Path, start: dict[str, Any]) -> bool:
+    """Whether the plan of a clean-up is the one that its first line names; true if that names none."""
+    return start.get("plan") in (None, digest_of((folder / PLAN).read_bytes()))
+
+
+def problems(store: Path) -> Iterator[tuple[str, str]]:
+    """What is damaged in the ledgers of a store: a path below its folder, and what is wrong there."""
+    try:
+        names = sorted((entry.name for entry in os.scandir(store / FOLDER) if entry.name.isdecimal()), key=int)
+    except FileNotFoundError:
+        return
+    for name in names:
+        for file, text in _problems_of(store / FOLDER / name):
+            yield f"{FOLDER}/{name}/{file}", text
+
+
+def _problems_of(folder: Path) -> Iterator[tuple[str, str]]:
+    try:
+        start = next(iter([*opened_lines(folder / JOURNAL)]), {})
+        if not is_plan_sound(folder, start):
+            yield PLAN, "is not the plan that was carried out"
+    except (OSError, ValueError) as error:
+        yield JOURNAL, f"cannot be read: {error}"
+    for told in sorted((folder / ORIGINALS).glob("*.json")):
+        try:
+            for original in opened_lines(told):
+                kept = told.with_suffix(".bin")
+                if "kept" in original and digest_of(kept.read_bytes()) != original["kept"]:
+                    yield f"{ORIGINALS}/{kept.name}", "is not what was kept of a file"
+        except (OSError, ValueError) as error:
+            yield f"{ORIGINALS}/{told.name}", f"cannot be read: {error}"

@@ -1,0 +1,132 @@
+"""A store knows its own plans: what was changed since, wherever it was, is not taken for the store's word."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dedup.groups.losses import Loss
+from dedup.plan.document import from_bytes, to_bytes
+from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedSidecar
+from dedup.plan.seal import Seals
+from dedup.settings import MatchSettings
+from dedup.store.layout import Layout
+from dedup.store.plan_key import plan_key
+from dedup.tags.merge import Merge
+
+KEPT = PlannedFile(b"/m/a.flac", "keep", 20, 5, b"a" * 16, rule="lossless", why="flac, the other mp3")
+COPY = PlannedFile(b"/m/b.mp3", "quarantine", 10, 6, b"b" * 16, verdict="same recording", score=0.9)
+OTHER = PlannedFile(b"/m/c.mp3", "leave", 10, 6, b"c" * 16, verdict="same recording", lost=(Loss("span", "0:30"),))
+PLAN = Plan(
+    (
+        PlannedGroup((KEPT, COPY, OTHER), Merge(KEPT.path, {"genre": ("Folk",)}, COPY.path)),
+        PlannedGroup((replace(KEPT, path=b"/m/\xe4.flac"), replace(COPY, path=b"/m/e.mp3"))),
+    )
+)
+SEALS = Seals(b"k" * 32)
+
+
+def read_again(plan: Plan, change: Callable[[Any], object] = lambda _: None) -> Plan:
+    document = json.loads(to_bytes(plan))
+    change(document)
+    return from_bytes(json.dumps(document).encode(), "plan")
+
+
+def sound(plan: Plan, seals: Seals = SEALS) -> list[list[bool]]:
+    return [[seals.is_sound(group, file) for file in group.files] for group in plan.groups]
+
+
+def test_a_plan_is_its_stores_own_however_it_is_written() -> None:
+    assert sound(SEALS.sealed(PLAN)) == sound(read_again(SEALS.sealed(PLAN))) == [[True] * 3, [True] * 2]
+    assert SEALS.is_match_sound(read_again(SEALS.sealed(PLAN)))
+    assert sound(read_again(PLAN)) == [[False] * 3, [False] * 2], "never sealed"
+
+
+def _to(value: Any, *place: Any) -> Callable[[Any], object]:
+    def change(document: Any) -> None:
+        *above, last = place
+        for step in above:
+            document = document[step]
+        document[last] = value
+
+    return change
+
+
+FIRST = ("groups", 0, "files")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (_to("delete", *FIRST, 1, "action"), [True, False, True]),
+        (_to("quarantine", *FIRST, 2, "action"), [True, True, False]),
+        (_to([{"kind": "mix", "what": ""}], *FIRST, 1, "lost"), [True, False, True]),
+        (_to("/m/x.mp3", *FIRST, 1, "path"), [True, False, True]),
+        (_to("c" * 32, *FIRST, 1, "content"), [True, False, True]),
+        (_to("", *FIRST, 1, "seal"), [True, False, True]),
+        (_to("/m/y.flac", *FIRST, 0, "path"), [False, False, False]),
+        (_to("answered by you", "groups", 0, "note"), [False, False, False]),
+        (_to(None, "groups", 0, "merge"), [False, False, False]),
+        (_to(["Jazz"], "groups", 0, "merge", "fields", "genre"), [False, False, False]),
+        (_to("mine", *FIRST, 1, "_comment"), [True, True, True]),
+    ],
+)
+def test_a_change_is_seen_in_the_entries_that_it_concerns(
+    change: Callable[[Any], object], expected: list[bool]
+) -> None:
+    assert sound(read_again(SEALS.sealed(PLAN), change)) == [expected, [True, True]]
+
+
+def test_the_side_cars_are_sealed_with_their_file() -> None:
+    along = replace(COPY, sidecars=(PlannedSidecar(b"/m/b.lrc", "with", 3, 4),))
+    sealed = SEALS.sealed(Plan((PlannedGroup((KEPT, along)),)))
+    assert sound(read_again(sealed, _to("/m/z.lrc", *FIRST, 1, "sidecars", 0, "path"))) == [[True, False]]
+
+
+def test_other_thresholds_are_seen() -> None:
+    loose = read_again(SEALS.sealed(PLAN), _to(0.5, "match", "classic"))
+    assert not SEALS.is_match_sound(loose)
+    assert SEALS.is_match_sound(read_again(SEALS.sealed(replace(PLAN, match=MatchSettings(classic=0.5)))))
+
+
+def test_another_store_knows_nothing_of_it() -> None:
+    other = Seals(b"o" * 32)
+    sealed = SEALS.sealed(PLAN)
+    assert not any(map(any, sound(sealed, other)))
+    assert not other.is_match_sound(sealed)
+
+
+def test_without_a_key_nothing_is_sealed_and_nothing_sound() -> None:
+    keyless = Seals(None)
+    assert b"seal" not in to_bytes(keyless.sealed(PLAN))
+    assert not any(map(any, sound(SEALS.sealed(PLAN), keyless)))
+    assert not any(map(any, sound(keyless.sealed(PLAN), keyless)))
+
+
+def test_going_on_with_a_plan_seals_only_what_the_store_had_sealed() -> None:
+    edited = read_again(SEALS.sealed(PLAN), _to("quarantine", *FIRST, 2, "action"))
+    opened = SEALS.opened(edited)
+    moved = replace(opened, groups=(replace(opened.groups[0], note="new"), opened.groups[1]))
+    assert sound(SEALS.sealed(moved)) == [[True, True, False], [True, True]]
+
+
+def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    key = plan_key(layout)
+    assert key is not None
+    assert len(key) == 32
+    assert plan_key(layout) == key
+    assert stat.S_IMODE(layout.plan_key.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [layout.plan_key.name]
+    layout.plan_key.write_bytes(key[:7])  # damaged
+    assert plan_key(layout) not in (None, key, key[:7])
+
+
+def test_where_no_key_can_be_written_there_is_none(tmp_path: Path) -> None:
+    assert plan_key(Layout(tmp_path / "gone")) is None
