@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import itertools
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -219,7 +218,7 @@ def try_case(place: Place, case: Case, errors: list[int], places: list[float]) -
             place.run(("apply", "--resume", *STORE)) if has_unfinished(refused) else place.run(case.command, case.said)
         )
         if again.code not in (case.code, 5) and "nothing" not in again.err:
-            wrong.append(f"{what}: again: {again.code} {again.err[-400:]}")
+            wrong.append(f"{what}: {refused.err[-300:]!r}, again: {again.code} {again.err[-400:]}")
         now = (files_of(place.now / "music"), place.run(("export", "pairs", *STORE)).out)
         if now != after:
             changed = sorted(name for name in now[0].keys() | after[0].keys() if now[0].get(name) != after[0].get(name))

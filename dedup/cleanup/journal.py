@@ -122,8 +122,8 @@ class JournalWriter:
             shutil.rmtree(removed)
 
     def begin_undoing(self) -> None:
+        self.journal.undoing = True  # first: a refusal says what to do next
         self._write({"event": "undoing"})
-        self.journal.undoing = True
 
     def end_undoing(self, when: str) -> None:
         self._write({"event": "all undone", "when": when})
