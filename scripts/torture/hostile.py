@@ -9,6 +9,8 @@ Each attack lies in a folder of its own beside two encodings of one sound song. 
 launcher and the worker had at most. Held is an attack if no command dies or shows a traceback, the two sound files
 are always found to be one recording, and the launcher's memory stays below a limit. Exits 1 if one was not held."""
 
+# ruff: noqa: ARG001 -- attacks are functions of one signature
+
 from __future__ import annotations
 
 import argparse
