@@ -21,6 +21,8 @@ _HARMFUL_IN_JSON = re.compile(f"[\\x7f-\\x9f{_UNSEEN}]")  # JSON has escapes for
 
 def visible(text: str) -> str:
     r"""The text with each of them as an escape: `\n`, `\x9b`, `\u202e`."""
+    if text.isascii() and text.isprintable():
+        return text
     return HARMFUL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 

@@ -13,14 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dedup.correlation.correlate import correlate
+from dedup.correlation.correlate import correlate, unfinished
+from dedup.groups.called_same import remember
+from dedup.groups.groups import find_groups
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
-from dedup.settings import ITEMS_PER_SECOND, CompareSettings
+from dedup.settings import ITEMS_PER_SECOND, CompareSettings, KeepSettings, MatchSettings
 from dedup.store.items import SILENT_ITEM, Items
+from dedup.store.store import open_for_writing
+from dedup.upkeep.check import check
 from scripts.bench import kernel as bench_kernel
 from scripts.bench import peers as bench_peers
 from scripts.bench import plan as bench_plan
+from scripts.bench import review as bench_review
 from scripts.study import evaluate, methods
 from tests import stores
 
@@ -31,7 +36,7 @@ def printed(script: Any, *args: object, monkeypatch: pytest.MonkeyPatch, capsys:
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("script", [bench_kernel, bench_peers, bench_plan])
+@pytest.mark.parametrize("script", [bench_kernel, bench_peers, bench_plan, bench_review])
 def test_help_tells_what_is_timed(
     script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -258,3 +263,15 @@ def test_the_margin_compares_the_worst_with_the_best() -> None:
     assert methods.margin(np.array([0.9, 0.6]), 0.3) == pytest.approx(0.5)
     assert methods.margin(np.array([0.9, 0.6]), 0.7) == pytest.approx(-0.5)
     assert methods.margin(np.array([0.9]), 0.95) is None
+
+
+def test_a_made_library_has_the_groups_and_the_judgements_that_it_should(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    bench_review.make_library(folder, 40, 6, 4)
+    with open_for_writing(folder, "test") as store:
+        assert unfinished(store) is None
+        remember(store, Silent())
+        found = find_groups(store, MatchSettings(), KeepSettings())
+        assert sorted(len(group.members) for group in found.groups) == [2, 2, 3, 3, 3, 3]
+        assert {pair.verdict for group in found.groups for pair in group.members} == {"same recording"}
+        assert [finding for finding in check(store, Silent()) if finding.is_damage] == []

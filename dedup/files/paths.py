@@ -12,7 +12,7 @@ def printable(path: bytes) -> str:
     or paragraph separators as `\xNN` or `\n` and the like. Next to such escapes, the path's own backslashes are
     doubled, so that no two paths look the same, except plain ones with a literal `\n` in them."""
     text = path.decode("utf-8", "surrogateescape")
-    if all(character.isprintable() for character in text):
+    if text.isprintable():
         return text
     return "".join(_escaped(character) for character in text)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -155,14 +156,12 @@ def _jsonable(value: Any) -> Any:
 def one_line(text: str) -> str:
     r"""The text with control characters escaped, so that a name with a newline in it stays on its line, and bytes
     of a path that are not UTF-8 as \xNN."""
-    return "".join(map(_visible, visible(text)))
+    shown = visible(text)
+    return shown if shown.isascii() else _NOT_UTF_8.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", shown)
 
 
-def _visible(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    return character
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")
+"""Bytes of a path that are not UTF-8, as surrogateescape keeps them."""
 
 
 def path_text(path: bytes) -> str:
@@ -176,13 +175,14 @@ def aligned(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> lis
     """Lines of a table: the headings, then the rows, in columns of equal width on a terminal, numbers to the right."""
     cells = [[_cell(column, row.get(column.key)) for column in columns] for row in rows]
     table = [[column.heading for column in columns], *cells]
-    widths = [max(width_of(line[at]) for line in table) for at in range(len(columns))]
+    wide = [list(map(width_of, line)) for line in table]
+    widths = list(map(max, zip(*wide, strict=True)))
     right = [
         bool(rows)
         and all(isinstance(row.get(c.key), (int, float)) and not isinstance(row.get(c.key), bool) for row in rows)
         for c in columns
     ]
-    return ["  ".join(map(_pad, line, widths, right)).rstrip() for line in table]
+    return ["  ".join(map(_pad, *each, widths, right)).rstrip() for each in zip(table, wide, strict=True)]
 
 
 def _cell(column: Column, value: Any) -> str:
@@ -193,8 +193,8 @@ def _cell(column: Column, value: Any) -> str:
     return "" if value is None else one_line(str(value))
 
 
-def _pad(text: str, width: int, right: bool) -> str:
-    space = " " * (width - width_of(text))
+def _pad(text: str, own: int, width: int, right: bool) -> str:
+    space = " " * (width - own)
     return space + text if right else text + space
 
 

@@ -3,11 +3,11 @@
 
     scripts/bench/review.py [--tracks 300000] [--groups 20000] [--judged 15000] [--folder DIR] [--json]
 
-The library has groups of three copies, so three pairs each, tracks without a copy, and pairs that a person called the
-same though no tile found them. Nothing is decoded or correlated: fingerprints are random items, copies have 1 % of
-their bits flipped, and the store has the results that `reprise correlate` would give. `report` runs twice: the first
-compares the judged pairs and remembers them. There are no files: `plan` decides, and finds that it cannot read their
-tags; `bench/plan.py` times it with files.
+The library has groups of three copies, so three pairs each, tracks without a copy, and pairs of the two that a person
+called the same though no tile found them. Nothing is decoded or correlated: fingerprints are random items, copies have
+1 % of their bits flipped, and the store has the results that `reprise correlate` would give. `report` runs twice: the
+first time it compares the judged pairs and remembers them. There are no files: `plan` decides, and finds that it cannot
+read their tags; `bench/plan.py` times it with files.
 
 Figures cover the whole command, start-up included: wall time, processor time, peak resident memory. Linux only
 (/proc)."""
@@ -74,8 +74,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="make the library here, or use the one that is there")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    if args.tracks < COPIES * args.groups + 2 * args.judged:
-        parser.error("use more --tracks: each group takes three, each judged pair two")
+    if args.tracks < COPIES * args.groups + args.judged or args.judged > args.groups:
+        parser.error(
+            "use more --tracks: each group takes three, each judged pair one; and no more --judged than --groups"
+        )
     with tempfile.TemporaryDirectory() as temporary:
         folder = (args.folder or Path(temporary)) / "store"
         if not folder.exists():
@@ -110,14 +112,17 @@ def make_library(folder: Path, n_tracks: int, n_groups: int, n_judged: int) -> N
         store.seal_tail()
         n_grouped = COPIES * n_groups
         store_results(store, compare, n_groups)
-        audios = [
-            store.catalog.tracks.get(path_of(place_of(number, n_grouped)))
-            for number in range(n_grouped, n_grouped + 2 * n_judged)
-        ]
-        digests = [store.catalog.audios.hallmark(track.audio).digest for track in audios if track and track.audio]
-        with store.catalog.transaction():
-            for one, other in zip(digests[::2], digests[1::2], strict=True):
-                store.catalog.judgements.put(Judgement(*sorted((one, other)), True, None, utc_now()))
+        judge(store, n_grouped, n_judged)
+
+
+def judge(store: Store, n_grouped: int, n_judged: int) -> None:
+    """Calls the first copy of a group, and a track without a copy, one recording, for so many groups."""
+    with store.catalog.transaction():
+        for at in range(n_judged):
+            places = (place_of(number, n_grouped) for number in (COPIES * at, n_grouped + at))
+            tracks = [store.catalog.tracks.get(path_of(place)) for place in places]
+            digests = [store.catalog.audios.hallmark(track.audio).digest for track in tracks if track and track.audio]
+            store.catalog.judgements.put(Judgement(*sorted(digests), True, None, utc_now()))
 
 
 def singles() -> Iterator[Items]:
@@ -173,7 +178,7 @@ def enter(store: Store, place: Place, items: Items) -> None:
         "date": (str(1960 + place.album % 60),),
         "genre": ("Jazz",),
     }
-    lossless = place.folder == "Library"
+    lossless = place.folder == "Library" and place.track <= 2  # the first copies, so that they are the best ones
     properties = AudioProperties(
         codec="flac" if lossless else "mp3",
         lossless=lossless,
