@@ -92,7 +92,7 @@ _REFUSALS = {
     errno.EROFS: ("the disk is read-only", "Make it writable"),
     errno.EIO: ("the disk failed to read or write (I/O error)", "Look at the disk and its cable"),
     errno.EACCES: ("permission denied", "Get the right to write there"),
-    errno.EPERM: ("permission denied", "Get the right to write there"),
+    errno.EPERM: ("operation not permitted", "Look whose it is, and whether it is marked as immutable"),
 }
 """What the system means by the number of an error, and what to do first."""
 
