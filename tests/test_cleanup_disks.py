@@ -236,7 +236,9 @@ def test_a_full_disk_of_the_library_is_said_by_the_command_and_nothing_is_lost(t
         assert read_tags(os.fsencode(root / "a.flac")).fields["title"] == ("One",)
         fill(disk)
         result = run(root, "undo")
-        assert result.exit_code == 14 and "the disk is full" in result.output and "`reprise undo` again" in result.output
+        assert (
+            result.exit_code == 14 and "the disk is full" in result.output and "`reprise undo` again" in result.output
+        )
         (disk / "full").unlink()
         assert run(root, "undo").exit_code == 0
         assert files(disk / "music") == before

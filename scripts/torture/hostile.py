@@ -612,7 +612,7 @@ def try_attack(name: str, song: dict[str, bytes], work: Path, scale: float) -> T
     reprise = [sys.executable, "-m", "jobs"]
     first = sorted(path for path in music.iterdir() if not path.name.startswith("sound"))[0]
     commands = {
-        "full": ["full", str(music), "--workers", "1", "--min-length", "4", "--time-limit", "60"],
+        "full": ["full", str(music), "--workers", "1", "--min-length", "4", "--time-limit", "10"],
         "plan": ["plan", "--workers", "1", "-o", str(work / "plan.json")],
         "tag": ["tag", "--audio-hash", "--yes", *map(str, sorted(music.glob("*.???")))],
         "pair": ["pair", str(first), str(music / "sound.mp3")],
