@@ -14,20 +14,28 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from dedup.errors import writing
+
 PREFIX = "reprise-cluster-"
 _LOCK, _WORK = "lock", "work"
+_ANOTHER = "set TMPDIR to another folder"
 
 
 @contextlib.contextmanager
 def open_folder() -> Iterator[str]:
     """A new folder in the system's temporary folder, held by a lock and removed at the end."""
-    _purge(Path(tempfile.gettempdir()))
-    path = Path(tempfile.mkdtemp(prefix=PREFIX))
-    with open(path / "new", "wb") as lock:
+    with writing("temporary folder", _ANOTHER):  # looking for one writes to it
+        parent = Path(tempfile.gettempdir())
+    _purge(parent)
+    with writing(f"temporary folder {parent}", _ANOTHER):
+        path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        lock = open(path / "new", "wb")  # noqa: SIM115
+    with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.rename(path / "new", path / _LOCK)  # locked before a purge can find it
-            (path / _WORK).mkdir()
+            with writing(f"temporary folder {path}", _ANOTHER):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.rename(path / "new", path / _LOCK)  # locked before a purge can find it
+                (path / _WORK).mkdir()
             yield str(path / _WORK)
         finally:
             _remove(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.place import CA_FILE, CERTIFICATE_FILE, KEY_FILE
-from dedup.errors import UsageError
+from dedup.errors import UsageError, writing
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -27,18 +27,20 @@ _SKEW = datetime.timedelta(days=1)
 def make_keys(folder: Path, hosts: Sequence[str]) -> list[Path]:
     """Makes `folder/HOST/` with ca.pem, cert.pem and key.pem for each host that has none yet, and the authority in
     `folder` if there is none; returns the new folders. Only their owner can read secret keys. Raises UsageError for
-    an invalid host name, OSError if nothing can be written."""
+    an invalid host name, WriteError if nothing can be written."""
     for host in hosts:
         if not re.fullmatch(r"[0-9A-Za-z:_][0-9A-Za-z.:_-]{0,63}", host):
             raise UsageError("HOST", f"{host!r} is not a valid name", remedy="Give a host's name or address")
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(str(folder), "name another folder"):
+        folder.mkdir(parents=True, exist_ok=True)
     authority, authority_key = _authority(folder)
     made = []
     for host in hosts:
         place = folder / host
         if (place / CERTIFICATE_FILE).exists():
             continue
-        place.mkdir(mode=0o700, exist_ok=True)
+        with writing(str(place), "name another folder"):
+            place.mkdir(mode=0o700, exist_ok=True)
         certificate, key = _host_certificate(host, authority, authority_key)
         _write(place / CA_FILE, _pem(authority))
         _write_secret(place / KEY_FILE, key)
@@ -159,10 +161,11 @@ def _pem(certificate: x509.Certificate) -> bytes:
 def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Writes the whole file or nothing."""
     new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-    new.replace(path)
+    with writing(str(path), "name another folder"):
+        new.unlink(missing_ok=True)
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+        new.replace(path)
 
 
 def _write_secret(path: Path, key: EllipticCurvePrivateKey) -> None:

@@ -3,7 +3,9 @@ its own exit code; the codes are a table in docs/exit-codes.md that only grows."
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import errno
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 EXIT_DONE = 0
@@ -81,6 +83,52 @@ class WriteError(RepriseError):
     """The disk is full, or writing to it is not allowed."""
 
     exit_code = 14
+
+
+_REFUSALS = {
+    errno.ENOSPC: ("the disk is full", "Make room"),
+    errno.EDQUOT: ("the disk is full up to your quota", "Make room"),
+    errno.EFBIG: ("the disk does not take files of that size", "Use another disk"),
+    errno.EROFS: ("the disk is read-only", "Make it writable"),
+    errno.EIO: ("the disk failed to read or write (I/O error)", "Look at the disk and its cable"),
+    errno.EACCES: ("permission denied", "Get the right to write there"),
+    errno.EPERM: ("operation not permitted", "Look whose it is, and whether it is marked as immutable"),
+}
+"""What the system means by the number of an error, and what to do first."""
+
+AGAIN = "run the same command again: what was done is kept"
+
+
+def is_refusal(error: OSError) -> bool:
+    """Whether a disk refused: it is full, over quota, read-only, failing, or not the user's to write to."""
+    return error.errno in _REFUSALS
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no room, so that whatever is written next is refused too."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def refusal(error: OSError) -> str:
+    """Why the system refused to write, in words: "the disk is full"."""
+    return _REFUSALS[error.errno][0] if error.errno in _REFUSALS else error.strerror or str(error)
+
+
+def refused(where: str, error: OSError, instead: str = "", then: str = AGAIN) -> WriteError:
+    """A WriteError that says what the system refused at `where`. `instead` is another way out, such as "choose another
+    folder with --store"; `then` is what comes after that."""
+    first = _REFUSALS[error.errno][1] if error.errno in _REFUSALS else "Make sure that it can be written"
+    ways = f"{first} or {instead}" if instead else first
+    return WriteError(where, refusal(error), remedy=f"{ways}, then {then}")
+
+
+@contextlib.contextmanager
+def writing(where: str, instead: str = "") -> Iterator[None]:
+    """Turns the OSError of a write within it into what `refused` gives."""
+    try:
+        yield
+    except OSError as error:
+        raise refused(where, error, instead) from error
 
 
 class InputError(RepriseError):

@@ -21,6 +21,7 @@ from dedup.cleanup.journal import JournalWriter, journals, open_journal, read_jo
 from dedup.cleanup.journal import plan_of as plan_of_journal
 from dedup.cleanup.steps import Move
 from dedup.errors import JournalError, UsageError, WriteError
+from dedup.errors import refusal as why
 from dedup.files.quarantine import QUARANTINE
 from dedup.observer import Silent
 from dedup.plan.nouns import Action, Plan, PlannedGroup, PlannedPlaylist
@@ -234,7 +235,7 @@ def test_a_refusal_by_the_system_leaves_the_file(root: Path, action: Action, cod
     with opened(root) as store:
         with refusing(root, code, *calls):
             (refusal,) = carry_out(store, one(store, root, action)).refused
-        assert refusal.reason == f"refused by the system: {os.strerror(code)}"
+        assert refusal.reason == f"refused by the system: {why(OSError(code, os.strerror(code)))}"
         assert take_back(store).failed == ()
     assert tree(root) == before
 

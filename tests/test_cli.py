@@ -249,10 +249,10 @@ def store(place: Path) -> Path:
     [
         (StoreLockedError("store /x", "locked by pid 3\non h"), 11, "store /x: locked by pid 3\\non h"),
         (OSError(errno.ENOSPC, "No space", "/x/y"), 14, "/x/y: the disk is full"),
-        (OSError(errno.EROFS, "Read-only", "/x/y"), 14, "cannot be written to"),
+        (OSError(errno.EROFS, "Read-only", "/x/y"), 14, "the disk is read-only"),
         (OSError(errno.EDQUOT, "Quota"), 14, "quota"),
         (sqlite3.OperationalError("database or disk is full"), 14, "is full"),
-        (sqlite3.OperationalError("attempt to write a readonly database"), 14, "cannot be written to"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), 14, "the disk is read-only"),
         (KeyboardInterrupt(), 130, "stopped at once"),
         (SystemExit(7), 7, ""),
     ],

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dedup.correlation.compare import compare_two
-from dedup.errors import InputError, UsageError
+from dedup.errors import InputError, UsageError, WriteError
 from dedup.groups.explain import Explanation, Listened
 from dedup.nulltest.hear import Heard
 from dedup.nulltest.residual import Residual
@@ -141,6 +141,6 @@ def test_a_picture_that_could_not_be_drawn_is_refused_first(tmp_path: Path, monk
 
 def test_nothing_is_left_where_a_picture_cannot_be_written(tmp_path: Path):
     (tmp_path / "a.png").mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(WriteError, match="Is a directory"):
         plot_pair(a_pair_heard(), COMPARE, tmp_path / "a.png")
     assert os.listdir(tmp_path) == ["a.png"]

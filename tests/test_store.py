@@ -487,7 +487,7 @@ def test_a_lock_that_cannot_be_made_is_told_in_one_line(folder: Path, monkeypatc
     import fcntl
 
     monkeypatch.setattr(*{"open": (os, "open"), "flock": (fcntl, "flock")}[call], refuse(errno.EROFS))
-    with pytest.raises(WriteError, match="cannot be locked for writing: Read-only"), write_lock(Layout(folder), "x"):
+    with pytest.raises(WriteError, match="the disk is read-only"), write_lock(Layout(folder), "x"):
         pass
 
 
@@ -733,7 +733,7 @@ def test_a_disk_that_is_full_while_a_store_is_made(tmp_path: Path, monkeypatch: 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match="cannot be created"), make_or_open(tmp_path / "file" / "s", SETTINGS, 4, "x"):
+    with pytest.raises(WriteError, match="Not a directory"), make_or_open(tmp_path / "file" / "s", SETTINGS, 4, "x"):
         pass
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 from pathlib import Path
@@ -12,13 +11,12 @@ from dedup.cleanup.checks import Protection
 from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.moving import OccupiedError, free_name
 from dedup.cleanup.steps import FolderTime, MakeFolder, Move, Step
-from dedup.errors import RepriseError, UsageError, WriteError
+from dedup.errors import RepriseError, UsageError, is_full, refusal, refused
 from dedup.files.held import OutOfReachError, Reach
 from dedup.files.paths import and_above, holds, printable
 from dedup.files.quarantine import QUARANTINE
 from dedup.tags.write import TagsError
 
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk is full up to your quota"}
 GO_ON = "run `reprise apply --resume`, or take back what was done with `reprise undo`"
 
 
@@ -104,10 +102,9 @@ def reason_of(error: OSError, path: bytes) -> str:
     too."""
     if isinstance(error, OutOfReachError):
         return error.found
-    if error.errno in _FULL:
-        found, remedy = _FULL[error.errno], f"Make room and {GO_ON}"
-        raise WriteError(printable(path), found, remedy=remedy) from error
-    return f"refused by the system: {error.strerror or error}"
+    if is_full(error):
+        raise refused(printable(path), error, then=GO_ON) from error
+    return f"refused by the system: {refusal(error)}"
 
 
 def reason_of_tags(error: TagsError, path: bytes) -> str:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal
 
 from dedup.cleanup.moving import sync_folder
 from dedup.cleanup.steps import Delete, FolderTime, Move, Rewrite, Share, Step, Trash, step_of, to_record
-from dedup.errors import JournalError, WriteError
+from dedup.errors import JournalError, refused
 from dedup.store.layout import PRIVATE_FOLDER, private_opener
 from dedup.store.ledgers import FOLDER, JOURNAL, ORIGINALS, PLAN, digest_of, is_plan_sound, opened_lines, sealed_line
 
@@ -96,7 +96,8 @@ class JournalWriter:
         self._file: BinaryIO = path.open("ab")
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a disk refused was raised before, and a buffer tries it again
+            self._file.close()
 
     def begin(self, step: Step, known: dict[str, Any] | None = None) -> int:
         """Writes down a step that is about to be done, and returns its number."""
@@ -121,8 +122,8 @@ class JournalWriter:
             shutil.rmtree(removed)
 
     def begin_undoing(self) -> None:
+        self.journal.undoing = True  # first: a refusal says what to do next
         self._write({"event": "undoing"})
-        self.journal.undoing = True
 
     def end_undoing(self, when: str) -> None:
         self._write({"event": "all undone", "when": when})
@@ -136,10 +137,12 @@ class JournalWriter:
             if is_synced:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            raise WriteError(
+            raise refused(
                 str(self.journal.folder / JOURNAL),
-                f"the journal cannot be written: {error.strerror}",
-                remedy="Make room and run `reprise apply --resume`, or take back what was done with `reprise undo`",
+                error,
+                then="run `reprise undo` again"
+                if self.journal.undoing
+                else "run `reprise apply --resume`, or take back what was done with `reprise undo`",
             ) from error
 
 

@@ -13,8 +13,9 @@ from dedup.cleanup.reach import reach_of_journal
 from dedup.cleanup.recover import recover_steps
 from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Trash
 from dedup.clock import utc_now
-from dedup.errors import RepriseError, WriteError
+from dedup.errors import RepriseError, WriteError, is_full, refusal, refused
 from dedup.files.held import OutOfReachError
+from dedup.files.paths import printable
 
 if TYPE_CHECKING:
     from dedup.files.held import Reach
@@ -109,6 +110,8 @@ class _Undoing:
         except (OSError, RepriseError) as error:
             if isinstance(error, WriteError):
                 raise
+            if isinstance(error, OSError) and is_full(error):
+                raise refused(printable(step.path), error, then="run `reprise undo` again") from error
             reason = _reason(error)
             self.failed.append(Refusal(step.path, reason))
             self.observer.problem("failed", step.path, reason)
@@ -126,4 +129,4 @@ class _Undoing:
 def _reason(error: OSError | RepriseError) -> str:
     if isinstance(error, OutOfReachError):
         return error.found
-    return f"refused by the system: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+    return f"refused by the system: {refusal(error)}" if isinstance(error, OSError) else str(error)

@@ -7,6 +7,7 @@ import functools
 import os
 from typing import TYPE_CHECKING, Any
 
+from dedup.files.bounded import bounded_memory
 from dedup.files.held import open_regular
 
 if TYPE_CHECKING:
@@ -18,15 +19,17 @@ _FORMATS_OF_LISTS = frozenset({"concat", "dash", "hls", "image2", "imf", "rtsp",
 
 def open_container(path: bytes) -> InputContainer:
     """The file as PyAV reads it, any bytes in its name and tags allowed. It may not refer to another file or
-    a network address, as a playlist with a music extension could. Raises av.error.FFmpegError; OSError at once for a
-    pipe and the like, which FFmpeg would wait for."""
+    a network address, as a playlist with a music extension could, and its headers may take no more memory than
+    `bounded` allows. Raises av.error.FFmpegError; OSError at once for a pipe and the like, which FFmpeg would wait
+    for."""
     import av
 
     with contextlib.suppress(FileNotFoundError), open_regular(path):
         pass
 
     options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
-    return av.open(os.fsdecode(path), metadata_errors="replace", options=options)
+    with bounded_memory():
+        return av.open(os.fsdecode(path), metadata_errors="replace", options=options)
 
 
 @functools.cache

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 PROBE_BATCH = 16
 """Files that one task looks at. Each takes a few milliseconds; handing out a task takes one."""
 
+LOOK_S = 60.0
+"""Most seconds that a look at one file may take: FFmpeg would need days for a million fields of text."""
+
+SLOW_S = 5.0
+"""Seconds that each file of a batch may take on a slow disk before they are looked at one by one."""
+
 COMMIT_EVERY_S = 1.0
 """Seconds of results that are committed together."""
 
@@ -127,7 +133,8 @@ class _Probing:
             for name, batch in by_name.items()
         )
         suspects: list[Candidate] = []
-        for outcome in self.runner.run(probe_files, tasks, time_limit_s=60.0 * PROBE_BATCH):
+        limit_s = LOOK_S if all(len(batch) == 1 for batch in batches) else LOOK_S + PROBE_BATCH * SLOW_S
+        for outcome in self.runner.run(probe_files, tasks, time_limit_s=limit_s):
             batch = by_name[outcome.name]
             if outcome.failure is None:
                 self._sort_in(batch, outcome.result)

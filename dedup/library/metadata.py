@@ -8,16 +8,18 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
+from dedup.files.bounded import Bounded, bounded_memory, is_too_much
 from dedup.files.container import codec_name, heard_stream, is_attached, open_container
 from dedup.files.held import open_regular
 from dedup.library.identity import trailing_tags_size
 from dedup.library.streams import Stream, streams_of
-from dedup.tags.extras import Extra
+from dedup.tags.extras import Extra, digest_of, unread_held
 from dedup.tags.free_extras import is_extra_field
 from dedup.tags.kinds import parse
 from dedup.tags.names import rank_of
+from dedup.tags.opened import TagFile
 from dedup.tags.read import Tags, may_have_more, tags_of, tags_of_container
 from dedup.tags.unite import is_of_the_file
 
@@ -32,19 +34,23 @@ __all__ = [
     "to_json",
 ]
 
-PROPERTIES_VERSION = 5
+PROPERTIES_VERSION = 6
 """Counts the ways in which properties were read. A store's older ones are read again by the next scan. Raise it with
 any change to what `read_properties` gives of a file.
 
 1 had 17 tag fields of its own naming; 2 has the fields of `tags.read`; 3 has streams and extras; 4 says of which
 extras only one format can hold all; 5 has further pictures among them,
-and fields and frames that nobody here understands, and chunks of WAV and AIFF, and reads ID3 in front of FLAC."""
+and fields and frames that nobody here understands, and chunks of WAV and AIFF, and reads ID3 in front of FLAC;
+6 keeps to the limits of `files.bounded`."""
 
 LONGEST_VALUE = 1000
 """Characters that are kept of a tag value; lyrics and comments may have any number."""
 
 MOST_CHARACTERS = 64 * 1024
 """Characters that are kept of all tags of a file together; a damaged file may seem to have millions."""
+
+MOST_THINGS = 1000
+"""Streams, and extras, that are kept of a file; FFmpeg opens no file with more streams."""
 
 _T = TypeVar("_T")
 
@@ -124,17 +130,34 @@ def read_properties(path: bytes) -> AudioProperties:
     """All that can be read of the streams and the tags; "unknown" and zeros for garbage. mutagen parses the file once;
     FFmpeg fills in what it could not read, and the streams of a file that may have several. Raises OSError for a file
     that cannot be opened, nothing else. For regular files only."""
-    with open_regular(path) as file:
-        parsed = _contained(parse, path, file)
-        properties = _contained(_of_parsed, parsed, path, file) or AudioProperties()
-        has_more = parsed is not None and _contained(may_have_more, parsed, file) is not False
+    with open_regular(path) as opened:
+        file, attempt = TagFile(opened), _Attempt()
+        with bounded_memory():
+            parsed = attempt.of(parse, path, file)
+            properties = attempt.of(_of_parsed, parsed, path, file) or AudioProperties()
+            has_more = parsed is not None and attempt.of(may_have_more, parsed, file) is not False
         size = os.fstat(file.fileno()).st_size
-    is_complete = all((properties.codec != "unknown", properties.sample_rate, properties.channels))
-    if has_more or not (is_complete and properties.duration_s and properties.tags):
-        properties = _completed(properties, _contained(_read_with_av, path) or AudioProperties(), has_more)
-    if properties.duration_s and not properties.bitrate:
-        properties = replace(properties, bitrate=_count(8 * size / properties.duration_s))
-    return properties
+        is_complete = all((properties.codec != "unknown", properties.sample_rate, properties.channels))
+        if has_more or not (is_complete and properties.duration_s and properties.tags):
+            properties = _completed(properties, attempt.of(_read_with_av, path) or AudioProperties(), has_more)
+        if properties.duration_s and not properties.bitrate:
+            properties = replace(properties, bitrate=_count(8 * size / properties.duration_s))
+        if attempt.is_too_large or file.is_exceeded:
+            properties = replace(properties, extras=(*properties.extras, unread_held(opened).extra))
+    return _fit_to_keep(properties)
+
+
+def _fit_to_keep(properties: AudioProperties) -> AudioProperties:
+    """The properties with as many streams and extras, and as long words for them, as a store remembers. Extras beyond
+    that become one, which nothing but the same ones equals."""
+    extras = [replace(extra, what=_cut(extra.what)) for extra in properties.extras[:MOST_THINGS]]
+    if more := properties.extras[MOST_THINGS:]:
+        extras.append(Extra("attachments", f"{len(more):,} more things", digest_of(*(extra.digest for extra in more))))
+    streams = [
+        replace(stream, language=_cut(stream.language), title=_cut(stream.title))
+        for stream in properties.streams[:MOST_THINGS]
+    ]
+    return replace(properties, streams=tuple(streams), extras=tuple(extras))
 
 
 def _completed(properties: AudioProperties, probed: AudioProperties, has_more: bool) -> AudioProperties:
@@ -181,16 +204,23 @@ def audio_key(properties: AudioProperties) -> str:
     return f"{properties.codec}|{properties.sample_rate}|{properties.channels}|{hundredths}"
 
 
-def _contained(read: Callable[..., _T | None], *arguments: Any) -> _T | None:
-    """None if `read` raises: a damaged file makes the parsers raise struct.error, IndexError, RecursionError,
-    MemoryError and more besides their own errors, and each of them means that this parser cannot read the file."""
-    try:
-        return read(*arguments)
-    except Exception:
-        return None
+class _Attempt:
+    """Reads a file by several parsers, of which any may fail."""
+
+    is_too_large = False
+    """Whether one of them failed because the file exceeds the limits of `files.bounded`."""
+
+    def of(self, read: Callable[..., _T | None], *arguments: Any) -> _T | None:
+        """None if `read` raises: a damaged file makes the parsers raise struct.error, IndexError, RecursionError,
+        MemoryError and more besides their own errors, and each of them means that this parser cannot read the file."""
+        try:
+            return read(*arguments)
+        except Exception as error:
+            self.is_too_large = self.is_too_large or is_too_much(error)
+            return None
 
 
-def _of_parsed(parsed: Any, path: bytes, file: BinaryIO) -> AudioProperties | None:
+def _of_parsed(parsed: Any, path: bytes, file: Bounded) -> AudioProperties | None:
     if parsed is None:
         return None
     tags = tags_of(parsed, file) or Tags()
@@ -210,7 +240,7 @@ def _of_parsed(parsed: Any, path: bytes, file: BinaryIO) -> AudioProperties | No
     )
 
 
-def _codec_of(parsed: Any, file: BinaryIO) -> tuple[str, bool]:
+def _codec_of(parsed: Any, file: Bounded) -> tuple[str, bool]:
     """The codec of what mutagen parsed, and whether it is lossless; "unknown" leaves both to FFmpeg."""
     kind, info = type(parsed).__name__, parsed.info
     file.seek(0)
@@ -258,7 +288,7 @@ def _estimated_from_tags_s(parsed: Any, path: bytes) -> float:
 
 
 def _read_with_av(path: bytes) -> AudioProperties | None:
-    with open_container(path) as container:
+    with open_container(path) as container, bounded_memory():
         stream = heard_stream(container)
         if stream is None:
             return None

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dedup.errors import InputError, PlanError
+from dedup.errors import InputError, PlanError, refused
 from dedup.files.paths import json_path, printable
 from dedup.plain_text import json_text
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
@@ -127,7 +127,7 @@ def is_replaceable(path: bytes) -> bool:
 
 
 def write_plan(path: bytes, plan: Plan, encode: Callable[[Plan], bytes] = to_bytes) -> None:
-    """Writes the document that `encode` makes, all or nothing. Raises InputError if it cannot be written."""
+    """Writes the document that `encode` makes, all or nothing. Raises WriteError if it cannot be written."""
     part = path + b".%d.part" % os.getpid()
     try:
         with open(part, "xb") as file:
@@ -138,7 +138,7 @@ def write_plan(path: bytes, plan: Plan, encode: Callable[[Plan], bytes] = to_byt
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(part)
-        raise InputError(printable(path), error.strerror or str(error), remedy=_ANOTHER) from error
+        raise refused(printable(path), error, "name another file with -o") from error
 
 
 # ---- encoding ----

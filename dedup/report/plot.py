@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dedup.errors import InputError, UsageError
+from dedup.errors import InputError, UsageError, writing
 from dedup.files.paths import printable
 from dedup.groups.explain import Explanation, Listened, lag_curve, overlapping
 from dedup.groups.losses import null_test_words
@@ -93,7 +93,8 @@ def plot_pair(heard: Heard, compare: CompareSettings, file: Path) -> None:
         warnings.filterwarnings("ignore", "Glyph .* missing")  # scripts that the font lacks appear as boxes
         figure = _draw(heard, compare)
         figure.savefig(drawn, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
-    file.write_bytes(drawn.getvalue())
+    with writing(str(file), "name another file with --plot"):
+        file.write_bytes(drawn.getvalue())
 
 
 def _draw(heard: Heard, compare: CompareSettings) -> Figure:

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dedup.errors import StoreLockedError, WriteError
+from dedup.errors import StoreLockedError, WriteError, refused, writing
 from dedup.files.mount_table import mount_of, mounts
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+ANOTHER_FOLDER = "choose another folder with --store"
 
 _OURS = re.compile(r"lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog")
 """Names of what a store has in its folder."""
@@ -79,15 +80,8 @@ class Layout:
 
     def make(self) -> None:
         """Creates the folder; only its owner can read a new one. Raises WriteError."""
-        try:
+        with writing(f"store {self.folder}", ANOTHER_FOLDER):
             self.folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(
-                f"store {self.folder}",
-                f"cannot be created: {error.strerror}",
-                "a writable folder on a local disk",
-                "Name another folder with --store",
-            ) from error
 
 
 def private_opener(path: str, flags: int) -> int:
@@ -210,12 +204,7 @@ def _tell(descriptor: int, text: bytes) -> None:
 
 
 def _unwritable(layout: Layout, error: OSError) -> WriteError:
-    return WriteError(
-        f"store {layout.folder}",
-        f"cannot be locked for writing: {error.strerror}",
-        "a writable folder on a local disk",
-        "Name another folder with --store",
-    )
+    return refused(f"store {layout.folder}", error, ANOTHER_FOLDER)
 
 
 def _holder(descriptor: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dedup.errors import UsageError, WriteError
+from dedup.errors import UsageError, writing
 from dedup.synthesis.music import SAMPLE_RATE, Pcm
 
 if TYPE_CHECKING:
@@ -77,11 +78,10 @@ def write(
     `samples`: float32[n_samples, 2] within ±1 (louder ones are clipped), at `sample_rate` Hz. `tags`: by
     FFmpeg's names (title, artist, album, track). Raises WriteError if the file cannot be written.
     """
-    try:
-        with open(path, "wb") as file:
-            _encode(file, samples, encoding, tags or {}, sample_rate)
-    except OSError as error:
-        raise WriteError(os.fsdecode(path), f"cannot be written: {error.strerror or error}") from error
+    encoded = io.BytesIO()  # PyAV prints what a file refuses, and names only the end of its path
+    _encode(encoded, samples, encoding, tags or {}, sample_rate)
+    with writing(os.fsdecode(path)), open(path, "wb") as file:
+        file.write(encoded.getbuffer())
 
 
 def _encode(file: object, samples: Pcm, encoding: Encoding, tags: Mapping[str, str], sample_rate: int) -> None:

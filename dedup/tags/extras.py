@@ -5,10 +5,11 @@ lacks, and whether that file's format can hold it. Pure; the blocks of each form
 from __future__ import annotations
 
 import hashlib
+import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, BinaryIO, Literal, get_args
 
 from dedup.files.paths import extension_of
 from dedup.tags.cover import ICONS, Picture
@@ -175,6 +176,21 @@ def digest_of(*parts: object) -> str:
 def data_held(what: str, form: Form, key: str, data: Any, *content: object) -> Held:
     """Data of which nothing is known; `content` tells it from other data."""
     return Held(Extra("attachments", what, digest_of("data", what, *content), form), Raw(key, data))
+
+
+UNREAD = "tags that are too large to be read"
+_ENDS = 1 << 20
+
+
+def unread_held(file: BinaryIO) -> Held:
+    """What stands for the tags of a file that exceed the limits of `files.bounded`: nothing else holds them, unless it
+    begins and ends with the same bytes and is as long."""
+    size = file.seek(0, os.SEEK_END)
+    hasher = hashlib.sha256(str(size).encode())
+    for start in (0, max(0, size - _ENDS)):
+        file.seek(start)
+        hasher.update(file.read(_ENDS))
+    return Held(Extra("attachments", UNREAD, digest_of("unread", hasher.hexdigest())), Raw("", None))
 
 
 def picture_held(picture: Picture) -> Held:

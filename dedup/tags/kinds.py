@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, BinaryIO
+from typing import Any
 
+from dedup.files.bounded import Bounded, is_too_much
 from dedup.files.paths import extension_of
 
 ID3_KINDS = ("MP3", "TrueAudio", "AIFF", "WAVE", "DSF", "DSDIFF", "ID3FileType")
@@ -15,7 +16,7 @@ _HEADER_BYTES = 128
 """Bytes that mutagen looks at to tell formats apart."""
 
 
-def parse(path: bytes, file: BinaryIO) -> Any:
+def parse(path: bytes, file: Bounded) -> Any:
     """What mutagen makes of a file: its `info` and its `tags`; None if it does not know the format. It goes by name and
     content together; if the name misleads it, by content alone. Raises anything for a damaged file."""
     from mutagen.aac import AAC
@@ -25,14 +26,16 @@ def parse(path: bytes, file: BinaryIO) -> Any:
         # mutagen takes anything that begins with an ID3 tag for MP3
         kind = AAC if extension_of(path) == "aac" else _kind_of(path, file)
         return _parsed(kind, file)
-    except Exception:  # a damaged file, or one with a wrong name, makes the parsers raise anything
+    except Exception as error:  # a damaged file, or one with a wrong name, makes the parsers raise anything
+        if is_too_much(error):
+            raise
         by_content = _kind_of(b"", file)
         if by_content is kind:
             raise
         return _parsed(by_content, file)
 
 
-def _kind_of(name: bytes, file: BinaryIO) -> Any:
+def _kind_of(name: bytes, file: Bounded) -> Any:
     """mutagen's class for the format, chosen as `mutagen.File` chooses it, which cannot parse without translating."""
     file.seek(0)
     header = file.read(_HEADER_BYTES)
@@ -46,7 +49,7 @@ def _kind_of(name: bytes, file: BinaryIO) -> Any:
     return kinds[best] if scores[best][0] > 0 else None
 
 
-def _is_flac_behind(header: bytes, file: BinaryIO) -> bool:
+def _is_flac_behind(header: bytes, file: Bounded) -> bool:
     """Whether a file that begins with an ID3 tag is FLAC, which mutagen takes for MP3 unless its name says so."""
     size = 0
     for digit in header[6:10]:
@@ -55,7 +58,7 @@ def _is_flac_behind(header: bytes, file: BinaryIO) -> bool:
     return file.read(4) == b"fLaC"
 
 
-def _parsed(kind: Any, file: BinaryIO) -> Any:
+def _parsed(kind: Any, file: Bounded) -> Any:
     if kind is None:
         return None
     file.seek(0)

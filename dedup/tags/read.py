@@ -9,13 +9,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
+from dedup.files.bounded import Bounded, bounded_memory, is_too_much
 from dedup.files.container import heard_stream, is_attached, open_container
 from dedup.files.held import open_regular
 from dedup.tags.block import Block, free_entry
 from dedup.tags.cover import FRONT, OTHER, Cover, Picture, cover_of, is_usable
-from dedup.tags.extras import Chapter, Held, chapters_held, picture_digest, picture_held
+from dedup.tags.extras import UNREAD, Chapter, Held, chapters_held, picture_digest, picture_held, unread_held
 from dedup.tags.free_extras import extras_of, texts_held
 from dedup.tags.kinds import ID3_KINDS, parse
+from dedup.tags.opened import TagFile
 from dedup.tags.values import normalised
 from dedup.tags.wave_info import read_cues, read_info
 
@@ -63,20 +65,24 @@ class Tags:
 def read_tags(path: bytes) -> Tags:
     """The tags of a file; none if it has none that can be read. FFmpeg reads what mutagen cannot. Raises OSError for a
     file that cannot be opened, nothing else."""
-    with open_regular(path) as file:
+    with open_regular(path) as opened, bounded_memory():
+        file, is_too_large = TagFile(opened), False
         try:
             parsed = parse(path, file)
             found = tags_of(parsed, file)
             is_whole = not may_have_more(parsed, file)
-        except Exception:  # a damaged file makes the parsers raise anything
-            found, is_whole = None, False
+        except Exception as error:  # a damaged file makes the parsers raise anything
+            found, is_whole, is_too_large = None, False, is_too_much(error)
+        unread = [unread_held(opened)] if is_too_large or file.is_exceeded else []
     if found is not None and is_whole:
-        return found
+        return replace(found, extras=(*found.extras, *unread))
     by_ffmpeg = _by_ffmpeg(path)
-    return by_ffmpeg if found is None else with_chapters(found, by_ffmpeg.extras)
+    whole = by_ffmpeg if found is None else with_chapters(found, by_ffmpeg.extras)
+    others = tuple(held for held in whole.extras if not unread or held.extra.what != UNREAD)
+    return replace(whole, extras=(*others, *unread))
 
 
-def tags_of(parsed: Any, file: BinaryIO) -> Tags | None:
+def tags_of(parsed: Any, file: Bounded) -> Tags | None:
     """The tags of a file that `kinds.parse` parsed; None for a format whose tags mutagen does not know. Where several
     tag blocks have a field, as in some MP3 files, the first block wins. Raises anything for a damaged file."""
     blocks = _blocks_of(parsed, file)
@@ -92,7 +98,7 @@ def tags_of(parsed: Any, file: BinaryIO) -> Tags | None:
     return Tags(fields, tuple(covers), tuple(extras.values()))
 
 
-def may_have_more(parsed: Any, file: BinaryIO) -> bool:
+def may_have_more(parsed: Any, file: Bounded) -> bool:
     """Whether a file that mutagen parsed may have several streams, or chapters that only FFmpeg reads. Cheap: for MP4
     and Ogg it looks at what begins the streams."""
     name = type(parsed).__name__
@@ -164,12 +170,14 @@ def open_blocks(path: bytes) -> list[Block]:
         return blocks_in(path, file)
 
 
-def blocks_in(path: bytes, file: BinaryIO) -> list[Block]:
+def blocks_in(path: bytes, opened: BinaryIO) -> list[Block]:
     """`open_blocks` of a file that is open."""
-    return _blocks_of(parse(path, file), file)
+    with bounded_memory():
+        file = TagFile(opened)
+        return _blocks_of(parse(path, file), file)
 
 
-def _blocks_of(parsed: Any, file: BinaryIO) -> list[Block]:
+def _blocks_of(parsed: Any, file: Bounded) -> list[Block]:
     name = type(parsed).__name__
     if name in ID3_KINDS or name == "AAC":
         return list(_id3_blocks(parsed, file))
@@ -194,7 +202,7 @@ def _blocks_of(parsed: Any, file: BinaryIO) -> list[Block]:
     return []
 
 
-def _id3_blocks(parsed: Any, file: BinaryIO) -> Iterator[Block]:
+def _id3_blocks(parsed: Any, file: Bounded) -> Iterator[Block]:
     """A file with only APEv2 gets ID3 too when it is written; AAC does not, as it should have neither."""
     from mutagen.id3 import ID3, ID3NoHeaderError
 
@@ -219,7 +227,7 @@ def _id3_blocks(parsed: Any, file: BinaryIO) -> Iterator[Block]:
         yield ApeBlock(ape)
 
 
-def _id3_before_flac(file: BinaryIO) -> Iterator[Block]:
+def _id3_before_flac(file: Bounded) -> Iterator[Block]:
     """An ID3 tag in front of a FLAC file, or at its end: the format does not know of it, so it is only read."""
     from mutagen.id3 import ID3, ID3NoHeaderError
 
@@ -230,7 +238,7 @@ def _id3_before_flac(file: BinaryIO) -> Iterator[Block]:
         yield Id3Block(ID3(file, translate=False), is_written=False)
 
 
-def _ape_tags(file: BinaryIO) -> Any:
+def _ape_tags(file: Bounded) -> Any:
     from mutagen.apev2 import APENoHeaderError, APEv2
 
     try:
@@ -239,14 +247,14 @@ def _ape_tags(file: BinaryIO) -> Any:
         return None
 
 
-def _n_tracks_of_mp4(file: BinaryIO) -> int:
+def _n_tracks_of_mp4(file: Bounded) -> int:
     from mutagen.mp4 import Atoms
 
     file.seek(0)
     return len(list(Atoms(file)[b"moov"].findall(b"trak")))
 
 
-def _is_multiplexed(file: BinaryIO) -> bool:
+def _is_multiplexed(file: Bounded) -> bool:
     """Whether a second stream begins right after the first page of an Ogg file, as the format prescribes."""
     file.seek(0)
     head = file.read(27)
@@ -260,7 +268,10 @@ def _is_multiplexed(file: BinaryIO) -> bool:
 def _by_ffmpeg(path: bytes) -> Tags:
     """Of Matroska and whatever else mutagen does not know: read, never written."""
     try:
-        with open_container(path) as container:
+        with open_container(path) as container, bounded_memory():
             return tags_of_container(container)
-    except Exception:  # a damaged file makes PyAV raise more than its own errors
-        return Tags()
+    except Exception as error:  # a damaged file makes PyAV raise more than its own errors
+        if not is_too_much(error):
+            return Tags()
+    with open(path, "rb") as file:
+        return Tags(extras=(unread_held(file),))

@@ -4,8 +4,8 @@ no tag can hold. They are read, never written: ID3 wins over them."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
 
+from dedup.files.bounded import Bounded
 from dedup.tags.extras import Extra, Held, Raw, digest_of
 
 _NAMES = {
@@ -53,7 +53,7 @@ _MOST_CHUNKS = 1000
 """Chunks of a file that are looked at; usual files have fewer than ten. A damaged one may seem to have millions."""
 
 
-def read_info(file: BinaryIO) -> dict[str, tuple[str, ...]]:
+def read_info(file: Bounded) -> dict[str, tuple[str, ...]]:
     """Values by common name; empty for anything but a WAV or AIFF file."""
     found: dict[str, tuple[str, ...]] = {}
     for kind, size in _chunks(file):
@@ -64,7 +64,7 @@ def read_info(file: BinaryIO) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def read_cues(file: BinaryIO) -> list[Held]:
+def read_cues(file: Bounded) -> list[Held]:
     """Markers, loops and broadcast metadata; none for anything but a WAV or AIFF file. A chunk of zeros says
     nothing."""
     found: dict[str, list[str]] = {}
@@ -78,7 +78,7 @@ def read_cues(file: BinaryIO) -> list[Held]:
     ]
 
 
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def _chunks(file: Bounded) -> Iterator[tuple[bytes, int]]:
     """Kind and size of each, with the file positioned at its content. A list is of the kind of its content."""
     file.seek(0)
     head, position = file.read(12), 12

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from dedup.errors import EXIT_DONE, InputError
+from dedup.errors import EXIT_DONE, InputError, writing
 from jobs.session import options
 from jobs.session.configuration import Settled
 from jobs.session.main_job import run_full
@@ -38,7 +39,10 @@ def demo(run: Run, out: Path | None, seed: int) -> int:
     with contextlib.ExitStack() as stack:
         if out is None:
             run.last_words = "stopped; nothing is kept of a demo without --out"
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reprise-demo-")))
+            with writing("temporary folder", "set TMPDIR to another folder"):
+                folder = Path(
+                    stack.enter_context(tempfile.TemporaryDirectory(prefix="reprise-demo-", ignore_cleanup_errors=True))
+                )
         else:
             folder = out
             if folder.exists() and any(folder.iterdir()):
@@ -67,7 +71,11 @@ def _write(run: Run, root: Path, seed: int) -> DemoLibrary:
             raise KeyboardInterrupt
 
     run.observer.stage("synthesize", n_demo_files(), "files")
-    return write_demo_library(root, seed, advance=advance)
+    try:
+        return write_demo_library(root, seed, advance=advance)
+    except BaseException:
+        shutil.rmtree(root, ignore_errors=True)  # a part of a library is in the way of the next one
+        raise
 
 
 def _show_truth(run: Run, done: Full, library: DemoLibrary) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import click
 
-from dedup.errors import InputError, UsageError, WriteError
+from dedup.errors import InputError, UsageError, WriteError, refused, writing
 from jobs.session import options
 from jobs.session.options import VALUES
 from jobs.session.run import Run, reader
@@ -206,11 +206,11 @@ def _put_files(run: Run, form: Form, words: Sequence[str], at: str) -> None:
     for file in files:
         _require_ours(file.path)
     for file in files:
-        try:
+        with writing(str(file.path)):
             file.path.parent.mkdir(parents=True, exist_ok=True)
-            file.path.write_text(file.text, encoding="utf-8")
-        except OSError as error:
-            raise WriteError(str(file.path), f"cannot be written: {error.strerror}") from error
+            part = file.path.with_name(f"{file.path.name}.part")  # a piece of a unit would be nobody's
+            part.write_text(file.text, encoding="utf-8")
+            part.replace(file.path)
         _tell(run, "installed", str(file.path))
     if form == "systemd":
         _switch(run, ["systemctl", "--user", "daemon-reload"])
@@ -293,7 +293,7 @@ def _unlink(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise WriteError(str(path), f"cannot be removed: {error.strerror}") from error
+        raise refused(str(path), error) from error
 
 
 def _tell(run: Run, what: Literal["installed", "removed"], where: str) -> None:

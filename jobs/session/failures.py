@@ -10,24 +10,17 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from dedup.errors import RepriseError, WriteError
+from dedup.errors import RepriseError, WriteError, is_refusal, refused
 from jobs.session.log import StoreLog
 
-NO_ROOM = {
-    errno.ENOSPC: "is full",
-    errno.EDQUOT: "is full up to your quota",
-    errno.EROFS: "cannot be written to",
-    errno.EFBIG: "does not take files of that size",
-    errno.EIO: "failed to read or write",
-}
 DENIED = {errno.EACCES, errno.EPERM}
 SQLITE = {
-    "disk is full": "is full",
-    "disk i/o error": "failed to read or write",
-    "readonly database": "cannot be written to",
-    "unable to open database file": "cannot be written to, or the catalog on it cannot be opened",
+    "disk is full": errno.ENOSPC,
+    "disk i/o error": errno.EIO,
+    "readonly database": errno.EROFS,
+    "unable to open database file": errno.EACCES,
 }
-REMEDY = "Make room or choose another folder with --store, then run the same command again: what was done is kept"
+INSTEAD = "choose another folder with --store"
 
 
 def as_reprise_error(error: BaseException, store: Path | None = None) -> RepriseError | None:
@@ -47,15 +40,28 @@ def as_reprise_error(error: BaseException, store: Path | None = None) -> Reprise
 def _refused_write(error: BaseException, store: Path | None) -> WriteError | None:
     if isinstance(error, OSError) and error.errno is not None:
         place = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else str(store or "output")
-        if error.errno in NO_ROOM:
-            return WriteError(place, f"the disk {NO_ROOM[error.errno]}", remedy=REMEDY)
-        if error.errno in DENIED and store is not None and _could_hold(store, place):
-            return WriteError(place, "you may not write to it", remedy=REMEDY)
+        in_store = store is not None and _could_hold(store, place)
+        if is_refusal(error) and (in_store or error.errno not in DENIED):
+            return refused(place, error, INSTEAD if in_store else "")
     sqlite3 = sys.modules.get("sqlite3")
     if sqlite3 is not None and isinstance(error, sqlite3.OperationalError):
-        for text, found in SQLITE.items():
+        for text, number in SQLITE.items():
             if text in str(error).lower():
-                return WriteError(str(store or "store"), f"the disk {found}", remedy=REMEDY)
+                said = _asked(store) if store is not None and number != errno.ENOSPC else None
+                return refused(str(store or "store"), said or OSError(number, str(error)), INSTEAD)
+    return None
+
+
+def _asked(folder: Path) -> OSError | None:
+    """What the disk itself refuses now; None if it takes a write. SQLite calls a quota, a read-only disk or a full one
+    an I/O error, depending on the call that was refused."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(1 << 16))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error if is_refusal(error) else None
     return None
 
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import click
 
-from dedup.errors import WriteError
+from dedup.errors import refused
 from dedup.plain_text import json_text, visible
 
 
@@ -103,7 +103,7 @@ def _reader() -> Any:
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise OutputClosedError from None
-        raise WriteError("stdout", str(error.strerror or error)) from error
+        raise refused("stdout", error) from error
 
 
 def prepare_streams() -> None:

@@ -204,7 +204,7 @@ def _conclude(run: Run, store_log: StoreLog, body: Body[Parameters], *args: Any,
         code = ended.exit_code
     except BaseException as raised:
         run.observer.close()
-        error, code = raised, exit_code_of(raised, run.output.as_json, store_log)
+        error, code = raised, exit_code_of(raised, run.output.as_json, store_log, run.settings.store)
     why = why_it_ended(run, code, error)
     log.info("end: exit code %d after %.1f s: %s", code, run.seconds, why)
     if run.deadline is not None:
@@ -270,10 +270,13 @@ def _notify(run: Run, code: int, why: str) -> None:
         notify(run.notify, record)
 
 
-def exit_code_of(error: BaseException, as_json: bool = False, store_log: StoreLog | None = None) -> int:
+def exit_code_of(
+    error: BaseException, as_json: bool = False, store_log: StoreLog | None = None, store: Path | None = None
+) -> int:
     """Reports an exception in one or two lines and returns the exit code. SystemExit was reported before, and is not
     reported again."""
-    code = code_of(error, store_log.folder if store_log else None)
+    store = store or (store_log.folder if store_log else None)
+    code = code_of(error, store)
     if isinstance(error, SystemExit):
         return code
     if isinstance(error, OutputClosedError):
@@ -284,7 +287,7 @@ def exit_code_of(error: BaseException, as_json: bool = False, store_log: StoreLo
         return _tell(as_json, "Interrupted", STOPPED_AT_ONCE, code)
     if isinstance(error, click.ClickException):
         return _tell_usage(error, as_json)
-    known = as_reprise_error(error, store_log.folder if store_log else None)
+    known = as_reprise_error(error, store)
     if known is None:
         where = keep_traceback(error, store_log)
         text = f"this is a bug: {type(error).__name__}: {error}; the traceback is in {where}, please report it"

@@ -104,6 +104,13 @@ static const char *path_at(int folder, const char *name, char *buffer, size_t si
     { static __typeof__(&real) next; char b[8192]; if (!next) next = REAL(real); \
       int before = errno; const char *at = path_at(d, path, b, sizeof b); errno = before; \
       if (refused(call, at)) return -1;
+int symlink(const char *p, const char *q) ON_PATH(q, "symlink", symlink) return next(p, q); }
+int unlink(const char *p) ON_PATH(p, "unlink", unlink) return next(p); }
+int rmdir(const char *p) ON_PATH(p, "rmdir", rmdir) return next(p); }
+int unlinkat(int d, const char *p, int f) ON_PATH_AT(d, p, "unlink", unlinkat) return next(d, p, f); }
+int symlinkat(const char *p, int d, const char *q) ON_PATH_AT(d, q, "symlink", symlinkat) return next(p, d, q); }
+int renameat2(int d, const char *p, int e, const char *q, unsigned f)
+    ON_PATH_AT(d, p, "rename", renameat2) return next(d, p, e, q, f); }
 int mkdirat(int d, const char *p, mode_t m) ON_PATH_AT(d, p, "mkdir", mkdirat) return next(d, p, m); }
 int renameat(int d, const char *p, int e, const char *q) ON_PATH_AT(d, p, "rename", renameat) return next(d, p, e, q); }
 int linkat(int d, const char *p, int e, const char *q, int f)
@@ -182,13 +189,14 @@ class Ended:
 class Host:
     """A context manager: a process that runs commands, one at a time."""
 
-    def __init__(self) -> None:
-        self.work = Path(tempfile.mkdtemp(prefix="faults-"))
+    def __init__(self, **variables: str) -> None:
+        """`variables` are set in the environment of the commands."""
+        self.work, self._variables = Path(tempfile.mkdtemp(prefix="faults-")), variables
         self.library = compiled(self.work)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Host:
-        environment = dict(os.environ)
+        environment = {**os.environ, **self._variables}
         if self.library:
             environment["LD_PRELOAD"] = str(self.library)
         command = [sys.executable, __file__, str(self.work)]
@@ -203,9 +211,15 @@ class Host:
         self._process.communicate(timeout=60)  # it ends at the end of its input
         shutil.rmtree(self.work, ignore_errors=True)
 
-    def run(self, *arguments: str, fault: Fault | None = None) -> Ended:
-        """Runs one command to its end."""
+    @property
+    def stdout(self) -> Path:
+        """File that a command's stdout goes to: a folder of `Fault` that refuses what is printed."""
+        return self.work / "out"
+
+    def run(self, *arguments: str, fault: Fault | None = None, said: str = "") -> Ended:
+        """Runs one command, with `said` on its stdin, to its end."""
         assert self._process is not None
+        (self.work / "in").write_text(said)
         request = {"arguments": arguments, "fault": asdict(fault) if fault else None}
         source, answer = _pipe(self._process.stdin), _pipe(self._process.stdout)
         source.write(json.dumps(request).encode() + b"\n")
@@ -279,8 +293,8 @@ def _load() -> None:
 
 
 def _run(work: Path, arguments: list[str], fault: dict[str, Any] | None) -> None:
-    for number, name in ((1, "out"), (2, "err")):
-        descriptor = os.open(work / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for number, name in ((0, "in"), (1, "out"), (2, "err")):
+        descriptor = os.open(work / name, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if number else 0))
         os.dup2(descriptor, number)
         os.close(descriptor)
     code, library = 99, None
