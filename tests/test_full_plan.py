@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, WriteError
+from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError, WriteError
 from dedup.groups.judgements import history
 from dedup.plan.document import read_plan
 from dedup.store.store import open_for_reading
