@@ -140,7 +140,7 @@ class _Job:
 
     def _group(self, done: Full) -> Full:
         began = time.monotonic()
-        remember(self.store, self.observer)
+        remember(self.store, self.observer, self.runner.stop)
         matches = Matches(self.store, self.match)
         tested = listen(self.store, matches, self._groups, self.scan, self.runner, self.observer)
         done = replace(done, tested=tested, seconds={**done.seconds, "listen": time.monotonic() - began})

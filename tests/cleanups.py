@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from click.testing import CliRunner, Result
 
+from dedup.cleanup.allowed import Allowed
 from dedup.cleanup.apply import Applied, apply_plan, resume_plan
 from dedup.cleanup.journal import journals
 from dedup.cleanup.undo import Undone, undo
@@ -155,7 +156,7 @@ def plan_all(store: Store, keep: KeepSettings | None = None, settings: PlanSetti
 
 
 def carry_out(store: Store, plan: Plan, protect: tuple[bytes, ...] = ()) -> Applied:
-    """As `reprise apply --yes` does."""
+    """As `reprise apply --yes` does, with `--to` if the plan names a quarantine."""
     return apply_plan(
         store=store,
         plan=plan,
@@ -163,12 +164,14 @@ def carry_out(store: Store, plan: Plan, protect: tuple[bytes, ...] = ()) -> Appl
         observer=Silent(),
         stop=Stop(),
         may_delete=lambda *_: True,
+        allowed=Allowed(to=plan.to),
     )
 
 
-def go_on(store: Store) -> Applied:
-    """As `reprise apply --resume` does."""
-    return resume_plan(store=store, keep=KeepSettings(), observer=Silent(), stop=Stop())
+def go_on(store: Store, to: bytes | None = None) -> Applied:
+    """As `reprise apply --resume` does, with `--to`."""
+    allowed = Allowed(to=to)
+    return resume_plan(store=store, keep=KeepSettings(), observer=Silent(), stop=Stop(), allowed=allowed)
 
 
 def take_back(store: Store) -> Undone:

@@ -17,7 +17,7 @@ from dedup.correlation.correlate import correlate, unfinished
 from dedup.groups.called_same import remember
 from dedup.groups.groups import find_groups
 from dedup.observer import Silent
-from dedup.runner import InlineRunner
+from dedup.runner import InlineRunner, Stop
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings, KeepSettings, MatchSettings
 from dedup.store.items import SILENT_ITEM, Items
 from dedup.store.store import open_for_writing
@@ -270,7 +270,7 @@ def test_a_made_library_has_the_groups_and_the_judgements_that_it_should(tmp_pat
     bench_review.make_library(folder, 40, 6, 4)
     with open_for_writing(folder, "test") as store:
         assert unfinished(store) is None
-        remember(store, Silent())
+        remember(store, Silent(), Stop())
         found = find_groups(store, MatchSettings(), KeepSettings())
         assert sorted(len(group.members) for group in found.groups) == [2, 2, 3, 3, 3, 3]
         assert {pair.verdict for group in found.groups for pair in group.members} == {"same recording"}

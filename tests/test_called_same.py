@@ -14,7 +14,7 @@ from dedup.groups.called_same import remember, remember_in
 from dedup.groups.judgements import find, record
 from dedup.groups.matches import Matches
 from dedup.observer import Silent
-from dedup.runner import InlineRunner
+from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.store import Store, open_for_reading
 from dedup.upkeep.check import check, repair
@@ -84,7 +84,7 @@ def test_nothing_is_remembered_of_what_was_called_different(tmp_path: Path, monk
         correlate(store, CompareSettings(), InlineRunner(), Silent())
         one, other = find(store, b"/music/a"), find(store, b"/music/b")
         record(store, one.content, other.content, False, None)
-        remember(store, Silent())
+        remember(store, Silent(), Stop())
         assert numbers(store) == []
     assert told == []
 
@@ -115,5 +115,5 @@ def test_a_damaged_comparison_is_told_and_made_again(folder: Path) -> None:
         findings = [finding for finding in check(store, Silent()) if finding.is_damage]
         assert [finding.kind for finding in findings] == ["comparison"]
         repair(store, findings)
-        remember(store, Silent())
+        remember(store, Silent(), Stop())
         assert numbers(store) == before

@@ -93,7 +93,7 @@ def test_apply(store: Path, replaced: Replace) -> None:
         "keep": KeepSettings(protect=(b"/mine",)),
         "observer": ANY,
         "stop": ANY,
-        "allowed": Allowed(),
+        "allowed": Allowed(keep=KeepSettings(protect=(b"/mine",))),
     }
     assert may_delete.__name__ == "_may_delete"
     text = "done: 1 file (1 quarantine), 2 MB; 1 merged, 2 playlists rewritten\n`reprise undo` takes it back\n"
@@ -135,6 +135,7 @@ def test_apply_resume(store: Path, replaced: Replace) -> None:
         "refused": 0,
         "left": 0,
         "edited": 0,
+        "settings_edited": False,
     }
 
 

@@ -210,7 +210,7 @@ def test_a_full_disk_of_the_quarantine_is_said_and_the_clean_up_goes_on_later(ro
             carry_out(store, plan)
         assert (root / "sub/a.flac").exists() and open_journal(store.layout.folder).state == "broken off"
         (disk / "full").unlink()
-        assert go_on(store).done == {"quarantine": 2}
+        assert go_on(store, plan.to).done == {"quarantine": 2}
         assert (disk / "q/sub/a.flac").stat().st_size > 1000
         assert take_back(store).failed == ()
     assert tree(root) == before

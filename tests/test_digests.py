@@ -19,7 +19,7 @@ from dedup.groups.judgements import record
 from dedup.groups.matches import Matches
 from dedup.observer import Silent
 from dedup.report.export import export_pairs, export_tracks
-from dedup.runner import InlineRunner
+from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.audios import Decoding
 from dedup.store.digests import COLUMNS, REAL, row_digest
@@ -70,7 +70,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 store.catalog.probes.set_hashes(column, {b"/music/probed.mp3": b"h" * n_bytes})
             test = NullTest(residual_db=-60.0, length_a_s=20.0, length_b_s=20.0)
             store.catalog.nulltests.put([(bytes([1, 0]) * 8, bytes([1, 1]) * 8, test)])
-        remember(store, Silent())
+        remember(store, Silent(), Stop())
         add_protection(store, [b"/music/kept"])
         store.catalog.runs.begin("r1", "full", "2026-03-01T02:30:00Z")
         store.catalog.runs.end("r1", "2026-03-01T02:31:00Z", Ending("done", 0, "done", 0.5, "{}"))

@@ -4,6 +4,7 @@ only its file holds, unless the person who applies it says so."""
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from dedup.errors import UsageError
 from dedup.groups.losses import Loss
 from dedup.observer import Silent
 from dedup.plan.document import from_bytes, to_bytes
-from dedup.plan.nouns import Plan
+from dedup.plan.nouns import Plan, PlannedSidecar
 from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSettings
 from dedup.store.nulltests import Difference, NullTest, Span
@@ -136,6 +137,14 @@ def longer(store: Store, root: Path) -> None:
         store.catalog.nulltests.put([(contents[0], contents[1], test)])
 
 
+def longer_by_both(store: Store, root: Path) -> None:
+    """Lets the null test of the two files say that each has something that the other lacks."""
+    contents = [file.content for file in group(store, root, "a.flac", ["copy.flac"]).files]
+    apart = NullTest(residual_db=-9.0, differences=(Difference(10.0, 12.0, "both"),))
+    with store.catalog.transaction():
+        store.catalog.nulltests.put([(contents[0], contents[1], apart)])
+
+
 def letting_go(store: Store, root: Path) -> Plan:
     """A plan by hand that lets go what only the second has."""
     one = group(store, root, "a.flac", ["copy.flac"])
@@ -150,7 +159,7 @@ def test_a_change_by_hand_lets_nothing_go(root: Path) -> None:
         longer(store, root)
         for plan in (letting_go(store, root), from_bytes(to_bytes(letting_go(store, root)), "plan")):
             (refusal,) = applied(store, plan).refused
-            assert "changed by hand: 30 s at the end" in refusal.reason
+            assert "not as `reprise plan` wrote it: 30 s at the end" in refusal.reason
     assert tree(root) == before
 
 
@@ -165,13 +174,87 @@ def test_the_word_of_whoever_applies_it_counts(root: Path) -> None:
 def test_the_word_that_a_person_gave_when_the_plan_was_made_counts(root: Path) -> None:
     known(root, {"a.flac": 1, "copy.flac": 1})
     with opened(root) as store:
-        contents = [file.content for file in group(store, root, "a.flac", ["copy.flac"]).files]
-        apart = NullTest(residual_db=-9.0, differences=(Difference(10.0, 12.0, "both"),))
-        with store.catalog.transaction():
-            store.catalog.nulltests.put([(contents[0], contents[1], apart)])
+        longer_by_both(store, root)
         plan = plan_all(store, settings=PlanSettings(let_go=("mix",)))
         assert [file.may_be_lost for file in plan.groups[0].changed] == [{"mix"}]
         done = applied(store, from_bytes(to_bytes(plan), "plan"))
+        assert (done.n_files, done.n_edited, done.refused) == (1, 0, ())
+
+
+def test_what_nobody_has_listened_to_stays(root: Path) -> None:
+    known(root, {"a.flac": 1, "copy.flac": 1})
+    with opened(root) as store:
+        store.catalog.connection.execute("DELETE FROM nulltest")
+        (refusal,) = applied(store, plan_of(group(store, root, "a.flac", ["copy.flac"]))).refused
+        assert "nobody has listened to the two" in refusal.reason
+
+
+def test_a_side_car_goes_along_only_by_the_stores_word(root: Path) -> None:
+    known(root, {"a.flac": 1, "copy.flac": 1})
+    (root / "copy.lrc").write_text("[00:01.00] words that no other file has\n")
+    before = tree(root)
+    along = PlannedSidecar(*planned_sidecar(root / "copy.lrc"))
+    with opened(root) as store:
+        one = group(store, root, "a.flac", {"copy.flac": "delete"})
+        for lost in ((), (Loss("sidecars", "copy.lrc"),)):
+            for sidecars in ((along,), ()):
+                files = (one.files[0], replace(one.files[1], lost=lost, sidecars=sidecars))
+                (refusal,) = applied(store, plan_of(replace(one, files=files))).refused
+                assert refusal.reason.startswith("copy.lrc")
+        assert tree(root) == before
+        files = (one.files[0], replace(one.files[1], lost=(Loss("sidecars", "copy.lrc"),), sidecars=(along,)))
+        assert applied(store, plan_of(replace(one, files=files)), Allowed(let_go=("sidecars",))).refused == ()
+    assert not (root / "copy.lrc").exists()
+
+
+def planned_sidecar(path: Path) -> tuple[bytes, Any, int, int]:
+    return os.fsencode(path), "with", path.stat().st_size, path.stat().st_mtime_ns
+
+
+def test_what_is_kept_beside_another_on_purpose_stays(root: Path) -> None:
+    (root / "hires").mkdir()
+    (root / "copy.flac").rename(root / "hires" / "copy.flac")
+    known(root, {"a.flac": 1, "hires/copy.flac": 1})
+    apart = KeepSettings(companions=((os.fsencode(root / "hires"), os.fsencode(root)),))
+    with opened(root) as store:
+        plan = plan_of(group(store, root, "a.flac", ["hires/copy.flac"]))
+        (refusal,) = applied(store, plan, Allowed(keep=apart)).refused
+        assert "on purpose" in refusal.reason
+
+
+# ---- old plans ----
+
+
+def test_an_entry_of_an_older_plan_counts_as_edited(root: Path) -> None:
+    known(root, {"a.flac": 1, "copy.flac": 1})
+    with opened(root) as store:
+        longer_by_both(store, root)
+        older = replace(plan_all(store, settings=PlanSettings(let_go=("mix",))))
+        newer = plan_all(store)
+        assert not any(one.changed for one in newer.groups)
+        mixed = from_bytes(to_bytes(replace(newer, groups=older.groups, made="2020-01-01T00:00:00Z")), "plan")
+        done = applied(store, mixed)
+        assert (done.n_files, done.n_edited, len(done.refused)) == (0, 1, 1)
+
+
+def test_a_clean_up_goes_on_with_what_the_store_planned(root: Path) -> None:
+    """The tags were carried over before a stop came: what is left of the entry is still the store's own."""
+    tag(root / "a.flac", title="Song", artist="Some")
+    tag(root / "copy.flac", genre="Folk")
+    known(root, {"a.flac": 1, "copy.flac": 1})
+    with opened(root) as store:
+        longer_by_both(store, root)
+        plan = from_bytes(to_bytes(plan_all(store, settings=PlanSettings(let_go=("mix",)))), "plan")
+        assert plan.groups[0].merge is not None and plan.groups[0].merge.fields
+        stop = Stop()
+
+        def stopped(*_: object) -> None:
+            stop.request("a test")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dedup.cleanup.records.renew", stopped)
+            apply_plan(store=store, plan=plan, keep=KeepSettings(), observer=Silent(), stop=stop)
+        done = resume_plan(store=store, keep=KeepSettings(), observer=Silent(), stop=Stop())
         assert (done.n_files, done.n_edited, done.refused) == (1, 0, ())
 
 
@@ -183,7 +266,7 @@ def test_a_complete_album_stays_so_whoever_edited_the_plan(tmp_path: Path) -> No
     make_files(tmp_path / "music", names)
     root = tmp_path / "music"
     for n in (1, 2, 3):
-        tag(root / f"album/{n}.flac", n)
+        tag(root / f"album/{n}.flac", album="Whole", artist="Some", tracknumber=str(n), tracktotal="3")
     known(root, names)
     with opened(root) as store:
         plan = plan_of(group(store, root, "other/2.flac", ["album/2.flac"]))
@@ -192,11 +275,11 @@ def test_a_complete_album_stays_so_whoever_edited_the_plan(tmp_path: Path) -> No
         assert applied(store, plan, Allowed(break_albums=True)).n_files == 1
 
 
-def tag(path: Path, number: int) -> None:
+def tag(path: Path, **fields: str) -> None:
     from mutagen.flac import FLAC
 
     tags = FLAC(path)
-    tags.update({"album": "Whole", "artist": "Some", "tracknumber": str(number), "tracktotal": "3"})
+    tags.update(fields)
     tags.save()
 
 
@@ -244,5 +327,5 @@ def test_apply_takes_the_same_thresholds_as_plan(root: Path) -> None:
         )
     refused = run(root, "apply", path)
     assert refused.exit_code == 2
-    assert "looser: classic is 0.5, not off" in refused.output
+    assert "wrote it: classic is 0.5, not off" in refused.output
     assert run(root, "apply", path, "--classic", "0.5").exit_code == 0

@@ -622,7 +622,7 @@ def test_what_is_taken_out_of_the_plan_keeps_the_copy(tmp_path: Path) -> None:
         without = replace(group.merge, extras=group.merge.extras[1:])
         for merge in (without, None, replace(group.merge, into=b"/another")):
             told = refused(root, store, replace(plan, groups=(replace(group, merge=merge),)))
-            assert "it holds what the kept file lacks, and its entry was changed by hand: " in told
+            assert "it holds what the kept file lacks, and its entry is not as `reprise plan` wrote it: " in told
         told = refused(root, store, plan, protect=(os.fsencode(root / "kept"),))
         assert "it holds what the kept file lacks" in told
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError
+from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError, WriteError
 from dedup.groups.judgements import history
 from dedup.plan.document import read_plan
 from dedup.store.store import open_for_reading
@@ -139,7 +139,7 @@ def test_a_plan_that_cannot_be_understood_is_replaced_and_that_is_told(root: Pat
 def test_what_goes_wrong_with_the_plan_takes_nothing_from_the_summary(root: Path) -> None:
     Path(f"{plan_file(root)}.{os.getpid()}.part").mkdir()
     result = full(root, *SCORES, "--json")
-    assert result.exit_code == InputError.exit_code
+    assert result.exit_code == WriteError.exit_code
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert [record["event"] for record in found[-2:]] == ["summary", "error"]
     assert found[-2]["plan"] is None

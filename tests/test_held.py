@@ -455,7 +455,7 @@ def test_a_stop_ends_the_decoding_of_a_kept_file(root: Path) -> None:
     with opened(root) as store, Reach([os.fsencode(root)]) as reach:
         plan = one(store, root)
         checks, kept = (
-            Checks(store, plan, Protection([]), Trust(store, Allowed()), reach, stop),
+            Checks(store, plan, Protection([]), Trust(store, plan, Allowed()), reach, stop),
             plan.groups[0].files[0],
         )
         assert checks.kept_file(plan.groups[0], kept)[0] == ""

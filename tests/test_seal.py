@@ -39,12 +39,12 @@ def read_again(plan: Plan, change: Callable[[Any], object] = lambda _: None) -> 
 
 
 def sound(plan: Plan, seals: Seals = SEALS) -> list[list[bool]]:
-    return [[seals.is_sound(group, file) for file in group.files] for group in plan.groups]
+    return [[seals.is_sound(plan, group, file) for file in group.files] for group in plan.groups]
 
 
 def test_a_plan_is_its_stores_own_however_it_is_written() -> None:
     assert sound(SEALS.sealed(PLAN)) == sound(read_again(SEALS.sealed(PLAN))) == [[True] * 3, [True] * 2]
-    assert SEALS.is_match_sound(read_again(SEALS.sealed(PLAN)))
+    assert SEALS.is_header_sound(read_again(SEALS.sealed(PLAN)))
     assert sound(read_again(PLAN)) == [[False] * 3, [False] * 2], "never sealed"
 
 
@@ -91,15 +91,33 @@ def test_the_side_cars_are_sealed_with_their_file() -> None:
 
 def test_other_thresholds_are_seen() -> None:
     loose = read_again(SEALS.sealed(PLAN), _to(0.5, "match", "classic"))
-    assert not SEALS.is_match_sound(loose)
-    assert SEALS.is_match_sound(read_again(SEALS.sealed(replace(PLAN, match=MatchSettings(classic=0.5)))))
+    assert not SEALS.is_header_sound(loose)
+    assert SEALS.is_header_sound(read_again(SEALS.sealed(replace(PLAN, match=MatchSettings(classic=0.5)))))
+
+
+def test_what_a_plan_says_as_a_whole_is_sealed_as_one() -> None:
+    for change in (
+        _to("/elsewhere", "to"),
+        _to(True, "remove_empty_folders"),
+        _to([{"path": "/x"}], "protect"),
+        _to("album", "identity"),
+        _to("2020-01-01T00:00:00Z", "made"),
+    ):
+        assert not SEALS.is_header_sound(read_again(SEALS.sealed(PLAN), change))
+
+
+def test_an_entry_of_an_older_plan_is_none_of_this_one() -> None:
+    older = SEALS.sealed(replace(PLAN, made="2026-01-01T00:00:00Z"))
+    newer = SEALS.sealed(replace(PLAN, made="2026-01-02T00:00:00Z"))
+    mixed = replace(newer, groups=(older.groups[0], newer.groups[1]))
+    assert sound(mixed) == [[False] * 3, [True] * 2]
 
 
 def test_another_store_knows_nothing_of_it() -> None:
     other = Seals(b"o" * 32)
     sealed = SEALS.sealed(PLAN)
     assert not any(map(any, sound(sealed, other)))
-    assert not other.is_match_sound(sealed)
+    assert not other.is_header_sound(sealed)
 
 
 def test_without_a_key_nothing_is_sealed_and_nothing_sound() -> None:

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dedup.errors import UsageError
+from dedup.files.paths import printable
+from dedup.files.quarantine import QUARANTINE
 from dedup.groups.matches import thresholds
 from dedup.plan.seal import Seals
-from dedup.settings import LossKind, MatchSettings
+from dedup.settings import KeepSettings, LossKind, MatchSettings
 from dedup.store.plan_key import plan_key
 
 if TYPE_CHECKING:
     from dedup.correlation.scoring import Thresholds
-    from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
+    from dedup.plan.nouns import Plan, PlannedFile
     from dedup.store.store import Store
 
 
@@ -29,36 +31,61 @@ class Allowed:
     """Kinds of what may be lost."""
     break_albums: bool = False
     """Whether complete albums may lose tracks."""
+    to: bytes | None = None
+    """Folder for quarantined files; None for the one in the root of each."""
+    keep: KeepSettings = field(default_factory=KeepSettings)
+    """What is kept twice on purpose."""
 
 
 class Trust:
-    """Which entries of a plan are the store's own, and what the others may do."""
+    """Which entries of a plan are the store's own, and what the others may do. It is about the plan as a whole: what is
+    left of it after an interruption is trusted as it was."""
 
-    def __init__(self, store: Store, allowed: Allowed) -> None:
-        self._seals, self.allowed = Seals(plan_key(store.layout)), allowed
-
-    def is_edited(self, group: PlannedGroup, file: PlannedFile) -> bool:
-        """Whether an entry is not as the store planned it."""
-        return not self._seals.is_sound(group, file)
-
-    def n_edited(self, plan: Plan) -> int:
+    def __init__(self, store: Store, plan: Plan, allowed: Allowed) -> None:
+        """Raises UsageError for a plan that is not as the store wrote it, and whose thresholds are looser than the
+        user's or whose quarantine is another."""
+        seals = Seals(plan_key(store.layout))
+        self.allowed = allowed
+        changing = [(group, file) for group in plan.groups for file in group.files]
+        self._edited = {file.path for group, file in changing if not seals.is_sound(plan, group, file)}
+        self.n_edited = sum(file.path in self._edited for group in plan.groups for file in group.changed)
         """Number of files to be changed or removed by entries that are not as the store planned them."""
-        return sum(self.is_edited(group, file) for group in plan.groups for file in group.changed)
+        self.is_header_edited = not seals.is_header_sound(plan)
+        """Whether what the plan says as a whole is not as the store wrote it."""
+        if self.is_header_edited:
+            _require_strict(store, plan, allowed)
 
-    def may_be_lost(self, group: PlannedGroup, file: PlannedFile) -> frozenset[LossKind]:
+    def is_edited(self, file: PlannedFile) -> bool:
+        """Whether an entry is not as the store planned it."""
+        return file.path in self._edited
+
+    def may_be_lost(self, file: PlannedFile) -> frozenset[LossKind]:
         """Kinds of what may be lost with a file: those that its entry names, and if it is edited, the user allows."""
-        return file.may_be_lost.intersection(self.allowed.let_go) if self.is_edited(group, file) else file.may_be_lost
+        return file.may_be_lost.intersection(self.allowed.let_go) if self.is_edited(file) else file.may_be_lost
 
-    def require_strict(self, store: Store, plan: Plan) -> None:
-        """Raises UsageError for a plan whose thresholds are looser than the user's, unless the store sealed them."""
-        if plan.match == self.allowed.match or self._seals.is_match_sound(plan):
-            return
-        looser = list(_looser(thresholds(store, plan.match), thresholds(store, self.allowed.match), plan, self.allowed))
-        if looser:
-            remedy = "Make the plan again, or give `apply` the same options if you mean it"
-            raise UsageError(
-                "match", f"the plan was changed by hand, and is looser: {'; '.join(looser)}", remedy=remedy
-            )
+    def is_strict(self, plan: Plan) -> bool:
+        """Whether the user's own thresholds are those of the plan."""
+        return plan.match == self.allowed.match
+
+
+def _require_strict(store: Store, plan: Plan, allowed: Allowed) -> None:
+    found: list[str] = []
+    if plan.match != allowed.match:
+        plans, yours = thresholds(store, plan.match), thresholds(store, allowed.match)
+        found += _looser(plans, yours, plan, allowed)
+    if found:
+        remedy = "Make the plan again, or give `apply` the same options if you mean it"
+        told = f"the plan is looser than your settings, and not as `reprise plan` wrote it: {'; '.join(found)}"
+        raise UsageError("match", told, remedy=remedy)
+    if plan.to != allowed.to:
+        told = (
+            f"the plan says {_shown(plan.to)}, you say {_shown(allowed.to)}, and it is not as `reprise plan` wrote it"
+        )
+        raise UsageError("quarantine", told, remedy="Make the plan again, or give `apply` the same --to if you mean it")
+
+
+def _shown(folder: bytes | None) -> str:
+    return f"{printable(QUARANTINE)} in each root" if folder is None else printable(folder)
 
 
 def _looser(plans: Thresholds, yours: Thresholds, plan: Plan, allowed: Allowed) -> Iterator[str]:

@@ -62,6 +62,8 @@ class Applied:
     """Files that a stop left for the next run."""
     n_edited: int = 0
     """Files of entries that are not as the store planned them, done or refused."""
+    is_header_edited: bool = False
+    """Whether what the plan says as a whole is not as the store wrote it."""
 
     @property
     def n_files(self) -> int:
@@ -90,7 +92,7 @@ def check_plan(
 ) -> Applied:
     """What `apply_plan` would do and refuse; changes nothing. Raises UsageError for a folder that cannot be a
     quarantine, and for thresholds that a person has loosened."""
-    trust = _trust(store, plan, allowed)
+    trust = Trust(store, plan, allowed)
     protection = _protection(store, plan, keep)
     _require_quarantine(store, plan, protection)
     done: Counter[str] = Counter()
@@ -104,7 +106,9 @@ def check_plan(
                 else:
                     done[file.action] += 1
                     n_bytes += file.size
-    return Applied(done, n_bytes, refused=tuple(refused), n_edited=trust.n_edited(plan))
+    return Applied(
+        done, n_bytes, refused=tuple(refused), n_edited=trust.n_edited, is_header_edited=trust.is_header_edited
+    )
 
 
 def apply_plan(
@@ -126,7 +130,7 @@ def apply_plan(
     if `may_delete` does not allow what the plan deletes, WriteError for a full disk: `resume_plan` goes on from
     there."""
     require_none_open(store.layout.folder)
-    trust = _trust(store, plan, allowed)
+    trust = Trust(store, plan, allowed)
     protection = _protection(store, plan, keep)
     _require_quarantine(store, plan, protection)
     _require_leave_to_delete(plan, may_delete, trust)
@@ -142,7 +146,7 @@ def resume_plan(
     for thresholds that a person has loosened."""
     journal = open_journal(store.layout.folder)
     plan = _plan_of(journal)
-    trust = _trust(store, plan, allowed)
+    trust = Trust(store, plan, allowed)
     with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan, journal) as reach:
         recover(store, writer, reach)
         protection = _protection(store, plan, keep)
@@ -166,7 +170,7 @@ def _carry_out(
 ) -> Applied:
     """Does whatever the journal does not record as done. The catalog follows within a second: if it lags behind when
     the process is killed, `recover` brings it up to what the journal says."""
-    cleanup = Cleanup(store, plan, protection, writer, reach, observer, stop)
+    cleanup = Cleanup(store, plan, protection, trust, writer, reach, observer, stop)
     rest, left = cleanup.rest(), 0
     with store.catalog.gathered() as commit_in_time:
         for group, examined in examine(store, rest, protection, trust, reach, observer, stop):
@@ -188,17 +192,12 @@ def _carry_out(
         n_folders=cleanup.n_folders,
         refused=tuple(cleanup.refused),
         left=left,
-        n_edited=trust.n_edited(plan),
+        n_edited=trust.n_edited,
+        is_header_edited=trust.is_header_edited,
     )
 
 
 # ---- conditions before anything is done ----
-
-
-def _trust(store: Store, plan: Plan, allowed: Allowed) -> Trust:
-    trust = Trust(store, allowed)
-    trust.require_strict(store, plan)
-    return trust
 
 
 def _protection(store: Store, plan: Plan, keep: KeepSettings) -> Protection:
@@ -221,7 +220,7 @@ def _require_quarantine(store: Store, plan: Plan, protection: Protection) -> Non
 
 def _require_leave_to_delete(plan: Plan, may_delete: MayDelete, trust: Trust) -> None:
     n_files = sum(file.action == "delete" for group in plan.groups for file in group.files)
-    if n_files and not may_delete(n_files, trust.n_edited(plan)):
+    if n_files and not may_delete(n_files, trust.n_edited):
         files = "1 file" if n_files == 1 else f"{n_files:,} files"
         found = f"{files} would be deleted for good, which cannot be undone"
         raise UsageError("apply", found, remedy="Nothing was done. Confirm with --yes, or plan another action")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from dedup.files.held import OutOfReachError, Reach
 from dedup.files.mount_table import mounts, place_of
 from dedup.files.paths import and_above, holds, printable
 from dedup.files.status import ownership, size_and_time
+from dedup.groups.companions import Intended
 from dedup.groups.judgements import content
 from dedup.groups.losses import LOST_BY_VERDICT, Beside, losses
 from dedup.groups.matches import Matches
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from dedup.groups.losses import Loss
     from dedup.groups.matches import ListedTrack, TrackPair
     from dedup.runner import Stop
+    from dedup.settings import LossKind
     from dedup.store.store import Store
     from dedup.store.tracks import Track
 
@@ -98,6 +100,9 @@ class Checks:
         self._streams = _streams(store, self.tracks)
         matches = Matches(store, plan.match)
         self._copies = _copies(matches, plan)
+        self._strict = self._copies if trust.is_strict(plan) else _copies(Matches(store, trust.allowed.match), plan)
+        """The same by the user's own thresholds: by these too, what an edited entry removes must be a copy."""
+        self._intended = Intended(trust.allowed.keep)
         self._of_albums = _of_albums(store, matches, plan, trust)
         self._kept_in = {g.kept.path: n for n, g in enumerate(plan.groups, start=1) if g.kept is not None}
         self._times_listed: dict[bytes, int] = {}
@@ -128,22 +133,42 @@ class Checks:
         problem = self._in_catalog(file)
         if problem:
             return problem
-        pair = self._copies.get((file.path, group.kept.path))
-        allowed = self.trust.may_be_lost(group, file)
-        if pair is None or not (pair.verdict in MERGING or LOST_BY_VERDICT.get(pair.verdict) in allowed):
-            return f"not known to be a copy of {printable(group.kept.path)}, so it may be the last of its recording"
-        lost = losses(pair, Beside(merges=False, gets=self._gets(group)))
-        unsaid = self._unsaid(group, file, (loss for loss in lost if loss.kind not in {"untested", *allowed}))
-        return unsaid or self._of_albums.get(file.path, "") or self._protected(file, group.kept)
+        return self._of_pair(group, group.kept, file) or self._protected(file, group.kept)
 
-    def _unsaid(self, group: PlannedGroup, file: PlannedFile, lost: Iterable[Loss]) -> str:
+    def _of_pair(self, group: PlannedGroup, kept: PlannedFile, file: PlannedFile) -> str:
+        """Why a file must not go for the kept one; empty if it may."""
+        is_edited, allowed = self.trust.is_edited(file), self.trust.may_be_lost(file)
+        pair = self._copy(self._copies, kept, file, allowed)
+        if pair is None or (is_edited and not self._copy(self._strict, kept, file, allowed)):
+            return f"not known to be a copy of {printable(kept.path)}, so it may be the last of its recording"
+        if is_edited and not self._intended.may_merge(pair.a, pair.b):
+            return f"it is kept beside {printable(kept.path)} on purpose, as your settings say"
+        lost = losses(pair, Beside(merges=False, gets=self._gets(group)))
+        unsaid = self._unsaid(file, (loss for loss in lost if loss.kind not in allowed))
+        return unsaid or self._of_albums.get(file.path, "")
+
+    def _copy(
+        self,
+        copies: Mapping[tuple[bytes, bytes], TrackPair],
+        kept: PlannedFile,
+        file: PlannedFile,
+        allowed: Collection[LossKind],
+    ) -> TrackPair | None:
+        """The file with the kept one, if it is a copy, or what is no copy may be lost."""
+        pair = copies.get((file.path, kept.path))
+        if pair is None or not (pair.verdict in MERGING or LOST_BY_VERDICT.get(pair.verdict) in allowed):
+            return None
+        return pair
+
+    def _unsaid(self, file: PlannedFile, lost: Iterable[Loss]) -> str:
         """What would be lost though the plan does not say so, or not by the store's word, in words; empty if
         nothing."""
         words = "; ".join(loss.what for loss in lost)
         if not words:
             return ""
-        if self.trust.is_edited(group, file):
-            why, remedy = "its entry was changed by hand", "Make the plan again, or let it go with --let-go"
+        if self.trust.is_edited(file):
+            why = "its entry is not as `reprise plan` wrote it"
+            remedy = "Make the plan again, or let it go with --let-go"
         else:
             why, remedy = "the plan does not say so", "Make the plan again"
         return f"it holds what the kept file lacks, and {why}: {words}. {remedy}"
@@ -214,18 +239,16 @@ class Checks:
         stream = self._streams[file.path][0]
         return "" if stream in (None, decoded.stream) else "holds other audio than when it was scanned"
 
-    def other_file(
-        self, group: PlannedGroup, file: PlannedFile, kept: PlannedFile, held: Collection[str]
-    ) -> tuple[str, bytes]:
-        """Why a file of a group cannot be removed, such as that it is not as it was, is the kept one, or has an extra
+    def other_file(self, file: PlannedFile, kept: PlannedFile, held: Collection[str]) -> tuple[str, bytes]:
+        """Why a file cannot be removed, such as that it is not as it was, is the kept one, or has an extra
         whose digest is not in `held`; else empty, and its full hash."""
         try:
             problem = (
                 changed(self.reach, file) or is_same(file, kept) or self._audio_changed(file) or _owners(file, kept)
             )
             # as the files are now: the last scan may have been of another version
-            allowed = self.trust.may_be_lost(group, file)
-            problem = problem or self._unsaid(group, file, lost_besides(allowed, read_tags(file.path), held))
+            allowed = self.trust.may_be_lost(file)
+            problem = problem or self._unsaid(file, lost_besides(allowed, read_tags(file.path), held))
             full = b"" if problem else self._full(file)
             if full and file.action in LINKING and full != full_hash(kept.path):
                 problem = "its bytes differ from those of the kept file, so they cannot be shared"
@@ -276,7 +299,7 @@ def is_same(file: PlannedFile, kept: PlannedFile) -> str:
 def _of_albums(store: Store, matches: Matches, plan: Plan, trust: Trust) -> dict[bytes, str]:
     """Why a complete album needs a file, by the path of each file that only an edited entry removes."""
     removing = [(group, file) for group in plan.groups for file in group.files if file.action in REMOVING]
-    edited = {file.path for group, file in removing if trust.is_edited(group, file)}
+    edited = {file.path for group, file in removing if trust.is_edited(file)}
     if not edited or trust.allowed.break_albums:
         return {}
     lacking = matches.albums(store).lacking({file.path for _, file in removing})

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from dedup.cleanup import records
+from dedup.cleanup.allowed import Trust
 from dedup.cleanup.checks import Protection, Refusal, changed, is_same
 from dedup.cleanup.empty_folders import empty_folders, litter_of
 from dedup.cleanup.executor import Doing, reason_of
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 _NO_PLAYLIST = f"it is not a playlist file ({', '.join(sorted(EXTENSIONS))})"
 
 
+NOT_THE_STORES = "its entry is not as `reprise plan` wrote it. Make the plan again"
+
+
 class SidecarError(RepriseError):
     """What belongs to a file cannot go with it."""
 
@@ -54,12 +58,13 @@ class Cleanup:
         store: Store,
         plan: Plan,
         protection: Protection,
+        trust: Trust,
         writer: JournalWriter,
         reach: Reach,
         observer: Observer,
         stop: Stop,
     ) -> None:
-        self.store, self.plan, self.protection = store, plan, protection
+        self.store, self.plan, self.protection, self.trust = store, plan, protection, trust
         self.writer, self.reach, self.observer, self.stop = writer, reach, observer, stop
         self.doing = Doing(writer, plan.to, protection, reach)
         self._beside = Sidecars()
@@ -159,7 +164,7 @@ class Cleanup:
             case "hardlink" | "reflink" as how:
                 return Share(file.path, kept.path, how, file.size, full, self._status_of(file))
             case _:
-                return Delete(file.path, file.size, kept.path)
+                return Delete(file.path, file.size, kept.path, file.mtime_ns)
 
     def _is_there(self, file: PlannedFile) -> bool:
         with self.reach.spot(file.path) as spot:
@@ -176,7 +181,12 @@ class Cleanup:
         found, planned = self._beside.of(file.path), {each.path for each in file.sidecars}
         if foreign := sorted(path for path in planned.difference(found) if os.path.lexists(path)):
             return f"{printable(foreign[0])} does not belong to it"
-        known = {told(path) for path in planned} | {loss.what for loss in file.lost}
+        allowed = self.trust.may_be_lost(file)
+        along = [each.path for each in file.sidecars if each.action == "with"] if self.trust.is_edited(file) else []
+        for path in along:
+            if "sidecars" not in allowed and not are_same(path, renamed(path, file.path, kept.path)):
+                return f"{printable(os.path.basename(path))} would go with it, and {NOT_THE_STORES}, or give --let-go"
+        known = {told(path) for path in planned} | {loss.what for loss in file.lost if loss.kind in allowed}
         for path in found:
             is_known = told(path) in known or path in self._rewritten or not os.path.lexists(path)
             if not is_known and not are_same(path, renamed(path, file.path, kept.path)):
@@ -249,7 +259,7 @@ class Cleanup:
             case "trash":
                 return Trash(path, sidecar.size, self._hash(path))
             case "delete":
-                return Delete(path, sidecar.size, kept)
+                return Delete(path, sidecar.size, kept, sidecar.mtime_ns)
             case _:
                 above = (root for root in self._roots if holds(root, path))
                 root = max(above, key=len, default=os.path.dirname(path))

@@ -88,7 +88,7 @@ def _examine(group: PlannedGroup, checks: Checks) -> Examined:
         examined.of_group = f"the file to keep, {printable(kept.path)}: {problem}"
         return examined
     for file in allowed:
-        problem, full = checks.other_file(group, file, kept, held)
+        problem, full = checks.other_file(file, kept, held)
         if problem:
             examined.of_file[file.path] = problem
         else:

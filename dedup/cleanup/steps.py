@@ -21,6 +21,7 @@ from dedup.cleanup.trash import put_into_trash, take_out
 from dedup.errors import RepriseError
 from dedup.files.held import Reach, Spot
 from dedup.files.paths import printable
+from dedup.files.status import as_int64, size_and_time
 
 
 class NoWayBackError(RepriseError):
@@ -201,15 +202,20 @@ class Delete:
     path: bytes
     size: int
     kept: bytes
+    mtime_ns: int | None = None
+    """Time of change of the file that was checked; None in a journal of an older release."""
 
     def do(self, reach: Reach) -> None:
-        """Renames it first: if the kept file is gone then, both are one file, and it gets its name back."""
+        """Renames it first: if the kept file is gone then, both are one file, and it gets its name back. So does
+        another file that was put there after the check."""
         with reach.spot(self.path) as spot, reach.spot(self.kept) as kept:
             part = part_of(spot)
             spot.rename(part)
             try:
                 if not is_there(kept):
                     raise KeptGoneError(printable(self.path), "it is the kept file under another name")
+                if self.mtime_ns is not None:
+                    _require_same(part, self.path, self.size, self.mtime_ns)
                 part.unlink()
             except BaseException:
                 _give_name_back(spot)
@@ -224,6 +230,12 @@ class Delete:
     def undo(self, reach: Reach) -> None:
         if not is_anything(reach, self.path):
             raise NoWayBackError(printable(self.path), "was deleted for good, so it cannot be put back")
+
+
+def _require_same(spot: Spot, path: bytes, size: int, mtime_ns: int) -> None:
+    """Raises ChangedSinceError if what is there is not the file that was checked."""
+    if size_and_time(spot.status()) != (size, as_int64(mtime_ns)):
+        raise ChangedSinceError(printable(path), "another file was put there while the clean-up ran")
 
 
 def _give_name_back(spot: Spot) -> bool:
@@ -258,6 +270,7 @@ class Share:
                 if hash_at(part) != self.full:
                     found = "its bytes are no longer those of the kept file, so they cannot be shared"
                     raise ChangedSinceError(printable(self.path), found)
+                _require_same(spot, self.path, self.size, self.status.mtime_ns)
                 part.replace(spot)
             finally:
                 part.discard()  # also if both were already one file: then renaming does nothing

@@ -4,6 +4,7 @@ are compared one by one, once, and remembered."""
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -14,6 +15,7 @@ from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import last_compare_settings
 from dedup.correlation.match import Match, matches_of, record
 from dedup.errors import StoreLockedError, WriteError
+from dedup.runner import Stop
 from dedup.store.comparisons import Comparison
 from dedup.store.pairs import PAIR
 from dedup.store.store import open_for_reading, open_for_writing
@@ -25,18 +27,26 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-AT_ONCE = 2_000
-"""Pairs whose fingerprints are in memory at the same time, and that a kill can lose."""
+AT_ONCE = 500
+"""Pairs whose fingerprints are in memory at the same time, and that a kill can lose: a second or two of work."""
 
 
 class CalledSame(NamedTuple):
     """Two fingerprints of tracks that a person called the same, by the order of their digests."""
 
     a: int
+    """Id of the fingerprint, like `b`."""
     b: int
-    """Ids of the fingerprints."""
     digest_a: bytes
     digest_b: bytes
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        return self.a, self.b
+
+    @property
+    def digests(self) -> tuple[bytes, bytes]:
+        return self.digest_a, self.digest_b
 
 
 def called_same(store: Store) -> Iterator[CalledSame]:
@@ -55,44 +65,56 @@ def called_same(store: Store) -> Iterator[CalledSame]:
 def numbers_of(store: Store, pairs: Sequence[CalledSame], compare: CompareSettings) -> Iterator[Match]:
     """The match of each pair: the one that is remembered, or that comparing gives now."""
     known = _known(store, compare)
-    missing = [pair for pair in pairs if pair[2:] not in known]
+    missing = [pair for pair in pairs if pair.digests not in known]
     known |= {(a, b): pair for a, b, pair in _compared(store, missing, compare)}
     for pair in pairs:
-        told = known[pair[2:]]
+        told = known[pair.digests]
         yield next(matches_of(np.frombuffer(told, PAIR))) if told else _unlike(store, pair)
 
 
-def remember(store: Store, observer: Observer) -> None:
-    """Compares those that no one has compared under the settings of the last `correlate`, and keeps the numbers. The
-    store must be open for writing."""
+def remember(store: Store, observer: Observer, stop: Stop) -> None:
+    """Compares those that no one has compared under the settings of the last `correlate`, and keeps the numbers, until
+    a stop. The store must be open for writing."""
     compare = last_compare_settings(store)
-    missing = _missing(store, compare)
-    if missing:
-        observer.stage("compare what you called the same", len(missing), "pairs")
-    for compared in _chunks(_compared(store, missing, compare)):
-        with store.catalog.transaction():
-            store.catalog.comparisons.put(compare.digest(), compared)
-        observer.advance(len(compared))
+    for chunk in _chunks(_compared_until(store, compare, observer, stop)):
+        _keep(store, compare, chunk)
 
 
 def remember_in(folder: Path, observer: Observer, purpose: str) -> None:
-    """The same for the store in `folder`, which is locked, in the name of `purpose`, only if any is missing. If another
-    run holds it or it cannot be written to, nothing is kept: whoever needs the numbers compares again."""
+    """The same for the store in `folder`, which is locked, in the name of `purpose`, only to keep what was compared. If
+    another run holds it or it cannot be written to, nothing is kept: whoever needs the numbers compares again."""
     with open_for_reading(folder) as store:
-        missing = _missing(store, last_compare_settings(store))
-    if missing:
+        compare = last_compare_settings(store)
+        compared = list(_compared_until(store, compare, observer, Stop()))
+    if compared:
         try:
             with open_for_writing(folder, purpose) as store:
-                remember(store, observer)
-        except (StoreLockedError, WriteError) as error:
-            observer.message(f"{len(missing):,} pairs that you called the same are compared each time: {error}")
+                _keep(store, compare, compared)
+        except (StoreLockedError, WriteError, sqlite3.OperationalError) as error:
+            observer.message(f"{len(compared):,} pairs that you called the same are compared each time: {error}")
+
+
+def _compared_until(store: Store, compare: CompareSettings, observer: Observer, stop: Stop) -> Iterator[Comparison]:
+    missing = _missing(store, compare)
+    if missing:
+        observer.stage("compare what you called the same", len(missing), "pairs")
+    for comparison in _compared(store, missing, compare):
+        yield comparison
+        observer.advance()
+        if stop.requested:
+            return
+
+
+def _keep(store: Store, compare: CompareSettings, compared: Iterable[Comparison]) -> None:
+    with store.catalog.transaction():
+        store.catalog.comparisons.put(compare.digest(), compared)
 
 
 def _missing(store: Store, compare: CompareSettings) -> list[CalledSame]:
     if not store.catalog.judgements.any_same():
         return []
     known = _known(store, compare)
-    return [pair for pair in dict.fromkeys(called_same(store)) if pair[2:] not in known]
+    return [pair for pair in dict.fromkeys(called_same(store)) if pair.digests not in known]
 
 
 def _known(store: Store, compare: CompareSettings) -> dict[tuple[bytes, bytes], bytes]:
@@ -101,7 +123,7 @@ def _known(store: Store, compare: CompareSettings) -> dict[tuple[bytes, bytes], 
 
 def _compared(store: Store, pairs: Iterable[CalledSame], compare: CompareSettings) -> Iterator[Comparison]:
     for chunk in _chunks(pairs):
-        items = store.items_of_all({each for pair in chunk for each in pair[:2]})
+        items = store.items_of_all({each for pair in chunk for each in pair.ids})
         for a, b, digest_a, digest_b in chunk:
             match = compare_two(items[a], items[b], compare)
             yield Comparison(digest_a, digest_b, b"" if match is None else record(0, 0, match).tobytes())
@@ -115,5 +137,5 @@ def _chunks(things: Iterable[_T]) -> Iterator[list[_T]]:
 
 def _unlike(store: Store, pair: CalledSame) -> Match:
     """The match of two fingerprints that cannot be compared."""
-    n = min(store.catalog.fingerprints.n_items(each) for each in pair[:2])
+    n = min(store.catalog.fingerprints.n_items(each) for each in pair.ids)
     return Match(0, n, 16 * n, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, n, 0, n, b"")

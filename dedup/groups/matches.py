@@ -172,7 +172,7 @@ class Matches:
         if not any(self.judgements.said.values()):
             return
         found = {frozenset((a, b)) for a, others in self.neighbours.items() for b, _ in others}
-        missing = [pair for pair in dict.fromkeys(called_same(store)) if frozenset(pair[:2]) not in found]
+        missing = [pair for pair in dict.fromkeys(called_same(store)) if frozenset(pair.ids) not in found]
         for pair, match in zip(missing, numbers_of(store, missing, compare), strict=True):
             self._add(pair.a, pair.b, match)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,8 @@ class Grounds:
     settings: PlanSettings
     decider: Decider
     seals: Seals
+    made: str = field(default_factory=utc_now)
+    """Time when they were read, UTC: that of all plans that are made of them."""
 
     def groups(self) -> list[Group]:
         """All groups, including those of files that are currently missing, with what is no copy though it is the same
@@ -80,7 +82,7 @@ class Grounds:
             match=self.matches.settings,
             rules=self.decider.rules.names,
             identity=self.keep.identity,
-            made=utc_now(),
+            made=self.made,
             store=self.store,
         )
         return self.seals.sealed(plan)

@@ -148,7 +148,7 @@ class Plan:
     store: str = ""
     """Folder of the store behind the plan."""
     seal: str = field(default="", compare=False)
-    """Seal of `match`; empty if there is none."""
+    """Seal of what it says as a whole; empty if there is none."""
 
     @property
     def n_bytes(self) -> int:

@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 
 from dedup.plan.document import file_to_json, merge_to_json
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
-from dedup.settings import MatchSettings
 
 SEAL_BYTES = 16
 
@@ -22,12 +21,16 @@ class Seals:
         self._key = key
         self._known: dict[int, tuple[PlannedGroup, PlannedGroup]] = {}
         """Groups of the last plan with their sealed form, by `id`: a review seals 20,000 of them after each answer."""
+        self._made = ""
 
     def sealed(self, plan: Plan) -> Plan:
-        """The plan with a seal for its thresholds, and for each entry that is not from a document."""
-        self._known = {id(group): self._known.get(id(group)) or (group, self._group(group)) for group in plan.groups}
+        """The plan with a seal for what it says as a whole, and for each entry that is not from a document. Each holds
+        for plans that were made at that moment alone: an entry of an older plan is none of this one."""
+        known = self._known if self._made == plan.made else {}
+        self._known = {id(group): known.get(id(group)) or (group, self._group(plan, group)) for group in plan.groups}
+        self._made = plan.made
         groups = tuple(self._known[id(group)][1] for group in plan.groups)
-        return replace(plan, groups=groups, seal=self._of_match(plan.match))
+        return replace(plan, groups=groups, seal=self._of_header(plan))
 
     def opened(self, plan: Plan) -> Plan:
         """A plan from a document, to go on with: its entries with a sound seal count as made by the store again."""
@@ -35,34 +38,38 @@ class Seals:
             replace(
                 group,
                 files=tuple(
-                    replace(file, seal=None if self.is_sound(group, file) else file.seal or "") for file in group.files
+                    replace(file, seal=None if self.is_sound(plan, group, file) else file.seal or "")
+                    for file in group.files
                 ),
             )
             for group in plan.groups
         )
         return replace(plan, groups=groups)
 
-    def is_sound(self, group: PlannedGroup, file: PlannedFile) -> bool:
+    def is_sound(self, plan: Plan, group: PlannedGroup, file: PlannedFile) -> bool:
         """Whether a file of a group is as the store planned it, with the same kept file and the same merge."""
-        return _equal(file.seal, self._of_file(group, file))
+        return _equal(file.seal, self._of_file(plan, group, file))
 
-    def is_match_sound(self, plan: Plan) -> bool:
-        """Whether the thresholds are those with which the store made the plan."""
-        return _equal(plan.seal, self._of_match(plan.match))
+    def is_header_sound(self, plan: Plan) -> bool:
+        """Whether thresholds, quarantine, protected folders and the like are those that the store wrote."""
+        return _equal(plan.seal, self._of_header(plan))
 
-    def _group(self, group: PlannedGroup) -> PlannedGroup:
+    def _group(self, plan: Plan, group: PlannedGroup) -> PlannedGroup:
         files = tuple(
-            replace(file, seal=self._of_file(group, file)) if file.seal is None else file for file in group.files
+            replace(file, seal=self._of_file(plan, group, file)) if file.seal is None else file for file in group.files
         )
         return replace(group, files=files)
 
-    def _of_file(self, group: PlannedGroup, file: PlannedFile) -> str:
+    def _of_file(self, plan: Plan, group: PlannedGroup, file: PlannedFile) -> str:
         kept = None if group.kept is None else [group.kept.path.hex(), group.kept.content.hex()]
         merge = None if group.merge is None else merge_to_json(group.merge)
-        return self._of(["file", kept, group.note, merge, file_to_json(replace(file, seal=None))])
+        return self._of(["file", plan.made, kept, group.note, merge, file_to_json(replace(file, seal=None))])
 
-    def _of_match(self, match: MatchSettings) -> str:
-        return self._of(["match", asdict(match)])
+    def _of_header(self, plan: Plan) -> str:
+        folders = [plan.to.hex() if plan.to is not None else None, *sorted(folder.hex() for folder in plan.protect)]
+        playlists = [playlist.path.hex() for playlist in plan.playlists]
+        switches = [plan.remove_empty_folders, plan.identity]
+        return self._of(["plan", plan.made, asdict(plan.match), folders, playlists, switches])
 
     def _of(self, value: list[object]) -> str:
         if self._key is None:

@@ -59,7 +59,7 @@ def _applied(run: Run, store: Store, path: Path | None, dry_run: bool, yes: bool
 
     keep, observer, stop = run.settings.keep(), run.observer, run.stop
     cleanup = run.settings.cleanup()
-    allowed = Allowed(run.settings.match(), cleanup.let_go, cleanup.break_albums)
+    allowed = Allowed(run.settings.match(), cleanup.let_go, cleanup.break_albums, cleanup.to, keep)
     if path is None:
         return resume_plan(store=store, keep=keep, observer=observer, stop=stop, allowed=allowed)
     plan = read_plan(os.fsencode(path))

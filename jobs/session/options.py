@@ -118,7 +118,7 @@ keep = _options(*_names(domain.KeepSettings))
 CLEANUP = _names(domain.PlanSettings)
 """Settings that only a plan uses."""
 cleanup = _options(*CLEANUP)
-trusted = together(match, _options("let-go", "break-albums"))
+trusted = together(match, _options("let-go", "break-albums", "to"))
 """Settings up to which `apply` takes the word of a plan that was changed by hand."""
 
 _HIDDEN = [name for name in SETTINGS if name not in ("roots", "store", "profile")]

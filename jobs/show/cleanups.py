@@ -25,6 +25,8 @@ def show_applied(output: Output, applied: Applied, dry_run: bool) -> None:
     output.note(text + (f"; {len(applied.refused):,} refused" if applied.refused else ""))
     if applied.n_edited:
         output.note(edited_text(applied.n_edited))
+    if applied.is_header_edited:
+        output.note("the plan's settings are not as `reprise plan` wrote them")
     if applied.n_files and not dry_run:
         output.note("`reprise undo` takes it back")
 
@@ -40,6 +42,7 @@ def applied_record(applied: Applied) -> dict[str, Any]:
         "refused": len(applied.refused),
         "left": applied.left,
         "edited": applied.n_edited,
+        "settings_edited": applied.is_header_edited,
     }
 
 
