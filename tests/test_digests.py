@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dedup.correlation.correlate import correlate
-from dedup.errors import CatalogDamagedError, StoreDamagedError
+from dedup.errors import CatalogDamagedError, StoreDamagedError, StoreMismatchError
 from dedup.groups.called_same import remember
 from dedup.groups.judgements import record
 from dedup.groups.matches import Matches
@@ -24,7 +24,7 @@ from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.audios import Decoding
 from dedup.store.digests import COLUMNS, REAL, row_digest
 from dedup.store.nulltests import NullTest
-from dedup.store.protection import add_protection, protected
+from dedup.store.protection import PROTECT, add_protection, protected
 from dedup.store.runs import Ending
 from dedup.store.store import Store, open_for_reading, open_for_writing
 from dedup.store.tracks import Track
@@ -182,6 +182,28 @@ NOT_READ = {
     *(("block", column) for column in ("name", "n_rows", "n_items", "row_digest")),  # only comparing reads blocks
     *(("comparison", "settings"), ("comparison", "kernel")),  # as if it were not there: the two are compared again
 }
+
+
+def test_no_flipped_bit_in_a_key_of_meta_lifts_a_protection(folder: Path) -> None:
+    """Property: a folder is protected, or whoever asks is refused; the row that says so never just vanishes."""
+    n_refused = 0
+    with closing(sqlite3.connect(folder / "catalog.db", isolation_level=None)) as connection:
+        keys = [key for (key,) in connection.execute("SELECT CAST(key AS BLOB) FROM meta")]
+        assert PROTECT.encode() in keys
+        rename = "UPDATE meta SET key = CAST(? AS TEXT) WHERE CAST(key AS BLOB) = ?"
+        for key in keys:
+            for bit in range(8 * len(key)):
+                flipped = bytearray(key)
+                flipped[bit // 8] ^= 1 << bit % 8
+                connection.execute(rename, (bytes(flipped), key))
+                try:
+                    with open_for_reading(folder) as store:
+                        assert protected(store) == (b"/music/kept",), flipped
+                except (StoreDamagedError, StoreMismatchError):
+                    n_refused += 1
+                connection.execute(rename, (key, bytes(flipped)))
+    assert n_refused == sum(8 * len(key) for key in keys)
+    assert damage_of(folder) == []
 
 
 @pytest.mark.parametrize(("table", "column", "kind"), EVERY_COLUMN, ids=str)

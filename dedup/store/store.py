@@ -41,8 +41,8 @@ class Store:
     @property
     def root_attributes(self) -> dict[str, Any]:
         """Attributes of the Zarr root group: the stamp, repeated for programs that read only the blocks."""
-        meta = self.catalog.meta
-        return _root_attributes(meta.get("fingerprint"), meta.get("format_version"))
+        stamp = self.catalog.meta.stamp()
+        return _root_attributes(stamp["fingerprint"], stamp["format_version"])
 
     def seal_tail(self, all_of_it: bool = True) -> int:
         """Seals the tail into blocks; returns their number. If `all_of_it` is False, seals only a tail that has grown
