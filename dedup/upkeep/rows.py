@@ -154,10 +154,25 @@ def problems_of_meta(row: tuple[Any, ...]) -> Iterator[str]:
         is_known = known(json.loads(text), digest)
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError, UsageError):
         is_known = False
-    if is_known:
-        return
-    lost = "; name the protected folders again after a repair" if key == PROTECT else ""
-    yield f"its value cannot be read{lost}"
+    if not is_known:
+        yield "its value cannot be read"
+
+
+def to_name_again(key: str) -> str:
+    """What a person has to name again once the row of `meta` with this key is dropped; empty if a run restores it. A
+    key that nobody knows may be a damaged one."""
+    if key in NAMED:
+        return f"{NAMED[key]} again after a repair"
+    if key.partition(" ")[0] not in _FORMS:
+        return f"if its key is damaged, {' and '.join(NAMED.values())} again after a repair"
+    return ""
+
+
+NAMED = {
+    PROTECT: "name the protected folders (--protect)",
+    PLAYLISTS: "name the folders of playlists (--playlists)",
+}
+"""What a person said that `meta` alone knows, by its key."""
 
 
 def _is_compare(value: Any, digest: str) -> bool:
