@@ -20,6 +20,7 @@ from dedup.store.commit_log import has_log, lost_commits
 from dedup.store.database import connect_for_reading, damaged, is_damage, is_schema_damaged
 from dedup.store.items import Items
 from dedup.store.layout import Layout, is_locked, require_not_elsewhere, write_lock
+from dedup.store.plan_key import drop_unfinished_keys
 
 SEAL_AT_ROWS = 1 << 16
 """Rows of the tail at which a scan seals before its end, so that the catalog does not hold a whole library."""
@@ -72,9 +73,10 @@ class Store:
             catalog.fingerprints.drop_from_tail(fingerprints)
 
     def tidy(self) -> None:
-        """Removes what a killed run left behind: half-written blocks, and whole ones that never reached the catalog.
-        Call it only while holding the lock."""
+        """Removes what a killed run left behind: half-written blocks and plan keys, and whole blocks that never reached
+        the catalog. Call it only while holding the lock."""
         shutil.rmtree(self.layout.salvage, ignore_errors=True)
+        drop_unfinished_keys(self.layout)
         self.blocks.drop_unfinished()
         if (
             next(self.catalog.blocks.unsound(), None) is None
