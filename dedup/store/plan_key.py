@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import secrets
 import stat
@@ -11,7 +12,8 @@ import stat
 from dedup.files.held import open_regular
 from dedup.store.layout import Layout
 
-KEY_BYTES = 32
+KEY_BYTES, DIGEST_BYTES = 32, 16
+"""Bytes of the file: the key, and its digest (BLAKE2b), by which a flipped bit shows."""
 
 
 def plan_key(layout: Layout) -> bytes | None:
@@ -26,6 +28,11 @@ def plan_key(layout: Layout) -> bytes | None:
     return found
 
 
+def is_damaged(layout: Layout) -> bool:
+    """Whether there is a key that does not match its digest, or something else by that name."""
+    return os.path.lexists(layout.plan_key) and _read(layout) is None
+
+
 def drop_unfinished_keys(layout: Layout) -> None:
     """Removes what a killed run left while it made a key."""
     for part in layout.folder.glob(f"{layout.plan_key_part}*"):
@@ -36,9 +43,18 @@ def drop_unfinished_keys(layout: Layout) -> None:
 def _read(layout: Layout) -> bytes | None:
     """The key; None if there is none, or something else has its name."""
     with contextlib.suppress(OSError), open_regular(os.fsencode(layout.plan_key), flags=os.O_NOFOLLOW) as file:
-        found = file.read(KEY_BYTES + 1)
-        return found if len(found) == KEY_BYTES else None
+        return _opened(file.read(KEY_BYTES + DIGEST_BYTES + 1))
     return None
+
+
+def _opened(data: bytes) -> bytes | None:
+    """The key in a file; None if it does not match its digest."""
+    key, digest = data[:KEY_BYTES], data[KEY_BYTES:]
+    return key if len(key) == KEY_BYTES and _digest(key) == digest else None
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.blake2b(key, digest_size=DIGEST_BYTES).digest()
 
 
 def _make(layout: Layout) -> None:
@@ -46,7 +62,8 @@ def _make(layout: Layout) -> None:
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
+            key = secrets.token_bytes(KEY_BYTES)
+            file.write(key + _digest(key))
             file.flush()
             os.fsync(file.fileno())
         _put_in_place(layout, part)
@@ -63,7 +80,8 @@ def _put_in_place(layout: Layout, part: os.PathLike[str]) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         locked, named = os.fstat(descriptor), os.stat(layout.plan_key, follow_symlinks=False)
-        if os.path.samestat(locked, named) and stat.S_ISREG(locked.st_mode) and locked.st_size != KEY_BYTES:
+        is_file = os.path.samestat(locked, named) and stat.S_ISREG(locked.st_mode)
+        if is_file and _opened(os.pread(descriptor, KEY_BYTES + DIGEST_BYTES + 1, 0)) is None:
             os.replace(part, layout.plan_key)
     finally:
         os.close(descriptor)

@@ -26,6 +26,7 @@ from dedup.store.layout import Layout, is_locked, was_killed
 from dedup.store.ledgers import problems
 from dedup.store.meta import STAMP
 from dedup.store.pairs import N_STEPS, PAIR
+from dedup.store.plan_key import is_damaged
 from dedup.store.results import TileResult
 from dedup.store.tiles import count_tiles, plan_tiles, tile_name
 from dedup.upkeep.rows import NAMED, PROBLEMS, are_in_range, compare_settings, problems_of_meta, to_name_again
@@ -164,6 +165,7 @@ def check(store: Store, observer: Observer) -> list[Finding]:
         _check_tiles,
         _check_complete,
         _check_ledgers,
+        _check_plan_key,
     )
     findings: list[Finding] = []
     try:
@@ -387,6 +389,14 @@ def _check_ledgers(store: Store, _: Observer) -> Iterator[Finding]:
     for name, text in problems(store.layout.folder):
         advice = "no repair can restore it: take it from a backup, or else that clean-up cannot be undone"
         yield Finding("clean-up", name, f"{text}; {advice}")
+
+
+def _check_plan_key(store: Store, _: Observer) -> Iterator[Finding]:
+    if is_damaged(store.layout):
+        text = (
+            "does not match its digest; the next plan makes a new one, and entries of plans before it count as edited"
+        )
+        yield Finding("note", store.layout.plan_key.name, text)
 
 
 def _check_complete(store: Store, _: Observer) -> Iterator[Finding]:
