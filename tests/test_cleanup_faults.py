@@ -27,7 +27,7 @@ from dedup.observer import Silent
 from dedup.plan.nouns import Action, Plan, PlannedGroup, PlannedPlaylist
 from dedup.runner import Stop
 from dedup.settings import KeepSettings
-from dedup.store.ledgers import opened_lines
+from dedup.store.ledgers import opened_lines, sealed_line
 from dedup.store.store import Store
 from dedup.tags.merge import Merge
 from dedup.upkeep.check import check
@@ -415,6 +415,21 @@ def test_what_a_clean_up_kept_is_checked(root: Path) -> None:
         assert (found.kind, found.name) == ("clean-up", "cleanups/0001/plan.json")
         with pytest.raises(JournalError, match="not the plan with which the clean-up began"):
             plan_of_journal(journal)
+
+
+def test_a_file_of_a_clean_up_that_is_gone_is_named(root: Path) -> None:
+    with opened(root) as store:
+        carry_out(store, one(store, root))
+        (journal,) = journals(store.layout.folder)
+        kept = sealed_line({"kept": "0" * 32})
+        (journal.originals / "7.json").write_bytes(kept)
+        (journal.folder / "plan.json").unlink()
+        found = {finding.name: finding.text.partition(";")[0] for finding in check(store, Silent())}
+        gone = "cannot be read: No such file or directory"
+        assert found == {"cleanups/0001/plan.json": gone, "cleanups/0001/originals/7.bin": gone}
+        (journal.folder / "journal.jsonl").unlink()
+        found = {finding.name: finding.text.partition(";")[0] for finding in check(store, Silent())}
+        assert found["cleanups/0001/journal.jsonl"] == gone
 
 
 def test_a_journal_of_an_older_release_is_read(root: Path) -> None:

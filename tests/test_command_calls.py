@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -593,6 +594,9 @@ the store is sound
         {"event": "salvaged", **rows},
         {"event": "check", "damaged": 0, "notes": 0},
     ]
+    replaced("dedup.upkeep.check.check_store", Checked((), mended=replace(mended, to_name_again=("name a", "name b"))))
+    told = "the damaged one is kept as catalog.db.damaged; if you had done so before, name a and name b again\n"
+    assert told in invoke(folder, "check", "--repair").stdout
     lost = Mended(damage, None, dict.fromkeys(rows, 0), was_there=False)
     replaced("dedup.upkeep.check.check_store", Checked((), mended=lost))
     text = """\

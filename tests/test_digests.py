@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dedup.correlation.correlate import correlate
-from dedup.errors import CatalogDamagedError, StoreDamagedError
+from dedup.errors import CatalogDamagedError, StoreDamagedError, StoreMismatchError
 from dedup.groups.called_same import remember
 from dedup.groups.judgements import record
 from dedup.groups.matches import Matches
@@ -24,12 +24,20 @@ from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.audios import Decoding
 from dedup.store.digests import COLUMNS, REAL, row_digest
 from dedup.store.nulltests import NullTest
-from dedup.store.protection import add_protection, protected
+from dedup.store.protection import PROTECT, add_protection, protected
+from dedup.store.remembered import add_playlist_folders
 from dedup.store.runs import Ending
 from dedup.store.store import Store, open_for_reading, open_for_writing
 from dedup.store.tracks import Track
-from dedup.upkeep.check import check, check_store, repair
+from dedup.upkeep.check import Mended, check, check_store, repair
 from tests.stores import add_track, copied, open_store, recording
+
+AGAIN_PROTECT = "; name the protected folders (--protect) again after a repair"
+AGAIN_PLAYLISTS = "; name the folders of playlists (--playlists) again after a repair"
+AGAIN_ANY = (
+    "; if its key is damaged, name the protected folders (--protect) and name the folders of playlists (--playlists) "
+    "again after a repair"
+)
 
 SCHEMA = resources.files("dedup.store").joinpath("schema.sql").read_text()
 
@@ -184,6 +192,28 @@ NOT_READ = {
 }
 
 
+def test_no_flipped_bit_in_a_key_of_meta_lifts_a_protection(folder: Path) -> None:
+    """Property: a folder is protected, or whoever asks is refused; the row that says so never just vanishes."""
+    n_refused = 0
+    with closing(sqlite3.connect(folder / "catalog.db", isolation_level=None)) as connection:
+        keys = [key for (key,) in connection.execute("SELECT CAST(key AS BLOB) FROM meta")]
+        assert PROTECT.encode() in keys
+        rename = "UPDATE meta SET key = CAST(? AS TEXT) WHERE CAST(key AS BLOB) = ?"
+        for key in keys:
+            for bit in range(8 * len(key)):
+                flipped = bytearray(key)
+                flipped[bit // 8] ^= 1 << bit % 8
+                connection.execute(rename, (bytes(flipped), key))
+                try:
+                    with open_for_reading(folder) as store:
+                        assert protected(store) == (b"/music/kept",), flipped
+                except (StoreDamagedError, StoreMismatchError):
+                    n_refused += 1
+                connection.execute(rename, (key, bytes(flipped)))
+    assert n_refused == sum(8 * len(key) for key in keys)
+    assert damage_of(folder) == []
+
+
 @pytest.mark.parametrize(("table", "column", "kind"), EVERY_COLUMN, ids=str)
 def test_a_repair_leaves_a_sound_store(folder: Path, table: str, column: str, kind: str) -> None:
     assert changed(folder, table, column, kind)
@@ -196,6 +226,55 @@ def test_a_repair_leaves_a_sound_store(folder: Path, table: str, column: str, ki
     )
     assert repaired.trouble is None
     assert damage_of(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ("key = 'qrotect' WHERE key = 'protect'", AGAIN_ANY),
+        ("value = '[]' WHERE key = 'protect'", AGAIN_PROTECT),
+        ("value = '{}' WHERE key = 'protect'", AGAIN_PROTECT),
+        ("value = '[]' WHERE key = 'playlists'", AGAIN_PLAYLISTS),
+        ("value = '{}' WHERE key = 'noise'", ""),
+    ],
+)
+def test_what_a_person_has_to_name_again_is_said(folder: Path, change: str, text: str) -> None:
+    with open_for_writing(folder, "test") as store:
+        add_playlist_folders(store, [b"/lists"])
+        assert store.catalog.connection.execute(f"UPDATE meta SET {change}").rowcount
+        told = [finding.text for finding in check(store, Silent()) if finding.is_damage]
+        assert told == ["does not match its digest" + text]
+        store.catalog.meta.seal()
+        told = [finding.text for finding in check(store, Silent()) if finding.is_damage]
+        assert told == (["its value cannot be read" + text] if "{}" in change else [])
+        repair(store, check(store, Silent()))
+
+
+AGAIN_TORN = [
+    "name the protected folders (--protect)",
+    "name the folders of playlists (--playlists)",
+]
+
+
+def test_what_a_new_catalog_does_not_know_is_to_be_named_again(folder: Path) -> None:
+    """The rows of `meta` rot with the page that holds them; those that can be read are known without a word."""
+
+    def mended() -> Mended:
+        (folder / "catalog.db").write_bytes(bytes(4096) + (folder / "catalog.db").read_bytes()[4096:])
+        checked = check_store(
+            folder=folder,
+            open_store=lambda: open_for_writing(folder, "test"),
+            repair=True,
+            purpose="test",
+            observer=Silent(),
+        )
+        assert checked.mended is not None
+        return checked.mended
+
+    assert list(mended().to_name_again) == AGAIN_TORN[1:]
+    with closing(sqlite3.connect(folder / "catalog.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE meta SET key = 'qrotect' WHERE key = 'protect'")
+    assert list(mended().to_name_again) == AGAIN_TORN
 
 
 # ---- the digest itself ----

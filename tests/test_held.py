@@ -335,7 +335,7 @@ def test_a_cover_comes_only_from_a_file_of_the_group(root: Path) -> None:
     ):
         with opened(root) as store:
             (reason,) = reasons(carry_out(store, one(store, root, merge=merge)))
-            assert "is no file of its group that the library knows" in reason
+            assert "is not a file of its group that the library knows" in reason
     assert tree(root) == before
 
 

@@ -18,17 +18,28 @@ from jobs.session.output import json_line, one_line
 from tests.made_tracks import pair, track
 
 BAD = "\x07\x1b[31m\x7f\x85\x9b2J\u061c\u200b\u202e\u2029\u2066\ufeff\U000e0041"
-PLAIN = "Motörhead «Ace» \u3000\u00a0 \U0001f469\u200d\U0001f3a4 نعم क्\u200dष"
+BAD += "\u034f\u115f\u1160\u2800\u3164\uffa0\U000e0100\U000e01ef"
+BLANK = {*"\u034f\u115f\u1160\u2800\u3164\uffa0", *map(chr, range(0xE0100, 0xE01F0))}
+"""Marks and letters by their kind, and yet nobody sees them."""
+
+PLAIN = "♥\ufe0f Motörhead «Ace» \u3000\u00a0 \U0001f469\u200d\U0001f3a4 نعم क्\u200dष"
 
 
 @given(st.characters(exclude_categories=["Cs"]))
 def test_what_is_harmful_by_its_kind_is_on_the_list(character: str) -> None:
-    """Property: controls and separators are; of what shapes text, all except joiners, and a few old marks."""
+    """Property: controls and separators are; of what shapes text, all except joiners, and a few old marks; of
+    marks and letters, only those that nobody sees."""
     kind = unicodedata.category(character)
     if kind in ("Cc", "Zl", "Zp"):
         assert HARMFUL.fullmatch(character)
     if kind not in ("Cc", "Zl", "Zp", "Cf", "Cn"):
-        assert not HARMFUL.fullmatch(character)
+        assert bool(HARMFUL.fullmatch(character)) == (character in BLANK)
+
+
+def test_of_all_marks_and_letters_only_blank_ones_are_harmful() -> None:
+    kinds = ("L", "M", "N", "P", "S", "Zs", "Co")
+    shown = [each for each in map(chr, range(0x110000)) if unicodedata.category(each).startswith(kinds)]
+    assert {each for each in shown if HARMFUL.fullmatch(each)} == BLANK
 
 
 @pytest.mark.parametrize("character", sorted(set(BAD) - set("[31m2J")))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import stat
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from dedup.correlation.correlate import correlate
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Stop, Task
 from dedup.settings import CompareSettings, FingerprintSettings
+from dedup.store.layout import Layout
 from dedup.store.store import make_or_open, open_for_writing
 from dedup.upkeep.salvage import mend_catalog
 from jobs.session.log import StoreLog
@@ -78,6 +81,19 @@ def test_a_store_that_others_could_read_is_closed_by_whoever_writes(tmp_path: Pa
     assert len(open_to_others(folder)) > 15
     with open_for_writing(folder, "test"):
         assert open_to_others(folder) == []
+
+
+def test_each_name_in_the_tree_of_a_store_is_known_as_its_own(tmp_path: Path) -> None:
+    tree = resources.files("dedup.store").joinpath("FORMAT.md").read_text("utf-8").split("```")[1]
+    lines = [line[2:] for line in tree.splitlines() if line.startswith("  ") and line[2] != " "]
+    names = {name.rstrip("/,").partition("/")[0] for line in lines for name in re.split(" {2,}", line)[0].split()}
+    assert {"lock", "plan-key", "wip-plan-key-…", "catalog.db-shm", "wip-catalog", "reprise.log.1"} <= names
+    for name in names - {"…"}:
+        (tmp_path / name).write_bytes(b"")
+        (tmp_path / name).chmod(0o644)
+    tmp_path.chmod(0o755)
+    Layout(tmp_path).tighten()
+    assert open_to_others(tmp_path) == []
 
 
 def test_what_is_not_ours_stays_as_it_is(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,16 @@ from typing import Any
 import pytest
 
 from dedup.groups.losses import Loss
+from dedup.observer import Silent
 from dedup.plan.document import from_bytes, to_bytes
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.plan.seal import Seals
 from dedup.settings import MatchSettings
 from dedup.store.layout import Layout
-from dedup.store.plan_key import plan_key
+from dedup.store.plan_key import is_damaged, plan_key
 from dedup.tags.merge import Merge
+from dedup.upkeep.check import check
+from tests.stores import open_store
 
 KEPT = PlannedFile(b"/m/a.flac", "keep", 20, 5, b"a" * 16, rule="lossless", why="flac, the other mp3")
 COPY = PlannedFile(b"/m/b.mp3", "quarantine", 10, 6, b"b" * 16, verdict="same recording", score=0.9)
@@ -148,3 +154,85 @@ def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
 
 def test_where_no_key_can_be_written_there_is_none(tmp_path: Path) -> None:
     assert plan_key(Layout(tmp_path / "gone")) is None
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (7, limits[1]))
+    try:
+        found = plan_key(Layout(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert found is None
+    assert list(tmp_path.iterdir()) == []
+    assert plan_key(Layout(tmp_path)) is not None
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_what_is_not_a_regular_file_is_no_key_and_stays(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "elsewhere").write_bytes(b"e" * 32)
+    layout = Layout(tmp_path / "store")
+    match kind:
+        case "pipe":
+            os.mkfifo(layout.plan_key)
+        case "link":
+            layout.plan_key.symlink_to(tmp_path / "elsewhere")
+        case "folder":
+            layout.plan_key.mkdir()
+    mode = layout.plan_key.lstat().st_mode
+    assert plan_key(layout) is None
+    assert layout.plan_key.lstat().st_mode == mode
+    assert [path.name for path in layout.folder.iterdir()] == ["plan-key"]
+
+
+@pytest.mark.parametrize("damaged", [None, b"", b"short", b"l" * 33])
+def test_of_several_makers_all_have_the_key_of_one(tmp_path: Path, damaged: bytes | None) -> None:
+    layout = Layout(tmp_path)
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(40):
+            if damaged is None:
+                layout.plan_key.unlink(missing_ok=True)
+            else:
+                layout.plan_key.write_bytes(damaged)
+            found = set(threads.map(plan_key, [layout] * 8))
+            assert found == {layout.plan_key.read_bytes()[:32]}
+    assert [path.name for path in tmp_path.iterdir()] == ["plan-key"]
+
+
+def test_where_hard_links_are_refused_a_key_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)  # as on FAT, exFAT and many network file systems
+    assert plan_key(Layout(tmp_path)) == plan_key(Layout(tmp_path)) is not None
+
+
+def test_a_writer_removes_what_a_kill_left_of_a_key(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        key = plan_key(store.layout)
+    (tmp_path / "wip-plan-key-77").write_bytes(b"half")
+    with open_store(tmp_path) as store:
+        assert not list(tmp_path.glob("wip-*"))
+        assert plan_key(store.layout) == key
+
+
+def test_no_flipped_bit_makes_another_key(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    assert plan_key(layout) is not None
+    whole = layout.plan_key.read_bytes()
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        layout.plan_key.write_bytes(flipped)
+        assert is_damaged(layout)
+    layout.plan_key.write_bytes(whole)
+    assert not is_damaged(layout)
+
+
+def test_check_says_that_a_key_is_damaged(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store") as store:
+        assert plan_key(store.layout) is not None
+        store.layout.plan_key.write_bytes(b"k" * 48)
+        (finding,) = check(store, Silent())
+        assert (finding.kind, finding.name) == ("note", "plan-key")

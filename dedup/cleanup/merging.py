@@ -55,7 +55,7 @@ def _rewriting(merge: Merge, path: bytes, sources: Collection[bytes], doing: Doi
     """The step that writes it; None if there is nothing to write."""
     named = {extra.path for extra in merge.extras} | ({merge.cover_from} if merge.cover_from is not None else set())
     if foreign := sorted(named.difference(sources)):
-        raise TagsError(printable(path), f"{printable(foreign[0])} is no file of its group that the library knows")
+        raise TagsError(printable(path), f"{printable(foreign[0])} is not a file of its group that the library knows")
     tags = {name: _tags_of(name, doing.reach) for name in named}
     cover = None if merge.cover_from is None else good_cover(tags[merge.cover_from])
     extras = _extras_of(merge, tags)

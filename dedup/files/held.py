@@ -148,8 +148,9 @@ class Reach:
         ways: Mapping[bytes, bytes] = MappingProxyType({}),
     ) -> None:
         """`roots` and `others` are folders that the user named, which may be links: where they lead now holds for as
-        long as this lives. One that is no absolute, plain path counts for nothing. Of `others`, such as a quarantine,
-        the folders above may be missing, and can be made. `ways`: real paths of folders that were proven before."""
+        long as this lives. One that is not an absolute, plain path counts for nothing. Of `others`, such as a
+        quarantine, the folders above may be missing, and can be made. `ways`: real paths of folders that were proven
+        before."""
         self._roots, self._others = _named(roots), _named(others)
         self._tops = sorted(self._roots | self._others, key=len, reverse=True)
         self._proof, self._ways = proof, dict(ways)
@@ -191,7 +192,7 @@ class Reach:
         OutOfReachError."""
         folder, name = os.path.split(path)
         if name in (b"", b".", b".."):
-            raise OutOfReachError(path, "it is no plain path")
+            raise OutOfReachError(path, "it is not a plain path")
         descriptor = self._open(folder, make)
         try:
             yield Spot(path, descriptor)
@@ -218,7 +219,7 @@ class Reach:
             raise OutOfReachError(folder, f"{printable(folder)} is in none of the folders that may be changed")
         names = folder[len(top) :].strip(b"/").split(b"/")
         if {b"", b".", b".."}.intersection(names) and names != [b""]:
-            raise OutOfReachError(folder, f"{printable(folder)} is no plain path")
+            raise OutOfReachError(folder, f"{printable(folder)} is not a plain path")
         try:
             return _descend(self._opened(top), [name for name in names if name], make)
         except OSError as error:

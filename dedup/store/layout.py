@@ -18,7 +18,10 @@ from dedup.files.mount_table import mount_of, mounts
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 ANOTHER_FOLDER = "choose another folder with --store"
 
-_OURS = re.compile(r"lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog")
+_OURS = re.compile(
+    r"lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog"
+    r"|plan-key|wip-plan-key-.*"
+)
 """Names of what a store has in its folder."""
 
 
@@ -53,6 +56,11 @@ class Layout:
     @property
     def plan_key(self) -> Path:
         return self.folder / "plan-key"
+
+    @property
+    def plan_key_part(self) -> str:
+        """How the name of a key begins that is not complete yet."""
+        return f"wip-{self.plan_key.name}-"
 
     @property
     def log(self) -> Path:

@@ -3,6 +3,7 @@ carries a digest (`dedup/cleanup/JOURNAL.md`). `dedup/cleanup/journal.py` knows 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -36,7 +37,7 @@ def sealed_line(record: dict[str, Any]) -> bytes:
 
 
 def opened_line(line: bytes) -> Line:
-    """What a line says. Raises ValueError if it is no JSON object or does not match its digest."""
+    """What a line says. Raises ValueError if it is not a JSON object or does not match its digest."""
     seal = _SEAL.search(line)
     text = line[: seal.start()] + b"}" if seal else line
     if seal and digest_of(text).encode() != seal[1]:
@@ -68,8 +69,13 @@ def opened_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def is_plan_sound(folder: Path, start: dict[str, Any]) -> bool:
-    """Whether the plan of a clean-up is the one that its first line names; true if that names none."""
-    return start.get("plan") in (None, digest_of((folder / PLAN).read_bytes()))
+    """Whether the plan of a clean-up is the one that its first line names; true if that names none. Raises OSError."""
+    return start.get("plan") in (None, _digest_of_file(folder / PLAN))
+
+
+def _digest_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
 
 
 def problems(store: Path) -> Iterator[tuple[str, str]]:
@@ -84,17 +90,30 @@ def problems(store: Path) -> Iterator[tuple[str, str]]:
 
 
 def _problems_of(folder: Path) -> Iterator[tuple[str, str]]:
+    records: list[dict[str, Any]] = []
     try:
-        start = next(iter([*opened_lines(folder / JOURNAL)]), {})
-        if not is_plan_sound(folder, start):
-            yield PLAN, "is not the plan that was carried out"
+        records.extend(opened_lines(folder / JOURNAL))
     except (OSError, ValueError) as error:
-        yield JOURNAL, f"cannot be read: {error}"
+        yield JOURNAL, _unreadable(error)
+    try:
+        if not is_plan_sound(folder, records[0] if records else {}):
+            yield PLAN, "is not the plan that was carried out"
+    except OSError as error:
+        yield PLAN, _unreadable(error)
     for told in sorted((folder / ORIGINALS).glob("*.json")):
         try:
-            for original in opened_lines(told):
-                kept = told.with_suffix(".bin")
-                if "kept" in original and digest_of(kept.read_bytes()) != original["kept"]:
-                    yield f"{ORIGINALS}/{kept.name}", "is not what was kept of a file"
+            originals = list(opened_lines(told))
         except (OSError, ValueError) as error:
-            yield f"{ORIGINALS}/{told.name}", f"cannot be read: {error}"
+            yield f"{ORIGINALS}/{told.name}", _unreadable(error)
+            continue
+        kept = told.with_suffix(".bin")
+        try:
+            if any("kept" in each and _digest_of_file(kept) != each["kept"] for each in originals):
+                yield f"{ORIGINALS}/{kept.name}", "is not what was kept of a file"
+        except OSError as error:
+            yield f"{ORIGINALS}/{kept.name}", _unreadable(error)
+
+
+def _unreadable(error: OSError | ValueError) -> str:
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    return f"cannot be read: {why}"

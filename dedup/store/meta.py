@@ -32,16 +32,20 @@ class Meta(Table):
         return {key: self._value(text) for key, text in self.read_rows()}
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key; `default` if it has none. Raises StoreDamagedError."""
-        row = next(self.read_rows("WHERE key = ?", (key,)), None)
-        return default if row is None else self._value(row[1])
+        """The value of a key; `default` if it has none. Raises StoreDamagedError if any row is damaged, since that may
+        be the one: a flipped bit in its key gives it another name."""
+        found = [text for name, text in self.read_rows() if name == key]
+        return self._value(found[0]) if found else default
 
     def stamp(self) -> dict[str, Any]:
         """The values under the keys of STAMP; none if the database has no tables yet. In a catalog of a version before
-        digests they are as they are. Raises StoreDamagedError."""
+        digests they are as they are. Raises StoreDamagedError if one of them is damaged."""
         columns = {row[1] for row in self.connection.execute("PRAGMA table_info(meta)")}
-        if not columns or "row_digest" in columns:
-            return {key: value for key in STAMP if (value := self.get(key)) is not None} if columns else {}
+        if not columns:
+            return {}
+        if "row_digest" in columns:
+            which = f"WHERE key IN ({', '.join('?' * len(STAMP))})"
+            return {key: self._value(text) for key, text in self.read_rows(which, STAMP)}
         rows = self.connection.execute("SELECT key, value FROM meta").fetchall()
         values = {key: self._value(text) for key, text in rows if key in STAMP}
         if values.get("format_version", 0) not in VERSIONS_WITHOUT_DIGESTS:

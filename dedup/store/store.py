@@ -20,6 +20,7 @@ from dedup.store.commit_log import has_log, lost_commits
 from dedup.store.database import connect_for_reading, damaged, is_damage, is_schema_damaged
 from dedup.store.items import Items
 from dedup.store.layout import Layout, is_locked, require_not_elsewhere, write_lock
+from dedup.store.plan_key import drop_unfinished_keys
 
 SEAL_AT_ROWS = 1 << 16
 """Rows of the tail at which a scan seals before its end, so that the catalog does not hold a whole library."""
@@ -41,8 +42,8 @@ class Store:
     @property
     def root_attributes(self) -> dict[str, Any]:
         """Attributes of the Zarr root group: the stamp, repeated for programs that read only the blocks."""
-        meta = self.catalog.meta
-        return _root_attributes(meta.get("fingerprint"), meta.get("format_version"))
+        stamp = self.catalog.meta.stamp()
+        return _root_attributes(stamp["fingerprint"], stamp["format_version"])
 
     def seal_tail(self, all_of_it: bool = True) -> int:
         """Seals the tail into blocks; returns their number. If `all_of_it` is False, seals only a tail that has grown
@@ -72,9 +73,10 @@ class Store:
             catalog.fingerprints.drop_from_tail(fingerprints)
 
     def tidy(self) -> None:
-        """Removes what a killed run left behind: half-written blocks, and whole ones that never reached the catalog.
-        Call it only while holding the lock."""
+        """Removes what a killed run left behind: half-written blocks and plan keys, and whole blocks that never reached
+        the catalog. Call it only while holding the lock."""
         shutil.rmtree(self.layout.salvage, ignore_errors=True)
+        drop_unfinished_keys(self.layout)
         self.blocks.drop_unfinished()
         if (
             next(self.catalog.blocks.unsound(), None) is None

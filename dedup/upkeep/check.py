@@ -26,9 +26,10 @@ from dedup.store.layout import Layout, is_locked, was_killed
 from dedup.store.ledgers import problems
 from dedup.store.meta import STAMP
 from dedup.store.pairs import N_STEPS, PAIR
+from dedup.store.plan_key import is_damaged
 from dedup.store.results import TileResult
 from dedup.store.tiles import count_tiles, plan_tiles, tile_name
-from dedup.upkeep.rows import PROBLEMS, are_in_range, compare_settings, problems_of_meta
+from dedup.upkeep.rows import NAMED, PROBLEMS, are_in_range, compare_settings, problems_of_meta, to_name_again
 from dedup.upkeep.salvage import mend_catalog
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Mended:
     """Rows of the new catalog, by table; None if none could be made."""
     was_there: bool
     """Whether there was a catalog with anything in it, which is kept under another name."""
+    to_name_again: tuple[str, ...] = ()
+    """What the new catalog does not know, and a person has to name again if the damaged one knew it."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,17 @@ def check_store(
     was_there = catalog.exists() and catalog.stat().st_size > 0
     mended = Mended(checked.trouble, checked.findings, None, was_there)
     try:
-        mended = replace(mended, rows=mend_catalog(folder, purpose))
+        rows = mend_catalog(folder, purpose)
+        mended = replace(mended, rows=rows, to_name_again=_lost_names(catalog) if was_there else ())
     except Exception as error:
         return Checked(None, mended=mended, trouble=error)
     return replace(_check_once(open_store, repair, observer), mended=mended)
+
+
+def _lost_names(path: Path) -> tuple[str, ...]:
+    with contextlib.closing(Catalog(path, writable=False)) as catalog:
+        known = {key for key, _ in catalog.meta.sound()}
+    return tuple(text for key, text in NAMED.items() if key not in known)
 
 
 def _check_once(
@@ -155,6 +165,7 @@ def check(store: Store, observer: Observer) -> list[Finding]:
         _check_tiles,
         _check_complete,
         _check_ledgers,
+        _check_plan_key,
     )
     findings: list[Finding] = []
     try:
@@ -242,6 +253,9 @@ def _check_rows(store: Store, _: Observer) -> Iterator[Finding]:
                 continue
             if table is catalog.meta and row[0] in STAMP:
                 yield Finding("catalog", table.name, f"{row[0]} {text}")
+            elif table is catalog.meta:
+                again = to_name_again(row[0])
+                yield Finding("meta", table.title(row), f"{text}; {again}" if again else text, row[:1])
             elif table is catalog.blocks or (table is catalog.fingerprints and row[4] is not None):
                 block = row[0] if table is catalog.blocks else row[4]
                 yield Finding("block", str(block), f"a row of table {table.name} {text}{_resting_on(store, block)}")
@@ -313,11 +327,6 @@ def _check_tail(store: Store, _: Observer) -> Iterator[Finding]:
             yield Finding("fingerprint", str(told.id), "its items in the tail do not match its digest", (told.id,))
 
 
-def _is_tail_sound(items: bytes, told: Unsealed) -> bool:
-    """Whether the items in the tail are those of the fingerprint; a flipped bit can make text of them."""
-    return type(items) is bytes and len(items) % 4 == 0 and _is_fingerprint(np.frombuffer(items, "<u4"), told)
-
-
 def _check_tiles(store: Store, _: Observer) -> Iterator[Finding]:
     meta, lengths = _sound_meta(store), store.catalog.fingerprints.row_lengths()
     for tile in (TileResult(*row) for row in store.catalog.results.sound()):
@@ -380,6 +389,14 @@ def _check_ledgers(store: Store, _: Observer) -> Iterator[Finding]:
     for name, text in problems(store.layout.folder):
         advice = "no repair can restore it: take it from a backup, or else that clean-up cannot be undone"
         yield Finding("clean-up", name, f"{text}; {advice}")
+
+
+def _check_plan_key(store: Store, _: Observer) -> Iterator[Finding]:
+    if is_damaged(store.layout):
+        text = (
+            "does not match its digest; the next plan makes a new one, and entries of plans before it count as edited"
+        )
+        yield Finding("note", store.layout.plan_key.name, text)
 
 
 def _check_complete(store: Store, _: Observer) -> Iterator[Finding]:

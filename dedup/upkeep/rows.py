@@ -55,7 +55,7 @@ def problems_of_track(row: tuple[Any, ...]) -> Iterator[str]:
         if not track.path.startswith(os.path.join(track.root, b"")):
             yield f"{name} is not below its root, {printable(track.root)}"
         if not track.volume.startswith(b"/"):
-            yield f"{name} is on {printable(track.volume)}, which is no mount point"
+            yield f"{name} is on {printable(track.volume)}, which is not a mount point"
     elif track.root or track.volume or any((track.size, track.mtime_ns, track.inode, track.device)):
         yield f"{name} is imported, and yet it has what only a file has"
     if track.size < 0:  # inodes and devices are 64 bits, so as SQLite has them some are below 0
@@ -99,7 +99,7 @@ def problems_of_judgement(row: tuple[Any, ...]) -> Iterator[str]:
     if not _is_within(score, -1, 1):
         yield f"its score, {score}, is not from -1 to 1"
     if not _is_time(judged):
-        yield f"its time, {judged}, is none"
+        yield f"its time, {judged}, cannot be read"
 
 
 def problems_of_null_test(row: tuple[Any, ...]) -> Iterator[str]:
@@ -117,7 +117,7 @@ def problems_of_comparison(row: tuple[Any, ...]) -> Iterator[str]:
     """Does not verify that `digest_a` is less than `digest_b`: a CHECK of the table does."""
     digest_a, digest_b, settings, _, pair = row
     if (len(digest_a), len(digest_b)) != (DIGEST_BYTES, DIGEST_BYTES) or not _DIGEST.fullmatch(settings):
-        yield "its fingerprints or settings are no digests"
+        yield "its fingerprints or settings are not digests"
     if len(pair) not in (0, PAIR.itemsize):
         yield f"has {len(pair)} bytes, but a pair takes {PAIR.itemsize}"
     elif pair and not are_in_range(np.frombuffer(pair, PAIR)):
@@ -134,7 +134,7 @@ def are_in_range(pairs: npt.NDArray[Any]) -> bool:
 def problems_of_run(row: tuple[Any, ...]) -> Iterator[str]:
     _, _, started, ended, outcome, exit_code, why, seconds, summary = row
     if not _is_time(started) or not (ended is None or _is_time(ended)):
-        yield "its times are none"
+        yield "its times cannot be read"
     ending = (outcome, exit_code, why, seconds)
     if any((each is None) != (ended is None) for each in ending) or (ended is None and summary is not None):
         yield "says only in part how it ended"
@@ -154,10 +154,25 @@ def problems_of_meta(row: tuple[Any, ...]) -> Iterator[str]:
         is_known = known(json.loads(text), digest)
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError, UsageError):
         is_known = False
-    if is_known:
-        return
-    lost = "; name the protected folders again after a repair" if key == PROTECT else ""
-    yield f"its value cannot be read{lost}"
+    if not is_known:
+        yield "its value cannot be read"
+
+
+def to_name_again(key: str) -> str:
+    """What a person has to name again once the row of `meta` with this key is dropped; empty if a run restores it. A
+    key that nobody knows may be a damaged one."""
+    if key in NAMED:
+        return f"{NAMED[key]} again after a repair"
+    if key.partition(" ")[0] not in _FORMS:
+        return f"if its key is damaged, {' and '.join(NAMED.values())} again after a repair"
+    return ""
+
+
+NAMED = {
+    PROTECT: "name the protected folders (--protect)",
+    PLAYLISTS: "name the folders of playlists (--playlists)",
+}
+"""What a person said that `meta` alone knows, by its key."""
 
 
 def _is_compare(value: Any, digest: str) -> bool:

@@ -19,6 +19,7 @@ from dedup.settings import FingerprintSettings
 from dedup.store import upgrades
 from dedup.store.blocks import METADATA, BlockStore, sync
 from dedup.store.catalog import Catalog
+from dedup.store.commit_log import log_of
 from dedup.store.layout import PRIVATE_FOLDER, Layout, write_lock
 from dedup.store.rescue import copy_damaged, copy_rows, count_rows, filling, make_readable
 from dedup.store.store import require_store
@@ -128,7 +129,7 @@ def _put_in_place(layout: Layout, new: Path) -> None:
     """Puts the new catalog in place, and keeps the damaged one under another name. A log must never be beside another
     catalog than its own, and its own never without it: if there is a log, both are set aside first, so that whoever
     opens the store meanwhile finds no catalog, and `_put_back` undoes that after a kill."""
-    catalog, log = layout.catalog, _log_of(layout.catalog)
+    catalog, log = layout.catalog, log_of(layout.catalog)
     kept = catalog.with_name(f"{catalog.name}.damaged")
     if _has_bytes(catalog) or _has_bytes(log) or not kept.exists():  # otherwise keep what an earlier repair kept
         _keep(catalog, kept)
@@ -152,14 +153,14 @@ def _put_back(layout: Layout) -> None:
     if layout.catalog.exists() or not layout.set_aside.exists():
         return
     with contextlib.suppress(FileNotFoundError):  # it is in its place already
-        os.replace(_log_of(layout.set_aside), _log_of(layout.catalog))
+        os.replace(log_of(layout.set_aside), log_of(layout.catalog))
     os.replace(layout.set_aside, layout.catalog)
     sync(layout.folder)
 
 
 def _keep(catalog: Path, name: Path) -> None:
     """Keeps the catalog and its log, as far as they exist, under another name too, in place of whatever has it."""
-    for source, target in ((catalog, name), (_log_of(catalog), _log_of(name))):
+    for source, target in ((catalog, name), (log_of(catalog), log_of(name))):
         target.unlink(missing_ok=True)
         if source.exists():
             try:
@@ -171,7 +172,3 @@ def _keep(catalog: Path, name: Path) -> None:
 
 def _has_bytes(file: Path) -> bool:
     return file.exists() and file.stat().st_size > 0
-
-
-def _log_of(catalog: Path) -> Path:
-    return catalog.with_name(f"{catalog.name}-wal")

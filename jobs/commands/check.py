@@ -64,6 +64,8 @@ def _show_mended(output: Output, mended: Mended) -> None:
         told += "; the damaged one is kept as catalog.db.damaged"
     if not rows["track"] and not rows["judgement"]:
         told += "; `reprise full` reads all files again, but your judgements of pairs are lost"
+    if mended.to_name_again:
+        told += f"; if you had done so before, {' and '.join(mended.to_name_again)} again"
     output.note(told)
 
 
