@@ -1,8 +1,7 @@
 """Text without the characters that change what a person or a terminal sees around them: controls, C1 ones included,
-those that turn the direction of writing, line and paragraph separators, and invisible ones, with blank letters and the
-supplement of variation selectors. Names and tags may hold any of them. The list is our own, so that it does not change
-with the Unicode version of Python; it leaves alone the joiners of emoji and of Indian scripts, and the selector of
-emoji."""
+those that turn the direction of writing, line and paragraph separators, and invisible ones, blank letters too. Names
+and tags may hold any of them. The list is our own, so that it does not change with the Unicode version of Python; it
+leaves alone the joiners of emoji and of Indian scripts, and the selectors of emoji and of variants of kanji."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from typing import Any, Literal
 _CONTROLS = "\\x00-\\x1f\\x7f-\\x9f"
 _UNSEEN = (
     "\\xad\\u034f\\u061c\\u115f\\u1160\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164"
-    "\\ufeff\\uffa0\\ufff9-\\ufffb\\U000e0000-\\U000e007f\\U000e0100-\\U000e01ef"
+    "\\ufeff\\uffa0\\ufff9-\\ufffb\\U000e0000-\\U000e007f"
 )
 HARMFUL = re.compile(f"[{_CONTROLS}{_UNSEEN}]")
 _HARMFUL_IN_JSON = re.compile(f"[\\x7f-\\x9f{_UNSEEN}]")  # JSON has escapes for the others, and breaks lines itself
