@@ -316,6 +316,7 @@ def test_apply_says_how_many_entries_were_changed(root: Path) -> None:
     done = run(root, "apply", path, "--yes")
     assert done.exit_code == 0
     assert "1 entry is not as `reprise plan` wrote it\n" in done.output
+    assert "reprise undo" not in done.output, "nothing can be taken back"
 
 
 def test_apply_takes_the_same_thresholds_as_plan(root: Path) -> None:

@@ -27,8 +27,9 @@ def show_applied(output: Output, applied: Applied, dry_run: bool) -> None:
         output.note(edited_text(applied.n_edited))
     if applied.is_header_edited:
         output.note("the plan's settings are not as `reprise plan` wrote them")
-    if applied.n_files and not dry_run:
-        output.note("`reprise undo` takes it back")
+    n_deleted = applied.done.get("delete", 0)
+    if applied.n_files > n_deleted and not dry_run:
+        output.note("`reprise undo` takes it back" + (", except what was deleted for good" if n_deleted else ""))
 
 
 def applied_record(applied: Applied) -> dict[str, Any]:
