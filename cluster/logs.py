@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from dedup.store.layout import private_opener
+
 LOGGER = logging.getLogger("reprise.cluster")
 
 RUN_LOGGER = logging.getLogger("reprise")
@@ -76,7 +78,7 @@ class PrivateFileHandler(logging.handlers.RotatingFileHandler):
             self.mode,
             encoding=self.encoding,
             errors=self.errors,
-            opener=lambda path, flags: os.open(path, flags, 0o600),
+            opener=private_opener,
         )
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
+import pytest
 from click.testing import CliRunner, Result
 
 from dedup.cleanup.allowed import Allowed
@@ -101,6 +102,18 @@ def make_store(
     """A store that knows these files."""
     with make_or_open(folder, FingerprintSettings("1.5.1"), 8, "test") as store:
         know(store, root, recordings, differing)
+
+
+FILES = {"a.flac": 1, "a.wav": 1, "sub/a.flac": 1, "b.flac": 2, "deep/b.wav": 2}
+"""Two recordings, of each a FLAC and a WAV file, and of one another file with the same bytes."""
+
+
+def make_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A library of FILES, whose root is given, with a store that knows it, and a trash of its own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
+    make_files(folder / "music", FILES)
+    make_store(folder / "store", folder / "music", FILES)
+    return folder / "music"
 
 
 def group(

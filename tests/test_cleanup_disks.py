@@ -26,19 +26,28 @@ from dedup.plan.nouns import Action, Plan, PlannedPlaylist
 from dedup.store.store import Store
 from dedup.tags.merge import Merge
 from dedup.tags.read import read_tags
-from tests.cleanups import carry_out, go_on, group, make_files, make_store, opened, plan_of, run, take_back, tree
+from tests.cleanups import (
+    FILES,
+    carry_out,
+    go_on,
+    group,
+    make_files,
+    make_library,
+    make_store,
+    opened,
+    plan_of,
+    run,
+    take_back,
+    tree,
+)
 
-FILES = {"a.flac": 1, "a.wav": 1, "sub/a.flac": 1, "b.flac": 2, "deep/b.wav": 2}
 HELD = os.fsdecode(QUARANTINE)
 ACL = "system.posix_acl_access"
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    make_files(tmp_path / "music", FILES)
-    make_store(tmp_path / "store", tmp_path / "music", FILES)
-    return tmp_path / "music"
+    return make_library(tmp_path, monkeypatch)
 
 
 def reasons(applied: Applied) -> list[str]:

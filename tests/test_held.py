@@ -44,10 +44,12 @@ from dedup.tags.merge import CarriedExtra, Merge
 from dedup.tags.read import read_tags
 from dedup.tags.write import write_tags
 from tests.cleanups import (
+    FILES,
     carry_out,
     group,
     know,
     make_files,
+    make_library,
     make_store,
     opened,
     plan_of,
@@ -58,17 +60,13 @@ from tests.cleanups import (
 )
 from tests.tag_files import png
 
-FILES = {"a.flac": 1, "a.wav": 1, "sub/a.flac": 1, "b.flac": 2, "deep/b.wav": 2}
 HELD = os.fsdecode(QUARANTINE)
 ACTIONS: tuple[Action, ...] = ("quarantine", "trash", "hardlink", "delete")
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    make_files(tmp_path / "music", FILES)
-    make_store(tmp_path / "store", tmp_path / "music", FILES)
-    return tmp_path / "music"
+    return make_library(tmp_path, monkeypatch)
 
 
 @pytest.fixture

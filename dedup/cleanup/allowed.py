@@ -16,7 +16,6 @@ from dedup.settings import KeepSettings, LossKind, MatchSettings
 from dedup.store.plan_key import plan_key
 
 if TYPE_CHECKING:
-    from dedup.correlation.scoring import Thresholds
     from dedup.plan.nouns import Plan, PlannedFile
     from dedup.store.store import Store
 
@@ -46,8 +45,8 @@ class Trust:
         user's or whose quarantine is another."""
         seals = Seals(plan_key(store.layout))
         self.allowed = allowed
-        changing = [(group, file) for group in plan.groups for file in group.files]
-        self._edited = {file.path for group, file in changing if not seals.is_sound(plan, group, file)}
+        listed = [(group, file) for group in plan.groups for file in group.files]
+        self._edited = {file.path for group, file in listed if not seals.is_sound(plan, group, file)}
         self.n_edited = sum(file.path in self._edited for group in plan.groups for file in group.changed)
         """Number of files to be changed or removed by entries that are not as the store planned them."""
         self.is_header_edited = not seals.is_header_sound(plan)
@@ -63,19 +62,16 @@ class Trust:
         """Kinds of what may be lost with a file: those that its entry names, and if it is edited, the user allows."""
         return file.may_be_lost.intersection(self.allowed.let_go) if self.is_edited(file) else file.may_be_lost
 
-    def is_strict(self, plan: Plan) -> bool:
-        """Whether the user's own thresholds are those of the plan."""
-        return plan.match == self.allowed.match
+    def needs_other_thresholds(self, plan: Plan) -> bool:
+        """Whether an entry is to be judged by thresholds of the user that are not those of the plan."""
+        return bool(self._edited) and plan.match != self.allowed.match
 
 
 def _require_strict(store: Store, plan: Plan, allowed: Allowed) -> None:
-    found: list[str] = []
-    if plan.match != allowed.match:
-        plans, yours = thresholds(store, plan.match), thresholds(store, allowed.match)
-        found += _looser(plans, yours, plan, allowed)
-    if found:
+    looser = "; ".join(_looser(store, plan.match, allowed.match)) if plan.match != allowed.match else ""
+    if looser:
         remedy = "Make the plan again, or give `apply` the same options if you mean it"
-        told = f"the plan is looser than your settings, and not as `reprise plan` wrote it: {'; '.join(found)}"
+        told = f"the plan is looser than your settings, and not as `reprise plan` wrote it: {looser}"
         raise UsageError("match", told, remedy=remedy)
     if plan.to != allowed.to:
         told = (
@@ -88,15 +84,16 @@ def _shown(folder: bytes | None) -> str:
     return f"{printable(QUARANTINE)} in each root" if folder is None else printable(folder)
 
 
-def _looser(plans: Thresholds, yours: Thresholds, plan: Plan, allowed: Allowed) -> Iterator[str]:
-    """Each threshold of the plan that lets more pairs through, with both values."""
+def _looser(store: Store, match: MatchSettings, own: MatchSettings) -> Iterator[str]:
+    """Each threshold of a plan that lets more pairs through than the user's own, with both values."""
+    plans, yours = thresholds(store, match), thresholds(store, own)
     if (plans.classic is None) != (yours.classic is None):
-        yield f"classic is {_told(plan.match.classic)}, not {_told(allowed.match.classic)}"
+        yield f"classic is {_told(plans.classic)}, not {_told(yours.classic)}"
         return
     if plans.classic is not None and yours.classic is not None and plans.classic < yours.classic:
         yield f"classic is {plans.classic:g}, not {yours.classic:g}"
     if plans.related < yours.related:
-        yield f"max_false is {plan.match.max_false:g}, not {allowed.match.max_false:g}"
+        yield f"max_false is {match.max_false:g}, not {own.max_false:g}"
     if plans.same < yours.same:
         yield f"min_score is {plans.same:g}, not {yours.same:g}"
     if plans.min_prominence < yours.min_prominence:

@@ -25,7 +25,6 @@ from dedup.plan.make import require_outside
 from dedup.store.protection import protected
 
 if TYPE_CHECKING:
-    from dedup.files.held import Reach
     from dedup.observer import Observer
     from dedup.plan.nouns import Plan
     from dedup.runner import Stop
@@ -136,7 +135,7 @@ def apply_plan(
     _require_leave_to_delete(plan, may_delete, trust)
     journal = make_journal(store.layout.folder, to_bytes(plan), utc_now())
     with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan) as reach:
-        return _carry_out(store, plan, protection, trust, writer, reach, observer, stop)
+        return _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop))
 
 
 def resume_plan(
@@ -151,29 +150,20 @@ def resume_plan(
         recover(store, writer, reach)
         protection = _protection(store, plan, keep)
         _require_quarantine(store, plan, protection)
-        return _carry_out(store, plan, protection, trust, writer, reach, observer, stop)
+        return _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop))
 
 
 def _plan_of(journal: Journal) -> Plan:
     return read_plan(os.fsencode(plan_of(journal)))
 
 
-def _carry_out(
-    store: Store,
-    plan: Plan,
-    protection: Protection,
-    trust: Trust,
-    writer: JournalWriter,
-    reach: Reach,
-    observer: Observer,
-    stop: Stop,
-) -> Applied:
+def _carry_out(cleanup: Cleanup) -> Applied:
     """Does whatever the journal does not record as done. The catalog follows within a second: if it lags behind when
     the process is killed, `recover` brings it up to what the journal says."""
-    cleanup = Cleanup(store, plan, protection, trust, writer, reach, observer, stop)
+    store, trust, stop = cleanup.store, cleanup.trust, cleanup.stop
     rest, left = cleanup.rest(), 0
     with store.catalog.gathered() as commit_in_time:
-        for group, examined in examine(store, rest, protection, trust, reach, observer, stop):
+        for group, examined in examine(store, rest, cleanup.protection, trust, cleanup.reach, cleanup.observer, stop):
             cleanup.group(group, examined)
             commit_in_time()
     if stop.requested:
@@ -183,7 +173,7 @@ def _carry_out(
         cleanup.playlists()
         cleanup.folders()
     if not stop.requested:
-        writer.end(utc_now())
+        cleanup.writer.end(utc_now())
     return Applied(
         done=cleanup.done,
         n_bytes=cleanup.n_bytes,

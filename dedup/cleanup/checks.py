@@ -100,7 +100,8 @@ class Checks:
         self._streams = _streams(store, self.tracks)
         matches = Matches(store, plan.match)
         self._copies = _copies(matches, plan)
-        self._strict = self._copies if trust.is_strict(plan) else _copies(Matches(store, trust.allowed.match), plan)
+        is_other = trust.needs_other_thresholds(plan)
+        self._strict = _copies(Matches(store, trust.allowed.match), plan) if is_other else self._copies
         """The same by the user's own thresholds: by these too, what an edited entry removes must be a copy."""
         self._intended = Intended(trust.allowed.keep)
         self._of_albums = _of_albums(store, matches, plan, trust)

@@ -238,11 +238,6 @@ def _imported_track(path: bytes, duration_s: float, audio: int) -> Track:
         inode=0,
         device=0,
         state="imported",
-        partial=None,
-        full=None,
         audio=audio,
-        problem_kind=None,
-        problem=None,
-        judged_by=None,
         properties=json.dumps(to_json(properties)),
     )

@@ -10,10 +10,11 @@ import secrets
 import stat
 
 from dedup.files.held import open_regular
+from dedup.store.digests import DIGEST_BYTES
 from dedup.store.layout import Layout
 
-KEY_BYTES, DIGEST_BYTES = 32, 16
-"""Bytes of the file: the key, and its digest (BLAKE2b), by which a flipped bit shows."""
+KEY_BYTES = 32
+"""Bytes of the key in its file; behind it is its digest (BLAKE2b), by which a flipped bit shows."""
 
 
 def plan_key(layout: Layout) -> bytes | None:

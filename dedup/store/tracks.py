@@ -31,15 +31,15 @@ class Track:
     inode: int
     device: int
     state: State
-    partial: bytes | None
-    full: bytes | None
-    audio: int | None
+    partial: bytes | None = None
+    full: bytes | None = None
+    audio: int | None = None
     """Row of its audio; None if it has no fingerprint, and then `problem` says why."""
-    problem_kind: Literal["failed", "skipped"] | None
-    problem: str | None
-    judged_by: str | None
+    problem_kind: Literal["failed", "skipped"] | None = None
+    problem: str | None = None
+    judged_by: str | None = None
     """`ScanSettings.judgement` under which the problem arose."""
-    properties: str
+    properties: str = "{}"
     """JSON of `metadata.AudioProperties`."""
 
 

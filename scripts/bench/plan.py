@@ -238,9 +238,6 @@ def enter(store: Store, root: bytes, volume: bytes, copies: list[Copy], packets:
             partial=partial_hash(path, size),
             full=full_hash(path) if at < 2 else None,  # a scan hashes those that seem equal
             audio=audios[copy.sound],
-            problem_kind=None,
-            problem=None,
-            judged_by=None,
             properties=json.dumps(to_json(properties[at])),
         )
         catalog.tracks.put(track)

@@ -199,12 +199,7 @@ def enter(store: Store, place: Place, items: Items) -> None:
             inode=audio,
             device=0,
             state="present",
-            partial=None,
-            full=None,
             audio=audio,
-            problem_kind=None,
-            problem=None,
-            judged_by=None,
             properties=json.dumps(to_json(properties)),
         )
     )
