@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 
+NOT_THE_STORES = "its entry is not as `reprise plan` wrote it"
+
+
 @dataclass(frozen=True)
 class Allowed:
     """What a person allows now, by settings and options."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dedup.cleanup.allowed import Trust
+from dedup.cleanup.allowed import NOT_THE_STORES, Trust
 from dedup.correlation.scoring import MERGING
 from dedup.files.held import OutOfReachError, Reach
 from dedup.files.mount_table import mounts, place_of
@@ -168,8 +168,7 @@ class Checks:
         if not words:
             return ""
         if self.trust.is_edited(file):
-            why = "its entry is not as `reprise plan` wrote it"
-            remedy = "Make the plan again, or let it go with --let-go"
+            why, remedy = NOT_THE_STORES, "Make the plan again, or let it go with --let-go"
         else:
             why, remedy = "the plan does not say so", "Make the plan again"
         return f"it holds what the kept file lacks, and {why}: {words}. {remedy}"

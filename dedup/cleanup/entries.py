@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from dedup.cleanup import records
-from dedup.cleanup.allowed import Trust
+from dedup.cleanup.allowed import NOT_THE_STORES, Trust
 from dedup.cleanup.checks import Protection, Refusal, changed, is_same
 from dedup.cleanup.empty_folders import empty_folders, litter_of
 from dedup.cleanup.executor import Doing, reason_of
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 
 _NO_PLAYLIST = f"it is not a playlist file ({', '.join(sorted(EXTENSIONS))})"
-
-
-NOT_THE_STORES = "its entry is not as `reprise plan` wrote it. Make the plan again"
 
 
 class SidecarError(RepriseError):
@@ -185,7 +182,8 @@ class Cleanup:
         along = [each.path for each in file.sidecars if each.action == "with"] if self.trust.is_edited(file) else []
         for path in along:
             if "sidecars" not in allowed and not are_same(path, renamed(path, file.path, kept.path)):
-                return f"{printable(os.path.basename(path))} would go with it, and {NOT_THE_STORES}, or give --let-go"
+                name = printable(os.path.basename(path))
+                return f"{name} would go with it, and {NOT_THE_STORES}. Make the plan again, or give --let-go"
         known = {told(path) for path in planned} | {loss.what for loss in file.lost if loss.kind in allowed}
         for path in found:
             is_known = told(path) in known or path in self._rewritten or not os.path.lexists(path)

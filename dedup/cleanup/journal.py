@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from dedup.cleanup.moving import sync_folder
-from dedup.cleanup.steps import Delete, FolderTime, Move, Rewrite, Share, Step, Trash, step_of, to_record
+from dedup.cleanup.step_records import step_of, to_record
+from dedup.cleanup.steps import Delete, FolderTime, Move, Rewrite, Share, Step, Trash
 from dedup.errors import JournalError, refused
 from dedup.store.layout import PRIVATE_FOLDER, private_opener
 from dedup.store.ledgers import FOLDER, JOURNAL, ORIGINALS, PLAN, digest_of, is_plan_sound, opened_lines, sealed_line

@@ -10,9 +10,9 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, Protocol
+from typing import BinaryIO, ClassVar, Literal, Protocol
 
 from dedup.cleanup.file_status import Status
 from dedup.cleanup.moving import copy_whole, hash_at, is_there, move, part_of, recover_move
@@ -394,39 +394,3 @@ class RemoveFolder:
                 self.status.give(folder)
             finally:
                 os.close(folder)
-
-
-KINDS: dict[str, type[Step]] = {
-    step.kind: step for step in (FolderTime, MakeFolder, Move, Trash, Delete, Share, Rewrite, RemoveFolder)
-}
-
-
-def to_record(step: Step) -> dict[str, Any]:
-    """The step in JSON types; `step_of` is the inverse. Bytes of a path that are not UTF-8 become lone surrogates."""
-    record: dict[str, Any] = {"kind": step.kind}
-    for each in fields(step):  # type: ignore[arg-type]
-        value = getattr(step, each.name)
-        if each.name == "full":
-            record["full"] = value.hex()
-        elif each.name == "status":
-            record["status"] = None if value is None else vars(value)
-        elif each.name == "place":
-            record["place"] = value.name
-        elif each.name != "build" and not (each.name == "real" and not value):
-            record[each.name] = os.fsdecode(value) if isinstance(value, bytes) else value
-    return record
-
-
-def step_of(record: dict[str, Any], folder: Path) -> Step:
-    """The step of a record that `to_record` made; `folder` holds the originals. Raises KeyError, TypeError or
-    ValueError for anything else."""
-    values = {name: value for name, value in record.items() if name != "kind"}
-    for name in values.keys() & {"path", "target", "kept", "real"}:
-        values[name] = os.fsencode(values[name])
-    if "full" in values:
-        values["full"] = bytes.fromhex(values["full"])
-    if values.get("status") is not None:
-        values["status"] = Status(**values["status"])
-    if "place" in values:
-        values["place"] = folder / Path(values["place"]).name
-    return KINDS[record["kind"]](**values)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from dedup.errors import UsageError
 from dedup.files.paths import printable
@@ -27,6 +26,7 @@ from dedup.store.probes import KeptProbe
 from dedup.store.protection import PROTECT, folders_of
 from dedup.store.remembered import PLAYLISTS
 from dedup.store.tracks import Track
+from dedup.upkeep.pairs import are_in_range
 
 PARTIAL_BYTES, FULL_BYTES, STREAM_BYTES = 16, 32, 16
 
@@ -122,13 +122,6 @@ def problems_of_comparison(row: tuple[Any, ...]) -> Iterator[str]:
         yield f"has {len(pair)} bytes, but a pair takes {PAIR.itemsize}"
     elif pair and not are_in_range(np.frombuffer(pair, PAIR)):
         yield "its numbers are out of range"
-
-
-def are_in_range(pairs: npt.NDArray[Any]) -> bool:
-    """Whether records of PAIR have only numbers that a comparison can give."""
-    overlap = pairs["overlap"].astype(np.int64)
-    shares = (np.abs(pairs[name]) <= 1 for name in ("kappa", "prominence", "along", "contrast", "log_rate"))  # no NaN
-    return bool(np.all(overlap >= 1) and np.all(pairs["errors"] <= 32 * overlap) and all(map(np.all, shares)))
 
 
 def problems_of_run(row: tuple[Any, ...]) -> Iterator[str]:

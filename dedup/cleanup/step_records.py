@@ -1,0 +1,46 @@
+"""Steps as the journal keeps them, and back (JOURNAL.md)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from dedup.cleanup.file_status import Status
+from dedup.cleanup.steps import Delete, FolderTime, MakeFolder, Move, RemoveFolder, Rewrite, Share, Step, Trash
+
+KINDS: dict[str, type[Step]] = {
+    step.kind: step for step in (FolderTime, MakeFolder, Move, Trash, Delete, Share, Rewrite, RemoveFolder)
+}
+
+
+def to_record(step: Step) -> dict[str, Any]:
+    """The step in JSON types; `step_of` is the inverse. Bytes of a path that are not UTF-8 become lone surrogates."""
+    record: dict[str, Any] = {"kind": step.kind}
+    for each in fields(step):  # type: ignore[arg-type]
+        value = getattr(step, each.name)
+        if each.name == "full":
+            record["full"] = value.hex()
+        elif each.name == "status":
+            record["status"] = None if value is None else vars(value)
+        elif each.name == "place":
+            record["place"] = value.name
+        elif each.name != "build" and not (each.name == "real" and not value):
+            record[each.name] = os.fsdecode(value) if isinstance(value, bytes) else value
+    return record
+
+
+def step_of(record: dict[str, Any], folder: Path) -> Step:
+    """The step of a record that `to_record` made; `folder` holds the originals. Raises KeyError, TypeError or
+    ValueError for anything else."""
+    values = {name: value for name, value in record.items() if name != "kind"}
+    for name in values.keys() & {"path", "target", "kept", "real"}:
+        values[name] = os.fsencode(values[name])
+    if "full" in values:
+        values["full"] = bytes.fromhex(values["full"])
+    if values.get("status") is not None:
+        values["status"] = Status(**values["status"])
+    if "place" in values:
+        values["place"] = folder / Path(values["place"]).name
+    return KINDS[record["kind"]](**values)
