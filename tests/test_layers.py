@@ -28,6 +28,7 @@ FLOORS = (
     ("scan", "upkeep"),
     ("groups",),
     ("nulltest",),
+    ("playback",),
     ("pipeline", "plan", "report"),
     ("cleanup",),
     ("synthesis",),

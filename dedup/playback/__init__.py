@@ -1,0 +1,1 @@
+"""Files as sound that a browser can play, on one musical time axis."""
