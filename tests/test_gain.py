@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from dedup.cleanup.fingerprint_text import ACOUSTID_ITEMS, acoustid_text
-from dedup.cleanup.gain import SILENCE_LUFS, Loudness, album_loudness, loudness, replaygain_fields
+from dedup.cleanup.gain import album_loudness, loudness, replaygain_fields
 from dedup.fingerprint.chromaprint import Fingerprinter
+from dedup.library.loudness import SILENCE_LUFS, Loudness
 from dedup.settings import FingerprintSettings
 from dedup.tags.write import TagsError
 from tests.audio_files import write_tone
