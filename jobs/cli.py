@@ -23,6 +23,7 @@ COMMANDS = {
     "report": ("jobs.commands.report:report", "Show the groups of duplicates."),
     "plan": ("jobs.commands.plan:plan", "Show which copies would go, and why, for review."),
     "resolve": ("jobs.commands.resolve:resolve", "Review the groups one by one and write a plan."),
+    "serve": ("jobs.commands.serve:serve", "Review the groups in a browser, by ear."),
     "apply": ("jobs.commands.apply:apply", "Carry out a plan."),
     "undo": ("jobs.commands.undo:undo", "Undo a clean-up."),
     "history": ("jobs.commands.undo:history", "List past clean-ups."),

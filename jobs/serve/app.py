@@ -1,0 +1,64 @@
+"""The application: which address leads to which page, and what an error looks like."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from dedup.errors import RepriseError
+from jobs.serve import api, pages
+
+if TYPE_CHECKING:
+    from jobs.serve.desk import Desk
+
+log = logging.getLogger("reprise")
+
+ASSETS = Path(str(resources.files("jobs.serve"))) / "static"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all pages share."""
+
+    desk: Desk
+
+
+def application(site: Site) -> Starlette:
+    """The pages and the API, without a guard."""
+    app = Starlette(
+        routes=[*pages.ROUTES, Mount("/api", routes=api.ROUTES), Mount("/static", StaticFiles(directory=ASSETS))],
+        exception_handlers={HTTPException: _refused, RepriseError: _failed, Exception: _broken},
+    )
+    app.state.site = site
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _told(request, error.status_code, error.detail)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """A condition that has a line of its own."""
+    return _told(request, 409, str(error))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    log.error("serve: %s", request.url.path, exc_info=error)
+    return _told(request, 500, "Something went wrong in the server. The log of the store has the details.")
+
+
+def _told(request: Request, status: int, text: str) -> Response:
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"error": text}, status)
+    return pages.error_page(status, text)

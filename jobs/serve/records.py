@@ -1,0 +1,110 @@
+"""What the API says, as plain dictionaries."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dedup.files.paths import printable
+from dedup.groups.losses import losses, outcome_words
+from dedup.groups.matches import ListedTrack, TrackPair
+from dedup.playback.lanes import REFERENCE, Place, place_of
+from dedup.settings import ITEMS_PER_SECOND
+from jobs.serve.lineup import Lineup
+from jobs.serve.shown import Snapshot, id_of, said_of, title_of
+from jobs.show.words import verdict_text
+
+if TYPE_CHECKING:
+    from dedup.plan.nouns import PlannedFile, PlannedGroup
+    from dedup.tags.read import Tags
+
+
+def lineup_record(snapshot: Snapshot, kind: str, id_: str, lineup: Lineup) -> dict[str, Any]:
+    """Files side by side, for the player: times in seconds of the reference's axis."""
+    planned = answer = None
+    if lineup.question is not None:
+        answer = snapshot.answer(lineup.question)
+        planned = answer or lineup.question.planned
+    ids = list(snapshot.questions if lineup.question is not None else snapshot.uncertain)
+    at = ids.index(id_)
+    return {
+        "kind": kind,
+        "id": id_,
+        "title": title_of(lineup.reference),
+        "said": said_of(answer),
+        "note": planned.note if planned is not None else "",
+        "n_bytes": planned.n_bytes if planned is not None else 0,
+        "at": at + 1,
+        "of": len(ids),
+        "previous": ids[at - 1] if at else None,
+        "next": ids[at + 1] if at + 1 < len(ids) else None,
+        "files": [_file_record(track, pair, _planned_file(planned, track)) for track, pair in lineup.tracks],
+    }
+
+
+def _planned_file(planned: PlannedGroup | None, track: ListedTrack) -> PlannedFile | None:
+    return next((file for file in planned.files if file.path == track.path), None) if planned else None
+
+
+def _file_record(track: ListedTrack, pair: TrackPair | None, planned: PlannedFile | None) -> dict[str, Any]:
+    properties = track.properties
+    place = REFERENCE if pair is None else place_of(pair)
+    return {
+        "id": id_of(track.path),
+        "name": printable(os.path.basename(track.path)),
+        "folder": printable(os.path.dirname(track.path)),
+        "codec": properties.codec,
+        "lossless": properties.lossless,
+        "bitrate": track.bitrate,
+        "sample_rate": properties.sample_rate,
+        "bits": properties.bits,
+        "channels": properties.channels,
+        "duration_s": round(track.seconds, 3),
+        "size": track.size,
+        "is_there": track.state == "present",
+        "faults": track.faults,
+        "offset_s": round(place.offset_s, 5),
+        "rate": place.rate,
+        "action": planned.action if planned else "",
+        "rule": planned.rule if planned else "",
+        "why": planned.why if planned else "",
+        "verdict": verdict_text(pair) if pair is not None else "",
+        "score": round(pair.match.score, 4) if pair is not None else None,
+        "null_test": outcome_words(pair.test) if pair is not None else "",
+        "lost": [loss.what for loss in losses(pair)] if pair is not None else [],
+        **(_alike(pair, place) if pair is not None else {"alike": None, "only": [], "differs": []}),
+    }
+
+
+def _alike(pair: TrackPair, place: Place) -> dict[str, Any]:
+    """How well a copy matches over time, what only it has, and where the two differ, on the axis."""
+    match, test = pair.match, pair.test
+    start_s, end_s = match.from_b / ITEMS_PER_SECOND, match.to_b / ITEMS_PER_SECOND
+    steps = [None if math.isnan(value) else round(float(value), 3) for value in match.similarity.tolist()]
+    made = test if test is not None and test.is_made else None
+    return {
+        "alike": {"start_s": round(start_s, 3), "end_s": round(end_s, 3), "steps": steps},
+        "only": [_on_axis(place, span.start_s, span.end_s) for span in made.only_a] if made else [],
+        "differs": [{"side": each.side, "at": _on_axis(place, each.start_s, each.end_s)} for each in made.differences]
+        if made
+        else [],
+        "only_kept": [[round(span.start_s, 3), round(span.end_s, 3)] for span in made.only_b] if made else [],
+    }
+
+
+def _on_axis(place: Place, start_s: float, end_s: float) -> list[float]:
+    return [round(place.on_axis(start_s), 3), round(place.on_axis(end_s), 3)]
+
+
+def tags_record(tags: Sequence[Tags | None], chosen: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """The fields on which files differ, in the order of the files; None for a file that cannot be read. `chosen` are
+    the values that the kept file gets."""
+    names = sorted({name for each in tags if each is not None for name in each.fields})
+    rows = []
+    for name in names:
+        values = [None if each is None else list(each.fields.get(name, ())) for each in tags]
+        if any(value != values[0] for value in values):
+            rows.append({"name": name, "values": values, "gets": list(chosen.get(name, ()))})
+    return rows

@@ -1,0 +1,49 @@
+// What all pages share: asking the server, and saying what came of it.
+
+/** Asks the API; a body makes it a change. Says what went wrong, and throws. */
+export async function ask(address, body) {
+  const options = body === undefined ? {} : {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  };
+  let answer;
+  try {
+    answer = await fetch(address, options);
+  } catch (error) {
+    say("The server does not answer. Is `reprise serve` still running?", true);
+    throw error;
+  }
+  const found = await answer.json();
+  if (!answer.ok) { say(found.error, true); throw new Error(found.error); }
+  return found;
+}
+
+/** Shows one line to the person, and to a screen reader. */
+export function say(text, isError = false) {
+  const status = document.querySelector("#status");
+  status.textContent = text;
+  status.classList.toggle("error", isError);
+}
+
+/** An element: el("b", { className: "x", onclick }, "text", child). */
+export function el(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key in made) made[key] = value; else made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+/** Seconds as 1:23 or 1:23.4. */
+export function clock(seconds, digits = 0) {
+  const sign = seconds < 0 ? "−" : "", whole = Math.abs(seconds);
+  return `${sign}${Math.floor(whole / 60)}:${(whole % 60).toFixed(digits).padStart(digits ? 3 + digits : 2, "0")}`;
+}
+
+/** Bytes in words. */
+export function size(bytes) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let at = 0;
+  while (bytes >= 1000 && at < units.length - 1) { bytes /= 1000; at += 1; }
+  return `${at && bytes < 100 ? bytes.toFixed(1) : Math.round(bytes)} ${units[at]}`;
+}
