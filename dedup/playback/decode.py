@@ -1,5 +1,5 @@
-"""From a file to stereo samples at 48 kHz, from its start to its end: after a seek, decoders of lossy formats are off by
-up to 92 ms."""
+"""From a file to stereo samples at 48 kHz, from its start to its end: after a seek, the decoders of lossy formats are
+off by up to 92 ms."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Decoding:
         """Samples given so far."""
         self.damage = ""
         """The first thing that could not be decoded; empty if there is none."""
+        self.details = ""
         self._resampler: Any = None
         self._format: tuple[str, str, int] | None = None
 

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dedup.errors import is_refusal, refusal
 from dedup.files.bounded import bounded_memory
@@ -18,6 +18,9 @@ from dedup.library.probe import unreadable
 from dedup.playback.decode import Decoding, UnplayableError
 from dedup.playback.folder import Writer
 from dedup.playback.task import Task, task_of
+
+if TYPE_CHECKING:
+    from dedup.playback.differing import Differing
 
 CHANGED = "the file has changed since the last scan"
 
@@ -41,15 +44,23 @@ def make(task: Task, folder: Path, tell: Callable[[dict[str, Any]], None]) -> No
 def _make(task: Task, folder: Path, tell: Callable[[dict[str, Any]], None]) -> str:
     if not all(file.is_as_known() for file in task.files):
         return CHANGED
+    source = _source(task)
     writer = Writer(folder)
-    decoding = Decoding(task.files[0].path)
-    for samples in decoding.samples():
+    for samples in source.samples():
         if writer.write(samples):
             tell({"segments": writer.n_segments})
     if not all(file.is_as_known() for file in task.files):
         return CHANGED
-    writer.finish(decoding.damage)
+    writer.finish(source.damage, source.details)
     return ""
+
+
+def _source(task: Task) -> Decoding | Differing:
+    if len(task.files) == 1:
+        return Decoding(task.files[0].path)
+    from dedup.playback.differing import Differing  # a tenth of a second that a first sound does not need
+
+    return Differing(task)
 
 
 def main() -> None:
