@@ -16,10 +16,11 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from dedup.errors import RepriseError
-from jobs.serve import api, pages
+from jobs.serve import api, pages, sound
 
 if TYPE_CHECKING:
     from jobs.serve.desk import Desk
+    from jobs.serve.sound import Sounds
 
 log = logging.getLogger("reprise")
 
@@ -31,12 +32,17 @@ class Site:
     """What all pages share."""
 
     desk: Desk
+    sounds: Sounds
 
 
 def application(site: Site) -> Starlette:
     """The pages and the API, without a guard."""
     app = Starlette(
-        routes=[*pages.ROUTES, Mount("/api", routes=api.ROUTES), Mount("/static", StaticFiles(directory=ASSETS))],
+        routes=[
+            *pages.ROUTES,
+            Mount("/api", routes=[*api.ROUTES, *sound.ROUTES]),
+            Mount("/static", StaticFiles(directory=ASSETS)),
+        ],
         exception_handlers={HTTPException: _refused, RepriseError: _failed, Exception: _broken},
     )
     app.state.site = site

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from dedup.errors import UsageError
+from dedup.playback.cache import SoundCache
 from dedup.store.layout import Layout
 from dedup.store.store import require_store
 from jobs.serve.app import Site, application
 from jobs.serve.desk import Desk, Terms
 from jobs.serve.guard import Guard, Key
+from jobs.serve.sound import Sounds
 
 if TYPE_CHECKING:
     from jobs.session.run import Run
@@ -53,7 +55,8 @@ def serve_pages(run: Run, *, port: int, opens: bool, plan: bytes | None) -> None
         settings=run.settings.cleanup(),
     )
     hosts = [f"{name}:{port}" for name in (LOOPBACK, "localhost")]
-    app = Guard(application(Site(Desk(terms))), key, hosts)
+    sounds = SoundCache()
+    app = Guard(application(Site(Desk(terms), Sounds(sounds))), key, hosts)
     address = f"http://{hosts[0]}/?token={key.token}"
     run.output.result({"event": "serve", "address": address})
     if not run.output.as_json:
@@ -64,7 +67,10 @@ def serve_pages(run: Run, *, port: int, opens: bool, plan: bytes | None) -> None
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_S, server_header=False
     )
-    _Server(config).run(sockets=[listening])
+    try:
+        _Server(config).run(sockets=[listening])
+    finally:
+        sounds.close()
 
 
 def _listen(port: int) -> socket.socket:
