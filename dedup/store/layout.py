@@ -20,7 +20,7 @@ ANOTHER_FOLDER = "choose another folder with --store"
 
 _OURS = re.compile(
     r"lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog"
-    r"|plan-key|wip-plan-key-.*"
+    r"|plan-key|wip-plan-key-.*|review\.json.*|web-passphrase"
 )
 """Names of what a store has in its folder."""
 
@@ -65,6 +65,11 @@ class Layout:
     @property
     def log(self) -> Path:
         return self.folder / "reprise.log"
+
+    @property
+    def passphrase(self) -> Path:
+        """Hash of the passphrase that the web page asks for."""
+        return self.folder / "web-passphrase"
 
     def bytes_on_disk(self) -> int:
         """Size of all files."""

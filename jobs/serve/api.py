@@ -41,10 +41,10 @@ def _lineup(request: Request) -> dict[str, Any]:
 
 
 def _tags(request: Request) -> dict[str, Any]:
-    from dedup.tags.read import read_tags
+    from dedup.tags.read import Tags, read_tags
 
     _, lineup = found_lineup(request)
-    read = []
+    read: list[Tags | None] = []
     for track, _ in lineup.tracks:
         try:
             read.append(read_tags(track.path))

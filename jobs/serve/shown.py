@@ -128,5 +128,5 @@ def title_of(track: ListedTrack) -> str:
     """Artist and title as the tags have them, or the file's name."""
     tags = track.properties.tags
     known = [", ".join(tags[name]) for name in ("artist", "title") if tags.get(name)]
-    text = " – ".join(known) if tags.get("title") else ""
+    text = ": ".join(known) if tags.get("title") else ""
     return printable(text.encode("utf-8", "surrogateescape")) if text else printable(os.path.basename(track.path))
