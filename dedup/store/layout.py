@@ -20,7 +20,7 @@ ANOTHER_FOLDER = "choose another folder with --store"
 
 _OURS = re.compile(
     r"lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog"
-    r"|plan-key|wip-plan-key-.*|review\.json.*|web-passphrase"
+    r"|plan-key|wip-plan-key-.*|waiting-judgements(\.damaged)?|review\.json.*|web-passphrase"
 )
 """Names of what a store has in its folder."""
 
@@ -56,6 +56,11 @@ class Layout:
     @property
     def plan_key(self) -> Path:
         return self.folder / "plan-key"
+
+    @property
+    def waiting(self) -> Path:
+        """File of what people said while another process held the lock (`waiting.WaitingFile`)."""
+        return self.folder / "waiting-judgements"
 
     @property
     def plan_key_part(self) -> str:
