@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
 
 SOUND_RATE = 48_000
 """Hz of everything that is played."""
@@ -25,6 +29,16 @@ class DamagedError(Exception):
     """Bytes that are not the FLAC file that was written."""
 
 
+def frame_of(samples: Samples) -> AudioFrame:
+    """The samples as FFmpeg takes them."""
+    import av
+
+    flat = np.ascontiguousarray(samples, "<i2").reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(flat, format="s16", layout="stereo")
+    frame.sample_rate, frame.pts = SOUND_RATE, 0
+    return frame
+
+
 def encode(samples: Samples) -> bytes:
     """A FLAC file of these samples: stereo, 16 bits, 48 kHz."""
     import av
@@ -35,10 +49,7 @@ def encode(samples: Samples) -> bytes:
             "flac", rate=SOUND_RATE, layout="stereo", options={"compression_level": _LEVEL, "flags": "+bitexact"}
         )
         if len(samples):
-            flat = np.ascontiguousarray(samples, "<i2").reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(flat, format="s16", layout="stereo")
-            frame.sample_rate, frame.pts = SOUND_RATE, 0
-            container.mux(stream.encode(frame))
+            container.mux(stream.encode(frame_of(samples)))
         container.mux(stream.encode(None))
     return file.getvalue()
 
