@@ -118,11 +118,11 @@ class Guard:
     async def _entry(self, scope: Scope, receive: Receive) -> Response | None:
         """What is answered to a browser without the cookie; None if it has it."""
         request = Request(scope, receive)
-        if self._key.is_known(request.headers.get("cookie", "")):
-            return None
         token = request.query_params.get("token")
         if token is not None and request.method in SAFE and self._key.opens(token):
             return self._entered(request, request.url.path)
+        if self._key.is_known(request.headers.get("cookie", "")):
+            return None
         if self._passphrase is None:
             return refused(scope, 401, NOT_LET_IN)
         if request.url.path == sign_in.ADDRESS:

@@ -143,6 +143,7 @@ def _listen(place: Place) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((place.host, place.port))
+        listening.listen(128)  # so that whoever reads the address can connect at once
     except OSError as error:
         listening.close()
         raise UsageError(
