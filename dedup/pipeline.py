@@ -140,6 +140,7 @@ class _Job:
 
     def _group(self, done: Full) -> Full:
         began = time.monotonic()
+        self.store.take_in_what_waits()  # what a person said while files were scanned and compared
         remember(self.store, self.observer, self.runner.stop)
         matches = Matches(self.store, self.match)
         tested = listen(self.store, matches, self._groups, self.scan, self.runner, self.observer)

@@ -134,34 +134,37 @@ class Albums:
         self._discs: dict[Release, dict[bytes, _Disc]] = {}
         """Discs by release and folder."""
         self._of_path: dict[bytes, _Disc] = {}
+        self._release_of: dict[bytes, Release] = {}
         self._titles: dict[Release, str] = {}
         for path, at, title in sorted((path, position(tags), _first(tags, "album")) for path, tags in tracks):
             if at is not None and at.number is not None:
                 disc = self._discs.setdefault(at.release, {}).setdefault(_folder(path), _Disc())
                 disc.add(path, at.number, at.total or 0)
-                self._of_path[path] = disc
+                self._of_path[path], self._release_of[path] = disc, at.release
                 self._titles.setdefault(at.release, title)
 
     def is_complete(self, path: bytes) -> bool:
         """Whether the file's folder holds all tracks of its release."""
         return path in self._of_path and self._of_path[path].is_complete
 
+    def around(self, paths: Set[bytes]) -> set[bytes]:
+        """The files of all releases that hold one of these."""
+        releases = {self._release_of[path] for path in paths if path in self._release_of}
+        discs = (disc for release in releases for disc in self._discs[release].values())
+        return {path for disc in discs for held in disc.files.values() for path in held}
+
     def lacking(self, removed: Set[bytes]) -> dict[bytes, str]:
         """The removed files that a release, complete now, would lack, each with the track it is. A release is complete
         if one folder holds all of it, or if all its folders together do. If several folders would lose tracks, the one
         that loses the fewest counts."""
         told: dict[bytes, str] = {}
-        for release in [release for release, discs in self._discs.items() if _touches(discs, removed)]:
+        for release in dict.fromkeys(self._release_of[path] for path in sorted(removed) if path in self._release_of):
             for disc, number in _least_lost(self._discs[release], removed):
                 path = min(disc.files[number])
                 told[path] = f"track {number} of {self._titles[release]}" + (
                     f", disc {release.disc}" if release.disc > 1 else ""
                 )
         return told
-
-
-def _touches(discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> bool:
-    return any(not paths.isdisjoint(removed) for disc in discs.values() for paths in disc.files.values())
 
 
 def _least_lost(discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> list[tuple[_Disc, int]]:

@@ -52,14 +52,15 @@ class CalledSame(NamedTuple):
 def called_same(store: Store) -> Iterator[CalledSame]:
     """Each two different fingerprints that hold contents which a person called the same."""
     holders: dict[bytes, list[tuple[bytes, int]]] = {}
-    for content, digest, fingerprint in sorted(store.catalog.audios.called_same()):
+    called = [said for said in store.catalog.judgements.all() if said.same]
+    contents = {content for said in called for content in (said.content_a, said.content_b)}
+    for content, digest, fingerprint in sorted(store.catalog.audios.holding(contents)):
         holders.setdefault(content, []).append((digest, fingerprint))
-    for said in store.catalog.judgements.all():
-        if said.same:
-            for pair in itertools.product(holders.get(said.content_a, ()), holders.get(said.content_b, ())):
-                (digest_a, a), (digest_b, b) = sorted(pair)
-                if a != b:
-                    yield CalledSame(a, b, digest_a, digest_b)
+    for said in called:
+        for pair in itertools.product(holders.get(said.content_a, ()), holders.get(said.content_b, ())):
+            (digest_a, a), (digest_b, b) = sorted(pair)
+            if a != b:
+                yield CalledSame(a, b, digest_a, digest_b)
 
 
 def numbers_of(store: Store, pairs: Sequence[CalledSame], compare: CompareSettings) -> Iterator[Match]:

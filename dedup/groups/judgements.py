@@ -12,6 +12,7 @@ from dedup.errors import InputError
 from dedup.files.paths import printable
 from dedup.files.status import size_and_time
 from dedup.store.judgements import Judgement
+from dedup.store.waiting import Waiting
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -51,15 +52,16 @@ class Judgements:
 
 
 def history(store: Store) -> list[Judgement]:
-    """All judgements, oldest first."""
-    return list(store.catalog.judgements.all())
+    """All judgements, oldest first, including those that wait for whoever holds the store."""
+    return store.catalog.judgements.all()
 
 
 def record(
     store: Store, content_a: bytes, content_b: bytes, same: bool, score: float | None, where: str = "the two files"
 ) -> Judgement | None:
-    """Records what a person says about two contents; returns the earlier judgement. Raises InputError, which names them
-    as `where`, for one content that is called different from itself."""
+    """Records what a person says about two contents; returns the earlier judgement. If the store is open for reading
+    only, it waits for the next writer, and counts as of now. Raises InputError, which names them as `where`, for one
+    content that is called different from itself; WriteError."""
     a, b = _ordered(content_a, content_b)
     if a == b and not same:
         raise InputError(
@@ -67,18 +69,28 @@ def record(
             "both hold exactly the same audio, and only names and tags differ",
             remedy="Only files with different audio can be marked as different",
         )
-    with store.catalog.transaction():
-        before = store.catalog.judgements.get(a, b)
-        store.catalog.judgements.put(Judgement(a, b, same, score, utc_now()))
-    return before
+    return _put(store, Waiting(a, b, same, score, utc_now()))
 
 
 def forget(store: Store, content_a: bytes, content_b: bytes) -> Judgement | None:
-    """Takes back what was said about two contents; returns it, or None if nothing was said."""
+    """Takes back what was said about two contents, as `record` does; returns it, or None if nothing was said."""
     a, b = _ordered(content_a, content_b)
+    return _put(store, Waiting(a, b, None, None, utc_now()))
+
+
+def _put(store: Store, said: Waiting) -> Judgement | None:
+    judgements = store.catalog.judgements
+    if not store.writable:
+        before = judgements.get(said.content_a, said.content_b)
+        judgements.leave(said)
+        return before
+    judgements.take_in()  # what waits was said before this
     with store.catalog.transaction():
-        before = store.catalog.judgements.get(a, b)
-        store.catalog.judgements.drop(a, b)
+        before = judgements.get(said.content_a, said.content_b)
+        if said.same is None:
+            judgements.drop(said.content_a, said.content_b)
+        else:
+            judgements.put(Judgement(said.content_a, said.content_b, said.same, said.score, said.judged))
     return before
 
 
@@ -138,6 +150,7 @@ def score_of(store: Store, a: Known, b: Known) -> float | None:
 def paths_of_judged(store: Store) -> dict[bytes, list[bytes]]:
     """Paths of the tracks with a judged content, in order, by content."""
     found: dict[bytes, list[bytes]] = {}
-    for held, path in store.catalog.tracks.holding_judged():
+    judged = {each for said in history(store) for each in (said.content_a, said.content_b)}
+    for held, path in store.catalog.tracks.holding(judged):
         found.setdefault(held, []).append(path)
     return found

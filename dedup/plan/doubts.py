@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from dedup.errors import PlanError
 from dedup.groups.mark import Ask, Asked, judge_pair
+from dedup.plan.basket import Basket, State, read_with_state, state_of
 from dedup.plan.decide import UNCERTAIN, doubt
-from dedup.plan.document import is_replaceable, read_plan, write_plan
+from dedup.plan.document import write_plan
 from dedup.plan.make import grounds_of, plan_all
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.resolve import Resolved, answer_all
@@ -72,7 +73,7 @@ def plan_and_ask(
     protect_from_now_on(folder, keep.protect, playlists=settings.playlists, purpose=purpose)
     pairs = uncertain_pairs(groups, settings)
     asked = ask(pairs, record) if pairs and ask is not None else None
-    before, not_understood = _plan_before(path)
+    before, state, not_understood = _plan_before(path)
     reviewed = None
     has_quit = asked is not None and asked.left > 0
     if reviewer is not None and settings.auto is not None and not has_quit:
@@ -80,7 +81,8 @@ def plan_and_ask(
             matches.renew_judgements(store)
             review = review_of_losses(store, matches, keep, settings, before, observer)
         if review.n_left:
-            reviewed = answer_all(review, reviewer, folder=folder, path=path, purpose=purpose)
+            basket = Basket(folder, path, review, state)
+            reviewed = answer_all(basket, reviewer, folder=folder, purpose=purpose)
             before = reviewed.plan
     with open_for_reading(folder) as store:
         matches.renew_judgements(store)
@@ -102,9 +104,11 @@ def uncertain_pairs(groups: Sequence[Group], settings: PlanSettings) -> list[Tra
     return sorted(found, key=lambda pair: (-pair.match.score, pair.a.path))
 
 
-def _plan_before(path: bytes) -> tuple[Plan | None, PlanError | None]:
-    """The plan to be replaced, if there is one; if it cannot be understood, what is wrong with it."""
+def _plan_before(path: bytes) -> tuple[Plan | None, State, PlanError | None]:
+    """The plan to be replaced, if there is one, and the state in which its file was; if it cannot be understood, what
+    is wrong with it."""
+    state = state_of(path)
     try:
-        return read_plan(path) if is_replaceable(path) else None, None
+        return *read_with_state(path), None
     except PlanError as error:
-        return None, error
+        return None, state, error

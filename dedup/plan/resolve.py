@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dedup.errors import StoreLockedError
-from dedup.groups.judgements import record
-from dedup.plan.document import Documents, is_replaceable, read_plan, write_plan
+from dedup.errors import InputError
+from dedup.groups.mark import say_all
+from dedup.plan.basket import Basket, read_with_state
+from dedup.plan.document import is_replaceable
 from dedup.plan.listening import HERE, Ears, listened
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.review import review_of
-from dedup.store.store import open_for_reading, open_for_writing
+from dedup.store.store import open_for_reading
 
 if TYPE_CHECKING:
+    from dedup.groups.mark import Said
     from dedup.observer import Observer
     from dedup.plan.nouns import Plan
     from dedup.plan.review import Answer, Question, Review
@@ -35,8 +37,9 @@ class Reviewer(Protocol):
     def kept(self, question: Question, answer: Answer) -> None:
         """Called when an answer is kept."""
 
-    def not_kept(self, error: StoreLockedError) -> None:
-        """Called when an answer is not kept because another run holds the store; the same question comes again."""
+    def not_kept(self, error: InputError) -> None:
+        """Called when an answer is not kept because the group has changed since it was shown: somebody else said that
+        files of it are different."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Resolved:
     """Plan of all answers, now and before."""
     keep: int = 0
     """Groups answered with a file to keep."""
+    keep_all: int = 0
+    """Groups of which all files stay for good."""
     different: int = 0
     """Answers that some files of a group are other recordings; the rest of the group is asked about again."""
     skip: int = 0
@@ -78,20 +83,20 @@ def resolve_groups(
     too. The plan is written after each answer. A KeyboardInterrupt is to quit. The store is locked, in the name of
     `purpose`, only while null tests are made and a judgement is recorded. Raises InputError if there is something
     other than a plan at `path`, PlanError for a plan that cannot be understood."""
-    is_there = is_replaceable(path)
+    is_replaceable(path)
     protect_from_now_on(folder, keep.protect, playlists=settings.playlists, purpose=purpose)
-    before = read_plan(path) if is_there else None
+    read_with_state(path)
     matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose)
+    before, state = read_with_state(path)
     with open_for_reading(folder) as store:
         review = review_of(store, matches, keep, settings, before, again, observer)
-    return answer_all(review, reviewer, folder=folder, path=path, purpose=purpose, limit=limit)
+    return answer_all(Basket(folder, path, review, state), reviewer, folder=folder, purpose=purpose, limit=limit)
 
 
-def answer_all(
-    review: Review, reviewer: Reviewer, *, folder: Path, path: bytes, purpose: str, limit: int | None = None
-) -> Resolved:
+def answer_all(basket: Basket, reviewer: Reviewer, *, folder: Path, purpose: str, limit: int | None = None) -> Resolved:
     """Asks the reviewer each question of a review, as `resolve_groups` does."""
-    n_before, documents = review.n_left, Documents()
+    review = basket.review
+    n_before = review.n_left
     answers: Counter[str] = Counter()
     was_interrupted = False
     reviewer.begin(review)
@@ -101,18 +106,21 @@ def answer_all(
             if answer.word == "quit":
                 break
             try:
-                keep_answer(folder, review, question, answer, purpose)
-            except StoreLockedError as error:
+                keep_answer(folder, basket, question, answer, purpose)
+            except InputError as error:
+                if review.is_current(question):
+                    raise
                 reviewer.not_kept(error)
                 continue
             reviewer.kept(question, answer)
-            write_plan(path, review.plan(), documents.to_bytes)
             answers[answer.word] += 1
+            basket.refresh()
     except KeyboardInterrupt:
         was_interrupted = True
     return Resolved(
         plan=review.plan(),
         keep=answers["keep"],
+        keep_all=answers["keep all"],
         different=answers["different"],
         skip=answers["skip"],
         left=review.n_left,
@@ -121,14 +129,18 @@ def answer_all(
     )
 
 
-def keep_answer(folder: Path, review: Review, question: Question, answer: Answer, purpose: str) -> None:
-    """Keeps an answer: what becomes of the group in the review, and that files are different for good, in the store.
-    Raises StoreLockedError; then nothing is kept."""
-    if answer.planned is not None:
-        review.put(question, answer.planned)
-        return
-    said = review.apart(question, answer.odd)
-    with open_for_writing(folder, purpose) as store:
-        for (content_a, content_b), score in said.items():
-            record(store, content_a, content_b, False, score)
-        review.regroup(question, store)
+def keep_answer(folder: Path, basket: Basket, question: Question, answer: Answer, purpose: str) -> list[Said]:
+    """Keeps an answer, to any question of the review: what becomes of the group, in the plan; that files are different
+    for good, in the store in `folder`, in the name of `purpose`, or beside it while another run holds it. It is durable
+    when this returns; what was said about pairs is returned, for `unsay`. Raises InputError if the group has changed
+    since, and as `Basket.changing` and `say` do; then nothing is kept."""
+    review = basket.review
+    with basket.changing():
+        if answer.planned is not None:
+            review.put(question, answer.planned)
+            return []
+        words = [(a, b, False, score) for (a, b), score in review.apart(question, answer.odd).items()]
+        said = say_all(folder, words, purpose)
+        with open_for_reading(folder) as store:
+            review.regroup(question, store)
+        return said

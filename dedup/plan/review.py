@@ -1,22 +1,21 @@
 """Groups that a person reviews one by one: the questions, the effect of each answer, and the plan of all answers. Reads
-the tags of the current group; changes no file."""
+the tags of groups that are looked at; changes no file."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from dedup.correlation.scoring import MERGING
 from dedup.errors import InputError
 from dedup.files.paths import printable
 from dedup.groups.groups import Group
 from dedup.groups.keep import is_below
-from dedup.plan.decide import UNCERTAIN, Decider, doubt, is_there_twice, most_first, planned_file, with_left, with_note
-from dedup.plan.make import UNREADABLE, Grounds, gets_tags, grounds_of, with_merge, without_loss
+from dedup.plan.answers import Answers
+from dedup.plan.choices import KEPT, SKIPPED, Choices, is_kept_for_itself
+from dedup.plan.decide import UNCERTAIN, doubt, is_there_twice, most_first
+from dedup.plan.make import Grounds, grounds_of
 from dedup.plan.nouns import ANSWERED, REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
-from dedup.settings import LOSS_KINDS, LossKind
 
 if TYPE_CHECKING:
     from dedup.groups.matches import Matches
@@ -24,17 +23,8 @@ if TYPE_CHECKING:
     from dedup.settings import KeepSettings, PlanSettings
     from dedup.store.store import Store
 
-CHOSEN, SKIPPED, NO_COPY, LET_GO = "chosen", "skipped", "no copy", "let go"
-"""Names of the rules of files that a person decided about: kept or removed; skipped; not known to be a copy of the file
-that is kept; removed with what only it holds."""
-
 STAYING_ANYWAY = frozenset({"absent", "protected", "same file", "reported only"})
 """Rules by which a copy stays whatever a person says: a group of such copies is not asked about."""
-
-
-def is_kept_for_itself(file: PlannedFile) -> bool:
-    """Whether a file stays only for what it holds and the kept file lacks."""
-    return file.action == "leave" and file.rule in LOSS_KINDS
 
 
 @dataclass(frozen=True)
@@ -50,15 +40,33 @@ class Question:
 class Answer:
     """What a person said about a group."""
 
-    word: Literal["keep", "different", "skip", "quit"]
+    word: Literal["keep", "keep all", "different", "skip", "quit"]
     planned: PlannedGroup | None = None
-    """Planned group, if a file is kept or the group is skipped."""
+    """Planned group, unless files are different or the person quits."""
     odd: tuple[bytes, ...] = ()
     """Paths of its files that are other recordings."""
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """Groups for which what the rules decide is, or can be, accepted."""
+
+    groups: tuple[tuple[Question, PlannedGroup], ...]
+
+    @property
+    def n_files(self) -> int:
+        """Number of files that go or change."""
+        return sum(len(planned.changed) for _, planned in self.groups)
+
+    @property
+    def n_bytes(self) -> int:
+        """Reclaimable bytes."""
+        return sum(planned.n_bytes for _, planned in self.groups)
+
+
 class Review:
-    """The questions that are left, and the answers. Needs the store when it is made, and after judgements."""
+    """The groups of a store, each with its answer or without one. Answers may come in any order, and be changed and
+    taken back. Needs the store when it is made, when it takes in answers from a plan, and after judgements."""
 
     def __init__(
         self,
@@ -68,42 +76,55 @@ class Review:
         again: bool,
         observer: Observer,
         is_asked: Callable[[Question], bool] = lambda _: True,
+        auto: float | None = None,
     ) -> None:
         """Groups of the plan `before` count as answered, except those that have changed since, those with an uncertain
-        copy, and with `again` those that were skipped. Only questions that are `is_asked` are asked."""
+        copy, and with `again` those that were skipped. Only questions that are `is_asked` are asked. Copies that score
+        less than `auto` are not accepted unseen."""
         self.grounds, self._references = grounds.looking_at_the_disk(observer)
-        groups = grounds.seals.opened(before).groups if before else ()
-        self.answered = [group for group in groups if _still_holds(store, group, grounds.keep.protect)]
-        self.n_outdated = len(groups) - len(self.answered)
-        self._again, self._is_asked = again, is_asked
+        self.choices = Choices(self.grounds)
+        self._answers = Answers()
+        """Groups that are decided: what the plan says."""
+        self._again, self._is_asked, self._auto = again, is_asked, auto
         self._passed: set[object] = set()
-        self._proposed: dict[tuple[bytes, ...], PlannedGroup] = {}
-        """Proposals by the paths of a group: after a judgement most groups are the same, and each takes reading."""
-        self._questions: deque[Question] = deque()
+        """Contents of the groups that were answered here: with `again` too they are not asked about twice."""
+        self._every: list[Question] = []
+        self._by_path: dict[bytes, Question] = {}
+        self._open: dict[object, Question] = {}
+        """Questions without an answer, by the contents of their groups, in the order in which they are asked."""
+        self.n_outdated = self._read(store, before)
         self._gather()
+
+    def _read(self, store: Store, plan: Plan | None) -> int:
+        """Takes the answers of a plan in place of those there are; returns how many do not hold any more. A group that
+        says the same stays the same object, which need not be sealed and written anew."""
+        groups = self.grounds.seals.opened(plan).groups if plan else ()
+        holding = [group for group in groups if _still_holds(store, group, self.grounds.keep.protect)]
+        known = [(self._answers.of(each.contents), each) for each in holding]
+        self._answers = Answers(before if before == each and before else each for before, each in known)
+        return len(groups) - len(holding)
 
     def _gather(self, first: Collection[bytes] = ()) -> None:
         """Groups all files again; groups with a file in `first` come first."""
-        known = {group.contents for group in self.answered if not self._is_open(group)} | self._passed
         there = filter(is_there_twice, self.grounds.groups())
-        asked = [Question(group, self._propose(group)) for group in there]
-        left = [one for one in asked if one.planned.contents not in known and not _stays_anyway(one.planned)]
-        left = [one for one in left if self._is_asked(one)]
-        left.sort(
+        self._every = [Question(group, self.choices.proposal(group)) for group in there]
+        self._every.sort(
             key=lambda one: (
                 not any(file.path in first for file in one.planned.files),
                 -one.planned.n_bytes,
                 one.planned.files[0].path,
             )
         )
-        self._questions = deque(left)
+        self._by_path = {file.path: one for one in self._every for file in one.planned.files}
+        self._find_open()
 
-    def _propose(self, group: Group) -> PlannedGroup:
-        """What the rules decide about a group by itself."""
-        paths = tuple(track.path for track in group.tracks)
-        if paths not in self._proposed:
-            self._proposed[paths] = self.grounds.decider.group(group)
-        return self._proposed[paths]
+    def _find_open(self) -> None:
+        known = {group.contents for group in self._answers if not self._is_open(group)} | self._passed
+        self._open = {
+            one.planned.contents: one
+            for one in self._every
+            if one.planned.contents not in known and not _stays_anyway(one.planned) and self._is_asked(one)
+        }
 
     def _is_open(self, group: PlannedGroup) -> bool:
         """Whether the group is asked about although the plan has it."""
@@ -112,53 +133,124 @@ class Review:
         rules = {file.rule for file in group.files if file.action == "leave"}
         return UNCERTAIN in rules or (self._again and SKIPPED in rules)
 
+    # ---- questions ----
+
     @property
     def n_left(self) -> int:
         """Number of questions without an answer."""
-        return len(self._questions)
+        return len(self._open)
+
+    @property
+    def questions(self) -> list[Question]:
+        """The questions without an answer, most reclaimable bytes first; what the kept files would get is not read
+        (`complete`)."""
+        return list(self._open.values())
+
+    @property
+    def all_questions(self) -> list[Question]:
+        """All groups with two files that are there, answered or not, in the same order and form."""
+        return list(self._every)
 
     @property
     def paths(self) -> list[bytes]:
         """Paths of all files in the questions that are left."""
-        return [file.path for question in self._questions for file in question.planned.files]
+        return [file.path for question in self._open.values() for file in question.planned.files]
 
     def next(self) -> Question | None:
-        """The question with the most reclaimable bytes, with what the kept file would get; None if none is left."""
-        if not self._questions:
-            return None
-        question = self._questions[0]
-        return replace(question, planned=self._complete(question.planned))
+        """The question with the most reclaimable bytes, complete; None if none is left."""
+        question = next(iter(self._open.values()), None)
+        return self.complete(question) if question else None
+
+    def question_of(self, path: bytes) -> Question | None:
+        """The group that holds the file at this path now, answered or not, complete; None if none does."""
+        question = self._by_path.get(path)
+        return self.complete(question) if question else None
+
+    def complete(self, question: Question) -> Question:
+        """The question with what the kept file would get, read from the files, and with albums kept complete."""
+        planned = self.choices.complete(self.choices.proposal(question.group), self._answers.gone)
+        return replace(question, planned=planned)
+
+    def is_open(self, question: Question) -> bool:
+        """Whether the question has no answer."""
+        return question.planned.contents in self._open
+
+    def is_current(self, question: Question) -> bool:
+        """Whether its group is still one: a judgement or another run may have changed it."""
+        now = self._by_path.get(question.planned.files[0].path)
+        return now is not None and now.planned.contents == question.planned.contents
+
+    def answer_of(self, question: Question) -> PlannedGroup | None:
+        """What the plan says about a group, decided by a person or the rules; None if nothing."""
+        return self._answers.of(question.planned.contents)
 
     def plan(self) -> Plan:
         """The plan of all answers, here and before."""
-        return self.grounds.plan(most_first(self.answered), self._references)
+        return self.grounds.plan(most_first(self._answers), self._references)
 
     # ---- answers ----
 
     def keeping(
-        self, question: Question, path: bytes, values: Mapping[str, Sequence[str]], let_go: bool = False
+        self,
+        question: Question,
+        path: bytes,
+        values: Mapping[str, Sequence[str]],
+        let_go: bool = False,
+        also: Sequence[bytes] = (),
     ) -> PlannedGroup:
-        """The planned group if the file at `path` is kept and gets these values of tag fields; with `let_go`, the
-        copies that hold something of their own go too, side-cars included. Raises InputError for a file that cannot be
-        kept."""
-        planned = question.planned
-        if path != planned.files[0].path:
-            planned = self._complete(self._with_other(question.group, path, let_go))
-        elif let_go:
-            planned = self._complete(self._letting_go(question.group))
-        return replace(_with_values(planned, values), note="; ".join(filter(None, (ANSWERED, planned.note))))
+        """The planned group if the file at `path` is kept and gets these values of tag fields, and the files at the
+        paths `also` stay as well; with `let_go`, the copies that hold something of their own go too, side-cars
+        included. Raises InputError for a file that cannot be kept."""
+        return self.choices.keeping(question.group, (path, *also), values, self._answers.gone, let_go)
+
+    def keeping_all(self, question: Question) -> PlannedGroup:
+        """The planned group if all its files stay for good: it is not asked about again."""
+        return _left(question, KEPT, "you keep all")
 
     def skipping(self, question: Question) -> PlannedGroup:
         """The planned group if all its files stay for now."""
-        left = [replace(file, action="leave", rule=SKIPPED, why="you skipped it") for file in question.planned.files]
-        return PlannedGroup(tuple(left), note=f"{ANSWERED}: skipped")
+        return _left(question, SKIPPED, "you skipped it")
 
     def put(self, question: Question, planned: PlannedGroup) -> None:
-        """Keeps an answer. Earlier answers about these files no longer count."""
+        """Keeps an answer to any question, answered before or not. Earlier answers about these files no longer count.
+        Raises InputError if the group is not one any more."""
+        if not self.is_current(question):
+            raise InputError(
+                printable(question.planned.files[0].path), "its group has changed", remedy="Look at the group again"
+            )
         self._drop(question)
-        self.answered.append(planned)
+        self._answers.put(planned)
         self._passed.add(question.planned.contents)
-        self._questions.popleft()
+        self._open.pop(question.planned.contents, None)
+
+    def take_back(self, question: Question) -> PlannedGroup | None:
+        """Takes back what the plan says about the files of a group, so that it is asked about; returns that."""
+        before = self.answer_of(question)
+        self._drop(question)
+        self._passed.discard(question.planned.contents)
+        self._find_open()
+        return before
+
+    def acceptable(self, questions: Iterable[Question]) -> Accepted:
+        """What the rules decide about those of the questions for which nobody needs to listen: every copy that goes
+        passed its null test or holds the same packets, and scores high enough. Each counts with those before it."""
+        settings = replace(self.grounds.settings, auto=self._auto)
+        found: list[tuple[Question, PlannedGroup]] = []
+        gone = set(self._answers.gone)
+        for question in questions:
+            planned = self.choices.certain(question.group, settings, gone) if self.is_current(question) else None
+            if planned is not None:
+                found.append((question, planned))
+                gone.difference_update(file.path for file in planned.files)
+                gone.update(file.path for file in planned.files if file.action in REMOVING)
+        return Accepted(tuple(found))
+
+    def accept(self, questions: Iterable[Question]) -> Accepted:
+        """Keeps what `acceptable` gives, and returns it."""
+        accepted = self.acceptable(questions)
+        for question, planned in accepted.groups:
+            self.put(question, planned)
+        return accepted
 
     def apart(self, question: Question, odd: Collection[bytes]) -> dict[tuple[bytes, bytes], float | None]:
         """Pairs of contents that are different if the files at the paths `odd` are other recordings than the rest of
@@ -183,89 +275,23 @@ class Review:
 
     def regroup(self, question: Question, store: Store) -> None:
         """Groups again by all judgements that the store has now; the rest of the question's group comes next."""
-        self.grounds.matches.renew_judgements(store)
         self._drop(question)
-        self._gather(first={file.path for file in question.planned.files})
+        self.renew(store, first={file.path for file in question.planned.files})
+
+    def renew(self, store: Store, first: Collection[bytes] = ()) -> None:
+        """Groups again by all judgements that the store has now; groups with a file in `first` come first."""
+        self.grounds.matches.renew_judgements(store)
+        self._gather(first)
+
+    def take_answers(self, store: Store, plan: Plan | None) -> None:
+        """Takes the answers of a plan that another writer changed in place of those there are. Seals are checked, and
+        what has changed since does not count, as when a review begins."""
+        self._read(store, plan)
+        self._passed.intersection_update(group.contents for group in self._answers)
+        self._find_open()
 
     def _drop(self, question: Question) -> None:
-        paths = {file.path for file in question.planned.files}
-        self.answered = [group for group in self.answered if paths.isdisjoint(file.path for file in group.files)]
-
-    # ---- what becomes of a group ----
-
-    def _with_other(self, group: Group, path: bytes, let_go: bool) -> PlannedGroup:
-        """The group if another file is kept. Files that do not match it stay, as they may not be copies of it."""
-        tracks = {track.path: track for track in group.tracks if track.state != "imported"}
-        kept = tracks.pop(path)
-        if kept.state != "present" or kept.damage:
-            raise InputError(printable(path), kept.damage or "not there now", remedy="Keep a sound file")
-        matching = {pair.b.path: pair.swapped() for pair in self.grounds.matches.of(kept) if pair.verdict in MERGING}
-        members = tuple(matching[other] for other in tracks if other in matching)
-        if not members:
-            raise InputError(
-                printable(path), "no other file of the group matches it", remedy="Keep one that others match"
-            )
-        chosen = Group(kept, members)
-        decided = self._letting_go(chosen) if let_go else self._decider_without("untested").group(chosen)
-        files = [
-            file
-            if file.action == "leave" or file.rule == LET_GO
-            else replace(file, rule=CHOSEN, why="you keep it" if file.action == "keep" else "you keep another")
-            for file in decided.files
-        ]
-        apart = [
-            planned_file(track, "leave", NO_COPY, "not known to be a copy of the file that you keep")
-            for other, track in tracks.items()
-            if other not in matching
-        ]
-        return PlannedGroup((*files, *apart))
-
-    def _decider_without(self, *kinds: LossKind) -> Decider:
-        """The rules if losses of these kinds do not count. A person who keeps another file needs no null test: they
-        know why."""
-        decider = self.grounds.decider
-        return replace(decider, settings=replace(decider.settings, let_go=(*decider.settings.let_go, *kinds)))
-
-    def _letting_go(self, group: Group) -> PlannedGroup:
-        """The group if what stays for what it holds alone goes."""
-        stays = {file.path: file.why for file in self.grounds.decider.group(group).files if is_kept_for_itself(file)}
-        planned = self._decider_without(*LOSS_KINDS).group(group)
-        files = (
-            replace(file, rule=LET_GO, why=f"you let go: {stays[file.path]}")
-            if file.path in stays and file.action != "leave"
-            else file
-            for file in planned.files
-        )
-        return replace(planned, files=tuple(files))
-
-    def _complete(self, planned: PlannedGroup) -> PlannedGroup:
-        """The group with albums kept complete, and with what the kept file gets."""
-        needed = self._needed_by_albums(planned)
-        if needed:
-            planned = (with_note if self.grounds.settings.break_albums else with_left)(planned, needed)
-        if not self.grounds.settings.merge or not gets_tags(planned, self.grounds.keep.protect):
-            return planned
-        try:
-            return with_merge(planned, self.grounds.aligned(planned))
-        except OSError as error:
-            told = f"tags cannot be read, so none are carried over: {error.strerror or error}"
-            note = "; ".join(filter(None, (planned.note, told)))
-            return without_loss(replace(planned, note=note), UNREADABLE)
-
-    def _needed_by_albums(self, planned: PlannedGroup) -> dict[bytes, str]:
-        """Albums that would no longer be complete after all the answers, by path of the file that each needs."""
-        albums, own = self.grounds.decider.albums, {file.path for file in planned.files}
-        gone = {file.path for group in self.answered for file in group.files if file.action in REMOVING} - own
-        lost = albums.lacking(gone)
-        needed: dict[bytes, str] = {}
-        for file in planned.files:
-            if file.action in REMOVING:
-                now = albums.lacking({*gone, file.path})
-                if now.keys() <= lost.keys():
-                    gone.add(file.path)
-                else:
-                    needed[file.path] = now.get(file.path) or now[min(now.keys() - lost.keys())]
-        return needed
+        self._answers.drop(file.path for file in question.planned.files)
 
 
 def review_of(
@@ -278,7 +304,8 @@ def review_of(
     observer: Observer,
 ) -> Review:
     """A review by these settings. A person is asked about every score except those below `settings.ask`."""
-    return Review(store, grounds_of(store, matches, keep, replace(settings, auto=None)), before, again, observer)
+    grounds = grounds_of(store, matches, keep, replace(settings, auto=None))
+    return Review(store, grounds, before, again, observer, auto=settings.auto)
 
 
 def review_of_losses(
@@ -299,7 +326,7 @@ def review_of_losses(
         return is_certain and any(doubts[path] is None for path in stays)
 
     grounds = grounds_of(store, matches, keep, replace(settings, auto=None))
-    return Review(store, grounds, before, False, observer, is_asked)
+    return Review(store, grounds, before, False, observer, is_asked, settings.auto)
 
 
 def answers_in(before: Plan, protect: Sequence[bytes]) -> list[PlannedGroup]:
@@ -327,12 +354,7 @@ def _stays_anyway(planned: PlannedGroup) -> bool:
     return all(file.action == "leave" and file.rule in STAYING_ANYWAY for file in planned.files[1:])
 
 
-def _with_values(planned: PlannedGroup, values: Mapping[str, Sequence[str]]) -> PlannedGroup:
-    """The group if the kept file gets these values of fields about which the files disagree, unless it has them."""
-    if planned.merge is None or not values:
-        return planned
-    own = {conflict.name: conflict.kept for conflict in planned.merge.conflicts}
-    chosen = {name: tuple(texts) for name, texts in values.items() if own.get(name) != tuple(texts)}
-    united = {name: texts for name, texts in planned.merge.fields.items() if name not in values}
-    conflicts = tuple(conflict for conflict in planned.merge.conflicts if conflict.name not in values)
-    return replace(planned, merge=replace(planned.merge, fields={**united, **chosen}, conflicts=conflicts))
+def _left(question: Question, rule: str, why: str) -> PlannedGroup:
+    """The group if all its files stay."""
+    left = [replace(file, action="leave", rule=rule, why=why, sidecars=()) for file in question.planned.files]
+    return PlannedGroup(tuple(left), note=f"{ANSWERED}: {'skipped' if rule == SKIPPED else rule}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
@@ -10,6 +10,9 @@ from dedup.store.database import Database
 from dedup.store.fingerprints import Fingerprints
 from dedup.store.meta import NEW_ID
 from dedup.store.table import Table
+
+AT_ONCE = 500
+"""Contents that one query looks for: some builds of SQLite take 999 values at most."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,16 @@ class Audios(Table):
         id_, digest, *_ = next(self.fingerprints.read_rows("WHERE id = ?", (fingerprint,)))
         return Hallmark(stream, digest, id_)
 
-    def called_same(self) -> set[tuple[bytes, bytes, int]]:
-        """Content (`judgements.content`), digest and id of the fingerprint, of everything that tracks hold and that a
-        person called the same as something else."""
+    def holding(self, contents: Collection[bytes]) -> Iterator[tuple[bytes, bytes, int]]:
+        """Content (`judgements.content`), digest and id of the fingerprint, of every audio of tracks that holds one of
+        these contents."""
+        listed = list(contents)
+        for at in range(0, len(listed), AT_ONCE):
+            yield from self._holding(listed[at : at + AT_ONCE])
+
+    def _holding(self, contents: Sequence[bytes]) -> set[tuple[bytes, bytes, int]]:
         query = (
-            "WITH said (content) AS (SELECT content_a FROM judgement WHERE same UNION "
-            "SELECT content_b FROM judgement WHERE same), "
+            f"WITH said (content) AS (VALUES {', '.join(['(?)'] * len(contents))}), "
             "held (id) AS (SELECT audio.id FROM said JOIN audio ON audio.stream = content UNION "
             "SELECT audio.id FROM said JOIN fingerprint ON fingerprint.digest = content "
             "JOIN audio ON audio.fingerprint = fingerprint.id WHERE audio.stream IS NULL) "
@@ -104,7 +111,7 @@ class Audios(Table):
         )
         n = len(self.columns) + 1
         found = set()
-        for row in self.connection.execute(query):
+        for row in self.connection.execute(query, contents):
             (_, stream, *_), (id_, digest, *_) = self.verified(row[:n]), self.fingerprints.verified(row[n:])
             found.add((digest if stream is None else stream, digest, id_))
         return found

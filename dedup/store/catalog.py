@@ -15,6 +15,7 @@ from dedup.store.comparisons import Comparisons
 from dedup.store.database import Database
 from dedup.store.fingerprints import Fingerprints
 from dedup.store.judgements import StoredJudgements
+from dedup.store.layout import Layout
 from dedup.store.meta import Meta
 from dedup.store.nulltests import NullTests
 from dedup.store.probes import Probes
@@ -23,6 +24,7 @@ from dedup.store.runs import Runs
 from dedup.store.sealed import SealedBlocks
 from dedup.store.table import Table
 from dedup.store.tracks import Tracks
+from dedup.store.waiting import WaitingFile
 
 
 class Catalog(Database):
@@ -38,7 +40,7 @@ class Catalog(Database):
         self.probes = Probes(self)
         self.blocks = SealedBlocks(self)
         self.results = Results(self)
-        self.judgements = StoredJudgements(self)
+        self.judgements = StoredJudgements(self, self.meta, WaitingFile(Layout(path.parent).waiting))
         self.runs = Runs(self)
         self.nulltests = NullTests(self)
         self.comparisons = Comparisons(self)

@@ -20,7 +20,7 @@ ANOTHER_FOLDER = "choose another folder with --store"
 
 _OURS = re.compile(
     r"lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog"
-    r"|plan-key|wip-plan-key-.*"
+    r"|plan-key|wip-plan-key-.*|waiting-judgements(\.damaged)?|review\.json.*|web-passphrase"
 )
 """Names of what a store has in its folder."""
 
@@ -58,6 +58,11 @@ class Layout:
         return self.folder / "plan-key"
 
     @property
+    def waiting(self) -> Path:
+        """File of what people said while another process held the lock (`waiting.WaitingFile`)."""
+        return self.folder / "waiting-judgements"
+
+    @property
     def plan_key_part(self) -> str:
         """How the name of a key begins that is not complete yet."""
         return f"wip-{self.plan_key.name}-"
@@ -65,6 +70,11 @@ class Layout:
     @property
     def log(self) -> Path:
         return self.folder / "reprise.log"
+
+    @property
+    def passphrase(self) -> Path:
+        """Hash of the passphrase that the web page asks for."""
+        return self.folder / "web-passphrase"
 
     def bytes_on_disk(self) -> int:
         """Size of all files."""

@@ -48,6 +48,11 @@ def opened_line(line: bytes) -> Line:
     return Line(record, seal is not None)
 
 
+def is_sealed_except_its_end(line: bytes) -> bool:
+    """Whether a line is whole except that its last byte is no newline: cut short it would end before that byte."""
+    return _SEAL.search(line[:-1] + b"\n") is not None
+
+
 def opened_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The records in a ledger. A last line without a newline, which a kill cut short, does not count. Raises OSError,
     and ValueError that names the line: not JSON, not as its digest says, without a digest below one that has it."""
@@ -56,7 +61,7 @@ def opened_lines(path: Path) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(lines, start=1):
             try:
                 if not line.endswith(b"\n"):
-                    if _SEAL.search(line[:-1] + b"\n"):  # cut short it would end before its last byte
+                    if is_sealed_except_its_end(line):
                         raise ValueError("its last byte is not a newline")
                     return
                 record, is_sealed = opened_line(line)

@@ -30,7 +30,7 @@ class Store:
     """An open store. `block_size`, the most fingerprints in a block, is fixed when the store is made."""
 
     def __init__(self, layout: Layout, writable: bool = True) -> None:
-        self.layout = layout
+        self.layout, self.writable = layout, writable
         self.catalog = Catalog(layout.catalog, writable)
         self.blocks = BlockStore(layout.blocks)
         self.fingerprint_settings: FingerprintSettings | None = None
@@ -84,6 +84,12 @@ class Store:
             for name in self.blocks.names() - self.catalog.blocks.names():
                 self.blocks.drop(name)
 
+    def take_in_what_waits(self) -> None:
+        """Takes in what people said since the lock was taken. What a full disk or a damaged row keeps out waits on, and
+        counts all the same; whoever needs that row reports it. Call it only while holding the lock."""
+        with contextlib.suppress(OSError, sqlite3.Error, StoreDamagedError):
+            self.catalog.judgements.take_in()
+
     def items_of(self, fingerprint: int) -> Items:
         """The items of one fingerprint, sealed or not. Raises StoreDamagedError."""
         while (place := self.catalog.fingerprints.place(fingerprint)) is not None:
@@ -130,7 +136,8 @@ def make_or_open(folder: Path, settings: FingerprintSettings, block_size: int, p
             _stamp(store, settings, block_size)
         _read_stamp(store, settings, writable=True)
         store.tidy()
-        yield store
+        with _taking_in_what_waits(store):
+            yield store
 
 
 @contextlib.contextmanager
@@ -144,7 +151,8 @@ def open_for_writing(folder: Path, purpose: str) -> Iterator[Store]:
     with write_lock(layout, purpose), _connected(layout, writable=True) as store:
         _read_stamp(store, None, writable=True)
         store.tidy()
-        yield store
+        with _taking_in_what_waits(store):
+            yield store
 
 
 @contextlib.contextmanager
@@ -159,6 +167,14 @@ def open_for_reading(folder: Path) -> Iterator[Store]:
     with _connected(layout, writable=False) as store:
         _read_stamp(store, None, writable=False)
         yield store
+
+
+@contextlib.contextmanager
+def _taking_in_what_waits(store: Store) -> Iterator[None]:
+    """Takes in what people said beside other writers, before the block and, unless an error ends that, after it."""
+    store.take_in_what_waits()
+    yield
+    store.take_in_what_waits()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -222,14 +222,15 @@ class Tracks(Table):
         n_tracks, n_imported = self.connection.execute(query, (block,)).fetchone()
         return n_tracks, n_imported
 
-    def holding_judged(self) -> Iterator[tuple[bytes, bytes]]:
-        """Content (`judgements.content`) and path of the tracks with a judged content, in the order of their paths."""
-        yield from self.connection.execute(
+    def holding(self, contents: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """Content (`judgements.content`) and path of the tracks with one of these contents, in the order of their
+        paths."""
+        found = self.connection.execute(
             "SELECT IFNULL(audio.stream, fingerprint.digest) AS content, track.path FROM track "
             "JOIN audio ON audio.id = track.audio JOIN fingerprint ON fingerprint.id = audio.fingerprint "
-            "WHERE content IN (SELECT content_a FROM judgement UNION SELECT content_b FROM judgement) "
             "ORDER BY track.path"
         )
+        return (row for row in found if row[0] in contents)
 
     def highest_id(self) -> int:
         """The highest id; 0 if there is no track."""

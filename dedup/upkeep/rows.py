@@ -19,7 +19,7 @@ from dedup.library.metadata import AudioProperties, from_json, to_json
 from dedup.settings import CompareSettings
 from dedup.store.audios import Audio
 from dedup.store.digests import DIGEST_BYTES
-from dedup.store.judgements import CONTENT_BYTES
+from dedup.store.judgements import CONTENT_BYTES, WAITING
 from dedup.store.nulltests import NULLTEST_VERSION, parsed
 from dedup.store.pairs import PAIR
 from dedup.store.probes import KeptProbe
@@ -182,6 +182,7 @@ _FORMS: dict[str, Callable[[Any, str], bool]] = {
         and all(math.isfinite(number) for number in (value["common"], value["decade"], *value["agreement"]))
     ),
     "complete": lambda value, _: bool(_DIGEST.fullmatch(value)),
+    WAITING: lambda value, _: bool(_DIGEST.fullmatch(value)),
     "retired": lambda value, _: bool(
         value["runs"] >= 0 and all(type(first) is type(last) is int for first, last in value["fingerprints"])
     ),

@@ -47,7 +47,7 @@ def mark(run: Run, a: bytes | None, b: bytes | None, same: bool, different: bool
         return
     if a is None or b is None:
         raise UsageError("mark", "fewer than two files are given", remedy="Name A and B")
-    with stores.for_writing(run) as store:
+    with stores.for_judging(run) as store:
         marked = forget_files(store=store, a=a, b=b) if forget else judge_files(store=store, a=a, b=b, same=same)
     show_marked(run.output, marked)
 
@@ -64,6 +64,8 @@ def show_marked(output: Output, marked: Marked) -> None:
     }
     output.result({"event": "mark", **paths, **numbers})
     output.note(_marked_text(marked))
+    if marked.waits:
+        output.note("saved beside the store, which another run holds; it counts from now on")
 
 
 def _marked_text(marked: Marked) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
 
 from dedup.errors import UsageError
 from jobs.session import options
 from jobs.session.run import Run, reader
+from jobs.session.run_settings import RunSettings
 
 DEFAULT_PORT = 8765
 
@@ -29,24 +33,51 @@ DEFAULT_PORT = 8765
     type=click.Path(path_type=bytes),
     help="Keep your decisions in this plan.  [default: review.json in the store]",
 )
+@click.option(
+    "--host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to serve at. Others can reach any except the default, and must know the passphrase.",
+)
+@click.option(
+    "--name", "names", metavar="NAME", multiple=True, help="Name by which a proxy or your network knows it. Repeatable."
+)
+@click.option("--set-passphrase", is_flag=True, help="Ask for a passphrase, keep its hash in the store, and end.")
 @options.keep
 @options.cleanup
 @options.match
-@options.workers
+@options.tls
 @options.common
 @reader
-def serve(run: Run, port: int, opened: bool, written: bytes | None) -> None:
+def serve(
+    run: Run, port: int, opened: bool, written: bytes | None, host: str, names: tuple[str, ...], set_passphrase: bool
+) -> None:
     """Review the groups in a browser: hear copies side by side, decide, and clean up.
 
     Prints the address of the page, which only this user of this machine can open, and serves it until Ctrl-C. Nothing
     is fetched from elsewhere. Every decision is saved at once in a plan, as `reprise resolve -o FILE` does, and the two
     can be used by turns. A scan or a nightly run may go on meanwhile."""
     try:
-        from jobs.serve.server import serve_pages
+        from jobs.serve.server import Place, serve_pages
     except ModuleNotFoundError as error:
-        raise UsageError(
-            "reprise serve",
-            f"{error.name} is not installed",
-            remedy="Install the extra: pip install 'reprise-dedup[serve]'",
-        ) from error
-    serve_pages(run, port=port, opens=opened, plan=written)
+        found, remedy = f"{error.name} is not installed", "Install Reprise with its extra `serve`"
+        raise UsageError("reprise serve", found, remedy=remedy) from error
+    if set_passphrase:
+        _set_passphrase(run)
+        return
+    keys = run.settings.of(RunSettings).keys
+    place = Place(host, port, names, Path(keys) if keys else None)
+    serve_pages(run, place, opens=opened, plan=None if written is None else os.path.abspath(written))
+
+
+def _set_passphrase(run: Run) -> None:
+    from dedup.store.layout import Layout
+    from dedup.store.store import require_store
+    from jobs.serve.passphrase import set_passphrase
+
+    layout = Layout(run.settings.store)
+    require_store(layout)
+    text = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
+    set_passphrase(layout.passphrase, text)
+    run.output.note("the passphrase is set; a server that is running still asks for the old one")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -13,7 +14,11 @@ from starlette.routing import Route
 
 from jobs.serve.lineup import GONE, Lineup, lineup_of
 from jobs.serve.records import lineup_record, tags_record
-from jobs.serve.shown import Snapshot
+from jobs.serve.shown import Snapshot, id_of
+from jobs.session.output import count_text, size_text
+
+if TYPE_CHECKING:
+    from jobs.serve.desk import Desk
 
 
 def _handler(made: Callable[[Request], Any]) -> Callable[[Request], Any]:
@@ -41,10 +46,10 @@ def _lineup(request: Request) -> dict[str, Any]:
 
 
 def _tags(request: Request) -> dict[str, Any]:
-    from dedup.tags.read import read_tags
+    from dedup.tags.read import Tags, read_tags
 
     _, lineup = found_lineup(request)
-    read = []
+    read: list[Tags | None] = []
     for track, _ in lineup.tracks:
         try:
             read.append(read_tags(track.path))
@@ -53,7 +58,113 @@ def _tags(request: Request) -> dict[str, Any]:
     return {"rows": tags_record(read, {})}
 
 
+# ---- answers ----
+
+
+class _Said:
+    """What a request says, checked."""
+
+    def __init__(self, body: Any) -> None:
+        if not isinstance(body, dict):
+            raise HTTPException(400, "The request is not a JSON object.")
+        self._body = body
+
+    def word(self, *allowed: str) -> str:
+        """The answer. Raises HTTPException for a word that is not allowed."""
+        word = self._body.get("word")
+        if word not in allowed:
+            raise HTTPException(400, f"The answer {word!r} is unknown; give one of: {', '.join(allowed)}.")
+        return str(word)
+
+    def flag(self, name: str) -> bool:
+        value = self._body.get(name, False)
+        if not isinstance(value, bool):
+            raise HTTPException(400, f"{name} must be true or false.")
+        return value
+
+    def ids(self, name: str) -> list[str]:
+        value = self._body.get(name, [])
+        if isinstance(value, str):
+            return [value]
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise HTTPException(400, f"{name} must be a list of ids.")
+        return value
+
+    def values(self) -> dict[str, list[str]]:
+        """Values of tag fields that the kept file gets."""
+        value = self._body.get("values", {})
+        if not isinstance(value, dict) or not all(
+            isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in value.values()
+        ):
+            raise HTTPException(400, "values must be an object of lists of texts.")
+        return value
+
+
+def _changing(made: Callable[[Request, _Said], Any]) -> Callable[[Request], Any]:
+    """A handler that takes a JSON object; what it refuses is told with status 409."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            said = _Said(json.loads(await request.body()))
+        except (ValueError, RecursionError):
+            raise HTTPException(400, "The request is not JSON.") from None
+        return JSONResponse(await run_in_threadpool(made, request, said))
+
+    return handle
+
+
+def _saved(next_: str | None, text: str = "Saved.") -> dict[str, Any]:
+    return {"saved": True, "next": next_, "text": text}
+
+
+def _answer_group(request: Request, said: _Said) -> dict[str, Any]:
+    desk: Desk = request.app.state.site.desk
+    id_ = request.path_params["id"]
+    word = said.word("keep", "same", "different", "keep all", "skip")
+    if word == "keep all":
+        return _saved(desk.keep_all(id_))
+    if word == "skip":
+        return _saved(desk.skip(id_))
+    question = desk.now().questions.get(id_)
+    if question is None:
+        raise HTTPException(404, GONE)
+    paths = {id_of(track.path): track.path for track in question.group.tracks}
+    named = said.ids("different" if word == "different" else "kept")
+    if unknown := [each for each in named if each not in paths]:
+        raise HTTPException(400, f"The group has no file {unknown[0]!r}.")
+    if word == "different":
+        return _saved(desk.different(id_, [paths[each] for each in named]))
+    kept = [paths[each] for each in named] if word == "keep" else []
+    return _saved(desk.keep(id_, kept or [question.planned.files[0].path], said.values(), said.flag("let_go")))
+
+
+def _answer_pair(request: Request, said: _Said) -> dict[str, Any]:
+    return _saved(request.app.state.site.desk.judge(request.path_params["id"], said.flag("same")))
+
+
+def _accept(request: Request, said: _Said) -> dict[str, Any]:
+    is_preview = said.flag("preview")
+    accepted = request.app.state.site.desk.accept(said.ids("groups"), is_preview)
+    groups, files = count_text(len(accepted.groups), "group"), count_text(accepted.n_files, "file")
+    text = f"{files} in {groups} would go, {size_text(accepted.n_bytes)}. Nothing is moved before you apply the plan."
+    if not is_preview:
+        text = f"Decided about {groups}: {files} will go when you apply the plan."
+    return {"n_groups": len(accepted.groups), "n_files": accepted.n_files, "n_bytes": accepted.n_bytes, "text": text}
+
+
+def _undo(request: Request, said: _Said) -> dict[str, Any]:
+    del said
+    undone = request.app.state.site.desk.undo()
+    if undone is None:
+        return {"kind": None, "id": None, "text": "There is no answer to take back."}
+    return {"kind": undone.kind, "id": undone.id, "text": "The last answer is taken back."}
+
+
 ROUTES = [
+    Route("/groups/{id}/answer", _changing(_answer_group), methods=["POST"]),
+    Route("/pairs/{id}/answer", _changing(_answer_pair), methods=["POST"]),
+    Route("/accept", _changing(_accept), methods=["POST"]),
+    Route("/undo", _changing(_undo), methods=["POST"]),
     Route("/lineups/{kind}/{id}", _handler(_lineup)),
     Route("/lineups/{kind}/{id}/tags", _handler(_tags)),
 ]

@@ -7,10 +7,14 @@ import secrets
 from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
 
-from starlette.datastructures import URL, Headers, MutableHeaders, QueryParams
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from jobs.serve import sign_in
+from jobs.serve.pages import error_page
+from jobs.serve.passphrase import Passphrase
 
 SAFE = ("GET", "HEAD")
 MOST_BODY = 1 << 20
@@ -75,9 +79,11 @@ class Guard:
     """ASGI middleware: answers 401, 403, 413 and 421 itself, and passes on what is allowed. Every answer carries
     `HEADERS`."""
 
-    def __init__(self, app: ASGIApp, key: Key, hosts: Iterable[str]) -> None:
-        """`hosts` are the values of the Host header under which the server answers, with the port."""
+    def __init__(self, app: ASGIApp, key: Key, hosts: Iterable[str], passphrase: Passphrase | None = None) -> None:
+        """`hosts` are the values of the Host header under which the server answers, with the port. With a
+        `passphrase`, whoever has no cookie may give it."""
         self._app, self._key, self._hosts = app, key, frozenset(host.lower() for host in hosts)
+        self._passphrase = passphrase
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -92,36 +98,52 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            await refusal(scope, receive, sealed)
-            return
-        await self._app(scope, _bounded(scope, receive), sealed)
+        receive = _bounded(scope, receive)
+        answer = self._refusal(scope) or await self._entry(scope, receive)
+        await (answer or self._app)(scope, receive, sealed)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """What is answered instead of the page; None if the request is allowed."""
+        """Why a request is answered to nobody, cookie or not; None if it is not refused."""
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
         if host not in self._hosts:
             return refused(scope, 421, NOT_OURS)
-        token = QueryParams(scope["query_string"]).get("token")
-        if token is not None and scope["method"] in SAFE and self._key.opens(token):
-            entered = RedirectResponse(URL(scope=scope).path, 303)
-            self._key.give(entered, scope["scheme"] == "https")
-            return entered
-        if not self._key.is_known(headers.get("cookie", "")):
-            return refused(scope, 401, NOT_LET_IN)
-        if scope["method"] not in SAFE and not _is_from_here(headers, f"{scope['scheme']}://{host}"):
+        if scope["method"] not in SAFE and not _is_from_here(headers, host):
             return refused(scope, 403, FROM_ELSEWHERE)
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length) > _most(scope):
             return refused(scope, 413, TOO_LARGE)
         return None
 
+    async def _entry(self, scope: Scope, receive: Receive) -> Response | None:
+        """What is answered to a browser without the cookie; None if it has it."""
+        request = Request(scope, receive)
+        token = request.query_params.get("token")
+        if token is not None and request.method in SAFE and self._key.opens(token):
+            return self._entered(request, request.url.path)
+        if self._key.is_known(request.headers.get("cookie", "")):
+            return None
+        if self._passphrase is None:
+            return refused(scope, 401, NOT_LET_IN)
+        if request.url.path == sign_in.ADDRESS:
+            return await sign_in.sign_in(request, self._passphrase) or self._entered(request, "/")
+        return refused(scope, 401, NOT_LET_IN) if _is_for_scripts(scope) else sign_in.to_sign_in()
 
-def _is_from_here(headers: Headers, origin: str) -> bool:
-    """Whether a page of ours sent the request. Browsers send Origin with all that may change something."""
-    return headers.get("origin") == origin and headers.get("sec-fetch-site", "same-origin") == "same-origin"
+    def _entered(self, request: Request, address: str) -> Response:
+        entered = RedirectResponse("/" + address.lstrip("/\\"), 303)
+        self._key.give(entered, request.url.scheme == "https")
+        return entered
+
+
+def _is_from_here(headers: Headers, host: str) -> bool:
+    """Whether a page of ours sent the request. Browsers send Origin with all that may change something; a proxy in
+    front may have added TLS."""
+    origins = (f"http://{host}", f"https://{host}")
+    return headers.get("origin") in origins and headers.get("sec-fetch-site", "same-origin") == "same-origin"
+
+
+def _is_for_scripts(scope: Scope) -> bool:
+    return str(scope["path"]).startswith(("/api/", "/static/"))
 
 
 def _most(scope: Scope) -> int:
@@ -145,9 +167,4 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
 
 def refused(scope: Scope, status: int, text: str) -> Response:
     """An answer that says why: JSON for the API, a page for people."""
-    request = Request(scope)
-    if request.url.path.startswith("/api/"):
-        return JSONResponse({"error": text}, status)
-    from jobs.serve.pages import error_page
-
-    return error_page(status, text)
+    return JSONResponse({"error": text}, status) if _is_for_scripts(scope) else error_page(status, text)

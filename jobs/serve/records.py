@@ -14,6 +14,7 @@ from dedup.playback.lanes import REFERENCE, Place, place_of
 from dedup.settings import ITEMS_PER_SECOND
 from jobs.serve.lineup import Lineup
 from jobs.serve.shown import Snapshot, id_of, said_of, title_of
+from jobs.show.plan_text import merge_lines
 from jobs.show.words import verdict_text
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ def lineup_record(snapshot: Snapshot, kind: str, id_: str, lineup: Lineup) -> di
     """Files side by side, for the player: times in seconds of the reference's axis."""
     planned = answer = None
     if lineup.question is not None:
-        answer = snapshot.answer(lineup.question)
-        planned = answer or lineup.question.planned
+        answer = snapshot.review.answer_of(lineup.question)
+        planned = answer or snapshot.review.complete(lineup.question).planned
     ids = list(snapshot.questions if lineup.question is not None else snapshot.uncertain)
     at = ids.index(id_)
     return {
@@ -36,6 +37,7 @@ def lineup_record(snapshot: Snapshot, kind: str, id_: str, lineup: Lineup) -> di
         "said": said_of(answer),
         "note": planned.note if planned is not None else "",
         "n_bytes": planned.n_bytes if planned is not None else 0,
+        "gets": list(merge_lines(planned.merge, b"")) if planned is not None and planned.merge is not None else [],
         "at": at + 1,
         "of": len(ids),
         "previous": ids[at - 1] if at else None,

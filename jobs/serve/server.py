@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import socket
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from cluster.place import CERTIFICATE_FILE, KEY_FILE
 from dedup.errors import UsageError
 from dedup.playback.cache import SoundCache
 from dedup.store.layout import Layout
@@ -19,16 +22,47 @@ from dedup.store.store import require_store
 from jobs.serve.app import Site, application
 from jobs.serve.desk import Desk, Terms
 from jobs.serve.guard import Guard, Key
+from jobs.serve.passphrase import Passphrase
 from jobs.serve.sound import Sounds
 
 if TYPE_CHECKING:
     from jobs.session.run import Run
 
-LOOPBACK = "127.0.0.1"
 PLAN_NAME = "review.json"
 """File in the store's folder that has the answers, unless another is named."""
 GRACE_S = 1
 """Seconds that open connections have at the end."""
+NO_TLS = (
+    "Whoever listens on the network reads all that is sent, even the passphrase: give --tls, or put a reverse proxy in "
+    "front that adds TLS"
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the page is served."""
+
+    host: str
+    port: int
+    """0 for any that is free."""
+    names: Sequence[str] = ()
+    """Further names by which browsers may call it, with a port if that is not the server's own."""
+    keys: Path | None = None
+    """Folder of this host's TLS keys; None for plain HTTP."""
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host == "localhost" or _address(self.host).is_loopback
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        raise UsageError(
+            f"--host {host}", "not an address", remedy="Give an address of this machine, such as 0.0.0.0 for all"
+        ) from None
 
 
 class _Server(uvicorn.Server):
@@ -39,48 +73,87 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve_pages(run: Run, *, port: int, opens: bool, plan: bytes | None) -> None:
-    """Prints the address and serves until the process is interrupted. Raises StoreMissingError, and UsageError for a
-    port that is taken."""
+def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> None:
+    """Prints the address and serves until the process is interrupted. Raises StoreMissingError, and UsageError for an
+    address or a port that cannot be had, and for one that others can reach while no passphrase is set."""
     folder = Path(run.settings.store)
     require_store(Layout(folder))
-    listening = _listen(port)
+    passphrase = None if place.is_private else Passphrase(Layout(folder).passphrase)
+    secured = _secured(place.keys)
+    listening = _listen(place)
     port = listening.getsockname()[1]
     key = Key(port)
-    terms = Terms(
+    hosts = list(_hosts(place, port))
+    sounds = SoundCache()
+    site = Site(Desk(_terms(run, folder, plan)), Sounds(sounds))
+    app = Guard(application(site), key, hosts, passphrase)
+    address = f"{'https' if secured else 'http'}://{hosts[0]}/?token={key.token}"
+    run.output.result({"event": "serve", "address": address})
+    if not run.output.as_json:
+        run.output.text(f"Reprise is at {address}")
+    if passphrase is not None and not secured:
+        run.observer.announce(NO_TLS)
+    run.output.flush()
+    if opens:
+        webbrowser.open(address)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=GRACE_S,
+        server_header=False,
+        proxy_headers=False,
+        **secured,
+    )
+    with contextlib.closing(sounds):
+        _Server(config).run(sockets=[listening])
+
+
+def _terms(run: Run, folder: Path, plan: bytes | None) -> Terms:
+    return Terms(
         folder=folder,
         plan=plan or os.fsencode(folder / PLAN_NAME),
         match=run.settings.match(),
         keep=run.settings.keep(),
         settings=run.settings.cleanup(),
     )
-    hosts = [f"{name}:{port}" for name in (LOOPBACK, "localhost")]
-    sounds = SoundCache()
-    app = Guard(application(Site(Desk(terms), Sounds(sounds))), key, hosts)
-    address = f"http://{hosts[0]}/?token={key.token}"
-    run.output.result({"event": "serve", "address": address})
-    if not run.output.as_json:
-        run.output.text(f"Reprise is at {address}")
-    run.output.flush()
-    if opens:
-        webbrowser.open(address)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_S, server_header=False
-    )
-    try:
-        _Server(config).run(sockets=[listening])
-    finally:
-        sounds.close()
 
 
-def _listen(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _secured(keys: Path | None) -> dict[str, Any]:
+    """Options of uvicorn for TLS; none without keys. Raises UsageError if a file is missing."""
+    if keys is None:
+        return {}
+    for name in (CERTIFICATE_FILE, KEY_FILE):
+        if not (keys / name).is_file():
+            raise UsageError(f"--tls {keys}", f"has no {name}", remedy="Make keys with `reprise cluster keys`")
+    return {"ssl_certfile": str(keys / CERTIFICATE_FILE), "ssl_keyfile": str(keys / KEY_FILE)}
+
+
+def _hosts(place: Place, port: int) -> Iterator[str]:
+    """Values of the Host header under which the server answers, that of the printed address first."""
+    any_address = place.host != "localhost" and _address(place.host).is_unspecified
+    names = [socket.gethostname()] if any_address else []
+    names += ["127.0.0.1", "localhost", "[::1]"] if any_address or place.is_private else []
+    own = f"[{place.host}]" if ":" in place.host else place.host
+    names = names if any_address else list(dict.fromkeys([own, *names]))
+    yield from (f"{name}:{port}" for name in names)
+    for name in place.names:
+        yield from (name, f"{name}:{port}")
+
+
+def _listen(place: Place) -> socket.socket:
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((LOOPBACK, port))
+        listening.bind((place.host, place.port))
+        listening.listen(128)  # so that whoever reads the address can connect at once
     except OSError as error:
         listening.close()
         raise UsageError(
-            f"--port {port}", error.strerror or str(error), remedy="Give another one, or 0 for any that is free"
+            f"--host {place.host} --port {place.port}",
+            error.strerror or str(error),
+            remedy="Give another port, or 0 for any that is free",
         ) from error
     return listening

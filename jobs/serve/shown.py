@@ -6,18 +6,17 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from dedup.files.paths import printable
 from dedup.groups.groups import uncertain
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
-from dedup.plan.decide import is_there_twice
+from dedup.plan.choices import KEPT, SKIPPED
 from dedup.plan.nouns import STAYING, PlannedGroup
-from dedup.plan.review import SKIPPED, Question
 
 if TYPE_CHECKING:
-    from dedup.plan.review import Review
+    from dedup.plan.basket import Basket
+    from dedup.plan.review import Question, Review
 
 Said = Literal["", "keep", "keep all", "skip"]
 """What a person said about a group; empty if nothing yet."""
@@ -58,40 +57,50 @@ class Row:
 class Snapshot:
     """What the store held when it was read, and the answers so far."""
 
-    def __init__(self, review: Review) -> None:
-        self.review = review
-        self.tracks = {id_of(track.path): track for track in self.matches.tracks}
-        decider = review.grounds.decider
-        questions = [
-            Question(group, decider.group(group)) for group in review.grounds.groups() if is_there_twice(group)
-        ]
-        questions.sort(key=lambda one: (-one.planned.n_bytes, one.planned.files[0].path))
-        self.questions = {id_of(one.group.reference.path): one for one in questions}
+    def __init__(self, basket: Basket) -> None:
+        self.basket = basket
+        self.questions: dict[str, Question] = {}
         """The groups with what the rules decide about each, most reclaimable bytes first, by their ids."""
+        self._uncertain: dict[str, TrackPair] | None = None
+        self.renew()
+
+    @property
+    def review(self) -> Review:
+        return self.basket.review
 
     @property
     def matches(self) -> Matches:
         return self.review.grounds.matches
 
-    @cached_property
+    @property
     def uncertain(self) -> dict[str, TrackPair]:
         """Pairs that only a person can decide, best evidence first."""
-        return {id_of(pair.a.path, pair.b.path): pair for pair in uncertain(self.matches)}
+        if self._uncertain is None:
+            self._uncertain = {id_of(pair.a.path, pair.b.path): pair for pair in uncertain(self.matches)}
+        return self._uncertain
 
-    def answer(self, question: Question) -> PlannedGroup | None:
-        """What a person said about a group."""
-        return self._answers.get(question.planned.contents)
+    def refresh(self) -> None:
+        """Takes in what others answered and said meanwhile."""
+        if self.basket.refresh():
+            self.renew()
 
-    @property
-    def _answers(self) -> dict[object, PlannedGroup]:
-        return {group.contents: group for group in self.review.answered}
+    def renew(self) -> None:
+        """Shows the groups as the review has them now."""
+        questions = self.review.all_questions
+        self.questions = {id_of(one.group.reference.path): one for one in questions}
+        self._uncertain = None
+
+    def next_after(self, id_: str) -> str | None:
+        """The id of the next group without an answer, in the order of the list; of the first one after the last."""
+        ids = list(self.questions)
+        at = ids.index(id_) + 1
+        others = ids[at:] + ids[: at - 1]
+        return next((other for other in others if self.review.is_open(self.questions[other])), None)
 
     def rows(self) -> Iterator[Row]:
         """The groups, most reclaimable bytes first."""
-        answers = self._answers
         for id_, question in self.questions.items():
-            answer = answers.get(question.planned.contents)
-            yield _row(id_, question, answer)
+            yield _row(id_, question, self.review.answer_of(question))
 
 
 def _row(id_: str, question: Question, answer: PlannedGroup | None) -> Row:
@@ -119,14 +128,13 @@ def said_of(answer: PlannedGroup | None) -> Said:
     """The word for an answer."""
     if answer is None:
         return ""
-    if any(file.rule == SKIPPED for file in answer.files):
-        return "skip"
-    return "keep" if answer.kept is not None else "keep all"
+    rules = {file.rule for file in answer.files}
+    return "skip" if SKIPPED in rules else "keep all" if KEPT in rules else "keep"
 
 
 def title_of(track: ListedTrack) -> str:
     """Artist and title as the tags have them, or the file's name."""
     tags = track.properties.tags
     known = [", ".join(tags[name]) for name in ("artist", "title") if tags.get(name)]
-    text = " – ".join(known) if tags.get("title") else ""
+    text = ": ".join(known) if tags.get("title") else ""
     return printable(text.encode("utf-8", "surrogateescape")) if text else printable(os.path.basename(track.path))

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal
 
 from dedup.clock import utc_now
-from dedup.errors import EXIT_INTERRUPTED, EXIT_TIME_UP, PreflightError
+from dedup.errors import EXIT_INTERRUPTED, EXIT_TIME_UP, PreflightError, StoreLockedError
 from jobs.session.output import complain
 from jobs.session.run import Run, code_of, why_it_ended
 from jobs.session.run_settings import RunSettings
@@ -47,6 +47,18 @@ def for_writing(run: Run) -> Iterator[Store]:
     from dedup.store.store import open_for_writing
 
     with open_for_writing(run.settings.store, f"reprise {run.command}") as store, _recorded(run, store):
+        yield store
+
+
+@contextlib.contextmanager
+def for_judging(run: Run) -> Iterator[Store]:
+    """The store for a command that only records what a person says: locked, or open for reading beside the run that
+    holds it, for which what is said then waits."""
+    with contextlib.ExitStack() as opened:
+        try:
+            store = opened.enter_context(for_writing(run))
+        except StoreLockedError:
+            store = opened.enter_context(for_reading(run))
         yield store
 
 

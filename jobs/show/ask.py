@@ -83,7 +83,7 @@ def _read() -> str | None:
 
 
 def record_answer(run: Run, pair: TrackPair, same: bool) -> None:
-    """Saves what a person said about two tracks; the store is locked only while it is written."""
+    """Saves what a person said about two tracks, also while another run holds the store."""
     from dedup.groups.mark import judge_pair
 
     judge_pair(run.settings.store, pair, same, f"reprise {run.command}")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.errors import InputError, StoreLockedError
+from dedup.errors import InputError
 from dedup.files.paths import json_path
-from dedup.plan.review import CHOSEN, LET_GO, Answer, is_kept_for_itself
+from dedup.plan.choices import CHOSEN, LET_GO, is_kept_for_itself
+from dedup.plan.review import Answer
 from jobs.session.output import Output, count_text, path_text
 from jobs.show.groups import common_folder
 from jobs.show.plan_text import merge_lines, planned_group_lines, values_text
@@ -57,7 +58,7 @@ class TerminalReviewer:
     def kept(self, question: Question, answer: Answer) -> None:
         self._output.result({"event": "answer", **answer_record(question, answer)})
 
-    def not_kept(self, error: StoreLockedError) -> None:
+    def not_kept(self, error: InputError) -> None:
         self._output.text(str(error))
 
 
