@@ -1,7 +1,8 @@
 // Draws one lane on the common axis: its outline, below it how well it matches, and what only one copy has.
 
 const OUTLINE = 44, MATCH = 12, RESIDUAL = 14, GAP = 3;
-export const HEIGHT = OUTLINE + GAP + MATCH + GAP + RESIDUAL;
+/** Pixels of a drawing, with the curves below the outline and without. */
+const HEIGHT = OUTLINE + GAP + MATCH + GAP + RESIDUAL;
 /** Share of equal bits of two unrelated sounds: the foot of the curve. */
 const CHANCE = 0.5;
 
@@ -31,11 +32,13 @@ export class Axis {
 export function draw(canvas, axis, lane, isHeard, isHidden) {
   const width = canvas.clientWidth, ratio = window.devicePixelRatio || 1;
   if (!width) return;
+  const height = isHidden || !lane.alike ? OUTLINE : HEIGHT;
+  canvas.style.height = `${height}px`;
   canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(HEIGHT * ratio);
+  canvas.height = Math.round(height * ratio);
   const pen = canvas.getContext("2d"), ink = colours();
   pen.scale(ratio, ratio);
-  pen.clearRect(0, 0, width, HEIGHT);
+  pen.clearRect(0, 0, width, height);
   pen.fillStyle = ink.raised;
   pen.fillRect(0, 0, width, OUTLINE);
   if (isHidden) return;

@@ -153,7 +153,7 @@ function endBlind() {
   shown.blind = null;
   arrange(shown.rows);
   say(text);
-  redraw();
+  hear(shown.heard);
 }
 
 /** Puts the rows in an order, with numbers, and with names unless a blind test runs. */
@@ -212,7 +212,8 @@ function build() {
   shown.position.addEventListener("input", () => engine.seek(Number(shown.position.value)));
   shown.time = el("output", { className: "time" });
   shown.hearing = el("p", { className: "hearing", role: "status", "aria-live": "polite" });
-  shown.bars = el("div", { className: "bars" }, shown.hearing, bar("sound", "Sound"), bar("answers", "Answers"));
+  const status = document.querySelector("#status");
+  shown.bars = el("div", { className: "bars" }, status, shown.hearing, bar("sound", "Sound"), bar("answers", "Answers"));
   if (kind === "group" && record.files.some((file) => file.action === "leave" || file.lost.length)) {
     shown.bars.append(el("label", { className: "line" }, el("input", { type: "checkbox", id: "lets-go" }),
       "Let go of what only these files have"));
@@ -224,6 +225,9 @@ function build() {
     el("p", { className: "quiet" }, [said[record.said], record.note].filter(Boolean).join(" ")),
     shown.list,
     el("div", { className: "seek" }, shown.position, shown.time),
+    el("p", { className: "quiet legend" }, el("span", { className: "match" }, "how well it matches the first file"), " ",
+      el("span", { className: "residual" }, "what only one of the two has (above the line: this one)"), " ",
+      el("span", { className: "hatch" }, "only in this file")),
     shown.bars, shown.tags, shown.help);
   arrange(rows);
 }

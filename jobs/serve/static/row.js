@@ -1,6 +1,6 @@
 // One file of the lineup: its number, what is known of it, and its drawing.
 import { clock, el, size } from "./common.js";
-import { HEIGHT, draw } from "./lanes.js";
+import { draw } from "./lanes.js";
 
 /** Share of the loudness that only one file has from which a place differs, if no null test says more. */
 const DIFFERS_FROM = 0.25;
@@ -40,7 +40,6 @@ export class Row {
       is_whole: false, gain_db: 0, alike: file.alike, residual: null, only: file.only, differs: [],
     };
     this.canvas = el("canvas", { role: "img" });
-    this.canvas.style.height = `${HEIGHT}px`;
     this.playhead = el("i", { className: "playhead" });
     this.drawing = el("div", { className: "drawing" }, this.canvas, this.playhead);
     this.number = el("b", {});
@@ -63,7 +62,8 @@ export class Row {
     if (said) found.push(el("p", {}, said));
     this.shift = el("p", { className: "quiet" }, placed(this.lane));
     found.push(this.shift);
-    if (file.lost.length) found.push(el("p", { className: "told" }, `Only here: ${file.lost.join("; ")}`));
+    const lost = file.lost.filter((what) => !said.includes(what));
+    if (lost.length) found.push(el("p", { className: "told" }, `Only here: ${lost.join("; ")}`));
     const faults = [file.faults, file.is_there ? "" : "not there now"].filter(Boolean).join("; ");
     if (faults) found.push(el("p", { className: "error" }, faults));
     found.push(this.trouble, el("p", { className: "quiet path" }, el("bdi", {}, file.folder)));
