@@ -61,12 +61,14 @@ def piece() -> Floats:
     return (0.45 * whole + 0.12 * ladder).astype(np.float32)
 
 
-def _marked(sound: Floats, hz: float) -> Floats:
+def marked(sound: Floats, hz: float) -> Floats:
+    """The sound with a mark."""
     time = np.arange(len(sound)) / RATE
     return np.asarray(sound + 0.02 * np.sin(2 * np.pi * hz * time), np.float32)
 
 
-def _slower(sound: Floats) -> Floats:
+def slower(sound: Floats) -> Floats:
+    """The sound as the slow copy plays it."""
     stereo = np.repeat(np.rint(32767 * sound).astype(np.int16)[:, None], 2, axis=1)
     at = np.arange(int(len(sound) * (1 + SLOWER))) / (1 + SLOWER)
     return np.asarray(resampled(stereo, 0, at, 1.0)[:, 0] / 32767, np.float32)
@@ -96,13 +98,13 @@ def write_library(folder: Path) -> Floats:
     time = np.arange(int(FRONT_S * RATE)) / RATE
     front = (0.2 * np.sin(2 * np.pi * 500 * time) * np.sin(2 * np.pi * 3 * time)).astype(np.float32)
     for copy in COPIES:
-        sound = _marked(whole, copy.mark_hz)
+        sound = marked(whole, copy.mark_hz)
         if copy.name.startswith("front"):
             sound = np.concatenate([front, sound])
         if copy.name.startswith("opus"):
             start, end = (round(second * RATE) for second in EXTRA)
             sound[start:end] += 0.15 * np.sin(2 * np.pi * 1100 * np.arange(end - start) / RATE) ** 3
         if copy.name.startswith("slow"):
-            sound = _slower(sound)
+            sound = slower(sound)
         write(folder / copy.name, copy, sound)
     return whole

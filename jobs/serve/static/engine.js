@@ -341,7 +341,7 @@ export class Engine {
   heard() {
     const samples = new Float32Array(this.heardBy.fftSize);
     this.heardBy.getFloatTimeDomainData(samples);
-    return { position: this.position, lane: this.voice?.lane ?? "", samples };
+    return { position: this.position, time: this.context.currentTime, samples };
   }
 
   /** Bytes of sound in memory. */
