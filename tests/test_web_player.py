@@ -97,6 +97,13 @@ def ready(opened: Tab, n_windows: int = 3) -> None:
     opened.until(f"window.reprise && reprise.bytes() >= {n_windows} * 3840000")
 
 
+def compared(opened: Tab, file: str) -> None:
+    """Waits until the difference of a file from the first is worked out, and the page has heard of it."""
+    address = f"/api/lineups/{file}/residual"
+    opened.until(f"fetch('{address}').then((answer) => answer.json()).then((found) => found.is_ready)")
+    opened.page.wait_for_timeout(1000)
+
+
 def seek(opened: Tab, seconds: float) -> None:
     script = (
         "(s) => { const r = document.querySelector('.seek input'); r.value = s; r.dispatchEvent(new Event('input')); }"
@@ -179,9 +186,7 @@ def test_the_loop_repeats_to_the_sample(player: Tab, stage: Stage) -> None:
 
 def test_the_difference_is_heard_where_there_is_one(player: Tab, stage: Stage) -> None:
     number = stage.file("opus")["number"]
-    answer = f"/api/lineups/group/{stage.group}/{stage.file('opus')['id']}/residual"
-    player.until(f"fetch('{answer}').then((found) => found.json()).then((found) => found.is_ready)")
-    player.page.wait_for_timeout(800)
+    compared(player, f"group/{stage.group}/{stage.file('opus')['id']}")
     seek(player, EXTRA[0] + 0.5)
     player.press(str(number), "Shift+D")
     heard = listen(player)
