@@ -173,8 +173,7 @@ class Desk:
             snapshot.renew()
             self._own_change()
             self._done(Undone("group", id_), self._unsaying(said))
-            rest = snapshot.questions.get(id_)
-            return id_ if rest is not None and snapshot.review.is_open(rest) else after
+            return snapshot.open_of({file.path for file in question.planned.files} - set(odd)) or after
 
     def judge(self, id_: str, same: bool) -> str | None:
         """Whether the two files of an uncertain pair are one recording; returns the id of the next pair."""
