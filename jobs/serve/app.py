@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,27 +15,24 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from dedup.errors import RepriseError
-from jobs.serve import api, pages
+from jobs.serve import api, home, pages, plans, runs
 
 if TYPE_CHECKING:
-    from jobs.serve.desk import Desk
+    from jobs.serve.site import Site
 
 log = logging.getLogger("reprise")
 
 ASSETS = Path(str(resources.files("jobs.serve"))) / "static"
 
 
-@dataclass(frozen=True)
-class Site:
-    """What all pages share."""
-
-    desk: Desk
-
-
 def application(site: Site) -> Starlette:
     """The pages and the API, without a guard."""
     app = Starlette(
-        routes=[*pages.ROUTES, Mount("/api", routes=api.ROUTES), Mount("/static", StaticFiles(directory=ASSETS))],
+        routes=[
+            *(route for module in (home, pages, plans) for route in module.ROUTES),
+            Mount("/api", routes=[*api.ROUTES, *runs.ROUTES, *home.API_ROUTES, *plans.API_ROUTES]),
+            Mount("/static", StaticFiles(directory=ASSETS)),
+        ],
         exception_handlers={HTTPException: _refused, RepriseError: _failed, Exception: _broken},
     )
     app.state.site = site

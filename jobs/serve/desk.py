@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -95,6 +96,15 @@ class Desk:
             assert self._snapshot is not None
             self._snapshot.refresh()
             return self._snapshot
+
+    @contextlib.contextmanager
+    def steady(self, fresh: bool) -> Iterator[Snapshot]:
+        """The store and the answers as `now` gives them, in a block during which no answer changes; with `fresh`, a
+        store that has changed is read again first."""
+        with self._lock:
+            if fresh and self._snapshot is not None and store_version(self.terms.folder) != self._version:
+                self._read_again()
+            yield self.now()
 
     def _has_changed(self) -> bool:
         is_reading = self._reader is not None and self._reader.is_alive()

@@ -20,7 +20,7 @@ from jobs.serve.lineup import GONE, GROUP, PAIR, lineup_of
 from jobs.serve.shown import title_of
 from jobs.serve.trouble import lossless, troubles
 from jobs.serve.two import compared, picture, search
-from jobs.session.output import count_text, size_text
+from jobs.session.output import count_text, size_text, time_text
 from jobs.show.words import clock, heard_text, verdict_text
 
 NAVIGATION = (
@@ -45,7 +45,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": size_text, "clock": clock, "number": _number}
+    environment.filters |= {"size": size_text, "clock": clock, "number": _number, "took": time_text}
     environment.globals |= {"count": count_text, "navigation": NAVIGATION}
     return environment
 

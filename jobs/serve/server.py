@@ -18,10 +18,13 @@ from cluster.place import CERTIFICATE_FILE, KEY_FILE
 from dedup.errors import UsageError
 from dedup.store.layout import Layout
 from dedup.store.store import require_store
-from jobs.serve.app import Site, application
+from jobs.serve.app import application
+from jobs.serve.clerk import Clerk
 from jobs.serve.desk import Desk, Terms
 from jobs.serve.guard import Guard, Key
 from jobs.serve.passphrase import Passphrase
+from jobs.serve.site import Site
+from jobs.serve.work import Work
 
 if TYPE_CHECKING:
     from jobs.session.run import Run
@@ -82,7 +85,9 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     port = listening.getsockname()[1]
     key = Key(port)
     hosts = list(_hosts(place, port))
-    app = Guard(application(Site(Desk(_terms(run, folder, plan)))), key, hosts, passphrase)
+    desk, work = Desk(_terms(run, folder, plan)), Work(folder)
+    site = Site(desk, work, Clerk(desk, work, run.settings), run.settings)
+    app = Guard(application(site), key, hosts, passphrase)
     address = f"{'https' if secured else 'http'}://{hosts[0]}/?token={key.token}"
     run.output.result({"event": "serve", "address": address})
     if not run.output.as_json:
