@@ -28,7 +28,7 @@ FLOORS = (
     ("scan", "upkeep"),
     ("groups",),
     ("nulltest",),
-    ("pipeline", "plan", "report"),
+    ("covers", "pipeline", "plan", "report"),
     ("cleanup",),
     ("synthesis",),
 )
