@@ -20,6 +20,9 @@ from dedup.tags.cover import LARGEST_BYTES
 MOST_BYTES = 64 << 20
 """Bytes of a picture that are read."""
 
+WORKER = ("-m", "dedup.covers.worker")
+"""How Python starts the process that decodes."""
+
 PREVIEW_SIDE = 1024
 """Most pixels of a preview each way."""
 
@@ -87,7 +90,7 @@ def _made(data: bytes, edit: Edit, most: int | None, name: str) -> Made:
     here = [str(Path(__file__).resolve().parents[2]), *filter(None, sys.path)]
     try:
         ended = subprocess.run(
-            [sys.executable, "-P", "-m", "dedup.covers.worker"],
+            [sys.executable, "-P", *WORKER],
             input=order + data,
             capture_output=True,
             timeout=TIME_LIMIT_S,

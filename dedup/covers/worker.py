@@ -30,19 +30,24 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (TIME_LIMIT_S, TIME_LIMIT_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     order = json.loads(sys.stdin.buffer.readline())
-    data = sys.stdin.buffer.read()
+    told, jpeg = answer(edit_of(order["edit"]), order["most"], sys.stdin.buffer.read())
+    sys.stdout.buffer.write(json.dumps(told).encode() + b"\n" + jpeg)
+
+
+def answer(edit: Edit, most: int | None, data: bytes) -> tuple[dict[str, Any], bytes]:
+    """What `carry_out` gives, within the limit of memory; or what is wrong with the picture. Raises nothing."""
     try:
         from PIL import Image, ImageCms, ImageOps  # noqa: F401  before the limit, which they do not count for
 
         with bounded_memory(MOST_MEMORY):
-            told, jpeg = carry_out(edit_of(order["edit"]), order["most"], data)
+            return carry_out(edit, most, data)
     except MemoryError:
-        told, jpeg = {"problem": f"takes more than {MOST_MEMORY >> 20} MiB of memory"}, b""
+        problem = f"takes more than {MOST_MEMORY >> 20} MiB of memory"
     except (NoPictureError, CannotEditError) as error:
-        told, jpeg = {"problem": str(error)}, b""
+        problem = str(error)
     except Exception as error:  # a damaged file makes decoders raise anything: it costs one line
-        told, jpeg = {"problem": f"cannot be decoded: {type(error).__name__}: {error}"}, b""
-    sys.stdout.buffer.write(json.dumps(told).encode() + b"\n" + jpeg)
+        problem = f"cannot be decoded: {type(error).__name__}: {error}"
+    return {"problem": problem}, b""
 
 
 def carry_out(edit: Edit, most: int | None, data: bytes) -> tuple[dict[str, Any], bytes]:
@@ -70,6 +75,9 @@ def edit_of(record: dict[str, Any]) -> Edit:
 
 def _jpeg(image: Image, quality: int) -> bytes:
     """Baseline, since some players show no progressive ones, with colours as fine as shapes: covers have lettering."""
+    from PIL import ImageFile
+
+    ImageFile.MAXBLOCK = 3 * image.width * image.height + (1 << 16)  # `optimize` needs it all at once, noise the most
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, optimize=True, subsampling=0)
     return file.getvalue()
