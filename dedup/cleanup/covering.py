@@ -32,7 +32,7 @@ def put_cover(
     for the holder of the store's lock. Raises InputError, before anything is written, for a file that the store does
     not know as it is now and for what is no JPEG; else as `tag_files`."""
     taggings, refused = [], []
-    for path in paths:
+    for path in dict.fromkeys(paths):
         try:
             tagging = cover_tagging(store, path, jpeg)
         except TagsError as error:
