@@ -213,7 +213,7 @@ def test_covers_that_are_killed_anywhere_are_taken_back(tmp_path: Path, first: s
     made = tmp_path / "made"
     make_files(made / "music", KILLED_FILES)
     before = tree(made / "music")
-    run_killed(KILLED, made, tmp_path, 11 if first == "undo" else 10)
+    run_killed(KILLED, made, tmp_path, 8 if first == "undo" else 7)
     *killed, whole = sorted(tmp_path.glob("killed *"))
     assert len(killed) > 3
     assert [covers(whole / "music" / name) for name in KILLED_FILES] == [[JPEG], [JPEG]]
@@ -250,6 +250,7 @@ def test_pictures_are_found_in_tags_copies_and_the_folder(root: Path) -> None:
     secret = root.parent / "secret.png"
     secret.write_bytes(saved(noise(30, 30, 8), "PNG"))
     (root / "folder.png").symlink_to(secret)
+    (root / "art").symlink_to(root.parent)
     with opened(root) as store:
         know(store, root, {"a.flac": 1, "sub/a.flac": 1})
         found = candidates(store, os.fsencode(root / "a.flac"), MatchSettings())
@@ -285,9 +286,9 @@ def test_a_scan_becomes_the_cover_of_an_album_when_it_is_agreed(root: Path) -> N
     wanted = ("cover", root / "a.flac", root / "b.flac", "--from", picture, "--trim", "--fit", "150-250")
     shown = run(root, *wanted)
     assert "nothing was written" in shown.stdout and shown.exit_code == 0
-    assert "  now  none\n" in shown.stdout
+    assert "  now   none\n" in shown.stdout
     assert re.search(
-        r"  new  200 x 200, [\d.]+ kB \(from TIFF 520 x 460, cut to 400 x 400 at 100, 40\)\n", shown.stdout
+        r"  new   200 x 200, [\d.]+ kB\n  from  TIFF 520 x 460, cut to 400 x 400 at 100, 40\n", shown.stdout
     )
     dry = run(root, *wanted, "--dry-run", "--yes")
     assert dry.exit_code == 0 and "would write 2 covers" in dry.stdout

@@ -159,7 +159,7 @@ def test_an_edit_that_makes_no_sense_is_refused() -> None:
     ):
         with pytest.raises(UsageError):
             Edit(**wrong)
-    for numbers in ((0, 0, 0, 5), (-1, 0, 5, 5), (float("nan"), 0, 5, 5), (0, 0, 1e9, 5)):
+    for numbers in ((0, 0, 0, 5), (-1, 0, 5, 5), (float("nan"), 0, 5, 5), (0, 0, 1e9, 5), ("0", 0, 5, 5)):
         with pytest.raises(UsageError):
             Crop(*numbers)
     with pytest.raises(UsageError):
@@ -199,6 +199,14 @@ def test_a_turned_picture_is_seen_upright(orientation: int) -> None:
     for kind in ("PNG", "TIFF", "WEBP"):
         options = {"lossless": True} if kind == "WEBP" else {}
         assert same(seen(saved(stored, kind, exif=exif, **options)), upright), kind
+
+
+def test_an_orientation_that_is_none_or_damaged_turns_nothing() -> None:
+    image, exif = noise(30, 20), Image.Exif()
+    exif[0x0112] = 9
+    damaged = b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(20)
+    for data in (saved(image, "PNG", exif=exif), saved(image, "PNG", exif=damaged), saved(image, "TIFF", exif=exif)):
+        assert same(seen(data), image)
 
 
 def test_all_kinds_of_colours_become_rgb() -> None:

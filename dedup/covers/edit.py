@@ -61,14 +61,19 @@ class Crop:
     def __post_init__(self) -> None:
         limit = 1.0 if self.unit == "share" else float(SIDES.stop)
         numbers = (self.left, self.top, self.width, self.height)
-        if self.unit not in ("pixels", "share") or not all(0 <= number <= limit for number in numbers):
-            raise UsageError("crop", f"{self} is not a part of a picture", remedy="Give LEFT, TOP, WIDTH and HEIGHT")
+        if self.unit not in ("pixels", "share") or not all(_is_within(limit, number) for number in numbers):
+            found = ",".join(map(str, numbers))
+            raise UsageError("crop", f"{found} is not a part of a picture", remedy="Give LEFT, TOP, WIDTH and HEIGHT")
         if min(self.width, self.height) <= 0:
             raise UsageError("crop", f"{self} is empty", remedy="Give a width and a height of more than 0")
 
     def __str__(self) -> str:
         sign, times = ("%", 100) if self.unit == "share" else ("", 1)
         return ",".join(f"{times * each:g}{sign}" for each in (self.left, self.top, self.width, self.height))
+
+
+def _is_within(limit: float, number: object) -> bool:
+    return isinstance(number, int | float) and 0 <= number <= limit
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ MOST_PIXELS = 64_000_000
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")
 """Formats that are decoded, as Pillow calls them."""
 
-_MATRIX = {"I;16", "I;16L", "I;16B", "I;16N"}
-"""Pillow's modes of one channel of 16 bits."""
+_OF_16_BITS = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
+"""Pillow's modes of one channel of 16 bits; "I" may have more."""
 
 
 class NoPictureError(Exception):
@@ -43,32 +43,39 @@ def open_picture(data: bytes) -> Image:
 def decoded(image: Image) -> Image:
     """An opened picture as it is seen: turned as its EXIF says, in sRGB, transparent parts on white. Raises
     NoPictureError for one that is damaged."""
-    from PIL import ImageOps
+    from PIL import Image as Images
 
     try:
         image.load()
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise NoPictureError(f"is damaged or cut short: {error}") from error
     profile = image.info.get("icc_profile")
+    turn = _TURNS.get(_orientation(image))
+    upright = image if turn is None else image.transpose(Images.Transpose(turn))
     try:
-        upright = ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF data, of which Pillow makes anything, says nothing
-        upright = image
-    try:
-        flat = _of_16_bits(upright) if upright.mode in _MATRIX or upright.mode == "I" else _opaque(upright)
-        return _in_srgb(flat, profile)
+        return _in_srgb(_of_16_bits(upright) if upright.mode in _OF_16_BITS else _opaque(upright), profile)
     except (ValueError, OSError) as error:
-        raise NoPictureError(f"has colours of a kind that cannot be converted ({upright.mode})") from error
+        raise NoPictureError(f"has colours of a kind that cannot be converted ({image.mode})") from error
 
 
 def is_plain(image: Image) -> bool:
     """Whether every program shows an opened JPEG alike: three channels or one, no profile but sRGB, not turned."""
     if image.format != "JPEG" or image.mode not in ("RGB", "L"):
         return False
-    return image.getexif().get(_ORIENTATION, 1) == 1 and _is_srgb(image.info.get("icc_profile"))
+    return _orientation(image) not in _TURNS and _is_srgb(image.info.get("icc_profile"))
 
 
 _ORIENTATION = 0x0112
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""Pillow's number of the turn that makes a picture upright, by its orientation in EXIF."""
+
+
+def _orientation(image: Image) -> int:
+    try:
+        found = image.getexif().get(_ORIENTATION)
+    except Exception:  # damaged EXIF data, which makes Pillow raise anything, says nothing
+        return 1
+    return found if isinstance(found, int) else 1
 
 
 def _is_srgb(profile: bytes | None) -> bool:
@@ -101,7 +108,7 @@ def _opaque(image: Image) -> Image:
     if image.mode in ("F", "LAB", "HSV"):
         raise ValueError
     if "A" not in image.getbands() and "a" not in image.getbands() and "transparency" not in image.info:
-        return image.convert("RGB") if image.mode not in ("L", "CMYK") else image
+        return image if image.mode in ("L", "CMYK") else _rgb(image)
     clear = image.convert("RGBA")
     white = Images.new("RGB", clear.size, "white")
     white.paste(clear, mask=clear.getchannel("A"))
@@ -119,5 +126,9 @@ def _in_srgb(image: Image, profile: bytes | None) -> Image:
             if converted is not None:
                 return converted
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            return image.convert("RGB")
-    return image.convert("RGB")
+            return _rgb(image)
+    return _rgb(image)
+
+
+def _rgb(image: Image) -> Image:
+    return image if image.mode == "RGB" else image.convert("RGB")

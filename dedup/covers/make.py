@@ -40,7 +40,7 @@ class Made:
     box: Box
     """What it shows of that picture, in pixels."""
     format: str
-    """Format of that picture: "JPEG", "PNG", "TIFF" or "WEBP"."""
+    """Format of that picture: "JPEG", "PNG", "TIFF" or "WebP"."""
 
 
 def edited(data: bytes, edit: Edit, name: str = "the picture") -> Made:

@@ -147,9 +147,9 @@ def _readable(copy: bytes) -> list[Candidate]:
 def _in_folder(folder: bytes) -> Iterator[Candidate]:
     """Pictures in a folder, and in one below it that is called "Artwork" or the like."""
     names = _names_in(folder)
-    below = [name for name in names if name.lower() in _FOLDERS]
     paths = [os.path.join(folder, name) for name in names]
-    paths += [os.path.join(folder, name, each) for name in below for each in _names_in(os.path.join(folder, name))]
+    below = [path for name, path in zip(names, paths, strict=True) if name.lower() in _FOLDERS]
+    paths += [os.path.join(path, name) for path in below if not os.path.islink(path) for name in _names_in(path)]
     pictures = [path for path in paths if extension_of(path) in EXTENSIONS]
     for path in sorted(pictures, key=_rank)[:MOST_IN_FOLDER]:
         try:

@@ -26,6 +26,10 @@ TIME_LIMIT_S = 60
 """Seconds of computing, and of waiting for it."""
 
 
+_MOST_OPTIMIZED = 16_000_000
+"""Pixels of a picture whose JPEG is made as short as can be, for which all of it is held twice more."""
+
+
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (TIME_LIMIT_S, TIME_LIMIT_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -37,7 +41,7 @@ def main() -> None:
 def answer(edit: Edit, most: int | None, data: bytes) -> tuple[dict[str, Any], bytes]:
     """What `carry_out` gives, within the limit of memory; or what is wrong with the picture. Raises nothing."""
     try:
-        from PIL import Image, ImageCms, ImageOps  # noqa: F401  before the limit, which they do not count for
+        from PIL import Image, ImageCms  # noqa: F401  before the limit, which they do not count for
 
         with bounded_memory(MOST_MEMORY):
             return carry_out(edit, most, data)
@@ -54,7 +58,7 @@ def carry_out(edit: Edit, most: int | None, data: bytes) -> tuple[dict[str, Any]
     """What was made, and the JPEG: the edited picture, which then shrinks, if `most` is given, to so many pixels each
     way at most. Raises NoPictureError, CannotEditError, MemoryError."""
     image = open_picture(data)
-    name = "JPEG" if image.format == "MPO" else image.format
+    name = {"MPO": "JPEG", "WEBP": "WebP"}.get(str(image.format), image.format)
     may_stay = is_plain(image) and edit.quality is None
     upright = decoded(image)
     made, box = apply_edit(upright, edit)
@@ -77,9 +81,12 @@ def _jpeg(image: Image, quality: int) -> bytes:
     """Baseline, since some players show no progressive ones, with colours as fine as shapes: covers have lettering."""
     from PIL import ImageFile
 
-    ImageFile.MAXBLOCK = 3 * image.width * image.height + (1 << 16)  # `optimize` needs it all at once, noise the most
+    n_pixels = image.width * image.height
+    is_small = n_pixels <= _MOST_OPTIMIZED
+    if is_small:
+        ImageFile.MAXBLOCK = 3 * n_pixels + (1 << 16)  # `optimize` writes it all at once, and noise is the longest
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality, optimize=True, subsampling=0)
+    image.save(file, "JPEG", quality=quality, optimize=is_small, subsampling=0)
     return file.getvalue()
 
 

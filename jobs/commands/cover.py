@@ -17,7 +17,7 @@ from jobs.session.output import count_text, path_text
 from jobs.session.run import Run, session
 from jobs.show.ask import is_agreed
 from jobs.show.cleanups import show_refusals
-from jobs.show.covers import made_record, made_text, show_candidates, show_cover, show_written
+from jobs.show.covers import made_lines, made_record, show_candidates, show_cover, show_written
 
 if TYPE_CHECKING:
     from dedup.cleanup.checks import Refusal
@@ -242,7 +242,7 @@ def save_picture(run: Run, asked: Asked, file: bytes, edit: Edit, target: Path) 
     except OSError as error:
         raise refused(name, error) from error
     run.output.result({"event": "saved", **json_path(os.fsencode(target)), **made_record(made)})
-    run.output.note(f"saved {name}: {made_text(made)}")
+    run.output.note(f"saved {name}: {made_lines(made)[0]}")
     return run.exit_code or EXIT_DONE
 
 

@@ -27,8 +27,9 @@ def show_cover(output: Output, path: bytes, made: Made) -> None:
         return
     output.text(path_text(path))
     has = "none" if now is None else f"{_pixels(now.width, now.height)}, {size_text(len(now.data))}"
-    output.text(f"  now  {has}")
-    output.text(f"  new  {made_text(made)}")
+    output.text(f"  now   {has}")
+    for label, line in zip(("new ", "from"), made_lines(made), strict=False):
+        output.text(f"  {label}  {line}")
 
 
 def made_record(made: Made) -> dict[str, Any]:
@@ -41,14 +42,14 @@ def made_record(made: Made) -> dict[str, Any]:
     }
 
 
-def made_text(made: Made) -> str:
+def made_lines(made: Made) -> list[str]:
     """A cover in words, and the picture that it was made of if that is another."""
-    text = f"{_pixels(made.width, made.height)}, {size_text(len(made.jpeg))}"
+    lines = [f"{_pixels(made.width, made.height)}, {size_text(len(made.jpeg))}"]
     cut = made.box.width, made.box.height
-    of = f"{made.format} {_pixels(*made.whole)}"
-    if cut != made.whole:
-        of += f", cut to {_pixels(*cut)} at {made.box.left}, {made.box.top}"
-    return text if (made.width, made.height) == made.whole and made.format == "JPEG" else f"{text} (from {of})"
+    if (made.width, made.height) != made.whole or made.format != "JPEG":
+        part = f", cut to {_pixels(*cut)} at {made.box.left}, {made.box.top}" if cut != made.whole else ""
+        lines.append(f"{made.format} {_pixels(*made.whole)}{part}")
+    return lines
 
 
 def show_candidates(output: Output, path: bytes, found: Sequence[Candidate]) -> None:
