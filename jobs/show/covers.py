@@ -88,7 +88,8 @@ def show_written(output: Output, tagged: Tagged, refusals: Sequence[Refusal]) ->
     show_refusals(output, "refused", (*refusals, *tagged.refused))
     n_refused = len(refusals) + len(tagged.refused)
     output.result({"event": "covers", "files": tagged.n_files, "refused": n_refused})
-    output.note(f"{count_text(tagged.n_files, 'cover')} written; `reprise undo` takes it back")
+    way_back = "; `reprise undo` takes them back" if tagged.n_files else ""
+    output.note(f"{count_text(tagged.n_files, 'cover')} written{way_back}")
 
 
 def _pixels(width: int, height: int) -> str:
