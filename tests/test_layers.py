@@ -29,7 +29,7 @@ FLOORS = (
     ("groups",),
     ("nulltest",),
     ("playback",),
-    ("pipeline", "plan", "report"),
+    ("covers", "pipeline", "plan", "report"),
     ("cleanup",),
     ("synthesis",),
 )
