@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from dedup.errors import is_refusal, refusal
 from dedup.files.bounded import bounded_memory
-from dedup.library.probe import unreadable
 from dedup.playback.decode import Decoding, UnplayableError
 from dedup.playback.folder import Writer
 from dedup.playback.task import Task, task_of
@@ -35,7 +34,7 @@ def make(task: Task, folder: Path, tell: Callable[[dict[str, Any]], None]) -> No
     except MemoryError:
         problem = "decoding it takes too much memory"
     except OSError as error:
-        problem = refusal(error) if is_refusal(error) and error.filename is None else unreadable(error).reason
+        problem = refusal(error) if is_refusal(error) else f"the file cannot be read: {error.strerror}"
     except Exception as error:  # a broken file can make PyAV raise anything: it costs one line
         problem = f"it cannot be decoded: {type(error).__name__}: {error}"
     tell({"problem": problem} if problem else {"done": True})
