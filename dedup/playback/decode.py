@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dedup.files.bounded import is_too_much
 from dedup.files.container import heard_stream, open_container
 from dedup.files.held import open_regular
 from dedup.playback.flac import N_CHANNELS, SOUND_RATE, Samples
@@ -113,6 +114,8 @@ class Decoding:
             yield np.repeat(samples, N_CHANNELS // n_channels, axis=1)
 
     def _note(self, error: Exception) -> None:
+        if is_too_much(error):
+            raise error
         self.damage = self.damage or _text(error)
 
 
