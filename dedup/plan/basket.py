@@ -56,7 +56,7 @@ class Basket:
 
     def refresh(self) -> bool:
         """Takes in the answers that another writer has put into the file, and what was said about pairs; returns
-        whether there was anything. If the file is gone, the answers of the review stay. Raises InputError, PlanError."""
+        whether there was anything. If the file is gone, the answers of the review stay. Raises as `changing` does."""
         took_answers, took_judgements = self._take_answers(), self._take_judgements()
         return took_answers or took_judgements
 
