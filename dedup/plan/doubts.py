@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from dedup.errors import PlanError
 from dedup.groups.mark import Ask, Asked, judge_pair
-from dedup.plan.basket import Basket, State, locked, read_with_state, state_of
+from dedup.plan.basket import Basket, State, read_with_state, state_of
 from dedup.plan.decide import UNCERTAIN, doubt
-from dedup.plan.document import write_plan
+from dedup.plan.document import locked, write_plan
 from dedup.plan.make import grounds_of, plan_all
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.resolve import Resolved, answer_all
