@@ -349,10 +349,10 @@ def _check_waiting(store: Store, _: Observer) -> Iterator[Finding]:
     waiting = store.catalog.judgements.waiting
     read = waiting.read()
     if read.waiting:
-        count = f"{len(read.waiting):,} judgement{'s' if len(read.waiting) > 1 else ''}"
-        yield Finding(
-            "note", waiting.path.name, f"{count} waiting, which count; the next run that writes takes them in"
-        )
+        n = len(read.waiting)
+        count, them = ("1 judgement waits", "it") if n == 1 else (f"{n:,} judgements wait", "them")
+        text = f"{count}: readers see {them}, and the next run that writes takes {them} in"
+        yield Finding("note", waiting.path.name, text)
     for file, lines in ((waiting.path, read.damaged), (waiting.set_aside, waiting.set_aside_lines())):
         if lines:
             shown = printable(b" ".join(lines)[:MOST_SHOWN])
