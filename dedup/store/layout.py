@@ -65,6 +65,11 @@ class Layout:
         return self.folder / "waiting-judgements"
 
     @property
+    def waiting_damaged(self) -> Path:
+        """Lines of that file that could not be read."""
+        return self.waiting.with_name(f"{self.waiting.name}.damaged")
+
+    @property
     def plan_key_part(self) -> str:
         """How the name of a key begins that is not complete yet."""
         return f"wip-{self.plan_key.name}-"
