@@ -28,6 +28,7 @@ COMMANDS = {
     "undo": ("jobs.commands.undo:undo", "Undo a clean-up."),
     "history": ("jobs.commands.undo:history", "List past clean-ups."),
     "tag": ("jobs.commands.tag:tag", "Write fingerprints, audio hashes or ReplayGain into tags."),
+    "cover": ("jobs.commands.cover:cover", "Choose, crop and shrink a picture, and make it the front cover."),
     "pair": ("jobs.commands.pair:pair", "Compare two files and say why they match or not."),
     "mark": ("jobs.commands.mark:mark", "Record for good that two files are the same recording, or not."),
     "info": ("jobs.commands.info:info", "Show the store, one file, the settings, or the installation."),

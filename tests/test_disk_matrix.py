@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from scripts.torture import faults as fault_test
 from scripts.torture.fault_injection import Ended, Fault, Host
@@ -51,7 +52,9 @@ class Case:
     def name(self) -> str:
         words = [word for word in self.command if not word.startswith(("{", "-", "/"))]
         options = [
-            word for word in self.command if word in ("-o", "--repair", "--plot", "--install", "--check", "--html")
+            word
+            for word in self.command
+            if word in ("-o", "--repair", "--plot", "--install", "--check", "--html", "--save")
         ]
         return " ".join((*words[:3], *options, "to", self.folder.strip("{}")))
 
@@ -73,6 +76,8 @@ CASES = (
     Case(("undo", *STORE), "{music}", state="applied"),
     Case(("tag", "--audio-hash", "--yes", "{music}/0.mp3", *STORE)),
     Case(("tag", "--audio-hash", "--yes", "{music}/0.mp3", *STORE), "{music}"),
+    Case(("cover", "{music}/0.mp3", "--from", "{out}/picture.png", "--yes", *STORE), "{music}"),
+    Case(("cover", "{music}/0.mp3", "--from", "{out}/picture.png", "--save", "{out}/cover.jpg", *STORE), "{out}"),
     Case(("mark", "--different", "{music}/0.mp3", "{music}/1.mp3", *STORE)),
     Case(("import", "{out}/lines.jsonl", "--min-length", "4", *STORE)),
     *(Case(("export", what, *STORE), "{stdout}") for what in ("tracks", "pairs", "groups")),
@@ -124,6 +129,7 @@ class Place:
         fault_test.make_music(self.now / "music", n_songs=2)
         shutil.copy(self.now / "music" / "0.mp3", self.now / "music" / "copy.mp3")
         (self.now / "music" / "list.m3u").write_text("copy.mp3\n")
+        Image.effect_noise((200, 200), 50).save(self.now / "out" / "picture.png")
         self.keep("new")
 
         def ran(*command: str, code: int = 0) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from dedup.errors import EXIT_DONE, EXIT_USAGE, InputError, StoreLockedError, StoreMissingError
+from dedup.errors import EXIT_DONE, EXIT_USAGE, InputError, StoreMissingError
 from dedup.groups.judgements import history
 from dedup.store.layout import Layout, write_lock
 from dedup.store.store import open_for_reading, open_for_writing
@@ -100,11 +100,21 @@ def test_the_list_names_the_files_that_hold_it_now(folder: Path) -> None:
     assert b"a" * 16 in [bytes.fromhex(of_programs["different"][f"content_{side}"]) for side in "ab"]
 
 
-def test_the_list_is_read_beside_a_writer_and_a_judgement_waits_for_it(folder: Path) -> None:
+def test_a_judgement_beside_a_writer_counts_at_once(folder: Path) -> None:
     mark(folder, A, B, "--same")
     with write_lock(Layout(folder), "reprise scan"):
         assert mark(folder, "--list").stdout.endswith("1 judgement\n")
-        assert mark(folder, A, B, "--different").exit_code == StoreLockedError.exit_code
+        told = mark(folder, A, B, "--different").stdout
+        assert "; same before, said 20" in told
+        assert told.endswith("saved beside the store, which another run holds; it counts from now on\n")
+        assert said(folder) == [False]
+        assert mark(folder, "--list").stdout.startswith("different, score 0.")
+        mark(folder, A, B, "--forget")
+        assert said(folder) == []
+        mark(folder, B, "/music/short.mp3", "--same")
+    assert (folder / "waiting-judgements").stat().st_size > 0
+    assert mark(folder, A, B, "--forget").stdout.startswith("no judgement to take back")
+    assert (folder / "waiting-judgements").stat().st_size == 0
     assert said(folder) == [True]
 
 

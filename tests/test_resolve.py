@@ -14,7 +14,7 @@ import pytest
 from click.testing import Result
 
 from dedup.correlation.correlate import correlate
-from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError, PlanError, StoreLockedError
+from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, InputError, PlanError
 from dedup.groups.judgements import history
 from dedup.groups.matches import Matches
 from dedup.observer import Silent
@@ -363,13 +363,17 @@ def test_only_a_plan_is_replaced(root: Path) -> None:
     assert plan_file(root).read_text() == broken
 
 
-def test_while_another_run_holds_the_store_a_judgement_is_asked_for_again(root: Path) -> None:
-    with open_for_writing(root.parent / "store", "another run"):
+def test_while_another_run_holds_the_store_a_judgement_counts_at_once(root: Path) -> None:
+    """Property: it is seen beside the run, and in the catalog when that ends."""
+    with open_for_writing(root.parent / "store", "another run") as store:
         text = resolve(root, "n\n2\n\n").stdout
-    assert "another run" in text
-    assert text.count("2 groups left") == 2
-    assert n_judged(root) == 0
+        assert n_judged(root) == 2
+        assert store.catalog.judgements.count_waiting() == 2
+    assert "1 kept, 1 not the same, 0 skipped, 1 left" in text
     assert len(plan_of(root).groups) == 1
+    with open_for_reading(root.parent / "store") as store:
+        assert len(list(store.catalog.judgements.read_rows())) == 2
+        assert store.catalog.judgements.waiting.read() == ([], [])
 
 
 def test_with_json_there_is_a_record_of_each_answer(root: Path) -> None:
@@ -408,7 +412,7 @@ class Page:
         assert answer.planned is not None and len(answer.planned.files) == len(question.planned.files)
         self.told.append(answer.word)
 
-    def not_kept(self, error: StoreLockedError) -> None:
+    def not_kept(self, error: InputError) -> None:
         raise error
 
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs import cli
-from jobs.commands import schedule
+from jobs.session import again
 from jobs.show import units
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -253,7 +253,7 @@ def test_the_program_is_the_one_that_was_started(tmp_path: Path, monkeypatch: py
     script.write_text("#!/bin/sh\n")
     script.chmod(0o755)
     monkeypatch.setattr(sys, "argv", [str(script)])
-    assert schedule.program() == [str(script)]
+    assert again.program() == [str(script)]
     monkeypatch.setattr(sys, "argv", [str(ROOT / "jobs" / "__main__.py")])
-    assert schedule.program() == [PROGRAM]
+    assert again.program() == [PROGRAM]
     assert subprocess.run([PROGRAM, "--version"], capture_output=True, check=False, timeout=60).returncode == 0

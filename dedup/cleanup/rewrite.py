@@ -32,7 +32,7 @@ def write_copy(
     if before is None:
         raise TagsError(printable(path), "its audio cannot be read", remedy="Its tags were left alone.")
     shutil.copyfileobj(old, new, 1024 * 1024)
-    write_tags(copy, fields, cover, extras, new)
+    write_tags(path, fields, cover, extras, new)  # by its own name, without which AAC and TTA are taken for MP3
     new.flush()
     _check(path, before, copy)
     take_over(path, Status.of(old.fileno()), new)

@@ -1,4 +1,5 @@
-"""Writes what was measured of a file as tags, like a merge: with a journal, so that it can be undone."""
+"""Writes what was measured of a file, or a cover, into its tags, like a merge: with a journal, so that it can be
+undone."""
 
 from __future__ import annotations
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dedup.runner import Stop
     from dedup.settings import KeepSettings
     from dedup.store.store import Store
+    from dedup.tags.cover import Cover
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Tagging:
-    """Fields to write to a file."""
+    """Fields and a cover to write to a file."""
 
     path: bytes
     fields: dict[str, tuple[str, ...]]
@@ -58,6 +60,8 @@ class Tagging:
     """Present values of these fields; without those that the file does not have."""
     size_and_time: tuple[int, int]
     """Size and modification time of the file when it was measured."""
+    cover: Cover | None = None
+    """Picture that becomes the front cover, in place of the present one; None if that stays."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,9 @@ def measure_files(
 def tag_files(
     *, store: Store, taggings: Sequence[Tagging], keep: KeepSettings, observer: Observer, stop: Stop
 ) -> Tagged:
-    """Writes what was measured, with a journal by which it can be taken back: one file after the other, each to a copy
-    that takes the file's place. A file that cannot be written is refused with its reason, and the rest goes on. Only
-    for the holder of the store's lock.
+    """Writes what was measured or chosen, with a journal by which it can be taken back: one file after the other, each
+    to a copy that takes the file's place. A file that cannot be written is refused with its reason, and the rest goes
+    on. Only for the holder of the store's lock.
 
     Of `keep` only the protected folders count; those that the store remembers are protected too. Raises JournalError if
     a clean-up before it was broken off, WriteError for a full disk."""
@@ -164,7 +168,7 @@ def _write(store: Store, tagging: Tagging, doing: Doing) -> str:
     path = _of_link(store, tagging.path, doing.reach) if os.path.islink(tagging.path) else tagging.path
 
     def build(old: BinaryIO, new: BinaryIO, part: Spot) -> None:
-        write_copy(old, path, new, part.path, tagging.fields)
+        write_copy(old, path, new, part.path, tagging.fields, tagging.cover)
 
     try:
         with doing.reach.spot(path) as spot:

@@ -4,16 +4,13 @@ answer of another; about one group the last one counts."""
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dedup.errors import writing
-from dedup.files.paths import printable
 from dedup.groups.judgements import Judgements
-from dedup.plan.document import Documents, is_replaceable, read_plan, write_plan
+from dedup.plan.document import Documents, is_replaceable, locked, read_plan, write_plan
 from dedup.store.change import store_version
 from dedup.store.store import open_for_reading
 
@@ -56,7 +53,7 @@ class Basket:
 
     def refresh(self) -> bool:
         """Takes in the answers that another writer has put into the file, and what was said about pairs; returns
-        whether there was anything. If the file is gone, the answers of the review stay. Raises InputError, PlanError."""
+        whether there was anything. If the file is gone, the answers of the review stay. Raises as `changing` does."""
         took_answers, took_judgements = self._take_answers(), self._take_judgements()
         return took_answers or took_judgements
 
@@ -100,20 +97,3 @@ def read_with_state(path: bytes) -> tuple[Plan | None, State]:
         plan = read_plan(path) if is_replaceable(path) else None
         if state == state_of(path):
             return plan, state
-
-
-@contextlib.contextmanager
-def locked(path: bytes) -> Iterator[None]:
-    """Keeps other writers of a plan out. The lock is on the folder of the file, since each version of the file is
-    another one; the system releases it when the process ends, however it ends. Raises WriteError."""
-    folder = os.path.dirname(os.path.abspath(path))
-    with writing(printable(folder), "name another file with -o"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with writing(printable(folder), "name another file with -o"):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-        with writing(printable(folder)):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,16 +4,17 @@ everything that is wrong with it is reported at once, as one PlanError. The file
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dedup.errors import InputError, PlanError, refused
+from dedup.errors import InputError, PlanError, refused, writing
 from dedup.files.paths import json_path, printable
 from dedup.plain_text import json_text
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
@@ -127,9 +128,12 @@ def is_replaceable(path: bytes) -> bool:
 
 
 def write_plan(path: bytes, plan: Plan, encode: Callable[[Plan], bytes] = to_bytes) -> None:
-    """Writes the document that `encode` makes, all or nothing. Raises WriteError if it cannot be written."""
+    """Writes the document that `encode` makes, all or nothing. Call it while the plan is `locked`. Raises WriteError if
+    it cannot be written."""
     part = path + b".%d.part" % os.getpid()
     try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)  # of a process that was killed and had this number
         with open(part, "xb") as file:
             file.write(encode(plan))
             file.flush()
@@ -139,6 +143,23 @@ def write_plan(path: bytes, plan: Plan, encode: Callable[[Plan], bytes] = to_byt
         with contextlib.suppress(OSError):
             os.unlink(part)
         raise refused(printable(path), error, "name another file with -o") from error
+
+
+@contextlib.contextmanager
+def locked(path: bytes) -> Iterator[None]:
+    """Keeps other writers of a plan out. The lock is on the folder of the file, since each version of the file is
+    another one; the system releases it when the process ends, however it ends. Raises WriteError."""
+    folder = os.path.dirname(os.path.abspath(path))
+    with writing(printable(folder), "name another file with -o"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with writing(printable(folder), "name another file with -o"):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        with writing(printable(folder)):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 # ---- encoding ----

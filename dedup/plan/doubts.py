@@ -3,7 +3,7 @@ what would be lost, and the rest stays. Touches none of the user's files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from dedup.errors import PlanError
 from dedup.groups.mark import Ask, Asked, judge_pair
 from dedup.plan.basket import Basket, State, read_with_state, state_of
 from dedup.plan.decide import UNCERTAIN, doubt
-from dedup.plan.document import write_plan
+from dedup.plan.document import locked, write_plan
 from dedup.plan.make import grounds_of, plan_all
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.resolve import Resolved, answer_all
@@ -83,15 +83,15 @@ def plan_and_ask(
         if review.n_left:
             basket = Basket(folder, path, review, state)
             reviewed = answer_all(basket, reviewer, folder=folder, purpose=purpose)
-            before = reviewed.plan
     with open_for_reading(folder) as store:
         matches.renew_judgements(store)
         grounds = grounds_of(store, matches, keep, settings)
-        plan = plan_all(
-            grounds, observer, answers_in(grounds.seals.opened(before), grounds.keep.protect) if before else ()
-        )
-    write_plan(path, plan)
-    return SurePlan(plan, path, settings, asked, reviewed, not_understood)
+
+    def made(before: Plan | None) -> Plan:
+        answered = answers_in(grounds.seals.opened(before), grounds.keep.protect) if before else ()
+        return plan_all(grounds, observer, answered)
+
+    return SurePlan(_replaced(path, made), path, settings, asked, reviewed, not_understood)
 
 
 def uncertain_pairs(groups: Sequence[Group], settings: PlanSettings) -> list[TrackPair]:
@@ -102,6 +102,17 @@ def uncertain_pairs(groups: Sequence[Group], settings: PlanSettings) -> list[Tra
         if pair.a.state == pair.b.state == "present" and doubtful is not None and doubtful[0] == UNCERTAIN:
             found.append(pair)
     return sorted(found, key=lambda pair: (-pair.match.score, pair.a.path))
+
+
+def _replaced(path: bytes, made: Callable[[Plan | None], Plan]) -> Plan:
+    """Writes what is made from the plan that is there; made again if somebody answers meanwhile."""
+    while True:
+        before, state, _ = _plan_before(path)
+        plan = made(before)
+        with locked(path):
+            if state_of(path) == state:
+                write_plan(path, plan)
+                return plan
 
 
 def _plan_before(path: bytes) -> tuple[Plan | None, State, PlanError | None]:

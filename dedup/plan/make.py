@@ -19,7 +19,7 @@ from dedup.groups.losses import LOST_BY_VERDICT, is_aligned, lost_extras
 from dedup.observer import Observer
 from dedup.plan.beside import OnDisk
 from dedup.plan.decide import Decider, kept_for, most_first
-from dedup.plan.document import is_replaceable, write_plan
+from dedup.plan.document import is_replaceable, locked, write_plan
 from dedup.plan.listening import HERE, Ears, listened
 from dedup.plan.nouns import REMOVING, Plan, PlannedGroup
 from dedup.plan.protect import protect_from_now_on
@@ -140,7 +140,8 @@ def plan_copies(
     with open_for_reading(folder) as store:
         plan = make_plan(store, matches, keep, settings, observer)
     if path is not None:
-        write_plan(path, plan)
+        with locked(path):
+            write_plan(path, plan)
     return Made(plan, path, replaced)
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 from dedup.errors import InputError
 from dedup.groups.mark import say_all
 from dedup.plan.basket import Basket, read_with_state
-from dedup.plan.document import is_replaceable
 from dedup.plan.listening import HERE, Ears, listened
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.review import review_of
@@ -83,11 +82,9 @@ def resolve_groups(
     too. The plan is written after each answer. A KeyboardInterrupt is to quit. The store is locked, in the name of
     `purpose`, only while null tests are made and a judgement is recorded. Raises InputError if there is something
     other than a plan at `path`, PlanError for a plan that cannot be understood."""
-    is_replaceable(path)
-    protect_from_now_on(folder, keep.protect, playlists=settings.playlists, purpose=purpose)
-    read_with_state(path)
-    matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose)
     before, state = read_with_state(path)
+    protect_from_now_on(folder, keep.protect, playlists=settings.playlists, purpose=purpose)
+    matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose)
     with open_for_reading(folder) as store:
         review = review_of(store, matches, keep, settings, before, again, observer)
     return answer_all(Basket(folder, path, review, state), reviewer, folder=folder, purpose=purpose, limit=limit)
@@ -133,7 +130,8 @@ def keep_answer(folder: Path, basket: Basket, question: Question, answer: Answer
     """Keeps an answer, to any question of the review: what becomes of the group, in the plan; that files are different
     for good, in the store in `folder`, in the name of `purpose`, or beside it while another run holds it. It is durable
     when this returns; what was said about pairs is returned, for `unsay`. Raises InputError if the group has changed
-    since, and as `Basket.changing` and `say` do; then nothing is kept."""
+    since, and as `Basket.changing` and `say` do; nothing is kept then, except what was said about pairs if only the
+    plan cannot be written."""
     review = basket.review
     with basket.changing():
         if answer.planned is not None:

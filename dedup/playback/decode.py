@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dedup.files.bounded import is_too_much
 from dedup.files.container import heard_stream, open_container
 from dedup.files.held import open_regular
 from dedup.playback.flac import N_CHANNELS, SOUND_RATE, Samples
@@ -94,7 +95,10 @@ class Decoding:
             if self._resampler is not None:
                 yield from self._taken(self._resampler.resample(None))
             self._format = found
-            self._resampler = av.AudioResampler(format="s16", layout="stereo", rate=SOUND_RATE) if found else None
+            if frame is not None:
+                # One channel is played as it is on both sides: FFmpeg would make it 3 dB softer.
+                layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
+                self._resampler = av.AudioResampler(format="s16", layout=layout, rate=SOUND_RATE)
         if frame is not None:
             frame.pts = None  # in damaged files it can be anything
             yield from self._taken(self._resampler.resample(frame))
@@ -104,10 +108,14 @@ class Decoding:
             self.n_samples += frame.samples
             if self.n_samples > LONGEST_S * SOUND_RATE:
                 raise UnplayableError(f"it plays longer than {LONGEST_S // 3600} hours")
-            data = bytes(memoryview(frame.planes[0])[: 2 * N_CHANNELS * frame.samples])
-            yield np.frombuffer(data, "<i2").reshape(-1, N_CHANNELS)
+            n_channels = frame.layout.nb_channels
+            data = bytes(memoryview(frame.planes[0])[: 2 * n_channels * frame.samples])
+            samples = np.frombuffer(data, "<i2").reshape(-1, n_channels)
+            yield np.repeat(samples, N_CHANNELS // n_channels, axis=1)
 
     def _note(self, error: Exception) -> None:
+        if is_too_much(error):
+            raise error
         self.damage = self.damage or _text(error)
 
 

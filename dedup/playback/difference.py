@@ -16,7 +16,7 @@ import numpy.typing as npt
 from dedup.nulltest.align import Piece, align
 from dedup.nulltest.coherence import coherence
 from dedup.nulltest.compare import LONGEST_PART
-from dedup.nulltest.measure import LASTING_FRAMES, measure
+from dedup.nulltest.measure import LASTING_FRAMES, LOST_DB, MISSING_DB, measure
 from dedup.nulltest.spectra import EDGES, HOP, SAMPLE_RATE, WINDOW, Pcm, pair_powers
 from dedup.playback.lanes import LEAST_DRIFT_S, Place
 from dedup.playback.resample import resampled
@@ -187,13 +187,13 @@ def _add_part(a: Pcm, b: Pcm, part: Piece, first: int, sound: Floats, weight: Fl
 
 
 def _kept(excess_db: Floats) -> Floats:
-    """Factor of each band whose excess is so many dB: what of it is more than the other file has. The excess is the
-    least of some neighbouring frames, so here it is the most of as many."""
+    """Factor of each band whose excess is so many dB: none for what the null test forgives, all from `LOST_DB` on. The
+    excess is the least of some neighbouring frames, so here it is the most of as many."""
     most = excess_db.copy()
     for shift in range(1, LASTING_FRAMES + 1):
         np.maximum(most[shift:], excess_db[:-shift], out=most[shift:])
         np.maximum(most[:-shift], excess_db[shift:], out=most[:-shift])
-    return np.asarray(np.sqrt(1 - 10 ** (-most / 10)), np.float32)
+    return np.asarray(np.clip((most - MISSING_DB) / (LOST_DB - MISSING_DB), 0, 1), np.float32)
 
 
 def _of_bins(bands: Floats) -> Floats:

@@ -13,6 +13,8 @@ import contextlib
 import json
 import os
 import tempfile
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +27,9 @@ from dedup.playback.waveform import Outline, outline_of
 SEGMENT_S = 10
 SEGMENT = SEGMENT_S * SOUND_RATE
 """Samples of a segment."""
+_MOST_UNMEASURED = 6
+_DRAWN_EACH = 60
+"""Segments up to which the outline is written after each, and then after so many: it is written whole each time."""
 PART = ".part"
 """How a name ends until its file is complete."""
 _FACTS, _OUTLINE = "facts.json", "outline"
@@ -100,7 +105,8 @@ class Writer:
         self._n_waiting = 0
         self._n_samples = 0
         self._outlines: list[Outline] = []
-        self._meter = Meter()
+        self._meter, self._metering = Meter(), ThreadPoolExecutor(1)
+        self._unmeasured: deque[Future[None]] = deque()
 
     def write(self, samples: Samples) -> bool:
         """Takes samples, and tells whether there is a new segment. Raises OSError."""
@@ -118,7 +124,11 @@ class Writer:
         """Writes what is left and the facts. Raises OSError."""
         if self._n_waiting:
             self._put(np.concatenate(self._waiting))
-        measured = self._meter.finish()
+        self._put_outline()
+        for each in self._unmeasured:
+            each.result()
+        measured = self._metering.submit(self._meter.finish).result()
+        self._metering.shutdown()
         facts = Facts(self._n_samples, measured.integrated_lufs, measured.peak, damage, details)
         put(self._folder, _FACTS, json.dumps(asdict(facts)).encode())
         return facts
@@ -126,7 +136,14 @@ class Writer:
     def _put(self, samples: Samples) -> None:
         self._outlines.append(outline_of(samples))
         put(self._folder, segment_path(self._folder, self.n_segments).name, encode(samples))
-        put(self._folder, _OUTLINE, np.concatenate(self._outlines).tobytes())
         self.n_segments += 1
+        if self.n_segments <= _DRAWN_EACH or self.n_segments % _DRAWN_EACH == 0:
+            self._put_outline()
         self._n_samples += len(samples)
-        self._meter.feed(frame_of(samples))
+        # Measuring takes as long as decoding, so another core does it, at most some segments behind.
+        self._unmeasured.append(self._metering.submit(self._meter.feed, frame_of(samples)))
+        while len(self._unmeasured) > _MOST_UNMEASURED:
+            self._unmeasured.popleft().result()
+
+    def _put_outline(self) -> None:
+        put(self._folder, _OUTLINE, np.concatenate(self._outlines).tobytes())

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dedup.errors import is_refusal, refusal
-from dedup.files.bounded import bounded_memory
-from dedup.library.probe import unreadable
+from dedup.files.bounded import bounded_memory, is_too_much
 from dedup.playback.decode import Decoding, UnplayableError
 from dedup.playback.folder import Writer
 from dedup.playback.task import Task, task_of
@@ -27,17 +26,19 @@ CHANGED = "the file has changed since the last scan"
 
 def make(task: Task, folder: Path, tell: Callable[[dict[str, Any]], None]) -> None:
     """Makes the sound of a task; tells of each new segment, and at the end that it is done or what is wrong."""
+    import av  # noqa: F401  # the libraries themselves count for nobody
+
     try:
         with bounded_memory(task.most_memory):
             problem = _make(task, folder, tell)
     except UnplayableError as error:
         problem = str(error)
-    except MemoryError:
-        problem = "decoding it takes too much memory"
     except OSError as error:
-        problem = refusal(error) if is_refusal(error) and error.filename is None else unreadable(error).reason
+        problem = refusal(error) if is_refusal(error) else f"the file cannot be read: {error.strerror}"
     except Exception as error:  # a broken file can make PyAV raise anything: it costs one line
         problem = f"it cannot be decoded: {type(error).__name__}: {error}"
+        if is_too_much(error):
+            problem = "decoding it takes too much memory"
     tell({"problem": problem} if problem else {"done": True})
 
 

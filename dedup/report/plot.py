@@ -84,17 +84,22 @@ def require_plot(file: Path) -> None:
 
 def plot_pair(heard: Heard, compare: CompareSettings, file: Path) -> None:
     """Draws the pair into a PNG or SVG file, with its null test if there is one. The same pair gives the same bytes.
-    Raises OSError."""
+    Raises WriteError."""
+    drawn = drawn_pair(heard, compare, file.suffix.lower().removeprefix("."))
+    with writing(str(file), "name another file with --plot"):
+        file.write_bytes(drawn)
+
+
+def drawn_pair(heard: Heard, compare: CompareSettings, kind: str) -> bytes:
+    """The picture as "png" or "svg"."""
     import matplotlib
 
     drawn = io.BytesIO()
-    kind = file.suffix.lower().removeprefix(".")
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # scripts that the font lacks appear as boxes
         figure = _draw(heard, compare)
         figure.savefig(drawn, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
-    with writing(str(file), "name another file with --plot"):
-        file.write_bytes(drawn.getvalue())
+    return drawn.getvalue()
 
 
 def _draw(heard: Heard, compare: CompareSettings) -> Figure:

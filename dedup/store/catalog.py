@@ -40,7 +40,7 @@ class Catalog(Database):
         self.probes = Probes(self)
         self.blocks = SealedBlocks(self)
         self.results = Results(self)
-        self.judgements = StoredJudgements(self, self.meta, WaitingFile(Layout(path.parent).waiting))
+        self.judgements = StoredJudgements(self, self.meta, WaitingFile(Layout(path.parent)))
         self.runs = Runs(self)
         self.nulltests = NullTests(self)
         self.comparisons = Comparisons(self)

@@ -9,9 +9,9 @@ from pathlib import Path
 from dedup.store.commit_log import log_of
 from dedup.store.layout import Layout
 
-HEAD_BYTES = 136
-"""Bytes at the start of a file that are looked at: SQLite counts commits in those of the index of its log, and marks
-each new log there."""
+HEAD_BYTES = 48
+"""Bytes at the start of a file that are looked at: SQLite counts commits in those of the index of its log. What comes
+behind them tells who reads."""
 
 
 def store_version(folder: Path) -> str:

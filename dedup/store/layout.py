@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dedup.errors import StoreLockedError, WriteError, refused, writing
 from dedup.files.mount_table import mount_of, mounts
@@ -21,6 +22,7 @@ ANOTHER_FOLDER = "choose another folder with --store"
 _OURS = re.compile(
     r"lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog"
     r"|plan-key|wip-plan-key-.*|waiting-judgements(\.damaged)?|review\.json.*|web-passphrase"
+    r"|progress\.json.*|page"
 )
 """Names of what a store has in its folder."""
 
@@ -63,6 +65,11 @@ class Layout:
         return self.folder / "waiting-judgements"
 
     @property
+    def waiting_damaged(self) -> Path:
+        """Lines of that file that could not be read."""
+        return self.waiting.with_name(f"{self.waiting.name}.damaged")
+
+    @property
     def plan_key_part(self) -> str:
         """How the name of a key begins that is not complete yet."""
         return f"wip-{self.plan_key.name}-"
@@ -72,9 +79,25 @@ class Layout:
         return self.folder / "reprise.log"
 
     @property
+    def progress(self) -> Path:
+        """What the run that holds the store is doing; it comes and goes with the run."""
+        return self.folder / "progress.json"
+
+    @property
+    def page(self) -> Path:
+        """Folder of the web page: plans as they were shown, and what its runs printed."""
+        return self.folder / "page"
+
+    @property
     def passphrase(self) -> Path:
         """Hash of the passphrase that the web page asks for."""
         return self.folder / "web-passphrase"
+
+    def drop_progress(self) -> None:
+        """Removes what a killed run left of its progress. Call it only while holding the lock."""
+        for left in self.folder.glob(f"{self.progress.name}*"):
+            with contextlib.suppress(OSError):
+                left.unlink()
 
     def bytes_on_disk(self) -> int:
         """Size of all files."""
@@ -203,6 +226,32 @@ def is_locked(layout: Layout) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def holder_text(layout: Layout) -> dict[str, Any] | None:
+    """What the lock's text says of its holder: pid, host, since, purpose. It may be that of a run that was killed.
+    None if nobody has the store."""
+    try:
+        found = json.loads(layout.lock.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def holder(layout: Layout) -> dict[str, Any] | None:
+    """Who holds the store now, as the lock's text says; None if nobody does. To be asked again and again: the lock
+    itself is not touched if the process that the text names is no more."""
+    found = holder_text(layout)
+    if found is None:
+        return None
+    if found.get("host") == socket.gethostname():
+        try:
+            os.kill(int(found["pid"]), 0)
+        except (ProcessLookupError, KeyError, ValueError, TypeError):
+            return None
+        except PermissionError:  # somebody else's
+            pass
+    return found if is_locked(layout) else None
 
 
 def was_killed(layout: Layout) -> bool:

@@ -77,6 +77,7 @@ class Store:
         the catalog. Call it only while holding the lock."""
         shutil.rmtree(self.layout.salvage, ignore_errors=True)
         drop_unfinished_keys(self.layout)
+        self.layout.drop_progress()
         self.blocks.drop_unfinished()
         if (
             next(self.catalog.blocks.unsound(), None) is None

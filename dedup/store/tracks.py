@@ -124,6 +124,10 @@ class Tracks(Table):
     def get(self, path: bytes) -> Track | None:
         return next(self._select("WHERE path = ?", (path,)), None)
 
+    def at(self, id_: int) -> Track | None:
+        """The track with this id."""
+        return next(self._select("WHERE id = ?", (id_,)), None)
+
     def twins(self, size: int, partial: bytes) -> Iterator[Track]:
         """Present tracks with audio that have this size and partial hash, in the order of their paths."""
         which = "WHERE size = ? AND partial = ? AND audio IS NOT NULL AND state = 'present'"
@@ -202,6 +206,23 @@ class Tracks(Table):
         """The files that cannot be used."""
         query = "SELECT path, size, mtime_ns, problem FROM track WHERE problem IS NOT NULL"
         return {Trouble(*row) for row in self.connection.execute(query)}
+
+    def unusable(self) -> Iterator[tuple[bytes, str, str]]:
+        """Path, kind of problem and problem of the tracks without audio, in the order of their paths."""
+        for row in self.read_rows("WHERE audio IS NULL ORDER BY path"):
+            track = Track(*row)
+            yield track.path, track.problem_kind or "failed", track.problem or ""
+
+    def at_fault(self) -> Iterator[tuple[bytes, str | None, bool]]:
+        """Path, damage, and whether the channels cancel, of the present tracks with either, in the order of their
+        paths."""
+        query = (
+            f"SELECT track.path, {self.audios.selected} FROM track JOIN audio ON audio.id = track.audio "
+            "WHERE track.state = 'present' AND (audio.damage IS NOT NULL OR audio.cancels) ORDER BY track.path"
+        )
+        for path, *row in self.connection.execute(query):
+            _, _, _, damage, _, _, _, cancels, _ = self.audios.verified(tuple(row))
+            yield path, damage, bool(cancels)
 
     def count_by_state(self) -> dict[str, int]:
         """The number of tracks with audio, by state."""

@@ -9,12 +9,11 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from dedup.errors import writing
 from dedup.store.blocks import sync
-from dedup.store.layout import PRIVATE_FILE
+from dedup.store.layout import PRIVATE_FILE, Layout
 from dedup.store.ledgers import digest_of, is_sealed_except_its_end, opened_line, sealed_line
 
 CONTENT_DIGITS = 32
@@ -51,10 +50,8 @@ class WaitingFile:
     """The file, which is always empty or absent except after somebody said something beside a writer. Any number of
     processes append to it; whoever holds the store's lock empties it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.set_aside = path.with_name(f"{path.name}.damaged")
-        """Lines that could not be read, kept for a person."""
+    def __init__(self, layout: Layout) -> None:
+        self.path, self.set_aside = layout.waiting, layout.waiting_damaged
 
     def read(self) -> Read:
         """What waits now. A last line without a newline does not count: its writer was killed, or is at it. Raises

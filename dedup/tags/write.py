@@ -10,7 +10,7 @@ from dedup.errors import WriteError
 from dedup.files.paths import printable
 from dedup.tags.block import Block
 from dedup.tags.cover import Cover
-from dedup.tags.extras import Held
+from dedup.tags.extras import Held, picture_digest
 from dedup.tags.names import named
 from dedup.tags.read import blocks_in, open_blocks
 from dedup.tags.values import normalised
@@ -80,10 +80,12 @@ def _write(
         if cover is not None and number == 0:
             block.put_cover(cover)
     due = _put_extras(blocks, extras)
+    if cover is not None:
+        due[picture_digest(cover.data)] = "the cover"
     for block in reversed(blocks):  # ID3 last: it brings the ID3v1 tag at the very end up to date
         if block.is_written:
             block.save(file)
-    lacking = _lacking(blocks_in(path, file), due) if extras else []
+    lacking = _lacking(blocks_in(path, file), due) if extras or cover is not None else []
     if lacking:
         raise TagsError(printable(path), f"its tags cannot hold {', '.join(lacking)}")
 

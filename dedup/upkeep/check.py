@@ -15,6 +15,7 @@ import numpy as np
 
 from dedup.correlation.correlate import completeness
 from dedup.errors import CatalogDamagedError, StoreDamagedError
+from dedup.files.paths import printable
 from dedup.settings import CompareSettings
 from dedup.store.catalog import Catalog
 from dedup.store.commit_log import has_log, log_of, lost_commits
@@ -165,6 +166,7 @@ def check(store: Store, observer: Observer) -> list[Finding]:
         _check_complete,
         _check_ledgers,
         _check_plan_key,
+        _check_waiting,
     )
     findings: list[Finding] = []
     try:
@@ -191,6 +193,8 @@ def repair(store: Store, findings: Sequence[Finding]) -> None:
             _drop(store.catalog, finding)
         if any(finding.kind in ("tile", "block") for finding in findings):
             store.catalog.meta.drop("complete")
+    if any(finding.name == store.layout.waiting_damaged.name for finding in findings):
+        store.catalog.judgements.waiting.forget_set_aside()
     if any(finding.kind == "root" for finding in findings):
         store.blocks.create(store.root_attributes)
     store.tidy()
@@ -338,6 +342,26 @@ def _check_tiles(store: Store, _: Observer) -> Iterator[Finding]:
 def _sound_meta(store: Store) -> dict[str, Any]:
     """The values of `meta` that can be read."""
     return {row[0]: json.loads(row[1]) for row in store.catalog.meta.sound() if not any(problems_of_meta(row))}
+
+
+def _check_waiting(store: Store, _: Observer) -> Iterator[Finding]:
+    """What people said while another process held the store, and lines of it that cannot be read."""
+    waiting = store.catalog.judgements.waiting
+    read = waiting.read()
+    if read.waiting:
+        n = len(read.waiting)
+        count, them = ("1 judgement waits", "it") if n == 1 else (f"{n:,} judgements wait", "them")
+        text = f"{count}: readers see {them}, and the next run that writes takes {them} in"
+        yield Finding("note", waiting.path.name, text)
+    for file, lines in ((waiting.path, read.damaged), (waiting.set_aside, waiting.set_aside_lines())):
+        if lines:
+            shown = printable(b" ".join(lines)[:MOST_SHOWN])
+            text = f"{len(lines):,} of its lines cannot be read: give these judgements again ({shown})"
+            yield Finding("judgement", file.name, text)
+
+
+MOST_SHOWN = 300
+"""Bytes of damaged lines that are shown: one line and a half."""
 
 
 def _check_ledgers(store: Store, _: Observer) -> Iterator[Finding]:

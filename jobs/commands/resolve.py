@@ -40,11 +40,12 @@ def resolve(run: Run, written: bytes, limit: int | None, again: bool) -> int:
     """Review the groups, most reclaimable bytes first, and decide what happens to each. Changes none of your files.
 
     Enter keeps the file that the rules chose, a number keeps another one; n records for good that some files are not
-    the same; l lets copies go that stay only for what they hold; m chooses between conflicting tags; s leaves the group
-    alone. Every answer is saved at once, in a plan that `reprise apply FILE` carries out. If FILE is from an earlier
-    review, or from `reprise plan` or `reprise full --auto`, you are only asked about groups that are not in it, whose
-    files have changed, that it calls "uncertain", or in which a file stays for what it holds. --to and other settings
-    of the whole plan are those of the last run.
+    the same; a keeps all files; l lets copies go that stay only for what they hold; m chooses between conflicting tags;
+    s leaves the group alone for now. Every answer is saved at once, in a plan that `reprise apply FILE` carries out,
+    also while another run holds the store; several reviews may write one FILE. If FILE is from an earlier review, or
+    from `reprise plan` or `reprise full --auto`, you are only asked about groups that are not in it, whose files have
+    changed, that it calls "uncertain", or in which a file stays for what it holds. --to and other settings of the whole
+    plan are those of the last run.
 
     Copies that score less than --ask stay. --auto has no effect here: you can decide about any score."""
     from dedup.plan.resolve import resolve_groups
@@ -78,6 +79,7 @@ def show_resolved(output: Output, resolved: Resolved, path: bytes) -> None:
         output.text()
     counts = {
         "keep": resolved.keep,
+        "keep_all": resolved.keep_all,
         "different": resolved.different,
         "skip": resolved.skip,
         "left": resolved.left,

@@ -11,15 +11,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
 from dedup.errors import InputError, UsageError, WriteError, refused, writing
 from jobs.session import options
-from jobs.session.options import VALUES
+from jobs.session.again import option_words, program
 from jobs.session.run import Run, reader
-from jobs.session.values import FOLDER, SWITCH, TIME_OF_DAY, Value
+from jobs.session.values import TIME_OF_DAY, Value
 from jobs.show import units
 
 Form = Literal["systemd", "cron", "launchd"]
@@ -80,7 +80,7 @@ def usual_form() -> Form:
     if sys.platform == "darwin":
         return "launchd"
     there = shutil.which("systemctl") is not None and os.path.isdir("/run/systemd/system")
-    return "systemd" if there or _systemd_folder().is_dir() else "cron"
+    return "systemd" if there or units.systemd_folder().is_dir() else "cron"
 
 
 # ---- what is run
@@ -116,56 +116,18 @@ def _carried(variable: str) -> str:
     return value if value == "off" else os.path.abspath(value)
 
 
-def option_words(name: str, value: Any) -> list[str]:
-    """A setting as options of a command line that yield this value."""
-    setting = VALUES[name]
-    if setting.kind is SWITCH:
-        return [f"--{name}" if value else f"--no-{name}"]
-    words = []
-    for one in value if setting.many else (value,):
-        if one is None:
-            text = setting.none
-        elif isinstance(one, (frozenset, tuple)):
-            text = ",".join(sorted(one) if isinstance(one, frozenset) else one)
-        else:
-            is_path = setting.kind is FOLDER or (name == "scheduler" and os.path.exists(one))
-            text = os.path.abspath(one) if is_path else str(one)
-        words.append(f"--{name}={text}")
-    return words
-
-
-def program() -> list[str]:
-    """Words that start this program from any folder: its console script, the launcher of its checkout, or Python with
-    its module."""
-    started = os.path.abspath(sys.argv[0])
-    if os.path.basename(started) == "reprise" and os.access(started, os.X_OK):
-        return [started]
-    launcher = Path(__file__).resolve().parents[2] / "scripts" / "reprise"
-    if os.access(launcher, os.X_OK):
-        return [str(launcher)]
-    return [sys.executable, "-P", "-m", "jobs"]
-
-
 # ---- where it goes
-
-
-def _systemd_folder() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "systemd" / "user"
-
-
-def _agent_path() -> Path:
-    return Path(os.path.expanduser("~/Library/LaunchAgents")) / f"{units.LABEL}.plist"
 
 
 def unit_files(form: Form, words: Sequence[str], at: str) -> list[UnitFile]:
     """The files of a unit; none for cron."""
     if form == "systemd":
-        folder = _systemd_folder()
+        folder = units.systemd_folder()
         return [
             UnitFile(folder / f"{units.NAME}.service", units.service_text(words)),
             UnitFile(folder / f"{units.NAME}.timer", units.timer_text(at)),
         ]
-    return [UnitFile(_agent_path(), units.plist_text(words, at))] if form == "launchd" else []
+    return [UnitFile(units.agent_path(), units.plist_text(words, at))] if form == "launchd" else []
 
 
 def cron_line(words: Sequence[str], at: str) -> str:
@@ -217,7 +179,7 @@ def _put_files(run: Run, form: Form, words: Sequence[str], at: str) -> None:
         _switch(run, ["systemctl", "--user", "enable", "--now", f"{units.NAME}.timer"])
         run.output.note("It runs only while you are logged in; to make it run always: loginctl enable-linger")
     else:
-        _switch(run, ["launchctl", "load", "-w", str(_agent_path())])
+        _switch(run, ["launchctl", "load", "-w", str(units.agent_path())])
 
 
 def remove(run: Run) -> None:
@@ -251,7 +213,7 @@ def _remove_cron_line() -> list[str]:
 
 
 def _remove_systemd(run: Run) -> list[str]:
-    folder = _systemd_folder()
+    folder = units.systemd_folder()
     service, timer = folder / f"{units.NAME}.service", folder / f"{units.NAME}.timer"
     ours = [path for path in (timer, service) if _is_ours(path)]
     if timer in ours:
@@ -267,7 +229,7 @@ def _remove_systemd(run: Run) -> list[str]:
 
 
 def _remove_agent(run: Run) -> list[str]:
-    path = _agent_path()
+    path = units.agent_path()
     if not _is_ours(path):
         return []
     _switch(run, ["launchctl", "unload", "-w", str(path)])

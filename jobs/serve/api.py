@@ -15,6 +15,7 @@ from starlette.routing import Route
 from jobs.serve.lineup import GONE, Lineup, lineup_of
 from jobs.serve.records import lineup_record, tags_record
 from jobs.serve.shown import Snapshot, id_of
+from jobs.serve.trouble import AT_ONCE, lossless, suspects
 from jobs.session.output import count_text, size_text
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ def _tags(request: Request) -> dict[str, Any]:
         except OSError:
             read.append(None)
     return {"rows": tags_record(read, {})}
+
+
+def _suspects(request: Request) -> dict[str, Any]:
+    first = request.path_params["first"]
+    snapshot = request.app.state.site.desk.now()
+    n_files = len(lossless(snapshot))
+    return {"files": list(suspects(snapshot, first)), "next": min(first + AT_ONCE, n_files), "n_files": n_files}
 
 
 # ---- answers ----
@@ -165,6 +173,7 @@ ROUTES = [
     Route("/pairs/{id}/answer", _changing(_answer_pair), methods=["POST"]),
     Route("/accept", _changing(_accept), methods=["POST"]),
     Route("/undo", _changing(_undo), methods=["POST"]),
+    Route("/suspects/{first:int}", _handler(_suspects)),
     Route("/lineups/{kind}/{id}", _handler(_lineup)),
     Route("/lineups/{kind}/{id}/tags", _handler(_tags)),
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,31 +15,22 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from dedup.errors import RepriseError
-from jobs.serve import api, pages, sound
+from jobs.serve import api, home, pages, plans, runs, sound
 
 if TYPE_CHECKING:
-    from jobs.serve.desk import Desk
-    from jobs.serve.sound import Sounds
+    from jobs.serve.site import Site
 
 log = logging.getLogger("reprise")
 
 ASSETS = Path(str(resources.files("jobs.serve"))) / "static"
 
 
-@dataclass(frozen=True)
-class Site:
-    """What all pages share."""
-
-    desk: Desk
-    sounds: Sounds
-
-
 def application(site: Site) -> Starlette:
     """The pages and the API, without a guard."""
     app = Starlette(
         routes=[
-            *pages.ROUTES,
-            Mount("/api", routes=[*api.ROUTES, *sound.ROUTES]),
+            *(route for module in (home, pages, plans) for route in module.ROUTES),
+            Mount("/api", routes=[*api.ROUTES, *runs.ROUTES, *home.API_ROUTES, *plans.API_ROUTES, *sound.ROUTES]),
             Mount("/static", StaticFiles(directory=ASSETS)),
         ],
         exception_handlers={HTTPException: _refused, RepriseError: _failed, Exception: _broken},

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -96,6 +97,15 @@ class Desk:
             self._snapshot.refresh()
             return self._snapshot
 
+    @contextlib.contextmanager
+    def steady(self, fresh: bool) -> Iterator[Snapshot]:
+        """The store and the answers as `now` gives them, in a block during which no answer changes; with `fresh`, a
+        store that has changed is read again first."""
+        with self._lock:
+            if fresh and self._snapshot is not None and store_version(self.terms.folder) != self._version:
+                self._read_again()
+            yield self.now()
+
     def _has_changed(self) -> bool:
         is_reading = self._reader is not None and self._reader.is_alive()
         if is_reading or time.monotonic() - self._looked < max(LEAST_PAUSE_S, PAUSE_FACTOR * self._took_s):
@@ -173,8 +183,7 @@ class Desk:
             snapshot.renew()
             self._own_change()
             self._done(Undone("group", id_), self._unsaying(said))
-            rest = snapshot.questions.get(id_)
-            return id_ if rest is not None and snapshot.review.is_open(rest) else after
+            return snapshot.open_of({file.path for file in question.planned.files} - set(odd)) or after
 
     def judge(self, id_: str, same: bool) -> str | None:
         """Whether the two files of an uncertain pair are one recording; returns the id of the next pair."""

@@ -19,11 +19,14 @@ from dedup.errors import UsageError
 from dedup.playback.cache import SoundCache
 from dedup.store.layout import Layout
 from dedup.store.store import require_store
-from jobs.serve.app import Site, application
+from jobs.serve.app import application
+from jobs.serve.clerk import Clerk
 from jobs.serve.desk import Desk, Terms
 from jobs.serve.guard import Guard, Key
 from jobs.serve.passphrase import Passphrase
+from jobs.serve.site import Site
 from jobs.serve.sound import Sounds
+from jobs.serve.work import Work
 
 if TYPE_CHECKING:
     from jobs.session.run import Run
@@ -84,8 +87,9 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     port = listening.getsockname()[1]
     key = Key(port)
     hosts = list(_hosts(place, port))
+    desk, work = Desk(_terms(run, folder, plan)), Work(folder)
     sounds = SoundCache()
-    site = Site(Desk(_terms(run, folder, plan)), Sounds(sounds))
+    site = Site(desk, work, Clerk(desk, work, run.settings), run.settings, Sounds(sounds))
     app = Guard(application(site), key, hosts, passphrase)
     address = f"{'https' if secured else 'http'}://{hosts[0]}/?token={key.token}"
     run.output.result({"event": "serve", "address": address})

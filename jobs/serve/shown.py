@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -96,6 +96,13 @@ class Snapshot:
         at = ids.index(id_) + 1
         others = ids[at:] + ids[: at - 1]
         return next((other for other in others if self.review.is_open(self.questions[other])), None)
+
+    def open_of(self, paths: Set[bytes]) -> str | None:
+        """The id of the group without an answer that holds any of these files; None if there is none."""
+        holding = (
+            id_ for id_, one in self.questions.items() if not paths.isdisjoint(f.path for f in one.planned.files)
+        )
+        return next((id_ for id_ in holding if self.review.is_open(self.questions[id_])), None)
 
     def rows(self) -> Iterator[Row]:
         """The groups, most reclaimable bytes first."""

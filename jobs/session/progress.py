@@ -11,19 +11,22 @@ import os
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
 import click
 
+from dedup.clock import utc_now
 from dedup.observer import Kind
 from jobs.session.output import one_line, path_text, time_text
 
 PLAIN_EVERY_S = 10.0
 LISTED_FAILURES = 1000
 """Most failures that --quiet lists at the end; the others are counted, and are in the log."""
+RECENT_EVENTS = 20
+"""Last events that are kept for whoever looks at the run."""
 log = logging.getLogger("reprise")
 
 
@@ -95,6 +98,8 @@ class Progress:
         self._unlisted = 0
         self._failed_before = 0
         self.current = b""
+        self.recent: deque[tuple[str, str]] = deque(maxlen=RECENT_EVENTS)
+        """The last events, each with its time in UTC: stages that ended, problems, messages."""
         self._lock = threading.RLock()
 
     def stage(self, name: str, total: int | None, unit: str) -> None:
@@ -119,6 +124,8 @@ class Progress:
         self.problems[kind] += 1
         text = f"{kind}: {path_text(path)}: {one_line(reason)}"
         log.log(logging.DEBUG if kind == "ignored" else logging.WARNING, "%s", text)
+        if kind != "ignored":
+            self._remember(text)
         if kind == "failed" and self.quiet:
             self._keep(text)
         if kind in self.told and not self.quiet:
@@ -132,6 +139,7 @@ class Progress:
 
     def message(self, text: str) -> None:
         log.info("%s", one_line(text))
+        self._remember(one_line(text))
         if not self.quiet:
             self._show(one_line(text))
 
@@ -158,8 +166,12 @@ class Progress:
             return
         text, self.meter = self.meter.ended(self.clock()) + self._failed_text(), None
         log.info("%s", text)
+        self._remember(text)
         if not self.quiet:
             self._show(text)
+
+    def _remember(self, text: str) -> None:
+        self.recent.append((utc_now(), text))
 
     def _failed_text(self) -> str:
         failed = self.problems["failed"] - self._failed_before

@@ -67,6 +67,7 @@ from jobs.session.log import StoreLog
 from jobs.session.notify import is_wanted, notify, without_secrets
 from jobs.session.output import Output, OutputClosedError, abandon_stdout, complain, drain_stdout, one_line
 from jobs.session.progress import Progress, make_progress
+from jobs.session.published import Published
 from jobs.session.run_settings import RunSettings
 from jobs.session.signals import Signals
 
@@ -183,7 +184,9 @@ def _opened(context: click.Context, graceful: bool) -> Iterator[tuple[Run, Store
         own = settings.of(RunSettings)
         limits = (own.until, own.max_hours) if graceful and "until" in taken else (None, None)
         run.deadline = Deadline(run.stop, observer.announce, *limits)
-        with Signals(run.stop, observer.announce, graceful), run.deadline:
+        names = {"run": run.id, "command": run.command, "started": run.started}
+        published = Published(settings.store, names, observer, run.stop)
+        with Signals(run.stop, observer.announce, graceful), run.deadline, published:
             if graceful and "notify" in taken:
                 run.notify = own.notify
             yield run, store_log

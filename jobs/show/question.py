@@ -59,7 +59,7 @@ class TerminalReviewer:
         self._output.result({"event": "answer", **answer_record(question, answer)})
 
     def not_kept(self, error: InputError) -> None:
-        self._output.text(str(error))
+        self._output.text(f"not kept: {error}")
 
 
 def answer_record(question: Question, answer: Answer) -> dict[str, Any]:
@@ -93,15 +93,13 @@ def ask_about(output: Output, review: Review, question: Question, folder: bytes)
 def _question_text(planned: PlannedGroup) -> str:
     merge = "[m]erge tags by hand, " if _conflicts(planned) else ""
     let_go = "[l]et go what stays for itself, " if any(map(is_kept_for_itself, planned.files)) else ""
-    return f"keep 1 to {len(planned.files)} (Enter: 1), {let_go}[n]ot the same, {merge}[s]kip, [q]uit?"
+    return f"keep 1 to {len(planned.files)} (Enter: 1), keep [a]ll, {let_go}[n]ot the same, {merge}[s]kip, [q]uit?"
 
 
 def _answer(output: Output, review: Review, question: Question, word: str, values: Values) -> Answer | None:
     """The answer that a word stands for; None, with the reason shown, if the question must be asked again."""
-    if word == "q":
-        return Answer("quit")
-    if word == "s":
-        return Answer("skip", review.skipping(question))
+    if word in ("q", "s", "a"):
+        return _answer_about_all(review, question, word)
     try:
         if word == "n":
             odd = _ask_which(output, question)
@@ -115,6 +113,12 @@ def _answer(output: Output, review: Review, question: Question, word: str, value
     except InputError as error:
         output.text(str(error))
         return None
+
+
+def _answer_about_all(review: Review, question: Question, word: str) -> Answer:
+    if word == "s":
+        return Answer("skip", review.skipping(question))
+    return Answer("keep all", review.keeping_all(question)) if word == "a" else Answer("quit")
 
 
 def _told(answer: Answer, folder: bytes) -> str:

@@ -183,7 +183,8 @@ def asked_text(asked: Asked, again: str | None = None) -> str:
 
 def resolved_text(resolved: Resolved) -> str:
     """How groups were answered, without its heading."""
-    counts = f"{resolved.keep:,} kept, {resolved.different:,} not the same, {resolved.skip:,} skipped"
+    kept_all = f"{resolved.keep_all:,} kept whole, " if resolved.keep_all else ""
+    counts = f"{resolved.keep:,} kept, {kept_all}{resolved.different:,} not the same, {resolved.skip:,} skipped"
     return f"{counts}, {resolved.left:,} left"
 
 

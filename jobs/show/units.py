@@ -9,6 +9,7 @@ import os
 import plistlib
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from dedup.errors import UsageError
 from jobs.session.output import one_line
@@ -22,6 +23,16 @@ CRON_LENGTH = 900
 """Most bytes of a command in a crontab; cron cuts a command off at about 1,000."""
 SUCCESS = "3 4 5"
 """Exit codes that systemd does not count as a failure: some files failed, time is up, nothing to do."""
+
+
+def systemd_folder() -> Path:
+    """Folder of this user's systemd units."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "systemd" / "user"
+
+
+def agent_path() -> Path:
+    """File of the launchd agent."""
+    return Path(os.path.expanduser("~/Library/LaunchAgents")) / f"{LABEL}.plist"
 
 
 def require_plain(words: Sequence[str], what: str) -> None:

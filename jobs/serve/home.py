@@ -1,0 +1,135 @@
+"""The first page: the library in a few numbers, what waits, what is new, and runs: past, present and next."""
+
+from __future__ import annotations
+
+import time
+from calendar import timegm
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from dedup.report.runs import run_records
+from dedup.store.store import open_for_reading
+from jobs.serve.pages import rendered
+from jobs.serve.runs import in_thread
+from jobs.serve.shown import id_of, title_of
+from jobs.session.output import count_text
+from jobs.show.nightly import next_night
+
+if TYPE_CHECKING:
+    from jobs.serve.site import Site
+
+SHOWN_RUNS = 8
+SHOWN_NEWS = 10
+"""Most groups with new files that are named."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The library in a few numbers."""
+
+    n_tracks: int
+    """Files that are there."""
+    n_recordings: int
+    """Recordings in them: files without the copies of others."""
+    n_groups: int
+    n_bytes: int
+    """Reclaimable bytes: the sizes of the files that the rules, or the answers, let go."""
+    n_open: int
+    """Groups without an answer."""
+    n_uncertain: int
+    """Pairs that only a person can decide, and that nobody has."""
+    n_problems: int
+    """Files that could not be used."""
+
+
+def numbers(site: Site) -> Numbers:
+    """The library as it is now."""
+    snapshot = site.desk.now()
+    rows = list(snapshot.rows())
+    present = {track.path for track in snapshot.matches.tracks if track.state == "present"}
+    copies = {pair.a.path for one in snapshot.questions.values() for pair in one.group.members} & present
+    with open_for_reading(site.desk.terms.folder) as store:
+        n_tracks = store.catalog.tracks.count_by_state().get("present", 0)
+        n_problems = sum(store.catalog.tracks.count_by_problem().values())
+    return Numbers(
+        n_tracks=n_tracks,
+        n_recordings=len(present) - len(copies),
+        n_groups=len(rows),
+        n_bytes=sum(row.n_bytes for row in rows),
+        n_open=sum(not row.said for row in rows),
+        n_uncertain=len(snapshot.uncertain),
+        n_problems=n_problems,
+    )
+
+
+def local_time(utc: str) -> str:
+    """A recorded time on this machine's clock, "2026-02-28 22:30"; what is no time stays as it is."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(timegm(time.strptime(utc, "%Y-%m-%dT%H:%M:%SZ"))))
+    except ValueError:
+        return utc
+
+
+def past_runs(site: Site) -> list[dict[str, Any]]:
+    """The last runs that wrote, newest first."""
+    with open_for_reading(site.desk.terms.folder) as store:
+        return list(run_records(store, SHOWN_RUNS))
+
+
+async def home(request: Request) -> Response:
+    """The first page."""
+    site = request.app.state.site
+
+    def made() -> Response:
+        return rendered(
+            "home.html.j2",
+            "/",
+            numbers=numbers(site),
+            runs=past_runs(site),
+            night=next_night(time.time()),
+            local_time=local_time,
+        )
+
+    response: Response = await in_thread(made)
+    return response
+
+
+async def news(request: Request) -> Response:
+    """What is new since a mark that an earlier answer gave, as `track` and `audio`; and the mark of now."""
+    asked = {name: _number(request.query_params.get(name, "")) for name in ("track", "audio")}
+    return JSONResponse(await in_thread(_news, request.app.state.site, asked["track"], asked["audio"]))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+def _news(site: Site, track: int | None, audio: int | None) -> dict[str, Any]:
+    snapshot = site.desk.now()
+    with open_for_reading(site.desk.terms.folder) as store:
+        catalog = store.catalog
+        mark = {"track": catalog.tracks.highest_id(), "audio": catalog.audios.highest_id()}
+        known = track is not None and audio is not None
+        paths = catalog.tracks.new_since(track, audio) if track is not None and audio is not None else set()
+    groups = [one.group for one in snapshot.questions.values() if any(each.path in paths for each in one.group.tracks)]
+    copies = sum(min(sum(each.path in paths for each in group.tracks), len(group.members)) for group in groups)
+    return {
+        "mark": mark,
+        "known": known,
+        "text": f"{count_text(len(paths), 'new file')}; {count_text(copies, 'new duplicate')} in "
+        f"{count_text(len(groups), 'group')}"
+        if paths
+        else "Nothing is new since your last visit.",
+        "groups": [
+            {"id": id_of(group.reference.path), "title": title_of(group.reference)} for group in groups[:SHOWN_NEWS]
+        ],
+        "more": max(0, len(groups) - SHOWN_NEWS),
+    }
+
+
+ROUTES = [Route("/", home)]
+API_ROUTES = [Route("/news", news)]

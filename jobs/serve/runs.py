@@ -1,0 +1,134 @@
+"""The API of runs: what goes on, live; begin *scan and compare*, and stop what goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from dedup.errors import LibraryError, RepriseError
+from dedup.store.store import open_for_reading
+from jobs.serve.work import words_for
+
+if TYPE_CHECKING:
+    from jobs.serve.site import Site
+
+LOOK_EVERY_S = 0.5
+"""Seconds between two looks at what goes on, for each page that listens."""
+SIGN_OF_LIFE_S = 10.0
+"""Seconds after which a line is sent though nothing is new: proxies close streams that are silent for long."""
+FOUND_EVERY_S = 5.0
+"""Least seconds between two counts of the duplicates so far."""
+
+
+async def in_thread(made: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns that may take long; a client that leaves does not wait for it."""
+    return await anyio.to_thread.run_sync(made, *arguments, abandon_on_cancel=True)
+
+
+async def said(request: Request) -> dict[str, Any]:
+    """The JSON object that a request sends. Raises HTTPException."""
+    try:
+        found = json.loads(await request.body())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise HTTPException(400, "The request is not a JSON object.")
+    return found
+
+
+def duplicates(site: Site) -> dict[str, int] | None:
+    """Groups, copies and reclaimable bytes so far; None if the store cannot tell now."""
+    try:
+        rows = list(site.desk.now().rows())
+    except RepriseError:
+        return None
+    return {
+        "groups": len(rows),
+        "copies": sum(row.n_files - 1 for row in rows),
+        "bytes": sum(row.n_bytes for row in rows),
+    }
+
+
+def _state(site: Site) -> dict[str, Any]:
+    return {**site.work.record(), "found": duplicates(site)}
+
+
+async def work(request: Request) -> Response:
+    """What goes on now."""
+    return JSONResponse(await in_thread(_state, request.app.state.site))
+
+
+async def events(request: Request) -> Response:
+    """What goes on, as events of one JSON object each, as long as the client listens."""
+    headers = {"X-Accel-Buffering": "no"}
+    return StreamingResponse(_lines(request.app.state.site), media_type="text/event-stream", headers=headers)
+
+
+async def _lines(site: Site) -> AsyncIterator[str]:
+    told: dict[str, Any] | None = None
+    found: dict[str, int] | None = None
+    told_at = counted_at = -FOUND_EVERY_S
+    while True:
+        record = await in_thread(site.work.record)
+        is_new = told is None or _job_id(record) != _job_id(told)
+        if time.monotonic() - counted_at >= FOUND_EVERY_S or is_new:
+            found, counted_at = await in_thread(duplicates, site), time.monotonic()
+        record["found"] = found
+        if record != told:
+            told, told_at = record, time.monotonic()
+            yield f"data: {json.dumps(record)}\n\n"
+        elif time.monotonic() - told_at >= SIGN_OF_LIFE_S:
+            told_at = time.monotonic()
+            yield ": nothing new\n\n"
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _job_id(record: dict[str, Any]) -> object:
+    return record["job"] and (record["job"]["name"], record["job"].get("since"))
+
+
+async def begin_full(request: Request) -> Response:
+    """Begins *scan and compare*."""
+    await said(request)
+    site = request.app.state.site
+    await in_thread(_begin_full, site)
+    return JSONResponse({"text": "Scan and compare begins."})
+
+
+def _begin_full(site: Site) -> None:
+    words = words_for(site.settings, "full")
+    if not site.settings["roots"]:
+        with open_for_reading(site.desk.terms.folder) as store:
+            roots = store.catalog.tracks.roots()
+        if not roots:
+            raise LibraryError(
+                "library",
+                "no folder is configured, and the store has none",
+                remedy="Run `reprise full FOLDER` once in a terminal",
+            )
+        words += ["--", *(root.decode("utf-8", "surrogateescape") for root in roots)]
+    site.work.begin("full", words)
+
+
+async def stop(request: Request) -> Response:
+    """Asks what goes on to finish what is in flight."""
+    await said(request)
+    await in_thread(request.app.state.site.work.stop)
+    return JSONResponse({"text": "It finishes what is in flight, and keeps what is done."})
+
+
+ROUTES = [
+    Route("/work", work),
+    Route("/work/events", events),
+    Route("/work/full", begin_full, methods=["POST"]),
+    Route("/work/stop", stop, methods=["POST"]),
+]

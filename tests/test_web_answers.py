@@ -1,0 +1,188 @@
+"""What is decided on the page is kept at once, agrees with a terminal and other pages, and can be taken back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dedup.plan.document import read_plan
+from dedup.store.store import open_for_reading, open_for_writing
+from tests.cleanups import make_files, make_store
+from tests.web_server import REPO, Served, serving
+
+MUSIC = {f"{seed}/{name}": seed for seed in range(1, 6) for name in ("a.flac", "b.wav", "c.mp3")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_files(tmp_path / "music", MUSIC)
+    make_store(tmp_path / "store", tmp_path / "music", MUSIC)
+    return tmp_path
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[Served]:
+    with serving(folder / "store") as server:
+        yield server
+
+
+def groups(server: Served, said: str = "") -> list[str]:
+    text = server.ask(f"/groups?said={said}").text
+    return [part.partition('"')[0] for part in text.split('name="group" value="')[1:]]
+
+
+def files(server: Served, group: str) -> dict[str, str]:
+    """Ids of the files of a group, by name."""
+    told = server.ask(f"/api/lineups/group/{group}").json()
+    return {file["name"]: file["id"] for file in told["files"]}
+
+
+def actions(folder: Path) -> dict[str, str]:
+    """What the plan says about each file, by its path below the library."""
+    plan = read_plan(os.fsencode(folder / "store" / "review.json"))
+    root = os.fsencode(folder / "music") + b"/"
+    return {file.path.removeprefix(root).decode(): file.action for group in plan.groups for file in group.files}
+
+
+def test_each_answer_is_in_the_plan_when_the_page_hears_of_it(served: Served, folder: Path) -> None:
+    first, second, third, *_ = groups(served)
+    told = served.say(f"/api/groups/{first}/answer", word="keep", kept=files(served, first)["c.mp3"])
+    assert told == {"saved": True, "next": second, "text": "Saved."}
+    kept = {path: action for path, action in actions(folder).items() if action == "keep"}
+    assert len(kept) == 1 and next(iter(kept)).endswith("c.mp3")
+    assert served.say(f"/api/groups/{second}/answer", word="keep all")["next"] == third
+    assert served.say(f"/api/groups/{third}/answer", word="same")["saved"]
+    assert len(actions(folder)) == 9
+    assert groups(served, "said") == [first, second, third]
+    assert len(groups(served, "open")) == 2
+    assert "you keep all" in served.ask("/groups").text
+
+
+def test_an_answer_can_be_taken_back_and_changed(served: Served, folder: Path) -> None:
+    first, second, *_ = groups(served)
+    names = files(served, first)
+    served.say(f"/api/groups/{first}/answer", word="keep", kept=[names["a.flac"]])
+    served.say(f"/api/groups/{first}/answer", word="keep", kept=[names["b.wav"]])
+    served.say(f"/api/groups/{second}/answer", word="skip")
+    assert served.say("/api/undo") == {"kind": "group", "id": second, "text": "The last answer is taken back."}
+    assert served.say("/api/undo")["id"] == first
+    assert [path[2:] for path, action in actions(folder).items() if action == "keep"] == ["a.flac"]
+    assert served.say("/api/undo")["id"] == first
+    assert actions(folder) == {}
+    assert served.say("/api/undo")["kind"] is None
+
+
+def test_files_called_different_leave_the_group_for_good(served: Served, folder: Path) -> None:
+    first = groups(served)[0]
+    odd = files(served, first)["b.wav"]
+    told = served.say(f"/api/groups/{first}/answer", word="different", different=[odd])
+    assert set(files(served, told["next"])) == {"a.flac", "c.mp3"}
+    with open_for_reading(folder / "store") as store:
+        assert [said.same for said in store.catalog.judgements.all()] == [False, False]
+    assert served.say("/api/undo")["id"] == first
+    assert len(files(served, first)) == 3
+    with open_for_reading(folder / "store") as store:
+        assert list(store.catalog.judgements.all()) == []
+
+
+def test_several_groups_are_accepted_after_a_preview(served: Served, folder: Path) -> None:
+    chosen = groups(served)[:3]
+    preview = served.say("/api/accept", groups=chosen, preview=True)
+    assert (preview["n_groups"], preview["n_files"]) == (3, 6)
+    assert not (folder / "store" / "review.json").exists()
+    accepted = served.say("/api/accept", groups=chosen)
+    assert (accepted["n_groups"], accepted["n_bytes"]) == (3, preview["n_bytes"])
+    assert sorted(actions(folder).values()) == ["keep"] * 3 + ["quarantine"] * 6
+    assert served.say("/api/undo")["kind"] == "several"
+    assert actions(folder) == {}
+
+
+def test_two_pages_and_a_terminal_agree(served: Served, folder: Path) -> None:
+    ids = groups(served)
+    plan = folder / "store" / "review.json"
+    with serving(folder / "store") as other:
+        served.say(f"/api/groups/{ids[0]}/answer", word="keep all")
+        assert groups(other, "said") == [ids[0]]
+        other.say(f"/api/groups/{ids[1]}/answer", word="keep all")
+        command = [sys.executable, "-m", "jobs", "resolve", "-o", str(plan), "--limit", "1"]
+        terminal = subprocess.run(
+            [*command, "--store", str(folder / "store")],
+            cwd=REPO,
+            input=b"\n",
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+        assert b"3 groups left" in terminal.stdout
+        assert groups(served, "said") == groups(other, "said") == ids[:3]
+        served.say(f"/api/groups/{ids[0]}/answer", word="same")
+        assert len(groups(other, "open")) == 2
+    assert len(read_plan(os.fsencode(plan)).groups) == 3
+
+
+def test_decisions_do_not_wait_for_a_run_that_holds_the_store(served: Served, folder: Path) -> None:
+    first, second, *_ = groups(served)
+    odd = files(served, first)["b.wav"]
+    with open_for_writing(folder / "store", "a nightly run"):
+        rest = served.say(f"/api/groups/{first}/answer", word="different", different=[odd])["next"]
+        served.say(f"/api/groups/{second}/answer", word="keep all")
+        assert set(files(served, rest)) == {"a.flac", "c.mp3"}
+        assert served.end(signal.SIGKILL) == -signal.SIGKILL
+    with open_for_reading(folder / "store") as store:
+        assert [said.same for said in store.catalog.judgements.all()] == [False, False]
+    assert set(actions(folder).values()) == {"leave"}
+
+
+def test_what_the_page_showed_as_saved_survives_a_kill(folder: Path) -> None:
+    with serving(folder / "store") as server:
+        ids = groups(server)
+        for group in ids[:3]:
+            server.say(f"/api/groups/{group}/answer", word="same")
+        server.end(signal.SIGKILL)
+    assert len(actions(folder)) == 9
+    with serving(folder / "store") as server:
+        assert groups(server, "said") == ids[:3]
+
+
+def test_a_store_that_a_run_changed_is_seen_changed(served: Served, folder: Path) -> None:
+    """Without a restart of the server."""
+    more = {"9/a.flac": 9, "9/b.wav": 9}
+    assert len(groups(served)) == 5
+    make_files(folder / "music", more)
+    make_store(folder / "store", folder / "music", more)
+    deadline = 60
+    while len(groups(served)) != 6 and deadline:
+        deadline -= 1
+        subprocess.run(["sleep", "0.5"], check=True)
+    assert len(groups(served)) == 6
+
+
+def test_a_group_that_changed_meanwhile_is_not_answered(served: Served) -> None:
+    first = groups(served)[0]
+    names = files(served, first)
+    for odd in ("b.wav", "c.mp3"):
+        group = next(each for each in groups(served) if names[odd] in files(served, each).values())
+        served.say(f"/api/groups/{group}/answer", word="different", different=[names[odd]])
+    answer = served.ask(f"/api/groups/{first}/answer", "POST", b'{"word": "keep all"}')
+    assert answer.status in (404, 409) and "Look at the list again" in answer.text
+    assert served.ask(f"/groups/{first}").status == 404
+
+
+def test_tags_that_differ_can_be_chosen(served: Served) -> None:
+    first = groups(served)[0]
+    rows = served.ask(f"/api/lineups/group/{first}/tags").json()["rows"]
+    assert all(len(row["values"]) == 3 for row in rows)
+
+
+def test_the_list_is_filtered(served: Served) -> None:
+    assert len(groups(served)) == 5
+    assert "1 group of 5" in served.ask("/groups?text=3/a.flac").text
+    assert "No group matches" in served.ask("/groups?format=opus").text
+    assert "<script" not in served.ask("/groups?text=%3Cscript%3Ealert(1)").text.partition("<main")[2]
+    assert served.ask("/groups?page=99999999999").status == 200
