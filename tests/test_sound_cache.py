@@ -335,6 +335,17 @@ def test_the_difference_of_two_files_is_what_one_lacks(cache: SoundCache, tmp_pa
     assert max(Details.of(alike.wait().details).only_a) < 0.01
 
 
+def test_a_stretch_cut_out_of_a_copy_has_its_own_place(cache: SoundCache, tmp_path: Path) -> None:
+    music = voices.backing("pad", 2, 40)  # it does not repeat itself
+    cut = np.concatenate([music[: 18 * 44_100], music[22 * 44_100 :]])
+    whole, less = write_samples(tmp_path / "whole.flac", music), write_samples(tmp_path / "less.mp3", cut)
+    details = Details.of(cache.difference(known(less), known(whole), Place(0.04)).wait().details)
+    for t, place in ((5.0, details.place_at(5.0)), (35.0, details.place_at(35.0))):
+        assert place is not None
+        assert place.in_file(t) == pytest.approx(t if t < 18 else t - 4, abs=0.002)
+    assert details.place_at(-1.0) == details.place_at(5.0)
+
+
 def _with(music: np.ndarray, voice: np.ndarray) -> np.ndarray:
     return voices.with_lead(music, voice, -3)
 
