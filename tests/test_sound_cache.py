@@ -255,12 +255,13 @@ def test_decoding_has_a_memory_limit(tones: Path, tmp_path: Path) -> None:
 
 
 def test_a_decoder_ends_with_its_cache(tones: Path, tmp_path: Path) -> None:
-    cache = SoundCache(tmp_path / "sound")
+    cache = SoundCache(tmp_path / "sound", n_decoders=1)
     sound = cache.sound(known(tones))
     process = frozen(cache)
+    waiting = cache.sound(known(write_tone(tmp_path / "x.mp3", 1)))
     cache.close()
     assert process.poll() is not None
-    assert sound.problem == "it was stopped"
+    assert sound.problem == waiting.problem == "it was stopped"
     with pytest.raises(InputError, match="it was stopped"):
         cache.sound(known(write_tone(tmp_path / "y.mp3", 1))).wait()
 
