@@ -268,6 +268,7 @@ async function followDifference(mine, row) {
     if (found.problem) { row.difficulty = `There is no difference to hear: ${found.problem}.`; return; }
     if (found.is_ready) {
       take(row, { offset_s: found.offset_s, rate: found.rate });
+      if (found.n_places > 1) engine.forget(row.file.id);  // after a cut it lies elsewhere
       row.lane.residual = found;
       redraw();
       return;
