@@ -99,7 +99,7 @@ def player(shared: Tab, stage: Stage) -> Iterator[Tab]:
 
 def ready(opened: Tab, n_windows: int = 3) -> None:
     """Waits until so many windows are there."""
-    opened.until(f"window.reprise && reprise.bytes() >= {n_windows} * 3840000")
+    opened.until(f"window.reprise && reprise.bytes() >= {n_windows} * 1920000")
 
 
 def compared(opened: Tab, file: str) -> None:
