@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from dedup.errors import RepriseError
-from jobs.serve import api, home, pages, plans, runs
+from jobs.serve import api, home, pages, plans, runs, sound
 
 if TYPE_CHECKING:
     from jobs.serve.site import Site
@@ -30,7 +30,7 @@ def application(site: Site) -> Starlette:
     app = Starlette(
         routes=[
             *(route for module in (home, pages, plans) for route in module.ROUTES),
-            Mount("/api", routes=[*api.ROUTES, *runs.ROUTES, *home.API_ROUTES, *plans.API_ROUTES]),
+            Mount("/api", routes=[*api.ROUTES, *runs.ROUTES, *home.API_ROUTES, *plans.API_ROUTES, *sound.ROUTES]),
             Mount("/static", StaticFiles(directory=ASSETS)),
         ],
         exception_handlers={HTTPException: _refused, RepriseError: _failed, Exception: _broken},

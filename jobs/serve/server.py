@@ -16,6 +16,7 @@ import uvicorn
 
 from cluster.place import CERTIFICATE_FILE, KEY_FILE
 from dedup.errors import UsageError
+from dedup.playback.cache import SoundCache
 from dedup.store.layout import Layout
 from dedup.store.store import require_store
 from jobs.serve.app import application
@@ -24,6 +25,7 @@ from jobs.serve.desk import Desk, Terms
 from jobs.serve.guard import Guard, Key
 from jobs.serve.passphrase import Passphrase
 from jobs.serve.site import Site
+from jobs.serve.sound import Sounds
 from jobs.serve.work import Work
 
 if TYPE_CHECKING:
@@ -85,8 +87,8 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     port = listening.getsockname()[1]
     key = Key(port)
     hosts = list(_hosts(place, port))
-    desk, work = Desk(_terms(run, folder, plan)), Work(folder)
-    site = Site(desk, work, Clerk(desk, work, run.settings), run.settings)
+    desk, work, sounds = Desk(_terms(run, folder, plan)), Work(folder), SoundCache()
+    site = Site(desk, work, Clerk(desk, work, run.settings), Sounds(sounds), run.settings)
     app = Guard(application(site), key, hosts, passphrase)
     address = f"{'https' if secured else 'http'}://{hosts[0]}/?token={key.token}"
     run.output.result({"event": "serve", "address": address})
@@ -107,7 +109,8 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
         proxy_headers=False,
         **secured,
     )
-    _Server(config).run(sockets=[listening])
+    with contextlib.closing(sounds):
+        _Server(config).run(sockets=[listening])
 
 
 def _terms(run: Run, folder: Path, plan: bytes | None) -> Terms:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jobs.serve.clerk import Clerk
     from jobs.serve.desk import Desk
+    from jobs.serve.sound import Sounds
     from jobs.serve.work import Work
     from jobs.session.configuration import Configuration
 
@@ -19,4 +20,5 @@ class Site:
     desk: Desk
     work: Work
     clerk: Clerk
+    sounds: Sounds
     settings: Configuration

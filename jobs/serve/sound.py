@@ -1,0 +1,245 @@
+"""What the player hears and draws: windows of each file's sound, how loud it is, its outline, and what differs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from dedup.playback.cache import SoundCache
+from dedup.playback.difference import Details
+from dedup.playback.lanes import REFERENCE, Place, place_of
+from dedup.playback.loudness import matching_gains
+from dedup.playback.task import File
+from dedup.playback.windows import LONGEST_WINDOW_S, window
+from jobs.serve.lineup import GONE, Lineup, lineup_of
+from jobs.serve.shown import id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dedup.groups.matches import ListedTrack, TrackPair
+    from dedup.playback.sound import Sound
+
+FURTHEST_S = 86_400.0
+"""Seconds of the axis that may be asked for, either way."""
+LEAST_STEPS, MOST_STEPS = 10, 4000
+"""Steps of an outline that may be asked for."""
+PICTURES = (
+    (b"\xff\xd8\xff", 0, "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
+    (b"GIF8", 0, "image/gif"),
+    (b"WEBP", 8, "image/webp"),
+)
+"""Bytes, where they stand, and the type of the pictures that are shown."""
+
+
+class Sounds:
+    """The sounds of files, and where each lies on the axis of its lineup."""
+
+    def __init__(self, cache: SoundCache) -> None:
+        self.cache = cache
+        self._found: dict[tuple[File, File], Place] = {}
+
+    def of(self, track: ListedTrack) -> Sound:
+        """The sound of a file, which is decoded from now on."""
+        return self.cache.sound(File.of(track))
+
+    def difference(self, pair: TrackPair) -> Sound:
+        """What only one of the two has, which is worked out from now on."""
+        return self.cache.difference(File.of(pair.a), File.of(pair.b), place_of(pair))
+
+    def place(self, pair: TrackPair | None) -> Place:
+        """Where a file lies, as exactly as is known now."""
+        if pair is None:
+            return REFERENCE
+        return self._found.get((File.of(pair.a), File.of(pair.b))) or place_of(pair)
+
+    def learn(self, pair: TrackPair, details: Details) -> None:
+        """Takes the place that the difference of two files found, unless their null test had found it."""
+        is_known = pair.test is not None and pair.test.is_made
+        if details.place_of_a is not None and not is_known:
+            self._found[File.of(pair.a), File.of(pair.b)] = details.place_of_a
+
+
+def _sounds(request: Request) -> Sounds:
+    found: Sounds = request.app.state.site.sounds
+    return found
+
+
+def _lineup(request: Request) -> Lineup:
+    lineup = lineup_of(request.app.state.site.desk.now(), request.path_params["kind"], request.path_params["id"])
+    if lineup is None:
+        raise HTTPException(404, GONE)
+    return lineup
+
+
+def _file(request: Request) -> tuple[ListedTrack, TrackPair | None]:
+    found = _lineup(request).find(request.path_params["track"])
+    if found is None:
+        raise HTTPException(404, GONE)
+    return found
+
+
+def _pair(request: Request) -> TrackPair:
+    _, pair = _file(request)
+    if pair is None:
+        raise HTTPException(404, "This is the file that the others are compared with. It has no difference.")
+    return pair
+
+
+def _number(request: Request, name: str, least: float, most: float, usual: float) -> float:
+    """A number of the query. Raises HTTPException for anything that is not one, or out of range."""
+    text = request.query_params.get(name)
+    try:
+        value = usual if text is None else float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise HTTPException(400, f"{name} is a number from {least:g} to {most:g}.")
+    return value
+
+
+# ---- what is heard ----
+
+
+def _span(request: Request) -> tuple[float, float]:
+    start_s = _number(request, "start", -FURTHEST_S, FURTHEST_S, 0.0)
+    return start_s, _number(request, "length", 0.0, LONGEST_WINDOW_S, 10.0)
+
+
+def _window(request: Request) -> Response:
+    """A window of a file, on the axis: waits until it is decoded so far."""
+    start_s, length_s = _span(request)
+    track, pair = _file(request)
+    sounds = _sounds(request)
+    return Response(window(sounds.of(track), sounds.place(pair), start_s, length_s), media_type="audio/flac")
+
+
+def _difference(request: Request) -> Response:
+    """A window of what only one of two files has: waits until it is worked out."""
+    start_s, length_s = _span(request)
+    sound = _sounds(request).difference(_pair(request))
+    place = Details.of(sound.wait().details).place
+    return Response(window(sound, place, start_s, length_s), media_type="audio/flac")
+
+
+# ---- what is drawn ----
+
+
+def _states(request: Request) -> dict[str, Any]:
+    """How far each file is decoded, and how loud it is played. Asking has them decoded, in the order of the lanes."""
+    sounds = _sounds(request)
+    lineup = _lineup(request)
+    found = [(track, pair, sounds.of(track)) for track, pair in lineup.tracks]
+    gains = _gains([sound for _, _, sound in found])
+    states = [
+        _state(track, sound, sounds.place(pair), gain) for (track, pair, sound), gain in zip(found, gains, strict=True)
+    ]
+    return {"tracks": states}
+
+
+def _gains(sounds: Sequence[Sound]) -> list[float]:
+    facts = [sound.facts for sound in sounds]
+    return matching_gains([None if each is None else each.loudness for each in facts])
+
+
+def _state(track: ListedTrack, sound: Sound, place: Place, gain_db: float) -> dict[str, Any]:
+    facts = sound.facts
+    return {
+        "id": id_of(track.path),
+        "is_whole": facts is not None,
+        "ready_s": round(sound.ready_s, 3),
+        "length_s": facts.length_s if facts is not None else None,
+        "offset_s": place.offset_s,
+        "rate": place.rate,
+        "gain_db": gain_db,
+        "lufs": round(facts.integrated_lufs, 1) if facts is not None else None,
+        "damage": facts.damage if facts is not None else "",
+        "problem": sound.problem,
+    }
+
+
+def _sound(request: Request) -> dict[str, Any]:
+    """One file's state, and its outline as far as it is decoded: lowest and highest of each step by turns, in
+    1/128 of full scale, in seconds of the file."""
+    sounds = _sounds(request)
+    track, pair = _file(request)
+    n_steps = int(_number(request, "steps", LEAST_STEPS, MOST_STEPS, 1500))
+    others = list(_lineup(request).tracks)
+    of_all = _gains([sounds.of(each) for each, _ in others])
+    gain_db = next(gain for (each, _), gain in zip(others, of_all, strict=True) if each.path == track.path)
+    sound = sounds.of(track)
+    drawn = sound.waveform(n_steps)
+    return {
+        **_state(track, sound, sounds.place(pair), gain_db),
+        "step_s": drawn.step_s,
+        "outline": drawn.outline.reshape(-1).tolist(),
+    }
+
+
+def _residual(request: Request) -> dict[str, Any]:
+    """What only one of two files has over time, 0 to 1, once it is worked out; asking has it worked out."""
+    sounds = _sounds(request)
+    pair = _pair(request)
+    sound = sounds.difference(pair)
+    facts = sound.facts
+    if facts is None:
+        return {"is_ready": False, "problem": sound.problem}
+    details = Details.of(facts.details)
+    sounds.learn(pair, details)
+    place = sounds.place(pair)
+    return {
+        "is_ready": True,
+        "problem": "",
+        "offset_s": place.offset_s,
+        "rate": place.rate,
+        "start_s": details.curve_start_s,
+        "step_s": details.step_s,
+        "only_here": details.only_a,
+        "only_reference": details.only_b,
+        "shared": [[each.start_s, each.end_s] for each in details.shared],
+    }
+
+
+def _cover(request: Request) -> Response:
+    """The front cover in a file's tags, if it is a picture that browsers show; else an empty answer."""
+    from dedup.tags.read import read_tags
+
+    track, _ = _file(request)
+    try:
+        covers = read_tags(track.path).covers
+    except OSError as error:
+        raise HTTPException(404, f"The file cannot be read: {error.strerror}.") from error
+    for cover in covers:
+        for magic, at, kind in PICTURES:
+            if cover.data[at : at + len(magic)] == magic:
+                return Response(cover.data, media_type=kind)
+    return Response(status_code=204)
+
+
+def _handler(made: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    """A handler that runs in a thread and answers with JSON, or with what it made."""
+
+    async def handle(request: Request) -> Response:
+        found = await run_in_threadpool(made, request)
+        return found if isinstance(found, Response) else JSONResponse(found)
+
+    return handle
+
+
+_FILE = "/lineups/{kind}/{id}/{track}"
+ROUTES = [
+    Route("/lineups/{kind}/{id}/sounds", _handler(_states)),
+    Route(f"{_FILE}/window", _handler(_window)),
+    Route(f"{_FILE}/sound", _handler(_sound)),
+    Route(f"{_FILE}/difference", _handler(_difference)),
+    Route(f"{_FILE}/residual", _handler(_residual)),
+    Route(f"{_FILE}/cover", _handler(_cover)),
+]
