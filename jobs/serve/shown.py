@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from dedup.files.paths import printable
 from dedup.groups.groups import uncertain
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
-from dedup.plan.choices import KEPT, SKIPPED
+from dedup.plan.choices import KEPT, SKIPPED, is_proven
 from dedup.plan.nouns import STAYING, PlannedGroup
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class Row:
     """Rules by which files stay."""
     score: float
     """Lowest score of a copy."""
-    is_tested: bool
-    """Whether a null test found each file that goes to be a copy."""
+    is_proven: bool
+    """Whether each file that goes holds the same packets as the kept one, or passed its null test."""
     said: Said
     text: str
     """All paths and titles in lower case, for the search."""
@@ -113,7 +113,7 @@ class Snapshot:
 def _row(id_: str, question: Question, answer: PlannedGroup | None) -> Row:
     group, planned = question.group, answer or question.planned
     goes = [file for file in planned.files if file.action not in STAYING]
-    tests = {pair.a.path: pair.test for pair in group.members}
+    proven = {pair.a.path for pair in group.members if is_proven(pair)}
     return Row(
         id=id_,
         title=title_of(group.reference),
@@ -125,7 +125,7 @@ def _row(id_: str, question: Question, answer: PlannedGroup | None) -> Row:
         rules=tuple(sorted({file.rule for file in goes})),
         stays=tuple(sorted({file.rule for file in planned.files if file.action == "leave"})),
         score=min(pair.match.score for pair in group.members),
-        is_tested=bool(goes) and all((test := tests.get(file.path)) is not None and test.is_copy for file in goes),
+        is_proven=bool(goes) and proven.issuperset(file.path for file in goes),
         said=said_of(answer),
         text="\n".join(f"{printable(track.path)}\n{title_of(track)}" for track in group.tracks).lower(),
     )
