@@ -48,7 +48,7 @@ async def said(request: Request) -> dict[str, Any]:
 def duplicates(site: Site) -> dict[str, int] | None:
     """Groups, copies and reclaimable bytes so far; None if the store cannot tell now."""
     try:
-        rows = list(site.desk.now().rows())
+        rows = site.desk.now().listed().rows
     except RepriseError:
         return None
     return {
