@@ -88,8 +88,9 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     port = listening.getsockname()[1]
     key = Key(port)
     hosts = list(_hosts(place, port))
-    desk, work, sounds = Desk(_terms(run, folder, plan)), Work(folder), SoundCache()
-    site = Site(desk, work, Clerk(desk, work, run.settings), Sounds(sounds), run.settings)
+    desk, work = Desk(_terms(run, folder, plan)), Work(folder)
+    sounds = SoundCache()
+    site = Site(desk, work, Clerk(desk, work, run.settings), run.settings, Sounds(sounds))
     app = Guard(application(site), key, hosts, passphrase)
     address = f"{'https' if secured else 'http'}://{hosts[0]}/?token={key.token}"
     run.output.result({"event": "serve", "address": address})

@@ -22,3 +22,4 @@ class Site:
     clerk: Clerk
     sounds: Sounds
     settings: Configuration
+    sounds: Sounds

@@ -1,11 +1,11 @@
 // Plays one of several lanes at a time, all on one musical axis and one clock, in frames of 48 kHz. The sound comes in
-// windows of 10 s; each is started at a frame of the context, so that windows join without a seam and another lane goes
+// windows of 5 s; each is started at a frame of the context, so that windows join without a seam and another lane goes
 // on at the very frame where this one fades.
 
 export const RATE = 48000;
-const WINDOW = 10 * RATE;
-/** Windows that are held in memory, 3.84 MB each: 92 MB. */
-const MOST_WINDOWS = 24;
+const WINDOW = 5 * RATE;
+/** Windows that are held in memory, 1.92 MB each: 54 MB, and browsers take their time to give back what is dropped. */
+const MOST_WINDOWS = 28;
 const AT_ONCE = 4;
 /** Frames of a fade, 6 ms. */
 const FADE = 288;
