@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from dedup.cleanup.journal import history
 from dedup.errors import InputError, writing
-from dedup.plan.basket import state_of
 from dedup.plan.document import file_to_json, merge_to_json, write_plan
 from dedup.store.layout import PRIVATE_FOLDER
 from dedup.store.ledgers import FOLDER, JOURNAL
@@ -75,7 +74,6 @@ class Clerk:
         self._desk, self._work, self._settings = desk, work, settings
         self._digests = Digests()
         self._past: tuple[object, list[Summary]] = (None, [])
-        self._found: tuple[object, dict[str, int]] = (None, {})
 
     def shown(self) -> tuple[Snapshot, Shown]:
         """The plan of all answers as they are now."""
@@ -84,16 +82,6 @@ class Clerk:
             plan = snapshot.review.plan()
             groups = tuple(group for group in plan.groups if group.changed or group.merge)
             return snapshot, Shown(plan, self._digests.of(plan), groups)
-
-    def found(self) -> dict[str, int]:
-        """Groups, copies and reclaimable bytes so far; counted again only if the store or the answers have changed."""
-        snapshot = self._desk.now()
-        state = snapshot, state_of(self._desk.terms.plan)
-        if self._found[0] != state:
-            rows = list(snapshot.rows())
-            copies, n_bytes = sum(row.n_files - 1 for row in rows), sum(row.n_bytes for row in rows)
-            self._found = state, {"groups": len(rows), "copies": copies, "bytes": n_bytes}
-        return self._found[1]
 
     def past(self) -> list[Summary]:
         """All clean-ups, newest first. Raises JournalError for a journal that cannot be read."""
