@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from dedup.groups.matches import ListedTrack
     from dedup.store.store import Store
+    from dedup.store.tracks import HeardTrack
 
 LEAST_TRACKS = 3
 """An album of fewer tracks is a single, and need not be complete."""
@@ -189,7 +189,7 @@ def _together(discs: Mapping[bytes, _Disc]) -> list[_Disc]:
 # ---- reading them ----
 
 
-def albums_of(store: Store, tracks: Iterable[ListedTrack]) -> Albums:
+def albums_of(store: Store, tracks: Iterable[HeardTrack]) -> Albums:
     """The releases in the folders of these tracks. Of the store, only their other files are read: reading properties
     takes the time."""
     known = {track.path: track.properties.tags for track in tracks if track.state == "present"}

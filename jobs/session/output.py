@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -43,6 +43,25 @@ class Output:
 
     def __init__(self, as_json: bool = False, quiet: bool = False, before: Callable[[], None] = lambda: None) -> None:
         self.as_json, self.quiet, self._before = as_json, quiet, before
+        self._recorded: list[str | bytes] | None = None
+
+    @contextlib.contextmanager
+    def recorded(self) -> Iterator[list[str | bytes]]:
+        """What is written inside, in its order: texts for people, and bytes. `replay` writes it again."""
+        recorded: list[str | bytes] = []
+        self._recorded = recorded
+        try:
+            yield recorded
+        finally:
+            self._recorded = None
+
+    def replay(self, recorded: Iterable[str | bytes]) -> None:
+        for piece in recorded:
+            if isinstance(piece, bytes):
+                self.raw(piece)
+            else:
+                self.text(piece)
+        self.flush()
 
     def result(self, record: Mapping[str, Any]) -> None:
         """With --json, one object on one line; nothing otherwise."""
@@ -52,6 +71,8 @@ class Output:
 
     def text(self, text: str = "") -> None:
         """Lines of a result for people: stdout, or stderr with --json."""
+        if self._recorded is not None:
+            self._recorded.append(text)
         self._echo(text, sys.stderr if self.as_json else sys.stdout)
 
     def note(self, text: str) -> None:
@@ -70,6 +91,8 @@ class Output:
 
     def raw(self, data: bytes) -> None:
         """Writes bytes to stdout as they are, for streams such as an export; buffered until `flush`."""
+        if self._recorded is not None:
+            self._recorded.append(data)
         stream: Any = sys.stdout
         self._clear(stream)
         with _reader():
@@ -156,6 +179,8 @@ def _jsonable(value: Any) -> Any:
 def one_line(text: str) -> str:
     r"""The text with control characters escaped, so that a name with a newline in it stays on its line, and bytes
     of a path that are not UTF-8 as \xNN."""
+    if text.isascii() and text.isprintable():
+        return text
     shown = visible(text)
     return shown if shown.isascii() else _NOT_UTF_8.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", shown)
 
@@ -177,12 +202,12 @@ def aligned(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> lis
     table = [[column.heading for column in columns], *cells]
     wide = [list(map(width_of, line)) for line in table]
     widths = list(map(max, zip(*wide, strict=True)))
-    right = [
-        bool(rows)
-        and all(isinstance(row.get(c.key), (int, float)) and not isinstance(row.get(c.key), bool) for row in rows)
-        for c in columns
-    ]
+    right = [bool(rows) and all(_is_number(row.get(column.key)) for row in rows) for column in columns]
     return ["  ".join(map(_pad, *each, widths, right)).rstrip() for each in zip(table, wide, strict=True)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _cell(column: Column, value: Any) -> str:
