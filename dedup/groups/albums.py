@@ -56,14 +56,16 @@ class Position(NamedTuple):
 
 def position(tags: Mapping[str, Sequence[str]]) -> Position | None:
     """What the tags say; None for a track that names no album."""
-    release = _release(*[_first(tags, name) for name in _NAMES_A_RELEASE])
+    *of_release, of_number, of_total = [values[0] if values else "" for values in map(tags.get, _NAMES)]
+    release = _release(*of_release)
     if release is None:
         return None
-    number, total = _numbers(_first(tags, "tracknumber"))
-    return Position(release, number, total or _numbers(_first(tags, "tracktotal"))[0])
+    number, total = _numbers(of_number)
+    return Position(release, number, total or _numbers(of_total)[0])
 
 
-_NAMES_A_RELEASE = ("album", "discnumber", "albumartist", "compilation", "artist")
+_NAMES = ("album", "discnumber", "albumartist", "compilation", "artist", "tracknumber", "tracktotal")
+"""Fields that name a release, then those of the number."""
 
 
 @functools.lru_cache(maxsize=1 << 12)

@@ -133,6 +133,8 @@ class Grouping:
         self.members: dict[bytes, list[TrackPair]] = {}
         """Pairs of each reference with its copies, best first, by its path."""
         self.taken: set[bytes] = set()
+        self._near: dict[bytes, list[TrackPair]] = {}
+        """Pairs of references that never merge, as far as they were looked for."""
         self._gather(MERGING)
         self._to_the_best_reference()
         self._keep_what_holds_all()
@@ -151,7 +153,10 @@ class Grouping:
         return sorted(groups, key=lambda group: (-group.bytes_reclaimable, group.reference.path))
 
     def _group(self, track: ListedTrack, copies: set[bytes]) -> Group:
-        beside = [p for p in self.matches.of(track) if p.verdict in BESIDE and p.b.path not in copies]
+        near = self._near.get(track.path)
+        if near is None:
+            near = self._near[track.path] = [pair for pair in self.matches.of(track) if pair.verdict in BESIDE]
+        beside = [pair for pair in near if pair.b.path not in copies]
         return Group(track, self._swapped(self.members[track.path]), self._swapped(beside), self.rules)
 
     def _swapped(self, pairs: Iterable[TrackPair]) -> tuple[TrackPair, ...]:
@@ -166,9 +171,11 @@ class Grouping:
             known = self.members.get(track.path, [])
             if track.path in self.taken and not known:
                 continue
-            pairs = (p for p in self.matches.of(track) if p.verdict in verdicts and p.b.path not in self.taken)
+            found = list(self.matches.of(track))
+            pairs = (pair for pair in found if pair.verdict in verdicts and pair.b.path not in self.taken)
             members = _one_kind(track, known, self._by_place(pairs), self.intended)
             if members:
+                self._near[track.path] = [pair for pair in found if pair.verdict in BESIDE]
                 self.members[track.path] = members
                 self.taken.update((track.path, *(pair.b.path for pair in members)))
 

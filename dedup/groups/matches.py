@@ -239,8 +239,9 @@ class Matches:
 
     def _pair(self, a: ListedTrack, b: ListedTrack, match: Match | None) -> TrackPair:
         """How two tracks relate; `match` is None for tracks with the same fingerprint."""
-        judged, numbers = self.judgements.of(a, b), match or identity_match(a.n_items, a.n_distinct)
-        test = self._test(a.content, b.content)
+        one, other = a.content, b.content
+        judged, test = self.judgements.of_contents(one, other), self._test(one, other)
+        numbers = match or identity_match(a.n_items, a.n_distinct)
         return TrackPair(a, b, numbers, self._verdict(a, b, match, judged, test), judged is not None, test)
 
     def _test(self, one: bytes, other: bytes) -> NullTest | None:

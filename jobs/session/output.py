@@ -198,12 +198,18 @@ def path_text(path: bytes) -> str:
 
 def aligned(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lines of a table: the headings, then the rows, in columns of equal width on a terminal, numbers to the right."""
-    cells = [[_cell(column, row.get(column.key)) for column in columns] for row in rows]
-    table = [[column.heading for column in columns], *cells]
-    wide = [list(map(width_of, line)) for line in table]
-    widths = list(map(max, zip(*wide, strict=True)))
-    right = [bool(rows) and all(_is_number(row.get(column.key)) for row in rows) for column in columns]
-    return ["  ".join(map(_pad, *each, widths, right)).rstrip() for each in zip(table, wide, strict=True)]
+    padded = [_padded(column, [row.get(column.key) for row in rows]) for column in columns]
+    return ["  ".join(line).rstrip() for line in zip(*padded, strict=True)]
+
+
+def _padded(column: Column, values: Sequence[Any]) -> list[str]:
+    """A column of a table, all its cells as wide as the widest."""
+    cells = [column.heading, *[_cell(column, value) for value in values]]
+    wide = [len(cell) if cell.isascii() else width_of(cell) for cell in cells]
+    width = max(wide)
+    if values and all(map(_is_number, values)):
+        return [" " * (width - own) + cell for cell, own in zip(cells, wide, strict=True)]
+    return [cell + " " * (width - own) for cell, own in zip(cells, wide, strict=True)]
 
 
 def _is_number(value: Any) -> bool:
@@ -211,16 +217,13 @@ def _is_number(value: Any) -> bool:
 
 
 def _cell(column: Column, value: Any) -> str:
+    if column.show is None and type(value) is str and value.isascii() and value.isprintable():
+        return value
     if column.show is not None:
         return one_line(column.show(value))
     if isinstance(value, bytes):
         return path_text(value)
     return "" if value is None else one_line(str(value))
-
-
-def _pad(text: str, own: int, width: int, right: bool) -> str:
-    space = " " * (width - own)
-    return space + text if right else text + space
 
 
 def width_of(text: str) -> int:
