@@ -20,6 +20,5 @@ class Site:
     desk: Desk
     work: Work
     clerk: Clerk
-    sounds: Sounds
     settings: Configuration
     sounds: Sounds
