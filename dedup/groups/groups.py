@@ -99,7 +99,15 @@ def groups_of(
     """The groups by these settings, as `make_groups` makes them; folders that the store remembers as protected are
     protected here too."""
     keep = replace(keep, protect=protected(store, keep.protect))
-    return make_groups(matches, rules_of(store, matches, keep), Intended(keep), also)
+    return grouping(matches, rules_of(store, matches, keep), keep).groups(also)
+
+
+def grouping(matches: Matches, rules: KeepRules, keep: KeepSettings) -> Grouping:
+    """The grouping by `rules`, which are those of `keep`; made once, however many ask for its groups."""
+    found: Grouping | None = matches.derived.get(keep)
+    if found is None:
+        found = matches.derived[keep] = Grouping(matches, rules, Intended(keep))
+    return found
 
 
 def make_groups(
@@ -108,17 +116,15 @@ def make_groups(
     intended: Intended | None = None,
     also: frozenset[Verdict] = frozenset(),
 ) -> list[Group]:
-    """Groups by reclaimable bytes, then by the reference's path; the order depends only on the files. The best track
-    that is not yet in a group becomes the reference of the matching tracks that are not in one either and are not kept
-    beside it, or beside each other, on purpose. Then each copy goes to the reference that it matches best, and where
-    some files of a group hold all that the others hold, the best of these becomes the reference.
-
-    Tracks whose verdict is in `also` come last, to groups that there are or to new ones, if they are in none."""
-    return _Grouping(matches, rules or keep_rules(KeepSettings()), intended or Intended(KeepSettings())).run(also)
+    """The groups of a `Grouping` by these rules."""
+    return Grouping(matches, rules or keep_rules(KeepSettings()), intended or Intended(KeepSettings())).groups(also)
 
 
-class _Grouping:
-    """One way from pairs to groups."""
+class Grouping:
+    """One way from pairs to groups. The best track that is not yet in a group becomes the reference of the matching
+    tracks that are not in one either and are not kept beside it, or beside each other, on purpose. Then each copy goes
+    to the reference that it matches best, and where some files of a group hold all that the others hold, the best of
+    these becomes the reference."""
 
     def __init__(self, matches: Matches, rules: KeepRules, intended: Intended) -> None:
         self.matches, self.rules, self.intended = matches, rules, intended
@@ -127,20 +133,30 @@ class _Grouping:
         self.members: dict[bytes, list[TrackPair]] = {}
         """Pairs of each reference with its copies, best first, by its path."""
         self.taken: set[bytes] = set()
-
-    def run(self, also: frozenset[Verdict]) -> list[Group]:
+        self._near: dict[bytes, list[TrackPair]] = {}
+        """Pairs of references that never merge, as far as they were looked for."""
         self._gather(MERGING)
         self._to_the_best_reference()
         self._keep_what_holds_all()
+
+    def groups(self, also: frozenset[Verdict] = frozenset()) -> list[Group]:
+        """Groups by reclaimable bytes, then by the reference's path; the order depends only on the files. Tracks whose
+        verdict is in `also` come last, to groups that there are or to new ones, if they are in none."""
+        members, taken = self.members, self.taken
         if also:
+            self.members, self.taken = dict(members), set(taken)
             self._gather(also)
         copies = {pair.b.path for members in self.members.values() for pair in members}
         references = (track for track in self.best_first if track.path in self.members)
         groups = [self._group(track, copies) for track in references]
+        self.members, self.taken = members, taken
         return sorted(groups, key=lambda group: (-group.bytes_reclaimable, group.reference.path))
 
     def _group(self, track: ListedTrack, copies: set[bytes]) -> Group:
-        beside = [p for p in self.matches.of(track) if p.verdict in BESIDE and p.b.path not in copies]
+        near = self._near.get(track.path)
+        if near is None:
+            near = self._near[track.path] = [pair for pair in self.matches.of(track) if pair.verdict in BESIDE]
+        beside = [pair for pair in near if pair.b.path not in copies]
         return Group(track, self._swapped(self.members[track.path]), self._swapped(beside), self.rules)
 
     def _swapped(self, pairs: Iterable[TrackPair]) -> tuple[TrackPair, ...]:
@@ -155,9 +171,11 @@ class _Grouping:
             known = self.members.get(track.path, [])
             if track.path in self.taken and not known:
                 continue
-            pairs = (p for p in self.matches.of(track) if p.verdict in verdicts and p.b.path not in self.taken)
+            found = list(self.matches.of(track))
+            pairs = (pair for pair in found if pair.verdict in verdicts and pair.b.path not in self.taken)
             members = _one_kind(track, known, self._by_place(pairs), self.intended)
             if members:
+                self._near[track.path] = [pair for pair in found if pair.verdict in BESIDE]
                 self.members[track.path] = members
                 self.taken.update((track.path, *(pair.b.path for pair in members)))
 

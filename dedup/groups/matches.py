@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import bisect
-import functools
 import itertools
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,7 +20,7 @@ from dedup.errors import UsageError
 from dedup.groups.albums import Albums, albums_of
 from dedup.groups.called_same import called_same, numbers_of
 from dedup.groups.judgements import Judgements, content, history
-from dedup.library.metadata import AudioProperties, from_json
+from dedup.library.metadata import AudioProperties, PropertiesReader
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.audios import measured_bitrate
 from dedup.store.nulltests import NullTest
@@ -38,10 +36,7 @@ if TYPE_CHECKING:
 class ListedTrack(HeardTrack):
     """A track with a fingerprint, with everything that a report says about it."""
 
-    @property
-    def properties(self) -> AudioProperties:
-        """Its properties. Not an attribute: those of a large library would take most of a report's memory."""
-        return _parsed(self.properties_json)
+    properties: AudioProperties = field(hash=False)
 
     @property
     def seconds(self) -> float:
@@ -67,14 +62,7 @@ class ListedTrack(HeardTrack):
     @property
     def has_picture(self) -> bool:
         """Whether it has a moving picture."""
-        return '"picture"' in self.properties_json and any(s.kind == "picture" for s in self.properties.streams)
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def _parsed(properties_json: str) -> AudioProperties:
-    """The properties, which take 2 to 3 kB each; kept for so many tracks that all passes over 20,000 groups parse each
-    once."""
-    return from_json(json.loads(properties_json))
+        return any(stream.kind == "picture" for stream in self.properties.streams)
 
 
 class TrackPair(NamedTuple):
@@ -113,6 +101,8 @@ class Matches:
         self._judgements = Judgements(store)
         self._tests = _null_tests(store)
         self.neighbours: dict[int, list[tuple[int, Match]]] = {}
+        self.derived: dict[Any, Any] = {}
+        """What others made of these pairs and want again, until judgements or tests are read anew."""
         self._heard_as: dict[tuple[int, int], Verdict] = {}
         """Verdicts on two fingerprints by sound, which each pair of their tracks asks for several times."""
         self._read_pairs(store, compare)
@@ -132,10 +122,12 @@ class Matches:
         """Reads the current judgements. The pairs stay: two tracks that a person has called the same since, and that no
         tile found, do not become a pair until all matches are read again."""
         self._judgements = Judgements(store)
+        self.derived.clear()
 
     def renew_tests(self, store: Store) -> None:
         """Reads the current null tests."""
         self._tests = _null_tests(store)
+        self.derived.clear()
 
     def albums(self, store: Store) -> Albums:
         """The releases in the folders of the tracks, read from the store once."""
@@ -178,7 +170,7 @@ class Matches:
 
     def _read_tracks(self, store: Store) -> list[ListedTrack]:
         wanted = self.neighbours.keys() | store.catalog.fingerprints.shared()
-        tracks = store.catalog.tracks.heard(ListedTrack, wanted)
+        tracks = store.catalog.tracks.heard(ListedTrack, wanted, PropertiesReader().of)
         return sorted(tracks, key=lambda track: track.path)
 
     def of(self, track: ListedTrack) -> Iterator[TrackPair]:
@@ -247,8 +239,9 @@ class Matches:
 
     def _pair(self, a: ListedTrack, b: ListedTrack, match: Match | None) -> TrackPair:
         """How two tracks relate; `match` is None for tracks with the same fingerprint."""
-        judged, numbers = self.judgements.of(a, b), match or identity_match(a.n_items, a.n_distinct)
-        test = self._test(a.content, b.content)
+        one, other = a.content, b.content
+        judged, test = self.judgements.of_contents(one, other), self._test(one, other)
+        numbers = match or identity_match(a.n_items, a.n_distinct)
         return TrackPair(a, b, numbers, self._verdict(a, b, match, judged, test), judged is not None, test)
 
     def _test(self, one: bytes, other: bytes) -> NullTest | None:

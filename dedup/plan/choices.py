@@ -81,7 +81,7 @@ class Choices:
     def certain(self, group: Group, settings: PlanSettings, gone: Set[bytes]) -> PlannedGroup | None:
         """What the rules decide, if every copy that goes is certain enough by `settings`, and holds the same packets as
         the kept file or passed its null test; None if one does not, or none goes."""
-        certain = {pair.a.path for pair in group.members if doubt(pair, settings) is None and _is_proven(pair)}
+        certain = {pair.a.path for pair in group.members if doubt(pair, settings) is None and is_proven(pair)}
         planned = self.proposal(group)
         if not planned.changed or not certain.issuperset(file.path for file in planned.changed):
             return None
@@ -163,7 +163,7 @@ class Choices:
         return needed
 
 
-def _is_proven(pair: TrackPair) -> bool:
+def is_proven(pair: TrackPair) -> bool:
     """Whether nobody needs to listen to the two, or a null test found nothing that tells them apart."""
     return pair.verdict in SAME_PACKETS or (pair.verdict in MERGING and pair.test is not None and pair.test.is_copy)
 

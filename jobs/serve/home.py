@@ -49,15 +49,15 @@ class Numbers:
 def numbers(site: Site) -> Numbers:
     """The library as it is now."""
     snapshot = site.desk.now()
-    rows = list(snapshot.rows())
-    present = {track.path for track in snapshot.matches.tracks if track.state == "present"}
-    copies = {pair.a.path for one in snapshot.questions.values() for pair in one.group.members} & present
+    rows = snapshot.listed().rows
+    members = (pair.a for one in snapshot.questions.values() for pair in one.group.members)
+    n_copies = sum(track.state == "present" for track in members)
     with open_for_reading(site.desk.terms.folder) as store:
         n_tracks = store.catalog.tracks.count_by_state().get("present", 0)
         n_problems = sum(store.catalog.tracks.count_by_problem().values())
     return Numbers(
         n_tracks=n_tracks,
-        n_recordings=len(present) - len(copies),
+        n_recordings=n_tracks - n_copies,
         n_groups=len(rows),
         n_bytes=sum(row.n_bytes for row in rows),
         n_open=sum(not row.said for row in rows),

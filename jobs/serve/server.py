@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import os
 import socket
 import webbrowser
@@ -110,8 +111,16 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
         proxy_headers=False,
         **secured,
     )
+    _silence("uvicorn")
     with contextlib.closing(sounds):
         _Server(config).run(sockets=[listening])
+
+
+def _silence(name: str) -> None:
+    """Keeps what a library would print off the terminal: `app` has written to the log what went wrong."""
+    logger = logging.getLogger(name)
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
 
 
 def _terms(run: Run, folder: Path, plan: bytes | None) -> Terms:
