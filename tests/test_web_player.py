@@ -280,7 +280,7 @@ def test_every_key_has_a_button_and_stands_in_the_help(player: Tab) -> None:
     assert not player.page.is_visible("dialog")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), pytest.param(1280, "dark", marks=pytest.mark.long)])
 def test_everybody_can_use_it(browser: Browser, stage: Stage, width: int, scheme: Any) -> None:
     with tab(browser, stage.served, width, 780) as opened:
         opened.page.emulate_media(color_scheme=scheme)
