@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, TrackPair
     from dedup.playback.sound import Sound
 
+AT_ONCE = 2
+"""Files of one lineup that are decoded at a time."""
 FURTHEST_S = 86_400.0
 """Seconds of the axis that may be asked for, either way."""
 LEAST_STEPS, MOST_STEPS = 10, 4000
@@ -53,6 +55,17 @@ class Sounds:
     def of(self, track: ListedTrack) -> Sound:
         """The sound of a file, which is decoded from now on."""
         return self.cache.sound(File.of(track))
+
+    def begun(self, lineup: Lineup) -> list[Sound | None]:
+        """The sounds of files, of which at most `AT_ONCE` are being decoded, in their order: who leaves soon for the
+        next group doesn't wait there until all of this one is decoded. None for those that come later."""
+        found: list[Sound | None] = []
+        n_left = AT_ONCE
+        for track, _ in lineup.tracks:
+            sound = self.of(track) if n_left else None
+            n_left -= sound is not None and sound.facts is None and not sound.problem
+            found.append(sound)
+        return found
 
     def difference(self, pair: TrackPair) -> Sound:
         """What only one of the two has, which is worked out from now on."""
@@ -167,32 +180,32 @@ def _states(request: Request) -> dict[str, Any]:
     """How far each file is decoded, and how loud it is played. Asking has them decoded, in the order of the lanes."""
     sounds = _sounds(request)
     lineup = _lineup(request)
-    found = [(track, pair, sounds.of(track)) for track, pair in lineup.tracks]
-    gains = _gains([sound for _, _, sound in found])
+    begun = sounds.begun(lineup)
     states = [
-        _state(track, sound, sounds.place(pair), gain) for (track, pair, sound), gain in zip(found, gains, strict=True)
+        _state(track, sound, sounds.place(pair), gain)
+        for (track, pair), sound, gain in zip(lineup.tracks, begun, _gains(begun), strict=True)
     ]
     return {"tracks": states}
 
 
-def _gains(sounds: Sequence[Sound]) -> list[float]:
-    facts = [sound.facts for sound in sounds]
+def _gains(sounds: Sequence[Sound | None]) -> list[float]:
+    facts = [None if sound is None else sound.facts for sound in sounds]
     return matching_gains([None if each is None else each.loudness for each in facts])
 
 
-def _state(track: ListedTrack, sound: Sound, place: Place, gain_db: float) -> dict[str, Any]:
-    facts = sound.facts
+def _state(track: ListedTrack, sound: Sound | None, place: Place, gain_db: float) -> dict[str, Any]:
+    facts = sound.facts if sound is not None else None
     return {
         "id": id_of(track.path),
         "is_whole": facts is not None,
-        "ready_s": round(sound.ready_s, 3),
+        "ready_s": round(sound.ready_s, 3) if sound is not None else 0.0,
         "length_s": facts.length_s if facts is not None else None,
         "offset_s": place.offset_s,
         "rate": place.rate,
         "gain_db": gain_db,
         "lufs": round(facts.integrated_lufs, 1) if facts is not None else None,
         "damage": facts.damage if facts is not None else "",
-        "problem": sound.problem,
+        "problem": sound.problem if sound is not None else "",
     }
 
 
@@ -202,9 +215,9 @@ def _sound(request: Request) -> dict[str, Any]:
     sounds = _sounds(request)
     track, pair = _file(request)
     n_steps = int(_number(request, "steps", LEAST_STEPS, MOST_STEPS, 1500))
-    others = list(_lineup(request).tracks)
-    of_all = _gains([sounds.of(each) for each, _ in others])
-    gain_db = next(gain for (each, _), gain in zip(others, of_all, strict=True) if each.path == track.path)
+    lineup = _lineup(request)
+    gains = zip(lineup.tracks, _gains(sounds.begun(lineup)), strict=True)
+    gain_db = next(gain for (each, _), gain in gains if each.path == track.path)
     sound = sounds.of(track)
     drawn = sound.waveform(n_steps)
     return {

@@ -233,8 +233,8 @@ function build() {
 }
 
 async function showTags(mine) {
-  const { rows } = await ask(`${shown.base}/tags`);
-  if (mine !== visit) return;
+  const { rows } = await look(mine, `${shown.base}/tags`) ?? {};
+  if (!rows) return;
   const { files } = shown.record, names = files.map((file, i) => `${i + 1} ${file.codec.toUpperCase()}`);
   const kept = shown.record.kind === "group" ? files.findIndex((file) => file.action === "keep") : -1;
   shown.tags.replaceChildren(el("h2", {}, "Tags"), tagsTable(rows, names, kept, shown.values));
@@ -242,31 +242,49 @@ async function showTags(mine) {
   if (gets.length) shown.tags.append(el("h3", {}, "Carried over, and what contradicts it"), el("ul", {}, ...gets.map((line) => el("li", {}, line))));
 }
 
+/** What the API says, or nothing if another lineup is on the page by then, or if it refuses. */
+async function look(mine, address) {
+  let found;
+  try {
+    const answer = await fetch(address);
+    found = await answer.json();
+  } catch {
+    found = { error: "The server does not answer. Is `reprise serve` still running?" };
+  }
+  if (mine !== visit) return null;
+  if (!found.error) return found;
+  say(found.error, true);
+  return null;
+}
+
 /** Follows how far the files are decoded and draws them; then what differs. */
 async function follow(mine) {
   const { base, rows } = shown, drawn = new Map();
   for (let isWhole = false; !isWhole;) {
-    const { tracks } = await ask(`${base}/sounds`);
-    if (mine !== visit) return;
+    const { tracks } = await look(mine, `${base}/sounds`) ?? {};
+    if (!tracks) return;
     isWhole = tracks.every((state) => state.is_whole || state.problem);
     for (const [i, state] of tracks.entries()) {
       take(rows[i], state);
       const now = state.is_whole ? -1 : Math.floor(state.ready_s / 60);
       if (drawn.get(i) === now || !state.ready_s) continue;
       drawn.set(i, now);
-      take(rows[i], await ask(`${base}/${state.id}/sound?steps=1500`));
-      if (mine !== visit) return;
+      const found = await look(mine, `${base}/${state.id}/sound?steps=1500`);
+      if (!found) return;
+      take(rows[i], found);
     }
     redraw();
     if (!isWhole) await pause(300);
   }
-  for (const row of rows.slice(1)) await followDifference(mine, row);
+  const { kind, next } = shown.record;
+  if (next) fetch(`/api/lineups/${kind}/${next}/sounds`).catch(() => null);  // so that it sounds at once when it comes
+  for (const row of rows.slice(1)) if (mine === visit) await followDifference(mine, row);
 }
 
 async function followDifference(mine, row) {
   for (;;) {
-    const found = await ask(`${shown.base}/${row.file.id}/residual`);
-    if (mine !== visit) return;
+    const found = await look(mine, `${shown.base}/${row.file.id}/residual`);
+    if (!found) return;
     if (found.problem) { row.difficulty = `There is no difference to hear: ${found.problem}.`; return; }
     if (found.is_ready) {
       take(row, { offset_s: found.offset_s, rate: found.rate });
