@@ -57,18 +57,16 @@ def _applied(run: Run, store: Store, path: Path | None, dry_run: bool, yes: bool
     from dedup.cleanup.apply import apply_plan, check_plan, resume_plan
     from dedup.plan.document import read_plan
 
-    keep, observer, stop = run.settings.keep(), run.observer, run.stop
-    cleanup = run.settings.cleanup()
-    allowed = Allowed(run.settings.match(), cleanup.let_go, cleanup.break_albums, cleanup.to, keep)
+    observer, stop = run.observer, run.stop
+    settings, cleanup = run.settings, run.settings.cleanup()
+    allowed = Allowed(settings.match(), cleanup.let_go, cleanup.break_albums, cleanup.to, settings.keep())
     if path is None:
-        return resume_plan(store=store, keep=keep, observer=observer, stop=stop, allowed=allowed)
+        return resume_plan(store=store, observer=observer, stop=stop, allowed=allowed)
     plan = read_plan(os.fsencode(path))
     if dry_run:
-        return check_plan(store=store, plan=plan, keep=keep, observer=observer, stop=stop, allowed=allowed)
+        return check_plan(store=store, plan=plan, observer=observer, stop=stop, allowed=allowed)
     may_delete = _anything if yes else _may_delete
-    return apply_plan(
-        store=store, plan=plan, keep=keep, observer=observer, stop=stop, may_delete=may_delete, allowed=allowed
-    )
+    return apply_plan(store=store, plan=plan, observer=observer, stop=stop, may_delete=may_delete, allowed=allowed)
 
 
 def _anything(n_files: int, n_edited: int) -> bool:  # noqa: ARG001
