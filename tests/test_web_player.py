@@ -256,9 +256,14 @@ def test_a_blind_test_hides_and_counts(player: Tab, stage: Stage) -> None:
 
 def test_answers_are_saved_and_taken_back(player: Tab, stage: Stage) -> None:
     number = stage.file("opus")["number"]
+    player.page.wait_for_selector(".value")
+    value = player.page.locator("tr", has_text="encodersettings").locator(".value")
+    value.click()
+    assert value.get_attribute("aria-pressed") == "true"
     player.press(str(number), "k")
     player.until("document.querySelector('#status').textContent")
     assert stage.lineup()["said"] == "keep"
+    assert any("encodersettings" in line for line in stage.lineup()["gets"])
     kept = [file["codec"] for file in stage.lineup()["files"] if file["action"] == "keep"]
     assert kept == ["opus"]
     player.press("u")

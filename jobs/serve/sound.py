@@ -16,11 +16,11 @@ from starlette.routing import Route
 
 from dedup.playback.cache import SoundCache
 from dedup.playback.difference import Details
-from dedup.playback.flac import SOUND_RATE, encode
+from dedup.playback.flac import SOUND_RATE, Samples, encode
 from dedup.playback.lanes import REFERENCE, Place, place_of
 from dedup.playback.loudness import matching_gains
 from dedup.playback.task import File
-from dedup.playback.windows import LONGEST_WINDOW_S, window, window_samples
+from dedup.playback.windows import LONGEST_WINDOW_S, window_samples
 from jobs.serve.lineup import GONE, Lineup, lineup_of
 from jobs.serve.shown import id_of
 
@@ -138,12 +138,10 @@ def _window(request: Request) -> Response:
     sounds = _sounds(request)
     sound = sounds.of(track)
     parts = [
-        window_samples(
-            sound, place, start, round(end * SOUND_RATE) / SOUND_RATE - round(start * SOUND_RATE) / SOUND_RATE
-        )
+        window_samples(sound, place, start, end - start)
         for start, end, place in sounds.places(pair, start_s, start_s + length_s)
     ]
-    return Response(encode(np.concatenate(parts)), media_type="audio/flac")
+    return _as_asked(request, np.concatenate(parts))
 
 
 def _difference(request: Request) -> Response:
@@ -151,7 +149,15 @@ def _difference(request: Request) -> Response:
     start_s, length_s = _span(request)
     sound = _sounds(request).difference(_pair(request))
     place = Details.of(sound.wait().details).place
-    return Response(window(sound, place, start_s, length_s), media_type="audio/flac")
+    return _as_asked(request, window_samples(sound, place, start_s, length_s))
+
+
+def _as_asked(request: Request, samples: Samples) -> Response:
+    """Samples as FLAC, or as they are: left and right by turns, 16 bits, little-endian. The page asks for these, since
+    browsers keep several times the memory of what they decode."""
+    if request.query_params.get("form") == "pcm":
+        return Response(samples.astype("<i2").tobytes(), media_type="application/octet-stream")
+    return Response(encode(samples), media_type="audio/flac")
 
 
 # ---- what is drawn ----

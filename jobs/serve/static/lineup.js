@@ -193,7 +193,7 @@ function axisOf(rows) {
 const addressOf = (base) => (lane, start, length) => {
   const isDifference = lane.startsWith(DIFFERENCE);
   const track = isDifference ? lane.slice(DIFFERENCE.length) : lane;
-  return `${base}/${track}/${isDifference ? "difference" : "window"}?start=${start}&length=${length}`;
+  return `${base}/${track}/${isDifference ? "difference" : "window"}?form=pcm&start=${start}&length=${length}`;
 };
 
 /** Whether a stretch of a lane is decoded, so that asking for it blocks nothing. */
