@@ -239,15 +239,21 @@ def open_journal(store: Path) -> Journal:
 
 def require_none_open(store: Path) -> None:
     """Raises JournalError if a clean-up was broken off: that comes first."""
-    for journal in (read_journal(folder) for folder in _folders(store) if not _has_ended(folder)):
-        if journal.is_open:
-            raise JournalError(
-                f"clean-up {int(journal.id)}",
-                "its undo was broken off" if journal.undoing else "was broken off",
-                remedy="Run `reprise undo` to finish it"
-                if journal.undoing
-                else "Run `reprise apply --resume` to finish it, or `reprise undo` to take it back",
-            )
+    journal = broken_off(store)
+    if journal is not None:
+        raise JournalError(
+            f"clean-up {int(journal.id)}",
+            "its undo was broken off" if journal.undoing else "was broken off",
+            remedy="Run `reprise undo` to finish it"
+            if journal.undoing
+            else "Run `reprise apply --resume` to finish it, or `reprise undo` to take it back",
+        )
+
+
+def broken_off(store: Path) -> Journal | None:
+    """The clean-up that was broken off, or whose undo was; None if there is none."""
+    unfinished = (read_journal(folder) for folder in _folders(store) if not _has_ended(folder))
+    return next((journal for journal in unfinished if journal.is_open), None)
 
 
 def to_be_undone(store: Path, number: int | None) -> Journal:

@@ -271,9 +271,9 @@ UNWRITABLE = "it has tags that the kept file lacks, and they cannot be written t
 
 def without_loss(group: PlannedGroup, why: str) -> PlannedGroup:
     """The same group, except that files with their own tags stay."""
-    sources = _sources(group.files)
+    sources = {file.path for file in _sources(group.files)}
     files = (
-        replace(file, action="leave", rule="tags", why=why, sidecars=()) if file in sources else file
+        replace(file, action="leave", rule="tags", why=why, sidecars=()) if file.path in sources else file
         for file in group.files
     )
     return replace(group, files=tuple(files), merge=None)
