@@ -24,6 +24,7 @@ from jobs.serve.clerk import Clerk
 from jobs.serve.desk import Desk, Terms
 from jobs.serve.guard import Guard, Key
 from jobs.serve.passphrase import Passphrase
+from jobs.serve.pictures import Pictures
 from jobs.serve.site import Site
 from jobs.serve.sound import Sounds
 from jobs.serve.work import Work
@@ -87,8 +88,9 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     port = listening.getsockname()[1]
     key = Key(port)
     hosts = list(_hosts(place, port))
+    pictures = Pictures(Layout(folder).page)
     desk, work, sounds = Desk(_terms(run, folder, plan)), Work(folder), SoundCache()
-    site = Site(desk, work, Clerk(desk, work, run.settings), Sounds(sounds), run.settings)
+    site = Site(desk, work, Clerk(desk, work, run.settings), Sounds(sounds), pictures, run.settings)
     app = Guard(application(site), key, hosts, passphrase)
     address = f"{'https' if secured else 'http'}://{hosts[0]}/?token={key.token}"
     run.output.result({"event": "serve", "address": address})
@@ -109,7 +111,7 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
         proxy_headers=False,
         **secured,
     )
-    with contextlib.closing(sounds):
+    with contextlib.closing(sounds), contextlib.closing(pictures):
         _Server(config).run(sockets=[listening])
 
 
