@@ -1,5 +1,5 @@
 """Pictures for covers, as long as the page needs them: what there is to choose from, uploads, previews, and covers that
-were made. All is bounded; every picture that a browser gets was decoded in a process with limits, and made anew."""
+were made. All is bounded; pictures are decoded in a process with limits, and shown as JPEGs that it made."""
 
 from __future__ import annotations
 

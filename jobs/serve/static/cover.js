@@ -40,7 +40,7 @@ function choiceOf(picture) {
   image.addEventListener("error", () => image.classList.add("broken"));
   const lines = [el("b", {}, ORIGINS[picture.origin], picture.id === now?.id ? " · now" : ""), el("bdi", {}, picture.what)];
   if (picture.holder) lines.push(el("bdi", { className: "quiet" }, picture.holder));
-  lines.push(el("span", { className: "quiet" }, `${picture.format} ${pixels}, ${size(picture.bytes)}`));
+  lines.push(el("span", { className: "quiet" }, `${picture.format}\u00a0${pixels.replaceAll(" ", "\u00a0")}, ${size(picture.bytes).replace(" ", "\u00a0")}`));
   return el("label", { className: "picture" }, radio, image, el("span", { className: "facts" }, ...lines));
 }
 
@@ -138,12 +138,17 @@ function later(pause = PAUSE_MS) {
 async function make() {
   const mine = ++visit;
   after.classList.add("stale");
-  const answer = await fetch(`${address}/made`, {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(edit()),
-  });
-  const found = await answer.json();
+  let answer, found;
+  try {
+    answer = await fetch(`${address}/made`, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(edit()),
+    });
+    found = await answer.json();
+  } catch {
+    found = { error: "The server does not answer. Is `reprise serve` still running?" };
+  }
   if (mine !== visit) return;
-  if (!answer.ok) { show(null, found.error, true); return; }
+  if (!answer?.ok) { show(null, found.error, true); return; }
   cropper.mark(found.source.box);
   show(found, [found.text, found.from && `from ${found.from}`].filter(Boolean).join("; "));
 }
