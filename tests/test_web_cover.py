@@ -373,6 +373,31 @@ def test_a_protected_file_keeps_its_cover(library: Path) -> None:
 
 
 @pytest.mark.long
+def test_a_decision_about_the_file_as_it_was_is_asked_for_again(tmp_path: Path) -> None:
+    make_music(tmp_path)
+    with serving(tmp_path / "store") as served:
+        page = page_of(served, tmp_path)
+        lineup, told = f"/api/lineups/group/{page.group}", "decide again afterwards"
+        assert told not in served.ask(f"/cover/group/{page.group}/{page.track}").text
+        served.say(f"/api/groups/{page.group}/answer", word="keep", kept=[page.track])
+        assert told in served.ask(f"/cover/group/{page.group}/{page.track}").text
+        page.save(page.make(page.picture("folder"))["id"])
+        ends = time.monotonic() + WAIT_S
+        while served.ask(lineup).json()["said"]:
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        served.say(f"/api/groups/{page.group}/answer", word="keep", kept=[page.track])
+        text = served.ask("/plan").text
+        digest, count = (re.findall(f'data-{name}="([^"]*)"', text)[0] for name in ("digest", "count"))
+        served.say("/api/plan/apply", digest=digest, count=int(count))
+        while served.ask("/api/work").json()["job"] is not None:
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        assert served.ask("/api/work").json()["ended"]["done"]["done"] == {"quarantine": 1}
+        assert not (page.music / "copies/a.mp3").exists() and len(covers(page.file)) == 1
+
+
+@pytest.mark.long
 def test_a_kill_of_the_server_while_it_saves_leaves_the_file_whole(tmp_path: Path) -> None:
     make_music(tmp_path)
     before = tree(tmp_path / "music")
@@ -459,7 +484,11 @@ def test_the_page_is_accessible_and_fits(browser: Browser, page: Page, width: in
     with tab(browser, page.served, width=width, height=800) as opened:
         opened_at(opened, page)
         found = Axe().run(opened.page).response["violations"]
-        assert [(each["id"], each["nodes"]) for each in found if each["impact"] in ("serious", "critical")] == []
+        assert [
+            (each["id"], [node["html"] for node in each["nodes"]])
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        ] == []
         assert opened.page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
         assert opened.problems == []
 

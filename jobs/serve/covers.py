@@ -44,6 +44,8 @@ class Target(NamedTuple):
 
     track: ListedTrack
     copies: list[bytes]
+    is_decided: bool
+    """Whether a person decided about its group: the decision is about the file as it is now."""
 
     @property
     def path(self) -> bytes:
@@ -69,7 +71,8 @@ def _target(request: Request) -> Target:
     path = found[0].path
     beside = [track.path for track, _ in lineup.tracks if track.state == "present"]
     copies = dict.fromkeys([*copies_of(snapshot.matches, path), *beside])
-    return Target(found[0], [copy for copy in copies if copy != path])
+    is_decided = lineup.question is not None and snapshot.review.answer_of(lineup.question) is not None
+    return Target(found[0], [copy for copy in copies if copy != path], is_decided)
 
 
 # ---- the page, and what there is to choose from ----
@@ -88,6 +91,7 @@ async def page(request: Request) -> Response:
         title=title_of(target.track),
         name=printable(os.path.basename(target.path)),
         folder=printable(os.path.dirname(target.path)),
+        is_decided=target.is_decided,
     )
 
 
@@ -256,8 +260,9 @@ async def outcome(request: Request) -> Response:
     if ended is None:
         return JSONResponse({"running": record["job"] is not None, "text": "", "error": False, "number": None})
     text, is_error = _words_of(ended)
-    number = (ended["done"] or {}).get("cleanup") if ended["name"] == "cover" else None
-    return JSONResponse({"running": False, "text": text, "error": is_error, "number": number or None})
+    done = ended["done"] or {}
+    number = done["cleanup"] if ended["name"] == "cover" and done.get("files") else None
+    return JSONResponse({"running": False, "text": text, "error": is_error, "number": number})
 
 
 def _words_of(ended: dict[str, Any]) -> tuple[str, bool]:
