@@ -493,6 +493,44 @@ def test_the_page_is_accessible_and_fits(browser: Browser, page: Page, width: in
         assert opened.problems == []
 
 
+def touch(opened: Tab, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drags a finger."""
+    session = opened.page.context.new_cdp_session(opened.page)
+    points: list[tuple[str, list[tuple[float, float]]]] = [("touchStart", [start])]
+    for step in range(1, 5):
+        share = step / 4
+        at = (start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1]))
+        points.append(("touchMove", [at]))
+    for kind, places in [*points, ("touchEnd", [])]:
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in places]})
+
+
+@pytest.mark.long
+def test_a_finger_moves_a_handle_and_scrolls_over_the_picture(browser: Browser, page: Page) -> None:
+    with tab(browser, page.served, width=390, height=700) as opened:
+        opened_at(opened, page)
+        opened.page.locator(".picture", has_text="in a copy").click()
+        result(opened)("640 × 480")  # noqa: RUF001
+        opened.page.locator(".stage").scroll_into_view_if_needed()
+        box = opened.page.locator(".stage img").bounding_box()
+        assert box is not None
+        x, y, width, height = (box[name] for name in ("x", "y", "width", "height"))
+        touch(opened, (x, y), (x + width / 4, y + height / 4))
+        result(opened)("480 × 360")  # noqa: RUF001
+        assert opened.page.locator("[name=left]").input_value() == "160"
+        opened.page.get_by_role("button", name="Whole picture").click()
+        result(opened)("640 × 480")  # noqa: RUF001
+        opened.page.evaluate("scrollTo(0, 0)")
+        opened.page.locator(".stage").scroll_into_view_if_needed()
+        before = opened.page.evaluate("scrollY")
+        box = opened.page.locator(".stage img").bounding_box()
+        assert box is not None
+        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        touch(opened, middle, (middle[0], middle[1] - 120))
+        opened.until(f"scrollY > {before} + 60")
+        assert opened.page.locator("[name=top]").input_value() == "0"
+
+
 @pytest.mark.long
 def test_a_page_uploads_and_says_what_is_refused(browser: Browser, page: Page) -> None:
     with tab(browser, page.served, width=390, height=800) as opened:
