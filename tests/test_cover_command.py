@@ -317,7 +317,7 @@ def test_a_file_gets_the_cover_of_another_and_its_own_shrinks(root: Path) -> Non
     first, _, last = said(shrunk)
     assert (first["width"], first["height"], first["source"]["box"]) == (100, 160, [20, 40, 120, 200])
     assert first["before"] == {"width": 200, "height": 200, "bytes": len(JPEG)}
-    assert last == {"event": "covers", "files": 2, "refused": 0}
+    assert last == {"event": "covers", "files": 2, "refused": 0, "cleanup": 3}
     found = front_of(os.fsencode(root / "a.wav"))
     assert found is not None and (found.width, found.height) == (100, 160)
 

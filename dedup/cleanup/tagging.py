@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -76,6 +76,8 @@ class Tagged:
     """Files that got the fields."""
     refused: tuple[Refusal, ...] = ()
     """Files that did not get them, each with the reason."""
+    number: int = 0
+    """Number of the clean-up by which they are taken back; 0 if none was made."""
 
 
 def finish_broken_off(folder: Path, purpose: str) -> None:
@@ -134,7 +136,7 @@ def tag_files(
     with contextlib.closing(JournalWriter(journal)) as writer, reach:
         tagged = _write_all(store, taggings, Doing(writer, None, protection, reach, AGAIN), protection, observer, stop)
         writer.end(utc_now())
-    return tagged
+    return replace(tagged, number=int(journal.folder.name))
 
 
 def measure(store: Store, path: bytes, wanted: Wanted) -> Tagging:

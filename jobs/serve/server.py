@@ -25,6 +25,7 @@ from jobs.serve.clerk import Clerk
 from jobs.serve.desk import Desk, Terms
 from jobs.serve.guard import Guard, Key
 from jobs.serve.passphrase import Passphrase
+from jobs.serve.pictures import Pictures
 from jobs.serve.site import Site
 from jobs.serve.sound import Sounds
 from jobs.serve.work import Work
@@ -88,9 +89,9 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     port = listening.getsockname()[1]
     key = Key(port)
     hosts = list(_hosts(place, port))
-    desk, work = Desk(_terms(run, folder, plan)), Work(folder)
-    sounds = SoundCache()
-    site = Site(desk, work, Clerk(desk, work, run.settings), run.settings, Sounds(sounds))
+    pictures = Pictures(Layout(folder).page)
+    desk, work, sounds = Desk(_terms(run, folder, plan)), Work(folder), SoundCache()
+    site = Site(desk, work, Clerk(desk, work, run.settings), run.settings, Sounds(sounds), pictures)
     app = Guard(application(site), key, hosts, passphrase)
     address = f"{'https' if secured else 'http'}://{hosts[0]}/?token={key.token}"
     run.output.result({"event": "serve", "address": address})
@@ -112,7 +113,7 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
         **secured,
     )
     _silence("uvicorn")
-    with contextlib.closing(sounds):
+    with contextlib.closing(sounds), contextlib.closing(pictures):
         _Server(config).run(sockets=[listening])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jobs.serve.clerk import Clerk
     from jobs.serve.desk import Desk
+    from jobs.serve.pictures import Pictures
     from jobs.serve.sound import Sounds
     from jobs.serve.work import Work
     from jobs.session.configuration import Configuration
@@ -22,3 +23,4 @@ class Site:
     clerk: Clerk
     settings: Configuration
     sounds: Sounds
+    pictures: Pictures

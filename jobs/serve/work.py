@@ -36,7 +36,7 @@ from jobs.session.again import given_words, same_program
 if TYPE_CHECKING:
     from jobs.session.configuration import Configuration
 
-Name = Literal["full", "apply", "undo"]
+Name = Literal["full", "apply", "undo", "cover"]
 
 PRINTED = "{}.jsonl"
 """File in the folder `page` with what the last run of a command printed for programs."""
@@ -46,8 +46,9 @@ MOST_READ, LAST_READ = 1 << 20, 1 << 16
 """Most bytes of what a run printed that are read, from the start and from the end: refusals between are in the log."""
 MOST_SHOWN = 200
 """Most refusals that a page shows."""
-COUNTED = ("apply", "undo")
-"""Commands of which the page shows what they print; that of others is in the store."""
+RESULTS = {"apply": "apply", "undo": "undo", "cover": "covers"}
+"""Commands of which the page shows what they print, each with the event that says what was done; what others did is in
+the store."""
 FINE = (EXIT_DONE, EXIT_SOME_FAILED, EXIT_NOTHING_TO_DO, EXIT_INTERRUPTED, EXIT_TIME_UP)
 WAIT = "Wait for it to end, or stop it"
 
@@ -132,7 +133,7 @@ class Work:
     def _how_it_ended(self, child: _Child) -> dict[str, Any]:
         records = list(self._printed(child.name))
         code = child.process.returncode
-        done = next((each for each in records if each.get("event") == child.name), None)
+        done = next((each for each in records if each.get("event") == RESULTS.get(child.name)), None)
         error = next((str(each.get("message")) for each in records if each.get("event") == "error"), "")
         if not error and code < 0:
             error = f"It was killed by {signal.Signals(-code).name}."
@@ -184,7 +185,7 @@ class Work:
 
     def _started(self, name: Name, words: Sequence[str]) -> subprocess.Popen[bytes]:
         page, (program, environment) = self.layout.page, same_program()
-        is_counted = name in COUNTED
+        is_counted = name in RESULTS
         with writing(f"folder {page}"):
             page.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
             with (
@@ -230,6 +231,7 @@ def words_for(settings: Configuration, name: Name) -> list[str]:
         "full": match | keep | cleanup,
         "apply": match | {"protect", "let-go", "break-albums", "to"},
         "undo": set(),
+        "cover": {"protect"},
     }
     return given_words(settings, {"profile", *taken[name]})
 

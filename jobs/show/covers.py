@@ -87,7 +87,7 @@ def show_written(output: Output, tagged: Tagged, refusals: Sequence[Refusal]) ->
     """Shows each refusal, and how many files were written."""
     show_refusals(output, "refused", (*refusals, *tagged.refused))
     n_refused = len(refusals) + len(tagged.refused)
-    output.result({"event": "covers", "files": tagged.n_files, "refused": n_refused})
+    output.result({"event": "covers", "files": tagged.n_files, "refused": n_refused, "cleanup": tagged.number})
     way_back = "; `reprise undo` takes them back" if tagged.n_files else ""
     output.note(f"{count_text(tagged.n_files, 'cover')} written{way_back}")
 

@@ -66,6 +66,8 @@ export class Row {
     if (lost.length) found.push(el("p", { className: "told" }, `Only here: ${lost.join("; ")}`));
     const faults = [file.faults, file.is_there ? "" : "not there now"].filter(Boolean).join("; ");
     if (faults) found.push(el("p", { className: "error" }, faults));
+    const address = `${base.replace("/api/lineups", "/cover")}/${file.id}`;
+    found.push(el("p", {}, el("a", { href: address, "aria-label": `Cover of ${file.name}` }, "Cover")));
     found.push(this.trouble, el("p", { className: "quiet path" }, el("bdi", {}, file.folder)));
     const cover = el("img", { className: "cover", alt: "", hidden: true, src: `${base}/${file.id}/cover` });
     cover.addEventListener("load", () => { cover.hidden = false; });

@@ -2,7 +2,7 @@
 import { ask, clock, el, say, size } from "./common.js";
 
 const NAMES = {
-  full: "Scan and compare", scan: "Scan", correlate: "Comparison", apply: "Clean-up", undo: "Undo", compact: "Compaction",
+  full: "Scan and compare", scan: "Scan", correlate: "Comparison", apply: "Clean-up", undo: "Undo", cover: "Cover", compact: "Compaction",
 };
 
 const FINDS = ["full", "scan", "correlate", "demo"]; // runs that find duplicates
