@@ -325,9 +325,6 @@ class KeepSettings(Settings):
 
 
 CopyAction = Literal["quarantine", "trash", "hardlink", "reflink", "delete"]
-COPY_ACTIONS: tuple[CopyAction, ...] = get_args(CopyAction)
-
-
 LossKind = Literal[
     "span",
     "mix",

@@ -173,18 +173,17 @@ def carry_out(store: Store, plan: Plan, protect: tuple[bytes, ...] = ()) -> Appl
     return apply_plan(
         store=store,
         plan=plan,
-        keep=KeepSettings(protect=protect),
         observer=Silent(),
         stop=Stop(),
         may_delete=lambda *_: True,
-        allowed=Allowed(to=plan.to),
+        allowed=Allowed(to=plan.to, keep=KeepSettings(protect=protect)),
     )
 
 
 def go_on(store: Store, to: bytes | None = None) -> Applied:
     """As `reprise apply --resume` does, with `--to`."""
     allowed = Allowed(to=to)
-    return resume_plan(store=store, keep=KeepSettings(), observer=Silent(), stop=Stop(), allowed=allowed)
+    return resume_plan(store=store, observer=Silent(), stop=Stop(), allowed=allowed)
 
 
 def take_back(store: Store) -> Undone:

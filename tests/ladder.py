@@ -15,7 +15,7 @@ from dedup.playback.resample import resampled
 from dedup.synthesis.music import compose
 
 RATE = 48_000
-SECONDS = 46
+SECONDS = 36
 FRONT_S = 1.5
 """What one copy has more in front."""
 SLOWER = 0.03

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any, Literal
 
 from dedup.groups.matches import ListedTrack, TrackPair
-from dedup.library.metadata import AudioProperties, to_json
+from dedup.library.metadata import AudioProperties
 from tests.listening import PASSED
 from tests.made_matches import made
 
@@ -42,7 +41,7 @@ def track(
         digest=digest,
         n_items=640,
         n_distinct=600,
-        properties_json=json.dumps(to_json(AudioProperties(**properties))),
+        properties=AudioProperties(**properties),
     )
 
 

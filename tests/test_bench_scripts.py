@@ -25,6 +25,7 @@ from dedup.upkeep.check import check
 from scripts.bench import kernel as bench_kernel
 from scripts.bench import peers as bench_peers
 from scripts.bench import plan as bench_plan
+from scripts.bench import playback as bench_playback
 from scripts.bench import review as bench_review
 from scripts.study import evaluate, methods
 from tests import stores
@@ -36,7 +37,7 @@ def printed(script: Any, *args: object, monkeypatch: pytest.MonkeyPatch, capsys:
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("script", [bench_kernel, bench_peers, bench_plan, bench_review])
+@pytest.mark.parametrize("script", [bench_kernel, bench_peers, bench_plan, bench_playback, bench_review])
 def test_help_tells_what_is_timed(
     script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

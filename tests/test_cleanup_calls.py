@@ -90,7 +90,6 @@ def test_apply(store: Path, replaced: Replace) -> None:
     assert keywords == {
         "store": ANY,
         "plan": PLAN,
-        "keep": KeepSettings(protect=(b"/mine",)),
         "observer": ANY,
         "stop": ANY,
         "allowed": Allowed(keep=KeepSettings(protect=(b"/mine",))),
@@ -112,7 +111,7 @@ def test_apply_dry_run(store: Path, replaced: Replace) -> None:
     refused = Refusal(b"/m/c.mp3", "it is gone")
     keywords = replaced("dedup.cleanup.apply.check_plan", Applied({"trash": 2}, 1000, refused=(refused,)))
     result = run(store, "apply", plan_file(store), "--dry-run")
-    common = {"store": ANY, "keep": KeepSettings(), "observer": ANY, "stop": ANY}
+    common = {"store": ANY, "observer": ANY, "stop": ANY}
     assert keywords == {**common, "plan": PLAN, "allowed": Allowed()}
     text = "refused: /m/c.mp3: it is gone\nwould be done: 2 files (2 trash), 1 kB; 0 merged, 0 playlists rewritten"
     assert outcome(result) == (EXIT_SOME_FAILED, f"{text}; 1 refused\n", "")
@@ -122,7 +121,7 @@ def test_apply_resume(store: Path, replaced: Replace) -> None:
     keywords = replaced("dedup.cleanup.apply.resume_plan", Applied({"quarantine": 1}, 5))
     result = run(store, "apply", "--resume", "--json", "--let-go", "span", "--min-score", "0.5")
     allowed = Allowed(MatchSettings(min_score=0.5), ("span",))
-    assert keywords == {"store": ANY, "keep": KeepSettings(), "observer": ANY, "stop": ANY, "allowed": allowed}
+    assert keywords == {"store": ANY, "observer": ANY, "stop": ANY, "allowed": allowed}
     assert result.exit_code == EXIT_DONE
     assert json.loads(result.stdout) == {
         "event": "apply",

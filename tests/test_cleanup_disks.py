@@ -21,6 +21,7 @@ from dedup.cleanup.apply import Applied
 from dedup.cleanup.file_status import Status
 from dedup.cleanup.journal import journals, open_journal
 from dedup.errors import WriteError
+from dedup.files.held import Spot
 from dedup.files.quarantine import QUARANTINE
 from dedup.plan.nouns import Action, Plan, PlannedPlaylist
 from dedup.store.store import Store
@@ -254,6 +255,26 @@ def test_a_full_disk_of_the_library_is_said_by_the_command_and_nothing_is_lost(t
 
 
 # ---- after a person went through the quarantine ----
+
+
+def test_what_only_could_not_be_synced_is_done_and_can_be_taken_back(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fails when the folders are synced: then the files have moved, and the journal must say so."""
+    before = files(root)
+
+    def sync(spot: Spot) -> None:
+        if QUARANTINE in spot.path:
+            raise OSError(errno.EIO, "failing", spot.path)
+
+    with opened(root) as store:
+        plan = both(store, root)
+        with monkeypatch.context() as failing:
+            failing.setattr(Spot, "sync", sync)
+            assert reasons(carry_out(store, plan)) == []
+        assert files(root) != before
+        assert take_back(store).failed == ()
+    assert files(root) == before
 
 
 def test_an_undo_after_a_person_tidied_up_says_what_it_found_and_brings_back_the_rest(root: Path) -> None:

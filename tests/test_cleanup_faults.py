@@ -16,6 +16,7 @@ import pytest
 
 from dedup.cleanup import journal as journal_module
 from dedup.cleanup import moving
+from dedup.cleanup.allowed import Allowed
 from dedup.cleanup.apply import Applied, check_plan
 from dedup.cleanup.journal import JournalWriter, journals, open_journal, read_journal, require_none_open, to_be_undone
 from dedup.cleanup.journal import plan_of as plan_of_journal
@@ -55,7 +56,8 @@ def one(store: Store, root: Path, action: Action = "quarantine") -> Plan:
 
 
 def dry_run(store: Store, plan: Plan, protect: tuple[bytes, ...]) -> Applied:
-    return check_plan(store=store, plan=plan, keep=KeepSettings(protect=protect), observer=Silent(), stop=Stop())
+    allowed = Allowed(keep=KeepSettings(protect=protect))
+    return check_plan(store=store, plan=plan, observer=Silent(), stop=Stop(), allowed=allowed)
 
 
 def refused(root: Path, make: Callable[[Store], Plan], protect: tuple[bytes, ...] = ()) -> list[str]:

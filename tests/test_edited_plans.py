@@ -53,7 +53,6 @@ def applied(store: Store, plan: Plan, allowed: Allowed = Allowed(), **more: Any)
     return apply_plan(
         store=store,
         plan=plan,
-        keep=KeepSettings(),
         observer=Silent(),
         stop=Stop(),
         may_delete=more.get("may_delete", lambda *_: True),
@@ -87,7 +86,7 @@ def test_looser_thresholds_are_refused_with_their_values(root: Path, values: dic
 
 
 def dry_run(store: Store, plan: Plan) -> Applied:
-    return check_plan(store=store, plan=plan, keep=KeepSettings(), observer=Silent(), stop=Stop())
+    return check_plan(store=store, plan=plan, observer=Silent(), stop=Stop())
 
 
 def test_stricter_thresholds_count(root: Path) -> None:
@@ -117,10 +116,8 @@ def test_a_clean_up_that_goes_on_is_held_to_the_same(root: Path) -> None:
     stop.request("a test")
     with opened(root) as store:
         entry = plan_of(group(store, root, "a.flac", ["loose.flac"]), match=loose)
-        apply_plan(
-            store=store, plan=entry, keep=KeepSettings(), observer=Silent(), stop=stop, allowed=Allowed(match=loose)
-        )
-        how: dict[str, Any] = {"keep": KeepSettings(), "observer": Silent(), "stop": Stop()}
+        apply_plan(store=store, plan=entry, observer=Silent(), stop=stop, allowed=Allowed(match=loose))
+        how: dict[str, Any] = {"observer": Silent(), "stop": Stop()}
         with pytest.raises(UsageError, match="looser"):
             resume_plan(store=store, **how)
         assert resume_plan(store=store, **how, allowed=Allowed(match=loose)).n_files == 1
@@ -253,8 +250,8 @@ def test_a_clean_up_goes_on_with_what_the_store_planned(root: Path) -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("dedup.cleanup.records.renew", stopped)
-            apply_plan(store=store, plan=plan, keep=KeepSettings(), observer=Silent(), stop=stop)
-        done = resume_plan(store=store, keep=KeepSettings(), observer=Silent(), stop=Stop())
+            apply_plan(store=store, plan=plan, observer=Silent(), stop=stop)
+        done = resume_plan(store=store, observer=Silent(), stop=Stop())
         assert (done.n_files, done.n_edited, done.refused) == (1, 0, ())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from click.testing import CliRunner
 from dedup.correlation.correlate import correlate
 from dedup.groups.groups import Group, make_groups
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
+from dedup.library.metadata import from_json
 from dedup.observer import Silent
 from dedup.report.html import Telling, page
 from dedup.runner import InlineRunner
@@ -42,7 +42,7 @@ def track(path: str, **changes: Any) -> ListedTrack:
         "device": 1,
         "inode": zlib.crc32(path.encode("utf-8", "surrogateescape")),
         "n_items": 320,
-        "properties_json": json.dumps(properties),
+        "properties": from_json(properties),
     }
     return ListedTrack(**(fields | changes))
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from dedup.errors import UsageError
 from dedup.groups.albums import Albums
-from dedup.groups.keep import BEST, RULE_NAMES, RULES, Copy, keep_rules, rule_names
+from dedup.groups.keep import BEST, RULE_NAMES, RULES, keep_rules, rule_names
 from dedup.groups.matches import ListedTrack
-from dedup.library.metadata import AudioProperties
 from dedup.settings import KeepSettings
 from tests.made_tracks import track
 
@@ -129,7 +128,7 @@ def test_what_is_rounded_decides_nothing(properties: tuple[dict[str, Any], dict[
 )
 def test_names_of_copies(name: str | bytes, is_plain: bool) -> None:
     path = b"/copy of/" + (name if isinstance(name, bytes) else name.encode())
-    assert RULES["named"].key(Copy(track(path), AudioProperties())) == 1 + is_plain
+    assert RULES["named"].key(track(path)) == 1 + is_plain
 
 
 def test_what_counts_before_any_rule() -> None:
@@ -246,7 +245,7 @@ def test_the_order_of_files_never_matters_and_each_decision_is_that_of_the_rank(
             assert better.path < worse.path
         else:
             (rule,) = (rule for rule in rules.rules if rule.name == decision.rule)
-            keys = [rule.key(Copy(file, file.properties)) for file in (better, worse)]
+            keys = [rule.key(file) for file in (better, worse)]
             assert keys[0] > keys[1]
             assert ", the other " in decision.why
 
@@ -343,4 +342,4 @@ def test_of_equal_files_the_plain_name_and_the_lasting_folder_win(rules: tuple[s
     ):
         assert winner(track(path), plain, rules=rules) == plain.path
     below_tmp = replace(track("/tmp/music/a/song.mp3"), root=b"/tmp/music")
-    assert RULES["folder"].key(Copy(below_tmp, AudioProperties())), "only folders of the library count"
+    assert RULES["folder"].key(below_tmp), "only folders of the library count"

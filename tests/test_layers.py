@@ -19,7 +19,7 @@ FORBIDDEN = {
 }
 
 FLOORS = (
-    ("__init__", "clock", "errors", "observer", "plain_text", "runner", "settings", "versions"),
+    ("__init__", "clock", "errors", "nesting", "observer", "plain_text", "runner", "settings", "versions"),
     ("files",),
     ("store", "tags"),
     ("library", "playlists"),

@@ -143,6 +143,16 @@ def test_a_file_that_the_store_does_not_know_is_refused(folder: Path, word: str)
     assert result.stderr == "reprise: /nowhere.mp3: not in the store. Scan the folder that holds it\n"
 
 
+@pytest.mark.parametrize("word", ["--same", "--different"])
+def test_a_file_is_not_judged_with_itself(folder: Path, word: str) -> None:
+    result = mark(folder, A, A, word)
+    assert (result.exit_code, result.stderr) == (
+        EXIT_USAGE,
+        f"reprise: mark: A and B are one file, {A}. Name two files\n",
+    )
+    assert said(folder) == []
+
+
 def test_a_file_and_its_retagged_copy_are_not_different(folder: Path) -> None:
     result = mark(folder, A, "/music/a retagged.flac", "--different")
     assert result.exit_code == InputError.exit_code

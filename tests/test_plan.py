@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from dedup.groups.companions import Intended
 from dedup.groups.groups import Group, make_groups
 from dedup.groups.keep import is_below, keep_rules
 from dedup.groups.matches import ListedTrack, Matches
-from dedup.library.metadata import AudioProperties, Extra, Stream, to_json
+from dedup.library.metadata import AudioProperties, Extra, Stream
 from dedup.observer import Kind, Silent
 from dedup.plan.decide import Decider
 from dedup.plan.make import make_plan
@@ -292,7 +291,7 @@ def library(compared: Matches, files: Sequence[Any]) -> Matches:
             size=1000 + number,
             inode=int.from_bytes(hashlib.sha256(path).digest()[:6], "big"),
             full=sound.encode() if is_identical else None,
-            properties_json=json.dumps(to_json(properties)),
+            properties=properties,
         )
         matches.tracks.append(one)
         matches.by_fingerprint.setdefault(one.fingerprint, []).append(one)

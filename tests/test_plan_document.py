@@ -292,8 +292,12 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         (b"\xff\xfe\xff", "is not JSON"),
         (b"[" * 200_000, "nested too deep"),
         (
-            b'{"format": "reprise-plan", "version": 1, "groups": [' + b"[" * 500 + b"]" * 500 + b"]}",
+            b'{"format": "reprise-plan", "version": 1, "groups": [' + b"[" * 50 + b"]" * 50 + b"]}",
             "write an object",
+        ),
+        (
+            b'{"format": "reprise-plan", "version": 1, "groups": [' + b"[" * 70 + b"]" * 70 + b"]}",
+            "nested too deep (more than 64)",
         ),
         (b"[]", "found []; this release reads format"),
         (b"null", "found None"),

@@ -255,12 +255,13 @@ def test_decoding_has_a_memory_limit(tones: Path, tmp_path: Path) -> None:
 
 
 def test_a_decoder_ends_with_its_cache(tones: Path, tmp_path: Path) -> None:
-    cache = SoundCache(tmp_path / "sound")
+    cache = SoundCache(tmp_path / "sound", n_decoders=1)
     sound = cache.sound(known(tones))
     process = frozen(cache)
+    waiting = cache.sound(known(write_tone(tmp_path / "x.mp3", 1)))
     cache.close()
     assert process.poll() is not None
-    assert sound.problem == "it was stopped"
+    assert sound.problem == waiting.problem == "it was stopped"
     with pytest.raises(InputError, match="it was stopped"):
         cache.sound(known(write_tone(tmp_path / "y.mp3", 1))).wait()
 
@@ -333,6 +334,17 @@ def test_the_difference_of_two_files_is_what_one_lacks(cache: SoundCache, tmp_pa
     alike = cache.difference(known(copy), known(plain), Place(0.05))
     assert np.abs(alike.samples(0, alike.wait().n_samples)).max() < 100
     assert max(Details.of(alike.wait().details).only_a) < 0.01
+
+
+def test_a_stretch_cut_out_of_a_copy_has_its_own_place(cache: SoundCache, tmp_path: Path) -> None:
+    music = voices.backing("pad", 2, 40)  # it does not repeat itself
+    cut = np.concatenate([music[: 18 * 44_100], music[22 * 44_100 :]])
+    whole, less = write_samples(tmp_path / "whole.flac", music), write_samples(tmp_path / "less.mp3", cut)
+    details = Details.of(cache.difference(known(less), known(whole), Place(0.04)).wait().details)
+    for t, place in ((5.0, details.place_at(5.0)), (35.0, details.place_at(35.0))):
+        assert place is not None
+        assert place.in_file(t) == pytest.approx(t if t < 18 else t - 4, abs=0.002)
+    assert details.place_at(-1.0) == details.place_at(5.0)
 
 
 def _with(music: np.ndarray, voice: np.ndarray) -> np.ndarray:

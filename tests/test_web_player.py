@@ -18,7 +18,7 @@ from playwright.sync_api import Browser
 from jobs import cli
 from jobs.serve.shown import id_of
 from tests.browser import CHROMIUM, Heard, Tab, browsing, tab
-from tests.ladder import COPIES, EXTRA, FRONT_S, RATE, SLOWER, Floats, marked, slower, write_library
+from tests.ladder import COPIES, EXTRA, FRONT_S, RATE, SECONDS, SLOWER, Floats, marked, slower, write_library
 from tests.web_server import Served, serving
 
 CLOSE_S = 0.02
@@ -81,20 +81,32 @@ def _uncertain(served: Served, exported: str) -> str:
     raise AssertionError(exported)
 
 
-@pytest.fixture
-def player(browser: Browser, stage: Stage) -> Iterator[Tab]:
-    """The group's page, with all its sound at hand."""
+@pytest.fixture(scope="module")
+def shared(browser: Browser, stage: Stage) -> Iterator[Tab]:
     with tab(browser, stage.served) as opened:
-        opened.go(f"/groups/{stage.group}")
-        ready(opened)
         yield opened
-        assert opened.problems == []
-        assert opened.hosts == {stage.served.host}
+
+
+@pytest.fixture
+def player(shared: Tab, stage: Stage) -> Iterator[Tab]:
+    """The group's page, with all its sound at hand."""
+    shared.go(f"/groups/{stage.group}")
+    ready(shared)
+    yield shared
+    assert shared.problems == []
+    assert shared.hosts == {stage.served.host}
 
 
 def ready(opened: Tab, n_windows: int = 3) -> None:
     """Waits until so many windows are there."""
-    opened.until(f"window.reprise && reprise.bytes() >= {n_windows} * 3840000")
+    opened.until(f"window.reprise && reprise.bytes() >= {n_windows} * 1920000")
+
+
+def compared(opened: Tab, file: str) -> None:
+    """Waits until the difference of a file from the first is worked out, and the page has heard of it."""
+    address = f"/api/lineups/{file}/residual"
+    opened.until(f"fetch('{address}').then((answer) => answer.json()).then((found) => found.is_ready)")
+    opened.page.wait_for_timeout(1000)
 
 
 def seek(opened: Tab, seconds: float) -> None:
@@ -179,9 +191,7 @@ def test_the_loop_repeats_to_the_sample(player: Tab, stage: Stage) -> None:
 
 def test_the_difference_is_heard_where_there_is_one(player: Tab, stage: Stage) -> None:
     number = stage.file("opus")["number"]
-    answer = f"/api/lineups/group/{stage.group}/{stage.file('opus')['id']}/residual"
-    player.until(f"fetch('{answer}').then((found) => found.json()).then((found) => found.is_ready)")
-    player.page.wait_for_timeout(800)
+    compared(player, f"group/{stage.group}/{stage.file('opus')['id']}")
     seek(player, EXTRA[0] + 0.5)
     player.press(str(number), "Shift+D")
     heard = listen(player)
@@ -197,11 +207,10 @@ def test_another_speed_is_heard_at_the_same_instant(browser: Browser, stage: Sta
     with tab(browser, stage.served) as opened:
         opened.go(f"/uncertain/{stage.pair}")
         ready(opened, 2)
-        opened.until(
-            "[...document.querySelectorAll('.lane .quiet')].some((each) => each.textContent.includes('faster'))"
-        )
+        compared(opened, f"pair/{stage.pair}/{stage.lineup('pair')['files'][1]['id']}")
+        assert "faster" in opened.text(".lanes")
         stretch = slower(stage.piece)
-        seek(opened, 20)
+        seek(opened, 12)
         off = []
         for codec in ("wma", "flac", "wma"):
             opened.press(str(stage.file(codec, "pair")["number"]))
@@ -247,9 +256,14 @@ def test_a_blind_test_hides_and_counts(player: Tab, stage: Stage) -> None:
 
 def test_answers_are_saved_and_taken_back(player: Tab, stage: Stage) -> None:
     number = stage.file("opus")["number"]
+    player.page.wait_for_selector(".value")
+    value = player.page.locator("tr", has_text="encodersettings").locator(".value")
+    value.click()
+    assert value.get_attribute("aria-pressed") == "true"
     player.press(str(number), "k")
     player.until("document.querySelector('#status').textContent")
     assert stage.lineup()["said"] == "keep"
+    assert any("encodersettings" in line for line in stage.lineup()["gets"])
     kept = [file["codec"] for file in stage.lineup()["files"] if file["action"] == "keep"]
     assert kept == ["opus"]
     player.press("u")
@@ -291,7 +305,7 @@ def test_a_click_on_an_outline_goes_there(player: Tab, stage: Stage) -> None:
     player.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
     heard = listen(player)
     assert heard.mark(MARKS) == "mp3"
-    middle_s = (46 - FRONT_S) / 2
+    middle_s = (SECONDS - FRONT_S) / 2
     assert middle_s < heard.position_s < middle_s + 3
     assert abs(player.off_s(stage.piece)) <= CLOSE_S
 

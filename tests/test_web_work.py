@@ -25,7 +25,7 @@ from dedup.plan.seal import Seals
 from dedup.runner import Stop
 from dedup.store.layout import Layout, holder, is_locked, write_lock
 from dedup.store.plan_key import plan_key
-from dedup.store.store import open_for_reading, open_for_writing
+from dedup.store.store import open_for_writing
 from dedup.upkeep.check import check
 from jobs.serve.clerk import Digests
 from jobs.serve.work import Work, interrupt
@@ -38,6 +38,8 @@ from tests.web_server import REPO, WAIT_S, Served, serving
 
 NAMES = {"run": "0a", "command": "full", "started": "2026-01-01T00:00:00Z"}
 SAMPLE = {**{f"a{n}.flac": n for n in range(1, 5)}, **{f"copies/a{n}.wav": n for n in range(1, 5)}}
+HOSTILE = "<img src=x onerror=alert(1)>&\"'"
+SAMPLE |= {f"{HOSTILE}.flac": 5, f"copies/{HOSTILE}.wav": 5}
 
 
 def until(found: Callable[[], Any], what: str) -> Any:
@@ -257,16 +259,17 @@ def test_a_clean_up_from_the_page_and_back(served: Served, library: Path) -> Non
     before = tree(library / "music")
     assert refused(served, "/api/plan/apply", digest="0", count=0)[0] == 409
     added = served.say("/api/plan/rest", preview=True)
-    assert added["text"] == "4 files of 4 groups would go" and "The plan is empty" in served.ask("/plan").text
+    assert added["text"] == "5 files of 5 groups would go" and "The plan is empty" in served.ask("/plan").text
     served.say("/api/plan/rest")
     page = served.ask("/plan").text
     digest, count = data_of(page, "digest"), int(data_of(page, "count"))
-    assert count == 4 and page.count("moves to the quarantine") == 4 and "Type 4 to confirm" in page
+    assert count == 5 and page.count("moves to the quarantine") == 5 and "Type 5 to confirm" in page
+    assert "<img" not in page and "&lt;img src=x" in page
 
     status, error = refused(served, "/api/plan/apply", digest=digest, count=3)
     assert status == 409 and "Type the number of files" in error
     served.say("/api/undo")  # the basket changes after the page was shown
-    status, error = refused(served, "/api/plan/apply", digest=digest, count=4)
+    status, error = refused(served, "/api/plan/apply", digest=digest, count=5)
     assert status == 409 and "not the one that you saw" in error
     served.say("/api/plan/rest")
     assert tree(library / "music") == before
@@ -274,16 +277,16 @@ def test_a_clean_up_from_the_page_and_back(served: Served, library: Path) -> Non
     lost = library / "music" / "copies" / "a4.wav"
     kept = lost.read_bytes(), lost.stat()
     lost.write_bytes(b"changed since")
-    served.say("/api/plan/apply", digest=data_of(served.ask("/plan").text, "digest"), count=4)
+    served.say("/api/plan/apply", digest=data_of(served.ask("/plan").text, "digest"), count=5)
     done = ended(served, "apply")
-    assert done["exit_code"] == 3 and done["done"]["done"] == {"quarantine": 3}
+    assert done["exit_code"] == 3 and done["done"]["done"] == {"quarantine": 4}
     assert [each["path"] for each in done["refused"]] == [str(lost)] and done["refused"][0]["reason"]
     page = served.ask("/plan").text
     assert done["refused"][0]["reason"] in page.replace("&#39;", "'") and 'class="undo" data-number="1"' in page
     assert not (library / "music" / "copies" / "a1.wav").exists()
 
     served.say("/api/plan/undo", number=1)
-    assert ended(served, "undo")["done"]["files"] == 3
+    assert ended(served, "undo")["done"]["files"] == 4
     lost.write_bytes(kept[0])
     os.utime(lost, ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))
     os.utime(lost.parent, ns=(1, before["copies"][2]))  # type: ignore[index]
@@ -326,8 +329,8 @@ def test_nobody_else_begins_or_stops_anything(served: Served, path: str) -> None
 def test_the_first_page_has_the_numbers_of_the_others(served: Served) -> None:
     page, groups = served.ask("/").text, served.ask("/groups").text
     numbers = [part.partition("<")[0] for part in page.split("<dd>")[1:]]
-    assert numbers[:3] == ["8", "4", "4"]
-    assert f"4 groups,\n{numbers[3]} reclaimable" in groups
+    assert numbers[:3] == ["10", "5", "5"]
+    assert f"5 groups,\n{numbers[3]} reclaimable" in groups
 
 
 def test_what_is_new_is_counted_from_a_mark(served: Served) -> None:
@@ -374,6 +377,8 @@ def test_the_server_ends_at_once_with_streams_open(library: Path) -> None:
         began = time.monotonic()
         assert server.end() == 130
         assert time.monotonic() - began < 3
+        assert server.process.stderr is not None
+        assert server.process.stderr.read() == b"reprise: stopped at once; what was committed is kept\n"
         for stream in streams:
             stream.close()
 
@@ -418,17 +423,13 @@ def test_a_run_of_a_terminal_is_seen_live_and_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_run_of_the_page_outlives_the_server_and_is_stopped(tmp_path: Path) -> None:
+def test_a_run_of_the_page_outlives_the_server_and_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = scanned(tmp_path, 40)
-    first = begun(store, "scan", str(tmp_path / "music"))
-    until(lambda: (progress_of(store) or {}).get("stage"), "a stage")
-    first.send_signal(signal.SIGINT)
-    assert first.wait(WAIT_S) == 130
-    with serving(store, "--protect", str(tmp_path / "music" / "1.flac")) as server:
-        with open_for_reading(store) as opened_store:
-            known = bool(opened_store.catalog.tracks.roots())
-        if not known:  # the stop came before the first file
-            assert begun(store, "scan", str(tmp_path / "music")).wait(WAIT_S) == 0
+    with serving(store) as server:
+        status, error = refused(server, "/api/work/full")
+        assert status == 409 and "no folder is configured" in error
+    monkeypatch.setenv("REPRISE_ROOTS", str(tmp_path / "music"))
+    with serving(store) as server:
         server.say("/api/work/full")
         job = server.ask("/api/work").json()["job"]
         assert job["mine"] and job["state"] in ("starting", "running")
@@ -443,7 +444,7 @@ def test_a_run_of_the_page_outlives_the_server_and_is_stopped(tmp_path: Path) ->
         until(lambda: "interrupted" in server.ask("/").text, "its record")
         server.say("/api/work/full")
         assert ended(server, "full")["error"] == ""
-        assert "<dd>41</dd>" in server.ask("/").text
+        assert "41 files that could not be used" in server.ask("/").text  # they are shorter than a fingerprint
     assert_sound(store)
 
 

@@ -36,7 +36,7 @@ class Allowed:
     to: bytes | None = None
     """Folder for quarantined files; None for the one in the root of each."""
     keep: KeepSettings = field(default_factory=KeepSettings)
-    """What is kept twice on purpose."""
+    """Folders that are protected, and what is kept twice on purpose."""
 
 
 class Trust:

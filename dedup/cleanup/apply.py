@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from dedup.observer import Observer
     from dedup.plan.nouns import Plan
     from dedup.runner import Stop
-    from dedup.settings import KeepSettings
     from dedup.store.store import Store
 
 NOTHING_MORE = Allowed()
@@ -84,7 +83,6 @@ def check_plan(
     *,
     store: Store,
     plan: Plan,
-    keep: KeepSettings,
     observer: Observer,
     stop: Stop,
     allowed: Allowed = NOTHING_MORE,
@@ -92,7 +90,7 @@ def check_plan(
     """What `apply_plan` would do and refuse; changes nothing. Raises UsageError for a folder that cannot be a
     quarantine, and for thresholds that a person has loosened."""
     trust = Trust(store, plan, allowed)
-    protection = _protection(store, plan, keep)
+    protection = _protection(store, plan, allowed)
     _require_quarantine(store, plan, protection)
     done: Counter[str] = Counter()
     n_bytes, refused = 0, []
@@ -114,7 +112,6 @@ def apply_plan(
     *,
     store: Store,
     plan: Plan,
-    keep: KeepSettings,
     observer: Observer,
     stop: Stop,
     may_delete: MayDelete = never,
@@ -123,14 +120,14 @@ def apply_plan(
     """Carries out a plan, with a journal by which it can be undone. Refuses an entry that cannot be carried out, with
     the reason, and continues with the rest. Call it only while holding the store's lock.
 
-    Uses only the protected folders of `keep`; protects those that the plan and the store name too. What the plan says
-    beyond what the store has sealed counts only as far as it is `allowed`. Raises JournalError if an earlier clean-up
+    What the plan says beyond what the store has sealed counts only as far as it is `allowed`; the folders that the plan
+    and the store protect are protected too. Raises JournalError if an earlier clean-up
     was interrupted, UsageError for a folder that cannot be a quarantine, for thresholds that a person has loosened, or
     if `may_delete` does not allow what the plan deletes, WriteError for a full disk: `resume_plan` goes on from
     there."""
     require_none_open(store.layout.folder)
     trust = Trust(store, plan, allowed)
-    protection = _protection(store, plan, keep)
+    protection = _protection(store, plan, allowed)
     _require_quarantine(store, plan, protection)
     _require_leave_to_delete(plan, may_delete, trust)
     journal = make_journal(store.layout.folder, to_bytes(plan), utc_now())
@@ -138,9 +135,7 @@ def apply_plan(
         return _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop))
 
 
-def resume_plan(
-    *, store: Store, keep: KeepSettings, observer: Observer, stop: Stop, allowed: Allowed = NOTHING_MORE
-) -> Applied:
+def resume_plan(*, store: Store, observer: Observer, stop: Stop, allowed: Allowed = NOTHING_MORE) -> Applied:
     """Resumes the plan that was interrupted, as `apply_plan` began it. Raises JournalError if there is none, UsageError
     for thresholds that a person has loosened."""
     journal = open_journal(store.layout.folder)
@@ -148,7 +143,7 @@ def resume_plan(
     trust = Trust(store, plan, allowed)
     with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan, journal) as reach:
         recover(store, writer, reach)
-        protection = _protection(store, plan, keep)
+        protection = _protection(store, plan, allowed)
         _require_quarantine(store, plan, protection)
         return _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop))
 
@@ -190,9 +185,9 @@ def _carry_out(cleanup: Cleanup) -> Applied:
 # ---- conditions before anything is done ----
 
 
-def _protection(store: Store, plan: Plan, keep: KeepSettings) -> Protection:
+def _protection(store: Store, plan: Plan, allowed: Allowed) -> Protection:
     """The folders that the settings, the plan and every plan before it protect."""
-    return Protection([*protected(store, keep.protect), *plan.protect])
+    return Protection([*protected(store, allowed.keep.protect), *plan.protect])
 
 
 def _require_quarantine(store: Store, plan: Plan, protection: Protection) -> None:

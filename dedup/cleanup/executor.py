@@ -11,7 +11,7 @@ from dedup.cleanup.checks import Protection
 from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.moving import OccupiedError, free_name
 from dedup.cleanup.steps import FolderTime, MakeFolder, Move, Step
-from dedup.errors import RepriseError, UsageError, is_full, refusal, refused
+from dedup.errors import RepriseError, UsageError, is_full, is_refusal, refusal, refused
 from dedup.files.held import OutOfReachError, Reach
 from dedup.files.paths import and_above, holds, printable
 from dedup.files.quarantine import QUARANTINE
@@ -23,27 +23,43 @@ GO_ON = "run `reprise apply --resume`, or take back what was done with `reprise 
 class Doing:
     """The one place where a clean-up changes the disk: does steps, and keeps the journal."""
 
-    def __init__(self, writer: JournalWriter, to: bytes | None, protection: Protection, reach: Reach) -> None:
-        """Quarantined files go below `to`; if that is None, to the `QUARANTINE` of their root."""
-        self.writer, self.reach, self._to, self._protection = writer, reach, to, protection
+    def __init__(
+        self, writer: JournalWriter, to: bytes | None, protection: Protection, reach: Reach, then: str = GO_ON
+    ) -> None:
+        """Quarantined files go below `to`; if that is None, to the `QUARANTINE` of their root. `then` is what a person
+        does to go on after the disk refused."""
+        self.writer, self.reach, self._to, self._protection, self._then = writer, reach, to, protection, then
         done = (entry.step for _, entry in writer.journal.steps_of("done"))
         self._timed = {step.path for step in done if isinstance(step, FolderTime)}
         """Folders whose modification time is in the journal."""
 
     def do(self, step: Step, known: dict[str, Any] | None = None) -> int:
         """Does one step, and returns its number. Raises OSError or RepriseError if it cannot be done; then nothing has
-        changed."""
+        changed. WriteError if it is not known how far it came: whoever goes on finds out."""
         self._note_time(os.path.dirname(step.path))
         if isinstance(step, Move):
             self._note_time(os.path.dirname(step.target))
         number = self.writer.begin(step, known)
         try:
             step.do(self.reach)
-        except (OSError, RepriseError):
-            self.writer.set_state(number, "dropped")
-            raise
+        except (OSError, RepriseError) as error:
+            if not self._is_done(step, error):
+                self.writer.set_state(number, "dropped")
+                raise
         self.writer.set_state(number, "done")
         return number
+
+    def _is_done(self, step: Step, error: OSError | RepriseError) -> bool:
+        """Whether a step is done although it raised `error`: the disk refused only what makes it survive a power cut.
+        Removes what it left half made; raises WriteError if the disk refuses that too."""
+        if not (isinstance(error, OSError) and is_refusal(error)):
+            return False
+        try:
+            return step.recover(self.reach)
+        except OSError as again:
+            if not is_refusal(again):
+                return False
+            raise refused(printable(step.path), error, then=self._then) from error
 
     def take_back(self, number: int) -> None:
         """Takes back a step that was done a moment ago. Raises OSError or RepriseError."""
@@ -97,18 +113,18 @@ class Doing:
             raise OccupiedError(folder) from None
 
 
-def reason_of(error: OSError, path: bytes) -> str:
-    """Why the system refused one step, in words. Raises WriteError for a full disk, since the next step would fail
-    too."""
+def reason_of(error: OSError, path: bytes, then: str = GO_ON) -> str:
+    """Why the system refused one step, in words. Raises WriteError, with what to do `then`, for a full disk, since the
+    next step would fail too."""
     if isinstance(error, OutOfReachError):
         return error.found
     if is_full(error):
-        raise refused(printable(path), error, then=GO_ON) from error
+        raise refused(printable(path), error, then=then) from error
     return f"refused by the system: {refusal(error)}"
 
 
-def reason_of_tags(error: TagsError, path: bytes) -> str:
+def reason_of_tags(error: TagsError, path: bytes, then: str = GO_ON) -> str:
     """Why tags could not be written, in words. Raises WriteError as `reason_of` does."""
     if isinstance(error.__cause__, OSError):
-        reason_of(error.__cause__, path)
+        reason_of(error.__cause__, path, then)
     return error.found

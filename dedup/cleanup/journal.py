@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Literal
 from dedup.cleanup.moving import sync_folder
 from dedup.cleanup.step_records import step_of, to_record
 from dedup.cleanup.steps import Delete, FolderTime, Move, Rewrite, Share, Step, Trash
-from dedup.errors import JournalError, refused
+from dedup.errors import JournalError, WriteError, refused
 from dedup.store.layout import PRIVATE_FOLDER, private_opener
 from dedup.store.ledgers import FOLDER, JOURNAL, ORIGINALS, PLAN, digest_of, is_plan_sound, opened_lines, sealed_line
 
@@ -90,11 +90,14 @@ class JournalWriter:
     that (`Step.recover`)."""
 
     def __init__(self, journal: Journal) -> None:
-        """Cuts off a line that a kill cut short. Raises OSError."""
+        """Cuts off a line that a kill cut short. Raises WriteError."""
         self.journal = journal
         path = journal.folder / JOURNAL
-        os.truncate(path, _end_of_lines(path))
-        self._file: BinaryIO = path.open("ab")
+        try:
+            os.truncate(path, _end_of_lines(path))
+            self._file: BinaryIO = path.open("ab")
+        except OSError as error:
+            raise self._refused(error) from error
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # what a disk refused was raised before, and a buffer tries it again
@@ -138,13 +141,13 @@ class JournalWriter:
             if is_synced:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            raise refused(
-                str(self.journal.folder / JOURNAL),
-                error,
-                then="run `reprise undo` again"
-                if self.journal.undoing
-                else "run `reprise apply --resume`, or take back what was done with `reprise undo`",
-            ) from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> WriteError:
+        then = "run `reprise apply --resume`, or take back what was done with `reprise undo`"
+        if self.journal.undoing or self.journal.ended:
+            then = "run `reprise undo` again"
+        return refused(str(self.journal.folder / JOURNAL), error, then=then)
 
 
 def make_journal(store: Path, plan: bytes, when: str) -> Journal:
@@ -236,15 +239,21 @@ def open_journal(store: Path) -> Journal:
 
 def require_none_open(store: Path) -> None:
     """Raises JournalError if a clean-up was broken off: that comes first."""
-    for journal in (read_journal(folder) for folder in _folders(store) if not _has_ended(folder)):
-        if journal.is_open:
-            raise JournalError(
-                f"clean-up {int(journal.id)}",
-                "its undo was broken off" if journal.undoing else "was broken off",
-                remedy="Run `reprise undo` to finish it"
-                if journal.undoing
-                else "Run `reprise apply --resume` to finish it, or `reprise undo` to take it back",
-            )
+    journal = broken_off(store)
+    if journal is not None:
+        raise JournalError(
+            f"clean-up {int(journal.id)}",
+            "its undo was broken off" if journal.undoing else "was broken off",
+            remedy="Run `reprise undo` to finish it"
+            if journal.undoing
+            else "Run `reprise apply --resume` to finish it, or `reprise undo` to take it back",
+        )
+
+
+def broken_off(store: Path) -> Journal | None:
+    """The clean-up that was broken off, or whose undo was; None if there is none."""
+    unfinished = (read_journal(folder) for folder in _folders(store) if not _has_ended(folder))
+    return next((journal for journal in unfinished if journal.is_open), None)
 
 
 def to_be_undone(store: Path, number: int | None) -> Journal:

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dedup.cleanup import records
@@ -14,20 +15,23 @@ from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.executor import Doing, reason_of, reason_of_tags
 from dedup.cleanup.fingerprint_text import acoustid_text
 from dedup.cleanup.gain import loudness, replaygain_fields
-from dedup.cleanup.journal import JournalWriter, make_journal, require_none_open
+from dedup.cleanup.journal import Journal, JournalWriter, broken_off, make_journal, plan_of, require_none_open
 from dedup.cleanup.originals import ChangedSinceError
-from dedup.cleanup.reach import reach_of_tracks
+from dedup.cleanup.reach import reach_of_journal, reach_of_tracks
+from dedup.cleanup.recover import recover
 from dedup.cleanup.rewrite import write_copy
 from dedup.cleanup.steps import Rewrite
 from dedup.clock import utc_now
+from dedup.errors import AGAIN
 from dedup.files.held import Reach, Spot
 from dedup.files.paths import extension_of, printable
 from dedup.files.status import device_and_inode, size_and_time
 from dedup.groups.judgements import find
 from dedup.library.identity import stream_hash
-from dedup.plan.document import to_bytes
+from dedup.plan.document import read_plan, to_bytes
 from dedup.plan.nouns import Plan
 from dedup.store.protection import protected
+from dedup.store.store import open_for_writing
 from dedup.tags.names import AUDIO_HASH
 from dedup.tags.read import read_tags
 from dedup.tags.write import TagsError
@@ -76,6 +80,29 @@ class Tagged:
     """Number of the clean-up by which they are taken back; 0 if none was made."""
 
 
+def finish_broken_off(folder: Path, purpose: str) -> None:
+    """Brings a `tag_files` on the store in `folder` that was broken off to an end: the catalog gets to know the files
+    that it has written. The store is locked for that, in the name of `purpose`. Other clean-ups stay as they are."""
+    if _taggings(folder) is None:
+        return
+    with open_for_writing(folder, purpose) as store:
+        journal = _taggings(folder)
+        if journal is None:
+            return  # another run was quicker
+        with contextlib.closing(JournalWriter(journal)) as writer, reach_of_journal(store, journal) as reach:
+            recover(store, writer, reach)
+            writer.end(utc_now())
+
+
+def _taggings(folder: Path) -> Journal | None:
+    """The journal of a `tag_files` that was broken off: its plan is empty. None if there is none."""
+    journal = broken_off(folder)
+    if journal is None or journal.undoing:
+        return None
+    plan = read_plan(os.fsencode(plan_of(journal)))
+    return None if plan.groups or plan.playlists else journal
+
+
 def measure_files(
     *, store: Store, paths: Sequence[bytes], wanted: Wanted, observer: Observer, stop: Stop
 ) -> list[Tagging]:
@@ -107,7 +134,7 @@ def tag_files(
     observer.stage("write tags", len(taggings), "files")
     reach = reach_of_tracks(store, [tagging.path for tagging in taggings])
     with contextlib.closing(JournalWriter(journal)) as writer, reach:
-        tagged = _write_all(store, taggings, Doing(writer, None, protection, reach), protection, observer, stop)
+        tagged = _write_all(store, taggings, Doing(writer, None, protection, reach, AGAIN), protection, observer, stop)
         writer.end(utc_now())
     return replace(tagged, number=int(journal.folder.name))
 
@@ -178,11 +205,11 @@ def _write(store: Store, tagging: Tagging, doing: Doing) -> str:
                 return "it was changed since it was measured"
         doing.do(Rewrite(path, doing.place(), "tags", build))
     except TagsError as error:
-        return reason_of_tags(error, tagging.path)
+        return reason_of_tags(error, tagging.path, AGAIN)
     except ChangedSinceError as error:
         return error.found
     except OSError as error:
-        return reason_of(error, tagging.path)
+        return reason_of(error, tagging.path, AGAIN)
     return ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -62,6 +62,19 @@ class Core(NamedTuple):
     alike: float
     """Share of its steps that are alike. Steps silent in both do not count, and one that is unlike is forgiven. 0 if
     none is alike."""
+
+
+@lru_cache(maxsize=1 << 10)
+def _core(steps: bytes) -> Core:
+    """`Match.core`: whoever looks at a pair asks for it several times."""
+    kinds = steps.translate(_KINDS)
+    n_alike = kinds.count(b"a")
+    if not n_alike:
+        return Core(0.0, 0.0, 0.0)
+    first, last = kinds.find(b"a"), kinds.rfind(b"a") + 1
+    n_unlike = max(0, kinds.count(b"u", first, last) - 1)  # a gap or a flaw makes no other version
+    first, last = kinds.rfind(b"u", 0, first) + 1, (kinds + b"u").find(b"u", last)
+    return Core(first / len(kinds), last / len(kinds), n_alike / (n_alike + n_unlike))
 
 
 class Match(NamedTuple):
@@ -139,14 +152,7 @@ class Match(NamedTuple):
 
     def core(self) -> Core:
         """The core of the pair; all zeros if no step is alike."""
-        kinds = self.steps.translate(_KINDS)
-        n_alike = kinds.count(b"a")
-        if not n_alike:
-            return Core(0.0, 0.0, 0.0)
-        first, last = kinds.find(b"a"), kinds.rfind(b"a") + 1
-        n_unlike = max(0, kinds.count(b"u", first, last) - 1)  # a gap or a flaw makes no other version
-        first, last = kinds.rfind(b"u", 0, first) + 1, (kinds + b"u").find(b"u", last)
-        return Core(first / len(kinds), last / len(kinds), n_alike / (n_alike + n_unlike))
+        return _core(self.steps)
 
     def place(self) -> tuple[float, float, float, float]:
         """Start and end of what is the same, in the first and in the second, in seconds: the core, or the whole path if

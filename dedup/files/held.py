@@ -108,9 +108,10 @@ class Spot:
         os.unlink(self.name, dir_fd=self.folder)
 
     def discard(self) -> None:
-        """Removes the file, if there is one."""
-        with contextlib.suppress(FileNotFoundError):
-            self.unlink()
+        """Removes the file, if there is one: a disk that refuses to write refuses to remove nothing, too."""
+        if self.exists():
+            with contextlib.suppress(FileNotFoundError):
+                self.unlink()
 
     def rename(self, target: Spot) -> None:
         """Gives the file another name, which only a reservation has."""

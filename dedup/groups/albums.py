@@ -4,6 +4,7 @@ compared as people read them: case, width and the spelling of accents do not cou
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 import unicodedata
@@ -55,13 +56,28 @@ class Position(NamedTuple):
 
 def position(tags: Mapping[str, Sequence[str]]) -> Position | None:
     """What the tags say; None for a track that names no album."""
-    title, disc_in_title = _without_disc(normal(_first(tags, "album")))
+    *of_release, of_number, of_total = [values[0] if values else "" for values in map(tags.get, _NAMES)]
+    release = _release(*of_release)
+    if release is None:
+        return None
+    number, total = _numbers(of_number)
+    return Position(release, number, total or _numbers(of_total)[0])
+
+
+_NAMES = ("album", "discnumber", "albumartist", "compilation", "artist", "tracknumber", "tracktotal")
+"""Fields that name a release, then those of the number."""
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _release(album: str, disc: str, albumartist: str, compilation: str, artist: str) -> Release | None:
+    """What these tags name together; None if they name no album. The tracks of an album come one after the other."""
+    title, disc_in_title = _without_disc(normal(album))
     if not title:
         return None
-    number, total = _numbers(_first(tags, "tracknumber"))
-    total = total or _numbers(_first(tags, "tracktotal"))[0]
-    disc = _numbers(_first(tags, "discnumber"))[0] or disc_in_title or 1
-    return Position(Release(_artist(tags), title, disc), number, total)
+    named = normal(albumartist)
+    if not named and normal(compilation) in ("1", "true", "yes"):
+        named = "various artists"
+    return Release(named or _GUEST.sub("", normal(artist)), title, _numbers(disc)[0] or disc_in_title or 1)
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -91,15 +107,6 @@ def _numbers(text: str) -> tuple[int | None, int | None]:
         return None, None
     number, total = int(found[1]), int(found[2] or 0)
     return (number if 0 < number <= MOST_TRACKS else None), (total if 0 < total <= MOST_TRACKS else None)
-
-
-def _artist(tags: Mapping[str, Sequence[str]]) -> str:
-    named = normal(_first(tags, "albumartist"))
-    if named:
-        return named
-    if normal(_first(tags, "compilation")) in ("1", "true", "yes"):
-        return "various artists"
-    return _GUEST.sub("", normal(_first(tags, "artist")))
 
 
 # ---- complete releases ----
@@ -188,11 +195,13 @@ def _together(discs: Mapping[bytes, _Disc]) -> list[_Disc]:
 
 
 def albums_of(store: Store, tracks: Iterable[HeardTrack]) -> Albums:
-    """The releases in the folders of these tracks. Other folders are not read: reading properties takes the time."""
-    folders = {_folder(track.path) for track in tracks if track.state == "present"}
+    """The releases in the folders of these tracks. Of the store, only their other files are read: reading properties
+    takes the time."""
+    known = {track.path: track.properties.tags for track in tracks if track.state == "present"}
+    folders = set(map(_folder, known))
     paths = store.catalog.tracks.paths() if folders else ()
-    chosen = [number for number, path in paths if _folder(path) in folders]
-    return Albums(_read_tags(store, chosen))
+    others = [number for number, path in paths if path not in known and _folder(path) in folders]
+    return Albums(itertools.chain(known.items(), _read_tags(store, others)))
 
 
 def _folder(path: bytes) -> bytes:

@@ -28,6 +28,7 @@ from dedup.fingerprint.task import fingerprint_file
 from dedup.groups.judgements import Judgements, is_current
 from dedup.groups.matches import thresholds
 from dedup.library.identity import flac_md5, full_hash
+from dedup.library.look import require_openable
 from dedup.library.probe import Unusable
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
 from dedup.store.items import SILENT_ITEM, Items, frozen, items_digest, n_distinct
@@ -78,12 +79,13 @@ def explain(
     fingerprint: Callable[[], FingerprintSettings],
     compare: CompareSettings,
     match: MatchSettings,
+    time_limit_s: float = float("inf"),
 ) -> Explanation:
-    """Compares two files, in the store or not. What must be decoded is fingerprinted as the store says, without a store
-    as `fingerprint` gives it. Raises InputError for a file without audio, with too little of it, or
-    that cannot be read."""
+    """Compares two files, in the store or not. What must be decoded, for at most `time_limit_s` seconds each, is
+    fingerprinted as the store says, without a store as `fingerprint` gives it. Raises InputError for a file without
+    audio, with too little of it, or that cannot be read, not in reasonable time either."""
     settings = (store.fingerprint_settings if store else None) or fingerprint()
-    left, right = (listen(path, store, settings) for path in (a, b))
+    left, right = (listen(path, store, settings, time_limit_s) for path in (a, b))
     found, limits = compare_two(left.items, right.items, compare), thresholds(store, match)
     why = _all_criteria(left, right, found, compare, limits)
     said = Judgements(store).of(left, right) if store else None
@@ -103,7 +105,9 @@ def explain(
     return Explanation(left, right, found, judged, why, limits.false_match(found) if found else None, said is not None)
 
 
-def listen(path: bytes, store: Store | None, settings: FingerprintSettings) -> Listened:
+def listen(
+    path: bytes, store: Store | None, settings: FingerprintSettings, time_limit_s: float = float("inf")
+) -> Listened:
     """The fingerprint of a file: the store's if the file is as the store knows it, otherwise made now."""
     if store is not None:
         track = store.catalog.tracks.get(os.path.abspath(path)) or store.catalog.tracks.get(path)
@@ -111,10 +115,10 @@ def listen(path: bytes, store: Store | None, settings: FingerprintSettings) -> L
         if audio is not None:
             items = store.items_of(audio.fingerprint)
             return Listened(path, items, audio.stream, items_digest(items), audio.damage, from_store=True)
-    return _decode(path, settings)
+    return _decode(path, settings, time_limit_s)
 
 
-def _decode(path: bytes, settings: FingerprintSettings) -> Listened:
+def _decode(path: bytes, settings: FingerprintSettings, time_limit_s: float) -> Listened:
     name = printable(path)
     try:
         status = os.stat(path)
@@ -122,7 +126,8 @@ def _decode(path: bytes, settings: FingerprintSettings) -> Listened:
         raise InputError(name, f"cannot be read: {error.strerror}", remedy="Name an audio file") from error
     if not os.path.isfile(path):
         raise InputError(name, "not a file", remedy="Name an audio file")
-    result = fingerprint_file(HostPath(path), *size_and_time(status), settings, MIN_LENGTH_S, float("inf"))
+    require_openable(path)
+    result = fingerprint_file(HostPath(path), *size_and_time(status), settings, MIN_LENGTH_S, time_limit_s)
     if isinstance(result, Unusable):
         raise InputError(name, result.reason, remedy="Name another file")
     items = result.items

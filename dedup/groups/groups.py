@@ -84,7 +84,7 @@ def relations_apart(matches: Matches, groups: Sequence[Group]) -> list[TrackPair
     best = {pair.a.path: group.reference for group in groups for pair in group.members}
     known = {frozenset((pair.a.path, pair.b.path)) for group in groups for pair in group.beside}
     apart = []
-    for pair in matches.beside():
+    for pair in matches.beside(lambda track: best.get(track.path, track).path):
         a, b = (best.get(track.path, track) for track in (pair.a, pair.b))
         both = frozenset((a.path, b.path))
         if a is not b and both not in known and matches.judgements.of(a, b) is None:
@@ -99,7 +99,15 @@ def groups_of(
     """The groups by these settings, as `make_groups` makes them; folders that the store remembers as protected are
     protected here too."""
     keep = replace(keep, protect=protected(store, keep.protect))
-    return make_groups(matches, rules_of(store, matches, keep), Intended(keep), also)
+    return grouping(matches, rules_of(store, matches, keep), keep).groups(also)
+
+
+def grouping(matches: Matches, rules: KeepRules, keep: KeepSettings) -> Grouping:
+    """The grouping by `rules`, which are those of `keep`; made once, however many ask for its groups."""
+    found: Grouping | None = matches.derived.get(keep)
+    if found is None:
+        found = matches.derived[keep] = Grouping(matches, rules, Intended(keep))
+    return found
 
 
 def make_groups(
@@ -108,17 +116,15 @@ def make_groups(
     intended: Intended | None = None,
     also: frozenset[Verdict] = frozenset(),
 ) -> list[Group]:
-    """Groups by reclaimable bytes, then by the reference's path; the order depends only on the files. The best track
-    that is not yet in a group becomes the reference of the matching tracks that are not in one either and are not kept
-    beside it, or beside each other, on purpose. Then each copy goes to the reference that it matches best, and where
-    some files of a group hold all that the others hold, the best of these becomes the reference.
-
-    Tracks whose verdict is in `also` come last, to groups that there are or to new ones, if they are in none."""
-    return _Grouping(matches, rules or keep_rules(KeepSettings()), intended or Intended(KeepSettings())).run(also)
+    """The groups of a `Grouping` by these rules."""
+    return Grouping(matches, rules or keep_rules(KeepSettings()), intended or Intended(KeepSettings())).groups(also)
 
 
-class _Grouping:
-    """One way from pairs to groups."""
+class Grouping:
+    """One way from pairs to groups. The best track that is not yet in a group becomes the reference of the matching
+    tracks that are not in one either and are not kept beside it, or beside each other, on purpose. Then each copy goes
+    to the reference that it matches best, and where some files of a group hold all that the others hold, the best of
+    these becomes the reference."""
 
     def __init__(self, matches: Matches, rules: KeepRules, intended: Intended) -> None:
         self.matches, self.rules, self.intended = matches, rules, intended
@@ -127,20 +133,30 @@ class _Grouping:
         self.members: dict[bytes, list[TrackPair]] = {}
         """Pairs of each reference with its copies, best first, by its path."""
         self.taken: set[bytes] = set()
-
-    def run(self, also: frozenset[Verdict]) -> list[Group]:
+        self._near: dict[bytes, list[TrackPair]] = {}
+        """Pairs of references that never merge, as far as they were looked for."""
         self._gather(MERGING)
         self._to_the_best_reference()
         self._keep_what_holds_all()
+
+    def groups(self, also: frozenset[Verdict] = frozenset()) -> list[Group]:
+        """Groups by reclaimable bytes, then by the reference's path; the order depends only on the files. Tracks whose
+        verdict is in `also` come last, to groups that there are or to new ones, if they are in none."""
+        members, taken = self.members, self.taken
         if also:
+            self.members, self.taken = dict(members), set(taken)
             self._gather(also)
         copies = {pair.b.path for members in self.members.values() for pair in members}
         references = (track for track in self.best_first if track.path in self.members)
         groups = [self._group(track, copies) for track in references]
+        self.members, self.taken = members, taken
         return sorted(groups, key=lambda group: (-group.bytes_reclaimable, group.reference.path))
 
     def _group(self, track: ListedTrack, copies: set[bytes]) -> Group:
-        beside = [p for p in self.matches.of(track) if p.verdict in BESIDE and p.b.path not in copies]
+        near = self._near.get(track.path)
+        if near is None:
+            near = self._near[track.path] = [pair for pair in self.matches.of(track) if pair.verdict in BESIDE]
+        beside = [pair for pair in near if pair.b.path not in copies]
         return Group(track, self._swapped(self.members[track.path]), self._swapped(beside), self.rules)
 
     def _swapped(self, pairs: Iterable[TrackPair]) -> tuple[TrackPair, ...]:
@@ -151,21 +167,25 @@ class _Grouping:
 
     def _gather(self, verdicts: frozenset[Verdict]) -> None:
         """Gives each track that is a reference, or in no group yet, the free tracks to which it has these verdicts."""
+        free = _Held(track for track in self.best_first if track.path not in self.taken)
         for track in self.best_first:
             known = self.members.get(track.path, [])
             if track.path in self.taken and not known:
                 continue
-            pairs = (p for p in self.matches.of(track) if p.verdict in verdicts and p.b.path not in self.taken)
+            pairs = (p for p in self.matches.of(track, free.by_fingerprint) if p.verdict in verdicts)
             members = _one_kind(track, known, self._by_place(pairs), self.intended)
             if members:
                 self.members[track.path] = members
-                self.taken.update((track.path, *(pair.b.path for pair in members)))
+                for each in (track, *(pair.b for pair in members)):
+                    self.taken.add(each.path)
+                    free.drop(each)
 
     def _to_the_best_reference(self) -> None:
         """Moves each copy to the reference that it matches best, if it matches several: the best track of all may have
         come first and match it by chance, while its siblings are elsewhere."""
         first = [pair for members in self.members.values() for pair in members]
-        best = {pair.b.path: self._best(pair) for pair in first}
+        references = _Held(track for track in self.best_first if track.path in self.members)
+        best = {pair.b.path: self._best(pair, references) for pair in first}
         self.members = {reference: [] for reference in self.members}
         for pair in self._by_place(best.values()):
             members = self.members[pair.a.path]
@@ -173,12 +193,13 @@ class _Grouping:
         self.members = {reference: members for reference, members in self.members.items() if members}
         self.taken = set(self.members) | {pair.b.path for members in self.members.values() for pair in members}
 
-    def _best(self, pair: TrackPair) -> TrackPair:
+    def _best(self, pair: TrackPair, references: _Held) -> TrackPair:
         """The pair of a reference and the copy of `pair` with the highest score; of equal ones, the best reference. A
         copy that is certain enough stays where it is."""
         if pair.match.score >= CERTAIN:
             return pair
-        others = (p.swapped() for p in self.matches.of(pair.b) if p.verdict in MERGING and p.b.path in self.members)
+        near = self.matches.of(pair.b, references.by_fingerprint)
+        others = (p.swapped() for p in near if p.verdict in MERGING)
         return min([pair, *others], key=lambda p: (-p.match.score, self.places[p.a.path]))
 
     def _keep_what_holds_all(self) -> None:
@@ -203,6 +224,19 @@ class _Grouping:
         if len(found) < len(others) or not all(_holds_all(p.swapped()) for p in found):
             return None
         return self._by_place(found)
+
+
+class _Held:
+    """Some of the tracks, by fingerprint: thousands may have one, and nearly all of them be taken."""
+
+    def __init__(self, tracks: Iterable[ListedTrack]) -> None:
+        self._held: dict[int, dict[bytes, ListedTrack]] = {}
+        for track in tracks:
+            self._held.setdefault(track.fingerprint, {})[track.path] = track
+        self.by_fingerprint = {each: held.values() for each, held in self._held.items()}
+
+    def drop(self, track: ListedTrack) -> None:
+        self._held.get(track.fingerprint, {}).pop(track.path, None)
 
 
 MOST_HOLDERS = 20
@@ -243,4 +277,5 @@ def uncertain(matches: Matches) -> list[TrackPair]:
     """Pairs that only a person can decide, best evidence first: their tracks have to do with each other, nobody has
     judged them yet, and neither track is a mere copy in a group."""
     copies = {pair.a.path for group in make_groups(matches) for pair in group.members}
-    return [pair for pair in matches.beside() if pair.verdict not in CLEAR and not {pair.a.path, pair.b.path} & copies]
+    pairs = matches.beside(lambda track: None if track.path in copies else track.path)
+    return [pair for pair in pairs if pair.verdict not in CLEAR]

@@ -46,9 +46,11 @@ class Judgements:
 
     def of(self, a: HasContent, b: HasContent) -> bool | None:
         """Whether a person said that two tracks are one recording; None if nobody judged them."""
-        if not self.said:
-            return None
-        return self.said.get(_ordered(content(a.stream, a.digest), content(b.stream, b.digest)))
+        return self.of_contents(content(a.stream, a.digest), content(b.stream, b.digest))
+
+    def of_contents(self, one: bytes, other: bytes) -> bool | None:
+        """The same by what the two hold."""
+        return self.said.get(_ordered(one, other))
 
 
 def history(store: Store) -> list[Judgement]:

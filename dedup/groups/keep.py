@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
 from dedup.groups.losses import FULL_BAND_HZ, is_mono
-from dedup.library.metadata import AudioProperties
 from dedup.settings import KeepSettings
 
 if TYPE_CHECKING:
@@ -26,21 +25,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A track and what its headers say, read once for all rules."""
-
-    track: ListedTrack
-    properties: AudioProperties
-
-
-@dataclass(frozen=True)
 class Rule:
     """One criterion."""
 
     name: str
-    key: Callable[[Copy], int]
+    key: Callable[[ListedTrack], int]
     """Value of a file; larger is better."""
-    show: Callable[[Copy], str]
+    show: Callable[[ListedTrack], str]
     """The value in words: "flac"."""
 
 
@@ -66,8 +57,7 @@ class KeepRules:
 
     def rank(self, track: ListedTrack) -> tuple[Any, ...]:
         """Sorts the better copy first; no two tracks have the same rank."""
-        copy = Copy(track, track.properties)
-        return (*(-rule.key(copy) for rule in self.rules), track.path)
+        return (*[-rule.key(track) for rule in self.rules], track.path)
 
     def decision(self, kept: ListedTrack, other: ListedTrack) -> Decision:
         """The first rule that tells the two apart."""
@@ -80,12 +70,10 @@ class KeepRules:
 
     def _compared(self, one: ListedTrack, other: ListedTrack) -> tuple[bool, Decision]:
         """Whether one is better than the other, and the first rule that tells the two apart."""
-        copies = Copy(one, one.properties), Copy(other, other.properties)
         for rule in self.rules:
-            keys = [rule.key(copy) for copy in copies]
-            if keys[0] != keys[1]:
-                mine, theirs = map(rule.show, copies)
-                return keys[0] > keys[1], Decision(rule.name, f"{mine}, the other {theirs}")
+            mine, theirs = rule.key(one), rule.key(other)
+            if mine != theirs:
+                return mine > theirs, Decision(rule.name, f"{rule.show(one)}, the other {rule.show(other)}")
         return one.path < other.path, Decision("path", "nothing else tells them apart")
 
 
@@ -94,7 +82,7 @@ class KeepRules:
 LOSSLESS_KBITS = 10**9
 
 
-def lossless(copy: Copy) -> int:
+def lossless(copy: ListedTrack) -> int:
     """By the codec, not the file name: an .m4a may be either."""
     return copy.properties.lossless
 
@@ -108,12 +96,12 @@ LEAST_DSD_HZ = 2_000_000
 """Rates of DSD below this are in bytes of 8 samples a second, as FFmpeg gives them."""
 
 
-def bits(copy: Copy) -> int:
+def bits(copy: ListedTrack) -> int:
     """Bits of a sample of PCM; DSD counts as 24 (`DSD_PER_PCM`)."""
     return DSD_BITS if copy.properties.codec == "dsd" else copy.properties.bits
 
 
-def rate(copy: Copy) -> int:
+def rate(copy: ListedTrack) -> int:
     """In Hz. A lossy file has at most a CD's rate: Opus says 48,000 Hz whatever it was made from. DSD counts as PCM of
     the same worth (`DSD_PER_PCM`)."""
     found = copy.properties.sample_rate
@@ -122,15 +110,15 @@ def rate(copy: Copy) -> int:
     return found if copy.properties.lossless else min(found, 44_100)
 
 
-def band(copy: Copy) -> int:
+def band(copy: ListedTrack) -> int:
     """Sample rate in Hz, up to `FULL_BAND_HZ`, and that for an unknown one: what a lower rate leaves out is heard,
     however many bits are left, and whatever the codec is."""
     return min(rate(copy) or FULL_BAND_HZ, FULL_BAND_HZ)
 
 
-def channels(copy: Copy) -> int:
+def channels(copy: ListedTrack) -> int:
     """Number of channels; two that hold the same count as one."""
-    return 1 if is_mono(copy.track, copy.properties) else copy.properties.channels
+    return 1 if is_mono(copy, copy.properties) else copy.properties.channels
 
 
 WORTH = {
@@ -154,7 +142,7 @@ MP1, MP2, AC-3 and E-AC-3 were in none of them: theirs are estimates. All are ro
 order is what counts."""
 
 
-def bitrate(copy: Copy) -> int:
+def bitrate(copy: ListedTrack) -> int:
     """In kbit/s of an MP3 that sounds as good (`WORTH`), so that rounding decides nothing. Lossless files are all
     equal, and above the rest: their bit rate only says how hard the encoder tried."""
     if copy.properties.lossless:
@@ -162,40 +150,40 @@ def bitrate(copy: Copy) -> int:
     return round(_kbits(copy) * WORTH.get(copy.properties.codec, 1.0))
 
 
-def _kbits(copy: Copy) -> int:
-    return round(copy.track.bitrate / 1000)
+def _kbits(copy: ListedTrack) -> int:
+    return round(copy.bitrate / 1000)
 
 
-def length(copy: Copy) -> int:
+def length(copy: ListedTrack) -> int:
     """The length in whole seconds, because encoders add some milliseconds."""
-    return round(copy.track.seconds)
+    return round(copy.seconds)
 
 
-def tags(copy: Copy) -> int:
+def tags(copy: ListedTrack) -> int:
     """Number of fields that are filled in, whichever they are: title, label, rating and the like, but not fields that
     describe the encoded file, such as its encoder (`AudioProperties.tags`)."""
     return len(copy.properties.tags)
 
 
-def cover(copy: Copy) -> int:
+def cover(copy: ListedTrack) -> int:
     return copy.properties.has_cover
 
 
-def oldest(copy: Copy) -> int:
+def oldest(copy: ListedTrack) -> int:
     """By the time of change, in seconds: file systems do not agree on fractions."""
-    return -(copy.track.mtime_ns // 10**9)
+    return -(copy.mtime_ns // 10**9)
 
 
-def newest(copy: Copy) -> int:
+def newest(copy: ListedTrack) -> int:
     return -oldest(copy)
 
 
-def largest(copy: Copy) -> int:
-    return copy.track.size
+def largest(copy: ListedTrack) -> int:
+    return copy.size
 
 
-def smallest(copy: Copy) -> int:
-    return -copy.track.size
+def smallest(copy: ListedTrack) -> int:
+    return -copy.size
 
 
 _COPY_WORD = r"(?:copy|kopie|copie|copia)"
@@ -207,7 +195,7 @@ _NAMED_AS_COPY = re.compile(
 """Names that file managers and browsers give to a second file of the same name."""
 
 
-def named(copy: Copy) -> int:
+def named(copy: ListedTrack) -> int:
     """2 for a plain name, 1 for a copy's, such as "x (1)", "x - Copy" or "Copy of x", 0 for one that cannot be read:
     not UTF-8, or with control characters, such as those that colour a terminal."""
     return _named(_stem(copy))
@@ -227,10 +215,10 @@ _PASSING_FOLDER = re.compile(
 )
 
 
-def folder(copy: Copy) -> int:
+def folder(copy: ListedTrack) -> int:
     """Whether no folder that it is in, from its root down, is hidden or has a name such as "Downloads", "tmp",
     "Backup", "Trash" or "Duplicates"."""
-    return _is_lasting(os.path.dirname(copy.track.path), copy.track.root)
+    return _is_lasting(os.path.dirname(copy.path), copy.root)
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -243,30 +231,30 @@ def _is_lasting(path: bytes, root: bytes) -> bool:
 _IMPORT_MARKS = {"musicbrainz_trackid", "musicbrainz_releasetrackid"}
 
 
-def imported(copy: Copy) -> int:
+def imported(copy: ListedTrack) -> int:
     """Whether it has MusicBrainz ids, which beets, Picard and Lidarr write when they import a file."""
     return not _IMPORT_MARKS.isdisjoint(copy.properties.tags)
 
 
-def present(copy: Copy) -> int:
+def present(copy: ListedTrack) -> int:
     """A file that is absent must never be the one kept while others go."""
-    return {"present": 2, "absent": 1}.get(copy.track.state, 0)
+    return 2 if copy.state == "present" else 1 if copy.state == "absent" else 0
 
 
-def sound(copy: Copy) -> int:
-    return copy.track.damage is None
+def sound(copy: ListedTrack) -> int:
+    return copy.damage is None
 
 
-def phase(copy: Copy) -> int:
+def phase(copy: ListedTrack) -> int:
     """Whether its channels do not cancel in a mono mix, as they do if one of them is inverted."""
-    return not copy.track.cancels
+    return not copy.cancels
 
 
-def _stem(copy: Copy) -> str:
-    return os.path.splitext(os.fsdecode(os.path.basename(copy.track.path)))[0]
+def _stem(copy: ListedTrack) -> str:
+    return os.path.splitext(os.fsdecode(os.path.basename(copy.path)))[0]
 
 
-def _bitrate(copy: Copy) -> str:
+def _bitrate(copy: ListedTrack) -> str:
     if copy.properties.lossless:
         return "lossless"
     codec = copy.properties.codec
@@ -277,17 +265,17 @@ def _bitrate(copy: Copy) -> str:
 _NAMES = ("a name that cannot be read", "named as a copy", "a plain name")
 
 
-def _clock(copy: Copy) -> str:
+def _clock(copy: ListedTrack) -> str:
     minutes, seconds = divmod(length(copy), 60)
     return f"{minutes}:{seconds:02d}"
 
 
-def _time(copy: Copy) -> str:
-    return "of " + time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(copy.track.mtime_ns // 10**9))
+def _time(copy: ListedTrack) -> str:
+    return "of " + time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(copy.mtime_ns // 10**9))
 
 
-def _size(copy: Copy) -> str:
-    return _counted(copy.track.size, "byte")
+def _size(copy: ListedTrack) -> str:
+    return _counted(copy.size, "byte")
 
 
 def _counted(number: int, unit: str) -> str:
@@ -321,8 +309,8 @@ RULES = {
 }
 """Rules that need nothing but the file."""
 
-PRESENT = Rule("present", present, lambda copy: copy.track.state)
-SOUND = Rule("sound", sound, lambda copy: copy.track.damage or "undamaged")
+PRESENT = Rule("present", present, lambda copy: copy.state)
+SOUND = Rule("sound", sound, lambda copy: copy.damage or "undamaged")
 PHASE = Rule("phase", phase, lambda copy: "channels in phase" if phase(copy) else "channels cancel")
 
 RULE_NAMES = (*RULES, "prefer", "album")
@@ -352,17 +340,17 @@ EXPECTED = f"one of {', '.join(PRESETS)}; or rules separated by commas, out of {
 def _protected(folders: Sequence[bytes]) -> Rule:
     """A damaged protected copy does not win: it stays anyway, and so the sound one stays too."""
 
-    def key(copy: Copy) -> int:
-        return bool(folders) and sound(copy) and is_below(copy.track.path, folders)
+    def key(copy: ListedTrack) -> int:
+        return bool(folders) and sound(copy) and is_below(copy.path, folders)
 
     return Rule("protected", key, lambda copy: "protected" if key(copy) else "not")
 
 
 def _prefer(folders: Sequence[bytes]) -> Rule:
-    def place(copy: Copy) -> int:
-        return next((at for at, folder in enumerate(folders) if holds(folder, copy.track.path)), len(folders))
+    def place(copy: ListedTrack) -> int:
+        return next((at for at, folder in enumerate(folders) if holds(folder, copy.path)), len(folders))
 
-    def show(copy: Copy) -> str:
+    def show(copy: ListedTrack) -> str:
         at = place(copy)
         return f"below {printable(folders[at])}" if at < len(folders) else "below no preferred folder"
 
@@ -370,8 +358,8 @@ def _prefer(folders: Sequence[bytes]) -> Rule:
 
 
 def _album(albums: Albums | None) -> Rule:
-    def key(copy: Copy) -> int:
-        return albums is not None and albums.is_complete(copy.track.path)
+    def key(copy: ListedTrack) -> int:
+        return albums is not None and albums.is_complete(copy.path)
 
     return Rule("album", key, lambda copy: "in a complete album" if key(copy) else "not")
 

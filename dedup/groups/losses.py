@@ -88,7 +88,7 @@ def losses(pair: TrackPair, beside: Beside = Beside()) -> tuple[Loss, ...]:
     apart = LOST_BY_VERDICT.get(pair.verdict)
     if apart is not None and all(loss.kind != apart for loss in found):  # such as sound that would go for a film
         found.append(Loss(apart, pair.verdict))
-    return tuple(sorted(found, key=lambda loss: LOSS_KINDS.index(loss.kind)))
+    return tuple(sorted(found, key=lambda loss: LOSS_KINDS.index(loss.kind))) if found else ()
 
 
 def carried_extras(pair: TrackPair, beside: Beside) -> tuple[Extra, ...]:
@@ -129,8 +129,9 @@ def _of_content(pair: TrackPair, beside: Beside) -> Iterator[Loss]:
         yield from _of_channels(pair.a, copy, pair.b, kept)
         yield from _of_band(copy, kept)
     yield from _of_streams(copy)
-    there = (*kept.extras, *beside.gets, *carried_extras(pair, beside))
-    yield from lost_extras(copy.extras, {extra.digest for extra in there})
+    if copy.extras:
+        there = (*kept.extras, *beside.gets, *carried_extras(pair, beside))
+        yield from lost_extras(copy.extras, {extra.digest for extra in there})
 
 
 # ---- sound ----

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dedup.errors import StoreLockedError
+from dedup.errors import StoreLockedError, UsageError
 from dedup.files.paths import printable
 from dedup.groups.judgements import Known, find, forget, history, paths_of_judged, record, score_of
 from dedup.store.store import open_for_reading, open_for_writing
@@ -69,8 +69,10 @@ Ask = Callable[[Sequence["TrackPair"], Record], Asked]
 def judge_files(*, store: Store, a: bytes, b: bytes, same: bool) -> Marked:
     """Records whether two files of the library are one recording. If the store is open for reading only, it waits for
     the run that holds it. Raises InputError for a file that the store does not know as it is now, and for one audio
-    that is called two; WriteError."""
+    that is called two; UsageError for one file that is named twice, WriteError."""
     one, other = find(store, a), find(store, b)
+    if one.path == other.path:
+        raise UsageError("mark", f"A and B are one file, {printable(one.path)}", remedy="Name two files")
     score = score_of(store, one, other)
     before = record(
         store, one.content, other.content, same, score, where=f"{printable(one.path)} and {printable(other.path)}"

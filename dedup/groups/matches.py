@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import bisect
-import functools
 import itertools
-import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,8 +19,9 @@ from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Thresholds,
 from dedup.errors import UsageError
 from dedup.groups.albums import Albums, albums_of
 from dedup.groups.called_same import called_same, numbers_of
+from dedup.groups.crowds import MANY, few
 from dedup.groups.judgements import Judgements, content, history
-from dedup.library.metadata import AudioProperties, from_json
+from dedup.library.metadata import AudioProperties, PropertiesReader
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.audios import measured_bitrate
 from dedup.store.nulltests import NullTest
@@ -38,10 +37,7 @@ if TYPE_CHECKING:
 class ListedTrack(HeardTrack):
     """A track with a fingerprint, with everything that a report says about it."""
 
-    @property
-    def properties(self) -> AudioProperties:
-        """Its properties. Not an attribute: those of a large library would take most of a report's memory."""
-        return _parsed(self.properties_json)
+    properties: AudioProperties = field(hash=False)
 
     @property
     def seconds(self) -> float:
@@ -65,16 +61,18 @@ class ListedTrack(HeardTrack):
         return content(self.stream, self.digest)
 
     @property
+    def kind(self) -> tuple[bytes, int | None, str, str | None, bool]:
+        """What decides, besides sound and the very file, how it relates to others."""
+        return self.content, self.audio, self.key, self.damage, self.has_picture
+
+    @property
     def has_picture(self) -> bool:
         """Whether it has a moving picture."""
-        return '"picture"' in self.properties_json and any(s.kind == "picture" for s in self.properties.streams)
+        return any(stream.kind == "picture" for stream in self.properties.streams)
 
 
-@functools.lru_cache(maxsize=1 << 16)
-def _parsed(properties_json: str) -> AudioProperties:
-    """The properties, which take 2 to 3 kB each; kept for so many tracks that all passes over 20,000 groups parse each
-    once."""
-    return from_json(json.loads(properties_json))
+Holding = Mapping[int, Collection[ListedTrack]]
+"""Tracks by fingerprint."""
 
 
 class TrackPair(NamedTuple):
@@ -113,6 +111,8 @@ class Matches:
         self._judgements = Judgements(store)
         self._tests = _null_tests(store)
         self.neighbours: dict[int, list[tuple[int, Match]]] = {}
+        self.derived: dict[Any, Any] = {}
+        """What others made of these pairs and want again, until judgements or tests are read anew."""
         self._heard_as: dict[tuple[int, int], Verdict] = {}
         """Verdicts on two fingerprints by sound, which each pair of their tracks asks for several times."""
         self._read_pairs(store, compare)
@@ -132,10 +132,12 @@ class Matches:
         """Reads the current judgements. The pairs stay: two tracks that a person has called the same since, and that no
         tile found, do not become a pair until all matches are read again."""
         self._judgements = Judgements(store)
+        self.derived.clear()
 
     def renew_tests(self, store: Store) -> None:
         """Reads the current null tests."""
         self._tests = _null_tests(store)
+        self.derived.clear()
 
     def albums(self, store: Store) -> Albums:
         """The releases in the folders of the tracks, read from the store once."""
@@ -178,14 +180,17 @@ class Matches:
 
     def _read_tracks(self, store: Store) -> list[ListedTrack]:
         wanted = self.neighbours.keys() | store.catalog.fingerprints.shared()
-        tracks = store.catalog.tracks.heard(ListedTrack, wanted)
+        tracks = store.catalog.tracks.heard(ListedTrack, wanted, PropertiesReader().of)
         return sorted(tracks, key=lambda track: track.path)
 
-    def of(self, track: ListedTrack) -> Iterator[TrackPair]:
-        """The pairs of one track, by the other's path."""
-        found = [self._pair(track, other, None) for other in self._twins(track)]
+    def of(self, track: ListedTrack, among: Holding | None = None) -> Iterator[TrackPair]:
+        """The pairs of one track, by the other's path; only those with tracks that `among` holds, by fingerprint, if it
+        is given."""
+        held = self.by_fingerprint if among is None else among
+        twins = [other for other in held.get(track.fingerprint, ()) if other is not track]
+        found = [self._pair(track, other, None) for other in twins]
         for fingerprint, match in self.neighbours.get(track.fingerprint, ()):
-            found += [self._pair(track, other, match) for other in self.by_fingerprint.get(fingerprint, ())]
+            found += [self._pair(track, other, match) for other in held.get(fingerprint, ())]
         found.sort(key=lambda pair: pair.b.path)
         return (pair for pair in found if pair.verdict != "other")
 
@@ -200,13 +205,19 @@ class Matches:
                 if pair.a.path < pair.b.path:
                     yield pair
 
-    def beside(self) -> list[TrackPair]:
-        """The pairs that never merge, best evidence first; `a` is the shorter track: the part, for an excerpt."""
+    def beside(self, stands_for: Callable[[ListedTrack], bytes | None] = lambda track: track.path) -> list[TrackPair]:
+        """The pairs that never merge, best evidence first; `a` is the shorter track: the part, for an excerpt.
+
+        Tracks of which `stands_for` says the same need only one pair with another, and those of which it says None
+        none: of thousands of files with one sound, and as many with another, not each two are told."""
         found = []
         for fingerprint, others in self.neighbours.items():
             for neighbour, match in others:
-                for a in self.by_fingerprint.get(fingerprint, ()):
-                    for b in self.by_fingerprint.get(neighbour, ()):
+                one = list(filter(stands_for, self.by_fingerprint.get(fingerprint, ())))
+                other = list(filter(stands_for, self.by_fingerprint.get(neighbour, ())))
+                one, other = few(one, other, lambda track: (stands_for(track), *track.kind))
+                for a in one:
+                    for b in other:
                         if (a.n_items, a.path) < (b.n_items, b.path):
                             pair = self._pair(a, b, match)
                             found += [pair] if pair.verdict in BESIDE else []
@@ -240,15 +251,19 @@ class Matches:
 
     def _all_alike(self, tracks: list[ListedTrack]) -> bool:
         """Whether nothing except sound decides what these tracks are to each other."""
-        return not (self.judgements.said or self._tests or any(track.has_picture for track in tracks))
-
-    def _twins(self, track: ListedTrack) -> list[ListedTrack]:
-        return [other for other in self.by_fingerprint[track.fingerprint] if other is not track]
+        if any(track.has_picture for track in tracks):
+            return False
+        if not (self.judgements.said or self._tests):
+            return True
+        contents = sorted({track.content for track in tracks})
+        pairs = itertools.combinations_with_replacement(contents, 2)
+        return len(contents) <= MANY and not any(pair in self.judgements.said or pair in self._tests for pair in pairs)
 
     def _pair(self, a: ListedTrack, b: ListedTrack, match: Match | None) -> TrackPair:
         """How two tracks relate; `match` is None for tracks with the same fingerprint."""
-        judged, numbers = self.judgements.of(a, b), match or identity_match(a.n_items, a.n_distinct)
-        test = self._test(a.content, b.content)
+        one, other = a.content, b.content
+        judged, test = self.judgements.of_contents(one, other), self._test(one, other)
+        numbers = match or identity_match(a.n_items, a.n_distinct)
         return TrackPair(a, b, numbers, self._verdict(a, b, match, judged, test), judged is not None, test)
 
     def _test(self, one: bytes, other: bytes) -> NullTest | None:
@@ -302,10 +317,6 @@ def _by_file(a: ListedTrack, b: ListedTrack) -> Verdict | None:
     if a.state == b.state == "present" and (a.device, a.inode) == (b.device, b.inode):
         return "same file"
     return "identical file" if a.full is not None and a.full == b.full else None
-
-
-MANY = 100
-"""Most tracks of one fingerprint, or pairs of tracks of two, that are counted one by one."""
 
 
 def _counted(pair: TrackPair) -> Verdict:

@@ -15,6 +15,7 @@ from dedup.files.disks import Disks
 from dedup.files.host_paths import HostPath
 from dedup.library.discover import Candidate
 from dedup.library.identity import collisions, full_hash, stream_hash
+from dedup.library.look import LOOK_S
 from dedup.library.probe import Probe, Unusable, hash_file, probe_files
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 PROBE_BATCH = 16
 """Files that one task looks at. Each takes a few milliseconds; handing out a task takes one."""
 
-LOOK_S = 60.0
-"""Most seconds that a look at one file may take: FFmpeg would need days for a million fields of text."""
 
 SLOW_S = 5.0
 """Seconds that each file of a batch may take on a slow disk before they are looked at one by one."""

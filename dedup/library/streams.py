@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,15 +20,6 @@ _STILL_CODECS = frozenset({"bmp", "gif", "jpegls", "jpeg2000", "mjpeg", "png", "
 
 _CHAPTER_TEXT = "bin_data"
 """Codec, for FFmpeg, of the track that holds the titles of chapters in MP4; the chapters themselves are extras."""
-
-_WORDS: dict[StreamKind, tuple[str, str]] = {
-    "sound": ("sound track", "sound tracks"),
-    "picture": ("moving picture", "moving pictures"),
-    "cover": ("cover", "covers"),
-    "subtitles": ("subtitles", "subtitles"),
-    "attachment": ("attached file", "attached files"),
-    "data": ("data stream", "data streams"),
-}
 
 
 @dataclass(frozen=True)
@@ -57,26 +47,6 @@ def streams_of(container: Any, heard: Any) -> tuple[Stream, ...]:
     has_chapters = bool(container.chapters())
     found = [_stream(container, stream, heard) for stream in container.streams if not _is_text(stream, has_chapters)]
     return tuple(found) if [stream.kind for stream in found] != ["sound"] else ()
-
-
-def stream_words(streams: Sequence[Stream]) -> str:
-    """The streams in a few words: "2 sound tracks (eng heard, deu), moving picture 640 by 360"; empty for none."""
-    return ", ".join(_kind_words(streams))
-
-
-def _kind_words(streams: Sequence[Stream]) -> Iterator[str]:
-    for kind, (one, many) in _WORDS.items():
-        of_kind = [stream for stream in streams if stream.kind == kind]
-        details = [text for text in map(_details, of_kind) if text]
-        if of_kind:
-            number = one if len(of_kind) == 1 else f"{len(of_kind)} {many}"
-            yield number + (f" ({', '.join(details)})" if details else "")
-
-
-def _details(stream: Stream) -> str:
-    size = f"{stream.width} by {stream.height}" if stream.width else ""
-    heard = "heard" if stream.is_heard else ""
-    return " ".join(text for text in (stream.language, stream.title, size, heard) if text)
 
 
 def _stream(container: Any, stream: Any, heard: Any) -> Stream:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from dedup.errors import InputError, PlanError, refused, writing
 from dedup.files.paths import json_path, printable
+from dedup.nesting import MOST_DEEP, is_too_deep
 from dedup.plain_text import json_text
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
 from dedup.plan.validate import FORMAT, VERSION, parse_plan
@@ -259,9 +260,11 @@ def _conflict(conflict: Conflict) -> dict[str, Any]:
 def _parsed(data: bytes, problems: list[str]) -> Any:
     """The JSON value; None, and a problem, if it is not JSON."""
     try:
+        if is_too_deep(data):
+            raise RecursionError
         return json.loads(data, parse_constant=_refuse, object_pairs_hook=_unique)
-    except RecursionError:
-        problems.append("is not a plan: brackets are nested too deep")
+    except RecursionError:  # of a text in UTF-16
+        problems.append(f"is not a plan: brackets are nested too deep (more than {MOST_DEEP})")
     except (ValueError, MemoryError) as error:
         problems.append(f"is not JSON: {error}")
     return None

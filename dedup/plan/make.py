@@ -12,8 +12,7 @@ from dedup.clock import utc_now
 from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
 from dedup.files.quarantine import QUARANTINE
-from dedup.groups.companions import Intended
-from dedup.groups.groups import Group, make_groups
+from dedup.groups.groups import Group, grouping
 from dedup.groups.keep import is_below, keep_rules
 from dedup.groups.losses import LOST_BY_VERDICT, is_aligned, lost_extras
 from dedup.observer import Observer
@@ -59,7 +58,7 @@ class Grounds:
     def groups(self) -> list[Group]:
         """All groups, including those of files that are currently missing, with what is no copy though it is the same
         music: it stays unless a person lets it go."""
-        return make_groups(self.matches, self.decider.rules, Intended(self.keep), also=frozenset(LOST_BY_VERDICT))
+        return grouping(self.matches, self.decider.rules, self.keep).groups(also=frozenset(LOST_BY_VERDICT))
 
     def looking_at_the_disk(self, observer: Observer) -> tuple[Grounds, References]:
         """The same, with a look at what lies beside the files and at the playlists that name them; and the latter."""
@@ -272,9 +271,9 @@ UNWRITABLE = "it has tags that the kept file lacks, and they cannot be written t
 
 def without_loss(group: PlannedGroup, why: str) -> PlannedGroup:
     """The same group, except that files with their own tags stay."""
-    sources = _sources(group.files)
+    sources = {file.path for file in _sources(group.files)}
     files = (
-        replace(file, action="leave", rule="tags", why=why, sidecars=()) if file in sources else file
+        replace(file, action="leave", rule="tags", why=why, sidecars=()) if file.path in sources else file
         for file in group.files
     )
     return replace(group, files=tuple(files), merge=None)

@@ -4,6 +4,7 @@ file, `cleanup.apply` carries it out. Nothing here touches a file."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, get_args
 
 from dedup.groups.losses import Loss
@@ -88,7 +89,7 @@ class PlannedGroup:
     note: str = ""
     """Note for a person, such as that an album becomes incomplete."""
 
-    @property
+    @cached_property
     def kept(self) -> PlannedFile | None:
         """The one file with the action "keep"; None if there is none, or more than one."""
         kept = [file for file in self.files if file.action == "keep"]

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import asdict, replace
+from typing import Any
 
 from dedup.plan.document import file_to_json, merge_to_json
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
@@ -22,6 +23,8 @@ class Seals:
         self._known: dict[int, tuple[PlannedGroup, PlannedGroup]] = {}
         """Groups of the last plan with their sealed form, by `id`: a review seals 20,000 of them after each answer."""
         self._made = ""
+        self._begun: tuple[Plan, PlannedGroup, Any] | None = None
+        """The group whose files were looked at last, with what their seals begin with."""
 
     def sealed(self, plan: Plan) -> Plan:
         """The plan with a seal for what it says as a whole, and for each entry that is not from a document. Each holds
@@ -48,22 +51,34 @@ class Seals:
 
     def is_sound(self, plan: Plan, group: PlannedGroup, file: PlannedFile) -> bool:
         """Whether a file of a group is as the store planned it, with the same kept file and the same merge."""
-        return _equal(file.seal, self._of_file(plan, group, file))
+        if self._begun is None or self._begun[0] is not plan or self._begun[1] is not group:
+            self._begun = plan, group, self._beginning(plan, group)
+        return _equal(file.seal, self._of_file(self._begun[2], file))
 
     def is_header_sound(self, plan: Plan) -> bool:
         """Whether thresholds, quarantine, protected folders and the like are those that the store wrote."""
         return _equal(plan.seal, self._of_header(plan))
 
     def _group(self, plan: Plan, group: PlannedGroup) -> PlannedGroup:
+        begun = self._beginning(plan, group)
         files = tuple(
-            replace(file, seal=self._of_file(plan, group, file)) if file.seal is None else file for file in group.files
+            replace(file, seal=self._of_file(begun, file)) if file.seal is None else file for file in group.files
         )
         return replace(group, files=files)
 
-    def _of_file(self, plan: Plan, group: PlannedGroup, file: PlannedFile) -> str:
+    def _beginning(self, plan: Plan, group: PlannedGroup) -> Any:
+        """What the seals of all files of a group begin with, as a digest to go on with: a group may have thousands, and
+        a merge much to say of each. None without a key."""
         kept = None if group.kept is None else [group.kept.path.hex(), group.kept.content.hex()]
         merge = None if group.merge is None else merge_to_json(group.merge)
-        return self._of(["file", plan.made, kept, group.note, merge, file_to_json(replace(file, seal=None))])
+        return self._digest(_text(["file", plan.made, kept, group.note, merge])[:-1] + ",")
+
+    def _of_file(self, begun: Any, file: PlannedFile) -> str:
+        if begun is None:
+            return ""
+        digest = begun.copy()
+        digest.update(f"{_text(file_to_json(replace(file, seal=None)))}]".encode())
+        return str(digest.hexdigest())
 
     def _of_header(self, plan: Plan) -> str:
         folders = [plan.to.hex() if plan.to is not None else None, *sorted(folder.hex() for folder in plan.protect)]
@@ -72,10 +87,15 @@ class Seals:
         return self._of(["plan", plan.made, asdict(plan.match), folders, playlists, switches])
 
     def _of(self, value: list[object]) -> str:
-        if self._key is None:
-            return ""
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(text.encode(), key=self._key, digest_size=SEAL_BYTES).hexdigest()
+        digest = self._digest(_text(value))
+        return "" if digest is None else str(digest.hexdigest())
+
+    def _digest(self, text: str) -> Any:
+        return None if self._key is None else hashlib.blake2b(text.encode(), key=self._key, digest_size=SEAL_BYTES)
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _equal(told: str | None, sound: str) -> bool:

@@ -80,6 +80,9 @@ class SoundCache:
         for work in works:
             work.stop()
         self._pool.shutdown(cancel_futures=True)
+        for work in works:
+            if not work.is_over:  # it has not begun: whoever waits for it hears that it never will
+                work.run()
 
     def n_bytes(self) -> int:
         """Bytes that are cached."""

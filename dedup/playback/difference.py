@@ -83,6 +83,12 @@ class Details:
         found = [each for each in self.shared if each.is_found]
         return max(found, key=lambda each: each.end_s - each.start_s).place if found else None
 
+    def place_at(self, t: float) -> Place | None:
+        """Where the first file lies at a musical second: something may be cut out of one of the two, so that a stretch
+        lies elsewhere than the next. Between two stretches, that of the one before; None if there is none."""
+        before = [each for each in self.shared if each.start_s <= t] or list(self.shared[:1])
+        return before[-1].place if before else None
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
 

@@ -12,6 +12,8 @@ from dedup.playback.resample import N_TAPS, resampled
 
 LONGEST_WINDOW_S = 60.0
 """Seconds of a window at most, so that a request takes no more memory than is meant."""
+FARTHEST_S, MOST_RATE, MOST_GAIN_DB = 1e6, 0.5, 60.0
+"""Bounds of the other numbers: beyond them something is wrong with whoever asks."""
 
 
 class Source(Protocol):
@@ -28,7 +30,7 @@ def window(sound: Source, place: Place, start_s: float, length_s: float, gain_db
     `place`: where the sound lies on the axis; at another rate it is resampled, so that pitch and tempo change together.
     `start_s` may be negative; it is taken to the nearest sample. `length_s`: 0 to `LONGEST_WINDOW_S`. Windows of which
     each starts where the last one ends are the same samples as one long window. `gain_db` makes it louder or softer;
-    what exceeds full scale is clipped. Raises ValueError for a length out of range, and what `sound` raises."""
+    what exceeds full scale is clipped. Raises ValueError for a number out of range, and what `sound` raises."""
     return encode(window_samples(sound, place, start_s, length_s, gain_db))
 
 
@@ -38,6 +40,10 @@ def window_samples(
     """The samples of `window`, int16[n, 2]."""
     if not 0 <= length_s <= LONGEST_WINDOW_S:
         raise ValueError(f"a window has 0 to {LONGEST_WINDOW_S:g} s, not {length_s:g}")
+    if not (abs(start_s) <= FARTHEST_S and abs(place.offset_s) <= FARTHEST_S and abs(place.rate) <= MOST_RATE):
+        raise ValueError(f"no sound is played at {start_s:g} s of {place}")
+    if not abs(gain_db) <= MOST_GAIN_DB:
+        raise ValueError(f"a gain is -{MOST_GAIN_DB:g} to {MOST_GAIN_DB:g} dB, not {gain_db:g}")
     first, n = round(start_s * SOUND_RATE), round(length_s * SOUND_RATE)
     if place.rate == 0:
         at = first + round(place.offset_s * SOUND_RATE)

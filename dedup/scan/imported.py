@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from dedup.files.paths import path_from_json
 from dedup.library.metadata import AudioProperties, to_json
+from dedup.nesting import MOST_DEEP, is_too_deep
 from dedup.observer import Observer, Silent
 from dedup.runner import Stop
 from dedup.settings import ITEMS_PER_SECOND, LONGEST_S
@@ -168,10 +169,10 @@ def parse_line(line: bytes) -> Imported:
     as they are, or as the lone surrogates that Python writes for them."""
     if len(line) > LONGEST_LINE:
         raise RejectedLineError(f"longer than {LONGEST_LINE >> 20} MiB")
+    if is_too_deep(line):
+        raise RejectedLineError(f"not a fingerprint: brackets are nested too deep (more than {MOST_DEEP})")
     try:
         record = json.loads(line.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
-    except RecursionError:
-        raise RejectedLineError("not a fingerprint: nested too deep") from None
     except ValueError as error:
         raise RejectedLineError(f"not JSON: {error}") from None
     if not isinstance(record, dict):

@@ -6,6 +6,7 @@ program was doing."""
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,17 @@ class Catalog(Database):
             *(self.judgements, self.runs, self.nulltests, self.comparisons),
         )
         """The tables whose rows carry a digest: all except `tail`."""
+
+    def state(self) -> bytes:
+        """16 bytes: a digest of the digests of all rows from which results come, those of all tables except `run` and
+        `probe`. Equal ones give equal results under the same settings. 0.6 µs a row."""
+        digest = blake2b(digest_size=16)
+        for table in self.sealed_tables:
+            if table not in (self.runs, self.probes):
+                digest.update(table.name.encode() + b"\0")
+                for piece in table.row_digests():
+                    digest.update(piece)
+        return digest.digest()
 
     def create(self, meta: dict[str, Any]) -> None:
         """Creates the tables of a new store and its stamp, in one transaction."""

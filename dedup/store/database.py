@@ -115,6 +115,10 @@ class Database:
         if self.connection.in_transaction:  # SQLite has already done so after some errors, such as a full disk
             self.connection.execute("ROLLBACK")
 
+    def commits_seen(self) -> int:
+        """A number that is another once another connection has committed something."""
+        return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+
     def shrink(self) -> None:
         """Gives the space of dropped rows, such as sealed fingerprints in the tail, back to the disk."""
         self.connection.executescript("PRAGMA incremental_vacuum")  # `execute` stops after the first page

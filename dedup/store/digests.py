@@ -35,6 +35,8 @@ REAL = {"audio": ("decoded_s", "width_db"), "judgement": ("score",), "run": ("se
 DIGEST_BYTES = 16
 
 _float = struct.Struct("<d").pack
+_BEGINNING = {name: b"t%d:%b" % (len(name), name.encode()) for name in COLUMNS}
+"""What the digested form of each row of a table begins with."""
 
 
 def row_digest(table: str, values: Sequence[Any]) -> bytes:
@@ -51,7 +53,7 @@ def row_digest(table: str, values: Sequence[Any]) -> bytes:
         else b"r" + _float(value)
         for value in values
     ]
-    return blake2b(b"t%d:%b%b" % (len(table), table.encode(), b"".join(parts)), digest_size=DIGEST_BYTES).digest()
+    return blake2b(_BEGINNING[table] + b"".join(parts), digest_size=DIGEST_BYTES).digest()
 
 
 def is_sound(table: str, row: Sequence[Any]) -> bool:

@@ -12,6 +12,8 @@ from dedup.store.digests import COLUMNS, DIGEST_BYTES, is_sound, row_digest, sea
 
 Row = tuple[Any, ...]
 
+ROWS_AT_ONCE = 4096
+
 
 class Table:
     """A table of a database; its methods are all the queries on it. Callers wrap a method that writes several rows in a
@@ -63,6 +65,12 @@ class Table:
     def unsound(self) -> Iterator[Row]:
         """The rows that do not match their digest, without it."""
         return (row for is_sound, row in self.with_verdict() if not is_sound)
+
+    def row_digests(self) -> Iterator[bytes]:
+        """The digests of all rows one after the other, as they are, some thousand at a time."""
+        cursor = self.connection.execute(f"SELECT row_digest FROM {self.name}")
+        while rows := cursor.fetchmany(ROWS_AT_ONCE):
+            yield b"".join([digest for (digest,) in rows])
 
     def title(self, row: Row) -> str:
         """The key of a row in text."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from dedup.store.audios import Audios
@@ -86,7 +86,8 @@ class HeardTrack:
     n_items: int
     n_distinct: int
     """Number of different items, without silence."""
-    properties_json: str
+    properties: Any = field(hash=False)
+    """What `Tracks.heard` was to make of its properties."""
     decoded_s: float | None = None
     """Seconds of sound that decoding gave; None if unknown (`audios.Decoding`)."""
     n_bytes: int | None = None
@@ -152,8 +153,11 @@ class Tracks(Table):
                 *(track.problem_kind, track.problem, track.judged_by, track.device, track.inode, bool(is_outdated)),
             )
 
-    def heard(self, kind: type[Heard], fingerprints: Iterable[int]) -> Iterator[Heard]:
-        """The tracks that hold any of these fingerprints, as HeardTrack or a class that extends it."""
+    def heard(
+        self, kind: type[Heard], fingerprints: Iterable[int], properties_of: Callable[[str], Any]
+    ) -> Iterator[Heard]:
+        """The tracks that hold any of these fingerprints, as HeardTrack or a class that extends it, each with what
+        `properties_of` makes of its properties."""
         tables = (self, self.audios, self.fingerprints)
         query = (
             f"SELECT {', '.join(table.selected for table in tables)} "
@@ -172,7 +176,7 @@ class Tracks(Table):
             id_, stream, key, damage, _, decoded_s, n_bytes, cancels, width_db = audio
             yield kind(
                 *(path, root, state, size, mtime_ns, device, inode, full, id_, stream, key, damage),
-                *(*fingerprint[:4], properties, decoded_s, n_bytes, cancels, width_db),
+                *(*fingerprint[:4], properties_of(properties), decoded_s, n_bytes, cancels, width_db),
             )
 
     # ---- single columns and counts ----

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageError
+from dedup.errors import (
+    AGAIN,
+    EXIT_DONE,
+    EXIT_NOTHING_TO_DO,
+    EXIT_SOME_FAILED,
+    JournalError,
+    UsageError,
+    WriteError,
+)
 from jobs.session import options, stores
+from jobs.session.failures import INSTEAD, as_reprise_error
 from jobs.session.output import count_text
 from jobs.session.run import Run, session
 from jobs.show.ask import is_agreed
@@ -44,7 +55,7 @@ def apply(run: Run, plan: Path | None, dry_run: bool, resumed: bool, yes: bool) 
     if resumed and dry_run:
         raise UsageError("apply --resume", "cannot be combined with --dry-run", remedy="Leave out one of them")
     run.last_words = BROKEN_OFF
-    with stores.for_writing(run) as store:
+    with _way_on(run), stores.for_writing(run) as store:
         applied = _applied(run, store, plan, dry_run, yes)
         run.conclude(_code(applied), applied_record(applied))
     run.observer.close()
@@ -52,23 +63,39 @@ def apply(run: Run, plan: Path | None, dry_run: bool, resumed: bool, yes: bool) 
     return run.exit_code
 
 
+@contextlib.contextmanager
+def _way_on(run: Run) -> Iterator[None]:
+    """If the disk refused and a clean-up is broken off now, the same command would not go on with it."""
+    from dedup.cleanup.executor import GO_ON
+    from dedup.cleanup.journal import broken_off
+
+    try:
+        yield
+    except Exception as error:
+        known = as_reprise_error(error, run.settings.store)
+        if isinstance(known, WriteError):
+            with contextlib.suppress(OSError, JournalError):
+                if broken_off(run.settings.store) is not None:
+                    remedy = known.remedy.replace(f" or {INSTEAD}", "").replace(AGAIN, GO_ON)
+                    raise WriteError(known.where, known.found, remedy=remedy) from error
+        raise
+
+
 def _applied(run: Run, store: Store, path: Path | None, dry_run: bool, yes: bool) -> Applied:
     from dedup.cleanup.allowed import Allowed
     from dedup.cleanup.apply import apply_plan, check_plan, resume_plan
     from dedup.plan.document import read_plan
 
-    keep, observer, stop = run.settings.keep(), run.observer, run.stop
-    cleanup = run.settings.cleanup()
-    allowed = Allowed(run.settings.match(), cleanup.let_go, cleanup.break_albums, cleanup.to, keep)
+    observer, stop = run.observer, run.stop
+    settings, cleanup = run.settings, run.settings.cleanup()
+    allowed = Allowed(settings.match(), cleanup.let_go, cleanup.break_albums, cleanup.to, settings.keep())
     if path is None:
-        return resume_plan(store=store, keep=keep, observer=observer, stop=stop, allowed=allowed)
+        return resume_plan(store=store, observer=observer, stop=stop, allowed=allowed)
     plan = read_plan(os.fsencode(path))
     if dry_run:
-        return check_plan(store=store, plan=plan, keep=keep, observer=observer, stop=stop, allowed=allowed)
+        return check_plan(store=store, plan=plan, observer=observer, stop=stop, allowed=allowed)
     may_delete = _anything if yes else _may_delete
-    return apply_plan(
-        store=store, plan=plan, keep=keep, observer=observer, stop=stop, may_delete=may_delete, allowed=allowed
-    )
+    return apply_plan(store=store, plan=plan, observer=observer, stop=stop, may_delete=may_delete, allowed=allowed)
 
 
 def _anything(n_files: int, n_edited: int) -> bool:  # noqa: ARG001

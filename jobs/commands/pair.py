@@ -48,10 +48,12 @@ def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     def fingerprint() -> FingerprintSettings:
         return run.settings.fingerprint(chromaprint_version())
 
-    compare, match = run.settings.compare(), run.settings.match()
+    compare, match, limit_s = run.settings.compare(), run.settings.match(), run.settings.scan().time_limit_s
     with _store_if_any(run) as store:
-        explained = explain(a, b, store=store, fingerprint=fingerprint, compare=compare, match=match)
-    found = hear(explained, run.settings.scan().time_limit_s, to_draw=plot is not None)
+        explained = explain(
+            a, b, store=store, fingerprint=fingerprint, compare=compare, match=match, time_limit_s=limit_s
+        )
+    found = hear(explained, limit_s, to_draw=plot is not None)
     if plot is not None:
         plot_pair(found, compare, plot)
     _show(run, found.explained, found.test)

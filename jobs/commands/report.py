@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from dedup.errors import UsageError
 from jobs.session import options, stores
+from jobs.session.answers import Question
 from jobs.session.run import Run, reader
 from jobs.show.groups import show_beside, show_groups, show_page, tell_unfinished
 from jobs.show.summaries import asked_text, groups_text, thresholds_text
 
 if TYPE_CHECKING:
-    from dedup.groups.groups import Group
+    from dedup.groups.groups import Found, Group
+    from jobs.session.output import Output
 
 FORMATS = ("table", "json", "jsonl", "csv", "html")
 
@@ -41,27 +44,46 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) ->
     """Show the groups of duplicates, most reclaimable bytes first.
 
     Change the thresholds as you like: they apply to stored pairs, so nothing is compared again."""
-    from dedup.groups.groups import find_groups, relations_apart
+    from dedup.groups.groups import find_groups
 
     if ask and form != "table":
         remedy = "Use the table, or --json"
         raise UsageError("--ask", f"cannot be combined with --format {form}", remedy=remedy)
     if ask:
         ask_about_uncertain(run)
-    with stores.for_matching(run) as store:
-        tell_unfinished(run, store)
-        matches, groups = find_groups(store, match=run.settings.match(), keep=run.settings.keep())
     if run.output.as_json and form == "table":
         form = "jsonl"
-    hints = spectrum_hints(run, groups[:limit]) if spectrum else None
+    match, keep = run.settings.match(), run.settings.keep()
+    question = Question(run, "report", form, limit, match, keep) if limit and not spectrum else None
+    with stores.for_reading(run) as store:
+        tell_unfinished(run, store)
+        answer = question.answer(store.catalog.state()) if question else None
+    if answer is not None:
+        run.output.replay(answer)
+        return
+    with stores.for_matching(run) as store:
+        commits = store.catalog.commits_seen()
+        found = find_groups(store, match=match, keep=keep)
+        state = store.catalog.state() if question else b""
+        is_of_one_state = store.catalog.commits_seen() == commits
+    hints = spectrum_hints(run, found.groups[:limit]) if spectrum else None
+    with question.answered(run.output, state) if question and is_of_one_state else contextlib.nullcontext():
+        show(run.output, found, form, limit, hints)
+
+
+def show(output: Output, found: Found, form: str, limit: int | None, hints: Mapping[bytes, str] | None) -> None:
+    """Shows the first groups, or all of them."""
+    from dedup.groups.groups import relations_apart
+
+    matches, groups = found
     if form == "html":
-        show_page(run.output, groups, limit, matches, hints or {})
+        show_page(output, groups, limit, matches, hints or {})
     else:
-        show_groups(run.output, groups[:limit], form, hints)
+        show_groups(output, groups[:limit], form, hints)
     if form == "table":
-        show_beside(run.output, relations_apart(matches, groups))
-        run.output.note(groups_text(groups, shown=len(groups[:limit])))
-        run.output.note(thresholds_text(matches))
+        show_beside(output, relations_apart(matches, groups))
+        output.note(groups_text(groups, shown=len(groups[:limit])))
+        output.note(thresholds_text(matches))
 
 
 def ask_about_uncertain(run: Run) -> None:

@@ -38,11 +38,12 @@ def tag(run: Run, files: Sequence[bytes], fingerprint: bool, audio_hash: bool, r
 
     Shows what would be written, and asks first. Checks that the audio stays the same; `reprise undo` takes the tags
     back."""
-    from dedup.cleanup.tagging import Wanted, measure_files, tag_files
+    from dedup.cleanup.tagging import Wanted, finish_broken_off, measure_files, tag_files
 
     wanted = Wanted(fingerprint, audio_hash, replaygain)
     if wanted == Wanted():
         raise UsageError("tag", "nothing to write", remedy="Add --fingerprint, --audio-hash or --replaygain")
+    finish_broken_off(run.settings.store, f"reprise {run.command}")
     with stores.for_reading(run) as store:
         taggings = measure_files(store=store, paths=files, wanted=wanted, observer=run.observer, stop=run.stop)
     run.observer.close()

@@ -47,16 +47,21 @@ def _lineup(request: Request) -> dict[str, Any]:
 
 
 def _tags(request: Request) -> dict[str, Any]:
+    """The tags that differ, and what the kept file gets by the decision as it is now."""
     from dedup.tags.read import Tags, read_tags
 
-    _, lineup = found_lineup(request)
+    snapshot, lineup = found_lineup(request)
     read: list[Tags | None] = []
     for track, _ in lineup.tracks:
         try:
             read.append(read_tags(track.path))
         except OSError:
             read.append(None)
-    return {"rows": tags_record(read, {})}
+    merge = None
+    if lineup.question is not None:
+        planned = snapshot.review.answer_of(lineup.question) or snapshot.review.complete(lineup.question).planned
+        merge = planned.merge
+    return {"rows": tags_record(read, merge.fields if merge is not None else {})}
 
 
 def _suspects(request: Request) -> dict[str, Any]:

@@ -169,6 +169,7 @@ class Desk:
                     if before is not None:
                         now.review.put(question, before)
 
+            snapshot.answered([id_])
             self._done(Undone("group", id_), take_back)
             return snapshot.next_after(id_)
 
@@ -211,6 +212,7 @@ class Desk:
                 return snapshot.review.acceptable(questions)
             with snapshot.basket.changing():
                 accepted = snapshot.review.accept(questions)
+            snapshot.answered(ids)
 
             def take_back(now: Snapshot) -> None:
                 with now.basket.changing():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from jobs.serve.shown import Row
+from jobs.serve.shown import Listed, Row
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,9 @@ class Page(NamedTuple):
     """Values that occur, most frequent first, by the filter's field."""
 
 
-def page_of(rows: Sequence[Row], asked: Filter, per_page: int) -> Page:
+def page_of(listed: Listed, asked: Filter, per_page: int) -> Page:
     """The page that a filter asks for, or the last if there are fewer."""
-    left = [row for row in rows if asked.lets_through(row)]
+    left = [row for row in listed.rows if asked.lets_through(row)]
     n_pages = max(1, -(-len(left) // per_page))
     number = min(max(asked.page, 1), n_pages)
     return Page(
@@ -79,16 +78,7 @@ def page_of(rows: Sequence[Row], asked: Filter, per_page: int) -> Page:
         number=number,
         n_pages=n_pages,
         n_groups=len(left),
-        n_all=len(rows),
+        n_all=len(listed.rows),
         n_bytes=sum(row.n_bytes for row in left),
-        choices={
-            "format": _values(row.formats for row in rows),
-            "verdict": _values(row.verdicts for row in rows),
-            "rule": _values(row.rules for row in rows),
-            "stays": _values(row.stays for row in rows),
-        },
+        choices=listed.choices,
     )
-
-
-def _values(of_rows: object) -> list[str]:
-    return [value for value, _ in Counter(value for values in of_rows for value in values).most_common()]  # type: ignore[attr-defined]

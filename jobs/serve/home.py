@@ -49,7 +49,7 @@ class Numbers:
 def numbers(site: Site) -> Numbers:
     """The library as it is now."""
     snapshot = site.desk.now()
-    rows = list(snapshot.rows())
+    rows = snapshot.listed().rows
     members = (pair.a for one in snapshot.questions.values() for pair in one.group.members)
     n_copies = sum(track.state == "present" for track in members)
     with open_for_reading(site.desk.terms.folder) as store:

@@ -71,8 +71,8 @@ async def groups(request: Request) -> Response:
 
     def made() -> Response:
         asked = Filter.from_query(request.query_params)
-        rows = list(site.desk.now().rows())
-        return rendered("groups.html.j2", "/groups", asked=asked, shown=page_of(rows, asked, PER_PAGE))
+        shown = page_of(site.desk.now().listed(), asked, PER_PAGE)
+        return rendered("groups.html.j2", "/groups", asked=asked, shown=shown)
 
     return await run_in_threadpool(made)
 

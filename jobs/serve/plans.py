@@ -50,7 +50,7 @@ async def plan(request: Request) -> Response:
             entries=_entries(snapshot, now.groups[(number - 1) * PER_PAGE : number * PER_PAGE]),
             number=number,
             n_pages=n_pages,
-            n_open=sum(not row.said for row in snapshot.rows()),
+            n_open=sum(not row.said for row in snapshot.listed().rows),
             quarantine=quarantine_words(now.plan),
             playlists=[(printable(each.path), each) for each in now.plan.playlists],
             past=past,

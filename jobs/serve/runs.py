@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -45,21 +46,19 @@ async def said(request: Request) -> dict[str, Any]:
     return found
 
 
-def duplicates(site: Site) -> dict[str, int] | None:
-    """Groups, copies and reclaimable bytes so far; None if the store cannot tell now."""
-    try:
-        rows = list(site.desk.now().rows())
-    except RepriseError:
-        return None
-    return {
-        "groups": len(rows),
-        "copies": sum(row.n_files - 1 for row in rows),
-        "bytes": sum(row.n_bytes for row in rows),
-    }
-
-
 def _state(site: Site) -> dict[str, Any]:
-    return {**site.work.record(), "found": duplicates(site)}
+    return _with_found(site, site.work.record())
+
+
+def _with_found(site: Site, record: dict[str, Any]) -> dict[str, Any]:
+    """The record with the duplicates so far, if a run goes on and the store can tell."""
+    found = None
+    if record["job"] is not None:
+        with contextlib.suppress(RepriseError):
+            rows = site.desk.now().listed().rows
+            copies, n_bytes = sum(row.n_files - 1 for row in rows), sum(row.n_bytes for row in rows)
+            found = {"groups": len(rows), "copies": copies, "bytes": n_bytes}
+    return {**record, "found": found}
 
 
 async def work(request: Request) -> Response:
@@ -75,14 +74,13 @@ async def events(request: Request) -> Response:
 
 async def _lines(site: Site) -> AsyncIterator[str]:
     told: dict[str, Any] | None = None
-    found: dict[str, int] | None = None
     told_at = counted_at = -FOUND_EVERY_S
     while True:
         record = await in_thread(site.work.record)
-        is_new = told is None or _job_id(record) != _job_id(told)
-        if time.monotonic() - counted_at >= FOUND_EVERY_S or is_new:
-            found, counted_at = await in_thread(duplicates, site), time.monotonic()
-        record["found"] = found
+        if told is None or _job_id(record) != _job_id(told) or time.monotonic() - counted_at >= FOUND_EVERY_S:
+            record, counted_at = await in_thread(_with_found, site, record), time.monotonic()
+        else:
+            record["found"] = told["found"]
         if record != told:
             told, told_at = record, time.monotonic()
             yield f"data: {json.dumps(record)}\n\n"

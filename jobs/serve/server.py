@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import os
 import socket
 import webbrowser
@@ -88,9 +89,9 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     port = listening.getsockname()[1]
     key = Key(port)
     hosts = list(_hosts(place, port))
-    pictures = Pictures(Layout(folder).page)
-    desk, work, sounds = Desk(_terms(run, folder, plan)), Work(folder), SoundCache()
-    site = Site(desk, work, Clerk(desk, work, run.settings), Sounds(sounds), pictures, run.settings)
+    desk, work = Desk(_terms(run, folder, plan)), Work(folder)
+    sounds, pictures = SoundCache(), Pictures(Layout(folder).page)
+    site = Site(desk, work, Clerk(desk, work, run.settings), run.settings, Sounds(sounds), pictures)
     app = Guard(application(site), key, hosts, passphrase)
     address = f"{'https' if secured else 'http'}://{hosts[0]}/?token={key.token}"
     run.output.result({"event": "serve", "address": address})
@@ -111,8 +112,16 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
         proxy_headers=False,
         **secured,
     )
+    _silence("uvicorn")
     with contextlib.closing(sounds), contextlib.closing(pictures):
         _Server(config).run(sockets=[listening])
+
+
+def _silence(name: str) -> None:
+    """Keeps what a library would print off the terminal: `app` has written to the log what went wrong."""
+    logger = logging.getLogger(name)
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
 
 
 def _terms(run: Run, folder: Path, plan: bytes | None) -> Terms:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
-from collections.abc import Iterator, Set
+from collections import Counter
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -54,6 +56,27 @@ class Row:
     """All paths and titles in lower case, for the search."""
 
 
+class Listed:
+    """The rows of all groups, and the values that occur in them."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self.choices = {
+            "format": _values(row.formats for row in rows),
+            "verdict": _values(row.verdicts for row in rows),
+            "rule": _values(row.rules for row in rows),
+            "stays": _values(row.stays for row in rows),
+        }
+        """Values, the most frequent first, by the name of the filter for them."""
+
+
+def _values(of_rows: Iterable[tuple[str, ...]]) -> list[str]:
+    counts = Counter[str]()
+    for values, n in Counter(of_rows).items():
+        counts.update(dict.fromkeys(values, n))
+    return [value for value, _ in counts.most_common()]
+
+
 class Snapshot:
     """What the store held when it was read, and the answers so far."""
 
@@ -62,6 +85,8 @@ class Snapshot:
         self.questions: dict[str, Question] = {}
         """The groups with what the rules decide about each, most reclaimable bytes first, by their ids."""
         self._uncertain: dict[str, TrackPair] | None = None
+        self._rows: dict[str, Row] = {}
+        self._listed: Listed | None = None
         self.renew()
 
     @property
@@ -88,7 +113,14 @@ class Snapshot:
         """Shows the groups as the review has them now."""
         questions = self.review.all_questions
         self.questions = {id_of(one.group.reference.path): one for one in questions}
-        self._uncertain = None
+        self._uncertain, self._listed = None, None
+        self._rows.clear()
+
+    def answered(self, ids: Iterable[str]) -> None:
+        """Shows the answers to these groups as the review has them now."""
+        self._listed = None
+        for id_ in ids:
+            self._rows.pop(id_, None)
 
     def next_after(self, id_: str) -> str | None:
         """The id of the next group without an answer, in the order of the list; of the first one after the last."""
@@ -104,10 +136,14 @@ class Snapshot:
         )
         return next((id_ for id_ in holding if self.review.is_open(self.questions[id_])), None)
 
-    def rows(self) -> Iterator[Row]:
-        """The groups, most reclaimable bytes first."""
-        for id_, question in self.questions.items():
-            yield _row(id_, question, self.review.answer_of(question))
+    def listed(self) -> Listed:
+        """The groups, most reclaimable bytes first; the same object until something changes."""
+        if self._listed is None:
+            for id_, question in self.questions.items():
+                if id_ not in self._rows:
+                    self._rows[id_] = _row(id_, question, self.review.answer_of(question))
+            self._listed = Listed([self._rows[id_] for id_ in self.questions])
+        return self._listed
 
 
 def _row(id_: str, question: Question, answer: PlannedGroup | None) -> Row:
@@ -120,15 +156,25 @@ def _row(id_: str, question: Question, answer: PlannedGroup | None) -> Row:
         folder=printable(os.path.dirname(group.reference.path)),
         n_files=len(planned.files),
         n_bytes=planned.n_bytes,
-        formats=tuple(sorted({track.properties.codec for track in group.tracks})),
-        verdicts=tuple(sorted({pair.verdict for pair in group.members})),
-        rules=tuple(sorted({file.rule for file in goes})),
-        stays=tuple(sorted({file.rule for file in planned.files if file.action == "leave"})),
+        formats=_shared(track.properties.codec for track in group.tracks),
+        verdicts=_shared(pair.verdict for pair in group.members),
+        rules=_shared(file.rule for file in goes),
+        stays=_shared(file.rule for file in planned.files if file.action == "leave"),
         score=min(pair.match.score for pair in group.members),
         is_proven=bool(goes) and proven.issuperset(file.path for file in goes),
         said=said_of(answer),
         text="\n".join(f"{printable(track.path)}\n{title_of(track)}" for track in group.tracks).lower(),
     )
+
+
+def _shared(texts: Iterable[str]) -> tuple[str, ...]:
+    """The texts, each once, in order; the same tuple for the same texts, since many groups have the same."""
+    return _only(tuple(sorted(set(texts))))
+
+
+@functools.cache
+def _only(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return texts
 
 
 def said_of(answer: PlannedGroup | None) -> Said:

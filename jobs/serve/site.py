@@ -21,6 +21,6 @@ class Site:
     desk: Desk
     work: Work
     clerk: Clerk
+    settings: Configuration
     sounds: Sounds
     pictures: Pictures
-    settings: Configuration

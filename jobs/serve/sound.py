@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,10 +16,11 @@ from starlette.routing import Route
 
 from dedup.playback.cache import SoundCache
 from dedup.playback.difference import Details
+from dedup.playback.flac import SOUND_RATE, Samples, encode
 from dedup.playback.lanes import REFERENCE, Place, place_of
 from dedup.playback.loudness import matching_gains
 from dedup.playback.task import File
-from dedup.playback.windows import LONGEST_WINDOW_S, window
+from dedup.playback.windows import LONGEST_WINDOW_S, window_samples
 from jobs.serve.lineup import GONE, Lineup, lineup_of
 from jobs.serve.shown import id_of
 
@@ -45,7 +48,7 @@ class Sounds:
 
     def __init__(self, cache: SoundCache) -> None:
         self.cache = cache
-        self._found: dict[tuple[File, File], Place] = {}
+        self._found: dict[tuple[File, File], Details] = {}
 
     def of(self, track: ListedTrack) -> Sound:
         """The sound of a file, which is decoded from now on."""
@@ -59,13 +62,27 @@ class Sounds:
         """Where a file lies, as exactly as is known now."""
         if pair is None:
             return REFERENCE
-        return self._found.get((File.of(pair.a), File.of(pair.b))) or place_of(pair)
+        details = self._details(pair)
+        found = details.place_of_a if details is not None else None
+        is_tested = pair.test is not None and pair.test.is_made
+        return place_of(pair) if found is None or is_tested else found
+
+    def places(self, pair: TrackPair | None, start_s: float, end_s: float) -> Iterator[tuple[float, float, Place]]:
+        """The places of a file in a span of the axis, each with its own span: something may be cut out of it."""
+        details = None if pair is None else self._details(pair)
+        if details is None or len(details.shared) < 2:
+            yield start_s, end_s, self.place(pair)
+            return
+        edges = [start_s, *(each.start_s for each in details.shared[1:] if start_s < each.start_s < end_s), end_s]
+        for start, end in itertools.pairwise(round(edge * SOUND_RATE) / SOUND_RATE for edge in edges):
+            yield start, end, details.place_at(start) or REFERENCE
 
     def learn(self, pair: TrackPair, details: Details) -> None:
-        """Takes the place that the difference of two files found, unless their null test had found it."""
-        is_known = pair.test is not None and pair.test.is_made
-        if details.place_of_a is not None and not is_known:
-            self._found[File.of(pair.a), File.of(pair.b)] = details.place_of_a
+        """Takes the places that the difference of two files found."""
+        self._found[File.of(pair.a), File.of(pair.b)] = details
+
+    def _details(self, pair: TrackPair) -> Details | None:
+        return self._found.get((File.of(pair.a), File.of(pair.b)))
 
 
 def _sounds(request: Request) -> Sounds:
@@ -119,7 +136,12 @@ def _window(request: Request) -> Response:
     start_s, length_s = _span(request)
     track, pair = _file(request)
     sounds = _sounds(request)
-    return Response(window(sounds.of(track), sounds.place(pair), start_s, length_s), media_type="audio/flac")
+    sound = sounds.of(track)
+    parts = [
+        window_samples(sound, place, start, end - start)
+        for start, end, place in sounds.places(pair, start_s, start_s + length_s)
+    ]
+    return _as_asked(request, np.concatenate(parts))
 
 
 def _difference(request: Request) -> Response:
@@ -127,7 +149,15 @@ def _difference(request: Request) -> Response:
     start_s, length_s = _span(request)
     sound = _sounds(request).difference(_pair(request))
     place = Details.of(sound.wait().details).place
-    return Response(window(sound, place, start_s, length_s), media_type="audio/flac")
+    return _as_asked(request, window_samples(sound, place, start_s, length_s))
+
+
+def _as_asked(request: Request, samples: Samples) -> Response:
+    """Samples as FLAC, or as they are: left and right by turns, 16 bits, little-endian. The page asks for these, since
+    browsers keep several times the memory of what they decode."""
+    if request.query_params.get("form") == "pcm":
+        return Response(samples.astype("<i2").tobytes(), media_type="application/octet-stream")
+    return Response(encode(samples), media_type="audio/flac")
 
 
 # ---- what is drawn ----
@@ -202,6 +232,7 @@ def _residual(request: Request) -> dict[str, Any]:
         "rate": place.rate,
         "start_s": details.curve_start_s,
         "step_s": details.step_s,
+        "n_places": len(details.shared),
         "only_here": details.only_a,
         "only_reference": details.only_b,
         "shared": [[each.start_s, each.end_s] for each in details.shared],

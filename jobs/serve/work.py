@@ -44,6 +44,8 @@ COMPLAINED = "{}.err"
 """The same with what it printed for people."""
 MOST_READ, LAST_READ = 1 << 20, 1 << 16
 """Most bytes of what a run printed that are read, from the start and from the end: refusals between are in the log."""
+MOST_SHOWN = 200
+"""Most refusals that a page shows."""
 RESULTS = {"apply": "apply", "undo": "undo", "cover": "covers"}
 """Commands of which the page shows what they print, each with the event that says what was done; what others did is in
 the store."""
@@ -58,6 +60,8 @@ class _Child:
     name: Name
     process: subprocess.Popen[bytes]
     is_stopping: bool = False
+    has_begun: bool = False
+    """Whether it has held the store."""
 
 
 class Work:
@@ -85,19 +89,24 @@ class Work:
         if found is not None and found.get("pid") != os.getpid():
             return self._running(found, child)
         if child is not None:
-            return {"state": "stopping" if child.is_stopping else "starting", "name": child.name, "mine": True}
+            state = "stopping" if child.is_stopping else "running" if child.has_begun else "starting"
+            can_stop = state == "starting"
+            return {"state": state, "name": child.name, "where": "", "mine": True, "can_stop": can_stop}
         return None
 
     def _running(self, found: dict[str, Any], child: _Child | None) -> dict[str, Any]:
         told = self._progress(found)
         is_here = found.get("host") == socket.gethostname()
+        is_mine = child is not None and child.process.pid == found.get("pid")
+        if child is not None and is_mine:
+            child.has_begun = True
         asked = (told or {}).get("stopping") or _key(found) in self._stopped
         return {
             "state": "stopping" if asked else "running",
             "name": str(found.get("purpose", "another run")).removeprefix("reprise "),
             "since": str(found.get("since", "")),
             "where": "" if is_here else str(found.get("host")),
-            "mine": child is not None and child.process.pid == found.get("pid"),
+            "mine": is_mine,
             "can_stop": is_here and not asked,
             **(told or {}),
         }
@@ -130,6 +139,8 @@ class Work:
             error = f"It was killed by {signal.Signals(-code).name}."
         if not error and code not in FINE:
             error = self._complaint(child.name)
+        refused = [each for each in records if each.get("event") in ("refused", "failed") and "reason" in each]
+        n_refused = int((done or {}).get("refused", (done or {}).get("failed", len(refused))))
         return {
             "name": child.name,
             "pid": child.process.pid,
@@ -137,7 +148,8 @@ class Work:
             "stopped": code in (EXIT_INTERRUPTED, EXIT_TIME_UP),
             "error": error,
             "done": done,
-            "refused": [each for each in records if each.get("event") in ("refused", "failed") and "reason" in each],
+            "refused": refused[:MOST_SHOWN],
+            "n_more": max(0, n_refused - MOST_SHOWN),
         }
 
     def _printed(self, name: str) -> Iterator[dict[str, Any]]:
@@ -203,7 +215,7 @@ class Work:
                 self._child.process.terminate()
                 return
             if found is None:
-                raise InputError("the run", "has just ended", remedy="Look at the page again")
+                raise InputError("the run", "is just ending", remedy="Wait for it to end")
             if not job["can_stop"]:
                 raise InputError("the run", f"goes on at {job['where']}", remedy="Stop it there")
             interrupt(self.layout, int(found["pid"]))

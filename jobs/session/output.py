@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -43,6 +43,25 @@ class Output:
 
     def __init__(self, as_json: bool = False, quiet: bool = False, before: Callable[[], None] = lambda: None) -> None:
         self.as_json, self.quiet, self._before = as_json, quiet, before
+        self._recorded: list[str | bytes] | None = None
+
+    @contextlib.contextmanager
+    def recorded(self) -> Iterator[list[str | bytes]]:
+        """What is written inside, in its order: texts for people, and bytes. `replay` writes it again."""
+        recorded: list[str | bytes] = []
+        self._recorded = recorded
+        try:
+            yield recorded
+        finally:
+            self._recorded = None
+
+    def replay(self, recorded: Iterable[str | bytes]) -> None:
+        for piece in recorded:
+            if isinstance(piece, bytes):
+                self.raw(piece)
+            else:
+                self.text(piece)
+        self.flush()
 
     def result(self, record: Mapping[str, Any]) -> None:
         """With --json, one object on one line; nothing otherwise."""
@@ -52,6 +71,8 @@ class Output:
 
     def text(self, text: str = "") -> None:
         """Lines of a result for people: stdout, or stderr with --json."""
+        if self._recorded is not None:
+            self._recorded.append(text)
         self._echo(text, sys.stderr if self.as_json else sys.stdout)
 
     def note(self, text: str) -> None:
@@ -70,6 +91,8 @@ class Output:
 
     def raw(self, data: bytes) -> None:
         """Writes bytes to stdout as they are, for streams such as an export; buffered until `flush`."""
+        if self._recorded is not None:
+            self._recorded.append(data)
         stream: Any = sys.stdout
         self._clear(stream)
         with _reader():
@@ -156,6 +179,8 @@ def _jsonable(value: Any) -> Any:
 def one_line(text: str) -> str:
     r"""The text with control characters escaped, so that a name with a newline in it stays on its line, and bytes
     of a path that are not UTF-8 as \xNN."""
+    if text.isascii() and text.isprintable():
+        return text
     shown = visible(text)
     return shown if shown.isascii() else _NOT_UTF_8.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", shown)
 
@@ -173,29 +198,32 @@ def path_text(path: bytes) -> str:
 
 def aligned(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lines of a table: the headings, then the rows, in columns of equal width on a terminal, numbers to the right."""
-    cells = [[_cell(column, row.get(column.key)) for column in columns] for row in rows]
-    table = [[column.heading for column in columns], *cells]
-    wide = [list(map(width_of, line)) for line in table]
-    widths = list(map(max, zip(*wide, strict=True)))
-    right = [
-        bool(rows)
-        and all(isinstance(row.get(c.key), (int, float)) and not isinstance(row.get(c.key), bool) for row in rows)
-        for c in columns
-    ]
-    return ["  ".join(map(_pad, *each, widths, right)).rstrip() for each in zip(table, wide, strict=True)]
+    padded = [_padded(column, [row.get(column.key) for row in rows]) for column in columns]
+    return ["  ".join(line).rstrip() for line in zip(*padded, strict=True)]
+
+
+def _padded(column: Column, values: Sequence[Any]) -> list[str]:
+    """A column of a table, all its cells as wide as the widest."""
+    cells = [column.heading, *[_cell(column, value) for value in values]]
+    wide = [len(cell) if cell.isascii() else width_of(cell) for cell in cells]
+    width = max(wide)
+    if values and all(map(_is_number, values)):
+        return [" " * (width - own) + cell for cell, own in zip(cells, wide, strict=True)]
+    return [cell + " " * (width - own) for cell, own in zip(cells, wide, strict=True)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _cell(column: Column, value: Any) -> str:
+    if column.show is None and type(value) is str and value.isascii() and value.isprintable():
+        return value
     if column.show is not None:
         return one_line(column.show(value))
     if isinstance(value, bytes):
         return path_text(value)
     return "" if value is None else one_line(str(value))
-
-
-def _pad(text: str, own: int, width: int, right: bool) -> str:
-    space = " " * (width - own)
-    return space + text if right else text + space
 
 
 def width_of(text: str) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dedup.clock import utc_now
 from dedup.errors import EXIT_INTERRUPTED, EXIT_TIME_UP, PreflightError, StoreLockedError
+from jobs.session.failures import as_reprise_error
 from jobs.session.output import complain
 from jobs.session.run import Run, code_of, why_it_ended
 from jobs.session.run_settings import RunSettings
@@ -79,12 +80,19 @@ def _recorded(run: Run, store: Store) -> Iterator[None]:
 def _note_end(
     run: Run, store: Store, outcome: Literal["done", "stopped", "failed"], code: int, error: BaseException | None = None
 ) -> None:
+    """Records how the run ended. If that fails, the work is done all the same; what ended a run is told by others."""
     from dedup.store.runs import Ending
 
     summary = None if run.summary is None else json.dumps(run.summary)
     ending = Ending(outcome, code, why_it_ended(run, code, error), run.seconds, summary)
-    with contextlib.suppress(Exception):  # report what ended the run, not what happened to its record after that
+    try:
         store.catalog.runs.end(run.id, utc_now(), ending)
+    except Exception as unrecorded:
+        if error is None:
+            known = as_reprise_error(unrecorded, run.settings.store)
+            why = f"{known.where}: {known.found}" if known is not None else str(unrecorded)
+            run.observer.close()
+            complain(f"reprise: `reprise runs` cannot say how this run ended: {why}. All else is done")
 
 
 def for_reading(run: Run) -> AbstractContextManager[Store]:

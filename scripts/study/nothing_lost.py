@@ -117,7 +117,7 @@ def planned(root: Path, store: Path, settings: PlanSettings = DEFAULT) -> Plan:
 def applied(plan: Plan, store: Path) -> Iterator[str]:
     """Carries out the plan; yields a line for each file that is refused."""
     with make_or_open(store, FingerprintSettings(chromaprint_version()), 64, "study") as opened:
-        done = apply_plan(store=opened, plan=plan, keep=KeepSettings(), observer=Silent(), stop=Stop())
+        done = apply_plan(store=opened, plan=plan, observer=Silent(), stop=Stop())
     return (f"{os.fsdecode(refusal.path)} is refused: {refusal.reason}" for refusal in done.refused)
 
 

@@ -62,6 +62,7 @@ static const char *path_of(int fd, char *buffer, size_t size) {
 }
 static int refused(const char *call, const char *path) {
     if (!inside(path)) return 0;
+    if (strstr(path, "/progress.json")) return 0;  /* by the clock, so numbers would shift */
     count++;
     int n = snprintf(sites + sites_length, sizeof sites - sites_length, "%s %s\n", call, path + strlen(folder));
     if (n > 0 && sites_length + n < sizeof sites) sites_length += n;

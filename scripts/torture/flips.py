@@ -44,6 +44,7 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
+from dedup.cleanup.allowed import Allowed
 from dedup.cleanup.apply import apply_plan, check_plan
 from dedup.cleanup.journal import Journal, history, journals, plan_of
 from dedup.correlation.correlate import correlate
@@ -137,7 +138,7 @@ def make_demo(folder: Path) -> Path:
         matches, keep = Matches(opened, MatchSettings()), KeepSettings()
         plan = make_plan(opened, matches, keep, PlanSettings(merge=True), Silent())
         few = type(plan)(**{**vars(plan), "groups": plan.groups[:2]})
-        apply_plan(store=opened, plan=few, keep=keep, observer=Silent(), stop=Stop())
+        apply_plan(store=opened, plan=few, observer=Silent(), stop=Stop())
     return store
 
 
@@ -278,7 +279,9 @@ def plan_all(folder: Path, with_dry_run: bool) -> dict[str, str]:
             plan = make_plan(store, matches, keep, PlanSettings(), Silent())
             told = {"plan": re.sub(r'"(made|seal)": "[^"]*"', "", to_bytes(plan).decode())}  # seals depend on the time
             if with_dry_run:
-                told["dry run"] = repr(check_plan(store=store, plan=plan, keep=keep, observer=Silent(), stop=Stop()))
+                told["dry run"] = repr(
+                    check_plan(store=store, plan=plan, allowed=Allowed(keep=keep), observer=Silent(), stop=Stop())
+                )
             return told
     except RepriseError as error:
         return {"plan": f"refused: {error}"}

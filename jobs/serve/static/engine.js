@@ -1,11 +1,11 @@
 // Plays one of several lanes at a time, all on one musical axis and one clock, in frames of 48 kHz. The sound comes in
-// windows of 10 s; each is started at a frame of the context, so that windows join without a seam and another lane goes
+// windows of 5 s; each is started at a frame of the context, so that windows join without a seam and another lane goes
 // on at the very frame where this one fades.
 
 export const RATE = 48000;
-const WINDOW = 10 * RATE;
-/** Windows that are held in memory, 3.84 MB each: 92 MB. */
-const MOST_WINDOWS = 24;
+const WINDOW = 5 * RATE;
+/** Windows that are held in memory, 1.92 MB each: 54 MB, and browsers take their time to give back what is dropped. */
+const MOST_WINDOWS = 28;
 const AT_ONCE = 4;
 /** Frames of a fade, 6 ms. */
 const FADE = 288;
@@ -13,10 +13,31 @@ const FADE = 288;
 const AHEAD = 4 * RATE;
 const RETRY_MS = 3000;
 
+/** Buffers of one window's length, used again and again: browsers are slow to give memory back. */
+class Buffers {
+  constructor() {
+    this.free = [];
+    this.channels = [new Float32Array(WINDOW), new Float32Array(WINDOW)];
+  }
+
+  /** A buffer with these samples: left and right by turns. */
+  filled(samples) {
+    const [left, right] = this.channels;
+    for (let i = 0; i < WINDOW; i += 1) {
+      left[i] = samples[2 * i] / 32768;
+      right[i] = samples[2 * i + 1] / 32768;
+    }
+    const buffer = this.free.pop() ?? new AudioBuffer({ length: WINDOW, numberOfChannels: 2, sampleRate: RATE });
+    buffer.copyToChannel(left, 0);
+    buffer.copyToChannel(right, 1);
+    return buffer;
+  }
+}
+
 /** Windows of lanes, fetched in the order in which they are needed; those not needed longest go first. */
 class Windows {
-  constructor(context, address, arrived) {
-    this.context = context;
+  constructor(buffers, address, arrived) {
+    this.buffers = buffers;
     this.address = address;
     this.arrived = arrived;
     this.kept = new Map();
@@ -26,7 +47,7 @@ class Windows {
   }
 
   get(lane, number) {
-    return this.kept.get(`${lane} ${number}`)?.buffer;
+    return this.kept.get(`${lane} ${number}`);
   }
 
   /** Sets what is needed, most urgent first: [lane, number, whether somebody is waiting for it]. */
@@ -56,8 +77,8 @@ class Windows {
     try {
       const answer = await fetch(this.address(lane, number * WINDOW / RATE, WINDOW / RATE), { signal: stop.signal });
       if (!answer.ok) throw new Error((await answer.json()).error);
-      const buffer = await this.context.decodeAudioData(await answer.arrayBuffer());
-      if (!stop.signal.aborted) this.keep(name, lane, buffer);
+      const samples = new Int16Array(await answer.arrayBuffer());
+      if (!stop.signal.aborted) this.keep(name, lane, samples);
     } catch (error) {
       if (!stop.signal.aborted) {
         this.failed.set(name, performance.now() + RETRY_MS);
@@ -69,19 +90,33 @@ class Windows {
     this.fetchMore();
   }
 
-  keep(name, lane, buffer) {
-    this.kept.set(name, { lane, buffer });
+  keep(name, lane, samples) {
     for (const oldest of this.kept.keys()) {
-      if (this.kept.size <= MOST_WINDOWS) break;
-      this.kept.delete(oldest);
+      if (this.kept.size < MOST_WINDOWS) break;
+      this.drop(oldest);
     }
+    this.kept.set(name, { lane, buffer: this.buffers.filled(samples), n_sounding: 0, isDropped: false });
     this.arrived(lane, "");
   }
 
+  /** Lets a window go; its buffer is used again when nothing sounds from it. */
+  drop(name) {
+    const one = this.kept.get(name);
+    this.kept.delete(name);
+    one.isDropped = true;
+    if (!one.n_sounding) this.buffers.free.push(one.buffer);
+  }
+
+  /** Says that a source begins to use a window, or has ended to. */
+  sounds(one, change) {
+    one.n_sounding += change;
+    if (one.isDropped && !one.n_sounding) this.buffers.free.push(one.buffer);
+  }
+
   forget(lane) {
-    for (const [name, one] of this.kept) if (one.lane === lane) this.kept.delete(name);
-    for (const [name, asked] of this.asked) {
-      if (name.startsWith(`${lane} `)) { asked.abort(); this.asked.delete(name); }
+    for (const [name, one] of [...this.kept]) if (lane === null || one.lane === lane) this.drop(name);
+    for (const [name, asked] of [...this.asked]) {
+      if (lane === null || name.startsWith(`${lane} `)) { asked.abort(); this.asked.delete(name); }
     }
   }
 }
@@ -108,16 +143,21 @@ class Voice {
   /** Starts what is there of the next seconds. */
   fill(now) {
     while (this.frame < now + AHEAD && this.at < this.engine.end) {
-      const number = Math.floor(this.at / WINDOW), buffer = this.engine.windows.get(this.lane, number);
-      if (!buffer) return;
+      const { windows } = this.engine, number = Math.floor(this.at / WINDOW), one = windows.get(this.lane, number);
+      if (!one) return;
       const inside = this.at - number * WINDOW, { loop, end } = this.engine;
       let n = Math.min(WINDOW - inside, end - this.at);
       if (loop && this.at < loop.end) n = Math.min(n, loop.end - this.at);
-      const source = new AudioBufferSourceNode(this.engine.context, { buffer });
+      const source = new AudioBufferSourceNode(this.engine.context, { buffer: one.buffer });
       source.connect(this.fade);
       source.start(this.frame / RATE, inside / RATE, n / RATE);
-      source.onended = () => { source.disconnect(); this.sources.delete(source); };
+      source.onended = () => {
+        source.disconnect();
+        this.sources.delete(source);
+        windows.sounds(one, -1);
+      };
       this.sources.add(source);
+      windows.sounds(one, 1);
       this.frame += n;
       this.at += n;
       if (loop && this.at === loop.end) this.at = loop.start;
@@ -142,6 +182,7 @@ export class Engine {
     this.output = this.context.createGain();
     this.heardBy = new AnalyserNode(this.context, { fftSize: 32768, smoothingTimeConstant: 0 });
     this.output.connect(this.heardBy).connect(this.context.destination);
+    this.buffers = new Buffers();
     this.changed = changed;
     this.failed = failed;
     this.matches = true;
@@ -153,6 +194,7 @@ export class Engine {
   clear() {
     this.voice?.stop(this.soon());
     this.windows?.need([]);
+    this.windows?.forget(null);
     this.lanes = [];
     this.gains = new Map();
     this.voice = this.loop = null;
@@ -170,7 +212,7 @@ export class Engine {
     this.begin = Math.floor(begin * RATE);
     this.end = Math.ceil(end * RATE);
     this.mayAsk = mayAsk;
-    this.windows = new Windows(this.context, address, (lane, problem) => {
+    this.windows = new Windows(this.buffers, address, (lane, problem) => {
       if (problem && lane === this.target) this.failed(lane, problem);
       this.tick();
     });

@@ -193,7 +193,7 @@ function axisOf(rows) {
 const addressOf = (base) => (lane, start, length) => {
   const isDifference = lane.startsWith(DIFFERENCE);
   const track = isDifference ? lane.slice(DIFFERENCE.length) : lane;
-  return `${base}/${track}/${isDifference ? "difference" : "window"}?start=${start}&length=${length}`;
+  return `${base}/${track}/${isDifference ? "difference" : "window"}?form=pcm&start=${start}&length=${length}`;
 };
 
 /** Whether a stretch of a lane is decoded, so that asking for it blocks nothing. */
@@ -216,7 +216,7 @@ function build() {
   shown.bars = el("div", { className: "bars" }, status, shown.hearing, bar("sound", "Sound"), bar("answers", "Answers"));
   if (kind === "group" && record.files.some((file) => file.action === "leave" || file.lost.length)) {
     shown.bars.append(el("label", { className: "line" }, el("input", { type: "checkbox", id: "lets-go" }),
-      "Let go of what only these files have"));
+      "Let files go even with what only they have"));
   }
   const said = { keep: "You decided about this group.", "keep all": "You keep all files.", skip: "You skipped this group." };
   root.replaceChildren(
@@ -238,6 +238,8 @@ async function showTags(mine) {
   const { files } = shown.record, names = files.map((file, i) => `${i + 1} ${file.codec.toUpperCase()}`);
   const kept = shown.record.kind === "group" ? files.findIndex((file) => file.action === "keep") : -1;
   shown.tags.replaceChildren(el("h2", {}, "Tags"), tagsTable(rows, names, kept, shown.values));
+  const { gets } = shown.record;
+  if (gets.length) shown.tags.append(el("h3", {}, "Carried over, and what contradicts it"), el("ul", {}, ...gets.map((line) => el("li", {}, line))));
 }
 
 /** Follows how far the files are decoded and draws them; then what differs. */
@@ -268,6 +270,7 @@ async function followDifference(mine, row) {
     if (found.problem) { row.difficulty = `There is no difference to hear: ${found.problem}.`; return; }
     if (found.is_ready) {
       take(row, { offset_s: found.offset_s, rate: found.rate });
+      if (found.n_places > 1) engine.forget(row.file.id);  // after a cut it lies elsewhere
       row.lane.residual = found;
       redraw();
       return;

@@ -7,12 +7,28 @@ const NAMES = {
 
 const FINDS = ["full", "scan", "correlate", "demo"]; // runs that find duplicates
 
-/** Listens to runs; calls `changed` with each record of /api/work. Browsers connect again by themselves. */
+/** Listens to runs while the page is seen; calls `changed` with each record of /api/work. A browser has few connections to
+ * one host, so a hidden page holds none. */
 export function listen(changed) {
-  const source = new EventSource("/api/work/events");
-  source.addEventListener("message", (event) => changed(JSON.parse(event.data)));
-  addEventListener("pagehide", () => source.close());
-  return source;
+  let source = null, isLost = false;
+  const open = () => {
+    if (source || document.hidden) return;
+    source = new EventSource("/api/work/events");
+    source.addEventListener("message", (event) => {
+      if (isLost) say("");
+      isLost = false;
+      changed(JSON.parse(event.data));
+    });
+    source.addEventListener("error", () => { // the browser tries again by itself
+      isLost = true;
+      say("The server does not answer. Is `reprise serve` still running?", true);
+    });
+  };
+  const close = () => { source?.close(); source = null; };
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", open);
+  open();
 }
 
 /** Draws a run into an element, in place, so that the focus stays where it is. */
