@@ -89,8 +89,8 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     port = listening.getsockname()[1]
     key = Key(port)
     hosts = list(_hosts(place, port))
-    pictures = Pictures(Layout(folder).page)
-    desk, work, sounds = Desk(_terms(run, folder, plan)), Work(folder), SoundCache()
+    desk, work = Desk(_terms(run, folder, plan)), Work(folder)
+    sounds, pictures = SoundCache(), Pictures(Layout(folder).page)
     site = Site(desk, work, Clerk(desk, work, run.settings), run.settings, Sounds(sounds), pictures)
     app = Guard(application(site), key, hosts, passphrase)
     address = f"{'https' if secured else 'http'}://{hosts[0]}/?token={key.token}"
