@@ -105,6 +105,10 @@ def cover(
             return list_candidates(run, store, files)
     if save is not None:
         return save_picture(run, asked, files[0], edit, save)
+    if not dry_run:
+        from dedup.cleanup.tagging import finish_broken_off
+
+        finish_broken_off(run.settings.store, f"reprise {run.command}")
     with stores.for_reading(run) as store:
         taggings, refusals = prepare(run, store, files, asked.source, edit)
     run.observer.close()
