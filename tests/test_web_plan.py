@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,59 @@ def test_a_plan_is_made_carried_out_and_taken_back_by_keyboard(browser: Any, ser
     assert tree(library / "music") == before
     assert tab.errors == [] and tab.hosts == {served.host}
     tab.end()
+
+
+TEN = {f"{n}/{name}": n for n in range(1, 11) for name in ("a.flac", "b.wav", "c.mp3")}
+
+
+def test_ten_groups_are_decided_by_keyboard_carried_out_and_taken_back(browser: Any, tmp_path: Path) -> None:
+    music = tmp_path / "music"
+    make_files(music, TEN)
+    make_store(tmp_path / "store", music, TEN)
+    before = tree(music)
+    with serving(tmp_path / "store", enter=False) as server:
+        tab = Tab(browser, server, 1280)
+        page, keyboard = tab.page, tab.page.keyboard
+        tab.press_to("Groups")
+        keyboard.press("Enter")
+        page.wait_for_selector("table.groups")
+        _press_to_a_group(page)
+        for at, keys in enumerate(("s", "2k", "s", "a", "3k", "s", "ak", "s", "2s", "s")):
+            page.get_by_text(f"{at + 1} of 10").wait_for(timeout=WAIT_MS)
+            if keys == "ak":  # keeps all, takes it back and keeps the best after all
+                keyboard.press("a")
+                page.get_by_text(f"{at + 2} of 10").wait_for(timeout=WAIT_MS)
+                keyboard.press("u")
+                page.get_by_text(f"{at + 1} of 10").wait_for(timeout=WAIT_MS)
+                keys = "k"
+            for key in keys:
+                keyboard.press(key)
+        page.get_by_text("That was the last one").wait_for(timeout=WAIT_MS)
+        tab.press_to("Plan")
+        keyboard.press("Enter")
+        page.wait_for_selector("#apply", timeout=WAIT_MS)
+        tab.press_to("count")
+        keyboard.type("18")
+        keyboard.press("Enter")
+        page.wait_for_selector("#outcome", timeout=WAIT_MS)
+        assert "18 files gone or changed" in page.inner_text("#outcome")
+        left = Counter(path.parent.name for path in music.glob("[0-9]*/*.*"))
+        assert sorted(left.values()) == [1] * 9 + [3]
+        tab.press_to("Undo this clean-up")
+        keyboard.press("Enter")
+        page.get_by_text("18 files put back").wait_for(timeout=WAIT_MS)
+        assert tree(music) == before
+        assert tab.errors == [] and tab.hosts == {server.host}
+        tab.end()
+
+
+def _press_to_a_group(page: Any) -> None:
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if "/groups/" in (page.locator(":focus").get_attribute("href") or ""):
+            page.keyboard.press("Enter")
+            return
+    raise AssertionError("no Tab reaches a group")
 
 
 @pytest.mark.parametrize("width", [1280, 360])

@@ -126,7 +126,8 @@ def _changing(made: Callable[[Request, _Said], Any]) -> Callable[[Request], Any]
     return handle
 
 
-def _saved(next_: str | None, text: str = "Saved.") -> dict[str, Any]:
+def _saved(next_: str | None) -> dict[str, Any]:
+    text = "Saved." if next_ else "Saved. That was the last one: go to the plan to apply your decisions."
     return {"saved": True, "next": next_, "text": text}
 
 

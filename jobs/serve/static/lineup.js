@@ -123,7 +123,7 @@ async function give(word) {
   const letsGo = Boolean(root.querySelector("#lets-go")?.checked);
   const done = await answer(record.kind, record.id, word, { files: record.files, heard, values, letsGo });
   if (!done) return;
-  await turn(done.next, record.kind);
+  if (done.next) await turn(done.next, record.kind);
   say(done.text);
 }
 
