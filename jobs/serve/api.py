@@ -95,6 +95,14 @@ class _Said:
             raise HTTPException(400, f"{name} must be true or false.")
         return value
 
+    @property
+    def seen(self) -> str | None:
+        """The `state` of the files that the person saw; None if the request does not say."""
+        value = self._body.get("state")
+        if value is not None and not isinstance(value, str):
+            raise HTTPException(400, "state must be that of the files as they were given.")
+        return value
+
     def ids(self, name: str) -> list[str]:
         value = self._body.get(name, [])
         if isinstance(value, str):
@@ -135,9 +143,9 @@ def _answer_group(request: Request, said: _Said) -> dict[str, Any]:
     id_ = request.path_params["id"]
     word = said.word("keep", "same", "different", "keep all", "skip")
     if word == "keep all":
-        return _saved(desk.keep_all(id_))
+        return _saved(desk.keep_all(id_, said.seen))
     if word == "skip":
-        return _saved(desk.skip(id_))
+        return _saved(desk.skip(id_, said.seen))
     question = desk.now().questions.get(id_)
     if question is None:
         raise HTTPException(404, GONE)
@@ -146,13 +154,14 @@ def _answer_group(request: Request, said: _Said) -> dict[str, Any]:
     if unknown := [each for each in named if each not in paths]:
         raise HTTPException(400, f"The group has no file {unknown[0]!r}.")
     if word == "different":
-        return _saved(desk.different(id_, [paths[each] for each in named]))
+        return _saved(desk.different(id_, [paths[each] for each in named], said.seen))
     kept = [paths[each] for each in named] if word == "keep" else []
-    return _saved(desk.keep(id_, kept or [question.planned.files[0].path], said.values(), said.flag("let_go")))
+    kept = kept or [question.planned.files[0].path]
+    return _saved(desk.keep(id_, kept, said.values(), said.flag("let_go"), said.seen))
 
 
 def _answer_pair(request: Request, said: _Said) -> dict[str, Any]:
-    return _saved(request.app.state.site.desk.judge(request.path_params["id"], said.flag("same")))
+    return _saved(request.app.state.site.desk.judge(request.path_params["id"], said.flag("same"), said.seen))
 
 
 def _accept(request: Request, said: _Said) -> dict[str, Any]:
