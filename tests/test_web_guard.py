@@ -251,3 +251,23 @@ def test_a_short_passphrase_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="characters"):
         passphrase.set_passphrase(tmp_path / "web-passphrase", "short")
     assert not list(tmp_path.iterdir())
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        (f"/two/{LONG}-1.svg", None, 414),
+        (f"/api/suspects/{LONG}", None, 414),
+        (f"/two?a={LONG}&b=1", None, 200),
+        ("/api/plan/apply", b"[" * 300_000, 400),
+        ("/api/work/full", b"[" * 300_000, 400),
+        ("/api/accept", b"[" * 300_000, 400),
+    ],
+)
+def test_what_is_longer_or_deeper_than_any_request_is_refused(
+    served: Served, path: str, body: bytes | None, status: int
+) -> None:
+    assert served.ask(path, "GET" if body is None else "POST", body).status == status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,9 @@ def _suspects(request: Request) -> dict[str, Any]:
 
 # ---- answers ----
 
+_FIELD = re.compile(r"[ -<>-}]{1,100}")
+"""Names that a Vorbis comment can have, which are the narrowest."""
+
 
 class _Said:
     """What a request says, checked."""
@@ -118,7 +122,16 @@ class _Said:
             isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in value.values()
         ):
             raise HTTPException(400, "values must be an object of lists of texts.")
+        if not all(map(_FIELD.fullmatch, value)):
+            raise HTTPException(400, "The names in values must be those of tag fields.")
+        if not all(_is_text(text) for texts in value.values() for text in texts):
+            raise HTTPException(400, "The texts in values must be of characters that a tag can hold.")
         return value
+
+
+def _is_text(text: str) -> bool:
+    """Whether it is of whole characters, and has no NUL, which ends or parts texts in tags."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _changing(made: Callable[[Request, _Said], Any]) -> Callable[[Request], Any]:

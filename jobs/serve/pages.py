@@ -120,7 +120,7 @@ async def two(request: Request) -> Response:
             sides.append(
                 {"name": name, "text": text, "id": query.get(name, ""), "found": search(desk.terms.folder, text)}
             )
-        a, b = (int(query.get(name, "")) if query.get(name, "").isdecimal() else None for name in ("a", "b"))
+        a, b = (int(text) if text.isdecimal() and len(text) < 19 else None for text in map(query.get, "ab", ("", "")))
         explained, problem = None, ""
         if a is not None and b is not None:
             try:
