@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.serve import sign_in
-from jobs.serve.pages import error_page
+from jobs.serve.pages import error_page, onward_page
 from jobs.serve.passphrase import Passphrase
 
 SAFE = ("GET", "HEAD")
@@ -135,7 +135,10 @@ class Guard:
         return refused(scope, 401, NOT_LET_IN) if _is_for_scripts(scope) else sign_in.to_sign_in()
 
     def _entered(self, request: Request, address: str) -> Response:
-        entered = RedirectResponse("/" + address.lstrip("/\\"), 303)
+        address = "/" + address.lstrip("/\\")
+        # From a link elsewhere, browsers send no strict cookie with what is led on to, but with what a page leads to.
+        is_led_here = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        entered = onward_page(address) if is_led_here else RedirectResponse(address, 303)
         self._key.give(entered, request.url.scheme == "https")
         return entered
 

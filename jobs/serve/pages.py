@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
@@ -63,6 +64,11 @@ def rendered(template: str, path: str, status: int = 200, **values: Any) -> HTML
 def error_page(status: int, text: str) -> Response:
     """A page that says what went wrong."""
     return rendered("error.html.j2", "", status, text=text)
+
+
+def onward_page(address: str) -> Response:
+    """A page that leads on to another address of this server."""
+    return rendered("onward.html.j2", "", address=quote(address, "/"))
 
 
 async def groups(request: Request) -> Response:
