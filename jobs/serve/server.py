@@ -17,6 +17,7 @@ import uvicorn
 
 from cluster.place import CERTIFICATE_FILE, KEY_FILE
 from dedup.errors import UsageError
+from dedup.files.apart import end_all
 from dedup.playback.cache import SoundCache
 from dedup.store.layout import PRIVATE_FOLDER, Layout, private_opener
 from dedup.store.store import require_store
@@ -113,7 +114,10 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     _silence("uvicorn")
     opened = _opened(Layout(folder), port, address, run.observer) if opens else contextlib.nullcontext()
     with contextlib.closing(sounds), opened:
-        _Server(config).run(sockets=[listening])
+        try:
+            _Server(config).run(sockets=[listening])
+        finally:
+            end_all()
 
 
 @contextlib.contextmanager
