@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dedup.errors import InputError
-from dedup.files.apart import apart
+from dedup.files.apart import apart, end_all
 from tests.web_server import REPO
 
 
@@ -70,7 +70,7 @@ def test_it_ends_with_whoever_asked(tmp_path: Path) -> None:
     mark = tmp_path / "pid"
     code = f"""
 import os, time
-from dedup.files.apart import apart
+from dedup.files.apart import apart, end_all
 apart("x", 60.0, exec, "import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)")
 """
     process = subprocess.Popen([sys.executable, "-c", code], cwd=REPO)
