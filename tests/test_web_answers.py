@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -29,6 +30,16 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def served(folder: Path) -> Iterator[Served]:
     with serving(folder / "store") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server whose answers nothing changes."""
+    made = tmp_path_factory.mktemp("small")
+    make_files(made / "music", {"a.flac": 1, "b.wav": 1})
+    make_store(made / "store", made / "music", {"a.flac": 1, "b.wav": 1})
+    with serving(made / "store") as server:
         yield server
 
 
@@ -186,3 +197,22 @@ def test_the_list_is_filtered(served: Served) -> None:
     assert "No group matches" in served.ask("/groups?format=opus").text
     assert "<script" not in served.ask("/groups?text=%3Cscript%3Ealert(1)").text.partition("<main")[2]
     assert served.ask("/groups?page=99999999999").status == 200
+
+
+ODD_VALUES = (
+    {"title": ["\ud800"]},
+    {"title": ["a\0b"]},
+    {"": ["a"]},
+    {"a=b": ["a"]},
+    {"a\n": ["a"]},
+    {"\ud800": ["a"]},
+)
+
+
+@pytest.mark.parametrize("values", ODD_VALUES)
+def test_values_that_no_tag_can_hold_are_refused(values: dict[str, list[str]], small: Served) -> None:
+    """A lone surrogate that was kept would break each page of the plan from then on."""
+    body = json.dumps({"word": "keep", "values": values}).encode()
+    assert small.ask(f"/api/groups/{groups(small)[0]}/answer", "POST", body).status == 400
+    assert groups(small, "said") == []
+    assert small.ask("/plan").status == 200

@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from jobs.serve import passphrase
+from tests.browser import browsing
 from tests.cleanups import FILES, make_files, make_store
 from tests.web_server import REPO, Served, serving, start
 
@@ -251,3 +253,47 @@ def test_a_short_passphrase_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="characters"):
         passphrase.set_passphrase(tmp_path / "web-passphrase", "short")
     assert not list(tmp_path.iterdir())
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        (f"/two/{LONG}-1.svg", None, 414),
+        (f"/api/suspects/{LONG}", None, 414),
+        (f"/two?a={LONG}&b=1", None, 200),
+        ("/api/plan/apply", b"[" * 300_000, 400),
+        ("/api/work/full", b"[" * 300_000, 400),
+        ("/api/accept", b"[" * 300_000, 400),
+    ],
+)
+def test_what_is_longer_or_deeper_than_any_request_is_refused(
+    served: Served, path: str, body: bytes | None, status: int
+) -> None:
+    assert served.ask(path, "GET" if body is None else "POST", body).status == status
+
+
+def test_no_command_line_has_the_token(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other users of the machine see those of all processes, so also that of the browser that `--open` starts."""
+    told, browser = tmp_path / "told", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$*" > {told}.part && mv {told}.part {told}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    with serving(folder / "store", "--open", enter=False) as server:
+        deadline = time.monotonic() + 30
+        while not told.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        given, token = told.read_text(), server.address.partition("token=")[2]
+        assert given and token not in given
+        leading = Path(unquote(urlsplit(given).path))
+        assert server.address in leading.read_text()
+        assert stat.S_IMODE(leading.stat().st_mode) == 0o600
+        with browsing() as chromium:
+            page = chromium.new_context().new_page()
+            page.goto(given)
+            page.wait_for_url(f"http://{server.host}/")
+            assert page.title() == "Home · Reprise"
+        server.end()
+    assert not leading.exists()

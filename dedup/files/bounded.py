@@ -85,6 +85,14 @@ def bounded_memory(n_bytes: int = MOST_MEMORY) -> Iterator[None]:
             resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
+@contextlib.contextmanager
+def unbounded() -> Iterator[None]:
+    """For a block that starts a process while other threads read files: no `bounded_memory` of theirs is in force,
+    which the process would keep for good."""
+    with _limiting:
+        yield
+
+
 def is_too_much(error: BaseException) -> bool:
     """Whether an exception says that a file exceeds a limit. FFmpeg has an error number in place of MemoryError."""
     return isinstance(error, (TooMuchError, MemoryError)) or getattr(error, "errno", None) == errno.ENOMEM

@@ -104,8 +104,8 @@ def groups_of(
 
 def grouping(matches: Matches, rules: KeepRules, keep: KeepSettings) -> Grouping:
     """The grouping by `rules`, which are those of `keep`; made once, however many ask for its groups."""
-    found: Grouping | None = matches.derived.get(keep)
-    if found is None:
+    found = matches.derived.get(keep)
+    if not isinstance(found, Grouping):
         found = matches.derived[keep] = Grouping(matches, rules, Intended(keep))
     return found
 
@@ -126,15 +126,24 @@ class Grouping:
     to the reference that it matches best, and where some files of a group hold all that the others hold, the best of
     these becomes the reference."""
 
-    def __init__(self, matches: Matches, rules: KeepRules, intended: Intended) -> None:
+    def __init__(
+        self,
+        matches: Matches,
+        rules: KeepRules,
+        intended: Intended,
+        tracks: Sequence[ListedTrack] | None = None,
+    ) -> None:
+        """Groups all tracks of the matches, or only some, which relate to no others."""
         self.matches, self.rules, self.intended = matches, rules, intended
-        self.best_first = sorted(matches.tracks, key=rules.rank)
+        self.best_first = sorted(matches.tracks if tracks is None else tracks, key=rules.rank)
         self.places = {track.path: place for place, track in enumerate(self.best_first)}
         self.members: dict[bytes, list[TrackPair]] = {}
         """Pairs of each reference with its copies, best first, by its path."""
         self.taken: set[bytes] = set()
         self._near: dict[bytes, list[TrackPair]] = {}
         """Pairs of references that never merge, as far as they were looked for."""
+        self._made: dict[frozenset[Verdict], dict[bytes, tuple[int, Group]]] = {}
+        """What `groups` gave: reclaimable bytes and the group, by its reference's path."""
         self._gather(MERGING)
         self._to_the_best_reference()
         self._keep_what_holds_all()
@@ -142,6 +151,29 @@ class Grouping:
     def groups(self, also: frozenset[Verdict] = frozenset()) -> list[Group]:
         """Groups by reclaimable bytes, then by the reference's path; the order depends only on the files. Tracks whose
         verdict is in `also` come last, to groups that there are or to new ones, if they are in none."""
+        if also not in self._made:
+            groups = self._groups(also)
+            self._made[also] = {group.reference.path: (group.bytes_reclaimable, group) for group in groups}
+        made = sorted(self._made[also].items(), key=lambda each: (-each[1][0], each[0]))
+        return [group for _, (_, group) in made]
+
+    def renew(self, tracks: Sequence[ListedTrack]) -> None:
+        """Groups these tracks, which relate to no others, again. The groups are those that a new grouping of all tracks
+        would give."""
+        part = Grouping(self.matches, self.rules, self.intended, tracks)
+        for track in tracks:
+            self.members.pop(track.path, None)
+            self._near.pop(track.path, None)
+            self.taken.discard(track.path)
+            for made in self._made.values():
+                made.pop(track.path, None)
+        self.members |= part.members
+        self.taken |= part.taken
+        for also, made in self._made.items():
+            part.groups(also)
+            made.update(part._made[also])
+
+    def _groups(self, also: frozenset[Verdict]) -> list[Group]:
         members, taken = self.members, self.taken
         if also:
             self.members, self.taken = dict(members), set(taken)
@@ -150,7 +182,7 @@ class Grouping:
         references = (track for track in self.best_first if track.path in self.members)
         groups = [self._group(track, copies) for track in references]
         self.members, self.taken = members, taken
-        return sorted(groups, key=lambda group: (-group.bytes_reclaimable, group.reference.path))
+        return groups
 
     def _group(self, track: ListedTrack, copies: set[bytes]) -> Group:
         near = self._near.get(track.path)
@@ -276,6 +308,25 @@ CLEAR: frozenset[Verdict] = frozenset({"contained", "overlapping", "same audio, 
 def uncertain(matches: Matches) -> list[TrackPair]:
     """Pairs that only a person can decide, best evidence first: their tracks have to do with each other, nobody has
     judged them yet, and neither track is a mere copy in a group."""
-    copies = {pair.a.path for group in make_groups(matches) for pair in group.members}
+    found = matches.derived.get(Copies)
+    if not isinstance(found, Copies):
+        found = matches.derived[Copies] = Copies(matches)
+    copies = found.paths
     pairs = matches.beside(lambda track: None if track.path in copies else track.path)
     return [pair for pair in pairs if pair.verdict not in CLEAR]
+
+
+class Copies:
+    """The paths of the mere copies in the groups by the usual rules."""
+
+    def __init__(self, matches: Matches) -> None:
+        self._matches = matches
+        self.paths: set[bytes] = set()
+        self.renew(matches.tracks)
+
+    def renew(self, tracks: Sequence[ListedTrack]) -> None:
+        """Looks at these tracks, which relate to no others, again."""
+        usual = KeepSettings()
+        members = Grouping(self._matches, keep_rules(usual), Intended(usual), tracks).members.values()
+        self.paths -= {track.path for track in tracks}
+        self.paths |= {pair.b.path for pairs in members for pair in pairs}

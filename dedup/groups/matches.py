@@ -7,7 +7,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,13 @@ class ListedTrack(HeardTrack):
         return any(stream.kind == "picture" for stream in self.properties.streams)
 
 
+class Derived(Protocol):
+    """What follows from the pairs of tracks."""
+
+    def renew(self, tracks: Sequence[ListedTrack]) -> None:
+        """Takes in that these tracks, which relate to no others, now are something else to each other."""
+
+
 Holding = Mapping[int, Collection[ListedTrack]]
 """Tracks by fingerprint."""
 
@@ -111,8 +118,8 @@ class Matches:
         self._judgements = Judgements(store)
         self._tests = _null_tests(store)
         self.neighbours: dict[int, list[tuple[int, Match]]] = {}
-        self.derived: dict[Any, Any] = {}
-        """What others made of these pairs and want again, until judgements or tests are read anew."""
+        self.derived: dict[Any, Derived] = {}
+        """What others made of these pairs and want again, until tests are read anew."""
         self._heard_as: dict[tuple[int, int], Verdict] = {}
         """Verdicts on two fingerprints by sound, which each pair of their tracks asks for several times."""
         self._read_pairs(store, compare)
@@ -130,9 +137,25 @@ class Matches:
 
     def renew_judgements(self, store: Store) -> None:
         """Reads the current judgements. The pairs stay: two tracks that a person has called the same since, and that no
-        tile found, do not become a pair until all matches are read again."""
-        self._judgements = Judgements(store)
-        self.derived.clear()
+        tile found, do not become a pair until all matches are read again. What was derived from the pairs is renewed
+        for the tracks that a changed judgement can concern."""
+        before, self._judgements = self._judgements, Judgements(store)
+        changed = {each for both, _ in before.said.items() ^ self._judgements.said.items() for each in both}
+        if changed and self.derived:
+            tracks = self._related_to({track.fingerprint for track in self.tracks if track.content in changed})
+            for each in self.derived.values():
+                each.renew(tracks)
+
+    def _related_to(self, fingerprints: set[int]) -> list[ListedTrack]:
+        """The tracks with these fingerprints and all that relate to them, to these, and so on; by path."""
+        found, left = set(fingerprints), list(fingerprints)
+        while left:
+            near = {other for other, _ in self.neighbours.get(left.pop(), ())} - found
+            found |= near
+            left += near
+        return sorted(
+            (track for each in found for track in self.by_fingerprint.get(each, ())), key=lambda track: track.path
+        )
 
     def renew_tests(self, store: Store) -> None:
         """Reads the current null tests."""

@@ -4,7 +4,7 @@ the tags of groups that are looked at; changes no file."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from dedup.errors import InputError
@@ -52,6 +52,8 @@ class Accepted:
     """Groups for which what the rules decide is, or can be, accepted."""
 
     groups: tuple[tuple[Question, PlannedGroup], ...]
+    gone: frozenset[bytes] = field(default=frozenset(), repr=False, compare=False)
+    """Paths of the files that went by the answers of that moment."""
 
     @property
     def n_files(self) -> int:
@@ -236,21 +238,31 @@ class Review:
         passed its null test or holds the same packets, and scores high enough. Each counts with those before it."""
         settings = replace(self.grounds.settings, auto=self._auto)
         found: list[tuple[Question, PlannedGroup]] = []
-        gone = set(self._answers.gone)
+        before = frozenset(self._answers.gone)
+        gone = set(before)
         for question in questions:
             planned = self.choices.certain(question.group, settings, gone) if self.is_current(question) else None
             if planned is not None:
                 found.append((question, planned))
                 gone.difference_update(file.path for file in planned.files)
                 gone.update(file.path for file in planned.files if file.action in REMOVING)
-        return Accepted(tuple(found))
+        return Accepted(tuple(found), before)
 
-    def accept(self, questions: Iterable[Question]) -> Accepted:
-        """Keeps what `acceptable` gives, and returns it."""
-        accepted = self.acceptable(questions)
+    def accept(self, accepted: Accepted) -> Accepted:
+        """Keeps what `acceptable` gave, and returns it, without the groups that were answered meanwhile, are others
+        now, or are of an album from which more goes, or less."""
+        albums, changed = self.grounds.decider.albums, accepted.gone ^ self._answers.gone
+        kept: list[tuple[Question, PlannedGroup]] = []
         for question, planned in accepted.groups:
+            now, own = self._by_path.get(question.planned.files[0].path), {file.path for file in planned.files}
+            is_same = now is not None and now.planned == question.planned and self.is_open(now)
+            if is_same and changed.isdisjoint(albums.around(own)):
+                kept.append((question, planned))
+            else:
+                changed |= own
+        for question, planned in kept:
             self.put(question, planned)
-        return accepted
+        return replace(accepted, groups=tuple(kept))
 
     def apart(self, question: Question, odd: Collection[bytes]) -> dict[tuple[bytes, bytes], float | None]:
         """Pairs of contents that are different if the files at the paths `odd` are other recordings than the rest of

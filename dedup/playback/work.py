@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import dedup
+from dedup.files.bounded import unbounded
 from dedup.playback.task import Task
 
 _ROOT = Path(dedup.__file__).resolve().parent.parent
@@ -62,15 +63,16 @@ class Work:
         if self._stopped.is_set():
             return "it was stopped"
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-        process = self._process = subprocess.Popen(
-            [sys.executable, "-m", "dedup.playback.worker", str(self.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path},
-            encoding="utf-8",
-            errors="surrogateescape",
-        )
+        with unbounded():
+            process = self._process = subprocess.Popen(
+                [sys.executable, "-m", "dedup.playback.worker", str(self.folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path},
+                encoding="utf-8",
+                errors="surrogateescape",
+            )
         assert process.stdin is not None and process.stdout is not None
         has_run_out = threading.Event()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,9 @@ def _suspects(request: Request) -> dict[str, Any]:
 
 # ---- answers ----
 
+_FIELD = re.compile(r"[ -<>-}]{1,100}")
+"""Names that a Vorbis comment can have, which are the narrowest."""
+
 
 class _Said:
     """What a request says, checked."""
@@ -95,6 +99,14 @@ class _Said:
             raise HTTPException(400, f"{name} must be true or false.")
         return value
 
+    @property
+    def seen(self) -> str | None:
+        """The `state` of the files that the person saw; None if the request does not say."""
+        value = self._body.get("state")
+        if value is not None and not isinstance(value, str):
+            raise HTTPException(400, "state must be that of the files as they were given.")
+        return value
+
     def ids(self, name: str) -> list[str]:
         value = self._body.get(name, [])
         if isinstance(value, str):
@@ -110,7 +122,16 @@ class _Said:
             isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in value.values()
         ):
             raise HTTPException(400, "values must be an object of lists of texts.")
+        if not all(map(_FIELD.fullmatch, value)):
+            raise HTTPException(400, "The names in values must be those of tag fields.")
+        if not all(_is_text(text) for texts in value.values() for text in texts):
+            raise HTTPException(400, "The texts in values must be of characters that a tag can hold.")
         return value
+
+
+def _is_text(text: str) -> bool:
+    """Whether it is of whole characters, and has no NUL, which ends or parts texts in tags."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _changing(made: Callable[[Request, _Said], Any]) -> Callable[[Request], Any]:
@@ -136,9 +157,9 @@ def _answer_group(request: Request, said: _Said) -> dict[str, Any]:
     id_ = request.path_params["id"]
     word = said.word("keep", "same", "different", "keep all", "skip")
     if word == "keep all":
-        return _saved(desk.keep_all(id_))
+        return _saved(desk.keep_all(id_, said.seen))
     if word == "skip":
-        return _saved(desk.skip(id_))
+        return _saved(desk.skip(id_, said.seen))
     question = desk.now().questions.get(id_)
     if question is None:
         raise HTTPException(404, GONE)
@@ -147,13 +168,14 @@ def _answer_group(request: Request, said: _Said) -> dict[str, Any]:
     if unknown := [each for each in named if each not in paths]:
         raise HTTPException(400, f"The group has no file {unknown[0]!r}.")
     if word == "different":
-        return _saved(desk.different(id_, [paths[each] for each in named]))
+        return _saved(desk.different(id_, [paths[each] for each in named], said.seen))
     kept = [paths[each] for each in named] if word == "keep" else []
-    return _saved(desk.keep(id_, kept or [question.planned.files[0].path], said.values(), said.flag("let_go")))
+    kept = kept or [question.planned.files[0].path]
+    return _saved(desk.keep(id_, kept, said.values(), said.flag("let_go"), said.seen))
 
 
 def _answer_pair(request: Request, said: _Said) -> dict[str, Any]:
-    return _saved(request.app.state.site.desk.judge(request.path_params["id"], said.flag("same")))
+    return _saved(request.app.state.site.desk.judge(request.path_params["id"], said.flag("same"), said.seen))
 
 
 def _accept(request: Request, said: _Said) -> dict[str, Any]:

@@ -13,12 +13,14 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.serve import sign_in
-from jobs.serve.pages import error_page
+from jobs.serve.pages import error_page, onward_page
 from jobs.serve.passphrase import Passphrase
 
 SAFE = ("GET", "HEAD")
 MOST_BODY = 1 << 20
 """Bytes of a request's body, except an upload's."""
+LONGEST_PATH = 1000
+"""Characters of an address before its query."""
 MOST_UPLOAD = 64 << 20
 """Bytes of an uploaded picture: as many as a picture in a tag may have."""
 UPLOADS = "/api/uploads"
@@ -48,6 +50,7 @@ NOT_LET_IN = "This page needs the address that `reprise serve` printed when it s
 NOT_OURS = "This server is not known by this name. Open the address that `reprise serve` printed."
 FROM_ELSEWHERE = "This request came from another site, so it was refused."
 TOO_LARGE = "This is larger than the server takes."
+TOO_LONG = "This address is longer than any of this server."
 
 
 class Key:
@@ -76,7 +79,7 @@ class Key:
 
 
 class Guard:
-    """ASGI middleware: answers 401, 403, 413 and 421 itself, and passes on what is allowed. Every answer carries
+    """ASGI middleware: answers 401, 403, 413, 414 and 421 itself, and passes on what is allowed. Every answer carries
     `HEADERS`."""
 
     def __init__(self, app: ASGIApp, key: Key, hosts: Iterable[str], passphrase: Passphrase | None = None) -> None:
@@ -108,6 +111,8 @@ class Guard:
         host = headers.get("host", "").lower()
         if host not in self._hosts:
             return refused(scope, 421, NOT_OURS)
+        if len(scope["path"]) > LONGEST_PATH:
+            return refused(scope, 414, TOO_LONG)
         if scope["method"] not in SAFE and not _is_from_here(headers, host):
             return refused(scope, 403, FROM_ELSEWHERE)
         length = headers.get("content-length", "0")
@@ -130,7 +135,10 @@ class Guard:
         return refused(scope, 401, NOT_LET_IN) if _is_for_scripts(scope) else sign_in.to_sign_in()
 
     def _entered(self, request: Request, address: str) -> Response:
-        entered = RedirectResponse("/" + address.lstrip("/\\"), 303)
+        address = "/" + address.lstrip("/\\")
+        # From a link elsewhere, browsers send no strict cookie with what is led on to, but with what a page leads to.
+        is_led_here = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        entered = onward_page(address) if is_led_here else RedirectResponse(address, 303)
         self._key.give(entered, request.url.scheme == "https")
         return entered
 

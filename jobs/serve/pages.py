@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
@@ -65,6 +66,11 @@ def error_page(status: int, text: str) -> Response:
     return rendered("error.html.j2", "", status, text=text)
 
 
+def onward_page(address: str) -> Response:
+    """A page that leads on to another address of this server."""
+    return rendered("onward.html.j2", "", address=quote(address, "/"))
+
+
 async def groups(request: Request) -> Response:
     """The groups that a filter leaves."""
     site = request.app.state.site
@@ -120,7 +126,7 @@ async def two(request: Request) -> Response:
             sides.append(
                 {"name": name, "text": text, "id": query.get(name, ""), "found": search(desk.terms.folder, text)}
             )
-        a, b = (int(query.get(name, "")) if query.get(name, "").isdecimal() else None for name in ("a", "b"))
+        a, b = (int(text) if text.isdecimal() and len(text) < 19 else None for text in map(query.get, "ab", ("", "")))
         explained, problem = None, ""
         if a is not None and b is not None:
             try:

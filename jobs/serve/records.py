@@ -13,7 +13,7 @@ from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.playback.lanes import REFERENCE, Place, place_of
 from dedup.settings import ITEMS_PER_SECOND
 from jobs.serve.lineup import Lineup
-from jobs.serve.shown import Snapshot, id_of, said_of, title_of
+from jobs.serve.shown import Snapshot, id_of, said_of, state_of, title_of
 from jobs.show.plan_text import merge_lines
 from jobs.show.words import verdict_text
 
@@ -34,6 +34,7 @@ def lineup_record(snapshot: Snapshot, kind: str, id_: str, lineup: Lineup) -> di
         "kind": kind,
         "id": id_,
         "title": title_of(lineup.reference),
+        "state": state_of(track for track, _ in lineup.tracks),
         "said": said_of(answer),
         "note": planned.note if planned is not None else "",
         "n_bytes": planned.n_bytes if planned is not None else 0,

@@ -39,7 +39,7 @@ async def said(request: Request) -> dict[str, Any]:
     """The JSON object that a request sends. Raises HTTPException."""
     try:
         found = json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise HTTPException(400, "The request is not a JSON object.")

@@ -17,8 +17,9 @@ import uvicorn
 
 from cluster.place import CERTIFICATE_FILE, KEY_FILE
 from dedup.errors import UsageError
+from dedup.files.apart import end_all
 from dedup.playback.cache import SoundCache
-from dedup.store.layout import Layout
+from dedup.store.layout import PRIVATE_FOLDER, Layout, private_opener
 from dedup.store.store import require_store
 from jobs.serve.app import application
 from jobs.serve.clerk import Clerk
@@ -31,6 +32,7 @@ from jobs.serve.sound import Sounds
 from jobs.serve.work import Work
 
 if TYPE_CHECKING:
+    from jobs.session.progress import Progress
     from jobs.session.run import Run
 
 PLAN_NAME = "review.json"
@@ -100,8 +102,6 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     if passphrase is not None and not secured:
         run.observer.announce(NO_TLS)
     run.output.flush()
-    if opens:
-        webbrowser.open(address)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -113,8 +113,33 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
         **secured,
     )
     _silence("uvicorn")
-    with contextlib.closing(sounds), contextlib.closing(pictures):
-        _Server(config).run(sockets=[listening])
+    opened = _opened(Layout(folder), port, address, run.observer) if opens else contextlib.nullcontext()
+    with contextlib.closing(sounds), contextlib.closing(pictures), opened:
+        try:
+            _Server(config).run(sockets=[listening])
+        finally:
+            end_all()
+
+
+@contextlib.contextmanager
+def _opened(layout: Layout, port: int, address: str, observer: Progress) -> Iterator[None]:
+    """Opens the address in the browser, by a file that only this user can read and that is there for the block: every
+    user of the machine can read a browser's command line."""
+    leading = layout.page / f"open-{port}.html"
+    text = f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={address}">'
+    try:
+        leading.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        leading.unlink(missing_ok=True)
+        with open(leading, "x", encoding="ascii", opener=private_opener) as file:
+            file.write(text)
+        webbrowser.open(leading.absolute().as_uri())
+    except OSError as error:
+        observer.announce(f"The browser is not opened, as {leading} cannot be written: {error.strerror}")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            leading.unlink(missing_ok=True)
 
 
 def _silence(name: str) -> None:

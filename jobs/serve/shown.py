@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ Said = Literal["", "keep", "keep all", "skip"]
 def id_of(*paths: bytes) -> str:
     """The name of a track, a group or a pair in an address: 16 hex digits of the paths that the store has for it."""
     return hashlib.blake2b(b"\0".join(paths), digest_size=8).hexdigest()
+
+
+def state_of(tracks: Iterable[ListedTrack]) -> str:
+    """What tells whether files side by side are still those that a person saw: 16 hex digits."""
+    held = sorted((track.path, track.content, track.size, track.mtime_ns) for track in tracks)
+    return hashlib.blake2b(repr(held).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,8 @@ def _values(of_rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 class Snapshot:
-    """What the store held when it was read, and the answers so far."""
+    """What the store held when it was read, and the answers so far. Lists are made by whichever thread asks, while
+    others answer: one that was begun before an answer is given to who asked, and not kept."""
 
     def __init__(self, basket: Basket) -> None:
         self.basket = basket
@@ -87,6 +95,8 @@ class Snapshot:
         self._uncertain: dict[str, TrackPair] | None = None
         self._rows: dict[str, Row] = {}
         self._listed: Listed | None = None
+        self._lock = threading.Lock()
+        self._n_renewed = self._n_answered = 0
         self.renew()
 
     @property
@@ -100,9 +110,15 @@ class Snapshot:
     @property
     def uncertain(self) -> dict[str, TrackPair]:
         """Pairs that only a person can decide, best evidence first."""
-        if self._uncertain is None:
-            self._uncertain = {id_of(pair.a.path, pair.b.path): pair for pair in uncertain(self.matches)}
-        return self._uncertain
+        with self._lock:
+            n_renewed, known = self._n_renewed, self._uncertain
+        if known is not None:
+            return known
+        found = {id_of(pair.a.path, pair.b.path): pair for pair in uncertain(self.matches)}
+        with self._lock:
+            if n_renewed == self._n_renewed:
+                self._uncertain = found
+        return found
 
     def refresh(self) -> None:
         """Takes in what others answered and said meanwhile."""
@@ -111,16 +127,19 @@ class Snapshot:
 
     def renew(self) -> None:
         """Shows the groups as the review has them now."""
-        questions = self.review.all_questions
-        self.questions = {id_of(one.group.reference.path): one for one in questions}
-        self._uncertain, self._listed = None, None
-        self._rows.clear()
+        questions = {id_of(one.group.reference.path): one for one in self.review.all_questions}
+        with self._lock:
+            self.questions = questions
+            self._uncertain, self._listed, self._rows = None, None, {}
+            self._n_renewed += 1
 
     def answered(self, ids: Iterable[str]) -> None:
         """Shows the answers to these groups as the review has them now."""
-        self._listed = None
-        for id_ in ids:
-            self._rows.pop(id_, None)
+        with self._lock:
+            self._listed = None
+            self._n_answered += 1
+            for id_ in ids:
+                self._rows.pop(id_, None)
 
     def next_after(self, id_: str) -> str | None:
         """The id of the next group without an answer, in the order of the list; of the first one after the last."""
@@ -138,12 +157,19 @@ class Snapshot:
 
     def listed(self) -> Listed:
         """The groups, most reclaimable bytes first; the same object until something changes."""
-        if self._listed is None:
-            for id_, question in self.questions.items():
-                if id_ not in self._rows:
-                    self._rows[id_] = _row(id_, question, self.review.answer_of(question))
-            self._listed = Listed([self._rows[id_] for id_ in self.questions])
-        return self._listed
+        with self._lock:
+            state = self._n_renewed, self._n_answered
+            known, questions, rows = self._listed, self.questions, dict(self._rows)
+        if known is not None:
+            return known
+        for id_, question in questions.items():
+            if id_ not in rows:
+                rows[id_] = _row(id_, question, self.review.answer_of(question))
+        listed = Listed([rows[id_] for id_ in questions])
+        with self._lock:
+            if state == (self._n_renewed, self._n_answered):
+                self._rows, self._listed = rows, listed
+        return listed
 
 
 def _row(id_: str, question: Question, answer: PlannedGroup | None) -> Row:

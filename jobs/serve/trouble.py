@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dedup.errors import InputError
+from dedup.files.apart import apart
 from dedup.files.paths import printable
 from dedup.groups.matches import ListedTrack
 from dedup.library.spectrum import cutoff_hz, hint
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 10
 """Files whose spectra are read for one request."""
+LIMIT_S = 60.0
+"""Seconds that reading the spectrum of a file may take."""
 SHOWN = 2000
 """Most files of each kind that a page lists."""
 
@@ -85,9 +89,11 @@ def suspects(snapshot: Snapshot, first: int) -> Iterator[dict[str, str]]:
     """Of the next `AT_ONCE` lossless files from `first` on: those that seem to come from lossy ones."""
     for track in lossless(snapshot)[first : first + AT_ONCE]:
         try:
-            told = hint(track.properties, cutoff_hz(track.path))
+            told = hint(track.properties, apart(printable(track.path), LIMIT_S, cutoff_hz, track.path))
         except OSError as error:
             told = f"cannot be read: {error.strerror or error}"
+        except InputError as error:
+            told = error.found
         if told:
             shown = _trouble(track.path, told)
             yield {"id": id_of(track.path), "name": shown.name, "folder": shown.folder, "what": shown.what}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dedup.errors import InputError
+from dedup.files.apart import apart
 from dedup.files.paths import printable
 from dedup.groups.explain import explain
 from dedup.groups.losses import null_test_words
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from dedup.correlation.scoring import Criterion
     from dedup.settings import FingerprintSettings, MatchSettings
 
+LIMIT_S = 600.0
+"""Seconds that comparing two files may take."""
 MOST_FOUND = 30
 """Files that a search offers."""
 _LOCK = threading.Lock()
@@ -66,9 +69,14 @@ def compared(folder: Path, a: int, b: int, match: MatchSettings) -> Compared:
 @functools.lru_cache(maxsize=8)
 def _compared(folder: Path, version: str, a: bytes, b: bytes, match: MatchSettings) -> Compared:
     """The last few are remembered, since a page asks for the numbers and for the picture."""
+    del version
+    return apart(f"{printable(a)} and {printable(b)}", LIMIT_S, compared_here, folder, a, b, match)
+
+
+def compared_here(folder: Path, a: bytes, b: bytes, match: MatchSettings) -> Compared:
+    """Compares two tracks in this process, which a damaged file may end."""
     from dedup.correlation.correlate import last_compare_settings
 
-    del version
     with open_for_reading(folder) as store:
         compare = last_compare_settings(store)
         settings = store.fingerprint_settings

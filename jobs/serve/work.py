@@ -29,6 +29,7 @@ from dedup.errors import (
     StoreLockedError,
     writing,
 )
+from dedup.files.bounded import unbounded
 from dedup.settings import settings_of
 from dedup.store.layout import PRIVATE_FOLDER, Layout, holder, private_opener
 from jobs.session.again import given_words, same_program
@@ -191,6 +192,7 @@ class Work:
             with (
                 open(page / PRINTED.format(name), "wb", opener=private_opener) as out,
                 open(page / COMPLAINED.format(name), "wb", opener=private_opener) as err,
+                unbounded(),
             ):
                 return subprocess.Popen(
                     [*program, name, *(["--json"] if is_counted else []), "--quiet", *words],

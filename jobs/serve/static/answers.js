@@ -1,10 +1,10 @@
 // What a person says about the files side by side: each answer is kept by the server before the next ones come.
 import { ask, say } from "./common.js";
 
-/** The body of an answer about a group, or an error in words. `state`: files, heard (id), values, letsGo. */
-function groupAnswer(word, { files, heard, values, letsGo }) {
+/** The body of an answer about a group, or an error in words. `shown`: state, files, heard (id), values, letsGo. */
+function groupAnswer(word, { state, files, heard, values, letsGo }) {
   const reference = files[0], kept = files.find((file) => file.action === "keep") ?? reference;
-  const body = { word, kept: word === "keep" ? heard : kept.id, different: [], let_go: letsGo, values };
+  const body = { word, state, kept: word === "keep" ? heard : kept.id, different: [], let_go: letsGo, values };
   if (word !== "different") return body;
   const others = files.slice(1);
   if (heard !== reference.id) return { ...body, different: [heard] };
@@ -13,9 +13,9 @@ function groupAnswer(word, { files, heard, values, letsGo }) {
 }
 
 /** Sends an answer; returns what the server says, or null if there was nothing to send. */
-export async function answer(kind, id, word, state) {
-  if (kind === "pair") return ask(`/api/pairs/${id}/answer`, { same: word === "same" });
-  const body = groupAnswer(word, state);
+export async function answer(kind, id, word, shown) {
+  if (kind === "pair") return ask(`/api/pairs/${id}/answer`, { same: word === "same", state: shown.state });
+  const body = groupAnswer(word, shown);
   if (typeof body === "string") { say(body, true); return null; }
   return ask(`/api/groups/${id}/answer`, body);
 }

@@ -121,7 +121,7 @@ async function give(word) {
   if (shown.blind) { say("End the blind test first."); return; }
   const { record, heard, values } = shown;
   const letsGo = Boolean(root.querySelector("#lets-go")?.checked);
-  const done = await answer(record.kind, record.id, word, { files: record.files, heard, values, letsGo });
+  const done = await answer(record.kind, record.id, word, { state: record.state, files: record.files, heard, values, letsGo });
   if (!done) return;
   if (done.next) await turn(done.next, record.kind);
   say(done.text);

@@ -1,0 +1,90 @@
+"""What a function returns in a process of its own, for a server that must outlive each file: a file that ends its
+decoder ends that process and nothing else."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from dedup.errors import InputError
+from dedup.files.bounded import unbounded
+
+_T = TypeVar("_T")
+MOST_MEMORY = 4 << 30
+"""Bytes of memory that the process may take."""
+
+_running: set[subprocess.Popen[bytes]] = set()
+_lock = threading.Lock()
+
+
+def apart(name: str, limit_s: float, made: Callable[..., _T], *arguments: object) -> _T:
+    """What `made(*arguments)` returns; it is a function of a module, and all of it can be pickled. Raises what it
+    raises; InputError, which calls the files `name`, if it takes more than `limit_s` seconds or ends its process."""
+    with unbounded(), _lock:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-P",
+                "-c",
+                f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()",
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        _running.add(process)
+    try:
+        told, _ = process.communicate(pickle.dumps((made, arguments)), limit_s)
+    except subprocess.TimeoutExpired:
+        found = f"decoding takes longer than {limit_s:g} s"
+        raise InputError(name, found, remedy="Choose another file") from None
+    finally:
+        process.kill()
+        process.communicate()
+        with _lock:
+            _running.discard(process)
+    if not told:
+        found = f"decoding ended the process that did it ({process.returncode})"
+        raise InputError(name, found, remedy="Choose another file")
+    is_made, what = pickle.loads(told)
+    if is_made:
+        return what  # type: ignore[no-any-return]
+    raise what
+
+
+def end_all() -> None:
+    """Ends all such processes of this one."""
+    with _lock:
+        for process in _running:
+            process.kill()
+
+
+def main() -> None:
+    """The process: reads a function and its arguments, and writes whether it returned, and what; ends with whoever
+    started it."""
+    import os
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, hard))
+    told = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no answer
+    parent = os.getppid()
+
+    def end_with_parent() -> None:
+        while os.getppid() == parent:
+            threading.Event().wait(0.5)
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    made, arguments = pickle.load(sys.stdin.buffer)
+    try:
+        answer = True, made(*arguments)
+    except Exception as error:  # whoever asked gets it
+        answer = False, error
+    with told:
+        told.write(pickle.dumps(answer))
