@@ -36,6 +36,7 @@ FILE = click.Path(path_type=bytes)
 @reader
 def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     """Compare two files, in the store or not, and explain why they match or do not."""
+    from dedup.correlation.warm_up import compile_path
     from dedup.groups.explain import explain
     from dedup.nulltest.hear import hear
     from dedup.versions import chromaprint_version
@@ -48,6 +49,7 @@ def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     def fingerprint() -> FingerprintSettings:
         return run.settings.fingerprint(chromaprint_version())
 
+    compile_path(run.observer)
     compare, match, limit_s = run.settings.compare(), run.settings.match(), run.settings.scan().time_limit_s
     with _store_if_any(run) as store:
         explained = explain(

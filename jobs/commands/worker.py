@@ -17,7 +17,7 @@ from jobs.session.run import Run, reader
 from jobs.session.run_settings import RunSettings
 from jobs.session.values import Value, number
 
-WARM_UP = "from dedup.correlation.tile import warm_up; warm_up()"
+WARM_UP = "from dedup.correlation.warm_up import compile_all; compile_all()"
 
 
 @click.command("worker")
