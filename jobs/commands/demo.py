@@ -15,6 +15,7 @@ import click
 from dedup.errors import EXIT_DONE, InputError, writing
 from jobs.session import options
 from jobs.session.configuration import Settled
+from jobs.session.helping import Command
 from jobs.session.main_job import run_full
 from jobs.session.run import Run, session
 from jobs.show.main_job import conclude_full, show_found, show_summary
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from dedup.synthesis.library import DemoLibrary
 
 
-@click.command("demo")
+@click.command("demo", cls=Command)
 @click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Keep the library here.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Number that the music depends on."

@@ -12,6 +12,7 @@ import click
 
 from dedup.settings import ITEMS_PER_SECOND
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import Column, path_text
 from jobs.session.run import Run, reader
 from jobs.show.words import bar_text, null_test_lines, speed_text
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=bytes)
 
 
-@click.command("pair")
+@click.command("pair", cls=Command)
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 @click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Draw a PNG or SVG.")

@@ -12,6 +12,7 @@ import click
 from dedup.errors import ClusterError, UsageError
 from dedup.settings import Option
 from jobs.session import options
+from jobs.session.helping import Command
 from jobs.session.output import Output
 from jobs.session.run import Run, reader
 from jobs.session.run_settings import RunSettings
@@ -20,7 +21,7 @@ from jobs.session.values import Value, number
 WARM_UP = "from dedup.correlation.warm_up import compile_all; compile_all()"
 
 
-@click.command("worker")
+@click.command("worker", cls=Command)
 @click.argument("address", metavar="ADDRESS|FILE")
 @click.option(
     "--memory",
