@@ -55,7 +55,8 @@ def show_settings(run: Run) -> None:
     ]
     columns = (Column("setting", "setting"), Column("value", "value", value_text), Column("source", "from"))
     run.output.table(columns, rows)
-    run.output.note(f"\nSettings file: {run.settings.file}")
+    there = "" if run.settings.has_file else " (no file yet; make one to change a setting for good)"
+    run.output.note(f"\nSettings file: {run.settings.file}{there}")
 
 
 def show_installation(run: Run) -> None:
