@@ -387,6 +387,13 @@ def test_demo_keeps_library_and_store_where_asked(tmp_path: Path) -> None:
     assert again.exit_code == InputError.exit_code
 
 
+def test_the_demo_has_a_store_of_its_own(tmp_path: Path) -> None:
+    refused = invoke(tmp_path / "store", "demo")
+    assert refused.exit_code == 2
+    assert "the demo has a store of its own" in refused.stderr
+    assert not (tmp_path / "store").exists()
+
+
 @pytest.fixture
 def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo's library with few and short recordings: the whole one takes ten seconds to make."""

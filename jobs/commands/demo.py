@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.errors import EXIT_DONE, InputError, writing
+from dedup.errors import EXIT_DONE, InputError, UsageError, writing
 from jobs.session import options
 from jobs.session.configuration import Settled
 from jobs.session.helping import Command
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 def demo(run: Run, out: Path | None, seed: int) -> int:
     """Synthesize a small music library with known duplicates, run the main job on it, and show the groups.
 
-    It needs no music and does not touch your own store. Without --out it removes everything at the end."""
+    It needs no music and has a store of its own. Without --out it removes everything at the end."""
+    if run.settings.settled["store"].source == "command line":
+        remedy = "Leave out --store; with --out DIR the store is kept in DIR"
+        raise UsageError("demo --store", "the demo has a store of its own", remedy=remedy)
     with contextlib.ExitStack() as stack:
         if out is None:
             run.last_words = "stopped; nothing is kept of a demo without --out"
