@@ -57,7 +57,9 @@ def open_runner(
 
         return LocalConnection(n_workers, log_folder, memory_limit(), worker_timeout_s)
 
-    with contextlib.closing(DaskRunner(connect, stop, in_flight_per_worker, n_workers, memory_limit)) as runner:
+    with contextlib.closing(
+        DaskRunner(connect, stop, in_flight_per_worker, n_workers, memory_limit, is_local=True)
+    ) as runner:
         yield runner
 
 

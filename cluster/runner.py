@@ -56,9 +56,11 @@ class DaskRunner:
         in_flight_per_worker: int = 2,
         n_workers: int | None = None,
         memory_limit: Callable[[], int] | None = None,
+        is_local: bool = False,
     ) -> None:
-        """`n_workers` and `memory_limit` describe the workers before there is a connection, as far as known."""
-        self.stop = stop
+        """`is_local` says whether all workers are on this machine; `n_workers` and `memory_limit` describe them before
+        there is a connection, as far as known."""
+        self.stop, self.is_local = stop, is_local
         self._connect, self._n_workers, self._memory_limit = connect, n_workers, memory_limit
         self._in_flight_per_worker = in_flight_per_worker
         self._connection: Connection | None = None

@@ -58,6 +58,10 @@ class Runner(Protocol):
     stop: Stop
 
     @property
+    def is_local(self) -> bool:
+        """Whether every task runs on this machine."""
+
+    @property
     def n_workers(self) -> int:
         """Tasks that can run at the same time, at least 1."""
 
@@ -83,6 +87,7 @@ class Runner(Protocol):
 class InlineRunner:
     """Runs each task in the calling thread. It does not survive a crash of the decoder and enforces no time limit."""
 
+    is_local = True
     n_workers = 1
     worker_memory_bytes = None
 

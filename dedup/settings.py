@@ -48,6 +48,8 @@ class Option:
     """What a text has to be, if its type does not say it."""
     hidden: bool = False
     """Whether help and documentation leave it out."""
+    rare: bool = False
+    """Whether a long list of options leaves it to `--help-all`."""
 
     def allows(self, number: float) -> bool:
         """Whether a number is in the range; nan never is in one."""
@@ -175,7 +177,7 @@ class FingerprintSettings(_Digested):
     sample_rate: int = 11025
     """Sample rate in Hz of the mono PCM that libchromaprint gets."""
     length_s: Annotated[
-        float, Option("Fingerprint this much from the start of each track; 0 means all of it.", "SECONDS", 0)
+        float, Option("Fingerprint this much from the start of each track; 0 means all of it.", "SECONDS", 0, rare=True)
     ] = 0.0
 
     def differences(self, other: FingerprintSettings) -> list[str]:
@@ -198,7 +200,7 @@ class DiscoverSettings(Settings):
     """Extensions in lower case, without the dot."""
     include: Annotated[
         tuple[str, ...],
-        Option("Scan only files whose path below the root matches this glob.", "GLOB", shown="everything"),
+        Option("Scan only files whose path below the root matches this glob.", "GLOB", shown="everything", rare=True),
     ] = ()
     """Globs on the path below the root; none means all files. `*` stops at a slash, `**` does not."""
     exclude: Annotated[
@@ -208,9 +210,11 @@ class DiscoverSettings(Settings):
     """Globs on the path below the root, for files or folders."""
     max_depth: Annotated[
         int | None,
-        Option("Folders to descend below a root; 0 scans only the root's own files.", "N", 0, none="unlimited"),
+        Option(
+            "Folders to descend below a root; 0 scans only the root's own files.", "N", 0, none="unlimited", rare=True
+        ),
     ] = None
-    hidden: Annotated[bool, Option("Scan files and folders whose names begin with a dot.")] = False
+    hidden: Annotated[bool, Option("Scan files and folders whose names begin with a dot.", rare=True)] = False
 
 
 @dataclass(frozen=True)
@@ -218,14 +222,23 @@ class ScanSettings(Settings):
     """How files become fingerprints."""
 
     discover: DiscoverSettings = DiscoverSettings()
-    min_length_s: Annotated[float, Option("Skip tracks with less audio than this.", "SECONDS", 1)] = 10.0
+    min_length_s: Annotated[float, Option("Skip tracks with less audio than this.", "SECONDS", 1, rare=True)] = 10.0
     time_limit_s: Annotated[
-        float, Option("Give up on a file that takes longer than this to decode.", "SECONDS", 0, above=True)
+        float, Option("Give up on a file that takes longer than this to decode.", "SECONDS", 0, above=True, rare=True)
     ] = 600.0
-    retry_failed: Annotated[bool, Option("Retry unchanged files that failed or were skipped before.")] = False
+    retry_failed: Annotated[bool, Option("Retry unchanged files that failed or were skipped before.", rare=True)] = (
+        False
+    )
     reads_per_disk: Annotated[
         int | None,
-        Option("Files to read from a disk at once; 'auto': 1 if it rotates, else no limit.", "N", 1, 1024, none="auto"),
+        Option(
+            "Files to read from a disk at once; 'auto': 1 if it rotates, else no limit.",
+            "N",
+            1,
+            1024,
+            none="auto",
+            rare=True,
+        ),
     ] = None
 
     @property
@@ -243,19 +256,20 @@ class CompareSettings(_Digested):
     """How two fingerprints are compared; part of every tile's name."""
 
     method: Annotated[
-        Method, Option("cascade: compare exactly only the pairs that pass a quick check; exact: every pair.")
+        Method, Option("cascade: compare exactly only the pairs that pass a quick check; exact: every pair.", rare=True)
     ] = "cascade"
     """Method of comparing: "exact" is every lag, every item; "cascade" is that only for pairs which a coarse comparison
     does not exclude, and gives what "exact" gives, or nothing."""
     max_lag: Annotated[
-        int | None, Option("Largest shift to try, in items (8.08 a second).", "ITEMS", 0, 1_000_000, none="all")
+        int | None,
+        Option("Largest shift to try, in items (8.08 a second).", "ITEMS", 0, 1_000_000, none="all", rare=True),
     ] = None
     """Largest lag in items, either way; None is every lag with enough overlap."""
     min_overlap: Annotated[
-        float, Option("Share of the shorter fingerprint that must overlap.", "SHARE", 0, 1, above=True)
+        float, Option("Share of the shorter fingerprint that must overlap.", "SHARE", 0, 1, above=True, rare=True)
     ] = 0.25
     min_overlap_items: Annotated[
-        int, Option("Items that must overlap, whatever the share; 80 are 9.9 s.", "ITEMS", 1)
+        int, Option("Items that must overlap, whatever the share; 80 are 9.9 s.", "ITEMS", 1, rare=True)
     ] = 80
 
     @property
@@ -269,7 +283,10 @@ class MatchSettings(Settings):
     """From which numbers on a stored pair is a match; changing them computes nothing again."""
 
     max_false: Annotated[
-        float, Option("Unrelated pairs that may wrongly count as related in the whole library.", "PAIRS", 0, above=True)
+        float,
+        Option(
+            "Unrelated pairs that may wrongly count as related in the whole library.", "PAIRS", 0, above=True, rare=True
+        ),
     ] = 0.01
     min_score: Annotated[
         float | None,
@@ -280,13 +297,18 @@ class MatchSettings(Settings):
     """Lowest score of one recording, for what agrees throughout; None is just below the lowest that a person
     approved."""
     min_prominence: Annotated[
-        float, Option("How far the best lag must stand out from the others.", "SHARE", 0, 0.5)
+        float, Option("How far the best lag must stand out from the others.", "SHARE", 0, 0.5, rare=True)
     ] = 0.05
     """Least distance in agreement of the best lag from any lag more than 16 items away."""
     classic: Annotated[
         float | None,
         Option(
-            "Match by raw agreement alone, from this share up, as older programs do (0.58).", "SHARE", 0, 1, none="off"
+            "Match by raw agreement alone, from this share up, as older programs do (0.58).",
+            "SHARE",
+            0,
+            1,
+            none="off",
+            rare=True,
         ),
     ] = None
     """Raw agreement from which two tracks match, among the pairs that are stored (`match.STORED_KAPPA`)."""
@@ -302,7 +324,14 @@ class KeepSettings(Settings):
 
     rules: Annotated[
         tuple[str, ...],
-        Option("What makes a copy better: rules in order, separated by commas.", "RULES", name="keep", form="rules"),
+        Option(
+            "What makes a copy better: best, oldest, newest, smallest or largest; or rules in order, separated by "
+            "commas, out of lossless, bits, rate, band, channels, bitrate, length, tags, cover, oldest, newest, "
+            "largest, smallest, named, folder, imported, prefer and album.",
+            "RULES",
+            name="keep",
+            form="rules",
+        ),
     ] = ("best",)
     """Names of keep rules and presets (`dedup.groups.keep`), in their order."""
     prefer: Annotated[
@@ -360,12 +389,14 @@ class PlanSettings(Settings):
     """Folder, absolute, for quarantined files; None is one in the root of each."""
     playlists: Annotated[
         tuple[bytes, ...],
-        Option("Folder with playlists that may refer to removed files.", "DIR", shown="the library's"),
+        Option("Folder with playlists that may refer to removed files.", "DIR", shown="the library's", rare=True),
     ] = ()
     """Folders, absolute, with playlists; none means the library's roots."""
-    merge: Annotated[bool, Option("Give the kept file tags, cover, chapters and lyrics that only others have.")] = True
-    break_albums: Annotated[bool, Option("Remove copies even if a complete album needs them.")] = False
-    remove_empty_folders: Annotated[bool, Option("Remove folders in which nothing is left.")] = False
+    merge: Annotated[
+        bool, Option("Give the kept file tags, cover, chapters and lyrics that only others have.", rare=True)
+    ] = True
+    break_albums: Annotated[bool, Option("Remove copies even if a complete album needs them.", rare=True)] = False
+    remove_empty_folders: Annotated[bool, Option("Remove folders in which nothing is left.", rare=True)] = False
     auto: Annotated[
         float | None,
         Option(
@@ -380,7 +411,7 @@ class PlanSettings(Settings):
     ] = None
     let_go: Annotated[
         tuple[LossKind, ...],
-        Option("Let copies go even if this is lost, such as chapters,speed.", "KINDS", shown="nothing"),
+        Option("Let copies go even if this is lost, such as chapters,speed.", "KINDS", shown="nothing", rare=True),
     ] = ()
     """Kinds of loss that a person allows (`groups.losses`)."""
 

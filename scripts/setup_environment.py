@@ -16,6 +16,8 @@ import ctypes
 import fcntl
 import importlib.util
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -42,6 +44,8 @@ CHROMAPRINT_FILES = (
 )
 BROWSER = "browser"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+TOLD_EVERY_S = 5.0
+"""Seconds after which a command that still runs is told of."""
 LOCKS = {  # locks that are installed with each lock: the development lock contains the other one
     "requirements.lock": ("requirements.lock",),
     "requirements-dev.lock": ("requirements.lock", "requirements-dev.lock"),
@@ -60,6 +64,8 @@ def main(what: str) -> int:
                 ensure_system_packages()
                 install(what)
                 say(f"set up in {time.monotonic() - started:.0f} s")
+                if what == "requirements.lock":
+                    offer_command()
     except SetupError as error:
         say(str(error))
         return error.exit_code
@@ -67,6 +73,17 @@ def main(what: str) -> int:
         say("set-up interrupted; the next start begins it again")
         return EXIT_INTERRUPTED
     return 0
+
+
+def offer_command() -> None:
+    """Says how to start the program by its name, unless that works already."""
+    if shutil.which("reprise"):
+        return
+    own = Path("~/.local/bin").expanduser()
+    is_found = str(own) in os.environ.get("PATH", "").split(os.pathsep)
+    folder, first = (own, "") if is_found and own.is_dir() else (Path("/usr/local/bin"), "sudo ")
+    launcher = shlex.quote(str(REPO / "scripts/reprise"))
+    say(f"to start it as `reprise` from anywhere: {first}ln -s {launcher} {folder}/reprise")
 
 
 def say(line: str) -> None:
@@ -214,13 +231,16 @@ def install(lock: str) -> None:
     if usable:
         say(f"bringing {VENV} up to date with {lock}")
     else:
-        say(f"first start: installing into {VENV} (about a minute, 600 MB)")
+        say(f"first start: installing into {VENV} (about a minute, 600 MB); {LOG} has the output")
         for path in VENV.iterdir():
             if path not in (LOG, HELD):
                 clear(path)
+        say("making a virtual environment")
         step("could not make a virtual environment", [str(base_python()), "-I", "-m", "venv", str(VENV)])
     pip = [str(VENV / "bin/python"), "-I", "-m", "pip", "--no-input", "--disable-pip-version-check"]
     wheels = ["--require-hashes", "--only-binary=:all:"]  # wheels only, so that no compiler is needed
+    n_packages = sum("==" in line for line in (REPO / lock).read_text().splitlines())
+    say(f"installing {n_packages} Python packages")
     step(f"pip did not install {lock}", [*pip, "install", *wheels, "--requirement", str(REPO / lock)])
     make_importable()
     INSTALLED.mkdir()
@@ -252,14 +272,25 @@ def step(failure: str, command: Sequence[str]) -> None:
 
 
 def logged(command: Sequence[str]) -> bool:
-    """Whether the command succeeded; what it prints goes to the log and nowhere else."""
+    """Whether the command succeeded; what it prints goes to the log. One that takes long is told of now and then."""
     with LOG.open("a") as log:
         log.write(f"$ {' '.join(command)}\n")
         log.flush()
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, close_fds=False
         ) as process:
-            return process.wait() == 0
+            started = time.monotonic()
+            while True:
+                try:
+                    return process.wait(TOLD_EVERY_S) == 0
+                except subprocess.TimeoutExpired:
+                    say(f"… {time.monotonic() - started:.0f} s{doing()}")
+
+
+def doing() -> str:
+    """What a package manager does now, by the last line of the log that tells."""
+    found = re.findall(r"^(Collecting|Downloading|Installing|Unpacking|Setting up) ([\w.-]+)", LOG.read_text(), re.M)
+    return f": {found[-1][0].lower()} {found[-1][1]}" if found else ""
 
 
 def show_log_tail(n_lines: int = 8) -> None:

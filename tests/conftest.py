@@ -15,6 +15,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from dedup.correlation.kernel_cache import cache_folder, note_compiled
+from dedup.correlation.warm_up import PARTS
 from dedup.runner import Runner, Stop
 
 TESTS = Path(__file__).resolve().parent
@@ -23,6 +25,10 @@ DURATIONS = TESTS / "durations.json"
 
 # Before anything imports numba. The folder is git-ignored; processes may share it.
 os.environ["REPRISE_KERNEL_CACHE"] = str(TESTS.parent / ".pytest_cache" / "numba")
+if (folder := cache_folder()) is not None:  # each test compiles what it needs, and none begins by saying so
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        note_compiled(part)
 
 hypothesis.settings.register_profile("reprise", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("reprise")

@@ -16,7 +16,7 @@ import llvmlite.binding
 import numpy as np
 import pytest
 
-from dedup.correlation import accelerate
+from dedup.correlation import kernel_cache
 from dedup.correlation.lanes import lane_curve, make_curves, pack
 from dedup.correlation.llvm import LANES
 from dedup.correlation.sampling import LAG_STEP, ROWS
@@ -159,7 +159,7 @@ def test_another_processor_gives_the_same_pairs(tmp_path: Path) -> None:
 
 
 def test_compiled_code_is_kept_where_it_is_told_to(elsewhere: Elsewhere) -> None:
-    folder = elsewhere.folder / "kernels" / accelerate._source_digest()
+    folder = elsewhere.folder / "kernels" / kernel_cache.source_digest()
     assert len(elsewhere.kept) >= 2 * 4  # two files a kernel
     assert {path.suffix for path in elsewhere.kept} == {".nbi", ".nbc"}
     assert all(path.is_relative_to(folder) for path in elsewhere.kept)
@@ -193,21 +193,21 @@ print(json.dumps([kernels.overlap_at(5, 7, 2), str(kernels.overlap_at.stats.cach
 
 
 def test_the_folder_is_of_these_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = accelerate._source_digest()
+    ours = kernel_cache.source_digest()
     folder = tmp_path / "correlation"
     for part in ("correlation", "store"):
         shutil.copytree(ROOT / "dedup" / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(accelerate, "__file__", str(folder / "accelerate.py"))
-    assert accelerate._source_digest() == ours, "wherever they are"
+    monkeypatch.setattr(kernel_cache, "__file__", str(folder / "kernel_cache.py"))
+    assert kernel_cache.source_digest() == ours, "wherever they are"
     (folder / "notes.txt").write_text("no source")
-    assert accelerate._source_digest() == ours
+    assert kernel_cache.source_digest() == ours
     seen = {ours}
     for source in sorted(folder.glob("*.py")):
         source.write_bytes(source.read_bytes() + b"\n")
-        seen.add(accelerate._source_digest())
+        seen.add(kernel_cache.source_digest())
     assert len(seen) == 1 + len(list(folder.glob("*.py")))
     (folder / "tile.py").rename(folder / "tiled.py")
-    assert accelerate._source_digest() not in seen
+    assert kernel_cache.source_digest() not in seen
 
 
 def test_code_of_old_versions_is_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -218,11 +218,11 @@ def test_code_of_old_versions_is_removed_and_nothing_else(tmp_path: Path) -> Non
         (folder / "code.nbi").touch()
     for folder in (old, foreign):
         os.utime(folder, (0, 0))
-    ours = accelerate._cache_folder(place)
+    ours = kernel_cache.folder_below(place)
     assert sorted(place.iterdir()) == sorted([young, foreign])
     ours.mkdir()
     os.utime(young, (0, 0))
-    assert accelerate._cache_folder(place) == ours
+    assert kernel_cache.folder_below(place) == ours
     assert young.exists(), "looked for once, when a version begins"
 
 

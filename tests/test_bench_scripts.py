@@ -208,6 +208,17 @@ def test_methods_are_weighed_on_the_same_pairs(
     assert ours["no_false"]["false"] == 0
 
 
+def test_a_store_of_other_files_is_pointed_out(
+    labelled: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, labelled), "--json"])  # of library/ beside the truth
+    evaluate.main()
+    said = capsys.readouterr()
+    assert "warning: no file of the ground truth below" in said.err
+    assert "--root" in said.err
+    assert json.loads(said.out)["files"]["dup"]["found"] == 0
+
+
 def test_people_read_a_table_and_see_a_picture(
     labelled: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

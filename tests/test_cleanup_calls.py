@@ -132,6 +132,7 @@ def test_apply_resume(store: Path, replaced: Replace) -> None:
         "playlists": 0,
         "folders_removed": 0,
         "refused": 0,
+        "done_before": {},
         "left": 0,
         "edited": 0,
         "settings_edited": False,

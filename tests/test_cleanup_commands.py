@@ -55,6 +55,39 @@ def test_the_whole_story(root: Path) -> None:
     assert run(root, "check").exit_code == 0
 
 
+def test_a_plan_that_was_applied_is_done_already(root: Path) -> None:
+    plan = root.parent / "plan.json"
+    run(root, "plan", "-o", plan)
+    assert run(root, "apply", plan).exit_code == 0
+    after = tree(root)
+    for dry in ((), ("--dry-run",)):
+        again = run(root, "apply", plan, *dry)
+        assert again.exit_code == 5
+        assert "already done by clean-up 1: 3 files" in again.stdout
+        assert "refused" not in again.stdout
+        assert json.loads(run(root, "apply", plan, *dry, "--json").stdout.splitlines()[-1])["done_before"] == {"1": 3}
+    assert tree(root) == after
+    assert len(run(root, "history", "--json").stdout.splitlines()) == 1
+    run(root, "undo")
+    assert run(root, "apply", plan).exit_code == 0, "what was taken back can be done again"
+
+
+def test_what_was_done_before_is_told_from_what_is_refused(root: Path) -> None:
+    plan, back = root.parent / "plan.json", os.stat(root / "sub/a.flac")
+    run(root, "plan", "-o", plan)
+    os.utime(root / "sub/a.flac")
+    assert run(root, "apply", plan).exit_code == 3
+    again = run(root, "apply", plan)
+    assert again.exit_code == 3
+    assert "already done by clean-up 1: 2 files" in again.stdout
+    assert "a.flac: it was changed since the plan was made" in again.stdout
+    os.utime(root / "sub/a.flac", ns=(back.st_atime_ns, back.st_mtime_ns))
+    assert run(root, "apply", plan).exit_code == 0
+    last = run(root, "apply", plan)
+    assert last.exit_code == 5
+    assert "already done by clean-up 1: 2 files\nalready done by clean-up 2: 1 file" in last.stdout
+
+
 def test_what_is_refused_is_told_and_the_rest_is_done(root: Path) -> None:
     plan = root.parent / "plan.json"
     run(root, "plan", "-o", plan)

@@ -387,6 +387,13 @@ def test_demo_keeps_library_and_store_where_asked(tmp_path: Path) -> None:
     assert again.exit_code == InputError.exit_code
 
 
+def test_the_demo_has_a_store_of_its_own(tmp_path: Path) -> None:
+    refused = invoke(tmp_path / "store", "demo")
+    assert refused.exit_code == 2
+    assert "the demo has a store of its own" in refused.stderr
+    assert not (tmp_path / "store").exists()
+
+
 @pytest.fixture
 def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo's library with few and short recordings: the whole one takes ten seconds to make."""
@@ -396,3 +403,30 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         return whole(root, seed, n_recordings=3, seconds=(18, 20), n_copies=3, advance=advance)
 
     monkeypatch.setattr("dedup.synthesis.library.write_demo_library", small)
+
+
+def test_a_folder_without_audio_files_is_said_to_have_none(tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "notes.txt").write_text("x")
+    for command in ("scan", "full"):
+        found = invoke(tmp_path / "store", command, str(tmp_path / "music"), "--workers", "0")
+        assert f"no audio files below {tmp_path / 'music'}" in found.stdout
+
+
+def test_a_store_is_not_made_among_other_things(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "song.txt").write_text("x")
+    (tmp_path / "music").mkdir()
+    refused = invoke(tmp_path / "store", "scan", str(tmp_path / "music"))
+    assert refused.exit_code == 2
+    assert "the folder is no store and holds other things, such as song.txt" in refused.stderr
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["song.txt"]
+    (tmp_path / "store" / "song.txt").rename(tmp_path / "store" / ".DS_Store")
+    assert invoke(tmp_path / "store", "scan", str(tmp_path / "music")).exit_code == 0
+
+
+def test_settings_say_that_there_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "settings.toml (no file yet" in invoke(tmp_path, "info", "--settings").stdout
+    (tmp_path / "settings.toml").write_text("")
+    monkeypatch.setenv("REPRISE_CONFIG", str(tmp_path / "settings.toml"))
+    assert invoke(tmp_path, "info", "--settings").stdout.endswith("settings.toml\n")

@@ -219,6 +219,7 @@ def test_words_that_stand_for_none_undo_a_lower_level(tmp_path: Path) -> None:
         ("default-profile = 'x'\n[profile.nas]", ["'x'", "'strict', 'basic', 'aggressive', 'nas'", "[profile.x]"]),
         ("default-profile = 3", ["3", "name of a profile"]),
         ("profile = 'nas'", ["'nas'", "[profile.nas]", "default-profile"]),
+        ("[nas]\nmax-lag = 3", ["setting nas", "Write [profile.nas] for a profile of that name"]),
         ("max-lag = '3'", ["max-lag", "'3'", "whole number", "settings.toml"]),
         ("max-lag = 3.0", ["3.0", "whole number from 0 to 1,000,000"]),
         ("max-lag = true", ["True", "whole number"]),

@@ -217,6 +217,33 @@ def test_a_second_setup_waits_for_the_first(checkout: Path) -> None:
             assert second.wait(timeout=60) == 0
 
 
+def test_setup_says_how_to_put_the_command_on_the_path(
+    setup: ModuleType, commands: FakeCommands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launcher, own = setup.REPO / "scripts/reprise", commands.folder.parent / "home/.local/bin"
+    setup.offer_command()
+    assert capsys.readouterr().err == (
+        f"reprise: to start it as `reprise` from anywhere: sudo ln -s {launcher} /usr/local/bin/reprise\n"
+    )
+    own.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(own.parent.parent))
+    monkeypatch.setenv("PATH", str(own), prepend=os.pathsep)
+    setup.offer_command()
+    line = capsys.readouterr().err.strip()
+    assert line == f"reprise: to start it as `reprise` from anywhere: ln -s {launcher} {own}/reprise"
+    (own / "reprise").symlink_to(launcher)
+    setup.offer_command()
+    assert capsys.readouterr().err == "", "it is there"
+
+
+def test_a_step_that_takes_long_is_told_of(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(setup, "TOLD_EVERY_S", 0.2)
+    assert setup.logged([sys.executable, "-c", "import time; print('Collecting numpy==2', flush=True); time.sleep(1)"])
+    assert "reprise: … 1 s: collecting numpy\n" in capsys.readouterr().err
+
+
 # -------------------------------------------------------------------------------------------- system packages
 
 

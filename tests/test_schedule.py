@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs import cli
+from jobs.commands.full import full
+from jobs.commands.schedule import schedule
 from jobs.session import again
 from jobs.show import units
 
@@ -104,13 +106,21 @@ def test_the_command_is_one_that_full_takes_as_it_was_meant() -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_what_only_a_plan_asks_for_is_not_in_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_plan_asks_for_is_in_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
     monkeypatch.setenv("REPRISE_ACTION", "trash")
-    monkeypatch.setenv("REPRISE_IDENTITY", "album")
-    words = printed("/m")["command"]
-    assert "--identity=album" in words
-    assert not [word for word in words if "action" in word]
-    invoke("/m", "--action", "trash", code=2)
+    words = printed("/m", "--auto", "0.98", "--ask", "0.95", "-o", "plan.json", "--identity", "album")["command"]
+    assert {"--action=trash", "--auto=0.98", "--ask=0.95", "--identity=album", "--output=/plan.json"} <= set(words)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_night_has_a_time() -> None:
+    invoke("/m", "--at", "off", code=2)
+
+
+def test_it_takes_every_option_of_the_main_job() -> None:
+    names = {option for parameter in full.params for option in parameter.opts if option.startswith("-")}
+    assert names <= {option for parameter in schedule.params for option in parameter.opts}
 
 
 @pytest.mark.usefixtures("home")

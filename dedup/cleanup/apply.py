@@ -7,10 +7,11 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dedup.cleanup.allowed import Allowed, Trust
+from dedup.cleanup.before import done_before, told_apart
 from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.entries import Cleanup
 from dedup.cleanup.examine import examine
@@ -56,6 +57,8 @@ class Applied:
     """Empty folders that were removed."""
     refused: tuple[Refusal, ...] = ()
     """Entries that were not carried out."""
+    before: Mapping[int, int] = field(default_factory=dict)
+    """Files that earlier clean-ups of the same plan did, by the number of the clean-up."""
     left: int = 0
     """Files that a stop left for the next run."""
     n_edited: int = 0
@@ -103,9 +106,10 @@ def check_plan(
                 else:
                     done[file.action] += 1
                     n_bytes += file.size
-    return Applied(
+    applied = Applied(
         done, n_bytes, refused=tuple(refused), n_edited=trust.n_edited, is_header_edited=trust.is_header_edited
     )
+    return _without_done(applied, done_before(store.layout.folder, to_bytes(plan)))
 
 
 def apply_plan(
@@ -130,9 +134,17 @@ def apply_plan(
     protection = _protection(store, plan, allowed)
     _require_quarantine(store, plan, protection)
     _require_leave_to_delete(plan, may_delete, trust)
+    known = done_before(store.layout.folder, to_bytes(plan))
     journal = make_journal(store.layout.folder, to_bytes(plan), utc_now())
     with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan) as reach:
-        return _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop))
+        applied = _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop))
+    return _without_done(applied, known)
+
+
+def _without_done(applied: Applied, known: dict[bytes, int]) -> Applied:
+    """The same, what earlier clean-ups did no longer among the refused."""
+    refused, before = told_apart(applied.refused, known)
+    return replace(applied, refused=refused, before=before)
 
 
 def resume_plan(*, store: Store, observer: Observer, stop: Stop, allowed: Allowed = NOTHING_MORE) -> Applied:

@@ -21,6 +21,7 @@ from dedup.correlation.batches import (
 )
 from dedup.correlation.noise import measure_noise
 from dedup.correlation.tile import Computed, correlate_parts, merged
+from dedup.correlation.warm_up import compile_first
 from dedup.errors import UsageError
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
@@ -73,6 +74,8 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     if n_reused < len(done):
         _drop_tiles(store, done.difference(tile.name for tile in plan_tiles(blocks, settings)))
     observer.message(f"{n_reused:,} of {n_tiles:,} tiles already done")
+    if n_reused < n_tiles:
+        compile_first(runner, observer)
     observer.stage("correlate", n_tiles - n_reused, "tiles")
     run = _Run(store, settings, runner, observer, n_held)
     if n_reused < n_tiles:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.compare import matched
-from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, STORED_KAPPA, record
-from dedup.settings import METHODS, CompareSettings
+from dedup.correlation.match import record
+from dedup.settings import CompareSettings
 from dedup.store.items import frozen
 from dedup.store.pairs import PAIR
 
@@ -59,16 +59,6 @@ def correlate_parts(settings: CompareSettings, n_kept: int, parts: Sequence[Part
         a, b = (_prepared(blocks[place], settings, n_kept) for place in (part.a, part.b))
         done.append(_correlate(a, b, part, settings))
     return Computed([pairs for pairs, _ in done], [n for _, n in done], time.perf_counter() - began)
-
-
-def warm_up() -> None:
-    """Compiles the kernels into the cache, by comparing made-up fingerprints with each method."""
-    generator = np.random.default_rng(1)
-    items = generator.integers(0, 1 << 32, 40 * 200, dtype=np.uint32)
-    items[39 * 200 :] = items[:200]  # a pair that goes all the way
-    block = ("warm up", items, np.arange(0, items.size + 1, 200, dtype=np.int64))
-    for method in METHODS:
-        correlate_tile(block, block, CompareSettings(method=method))
 
 
 def correlate_tile(a: SharedBlock, b: SharedBlock, settings: CompareSettings) -> tuple[bytes, int]:
@@ -132,10 +122,10 @@ def _swept(
     """The pairs of this part that are worth storing, `float64[n, FOUND_COLUMNS]`, and the number of pairs compared."""
     from dedup.correlation.kernels import lag_limits
     from dedup.correlation.sweep import Work, room_for_curves, sweep
-    from dedup.correlation.worth_storing import FOUND_COLUMNS, Floor, keep_worth_storing
+    from dedup.correlation.worth_storing import FOUND_COLUMNS, floor_of, keep_worth_storing
 
     limits, exact = lag_limits(settings), settings.method == "exact"
-    floor = Floor(STORED_AGREEMENT, STORED_KAPPA, FOLLOWED_KAPPA, settings.min_overlap_items)
+    floor = floor_of(settings)
     at_a_time = max(1, FOUND_AT_A_TIME // max(1, len(y.keys)))
     curves = room_for_curves(x.packed, y.packed, settings.lag_limit)
     rows_x, rows_y = x.packed.fingerprints, y.packed.fingerprints

@@ -11,7 +11,9 @@ import numpy as np
 from dedup.correlation.accelerate import jit
 from dedup.correlation.kernels import BlockItems, LagLimits, chance_corrected, compare, row_of
 from dedup.correlation.line import Floats
+from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, STORED_KAPPA
 from dedup.correlation.path import follow, n_steps
+from dedup.settings import CompareSettings
 from dedup.store.items import Items
 
 ROW_X, ROW_Y, LAG, OVERLAP, ERRORS, KAPPA, PROMINENCE = range(7)
@@ -31,6 +33,11 @@ class Floor(NamedTuple):
     """Smallest kappa at the best lag, with which the path is followed."""
     n_informative: int
     """Fewest items that are not silent in both."""
+
+
+def floor_of(settings: CompareSettings) -> Floor:
+    """What a pair must have under these settings."""
+    return Floor(STORED_AGREEMENT, STORED_KAPPA, FOLLOWED_KAPPA, settings.min_overlap_items)
 
 
 @jit

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dedup.errors import StoreLockedError, WriteError, refused, writing
+from dedup.errors import StoreLockedError, UsageError, WriteError, refused, writing
 from dedup.files.mount_table import mount_of, mounts
+from dedup.plain_text import visible
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 ANOTHER_FOLDER = "choose another folder with --store"
@@ -25,6 +26,9 @@ _OURS = re.compile(
     r"|progress\.json.*|page"
 )
 """Names of what a store has in its folder."""
+
+_OF_THE_SYSTEM = ("lost+found", "@eaDir")
+"""Names that a disk or a NAS puts into a folder that is otherwise empty."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +124,20 @@ class Layout:
                 _tighten(Path(entry.path))
 
     def make(self) -> None:
-        """Creates the folder; only its owner can read a new one. Raises WriteError."""
+        """Creates the folder; only its owner can read a new one. Raises UsageError if it holds other things and no
+        store, WriteError."""
+        if not self.catalog.exists():
+            self._require_nothing_else()
         with writing(f"store {self.folder}", ANOTHER_FOLDER):
             self.folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+
+    def _require_nothing_else(self) -> None:
+        """Raises UsageError: a store among other files would be easy to lose, or to take for one of them."""
+        with contextlib.suppress(OSError):
+            for name in sorted(os.listdir(self.folder)):
+                if not (_OURS.fullmatch(name) or name.startswith(".") or name in _OF_THE_SYSTEM):
+                    found = f"the folder is no store and holds other things, such as {visible(name)}"
+                    raise UsageError(f"store {self.folder}", found, remedy="Name a new or an empty folder with --store")
 
 
 def private_opener(path: str, flags: int) -> int:

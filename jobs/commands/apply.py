@@ -21,6 +21,7 @@ from dedup.errors import (
 )
 from jobs.session import options, stores
 from jobs.session.failures import INSTEAD, as_reprise_error
+from jobs.session.helping import Command
 from jobs.session.output import count_text
 from jobs.session.run import Run, session
 from jobs.show.ask import is_agreed
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 BROKEN_OFF = "stopped; `reprise apply --resume` goes on from there, `reprise undo` takes back what was done"
 
 
-@click.command("apply")
+@click.command("apply", cls=Command)
 @click.argument("plan", metavar="[PLAN]", required=False, type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Check every entry and change nothing.")
 @click.option("--resume", "resumed", is_flag=True, help="Go on with the plan that was interrupted.")

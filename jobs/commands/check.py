@@ -10,6 +10,7 @@ import click
 
 from dedup.errors import EXIT_DONE, StoreDamagedError
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import Output, count_text
 from jobs.session.run import Run, reader
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from dedup.upkeep.check import Finding, Mended
 
 
-@click.command("check")
+@click.command("check", cls=Command)
 @click.option("--repair", is_flag=True, help="Drop what is damaged, so that the next run redoes only that.")
 @options.common
 @reader

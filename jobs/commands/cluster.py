@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from jobs.session import options
+from jobs.session.helping import Command
 from jobs.session.output import path_text
 from jobs.session.run import Run, reader
 
@@ -16,7 +17,7 @@ def cluster() -> None:
     """Prepare a cluster of several hosts."""
 
 
-@cluster.command("keys")
+@cluster.command("keys", cls=Command)
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
 @click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
 @options.common

@@ -8,12 +8,13 @@ from dataclasses import asdict
 import click
 
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import count_text, size_text
 from jobs.session.run import Run, session
 from jobs.show.summaries import compaction_text
 
 
-@click.command("compact")
+@click.command("compact", cls=Command)
 @click.option("--dry-run", is_flag=True, help="Report what would be done, and change nothing.")
 @options.common
 @session

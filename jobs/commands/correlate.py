@@ -8,11 +8,12 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.run import Run, session
 from jobs.show.summaries import correlation_text
 
 
-@click.command("correlate")
+@click.command("correlate", cls=Command)
 @options.compare
 @options.workers
 @options.deadline

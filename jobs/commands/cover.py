@@ -13,6 +13,7 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, InputError, UsageError, refused
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import count_text, path_text
 from jobs.session.run import Run, session
 from jobs.show.ask import is_agreed
@@ -56,7 +57,7 @@ class Asked:
         )
 
 
-@click.command("cover")
+@click.command("cover", cls=Command)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FILE)
 @click.option(
     "--from",

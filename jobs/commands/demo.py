@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.errors import EXIT_DONE, InputError, writing
+from dedup.errors import EXIT_DONE, InputError, UsageError, writing
 from jobs.session import options
 from jobs.session.configuration import Settled
+from jobs.session.helping import Command
 from jobs.session.main_job import run_full
 from jobs.session.run import Run, session
 from jobs.show.main_job import conclude_full, show_found, show_summary
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from dedup.synthesis.library import DemoLibrary
 
 
-@click.command("demo")
+@click.command("demo", cls=Command)
 @click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Keep the library here.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Number that the music depends on."
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 def demo(run: Run, out: Path | None, seed: int) -> int:
     """Synthesize a small music library with known duplicates, run the main job on it, and show the groups.
 
-    It needs no music and does not touch your own store. Without --out it removes everything at the end."""
+    It needs no music and has a store of its own. Without --out it removes everything at the end."""
+    if run.settings.settled["store"].source == "command line":
+        remedy = "Leave out --store; with --out DIR the store is kept in DIR"
+        raise UsageError("demo --store", "the demo has a store of its own", remedy=remedy)
     with contextlib.ExitStack() as stack:
         if out is None:
             run.last_words = "stopped; nothing is kept of a demo without --out"

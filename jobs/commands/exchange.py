@@ -10,12 +10,13 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import json_line
 from jobs.session.run import Run, reader, session
 from jobs.show.groups import tell_unfinished
 
 
-@click.command("import")
+@click.command("import", cls=Command)
 @click.argument("file", type=click.File("rb"))
 @options.min_length
 @options.length
@@ -43,7 +44,7 @@ def import_(run: Run, file: IO[bytes]) -> int:
     return run.exit_code
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @click.argument("what", type=click.Choice(["tracks", "pairs", "groups"]))
 @options.keep
 @options.match

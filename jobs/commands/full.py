@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from jobs.session import options
+from jobs.session.helping import Command
 from jobs.session.main_job import run_full
 from jobs.session.run import Run, session
 from jobs.show.full_plan import plan_after, plan_path
 from jobs.show.main_job import conclude_full, show_found, show_summary
 
 
-@click.command("full")
+@click.command("full", cls=Command)
 @options.roots
 @click.option(
     "-o",

@@ -12,6 +12,7 @@ import click
 
 from dedup.settings import value_text
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.installation import installation
 from jobs.session.output import Column, path_text, size_text
 from jobs.session.run import Run, reader
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 REMEDY = "Install Reprise in an environment of its own: uv tool install, or pipx install"
 
 
-@click.command("info")
+@click.command("info", cls=Command)
 @click.argument("file", required=False, type=click.Path(path_type=bytes))
 @click.option("--settings", is_flag=True, help="Show each setting, its value and where it came from.")
 @click.option("--install", is_flag=True, help="Show how Reprise is installed, and any package that breaks it.")
@@ -54,7 +55,8 @@ def show_settings(run: Run) -> None:
     ]
     columns = (Column("setting", "setting"), Column("value", "value", value_text), Column("source", "from"))
     run.output.table(columns, rows)
-    run.output.note(f"\nSettings file: {run.settings.file}")
+    there = "" if run.settings.has_file else " (no file yet; make one to change a setting for good)"
+    run.output.note(f"\nSettings file: {run.settings.file}{there}")
 
 
 def show_installation(run: Run) -> None:

@@ -8,6 +8,7 @@ import click
 
 from dedup.errors import UsageError
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import Output, count_text, path_text
 from jobs.session.run import Run, reader
 
@@ -20,7 +21,7 @@ FILE = click.Path(path_type=bytes)
 GONE = "(not in the library now)"
 
 
-@click.command("mark")
+@click.command("mark", cls=Command)
 @click.argument("a", required=False, type=FILE)
 @click.argument("b", required=False, type=FILE)
 @click.option("--same", is_flag=True, help="They are one recording, whatever their score.")

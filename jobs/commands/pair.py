@@ -12,6 +12,7 @@ import click
 
 from dedup.settings import ITEMS_PER_SECOND
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import Column, path_text
 from jobs.session.run import Run, reader
 from jobs.show.words import bar_text, null_test_lines, speed_text
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=bytes)
 
 
-@click.command("pair")
+@click.command("pair", cls=Command)
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 @click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Draw a PNG or SVG.")
@@ -36,6 +37,7 @@ FILE = click.Path(path_type=bytes)
 @reader
 def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     """Compare two files, in the store or not, and explain why they match or do not."""
+    from dedup.correlation.warm_up import compile_path
     from dedup.groups.explain import explain
     from dedup.nulltest.hear import hear
     from dedup.versions import chromaprint_version
@@ -48,6 +50,7 @@ def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     def fingerprint() -> FingerprintSettings:
         return run.settings.fingerprint(chromaprint_version())
 
+    compile_path(run.observer)
     compare, match, limit_s = run.settings.compare(), run.settings.match(), run.settings.scan().time_limit_s
     with _store_if_any(run) as store:
         explained = explain(

@@ -9,6 +9,7 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, PlanError, UsageError
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import Output, complain, path_text
 from jobs.session.run import Run, reader
 from jobs.show.groups import tell_unfinished
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=bytes)
 
 
-@click.command("plan")
+@click.command("plan", cls=Command)
 @click.option("-o", "--output", "written", metavar="FILE", type=FILE, help="Write the plan, as JSON, to this file.")
 @click.option(
     "--check", "checked", metavar="FILE", type=FILE, help="Only check whether the plan in this file is sound."

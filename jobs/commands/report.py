@@ -11,6 +11,7 @@ import click
 from dedup.errors import UsageError
 from jobs.session import options, stores
 from jobs.session.answers import Question
+from jobs.session.helping import Command
 from jobs.session.run import Run, reader
 from jobs.show.groups import show_beside, show_groups, show_page, tell_unfinished
 from jobs.show.summaries import asked_text, groups_text, thresholds_text
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FORMATS = ("table", "json", "jsonl", "csv", "html")
 
 
-@click.command("report")
+@click.command("report", cls=Command)
 @click.option(
     "--format",
     "form",

@@ -8,6 +8,7 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import Output, path_text
 from jobs.session.run import Run, reader
 from jobs.show.groups import tell_unfinished
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from dedup.plan.resolve import Resolved
 
 
-@click.command("resolve")
+@click.command("resolve", cls=Command)
 @click.option(
     "-o",
     "--output",

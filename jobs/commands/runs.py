@@ -8,11 +8,12 @@ from calendar import timegm
 import click
 
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import Column, time_text
 from jobs.session.run import Run, reader
 
 
-@click.command("runs")
+@click.command("runs", cls=Command)
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="Show only the last N runs."
 )

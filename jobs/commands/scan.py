@@ -6,11 +6,12 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.run import Run, session
-from jobs.show.summaries import scan_record, scan_text, show_problems
+from jobs.show.summaries import empty_text, scan_record, scan_text, show_problems
 
 
-@click.command("scan")
+@click.command("scan", cls=Command)
 @options.roots
 @options.scan
 @options.workers
@@ -32,4 +33,6 @@ def scan(run: Run) -> int:
     show_problems(run.output, summary)
     run.output.result({"event": "scan", **scan_record(summary)})
     run.output.note(scan_text(summary))
+    if empty := empty_text(summary, roots):
+        run.output.note(empty)
     return run.exit_code

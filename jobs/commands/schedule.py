@@ -18,6 +18,7 @@ import click
 from dedup.errors import InputError, UsageError, WriteError, refused, writing
 from jobs.session import options
 from jobs.session.again import option_words, program
+from jobs.session.helping import Command
 from jobs.session.run import Run, reader
 from jobs.session.values import TIME_OF_DAY, Value
 from jobs.show import units
@@ -39,11 +40,11 @@ class UnitFile:
     text: str
 
 
-@click.command("schedule")
+@click.command("schedule", cls=Command)
 @options.roots
 @click.option(
     "--at",
-    type=Value(TIME_OF_DAY, none="off"),
+    type=Value(TIME_OF_DAY),
     default=AT,
     show_default=True,
     metavar="HH:MM",
@@ -52,13 +53,21 @@ class UnitFile:
 @click.option("--format", "form", type=click.Choice(["systemd", "cron", "launchd"]), help="Default: what runs here.")
 @click.option("--install", is_flag=True, help="Write the unit and enable it.")
 @click.option("--uninstall", is_flag=True, help="Remove what --install wrote, and nothing else.")
-@options.nightly
+@click.option(
+    "-o",
+    "--output",
+    "written",
+    metavar="FILE",
+    type=click.Path(path_type=bytes),
+    help="Write a plan to this file every night.",
+)
+@options.every
 @options.common
 @reader
-def schedule(run: Run, at: str | None, form: Form | None, install: bool, uninstall: bool) -> None:
+def schedule(run: Run, at: str, form: Form | None, install: bool, uninstall: bool, written: bytes | None) -> None:
     """Print a systemd service and timer, a crontab line or a launchd agent that runs `reprise full` on each ROOT
-    every night, or install it. The options of `reprise full` that you give here, such as --until 06:30, apply every
-    night.
+    every night, or install it. The options of `reprise full` that you give here, such as --until 06:30 or --auto 0.98,
+    apply every night; --help-all lists them.
 
     Without ROOT, each run uses the folders that the settings name on that night."""
     if install and uninstall:
@@ -67,8 +76,8 @@ def schedule(run: Run, at: str | None, form: Form | None, install: bool, uninsta
         remove(run)
         return
     run.settings.roots()  # raises if there are none
-    at, form = at or AT, form or usual_form()
-    words = command_words(run, at)
+    form = form or usual_form()
+    words = command_words(run, at, written)
     if install:
         put(run, form, words, at)
     else:
@@ -86,14 +95,13 @@ def usual_form() -> Form:
 # ---- what is run
 
 
-def command_words(run: Run, at: str) -> list[str]:
+def command_words(run: Run, at: str, written: bytes | None = None) -> list[str]:
     """The command: this program, with what this command line and the variables set, as neither is there at night. The
     settings file is read each night."""
     carried = [f"{name}={_carried(name)}" for name in CARRIED if os.environ.get(name)]
     words = [*(["/usr/bin/env", *carried] if carried else []), *program(), "full", "--quiet"]
     settled = run.settings.settled.items()
     given = {name: one.value for name, one in settled if one.source.startswith(("command line", "environment"))}
-    given = {name: value for name, value in given.items() if name not in options.CLEANUP}
     roots = [os.path.abspath(root) for root in given.pop("roots", ())]
     if given.get("until"):  # a run that makes up for a missed night starts late, when that time may be a day away
         hours, limit = night_hours(at, given["until"]), run.settings["max-hours"]
@@ -101,6 +109,8 @@ def command_words(run: Run, at: str) -> list[str]:
             given["max-hours"] = hours
     for name, value in given.items():
         words += option_words(name, value)
+    if written is not None:
+        words.append(f"--output={os.path.abspath(os.fsdecode(written))}")
     return words + (["--", *roots] if roots else [])
 
 

@@ -9,13 +9,14 @@ import click
 
 from dedup.errors import UsageError
 from jobs.session import options
+from jobs.session.helping import Command
 from jobs.session.run import Run, reader
 from jobs.session.run_settings import RunSettings
 
 DEFAULT_PORT = 8765
 
 
-@click.command("serve")
+@click.command("serve", cls=Command)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

@@ -8,6 +8,7 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageError
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import Output, count_text, one_line, path_text, shortened
 from jobs.session.run import Run, session
 from jobs.show.ask import is_agreed
@@ -22,7 +23,7 @@ SHOWN = 60
 """Most characters of a value that are shown."""
 
 
-@click.command("tag")
+@click.command("tag", cls=Command)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=bytes))
 @click.option("--fingerprint", is_flag=True, help="Write ACOUSTID_FINGERPRINT: the first two minutes, for AcoustID.")
 @click.option("--audio-hash", is_flag=True, help="Write REPRISE_AUDIO_HASH: of the encoded audio, without the tags.")

@@ -6,6 +6,7 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import Column, count_text, size_text
 from jobs.session.run import Run, reader, session
 from jobs.show.cleanups import show_undone, summary_record, undone_record
@@ -20,7 +21,7 @@ COLUMNS = (
 )
 
 
-@click.command("undo")
+@click.command("undo", cls=Command)
 @click.argument("number", metavar="[NUMBER]", required=False, type=click.IntRange(min=1))
 @options.common
 @session
@@ -40,7 +41,7 @@ def undo(run: Run, number: int | None) -> int:
     return run.exit_code
 
 
-@click.command("history")
+@click.command("history", cls=Command)
 @options.common
 @reader
 def history(run: Run) -> None:

@@ -12,15 +12,16 @@ import click
 from dedup.errors import ClusterError, UsageError
 from dedup.settings import Option
 from jobs.session import options
+from jobs.session.helping import Command
 from jobs.session.output import Output
 from jobs.session.run import Run, reader
 from jobs.session.run_settings import RunSettings
 from jobs.session.values import Value, number
 
-WARM_UP = "from dedup.correlation.tile import warm_up; warm_up()"
+WARM_UP = "from dedup.correlation.warm_up import compile_all; compile_all()"
 
 
-@click.command("worker")
+@click.command("worker", cls=Command)
 @click.argument("address", metavar="ADDRESS|FILE")
 @click.option(
     "--memory",

@@ -49,6 +49,11 @@ class Configuration:
     """Path of the settings file, whether it exists or not."""
     settled: Mapping[str, Settled]
 
+    @property
+    def has_file(self) -> bool:
+        """Whether the settings file exists."""
+        return os.path.exists(self.file)
+
     def __getitem__(self, name: str) -> Any:
         return self.settled[name].value
 
@@ -207,6 +212,8 @@ def _table(content: Mapping[str, Any], file: str, source: str) -> dict[str, Sett
         if name not in SETTINGS or name == "profile":
             known = [*SETTINGS, DEFAULT_PROFILE] if source == "file" else SETTINGS
             remedy = _nearest(name, known) or "Correct its name, or remove it"
+            if source == "file" and isinstance(value, dict):
+                remedy = f"Write [{PROFILES}.{key}] for a profile of that name"
             raise UsageError(f"setting {key} in {file}", "there is no such setting", remedy=remedy.strip())
         if name in found:
             raise UsageError(where, "is set twice, with - and with _", remedy="Keep one of them")

@@ -15,6 +15,8 @@ import click
 
 from dedup import settings as domain
 from dedup.settings import Setting, settings_of
+from jobs.session import helping
+from jobs.session.helping import ListedOption
 from jobs.session.run_settings import RunSettings
 from jobs.session.values import SWITCH, Value, value_of
 
@@ -26,6 +28,22 @@ SETTINGS = {setting.name: setting for owner in _OWNERS for setting in settings_o
 """Every setting, by its name."""
 VALUES = {name: value_of(setting) for name, setting in SETTINGS.items()}
 """How each setting is written, by its name."""
+
+_HEADINGS = {
+    domain.DiscoverSettings: helping.LOOK,
+    domain.ScanSettings: helping.LOOK,
+    domain.FingerprintSettings: helping.LOOK,
+    domain.CompareSettings: helping.COMPARE,
+    domain.MatchSettings: helping.COMPARE,
+    domain.KeepSettings: helping.KEEP,
+    domain.PlanSettings: helping.OTHERS,
+    RunSettings: helping.WORK,
+}
+HEADINGS = {setting.name: heading for owner, heading in _HEADINGS.items() for setting in settings_of(owner)}
+"""Where the help lists each setting, by its name."""
+HEADINGS |= {"reads-per-disk": helping.WORK, "store": helping.ALWAYS, "profile": helping.ALWAYS}
+HEADINGS |= dict.fromkeys(("until", "max-hours", "notify", "notify-when"), helping.STOP)
+
 _GIVEN = "jobs.session.options.given"
 
 
@@ -46,21 +64,26 @@ def _record(context: click.Context, parameter: click.Parameter, value: Any) -> N
         given(context)[name] = value
 
 
-def _option(name: str, hidden: bool = False) -> Decorator[Any]:
-    return _option_of(SETTINGS[name], VALUES[name], hidden)
+def _option(name: str, rare: bool = False) -> Decorator[Any]:
+    return _option_of(SETTINGS[name], VALUES[name], rare)
 
 
-def _option_of(setting: Setting, value: Value, hidden: bool = False) -> Decorator[Any]:
+def _option_of(setting: Setting, value: Value, rare: bool = False) -> Decorator[Any]:
     is_switch, option = value.kind is SWITCH, setting.option
+    words = f" Any of {', '.join(setting.choices)}." if setting.is_list and setting.choices else ""
+    default = setting.default_text if setting.default_text not in ("none", "nothing") else False
     return click.option(
         f"--{setting.name}/--no-{setting.name}" if is_switch else f"--{setting.name}",
         type=None if is_switch else value,
         default=None if value.many else setting.default,
         multiple=value.many,
         metavar=option.metavar or "|".join(value.choices) or None,
-        help=option.help + (" Repeatable." if value.many else ""),
-        show_default=setting.default_text if option.shown or setting.default in (None, ()) else True,
-        hidden=hidden or setting.hidden,
+        help=option.help + words + (" Repeatable." if value.many else ""),
+        show_default=True if is_switch else default,
+        hidden=setting.hidden,
+        cls=ListedOption,
+        heading=HEADINGS[setting.name],
+        rare=rare or option.rare,
         expose_value=False,
         callback=_record,
     )
@@ -75,7 +98,15 @@ def _processes_of_a_worker() -> Decorator[Any]:
 
 
 def _flag(*names: str, text: str) -> Decorator[Any]:
-    return click.option(*names, is_flag=True, expose_value=False, callback=_record, help=text)
+    return click.option(
+        *names,
+        is_flag=True,
+        expose_value=False,
+        callback=_record,
+        help=text,
+        cls=ListedOption,
+        heading=helping.ALWAYS,
+    )
 
 
 def together(*decorators: Decorator[Any]) -> Decorator[Any]:
@@ -89,8 +120,8 @@ def together(*decorators: Decorator[Any]) -> Decorator[Any]:
     return apply
 
 
-def _options(*names: str, hidden: bool = False) -> Decorator[Any]:
-    return together(*(_option(name, hidden) for name in names))
+def _options(*names: str, rare: bool = False) -> Decorator[Any]:
+    return together(*(_option(name, rare) for name in names))
 
 
 def _names(owner: type) -> list[str]:
@@ -115,17 +146,13 @@ scan = together(discover, _options("min-length", "time-limit", "length", "retry-
 compare = _options(*_names(domain.CompareSettings))
 match = _options(*_names(domain.MatchSettings))
 keep = _options(*_names(domain.KeepSettings))
-CLEANUP = _names(domain.PlanSettings)
-"""Settings that only a plan uses."""
-cleanup = _options(*CLEANUP)
+cleanup = _options(*_names(domain.PlanSettings))
 trusted = together(match, _options("let-go", "break-albums", "to"))
 """Settings up to which `apply` takes the word of a plan that was changed by hand."""
 
-_HIDDEN = [name for name in SETTINGS if name not in ("roots", "store", "profile")]
-every = _options(*_HIDDEN, hidden=True)
-"""All settings, hidden in the help: for `info --settings`, which shows what a run with them would use."""
-nightly = _options(*(name for name in _HIDDEN if name not in CLEANUP), hidden=True)
-"""The same except those that the main job does not take: for `schedule`."""
+every = _options(*(name for name in SETTINGS if name not in ("roots", "store", "profile")), rare=True)
+"""All settings, which only `--help-all` lists: for `info --settings`, which shows what a run with them would use, and
+`schedule`, which passes them on."""
 
 roots = click.argument(
     "roots", metavar="[ROOT]...", nargs=-1, type=VALUES["roots"], expose_value=False, callback=_record

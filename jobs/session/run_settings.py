@@ -29,45 +29,54 @@ class RunSettings(Settings):
     ] = None
     """Number of processes, on each host; 0 works in this process, None is one for each core."""
     scheduler: Annotated[
-        str | None, Option("Use a running Dask scheduler: its address, or the file it wrote.", "ADDRESS|FILE")
+        str | None,
+        Option("Use a running Dask scheduler: its address, or the file it wrote.", "ADDRESS|FILE", rare=True),
     ] = None
     hosts: Annotated[
         tuple[str, ...],
         Option("Start workers over SSH on these hosts, separated by commas.", "LIST", form="hosts", shown="this host"),
     ] = ()
     remote_python: Annotated[
-        str | None, Option("Python that has Reprise, on each of --hosts.", "PATH", shown="same as here")
+        str | None, Option("Python that has Reprise, on each of --hosts.", "PATH", shown="same as here", rare=True)
     ] = None
     tls: Annotated[
         bytes | None,
-        Option("Folder with this host's TLS keys, made by `reprise cluster keys`.", "DIR", shown="Dask's settings"),
+        Option(
+            "Folder with this host's TLS keys, made by `reprise cluster keys`.",
+            "DIR",
+            shown="Dask's settings",
+            rare=True,
+        ),
     ] = None
-    insecure: Annotated[bool, Option("Use hosts without TLS: whoever reaches their ports can run programs as you.")] = (
-        False
-    )
+    insecure: Annotated[
+        bool, Option("Use hosts without TLS: whoever reaches their ports can run programs as you.", rare=True)
+    ] = False
     map: Annotated[
         tuple[MappedFolder, ...],
         Option(
             "Where other hosts mount a local folder; HOST: in front names one host.",
             "HOST_PATH=LOCAL_PATH",
             shown="same paths",
+            rare=True,
         ),
     ] = ()
     worker_timeout_s: Annotated[
-        float, Option("Replace a worker that gives no sign of life for this long.", "SECONDS", 10)
+        float, Option("Replace a worker that gives no sign of life for this long.", "SECONDS", 10, rare=True)
     ] = WORKER_TIMEOUT_S
     until: Annotated[
         str | None, Option("Stop at this local time; the next run continues.", "HH:MM", form="time", none="off")
     ] = None
     max_hours: Annotated[
-        float | None, Option("Stop after this many hours; the next run continues.", "HOURS", 0, above=True, none="off")
+        float | None,
+        Option("Stop after this many hours; the next run continues.", "HOURS", 0, above=True, none="off", rare=True),
     ] = None
     notify: Annotated[
         str | None,
         Option("Command to run at the end, with the summary as JSON on stdin.", "COMMAND", form="command", none="off"),
     ] = None
     notify_when: Annotated[
-        Literal["always", "new", "failed"], Option("Notify of every run, of finds and failures, or of failures only.")
+        Literal["always", "new", "failed"],
+        Option("Notify of every run, of finds and failures, or of failures only.", rare=True),
     ] = "always"
     block_size: Annotated[int, Option("Fingerprints in a block, at most.", "N", 1, 4096, hidden=True)] = 512
 

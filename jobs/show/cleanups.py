@@ -23,6 +23,8 @@ def show_applied(output: Output, applied: Applied, dry_run: bool) -> None:
     text = f"{verb}: {count_text(applied.n_files, 'file')}" + (f" ({actions})" if actions else "")
     text += f", {size_text(applied.n_bytes)}; {applied.n_merged:,} merged, {applied.n_playlists:,} playlists rewritten"
     output.note(text + (f"; {len(applied.refused):,} refused" if applied.refused else ""))
+    for number, n_files in sorted(applied.before.items()):
+        output.note(f"already done by clean-up {number}: {count_text(n_files, 'file')}")
     if applied.n_edited:
         output.note(edited_text(applied.n_edited))
     if applied.is_header_edited:
@@ -41,6 +43,7 @@ def applied_record(applied: Applied) -> dict[str, Any]:
         "playlists": applied.n_playlists,
         "folders_removed": applied.n_folders,
         "refused": len(applied.refused),
+        "done_before": {str(number): n_files for number, n_files in sorted(applied.before.items())},
         "left": applied.left,
         "edited": applied.n_edited,
         "settings_edited": applied.is_header_edited,

@@ -10,6 +10,7 @@ from jobs.show.groups import show_beside, show_groups
 from jobs.show.summaries import (
     compaction_text,
     correlation_text,
+    empty_text,
     full_record,
     groups_text,
     news_text,
@@ -52,6 +53,8 @@ def show_summary(run: Run, done: Full, plan: FullPlan | None = None) -> None:
     output.result({"event": "summary", **record})
     for line in _summary_lines(done, output.as_json):
         output.note(line)
+    if not done.scan.discovered and (empty := empty_text(done.scan, run.settings.roots())):
+        output.note(empty)
     for line in plan.lines() if plan else ():
         output.note(line)
 

@@ -65,6 +65,13 @@ def scan_text(summary: Scan) -> str:
     return "\n".join(lines)
 
 
+def empty_text(summary: Scan, roots: Sequence[bytes]) -> str | None:
+    """What is said if the roots are there and hold no audio files."""
+    if summary.discovered or summary.absent:
+        return None
+    return f"no audio files below {', '.join(map(path_text, roots))}"
+
+
 def show_problems(output: Output, summary: Scan) -> None:
     """Shows every problem as an object with --json; for people the failed, damaged and skipped files, and the ignored
     ones by reason."""

@@ -77,6 +77,8 @@ def main() -> None:
     with open_for_reading(args.store) as store:
         pairs = {paths_of(pair, root): pair for pair in Matches(store, MatchSettings()).pairs()}
         prints = list(fingerprints(store, files, root))
+    if not prints:
+        print(unknown_text(args.store, root), file=sys.stderr)
     scored = compared(prints, {paths for paths, pair in pairs.items() if pair.verdict in CLAIMS})
     report = {"files": judged(files, pairs, root), "methods": weigh(scored)}
     if args.plot:
@@ -101,6 +103,14 @@ def arguments(description: str, *, plots: bool = False) -> tuple[argparse.Namesp
         )
     args = parser.parse_args()
     return args, bytes((args.root or args.truth.resolve().parent / "library").resolve())
+
+
+def unknown_text(store: Path, root: bytes) -> str:
+    """What is said if nothing that follows means anything."""
+    return (
+        f"warning: no file of the ground truth below {os.fsdecode(root)} is in the store {store}, so every pair counts "
+        "as not found. Name the folder that was scanned with --root"
+    )
 
 
 # ---- the labels ----

@@ -276,7 +276,7 @@ def _load() -> None:
     """Imports what commands import, and compiles what they compile."""
     import importlib
 
-    from dedup.correlation.tile import warm_up
+    from dedup.correlation.warm_up import compile_all
 
     for name in ("full", "check", "exchange", "scan", "correlate", "report"):
         importlib.import_module(f"jobs.commands.{name}")
@@ -290,7 +290,7 @@ def _load() -> None:
         "dedup.upkeep.check",
     ):
         importlib.import_module(name)
-    warm_up()
+    compile_all()
 
 
 def _run(work: Path, arguments: list[str], fault: dict[str, Any] | None) -> None:

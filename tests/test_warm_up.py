@@ -1,0 +1,107 @@
+"""Kernels are compiled ahead, once, each part by itself; and what was compiled ahead is all that a comparison takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dedup.correlation import kernel_cache
+from dedup.correlation.warm_up import PARTS, compile_first, compile_path
+from dedup.observer import Silent
+from dedup.runner import InlineRunner
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Told(Silent):
+    """What was told."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int | None]] = []
+        self.messages: list[str] = []
+
+    def stage(self, name: str, total: int | None, unit: str) -> None:  # noqa: ARG002
+        self.stages.append((name, total))
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache. This process keeps what it has compiled, so a part costs it nothing."""
+    monkeypatch.setenv("REPRISE_KERNEL_CACHE", str(tmp_path))
+    folder = kernel_cache.cache_folder()
+    assert folder is not None
+    folder.mkdir()
+    return folder
+
+
+def test_each_part_is_compiled_once_and_said(cache: Path) -> None:
+    told = Told()
+    compile_first(InlineRunner(), told)
+    assert told.stages == [("compile", len(PARTS))]
+    assert told.messages == ["compiling the comparison for this machine, once; it takes about 20 s"]
+    assert len(list(cache.glob("*.compiled"))) == len(PARTS)
+    compile_first(InlineRunner(), told)
+    compile_path(told)
+    assert len(told.stages) == len(told.messages) == 1, "nothing is left to do, so nothing is said"
+
+
+def test_what_is_missing_is_compiled(cache: Path) -> None:
+    told = Told()
+    compile_path(told)
+    assert told.messages == ["compiling the comparison for this machine, once; it takes about 10 s"]
+    assert [path.name.partition("-")[0] for path in cache.glob("*.compiled")] == ["path"]
+    compile_first(InlineRunner(), told)
+    assert told.stages == [("compile", 1)]
+
+
+def test_other_hosts_and_processes_without_a_cache_compile_by_themselves(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, elsewhere = Told(), InlineRunner()
+    elsewhere.is_local = False
+    compile_first(elsewhere, told)
+    monkeypatch.setenv("REPRISE_KERNEL_CACHE", "off")
+    compile_first(InlineRunner(), told)
+    assert told.stages == told.messages == []
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.long
+def test_a_tile_takes_nothing_that_was_not_compiled_ahead(tmp_path: Path) -> None:
+    """Property: after the parts, neither a tile by either method nor the noise floor compiles a function."""
+    code = """
+import json, sys
+import numpy as np
+from numba.core import event
+from dedup.correlation.warm_up import compile_all
+compile_all()
+compiled = []
+class Listener(event.Listener):
+    def on_start(self, found):
+        compiled.append(str(found.data["dispatcher"]))
+    def on_end(self, found):
+        pass
+event.register("numba:compile", Listener())
+from dedup.correlation.noise import decoy_evidence
+from dedup.correlation.tile import correlate_tile
+from dedup.settings import METHODS, CompareSettings
+items = np.random.default_rng(1).integers(0, 1 << 32, 8000, dtype=np.uint32)
+items[7800:] = items[:200]
+block = ("tile", items, np.arange(0, 8001, 200, dtype=np.int64))
+n = [correlate_tile(block, block, CompareSettings(method))[1] for method in METHODS]
+decoy_evidence(CompareSettings(), (0, 2), (items[:200], items[200:400], items[400:600]))
+print(json.dumps([n, compiled]))
+"""
+    environment = os.environ | {"REPRISE_KERNEL_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, check=True)
+    n_compared, compiled = json.loads(done.stdout)
+    assert n_compared == [40 * 39 // 2] * 2
+    assert compiled == []
