@@ -19,10 +19,11 @@ from dedup.groups.news import News, end_news, news
 from dedup.nulltest.listen import listen
 from dedup.nulltest.run import Tested
 from dedup.observer import Observer
+from dedup.plan.weigh import USUAL, weighed_groups
 from dedup.runner import Runner
 from dedup.scan.scan import Scan
 from dedup.scan.scan import scan as scan_library
-from dedup.settings import CompareSettings, KeepSettings, MatchSettings, ScanSettings
+from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSettings, ScanSettings
 from dedup.upkeep.compact import Compaction, compact_if_it_pays
 
 if TYPE_CHECKING:
@@ -80,9 +81,10 @@ def full(
     runner: Runner,
     observer: Observer,
     conclude: Callable[[Full], None] = _nobody,
+    cleanup: PlanSettings = USUAL,
 ) -> Full:
-    """Scans `roots`, compares what is new, finds the groups of the whole store and does the housekeeping. A request to
-    `runner.stop` ends it early; the next run continues from there.
+    """Scans `roots`, compares what is new, finds the groups of the whole store, weighed by what `cleanup` lets go, and
+    does the housekeeping. A request to `runner.stop` ends it early; the next run continues from there.
 
     Calls `conclude` with the result so far while the store is still locked: after the groups or a stop, and again after
     the housekeeping. Only after that do the groups found count as reported: if a run fails or is killed before, it has
@@ -91,7 +93,7 @@ def full(
     Raises UsageError, before a file is read, if the score is to be learned from judgements and these are too few; and
     what `scan` and `correlate` raise."""
     thresholds(store, match)
-    job = _Job(store, scan, compare, match, keep, runner, observer)
+    job = _Job(store, scan, compare, match, keep, cleanup, runner, observer)
     done = job.run(roots)
     conclude(done)
     if done.found is None:
@@ -111,6 +113,7 @@ class _Job:
     compare: CompareSettings
     match: MatchSettings
     keep: KeepSettings
+    cleanup: PlanSettings
     runner: Runner
     observer: Observer
 
@@ -149,7 +152,7 @@ class _Job:
         if stop.requested and (tested.n_left or not stop.time_is_up):
             return replace(done, stopped=True)
         began = time.monotonic()
-        found = Found(matches, self._groups(matches))
+        found = Found(matches, weighed_groups(self.store, matches, self.keep, self.cleanup))
         n_pairs, new = matches.count_pairs(), news(self.store, found.groups)
         seconds = {**done.seconds, "group": time.monotonic() - began}
         idle = done.idle and not tested.n_tested

@@ -31,6 +31,12 @@ LOST_BY_VERDICT: dict[Verdict, LossKind] = {
 }
 """What a track holds for itself that is shown beside a group and is no copy, though it is the same music."""
 
+
+def let_go_with(let_go: Collection[LossKind]) -> frozenset[Verdict]:
+    """Verdicts of what is no copy, though it is the same music, and may go if losses of these kinds do not count."""
+    return frozenset(verdict for verdict, kind in LOST_BY_VERDICT.items() if kind in let_go)
+
+
 _UNHEARD: dict[StreamKind, tuple[LossKind, str]] = {
     "sound": ("tracks", "further sound track"),
     "subtitles": ("subtitles", "subtitles"),

@@ -144,6 +144,7 @@ def group_record(group: Group) -> dict[str, Any]:
         "weakest_score": round(group.weakest.match.score, 6),
         "beside": beside,
         "bytes_reclaimable": group.bytes_reclaimable,
+        "bytes_unheard": group.bytes_unheard,
     }
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from jobs.session.output import Output, count_text, path_text, size_text, time_text
+from jobs.session.output import Output, count_text, path_text, time_text
+from jobs.show.table import reclaimable_text
 
 if TYPE_CHECKING:
     from dedup.correlation.correlate import Correlation, Unfinished
@@ -120,14 +121,17 @@ def uncompared_text(missing: Unfinished) -> str:
 def groups_text(groups: Sequence[Group], shown: int | None = None) -> str:
     """One line: how many groups, files and bytes."""
     n_files = sum(len(group.members) for group in groups)
-    n_bytes = sum(group.bytes_reclaimable for group in groups)
-    text = (
-        f"groups  {len(groups):,}, with {count_text(n_files, 'file')} besides the best copies; "
-        f"{size_text(n_bytes)} reclaimable"
-    )
+    n_bytes, n_unheard = reclaimable_bytes(groups)
+    text = f"groups  {len(groups):,}, with {count_text(n_files, 'file')} besides the best copies; "
+    text += reclaimable_text(n_bytes, n_unheard)
     if shown is not None and shown < len(groups):
         text += f" ({shown:,} shown)"
     return text
+
+
+def reclaimable_bytes(groups: Sequence[Group]) -> tuple[int, int]:
+    """Bytes that a plan would free, and those that it would free too once nobody has to listen any more."""
+    return sum(group.bytes_reclaimable for group in groups), sum(group.bytes_unheard for group in groups)
 
 
 def pairs_text(n_pairs: Counter[Verdict]) -> str:
@@ -236,6 +240,7 @@ def full_record(done: Full) -> dict[str, Any]:
     from dedup.correlation.scoring import BESIDE
 
     groups = None if done.found is None else done.found.groups
+    n_bytes, n_unheard = (None, None) if groups is None else reclaimable_bytes(groups)
     return {
         **scan_record(done.scan),
         "found": None if done.news is None else {"copies": done.news.n_copies, "groups": done.news.n_groups},
@@ -245,7 +250,8 @@ def full_record(done: Full) -> dict[str, Any]:
         "pairs": None if done.n_pairs is None else done.n_pairs["same recording"],
         "pairs_beside": None if done.n_pairs is None else {kind: done.n_pairs[kind] for kind in BESIDE},
         "groups": None if groups is None else len(groups),
-        "bytes_reclaimable": None if groups is None else sum(group.bytes_reclaimable for group in groups),
+        "bytes_reclaimable": n_bytes,
+        "bytes_unheard": n_unheard,
         "compact": asdict(done.compaction) if done.compaction else None,
         "seconds": {stage: round(spent, 3) for stage, spent in done.seconds.items()},
     }
