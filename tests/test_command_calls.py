@@ -163,6 +163,9 @@ SCAN_TEXT = (
 COUNTS = {"discovered": 4, "unchanged": 1, "fingerprinted": 1, "identical": 0, "skipped": 1, "failed": 1, "left": 0}
 COUNTS |= {
     "ignored": 1,
+    "unlisted": 0,
+    "known_problems": 0,
+    "known_failures": 0,
     "damaged": 0,
     "moved": 0,
     "changed": 0,
@@ -182,6 +185,7 @@ def test_scan(folder: Path, replaced: Replaced) -> None:
     told = outcome(invoke(folder, "scan", "/m", "/n", "--workers", "0", *SCAN))
     assert told == (EXIT_SOME_FAILED, SCAN_PROBLEMS + SCAN_TEXT, "")
     assert call.positional == [folder, (b"/m", b"/n")]
+    assert not call.keywords.pop("may_forget")(b"/m", 51), "nobody sits at a terminal"
     assert call.keywords == {"settings": SCAN_SETTINGS, "runner": "InlineRunner", "observer": "Progress"}
     programs = invoke(folder, "scan", "/m", "--workers", "0", "--json")
     assert records(programs) == [
@@ -271,12 +275,14 @@ def test_full(folder: Path, replaced: Replaced, found: Found) -> None:
     assert result.stdout.endswith("the steps alike)\n\n" + SCAN_PROBLEMS + FULL_TEXT)
     assert call.positional == [folder, (b"/m",)]
     assert callable(call.keywords.pop("conclude"))
+    assert not call.keywords.pop("may_forget")(b"/m", 51), "nobody sits at a terminal"
     assert call.keywords == {
         "scan": SCAN_SETTINGS,
         "compare": COMPARE_SETTINGS,
         "match": MATCH_SETTINGS,
         "keep": KEEP_SETTINGS,
         "cleanup": PlanSettings(),
+        "strict": False,
         "runner": "InlineRunner",
         "observer": "Progress",
     }

@@ -59,36 +59,44 @@ def scan_text(summary: Scan) -> str:
         "with their tags read again": summary.renewed,
         "forgotten (no longer there or selected)": summary.forgotten,
         "not audio by their names": summary.ignored,
+        "failed or skipped as before (`--strict` lists them)": summary.known_problems,
     }
     told = [f"{n:,} {what}" for what, n in asides.items() if n]
+    told += [f"{count_text(summary.unlisted, 'folder')} that cannot be read"] if summary.unlisted else []
     if told:
         lines.append(f"        {', '.join(told)}")
     return "\n".join(lines)
 
 
-def show_problems(output: Output, summary: Scan) -> None:
+def show_problems(output: Output, summary: Scan, strict: bool = True) -> None:
     """Shows every problem as an object with --json; for people the failed, damaged and skipped files, and the ignored
-    ones by reason."""
+    ones by reason. What was told before is listed only if `strict`."""
     from dedup.report.export import named_path
 
     for problem in summary.problems:
-        output.result({"event": problem.kind, **named_path("path", problem.path), "reason": problem.reason})
+        flags = {"folder": problem.is_folder, "before": problem.is_known}
+        what = {"event": problem.kind, **named_path("path", problem.path), "reason": problem.reason}
+        output.result(what | {name: True for name, is_so in flags.items() if is_so})
     for kind in ("failed", "damaged", "skipped"):
-        found = [problem for problem in summary.problems if problem.kind == kind]
+        found = [each for each in summary.problems if each.kind == kind and (strict or not each.is_known)]
         for problem in found[:SHOWN_PROBLEMS]:
             output.note(f"{kind}: {path_text(problem.path)}: {problem.reason}")
         if len(found) > SHOWN_PROBLEMS:
             output.note(f"{kind}: {len(found) - SHOWN_PROBLEMS:,} more, listed in the log and with --json")
-    ignored: dict[str, list[bytes]] = {}
+    _show_ignored(output, summary)
+
+
+def _show_ignored(output: Output, summary: Scan) -> None:
+    ignored: dict[tuple[str, str], list[bytes]] = {}
     for problem in summary.problems:
         if problem.kind == "ignored":
-            ignored.setdefault(problem.reason, []).append(problem.path)
-    for reason, paths in sorted(ignored.items()):
+            ignored.setdefault((problem.reason, "folder" if problem.is_folder else "file"), []).append(problem.path)
+    for (reason, unit), paths in sorted(ignored.items()):
         if len(paths) <= NAMED_IGNORED:
             for path in paths:
                 output.note(f"ignored: {path_text(path)}: {reason}")
         else:
-            output.note(f"ignored: {count_text(len(paths), 'file')}: {reason}")
+            output.note(f"ignored: {count_text(len(paths), unit)}: {reason}")
 
 
 # ---- comparing ----
