@@ -20,7 +20,7 @@ from dedup.settings import CompareSettings, KeepSettings, MatchSettings
 from dedup.store.store import Store
 from tests.stores import add_track, copied, open_store, recording, rename
 
-NUMBERS = {"lag_s", "overlap_s", "agreement", "score", "evidence", "kappa", "along", "prominence", "rate"}
+NUMBERS = {"lag_s", "overlap_s", "agreement", "score", "evidence", "kappa", "along", "prominence", "rate", "speed"}
 PLACE = {"a_from_s", "a_to_s", "b_from_s", "b_to_s"}
 TRACK = {
     "codec",
@@ -67,7 +67,7 @@ def test_a_pair(store: Store):
     assert pair["agreement"] == pytest.approx(0.95, abs=0.01)
     assert pair["score"] == pytest.approx(0.9, abs=0.02)
     assert pair["score"] == max(pair["kappa"], pair["along"]) > pair["evidence"] > 0
-    assert pair["rate"] == 0
+    assert (pair["rate"], pair["speed"]) == (0, 0)
     assert [pair[name] for name in ("a_from_s", "a_to_s", "b_from_s", "b_to_s")] == pytest.approx(
         [0.990, 37.143, 0, 36.152], abs=0.002
     )

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dedup.correlation.match import speed_of
 from dedup.correlation.scoring import Verdict
 from dedup.settings import ITEMS_PER_SECOND, LOSS_KINDS, LossKind
 from dedup.tags.extras import Extra, carried, family_of
@@ -230,8 +231,8 @@ def _of_streams(copy: AudioProperties) -> Iterator[Loss]:
 
 def speed_words(rate: float) -> str:
     """How the first file plays against the second, whose items it has `rate` more of: "2.0 % slower"."""
-    percent = 100 * abs(rate)
-    return f"{percent:.1f} % {'slower' if rate > 0 else 'faster'}"
+    speed = speed_of(rate)
+    return f"{100 * abs(speed):.1f} % {'slower' if speed < 0 else 'faster'}"
 
 
 def span_words(span: Span, length_s: float) -> str:

@@ -52,7 +52,7 @@ class Decider:
         """Groups with at least two files that are there, most reclaimable bytes first, then by the kept file's path.
         The reference is kept: it is the best by the rules, and all other files match it."""
         planned = [self.group(group) for group in groups if is_there_twice(group)]
-        return most_first(self._with_whole_albums(planned))
+        return most_first(self.with_whole_albums(planned))
 
     def group(self, group: Group) -> PlannedGroup:
         """One group by itself, regardless of albums."""
@@ -142,7 +142,7 @@ class Decider:
             return "owner", OTHER_OWNER
         return None
 
-    def _with_whole_albums(self, groups: list[PlannedGroup]) -> list[PlannedGroup]:
+    def with_whole_albums(self, groups: list[PlannedGroup]) -> list[PlannedGroup]:
         """Leaves the files that an album needs to stay complete, or notes their loss."""
         removed = {file.path for group in groups for file in group.files if file.action in REMOVING}
         lacking = self.albums.lacking(removed)

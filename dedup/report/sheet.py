@@ -42,6 +42,7 @@ COLUMNS = (
     "along",
     "prominence",
     "rate",
+    "speed",
     "lag_s",
     "overlap_s",
     "verdict",

@@ -40,7 +40,7 @@ class Row:
     """Folder of that file."""
     n_files: int
     n_bytes: int
-    """Reclaimable bytes: of the files that the rules, or the answer, let go."""
+    """Reclaimable bytes: of the files that a plan made now would let go, by the rules or the answer."""
     formats: tuple[str, ...]
     verdicts: tuple[str, ...]
     rules: tuple[str, ...]
@@ -86,6 +86,8 @@ class Snapshot:
         """The groups with what the rules decide about each, most reclaimable bytes first, by their ids."""
         self._uncertain: dict[str, TrackPair] | None = None
         self._rows: dict[str, Row] = {}
+        self._freed: dict[object, int] | None = None
+        """`Review.freed_by_rule` of the groups as they are now."""
         self._listed: Listed | None = None
         self.renew()
 
@@ -113,7 +115,7 @@ class Snapshot:
         """Shows the groups as the review has them now."""
         questions = self.review.all_questions
         self.questions = {id_of(one.group.reference.path): one for one in questions}
-        self._uncertain, self._listed = None, None
+        self._uncertain, self._listed, self._freed = None, None, None
         self._rows.clear()
 
     def answered(self, ids: Iterable[str]) -> None:
@@ -139,14 +141,17 @@ class Snapshot:
     def listed(self) -> Listed:
         """The groups, most reclaimable bytes first; the same object until something changes."""
         if self._listed is None:
+            if self._freed is None:
+                self._freed = self.review.freed_by_rule()
             for id_, question in self.questions.items():
                 if id_ not in self._rows:
-                    self._rows[id_] = _row(id_, question, self.review.answer_of(question))
+                    by_rule = self._freed[question.planned.contents]
+                    self._rows[id_] = _row(id_, question, self.review.answer_of(question), by_rule)
             self._listed = Listed([self._rows[id_] for id_ in self.questions])
         return self._listed
 
 
-def _row(id_: str, question: Question, answer: PlannedGroup | None) -> Row:
+def _row(id_: str, question: Question, answer: PlannedGroup | None, freed_by_rule: int) -> Row:
     group, planned = question.group, answer or question.planned
     goes = [file for file in planned.files if file.action not in STAYING]
     proven = {pair.a.path for pair in group.members if is_proven(pair)}
@@ -155,7 +160,7 @@ def _row(id_: str, question: Question, answer: PlannedGroup | None) -> Row:
         title=title_of(group.reference),
         folder=printable(os.path.dirname(group.reference.path)),
         n_files=len(planned.files),
-        n_bytes=planned.n_bytes,
+        n_bytes=freed_by_rule if answer is None else answer.n_bytes,
         formats=_shared(track.properties.codec for track in group.tracks),
         verdicts=_shared(pair.verdict for pair in group.members),
         rules=_shared(file.rule for file in goes),

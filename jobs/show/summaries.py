@@ -162,6 +162,8 @@ def tested_text(tested: Tested) -> str:
 
 def thresholds_text(matches: Matches) -> str:
     """The thresholds, their basis, and the false pairs to expect."""
+    from dedup.correlation.scoring import LESS_BY_SPEED, MAX_RATE
+
     limits = matches.thresholds
     basis = (
         f"{limits.noise.n_pairs:,} pairs of its own tracks"
@@ -180,9 +182,13 @@ def thresholds_text(matches: Matches) -> str:
     expected = limits.noise.false_match(limits.related) * limits.n_pairs
     text = f"limits  more than chance from an evidence of {limits.related:.3f} on: {expected:.2g} false pairs expected "
     text += f"among {limits.n_pairs:,} (measured on {basis}); one recording from a score of {limits.same:.3f} on"
+    text += (
+        f" and a prominence of {limits.min_prominence:g}; for each percent of another speed, {MAX_RATE:.0%} at most, "
+    )
+    text += f"{LESS_BY_SPEED / 100:g} less"
     n_judged = len(matches.judgements.said)
     if matches.settings.min_score is None:
-        return f"{text}, just below the lowest that you approved in {count_text(n_judged, 'judgement')}"
+        return f"{text}; the score is just below the lowest that you approved in {count_text(n_judged, 'judgement')}"
     return f"{text}; {count_text(n_judged, 'judgement')} of yours" if n_judged else text
 
 
