@@ -15,14 +15,16 @@ from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED
 from dedup.groups.called_same import remember
 from dedup.groups.groups import Found, Group, groups_of
 from dedup.groups.matches import Matches, thresholds
-from dedup.groups.news import News, end_news, news
+from dedup.groups.news import News, OnlyNew, end_news, marked, news, problems_known
 from dedup.nulltest.listen import listen
 from dedup.nulltest.run import Tested
 from dedup.observer import Observer
+from dedup.plan.weigh import USUAL, weighed_groups
 from dedup.runner import Runner
+from dedup.scan.empty_roots import MayForget, never
 from dedup.scan.scan import Scan
 from dedup.scan.scan import scan as scan_library
-from dedup.settings import CompareSettings, KeepSettings, MatchSettings, ScanSettings
+from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSettings, ScanSettings
 from dedup.upkeep.compact import Compaction, compact_if_it_pays
 
 if TYPE_CHECKING:
@@ -56,11 +58,14 @@ class Full:
     """Whether everything is done, including the housekeeping."""
     tested: Tested | None = None
     """Null tests of the copies that may go; None if a stop came before them."""
+    strict: bool = False
+    """Whether failures of which an earlier run has told count too."""
 
     @property
     def exit_code(self) -> int:
         """Exit code of a run that nothing stopped."""
-        if self.scan.failed or (self.correlation is not None and self.correlation.n_failed):
+        failed = self.scan.failed + self.scan.unlisted - (0 if self.strict else self.scan.known_failures)
+        if failed or (self.correlation is not None and self.correlation.n_failed):
             return EXIT_SOME_FAILED
         return EXIT_NOTHING_TO_DO if self.idle else EXIT_DONE
 
@@ -80,9 +85,15 @@ def full(
     runner: Runner,
     observer: Observer,
     conclude: Callable[[Full], None] = _nobody,
+    cleanup: PlanSettings = USUAL,
+    may_forget: MayForget = never,
+    strict: bool = False,
 ) -> Full:
-    """Scans `roots`, compares what is new, finds the groups of the whole store and does the housekeeping. A request to
-    `runner.stop` ends it early; the next run continues from there.
+    """Scans `roots`, compares what is new, finds the groups of the whole store, weighed by what `cleanup` lets go, and
+    does the housekeeping. A request to `runner.stop` ends it early; the next run continues from there.
+
+    Files of which an earlier run has said that they failed do not decide the exit code unless `strict`, and the
+    observer hears of them only then. `may_forget` is as in `scan`.
 
     Calls `conclude` with the result so far while the store is still locked: after the groups or a stop, and again after
     the housekeeping. Only after that do the groups found count as reported: if a run fails or is killed before, it has
@@ -91,14 +102,14 @@ def full(
     Raises UsageError, before a file is read, if the score is to be learned from judgements and these are too few; and
     what `scan` and `correlate` raise."""
     thresholds(store, match)
-    job = _Job(store, scan, compare, match, keep, runner, observer)
+    job = _Job(store, scan, compare, match, keep, cleanup, runner, observer, may_forget, strict)
     done = job.run(roots)
     conclude(done)
     if done.found is None:
         return done
     done = replace(job.keep_house(done), complete=True)
     conclude(done)
-    end_news(store)
+    end_news(store, done.scan.problems)
     return done
 
 
@@ -111,14 +122,17 @@ class _Job:
     compare: CompareSettings
     match: MatchSettings
     keep: KeepSettings
+    cleanup: PlanSettings
     runner: Runner
     observer: Observer
+    may_forget: MayForget
+    strict: bool
 
     def run(self, roots: Sequence[bytes]) -> Full:
         """The three stages, or as many as come before a stop."""
         was_finished, troubles = unfinished(self.store) is None, self.store.catalog.tracks.troubles()
-        scanned = scan_library(self.store, roots, self.scan, self.runner, self.observer)
-        done = Full(scanned, dict(scanned.seconds))
+        scanned = self._scanned(roots)
+        done = Full(scanned, dict(scanned.seconds), strict=self.strict)
         if self.runner.stop.requested:
             return replace(done, stopped=True, uncompared=unfinished(self.store))
         done = self._correlate(done)
@@ -128,6 +142,15 @@ class _Job:
         n_done += scanned.newly_absent + scanned.returned + scanned.renewed
         idle = was_finished and not n_done and self.store.catalog.tracks.troubles() == troubles
         return self._group(replace(done, idle=idle))
+
+    def _scanned(self, roots: Sequence[bytes]) -> Scan:
+        is_known = problems_known(self.store)
+        observer = self.observer if self.strict else OnlyNew(self.observer, is_known)
+        scanned = scan_library(self.store, roots, self.scan, self.runner, observer, self.may_forget)
+        problems = marked(scanned.problems, is_known)
+        known = [each for each in problems if each.is_known and (each.kind == "failed" or not each.is_folder)]
+        n_failed = sum(each.kind == "failed" for each in known)
+        return replace(scanned, problems=problems, known_problems=len(known), known_failures=n_failed)
 
     def _correlate(self, done: Full) -> Full:
         began = time.monotonic()
@@ -149,7 +172,7 @@ class _Job:
         if stop.requested and (tested.n_left or not stop.time_is_up):
             return replace(done, stopped=True)
         began = time.monotonic()
-        found = Found(matches, self._groups(matches))
+        found = Found(matches, weighed_groups(self.store, matches, self.keep, self.cleanup))
         n_pairs, new = matches.count_pairs(), news(self.store, found.groups)
         seconds = {**done.seconds, "group": time.monotonic() - began}
         idle = done.idle and not tested.n_tested

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from dedup.correlation.correlate import correlate
 from dedup.errors import EXIT_DONE
-from dedup.groups import groups
 from dedup.groups.judgements import find, record
 from dedup.groups.matches import Matches
 from dedup.observer import Silent
+from dedup.plan import weigh
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.comparisons import Comparison
@@ -48,13 +48,13 @@ def say(store: Store, one: str, other: str, same: bool = False) -> None:
 def found(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Gets an entry whenever groups are looked for."""
     told: list[int] = []
-    find_groups = groups.find_groups
+    find_groups = weigh.find_groups
 
     def counted(*arguments: object, **keywords: object) -> object:
         told.append(1)
         return find_groups(*arguments, **keywords)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(groups, "find_groups", counted)
+    monkeypatch.setattr(weigh, "find_groups", counted)
     return told
 
 
@@ -145,7 +145,7 @@ def test_a_run_that_changed_nothing_changes_no_state(folder: Path) -> None:
 def test_nothing_is_kept_of_a_store_that_changes_meanwhile(
     folder: Path, found: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find_groups = groups.find_groups
+    find_groups = weigh.find_groups
 
     def disturbed(*arguments: object, **keywords: object) -> object:
         result = find_groups(*arguments, **keywords)  # type: ignore[arg-type]
@@ -154,7 +154,7 @@ def test_nothing_is_kept_of_a_store_that_changes_meanwhile(
         return result
 
     with monkeypatch.context() as patched:
-        patched.setattr(groups, "find_groups", disturbed)
+        patched.setattr(weigh, "find_groups", disturbed)
         report(folder, "--limit", "3")
     assert "groups  1, with 1 file" in report(folder, "--limit", "3")
     assert len(found) == 2

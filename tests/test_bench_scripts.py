@@ -15,8 +15,8 @@ import pytest
 
 from dedup.correlation.correlate import correlate, unfinished
 from dedup.groups.called_same import remember
-from dedup.groups.groups import find_groups
 from dedup.observer import Silent
+from dedup.plan.weigh import find_groups
 from dedup.runner import InlineRunner, Stop
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings, KeepSettings, MatchSettings
 from dedup.store.items import SILENT_ITEM, Items

@@ -27,11 +27,12 @@ from dedup.errors import (
     StoreDamagedError,
 )
 from dedup.groups.explain import Explanation, Listened
-from dedup.groups.groups import Found, find_groups
+from dedup.groups.groups import Found
 from dedup.groups.news import News
 from dedup.library.discover import Problem
 from dedup.observer import Silent
 from dedup.pipeline import Full
+from dedup.plan.weigh import find_groups
 from dedup.report.export import group_record, pair_record
 from dedup.report.glance import KnownFile
 from dedup.runner import InlineRunner, Stop
@@ -43,6 +44,7 @@ from dedup.settings import (
     FingerprintSettings,
     KeepSettings,
     MatchSettings,
+    PlanSettings,
     ScanSettings,
 )
 from dedup.store.store import Store, make_or_open
@@ -124,7 +126,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
         add_track(store, "b.mp3", copied(items, 0.05), codec="mp3", size=1500)
         add_track(store, "live.mp3", copied(items, 0.3), codec="mp3")
         correlate(store, CompareSettings(), InlineRunner(), Silent())
-        return find_groups(store, MatchSettings(), KeepSettings())
+        return find_groups(store, MatchSettings(), KeepSettings(), PlanSettings(let_go=("untested",)))
 
 
 def invoke(folder: Path, *words: str, typed: str = "") -> Result:
@@ -161,6 +163,9 @@ SCAN_TEXT = (
 COUNTS = {"discovered": 4, "unchanged": 1, "fingerprinted": 1, "identical": 0, "skipped": 1, "failed": 1, "left": 0}
 COUNTS |= {
     "ignored": 1,
+    "unlisted": 0,
+    "known_problems": 0,
+    "known_failures": 0,
     "damaged": 0,
     "moved": 0,
     "changed": 0,
@@ -180,6 +185,7 @@ def test_scan(folder: Path, replaced: Replaced) -> None:
     told = outcome(invoke(folder, "scan", "/m", "/n", "--workers", "0", *SCAN))
     assert told == (EXIT_SOME_FAILED, SCAN_PROBLEMS + SCAN_TEXT, "")
     assert call.positional == [folder, (b"/m", b"/n")]
+    assert not call.keywords.pop("may_forget")(b"/m", 51), "nobody sits at a terminal"
     assert call.keywords == {"settings": SCAN_SETTINGS, "runner": "InlineRunner", "observer": "Progress"}
     programs = invoke(folder, "scan", "/m", "--workers", "0", "--json")
     assert records(programs) == [
@@ -269,11 +275,14 @@ def test_full(folder: Path, replaced: Replaced, found: Found) -> None:
     assert result.stdout.endswith("the steps alike)\n\n" + SCAN_PROBLEMS + FULL_TEXT)
     assert call.positional == [folder, (b"/m",)]
     assert callable(call.keywords.pop("conclude"))
+    assert not call.keywords.pop("may_forget")(b"/m", 51), "nobody sits at a terminal"
     assert call.keywords == {
         "scan": SCAN_SETTINGS,
         "compare": COMPARE_SETTINGS,
         "match": MATCH_SETTINGS,
         "keep": KEEP_SETTINGS,
+        "cleanup": PlanSettings(),
+        "strict": False,
         "runner": "InlineRunner",
         "observer": "Progress",
     }
@@ -296,6 +305,7 @@ def test_full_for_programs(folder: Path, replaced: Replaced, found: Found) -> No
         "pairs_beside": {**dict.fromkeys(BESIDE, 0), "related": 1},
         "groups": 1,
         "bytes_reclaimable": 1500,
+        "bytes_unheard": 0,
         "seconds": {"discover": 1.26, "compact": 2.0},
         "plan": None,
     }
@@ -399,23 +409,23 @@ def test_demo(tmp_path: Path, replaced: Replaced, found: Found) -> None:
 
 
 def test_report(folder: Path, replaced: Replaced, found: Found) -> None:
-    call = replaced("dedup.groups.groups.find_groups", found)
+    call = replaced("dedup.plan.weigh.find_groups", found)
     result = invoke(folder, "report", *MATCH, *KEEP)
     assert (result.exit_code, result.stderr) == (EXIT_DONE, "")
     assert result.stdout.startswith("Paths are below /music/\n\n1.5 kB reclaimable, 2 files\n")
     assert "\ngroups  1, with 1 file besides the best copies; 1.5 kB reclaimable\nlimits  " in result.stdout
     assert call.positional == [folder]
-    assert call.keywords == {"match": MATCH_SETTINGS, "keep": KEEP_SETTINGS}
+    assert call.keywords == {"match": MATCH_SETTINGS, "keep": KEEP_SETTINGS, "settings": PlanSettings()}
     for form in ("jsonl", "json"):
         told = invoke(folder, "report", "--format", form)
         expected = [group_record(found.groups[0])]
         assert (json.loads(told.stdout) if form == "json" else records(told)) == expected
         assert (told.exit_code, told.stderr) == (EXIT_DONE, "")
-    assert call.keywords == {"match": MatchSettings(), "keep": KeepSettings()}
+    assert call.keywords == {"match": MatchSettings(), "keep": KeepSettings(), "settings": PlanSettings()}
 
 
 def test_report_with_spectra(folder: Path, replaced: Replaced, found: Found) -> None:
-    replaced("dedup.groups.groups.find_groups", found)
+    replaced("dedup.plan.weigh.find_groups", found)
     call = replaced("dedup.library.spectrum.hints", {b"/music/a.flac": "spectrum ends at 16.0 kHz"})
     result = invoke(folder, "report", "--spectrum", "--json")
     (group,) = records(result)
@@ -429,7 +439,7 @@ def test_report_with_spectra(folder: Path, replaced: Replaced, found: Found) -> 
 
 
 def test_report_that_asks(folder: Path, replaced: Replaced, found: Found) -> None:
-    replaced("dedup.groups.groups.find_groups", found)
+    replaced("dedup.plan.weigh.find_groups", found)
     call = replaced("dedup.groups.groups.find_uncertain", found.matches.beside()[:1])
     result = invoke(folder, "report", "--ask", *MATCH, typed="q\n")
     assert (
@@ -441,10 +451,13 @@ def test_report_that_asks(folder: Path, replaced: Replaced, found: Found) -> Non
 
 
 def test_export(folder: Path, replaced: Replaced, found: Found) -> None:
-    call = replaced("dedup.groups.groups.find_groups", found)
+    call = replaced("dedup.plan.weigh.find_groups", found)
     groups = invoke(folder, "export", "groups", *MATCH, *KEEP)
     assert records(groups) == [group_record(found.groups[0])]
-    assert (call.positional, call.keywords) == ([folder], {"match": MATCH_SETTINGS, "keep": KEEP_SETTINGS})
+    assert (call.positional, call.keywords) == (
+        [folder],
+        {"match": MATCH_SETTINGS, "keep": KEEP_SETTINGS, "settings": PlanSettings()},
+    )
     call = replaced("dedup.groups.matches.Matches", found.matches)
     pairs = invoke(folder, "export", "pairs", *MATCH)
     assert records(pairs) == list(map(pair_record, found.matches.pairs()))

@@ -8,10 +8,11 @@ import pytest
 
 from dedup.correlation.correlate import correlate
 from dedup.groups import crowds
-from dedup.groups.groups import find_groups, relations_apart, uncertain
+from dedup.groups.groups import relations_apart, uncertain
 from dedup.groups.judgements import find, record
 from dedup.groups.matches import Matches
 from dedup.observer import Silent
+from dedup.plan.weigh import find_groups
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, KeepSettings, MatchSettings
 from dedup.store.store import Store

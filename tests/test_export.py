@@ -11,16 +11,16 @@ import pytest
 
 from dedup.correlation.correlate import correlate
 from dedup.files.paths import path_from_json
-from dedup.groups.groups import make_groups
 from dedup.groups.matches import Matches
 from dedup.observer import Silent
+from dedup.plan.weigh import find_groups
 from dedup.report.export import export_pairs, export_tracks, group_record
 from dedup.runner import InlineRunner
-from dedup.settings import CompareSettings, MatchSettings
+from dedup.settings import CompareSettings, KeepSettings, MatchSettings
 from dedup.store.store import Store
 from tests.stores import add_track, copied, open_store, recording, rename
 
-NUMBERS = {"lag_s", "overlap_s", "agreement", "score", "evidence", "kappa", "along", "prominence", "rate"}
+NUMBERS = {"lag_s", "overlap_s", "agreement", "score", "evidence", "kappa", "along", "prominence", "rate", "speed"}
 PLACE = {"a_from_s", "a_to_s", "b_from_s", "b_to_s"}
 TRACK = {
     "codec",
@@ -67,14 +67,14 @@ def test_a_pair(store: Store):
     assert pair["agreement"] == pytest.approx(0.95, abs=0.01)
     assert pair["score"] == pytest.approx(0.9, abs=0.02)
     assert pair["score"] == max(pair["kappa"], pair["along"]) > pair["evidence"] > 0
-    assert pair["rate"] == 0
+    assert (pair["rate"], pair["speed"]) == (0, 0)
     assert [pair[name] for name in ("a_from_s", "a_to_s", "b_from_s", "b_to_s")] == pytest.approx(
         [0.990, 37.143, 0, 36.152], abs=0.002
     )
 
 
 def test_a_group(store: Store):
-    (group,) = through_json(map(group_record, make_groups(Matches(store, MatchSettings()))))
+    (group,) = through_json(map(group_record, find_groups(store, MatchSettings(), KeepSettings()).groups))
     assert group.keys() == {
         "reference",
         "reference_track",
@@ -82,8 +82,10 @@ def test_a_group(store: Store):
         "weakest_score",
         "beside",
         "bytes_reclaimable",
+        "bytes_unheard",
     }
-    assert (group["reference"], group["bytes_reclaimable"]) == ("/music/a.flac", 700)
+    assert group["bytes_unheard"] == 700
+    assert (group["reference"], group["bytes_reclaimable"]) == ("/music/a.flac", 0)
     assert group["reference_track"].keys() == TRACK
     (member,) = group["members"]
     assert (
@@ -100,18 +102,18 @@ def test_a_group(store: Store):
 def test_what_hangs_beside_a_group_tells_its_place_in_the_reference(store: Store):
     add_track(store, "part.mp3", recording(1, 300)[150:260], size=90)
     correlate(store, CompareSettings(), InlineRunner(), Silent())
-    (group,) = through_json(map(group_record, make_groups(Matches(store, MatchSettings()))))
+    (group,) = through_json(map(group_record, find_groups(store, MatchSettings(), KeepSettings()).groups))
     (part,) = group["beside"]
     assert part.keys() == {"path", "verdict", "null_test", "lost"} | NUMBERS | PLACE | TRACK
     assert (part["path"], part["verdict"], part["size"]) == ("/music/part.mp3", "contained", 90)
     place = [part[name] for name in ("a_from_s", "a_to_s", "b_from_s", "b_to_s")]
     assert place == pytest.approx([items * 1365 / 11025 for items in (0, 110, 150, 260)], abs=0.001)
-    assert group["bytes_reclaimable"] == 700
+    assert (group["bytes_reclaimable"], group["bytes_unheard"]) == (0, 700)
 
 
 def test_a_reference_whose_name_is_no_utf8(store: Store):
     rename(store, b"/music/a.flac", b"/music/\xff.flac")
-    (group,) = map(group_record, make_groups(Matches(store, MatchSettings())))
+    (group,) = map(group_record, find_groups(store, MatchSettings(), KeepSettings()).groups)
     assert bytes.fromhex(group["reference_hex"]) == b"/music/\xff.flac"
     (pair,) = export_pairs(Matches(store, MatchSettings()))
     assert [bytes.fromhex(pair[f"{side}_hex"]) for side in "ab"] == [b"/music/caf\xe9.mp3", b"/music/\xff.flac"]

@@ -113,8 +113,7 @@ def test_the_weakest_is_the_member_that_matches_least_well(tmp_path: Path) -> No
 
 
 def test_what_never_merges_hangs_beside_the_best_copy_once(tmp_path: Path) -> None:
-    """Property: an excerpt and another version are named against the reference, in no group, and what they free is not
-    counted."""
+    """Property: an excerpt and another version are named against the reference, in no group."""
     version, part = stores.copied(A, 0.3, 7), A[20:125]
     tracks = [("ref", A, LOSSLESS), ("copy", copy(1), {"size": 500}), ("version", version, {}), ("part", part, {})]
     (group,) = grouped(tmp_path, tracks)
@@ -125,7 +124,6 @@ def test_what_never_merges_hangs_beside_the_best_copy_once(tmp_path: Path) -> No
         b"/music/version": "related",
     }
     assert beside[b"/music/part"].match.lag == -20
-    assert group.bytes_reclaimable == 500
 
 
 def test_of_copies_that_hang_beside_a_group_only_the_best_is_told(tmp_path: Path) -> None:
@@ -230,36 +228,6 @@ def test_members_are_best_first_and_their_lag_is_against_the_reference(tmp_path:
     assert [pair.match.lag for pair in group.members] == [0, 30, -9]
 
 
-def test_groups_are_sorted_by_what_they_free_then_by_path(tmp_path: Path) -> None:
-    tracks = []
-    for seed, (folder, size) in enumerate((("c", 10), ("b", 20), ("a", 10))):
-        items = stores.recording(30 + seed, 200)
-        tracks += [(f"{folder}/1", items, {"size": size}), (f"{folder}/2", stores.copied(items, 0.1), {"size": size})]
-    assert [names(group)[0] for group in grouped(tmp_path, tracks)] == ["b/1", "a/1", "c/1"]
-
-
-# ---- what a group frees ----
-
-
-@pytest.mark.parametrize(
-    ("files", "freed"),
-    [
-        (({"size": 500}, {"size": 300}, {"size": 200}), 500),
-        (({"size": 300}, {"size": 500, "damage": "breaks off"}), 300),  # the largest need not be the reference
-        (({"size": 500, "inode": 7}, {"size": 500, "inode": 7}), 0),
-        (({"size": 500, "inode": 7}, {"size": 500, "inode": 7}, {"size": 300}), 300),
-        (({"size": 500}, {"size": 300, "state": "absent"}), 0),
-        (({"size": 500, "state": "absent"}, {"size": 300}), 0),
-        (({"size": 500, "state": "absent"}, {"size": 300}, {"size": 200}), 200),
-        (({"size": 0, "state": "imported"}, {"size": 0, "state": "imported", "inode": 0}), 0),
-    ],
-)
-def test_bytes_reclaimable(tmp_path: Path, files: tuple[dict[str, Any], ...], freed: int) -> None:
-    (group,) = grouped(tmp_path, [(str(number), copy(number), file) for number, file in enumerate(files)])
-    assert len(group.tracks) == len(files)
-    assert group.bytes_reclaimable == freed
-
-
 # ---- the same groups always ----
 
 
@@ -273,10 +241,7 @@ def test_groups_do_not_depend_on_order_or_blocks(tmp_path: Path) -> None:
     for seed, block_size in ((0, 3), (1, 3), (2, 64)):
         random.Random(seed).shuffle(tracks)
         groups = grouped(tmp_path / str(seed), tracks, block_size)
-        said = [
-            (names(group), [(pair.match, pair.verdict) for pair in group.members], group.bytes_reclaimable)
-            for group in groups
-        ]
+        said = [(names(group), [(pair.match, pair.verdict) for pair in group.members]) for group in groups]
         expected = expected or said
         assert said == expected
     assert len(expected or ()) >= 6

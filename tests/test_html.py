@@ -25,6 +25,7 @@ from dedup.report.html import Telling, page
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
 from jobs import cli
+from tests.listening import pass_all
 from tests.made_matches import made
 from tests.stores import add_track, copied, open_store, recording
 
@@ -99,7 +100,8 @@ class Reader(HTMLParser):
 
 def group(*names: str, verdict: Any = "same recording", **changes: Any) -> Group:
     reference, *members = (track(name, **changes) for name in names)
-    return Group(reference, tuple(pair(member, reference, verdict) for member in members))
+    pairs = tuple(pair(member, reference, verdict) for member in members)
+    return Group(reference, pairs, bytes_reclaimable=sum(member.size for member in members))
 
 
 def test_a_page_holds_each_group_and_nothing_from_elsewhere() -> None:
@@ -171,6 +173,7 @@ def store(tmp_path: Path) -> Iterator[Path]:
         for name in ("three a.mp3", "three b.mp3", "three c.mp3"):
             add_track(opened, name, three, size=100, full=b"3" * 32)
         correlate(opened, CompareSettings(), InlineRunner(), Silent())
+        pass_all(opened)
         assert len(make_groups(Matches(opened, MatchSettings()))) == 3
     yield folder
 

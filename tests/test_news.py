@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from dedup.correlation.correlate import correlate
 from dedup.groups.groups import make_groups
 from dedup.groups.matches import Matches
-from dedup.groups.news import News, end_news, news
+from dedup.groups.news import News, end_news, expect_back, news
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
@@ -110,3 +111,42 @@ def test_what_took_the_place_of_the_newest_before_anybody_looked_is_new(store: S
     stores.add_track(store, "c.ogg", audio_of(store, "a.flac") if same_bytes else stores.copied(WHOLE, 0.06, seed=2))
     assert told(store) == News(1, 1)
     assert told(store) == News(0, 0)
+
+
+def test_a_renamed_file_with_a_twin_is_no_news(store: Store) -> None:
+    """Property: a scan gives a moved file the row of its old path, so that a file that is the second of its audio is
+    not new by its id."""
+    stores.add_track(store, "twin.mp3", audio_of(store, "a.flac"))
+    told(store)
+    twin = store.catalog.tracks.get(b"/music/twin.mp3")
+    assert twin is not None
+    store.catalog.tracks.put(replace(twin, path=b"/music/renamed.mp3"), moved_from=twin.path)
+    assert store.catalog.tracks.get(twin.path) is None
+    assert told(store) == News(0, 0)
+
+
+def test_what_an_undo_puts_back_is_no_news(store: Store) -> None:
+    """Property: the row has its old id, unless that is another's; what must be read again is named."""
+    stores.add_track(store, "twin.mp3", audio_of(store, "a.flac"))
+    told(store)
+    twin = store.catalog.tracks.get(b"/music/twin.mp3")
+    assert twin is not None
+    store.catalog.tracks.forget([twin.path])
+    assert told(store) == News(0, 0)
+    store.catalog.tracks.put_back(twin)
+    assert store.catalog.tracks.get(twin.path) == twin
+    assert told(store) == News(0, 0)
+    store.catalog.tracks.forget([twin.path])
+    expect_back(store, twin.path)
+    stores.add_track(store, "twin.mp3", stores.copied(WHOLE, 0.06, seed=2))
+    assert told(store) == News(0, 0)
+    stores.add_track(store, "another.mp3", stores.copied(WHOLE, 0.06, seed=3))
+    assert told(store) == News(1, 1), "once it is told, nothing is expected back"
+
+
+def test_a_retagged_file_whose_packets_cannot_be_told_is_no_news(store: Store) -> None:
+    told(store)
+    stores.add_track(store, "b.mp3", stores.copied(WHOLE, 0.05))
+    assert told(store) == News(0, 0)
+    stores.add_track(store, "b.mp3", stores.copied(WHOLE, 0.06, seed=4))
+    assert told(store) == News(1, 1), "other sound at the same path is new"

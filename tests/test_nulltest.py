@@ -17,13 +17,14 @@ from dedup.correlation.correlate import correlate
 from dedup.files.disks import Disks
 from dedup.files.host_paths import HostPath
 from dedup.files.status import size_and_time
-from dedup.groups.groups import find_groups, groups_of
+from dedup.groups.groups import groups_of
 from dedup.groups.matches import Matches
 from dedup.nulltest.compare import compare
 from dedup.nulltest.listen import listen, untested
 from dedup.nulltest.run import null_tests
 from dedup.nulltest.task import Compared, Side, compare_files
 from dedup.observer import Silent
+from dedup.plan.weigh import find_groups
 from dedup.runner import InlineRunner, Outcome, Stop
 from dedup.scan.scan import scan
 from dedup.settings import CompareSettings, FingerprintSettings, KeepSettings, MatchSettings, ScanSettings

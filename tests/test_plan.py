@@ -22,6 +22,7 @@ from dedup.groups.albums import Albums
 from dedup.groups.companions import Intended
 from dedup.groups.groups import Group, make_groups
 from dedup.groups.keep import is_below, keep_rules
+from dedup.groups.losses import LOST_BY_VERDICT, let_go_with
 from dedup.groups.matches import ListedTrack, Matches
 from dedup.library.metadata import AudioProperties, Extra, Stream
 from dedup.observer import Kind, Silent
@@ -245,6 +246,7 @@ CLEANUP = st.builds(
     action=st.sampled_from(["quarantine", "delete", "hardlink"]),
     break_albums=st.booleans(),
     auto=st.sampled_from([None, 0.7]),
+    let_go=st.sampled_from([(), ("untested",), ("span", "mix", "chapters")]),
 )
 PROPERTIES = st.builds(
     AudioProperties,
@@ -302,8 +304,13 @@ def planned_of(matches: Matches, keep: KeepSettings, cleanup: PlanSettings) -> t
     there = [one for one in matches.tracks if one.state == "present"]
     albums = album_of(*there)
     rules = keep_rules(keep, albums)
-    groups = make_groups(matches, rules, Intended(keep))
-    return Decider(rules, cleanup, keep.protect, albums).groups(groups)
+    decider = Decider(rules, cleanup, keep.protect, albums)
+    planned = decider.groups(make_groups(matches, rules, Intended(keep), frozenset(LOST_BY_VERDICT)))
+    weighed = decider.weighed(make_groups(matches, rules, Intended(keep), let_go_with(cleanup.let_go)))
+    assert {one.reference.path: one.bytes_reclaimable for one in weighed if one.bytes_reclaimable} == {
+        one.files[0].path: one.n_bytes for one in planned if one.n_bytes
+    }, "a report counts what the plan lets go"
+    return planned
 
 
 @settings(max_examples=70)
@@ -325,7 +332,7 @@ def test_what_holds_of_every_plan(
         verdicts = {pair.b.path: pair.verdict for pair in matches.of(tracks[kept.path])}
         intended = Intended(keep)
         for file in group.changed:
-            assert verdicts[file.path] in MERGING, "what goes matches what is kept"
+            assert verdicts[file.path] in MERGING | let_go_with(cleanup.let_go), "what goes matches what is kept"
             assert not is_below(file.path, keep.protect), "nothing protected is touched"
             assert tracks[file.path].state == "present"
             assert tracks[kept.path].damage is None or tracks[file.path].damage is not None

@@ -338,7 +338,7 @@ def test_what_is_new_is_counted_from_a_mark(served: Served) -> None:
     assert not first["known"] and first["groups"] == []
     mark = first["mark"]
     assert served.ask(f"/api/news?track={mark['track']}&audio={mark['audio']}").json()["text"].startswith("Nothing")
-    older = served.ask(f"/api/news?track={mark['track']}&audio={mark['audio'] - 1}").json()
+    older = served.ask(f"/api/news?track={mark['track'] - 1}&audio={mark['audio'] - 1}").json()
     assert older["text"] == "1 new file; 1 new duplicate in 1 group" and len(older["groups"]) == 1
     assert not served.ask("/api/news?track=x&audio=-1").json()["known"]
 

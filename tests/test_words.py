@@ -68,4 +68,4 @@ def test_the_table_and_the_sheet_have_it_in_a_column() -> None:
 def test_a_verdict_says_the_speed_and_who_gave_it() -> None:
     assert verdict_text(pair(track("/a"), track("/b"), judged=True)) == "same recording (you said so)"
     slower = pair(track("/a"), track("/b"), verdict="same recording, other speed", rate=0.02)
-    assert verdict_text(slower) == "same recording, -2.0% speed"
+    assert verdict_text(slower) == "same recording, 2.0 % slower"

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from dedup.cleanup.allowed import Allowed, Trust
 from dedup.cleanup.before import done_before, told_apart
 from dedup.cleanup.checks import Protection, Refusal
-from dedup.cleanup.entries import Cleanup
+from dedup.cleanup.entries import Cleanup, may_merge
 from dedup.cleanup.examine import examine
 from dedup.cleanup.journal import Journal, JournalWriter, make_journal, open_journal, plan_of, require_none_open
+from dedup.cleanup.merging import would_merge
+from dedup.cleanup.playlists import rewrite_all
 from dedup.cleanup.reach import reach_of_plan
 from dedup.cleanup.recover import recover
 from dedup.clock import utc_now
@@ -23,6 +25,8 @@ from dedup.errors import UsageError
 from dedup.files.paths import printable
 from dedup.plan.document import read_plan, to_bytes
 from dedup.plan.make import require_outside
+from dedup.plan.nouns import REMOVING
+from dedup.playlists.moves import Moves
 from dedup.store.protection import protected
 
 if TYPE_CHECKING:
@@ -96,7 +100,8 @@ def check_plan(
     protection = _protection(store, plan, allowed)
     _require_quarantine(store, plan, protection)
     done: Counter[str] = Counter()
-    n_bytes, refused = 0, []
+    n_bytes, n_merged, gone = 0, 0, dict[bytes, bytes]()
+    refused: list[Refusal] = []
     with reach_of_plan(store, plan) as reach:
         for group, examined in examine(store, plan, protection, trust, reach, observer, stop):
             for file in group.changed:
@@ -106,8 +111,26 @@ def check_plan(
                 else:
                     done[file.action] += 1
                     n_bytes += file.size
+                observer.advance()
+            going = [file for file in group.changed if not examined.problem(file)]
+            if group.kept is not None and going:
+                is_merged = may_merge(group.kept, going, protection)
+                n_merged += is_merged and would_merge(replace(group, files=(group.kept, *going)))
+                gone |= {file.path: group.kept.path for file in going if file.action in REMOVING}
+        left = plan.n_files - sum(done.values()) - len(refused) if stop.requested else 0
+        unwritable: list[Refusal] = []
+        n_playlists = 0
+        if not stop.requested:
+            n_playlists, unwritable = rewrite_all(plan, Moves(gone), protection, reach, lambda _: None)
     applied = Applied(
-        done, n_bytes, refused=tuple(refused), n_edited=trust.n_edited, is_header_edited=trust.is_header_edited
+        done,
+        n_bytes,
+        n_merged,
+        n_playlists,
+        refused=(*refused, *unwritable),
+        left=left,
+        n_edited=trust.n_edited,
+        is_header_edited=trust.is_header_edited,
     )
     return _without_done(applied, done_before(store.layout.folder, to_bytes(plan)))
 

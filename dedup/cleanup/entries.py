@@ -20,17 +20,16 @@ from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.merging import merge_into_kept
 from dedup.cleanup.moving import hash_at, is_there
 from dedup.cleanup.originals import ChangedSinceError
+from dedup.cleanup.playlists import Rewritten, rewrite_all
 from dedup.cleanup.rewrite import take_over
 from dedup.cleanup.steps import Delete, KeptGoneError, Move, RemoveFolder, Rewrite, Share, Step, Trash
 from dedup.errors import RepriseError, UsageError, WriteError
 from dedup.files.held import Reach, Spot
-from dedup.files.paths import extension_of, holds, printable
+from dedup.files.paths import holds, printable
 from dedup.files.status import size_and_time
 from dedup.plan.beside import are_same, told
 from dedup.plan.nouns import LINKING, REMOVING, Plan, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.playlists.moves import Moves
-from dedup.playlists.nouns import PlaylistError
-from dedup.playlists.playlists import EXTENSIONS, MAX_BYTES, rewritten
 from dedup.playlists.sidecars import Sidecars, renamed
 
 if TYPE_CHECKING:
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
     from dedup.observer import Observer
     from dedup.runner import Stop
     from dedup.store.store import Store
-
-
-_NO_PLAYLIST = f"it is not a playlist file ({', '.join(sorted(EXTENSIONS))})"
 
 
 class SidecarError(RepriseError):
@@ -98,13 +94,14 @@ class Cleanup:
             else:
                 self.done[file.action] += 1
                 self.n_bytes += file.size
+            self.observer.advance()
 
     def _merge(
         self, group: PlannedGroup, kept: PlannedFile, allowed: list[PlannedFile], examined: Examined
     ) -> PlannedFile:
         """Writes the tags and cover to carry over, and returns the kept file as it is then; if that fails, no file of
         the group may go."""
-        if all(file.action in LINKING for file in allowed) or self.protection.holds(kept.path):
+        if not may_merge(kept, allowed, self.protection):
             return kept
         try:
             problem = changed(self.reach, kept)
@@ -276,41 +273,14 @@ class Cleanup:
 
     def playlists(self) -> None:
         """Changes the plan's playlists so that they refer to the kept files."""
-        moves = Moves(self.gone)
-        for planned in self.plan.playlists:
-            if planned.problem:
-                continue  # it stays as it is, as the plan says
-            try:
-                self.n_playlists += self._playlist(planned.path, moves)
-            except PlaylistError as error:
-                self._refuse(planned.path, str(error))
-            except WriteError:
-                raise
-            except RepriseError as error:
-                self._refuse(planned.path, error.found)
-            except OSError as error:
-                self._refuse(planned.path, reason_of(error, planned.path))
 
-    def _playlist(self, path: bytes, moves: Moves) -> bool:
-        """Rewrites a playlist if necessary, and returns whether it did."""
-        if extension_of(path) not in EXTENSIONS:
-            raise PlaylistError(_NO_PLAYLIST)
-        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        if not self.reach.holds(real):
-            raise PlaylistError("it lies neither below a root of the library nor in a folder that --playlists named")
-        with self.reach.spot(real) as spot:
-            if not spot.is_file():
-                raise PlaylistError(_NO_PLAYLIST)
-            with spot.open() as file:
-                content = file.read(MAX_BYTES + 1)
-        new = rewritten(path, content, moves)
-        if new == content:
-            return False
-        if self.protection.holds(path):
-            self._refuse(path, "it is in a protected folder")
-            return False
-        self.doing.do(Rewrite(real, self.doing.place(), "playlist", _Content(real, content, new)))
-        return True
+        def rewrite(found: Rewritten) -> None:
+            content = _Content(found.real, found.content, found.new)
+            self.doing.do(Rewrite(found.real, self.doing.place(), "playlist", content))
+
+        self.n_playlists, refused = rewrite_all(self.plan, Moves(self.gone), self.protection, self.reach, rewrite)
+        for each in refused:
+            self._refuse(each.path, each.reason)
 
     def folders(self) -> None:
         """Removes the folders that the plan leaves empty, if it says so; litter goes to the quarantine first."""
@@ -335,6 +305,11 @@ class Cleanup:
     def _refuse(self, path: bytes, reason: str) -> None:
         self.refused.append(Refusal(path, reason))
         self.observer.problem("failed", path, reason)
+
+
+def may_merge(kept: PlannedFile, allowed: Sequence[PlannedFile], protection: Protection) -> bool:
+    """Whether the kept file may get what these files have: not if they share its bytes, or if it is protected."""
+    return any(file.action not in LINKING for file in allowed) and not protection.holds(kept.path)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def examine(
     store: Store, plan: Plan, protection: Protection, trust: Trust, reach: Reach, observer: Observer, stop: Stop
 ) -> Iterator[tuple[PlannedGroup, Examined]]:
     """Yields each group in which something changes, in order, until a stop; the files of the next ones are read
-    meanwhile."""
+    meanwhile. Whoever takes them advances the observer by one for each file that is done or refused."""
     checks = Checks(store, plan, protection, trust, reach, stop)
     observer.stage("clean up", plan.n_files, "files")
     n_threads = os.cpu_count() or 1
@@ -70,7 +70,6 @@ def examine(
             except StoppedError:
                 break
             yield group, examined
-            observer.advance(len(group.changed))
         threads.shutdown(cancel_futures=True)
 
 

@@ -41,6 +41,17 @@ def merge_into_kept(group: PlannedGroup, sources: Collection[bytes], doing: Doin
         return False, _NO_TAGS.format(reason_of(error, kept.path))
 
 
+def would_merge(group: PlannedGroup) -> bool:
+    """Whether the kept file would get anything. Reads tags if another file is kept than when the plan was made."""
+    if group.kept is None or not group.merge:
+        return False
+    try:
+        merge = _merge_of(group)
+    except OSError:
+        return False
+    return bool(merge.fields or merge.cover_from or merge.extras)
+
+
 def _merge_of(group: PlannedGroup) -> Merge:
     """What the kept file gets; united again if another file is kept than when the plan was made."""
     from dedup.plan.make import unite_group

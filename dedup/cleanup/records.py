@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dedup.files.held import OutOfReachError, Reach
 from dedup.files.status import device_and_inode, size_and_time
+from dedup.groups.news import expect_back
 from dedup.library.identity import partial_hash_of
 from dedup.library.metadata import read_properties, to_json
 from dedup.store.tracks import Track
@@ -66,11 +67,12 @@ def restore(store: Store, known: dict[str, Any], reach: Reach) -> None:
     looked at; else the next scan reads it."""
     track = track_of(known)
     if store.catalog.audios.get(track.audio) is None:
+        expect_back(store, track.path)
         return
     with contextlib.suppress(OSError), reach.spot(track.path) as spot:
         restored = _with_status(track, spot.status())
         with store.catalog.transaction():
-            store.catalog.tracks.put(restored)
+            store.catalog.tracks.put_back(restored)
 
 
 def _as_it_is(track: Track, file: BinaryIO) -> Track:

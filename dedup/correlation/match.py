@@ -230,3 +230,9 @@ _NUMBERS = (
     "to_b",
 )
 """Fields that PAIR and `Match` share, in the order of `Match`, except `steps`."""
+
+
+def speed_of(rate: float) -> float:
+    """How much faster, as a share, a track plays than another of whose items it has `rate` more, as a share; negative
+    if it is slower."""
+    return -rate / (1 + rate) + 0.0  # never -0

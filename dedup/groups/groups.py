@@ -35,6 +35,11 @@ class Group:
     members; they are never removed for it."""
     rules: KeepRules = field(default_factory=lambda: keep_rules(KeepSettings()), compare=False, repr=False)
     """Rules by which the reference is the best copy."""
+    bytes_reclaimable: int = field(default=0, compare=False)
+    """Bytes of the members that a plan lets go, as far as the store knows (`plan.weigh`); 0 until it is weighed."""
+    bytes_unheard: int = field(default=0, compare=False)
+    """Bytes of the members that a plan would let go too if they passed the null test that nobody has made yet; 0 until
+    it is weighed."""
 
     def decision(self, pair: TrackPair) -> Decision:
         """The rule by which the reference is better than a member; "holds all" if the rules would choose the member,
@@ -56,26 +61,13 @@ class Group:
     def tracks(self) -> tuple[ListedTrack, ...]:
         return (self.reference, *(pair.a for pair in self.members))
 
-    @property
-    def bytes_reclaimable(self) -> int:
-        """Least number of bytes that keeping only one file frees: the sum of the files on disk less the largest. Hard
-        links to one file count once, and missing files do not count."""
-        sizes = {(t.device, t.inode): t.size for t in self.tracks if t.state == "present"}
-        return sum(sizes.values()) - max(sizes.values(), default=0)
-
 
 class Found(NamedTuple):
     """What the tracks of a store are to each other."""
 
     matches: Matches
     groups: list[Group]
-    """By reclaimable bytes, most first."""
-
-
-def find_groups(store: Store, match: MatchSettings, keep: KeepSettings) -> Found:
-    """Pairs and groups of the whole store as these settings want them; compares nothing again."""
-    matches = Matches(store, match)
-    return Found(matches, groups_of(store, matches, keep))
+    """Weighed, by reclaimable bytes, most first (`plan.weigh`)."""
 
 
 def relations_apart(matches: Matches, groups: Sequence[Group]) -> list[TrackPair]:
@@ -96,8 +88,8 @@ def relations_apart(matches: Matches, groups: Sequence[Group]) -> list[TrackPair
 def groups_of(
     store: Store, matches: Matches, keep: KeepSettings, also: frozenset[Verdict] = frozenset()
 ) -> list[Group]:
-    """The groups by these settings, as `make_groups` makes them; folders that the store remembers as protected are
-    protected here too."""
+    """The groups by these settings, as `make_groups` makes them, not weighed yet; folders that the store remembers as
+    protected are protected here too."""
     keep = replace(keep, protect=protected(store, keep.protect))
     return grouping(matches, rules_of(store, matches, keep), keep).groups(also)
 
@@ -142,20 +134,19 @@ class Grouping:
         self.taken: set[bytes] = set()
         self._near: dict[bytes, list[TrackPair]] = {}
         """Pairs of references that never merge, as far as they were looked for."""
-        self._made: dict[frozenset[Verdict], dict[bytes, tuple[int, Group]]] = {}
-        """What `groups` gave: reclaimable bytes and the group, by its reference's path."""
+        self._made: dict[frozenset[Verdict], dict[bytes, Group]] = {}
+        """What `groups` gave, by the reference's path."""
         self._gather(MERGING)
         self._to_the_best_reference()
         self._keep_what_holds_all()
 
     def groups(self, also: frozenset[Verdict] = frozenset()) -> list[Group]:
-        """Groups by reclaimable bytes, then by the reference's path; the order depends only on the files. Tracks whose
-        verdict is in `also` come last, to groups that there are or to new ones, if they are in none."""
+        """Groups by the reference's path, not weighed yet. Tracks whose verdict is in `also` come last, to groups that
+        there are or to new ones, if they are in none."""
         if also not in self._made:
-            groups = self._groups(also)
-            self._made[also] = {group.reference.path: (group.bytes_reclaimable, group) for group in groups}
-        made = sorted(self._made[also].items(), key=lambda each: (-each[1][0], each[0]))
-        return [group for _, (_, group) in made]
+            self._made[also] = {group.reference.path: group for group in self._groups(also)}
+        made = self._made[also]
+        return [made[path] for path in sorted(made)]
 
     def renew(self, tracks: Sequence[ListedTrack]) -> None:
         """Groups these tracks, which relate to no others, again. The groups are those that a new grouping of all tracks

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dedup.correlation.match import speed_of
 from dedup.correlation.scoring import Verdict
 from dedup.settings import ITEMS_PER_SECOND, LOSS_KINDS, LossKind
 from dedup.tags.extras import Extra, carried, family_of
@@ -30,6 +31,12 @@ LOST_BY_VERDICT: dict[Verdict, LossKind] = {
     "overlapping": "span",
 }
 """What a track holds for itself that is shown beside a group and is no copy, though it is the same music."""
+
+
+def let_go_with(let_go: Collection[LossKind]) -> frozenset[Verdict]:
+    """Verdicts of what is no copy, though it is the same music, and may go if losses of these kinds do not count."""
+    return frozenset(verdict for verdict, kind in LOST_BY_VERDICT.items() if kind in let_go)
+
 
 _UNHEARD: dict[StreamKind, tuple[LossKind, str]] = {
     "sound": ("tracks", "further sound track"),
@@ -224,8 +231,8 @@ def _of_streams(copy: AudioProperties) -> Iterator[Loss]:
 
 def speed_words(rate: float) -> str:
     """How the first file plays against the second, whose items it has `rate` more of: "2.0 % slower"."""
-    percent = 100 * abs(rate)
-    return f"{percent:.1f} % {'slower' if rate > 0 else 'faster'}"
+    speed = speed_of(rate)
+    return f"{100 * abs(speed):.1f} % {'slower' if speed < 0 else 'faster'}"
 
 
 def span_words(span: Span, length_s: float) -> str:

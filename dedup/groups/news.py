@@ -1,18 +1,27 @@
-"""What is new since `full` last finished: copies in files that it did not know."""
+"""What is new since `full` last finished: copies in files that it did not know, and problems that it did not tell."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dedup.groups.groups import Group
+from dedup.library.discover import Problem
+from dedup.observer import Kind, Observer
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
 
 TOLD = "told"
 """Key of the catalog's `meta` with the highest reported ids. Later rows get higher ids, whatever was dropped."""
+
+TROUBLES = "troubles"
+"""Key of the digests of the reported problems, sorted."""
+
+BACK = "returning"
+"""Key of the paths, in hex, of files that an undo has put back and a scan must read again: they are no news."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,7 @@ def news(store: Store, groups: Sequence[Group]) -> News:
     """What is new in these groups."""
     told = store.catalog.meta.get(TOLD, {"track": 0, "audio": 0})
     paths = store.catalog.tracks.new_since(told["track"], told["audio"])
+    paths -= {bytes.fromhex(path) for path in store.catalog.meta.get(BACK, [])}
     n_copies = n_groups = 0
     for group in groups if paths else ():
         n_new = sum(track.path in paths for track in group.tracks)
@@ -38,7 +48,54 @@ def news(store: Store, groups: Sequence[Group]) -> News:
     return News(n_copies, n_groups)
 
 
-def end_news(store: Store) -> None:
-    """At the very end of a run: what is there now is told."""
+def expect_back(store: Store, path: bytes) -> None:
+    """Remembers a file that is back and that the store does not know any more: the next run reads it, and it is no
+    news."""
+    meta = store.catalog.meta
+    with store.catalog.transaction():
+        meta.set(BACK, sorted({*meta.get(BACK, []), path.hex()}))
+
+
+def end_news(store: Store, problems: Sequence[Problem] = ()) -> None:
+    """At the very end of a run: what is there now is told, and these problems."""
     catalog = store.catalog
-    catalog.meta.set(TOLD, {"track": catalog.tracks.highest_id(), "audio": catalog.audios.highest_id()})
+    before = catalog.meta.get(TOLD, {"track": 0, "audio": 0})
+    told = {"track": catalog.tracks.highest_id(), "audio": catalog.audios.highest_id()}
+    with catalog.transaction():
+        # The highest row may be away, and come back with its id.
+        catalog.meta.set(TOLD, {name: max(number, before[name]) for name, number in told.items()})
+        catalog.meta.set(TROUBLES, sorted({digest(each.kind, each.path, each.reason) for each in problems}))
+        catalog.meta.drop(BACK)
+
+
+# ---- problems ----
+
+
+def digest(kind: Kind, path: bytes, reason: str) -> str:
+    """16 hex digits that identify a problem from night to night."""
+    return hashlib.blake2b(b"\0".join((kind.encode(), path, reason.encode())), digest_size=8).hexdigest()
+
+
+def problems_known(store: Store) -> Callable[[Kind, bytes, str], bool]:
+    """Whether a run that came to its end has told of a problem."""
+    told = frozenset(store.catalog.meta.get(TROUBLES, []))
+    return lambda kind, path, reason: kind != "ignored" and digest(kind, path, reason) in told
+
+
+def marked(problems: Sequence[Problem], is_known: Callable[[Kind, bytes, str], bool]) -> list[Problem]:
+    """The problems, those marked of which somebody has told."""
+    return [replace(each, is_known=is_known(each.kind, each.path, each.reason)) for each in problems]
+
+
+class OnlyNew:
+    """An observer that hears of no problem of which somebody has told."""
+
+    def __init__(self, observer: Observer, is_known: Callable[[Kind, bytes, str], bool]) -> None:
+        self._observer, self._is_known = observer, is_known
+        self.stage, self.advance = observer.stage, observer.advance
+        self.folder, self.message = observer.folder, observer.message
+
+    def problem(self, kind: Kind, path: bytes, reason: str) -> None:
+        """Passed on if it is new."""
+        if not self._is_known(kind, path, reason):
+            self._observer.problem(kind, path, reason)

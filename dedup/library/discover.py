@@ -50,6 +50,10 @@ class Problem:
     kind: Kind
     path: bytes
     reason: str
+    is_folder: bool = False
+    """Whether it is a folder, or a link to one: it counts as no file."""
+    is_known: bool = False
+    """Whether a run has told of it that came to its end."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +69,22 @@ class Discovery:
     not take files known at or below them for deleted."""
 
 
-def discover(roots: Sequence[bytes], settings: DiscoverSettings, observer: Observer) -> Discovery:
+def discover(
+    roots: Sequence[bytes], settings: DiscoverSettings, observer: Observer, own: Sequence[bytes] = ()
+) -> Discovery:
     """The candidates below `roots`, the same whatever order the roots and the folders' entries come in.
 
     A real folder is walked once; a root inside another root is walked under its own name. Links to folders
     are followed after all real folders, links to files after those, and only to what was not found without
     them. A root that is a file is a candidate whatever its name. Raises LibraryError, before anything is
-    walked, if a root is neither a folder that can be listed nor a file. Folders of quarantined files are not
-    entered."""
+    walked, if a root is neither a folder that can be listed nor a file. Folders of quarantined files and
+    those of `own`, such as the store's, are not entered, and nobody is told. The observer advances by one for each
+    candidate, and for each skipped or failed file."""
     if not roots:
         raise LibraryError("library", "no folder was given", remedy="Name the folders to look in.")
     absolute = sorted({os.path.abspath(root) for root in roots})
     require_usable(absolute)
-    walk = _Walk(absolute, settings, observer)
+    walk = _Walk(absolute, settings, observer, own)
     walk.walk_roots()
     walk.follow_folder_links()
     walk.follow_file_links()
@@ -138,7 +145,10 @@ class _Link:
 class _Walk:
     """The state of one discovery."""
 
-    def __init__(self, roots: Sequence[bytes], settings: DiscoverSettings, observer: Observer) -> None:
+    def __init__(
+        self, roots: Sequence[bytes], settings: DiscoverSettings, observer: Observer, own: Sequence[bytes]
+    ) -> None:
+        self._own = {_identity(os.stat(folder)) for folder in own if os.path.isdir(folder)}
         self._roots, self._settings, self._observer = roots, settings, observer
         self.candidates: dict[bytes, Candidate] = {}
         self.problems: list[Problem] = []
@@ -172,8 +182,8 @@ class _Walk:
                 continue
             known = self._inodes.get(_identity(status))
             if _is_quarantined(os.path.realpath(link.path)):
-                self._report("ignored", "link to quarantined files", link.path)
-            elif known is None:
+                continue
+            if known is None:
                 self._take(link.path, link.root, volume_of(link.path), status)
             else:
                 self._report("skipped", f"link to {printable(known)}", link.path)
@@ -187,12 +197,11 @@ class _Walk:
             elif (known := self._walked.setdefault(_identity(status), root)) == root:
                 folders.append(_Folder(root, root, 0, volume_of(root), status.st_dev))
             else:
-                self._report("skipped", f"a folder that was already walked: {printable(known)}", root)
+                self._report("skipped", f"a folder that was already walked: {printable(known)}", root, is_folder=True)
         for folder in folders:
             self._walk(folder)
 
     def _take_root_file(self, path: bytes, status: os.stat_result) -> None:
-        self._observer.advance()
         folder = os.path.dirname(path)
         if os.path.realpath(path) == path:
             self._take(path, folder, volume_of(path), status)
@@ -206,14 +215,16 @@ class _Walk:
         except OSError as error:
             self._report(*_broken_link(error), link.path)
             return
-        if _is_quarantined(target):
-            self._report("ignored", "link to quarantined files", link.path)
-        elif _identity(status) in self._walked:
+        if _is_quarantined(target) or _identity(status) in self._own:
+            return
+        if _identity(status) in self._walked:
             reason = f"link to a folder that was already walked: {printable(target)}"
-            self._report("skipped", reason, link.path)
+            self._report("skipped", reason, link.path, is_folder=True)
         elif any(holds(target, os.path.realpath(root)) for root in self._roots):
             # A person who chose a root below it left out the rest: `up -> ..` is a loop, not more music.
-            self._report("skipped", f"link to a folder that holds a root: {printable(target)}", link.path)
+            self._report(
+                "skipped", f"link to a folder that holds a root: {printable(target)}", link.path, is_folder=True
+            )
         else:
             self._walked[_identity(status)] = link.path
             self._walk(_Folder(link.path, link.root, link.depth, volume_of(target), status.st_dev))
@@ -227,7 +238,7 @@ class _Walk:
                 with os.scandir(folder.path) as entries:
                     names = sorted(entry.name for entry in entries)
             except OSError as error:
-                self._report("failed", _text(error), folder.path)
+                self._report("failed", _text(error), folder.path, is_folder=True)
                 self.unlisted.append(folder.path)
                 continue
             below = [self._look(os.path.join(folder.path, name), folder) for name in names]
@@ -242,15 +253,13 @@ class _Walk:
             target = os.stat(path) if stat.S_ISLNK(status.st_mode) else status
         except OSError as error:
             if self._chosen(path, folder.root, is_folder=False):
-                self._observer.advance()
                 self._report_unseen(error, path)
             return None
         linked = target is not status
         if stat.S_ISDIR(target.st_mode):
-            if self._is_entered(path, folder):
+            if _identity(target) not in self._own and self._is_entered(path, folder):
                 return self._enter(path, folder, target, linked)
         elif self._chosen(path, folder.root, is_folder=False):
-            self._observer.advance()
             if reason := self._unusable_name(path) or _odd_kind(target):
                 self._report(*reason, path)
             elif linked:
@@ -265,7 +274,7 @@ class _Walk:
             return None
         known = self._walked.setdefault(_identity(status), path)
         if known != path:
-            self._report("skipped", f"a folder that was already walked: {printable(known)}", path)
+            self._report("skipped", f"a folder that was already walked: {printable(known)}", path, is_folder=True)
             return None
         volume = folder.volume if status.st_dev == folder.device else volume_of(path)
         return _Folder(path, folder.root, folder.depth + 1, volume, status.st_dev)
@@ -276,13 +285,12 @@ class _Walk:
             return False
         name = os.path.basename(path)
         if name == QUARANTINE:
-            self._report("ignored", "quarantined files", path)
             return False
         if name.startswith(b".") and not self._settings.hidden:
-            self._report("ignored", "a hidden folder", path)
+            self._report("ignored", "a hidden folder", path, is_folder=True)
             return False
         if extension_of(name) in self._settings.extensions:
-            self._report("skipped", "a directory", path)
+            self._report("skipped", "a directory", path, is_folder=True)
         return True
 
     def _chosen(self, path: bytes, root: bytes, is_folder: bool) -> bool:
@@ -303,6 +311,7 @@ class _Walk:
         if status.st_size == 0:
             self._report("failed", "empty file", path)
             return
+        self._observer.advance()
         self._inodes.setdefault(_identity(status), path)
         (size, mtime_ns), (device, inode) = size_and_time(status), device_and_inode(status)
         self.candidates[path] = Candidate(
@@ -323,8 +332,10 @@ class _Walk:
         if not is_gone or (may_be_folder and reason == "dangling link"):
             self.unlisted.append(path)
 
-    def _report(self, kind: Kind, reason: str, path: bytes) -> None:
-        self.problems.append(Problem(kind, path, reason))
+    def _report(self, kind: Kind, reason: str, path: bytes, is_folder: bool = False) -> None:
+        self.problems.append(Problem(kind, path, reason, is_folder))
+        if kind != "ignored" and not is_folder:
+            self._observer.advance()
         self._observer.problem(kind, path, reason)
 
 

@@ -52,7 +52,7 @@ class Decider:
         """Groups with at least two files that are there, most reclaimable bytes first, then by the kept file's path.
         The reference is kept: it is the best by the rules, and all other files match it."""
         planned = [self.group(group) for group in groups if is_there_twice(group)]
-        return most_first(self._with_whole_albums(planned))
+        return most_first(self.with_whole_albums(planned))
 
     def group(self, group: Group) -> PlannedGroup:
         """One group by itself, regardless of albums."""
@@ -71,6 +71,42 @@ class Decider:
                 gets += carried_extras(pair, beside)
                 coming = None if coming is None else {**coming, **_coming_with(files[-1], pair)}
         return PlannedGroup(tuple(files))
+
+    def weighed(self, groups: Iterable[Group]) -> list[Group]:
+        """The groups with the bytes that `groups` lets go of each, most first, then by the reference's path. Says
+        nothing about the files, which takes most of the time of a decision."""
+        free = [(group, *self._free(group)) for group in groups]
+        goes = {pair.a.path for _, certain, _ in free for pair in certain}
+        lacking: Collection[bytes] = ()
+        if self.settings.action in REMOVING and not self.settings.break_albums:
+            lacking = self.albums.lacking(goes)
+
+        def n_bytes(pairs: Iterable[TrackPair]) -> int:
+            return sum(pair.a.size for pair in pairs if pair.a.path not in lacking)
+
+        found = [
+            replace(group, bytes_reclaimable=n_bytes(certain), bytes_unheard=n_bytes(unheard))
+            for group, certain, unheard in free
+        ]
+        return sorted(found, key=lambda each: (-each.bytes_reclaimable, -each.bytes_unheard, each.reference.path))
+
+    def _free(self, group: Group) -> tuple[list[TrackPair], list[TrackPair]]:
+        """The members that go, regardless of albums, as `group` decides it; and those that would go too if they passed
+        a null test that nobody has made yet."""
+        certain: list[TrackPair] = []
+        unheard: list[TrackPair] = []
+        if not is_there_twice(group):
+            return certain, unheard
+        beside = Beside(merges=self.settings.merge and not is_below(group.reference.path, self.protect))
+        for pair in group.members:
+            lost = losses(pair, beside)
+            if self._why_it_stays(pair, lost) is None:
+                certain.append(pair)
+                if pair.a.properties.extras and self.settings.action in REMOVING:
+                    beside = replace(beside, gets=(*beside.gets, *carried_extras(pair, beside)))
+            elif pair.test is None and self._why_it_stays(pair, _heard(lost)) is None:
+                unheard.append(pair)
+        return certain, unheard
 
     def _member(self, pair: TrackPair, better: Decision, beside: Beside, coming: Coming) -> PlannedFile:
         lost = losses(pair, beside)
@@ -106,7 +142,7 @@ class Decider:
             return "owner", OTHER_OWNER
         return None
 
-    def _with_whole_albums(self, groups: list[PlannedGroup]) -> list[PlannedGroup]:
+    def with_whole_albums(self, groups: list[PlannedGroup]) -> list[PlannedGroup]:
         """Leaves the files that an album needs to stay complete, or notes their loss."""
         removed = {file.path for group in groups for file in group.files if file.action in REMOVING}
         lacking = self.albums.lacking(removed)
@@ -115,6 +151,11 @@ class Decider:
         if self.settings.break_albums:
             return [with_note(group, lacking) for group in groups]
         return [with_left(group, lacking) for group in groups]
+
+
+def _heard(lost: Sequence[Loss]) -> list[Loss]:
+    """What is lost after a null test that finds nothing."""
+    return [loss for loss in lost if loss.kind != "untested"]
 
 
 def most_first(groups: Iterable[PlannedGroup]) -> tuple[PlannedGroup, ...]:

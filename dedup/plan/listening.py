@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dedup.errors import StoreLockedError, WriteError
 from dedup.groups.called_same import remember_in
 from dedup.groups.groups import groups_of
-from dedup.groups.losses import LOST_BY_VERDICT
+from dedup.groups.losses import let_go_with
 from dedup.groups.matches import Matches
 from dedup.nulltest.listen import listen, untested
 from dedup.runner import InlineRunner, Runner
@@ -55,7 +55,7 @@ def listened(
     The store is locked for them, in the name of `purpose`; while another run holds it, or where nothing can be written,
     none are made, and a message says so."""
     remember_in(folder, observer, purpose)
-    also = frozenset(verdict for verdict, kind in LOST_BY_VERDICT.items() if kind in let_go)
+    also = let_go_with(let_go)
     with open_for_reading(folder) as store:
         matches = Matches(store, match)
         n_untested = len(untested(groups_of(store, matches, keep, also), let_go))

@@ -153,6 +153,17 @@ class Review:
         """All groups with two files that are there, answered or not, in the same order and form."""
         return list(self._every)
 
+    def freed_by_rule(self) -> dict[object, int]:
+        """Bytes that a plan made now would free of each group without an answer, by its contents: by the scores, with
+        albums kept complete."""
+        settings = replace(self.grounds.settings, auto=self._auto)
+        decided = []
+        for one in self._every:
+            doubtful = {pair.a.path for pair in one.group.members if doubt(pair, settings) is not None}
+            files = (replace(f, action="leave") if f.path in doubtful else f for f in one.planned.files)
+            decided.append(replace(one.planned, files=tuple(files)) if doubtful else one.planned)
+        return {group.contents: group.n_bytes for group in self.grounds.decider.with_whole_albums(decided)}
+
     @property
     def paths(self) -> list[bytes]:
         """Paths of all files in the questions that are left."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dedup.correlation.match import Match
+from dedup.correlation.match import Match, speed_of
 from dedup.files.paths import json_path
 from dedup.groups.groups import Group
 from dedup.groups.losses import losses
@@ -41,6 +41,7 @@ def numbers(match: Match) -> dict[str, Any]:
         "along": round(match.along, 6),
         "prominence": round(match.prominence, 6),
         "rate": round(match.rate, 5),
+        "speed": round(speed_of(match.rate), 5),
     }
 
 
@@ -144,6 +145,7 @@ def group_record(group: Group) -> dict[str, Any]:
         "weakest_score": round(group.weakest.match.score, 6),
         "beside": beside,
         "bytes_reclaimable": group.bytes_reclaimable,
+        "bytes_unheard": group.bytes_unheard,
     }
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from dedup.errors import InputError, UsageError, writing
 from dedup.files.paths import printable
 from dedup.groups.explain import Explanation, Listened, lag_curve, overlapping
-from dedup.groups.losses import null_test_words
+from dedup.groups.losses import null_test_words, speed_words
 from dedup.nulltest.residual import Residual
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings
 
@@ -187,7 +187,7 @@ def _draw_similarity(axes: Axes, match: Match) -> None:
     _draw_chance(axes)
     heard = similarity[~np.isnan(similarity)]
     axes.set(ylabel="agreement", ylim=(_floor(heard) if len(heard) else LOWEST, 1.04), xlim=(start_s, end_s))
-    speed = f", one {abs(match.rate):.1%} faster" if match.rate else ""
+    speed = f", a {speed_words(match.rate)}" if match.rate else ""
     axes.set_title(f"Similarity over time{speed} (steps of {(end_s - start_s) / max(1, len(similarity)):.0f} s)")
 
 

@@ -42,12 +42,14 @@ COLUMNS = (
     "along",
     "prominence",
     "rate",
+    "speed",
     "lag_s",
     "overlap_s",
     "verdict",
     "judged",
     "null_test",
     "bytes_reclaimable",
+    "bytes_unheard",
     "spectrum_hint",
     "rule",
     "why",
@@ -65,7 +67,8 @@ def sheet(groups: Iterable[Group], hints: Mapping[bytes, str]) -> Iterator[bytes
 
 
 def _rows(number: int, group: Group, hints: Mapping[bytes, str]) -> Iterator[dict[str, Any]]:
-    common = {"group": number, "bytes_reclaimable": group.bytes_reclaimable}
+    weighed = {"bytes_reclaimable": group.bytes_reclaimable, "bytes_unheard": group.bytes_unheard}
+    common = {"group": number, **weighed}
     yield {**common, "role": "reference", **_track(group.reference, hints)}
     for pair in group.members:
         said = {"verdict": pair.verdict, "judged": pair.judged, "null_test": outcome_words(pair.test)}

@@ -25,6 +25,7 @@ from dedup.library.reconcile import Reconciliation, reconcile
 from dedup.library.renewal import renew
 from dedup.observer import Observer
 from dedup.runner import Outcome, Runner, Task
+from dedup.scan.empty_roots import MayForget, never, require_not_empty
 from dedup.settings import ScanSettings
 from dedup.store.tracks import Track
 
@@ -57,6 +58,12 @@ class Scan:
     """Files not reached before a stop was requested."""
     ignored: int = 0
     """Files that are not audio by their names; not part of `discovered`."""
+    unlisted: int = 0
+    """Folders that cannot be read; not part of `discovered`."""
+    known_problems: int = 0
+    """Failed and skipped files, and folders that cannot be read, of which an earlier run has told."""
+    known_failures: int = 0
+    """Those of them that failed."""
     damaged: int = 0
     """Fingerprinted files that were decoded with gaps."""
     moved: int = 0
@@ -81,14 +88,21 @@ class Scan:
     """Wall time by stage."""
 
 
-def scan(store: Store, roots: Sequence[bytes], settings: ScanSettings, runner: Runner, observer: Observer) -> Scan:
+def scan(
+    store: Store,
+    roots: Sequence[bytes],
+    settings: ScanSettings,
+    runner: Runner,
+    observer: Observer,
+    may_forget: MayForget = never,
+) -> Scan:
     """Brings the store up to date with the files below `roots`.
 
     Known tracks of a root that is not there are kept and marked absent. Raises LibraryError, with nothing changed, for
-    a root that is not there and has no known tracks, and for a root that cannot be read; UsageError if the store limits
-    its fingerprints to a length that is always too short."""
+    a root that is not there and has no known tracks, for one that cannot be read, and as `require_not_empty` does;
+    UsageError if the store limits its fingerprints to a length that is always too short."""
     _require_some_length(store, settings)
-    return _Scan(store, settings, runner, observer).run([os.path.abspath(root) for root in roots])
+    return _Scan(store, settings, runner, observer, may_forget).run([os.path.abspath(root) for root in roots])
 
 
 def _require_some_length(store: Store, settings: ScanSettings) -> None:
@@ -102,12 +116,17 @@ def _require_some_length(store: Store, settings: ScanSettings) -> None:
 class _Scan:
     """One scan: its stages, and what they hand to one another."""
 
-    def __init__(self, store: Store, settings: ScanSettings, runner: Runner, observer: Observer) -> None:
+    def __init__(
+        self, store: Store, settings: ScanSettings, runner: Runner, observer: Observer, may_forget: MayForget
+    ) -> None:
+        self.may_forget = may_forget
         self.store, self.catalog = store, store.catalog
         self.settings, self.runner, self.observer = settings, runner, observer
         self.disks = Disks(runner, settings.reads_per_disk)
         self.summary = Scan()
-        self.gone_audio: set[int] = set()
+        self.gone_audio: dict[int, list[bytes]] = {}
+        """Paths of the tracks that are gone, by their audio, last one first: a moved file takes over the row of one."""
+        self._store_folder = os.fsencode(store.layout.folder)
         self.known_paths: set[bytes] = set()
         """Paths of changed files that the store knew before."""
         self.groups: dict[bytes, list[Subject]] = {}
@@ -152,15 +171,17 @@ class _Scan:
         there = [root for root in roots if root not in away]
         candidates, unlisted, problems = [], list(away), Counter[str]()
         if there:
-            discovery = discover(there, self.settings.discover, self.observer)
+            discovery = discover(there, self.settings.discover, self.observer, [self._store_folder])
             candidates = discovery.candidates
             unlisted += discovery.unlisted
-            problems.update(problem.kind for problem in discovery.problems)
+            problems.update(problem.kind for problem in discovery.problems if not problem.is_folder)
+            self.summary.unlisted = sum(each.is_folder and each.kind == "failed" for each in discovery.problems)
             self.summary.problems += discovery.problems
         settings = self.settings
         reconciled = reconcile(
             candidates, known, roots, unlisted, os.path.ismount, settings.retry_failed, settings.judgement
         )
+        require_not_empty(there, candidates, reconciled.gone, self.may_forget)
         self._count_unchanged(reconciled)
         self.known_paths = {c.path for c in reconciled.changed} & {k.path for k in known}
         self.summary.skipped += problems["skipped"]
@@ -190,7 +211,9 @@ class _Scan:
         self.summary.renewed = renew(reconciled.outdated, self.catalog, self.runner, self.disks, self.observer)
         self._let_clocks_tick(reconciled)
         unchanged = {track.path for track in reconciled.unchanged}
-        self.gone_audio = {track.audio for track in reconciled.gone if track.audio is not None}
+        for track in reversed(reconciled.gone):
+            if track.audio is not None:
+                self.gone_audio.setdefault(track.audio, []).append(track.path)
         identified = identify(
             reconciled.changed, unchanged.__contains__, self.catalog, self.runner, self.disks, self.observer
         )
@@ -218,7 +241,9 @@ class _Scan:
 
     def _put_group(self, group: list[Subject], audio: int) -> None:
         for subject in group:
-            self.catalog.tracks.put(_track(subject.candidate, subject, audio=audio))
+            gone = self.gone_audio.get(audio)
+            moved_from = gone.pop() if gone and subject.candidate.path not in self.known_paths else None
+            self.catalog.tracks.put(_track(subject.candidate, subject, audio=audio), moved_from)
 
     def _put_problem(self, candidate: Candidate, subject: Subject | None, problem: Unusable) -> None:
         """Remembers a lasting problem. After any other problem the track is forgotten: the next run tries again, and

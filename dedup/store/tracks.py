@@ -263,9 +263,12 @@ class Tracks(Table):
 
     def new_since(self, track: int, audio: int) -> set[bytes]:
         """Paths of the tracks whose audio has a higher id than `audio`, or that have a higher id than `track` and are
-        not the first of their audio. A moved file has a new row too, but it is the first: the old one is gone."""
+        not the first of their audio: that one may be a file that came back. A known path with other tags has new audio
+        too if its packets cannot be told, but the fingerprint that it had."""
         query = (
-            "SELECT path FROM track AS it WHERE audio > :audio UNION "
+            "SELECT it.path FROM track AS it JOIN audio AS its ON its.id = it.audio WHERE it.audio > :audio AND NOT "
+            "(it.id <= :track AND EXISTS (SELECT 1 FROM audio WHERE audio.fingerprint = its.fingerprint "
+            "AND audio.id <= :audio)) UNION "
             "SELECT path FROM track AS it WHERE id > :track "
             "AND EXISTS (SELECT 1 FROM track WHERE track.audio = it.audio AND track.id < it.id)"
         )
@@ -273,10 +276,26 @@ class Tracks(Table):
 
     # ---- changes ----
 
-    def put(self, track: Track) -> None:
-        """Inserts the track or replaces the one at its path; ignores `track.id`."""
-        query = f"SELECT IFNULL((SELECT id FROM track WHERE path = ?), {NEW_ID.format('track')})"
-        (number,) = self.connection.execute(query, (track.path,)).fetchone()
+    def put(self, track: Track, moved_from: bytes | None = None) -> None:
+        """Inserts the track or replaces the one at its path, or that at `moved_from`, whose id it gets: to the news it
+        is the same file. Ignores `track.id`."""
+        query = (
+            "SELECT IFNULL((SELECT id FROM track WHERE path = ?), IFNULL((SELECT id FROM track WHERE path = ?), "
+            f"{NEW_ID.format('track')}))"
+        )
+        (number,) = self.connection.execute(query, (track.path, moved_from)).fetchone()
+        self._put(number, track)
+
+    def put_back(self, track: Track) -> None:
+        """Inserts a track that was dropped, with the id that it had unless that is another's now: to the news it was
+        never away. Replaces the one at its path."""
+        others = self.connection.execute("SELECT 1 FROM track WHERE id = ? OR path = ?", (track.id, track.path))
+        if others.fetchone() is None:
+            self._put(track.id, track)
+        else:
+            self.put(track)
+
+    def _put(self, number: int, track: Track) -> None:
         self.put_rows([(number, *(getattr(track, column) for column in self.columns[1:]))], "INSERT OR REPLACE")
 
     def set_place(self, places: Iterable[tuple[bytes, int, int, bytes]]) -> None:

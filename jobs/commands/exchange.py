@@ -58,8 +58,8 @@ def export(run: Run, what: str) -> None:
 
 
 def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
-    from dedup.groups.groups import find_groups
     from dedup.groups.matches import Matches
+    from dedup.plan.weigh import find_groups
     from dedup.report.export import export_pairs, export_tracks, group_record
 
     opened = stores.for_reading if what == "tracks" else stores.for_matching
@@ -71,6 +71,7 @@ def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
         if what == "pairs":
             found = export_pairs(Matches(store, run.settings.match()))
         else:
-            groups = find_groups(store, match=run.settings.match(), keep=run.settings.keep()).groups
-            found = map(group_record, groups)
+            settings = run.settings
+            weighed = find_groups(store, match=settings.match(), keep=settings.keep(), settings=settings.cleanup())
+            found = map(group_record, weighed.groups)
     yield from found

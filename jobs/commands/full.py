@@ -8,6 +8,7 @@ from jobs.session import options
 from jobs.session.helping import Command
 from jobs.session.main_job import run_full
 from jobs.session.run import Run, session
+from jobs.show.empty_root import may_forget
 from jobs.show.full_plan import plan_after, plan_path
 from jobs.show.main_job import conclude_full, show_found, show_summary
 
@@ -30,9 +31,11 @@ from jobs.show.main_job import conclude_full, show_found, show_summary
 @options.workers
 @options.deadline
 @options.notify
+@options.strict
+@options.allow_empty
 @options.common
 @session
-def full(run: Run, written: bytes | None) -> int:
+def full(run: Run, written: bytes | None, allow_empty: bool) -> int:
     """Scan each ROOT, compare what is new, and show the groups of duplicates.
 
     Without ROOT it uses the folders of the settings. It shows the groups of the whole store. Run it again at any
@@ -42,7 +45,7 @@ def full(run: Run, written: bytes | None) -> int:
     those that score 0.95 or more, and only shows the rest. It also asks about copies that would go, except that they
     hold something that would be lost. It changes none of your files: `reprise apply` carries out the plan."""
     path = plan_path(run, written)
-    ended = run_full(run, run.settings.roots(), conclude_full)
+    ended = run_full(run, run.settings.roots(), conclude_full, may_forget(run, allow_empty))
     run.observer.close()
     show_found(run.output, ended.done)
     plan, trouble = plan_after(run, ended, path)

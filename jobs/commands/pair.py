@@ -91,7 +91,7 @@ def _show(run: Run, explained: Explanation, test: NullTest | None) -> None:
         lag = f"{abs(match.lag_s):.2f} s more at the start of {more}" if match.lag else "0"
         run.output.text(f"best lag {lag}; overlap {match.overlap_s:.1f} s; agreement {match.agreement:.4f}")
         if match.rate:
-            run.output.text(f"a runs at {speed_text(match.rate)} against b; along that line kappa is {match.along:.3f}")
+            run.output.text(f"a plays {speed_text(match.rate)} than b; along that line kappa is {match.along:.3f}")
         run.output.text(f"over time  {bar_text(match)}  (steps of 4 s or more: █ the same, ░ chance, · silence)")
         run.output.text(
             f"score {match.score:.3f}; the chance that unrelated tracks would do as well: {explained.false_match:.1e}"

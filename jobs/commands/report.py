@@ -45,7 +45,7 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) ->
     """Show the groups of duplicates, most reclaimable bytes first.
 
     Change the thresholds as you like: they apply to stored pairs, so nothing is compared again."""
-    from dedup.groups.groups import find_groups
+    from dedup.plan.weigh import find_groups
 
     if ask and form != "table":
         remedy = "Use the table, or --json"
@@ -54,8 +54,8 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) ->
         ask_about_uncertain(run)
     if run.output.as_json and form == "table":
         form = "jsonl"
-    match, keep = run.settings.match(), run.settings.keep()
-    question = Question(run, "report", form, limit, match, keep) if limit and not spectrum else None
+    match, keep, cleanup = run.settings.match(), run.settings.keep(), run.settings.cleanup()
+    question = Question(run, "report", form, limit, match, keep, cleanup) if limit and not spectrum else None
     with stores.for_reading(run) as store:
         tell_unfinished(run, store)
         answer = question.answer(store.catalog.state()) if question else None
@@ -64,7 +64,7 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) ->
         return
     with stores.for_matching(run) as store:
         commits = store.catalog.commits_seen()
-        found = find_groups(store, match=match, keep=keep)
+        found = find_groups(store, match=match, keep=keep, settings=cleanup)
         state = store.catalog.state() if question else b""
         is_of_one_state = store.catalog.commits_seen() == commits
     hints = spectrum_hints(run, found.groups[:limit]) if spectrum else None

@@ -37,7 +37,7 @@ class Numbers:
     """Recordings in them: files without the copies of others."""
     n_groups: int
     n_bytes: int
-    """Reclaimable bytes: the sizes of the files that the rules, or the answers, let go."""
+    """Reclaimable bytes: the sizes of the files that a plan made now would let go, by the rules and the answers."""
     n_open: int
     """Groups without an answer."""
     n_uncertain: int

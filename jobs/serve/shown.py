@@ -47,7 +47,7 @@ class Row:
     """Folder of that file."""
     n_files: int
     n_bytes: int
-    """Reclaimable bytes: of the files that the rules, or the answer, let go."""
+    """Reclaimable bytes: of the files that a plan made now would let go, by the rules or the answer."""
     formats: tuple[str, ...]
     verdicts: tuple[str, ...]
     rules: tuple[str, ...]
@@ -94,6 +94,8 @@ class Snapshot:
         """The groups with what the rules decide about each, most reclaimable bytes first, by their ids."""
         self._uncertain: dict[str, TrackPair] | None = None
         self._rows: dict[str, Row] = {}
+        self._freed: dict[object, int] | None = None
+        """`Review.freed_by_rule` of the groups as they are now."""
         self._listed: Listed | None = None
         self._lock = threading.Lock()
         self._n_renewed = self._n_answered = 0
@@ -130,7 +132,7 @@ class Snapshot:
         questions = {id_of(one.group.reference.path): one for one in self.review.all_questions}
         with self._lock:
             self.questions = questions
-            self._uncertain, self._listed, self._rows = None, None, {}
+            self._uncertain, self._listed, self._rows, self._freed = None, None, {}, None
             self._n_renewed += 1
 
     def answered(self, ids: Iterable[str]) -> None:
@@ -159,20 +161,23 @@ class Snapshot:
         """The groups, most reclaimable bytes first; the same object until something changes."""
         with self._lock:
             state = self._n_renewed, self._n_answered
-            known, questions, rows = self._listed, self.questions, dict(self._rows)
+            known, questions, rows, freed = self._listed, self.questions, dict(self._rows), self._freed
         if known is not None:
             return known
+        if freed is None:
+            freed = self.review.freed_by_rule()
         for id_, question in questions.items():
             if id_ not in rows:
-                rows[id_] = _row(id_, question, self.review.answer_of(question))
+                by_rule = freed.get(question.planned.contents, question.planned.n_bytes)
+                rows[id_] = _row(id_, question, self.review.answer_of(question), by_rule)
         listed = Listed([rows[id_] for id_ in questions])
         with self._lock:
             if state == (self._n_renewed, self._n_answered):
-                self._rows, self._listed = rows, listed
+                self._rows, self._listed, self._freed = rows, listed, freed
         return listed
 
 
-def _row(id_: str, question: Question, answer: PlannedGroup | None) -> Row:
+def _row(id_: str, question: Question, answer: PlannedGroup | None, freed_by_rule: int) -> Row:
     group, planned = question.group, answer or question.planned
     goes = [file for file in planned.files if file.action not in STAYING]
     proven = {pair.a.path for pair in group.members if is_proven(pair)}
@@ -181,7 +186,7 @@ def _row(id_: str, question: Question, answer: PlannedGroup | None) -> Row:
         title=title_of(group.reference),
         folder=printable(os.path.dirname(group.reference.path)),
         n_files=len(planned.files),
-        n_bytes=planned.n_bytes,
+        n_bytes=freed_by_rule if answer is None else answer.n_bytes,
         formats=_shared(track.properties.codec for track in group.tracks),
         verdicts=_shared(pair.verdict for pair in group.members),
         rules=_shared(file.rule for file in goes),

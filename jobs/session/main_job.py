@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.session import stores
+from jobs.session.run_settings import RunSettings
 
 if TYPE_CHECKING:
     from dedup.pipeline import Full
+    from dedup.scan.empty_roots import MayForget
     from jobs.session.run import Run
 
 
@@ -22,11 +24,14 @@ class Ended:
     """What went wrong when all this was known; reported after it."""
 
 
-def run_full(run: Run, roots: tuple[bytes, ...], conclude: Callable[[Run, Full], None]) -> Ended:
+def run_full(
+    run: Run, roots: tuple[bytes, ...], conclude: Callable[[Run, Full], None], may_forget: MayForget | None = None
+) -> Ended:
     """The main job, which calls `conclude` while the store is held, as `pipeline.full` says. What goes wrong after the
     stages takes nothing from what they found."""
     from dedup.correlation.correlate import memory_needed
     from dedup.pipeline import full
+    from dedup.scan.empty_roots import never
 
     known: list[Full] = []
 
@@ -47,9 +52,12 @@ def run_full(run: Run, roots: tuple[bytes, ...], conclude: Callable[[Run, Full],
                 compare=settings.compare(),
                 match=settings.match(),
                 keep=settings.keep(),
+                cleanup=settings.cleanup(),
                 runner=runner,
                 observer=run.observer,
                 conclude=concluded,
+                may_forget=may_forget or never,
+                strict=settings.of(RunSettings).strict,
             )
     except Exception as error:
         if not known:

@@ -141,6 +141,10 @@ workers = _options(
 )
 deadline = _options("until", "max-hours")
 notify = _options("notify", "notify-when")
+strict = _options("strict")
+allow_empty = click.option(
+    "--allow-empty", is_flag=True, help="Forget the files of a root that is suddenly empty, without asking."
+)
 discover = _options(*_names(domain.DiscoverSettings))
 scan = together(discover, _options("min-length", "time-limit", "length", "retry-failed", "block-size"))
 compare = _options(*_names(domain.CompareSettings))

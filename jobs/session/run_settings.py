@@ -78,6 +78,9 @@ class RunSettings(Settings):
         Literal["always", "new", "failed"],
         Option("Notify of every run, of finds and failures, or of failures only.", rare=True),
     ] = "always"
+    strict: Annotated[
+        bool, Option("Count and list files that failed in an earlier run too, not only new ones: exit code 3.")
+    ] = False
     block_size: Annotated[int, Option("Fingerprints in a block, at most.", "N", 1, 4096, hidden=True)] = 512
 
     @property

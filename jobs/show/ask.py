@@ -97,7 +97,7 @@ def pair_lines(pair: TrackPair) -> list[str]:
     match = pair.match
     numbers = f"score {match.score:.3f}, agreement {match.agreement:.3f}, lag {match.lag_s:+.2f} s"
     if match.rate:
-        numbers += f", a at {speed_text(match.rate)}"
+        numbers += f", a {speed_text(match.rate)}"
     rows = [{"name": name, "a": a, "b": b} for name, a, b in _rows(pair.a, pair.b) if a or b]
     heading, *lines = aligned((Column("name", ""), Column("a", "a", _short), Column("b", "b", _short)), rows)
     paths = [f"{name}  {path_text(track.path)}" for name, track in (("a", pair.a), ("b", pair.b))]

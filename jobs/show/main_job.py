@@ -42,7 +42,7 @@ def conclude_full(run: Run, done: Full) -> None:
 def show_found(output: Output, done: Full) -> None:
     """Groups and problems."""
     _show_groups(output, done)
-    show_problems(output, done.scan)
+    show_problems(output, done.scan, strict=done.strict)
 
 
 def show_summary(run: Run, done: Full, plan: FullPlan | None = None) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from jobs.session.output import Output, count_text, path_text, size_text, time_text
+from jobs.session.output import Output, count_text, path_text, time_text
+from jobs.show.table import reclaimable_text
 
 if TYPE_CHECKING:
     from dedup.correlation.correlate import Correlation, Unfinished
@@ -58,8 +59,10 @@ def scan_text(summary: Scan) -> str:
         "with their tags read again": summary.renewed,
         "forgotten (no longer there or selected)": summary.forgotten,
         "not audio by their names": summary.ignored,
+        "failed or skipped as before (`--strict` lists them)": summary.known_problems,
     }
     told = [f"{n:,} {what}" for what, n in asides.items() if n]
+    told += [f"{count_text(summary.unlisted, 'folder')} that cannot be read"] if summary.unlisted else []
     if told:
         lines.append(f"        {', '.join(told)}")
     return "\n".join(lines)
@@ -72,29 +75,35 @@ def empty_text(summary: Scan, roots: Sequence[bytes]) -> str | None:
     return f"no audio files below {', '.join(map(path_text, roots))}"
 
 
-def show_problems(output: Output, summary: Scan) -> None:
+def show_problems(output: Output, summary: Scan, strict: bool = True) -> None:
     """Shows every problem as an object with --json; for people the failed, damaged and skipped files, and the ignored
-    ones by reason."""
+    ones by reason. What was told before is listed only if `strict`."""
     from dedup.report.export import named_path
 
     for problem in summary.problems:
-        output.result({"event": problem.kind, **named_path("path", problem.path), "reason": problem.reason})
+        flags = {"folder": problem.is_folder, "before": problem.is_known}
+        what = {"event": problem.kind, **named_path("path", problem.path), "reason": problem.reason}
+        output.result(what | {name: True for name, is_so in flags.items() if is_so})
     for kind in ("failed", "damaged", "skipped"):
-        found = [problem for problem in summary.problems if problem.kind == kind]
+        found = [each for each in summary.problems if each.kind == kind and (strict or not each.is_known)]
         for problem in found[:SHOWN_PROBLEMS]:
             output.note(f"{kind}: {path_text(problem.path)}: {problem.reason}")
         if len(found) > SHOWN_PROBLEMS:
             output.note(f"{kind}: {len(found) - SHOWN_PROBLEMS:,} more, listed in the log and with --json")
-    ignored: dict[str, list[bytes]] = {}
+    _show_ignored(output, summary)
+
+
+def _show_ignored(output: Output, summary: Scan) -> None:
+    ignored: dict[tuple[str, str], list[bytes]] = {}
     for problem in summary.problems:
         if problem.kind == "ignored":
-            ignored.setdefault(problem.reason, []).append(problem.path)
-    for reason, paths in sorted(ignored.items()):
+            ignored.setdefault((problem.reason, "folder" if problem.is_folder else "file"), []).append(problem.path)
+    for (reason, unit), paths in sorted(ignored.items()):
         if len(paths) <= NAMED_IGNORED:
             for path in paths:
                 output.note(f"ignored: {path_text(path)}: {reason}")
         else:
-            output.note(f"ignored: {count_text(len(paths), 'file')}: {reason}")
+            output.note(f"ignored: {count_text(len(paths), unit)}: {reason}")
 
 
 # ---- comparing ----
@@ -127,14 +136,17 @@ def uncompared_text(missing: Unfinished) -> str:
 def groups_text(groups: Sequence[Group], shown: int | None = None) -> str:
     """One line: how many groups, files and bytes."""
     n_files = sum(len(group.members) for group in groups)
-    n_bytes = sum(group.bytes_reclaimable for group in groups)
-    text = (
-        f"groups  {len(groups):,}, with {count_text(n_files, 'file')} besides the best copies; "
-        f"{size_text(n_bytes)} reclaimable"
-    )
+    n_bytes, n_unheard = reclaimable_bytes(groups)
+    text = f"groups  {len(groups):,}, with {count_text(n_files, 'file')} besides the best copies; "
+    text += reclaimable_text(n_bytes, n_unheard)
     if shown is not None and shown < len(groups):
         text += f" ({shown:,} shown)"
     return text
+
+
+def reclaimable_bytes(groups: Sequence[Group]) -> tuple[int, int]:
+    """Bytes that a plan would free, and those that it would free too once nobody has to listen any more."""
+    return sum(group.bytes_reclaimable for group in groups), sum(group.bytes_unheard for group in groups)
 
 
 def pairs_text(n_pairs: Counter[Verdict]) -> str:
@@ -157,6 +169,8 @@ def tested_text(tested: Tested) -> str:
 
 def thresholds_text(matches: Matches) -> str:
     """The thresholds, their basis, and the false pairs to expect."""
+    from dedup.correlation.scoring import LESS_BY_SPEED, MAX_RATE
+
     limits = matches.thresholds
     basis = (
         f"{limits.noise.n_pairs:,} pairs of its own tracks"
@@ -175,9 +189,13 @@ def thresholds_text(matches: Matches) -> str:
     expected = limits.noise.false_match(limits.related) * limits.n_pairs
     text = f"limits  more than chance from an evidence of {limits.related:.3f} on: {expected:.2g} false pairs expected "
     text += f"among {limits.n_pairs:,} (measured on {basis}); one recording from a score of {limits.same:.3f} on"
+    text += (
+        f" and a prominence of {limits.min_prominence:g}; for each percent of another speed, {MAX_RATE:.0%} at most, "
+    )
+    text += f"{LESS_BY_SPEED / 100:g} less"
     n_judged = len(matches.judgements.said)
     if matches.settings.min_score is None:
-        return f"{text}, just below the lowest that you approved in {count_text(n_judged, 'judgement')}"
+        return f"{text}; the score is just below the lowest that you approved in {count_text(n_judged, 'judgement')}"
     return f"{text}; {count_text(n_judged, 'judgement')} of yours" if n_judged else text
 
 
@@ -243,6 +261,7 @@ def full_record(done: Full) -> dict[str, Any]:
     from dedup.correlation.scoring import BESIDE
 
     groups = None if done.found is None else done.found.groups
+    n_bytes, n_unheard = (None, None) if groups is None else reclaimable_bytes(groups)
     return {
         **scan_record(done.scan),
         "found": None if done.news is None else {"copies": done.news.n_copies, "groups": done.news.n_groups},
@@ -252,7 +271,8 @@ def full_record(done: Full) -> dict[str, Any]:
         "pairs": None if done.n_pairs is None else done.n_pairs["same recording"],
         "pairs_beside": None if done.n_pairs is None else {kind: done.n_pairs[kind] for kind in BESIDE},
         "groups": None if groups is None else len(groups),
-        "bytes_reclaimable": None if groups is None else sum(group.bytes_reclaimable for group in groups),
+        "bytes_reclaimable": n_bytes,
+        "bytes_unheard": n_unheard,
         "compact": asdict(done.compaction) if done.compaction else None,
         "seconds": {stage: round(spent, 3) for stage, spent in done.seconds.items()},
     }

@@ -49,8 +49,14 @@ def group_lines(group: Group, folder: bytes = b"", hints: Mapping[bytes, str] | 
 
 def heading(group: Group) -> str:
     """One line: reclaimable bytes, files and the weakest match."""
-    text = f"{size_text(group.bytes_reclaimable)} reclaimable, {count_text(len(group.tracks), 'file')}"
+    text = f"{reclaimable_text(group.bytes_reclaimable, group.bytes_unheard)}, {count_text(len(group.tracks), 'file')}"
     return f"{text}, weakest match {group.weakest.match.score:.3f}" if len(group.members) > 1 else text
+
+
+def reclaimable_text(n_bytes: int, n_unheard: int) -> str:
+    """How much a plan would free, and how much more if the null tests that nobody has made yet pass."""
+    text = f"{size_text(n_bytes)} reclaimable"
+    return f"{text}, {size_text(n_unheard)} more once heard" if n_unheard else text
 
 
 def row(

@@ -65,8 +65,10 @@ def only_here_text(pair: TrackPair) -> str:
 
 
 def speed_text(rate: float) -> str:
-    """How the speed of the first of a pair differs from that of the second."""
-    return f"{-rate / (1 + rate):+.1%} speed"
+    """How the first of a pair plays against the second: "2.0 % slower"."""
+    from dedup.groups.losses import speed_words
+
+    return speed_words(rate)
 
 
 def bar_text(match: Match) -> str:

@@ -24,7 +24,7 @@ function decision(file) {
 
 /** In words, where a file lies on the axis, if not where the first one does. */
 function placed(lane) {
-  const percent = 100 * lane.rate;
+  const percent = 100 * lane.rate / (1 + lane.rate);
   const speed = Math.abs(percent) >= 0.05 ? `plays ${Math.abs(percent).toFixed(1)} % ${percent > 0 ? "slower" : "faster"}` : "";
   const shift = Math.abs(lane.offset_s) >= 0.05
     ? `${Math.abs(lane.offset_s).toFixed(2)} s ${lane.offset_s > 0 ? "more" : "less"} in front` : "";

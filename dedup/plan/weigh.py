@@ -1,0 +1,38 @@
+"""How much a plan would free: the groups of a store, each with its reclaimable bytes. Decided as a plan decides it,
+except that nobody looks at the disk: what lies beside a file, a playlist that cannot be rewritten or tags that cannot
+be written may keep a copy that is counted here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dedup.groups.groups import Found, Group, grouping
+from dedup.groups.keep import keep_rules
+from dedup.groups.losses import let_go_with
+from dedup.groups.matches import Matches
+from dedup.plan.decide import Decider
+from dedup.settings import KeepSettings, MatchSettings, PlanSettings
+from dedup.store.protection import protected
+
+if TYPE_CHECKING:
+    from dedup.store.store import Store
+
+
+USUAL = PlanSettings()
+"""A plan without any options."""
+
+
+def find_groups(store: Store, match: MatchSettings, keep: KeepSettings, settings: PlanSettings = USUAL) -> Found:
+    """Pairs and weighed groups of the whole store as these settings want them; compares nothing again."""
+    matches = Matches(store, match)
+    return Found(matches, weighed_groups(store, matches, keep, settings))
+
+
+def weighed_groups(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings) -> list[Group]:
+    """The groups with what a plan by these settings lets go of each, most bytes first. What is no copy, but goes by
+    `settings.let_go`, is in a group too."""
+    keep = replace(keep, protect=protected(store, keep.protect))
+    albums = matches.albums(store)
+    decider = Decider(keep_rules(keep, albums), settings, keep.protect, albums)
+    return decider.weighed(grouping(matches, decider.rules, keep).groups(let_go_with(settings.let_go)))
