@@ -36,10 +36,11 @@ def show_groups(output: Output, groups: Sequence[Group], form: str, hints: Mappi
 
     if form == "table":
         folder = common_folder(track.path for group in groups for track in group.tracks)
+        look = output.look
         if groups:
             output.text(f"Paths are below {path_text(folder)}\n")
         for group in groups:
-            output.text("\n".join(group_lines(group, folder, hints or {})) + "\n")
+            output.laid([*group_lines(group, look, folder, hints), ""])
         return
     if form == "json":
         for at, group in enumerate(groups):  # one after the other: all at once take twice the memory of a report
