@@ -29,6 +29,7 @@ from dedup.plan.resolve import Resolved
 from dedup.settings import KeepSettings, MatchSettings, PlanSettings
 from dedup.store.judgements import Judgement
 from jobs import cli
+from jobs.session.output import local_time
 from jobs.show.question import TerminalReviewer
 from tests.stores import open_store
 
@@ -245,9 +246,12 @@ def test_plan(store: Path, replaced: Replace) -> None:
         "Paths are below /m/",
         "",
         "2 MB reclaimable, 2 files",
-        "rule score null test size path why",
-        "keep lossless 3 MB a.flac",
-        "quarantine lossless 0.900 2 MB b.mp3 flac, the other mp3",
+        "keep a.flac",
+        "3 MB",
+        "lossless",
+        "go b.mp3",
+        "2 MB quarantine same recording score 0.900",
+        "lossless: flac, the other mp3",
         "",
         "total 1 file of 1 group would change; 2 MB reclaimable",
         f"plan replaced: {os.fsdecode(path)}; `reprise apply` does it",
@@ -305,7 +309,7 @@ def test_mark(store: Path, replaced: Replace, option: str, same: bool) -> None:
     keywords = replaced("dedup.groups.mark.judge_files", Marked(A, B, same, 0.5, SAID))
     result = run(store, "mark", "/m/a", "/m/b", option)
     assert keywords == {"store": ANY, "a": b"/m/a", "b": b"/m/b", "same": same}
-    changed = "; different before, said 2026-02-28T21:30:00Z" if same else ""
+    changed = f"; different before, said {local_time(SAID.judged)}" if same else ""
     assert outcome(result) == (EXIT_DONE, f"{option[2:]}: /m/a and /m/b (score 0.500){changed}\n", "")
 
 
@@ -313,7 +317,7 @@ def test_mark_forget(store: Path, replaced: Replace) -> None:
     keywords = replaced("dedup.groups.mark.forget_files", Marked(A, B, None, None, SAID))
     result = run(store, "mark", "/m/a", "/m/b", "--forget")
     assert keywords == {"store": ANY, "a": b"/m/a", "b": b"/m/b"}
-    text = "forgotten: /m/a and /m/b; different before, said 2026-02-28T21:30:00Z\n"
+    text = f"forgotten: /m/a and /m/b; different before, said {local_time(SAID.judged)}\n"
     assert outcome(result) == (EXIT_DONE, text, "")
 
 
@@ -321,7 +325,7 @@ def test_mark_list(store: Path, replaced: Replace) -> None:
     keywords = replaced("dedup.groups.mark.all_judgements", [Held(SAID, (b"/m/a",), ())])
     result = run(store, "mark", "--list")
     assert keywords == {"store": ANY}
-    lines = ["different, score 0.250, said 2026-02-28T21:30:00Z", "  a  /m/a", "  b  (not in the library now)"]
+    lines = [f"different, score 0.250, said {local_time(SAID.judged)}", "  a  /m/a", "  b  (not in the library now)"]
     assert outcome(result) == (EXIT_DONE, "\n".join([*lines, "", "1 judgement\n"]), "")
 
 

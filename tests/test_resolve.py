@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -122,11 +123,14 @@ def test_enter_keeps_what_the_rules_chose_and_apply_carries_it_out(root: Path) -
 
 def test_the_table_is_numbered_and_shows_tags_and_rules(root: Path) -> None:
     text = resolve(root, "").stdout
-    assert [line.split()[:3] for line in text.splitlines() if line[:1].isdigit() and "  " in line[:3]] == [
-        ["1", "keep", "oldest"],
-        ["2", "quarantine", "oldest"],
-        ["3", "quarantine", "lossless"],
+    lines = text.splitlines()
+    shown = [at for at, line in enumerate(lines) if re.match(r"\d (keep|go) ", line)]
+    assert [(*lines[at].split()[:2], lines[at + 2].split(":")[0].strip()) for at in shown] == [
+        ("1", "keep", "oldest"),
+        ("2", "go", "oldest"),
+        ("3", "go", "lossless"),
     ]
+    assert "flac" in lines[shown[0] + 1] and "kbit/s" in lines[shown[0] + 1] and "0:01" in lines[shown[0] + 1]
     text = resolve(root, "s\n").stdout
     assert "the kept file gets composer: Ana" in text
     assert "title stays Sogn; deep/b.mp3 has Song" in text
@@ -411,6 +415,9 @@ class Page:
     def kept(self, question: Question, answer: Answer) -> None:
         assert answer.planned is not None and len(answer.planned.files) == len(question.planned.files)
         self.told.append(answer.word)
+
+    def taken_back(self, question: Question, answer: Answer) -> None:
+        raise AssertionError(question, answer)
 
     def not_kept(self, error: InputError) -> None:
         raise error

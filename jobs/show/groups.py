@@ -94,8 +94,9 @@ def show_page(
         notes=[
             " ".join(groups_text(groups, shown=len(shown)).split()),
             f"Paths are below {path_text(folder)}",
-            "The first file of a group is the best one. Below each other: its bar and that of the best, shifted by the "
-            "lag, what they share in colour; below both how well they agree over time, from chance up to every bit.",
+            "Below each copy, the upper bar is the copy and the lower one the best file (the first of its group), dark "
+            "where both are the same, with the time in the best file; the graph shows how well they agree at each "
+            "moment, from chance (the dotted line) up to every bit.",
             " ".join(thresholds_text(matches).split()),
         ],
         columns=COLUMNS,
