@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from dedup.cleanup.allowed import Allowed
 from dedup.cleanup.apply import Applied
 from dedup.cleanup.checks import Refusal
-from dedup.cleanup.journal import Summary
+from dedup.cleanup.journal import Counts, Summary
 from dedup.cleanup.tagging import Tagged, Tagging, Wanted
 from dedup.cleanup.undo import Undone
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, EXIT_USAGE, JournalError
@@ -137,6 +137,7 @@ def test_apply_resume(store: Path, replaced: Replace) -> None:
         "left": 0,
         "edited": 0,
         "settings_edited": False,
+        "quarantines": [],
     }
 
 
@@ -171,14 +172,23 @@ def test_undo_of_the_last(store: Path, replaced: Replace) -> None:
 
 
 def test_history(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    summary = Summary(1, "2026-02-28T21:30:00Z", "done", n_files=2, n_bytes=1000, n_rewritten=0)
+    summary = Summary(1, "2026-02-28T21:30:00Z", "undone", 0, 0, 0, did=Counts(2, 1000, 0))
     monkeypatch.setattr("dedup.cleanup.journal.history", lambda folder: [summary] if folder == store else [])
     result = run(store, "history")
     assert result.exit_code == EXIT_DONE
-    heading, row, total = result.stdout.splitlines()
-    assert heading.split() == ["number", "began", "state", "files", "size", "rewritten"]
-    assert row.split() == ["1", "2026-02-28T21:30:00Z", "done", "2", "1", "kB", "0"]
+    row, total = result.stdout.splitlines()
+    assert row.split("  ") == ["clean-up 1", local_time(summary.began), "undone", "2 files", "1 kB", "2 put back"]
     assert (total, result.stderr) == ("1 clean-up", "")
+    assert json.loads(run(store, "history", "--json").stdout) == {
+        "number": 1,
+        "began": "2026-02-28T21:30:00Z",
+        "state": "undone",
+        "files": 0,
+        "bytes": 0,
+        "rewritten": 0,
+        "did": {"files": 2, "bytes": 1000, "rewritten": 0},
+        "emptied": 0,
+    }
 
 
 # ---- tag ----
@@ -250,7 +260,7 @@ def test_plan(store: Path, replaced: Replace) -> None:
         "3 MB",
         "lossless",
         "go b.mp3",
-        "2 MB quarantine same recording score 0.900",
+        "2 MB quarantine score 0.900",
         "lossless: flac, the other mp3",
         "",
         "total 1 file of 1 group would change; 2 MB reclaimable",
