@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def test_apply_says_where_the_files_are_and_how_they_are_freed(root: Path) -> No
     said = clean_up(root)
     assert f"the files are in {root}/.reprise-quarantine" in said
     assert "nothing is freed until you empty the quarantine: `reprise quarantine --empty`" in said
-    assert f"was {root}/sub/a.flac" in run(root, "quarantine").stdout
+    listing = run(root, "quarantine").stdout
+    assert f"in {root}/.reprise-quarantine/\n" in listing
+    assert re.search(r"^\d\S* k?B +sub/a\.flac$", listing, re.M)
     *files, summary = listed(root)
     assert {os.path.basename(str(file["path"])) for file in files} == {
         name.rsplit("/", 1)[-1] for name in quarantined(root)

@@ -382,9 +382,8 @@ def test_an_answer_is_taken_back_and_what_is_done_is_counted_right(root: Path) -
     """Property: the plan and the counts are as if the answers that were taken back had never been given."""
     result = resolve(root, "u\n\n\ufeff\nu\na\nu\ns\n\n")
     assert "resolved  1 kept, 0 not the same, 1 skipped, 0 left" in result.stdout
-    assert result.stdout.count("is no answer here; ? explains the keys") == 2, (
-        "there was nothing to go back to at first"
-    )
+    assert result.stdout.count("is no answer here; ? explains the keys") == 1
+    assert result.stdout.count("there is no answer to take back") == 1
     a, b = plan_of(root).groups
     assert (a.changed, len(b.changed)) == ((), 1) or (b.changed, len(a.changed)) == ((), 1)
     assert result.stdout.count("2 groups left") == 3

@@ -45,8 +45,8 @@ def run_lines(found: Sequence[Mapping[str, Any]], look: Look) -> Iterator[str]:
         (
             local_time(record["started"]),
             record["command"],
-            "" if record["took_s"] is None else time_text(record["took_s"]),
-            *("" if record[name] is None else f"{record[name]:,} {name}" for name in ("new", "found", "failed")),
+            "" if record.get("took_s") is None else time_text(record["took_s"]),
+            *("" if record.get(name) is None else f"{record[name]:,} {name}" for name in ("new", "found", "failed")),
             one_line(record["why"]),
         )
         for record in found

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.session.output import Output, count_text, local_time, path_text, seconds_of, size_text
 from jobs.show.cleanups import show_refusals
-from jobs.show.entries import Entry, entry_lines
+from jobs.show.entries import Entry, name_lines
+from jobs.show.groups import common_folder
 
 if TYPE_CHECKING:
     from dedup.cleanup.checks import Refusal
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 SHOWN_FILES = 10
 """Most files of one clean-up that are shown."""
+
+SIZE_CELLS = 9
+"""Cells of a size before a path."""
 
 SHOWN_LEFT = 20
 """Most files that are never removed and are shown."""
@@ -43,13 +47,13 @@ def _batch_lines(batch: Batch, look: Look) -> Iterator[str]:
     age = age_text(time.time() - seconds_of(batch.when))
     heading = f"clean-up {batch.cleanup}, {local_time(batch.when)} ({age}): {count_text(len(batch.files), 'file')}"
     yield look.styled(f"{heading}, {size_text(batch.n_bytes)}", "bold")
-    entries = [
-        Entry(path_text(held.step.target), (size_text(held.step.size), f"was {path_text(held.step.path)}"))
-        for held in batch.files[:SHOWN_FILES]
-    ]
-    yield from entry_lines(entries, look)
+    folder = common_folder(held.step.target for held in batch.files)
+    yield from look.wrapped(f"in {path_text(folder)}", hanging=2)
+    for held in batch.files[:SHOWN_FILES]:
+        entry = Entry(path_text(held.step.target.removeprefix(folder)), mark=size_text(held.step.size))
+        yield from name_lines(entry, look, SIZE_CELLS)
     if len(batch.files) > SHOWN_FILES:
-        yield f"      and {len(batch.files) - SHOWN_FILES:,} more; --json lists all"
+        yield f"and {len(batch.files) - SHOWN_FILES:,} more; --json lists all"
 
 
 def _records(listing: Listing) -> Iterator[dict[str, Any]]:

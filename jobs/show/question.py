@@ -97,6 +97,8 @@ def ask_about(output: Output, review: Review, question: Question, folder: bytes,
             output.text("\n".join(_help_lines(question.planned, can_go_back)))
         elif word == "u" and can_go_back:
             return Answer("back")
+        elif word == "u":
+            output.text("this is the first group: there is no answer to take back")
         else:
             answer = _answer(output, review, question, word, values)
             if answer is not None:
