@@ -12,6 +12,7 @@ from dedup.groups.groups import Group
 from dedup.plan.nouns import PlannedFile, PlannedGroup
 from jobs.session.lines import PLAIN, Look, hanging_of, in_columns, look_of, width_of, wrapped, wrapped_path
 from jobs.session.output import Column, aligned
+from jobs.show.ask import pair_lines
 from jobs.show.entries import Entry, entry_lines
 from jobs.show.plan_text import planned_group_lines
 from jobs.show.table import group_lines
@@ -86,6 +87,17 @@ def test_no_line_of_a_group_is_longer_than_the_terminal(width: int, has_colour: 
         whole = "".join("".join(bare).split())
         assert "".join(LONG.removeprefix("/m/").split()) in whole
         assert {"best", "keep"} & set(" ".join(bare).split())
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_two_files_side_by_side_fit_and_nothing_of_a_tag_is_left_out(width: int) -> None:
+    tags = {"title": ("長い名前 " * 20,), "artist": ("word " * 40,)}
+    asked = pair(track(LONG, codec="flac", tags=tags), track("/m/b.mp3", codec="mp3", tags={"title": ("Short",)}))
+    lines = pair_lines(asked, Look(width, wraps=True))
+    assert all(width_of(line) <= width for line in lines)
+    assert " ".join(lines).count("word") == 40
+    assert "".join("".join(lines).split()).count("名前") >= 20
+    assert "".join(LONG.split()) in "".join("".join(lines).split())
 
 
 def test_the_marks_differ_without_colour_and_names_are_never_markup() -> None:

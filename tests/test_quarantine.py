@@ -12,8 +12,11 @@ import pytest
 
 from dedup.cleanup.journal import JournalWriter, history, journals
 from dedup.cleanup.moving import part_name
+from dedup.cleanup.quarantine import empty_quarantine
 from dedup.cleanup.steps import Move
-from tests.cleanups import know, make_files, make_store, opened, run, tree
+from dedup.observer import Silent
+from dedup.runner import Stop
+from tests.cleanups import carry_out, group, know, make_files, make_store, opened, plan_of, run, tree
 
 FILES = {"a.flac": 1, "a.wav": 1, "sub/a.flac": 1, "b.flac": 2, "deep/b.mp3": 2, "c.flac": 3}
 
@@ -151,6 +154,56 @@ def test_the_last_copy_is_never_removed(root: Path) -> None:
     left = quarantined(root)
     assert any(name.rsplit("/", 1)[-1].startswith("b.") for name in left)
     assert not any(name.rsplit("/", 1)[-1].startswith("a.") for name in left)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_kept_file_that_went_later_stands_for_the_one_that_was_kept_for_it(root: Path, is_there: bool) -> None:
+    """The WAV is kept for the first FLAC, then the second FLAC for the WAV: the second is what must be there."""
+    with opened(root) as store:
+        carry_out(store, plan_of(group(store, root, "a.wav", ["a.flac"])))
+        carry_out(store, plan_of(group(store, root, "sub/a.flac", ["a.wav"])))
+    if not is_there:
+        (root / "sub/a.flac").unlink()
+    emptied = run(root, "quarantine", "--empty", "--yes")
+    assert emptied.exit_code == (0 if is_there else 3), emptied.output
+    assert quarantined(root) == (set() if is_there else {"a.flac", "a.wav"})
+
+
+def test_a_stop_leaves_the_rest_for_the_next_run(root: Path) -> None:
+    clean_up(root)
+    before, stop = quarantined(root), Stop()
+
+    class Watching(Silent):
+        def advance(self, n: int = 1) -> None:  # noqa: ARG002
+            stop.request("a signal")
+
+    with opened(root) as store:
+        emptied = empty_quarantine(store=store, before=None, may_empty=lambda *_: True, observer=Watching(), stop=stop)
+    assert (emptied.n_files, emptied.left, emptied.refused) == (1, len(before) - 1, ())
+    assert len(quarantined(root)) == len(before) - 1
+    assert run(root, "quarantine", "--empty", "--yes").exit_code == 0
+    assert quarantined(root) == set()
+
+
+def test_a_clean_up_that_was_broken_off_comes_first(root: Path) -> None:
+    clean_up(root)
+    before = quarantined(root)
+    (journal,) = journals(root.parent / "store")
+    writer = JournalWriter(journal)
+    writer.begin_undoing()
+    writer.close()
+    assert run(root, "quarantine", "--empty", "--yes").exit_code == 22
+    assert quarantined(root) == before
+
+
+def test_a_protected_folder_is_not_emptied(root: Path) -> None:
+    clean_up(root)
+    before = quarantined(root)
+    run(root, "plan", "--protect", root)
+    emptied = run(root, "quarantine", "--empty", "--yes")
+    assert emptied.exit_code == 5
+    assert emptied.stdout.count("it is in a protected folder") == len(before)
+    assert quarantined(root) == before
 
 
 def test_only_what_is_old_enough_goes(root: Path) -> None:
