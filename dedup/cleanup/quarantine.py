@@ -106,9 +106,9 @@ def list_quarantine(store: Store, before: str | None = None) -> Listing:
         if plan is None:
             damaged.append(Refusal(os.fsencode(journal.folder), DAMAGED))
             continue
-        journals.append(journal)
         found.add_plan(plan)
         tops = quarantines_of(journal, plan, roots_of(store, journal))
+        journals += [journal] if tops else []
         folders |= dict.fromkeys(tops)
         with reach_of_journal(store, journal) as reach:
             for number, step in _moved(journal, tops):
@@ -320,7 +320,7 @@ class _Found:
 
 
 def _others_in(top: bytes, known: set[bytes]) -> Iterator[bytes]:
-    """What lies in a quarantine, folders apart, and no clean-up put there. Follows no link."""
+    """What lies in a quarantine, folders apart, and no clean-up put there. Follows no link below it."""
     for folder, _, names in os.walk(top):
         for name in sorted(names):
             path = os.path.join(folder, name)

@@ -38,9 +38,9 @@ class Look:
         code = _CODES.get(role) if self.has_colour and text else None
         return f"\x1b[{code}m{text}\x1b[0m" if code else text
 
-    def wrapped(self, text: str, before: int = 0, hanging: int | None = None) -> list[str]:
+    def wrapped(self, text: str, before: int = 0, hanging: int = 0) -> list[str]:
         """The text on lines that leave room for `before` cells on the left; further lines are indented by `hanging`."""
-        return wrapped(text, self.width - before, hanging or 0) if self.wraps else [text]
+        return wrapped(text, self.width - before, hanging) if self.wraps else [text]
 
 
 PLAIN = Look()
