@@ -17,6 +17,7 @@ from dedup.cleanup.steps import Move
 from dedup.observer import Silent
 from dedup.runner import Stop
 from tests.cleanups import carry_out, group, know, make_files, make_store, opened, plan_of, run, tree
+from tests.killing import run_killed
 
 FILES = {"a.flac": 1, "a.wav": 1, "sub/a.flac": 1, "b.flac": 2, "deep/b.mp3": 2, "c.flac": 3}
 
@@ -252,3 +253,55 @@ def test_a_kill_between_the_journal_and_the_file_loses_nothing(root: Path, is_re
     assert undone.exit_code == 0, undone.output
     assert Path(os.fsdecode(step.path)).exists()
     assert quarantined(root) == set()
+
+
+# ---- killed ----
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import numpy, blake3, av, zarr  # imported before the forks, not used
+from tests.killing import kill_at_each_step
+from tests.test_quarantine import begin_emptying, prepare_emptying
+
+calls = [(os, name) for name in "rename unlink rmdir fsync truncate".split()]
+kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), begin_emptying, calls, prepare_emptying)
+"""
+
+
+def prepare_emptying(folder: Path) -> None:
+    make_store(folder / "store", folder / "music", FILES)
+    with opened(folder / "music") as store:
+        carry_out(store, plan_of(group(store, folder / "music", "a.flac", ["a.wav", "sub/a.flac"])))
+
+
+def begin_emptying(folder: Path) -> None:
+    with opened(folder / "music") as store:
+        empty_quarantine(store=store, before=None, may_empty=lambda *_: True, observer=Silent(), stop=Stop())
+
+
+def test_killed_before_any_call_it_goes_on_and_what_is_there_comes_back(tmp_path: Path) -> None:
+    """Property: nothing outside the quarantine changes; what is still there, under whatever name, can be put back or
+    removed; what is gone is called gone."""
+    make_files(tmp_path / "made/music", FILES)
+    run_killed(KILLED, tmp_path / "made", tmp_path / "tries")
+    tries = sorted((tmp_path / "tries").iterdir())
+    assert len(tries) > 8
+    outside = {name: tree(tries[0] / "music")[name] for name in ("a.flac", "b.flac", "c.flac")}
+    seen = set()
+    for folder in tries:
+        root = folder / "music"
+        assert {name: tree(root)[name] for name in outside} == outside
+        there = len(quarantined(root))
+        seen.add(there)
+        if folder.name[-1] in "02468":
+            undone = run(root, "undo")
+            assert undone.exit_code == (0 if there == 2 else 3), undone.output
+            assert undone.stdout.count("is gone for good") == 2 - there
+            assert sum((root / name).exists() for name in ("a.wav", "sub/a.flac")) == there
+        else:
+            emptied = run(root, "quarantine", "--empty", "--yes")
+            assert emptied.exit_code == (0 if there else 5), emptied.output
+        assert quarantined(root) == set()
+        assert run(root, "check").exit_code == 0
+    assert seen == {0, 1, 2}
