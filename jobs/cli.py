@@ -27,6 +27,7 @@ COMMANDS = {
     "apply": ("jobs.commands.apply:apply", "Carry out a plan."),
     "undo": ("jobs.commands.undo:undo", "Undo a clean-up."),
     "history": ("jobs.commands.undo:history", "List past clean-ups."),
+    "quarantine": ("jobs.commands.quarantine:quarantine", "List what clean-ups moved away, or remove it for good."),
     "tag": ("jobs.commands.tag:tag", "Write fingerprints, audio hashes or ReplayGain into tags."),
     "cover": ("jobs.commands.cover:cover", "Choose, crop and shrink a picture, and make it the front cover."),
     "pair": ("jobs.commands.pair:pair", "Compare two files and say why they match or not."),

@@ -54,9 +54,11 @@ class Person(threading.Thread):
 
 
 @contextlib.contextmanager
-def person(monkeypatch: pytest.MonkeyPatch, *script: tuple[str, bytes]) -> Iterator[Person]:
-    """Inside, stdin and stdout are a terminal at which somebody answers by this script."""
+def person(monkeypatch: pytest.MonkeyPatch, *script: tuple[str, bytes], width: int | None = None) -> Iterator[Person]:
+    """Inside, stdin and stdout are a terminal, of so many columns, at which somebody answers by this script."""
     ours, theirs = pty.openpty()
+    if width is not None:
+        termios.tcsetwinsize(theirs, (40, width))
     answering = Person(ours, script)
     with open(theirs) as stdin, open(os.dup(theirs), "w", buffering=1) as stdout, monkeypatch.context() as patch:
         patch.setattr(sys, "stdin", stdin)

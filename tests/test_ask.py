@@ -25,6 +25,7 @@ from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.store import Store
+from jobs.session.lines import PLAIN, Look
 from jobs.session.output import Output
 from jobs.show.ask import ask, pair_lines
 from tests.stores import add_audio, add_track, open_store, recording
@@ -74,32 +75,30 @@ def names(pairs: list[TrackPair]) -> list[tuple[str, str]]:
 # ---- what is shown ----
 
 
-def test_both_files_stand_side_by_side_bold_where_they_differ(pairs: list[TrackPair]) -> None:
-    head, over_time, columns, *lines = pair_lines(pairs[0])
+def test_both_files_stand_side_by_side_marked_and_bold_where_they_differ(pairs: list[TrackPair]) -> None:
+    head, over_time, path_a, path_b, *lines = pair_lines(pairs[0], Look(80, wraps=True, has_colour=True))
     assert head == f"{pairs[0].verdict}: score {pairs[0].match.score:.3f}, agreement 1.000, lag +0.00 s"
     assert over_time.startswith(f"over time {7 * '█'} ")
-    assert columns.split() == ["a", "b"]
+    assert [re.sub(r"\x1b\[\d+m", "", path).split() for path in (path_a, path_b)] == [
+        ["a", "/music/a.flac"],
+        ["b", "/music/b.mp3"],
+    ]
     plain = {line for line in lines if not line.startswith("\x1b[1m")}
-    bold = {line.removeprefix("\x1b[1m").removesuffix("\x1b[0m") for line in lines} - plain
-    assert [re.split(r"\s{2,}", line) for line in sorted(plain)] == [
+    bold = [line.removeprefix("\x1b[1m").removesuffix("\x1b[0m") for line in lines if line not in plain]
+    assert [re.split(r"\s{2,}", line.strip()) for line in sorted(plain)] == [
         ["artist", "Harbour Lights", "Harbour Lights"],
         ["channels", "2", "2"],
         ["length", "1 min 03 s", "1 min 03 s"],
         ["sample rate", "44100 Hz", "44100 Hz"],
     ]
-    cut = r"\x1b[31mRiver\x1b[31mRiver\x1b[31mRiver"
-    assert [re.split(r"\s{2,}", line) for line in sorted(bold)][:2] == [["a", "/music/a.flac"], ["b", "/music/b.mp3"]]
-    assert {" ".join(line.split()) for line in bold if line[1] != " "} == {
-        "format flac mp3",
-        "bit rate 789 kbit/s 64 kbit/s",
-        "bits 16",
-        "size 6.25 MB 507 kB",
-        f"title Broken River {cut}…",
-    }
+    marked = [" ".join(line.split()) for line in bold]
+    assert marked[:4] == ["≠ format flac mp3", "≠ bit rate 789 kbit/s 64 kbit/s", "≠ bits 16", "≠ size 6.25 MB 507 kB"]
+    whole = "".join(line[1:].replace("title", "").replace("Broken River", "").strip() for line in bold[4:])
+    assert whole == r"\x1b[31mRiver" * 9, "nothing of a tag is left out"
 
 
 def test_what_nobody_knows_has_no_line_and_an_absent_file_says_so(pairs: list[TrackPair]) -> None:
-    text = "\n".join(pair_lines(pairs[-1]))
+    text = "\n".join(pair_lines(pairs[-1], PLAIN))
     assert names(pairs)[-1] == ("c.mp3", "copy of c.mp3")
     assert "title" not in text
     assert "album" not in text
@@ -132,7 +131,30 @@ def test_what_is_no_answer_is_asked_again(
     given: list[bool] = []
     assert ask(Output(), pairs[:1], lambda _, same: given.append(same)) == Asked(same=1)
     assert given == [True]
-    assert capsys.readouterr().out.count("[s]ame, [d]ifferent, s[k]ip, [q]uit?") == 4
+    out = capsys.readouterr().out
+    assert out.count("[q]uit?") == 4
+    assert out.count("that is no answer; ? explains the keys") == 3
+
+
+def test_the_keys_are_explained_and_an_answer_is_taken_back(
+    pairs: list[TrackPair], answer: Answering, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Property: what is counted is what holds at the end."""
+    held: list[tuple[str, str]] = []
+
+    def keep(pair: TrackPair, same: bool) -> Callable[[], object]:
+        said = (names([pair])[0][1], "same" if same else "different")
+        held.append(said)
+        return lambda: held.remove(said)
+
+    answer(b"u\n?\ns\ns\nu\nd\nk\nu\nu\nq\n")
+    assert ask(Output(), pairs, keep) == Asked(same=1, left=5)
+    assert held == [("b.mp3", "same")]
+    out = capsys.readouterr().out
+    assert "there is nothing to take back" in out
+    assert "\nd  they are different recordings, for good\n" in out
+    shown = [line for line in out.splitlines() if line.startswith("pair ")]
+    assert [line.split()[1] for line in shown] == ["1", "2", "3", "2", "3", "4", "3", "2"]
 
 
 def test_the_end_of_stdin_quits(pairs: list[TrackPair], answer: Answering) -> None:
@@ -221,7 +243,7 @@ def test_on_a_terminal_an_answer_is_a_key_and_ctrl_c_is_quit(last: bytes) -> Non
         "kept Asked(same=1, different=1, skipped=0, left=2)",
     ]
     assert b"Traceback" not in text
-    assert b"\x1b[1ma  /a" in text
+    assert b"a   /a" in re.sub(rb"\x1b\[[\d;]*m", b"", text)
 
 
 def _read(terminal: int) -> bytes:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from dedup.cleanup.allowed import Allowed
 from dedup.cleanup.apply import Applied
 from dedup.cleanup.checks import Refusal
-from dedup.cleanup.journal import Summary
+from dedup.cleanup.journal import Counts, Summary
 from dedup.cleanup.tagging import Tagged, Tagging, Wanted
 from dedup.cleanup.undo import Undone
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, EXIT_USAGE, JournalError
@@ -29,6 +29,7 @@ from dedup.plan.resolve import Resolved
 from dedup.settings import KeepSettings, MatchSettings, PlanSettings
 from dedup.store.judgements import Judgement
 from jobs import cli
+from jobs.session.output import local_time
 from jobs.show.question import TerminalReviewer
 from tests.stores import open_store
 
@@ -136,6 +137,7 @@ def test_apply_resume(store: Path, replaced: Replace) -> None:
         "left": 0,
         "edited": 0,
         "settings_edited": False,
+        "quarantines": [],
     }
 
 
@@ -170,14 +172,23 @@ def test_undo_of_the_last(store: Path, replaced: Replace) -> None:
 
 
 def test_history(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    summary = Summary(1, "2026-02-28T21:30:00Z", "done", n_files=2, n_bytes=1000, n_rewritten=0)
+    summary = Summary(1, "2026-02-28T21:30:00Z", "undone", 0, 0, 0, did=Counts(2, 1000, 0))
     monkeypatch.setattr("dedup.cleanup.journal.history", lambda folder: [summary] if folder == store else [])
     result = run(store, "history")
     assert result.exit_code == EXIT_DONE
-    heading, row, total = result.stdout.splitlines()
-    assert heading.split() == ["number", "began", "state", "files", "size", "rewritten"]
-    assert row.split() == ["1", "2026-02-28T21:30:00Z", "done", "2", "1", "kB", "0"]
+    row, total = result.stdout.splitlines()
+    assert row.split("  ") == ["clean-up 1", local_time(summary.began), "undone", "2 files", "1 kB", "2 put back"]
     assert (total, result.stderr) == ("1 clean-up", "")
+    assert json.loads(run(store, "history", "--json").stdout) == {
+        "number": 1,
+        "began": "2026-02-28T21:30:00Z",
+        "state": "undone",
+        "files": 0,
+        "bytes": 0,
+        "rewritten": 0,
+        "did": {"files": 2, "bytes": 1000, "rewritten": 0},
+        "emptied": 0,
+    }
 
 
 # ---- tag ----
@@ -245,9 +256,12 @@ def test_plan(store: Path, replaced: Replace) -> None:
         "Paths are below /m/",
         "",
         "2 MB reclaimable, 2 files",
-        "rule score null test size path why",
-        "keep lossless 3 MB a.flac",
-        "quarantine lossless 0.900 2 MB b.mp3 flac, the other mp3",
+        "keep a.flac",
+        "3 MB",
+        "lossless",
+        "go b.mp3",
+        "2 MB quarantine score 0.900",
+        "lossless: flac, the other mp3",
         "",
         "total 1 file of 1 group would change; 2 MB reclaimable",
         f"plan replaced: {os.fsdecode(path)}; `reprise apply` does it",
@@ -305,7 +319,7 @@ def test_mark(store: Path, replaced: Replace, option: str, same: bool) -> None:
     keywords = replaced("dedup.groups.mark.judge_files", Marked(A, B, same, 0.5, SAID))
     result = run(store, "mark", "/m/a", "/m/b", option)
     assert keywords == {"store": ANY, "a": b"/m/a", "b": b"/m/b", "same": same}
-    changed = "; different before, said 2026-02-28T21:30:00Z" if same else ""
+    changed = f"; different before, said {local_time(SAID.judged)}" if same else ""
     assert outcome(result) == (EXIT_DONE, f"{option[2:]}: /m/a and /m/b (score 0.500){changed}\n", "")
 
 
@@ -313,7 +327,7 @@ def test_mark_forget(store: Path, replaced: Replace) -> None:
     keywords = replaced("dedup.groups.mark.forget_files", Marked(A, B, None, None, SAID))
     result = run(store, "mark", "/m/a", "/m/b", "--forget")
     assert keywords == {"store": ANY, "a": b"/m/a", "b": b"/m/b"}
-    text = "forgotten: /m/a and /m/b; different before, said 2026-02-28T21:30:00Z\n"
+    text = f"forgotten: /m/a and /m/b; different before, said {local_time(SAID.judged)}\n"
     assert outcome(result) == (EXIT_DONE, text, "")
 
 
@@ -321,7 +335,7 @@ def test_mark_list(store: Path, replaced: Replace) -> None:
     keywords = replaced("dedup.groups.mark.all_judgements", [Held(SAID, (b"/m/a",), ())])
     result = run(store, "mark", "--list")
     assert keywords == {"store": ANY}
-    lines = ["different, score 0.250, said 2026-02-28T21:30:00Z", "  a  /m/a", "  b  (not in the library now)"]
+    lines = [f"different, score 0.250, said {local_time(SAID.judged)}", "  a  /m/a", "  b  (not in the library now)"]
     assert outcome(result) == (EXIT_DONE, "\n".join([*lines, "", "1 judgement\n"]), "")
 
 

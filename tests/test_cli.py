@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 
 from dedup.errors import EXIT_SOME_FAILED, StoreLockedError
 from jobs import cli
-from jobs.session import options, output
+from jobs.session import lines, options, output
 from jobs.session.run import Run, session
 
 ROOT = Path(__file__).parent.parent
@@ -399,11 +399,11 @@ def test_the_next_column_begins_where_a_terminal_has_it(text: str, width: int) -
 
 
 def test_a_text_is_shortened_by_cells() -> None:
-    assert output.shortened("日本日本", 8) == "日本日本"
-    assert output.shortened("日本日本日", 8) == "日本日 …"
-    assert output.shortened("cafe\u0301 cafe\u0301", 9) == "cafe\u0301 cafe\u0301"
+    assert lines.shortened("日本日本", 8) == "日本日本"
+    assert lines.shortened("日本日本日", 8) == "日本日 …"
+    assert lines.shortened("cafe\u0301 cafe\u0301", 9) == "cafe\u0301 cafe\u0301"
     family = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
-    assert output.shortened(family * 3, 5) == family * 2 + "…"
+    assert lines.shortened(family * 3, 5) == family * 2 + "…"
 
 
 def test_a_table_with_json_is_an_object_a_row(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import re
@@ -126,10 +127,15 @@ def test_report_for_people_names_every_copy_and_its_numbers(place: Place) -> Non
     for group in records(invoke(place.store, "export", "groups")):
         assert relative(place, group["reference"]) in text
         for member in group["members"]:
-            line = next(line for line in text.splitlines() if line.endswith(relative(place, member["path"])))
-            scores = [float(word) for word in line.split() if re.fullmatch(r"[01]\.\d{3}", word)]
-            assert scores == pytest.approx([member["agreement"], member["score"]], abs=0.0006)
-            assert member["verdict"] in line
+            lines = iter(text.splitlines())
+            next(line for line in lines if line.endswith(f"      {relative(place, member['path'])}"))
+            told = " ".join(" ".join(itertools.takewhile(lambda line: line.startswith(8 * " "), lines)).split())
+            numbers = re.search(r"score ([01]\.\d{3}) agree ([01]\.\d{3})", told)
+            assert numbers is not None
+            assert [float(n) for n in numbers.groups()] == pytest.approx(
+                [member["score"], member["agreement"]], abs=0.0006
+            )
+            assert member["verdict"] in told
     assert invoke(place.store, "report", "--limit", "1").stdout.count(" reclaimable, ") == 1
 
 

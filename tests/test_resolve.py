@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -122,11 +123,12 @@ def test_enter_keeps_what_the_rules_chose_and_apply_carries_it_out(root: Path) -
 
 def test_the_table_is_numbered_and_shows_tags_and_rules(root: Path) -> None:
     text = resolve(root, "").stdout
-    assert [line.split()[:3] for line in text.splitlines() if line[:1].isdigit() and "  " in line[:3]] == [
-        ["1", "keep", "oldest"],
-        ["2", "quarantine", "oldest"],
-        ["3", "quarantine", "lossless"],
-    ]
+    lines = text.splitlines()
+    shown = [at for at, line in enumerate(lines) if re.match(r"\d (keep|go) ", line)]
+    assert [lines[at].split()[:2] for at in shown] == [["1", "keep"], ["2", "go"], ["3", "go"]]
+    rules = [line.split(":")[0].strip() for line in lines[shown[0] :] if re.match(" +(oldest|lossless): ", line)]
+    assert rules[:3] == ["oldest", "oldest", "lossless"]
+    assert "pcm" in lines[shown[0] + 1] and "kbit/s" in lines[shown[0] + 1] and "0:01" in lines[shown[0] + 1]
     text = resolve(root, "s\n").stdout
     assert "the kept file gets composer: Ana" in text
     assert "title stays Sogn; deep/b.mp3 has Song" in text
@@ -376,6 +378,43 @@ def test_while_another_run_holds_the_store_a_judgement_counts_at_once(root: Path
         assert store.catalog.judgements.waiting.read() == ([], [])
 
 
+def test_an_answer_is_taken_back_and_what_is_done_is_counted_right(root: Path) -> None:
+    """Property: the plan and the counts are as if the answers that were taken back had never been given."""
+    result = resolve(root, "u\n\n\ufeff\nu\na\nu\ns\n\n")
+    assert "resolved  1 kept, 0 not the same, 1 skipped, 0 left" in result.stdout
+    assert result.stdout.count("is no answer here; ? explains the keys") == 1
+    assert result.stdout.count("there is no answer to take back") == 1
+    a, b = plan_of(root).groups
+    assert (a.changed, len(b.changed)) == ((), 1) or (b.changed, len(a.changed)) == ((), 1)
+    assert result.stdout.count("2 groups left") == 3
+    assert "[u] back" not in result.stdout.split("1 group left")[0]
+
+
+def test_what_was_said_about_files_is_taken_back_too(root: Path) -> None:
+    result = resolve(root, "n\n2\nu\nq\n")
+    assert "resolved  0 kept, 0 not the same, 0 skipped, 2 left" in result.stdout
+    with open_for_reading(root.parent / "store") as store:
+        assert [said for said in history(store) if said.same is not None] == []
+    assert plan_of(root).groups == ()
+
+
+@pytest.mark.parametrize("typed", ["1 3\n", "k\n1,3\n", "k\n\n1+3\n"])
+def test_several_files_are_kept(root: Path, typed: str) -> None:
+    result = resolve(root, typed + "q\n")
+    assert "resolved  1 kept, 0 not the same, 0 skipped, 1 left" in result.stdout
+    (group,) = plan_of(root).groups
+    assert sorted(file.action for file in group.files) == ["keep", "leave", "quarantine"]
+    assert " and sub/a2.mp3; 1 file would go" in result.stdout
+
+
+def test_the_keys_are_explained_and_a_wrong_one_says_so(root: Path) -> None:
+    text = resolve(root, "?\nx\n7\n1 7\nq\n").stdout
+    assert 'k      keep several files: then type their numbers, such as "1 3", the best first' in text
+    assert "l      let the copies go" not in text, "only keys that count here"
+    for typed in ("x", "7", "1 7"):
+        assert f"{typed!r} is no answer here; ? explains the keys" in text
+
+
 def test_with_json_there_is_a_record_of_each_answer(root: Path) -> None:
     records = [json.loads(line) for line in resolve(root, "n\n2\ns\n\n", "--json").stdout.splitlines()]
     assert [record.get("answer") for record in records] == ["different", "skip", "keep", None]
@@ -411,6 +450,9 @@ class Page:
     def kept(self, question: Question, answer: Answer) -> None:
         assert answer.planned is not None and len(answer.planned.files) == len(question.planned.files)
         self.told.append(answer.word)
+
+    def taken_back(self, question: Question, answer: Answer) -> None:
+        raise AssertionError(question, answer)
 
     def not_kept(self, error: InputError) -> None:
         raise error

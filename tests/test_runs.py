@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -110,10 +111,10 @@ def test_a_first_run_finds_something_and_a_second_has_nothing_to_do(place: Place
 
 def test_for_people_it_is_a_table_of_the_last(place: Place) -> None:
     place.full(code=EXIT_NOTHING_TO_DO)
-    head, *rows = place.invoke("runs").stdout.splitlines()
-    assert head.split() == ["began", "command", "took", "new", "found", "failed", "why", "it", "ended"]
+    rows = place.invoke("runs").stdout.splitlines()
     assert [row.rpartition("  ")[2] for row in rows] == ["nothing to do", "done"]
-    assert len(place.invoke("runs", "--limit", "1").stdout.splitlines()) == 2
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d  full  ", row) for row in rows)
+    assert len(place.invoke("runs", "--limit", "1").stdout.splitlines()) == 1
 
 
 @pytest.mark.parametrize("change", ["a file that cannot be read", "skipped", "gone", "moved", "new", "other settings"])

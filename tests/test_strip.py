@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup.report.strip import BOTTOM, TOP, WIDTH, strip
+from dedup.report.strip import BOTTOM, TOP, WIDTH, strip, time_axis
+from dedup.settings import ITEMS_PER_SECOND
 from tests.made_matches import made
 
 
@@ -53,3 +54,13 @@ def test_any_match_has_a_picture_inside_its_frame(lag: int, overlap: int, simila
     svg = strip(made(lag=lag, overlap=overlap, similarity=similarity), n_items_a, n_items_b, "words")
     assert all(x >= 0 and x + width <= WIDTH + 0.2 for _, x, width in bars(svg))
     assert all(TOP <= int(y) <= BOTTOM for y in re.findall(r"V(\d+)", svg))
+
+
+@pytest.mark.parametrize(("n_items", "times"), [(160, [0, 5, 10, 15]), (8077, [0, 300, 600, 900]), (0, [0])])
+def test_ticks_tell_moments_of_the_best_file(n_items: int, times: list[int]) -> None:
+    axis = ElementTree.fromstring(time_axis(made(lag=100, overlap=max(1, n_items)), n_items, n_items, str))
+    assert [text.text for text in axis.iter("text")] == [str(time) for time in times]
+    places = [float(line.attrib["x1"].rstrip("%")) for line in axis.iter("line")]
+    whole = max(1, 100 + n_items)
+    assert places == pytest.approx([100 * (100 + time * ITEMS_PER_SECOND) / whole for time in times], abs=0.01)
+    assert max(places) <= 100

@@ -18,7 +18,8 @@ from dedup.cleanup.examine import examine
 from dedup.cleanup.journal import Journal, JournalWriter, make_journal, open_journal, plan_of, require_none_open
 from dedup.cleanup.merging import would_merge
 from dedup.cleanup.playlists import rewrite_all
-from dedup.cleanup.reach import reach_of_plan
+from dedup.cleanup.quarantine import quarantines_of
+from dedup.cleanup.reach import reach_of_plan, roots_of
 from dedup.cleanup.recover import recover
 from dedup.clock import utc_now
 from dedup.errors import UsageError
@@ -69,6 +70,8 @@ class Applied:
     """Files of entries that are not as the store planned them, done or refused."""
     is_header_edited: bool = False
     """Whether what the plan says as a whole is not as the store wrote it."""
+    quarantines: tuple[bytes, ...] = ()
+    """Folders that hold what was quarantined."""
 
     @property
     def n_files(self) -> int:
@@ -202,6 +205,8 @@ def _carry_out(cleanup: Cleanup) -> Applied:
         cleanup.sidecars()
         cleanup.playlists()
         cleanup.folders()
+    journal = cleanup.writer.journal
+    quarantines = quarantines_of(journal, cleanup.plan, roots_of(store, journal))
     if not stop.requested:
         cleanup.writer.end(utc_now())
     return Applied(
@@ -214,6 +219,7 @@ def _carry_out(cleanup: Cleanup) -> Applied:
         left=left,
         n_edited=trust.n_edited,
         is_header_edited=trust.is_header_edited,
+        quarantines=tuple(quarantines),
     )
 
 

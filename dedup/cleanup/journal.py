@@ -12,10 +12,10 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from dedup.cleanup.moving import sync_folder
 from dedup.cleanup.step_records import step_of, to_record
@@ -30,7 +30,7 @@ _LONGEST_END = 200
 """Most bytes that the last line of a clean-up that has ended can have."""
 _DAMAGED = "To continue without being able to undo it, move {} out of the store; it names the files that were moved"
 
-State = Literal["begun", "done", "dropped", "undone"]
+State = Literal["begun", "done", "dropped", "undone", "emptied"]
 
 
 @dataclass
@@ -39,10 +39,13 @@ class Entry:
 
     step: Step
     state: State
-    """How far it came. begun: perhaps done, perhaps not; dropped: it never happened; undone: taken back."""
+    """How far it came. begun: perhaps done, perhaps not; dropped: it never happened; undone: taken back; emptied: the
+    file that it moved was removed from the quarantine for good, or is about to be."""
     known: dict[str, Any] | None = None
     """Record of the file in the catalog (`records`), if it was one and the journal was read: what writes a journal
     does not keep it in memory, since only undo needs it."""
+    is_of_undo: bool = False
+    """Whether an undo took it back, not the clean-up itself a moment after it was done."""
 
 
 @dataclass
@@ -73,7 +76,7 @@ class Journal:
     def state(self) -> str:
         """The state in a word or two."""
         if self.undone:
-            return "partly undone" if any(entry.state == "done" for entry in self.entries) else "undone"
+            return "partly undone" if any(entry.state in ("done", "emptied") for entry in self.entries) else "undone"
         return "undo broken off" if self.undoing else "done" if self.ended else "broken off"
 
     @property
@@ -116,6 +119,11 @@ class JournalWriter:
         self._write({"event": state, "number": number}, is_synced=False)
         self.journal.entries[number].state = state
 
+    def note_emptied(self, number: int) -> None:
+        """Writes down, before it is done, that the file that a step moved is removed from the quarantine for good."""
+        self._write({"event": "emptied", "number": number})
+        self.journal.entries[number].state = "emptied"
+
     def end(self, when: str) -> None:
         """Writes down that the plan is finished. A journal without a step is removed: there is nothing to take back."""
         self._write({"event": "end", "when": when})
@@ -145,8 +153,10 @@ class JournalWriter:
 
     def _refused(self, error: OSError) -> WriteError:
         then = "run `reprise apply --resume`, or take back what was done with `reprise undo`"
-        if self.journal.undoing or self.journal.ended:
+        if self.journal.undoing and not self.journal.undone:
             then = "run `reprise undo` again"
+        elif not self.journal.is_open:
+            then = "run it again"
         return refused(str(self.journal.folder / JOURNAL), error, then=then)
 
 
@@ -173,7 +183,12 @@ def make_journal(store: Path, plan: bytes, when: str) -> Journal:
 def journals(store: Path) -> list[Journal]:
     """All journals of a store, oldest first; one of 100,000 files takes half a GB. Raises JournalError for one that
     cannot be read."""
-    return list(map(read_journal, _folders(store)))
+    return list(journals_of(store))
+
+
+def journals_of(store: Path) -> Iterator[Journal]:
+    """The same, one at a time."""
+    return map(read_journal, _folders(store))
 
 
 def _folders(store: Path) -> list[Path]:
@@ -190,7 +205,7 @@ def _has_ended(folder: Path) -> bool:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_END))
         data = file.read()
         last = data.splitlines()[-1] if data.endswith(b"\n") else b""
-        return last.startswith((b'{"event": "end", ', b'{"event": "all undone", '))
+        return last.startswith((b'{"event": "end", ', b'{"event": "all undone", ', b'{"event": "emptied", '))
     return False
 
 
@@ -260,8 +275,9 @@ def to_be_undone(store: Path, number: int | None) -> Journal:
     """The clean-up of that number, or the last one in which something is left to take back or which was broken off.
     Raises JournalError if there is none."""
     wanted = [folder for folder in _folders(store) if number in (None, int(folder.name))]
+    states: tuple[State, ...] = ("begun", "done") if number is None else ("begun", "done", "emptied")
     for journal in map(read_journal, reversed(wanted)):
-        if journal.is_open or next(journal.steps_of("begun", "done"), None) is not None:
+        if journal.is_open or next(journal.steps_of(*states), None) is not None:
             return journal
     if number is not None and wanted:
         found = "was taken back already, or changed nothing"
@@ -270,9 +286,21 @@ def to_be_undone(store: Path, number: int | None) -> Journal:
     raise JournalError(f"store {store}", found, "", "`reprise history` lists all clean-ups")
 
 
+class Counts(NamedTuple):
+    """What steps come to."""
+
+    files: int = 0
+    """Files that went, or share the bytes of another."""
+    bytes: int = 0
+    rewritten: int = 0
+
+
+NOTHING = Counts()
+
+
 @dataclass(frozen=True)
 class Summary:
-    """A clean-up, and how much of it is not taken back."""
+    """A clean-up: what it did, and how much of that is not taken back."""
 
     number: int
     began: str
@@ -285,6 +313,10 @@ class Summary:
     """Bytes of these files."""
     n_rewritten: int
     """Files with other tags or entries than before."""
+    did: Counts = NOTHING
+    """What it did, taken back or not."""
+    n_emptied: int = 0
+    """Files that were removed from the quarantine for good."""
 
 
 def history(store: Path) -> list[Summary]:
@@ -295,17 +327,30 @@ def history(store: Path) -> list[Summary]:
 
 def _summary_of(journal: Journal) -> Summary:
     """Counts the steps that are done, or were begun and broken off."""
-    steps = [entry.step for _, entry in journal.steps_of("begun", "done")]
-    music = [step for step in steps if not (isinstance(step, Move) and step.is_litter)]
-    sizes = [step.size for step in music if isinstance(step, (Move, Trash, Delete, Share))]
+    there = [entry for _, entry in journal.steps_of("begun", "done", "emptied")]
+    undone = [entry for _, entry in journal.steps_of("undone") if entry.is_of_undo]
+    now = _counts(entry.step for entry in there)
     return Summary(
         number=int(journal.id),
         began=journal.began,
         state=journal.state,
-        n_files=len(sizes),
-        n_bytes=sum(sizes),
-        n_rewritten=sum(isinstance(step, Rewrite) for step in steps),
+        n_files=now.files,
+        n_bytes=now.bytes,
+        n_rewritten=now.rewritten,
+        did=_counts(entry.step for entry in (*there, *undone)),
+        n_emptied=_counts(entry.step for entry in there if entry.state == "emptied").files,
     )
+
+
+def _counts(steps: Iterable[Step]) -> Counts:
+    n_files = n_bytes = n_rewritten = 0
+    for step in steps:
+        if isinstance(step, Rewrite):
+            n_rewritten += 1
+        elif isinstance(step, (Move, Trash, Delete, Share)) and not (isinstance(step, Move) and step.is_litter):
+            n_files += 1
+            n_bytes += step.size
+    return Counts(n_files, n_bytes, n_rewritten)
 
 
 def _end_of_lines(path: Path) -> int:
@@ -338,7 +383,8 @@ def _take(journal: Journal, record: dict[str, Any]) -> None:
             journal.undoing = True
         case "all undone":
             journal.undone = record["when"]
-        case "done" | "dropped" | "undone" as state:
-            journal.entries[record["number"]].state = state
+        case "done" | "dropped" | "undone" | "emptied" as state:
+            entry = journal.entries[record["number"]]
+            entry.state, entry.is_of_undo = state, journal.undoing
         case other:
             raise ValueError(f"event {other!r}")

@@ -39,7 +39,7 @@ def reach_of_tracks(store: Store, paths: Iterable[bytes]) -> Reach:
 def reach_of_journal(store: Store, journal: Journal) -> Reach:
     """What taking back a clean-up may change. A root of which no track is left is known from the records of the files
     that went."""
-    roots = {*store.catalog.tracks.roots(), *_roots(journal)}
+    roots = roots_of(store, journal)
     others, ways = [*playlist_folders(store)], _ways(journal)
     held = [*roots, *others]
     targets = {os.path.dirname(entry.step.target) for entry in journal.entries if isinstance(entry.step, Move)}
@@ -47,6 +47,11 @@ def reach_of_journal(store: Store, journal: Journal) -> Reach:
         to = read_plan(os.fsencode(plan_of(journal))).to  # a journal of an older version does not say it
         others += [to] if to is not None else []
     return Reach(roots, others, ways=ways)
+
+
+def roots_of(store: Store, journal: Journal) -> list[bytes]:
+    """The roots of the library, and those of the files that a clean-up removed, in order."""
+    return sorted({*store.catalog.tracks.roots(), *_roots(journal)})
 
 
 def _ways(journal: Journal) -> dict[bytes, bytes]:

@@ -218,13 +218,13 @@ class Delete:
                     _require_same(part, self.path, self.size, self.mtime_ns)
                 part.unlink()
             except BaseException:
-                _give_name_back(spot)
+                give_name_back(spot)
                 raise
             spot.sync()
 
     def recover(self, reach: Reach) -> bool:
         with contextlib.suppress(FileNotFoundError), reach.spot(self.path) as spot:
-            return _give_name_back(spot)
+            return give_name_back(spot)
         return True
 
     def undo(self, reach: Reach) -> None:
@@ -238,7 +238,7 @@ def _require_same(spot: Spot, path: bytes, size: int, mtime_ns: int) -> None:
         raise ChangedSinceError(printable(path), "another file was put there while the clean-up ran")
 
 
-def _give_name_back(spot: Spot) -> bool:
+def give_name_back(spot: Spot) -> bool:
     """Gives a file that was about to be deleted its name back, unless that is taken; returns whether it is gone."""
     part = part_of(spot)
     if part.exists() and not spot.exists():

@@ -11,7 +11,18 @@ from dedup.cleanup.checks import Refusal
 from dedup.cleanup.journal import Entry, JournalWriter, to_be_undone
 from dedup.cleanup.reach import reach_of_journal
 from dedup.cleanup.recover import recover_steps
-from dedup.cleanup.steps import Delete, Move, RemoveFolder, Rewrite, Share, Trash
+from dedup.cleanup.steps import (
+    Delete,
+    Move,
+    NoWayBackError,
+    RemoveFolder,
+    Rewrite,
+    Share,
+    Step,
+    Trash,
+    give_name_back,
+    is_anything,
+)
 from dedup.clock import utc_now
 from dedup.errors import RepriseError, WriteError, is_full, refusal, refused
 from dedup.files.held import OutOfReachError
@@ -83,7 +94,7 @@ class _Undoing:
         if not self.writer.journal.undoing:
             self.writer.begin_undoing()
         recover_steps(self.writer, self.reach)
-        entries = sorted(self.writer.journal.steps_of("begun", "done"), reverse=True)
+        entries = sorted(self.writer.journal.steps_of("begun", "done", "emptied"), reverse=True)
         self.observer.stage("undo", len(entries), "steps")
         left = len(entries)
         with self.store.catalog.gathered() as commit_in_time:
@@ -106,6 +117,8 @@ class _Undoing:
     def _take_back(self, number: int, entry: Entry) -> None:
         step = entry.step
         try:
+            if entry.state == "emptied":
+                _require_held(step, self.reach)
             step.undo(self.reach)
         except (OSError, RepriseError) as error:
             if isinstance(error, WriteError):
@@ -124,6 +137,17 @@ class _Undoing:
         self.n_files += isinstance(step, (Move, Trash, Delete, Share))
         self.n_rewritten += isinstance(step, Rewrite)
         self.n_folders += isinstance(step, RemoveFolder)
+
+
+def _require_held(step: Step, reach: Reach) -> None:
+    """Raises NoWayBackError if a file is gone that was to be removed from the quarantine: a kill may have left it."""
+    if isinstance(step, Move) and not is_anything(reach, step.path):
+        with contextlib.suppress(FileNotFoundError), reach.spot(step.target) as spot:
+            give_name_back(spot)
+        if not is_anything(reach, step.target):
+            raise NoWayBackError(
+                printable(step.path), "is gone for good: it was removed from the quarantine by `quarantine --empty`"
+            )
 
 
 def _reason(error: OSError | RepriseError) -> str:

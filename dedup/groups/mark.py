@@ -59,8 +59,12 @@ class Asked:
     """Pairs without an answer, because the person quit."""
 
 
-Record = Callable[["TrackPair", bool], object]
-"""Records whether a pair is one recording. Raises InputError for one audio that is called two."""
+WayBack = Callable[[], object]
+"""Takes back what was recorded."""
+
+Record = Callable[["TrackPair", bool], WayBack | None]
+"""Records whether a pair is one recording, and returns how to take that back; None if that is not possible. Raises
+InputError for one audio that is called two."""
 
 Ask = Callable[[Sequence["TrackPair"], Record], Asked]
 """Asks about each pair, and records each answer before it asks about the next: a terminal, or a web page."""
@@ -138,6 +142,12 @@ def _put(store: Store, content_a: bytes, content_b: bytes, same: bool | None, sc
 def judge_pair(folder: Path, pair: TrackPair, same: bool, purpose: str) -> Said:
     """Keeps what a person says about a pair, as `say` does."""
     return say(folder, pair.a.content, pair.b.content, same, pair.match.score, purpose)
+
+
+def judge_pair_for_now(folder: Path, pair: TrackPair, same: bool, purpose: str) -> WayBack:
+    """Keeps what a person says about a pair, as `say` does, and returns how to take that back."""
+    said = judge_pair(folder, pair, same, purpose)
+    return lambda: unsay(folder, [said], purpose)
 
 
 @dataclass(frozen=True)

@@ -218,8 +218,14 @@ class Matches:
         return (pair for pair in found if pair.verdict != "other")
 
     def of_path(self, path: bytes) -> Iterator[TrackPair]:
-        """The pairs of the track at this path, which may match another."""
-        return self.of(self.tracks[bisect.bisect_left(self.tracks, path, key=lambda track: track.path)])
+        """The pairs of the track at this path; none if there is no track that may match another."""
+        track = self.track_at(path)
+        return self.of(track) if track is not None else iter(())
+
+    def track_at(self, path: bytes) -> ListedTrack | None:
+        """The track at this path; None if there is none that may match another."""
+        at = bisect.bisect_left(self.tracks, path, key=lambda track: track.path)
+        return self.tracks[at] if at < len(self.tracks) and self.tracks[at].path == path else None
 
     def pairs(self) -> Iterator[TrackPair]:
         """Every pair once, `a` before `b` by path, sorted by both: the same bytes whatever the blocks were."""

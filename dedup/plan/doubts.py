@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dedup.errors import PlanError
-from dedup.groups.mark import Ask, Asked, judge_pair
+from dedup.groups.mark import Ask, Asked, WayBack, judge_pair_for_now
 from dedup.plan.basket import Basket, State, read_with_state, state_of
 from dedup.plan.decide import UNCERTAIN, doubt
 from dedup.plan.document import locked, write_plan
@@ -67,8 +67,8 @@ def plan_and_ask(
     lock of the store in `folder` only while it records an answer, in the name of `purpose`. Gives `matches` the
     judgements that the store has then."""
 
-    def record(pair: TrackPair, same: bool) -> None:
-        judge_pair(folder, pair, same, purpose)
+    def record(pair: TrackPair, same: bool) -> WayBack:
+        return judge_pair_for_now(folder, pair, same, purpose)
 
     protect_from_now_on(folder, keep.protect, playlists=settings.playlists, purpose=purpose)
     pairs = uncertain_pairs(groups, settings)

@@ -113,6 +113,8 @@ class Made:
     """File to which it was written; None if it was not written."""
     replaced: bool = False
     """Whether that file held a plan before."""
+    matches: Matches | None = None
+    """What it was made from."""
 
 
 def plan_copies(
@@ -141,7 +143,7 @@ def plan_copies(
     if path is not None:
         with locked(path):
             write_plan(path, plan)
-    return Made(plan, path, replaced)
+    return Made(plan, path, replaced, matches)
 
 
 def plan_all(grounds: Grounds, observer: Observer, answered: Iterable[PlannedGroup] = ()) -> Plan:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dedup.errors import InputError
-from dedup.groups.mark import say_all
+from dedup.groups.mark import say_all, unsay
 from dedup.plan.basket import Basket, read_with_state
 from dedup.plan.listening import HERE, Ears, listened
 from dedup.plan.protect import protect_from_now_on
@@ -17,6 +17,8 @@ from dedup.plan.review import review_of
 from dedup.store.store import open_for_reading
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dedup.groups.mark import Said
     from dedup.observer import Observer
     from dedup.plan.nouns import Plan
@@ -35,6 +37,9 @@ class Reviewer(Protocol):
 
     def kept(self, question: Question, answer: Answer) -> None:
         """Called when an answer is kept."""
+
+    def taken_back(self, question: Question, answer: Answer) -> None:
+        """Called when an answer is taken back because the next one was "back"; the question comes again."""
 
     def not_kept(self, error: InputError) -> None:
         """Called when an answer is not kept because the group has changed since it was shown: somebody else said that
@@ -95,15 +100,26 @@ def answer_all(basket: Basket, reviewer: Reviewer, *, folder: Path, purpose: str
     review = basket.review
     n_before = review.n_left
     answers: Counter[str] = Counter()
+    kept: list[_Kept] = []
+    """Answers that can be taken back, oldest first."""
+    again: Question | None = None
     was_interrupted = False
     reviewer.begin(review)
     try:
-        while answers.total() != limit and (question := review.next()) is not None:
+        while answers.total() != limit and (question := again or review.next()) is not None:
+            again = None
             answer = reviewer.answer(review, question)
             if answer.word == "quit":
                 break
+            if answer.word == "back":
+                if kept:
+                    last = kept.pop()
+                    again = take_answer_back(folder, basket, last.question, last.said, purpose)
+                    reviewer.taken_back(last.question, last.answer)
+                    answers[last.answer.word] -= 1
+                continue
             try:
-                keep_answer(folder, basket, question, answer, purpose)
+                said = keep_answer(folder, basket, question, answer, purpose)
             except InputError as error:
                 if review.is_current(question):
                     raise
@@ -111,6 +127,7 @@ def answer_all(basket: Basket, reviewer: Reviewer, *, folder: Path, purpose: str
                 continue
             reviewer.kept(question, answer)
             answers[answer.word] += 1
+            kept.append(_Kept(question, answer, said))
             basket.refresh()
     except KeyboardInterrupt:
         was_interrupted = True
@@ -142,3 +159,28 @@ def keep_answer(folder: Path, basket: Basket, question: Question, answer: Answer
         with open_for_reading(folder) as store:
             review.regroup(question, store)
         return said
+
+
+def take_answer_back(
+    folder: Path, basket: Basket, question: Question, said: Sequence[Said], purpose: str
+) -> Question | None:
+    """Takes back an answer that `keep_answer` kept and for which it returned `said`: the group is open again. Returns
+    it as it is now; None if it is no group any more. Raises as `keep_answer` does."""
+    review = basket.review
+    with basket.changing():
+        review.take_back(question)
+        if said:
+            unsay(folder, said, purpose)
+            with open_for_reading(folder) as store:
+                review.renew(store, first={file.path for file in question.planned.files})
+    return review.question_of(question.planned.files[0].path)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """An answer that is kept."""
+
+    question: Question
+    answer: Answer
+    said: Sequence[Said]
+    """What was said about pairs."""

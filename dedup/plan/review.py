@@ -40,9 +40,10 @@ class Question:
 class Answer:
     """What a person said about a group."""
 
-    word: Literal["keep", "keep all", "different", "skip", "quit"]
+    word: Literal["keep", "keep all", "different", "skip", "back", "quit"]
+    """What it comes to; "back" takes the answer before it back, and that question comes again."""
     planned: PlannedGroup | None = None
-    """Planned group, unless files are different or the person quits."""
+    """Planned group, unless files are different, or the person goes back or quits."""
     odd: tuple[bytes, ...] = ()
     """Paths of its files that are other recordings."""
 

@@ -15,8 +15,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dedup.files.paths import printable
 from dedup.files.uri import quoted
 from dedup.groups.groups import Group
+from dedup.groups.losses import clock
 from dedup.groups.matches import ListedTrack, TrackPair
-from dedup.report.strip import strip
+from dedup.report.strip import strip, time_axis
 
 OPEN_GROUPS = 20
 """Groups at the top that are unfolded at first."""
@@ -98,7 +99,8 @@ def _rows(group: Group, telling: Telling) -> Iterator[_Row]:
     yield _Row(group.reference, telling.cells(group.reference, None))
     for pair in group.members:
         why = ": ".join(part for part in telling.decision(group, pair) if part)
-        picture = strip(pair.match, pair.a.n_items, pair.b.n_items, telling.strip(pair))
+        sizes = pair.match, pair.a.n_items, pair.b.n_items
+        picture = strip(*sizes, telling.strip(pair)) + time_axis(*sizes, clock)
         yield _Row(pair.a, telling.cells(pair.a, pair), why, picture)
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from html import escape
 from itertools import groupby
 
 from dedup.correlation.match import Match
+from dedup.settings import ITEMS_PER_SECOND
 
 WIDTH, CHANCE = 1000, 0.5
 BAR, GAP = 6, 3
+STEPS_S = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+"""Seconds between two ticks."""
+MOST_TICKS = 6
+NEAR_THE_END = 94
+"""Percent of the width beyond which a time stands to the left of its tick, as it would be cut off."""
+
 TOP, BOTTOM = 22, 62
 """Distances from the upper edge of the picture to agreement 1 and to chance, in the similarity curve."""
 
@@ -40,6 +48,23 @@ def strip(match: Match, n_items_a: int, n_items_b: int, words: str) -> str:
         f'<svg viewBox="0 0 {WIDTH} {BOTTOM}" preserveAspectRatio="none" role="img"><title>{escape(words)}</title>'
         f"{''.join(parts)}</svg>"
     )
+
+
+def time_axis(match: Match, n_items_a: int, n_items_b: int, clock: Callable[[float], str]) -> str:
+    """An SVG element as wide as the picture: ticks at moments of `b` with their times as `clock` writes them. Nothing
+    in it is stretched, so the times stay readable at any width."""
+    start_b = max(0, match.lag)
+    n_items = max(1, max(0, -match.lag) + n_items_a, start_b + n_items_b)
+    length_s = n_items_b / ITEMS_PER_SECOND
+    step_s = next((step for step in STEPS_S if length_s / step < MOST_TICKS), STEPS_S[-1])
+    parts = []
+    for number in range(int(length_s // step_s) + 1):
+        at_s = number * step_s
+        percent = 100 * (start_b + at_s * ITEMS_PER_SECOND) / n_items
+        place, anchor = f"{percent:.2f}%", ' class="end"' if percent > NEAR_THE_END else ""
+        parts.append(f'<line x1="{place}" x2="{place}" y1="0" y2="4"/>')
+        parts.append(f'<text{anchor} x="{place}" y="14">{escape(clock(at_s))}</text>')
+    return f'<svg class="axis" aria-hidden="true">{"".join(parts)}</svg>'
 
 
 def _stairs(match: Match) -> tuple[str, str]:

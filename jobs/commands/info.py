@@ -14,7 +14,7 @@ from dedup.settings import value_text
 from jobs.session import options, stores
 from jobs.session.helping import Command
 from jobs.session.installation import installation
-from jobs.session.output import Column, path_text, size_text
+from jobs.session.output import Column, local_time, path_text, size_text
 from jobs.session.run import Run, reader
 from jobs.show.words import heard_text
 
@@ -114,8 +114,8 @@ def _run_text(last: tuple[str, str, str | None, str | None] | None) -> str:
     if last is None:
         return "none"
     command, started, ended, outcome = last
-    return f"{command}, began {started}, " + (
-        f"{outcome} {ended}" if ended else "has no end: it runs now or was killed"
+    return f"{command}, began {local_time(started)}, " + (
+        f"{outcome} {local_time(ended)}" if ended else "has no end: it runs now or was killed"
     )
 
 

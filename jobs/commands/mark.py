@@ -9,7 +9,7 @@ import click
 from dedup.errors import UsageError
 from jobs.session import options, stores
 from jobs.session.helping import Command
-from jobs.session.output import Output, count_text, path_text
+from jobs.session.output import Output, count_text, local_time, path_text
 from jobs.session.run import Run, reader
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def show_marked(output: Output, marked: Marked) -> None:
 
 def _marked_text(marked: Marked) -> str:
     both, before = f"{path_text(marked.a.path)} and {path_text(marked.b.path)}", marked.before
-    told = f"; {_word(before.same)} before, said {before.judged}" if before else ""
+    told = f"; {_word(before.same)} before, said {local_time(before.judged)}" if before else ""
     if marked.same is None:
         return f"forgotten: {both}{told}" if before else f"no judgement to take back: {both}"
     score = "" if marked.score is None else f" (score {marked.score:.3f})"
@@ -106,7 +106,7 @@ def _record(held: Held) -> dict[str, Any]:
 def _lines(held: Held) -> list[str]:
     judgement = held.judgement
     score = "" if judgement.score is None else f", score {judgement.score:.3f}"
-    lines = [f"{_word(judgement.same)}{score}, said {judgement.judged}"]
+    lines = [f"{_word(judgement.same)}{score}, said {local_time(judgement.judged)}"]
     for name, paths in (("a", held.a), ("b", held.b)):
         first, *copies = map(path_text, paths) if paths else [GONE]
         lines += [f"  {name}  {first}", *(f"     {copy}" for copy in copies)]

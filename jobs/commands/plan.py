@@ -18,6 +18,7 @@ from jobs.show.plan_text import totals_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dedup.groups.matches import Matches
     from dedup.plan.nouns import Plan
 
 FILE = click.Path(path_type=bytes)
@@ -61,7 +62,7 @@ def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | No
         unprotect=[os.path.abspath(folder) for folder in unprotect],
     )
     run.observer.close()
-    show_plan(run.output, made.plan, limit)
+    show_plan(run.output, made.plan, limit, made.matches)
     if made.path is not None:
         verb = "replaced" if made.replaced else "written"
         run.output.note(f"plan    {verb}: {path_text(made.path)}; `reprise apply` does it")
@@ -84,8 +85,8 @@ def show_check(output: Output, path: bytes) -> int:
     return EXIT_DONE
 
 
-def show_plan(output: Output, plan: Plan, limit: int | None) -> None:
-    """Shows the plan: to programs as the document on one line, to people in tables."""
+def show_plan(output: Output, plan: Plan, limit: int | None, matches: Matches | None = None) -> None:
+    """Shows the plan: to programs as the document on one line, to people group by group."""
     from dedup.plan.document import to_bytes
     from jobs.show.plan_text import plan_lines
 
@@ -93,6 +94,6 @@ def show_plan(output: Output, plan: Plan, limit: int | None) -> None:
         output.raw(to_bytes(plan, indent=None))
         output.flush()
     else:
-        for block in plan_lines(plan, limit):
-            output.text("\n".join(block) + "\n")
+        for block in plan_lines(plan, limit, output.look, matches):
+            output.laid([*block, ""])
     output.note(f"total   {totals_text(plan)}")

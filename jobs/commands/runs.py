@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from calendar import timegm
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobs.session import options, stores
 from jobs.session.helping import Command
-from jobs.session.output import Column, time_text
+from jobs.session.lines import in_columns
+from jobs.session.output import local_time, one_line, time_text
 from jobs.session.run import Run, reader
+
+if TYPE_CHECKING:
+    from jobs.session.lines import Look
 
 
 @click.command("runs", cls=Command)
@@ -31,29 +35,23 @@ def runs(run: Run, limit: int) -> None:
         for record in found:
             run.output.result(record)
     elif found:
-        run.output.table(COLUMNS, found)
+        run.output.laid(run_lines(found, run.output.look))
     else:
         run.output.note("no run yet")
 
 
-def _when(started: str) -> str:
-    """The time, stored in UTC, in local time."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M", time.localtime(timegm(time.strptime(started, "%Y-%m-%dT%H:%M:%SZ"))))
-    except ValueError:
-        return started
-
-
-def _count(n: int | None) -> str:
-    return "" if n is None else f"{n:,}"
-
-
-COLUMNS = (
-    Column("started", "began", _when),
-    Column("command", "command"),
-    Column("took_s", "took", lambda seconds: "" if seconds is None else time_text(seconds)),
-    Column("new", "new", _count),
-    Column("found", "found", _count),
-    Column("failed", "failed", _count),
-    Column("why", "why it ended"),
-)
+def run_lines(found: Sequence[Mapping[str, Any]], look: Look) -> Iterator[str]:
+    """A line for each run, more where the terminal is narrow."""
+    rows = [
+        (
+            local_time(record["started"]),
+            record["command"],
+            "" if record.get("took_s") is None else time_text(record["took_s"]),
+            *("" if record.get(name) is None else f"{record[name]:,} {name}" for name in ("new", "found", "failed")),
+            one_line(record["why"]),
+        )
+        for record in found
+    ]
+    for lines in in_columns(rows, look, before=2):
+        yield lines[0]
+        yield from ("  " + line for line in lines[1:])

@@ -9,7 +9,8 @@ import click
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageError
 from jobs.session import options, stores
 from jobs.session.helping import Command
-from jobs.session.output import Output, count_text, one_line, path_text, shortened
+from jobs.session.lines import shortened
+from jobs.session.output import Output, count_text, one_line, path_text
 from jobs.session.run import Run, session
 from jobs.show.ask import is_agreed
 

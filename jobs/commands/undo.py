@@ -7,18 +7,9 @@ import click
 from dedup.errors import EXIT_DONE, EXIT_SOME_FAILED
 from jobs.session import options, stores
 from jobs.session.helping import Command
-from jobs.session.output import Column, count_text, size_text
+from jobs.session.output import count_text
 from jobs.session.run import Run, reader, session
-from jobs.show.cleanups import show_undone, summary_record, undone_record
-
-COLUMNS = (
-    Column("number", "number"),
-    Column("began", "began"),
-    Column("state", "state"),
-    Column("files", "files"),
-    Column("bytes", "size", size_text),
-    Column("rewritten", "rewritten"),
-)
+from jobs.show.cleanups import history_lines, show_undone, summary_record, undone_record
 
 
 @click.command("undo", cls=Command)
@@ -45,10 +36,13 @@ def undo(run: Run, number: int | None) -> int:
 @options.common
 @reader
 def history(run: Run) -> None:
-    """List the clean-ups of this store, oldest first."""
+    """List the clean-ups of this store, oldest first: when, what each did, and whether it was taken back."""
     from dedup.cleanup.journal import history as past
 
     with stores.for_reading(run) as store:
         summaries = past(store.layout.folder)
-    run.output.table(COLUMNS, map(summary_record, summaries))
+    for summary in summaries if run.output.as_json else ():
+        run.output.result(summary_record(summary))
+    if summaries and not run.output.as_json:
+        run.output.laid(history_lines(summaries, run.output.look))
     run.output.note(count_text(len(summaries), "clean-up"))

@@ -31,7 +31,9 @@ class Question:
     """A question to the store of a run: all that its answer depends on, except the store."""
 
     def __init__(self, run: Run, *asked: object) -> None:
-        said = (__version__, _program(), os.path.realpath(run.settings.store), run.output.quiet, run.output.as_json)
+        output = run.output
+        shown = (output.quiet, output.as_json, output.look)
+        said = (__version__, _program(), os.path.realpath(run.settings.store), *shown)
         self.name = hashlib.blake2b(repr((said, asked)).encode(), digest_size=16).hexdigest()
 
     @property

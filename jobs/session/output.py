@@ -11,6 +11,8 @@ import errno
 import os
 import re
 import sys
+import time
+from calendar import timegm
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,10 @@ import click
 
 from dedup.errors import refused
 from dedup.plain_text import json_text, visible
+from jobs.session.lines import GAP, Look, hanging_of, look_of, padded, width_of, wrapped
+
+NARROWEST = 8
+"""Least cells to which a column of a table is narrowed."""
 
 
 class OutputClosedError(Exception):
@@ -60,7 +66,7 @@ class Output:
             if isinstance(piece, bytes):
                 self.raw(piece)
             else:
-                self.text(piece)
+                self.laid([piece])
         self.flush()
 
     def result(self, record: Mapping[str, Any]) -> None:
@@ -69,11 +75,29 @@ class Output:
             self.raw(json_line(record))
             self.flush()
 
+    @property
+    def look(self) -> Look:
+        """What the stream for people can show."""
+        return look_of(self._stream)
+
+    @property
+    def _stream(self) -> IO[str] | None:
+        return sys.stderr if self.as_json else sys.stdout
+
     def text(self, text: str = "") -> None:
-        """Lines of a result for people: stdout, or stderr with --json."""
+        """Lines of a result for people: stdout, or stderr with --json. On a terminal they are broken between words."""
+        look = self.look
+        if look.wraps:
+            lines = (look.wrapped(line, hanging=hanging_of(line)) for line in text.split("\n"))
+            text = "\n".join(line for broken in lines for line in broken)
+        self.laid([text])
+
+    def laid(self, lines: Iterable[str]) -> None:
+        """Lines for people that were laid out for `look`."""
+        text = "\n".join(lines)
         if self._recorded is not None:
             self._recorded.append(text)
-        self._echo(text, sys.stderr if self.as_json else sys.stdout)
+        self._echo(text, self._stream)
 
     def note(self, text: str) -> None:
         """A summary or hint for people that --quiet leaves out."""
@@ -83,7 +107,7 @@ class Output:
     def table(self, columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> None:
         """One row a line for people; with --json one object a row, with the columns' keys."""
         if not self.as_json:
-            self.text("\n".join(aligned(columns, list(rows))))
+            self.laid(aligned(columns, list(rows), self.look))
             return
         for row in rows:
             self.raw(json_line({column.key: row.get(column.key) for column in columns}))
@@ -196,24 +220,35 @@ def path_text(path: bytes) -> str:
     return printable(path)
 
 
-def aligned(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Lines of a table: the headings, then the rows, in columns of equal width on a terminal, numbers to the right."""
-    padded = [_padded(column, [row.get(column.key) for row in rows]) for column in columns]
-    return ["  ".join(line).rstrip() for line in zip(*padded, strict=True)]
+def aligned(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], look: Look | None = None) -> list[str]:
+    """Lines of a table: the headings, then the rows, in columns of equal width on a terminal, numbers to the right. If
+    the table is wider than `look` can show, the cells of its widest columns go on on further lines."""
+    cells = [[_cell(column, row.get(column.key)) for column in columns] for row in rows]
+    table = [[column.heading for column in columns], *cells]
+    widths = [max(map(width_of, column)) for column in zip(*table, strict=True)]
+    if look is not None and look.wraps:
+        widths = _narrowed(widths, look.width - GAP * (len(widths) - 1))
+    right = [
+        bool(rows)
+        and all(isinstance(row.get(c.key), (int, float)) and not isinstance(row.get(c.key), bool) for row in rows)
+        for c in columns
+    ]
+    return [line for row in table for line in _row_lines(row, widths, right)]
 
 
-def _padded(column: Column, values: Sequence[Any]) -> list[str]:
-    """A column of a table, all its cells as wide as the widest."""
-    cells = [column.heading, *[_cell(column, value) for value in values]]
-    wide = [len(cell) if cell.isascii() else width_of(cell) for cell in cells]
-    width = max(wide)
-    if values and all(map(_is_number, values)):
-        return [" " * (width - own) + cell for cell, own in zip(cells, wide, strict=True)]
-    return [cell + " " * (width - own) for cell, own in zip(cells, wide, strict=True)]
+def _narrowed(widths: Sequence[int], room: int) -> list[int]:
+    """Widths of columns that fit, if possible: the widest become narrower."""
+    found = list(widths)
+    while sum(found) > room and max(found) > NARROWEST:
+        found[found.index(max(found))] -= 1
+    return found
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _row_lines(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> Iterator[str]:
+    pieces = [wrapped(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    for number in range(max(map(len, pieces), default=0)):
+        line = [each[number] if number < len(each) else "" for each in pieces]
+        yield (" " * GAP).join(map(padded, line, widths, right)).rstrip()
 
 
 def _cell(column: Column, value: Any) -> str:
@@ -224,25 +259,6 @@ def _cell(column: Column, value: Any) -> str:
     if isinstance(value, bytes):
         return path_text(value)
     return "" if value is None else one_line(str(value))
-
-
-def width_of(text: str) -> int:
-    """Terminal cells that the text takes up; it must hold no control characters. An ideograph or an emoji takes up two,
-    however many characters it consists of; combining and joining characters take up none."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
-def shortened(text: str, width: int) -> str:
-    """The text in at most `width` cells, with an ellipsis for what is left out."""
-    if width_of(text) <= width:
-        return text
-    from rich.cells import set_cell_size
-
-    return set_cell_size(text, width - 1) + "…"
 
 
 def size_text(n_bytes: float) -> str:
@@ -268,3 +284,16 @@ def time_text(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60:02d} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def seconds_of(when: str) -> float:
+    """Seconds since 1970 of a time in UTC such as "2026-02-28T21:30:00Z". Raises ValueError for anything else."""
+    return timegm(time.strptime(when, "%Y-%m-%dT%H:%M:%SZ"))
+
+
+def local_time(when: str) -> str:
+    """A recorded time in UTC as local time for people: "2026-02-28 22:30"; as it is if it is none."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds_of(when)))
+    except ValueError:
+        return when

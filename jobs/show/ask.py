@@ -5,26 +5,32 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from dedup.errors import InputError
 from dedup.groups.mark import Asked
-from jobs.session.output import Column, Output, aligned, one_line, path_text, shortened, size_text, time_text
+from jobs.session.lines import GAP, Look, padded, width_of, wrapped
+from jobs.session.output import Output, one_line, path_text, size_text, time_text
+from jobs.show.entries import Entry, name_lines
 from jobs.show.words import bar_text, heard_text, speed_text
 
 if TYPE_CHECKING:
-    from dedup.groups.mark import Record
+    from dedup.groups.mark import Record, WayBack
     from dedup.groups.matches import ListedTrack, TrackPair
     from jobs.session.run import Run
 
-QUESTION = "[s]ame, [d]ifferent, s[k]ip, [q]uit?"
-ANSWERS = {"s": "same", "d": "different", "k": "skip", "q": "quit"}
+QUESTION = "[s]ame, [d]ifferent, s[k]ip, [u] back, [?] help, [q]uit?"
+ANSWERS = {"s": "same", "d": "different", "k": "skip", "u": "back", "?": "help", "q": "quit"}
+HELP = """s  both are the same recording, for good
+d  they are different recordings, for good
+k  skip: nothing is recorded, and a later review asks again
+u  back to the pair before, whose answer is taken back
+q  stop; all answers so far are kept"""
 SHOWN_TAGS = ("title", "artist", "album")
-MAX_CELL = 40
-"""Most terminal cells of a tag that is shown, so that the columns stay close together."""
 
 
 def is_agreed(question: str) -> bool:
@@ -39,35 +45,59 @@ def ask(output: Output, pairs: Sequence[TrackPair], record: Record) -> Asked:
     """Shows each pair and asks; `record` gets each answer before the next pair is shown. If it refuses the answer with
     an InputError, the question is asked again. On a terminal an answer is a key, else a line of stdin. The end of stdin
     and Ctrl-C count as "quit"."""
-    words: Counter[str] = Counter()
+    given: list[_Given] = []
     try:
-        for number, pair in enumerate(pairs, start=1):
-            output.text("\n".join([f"pair {number:,} of {len(pairs):,}", *pair_lines(pair)]))
-            word = _answer(output, pair, record)
-            if word == "quit":
+        while len(given) < len(pairs):
+            pair = pairs[len(given)]
+            output.laid([f"pair {len(given) + 1:,} of {len(pairs):,}", *pair_lines(pair, output.look)])
+            answer = _answer(output, pair, record, bool(given))
+            if answer.word == "quit":
                 break
-            words[word] += 1
+            if answer.word == "back":
+                way_back = given.pop().way_back
+                if way_back is not None:
+                    way_back()
+            else:
+                given.append(answer)
             output.text()
     except KeyboardInterrupt:
         output.text()
+    words = Counter(answer.word for answer in given)
     left = len(pairs) - words.total()
     return Asked(same=words["same"], different=words["different"], skipped=words["skip"], left=left)
 
 
-def _answer(output: Output, pair: TrackPair, record: Record) -> str:
+@dataclass(frozen=True)
+class _Given:
+    """An answer that was given."""
+
+    word: str
+    way_back: WayBack | None = None
+
+
+def _answer(output: Output, pair: TrackPair, record: Record, can_go_back: bool) -> _Given:
     """The answer, once it is recorded."""
     while True:
         output.text(QUESTION)
         word = _read()
-        if word in ("same", "different"):
-            try:
-                record(pair, word == "same")
-            except InputError as error:
-                output.text(str(error))
-                continue
-        if word is not None:
-            output.text(word)
-            return word
+        match word:
+            case "same" | "different":
+                try:
+                    way_back = record(pair, word == "same")
+                except InputError as error:
+                    output.text(str(error))
+                    continue
+                output.text(word)
+                return _Given(word, way_back)
+            case "help":
+                output.text(HELP)
+            case "back" if not can_go_back:
+                output.text("this is the first pair: there is nothing to take back")
+            case None:
+                output.text("that is no answer; ? explains the keys")
+            case _:
+                output.text(word)
+                return _Given(word)
 
 
 def _read() -> str | None:
@@ -82,37 +112,47 @@ def _read() -> str | None:
         return "quit"
 
 
-def record_answer(run: Run, pair: TrackPair, same: bool) -> None:
+def record_answer(run: Run, pair: TrackPair, same: bool) -> WayBack:
     """Saves what a person said about two tracks, also while another run holds the store."""
-    from dedup.groups.mark import judge_pair
+    from dedup.groups.mark import judge_pair_for_now
 
-    judge_pair(run.settings.store, pair, same, f"reprise {run.command}")
+    return judge_pair_for_now(run.settings.store, pair, same, f"reprise {run.command}")
 
 
 # ---- what is shown ----
 
 
-def pair_lines(pair: TrackPair) -> list[str]:
-    """The pair's numbers, then both files side by side: bold where they differ."""
+def pair_lines(pair: TrackPair, look: Look) -> list[str]:
+    """The pair's numbers, then both files side by side: bold, and with a mark, where they differ."""
     match = pair.match
     numbers = f"score {match.score:.3f}, agreement {match.agreement:.3f}, lag {match.lag_s:+.2f} s"
     if match.rate:
         numbers += f", a {speed_text(match.rate)}"
-    rows = [{"name": name, "a": a, "b": b} for name, a, b in _rows(pair.a, pair.b) if a or b]
-    heading, *lines = aligned((Column("name", ""), Column("a", "a", _short), Column("b", "b", _short)), rows)
-    paths = [f"{name}  {path_text(track.path)}" for name, track in (("a", pair.a), ("b", pair.b))]
-    differ = [*(row["a"] != row["b"] for row in rows), *[pair.a.path != pair.b.path] * 2]
-    return [
+    told = [
         f"{pair.verdict}: {numbers}",
         f"over time {bar_text(match)} (█ the same, ░ chance, · silence)",
         *filter(None, [heard_text(pair)]),
-        heading,
-        *(click.style(line, bold=True) if bold else line for line, bold in zip([*lines, *paths], differ, strict=True)),
     ]
+    lines = [line for text in told for line in look.wrapped(text, hanging=4)]
+    for name, track in (("a", pair.a), ("b", pair.b)):
+        lines += name_lines(Entry(path_text(track.path), mark=name), look, len("≠ a "))
+    return [*lines, *_side_by_side(_rows(pair.a, pair.b), look)]
 
 
-def _short(text: str) -> str:
-    return shortened(one_line(text), MAX_CELL)
+def _side_by_side(rows: Sequence[tuple[str, str, str]], look: Look) -> Iterator[str]:
+    """What is known of both files, in two columns that fit."""
+    rows = [(name, one_line(a), one_line(b)) for name, a, b in rows if a or b]
+    label = 2 + max((len(name) for name, *_ in rows), default=0)
+    room = (look.width - label - 2 * GAP) // 2
+    column = min(room, max((width_of(a) for _, a, _ in rows), default=0)) if look.wraps else room
+    for name, a, b in rows:
+        differ = a != b
+        left, right = wrapped(a, column), wrapped(b, look.width - label - 2 * GAP - column)
+        for number in range(max(len(left), len(right))):
+            lead = f"{'≠' if differ else ' '} {name}" if not number else ""
+            cells = [each[number] if number < len(each) else "" for each in (left, right)]
+            line = f"{padded(lead, label)}  {padded(cells[0], column)}  {cells[1]}".rstrip()
+            yield look.styled(line, "bold") if differ else line
 
 
 def _rows(a: ListedTrack, b: ListedTrack) -> list[tuple[str, str, str]]:

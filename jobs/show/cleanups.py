@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jobs.session.output import Output, count_text, path_text, size_text
+from jobs.session.lines import in_columns
+from jobs.session.output import Output, count_text, local_time, path_text, size_text
 
 if TYPE_CHECKING:
     from dedup.cleanup.apply import Applied
     from dedup.cleanup.checks import Refusal
     from dedup.cleanup.journal import Summary
     from dedup.cleanup.undo import Undone
+    from jobs.session.lines import Look
 
 
 def show_applied(output: Output, applied: Applied, dry_run: bool) -> None:
@@ -30,8 +33,13 @@ def show_applied(output: Output, applied: Applied, dry_run: bool) -> None:
     if applied.is_header_edited:
         output.note("the plan's settings are not as `reprise plan` wrote them")
     n_deleted = applied.done.get("delete", 0)
-    if applied.n_files > n_deleted and not dry_run:
-        output.note("`reprise undo` takes it back" + (", except what was deleted for good" if n_deleted else ""))
+    if dry_run or applied.n_files <= n_deleted:
+        return
+    for folder in applied.quarantines:
+        output.note(f"the files are in {path_text(folder)}")
+    if applied.quarantines:
+        output.note("nothing is freed until you empty the quarantine: `reprise quarantine --empty`")
+    output.note("`reprise undo` takes it back" + (", except what was deleted for good" if n_deleted else ""))
 
 
 def applied_record(applied: Applied) -> dict[str, Any]:
@@ -47,6 +55,7 @@ def applied_record(applied: Applied) -> dict[str, Any]:
         "left": applied.left,
         "edited": applied.n_edited,
         "settings_edited": applied.is_header_edited,
+        "quarantines": [os.fsdecode(folder) for folder in applied.quarantines],
     }
 
 
@@ -98,4 +107,32 @@ def summary_record(summary: Summary) -> dict[str, Any]:
         "files": summary.n_files,
         "bytes": summary.n_bytes,
         "rewritten": summary.n_rewritten,
+        "did": summary.did._asdict(),
+        "emptied": summary.n_emptied,
     }
+
+
+def history_lines(summaries: Sequence[Summary], look: Look) -> Iterator[str]:
+    """A line for each clean-up, more where the terminal is narrow: what it did, and what is left of that."""
+    rows = [
+        (
+            f"clean-up {each.number}",
+            local_time(each.began),
+            each.state,
+            count_text(each.did.files, "file") if each.did.files else "",
+            size_text(each.did.bytes) if each.did.files else "",
+            f"{each.did.rewritten:,} rewritten" if each.did.rewritten else "",
+            _left_text(each),
+        )
+        for each in summaries
+    ]
+    for lines in in_columns(rows, look, before=2):
+        yield lines[0]
+        yield from ("  " + line for line in lines[1:])
+
+
+def _left_text(summary: Summary) -> str:
+    """What became of the files since; empty if nothing."""
+    emptied = f"{summary.n_emptied:,} removed for good" if summary.n_emptied else ""
+    back = summary.did.files - summary.n_files
+    return ", ".join(filter(None, (f"{back:,} put back" if back else "", emptied)))

@@ -36,10 +36,11 @@ def show_groups(output: Output, groups: Sequence[Group], form: str, hints: Mappi
 
     if form == "table":
         folder = common_folder(track.path for group in groups for track in group.tracks)
+        look = output.look
         if groups:
             output.text(f"Paths are below {path_text(folder)}\n")
         for group in groups:
-            output.text("\n".join(group_lines(group, folder, hints or {})) + "\n")
+            output.laid([*group_lines(group, look, folder, hints), ""])
         return
     if form == "json":
         for at, group in enumerate(groups):  # one after the other: all at once take twice the memory of a report
@@ -93,8 +94,9 @@ def show_page(
         notes=[
             " ".join(groups_text(groups, shown=len(shown)).split()),
             f"Paths are below {path_text(folder)}",
-            "The first file of a group is the best one. Below each other: its bar and that of the best, shifted by the "
-            "lag, what they share in colour; below both how well they agree over time, from chance up to every bit.",
+            "Below each copy, the upper bar is the copy and the lower one the best file (the first of its group), dark "
+            "where both are the same, with the time in the best file; the graph shows how well they agree at each "
+            "moment, from chance (the dotted line) up to every bit.",
             " ".join(thresholds_text(matches).split()),
         ],
         columns=COLUMNS,

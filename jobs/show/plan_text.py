@@ -1,28 +1,32 @@
-"""A plan in tables for people."""
+"""A plan for people: what happens to each file of each group, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from jobs.session.output import Column, aligned, count_text, one_line, path_text, shortened, size_text
+from jobs.session.lines import PLAIN, Look, Role, shortened
+from jobs.session.output import count_text, one_line, path_text, size_text
+from jobs.show.entries import INDENT, Entry, entry_lines
 from jobs.show.groups import common_folder
+from jobs.show.table import sound_cells
+from jobs.show.words import verdict_text
 
 if TYPE_CHECKING:
-    from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedPlaylist
+    from dedup.groups.matches import Matches, TrackPair
+    from dedup.plan.nouns import Action, Plan, PlannedFile, PlannedGroup, PlannedPlaylist
     from dedup.tags.merge import Merge
 
-NUMBER = Column("number", "")
-
-COLUMNS = (
-    Column("action", ""),
-    Column("rule", "rule"),
-    Column("score", "score"),
-    Column("null_test", "null test"),
-    Column("size", "size"),
-    Column("path", "path"),
-    Column("why", "why"),
-)
+MARKS: dict[Action, tuple[str, Role]] = {
+    "keep": ("keep", "good"),
+    "leave": ("stay", "quiet"),
+    "quarantine": ("go", "go"),
+    "trash": ("go", "go"),
+    "delete": ("go", "go"),
+    "hardlink": ("link", "link"),
+    "reflink": ("link", "link"),
+}
+"""Mark of a file, and its colour, by what the plan does to it."""
 
 SHOWN_LEFT = 40
 """Most files that stay and are listed at the end."""
@@ -31,19 +35,22 @@ SHOWN_VALUES = 3
 """Most values of a tag field that are shown."""
 
 
-def plan_lines(plan: Plan, limit: int | None = None) -> Iterator[list[str]]:
-    """Yields blocks of lines: each group, what stays and why, the playlists."""
+def plan_lines(
+    plan: Plan, limit: int | None = None, look: Look = PLAIN, matches: Matches | None = None
+) -> Iterator[list[str]]:
+    """Yields blocks of lines: each group, what stays and why, the playlists. `matches`: what the tracks of the plan are
+    to each other."""
     folder = common_folder(file.path for group in plan.groups for file in group.files)
     if plan.groups:
-        yield [f"Paths are below {path_text(folder)}"]
+        yield look.wrapped(f"Paths are below {path_text(folder)}", hanging=2)
     for group in plan.groups[:limit]:
-        yield list(planned_group_lines(group, folder))
+        yield list(planned_group_lines(group, folder, look, matches))
     if limit is not None and limit < len(plan.groups):
         yield [f"{limit:,} of {count_text(len(plan.groups), 'group')} are shown"]
-    left = list(_left_lines(plan, folder))
-    if left:
-        yield left
-    yield from _playlist_blocks(plan)
+    for block in (_left_lines(plan, folder), *_playlist_blocks(plan)):
+        lines = [line for text in block for line in look.wrapped(text, hanging=4)]
+        if lines:
+            yield lines
 
 
 def _playlist_blocks(plan: Plan) -> Iterator[list[str]]:
@@ -63,28 +70,50 @@ def _unrewritable_text(playlist: PlannedPlaylist) -> str:
     return f"{path_text(playlist.path)}: {count}{one_line(playlist.problem)}"
 
 
-def planned_group_lines(group: PlannedGroup, folder: bytes, numbered: bool = False) -> Iterator[str]:
+def planned_group_lines(
+    group: PlannedGroup, folder: bytes, look: Look, matches: Matches | None = None, numbered: bool = False
+) -> Iterator[str]:
     """Yields the lines of a group: its files, and what the kept one gets."""
-    rows = [{"number": number, **_row(file, folder)} for number, file in enumerate(group.files, start=1)]
-    yield f"{size_text(group.n_bytes)} reclaimable, {count_text(len(group.files), 'file')}"
-    yield from aligned((NUMBER, *COLUMNS) if numbered else COLUMNS, rows)
-    if group.merge is not None:
-        yield from (f"      {line}" for line in merge_lines(group.merge, folder))
-    yield from (f"      {line}" for line in _sidecar_lines(group, folder))
-    if group.note:
-        yield f"      {one_line(group.note)}"
+    pairs = _pairs_with_kept(group, matches)
+    entries = [
+        _entry(file, folder, matches, pairs.get(file.path), str(number) if numbered else "")
+        for number, file in enumerate(group.files, start=1)
+    ]
+    heading = f"{size_text(group.n_bytes)} reclaimable, {count_text(len(group.files), 'file')}"
+    yield look.styled(heading, "bold")
+    yield from entry_lines(entries, look)
+    told = list(merge_lines(group.merge, folder)) if group.merge is not None else []
+    told += [*_sidecar_lines(group, folder), *([one_line(group.note)] if group.note else [])]
+    for text in told:
+        yield from (" " * INDENT + line for line in look.wrapped(text, INDENT, hanging=2))
 
 
-def _row(file: PlannedFile, folder: bytes) -> dict[str, str]:
-    return {
-        "action": file.action,
-        "rule": file.rule,
-        "score": "" if file.score is None else f"{file.score:.3f}",
-        "null_test": file.null_test,
-        "size": size_text(file.size),
-        "path": path_text(file.path.removeprefix(folder)),
-        "why": file.why,
-    }
+def _pairs_with_kept(group: PlannedGroup, matches: Matches | None) -> dict[bytes, TrackPair]:
+    """The other files with the first one, which is kept, by their paths."""
+    found = matches.of_path(group.files[0].path) if matches is not None else ()
+    return {pair.b.path: pair.swapped() for pair in found}
+
+
+def _entry(file: PlannedFile, folder: bytes, matches: Matches | None, pair: TrackPair | None, number: str) -> Entry:
+    track = matches.track_at(file.path) if matches is not None else None
+    sound = sound_cells(track) if track is not None else ("",) * 5
+    verdict = "" if not file.verdict else verdict_text(pair) if pair is not None else file.verdict
+    cells = (
+        *sound[:5],
+        size_text(file.size),
+        file.action if file.action not in ("keep", "leave") else "",
+        verdict,
+        "" if file.score is None else f"score {file.score:.3f}",
+        _heard_text(file.null_test),
+    )
+    mark, role = MARKS[file.action]
+    why = ": ".join(filter(None, (file.rule, one_line(file.why))))
+    return Entry(path_text(file.path.removeprefix(folder)), cells, mark, role, [why] if why else (), number)
+
+
+def _heard_text(told: str) -> str:
+    """What a null test showed, as a report has it; empty if there is none."""
+    return told and ("null test " if told.startswith("passed") else "null test: ") + told
 
 
 def merge_lines(merge: Merge, folder: bytes) -> Iterator[str]:

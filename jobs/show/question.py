@@ -11,16 +11,18 @@ import click
 
 from dedup.errors import InputError
 from dedup.files.paths import json_path
-from dedup.plan.choices import CHOSEN, LET_GO, is_kept_for_itself
+from dedup.plan.choices import CHOSEN, KEPT, LET_GO, is_kept_for_itself
 from dedup.plan.review import Answer
 from jobs.session.output import Output, count_text, path_text
 from jobs.show.groups import common_folder
 from jobs.show.plan_text import merge_lines, planned_group_lines, values_text
 
 if TYPE_CHECKING:
+    from dedup.groups.matches import Matches
     from dedup.plan.nouns import PlannedGroup
     from dedup.plan.review import Question, Review
     from dedup.tags.merge import Conflict
+    from jobs.session.lines import Look
 
 MOST_KEYS = 9
 """Most files of a group whose numbers are single keys."""
@@ -36,6 +38,8 @@ class TerminalReviewer:
         self._output, self._path, self._close_progress = output, path, close_progress
         self._folder = b""
         """Common folder of all paths."""
+        self._n_kept = 0
+        """Answers that can be taken back."""
 
     def begin(self, review: Review) -> None:
         self._close_progress()
@@ -50,13 +54,18 @@ class TerminalReviewer:
         """The end of stdin counts as "quit"; Ctrl-C raises KeyboardInterrupt."""
         self._output.text(f"\n{count_text(review.n_left, 'group')} left")
         try:
-            return ask_about(self._output, review, question, self._folder)
+            return ask_about(self._output, review, question, self._folder, can_go_back=self._n_kept > 0)
         except EOFError:
             self._output.text()
             return Answer("quit")
 
     def kept(self, question: Question, answer: Answer) -> None:
+        self._n_kept += 1
         self._output.result({"event": "answer", **answer_record(question, answer)})
+
+    def taken_back(self, question: Question, answer: Answer) -> None:
+        self._n_kept -= 1
+        self._output.result({"event": "taken back", **answer_record(question, answer)})
 
     def not_kept(self, error: InputError) -> None:
         self._output.text(f"not kept: {error}")
@@ -73,31 +82,60 @@ def answer_record(question: Question, answer: Answer) -> dict[str, Any]:
     }
 
 
-def ask_about(output: Output, review: Review, question: Question, folder: bytes) -> Answer:
+def ask_about(output: Output, review: Review, question: Question, folder: bytes, can_go_back: bool = False) -> Answer:
     """Shows a group, its paths below `folder`, and asks until there is an answer. Raises EOFError at the end of
     stdin, KeyboardInterrupt for Ctrl-C."""
-    output.text("\n".join(planned_group_lines(question.planned, folder, numbered=True)))
+    matches = review.grounds.matches
+    output.laid(planned_group_lines(question.planned, folder, output.look, matches, numbered=True))
     n_files, values = len(question.planned.files), Values()
     while True:
-        output.text(_question_text(question.planned))
+        output.text(_question_text(question.planned, can_go_back))
         word = _read_key() if n_files <= MOST_KEYS else _read_line()
-        if word == "m":
+        if word == "m" and _conflicts(question.planned):
             values |= _ask_for_values(output, question.planned)
-            continue
-        answer = _answer(output, review, question, word, values)
-        if answer is not None:
-            output.text(_told(answer, folder))
-            return answer
+        elif word == "?":
+            output.text("\n".join(_help_lines(question.planned, can_go_back)))
+        elif word == "u" and can_go_back:
+            return Answer("back")
+        elif word == "u":
+            output.text("this is the first group: there is no answer to take back")
+        else:
+            answer = _answer(output, review, question, word, values)
+            if answer is not None:
+                output.laid(_told(answer, folder, output.look, matches))
+                return answer
 
 
-def _question_text(planned: PlannedGroup) -> str:
+def _question_text(planned: PlannedGroup, can_go_back: bool) -> str:
+    several = "[k]eep several, " if len(planned.files) > 2 else ""
     merge = "[m]erge tags by hand, " if _conflicts(planned) else ""
     let_go = "[l]et go what stays for itself, " if any(map(is_kept_for_itself, planned.files)) else ""
-    return f"keep 1 to {len(planned.files)} (Enter: 1), keep [a]ll, {let_go}[n]ot the same, {merge}[s]kip, [q]uit?"
+    back = "[u] back, " if can_go_back else ""
+    keep = f"keep 1 to {len(planned.files)} (Enter: 1), {several}keep [a]ll"
+    return f"{keep}, {let_go}[n]ot the same, {merge}[s]kip, {back}[?] help, [q]uit?"
+
+
+def _help_lines(planned: PlannedGroup, can_go_back: bool) -> Iterator[str]:
+    """What each key does that counts for this group."""
+    yield "Enter  keep file 1; the others go as shown"
+    yield f"1-{len(planned.files)}    keep that file; the others go, except what only they hold"
+    if len(planned.files) > 2:
+        yield 'k      keep several files: then type their numbers, such as "1 3", the best first'
+    yield "a      keep all files, for good"
+    if any(map(is_kept_for_itself, planned.files)):
+        yield "l      let the copies go, too, that stay only for what they hold"
+    yield "n      some are not the same recording: that is kept for good"
+    if _conflicts(planned):
+        yield "m      choose between the tags that contradict each other, then answer"
+    yield "s      skip: all files stay for now, and --again asks again"
+    if can_go_back:
+        yield "u      back to the group before, whose answer is taken back"
+    yield "q      stop; all answers so far are in the plan"
 
 
 def _answer(output: Output, review: Review, question: Question, word: str, values: Values) -> Answer | None:
     """The answer that a word stands for; None, with the reason shown, if the question must be asked again."""
+    files = question.planned.files
     if word in ("q", "s", "a"):
         return _answer_about_all(review, question, word)
     try:
@@ -105,14 +143,28 @@ def _answer(output: Output, review: Review, question: Question, word: str, value
             odd = _ask_which(output, question)
             review.apart(question, odd)
             return Answer("different", odd=odd) if odd else None
-        if word == "l" and any(map(is_kept_for_itself, question.planned.files)):
-            kept = question.planned.files[0].path
-            return Answer("keep", review.keeping(question, kept, values, let_go=True))
-        at = _number(word or "1", question)
-        return None if at is None else Answer("keep", review.keeping(question, question.planned.files[at].path, values))
+        if word == "l" and any(map(is_kept_for_itself, files)):
+            return Answer("keep", review.keeping(question, files[0].path, values, let_go=True))
+        return _keeping(output, review, question, word, values)
     except InputError as error:
         output.text(str(error))
         return None
+
+
+def _keeping(output: Output, review: Review, question: Question, word: str, values: Values) -> Answer | None:
+    """The answer that one file stays, or several; None as `_answer` gives it. Raises InputError."""
+    files = question.planned.files
+    if word == "k" and len(files) > 2:
+        output.text("which of them stay? (numbers, the best first; Enter: none)")
+        word = _read_line()
+        if not word:
+            return None
+    numbers = _numbers(word or "1", question)
+    if not numbers:
+        output.text(f"{word!r} is no answer here; ? explains the keys")
+        return None
+    first, *also = (files[at].path for at in numbers)
+    return Answer("keep", review.keeping(question, first, values, also=also))
 
 
 def _answer_about_all(review: Review, question: Question, word: str) -> Answer:
@@ -121,18 +173,28 @@ def _answer_about_all(review: Review, question: Question, word: str) -> Answer:
     return Answer("keep all", review.keeping_all(question)) if word == "a" else Answer("quit")
 
 
-def _told(answer: Answer, folder: bytes) -> str:
-    """What an answer does; the whole table if it differs from what was shown."""
+def _told(answer: Answer, folder: bytes, look: Look, matches: Matches) -> list[str]:
+    """What an answer does; the whole group if it differs from what was shown."""
     planned = answer.planned
     if answer.word != "keep" or planned is None:
-        return answer.word + "".join(f" {path_text(path.removeprefix(folder))}" for path in answer.odd)
-    kept = planned.files[0]
-    lines = [f"keep {path_text(kept.path.removeprefix(folder))}; {count_text(len(planned.changed), 'file')} would go"]
-    if kept.rule == CHOSEN or any(file.rule == LET_GO for file in planned.files):
-        lines = [*planned_group_lines(planned, folder), *lines]
+        text = answer.word + "".join(f" {path_text(path.removeprefix(folder))}" for path in answer.odd)
+        return look.wrapped(text, hanging=4)
+    kept, *others = planned.files
+    names = [kept.path, *(file.path for file in others if file.rule == KEPT)]
+    name = " and ".join(path_text(path.removeprefix(folder)) for path in names)
+    lines = look.wrapped(f"keep {name}; {count_text(len(planned.changed), 'file')} would go", hanging=4)
+    if kept.rule == CHOSEN or any(file.rule in (LET_GO, KEPT) for file in planned.files):
+        lines = [*planned_group_lines(planned, folder, look, matches), *lines]
     elif planned.merge is not None:
-        lines = [*(f"      {line}" for line in merge_lines(planned.merge, folder)), *lines]
-    return "\n".join(lines)
+        gets = (look.wrapped(line, 6, hanging=2) for line in merge_lines(planned.merge, folder))
+        lines = [*(f"      {line}" for told in gets for line in told), *lines]
+    return lines
+
+
+def _numbers(text: str, question: Question) -> list[int]:
+    """Which files a text such as "1 3" names, from 0, each once; none if a word of it is not the number of a file."""
+    found = [_number(word, question) for word in text.replace(",", " ").replace("+", " ").split()]
+    return [] if None in found else list(dict.fromkeys(at for at in found if at is not None))
 
 
 def _number(word: str, question: Question) -> int | None:

@@ -1,16 +1,18 @@
-"""A group as a table for people: its columns, a row for each file."""
+"""A group for people: its files one below the other on a terminal, or a row for each on a page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jobs.session.output import Column, aligned, count_text, path_text, size_text
-from jobs.show.words import beside_text, clock, only_here_text, verdict_text
+from jobs.session.output import count_text, path_text, size_text
+from jobs.show.entries import INDENT, Entry, entry_lines
+from jobs.show.words import beside_text, clock, heard_text, only_here_text, verdict_text
 
 if TYPE_CHECKING:
     from dedup.groups.groups import Group
     from dedup.groups.matches import ListedTrack, TrackPair
+    from jobs.session.lines import Look
 
 SHOWN_WITH_GROUP = 5
 """Most tracks beside a group that are shown with it."""
@@ -30,21 +32,70 @@ COLUMNS = (
     ("null_test", "null test"),
     ("path", "path"),
 )
-"""Keys and headings of the table."""
+"""Keys and headings of the table on a page."""
 
 
-def group_lines(group: Group, folder: bytes = b"", hints: Mapping[bytes, str] | None = None) -> list[str]:
-    """A group as a table: the reference first, then the others, best first, with the keep rules by which it is better.
-    Paths are shown relative to `folder`, followed by `hints`."""
-    columns = [Column(key, heading) for key, heading in (COLUMNS[0], ("rule", "rule"), *COLUMNS[1:])]
+def group_lines(group: Group, look: Look, folder: bytes = b"", hints: Mapping[bytes, str] | None = None) -> list[str]:
+    """A group for a terminal: the reference first, then the others, best first, with the keep rules by which it is
+    better. Paths are shown relative to `folder`, followed by `hints`."""
     told = hints or {}
-    rows = [row("best", group.reference, None, folder, told)]
-    rows += [row("", pair.a, pair, folder, told) | {"rule": group.decision(pair).rule} for pair in group.members]
+    entries = [_entry(group.reference, None, "", folder, told)]
+    entries += [_entry(pair.a, pair, group.decision(pair).rule, folder, told) for pair in group.members]
     shown = group.beside[:SHOWN_WITH_GROUP]
     beside = [beside_text(pair, path_text(pair.a.path.removeprefix(folder)), "the best") for pair in shown]
     if len(group.beside) > len(shown):
         beside.append(f"and {len(group.beside) - len(shown):,} more beside it")
-    return [heading(group), *aligned(columns, rows), *(f"      {line}" for line in beside)]
+    lines = [look.styled(heading(group), "bold"), *entry_lines(entries, look)]
+    indent = " " * INDENT
+    return lines + [indent + line for text in beside for line in look.wrapped(text, INDENT, hanging=2)]
+
+
+def _entry(track: ListedTrack, pair: TrackPair | None, rule: str, folder: bytes, hints: Mapping[bytes, str]) -> Entry:
+    cells = (*sound_cells(track), *(match_cells(pair) if pair else NO_MATCH), f"rule {rule}" if rule else "")
+    notes = _notes(track, pair, hints)
+    return Entry(
+        path_text(track.path.removeprefix(folder)),
+        cells,
+        "" if pair else "best",
+        "good",
+        [f"[{'; '.join(notes)}]"] if notes else (),
+    )
+
+
+def sound_cells(track: ListedTrack) -> tuple[str, ...]:
+    """What a file is: format, bit rate, sample rate, bits, length, size; each with its unit, empty if unknown."""
+    properties = track.properties
+    return (
+        properties.codec,
+        f"{bitrate / 1000:.0f} kbit/s" if (bitrate := track.bitrate) else "",
+        f"{properties.sample_rate} Hz" if properties.sample_rate else "",
+        f"{properties.bits} bit" if properties.bits else "",
+        clock(track.seconds),
+        size_text(track.size),
+    )
+
+
+def match_cells(pair: TrackPair) -> tuple[str, ...]:
+    """How a file matches the best one: verdict and speed, score, agreement, lag, null test."""
+    match = pair.match
+    return (
+        verdict_text(pair),
+        f"score {match.score:.3f}",
+        f"agree {match.agreement:.3f}",
+        f"lag {match.lag_s:+.2f} s",
+        heard_text(pair),
+    )
+
+
+NO_MATCH = ("",) * 5
+"""The cells of a file that matches itself."""
+
+
+def _notes(track: ListedTrack, pair: TrackPair | None, hints: Mapping[bytes, str]) -> list[str]:
+    """What else is to be known of a file: that it is not there, damage, what only it holds, its hint."""
+    state = track.state if track.state != "present" else ""
+    only_here = only_here_text(pair) if pair else ""
+    return [note for note in (state, track.faults, only_here, hints.get(track.path, "")) if note]
 
 
 def heading(group: Group) -> str:
@@ -62,13 +113,11 @@ def reclaimable_text(n_bytes: int, n_unheard: int) -> str:
 def row(
     role: str, track: ListedTrack, pair: TrackPair | None, folder: bytes, hints: Mapping[bytes, str]
 ) -> dict[str, str]:
-    """A cell for each of COLUMNS; the pair is None for the reference."""
+    """A cell for each of COLUMNS, for a page; the pair is None for the reference."""
     from dedup.groups.losses import outcome_words
 
     properties = track.properties
-    state = track.state if track.state != "present" else ""
-    only_here = only_here_text(pair) if pair else ""
-    notes = [note for note in (state, track.faults, only_here, hints.get(track.path)) if note]
+    notes = _notes(track, pair, hints)
     return {
         "role": role,
         "format": properties.codec,
