@@ -153,9 +153,7 @@ class Matches:
             near = {other for other, _ in self.neighbours.get(left.pop(), ())} - found
             found |= near
             left += near
-        return sorted(
-            (track for each in found for track in self.by_fingerprint.get(each, ())), key=lambda track: track.path
-        )
+        return [track for track in self.tracks if track.fingerprint in found]
 
     def renew_tests(self, store: Store) -> None:
         """Reads the current null tests."""
@@ -203,8 +201,7 @@ class Matches:
 
     def _read_tracks(self, store: Store) -> list[ListedTrack]:
         wanted = self.neighbours.keys() | store.catalog.fingerprints.shared()
-        tracks = store.catalog.tracks.heard(ListedTrack, wanted, PropertiesReader().of)
-        return sorted(tracks, key=lambda track: track.path)
+        return sorted(store.catalog.tracks.heard(ListedTrack, wanted, PropertiesReader().of), key=lambda each: each.path)
 
     def of(self, track: ListedTrack, among: Holding | None = None) -> Iterator[TrackPair]:
         """The pairs of one track, by the other's path; only those with tracks that `among` holds, by fingerprint, if it
