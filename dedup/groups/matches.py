@@ -139,8 +139,8 @@ class Matches:
         """Reads the current judgements. The pairs stay: two tracks that a person has called the same since, and that no
         tile found, do not become a pair until all matches are read again. What was derived from the pairs is renewed
         for the tracks that a changed judgement can concern."""
-        before, self._judgements = self._judgements, Judgements(store)
-        changed = {each for both, _ in before.said.items() ^ self._judgements.said.items() for each in both}
+        said, self._judgements = self._judgements.said, Judgements(store)
+        changed = {each for both, _ in said.items() ^ self._judgements.said.items() for each in both}
         if changed and self.derived:
             tracks = self._related_to({track.fingerprint for track in self.tracks if track.content in changed})
             for each in self.derived.values():
@@ -150,12 +150,9 @@ class Matches:
         """The tracks with these fingerprints and all that relate to them, to these, and so on; by path."""
         found, left = set(fingerprints), list(fingerprints)
         while left:
-            near = {other for other, _ in self.neighbours.get(left.pop(), ())} - found
+            left += (near := {other for other, _ in self.neighbours.get(left.pop(), ())} - found)
             found |= near
-            left += near
-        return sorted(
-            (track for each in found for track in self.by_fingerprint.get(each, ())), key=lambda track: track.path
-        )
+        return [track for track in self.tracks if track.fingerprint in found]
 
     def renew_tests(self, store: Store) -> None:
         """Reads the current null tests."""
