@@ -44,7 +44,7 @@ CHROMAPRINT_FILES = (
 )
 BROWSER = "browser"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-TOLD_EVERY_S = 5.0
+TOLD_EVERY_S = 10.0
 """Seconds after which a command that still runs is told of."""
 LOCKS = {  # locks that are installed with each lock: the development lock contains the other one
     "requirements.lock": ("requirements.lock",),
@@ -289,8 +289,15 @@ def logged(command: Sequence[str]) -> bool:
 
 def doing() -> str:
     """What a package manager does now, by the last line of the log that tells."""
-    found = re.findall(r"^(Collecting|Downloading|Installing|Unpacking|Setting up) ([\w.-]+)", LOG.read_text(), re.M)
-    return f": {found[-1][0].lower()} {found[-1][1]}" if found else ""
+    text = LOG.read_text(errors="replace")
+    found = re.findall(r"^(Collecting|Downloading|Installing|Unpacking|Setting up) ([\w.-]+)", text, re.MULTILINE)
+    if not found:
+        return ""
+    doing, what = found[-1]
+    if (doing, what) == ("Installing", "collected"):  # pip's last line, for most of the time
+        n_packages = len(list(VENV.glob("lib/python3*/site-packages/*.dist-info")))
+        return f": {n_packages} packages are there"
+    return f": {doing.lower()} {what}"
 
 
 def show_log_tail(n_lines: int = 8) -> None:

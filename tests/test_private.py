@@ -98,10 +98,11 @@ def test_each_name_in_the_tree_of_a_store_is_known_as_its_own(tmp_path: Path) ->
 
 def test_what_is_not_ours_stays_as_it_is(tmp_path: Path) -> None:
     folder = tmp_path / "store"
-    folder.mkdir()
+    with make_or_open(folder, SETTINGS, 2, "test"):
+        pass
     (folder / "notes.txt").write_text("mine")
-    use_of_folder = folder / "sub"
-    use_of_folder.mkdir()
+    (folder / "sub").mkdir()
+    folder.chmod(0o755)
     with make_or_open(folder, SETTINGS, 2, "test"):
         pass
     assert open_to_others(folder) == [".", "notes.txt", "sub"]

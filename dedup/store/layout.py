@@ -126,7 +126,7 @@ class Layout:
     def make(self) -> None:
         """Creates the folder; only its owner can read a new one. Raises UsageError if it holds other things and no
         store, WriteError."""
-        if not self.catalog.exists():
+        if not (self.catalog.exists() or self.blocks.exists()):
             self._require_nothing_else()
         with writing(f"store {self.folder}", ANOTHER_FOLDER):
             self.folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
