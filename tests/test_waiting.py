@@ -8,12 +8,15 @@ import os
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from dedup.errors import InputError, WriteError
+from dedup.errors import InputError, StoreLockedError, WriteError
 from dedup.groups.judgements import Judgements, forget, history, record
 from dedup.groups.mark import Said, all_judgements, say, say_all, unsay
 from dedup.groups.matches import Matches
@@ -374,6 +377,27 @@ def test_processes_say_at_once_and_are_killed(folder: Path) -> None:
     write(folder)
     assert in_catalog(folder) == found
     assert findings(folder) == []
+
+
+def test_a_run_waits_for_whoever_notes_a_word_and_for_nobody_else(folder: Path) -> None:
+    entered = threading.Event()
+
+    def hold(is_short: bool) -> None:
+        with open_for_writing(folder, "somebody", is_short=is_short):
+            entered.set()
+            time.sleep(0.5)
+
+    for is_short in (True, False):
+        entered.clear()
+        with ThreadPoolExecutor() as pool:
+            holding = pool.submit(hold, is_short)
+            entered.wait()
+            if is_short:
+                write(folder)
+            else:
+                with pytest.raises(StoreLockedError, match="somebody"):
+                    write(folder)
+            holding.result()
 
 
 def test_it_outlives_a_new_catalog(folder: Path) -> None:

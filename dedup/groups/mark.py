@@ -117,7 +117,7 @@ def say_all(folder: Path, words: Sequence[Word], purpose: str) -> list[Said]:
         return [_put(store, *word) for word in words]
 
     try:
-        with open_for_writing(folder, purpose) as store:
+        with open_for_writing(folder, purpose, is_short=True) as store:
             return put(store)
     except StoreLockedError:
         with open_for_reading(folder) as store:

@@ -20,6 +20,9 @@ from dedup.plain_text import visible
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 ANOTHER_FOLDER = "choose another folder with --store"
 
+SHORT_S, UNNAMED_S = 5.0, 0.2
+"""How long a lock is waited for whose holder has it only for a moment, or has not said yet who it is."""
+
 _OURS = re.compile(
     r"lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog"
     r"|plan-key|wip-plan-key-.*|waiting-judgements(\.damaged)?|review\.json.*|web-passphrase"
@@ -168,30 +171,22 @@ def _close_to_others(path: Path, mode: int) -> None:
 
 
 @contextlib.contextmanager
-def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
-    """Holds the store's lock; the system releases it when the process ends, however it ends.
+def write_lock(layout: Layout, purpose: str, is_short: bool = False) -> Iterator[None]:
+    """Holds the store's lock; the system releases it when the process ends, however it ends. Whoever holds it only to
+    note what a person said says so with `is_short`: others then wait for that, up to `SHORT_S`.
 
     Raises StoreLockedError, which names the holder."""
-    import fcntl
 
     try:
         descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
     except OSError as error:
         raise _unwritable(layout, error) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreLockedError(
-                f"store {layout.folder}",
-                f"in use by {_holder(descriptor)}",
-                remedy="Wait for that run to end, or stop it",
-            ) from None
-        except OSError as error:  # a file system without locks
-            raise _unwritable(layout, error) from error
+        _take(layout, descriptor)
         require_not_elsewhere(layout)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "purpose": purpose}
+        holder |= {"short": True} if is_short else {}
         _tell(descriptor, json.dumps(holder).encode())
         layout.tighten()
         try:
@@ -200,6 +195,35 @@ def write_lock(layout: Layout, purpose: str) -> Iterator[None]:
             _tell(descriptor, b"")
     finally:
         os.close(descriptor)
+
+
+def _take(layout: Layout, descriptor: int) -> None:
+    import fcntl
+
+    began = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() - began > _patience_s(descriptor):
+                raise StoreLockedError(
+                    f"store {layout.folder}",
+                    f"in use by {_holder(descriptor)}",
+                    remedy="Wait for that run to end, or stop it",
+                ) from None
+            time.sleep(0.02)
+        except OSError as error:  # a file system without locks
+            raise _unwritable(layout, error) from error
+        else:
+            return
+
+
+def _patience_s(descriptor: int) -> float:
+    """How long the holder is waited for."""
+    try:
+        return SHORT_S if json.loads(os.pread(descriptor, 4096, 0)).get("short") else 0.0
+    except (OSError, ValueError, AttributeError):
+        return UNNAMED_S
 
 
 def require_not_elsewhere(layout: Layout) -> None:

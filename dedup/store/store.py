@@ -142,14 +142,14 @@ def make_or_open(folder: Path, settings: FingerprintSettings, block_size: int, p
 
 
 @contextlib.contextmanager
-def open_for_writing(folder: Path, purpose: str) -> Iterator[Store]:
-    """The store in `folder`, locked against other writers.
+def open_for_writing(folder: Path, purpose: str, is_short: bool = False) -> Iterator[Store]:
+    """The store in `folder`, locked against other writers; others wait for a lock that `is_short`.
 
     Raises StoreLockedError, StoreMissingError, StoreMismatchError, StoreDamagedError, WriteError.
     """
     layout = Layout(folder)
     require_store(layout)
-    with write_lock(layout, purpose), _connected(layout, writable=True) as store:
+    with write_lock(layout, purpose, is_short), _connected(layout, writable=True) as store:
         _read_stamp(store, None, writable=True)
         store.tidy()
         with _taking_in_what_waits(store):

@@ -9,6 +9,7 @@ import click
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageError
 from jobs.session import options, stores
+from jobs.session.helping import Command
 from jobs.session.output import count_text, size_text
 from jobs.session.run import Run, session
 from jobs.show.ask import is_agreed
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 DAY_S = 86400
 
 
-@click.command("quarantine")
+@click.command("quarantine", cls=Command)
 @click.option("--empty", is_flag=True, help="Remove these files for good, after asking.")
 @click.option(
     "--older-than",
