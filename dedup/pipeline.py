@@ -3,6 +3,7 @@ daemon."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -109,7 +110,7 @@ def full(
         return done
     done = replace(job.keep_house(done), complete=True)
     conclude(done)
-    end_news(store, done.scan.problems)
+    end_news(store, done.scan.problems, [os.path.abspath(root) for root in roots])
     return done
 
 

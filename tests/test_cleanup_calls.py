@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -21,6 +22,7 @@ from dedup.cleanup.tagging import Tagged, Tagging, Wanted
 from dedup.cleanup.undo import Undone
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, EXIT_USAGE, JournalError
 from dedup.groups.judgements import Known
+from dedup.groups.losses import Loss
 from dedup.groups.mark import Held, Marked
 from dedup.plan.document import write_plan
 from dedup.plan.make import Made
@@ -266,6 +268,19 @@ def test_plan(store: Path, replaced: Replace) -> None:
         "total 1 file of 1 group would change; 2 MB reclaimable",
         f"plan replaced: {os.fsdecode(path)}; `reprise apply` does it",
     ]
+
+
+def test_what_is_lost_with_a_file_that_goes_is_said_once(store: Path, replaced: Replace) -> None:
+    lost = (Loss("untested", "nobody has listened to the two"), Loss("lyrics", "lyrics"))
+    going = replace(GONE, lost=lost, why="you let go: lyrics")
+    staying = replace(GONE, path=b"/m/c.mp3", action="leave", rule="untested", why=lost[0].what, lost=lost[:1])
+    unchanged = PlannedGroup((replace(KEPT, path=b"/m/d.flac"), replace(staying, path=b"/m/e.mp3")))
+    replaced("dedup.plan.make.plan_copies", Made(Plan((PlannedGroup((KEPT, going, staying)), unchanged))))
+    told = [line.strip() for line in run(store, "plan").stdout.splitlines()]
+    assert [line for line in told if "lost with it" in line] == ["lost with it: nobody has listened to the two"]
+    assert "total   1 file of 1 group would change; 2 MB reclaimable" in told, (
+        "a group that stays as it is does not count"
+    )
 
 
 def test_plan_without_a_file_and_with_nothing_to_do(store: Path, replaced: Replace) -> None:

@@ -65,6 +65,7 @@ def test_a_plan_that_was_applied_is_done_already(root: Path) -> None:
         assert again.exit_code == 5
         assert "already done by clean-up 1: 3 files" in again.stdout
         assert "refused" not in again.stdout
+        assert "clean up: 3 of 3 files in" in again.stderr and "failed" not in again.stderr
         assert json.loads(run(root, "apply", plan, *dry, "--json").stdout.splitlines()[-1])["done_before"] == {"1": 3}
     assert tree(root) == after
     assert len(run(root, "history", "--json").stdout.splitlines()) == 1

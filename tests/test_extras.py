@@ -234,7 +234,7 @@ def test_a_cue_sheet_block_decides_which_file_is_kept(tmp_path: Path) -> None:
     with opened(known(root)) as store:
         kept = planned(root, store).groups[0].files[0]
     assert (kept.path, kept.rule) == (bytes(root / "old/b.flac"), "holds all")
-    assert kept.why == "only here: a cue sheet block"
+    assert kept.why == "the kept file alone has: a cue sheet block"
 
 
 def test_the_same_is_not_carried_twice_whatever_holds_it(tmp_path: Path) -> None:

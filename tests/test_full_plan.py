@@ -76,7 +76,7 @@ def test_above_is_planned_between_is_left_and_below_is_only_shown(root: Path) ->
     assert of_file(root, "a.flac") == ("quarantine", "oldest")
     assert of_file(root, "near/a.mp3") == of_file(root, "c.mp3") == ("leave", "uncertain")
     assert of_file(root, "far/b.mp3") == ("leave", "reported only")
-    assert "plan    2 files of 3 groups would change" in text
+    assert "plan    2 files of 2 groups would change" in text
     assert f"`reprise apply {plan_file(root)}` does it" in text
     assert "2 copies with a score from 0.95 to 0.98 left to you" in text
     assert f"`reprise resolve --ask 0.95 -o {plan_file(root)}` asks about them" in text

@@ -69,7 +69,7 @@ def test_a_slightly_different_speed_is_lost_and_that_of_clocks_is_not() -> None:
 def test_sound_never_goes_for_a_film_nor_a_film_for_sound() -> None:
     song, film = made("/a"), made("/b", streams=(PICTURE,))
     verdict = "same audio, picture not compared"
-    assert lost(song, film, verdict=verdict)[0] == ("picture", verdict)
+    assert lost(song, film, verdict=verdict)[0] == ("picture", "pictures were not compared")
     assert lost(film, song, verdict=verdict)[0] == ("picture", "moving picture 320 by 240")
 
 

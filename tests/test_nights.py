@@ -70,6 +70,22 @@ def test_a_broken_file_is_told_once(root: Path) -> None:
     assert night(root).exit_code == EXIT_NOTHING_TO_DO
 
 
+def test_a_run_on_another_folder_forgets_no_broken_file(root: Path, tmp_path: Path) -> None:
+    other, inner = tmp_path / "other", root / "inner"
+    for folder in (other, inner):
+        folder.mkdir()
+    for path in (root / "broken.mp3", inner / "broken.mp3"):
+        path.write_bytes(b"no music " * 1000)
+    assert night(root).exit_code == EXIT_SOME_FAILED
+    for folder in (other, inner, root):
+        assert run(root, "full", folder, "--workers", "0").exit_code == EXIT_NOTHING_TO_DO
+    (inner / "broken.mp3").unlink()
+    night(root)
+    (inner / "broken.mp3").write_bytes(b"no music " * 1000)
+    assert night(root).exit_code == EXIT_SOME_FAILED, "what was put right is told when it comes back"
+    assert run(root, "check").exit_code == EXIT_DONE
+
+
 def test_strict_counts_and_lists_them_every_time(root: Path) -> None:
     (root / "broken.mp3").write_bytes(b"no music " * 1000)
     for _ in range(2):

@@ -288,8 +288,8 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (b"", "is not JSON"),
-        (b"\xff\xfe\xff", "is not JSON"),
+        (b"", "is not a plan (not JSON): "),
+        (b"\xff\xfe\xff", "is not a plan (not JSON): "),
         (b"[" * 200_000, "nested too deep"),
         (
             b'{"format": "reprise-plan", "version": 1, "groups": [' + b"[" * 50 + b"]" * 50 + b"]}",
@@ -303,7 +303,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         (b"null", "found None"),
         (b'{"a": NaN}', "there is no number NaN"),
         (b'{"a": 1, "a": 2}', "'a' occurs twice in one object"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "is not a plan (not JSON): "),
         (b'{"format": "reprise-plan", "version": 1e999}', "version inf"),
     ],
 )

@@ -40,6 +40,14 @@ def test_no_time_left_is_made_up(meter: Meter) -> None:
     assert "left" not in meter.line(10.0)
 
 
+@pytest.mark.parametrize(
+    ("total", "done", "text"),
+    [(1, 1, "1 of 1 file"), (2, 1, "1 of 2 files"), (None, 1, "1 file"), (None, 2, "2 files"), (None, 0, "0 files")],
+)
+def test_one_is_counted_in_the_singular(total: int | None, done: int, text: str) -> None:
+    assert Meter("a", total, "files", 5.0, done).counted() == text
+
+
 def test_nothing_is_divided_by_no_time() -> None:
     meter = Meter("a", 9, "files", 5.0, 3)
     assert meter.rate(5.0) == 0.0

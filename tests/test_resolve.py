@@ -407,6 +407,22 @@ def test_several_files_are_kept(root: Path, typed: str) -> None:
     assert " and sub/a2.mp3; 1 file would go" in result.stdout
 
 
+def test_of_several_that_stay_each_is_chosen(root: Path) -> None:
+    text = resolve(root, "k\n1 3\na\n").stdout
+    assert "chosen: you keep it too" in text
+    assert "resolved  1 kept, 1 keep all, 0 not the same" in text
+
+
+@pytest.mark.parametrize("back", ["", "u"])
+def test_mistyped_numbers_are_asked_for_again(root: Path, back: str) -> None:
+    for key, asked in (("k", "which of them stay?"), ("n", "which of them are other recordings?")):
+        text = resolve(root, f"{key}\n1 9\n3 x\n{back}\nq\n").stdout
+        assert text.count(asked) == 3
+        assert "'1 9': not the number of a file; type numbers from 1 to 3" in text
+        assert text.count("[q]uit?") == 2, "back to the question about the group"
+        assert "resolved  0 kept, 0 not the same" in text
+
+
 def test_the_keys_are_explained_and_a_wrong_one_says_so(root: Path) -> None:
     text = resolve(root, "?\nx\n7\n1 7\nq\n").stdout
     assert 'k      keep several files: then type their numbers, such as "1 3", the best first' in text

@@ -163,7 +163,7 @@ def apply_plan(
     known = done_before(store.layout.folder, to_bytes(plan))
     journal = make_journal(store.layout.folder, to_bytes(plan), utc_now())
     with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan) as reach:
-        applied = _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop))
+        applied = _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop, known))
     return _without_done(applied, known)
 
 

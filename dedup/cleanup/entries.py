@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -56,7 +56,10 @@ class Cleanup:
         reach: Reach,
         observer: Observer,
         stop: Stop,
+        before: Collection[bytes] = (),
     ) -> None:
+        """`before`: paths of files that earlier clean-ups of the same plan did; refusing one is no failure."""
+        self.before = before
         self.store, self.plan, self.protection, self.trust = store, plan, protection, trust
         self.writer, self.reach, self.observer, self.stop = writer, reach, observer, stop
         self.doing = Doing(writer, plan.to, protection, reach)
@@ -304,7 +307,8 @@ class Cleanup:
 
     def _refuse(self, path: bytes, reason: str) -> None:
         self.refused.append(Refusal(path, reason))
-        self.observer.problem("failed", path, reason)
+        if path not in self.before:
+            self.observer.problem("failed", path, reason)
 
 
 def may_merge(kept: PlannedFile, allowed: Sequence[PlannedFile], protection: Protection) -> bool:

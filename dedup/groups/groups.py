@@ -47,9 +47,10 @@ class Group:
         preferred = self.rules.preference(pair.b, pair.a)
         if preferred is not None:
             return preferred
-        only_kept = [loss.what for loss in losses(pair.swapped()) if loss.kind != "untested"]
+        only_kept = [loss.what for loss in losses(pair.swapped()) if loss.is_there]
         return Decision(
-            "holds all", f"only here: {'; '.join(only_kept)}" if only_kept else "holds what all others hold"
+            "holds all",
+            f"the kept file alone has: {'; '.join(only_kept)}" if only_kept else "holds what all others hold",
         )
 
     @property

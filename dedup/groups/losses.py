@@ -32,6 +32,17 @@ LOST_BY_VERDICT: dict[Verdict, LossKind] = {
 }
 """What a track holds for itself that is shown beside a group and is no copy, though it is the same music."""
 
+NOT_COMPARED = "pictures were not compared"
+"""What may be lost between sound and a film, in words."""
+
+_IN_WORDS: dict[Verdict, str] = {
+    "same audio, picture not compared": NOT_COMPARED,
+    "same recording, other speed": "its own speed",
+    "another mix": "another mix",
+    "overlapping": "sound of its own",
+}
+"""What a track with such a verdict holds for itself, if nothing tells more exactly."""
+
 
 def let_go_with(let_go: Collection[LossKind]) -> frozenset[Verdict]:
     """Verdicts of what is no copy, though it is the same music, and may go if losses of these kinds do not count."""
@@ -74,6 +85,11 @@ class Loss:
     what: str
     """The thing in words: "2:00 at the end", "moving picture 640 by 360"."""
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the file is known to hold it; otherwise nobody has compared."""
+        return self.kind != "untested" and self.what != NOT_COMPARED
+
 
 @dataclass(frozen=True)
 class Beside:
@@ -94,7 +110,7 @@ def losses(pair: TrackPair, beside: Beside = Beside()) -> tuple[Loss, ...]:
     found = [*_of_files(beside), *(() if pair.verdict in SAME_BYTES else _of_content(pair, beside))]
     apart = LOST_BY_VERDICT.get(pair.verdict)
     if apart is not None and all(loss.kind != apart for loss in found):  # such as sound that would go for a film
-        found.append(Loss(apart, pair.verdict))
+        found.append(Loss(apart, _IN_WORDS[pair.verdict]))
     return tuple(sorted(found, key=lambda loss: LOSS_KINDS.index(loss.kind))) if found else ()
 
 

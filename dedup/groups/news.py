@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dedup.files.paths import holds
 from dedup.groups.groups import Group
 from dedup.library.discover import Problem
 from dedup.observer import Kind, Observer
@@ -18,7 +20,8 @@ TOLD = "told"
 """Key of the catalog's `meta` with the highest reported ids. Later rows get higher ids, whatever was dropped."""
 
 TROUBLES = "troubles"
-"""Key of the digests of the reported problems, sorted."""
+"""First word of the keys of the digests of the reported problems, sorted; the path of the root in which they were
+found follows, in hex."""
 
 BACK = "returning"
 """Key of the paths, in hex, of files that an undo has put back and a scan must read again: they are no news."""
@@ -56,15 +59,16 @@ def expect_back(store: Store, path: bytes) -> None:
         meta.set(BACK, sorted({*meta.get(BACK, []), path.hex()}))
 
 
-def end_news(store: Store, problems: Sequence[Problem] = ()) -> None:
-    """At the very end of a run: what is there now is told, and these problems."""
+def end_news(store: Store, problems: Sequence[Problem] = (), roots: Sequence[bytes] = ()) -> None:
+    """At the very end of a run: what is there now is told, and these problems in its roots, which are absolute. What
+    was told of other roots stays so."""
     catalog = store.catalog
     before = catalog.meta.get(TOLD, {"track": 0, "audio": 0})
     told = {"track": catalog.tracks.highest_id(), "audio": catalog.audios.highest_id()}
     with catalog.transaction():
         # The highest row may be away, and come back with its id.
         catalog.meta.set(TOLD, {name: max(number, before[name]) for name, number in told.items()})
-        catalog.meta.set(TROUBLES, sorted({digest(each.kind, each.path, each.reason) for each in problems}))
+        _tell(store, problems, roots)
         catalog.meta.drop(BACK)
 
 
@@ -76,9 +80,28 @@ def digest(kind: Kind, path: bytes, reason: str) -> str:
     return hashlib.blake2b(b"\0".join((kind.encode(), path, reason.encode())), digest_size=8).hexdigest()
 
 
+def _tell(store: Store, problems: Sequence[Problem], roots: Sequence[bytes]) -> None:
+    """These problems in place of those that were told of these roots, and of what lies below them."""
+    meta = store.catalog.meta
+    for key in _troubles(store):
+        of_root = bytes.fromhex(key.partition(" ")[2])
+        known = [of_root] if of_root else store.catalog.tracks.roots()
+        if all(any(holds(root, each) for root in roots) for each in known):
+            meta.drop(key)
+    for root in roots:
+        found = {digest(each.kind, each.path, each.reason) for each in problems if holds(root, each.path)}
+        if found:
+            meta.set(f"{TROUBLES} {root.hex()}", sorted(found))
+
+
+def _troubles(store: Store) -> dict[str, list[str]]:
+    """Digests of the reported problems by their key; that of an older version names no root."""
+    return {key: value for key, value in store.catalog.meta.read().items() if key.partition(" ")[0] == TROUBLES}
+
+
 def problems_known(store: Store) -> Callable[[Kind, bytes, str], bool]:
     """Whether a run that came to its end has told of a problem."""
-    told = frozenset(store.catalog.meta.get(TROUBLES, []))
+    told = frozenset(itertools.chain.from_iterable(_troubles(store).values()))
     return lambda kind, path, reason: kind != "ignored" and digest(kind, path, reason) in told
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CHOSEN, SKIPPED, NO_COPY, LET_GO, KEPT = "chosen", "skipped", "no copy", "let go", "keep all"
 """Names of the rules of files that a person decided about: kept or removed; skipped; not known to be a copy of the file
-that is kept; removed with what only it holds; one of several that all stay."""
+that is kept; removed with what only it holds; of a group whose files all stay."""
 
 
 def is_kept_for_itself(file: PlannedFile) -> bool:
@@ -69,7 +69,7 @@ class Choices:
             planned = self._letting_go(group) if let_go else self.proposal(group)
         if also:
             files = (
-                replace(file, action="leave", rule=KEPT, why="you keep it too", sidecars=())
+                replace(file, action="leave", rule=CHOSEN, why="you keep it too", sidecars=())
                 if file.path in also and file.action != "leave"
                 else file
                 for file in planned.files

@@ -266,7 +266,7 @@ def _parsed(data: bytes, problems: list[str]) -> Any:
     except RecursionError:  # of a text in UTF-16
         problems.append(f"is not a plan: brackets are nested too deep (more than {MOST_DEEP})")
     except (ValueError, MemoryError) as error:
-        problems.append(f"is not JSON: {error}")
+        problems.append(f"is not a plan (not JSON): {error}")
     return None
 
 

@@ -187,7 +187,9 @@ _FORMS: dict[str, Callable[[Any, str], bool]] = {
         value["runs"] >= 0 and all(type(first) is type(last) is int for first, last in value["fingerprints"])
     ),
     "told": lambda value, _: all(type(value[name]) is int for name in ("track", "audio")),
-    "troubles": lambda value, _: all(re.fullmatch("[0-9a-f]{16}", each) for each in value),
+    "troubles": lambda value, root: (
+        _is_normal(bytes.fromhex(root) or b"/") and all(re.fullmatch("[0-9a-f]{16}", each) for each in value)
+    ),
     "returning": lambda value, _: all(_is_normal(bytes.fromhex(each)) for each in value),
     PROTECT: lambda value, _: all(map(_is_normal, folders_of(value))),
     PLAYLISTS: lambda value, _: all(map(_is_normal, folders_of(value))),

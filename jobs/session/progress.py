@@ -52,9 +52,10 @@ class Meter:
         return max(self.total - self.done, 0) / self.rate(now)
 
     def counted(self) -> str:
-        return (
-            f"{self.done:,} of {self.total:,} {self.unit}" if self.total is not None else f"{self.done:,} {self.unit}"
-        )
+        """What is done, of how much: "3 of 9 files", "1 file"."""
+        if self.total is None:
+            return _amount_text(self.done, self.unit)
+        return f"{self.done:,} of {_amount_text(self.total, self.unit)}"
 
     def line(self, now: float) -> str:
         """The line while the stage runs: counts, rate, time left."""
@@ -70,6 +71,11 @@ class Meter:
         """The line when the stage is over: counts, time, rate."""
         text = f"{self.name}: {self.counted()} in {time_text(now - self.started)}"
         return text + (f" ({rate_text(self.rate(now))})" if self.done else "")
+
+
+def _amount_text(n: int, units: str) -> str:
+    """A number of units, which are named in the plural: "1 file", "1,204 files"."""
+    return f"{n:,} {units.removesuffix('s') if n == 1 else units}"
 
 
 def rate_text(rate: float) -> str:
@@ -197,7 +203,9 @@ class PlainProgress(Progress):
 
     def _began(self, meter: Meter) -> None:
         self._told = meter.started
-        self._show(f"{meter.name}: {meter.total:,} {meter.unit}" if meter.total is not None else f"{meter.name} …")
+        self._show(
+            f"{meter.name} …" if meter.total is None else f"{meter.name}: {_amount_text(meter.total, meter.unit)}"
+        )
 
     def _moved(self, meter: Meter) -> None:
         now = self.clock()

@@ -108,7 +108,14 @@ def _entry(file: PlannedFile, folder: bytes, matches: Matches | None, pair: Trac
     )
     mark, role = MARKS[file.action]
     why = ": ".join(filter(None, (file.rule, one_line(file.why))))
-    return Entry(path_text(file.path.removeprefix(folder)), cells, mark, role, [why] if why else (), number)
+    notes = [text for text in (why, _lost_text(file)) if text]
+    return Entry(path_text(file.path.removeprefix(folder)), cells, mark, role, notes, number)
+
+
+def _lost_text(file: PlannedFile) -> str:
+    """What is lost with a file that goes, as far as its reason does not say so; empty if nothing."""
+    lost = [one_line(loss.what) for loss in file.lost if loss.what not in file.why]
+    return f"lost with it: {'; '.join(lost)}" if lost and file.action not in ("keep", "leave") else ""
 
 
 def _heard_text(told: str) -> str:
@@ -161,7 +168,8 @@ def totals_text(plan: Plan) -> str:
     from dedup.plan.document import totals
 
     numbers = totals(plan)
-    text = f"{count_text(numbers['files'], 'file')} of {count_text(numbers['groups'], 'group')} would change"
+    n_groups = sum(bool(group.changed) for group in plan.groups)
+    text = f"{count_text(numbers['files'], 'file')} of {count_text(n_groups, 'group')} would change"
     text += f"; {size_text(numbers['bytes'])} reclaimable"
     if numbers["merges"]:
         text += f"; {count_text(numbers['merges'], 'kept file')} would get tags or a cover"

@@ -11,7 +11,7 @@ import click
 
 from dedup.errors import InputError
 from dedup.files.paths import json_path
-from dedup.plan.choices import CHOSEN, KEPT, LET_GO, is_kept_for_itself
+from dedup.plan.choices import CHOSEN, LET_GO, is_kept_for_itself
 from dedup.plan.review import Answer
 from jobs.session.output import Output, count_text, path_text
 from jobs.show.groups import common_folder
@@ -19,7 +19,7 @@ from jobs.show.plan_text import merge_lines, planned_group_lines, values_text
 
 if TYPE_CHECKING:
     from dedup.groups.matches import Matches
-    from dedup.plan.nouns import PlannedGroup
+    from dedup.plan.nouns import PlannedFile, PlannedGroup
     from dedup.plan.review import Question, Review
     from dedup.tags.merge import Conflict
     from jobs.session.lines import Look
@@ -155,12 +155,10 @@ def _keeping(output: Output, review: Review, question: Question, word: str, valu
     """The answer that one file stays, or several; None as `_answer` gives it. Raises InputError."""
     files = question.planned.files
     if word == "k" and len(files) > 2:
-        output.text("which of them stay? (numbers, the best first; Enter: none)")
-        word = _read_line()
-        if not word:
+        numbers = _ask_for_numbers(output, question, "which of them stay? (numbers, the best first; Enter: none)")
+        if not numbers:
             return None
-    numbers = _numbers(word or "1", question)
-    if not numbers:
+    elif not (numbers := _numbers(word or "1", question)):
         output.text(f"{word!r} is no answer here; ? explains the keys")
         return None
     first, *also = (files[at].path for at in numbers)
@@ -180,15 +178,20 @@ def _told(answer: Answer, folder: bytes, look: Look, matches: Matches) -> list[s
         text = answer.word + "".join(f" {path_text(path.removeprefix(folder))}" for path in answer.odd)
         return look.wrapped(text, hanging=4)
     kept, *others = planned.files
-    names = [kept.path, *(file.path for file in others if file.rule == KEPT)]
+    names = [kept.path, *(file.path for file in others if _is_kept_too(file))]
     name = " and ".join(path_text(path.removeprefix(folder)) for path in names)
     lines = look.wrapped(f"keep {name}; {count_text(len(planned.changed), 'file')} would go", hanging=4)
-    if kept.rule == CHOSEN or any(file.rule in (LET_GO, KEPT) for file in planned.files):
+    if kept.rule == CHOSEN or any(file.rule == LET_GO or _is_kept_too(file) for file in planned.files):
         lines = [*planned_group_lines(planned, folder, look, matches), *lines]
     elif planned.merge is not None:
         gets = (look.wrapped(line, 6, hanging=2) for line in merge_lines(planned.merge, folder))
         lines = [*(f"      {line}" for told in gets for line in told), *lines]
     return lines
+
+
+def _is_kept_too(file: PlannedFile) -> bool:
+    """Whether a person keeps the file beside the first one."""
+    return file.action == "leave" and file.rule == CHOSEN
 
 
 def _numbers(text: str, question: Question) -> list[int]:
@@ -209,16 +212,21 @@ def _ask_which(output: Output, question: Question) -> tuple[bytes, ...]:
     files = question.planned.files
     if len(files) == 2:
         return (files[1].path,)
-    output.text("which of them are other recordings? (numbers; Enter: none)")
-    odd: set[bytes] = set()
-    for word in _read_line().replace(",", " ").split():
-        at = _number(word, question)
-        if at is None:
-            raise InputError(
-                f"the answer {word!r}", "not the number of a file", remedy=f"Type numbers from 1 to {len(files)}"
-            )
-        odd.add(files[at].path)
-    return tuple(sorted(odd))
+    odd = _ask_for_numbers(output, question, "which of them are other recordings? (numbers; Enter: none)")
+    return tuple(sorted(files[at].path for at in odd))
+
+
+def _ask_for_numbers(output: Output, question: Question, asked: str) -> list[int]:
+    """Which files a person names, from 0, each once; asks until the answer is right. None for Enter, and for "u", which
+    goes back to the question about the group. Raises EOFError at the end of stdin."""
+    while True:
+        output.text(asked)
+        word = _read_line()
+        if word in ("", "u"):
+            return []
+        if numbers := _numbers(word, question):
+            return numbers
+        output.text(f"{word!r}: not the number of a file; type numbers from 1 to {len(question.planned.files)}")
 
 
 # ---- tags ----

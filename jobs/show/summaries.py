@@ -208,7 +208,7 @@ def asked_text(asked: Asked, again: str | None = None) -> str:
 
 def resolved_text(resolved: Resolved) -> str:
     """How groups were answered, without its heading."""
-    kept_all = f"{resolved.keep_all:,} kept whole, " if resolved.keep_all else ""
+    kept_all = f"{resolved.keep_all:,} keep all, " if resolved.keep_all else ""
     counts = f"{resolved.keep:,} kept, {kept_all}{resolved.different:,} not the same, {resolved.skip:,} skipped"
     return f"{counts}, {resolved.left:,} left"
 

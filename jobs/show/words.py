@@ -58,10 +58,12 @@ def null_test_lines(test: NullTest) -> Iterator[str]:
 
 def only_here_text(pair: TrackPair) -> str:
     """What the first of a pair holds that the second lacks, as far as the store knows; empty if nothing."""
-    from dedup.groups.losses import losses
+    from dedup.groups.losses import NOT_COMPARED, losses
 
-    held = "; ".join(loss.what for loss in losses(pair) if loss.kind != "untested")
-    return f"only here: {held}" if held else ""
+    found = losses(pair)
+    held = "; ".join(loss.what for loss in found if loss.is_there)
+    unknown = NOT_COMPARED if any(loss.what == NOT_COMPARED for loss in found) else ""
+    return "; ".join(filter(None, (f"only here: {held}" if held else "", unknown)))
 
 
 def speed_text(rate: float) -> str:
