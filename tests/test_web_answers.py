@@ -14,6 +14,7 @@ import pytest
 
 from dedup.plan.document import read_plan
 from dedup.store.store import open_for_reading, open_for_writing
+from tests.browser import browsing, tab
 from tests.cleanups import make_files, make_store
 from tests.web_server import REPO, Served, serving
 
@@ -100,6 +101,33 @@ def test_files_called_different_leave_the_group_for_good(served: Served, folder:
     assert len(files(served, first)) == 3
     with open_for_reading(folder / "store") as store:
         assert list(store.catalog.judgements.all()) == []
+
+
+def test_the_message_of_each_act_stands_on_the_page_that_it_brings(served: Served) -> None:
+    first, second, third, *_ = groups(served)
+    with browsing() as browser, tab(browser, served) as page:
+        said, place = (f"document.querySelector('{name}').textContent" for name in ("#status", ".head .quiet"))
+
+        def shows(at: str, text: str) -> None:
+            page.until(f"{place} === '{at}' && {said} === '{text}'")
+            page.page.wait_for_timeout(1500)  # until the sound of the one before would be known
+            assert (page.page.evaluate(place), page.page.evaluate(said)) == (at, text)
+
+        page.go(f"/groups/{second}")
+        page.until("document.querySelector('.head')")
+        page.press("s")
+        shows("3 of 5", "Saved.")
+        page.press("p")
+        shows("2 of 5", "")
+        page.press("u")
+        shows("2 of 5", "The last answer is taken back.")
+        page.press("2", "d")
+        shows("5 of 5", "Saved. The rest of the group is next.")  # it has the fewest bytes now
+        assert groups(served)[1] == third
+        page.press("u")
+        shows("2 of 5", "The last answer is taken back.")
+        assert groups(served)[:2] == [first, second]
+        assert page.problems == []
 
 
 def test_several_groups_are_accepted_after_a_preview(served: Served, folder: Path) -> None:
