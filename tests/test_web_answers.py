@@ -76,6 +76,24 @@ def test_each_answer_is_in_the_plan_when_the_page_hears_of_it(served: Served, fo
     assert "you keep all" in served.ask("/groups").text
 
 
+def test_files_are_shown_with_what_is_known_of_them_and_the_kept_one(tmp_path: Path) -> None:
+    """Even if that is not the one on whose axis they are."""
+    for names in (("a.flac", "b.wav"), ("c.mp3",)):  # nobody has listened to c.mp3 and another
+        make_files(tmp_path / "music", dict.fromkeys(names, 1))
+        make_store(tmp_path / "store", tmp_path / "music", dict.fromkeys(names, 1))
+    with serving(tmp_path / "store") as server:
+        (group,) = groups(server)
+
+        def told() -> dict[str, tuple[bool, str]]:
+            found = server.ask(f"/api/lineups/group/{group}").json()["files"]
+            return {file["name"]: ("passed" in file["null_test"], file["unheard"]) for file in found}
+
+        unheard = "nobody has listened to the two"
+        assert told() == {"b.wav": (False, ""), "a.flac": (True, ""), "c.mp3": (False, unheard)}
+        server.say(f"/api/groups/{group}/answer", word="keep", kept=files(server, group)["c.mp3"])
+        assert told() == {"b.wav": (False, unheard), "a.flac": (False, unheard), "c.mp3": (False, "")}
+
+
 def test_an_answer_can_be_taken_back_and_changed(served: Served, folder: Path) -> None:
     first, second, *_ = groups(served)
     names = files(served, first)
@@ -140,6 +158,27 @@ def test_several_groups_are_accepted_after_a_preview(served: Served, folder: Pat
     assert sorted(actions(folder).values()) == ["keep"] * 3 + ["quarantine"] * 6
     assert served.say("/api/undo")["kind"] == "several"
     assert actions(folder) == {}
+
+
+def test_the_list_says_beside_its_button_what_came_of_it(served: Served) -> None:
+    with browsing() as browser, tab(browser, served) as page:
+        page.page.on("dialog", lambda dialog: dialog.accept())
+        page.go("/groups")
+        page.page.click("#chosen button")
+        assert page.text("#chosen output") == "Select groups first."
+        page.page.check("#all")
+        assert page.text("#chosen output") == ""
+        with page.page.expect_navigation():  # the list comes again
+            page.page.click("#chosen button")
+        page.until("document.querySelector('#chosen output').textContent.startsWith('Decided about 5 groups')")
+        assert page.text("#status") == "" and page.problems == []
+
+
+def test_two_files_are_searched_chosen_and_compared(served: Served) -> None:
+    button, line = '<button class="main">{}</button>'.format, "Choose one of each side, then compare."
+    first, found = served.ask("/two").text, served.ask("/two?a_text=1/&b_text=2/").text
+    assert button("Search") in first and line not in first
+    assert button("Compare") in found and line in found
 
 
 def test_two_pages_and_a_terminal_agree(served: Served, folder: Path) -> None:
