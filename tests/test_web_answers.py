@@ -14,6 +14,7 @@ import pytest
 
 from dedup.plan.document import read_plan
 from dedup.store.store import open_for_reading, open_for_writing
+from tests.browser import browsing, tab
 from tests.cleanups import make_files, make_store
 from tests.web_server import REPO, Served, serving
 
@@ -75,6 +76,24 @@ def test_each_answer_is_in_the_plan_when_the_page_hears_of_it(served: Served, fo
     assert "you keep all" in served.ask("/groups").text
 
 
+def test_files_are_shown_with_what_is_known_of_them_and_the_kept_one(tmp_path: Path) -> None:
+    """Even if that is not the one on whose axis they are."""
+    for names in (("a.flac", "b.wav"), ("c.mp3",)):  # nobody has listened to c.mp3 and another
+        make_files(tmp_path / "music", dict.fromkeys(names, 1))
+        make_store(tmp_path / "store", tmp_path / "music", dict.fromkeys(names, 1))
+    with serving(tmp_path / "store") as server:
+        (group,) = groups(server)
+
+        def told() -> dict[str, tuple[bool, str]]:
+            found = server.ask(f"/api/lineups/group/{group}").json()["files"]
+            return {file["name"]: ("passed" in file["null_test"], file["unheard"]) for file in found}
+
+        unheard = "nobody has listened to the two"
+        assert told() == {"b.wav": (False, ""), "a.flac": (True, ""), "c.mp3": (False, unheard)}
+        server.say(f"/api/groups/{group}/answer", word="keep", kept=files(server, group)["c.mp3"])
+        assert told() == {"b.wav": (False, unheard), "a.flac": (False, unheard), "c.mp3": (False, "")}
+
+
 def test_an_answer_can_be_taken_back_and_changed(served: Served, folder: Path) -> None:
     first, second, *_ = groups(served)
     names = files(served, first)
@@ -102,6 +121,33 @@ def test_files_called_different_leave_the_group_for_good(served: Served, folder:
         assert list(store.catalog.judgements.all()) == []
 
 
+def test_the_message_of_each_act_stands_on_the_page_that_it_brings(served: Served) -> None:
+    first, second, third, *_ = groups(served)
+    with browsing() as browser, tab(browser, served) as page:
+        said, place = (f"document.querySelector('{name}').textContent" for name in ("#status", ".head .quiet"))
+
+        def shows(at: str, text: str) -> None:
+            page.until(f"{place} === '{at}' && {said} === '{text}'")
+            page.page.wait_for_timeout(1500)  # until the sound of the one before would be known
+            assert (page.page.evaluate(place), page.page.evaluate(said)) == (at, text)
+
+        page.go(f"/groups/{second}")
+        page.until("document.querySelector('.head')")
+        page.press("s")
+        shows("3 of 5", "Saved.")
+        page.press("p")
+        shows("2 of 5", "")
+        page.press("u")
+        shows("2 of 5", "The last answer is taken back.")
+        page.press("2", "d")
+        shows("5 of 5", "Saved. The rest of the group is next.")  # it has the fewest bytes now
+        assert groups(served)[1] == third
+        page.press("u")
+        shows("2 of 5", "The last answer is taken back.")
+        assert groups(served)[:2] == [first, second]
+        assert page.problems == []
+
+
 def test_several_groups_are_accepted_after_a_preview(served: Served, folder: Path) -> None:
     chosen = groups(served)[:3]
     preview = served.say("/api/accept", groups=chosen, preview=True)
@@ -112,6 +158,27 @@ def test_several_groups_are_accepted_after_a_preview(served: Served, folder: Pat
     assert sorted(actions(folder).values()) == ["keep"] * 3 + ["quarantine"] * 6
     assert served.say("/api/undo")["kind"] == "several"
     assert actions(folder) == {}
+
+
+def test_the_list_says_beside_its_button_what_came_of_it(served: Served) -> None:
+    with browsing() as browser, tab(browser, served) as page:
+        page.page.on("dialog", lambda dialog: dialog.accept())
+        page.go("/groups")
+        page.page.click("#chosen button")
+        assert page.text("#chosen output") == "Select groups first."
+        page.page.check("#all")
+        assert page.text("#chosen output") == ""
+        with page.page.expect_navigation():  # the list comes again
+            page.page.click("#chosen button")
+        page.until("document.querySelector('#chosen output').textContent.startsWith('Decided about 5 groups')")
+        assert page.text("#status") == "" and page.problems == []
+
+
+def test_two_files_are_searched_chosen_and_compared(served: Served) -> None:
+    button, line = '<button class="main">{}</button>'.format, "Choose one of each side, then compare."
+    first, found = served.ask("/two").text, served.ask("/two?a_text=1/&b_text=2/").text
+    assert button("Search") in first and line not in first
+    assert button("Compare") in found and line in found
 
 
 def test_two_pages_and_a_terminal_agree(served: Served, folder: Path) -> None:

@@ -242,6 +242,9 @@ def test_loudness_is_matched_until_it_is_switched_off(player: Tab, stage: Stage)
 
 def test_a_blind_test_hides_and_counts(player: Tab, stage: Stage) -> None:
     player.press("x")
+    assert not player.page.is_visible(".legend")
+    disabled = player.page.eval_on_selector_all("button:disabled", "(all) => all.map((one) => one.dataset.act)")
+    assert disabled == ["difference", "same", "different", "keepAll"]
     assert not any(file["name"] in player.text("#main") for file in stage.lineup()["files"] if file["codec"] != "flac")
     heights = player.page.eval_on_selector_all("canvas", "(all) => all.map((one) => one.clientHeight)")
     assert len(set(heights)) == 1
@@ -249,6 +252,8 @@ def test_a_blind_test_hides_and_counts(player: Tab, stage: Stage) -> None:
         player.press("2", "k")
     player.press("x")
     told = player.text("#status")
+    assert player.page.is_visible(".legend")
+    assert player.page.locator("button:disabled").count() == 0
     assert "3 rounds" in told
     counts = [int(count) for count in re.findall(r"\): (\d)", told)]
     assert sum(counts) == 3 and len(counts) == 3
@@ -296,6 +301,14 @@ def test_everybody_can_use_it(browser: Browser, stage: Stage, width: int, scheme
             "(all) => all.filter((one) => one.offsetHeight && one.offsetHeight < 35).length",
         )
         assert small == 0
+
+
+def test_lengths_are_rounded_before_they_are_split(player: Tab) -> None:
+    told = player.page.evaluate(
+        "import('/static/common.js').then(({ clock }) => [[299.97, 1], [59.6], [-0.01, 1], [-61.25, 1], [7, 0]]"
+        ".map((each) => clock(...each)))"
+    )
+    assert told == ["5:00.0", "1:00", "0:00.0", "\N{MINUS SIGN}1:01.3", "0:07"]
 
 
 def test_a_click_on_an_outline_goes_there(player: Tab, stage: Stage) -> None:

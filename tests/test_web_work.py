@@ -378,7 +378,7 @@ def test_the_server_ends_at_once_with_streams_open(library: Path) -> None:
         assert server.end() == 130
         assert time.monotonic() - began < 3
         assert server.process.stderr is not None
-        assert server.process.stderr.read() == b"reprise: stopped at once; what was committed is kept\n"
+        assert server.process.stderr.read() == b"reprise: the page is closed\n"
         for stream in streams:
             stream.close()
 
@@ -444,7 +444,8 @@ def test_a_run_of_the_page_outlives_the_server_and_is_stopped(tmp_path: Path, mo
         until(lambda: "interrupted" in server.ask("/").text, "its record")
         server.say("/api/work/full")
         assert ended(server, "full")["error"] == ""
-        assert "41 files that could not be used" in server.ask("/").text  # they are shorter than a fingerprint
+        assert "Left out: 41 files" in server.ask("/trouble").text  # they are shorter than a fingerprint
+        assert "could not be used" not in server.ask("/").text
     assert_sound(store)
 
 

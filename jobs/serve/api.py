@@ -147,8 +147,10 @@ def _changing(made: Callable[[Request, _Said], Any]) -> Callable[[Request], Any]
     return handle
 
 
-def _saved(next_: str | None) -> dict[str, Any]:
-    text = "Saved." if next_ else "Saved. That was the last one: go to the plan to apply your decisions."
+def _saved(next_: str | None, is_rest: bool = False) -> dict[str, Any]:
+    text = "Saved. The rest of the group is next." if is_rest else "Saved."
+    if next_ is None:
+        text = "Saved. That was the last one: go to the plan to apply your decisions."
     return {"saved": True, "next": next_, "text": text}
 
 
@@ -168,7 +170,11 @@ def _answer_group(request: Request, said: _Said) -> dict[str, Any]:
     if unknown := [each for each in named if each not in paths]:
         raise HTTPException(400, f"The group has no file {unknown[0]!r}.")
     if word == "different":
-        return _saved(desk.different(id_, [paths[each] for each in named], said.seen))
+        odd = {paths[each] for each in named}
+        next_ = desk.different(id_, list(odd), said.seen)
+        following = desk.now().questions.get(next_ or "")
+        rest = set(paths.values()) - odd
+        return _saved(next_, following is not None and any(track.path in rest for track in following.group.tracks))
     kept = [paths[each] for each in named] if word == "keep" else []
     kept = kept or [question.planned.files[0].path]
     return _saved(desk.keep(id_, kept, said.values(), said.flag("let_go"), said.seen))

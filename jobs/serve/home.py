@@ -43,7 +43,7 @@ class Numbers:
     n_uncertain: int
     """Pairs that only a person can decide, and that nobody has."""
     n_problems: int
-    """Files that could not be used."""
+    """Files that could not be used; those that were left out as the settings say do not count."""
 
 
 def numbers(site: Site) -> Numbers:
@@ -54,7 +54,7 @@ def numbers(site: Site) -> Numbers:
     n_copies = sum(track.state == "present" for track in members)
     with open_for_reading(site.desk.terms.folder) as store:
         n_tracks = store.catalog.tracks.count_by_state().get("present", 0)
-        n_problems = sum(store.catalog.tracks.count_by_problem().values())
+        n_problems = store.catalog.tracks.count_by_problem().get("failed", 0)
     return Numbers(
         n_tracks=n_tracks,
         n_recordings=n_tracks - n_copies,

@@ -43,7 +43,7 @@ def lineup_record(snapshot: Snapshot, kind: str, id_: str, lineup: Lineup) -> di
         "of": len(ids),
         "previous": ids[at - 1] if at else None,
         "next": ids[at + 1] if at + 1 < len(ids) else None,
-        "files": [_file_record(track, pair, _planned_file(planned, track)) for track, pair in lineup.tracks],
+        "files": [_file_record(track, pair, planned) for track, pair in lineup.tracks],
     }
 
 
@@ -51,8 +51,29 @@ def _planned_file(planned: PlannedGroup | None, track: ListedTrack) -> PlannedFi
     return next((file for file in planned.files if file.path == track.path), None) if planned else None
 
 
-def _file_record(track: ListedTrack, pair: TrackPair | None, planned: PlannedFile | None) -> dict[str, Any]:
-    properties = track.properties
+def _evidence(pair: TrackPair | None, planned: PlannedGroup | None, file: PlannedFile | None) -> dict[str, Any]:
+    """How the file and the kept one compare: the one that a person chose, else the first of the lineup."""
+    kept = planned.kept if planned is not None else None
+    reference = pair.b.path if pair is not None else file.path if file is not None else None
+    if file is not None and kept is not None and kept.path != reference:
+        verdict, score, null_test, lost = file.verdict, file.score, file.null_test, file.lost
+    elif pair is not None:
+        verdict, score, null_test = verdict_text(pair), round(pair.match.score, 4), outcome_words(pair.test)
+        lost = losses(pair)
+    else:
+        verdict, score, null_test, lost = "", None, "", ()
+    unheard = "; ".join(loss.what for loss in lost if loss.kind == "untested")
+    return {
+        "verdict": verdict,
+        "score": score,
+        "null_test": null_test,
+        "unheard": "" if null_test else unheard,
+        "lost": [loss.what for loss in lost if loss.kind != "untested"],
+    }
+
+
+def _file_record(track: ListedTrack, pair: TrackPair | None, group: PlannedGroup | None) -> dict[str, Any]:
+    properties, planned = track.properties, _planned_file(group, track)
     place = REFERENCE if pair is None else place_of(pair)
     return {
         "id": id_of(track.path),
@@ -73,10 +94,7 @@ def _file_record(track: ListedTrack, pair: TrackPair | None, planned: PlannedFil
         "action": planned.action if planned else "",
         "rule": planned.rule if planned else "",
         "why": planned.why if planned else "",
-        "verdict": verdict_text(pair) if pair is not None else "",
-        "score": round(pair.match.score, 4) if pair is not None else None,
-        "null_test": outcome_words(pair.test) if pair is not None else "",
-        "lost": [loss.what for loss in losses(pair)] if pair is not None else [],
+        **_evidence(pair, group, planned),
         **(_alike(pair, place) if pair is not None else {"alike": None, "only": [], "differs": []}),
     }
 

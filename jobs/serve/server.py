@@ -39,6 +39,8 @@ PLAN_NAME = "review.json"
 """File in the store's folder that has the answers, unless another is named."""
 GRACE_S = 1
 """Seconds that open connections have at the end."""
+CLOSED = "the page is closed"
+"""Last words of a server: it ends at once, and has nothing to finish."""
 NO_TLS = (
     "Whoever listens on the network reads all that is sent, even the passphrase: give --tls, or put a reverse proxy in "
     "front that adds TLS"
@@ -113,6 +115,7 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
         **secured,
     )
     _silence("uvicorn")
+    run.words_at_once = CLOSED
     opened = _opened(Layout(folder), port, address, run.observer) if opens else contextlib.nullcontext()
     with contextlib.closing(sounds), contextlib.closing(pictures), opened:
         try:

@@ -128,8 +128,9 @@ class Snapshot:
             self.renew()
 
     def renew(self) -> None:
-        """Shows the groups as the review has them now."""
-        questions = {id_of(one.group.reference.path): one for one in self.review.all_questions}
+        """Shows the groups as the review has them now. Their places do not depend on what was asked last."""
+        ordered = sorted(self.review.all_questions, key=lambda one: (-one.planned.n_bytes, one.planned.files[0].path))
+        questions = {id_of(one.group.reference.path): one for one in ordered}
         with self._lock:
             self.questions = questions
             self._uncertain, self._listed, self._rows, self._freed = None, None, {}, None

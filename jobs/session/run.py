@@ -99,6 +99,8 @@ class Run:
     verbose: bool = False
     last_words: str = RESUME
     """Message after a stop."""
+    words_at_once: str = STOPPED_AT_ONCE
+    """Message after a stop at once."""
     id: str = ""
     """Identifier in the log, and in the catalog if the command writes to it."""
     deadline: Deadline | None = None
@@ -207,7 +209,8 @@ def _conclude(run: Run, store_log: StoreLog, body: Body[Parameters], *args: Any,
         code = ended.exit_code
     except BaseException as raised:
         run.observer.close()
-        error, code = raised, exit_code_of(raised, run.output.as_json, store_log, run.settings.store)
+        told = run.output.as_json, store_log, run.settings.store, run.words_at_once
+        error, code = raised, exit_code_of(raised, *told)
     why = why_it_ended(run, code, error)
     log.info("end: exit code %d after %.1f s: %s", code, run.seconds, why)
     if run.deadline is not None:
@@ -229,7 +232,7 @@ def why_it_ended(run: Run, code: int, error: BaseException | None = None) -> str
     if code == EXIT_TIME_UP:
         return run.stop.reason
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        return STOPPED_AT_ONCE
+        return run.words_at_once
     if error is None or isinstance(error, (SystemExit, OutputClosedError)):
         return WORDS.get(code, f"exit code {code}")
     if isinstance(error, click.ClickException):
@@ -274,7 +277,11 @@ def _notify(run: Run, code: int, why: str) -> None:
 
 
 def exit_code_of(
-    error: BaseException, as_json: bool = False, store_log: StoreLog | None = None, store: Path | None = None
+    error: BaseException,
+    as_json: bool = False,
+    store_log: StoreLog | None = None,
+    store: Path | None = None,
+    at_once: str = STOPPED_AT_ONCE,
 ) -> int:
     """Reports an exception in one or two lines and returns the exit code. SystemExit was reported before, and is not
     reported again."""
@@ -287,7 +294,7 @@ def exit_code_of(
         log.info("the reader of stdout has gone")
         return code
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        return _tell(as_json, "Interrupted", STOPPED_AT_ONCE, code)
+        return _tell(as_json, "Interrupted", at_once, code)
     if isinstance(error, click.ClickException):
         return _tell_usage(error, as_json)
     known = as_reprise_error(error, store)

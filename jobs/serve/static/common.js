@@ -36,8 +36,9 @@ export function el(name, properties = {}, ...children) {
 
 /** Seconds as 1:23 or 1:23.4. */
 export function clock(seconds, digits = 0) {
-  const sign = seconds < 0 ? "−" : "", whole = Math.abs(seconds);
-  return `${sign}${Math.floor(whole / 60)}:${(whole % 60).toFixed(digits).padStart(digits ? 3 + digits : 2, "0")}`;
+  const unit = 10 ** digits, n = Math.round(Math.abs(seconds) * unit);  // rounded first: 59.97 s are 1:00.0
+  const rest = ((n % (60 * unit)) / unit).toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
+  return `${seconds < 0 && n ? "−" : ""}${Math.floor(n / (60 * unit))}:${rest}`;
 }
 
 /** Bytes in words. */

@@ -41,11 +41,10 @@ const acts = {
   keepAll() { give("keep all"); },
   async undo() {
     const done = await undo();
-    if (done.id) await open(done.kind, done.id, true);
-    say(done.text);
+    if (done.id) await open(done.kind, done.id, true, done.text); else say(done.text);
   },
-  previous() { turn(shown.record.previous); },
-  next() { turn(shown.record.next); },
+  previous() { turn(shown.record.previous, "This is the first one."); },
+  next() { turn(shown.record.next, "This is the last one."); },
   help() { if (shown.help.open) shown.help.close(); else shown.help.showModal(); },
 };
 
@@ -123,13 +122,11 @@ async function give(word) {
   const letsGo = Boolean(root.querySelector("#lets-go")?.checked);
   const done = await answer(record.kind, record.id, word, { state: record.state, files: record.files, heard, values, letsGo });
   if (!done) return;
-  if (done.next) await turn(done.next, record.kind);
-  say(done.text);
+  if (done.next) await open(record.kind, done.next, true, done.text); else say(done.text);
 }
 
-async function turn(id, kind = shown.record.kind) {
-  if (id) await open(kind, id, true);
-  else say("That was the last one.");
+function turn(id, otherwise) {
+  if (id) open(shown.record.kind, id, true); else say(otherwise);
 }
 
 // ---- the blind test ----
@@ -161,13 +158,19 @@ function arrange(rows) {
   shown.order = rows;
   rows.forEach((row, i) => row.label(i, Boolean(shown.blind)));
   shown.list.replaceChildren(...rows.map((row) => row.element));
-  shown.tags.hidden = Boolean(shown.blind);
+  const isBlind = Boolean(shown.blind);
+  shown.tags.hidden = shown.legend.hidden = isBlind;
+  for (const act of ["difference", "same", "different", "keepAll"]) {
+    const button = root.querySelector(`[data-act=${act}]`);
+    if (button) button.disabled = isBlind;
+  }
 }
 
 // ---- the page ----
 
-/** Shows a lineup in place of the one before. The sound goes on if there was any. */
-async function open(kind, id, isNew) {
+/** Shows a lineup in place of the one before, with what came of the act that led to it. The sound goes on if there was
+ * any. */
+async function open(kind, id, isNew, text = "") {
   const mine = visit += 1, wasPlaying = engine.isPlaying;
   const base = `/api/lineups/${kind}/${id}`, record = await ask(base);
   if (mine !== visit) return;
@@ -178,11 +181,12 @@ async function open(kind, id, isNew) {
   for (const row of rows.slice(1)) row.shareDifferences(rows[0]);
   shown = { record, rows, base, order: rows, axis: axisOf(rows), heard: rows[0].file.id, blind: null, values: {} };
   build();
+  say(text);
   engine.load(rows.map((row) => row.file.id), shown.axis.begin, shown.axis.end, addressOf(base), mayAsk(rows));
   refresh();
   if (wasPlaying) engine.play();
   showTags(mine);
-  await follow(mine);
+  follow(mine);  // takes until all is decoded: nothing waits for it
 }
 
 function axisOf(rows) {
@@ -218,6 +222,10 @@ function build() {
     shown.bars.append(el("label", { className: "line" }, el("input", { type: "checkbox", id: "lets-go" }),
       "Let files go even with what only they have"));
   }
+  shown.legend = el("p", { className: "quiet legend" },
+    el("span", { className: "match" }, "how well it matches the first file"), " ",
+    el("span", { className: "residual" }, "what only one of the two has (above the line: this one)"), " ",
+    el("span", { className: "hatch" }, "only in this file"));
   const said = { keep: "You decided about this group.", "keep all": "You keep all files.", skip: "You skipped this group." };
   root.replaceChildren(
     el("div", { className: "head" }, el("h1", {}, el("bdi", {}, record.title)),
@@ -225,10 +233,7 @@ function build() {
     el("p", { className: "quiet" }, [said[record.said], record.note].filter(Boolean).join(" ")),
     shown.list,
     el("div", { className: "seek" }, shown.position, shown.time),
-    el("p", { className: "quiet legend" }, el("span", { className: "match" }, "how well it matches the first file"), " ",
-      el("span", { className: "residual" }, "what only one of the two has (above the line: this one)"), " ",
-      el("span", { className: "hatch" }, "only in this file")),
-    shown.bars, shown.tags, shown.help);
+    shown.legend, shown.bars, shown.tags, shown.help);
   arrange(rows);
 }
 

@@ -19,7 +19,7 @@ function technical(file) {
 function decision(file) {
   const words = { keep: "kept", leave: "stays" }[file.action] ?? (file.action ? "goes" : "");
   return [words && [words, file.why || file.rule].filter(Boolean).join(": "), file.verdict,
-    file.null_test && `null test ${file.null_test}`].filter(Boolean).join(" · ");
+    file.null_test ? `null test ${file.null_test}` : file.why.includes(file.unheard) ? "" : file.unheard].filter(Boolean).join(" · ");
 }
 
 /** In words, where a file lies on the axis, if not where the first one does. */
