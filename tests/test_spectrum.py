@@ -118,7 +118,7 @@ def test_the_report_tells_it_in_every_format(tmp_path: Path) -> None:
 
     told = hint(AudioProperties(lossless=True), cutoff_hz(posing))
     assert told.startswith("spectrum ends at 16.")
-    assert f"posing.flac [{told}]" in " ".join(report("--spectrum").split())
+    assert told in " ".join(report("--spectrum").split()) and told not in report()
     for form in ("html", "csv"):
         assert told in report("--spectrum", "--format", form)  # and the file that is gone stops nothing
         assert told not in report("--format", form)
