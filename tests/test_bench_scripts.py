@@ -77,12 +77,13 @@ def test_peers_get_the_same_pairs(
     assert {"soundalike", "czkawka_cli"} <= set(figures["not_measured"])
 
 
+@pytest.mark.long
 def test_a_clean_up_does_all_that_it_is_timed_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    figures = printed(bench_plan, "--files", "25,50", "--folder", tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    figures = printed(bench_plan, "--files", "10,20", "--folder", tmp_path, monkeypatch=monkeypatch, capsys=capsys)
     told = [(run["command"], run["files"], run["growth"] is None) for run in figures["runs"]]
-    assert told == [(name, files, files == 25) for files in (25, 50) for name in bench_plan.COMMANDS]
+    assert told == [(name, files, files == 10) for files in (10, 20) for name in bench_plan.COMMANDS]
     assert all(run["memory_mb"] > 0 and run["processor_s"] > 0 for run in figures["runs"])
     assert list(tmp_path.iterdir()) == []
 

@@ -97,6 +97,7 @@ def test_a_tag_in_a_million_frames_is_not_parsed(tmp_path: Path, song: dict[str,
     assert UNREAD not in [extra.what for extra in read_properties(os.fsencode(few)).extras]
 
 
+@pytest.mark.long
 def test_a_compressed_bomb_takes_no_more_memory_than_is_allowed(tmp_path: Path, song: dict[str, bytes]) -> None:
     hostile.ATTACKS["an ID3 tag that claims 256 MB, and one of a compressed bomb"](tmp_path, song, 0.7)
     assert peak_of(tmp_path / "x.mp3", tmp_path / "y.mp3") < 560 * MIB

@@ -336,6 +336,7 @@ def test_the_difference_of_two_files_is_what_one_lacks(cache: SoundCache, tmp_pa
     assert max(Details.of(alike.wait().details).only_a) < 0.01
 
 
+@pytest.mark.long
 def test_a_stretch_cut_out_of_a_copy_has_its_own_place(cache: SoundCache, tmp_path: Path) -> None:
     music = voices.backing("pad", 2, 40)  # it does not repeat itself
     cut = np.concatenate([music[: 18 * 44_100], music[22 * 44_100 :]])

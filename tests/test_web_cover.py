@@ -452,6 +452,7 @@ def result(opened: Tab) -> Callable[[str], None]:
     return shows
 
 
+@pytest.mark.long
 def test_a_handle_is_dragged_and_the_cover_saved_and_taken_back(browser: Browser, page: Page) -> None:
     before = tree(page.music)
     with tab(browser, page.served) as opened:

@@ -174,6 +174,7 @@ def test_arrows_go_five_seconds_and_to_what_differs(player: Tab, stage: Stage) -
     assert player.hear().position_s == pytest.approx(-FRONT_S, abs=0.1)
 
 
+@pytest.mark.long
 def test_the_loop_repeats_to_the_sample(player: Tab, stage: Stage) -> None:
     number = stage.file("flac")["number"]
     seek(player, 14.0)
@@ -189,6 +190,7 @@ def test_the_loop_repeats_to_the_sample(player: Tab, stage: Stage) -> None:
     assert player.page.get_attribute("[data-act=loop]", "aria-pressed") == "false"
 
 
+@pytest.mark.long
 def test_the_difference_is_heard_where_there_is_one(player: Tab, stage: Stage) -> None:
     number = stage.file("opus")["number"]
     compared(player, f"group/{stage.group}/{stage.file('opus')['id']}")
@@ -203,6 +205,7 @@ def test_the_difference_is_heard_where_there_is_one(player: Tab, stage: Stage) -
     assert player.hear().loudness_db < heard.loudness_db - 20
 
 
+@pytest.mark.long
 def test_another_speed_is_heard_at_the_same_instant(browser: Browser, stage: Stage) -> None:
     with tab(browser, stage.served) as opened:
         opened.go(f"/uncertain/{stage.pair}")
@@ -223,6 +226,7 @@ def test_another_speed_is_heard_at_the_same_instant(browser: Browser, stage: Sta
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_loudness_is_matched_until_it_is_switched_off(player: Tab, stage: Stage) -> None:
     gain_db = float(
         player.page.evaluate(
@@ -240,6 +244,7 @@ def test_loudness_is_matched_until_it_is_switched_off(player: Tab, stage: Stage)
     assert matched.loudness_db - plain.loudness_db == pytest.approx(gain_db, abs=1.5)
 
 
+@pytest.mark.long
 def test_a_blind_test_hides_and_counts(player: Tab, stage: Stage) -> None:
     player.press("x")
     assert not player.page.is_visible(".legend")
