@@ -16,6 +16,7 @@ from dedup.playback.task import Task
 
 _ROOT = Path(dedup.__file__).resolve().parent.parent
 _LONGEST_LINE = 1 << 16
+CRASHED = "its decoder crashed"
 
 
 class Work:
@@ -39,6 +40,8 @@ class Work:
         problem = "its decoder could not be started"
         try:
             problem = self._run()
+        except BrokenPipeError:  # it ended before it read what to do
+            problem = CRASHED
         except OSError as error:
             problem = f"its decoder could not be started: {error.strerror}"
         finally:
@@ -113,4 +116,4 @@ class Work:
                     self.changed.notify_all()
             else:
                 return str(answer.get("problem", ""))
-        return "its decoder crashed"
+        return CRASHED
