@@ -15,8 +15,9 @@ from dedup.correlation.scoring import Verdict
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED
 from dedup.groups.called_same import remember
 from dedup.groups.groups import Found, Group, groups_of
-from dedup.groups.matches import Matches, thresholds
+from dedup.groups.matches import Matches
 from dedup.groups.news import News, OnlyNew, end_news, marked, news, problems_known
+from dedup.groups.thresholds import thresholds
 from dedup.nulltest.listen import listen
 from dedup.nulltest.run import Tested
 from dedup.observer import Observer

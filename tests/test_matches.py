@@ -17,7 +17,8 @@ from dedup.correlation.scoring import MERGING, MIN_DISTINCT, Verdict, usual_nois
 from dedup.errors import EXIT_USAGE, UsageError
 from dedup.groups.groups import make_groups
 from dedup.groups.judgements import find, forget, record
-from dedup.groups.matches import JUST_BELOW, Matches, TrackPair, thresholds
+from dedup.groups.matches import Matches, TrackPair
+from dedup.groups.thresholds import JUST_BELOW, thresholds
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings, MatchSettings

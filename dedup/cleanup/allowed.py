@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dedup.errors import UsageError
 from dedup.files.paths import printable
 from dedup.files.quarantine import QUARANTINE
-from dedup.groups.matches import thresholds
+from dedup.groups.thresholds import thresholds
 from dedup.plan.seal import Seals
 from dedup.settings import KeepSettings, LossKind, MatchSettings
 from dedup.store.plan_key import plan_key

@@ -26,7 +26,7 @@ from dedup.files.paths import printable
 from dedup.files.status import size_and_time
 from dedup.fingerprint.task import fingerprint_file
 from dedup.groups.judgements import Judgements, is_current
-from dedup.groups.matches import thresholds
+from dedup.groups.thresholds import thresholds
 from dedup.library.identity import flac_md5, full_hash
 from dedup.library.look import require_openable
 from dedup.library.probe import Unusable

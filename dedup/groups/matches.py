@@ -14,13 +14,12 @@ import numpy.typing as npt
 
 from dedup.correlation.correlate import last_compare_settings
 from dedup.correlation.match import Match, evidence_of_records, identity_match, matches_of
-from dedup.correlation.noise import noise_of
-from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Thresholds, Verdict, usual_noise, verdict
-from dedup.errors import UsageError
+from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Verdict, verdict
 from dedup.groups.albums import Albums, albums_of
 from dedup.groups.called_same import called_same, numbers_of
 from dedup.groups.crowds import MANY, few
-from dedup.groups.judgements import Judgements, content, history
+from dedup.groups.judgements import Judgements, content
+from dedup.groups.thresholds import thresholds
 from dedup.library.metadata import AudioProperties, PropertiesReader
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.audios import measured_bitrate
@@ -347,38 +346,6 @@ def _by_file(a: ListedTrack, b: ListedTrack) -> Verdict | None:
 
 def _counted(pair: TrackPair) -> Verdict:
     return "same recording" if pair.verdict in MERGING else pair.verdict
-
-
-def thresholds(store: Store | None, settings: MatchSettings) -> Thresholds:
-    """The thresholds that follow from the settings for a store's library, or without a store, for a library of 10,000
-    tracks. Raises UsageError if judgements are to set the score and there are too few."""
-    if store is None:
-        noise, n_tracks = usual_noise(), 10_000
-    else:
-        noise, n_tracks = noise_of(store), store.catalog.fingerprints.count_held()
-    related = noise.threshold(n_tracks, settings.max_false)
-    same = settings.min_score
-    if same is None:  # judgements set no score if raw agreement alone decides
-        same = 0.0 if settings.classic is not None else max(related, approved_score(store))
-    return Thresholds(related, same, settings.min_prominence, settings.classic, noise, n_tracks)
-
-
-def approved_score(store: Store | None) -> float:
-    """A score just below the lowest of a pair that a person called the same. Raises UsageError if too few were
-    judged."""
-    said = [] if store is None else history(store)
-    approved = [judgement.score for judgement in said if judgement.same and judgement.score is not None]
-    if len(said) < LEAST_JUDGEMENTS or not approved:
-        raise UsageError(
-            "min-score 'judged'",
-            f"found {len(said)} judgements, {len(approved)} of them 'same' with a score",
-            f"{LEAST_JUDGEMENTS} judgements or more to learn from",
-            "Judge pairs with `reprise report --ask` or `reprise mark`, or use the profile basic",
-        )
-    return max(0.0, min(approved) - JUST_BELOW)
-
-
-LEAST_JUDGEMENTS, JUST_BELOW = 10, 0.005
 
 
 def _is_same_stream(a: ListedTrack, b: ListedTrack, same_items: bool) -> bool:
