@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from dedup.files.paths import printable
 from dedup.groups.losses import losses, outcome_words
 from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.playback.lanes import REFERENCE, Place, place_of
+from dedup.playback.marks import Mark, marks, similarity_over_time
 from dedup.settings import ITEMS_PER_SECOND
 from jobs.serve.lineup import Lineup
 from jobs.serve.shown import Snapshot, id_of, said_of, state_of, title_of
@@ -101,22 +101,18 @@ def _file_record(track: ListedTrack, pair: TrackPair | None, group: PlannedGroup
 
 def _alike(pair: TrackPair, place: Place) -> dict[str, Any]:
     """How well a copy matches over time, what only it has, and where the two differ, on the axis."""
-    match, test = pair.match, pair.test
-    start_s, end_s = match.from_b / ITEMS_PER_SECOND, match.to_b / ITEMS_PER_SECOND
-    steps = [None if math.isnan(value) else round(float(value), 3) for value in match.similarity.tolist()]
-    made = test if test is not None and test.is_made else None
+    curve, found = similarity_over_time(pair.match), marks(pair.test, place) if pair.test is not None else []
+    end_s = pair.match.to_b / ITEMS_PER_SECOND
     return {
-        "alike": {"start_s": round(start_s, 3), "end_s": round(end_s, 3), "steps": steps},
-        "only": [_on_axis(place, span.start_s, span.end_s) for span in made.only_a] if made else [],
-        "differs": [{"side": each.side, "at": _on_axis(place, each.start_s, each.end_s)} for each in made.differences]
-        if made
-        else [],
-        "only_kept": [[round(span.start_s, 3), round(span.end_s, 3)] for span in made.only_b] if made else [],
+        "alike": {"start_s": round(curve.start_s, 3), "end_s": round(end_s, 3), "steps": curve.values},
+        "only": [_rounded(mark) for mark in found if mark.is_outside and mark.side == "a"],
+        "differs": [{"side": mark.side, "at": _rounded(mark)} for mark in found if not mark.is_outside],
+        "only_kept": [_rounded(mark) for mark in found if mark.is_outside and mark.side == "b"],
     }
 
 
-def _on_axis(place: Place, start_s: float, end_s: float) -> list[float]:
-    return [round(place.on_axis(start_s), 3), round(place.on_axis(end_s), 3)]
+def _rounded(mark: Mark) -> list[float]:
+    return [round(mark.start_s, 3), round(mark.end_s, 3)]
 
 
 def tags_record(tags: Sequence[Tags | None], chosen: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
