@@ -86,9 +86,7 @@ def candidates_of(path: bytes, copies: Iterable[bytes]) -> list[Candidate]:
 
 def copies_of(matches: Matches, path: bytes) -> list[bytes]:
     """The other files with the recording that this one has, which are there, by path."""
-    tracks = [track for track in matches.tracks if track.path == path]
-    pairs = (pair for track in tracks for pair in matches.of(track))
-    return [pair.b.path for pair in pairs if pair.verdict in MERGING and pair.b.state == "present"]
+    return [pair.b.path for pair in matches.of_path(path) if pair.verdict in MERGING and pair.b.state == "present"]
 
 
 def data_of(found: Iterable[Candidate], digest: str) -> bytes:
