@@ -19,7 +19,7 @@ from dedup.nulltest.compare import LONGEST_PART
 from dedup.nulltest.measure import LASTING_FRAMES, LOST_DB, MISSING_DB, measure
 from dedup.nulltest.spectra import EDGES, HOP, SAMPLE_RATE, WINDOW, Pcm, pair_powers
 from dedup.playback.lanes import LEAST_DRIFT_S, Place
-from dedup.playback.resample import resampled
+from dedup.playback.resample import resampled_mono
 
 LONGEST_S = 7200
 """Seconds of either file, at most: the sound of both is held in memory."""
@@ -142,9 +142,7 @@ def _at_speed(sound: Pcm, speed: float) -> Pcm:
     parts = []
     for start in range(0, n, 1 << 20):
         at = np.arange(start, min(start + (1 << 20), n), dtype=np.float64) * speed
-        low, high = max(0, int(at[0]) - 32), min(len(sound), int(at[-1]) + 33)
-        stereo = np.repeat(np.asarray(sound[low:high], np.int16)[:, None], 2, axis=1)
-        parts.append(np.clip(np.rint(resampled(stereo, low, at, speed)[:, 0]), -32768, 32767).astype(np.int16))
+        parts.append(resampled_mono(sound, at, speed)[:, 0])
     return np.concatenate(parts) if parts else np.zeros(0, np.int16)
 
 

@@ -11,7 +11,7 @@ from dedup.nulltest.spectra import SAMPLE_RATE, Pcm
 from dedup.playback.decode import UnplayableError
 from dedup.playback.difference import LONGEST_S, difference
 from dedup.playback.flac import SOUND_RATE, Samples
-from dedup.playback.resample import resampled
+from dedup.playback.resample import as_int16, resampled_mono
 from dedup.playback.task import Task
 
 _AT_ONCE = 10 * SOUND_RATE
@@ -31,14 +31,12 @@ class Differing:
         if not details.shared:
             raise UnplayableError("the two have nothing in common at that place")
         self.details = details.to_json()
-        whole = np.clip(np.rint(sound), -32768, 32767).astype(np.int16)
-        n = len(whole) * SOUND_RATE // SAMPLE_RATE
+        mono = as_int16(sound)
+        n = len(sound) * SOUND_RATE // SAMPLE_RATE
         speed = SAMPLE_RATE / SOUND_RATE
         for start in range(0, n, _AT_ONCE):
             at = np.arange(start, min(start + _AT_ONCE, n), dtype=np.float64) * speed
-            low, high = max(0, int(at[0]) - 32), int(at[-1]) + 33
-            stereo = np.repeat(whole[low:high, None], 2, axis=1)
-            yield np.clip(np.rint(resampled(stereo, low, at, speed)), -32768, 32767).astype(np.int16)
+            yield resampled_mono(mono, at, speed)
 
 
 def _heard(path: bytes) -> Pcm:

@@ -4,6 +4,7 @@ one by one are the same samples as the whole."""
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,20 @@ def resampled(
             total += given.take(index).view(np.float32) * table[tap].take(of_phase).view(np.float32)
             index += 1
     return found
+
+
+def resampled_mono(samples: npt.NDArray[Any], at: npt.NDArray[np.float64], speed: float) -> npt.NDArray[np.int16]:
+    """int16[n, 2]: a sound of one channel, [m] within ±32,768, at each of these places, of which there is at least one,
+    on both sides."""
+    low, high = max(0, int(at[0]) - N_TAPS), int(at[-1]) + N_TAPS + 1
+    stereo = np.repeat(np.asarray(samples[low:high], np.int16)[:, None], 2, axis=1)
+    return as_int16(resampled(stereo, low, at, speed))
+
+
+def as_int16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """The nearest whole numbers; what exceeds full scale is clipped."""
+    clipped: npt.NDArray[np.float32] = np.clip(np.rint(samples), -32768, 32767)
+    return clipped.astype(np.int16)
 
 
 def _padded(samples: npt.NDArray[np.int16], low: int, n: int) -> npt.NDArray[np.complex64]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dedup.playback.flac import SOUND_RATE, Samples, encode
 from dedup.playback.lanes import REFERENCE, Place
-from dedup.playback.resample import N_TAPS, resampled
+from dedup.playback.resample import N_TAPS, as_int16, resampled
 
 LONGEST_WINDOW_S = 60.0
 """Seconds of a window at most, so that a request takes no more memory than is meant."""
@@ -48,18 +48,14 @@ def window_samples(
     if place.rate == 0:
         at = first + round(place.offset_s * SOUND_RATE)
         found = sound.samples(at, at + n)
-        return found if gain_db == 0 else _as_int16(found * _factor(gain_db))
+        return found if gain_db == 0 else as_int16(found * _factor(gain_db))
     numbers = np.arange(first, first + n, dtype=np.float64)
     places = place.offset_s * SOUND_RATE + numbers * (1 + place.rate)
     if not n:
         return np.zeros((0, 2), np.int16)
     low, high = int(places[0]) - N_TAPS, int(places[-1]) + N_TAPS
-    return _as_int16(resampled(sound.samples(low, high), low, places, 1 + place.rate) * _factor(gain_db))
+    return as_int16(resampled(sound.samples(low, high), low, places, 1 + place.rate) * _factor(gain_db))
 
 
 def _factor(gain_db: float) -> np.float32:
     return np.float32(10 ** (gain_db / 20))
-
-
-def _as_int16(samples: object) -> Samples:
-    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)  # type: ignore[call-overload,no-any-return]
