@@ -382,7 +382,7 @@ def test_what_is_no_picture_of_these_formats_is_refused() -> None:
 
 
 def test_what_breaks_out_of_a_decoder_ends_its_process_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(make, "WORKER", ("-c", "import os, sys; sys.stdin.buffer.read(); os.abort()"))
+    monkeypatch.setattr(make, "WORKER", "import os; sys.stdin.buffer.read(); os.abort()")
     assert refusal(saved(noise(9, 9), "PNG")) == "ended the process that decodes it (-6)"
 
 

@@ -219,6 +219,18 @@ def test_a_decoder_that_dies_costs_one_line_and_is_tried_again_later(
     assert cache.sound(known(tones)).samples(SOUND_RATE, 2 * SOUND_RATE).any()
 
 
+def test_a_decoder_runs_no_code_of_the_folder_that_the_server_is_in(
+    cache: SoundCache, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may have put it beside the music."""
+    mark = tmp_path / "ran"
+    for name in ("json", "dedup"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(mark)!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    assert cache.sound(known(tones)).samples(SOUND_RATE, 2 * SOUND_RATE).any()
+    assert not mark.exists()
+
+
 def test_a_server_that_dies_takes_its_decoders_along(tmp_path: Path) -> None:
     path = tmp_path / "hour.wav"
     with wave.open(str(path), "wb") as file:

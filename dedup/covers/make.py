@@ -6,22 +6,21 @@ import importlib.util
 import json
 import os
 import subprocess
-import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from dedup.covers.edit import Box, Edit
 from dedup.covers.worker import TIME_LIMIT_S
 from dedup.errors import InputError, UsageError
 from dedup.files.held import open_regular
 from dedup.files.paths import printable
+from dedup.files.process import start_python
 from dedup.tags.cover import LARGEST_BYTES
 
 MOST_BYTES = 64 << 20
 """Bytes of a picture that are read."""
 
-WORKER = ("-m", "dedup.covers.worker")
-"""How Python starts the process that decodes."""
+WORKER = "from dedup.covers.worker import main; main()"
+"""What the process that decodes runs."""
 
 PREVIEW_SIDE = 1024
 """Most pixels of a preview each way."""
@@ -87,22 +86,19 @@ def _made(data: bytes, edit: Edit, most: int | None, name: str) -> Made:
     require_pillow()
     _require_small(data, name)
     order = json.dumps({"edit": asdict(edit), "most": most}).encode() + b"\n"
-    here = [str(Path(__file__).resolve().parents[2]), *filter(None, sys.path)]
-    try:
-        ended = subprocess.run(
-            [sys.executable, "-P", *WORKER],
-            input=order + data,
-            capture_output=True,
-            timeout=TIME_LIMIT_S,
-            start_new_session=True,  # Ctrl-C is for this process, which then ends the other
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(here)},
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise InputError(name, f"could not be decoded in {TIME_LIMIT_S} s", remedy="Choose another picture") from None
-    line, _, jpeg = ended.stdout.partition(b"\n")
-    if ended.returncode != 0:
-        found = f"ended the process that decodes it ({ended.returncode})"
+    pipe = subprocess.PIPE
+    # Ctrl-C is for this process, which then ends the other.
+    with start_python(WORKER, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            answer, _ = process.communicate(order + data, TIME_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            found = f"could not be decoded in {TIME_LIMIT_S} s"
+            raise InputError(name, found, remedy="Choose another picture") from None
+        finally:
+            process.kill()
+    line, _, jpeg = answer.partition(b"\n")
+    if process.returncode != 0:
+        found = f"ended the process that decodes it ({process.returncode})"
         raise InputError(name, found, remedy="Choose another picture")
     told = json.loads(line)
     if "problem" in told:

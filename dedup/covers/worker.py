@@ -88,7 +88,3 @@ def _jpeg(image: Image, quality: int) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, optimize=is_small, subsampling=0)
     return file.getvalue()
-
-
-if __name__ == "__main__":
-    main()

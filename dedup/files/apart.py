@@ -12,11 +12,13 @@ from typing import TypeVar
 
 from dedup.errors import InputError
 from dedup.files.bounded import unbounded
+from dedup.files.process import start_python
 
 _T = TypeVar("_T")
 MOST_MEMORY = 4 << 30
 """Bytes of memory that the process may take."""
 
+_MAIN = f"from {__name__} import main; main()"
 _running: set[subprocess.Popen[bytes]] = set()
 _lock = threading.Lock()
 
@@ -24,18 +26,9 @@ _lock = threading.Lock()
 def apart(name: str, limit_s: float, made: Callable[..., _T], *arguments: object) -> _T:
     """What `made(*arguments)` returns; it is a function of a module, and all of it can be pickled. Raises what it
     raises; InputError, which calls the files `name`, if it takes more than `limit_s` seconds or ends its process."""
-    with unbounded(), _lock:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-c",
-                f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()",
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+    pipe = subprocess.PIPE
+    with unbounded(), _lock:  # in this order: who ends them all need not wait for a file that is read
+        process = start_python(_MAIN, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
         _running.add(process)
     try:
         told, _ = process.communicate(pickle.dumps((made, arguments)), limit_s)

@@ -5,31 +5,34 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 
 from dedup.errors import InputError
 from dedup.files.container import open_container
 from dedup.files.paths import printable
+from dedup.files.process import start_python
 
 LOOK_S = 60.0
 """Most seconds that a look at one file may take."""
 
-_LOOK = "import sys; sys.path[:] = {path!r}; from dedup.library.look import look; look(sys.argv[1])"
+_LOOK = "from dedup.library.look import look; look(sys.argv[1])"
 
 
 def require_openable(path: bytes, limit_s: float = LOOK_S) -> None:
     """Returns if the file can be opened, or cannot be opened for a reason that opening it here tells too. Raises
     InputError if opening it takes more than `limit_s` seconds or ends the process."""
-    command = [sys.executable, "-P", "-c", _LOOK.format(path=sys.path), os.fsdecode(path)]
     null = subprocess.DEVNULL
+    process = start_python(_LOOK, os.fsdecode(path), stdin=null, stdout=null, stderr=null)
     try:
-        ended = subprocess.run(command, stdin=null, stdout=null, stderr=null, timeout=limit_s, check=False)
+        code = process.wait(limit_s)
     except subprocess.TimeoutExpired:
         found = f"opening it takes longer than {limit_s:g} s: its headers or tags are damaged, or made to take time"
     else:
-        if ended.returncode >= 0:
+        if code >= 0:
             return
-        found = f"opening it ends the process (signal {-ended.returncode})"
+        found = f"opening it ends the process (signal {-code})"
+    finally:
+        process.kill()
+        process.wait()
     raise InputError(printable(path), found, remedy="Name another file")
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
-import dedup
-from dedup.files.bounded import unbounded
+from dedup.files.process import start_python
 from dedup.playback.task import Task
 
-_ROOT = Path(dedup.__file__).resolve().parent.parent
+_WORKER = "from dedup.playback.worker import main; main()"
 _LONGEST_LINE = 1 << 16
 CRASHED = "its decoder crashed"
 
@@ -65,17 +62,15 @@ class Work:
     def _run(self) -> str:
         if self._stopped.is_set():
             return "it was stopped"
-        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-        with unbounded():
-            process = self._process = subprocess.Popen(
-                [sys.executable, "-m", "dedup.playback.worker", str(self.folder)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path},
-                encoding="utf-8",
-                errors="surrogateescape",
-            )
+        process = self._process = start_python(
+            _WORKER,
+            str(self.folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
         assert process.stdin is not None and process.stdout is not None
         has_run_out = threading.Event()
 
