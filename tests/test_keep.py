@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from dedup.errors import UsageError
 from dedup.groups.albums import Albums
-from dedup.groups.keep import BEST, RULE_NAMES, RULES, keep_rules, rule_names
+from dedup.groups.criteria import RULES
+from dedup.groups.keep import BEST, RULE_NAMES, keep_rules, rule_names
 from dedup.groups.matches import ListedTrack
 from dedup.settings import KeepSettings
 from tests.made_tracks import track
