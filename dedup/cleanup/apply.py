@@ -15,7 +15,7 @@ from dedup.cleanup.before import done_before, told_apart
 from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.entries import Cleanup, may_merge
 from dedup.cleanup.examine import examine
-from dedup.cleanup.journal import Journal, JournalWriter, make_journal, open_journal, plan_of, require_none_open
+from dedup.cleanup.journal import JournalWriter, make_journal, open_journal, plan_of, require_none_open
 from dedup.cleanup.merging import would_merge
 from dedup.cleanup.playlists import rewrite_all
 from dedup.cleanup.quarantine import quarantines_of
@@ -24,7 +24,7 @@ from dedup.cleanup.recover import recover
 from dedup.clock import utc_now
 from dedup.errors import UsageError
 from dedup.files.paths import printable
-from dedup.plan.document import read_plan, to_bytes
+from dedup.plan.document import to_bytes
 from dedup.plan.make import require_outside
 from dedup.plan.nouns import REMOVING
 from dedup.playlists.moves import Moves
@@ -177,17 +177,13 @@ def resume_plan(*, store: Store, observer: Observer, stop: Stop, allowed: Allowe
     """Resumes the plan that was interrupted, as `apply_plan` began it. Raises JournalError if there is none, UsageError
     for thresholds that a person has loosened."""
     journal = open_journal(store.layout.folder)
-    plan = _plan_of(journal)
+    plan = plan_of(journal)
     trust = Trust(store, plan, allowed)
     with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan, journal) as reach:
         recover(store, writer, reach)
         protection = _protection(store, plan, allowed)
         _require_quarantine(store, plan, protection)
         return _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop))
-
-
-def _plan_of(journal: Journal) -> Plan:
-    return read_plan(os.fsencode(plan_of(journal)))
 
 
 def _carry_out(cleanup: Cleanup) -> Applied:

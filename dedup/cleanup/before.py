@@ -10,14 +10,14 @@ from pathlib import Path
 from dedup.cleanup.checks import Refusal
 from dedup.cleanup.journal import read_journal
 from dedup.cleanup.steps import Delete, Move, Share, Trash
-from dedup.store.ledgers import FOLDER, JOURNAL, digest_of, opened_lines
+from dedup.store.ledgers import JOURNAL, digest_of, folders_of, opened_lines
 
 
 def done_before(store: Path, plan: bytes) -> dict[bytes, int]:
     """The files that clean-ups of this very plan let go and that were not put back, each with the number of the
     clean-up. Of other clean-ups only the first line is read. Raises JournalError for one that cannot be read."""
     digest, done = digest_of(plan), dict[bytes, int]()
-    for folder in sorted((store / FOLDER).glob("[0-9]*")):
+    for folder in folders_of(store):
         if _digest_in(folder) == digest:
             for _, entry in read_journal(folder).steps_of("done"):
                 if isinstance(entry.step, (Move, Trash, Delete, Share)):

@@ -15,14 +15,27 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 
 from dedup.cleanup.moving import sync_folder
 from dedup.cleanup.step_records import step_of, to_record
 from dedup.cleanup.steps import Delete, FolderTime, Move, Rewrite, Share, Step, Trash
 from dedup.errors import JournalError, WriteError, refused
 from dedup.store.layout import PRIVATE_FOLDER, private_opener
-from dedup.store.ledgers import FOLDER, JOURNAL, ORIGINALS, PLAN, digest_of, is_plan_sound, opened_lines, sealed_line
+from dedup.store.ledgers import (
+    FOLDER,
+    JOURNAL,
+    ORIGINALS,
+    PLAN,
+    digest_of,
+    folders_of,
+    is_plan_sound,
+    opened_lines,
+    sealed_line,
+)
+
+if TYPE_CHECKING:
+    from dedup.plan.nouns import Plan
 
 _UNFINISHED = "wip-"
 _PIECE = 1 << 16
@@ -163,7 +176,7 @@ class JournalWriter:
 def make_journal(store: Path, plan: bytes, when: str) -> Journal:
     """Makes a new one with the plan in it, whole or not at all. Only for the holder of the store's lock. Raises
     OSError."""
-    number = max((int(folder.name) for folder in _folders(store)), default=0) + 1
+    number = max((int(folder.name) for folder in folders_of(store)), default=0) + 1
     folder = store / FOLDER / f"{number:04}"
     new = folder.with_name(f"{_UNFINISHED}{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
@@ -188,15 +201,7 @@ def journals(store: Path) -> list[Journal]:
 
 def journals_of(store: Path) -> Iterator[Journal]:
     """The same, one at a time."""
-    return map(read_journal, _folders(store))
-
-
-def _folders(store: Path) -> list[Path]:
-    try:
-        names = [entry.name for entry in os.scandir(store / FOLDER) if entry.name.isdecimal()]
-    except FileNotFoundError:
-        return []
-    return [store / FOLDER / name for name in sorted(names, key=int)]
+    return map(read_journal, folders_of(store))
 
 
 def _has_ended(folder: Path) -> bool:
@@ -226,8 +231,11 @@ def read_journal(folder: Path) -> Journal:
     return journal
 
 
-def plan_of(journal: Journal) -> Path:
-    """The plan that a clean-up carries out. Raises JournalError if it is not the one with which it began."""
+def plan_of(journal: Journal) -> Plan:
+    """The plan that a clean-up carries out. Raises JournalError if it is not the one with which it began; InputError
+    or PlanError if it is no plan."""
+    from dedup.plan.document import read_plan
+
     try:
         start = next(opened_lines(journal.folder / JOURNAL))
         is_sound = is_plan_sound(journal.folder, start)
@@ -239,12 +247,12 @@ def plan_of(journal: Journal) -> Path:
             "is not the plan with which the clean-up began",
             remedy="Take back what was done with `reprise undo`, and make a new plan",
         )
-    return journal.folder / PLAN
+    return read_plan(os.fsencode(journal.folder / PLAN))
 
 
 def open_journal(store: Path) -> Journal:
     """The clean-up that was broken off. Raises JournalError if there is none, or if taking it back has begun."""
-    last = next(map(read_journal, reversed(_folders(store))), None)
+    last = next(map(read_journal, reversed(folders_of(store))), None)
     if last is None or not last.is_open:
         raise JournalError(f"store {store}", "no clean-up was broken off", "", "There is nothing to resume")
     if last.undoing:
@@ -267,14 +275,14 @@ def require_none_open(store: Path) -> None:
 
 def broken_off(store: Path) -> Journal | None:
     """The clean-up that was broken off, or whose undo was; None if there is none."""
-    unfinished = (read_journal(folder) for folder in _folders(store) if not _has_ended(folder))
+    unfinished = (read_journal(folder) for folder in folders_of(store) if not _has_ended(folder))
     return next((journal for journal in unfinished if journal.is_open), None)
 
 
 def to_be_undone(store: Path, number: int | None) -> Journal:
     """The clean-up of that number, or the last one in which something is left to take back or which was broken off.
     Raises JournalError if there is none."""
-    wanted = [folder for folder in _folders(store) if number in (None, int(folder.name))]
+    wanted = [folder for folder in folders_of(store) if number in (None, int(folder.name))]
     states: tuple[State, ...] = ("begun", "done") if number is None else ("begun", "done", "emptied")
     for journal in map(read_journal, reversed(wanted)):
         if journal.is_open or next(journal.steps_of(*states), None) is not None:
@@ -322,7 +330,7 @@ class Summary:
 def history(store: Path) -> list[Summary]:
     """All clean-ups of a store, oldest first; one journal at a time is in memory. Raises JournalError for one that
     cannot be read."""
-    return [_summary_of(read_journal(folder)) for folder in _folders(store)]
+    return [_summary_of(read_journal(folder)) for folder in folders_of(store)]
 
 
 def _summary_of(journal: Journal) -> Summary:

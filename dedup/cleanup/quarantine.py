@@ -21,7 +21,6 @@ from dedup.files.held import OutOfReachError, Reach, Spot
 from dedup.files.paths import holds, printable
 from dedup.files.quarantine import QUARANTINE
 from dedup.library.identity import hash_of
-from dedup.plan.document import read_plan
 from dedup.store.protection import protected
 
 if TYPE_CHECKING:
@@ -269,7 +268,7 @@ def _looks_changed(step: Move, reach: Reach) -> str | None:
 def _plan_of(journal: Journal) -> Plan | None:
     """The plan of a clean-up; None if it is damaged: then nobody knows where its quarantine is."""
     try:
-        return read_plan(os.fsencode(plan_of(journal)))
+        return plan_of(journal)
     except RepriseError:
         return None
 

@@ -13,7 +13,6 @@ from dedup.cleanup.steps import FolderTime, Move
 from dedup.files.held import Reach
 from dedup.files.paths import holds, volume_of
 from dedup.files.status import device_and_inode
-from dedup.plan.document import read_plan
 from dedup.store.remembered import playlist_folders
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def reach_of_journal(store: Store, journal: Journal) -> Reach:
     held = [*roots, *others]
     targets = {os.path.dirname(entry.step.target) for entry in journal.entries if isinstance(entry.step, Move)}
     if any(target not in ways and not any(holds(top, target) for top in held) for target in targets):
-        to = read_plan(os.fsencode(plan_of(journal))).to  # a journal of an older version does not say it
+        to = plan_of(journal).to  # a journal of an older version does not say it
         others += [to] if to is not None else []
     return Reach(roots, others, ways=ways)
 

@@ -28,7 +28,7 @@ from dedup.files.paths import extension_of, printable
 from dedup.files.status import device_and_inode, size_and_time
 from dedup.groups.judgements import find
 from dedup.library.identity import stream_hash
-from dedup.plan.document import read_plan, to_bytes
+from dedup.plan.document import to_bytes
 from dedup.plan.nouns import Plan
 from dedup.store.protection import protected
 from dedup.store.store import open_for_writing
@@ -99,7 +99,7 @@ def _taggings(folder: Path) -> Journal | None:
     journal = broken_off(folder)
     if journal is None or journal.undoing:
         return None
-    plan = read_plan(os.fsencode(plan_of(journal)))
+    plan = plan_of(journal)
     return None if plan.groups or plan.playlists else journal
 
 

@@ -229,11 +229,10 @@ def _patience_s(descriptor: int) -> float:
 def require_not_elsewhere(layout: Layout) -> None:
     """Raises StoreLockedError for a store on a network file system that a run on another host has, or had when it was
     killed: such file systems need not share locks, and SQLite's log of commits is of one host alone."""
-    try:
-        holder = json.loads(layout.lock.read_bytes())
-        host = str(holder["host"])
-    except (OSError, ValueError, KeyError, TypeError):  # nobody has it
+    holder = holder_text(layout)
+    if holder is None or "host" not in holder:
         return
+    host = str(holder["host"])
     mount = mount_of(os.fsencode(layout.folder), mounts())
     if host == socket.gethostname() or mount is None or not mount.is_network:
         return

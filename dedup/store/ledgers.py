@@ -17,6 +17,15 @@ FOLDER, JOURNAL, PLAN, ORIGINALS = "cleanups", "journal.jsonl", "plan.json", "or
 _SEAL = re.compile(rb', "digest": "([0-9a-f]{32})"\}\n\Z')
 
 
+def folders_of(store: Path) -> list[Path]:
+    """The folders of all clean-ups of a store, oldest first."""
+    try:
+        names = [entry.name for entry in os.scandir(store / FOLDER) if entry.name.isdecimal()]
+    except FileNotFoundError:
+        return []
+    return [store / FOLDER / name for name in sorted(names, key=int)]
+
+
 class Line(NamedTuple):
     """A line of a ledger."""
 
@@ -85,13 +94,9 @@ def _digest_of_file(path: Path) -> str:
 
 def problems(store: Path) -> Iterator[tuple[str, str]]:
     """What is damaged in the ledgers of a store: a path below its folder, and what is wrong there."""
-    try:
-        names = sorted((entry.name for entry in os.scandir(store / FOLDER) if entry.name.isdecimal()), key=int)
-    except FileNotFoundError:
-        return
-    for name in names:
-        for file, text in _problems_of(store / FOLDER / name):
-            yield f"{FOLDER}/{name}/{file}", text
+    for folder in folders_of(store):
+        for file, text in _problems_of(folder):
+            yield f"{FOLDER}/{folder.name}/{file}", text
 
 
 def _problems_of(folder: Path) -> Iterator[tuple[str, str]]:
