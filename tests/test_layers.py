@@ -19,7 +19,18 @@ FORBIDDEN = {
 }
 
 FLOORS = (
-    ("__init__", "clock", "errors", "nesting", "observer", "plain_text", "runner", "settings", "versions"),
+    (
+        "__init__",
+        "clock",
+        "declaration",
+        "errors",
+        "nesting",
+        "observer",
+        "plain_text",
+        "runner",
+        "settings",
+        "versions",
+    ),
     ("files",),
     ("store", "tags"),
     ("library", "playlists"),

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
+from dedup.declaration import Option, Settings, settings_of
 from dedup.errors import UsageError
 from dedup.settings import (
     DECLARED,
@@ -16,11 +17,8 @@ from dedup.settings import (
     FingerprintSettings,
     KeepSettings,
     MatchSettings,
-    Option,
     PlanSettings,
     ScanSettings,
-    Settings,
-    settings_of,
 )
 from jobs.session.options import SETTINGS, VALUES
 from jobs.session.run_settings import RunSettings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.settings import value_text
+from dedup.declaration import value_text
 from jobs.session import options, stores
 from jobs.session.helping import Command
 from jobs.session.installation import installation

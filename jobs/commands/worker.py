@@ -9,8 +9,8 @@ import sys
 
 import click
 
+from dedup.declaration import Option
 from dedup.errors import ClusterError, UsageError
-from dedup.settings import Option
 from jobs.session import options
 from jobs.session.helping import Command
 from jobs.session.output import Output

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dedup import settings as domain
+from dedup.declaration import settings_of
 from dedup.errors import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -30,7 +31,6 @@ from dedup.errors import (
     writing,
 )
 from dedup.files.bounded import unbounded
-from dedup.settings import settings_of
 from dedup.store.layout import PRIVATE_FOLDER, Layout, holder, private_opener
 from jobs.session.again import given_words, same_program
 

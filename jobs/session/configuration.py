@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dedup import settings as domain
+from dedup.declaration import Settings, refused, settings_of
 from dedup.errors import LibraryError, UsageError
-from dedup.settings import Settings, refused, settings_of
 from jobs.session.options import SETTINGS, VALUES, variable
 from jobs.session.values import FOLDER
 

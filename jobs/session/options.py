@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from dedup import settings as domain
-from dedup.settings import Setting, settings_of
+from dedup.declaration import Setting, settings_of
 from jobs.session import helping
 from jobs.session.helping import ListedOption
 from jobs.session.run_settings import RunSettings

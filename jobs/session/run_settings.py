@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from cluster.place import WORKER_TIMEOUT_S, Place
+from dedup.declaration import Option, Settings
 from dedup.errors import UsageError
 from dedup.files.host_paths import MappedFolder
-from dedup.settings import Option, Settings
 
 
 @dataclass(frozen=True)

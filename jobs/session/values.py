@@ -14,9 +14,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from dedup.declaration import Option, Setting, or_none, refused
 from dedup.errors import UsageError
 from dedup.files.host_paths import MappedFolder
-from dedup.settings import Option, Setting, or_none, refused
 
 
 @dataclass(frozen=True)
