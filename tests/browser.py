@@ -27,6 +27,7 @@ _NEAR_S = 1.0
 @contextmanager
 def browsing() -> Iterator[Browser]:
     """A browser without a window."""
+    assert CHROMIUM is not None, "install chromium: apt-get install chromium"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -50,6 +51,16 @@ class Tab:
     def press(self, *keys: str) -> None:
         for key in keys:
             self.page.keyboard.press(key)
+
+    def press_to(self, what: str) -> None:
+        """Moves the focus by Tab until it is on something with this text, id or beginning of an address."""
+        for _ in range(60):
+            self.press("Tab")
+            focused = self.page.locator(":focus")
+            address = focused.get_attribute("href") or ""
+            if what in (focused.get_attribute("id"), focused.inner_text().strip()) or address.startswith(what):
+                return
+        raise AssertionError(f"no Tab reaches {what!r}")
 
     def until(self, script: str) -> Any:
         """Waits until a script gives something; fails after 30 s."""
@@ -90,9 +101,9 @@ class Tab:
 
 
 @contextmanager
-def tab(browser: Browser, served: Served, width: int = 1280, height: int = 900) -> Iterator[Tab]:
-    """A page that may enter."""
-    context = browser.new_context(viewport={"width": width, "height": height})
+def tab(browser: Browser, served: Served, width: int = 1280, height: int = 900, **options: Any) -> Iterator[Tab]:
+    """A page that may enter; `options` are those of a browser's context."""
+    context = browser.new_context(viewport={"width": width, "height": height}, **options)
     page = context.new_page()
     opened = Tab(page, served.host)
     page.on("pageerror", lambda error: opened.problems.append(str(error)))
@@ -100,7 +111,6 @@ def tab(browser: Browser, served: Served, width: int = 1280, height: int = 900) 
     page.on("request", lambda request: opened.hosts.add(urlsplit(request.url).netloc))
     page.set_default_timeout(WAIT_MS)
     page.goto(served.address)
-    opened.problems.clear()
     yield opened
     context.close()
 

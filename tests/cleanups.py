@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -114,6 +115,13 @@ def make_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_files(folder / "music", FILES)
     make_store(folder / "store", folder / "music", FILES)
     return folder / "music"
+
+
+def fresh(made: Path) -> Path:
+    """The root of a library that was made in `made / "now"` and renamed to "before": as it was made, at the paths that
+    its store, beside it, knows."""
+    shutil.rmtree(made / "now", ignore_errors=True)
+    return Path(shutil.copytree(made / "before", made / "now")) / "music"
 
 
 def group(

@@ -15,9 +15,9 @@ from dedup.library.metadata import AudioProperties, to_json
 from dedup.observer import Silent
 from dedup.settings import FingerprintSettings
 from dedup.store.items import Items
-from dedup.store.store import Store, make_or_open
+from dedup.store.store import Store, make_or_open, open_for_writing
 from dedup.store.tracks import Track
-from dedup.upkeep.check import check
+from dedup.upkeep.check import Checked, check, check_store
 
 
 def recording(seed: int, n_items: int) -> Items:
@@ -94,6 +94,17 @@ def add_track(
     )
     with store.catalog.transaction():
         store.catalog.tracks.put(track)
+
+
+def repaired(folder: Path) -> Checked:
+    """Repairs a store, as `reprise check --repair` does."""
+    return check_store(
+        folder=folder,
+        open_store=lambda: open_for_writing(folder, "test"),
+        repair=True,
+        purpose="test",
+        observer=Silent(),
+    )
 
 
 def rename(store: Store, path: bytes, name: bytes) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from dedup.settings import KeepSettings, MatchSettings, PlanSettings
 from dedup.store.layout import Layout, is_locked
 from dedup.store.store import open_for_reading, open_for_writing
 from tests.audio_files import write_tone
-from tests.cleanups import run, tree
+from tests.cleanups import fresh, run, tree
 from tests.killing import REPO
 from tests.test_resolve import actions, library
 
@@ -47,9 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(made: Path) -> Path:
-    """The library as it was made, at the paths that its store knows."""
-    shutil.rmtree(made / "now", ignore_errors=True)
-    return Path(shutil.copytree(made / "before", made / "now")) / "music"
+    return fresh(made)
 
 
 def store_of(root: Path) -> Path:

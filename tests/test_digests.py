@@ -29,8 +29,8 @@ from dedup.store.remembered import add_playlist_folders
 from dedup.store.runs import Ending
 from dedup.store.store import Store, open_for_reading, open_for_writing
 from dedup.store.tracks import Track
-from dedup.upkeep.check import Mended, check, check_store, repair
-from tests.stores import add_track, copied, open_store, recording
+from dedup.upkeep.check import Mended, check, repair
+from tests.stores import add_track, copied, open_store, recording, repaired
 
 AGAIN_PROTECT = "; name the protected folders (--protect) again after a repair"
 AGAIN_PLAYLISTS = "; name the folders of playlists (--playlists) again after a repair"
@@ -217,14 +217,7 @@ def test_no_flipped_bit_in_a_key_of_meta_lifts_a_protection(folder: Path) -> Non
 @pytest.mark.parametrize(("table", "column", "kind"), EVERY_COLUMN, ids=str)
 def test_a_repair_leaves_a_sound_store(folder: Path, table: str, column: str, kind: str) -> None:
     assert changed(folder, table, column, kind)
-    repaired = check_store(
-        folder=folder,
-        open_store=lambda: open_for_writing(folder, "test"),
-        repair=True,
-        purpose="test",
-        observer=Silent(),
-    )
-    assert repaired.trouble is None
+    assert repaired(folder).trouble is None
     assert damage_of(folder) == []
 
 
@@ -261,13 +254,7 @@ def test_what_a_new_catalog_does_not_know_is_to_be_named_again(folder: Path) -> 
 
     def mended() -> Mended:
         (folder / "catalog.db").write_bytes(bytes(4096) + (folder / "catalog.db").read_bytes()[4096:])
-        checked = check_store(
-            folder=folder,
-            open_store=lambda: open_for_writing(folder, "test"),
-            repair=True,
-            purpose="test",
-            observer=Silent(),
-        )
+        checked = repaired(folder)
         assert checked.mended is not None
         return checked.mended
 

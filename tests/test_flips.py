@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dedup.observer import Silent
-from dedup.store.store import open_for_writing
-from dedup.upkeep.check import check_store
 from scripts.torture import flips
+from tests.stores import repaired
 
 
 @pytest.mark.parametrize("n_flips", [60, pytest.param(1000, marks=pytest.mark.long)])
@@ -33,21 +31,11 @@ def test_a_repair_while_bits_rot_ends_and_the_next_one_leaves_a_sound_store(tmp_
     """Each repair is met by more flips in the catalog right before it. Once no more bits rot the store is sound."""
     folder = flips.make_imported(tmp_path / "store")
     chance = random.Random(3)
-
-    def repaired() -> None:
-        check_store(
-            folder=folder,
-            open_store=lambda: open_for_writing(folder, "test"),
-            repair=True,
-            purpose="test",
-            observer=Silent(),
-        )
-
     for _ in range(6):
         data = bytearray((folder / "catalog.db").read_bytes())
         for _ in range(3):
             data[chance.randrange(4096, len(data))] ^= 1 << chance.randrange(8)
         (folder / "catalog.db").write_bytes(data)
-        repaired()
-    repaired()
+        repaired(folder)
+    repaired(folder)
     assert flips.damage_of(folder) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from dedup.groups.judgements import history
 from dedup.plan.document import read_plan
 from dedup.store.store import open_for_reading
 from jobs import cli
-from tests.cleanups import make_files, make_store, run, tree
+from tests.cleanups import fresh, make_files, make_store, run, tree
 from tests.terminal import person
 
 FILES = {"a.flac": 1, "a.wav": 1, "near/a.mp3": 1, "b.flac": 2, "b.wav": 2, "far/b.mp3": 2, "c.flac": 3, "c.mp3": 3}
@@ -40,9 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(made: Path) -> Path:
-    """The library as it was made, at the paths that its store knows."""
-    shutil.rmtree(made / "now", ignore_errors=True)
-    return Path(shutil.copytree(made / "before", made / "now")) / "music"
+    return fresh(made)
 
 
 def full(root: Path, *more: object) -> Result:

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from dedup.store.store import open_for_reading, open_for_writing
 from dedup.tags.read import read_tags
 from dedup.tags.write import write_tags
 from jobs import cli
-from tests.cleanups import make_files, make_store, run, tree
+from tests.cleanups import fresh, make_files, make_store, run, tree
 from tests.listening import pass_all
 from tests.terminal import person
 
@@ -68,9 +67,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(made: Path) -> Path:
-    """The library as it was made, at the paths that its store knows."""
-    shutil.rmtree(made / "now", ignore_errors=True)
-    return Path(shutil.copytree(made / "before", made / "now")) / "music"
+    return fresh(made)
 
 
 def resolve(root: Path, typed: str, *more: object) -> Result:

@@ -29,10 +29,10 @@ from dedup.store.layout import Layout, write_lock
 from dedup.store.ledgers import sealed_line
 from dedup.store.store import open_for_reading, open_for_writing
 from dedup.store.waiting import Waiting, WaitingFile
-from dedup.upkeep.check import check, check_store
+from dedup.upkeep.check import check
 from dedup.upkeep.salvage import mend_catalog
 from tests.killing import REPO, run_killed
-from tests.stores import add_audio, add_track, open_store, recording
+from tests.stores import add_audio, add_track, open_store, recording, repaired
 
 A, B, C = (bytes([n]) * 16 for n in (1, 2, 3))
 
@@ -236,13 +236,7 @@ def test_a_flipped_bit_costs_one_line_and_is_named(folder: Path, bit: int) -> No
     write(folder)
     assert in_catalog(folder) == {(A, B): True, (B, C): False}
     assert findings(folder) == [("judgement", "waiting-judgements.damaged")]
-    checked = check_store(
-        folder=folder,
-        open_store=lambda: open_for_writing(folder, "test"),
-        repair=True,
-        purpose="test",
-        observer=Silent(),
-    )
+    checked = repaired(folder)
     assert (checked.n_dropped, checked.trouble) == (1, None)
     assert findings(folder) == []
 
@@ -275,13 +269,7 @@ def test_what_cannot_be_taken_in_waits_on_and_counts(folder: Path) -> None:
         catalog.connection.execute("INSERT INTO meta VALUES ('noise', '1', x'')")
     write(folder)
     assert in_catalog(folder) == {}
-    checked = check_store(
-        folder=folder,
-        open_store=lambda: open_for_writing(folder, "test"),
-        repair=True,
-        purpose="test",
-        observer=Silent(),
-    )
+    checked = repaired(folder)
     assert checked.trouble is None
     write(folder)
     assert in_catalog(folder) == {(A, B): True}

@@ -35,7 +35,7 @@ from dedup.tags.read import read_tags
 from dedup.tags.write import write_tags
 from dedup.upkeep.check import check
 from jobs.serve.pictures import Kept, Pictures
-from tests.browser import CHROMIUM, Tab, browsing, tab
+from tests.browser import Tab, browsing, tab
 from tests.cleanups import make_files, make_store, tree
 from tests.test_covers import noise, saved
 from tests.web_server import WAIT_S, Served, serving
@@ -434,7 +434,6 @@ def test_a_kill_of_the_server_while_it_saves_leaves_the_file_whole(tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    assert CHROMIUM is not None, "install chromium: apt-get install chromium"
     with browsing() as opened:
         yield opened
 

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser
 
 from jobs import cli
 from jobs.serve.shown import id_of
-from tests.browser import CHROMIUM, Heard, Tab, browsing, tab
+from tests.browser import Heard, Tab, browsing, tab
 from tests.ladder import COPIES, EXTRA, FRONT_S, RATE, SECONDS, SLOWER, Floats, marked, slower, write_library
 from tests.web_server import Served, serving
 
@@ -49,7 +49,6 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    assert CHROMIUM is not None, "install chromium: apt-get install chromium"
     with browsing() as opened:
         yield opened
 
