@@ -18,12 +18,11 @@ from dedup.covers.make import PREVIEW_SIDE, Made
 from dedup.covers.sources import copies_of, front_of
 from dedup.files.paths import printable
 from dedup.tags.extras import picture_digest
-from jobs.serve.api import found_lineup
 from jobs.serve.guard import TOO_LARGE
-from jobs.serve.lineup import GONE, GROUP
+from jobs.serve.handling import found_lineup, found_track, in_thread, said
+from jobs.serve.lineup import GROUP
 from jobs.serve.pages import rendered
 from jobs.serve.pictures import SMALL_SIDE
-from jobs.serve.runs import in_thread, said
 from jobs.serve.shown import title_of
 from jobs.serve.work import words_for
 from jobs.session.output import size_text
@@ -65,14 +64,12 @@ def _pictures(request: Request) -> Pictures:
 def _target(request: Request) -> Target:
     """The file that the address names. Raises HTTPException if there is none."""
     snapshot, lineup = found_lineup(request)
-    found = lineup.find(request.path_params["track"])
-    if found is None:
-        raise HTTPException(404, GONE)
-    path = found[0].path
+    found, _ = found_track(request, lineup)
+    path = found.path
     beside = [track.path for track, _ in lineup.tracks if track.state == "present"]
     copies = dict.fromkeys([*copies_of(snapshot.matches, path), *beside])
     is_decided = lineup.question is not None and snapshot.review.answer_of(lineup.question) is not None
-    return Target(found[0], [copy for copy in copies if copy != path], is_decided)
+    return Target(found, [copy for copy in copies if copy != path], is_decided)
 
 
 # ---- the page, and what there is to choose from ----

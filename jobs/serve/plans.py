@@ -12,13 +12,12 @@ from starlette.routing import Route
 
 from dedup.errors import JournalError
 from dedup.files.paths import printable
-from jobs.serve.home import local_time
+from jobs.serve.handling import in_thread, number_in, said
 from jobs.serve.pages import rendered
 from jobs.serve.plan_words import Entry, entry_of, quarantine_words
-from jobs.serve.runs import in_thread, said
 from jobs.serve.shown import id_of
 from jobs.serve.work import words_for
-from jobs.session.output import count_text
+from jobs.session.output import count_text, local_time
 
 if TYPE_CHECKING:
     from dedup.cleanup.journal import Summary
@@ -40,8 +39,7 @@ async def plan(request: Request) -> Response:
     def made() -> Response:
         snapshot, now = site.clerk.shown()
         n_pages = max(1, -(-len(now.groups) // PER_PAGE))
-        asked = request.query_params.get("page", "1")
-        number = min(max(int(asked), 1), n_pages) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 1
+        number = min(number_in(request.query_params.get("page", ""), 8) or 1, n_pages)
         past, trouble = _past(site)
         return rendered(
             "plan.html.j2",
