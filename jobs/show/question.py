@@ -14,6 +14,7 @@ from dedup.files.paths import json_path
 from dedup.plan.choices import CHOSEN, LET_GO, is_kept_for_itself
 from dedup.plan.review import Answer
 from jobs.session.output import Output, count_text, path_text
+from jobs.show.entries import indented
 from jobs.show.groups import common_folder
 from jobs.show.plan_text import merge_lines, planned_group_lines, values_text
 
@@ -184,8 +185,7 @@ def _told(answer: Answer, folder: bytes, look: Look, matches: Matches) -> list[s
     if kept.rule == CHOSEN or any(file.rule == LET_GO or _is_kept_too(file) for file in planned.files):
         lines = [*planned_group_lines(planned, folder, look, matches), *lines]
     elif planned.merge is not None:
-        gets = (look.wrapped(line, 6, hanging=2) for line in merge_lines(planned.merge, folder))
-        lines = [*(f"      {line}" for told in gets for line in told), *lines]
+        lines = [*indented(merge_lines(planned.merge, folder), look), *lines]
     return lines
 
 
