@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from jobs.serve.handling import found_lineup, handler, said
 from jobs.serve.lineup import GONE
-from jobs.serve.records import lineup_record, tags_record
+from jobs.serve.records import accepted_record, lineup_record, tags_record
 from jobs.serve.shown import id_of
 from jobs.serve.trouble import AT_ONCE, lossless, suspects
 from jobs.session.output import count_text, size_text
@@ -166,7 +166,7 @@ def _accept(request: Request, said: _Said) -> dict[str, Any]:
     text = f"{files} in {groups} would go, {size_text(accepted.n_bytes)}. Nothing is moved before you apply the plan."
     if not is_preview:
         text = f"Decided about {groups}: {files} will go when you apply the plan."
-    return {"n_groups": len(accepted.groups), "n_files": accepted.n_files, "n_bytes": accepted.n_bytes, "text": text}
+    return accepted_record(accepted, text)
 
 
 def _undo(request: Request, said: _Said) -> dict[str, Any]:
