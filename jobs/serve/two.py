@@ -100,5 +100,5 @@ def picture(compared_: Compared) -> bytes:
 def _path(store: Store, id_: int) -> bytes:
     track = store.catalog.tracks.at(id_) if id_ < 1 << 63 else None
     if track is None:
-        raise InputError(f"file {id_}", "is not in the store any more", remedy="Search for it again")
+        raise InputError(f"file {id_}", "is no longer in the store", remedy="Search for it again")
     return track.path

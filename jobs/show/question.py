@@ -160,7 +160,7 @@ def _keeping(output: Output, review: Review, question: Question, word: str, valu
         if not numbers:
             return None
     elif not (numbers := _numbers(word or "1", question)):
-        output.text(f"{word!r} is no answer here; ? explains the keys")
+        output.text(f"{word!r} is not an answer here; ? explains the keys")
         return None
     first, *also = (files[at].path for at in numbers)
     return Answer("keep", review.keeping(question, first, values, also=also))
