@@ -29,8 +29,9 @@ from jobs.session.output import size_text
 from jobs.show.covers import made_lines, made_record
 
 if TYPE_CHECKING:
+    from dedup.covers.sources import Candidate
     from dedup.groups.matches import ListedTrack
-    from jobs.serve.pictures import Pictures
+    from jobs.serve.pictures import Pictures, Upload
 
 DECODERS = anyio.CapacityLimiter(2)
 """Pictures that are decoded at a time: each may take 1.5 GiB for a moment."""
@@ -103,21 +104,9 @@ def _choices(request: Request) -> dict[str, Any]:
         found, now = pictures.of(target.path, target.copies), front_of(target.path)
     except OSError as error:
         raise HTTPException(404, f"The file cannot be read: {error.strerror or error}.") from error
-    uploads = [
-        {
-            **{"id": id_, "origin": "upload", "what": "your upload", "holder": ""},
-            **{"format": each.format, "width": each.width, "height": each.height, "bytes": each.n_bytes},
-        }
-        for id_, each in pictures.uploads().items()
-    ]
+    uploads = [_choice(id_, "upload", "your upload", "", each) for id_, each in pictures.uploads().items()]
     candidates = [
-        {
-            **{"id": each.digest, "origin": each.origin, "what": printable(os.fsencode(each.what))},
-            "holder": printable(os.path.relpath(each.path, os.path.dirname(target.path)))
-            if each.origin == "copy"
-            else "",
-            **{"format": each.format, "width": each.width, "height": each.height, "bytes": each.n_bytes},
-        }
+        _choice(each.digest, each.origin, printable(os.fsencode(each.what)), _holder(each, target.path), each)
         for each in found
     ]
     return {
@@ -129,6 +118,16 @@ def _choices(request: Request) -> dict[str, Any]:
         },
         "pictures": [*uploads, *candidates],
     }
+
+
+def _choice(id_: str, origin: str, what: str, holder: str, found: Upload | Candidate) -> dict[str, Any]:
+    size = {"width": found.width, "height": found.height, "bytes": found.n_bytes}
+    return {"id": id_, "origin": origin, "what": what, "holder": holder, "format": found.format, **size}
+
+
+def _holder(found: Candidate, path: bytes) -> str:
+    """The copy that holds a picture, as seen from the file at `path`; empty for the file itself and its folder."""
+    return printable(os.path.relpath(found.path, os.path.dirname(path))) if found.origin == "copy" else ""
 
 
 def _size_words(width: int, height: int, n_bytes: int) -> str:
@@ -219,9 +218,11 @@ def _numbers(body: dict[str, Any], name: str, n: int, kind: Any) -> list[Any] | 
     found = body.get(name)
     if found is None:
         return None
-    if not isinstance(found, list) or len(found) != n:
-        raise HTTPException(400, f"{name} must be {n} numbers.")
-    if not all(isinstance(each, kind) and not isinstance(each, bool) for each in found):
+    if (
+        not isinstance(found, list)
+        or len(found) != n
+        or not all(isinstance(each, kind) and not isinstance(each, bool) for each in found)
+    ):
         raise HTTPException(400, f"{name} must be {n} numbers.")
     return found
 
