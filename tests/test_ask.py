@@ -133,7 +133,7 @@ def test_what_is_no_answer_is_asked_again(
     assert given == [True]
     out = capsys.readouterr().out
     assert out.count("[q]uit?") == 4
-    assert out.count("that is no answer; ? explains the keys") == 3
+    assert out.count("that is not an answer; ? explains the keys") == 3
 
 
 def test_the_keys_are_explained_and_an_answer_is_taken_back(

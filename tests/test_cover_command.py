@@ -331,7 +331,7 @@ def test_what_cannot_be_a_cover_is_one_line(root: Path) -> None:
     small = root.parent / "small.png"
     small.write_bytes(saved(noise(90, 90), "PNG"))
     for picture, options, words in (
-        (text, (), "text.jpg: holds no cover, and is no picture itself"),
+        (text, (), "text.jpg: holds no cover and is not a picture itself"),
         (half, (), "half.png: is damaged or cut short"),
         (root.parent / "none.png", (), "none.png: cannot be read: No such file or directory"),
         (root.parent, (), "cannot be read: not a regular file"),

@@ -379,7 +379,7 @@ def test_an_answer_is_taken_back_and_what_is_done_is_counted_right(root: Path) -
     """Property: the plan and the counts are as if the answers that were taken back had never been given."""
     result = resolve(root, "u\n\n\ufeff\nu\na\nu\ns\n\n")
     assert "resolved  1 kept, 0 not the same, 1 skipped, 0 left" in result.stdout
-    assert result.stdout.count("is no answer here; ? explains the keys") == 1
+    assert result.stdout.count("is not an answer here; ? explains the keys") == 1
     assert result.stdout.count("there is no answer to take back") == 1
     a, b = plan_of(root).groups
     assert (a.changed, len(b.changed)) == ((), 1) or (b.changed, len(a.changed)) == ((), 1)
@@ -425,7 +425,7 @@ def test_the_keys_are_explained_and_a_wrong_one_says_so(root: Path) -> None:
     assert 'k      keep several files: then type their numbers, such as "1 3", the best first' in text
     assert "l      let the copies go" not in text, "only keys that count here"
     for typed in ("x", "7", "1 7"):
-        assert f"{typed!r} is no answer here; ? explains the keys" in text
+        assert f"{typed!r} is not an answer here; ? explains the keys" in text
 
 
 def test_with_json_there_is_a_record_of_each_answer(root: Path) -> None:

@@ -178,7 +178,7 @@ def test_the_list_says_beside_its_button_what_came_of_it(served: Served) -> None
 
 
 def test_two_files_are_searched_chosen_and_compared(served: Served) -> None:
-    button, line = '<button class="main">{}</button>'.format, "Choose one of each side, then compare."
+    button, line = '<button class="main">{}</button>'.format, "Choose one file on each side, then compare."
     first, found = served.ask("/two").text, served.ask("/two?a_text=1/&b_text=2/").text
     assert button("Search") in first and line not in first
     assert button("Compare") in found and line in found

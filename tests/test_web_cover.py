@@ -280,7 +280,7 @@ def test_a_hostile_upload_is_told_in_one_line(page: Page, name: str) -> None:
 def test_an_upload_that_is_too_large_or_from_elsewhere_is_refused(page: Page) -> None:
     kind = {"Content-Type": "image/png"}
     large = page.served.ask("/api/uploads", "POST", b"", kind | {"Content-Length": str(65 << 20)})
-    assert large.status == 413 and "larger than the server takes" in large.json()["error"]
+    assert large.status == 413 and "larger than the server accepts" in large.json()["error"]
     for body, headers in ((FRONT, {"Origin": "https://elsewhere.example"}), (FRONT, {"Cookie": None})):
         assert page.served.ask("/api/uploads", "POST", body, kind | headers).status in (401, 403)
     assert page.served.ask("/api/uploads").status == 405

@@ -92,6 +92,16 @@ def _steps(match: Match) -> list[float | None]:
 
 
 def track_numbers(track: ListedTrack) -> dict[str, Any]:
+    """Format, size and state of one file."""
+    return {
+        **format_numbers(track),
+        "state": track.state,
+        "damage": track.damage,
+        "cancels": bool(track.cancels),
+    }
+
+
+def format_numbers(track: ListedTrack) -> dict[str, Any]:
     """Format and size of one file."""
     properties = track.properties
     return {
@@ -103,9 +113,6 @@ def track_numbers(track: ListedTrack) -> dict[str, Any]:
         "channels": properties.channels,
         "duration_s": round(track.seconds, 3),
         "size": track.size,
-        "state": track.state,
-        "damage": track.damage,
-        "cancels": bool(track.cancels),
     }
 
 

@@ -195,7 +195,7 @@ def made_of_own(path: bytes, edit: Edit) -> Made:
     front = front_of(path)
     if front is None:
         remedy = "Name a JPEG, PNG, TIFF or WebP picture, or a music file with a cover, as --from"
-        raise InputError(path_text(path), "holds no cover, and is no picture itself", remedy=remedy)
+        raise InputError(path_text(path), "holds no cover and is not a picture itself", remedy=remedy)
     return edited(front.data, edit, f"the cover of {path_text(path)}")
 
 
@@ -279,7 +279,7 @@ def crop_of(text: str) -> Crop:
     signs = set() if found is None else set(found.groups()[1::2])
     if found is None or len(signs) != 1:
         expected = "square, or LEFT,TOP,WIDTH,HEIGHT in pixels or all in %"
-        raise UsageError("crop", f"{text!r} is no part of a picture", expected)
+        raise UsageError("crop", f"{text!r} is not a part of a picture", expected)
     left, top, width, height = (float(each) for each in found.groups()[::2])
     if signs == {"%"}:
         return Crop(left / 100, top / 100, width / 100, height / 100, "share")

@@ -42,7 +42,7 @@ def demo(run: Run, out: Path | None, seed: int) -> int:
         raise UsageError("demo --store", "the demo has a store of its own", remedy=remedy)
     with contextlib.ExitStack() as stack:
         if out is None:
-            run.last_words = "stopped; nothing is kept of a demo without --out"
+            run.last_words = "stopped; a demo without --out keeps nothing"
             with writing("temporary folder", "set TMPDIR to another folder"):
                 folder = Path(
                     stack.enter_context(tempfile.TemporaryDirectory(prefix="reprise-demo-", ignore_cleanup_errors=True))

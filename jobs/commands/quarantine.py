@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dedup.clock import utc_at
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageError
 from jobs.session import options, stores
 from jobs.session.helping import Command
@@ -44,7 +45,7 @@ def quarantine(run: Run, empty: bool, days: int | None, yes: bool) -> int:
 
     if yes and not empty:
         raise UsageError("quarantine --yes", "is given without --empty", remedy="Add --empty, or leave it out")
-    before = None if days is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days * DAY_S))
+    before = None if days is None else utc_at(time.time() - days * DAY_S)
     if not empty:
         with stores.for_reading(run) as store:
             listing = list_quarantine(store, before)

@@ -9,7 +9,7 @@ import click
 
 from jobs.session import options, stores
 from jobs.session.helping import Command
-from jobs.session.lines import in_columns
+from jobs.session.lines import hanging_rows
 from jobs.session.output import local_time, one_line, time_text
 from jobs.session.run import Run, reader
 
@@ -52,6 +52,4 @@ def run_lines(found: Sequence[Mapping[str, Any]], look: Look) -> Iterator[str]:
         )
         for record in found
     ]
-    for lines in in_columns(rows, look, before=2):
-        yield lines[0]
-        yield from ("  " + line for line in lines[1:])
+    return hanging_rows(rows, look)

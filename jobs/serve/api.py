@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,33 +12,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from jobs.serve.lineup import GONE, Lineup, lineup_of
-from jobs.serve.records import lineup_record, tags_record
-from jobs.serve.shown import Snapshot, id_of
+from jobs.serve.handling import found_lineup, handler, said
+from jobs.serve.lineup import GONE
+from jobs.serve.records import accepted_record, lineup_record, tags_record
+from jobs.serve.shown import id_of
 from jobs.serve.trouble import AT_ONCE, lossless, suspects
 from jobs.session.output import count_text, size_text
 
 if TYPE_CHECKING:
     from jobs.serve.desk import Desk
-
-
-def _handler(made: Callable[[Request], Any]) -> Callable[[Request], Any]:
-    """A handler that runs in a thread and answers with JSON."""
-
-    async def handle(request: Request) -> Response:
-        found = await run_in_threadpool(made, request)
-        return found if isinstance(found, Response) else JSONResponse(found)
-
-    return handle
-
-
-def found_lineup(request: Request) -> tuple[Snapshot, Lineup]:
-    """The files that the address names. Raises HTTPException if there are none."""
-    snapshot = request.app.state.site.desk.now()
-    lineup = lineup_of(snapshot, request.path_params["kind"], request.path_params["id"])
-    if lineup is None:
-        raise HTTPException(404, GONE)
-    return snapshot, lineup
 
 
 def _lineup(request: Request) -> dict[str, Any]:
@@ -81,9 +62,7 @@ _FIELD = re.compile(r"[ -<>-}]{1,100}")
 class _Said:
     """What a request says, checked."""
 
-    def __init__(self, body: Any) -> None:
-        if not isinstance(body, dict):
-            raise HTTPException(400, "The request is not a JSON object.")
+    def __init__(self, body: dict[str, Any]) -> None:
         self._body = body
 
     def word(self, *allowed: str) -> str:
@@ -138,11 +117,7 @@ def _changing(made: Callable[[Request, _Said], Any]) -> Callable[[Request], Any]
     """A handler that takes a JSON object; what it refuses is told with status 409."""
 
     async def handle(request: Request) -> Response:
-        try:
-            said = _Said(json.loads(await request.body()))
-        except (ValueError, RecursionError):
-            raise HTTPException(400, "The request is not JSON.") from None
-        return JSONResponse(await run_in_threadpool(made, request, said))
+        return JSONResponse(await run_in_threadpool(made, request, _Said(await said(request))))
 
     return handle
 
@@ -191,7 +166,7 @@ def _accept(request: Request, said: _Said) -> dict[str, Any]:
     text = f"{files} in {groups} would go, {size_text(accepted.n_bytes)}. Nothing is moved before you apply the plan."
     if not is_preview:
         text = f"Decided about {groups}: {files} will go when you apply the plan."
-    return {"n_groups": len(accepted.groups), "n_files": accepted.n_files, "n_bytes": accepted.n_bytes, "text": text}
+    return accepted_record(accepted, text)
 
 
 def _undo(request: Request, said: _Said) -> dict[str, Any]:
@@ -207,7 +182,7 @@ ROUTES = [
     Route("/pairs/{id}/answer", _changing(_answer_pair), methods=["POST"]),
     Route("/accept", _changing(_accept), methods=["POST"]),
     Route("/undo", _changing(_undo), methods=["POST"]),
-    Route("/suspects/{first:int}", _handler(_suspects)),
-    Route("/lineups/{kind}/{id}", _handler(_lineup)),
-    Route("/lineups/{kind}/{id}/tags", _handler(_tags)),
+    Route("/suspects/{first:int}", handler(_suspects)),
+    Route("/lineups/{kind}/{id}", handler(_lineup)),
+    Route("/lineups/{kind}/{id}/tags", handler(_tags)),
 ]

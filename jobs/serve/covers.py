@@ -18,20 +18,20 @@ from dedup.covers.make import PREVIEW_SIDE, Made
 from dedup.covers.sources import copies_of, front_of
 from dedup.files.paths import printable
 from dedup.tags.extras import picture_digest
-from jobs.serve.api import found_lineup
 from jobs.serve.guard import TOO_LARGE
-from jobs.serve.lineup import GONE, GROUP
+from jobs.serve.handling import found_lineup, found_track, in_thread, said
+from jobs.serve.lineup import GROUP
 from jobs.serve.pages import rendered
 from jobs.serve.pictures import SMALL_SIDE
-from jobs.serve.runs import in_thread, said
 from jobs.serve.shown import title_of
 from jobs.serve.work import words_for
 from jobs.session.output import size_text
 from jobs.show.covers import made_lines, made_record
 
 if TYPE_CHECKING:
+    from dedup.covers.sources import Candidate
     from dedup.groups.matches import ListedTrack
-    from jobs.serve.pictures import Pictures
+    from jobs.serve.pictures import Pictures, Upload
 
 DECODERS = anyio.CapacityLimiter(2)
 """Pictures that are decoded at a time: each may take 1.5 GiB for a moment."""
@@ -65,14 +65,12 @@ def _pictures(request: Request) -> Pictures:
 def _target(request: Request) -> Target:
     """The file that the address names. Raises HTTPException if there is none."""
     snapshot, lineup = found_lineup(request)
-    found = lineup.find(request.path_params["track"])
-    if found is None:
-        raise HTTPException(404, GONE)
-    path = found[0].path
+    found, _ = found_track(request, lineup)
+    path = found.path
     beside = [track.path for track, _ in lineup.tracks if track.state == "present"]
     copies = dict.fromkeys([*copies_of(snapshot.matches, path), *beside])
     is_decided = lineup.question is not None and snapshot.review.answer_of(lineup.question) is not None
-    return Target(found[0], [copy for copy in copies if copy != path], is_decided)
+    return Target(found, [copy for copy in copies if copy != path], is_decided)
 
 
 # ---- the page, and what there is to choose from ----
@@ -106,21 +104,9 @@ def _choices(request: Request) -> dict[str, Any]:
         found, now = pictures.of(target.path, target.copies), front_of(target.path)
     except OSError as error:
         raise HTTPException(404, f"The file cannot be read: {error.strerror or error}.") from error
-    uploads = [
-        {
-            **{"id": id_, "origin": "upload", "what": "your upload", "holder": ""},
-            **{"format": each.format, "width": each.width, "height": each.height, "bytes": each.n_bytes},
-        }
-        for id_, each in pictures.uploads().items()
-    ]
+    uploads = [_choice(id_, "upload", "your upload", "", each) for id_, each in pictures.uploads().items()]
     candidates = [
-        {
-            **{"id": each.digest, "origin": each.origin, "what": printable(os.fsencode(each.what))},
-            "holder": printable(os.path.relpath(each.path, os.path.dirname(target.path)))
-            if each.origin == "copy"
-            else "",
-            **{"format": each.format, "width": each.width, "height": each.height, "bytes": each.n_bytes},
-        }
+        _choice(each.digest, each.origin, printable(os.fsencode(each.what)), _holder(each, target.path), each)
         for each in found
     ]
     return {
@@ -132,6 +118,16 @@ def _choices(request: Request) -> dict[str, Any]:
         },
         "pictures": [*uploads, *candidates],
     }
+
+
+def _choice(id_: str, origin: str, what: str, holder: str, found: Upload | Candidate) -> dict[str, Any]:
+    size = {"width": found.width, "height": found.height, "bytes": found.n_bytes}
+    return {"id": id_, "origin": origin, "what": what, "holder": holder, "format": found.format, **size}
+
+
+def _holder(found: Candidate, path: bytes) -> str:
+    """The copy that holds a picture, as seen from the file at `path`; empty for the file itself and its folder."""
+    return printable(os.path.relpath(found.path, os.path.dirname(path))) if found.origin == "copy" else ""
 
 
 def _size_words(width: int, height: int, n_bytes: int) -> str:
@@ -222,9 +218,11 @@ def _numbers(body: dict[str, Any], name: str, n: int, kind: Any) -> list[Any] | 
     found = body.get(name)
     if found is None:
         return None
-    if not isinstance(found, list) or len(found) != n:
-        raise HTTPException(400, f"{name} must be {n} numbers.")
-    if not all(isinstance(each, kind) and not isinstance(each, bool) for each in found):
+    if (
+        not isinstance(found, list)
+        or len(found) != n
+        or not all(isinstance(each, kind) and not isinstance(each, bool) for each in found)
+    ):
         raise HTTPException(400, f"{name} must be {n} numbers.")
     return found
 

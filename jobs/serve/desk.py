@@ -209,7 +209,7 @@ class Desk:
             snapshot = self.now()
             pair = snapshot.uncertain.get(id_)
             if pair is None or seen not in (None, state_of((pair.a, pair.b))):
-                raise InputError("the pair", "is not here any more", remedy=CHANGED)
+                raise InputError("the pair", "is no longer here", remedy=CHANGED)
             ids = list(snapshot.uncertain)
             after = ids[ids.index(id_) + 1 :][:1]
             with self._changing_the_store():

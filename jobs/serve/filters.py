@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from jobs.serve.handling import number_in
 from jobs.serve.shown import Listed, Row
 
 
@@ -30,8 +31,7 @@ class Filter:
     def from_query(query: Mapping[str, str]) -> Filter:
         """The filter of an address; a page that is no number is the first."""
         texts = {each.name: query.get(each.name, "").strip()[:500] for each in fields(Filter) if each.name != "page"}
-        page = query.get("page", "1")
-        return Filter(**texts, page=int(page) if page.isascii() and page.isdigit() and len(page) < 9 else 1)
+        return Filter(**texts, page=number_in(query.get("page", ""), 8) or 1)
 
     def query(self, **changes: str | int) -> str:
         """The query of the address that has this filter, with some values changed."""
@@ -72,7 +72,7 @@ def page_of(listed: Listed, asked: Filter, per_page: int) -> Page:
     """The page that a filter asks for, or the last if there are fewer."""
     left = [row for row in listed.rows if asked.lets_through(row)]
     n_pages = max(1, -(-len(left) // per_page))
-    number = min(max(asked.page, 1), n_pages)
+    number = min(asked.page, n_pages)
     return Page(
         rows=left[(number - 1) * per_page : number * per_page],
         number=number,

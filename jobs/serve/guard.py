@@ -49,8 +49,8 @@ HEADERS = {
 NOT_LET_IN = "This page needs the address that `reprise serve` printed when it started. Open that address."
 NOT_OURS = "This server is not known by this name. Open the address that `reprise serve` printed."
 FROM_ELSEWHERE = "This request came from another site, so it was refused."
-TOO_LARGE = "This is larger than the server takes."
-TOO_LONG = "This address is longer than any of this server."
+TOO_LARGE = "This is larger than the server accepts."
+TOO_LONG = "This address is too long for this server."
 
 
 class Key:

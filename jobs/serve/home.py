@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from calendar import timegm
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,10 @@ from starlette.routing import Route
 
 from dedup.report.runs import run_records
 from dedup.store.store import open_for_reading
+from jobs.serve.handling import in_thread, number_in
 from jobs.serve.pages import rendered
-from jobs.serve.runs import in_thread
 from jobs.serve.shown import id_of, title_of
-from jobs.session.output import count_text
+from jobs.session.output import count_text, local_time
 from jobs.show.nightly import next_night
 
 if TYPE_CHECKING:
@@ -66,14 +65,6 @@ def numbers(site: Site) -> Numbers:
     )
 
 
-def local_time(utc: str) -> str:
-    """A recorded time on this machine's clock, "2026-02-28 22:30"; what is no time stays as it is."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M", time.localtime(timegm(time.strptime(utc, "%Y-%m-%dT%H:%M:%SZ"))))
-    except ValueError:
-        return utc
-
-
 def past_runs(site: Site) -> list[dict[str, Any]]:
     """The last runs that wrote, newest first."""
     with open_for_reading(site.desk.terms.folder) as store:
@@ -100,12 +91,8 @@ async def home(request: Request) -> Response:
 
 async def news(request: Request) -> Response:
     """What is new since a mark that an earlier answer gave, as `track` and `audio`; and the mark of now."""
-    asked = {name: _number(request.query_params.get(name, "")) for name in ("track", "audio")}
+    asked = {name: number_in(request.query_params.get(name, ""), 15) for name in ("track", "audio")}
     return JSONResponse(await in_thread(_news, request.app.state.site, asked["track"], asked["audio"]))
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _news(site: Site, track: int | None, audio: int | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dedup.plan.review import Question
 
 GROUP, PAIR = "group", "pair"
-GONE = "This is not here any more: the files have changed, or a person has decided about them."
+GONE = "This is no longer here: the files have changed, or somebody has decided about them."
 
 
 @dataclass(frozen=True)

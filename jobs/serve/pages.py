@@ -17,6 +17,7 @@ from starlette.routing import Route
 from dedup.errors import InputError
 from dedup.files.paths import printable
 from jobs.serve.filters import Filter, page_of
+from jobs.serve.handling import number_in
 from jobs.serve.lineup import GONE, GROUP, PAIR, lineup_of
 from jobs.serve.shown import title_of
 from jobs.serve.trouble import lossless, troubles
@@ -126,7 +127,7 @@ async def two(request: Request) -> Response:
             sides.append(
                 {"name": name, "text": text, "id": query.get(name, ""), "found": search(desk.terms.folder, text)}
             )
-        a, b = (int(text) if text.isdecimal() and len(text) < 19 else None for text in map(query.get, "ab", ("", "")))
+        a, b = (number_in(query.get(name, ""), 18) for name in ("a", "b"))
         explained, problem = None, ""
         if a is not None and b is not None:
             try:

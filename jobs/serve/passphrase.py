@@ -1,4 +1,4 @@
-"""The passphrase that lets people of the network in: kept as a hash, and asked for only so often."""
+"""The passphrase that lets people on the network in: kept as a hash, and asked for only so often."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Passphrase:
         except FileNotFoundError:
             raise UsageError(
                 "--host",
-                "others of the network could reach the page, and no passphrase is set",
+                "others on the network could reach the page, and no passphrase is set",
                 remedy="Run `reprise serve --set-passphrase` first",
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -182,7 +182,7 @@ class Pictures:
         """A cover that was made. Raises InputError if it is not kept any more."""
         found = self._made.get(id_)
         if found is None:
-            raise InputError("the cover", "is not at hand any more", remedy="Change something, and it is made again")
+            raise InputError("the cover", "is no longer at hand", remedy="Change something, and it is made again")
         return found
 
     def written(self, id_: str) -> bytes:

@@ -12,13 +12,13 @@ from starlette.routing import Route
 
 from dedup.errors import JournalError
 from dedup.files.paths import printable
-from jobs.serve.home import local_time
+from jobs.serve.handling import in_thread, number_in, said
 from jobs.serve.pages import rendered
-from jobs.serve.plan_words import Entry, entry_of, quarantine_words
-from jobs.serve.runs import in_thread, said
+from jobs.serve.plan_words import entry_of, quarantine_words
+from jobs.serve.records import accepted_record
 from jobs.serve.shown import id_of
 from jobs.serve.work import words_for
-from jobs.session.output import count_text
+from jobs.session.output import count_text, local_time
 
 if TYPE_CHECKING:
     from dedup.cleanup.journal import Summary
@@ -40,14 +40,15 @@ async def plan(request: Request) -> Response:
     def made() -> Response:
         snapshot, now = site.clerk.shown()
         n_pages = max(1, -(-len(now.groups) // PER_PAGE))
-        asked = request.query_params.get("page", "1")
-        number = min(max(int(asked), 1), n_pages) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 1
+        number = min(number_in(request.query_params.get("page", ""), 8) or 1, n_pages)
+        first = (number - 1) * PER_PAGE
         past, trouble = _past(site)
         return rendered(
             "plan.html.j2",
             "/plan",
             shown=now,
-            entries=_entries(snapshot, now.groups[(number - 1) * PER_PAGE : number * PER_PAGE]),
+            entries=[entry_of(group, _address(snapshot, group)) for group in now.groups[first : first + PER_PAGE]],
+            first=first,
             number=number,
             n_pages=n_pages,
             n_open=sum(not row.said for row in snapshot.listed().rows),
@@ -62,10 +63,6 @@ async def plan(request: Request) -> Response:
 
     response: Response = await in_thread(made)
     return response
-
-
-def _entries(snapshot: Snapshot, groups: tuple[PlannedGroup, ...]) -> list[Entry]:
-    return [entry_of(group, _address(snapshot, group)) for group in groups]
 
 
 def _address(snapshot: Snapshot, group: PlannedGroup) -> str:
@@ -125,12 +122,7 @@ async def rest(request: Request) -> Response:
         groups = count_text(len(accepted.groups), "group")
         files = count_text(accepted.n_files, "file")
         text = f"{files} of {groups} would go" if is_preview else f"{files} of {groups} are in the plan now"
-        return {
-            "n_groups": len(accepted.groups),
-            "n_files": accepted.n_files,
-            "n_bytes": accepted.n_bytes,
-            "text": text,
-        }
+        return accepted_record(accepted, text)
 
     return JSONResponse(await in_thread(made))
 

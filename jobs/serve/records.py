@@ -11,6 +11,7 @@ from dedup.groups.losses import losses, outcome_words
 from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.playback.lanes import REFERENCE, Place, place_of
 from dedup.playback.marks import Mark, marks, similarity_over_time
+from dedup.report.export import format_numbers
 from dedup.settings import ITEMS_PER_SECOND
 from jobs.serve.lineup import Lineup
 from jobs.serve.shown import Snapshot, id_of, said_of, state_of, title_of
@@ -19,6 +20,7 @@ from jobs.show.words import verdict_text
 
 if TYPE_CHECKING:
     from dedup.plan.nouns import PlannedFile, PlannedGroup
+    from dedup.plan.review import Accepted
     from dedup.tags.read import Tags
 
 
@@ -73,20 +75,13 @@ def _evidence(pair: TrackPair | None, planned: PlannedGroup | None, file: Planne
 
 
 def _file_record(track: ListedTrack, pair: TrackPair | None, group: PlannedGroup | None) -> dict[str, Any]:
-    properties, planned = track.properties, _planned_file(group, track)
+    planned = _planned_file(group, track)
     place = REFERENCE if pair is None else place_of(pair)
     return {
         "id": id_of(track.path),
         "name": printable(os.path.basename(track.path)),
         "folder": printable(os.path.dirname(track.path)),
-        "codec": properties.codec,
-        "lossless": properties.lossless,
-        "bitrate": track.bitrate,
-        "sample_rate": properties.sample_rate,
-        "bits": properties.bits,
-        "channels": properties.channels,
-        "duration_s": round(track.seconds, 3),
-        "size": track.size,
+        **format_numbers(track),
         "is_there": track.state == "present",
         "faults": track.faults,
         "offset_s": round(place.offset_s, 5),
@@ -113,6 +108,11 @@ def _alike(pair: TrackPair, place: Place) -> dict[str, Any]:
 
 def _rounded(mark: Mark) -> list[float]:
     return [round(mark.start_s, 3), round(mark.end_s, 3)]
+
+
+def accepted_record(accepted: Accepted, text: str) -> dict[str, Any]:
+    """What the rules decide about several groups, with a sentence about it."""
+    return {"n_groups": len(accepted.groups), "n_files": accepted.n_files, "n_bytes": accepted.n_bytes, "text": text}
 
 
 def tags_record(tags: Sequence[Tags | None], chosen: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

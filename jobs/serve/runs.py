@@ -6,17 +6,16 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-import anyio
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dedup.errors import LibraryError, RepriseError
 from dedup.store.store import open_for_reading
+from jobs.serve.handling import in_thread, said
 from jobs.serve.work import words_for
 
 if TYPE_CHECKING:
@@ -28,22 +27,6 @@ SIGN_OF_LIFE_S = 10.0
 """Seconds after which a line is sent though nothing is new: proxies close streams that are silent for long."""
 FOUND_EVERY_S = 5.0
 """Least seconds between two counts of the duplicates so far."""
-
-
-async def in_thread(made: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns that may take long; a client that leaves does not wait for it."""
-    return await anyio.to_thread.run_sync(made, *arguments, abandon_on_cancel=True)
-
-
-async def said(request: Request) -> dict[str, Any]:
-    """The JSON object that a request sends. Raises HTTPException."""
-    try:
-        found = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise HTTPException(400, "The request is not a JSON object.")
-    return found
 
 
 def _state(site: Site) -> dict[str, Any]:

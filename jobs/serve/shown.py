@@ -161,10 +161,10 @@ class Snapshot:
     def listed(self) -> Listed:
         """The groups, most reclaimable bytes first; the same object until something changes."""
         with self._lock:
+            if self._listed is not None:
+                return self._listed
             state = self._n_renewed, self._n_answered
-            known, questions, rows, freed = self._listed, self.questions, dict(self._rows), self._freed
-        if known is not None:
-            return known
+            questions, rows, freed = self.questions, dict(self._rows), self._freed
         if freed is None:
             freed = self.review.freed_by_rule()
         for id_, question in questions.items():

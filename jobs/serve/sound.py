@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from dedup.playback.cache import SoundCache
@@ -21,14 +20,13 @@ from dedup.playback.lanes import REFERENCE, Place, place_of
 from dedup.playback.loudness import matching_gains
 from dedup.playback.task import File
 from dedup.playback.windows import LONGEST_WINDOW_S, window_samples
-from jobs.serve.lineup import GONE, Lineup, lineup_of
+from jobs.serve.handling import found_lineup, found_track, handler
 from jobs.serve.shown import id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dedup.groups.matches import ListedTrack, TrackPair
     from dedup.playback.sound import Sound
+    from jobs.serve.lineup import Lineup
 
 AT_ONCE = 2
 """Files of one lineup that are decoded at a time."""
@@ -36,13 +34,8 @@ FURTHEST_S = 86_400.0
 """Seconds of the axis that may be asked for, either way."""
 LEAST_STEPS, MOST_STEPS = 10, 4000
 """Steps of an outline that may be asked for."""
-PICTURES = (
-    (b"\xff\xd8\xff", 0, "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
-    (b"GIF8", 0, "image/gif"),
-    (b"WEBP", 8, "image/webp"),
-)
-"""Bytes, where they stand, and the type of the pictures that are shown."""
+PICTURES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+"""Types of the pictures that are shown."""
 
 
 class Sounds:
@@ -103,22 +96,13 @@ def _sounds(request: Request) -> Sounds:
     return found
 
 
-def _lineup(request: Request) -> Lineup:
-    lineup = lineup_of(request.app.state.site.desk.now(), request.path_params["kind"], request.path_params["id"])
-    if lineup is None:
-        raise HTTPException(404, GONE)
-    return lineup
-
-
-def _file(request: Request) -> tuple[ListedTrack, TrackPair | None]:
-    found = _lineup(request).find(request.path_params["track"])
-    if found is None:
-        raise HTTPException(404, GONE)
-    return found
+def _track(request: Request) -> tuple[ListedTrack, TrackPair | None]:
+    _, lineup = found_lineup(request)
+    return found_track(request, lineup)
 
 
 def _pair(request: Request) -> TrackPair:
-    _, pair = _file(request)
+    _, pair = _track(request)
     if pair is None:
         raise HTTPException(404, "This is the file that the others are compared with. It has no difference.")
     return pair
@@ -147,7 +131,7 @@ def _span(request: Request) -> tuple[float, float]:
 def _window(request: Request) -> Response:
     """A window of a file, on the axis: waits until it is decoded so far."""
     start_s, length_s = _span(request)
-    track, pair = _file(request)
+    track, pair = _track(request)
     sounds = _sounds(request)
     sound = sounds.of(track)
     parts = [
@@ -179,7 +163,7 @@ def _as_asked(request: Request, samples: Samples) -> Response:
 def _states(request: Request) -> dict[str, Any]:
     """How far each file is decoded, and how loud it is played. Asking has them decoded, in the order of the lanes."""
     sounds = _sounds(request)
-    lineup = _lineup(request)
+    _, lineup = found_lineup(request)
     begun = sounds.begun(lineup)
     states = [
         _state(track, sound, sounds.place(pair), gain)
@@ -213,9 +197,9 @@ def _sound(request: Request) -> dict[str, Any]:
     """One file's state, and its outline as far as it is decoded: lowest and highest of each step by turns, in
     1/128 of full scale, in seconds of the file."""
     sounds = _sounds(request)
-    track, pair = _file(request)
+    _, lineup = found_lineup(request)
+    track, pair = found_track(request, lineup)
     n_steps = int(_number(request, "steps", LEAST_STEPS, MOST_STEPS, 1500))
-    lineup = _lineup(request)
     gains = zip(lineup.tracks, _gains(sounds.begun(lineup)), strict=True)
     gain_db = next(gain for (each, _), gain in gains if each.path == track.path)
     sound = sounds.of(track)
@@ -254,36 +238,27 @@ def _residual(request: Request) -> dict[str, Any]:
 
 def _cover(request: Request) -> Response:
     """The front cover in a file's tags, if it is a picture that browsers show; else an empty answer."""
+    from dedup.tags.cover import cover_of
     from dedup.tags.read import read_tags
 
-    track, _ = _file(request)
+    track, _ = _track(request)
     try:
         covers = read_tags(track.path).covers
     except OSError as error:
         raise HTTPException(404, f"The file cannot be read: {error.strerror}.") from error
     for cover in covers:
-        for magic, at, kind in PICTURES:
-            if cover.data[at : at + len(magic)] == magic:
-                return Response(cover.data, media_type=kind)
+        kind = cover_of(cover.data).mime  # by the data alone, whatever the file says
+        if kind in PICTURES:
+            return Response(cover.data, media_type=kind)
     return Response(status_code=204)
-
-
-def _handler(made: Callable[[Request], Any]) -> Callable[[Request], Any]:
-    """A handler that runs in a thread and answers with JSON, or with what it made."""
-
-    async def handle(request: Request) -> Response:
-        found = await run_in_threadpool(made, request)
-        return found if isinstance(found, Response) else JSONResponse(found)
-
-    return handle
 
 
 _FILE = "/lineups/{kind}/{id}/{track}"
 ROUTES = [
-    Route("/lineups/{kind}/{id}/sounds", _handler(_states)),
-    Route(f"{_FILE}/window", _handler(_window)),
-    Route(f"{_FILE}/sound", _handler(_sound)),
-    Route(f"{_FILE}/difference", _handler(_difference)),
-    Route(f"{_FILE}/residual", _handler(_residual)),
-    Route(f"{_FILE}/cover", _handler(_cover)),
+    Route("/lineups/{kind}/{id}/sounds", handler(_states)),
+    Route(f"{_FILE}/window", handler(_window)),
+    Route(f"{_FILE}/sound", handler(_sound)),
+    Route(f"{_FILE}/difference", handler(_difference)),
+    Route(f"{_FILE}/residual", handler(_residual)),
+    Route(f"{_FILE}/cover", handler(_cover)),
 ]

@@ -14,6 +14,7 @@ from dedup.groups.explain import explain
 from dedup.groups.losses import null_test_words
 from dedup.nulltest.hear import Heard, hear
 from dedup.settings import CompareSettings, ScanSettings
+from dedup.store.change import store_version
 from dedup.store.store import Store, open_for_reading
 
 if TYPE_CHECKING:
@@ -61,8 +62,6 @@ def compared(folder: Path, a: int, b: int, match: MatchSettings) -> Compared:
     """The tracks with these ids, compared now as `reprise pair` does. Raises InputError for an id that the store does
     not have, and for a file that cannot be compared."""
     with _LOCK, open_for_reading(folder) as store:
-        from dedup.store.change import store_version
-
         return _compared(folder, store_version(folder), _path(store, a), _path(store, b), match)
 
 
@@ -101,5 +100,5 @@ def picture(compared_: Compared) -> bytes:
 def _path(store: Store, id_: int) -> bytes:
     track = store.catalog.tracks.at(id_) if id_ < 1 << 63 else None
     if track is None:
-        raise InputError(f"file {id_}", "is not in the store any more", remedy="Search for it again")
+        raise InputError(f"file {id_}", "is no longer in the store", remedy="Search for it again")
     return track.path

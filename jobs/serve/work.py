@@ -211,7 +211,7 @@ class Work:
             if job is None:
                 raise InputError("the run", "has ended already", remedy="Look at the page again")
             if job["state"] == "stopping":
-                raise InputError("the run", "finishes what is in flight already", remedy="Wait for it to end")
+                raise InputError("the run", "is already finishing what is in flight", remedy="Wait for it to end")
             if job["state"] == "starting" and self._child is not None:
                 self._child.is_stopping = True
                 self._child.process.terminate()

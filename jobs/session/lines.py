@@ -171,6 +171,13 @@ def in_columns(rows: Sequence[Sequence[str]], look: Look, before: int = 0) -> li
     return [list(_lines_of(row, lines, look, before)) for row in rows]
 
 
+def hanging_rows(rows: Sequence[Sequence[str]], look: Look) -> Iterator[str]:
+    """The lines of all rows in columns; what goes on below a row's first line is indented."""
+    for lines in in_columns(rows, look, before=2):
+        yield lines[0]
+        yield from ("  " + line for line in lines[1:])
+
+
 def _lines_of(row: Sequence[str], lines: Sequence[Sequence[tuple[int, int]]], look: Look, before: int) -> Iterator[str]:
     for line in lines:
         if len(line) == 1:

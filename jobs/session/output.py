@@ -12,7 +12,6 @@ import os
 import re
 import sys
 import time
-from calendar import timegm
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import IO, Any
 
 import click
 
+from dedup.clock import seconds_of
 from dedup.errors import refused
 from dedup.plain_text import json_text, visible
 from jobs.session.lines import GAP, Look, hanging_of, look_of, padded, width_of, wrapped
@@ -252,8 +252,6 @@ def _row_lines(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool
 
 
 def _cell(column: Column, value: Any) -> str:
-    if column.show is None and type(value) is str and value.isascii() and value.isprintable():
-        return value
     if column.show is not None:
         return one_line(column.show(value))
     if isinstance(value, bytes):
@@ -284,11 +282,6 @@ def time_text(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60:02d} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def seconds_of(when: str) -> float:
-    """Seconds since 1970 of a time in UTC such as "2026-02-28T21:30:00Z". Raises ValueError for anything else."""
-    return timegm(time.strptime(when, "%Y-%m-%dT%H:%M:%SZ"))
 
 
 def local_time(when: str) -> str:

@@ -92,7 +92,7 @@ def _note_end(
             known = as_reprise_error(unrecorded, run.settings.store)
             why = f"{known.where}: {known.found}" if known is not None else str(unrecorded)
             run.observer.close()
-            complain(f"reprise: `reprise runs` cannot say how this run ended: {why}. All else is done")
+            complain(f"reprise: `reprise runs` cannot say how this run ended: {why}. Everything else is done")
 
 
 def for_reading(run: Run) -> AbstractContextManager[Store]:

@@ -94,7 +94,7 @@ def _answer(output: Output, pair: TrackPair, record: Record, can_go_back: bool) 
             case "back" if not can_go_back:
                 output.text("this is the first pair: there is nothing to take back")
             case None:
-                output.text("that is no answer; ? explains the keys")
+                output.text("that is not an answer; ? explains the keys")
             case _:
                 output.text(word)
                 return _Given(word)

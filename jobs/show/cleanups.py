@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jobs.session.lines import in_columns
+from jobs.session.lines import hanging_rows
 from jobs.session.output import Output, count_text, local_time, path_text, size_text
 
 if TYPE_CHECKING:
@@ -126,9 +126,7 @@ def history_lines(summaries: Sequence[Summary], look: Look) -> Iterator[str]:
         )
         for each in summaries
     ]
-    for lines in in_columns(rows, look, before=2):
-        yield lines[0]
-        yield from ("  " + line for line in lines[1:])
+    return hanging_rows(rows, look)
 
 
 def _left_text(summary: Summary) -> str:

@@ -3,7 +3,7 @@ in columns that all files of a group share; then sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jobs.session.lines import Look, Role, in_columns, wrapped_path
@@ -36,14 +36,16 @@ class Entry:
 def entry_lines(entries: Sequence[Entry], look: Look) -> Iterator[str]:
     """The lines of a list."""
     indent = INDENT + (max(len(entry.number) for entry in entries) + 1 if any(e.number for e in entries) else 0)
-    blank = " " * (indent + STEP)
     for entry, known in zip(entries, in_columns([e.cells for e in entries], look, indent + STEP), strict=True):
         yield from name_lines(entry, look, indent)
-        for line in known:
-            yield blank + line
-        for note in entry.notes:
-            for line in look.wrapped(note, indent + STEP, hanging=2):
-                yield blank + line
+        yield from (" " * (indent + STEP) + line for line in known)
+        yield from indented(entry.notes, look, indent + STEP)
+
+
+def indented(texts: Iterable[str], look: Look, indent: int = INDENT) -> Iterator[str]:
+    """The lines of sentences about what stands above them."""
+    for text in texts:
+        yield from (" " * indent + line for line in look.wrapped(text, indent, hanging=2))
 
 
 def name_lines(entry: Entry, look: Look, indent: int) -> Iterator[str]:

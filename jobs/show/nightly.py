@@ -27,8 +27,8 @@ class Night(NamedTuple):
 
 def next_night(now: float) -> Night | None:
     """The next run after this time, in seconds since 1970; None if none is installed."""
-    for by, found in (("systemd", _in_timer()), ("launchd", _in_agent()), ("cron", _in_crontab())):
-        if found is not None:
+    for by, look in (("systemd", _in_timer), ("launchd", _in_agent), ("cron", _in_crontab)):
+        if (found := look()) is not None:
             return Night(time.strftime("%Y-%m-%d %H:%M", time.localtime(next_time(*found, now))), by)
     return None
 

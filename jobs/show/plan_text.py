@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs.session.lines import PLAIN, Look, Role, shortened
 from jobs.session.output import count_text, one_line, path_text, size_text
-from jobs.show.entries import INDENT, Entry, entry_lines
+from jobs.show.entries import Entry, entry_lines, indented
 from jobs.show.groups import common_folder
 from jobs.show.table import sound_cells
 from jobs.show.words import verdict_text
@@ -84,8 +84,7 @@ def planned_group_lines(
     yield from entry_lines(entries, look)
     told = list(merge_lines(group.merge, folder)) if group.merge is not None else []
     told += [*_sidecar_lines(group, folder), *([one_line(group.note)] if group.note else [])]
-    for text in told:
-        yield from (" " * INDENT + line for line in look.wrapped(text, INDENT, hanging=2))
+    yield from indented(told, look)
 
 
 def _pairs_with_kept(group: PlannedGroup, matches: Matches | None) -> dict[bytes, TrackPair]:

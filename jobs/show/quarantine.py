@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jobs.session.output import Output, count_text, local_time, path_text, seconds_of, size_text
+from dedup.clock import seconds_of
+from jobs.session.output import Output, count_text, local_time, path_text, size_text
 from jobs.show.cleanups import show_refusals
 from jobs.show.entries import Entry, name_lines
 from jobs.show.groups import common_folder

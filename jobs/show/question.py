@@ -14,6 +14,7 @@ from dedup.files.paths import json_path
 from dedup.plan.choices import CHOSEN, LET_GO, is_kept_for_itself
 from dedup.plan.review import Answer
 from jobs.session.output import Output, count_text, path_text
+from jobs.show.entries import indented
 from jobs.show.groups import common_folder
 from jobs.show.plan_text import merge_lines, planned_group_lines, values_text
 
@@ -159,7 +160,7 @@ def _keeping(output: Output, review: Review, question: Question, word: str, valu
         if not numbers:
             return None
     elif not (numbers := _numbers(word or "1", question)):
-        output.text(f"{word!r} is no answer here; ? explains the keys")
+        output.text(f"{word!r} is not an answer here; ? explains the keys")
         return None
     first, *also = (files[at].path for at in numbers)
     return Answer("keep", review.keeping(question, first, values, also=also))
@@ -184,8 +185,7 @@ def _told(answer: Answer, folder: bytes, look: Look, matches: Matches) -> list[s
     if kept.rule == CHOSEN or any(file.rule == LET_GO or _is_kept_too(file) for file in planned.files):
         lines = [*planned_group_lines(planned, folder, look, matches), *lines]
     elif planned.merge is not None:
-        gets = (look.wrapped(line, 6, hanging=2) for line in merge_lines(planned.merge, folder))
-        lines = [*(f"      {line}" for told in gets for line in told), *lines]
+        lines = [*indented(merge_lines(planned.merge, folder), look), *lines]
     return lines
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from jobs.session.output import count_text, path_text, size_text
-from jobs.show.entries import INDENT, Entry, entry_lines
+from jobs.show.entries import Entry, entry_lines, indented
 from jobs.show.words import beside_text, clock, heard_text, only_here_text, verdict_text
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def group_lines(group: Group, look: Look, folder: bytes = b"", hints: Mapping[by
     beside = [beside_text(pair, path_text(pair.a.path.removeprefix(folder)), "the best") for pair in shown]
     if len(group.beside) > len(shown):
         beside.append(f"and {len(group.beside) - len(shown):,} more beside it")
-    lines = [look.styled(heading(group), "bold"), *entry_lines(entries, look)]
-    indent = " " * INDENT
-    return lines + [indent + line for text in beside for line in look.wrapped(text, INDENT, hanging=2)]
+    return [look.styled(heading(group), "bold"), *entry_lines(entries, look), *indented(beside, look)]
 
 
 def _entry(track: ListedTrack, pair: TrackPair | None, rule: str, folder: bytes, hints: Mapping[bytes, str]) -> Entry:

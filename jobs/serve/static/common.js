@@ -1,5 +1,7 @@
 // What all pages share: asking the server, and saying what came of it.
 
+export const NO_ANSWER = "The server does not answer. Is `reprise serve` still running?";
+
 /** Asks the API; a body makes it a change. Says what went wrong, and throws. */
 export async function ask(address, body) {
   const options = body === undefined ? {} : {
@@ -9,7 +11,7 @@ export async function ask(address, body) {
   try {
     answer = await fetch(address, options);
   } catch (error) {
-    say("The server does not answer. Is `reprise serve` still running?", true);
+    say(NO_ANSWER, true);
     throw error;
   }
   const found = await answer.json();

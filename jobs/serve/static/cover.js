@@ -1,8 +1,9 @@
 // The cover of one file: choose a picture, cut and shrink it, see what will be written, save it, take it back.
-import { ask, el, say, size } from "./common.js";
+import { NO_ANSWER, ask, el, say, size } from "./common.js";
 import { Cropper } from "./crop.js";
 
 const MOST_UPLOAD = 64 << 20, PAUSE_MS = 250, LOOK_MS = 300;
+const SAME = "The file has this cover already.";
 const ORIGINS = { own: "in this file", copy: "in a copy", folder: "in the folder", upload: "uploaded" };
 
 const find = (selector) => document.querySelector(selector);
@@ -145,7 +146,7 @@ async function make() {
     });
     found = await answer.json();
   } catch {
-    found = { error: "The server does not answer. Is `reprise serve` still running?" };
+    found = { error: NO_ANSWER };
   }
   if (mine !== visit) return;
   if (!answer?.ok) { show(null, found.error, true); return; }
@@ -170,8 +171,8 @@ function refresh() {
   save.disabled = !made || isSame || isWriting;
   undo.disabled = isWriting;
   undo.hidden = !number;
-  if (isSame && !outcome.textContent) tell("The file has this cover already.");
-  if (!isSame && outcome.textContent === "The file has this cover already.") tell("");
+  if (isSame && !outcome.textContent) tell(SAME);
+  if (!isSame && outcome.textContent === SAME) tell("");
 }
 
 // ---- saving, and taking back ----

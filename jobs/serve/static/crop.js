@@ -13,7 +13,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 const clamp = (value, low, high) => Math.max(low, Math.min(value, high));
 
 /** A part after a handle was moved by so many pixels, within the picture. */
-export function resized(part, [across, down], [dx, dy], whole, isSquare) {
+function resized(part, [across, down], [dx, dy], whole, isSquare) {
   const least = Math.min(LEAST, part.width, part.height);
   let { left, top } = part, right = left + part.width, bottom = top + part.height;
   if (across < 0) left = clamp(left + dx, 0, right - least);
@@ -35,18 +35,18 @@ export function resized(part, [across, down], [dx, dy], whole, isSquare) {
 }
 
 /** A part that was moved by so many pixels, within the picture. */
-export function moved(part, [dx, dy], whole) {
+function moved(part, [dx, dy], whole) {
   return { ...part, left: clamp(part.left + dx, 0, whole.width - part.width), top: clamp(part.top + dy, 0, whole.height - part.height) };
 }
 
 /** The largest square in the middle of a part. */
-export function squared(part) {
+function squared(part) {
   const side = Math.min(part.width, part.height);
   return { left: part.left + Math.floor((part.width - side) / 2), top: part.top + Math.floor((part.height - side) / 2), width: side, height: side };
 }
 
 /** The nearest part that lies in the picture. */
-export function within(part, whole) {
+function within(part, whole) {
   const left = clamp(Math.round(part.left) || 0, 0, whole.width - 1), top = clamp(Math.round(part.top) || 0, 0, whole.height - 1);
   return {
     left, top, width: clamp(Math.round(part.width) || 1, 1, whole.width - left), height: clamp(Math.round(part.height) || 1, 1, whole.height - top),

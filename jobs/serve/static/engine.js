@@ -2,7 +2,7 @@
 // windows of 5 s; each is started at a frame of the context, so that windows join without a seam and another lane goes
 // on at the very frame where this one fades.
 
-export const RATE = 48000;
+const RATE = 48000;
 const WINDOW = 5 * RATE;
 /** Windows that are held in memory, 1.92 MB each: 54 MB, and browsers take their time to give back what is dropped. */
 const MOST_WINDOWS = 28;
@@ -107,7 +107,7 @@ class Windows {
     if (!one.n_sounding) this.buffers.free.push(one.buffer);
   }
 
-  /** Says that a source begins to use a window, or has ended to. */
+  /** Says that a source begins to use a window, or no longer does. */
   sounds(one, change) {
     one.n_sounding += change;
     if (one.isDropped && !one.n_sounding) this.buffers.free.push(one.buffer);

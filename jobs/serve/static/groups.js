@@ -23,7 +23,7 @@ if (form) {
     const groups = chosen();
     if (!groups.length) { told.textContent = "Select groups first."; return; }
     const preview = await ask("/api/accept", { groups, preview: true });
-    if (!preview.n_groups) { told.textContent = "In none of these did every copy that goes pass its null test."; return; }
+    if (!preview.n_groups) { told.textContent = "In each of these groups, a copy that would go has not passed its null test."; return; }
     told.textContent = preview.text;
     if (!confirm(preview.text)) { told.textContent = "Nothing is accepted."; return; }
     const done = await ask("/api/accept", { groups });

@@ -3,7 +3,7 @@ import { el } from "./common.js";
 
 /** Each: the key and whether with Shift, how it is shown, what it does, the label of its button, the row of buttons in
  * which that stands, what is done, whether it stays on, and for which kinds of lineup it is (any, if not said). */
-export const KEYS = [
+const KEYS = [
   { key: " ", shown: "Space", does: "Play or pause", button: "Play", row: "sound", act: "toggle" },
   { key: "arrowleft", shown: "←", does: "5 s back", button: "−5 s", row: "sound", act: "back" },
   { key: "arrowright", shown: "→", does: "5 s forward", button: "+5 s", row: "sound", act: "forward" },

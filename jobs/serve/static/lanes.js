@@ -1,7 +1,7 @@
 // Draws one lane on the common axis: its outline, below it how well it matches, and what only one copy has.
 
 const OUTLINE = 44, MATCH = 12, RESIDUAL = 14, GAP = 3;
-/** Pixels of a drawing, with the curves below the outline and without. */
+/** Pixels of a drawing that has curves below its outline. */
 const HEIGHT = OUTLINE + GAP + MATCH + GAP + RESIDUAL;
 /** Share of equal bits of two unrelated sounds: the foot of the curve. */
 const CHANCE = 0.5;

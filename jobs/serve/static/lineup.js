@@ -1,7 +1,7 @@
 // The page of one group or pair: files side by side on one musical axis, heard, seen, and answered about.
 import { answer, undo } from "./answers.js";
 import { Blind } from "./blind.js";
-import { ask, clock, el, say } from "./common.js";
+import { NO_ANSWER, ask, clock, el, say } from "./common.js";
 import { Engine } from "./engine.js";
 import { actOf, buttonsOf, helpOf } from "./keys.js";
 import { Axis } from "./lanes.js";
@@ -254,7 +254,7 @@ async function look(mine, address) {
     const answer = await fetch(address);
     found = await answer.json();
   } catch {
-    found = { error: "The server does not answer. Is `reprise serve` still running?" };
+    found = { error: NO_ANSWER };
   }
   if (mine !== visit) return null;
   if (!found.error) return found;

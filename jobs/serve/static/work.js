@@ -1,5 +1,5 @@
 // What goes on now, live, on any page: a bar, counts, rate, time left, folder, failures and the last events.
-import { ask, clock, el, say, size } from "./common.js";
+import { NO_ANSWER, ask, clock, el, say, size } from "./common.js";
 
 const NAMES = {
   full: "Scan and compare", scan: "Scan", correlate: "Comparison", apply: "Clean-up", undo: "Undo", cover: "Cover", compact: "Compaction",
@@ -21,7 +21,7 @@ export function listen(changed) {
     });
     source.addEventListener("error", () => { // the browser tries again by itself
       isLost = true;
-      say("The server does not answer. Is `reprise serve` still running?", true);
+      say(NO_ANSWER, true);
     });
   };
   const close = () => { source?.close(); source = null; };
