@@ -38,6 +38,8 @@ from tests import cluster_tasks
 def main():
     folder, on_signal, *hows = sys.argv[1:]
     stop = Stop()
+    # a shell that starts the tests in the background has all that they start ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if on_signal != "raise":
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.request("signal") if on_signal == "stop" else None)
@@ -495,13 +497,12 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("delay_s", [0.2, pytest.param(0.6, marks=pytest.mark.long)])
+@pytest.mark.parametrize("delay_s", [0.7, pytest.param(0.3, marks=pytest.mark.long)])
 def test_an_interrupt_during_the_start_leaves_no_process(tmp_path: Path, delay_s: float) -> None:
     with launched(tmp_path, "raise", "sleep") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "drawn 0\n"
-        until(lambda: bool(psutil.Process(process.pid).children()))
-        time.sleep(delay_s)  # somewhere on the way of the cluster to its first task, once it starts processes
+        time.sleep(delay_s)  # somewhere on the way of the cluster to its first task: any place must do
         os.killpg(process.pid, signal.SIGINT)
         _, stderr = process.communicate(timeout=HANG_S)
         assert stderr.strip().splitlines()[-1] == "KeyboardInterrupt"
