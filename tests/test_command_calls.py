@@ -680,7 +680,7 @@ verdict: other
     }
     invoke(folder.parent / "none", "pair", "/a.mp3", "/b.mp3", "--length", "60")
     assert call.keywords["store"] is None
-    assert call.keywords["fingerprint"]().length_s == 60
+    assert call.keywords["fingerprint"].length_s == 60
 
 
 # ---- cluster keys ----

@@ -34,7 +34,7 @@ from dedup.errors import (
 )
 from dedup.observer import Silent
 from dedup.report.glance import glance
-from dedup.settings import FingerprintSettings
+from dedup.settings import BACKEND, FingerprintSettings
 from dedup.store import store as store_module
 from dedup.store import upgrades
 from dedup.store.blocks import BlockStore, make_block
@@ -86,6 +86,14 @@ def test_a_store_remembers_how_it_was_made(folder: Path):
         assert (store.block_size, store.fingerprint_settings) == (4, SETTINGS)
     with open_for_reading(folder) as store:
         assert (store.block_size, store.fingerprint_settings) == (4, SETTINGS)
+
+
+def test_a_store_that_another_backend_filled_goes_on(folder: Path):
+    for backend in ("1.4.3", "1.6.0", BACKEND):
+        with make_or_open(folder, replace(SETTINGS, chromaprint=backend), 4, "test") as store:
+            assert store.fingerprint_settings is not None
+            assert store.fingerprint_settings.chromaprint == SETTINGS.chromaprint, "as it was made"
+    require_sound(folder)
 
 
 def test_fingerprints_made_otherwise_are_refused_with_both_values(folder: Path):

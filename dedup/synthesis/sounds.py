@@ -15,7 +15,7 @@ from dedup.store.items import Items
 from dedup.synthesis import music
 
 RATE = 11_025
-"""Sample rate of all sounds in Hz: the one that libchromaprint gets."""
+"""Sample rate of all sounds in Hz: the one that is fingerprinted."""
 
 SHORTEST_S, LONGEST_S = 40, 150
 MUSIC_S = 30, 50
