@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from dedup.correlation import cascade, kernels, sampling
 from dedup.correlation.cascade import coarse_ranges, sieve
+from dedup.correlation.emit import LANES
 from dedup.correlation.kernels import LagLimits, lag_limits
 from dedup.correlation.lanes import lane_curve, make_curves, pack
-from dedup.correlation.llvm import LANES
 from dedup.correlation.match import Match, matches_of
 from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, LAG_STEP, ROWS
 from dedup.correlation.tile import Part, correlate_parts, merged

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import av
 import numpy as np
@@ -10,6 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from dedup.errors import UsageError
+from dedup.fingerprint import machine_code
 from dedup.fingerprint.chroma import FRAME, HOP, SILENT_NORM, NoteEnergies, smoothed
 from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.fingerprint.classifiers import CLASSIFIERS, DIVISIONS, ItemMaker
@@ -18,6 +23,7 @@ from dedup.store.items import SILENT_ITEM, Items, items_digest
 from dedup.synthesis.sounds import KINDS, sound
 from tests.chromaprint_twin import Pcm, expected_items, library, library_items, naive_item, naive_items
 
+ROOT = Path(__file__).resolve().parents[1]
 RATE = 11_025
 LOST_SAMPLES = FRAME + 19 * HOP
 """Samples that the first item takes."""
@@ -147,6 +153,63 @@ def test_another_algorithm_is_refused_with_both() -> None:
     for settings in (FingerprintSettings(algorithm=2), FingerprintSettings(sample_rate=44_100)):
         with pytest.raises(UsageError, match="algorithm 1 at 11025 Hz"):
             Fingerprinter(settings)
+
+
+# ---- the machine code
+
+
+def energies_by(function: Callable[..., None], pcm: Pcm, monkeypatch: pytest.MonkeyPatch) -> npt.NDArray[np.float64]:
+    monkeypatch.setattr(machine_code, "note_energies", lambda: function)
+    energies = NoteEnergies()
+    return np.concatenate([*energies.feed(pcm), energies.finish()])
+
+
+def test_another_processor_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One with the oldest instructions of its family, such as no AVX."""
+    pcm = noise(10, 12)
+    here = energies_by(machine_code.note_energies(), pcm, monkeypatch)
+    there = energies_by(machine_code.note_energies_for("generic", ""), pcm, monkeypatch)
+    assert len(here) > 90
+    assert here.tobytes() == there.tobytes()
+
+
+def test_code_that_is_torn_is_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPRISE_KERNEL_CACHE", str(tmp_path))
+    pcm = noise(11, 3)
+    before = energies_by(machine_code.note_energies_for("generic", ""), pcm, monkeypatch)
+    (file,) = tmp_path.glob("*/transform-*.code")
+    whole = file.read_bytes()
+    for torn in (b"", whole[:-1]):
+        file.write_bytes(torn)
+        after = energies_by(machine_code.note_energies_for("generic", ""), pcm, monkeypatch)
+        assert before.tobytes() == after.tobytes()
+        assert file.read_bytes() == whole
+
+
+def test_code_that_is_there_is_not_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPRISE_KERNEL_CACHE", str(tmp_path))
+    pcm = noise(11, 3)
+    before = energies_by(machine_code.note_energies_for("generic", ""), pcm, monkeypatch)
+
+    def compiled(_machine: object) -> bytes:
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(machine_code, "_compiled", compiled)
+    assert energies_by(machine_code.note_energies_for("generic", ""), pcm, monkeypatch).tobytes() == before.tobytes()
+    monkeypatch.setenv("REPRISE_KERNEL_CACHE", "off")
+    with pytest.raises(AssertionError, match="compiled again"):
+        machine_code.note_energies_for("generic", "")
+
+
+def test_who_fingerprints_loads_no_numba() -> None:
+    """It costs a worker 0.3 s and 50 MB."""
+    program = (
+        "import sys; from dedup.fingerprint.chromaprint import Fingerprinter;"
+        "from dedup.settings import FingerprintSettings; lazy = 'llvmlite' not in sys.modules;"
+        "Fingerprinter(FingerprintSettings()).feed(bytes(200_000)); print(lazy, 'numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["True", "False"]
 
 
 # ---- edges

@@ -78,9 +78,9 @@ class NoteEnergies:
     divided has no influence on any bit. What is left at the end is dropped if it does not fill a frame."""
 
     def __init__(self) -> None:
-        from dedup.fingerprint.transform import note_energies  # this imports Numba, which only who fingerprints needs
+        from dedup.fingerprint import machine_code  # this imports LLVM, which only who fingerprints needs
 
-        self._kernel = note_energies
+        self._kernel = machine_code.note_energies()
         self._samples = np.zeros((BATCH - 1) * HOP + FRAME, np.int16)
         self._n_samples = 0
         self._work = np.empty(FRAME * LANES, np.float32)
@@ -106,8 +106,9 @@ class NoteEnergies:
     def _energies(self, n_frames: int) -> Floats:
         n_groups = -(-n_frames // LANES)
         energies = np.zeros((n_groups * N_NOTES, LANES))
-        constants = (HOP, *_constants()[:3], _FIRST_BIN, _constants().notes)
-        self._kernel(self._samples, *constants, self._work, energies, N_NOTES)
+        arrays = (energies, self._samples, *_constants(), self._work)
+        n_bins = len(_constants().notes)
+        self._kernel(*(array.ctypes.data for array in arrays), n_groups, N_NOTES, n_bins, _FIRST_BIN, HOP)
         return energies.reshape(n_groups, N_NOTES, LANES).transpose(0, 2, 1).reshape(-1, N_NOTES)[:n_frames]
 
 
