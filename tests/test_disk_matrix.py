@@ -47,6 +47,8 @@ class Case:
     """What a person answers."""
     needless: str = ""
     """Pattern of further calls without which the command does its work all the same."""
+    must_sync: bool = False
+    """Whether the folder has to be synced before the command may say that it wrote a file there."""
 
     @property
     def name(self) -> str:
@@ -72,8 +74,8 @@ CASES = (
         needless=r"\w+ /(wip-)?plan-key.*|open /catalog.db-(wal|shm)",
     ),
     Case(("plan", "--workers", "0", *STORE), "{stdout}"),
-    Case(("plan", "--workers", "0", "-o", "{out}/plan.json", *STORE), "{out}"),
-    Case(("resolve", "-o", "{out}/resolved.json", "--workers", "0", *STORE), "{out}", said="\n\n\n\n"),
+    Case(("plan", "--workers", "0", "-o", "{out}/plan.json", *STORE), "{out}", must_sync=True),
+    Case(("resolve", "-o", "{out}/resolved.json", "--workers", "0", *STORE), "{out}", said="\n\n\n\n", must_sync=True),
     Case(("apply", "{out}/plan.json", *STORE), state="planned"),
     Case(("apply", "{out}/plan.json", *STORE), "{music}", state="planned"),
     Case(("undo", *STORE), state="applied"),
@@ -280,7 +282,11 @@ def calls_of(case: Case, sites: tuple[str, ...]) -> tuple[list[int], int]:
     them by which it only tidies up; 0 if there is none."""
     needless = re.compile(f"{NEEDLESS}|{case.needless}" if case.needless else NEEDLESS)
     n_needed = len(sites)
-    while n_needed and (TIDYING.fullmatch(sites[n_needed - 1]) or needless.fullmatch(sites[n_needed - 1])):
+    while (
+        n_needed
+        and not (case.must_sync and sites[n_needed - 1] == "fsync ")
+        and (TIDYING.fullmatch(sites[n_needed - 1]) or needless.fullmatch(sites[n_needed - 1]))
+    ):
         n_needed -= 1
     if n_needed < len(sites) and re.fullmatch("write .*catalog.db", sites[n_needed]):
         n_needed -= 1  # the log is synced once more before it is moved
