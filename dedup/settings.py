@@ -191,8 +191,9 @@ class KeepSettings(Settings):
         tuple[str, ...],
         Option(
             "What makes a copy better: best, oldest, newest, smallest or largest; or rules in order, separated by "
-            "commas, out of lossless, bits, rate, band, channels, bitrate, length, tags, cover, oldest, newest, "
-            "largest, smallest, named, folder, imported, prefer and album.",
+            "commas, out of band, lossless, bits, rate, channels, bitrate, album, length, tags, cover, named, folder, "
+            "oldest, newest, largest, smallest, imported and prefer. best is the first thirteen of these, in this "
+            "order; oldest, newest, smallest and largest put that rule before them.",
             "RULES",
             name="keep",
             form="rules",
