@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, Literal, get_args
+from dataclasses import asdict, dataclass, field, fields
+from typing import Annotated, Literal, get_args
 
 from dedup.declaration import Option, Settings, refused
 
@@ -23,24 +23,21 @@ UNFINISHED_EXTENSIONS = frozenset("!ut aria2 crdownload download opdownload part
 """What browsers and download programs put behind a name until the file is whole."""
 
 
-class _Digested(Settings):
-    def digest(self) -> str:
-        """32 hex digits, a function of the values alone: equal settings have equal digests on every machine."""
-        values: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
-        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+BACKEND = "reprise 1.5.1"
+"""What makes fingerprints here: Reprise's own Chromaprint, whose items are those of libchromaprint 1.5.1."""
 
 
 @dataclass(frozen=True)
-class FingerprintSettings(_Digested):
+class FingerprintSettings(Settings):
     """What makes two fingerprints comparable; stamped into a store, others are refused."""
 
-    chromaprint: str
-    """Version of libchromaprint, such as "1.5.1"."""
+    chromaprint: str = field(default=BACKEND, compare=False)
+    """Backend that made the first of a store's fingerprints: "reprise 1.5.1", or a version of libchromaprint, such as
+    "1.5.1". It decides nothing, because all make the same items."""
     algorithm: int = 1
-    """Chromaprint's algorithm number; 1 is "TEST2", the library's default."""
+    """Chromaprint's algorithm number; 1 is "TEST2", libchromaprint's default."""
     sample_rate: int = 11025
-    """Sample rate in Hz of the mono PCM that libchromaprint gets."""
+    """Sample rate in Hz of the mono PCM that is fingerprinted."""
     length_s: Annotated[
         float, Option("Fingerprint this much from the start of each track; 0 means all of it.", "SECONDS", 0, rare=True)
     ] = 0.0
@@ -50,7 +47,7 @@ class FingerprintSettings(_Digested):
         return [
             f"{f.name} {getattr(self, f.name)!r} / {getattr(other, f.name)!r}"
             for f in fields(self)
-            if getattr(self, f.name) != getattr(other, f.name)
+            if f.compare and getattr(self, f.name) != getattr(other, f.name)
         ]
 
 
@@ -117,7 +114,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
-class CompareSettings(_Digested):
+class CompareSettings(Settings):
     """How two fingerprints are compared; part of every tile's name."""
 
     method: Annotated[
@@ -136,6 +133,11 @@ class CompareSettings(_Digested):
     min_overlap_items: Annotated[
         int, Option("Items that must overlap, whatever the share; 80 are 9.9 s.", "ITEMS", 1, rare=True)
     ] = 80
+
+    def digest(self) -> str:
+        """32 hex digits, a function of the values alone: equal settings have equal digests on every machine."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
 
     @property
     def lag_limit(self) -> int:

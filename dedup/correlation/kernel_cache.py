@@ -30,7 +30,8 @@ def source_digest() -> str:
     function takes from others."""
     here = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=8)
-    for file in [*sorted(here.glob("*.py")), here.parent / "store" / "items.py"]:
+    others = (here.parent / "store" / "items.py", here.parent / "fingerprint" / "transform.py")
+    for file in [*sorted(here.glob("*.py")), *others]:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 

@@ -96,8 +96,8 @@ class Configuration:
     def cleanup(self) -> domain.PlanSettings:
         return self.of(domain.PlanSettings)
 
-    def fingerprint(self, chromaprint: str) -> domain.FingerprintSettings:
-        return self.of(domain.FingerprintSettings, chromaprint=chromaprint)
+    def fingerprint(self) -> domain.FingerprintSettings:
+        return self.of(domain.FingerprintSettings)
 
 
 def settle(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Configuration:

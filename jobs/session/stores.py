@@ -28,18 +28,16 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def for_scanning(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Store]:
     """The store, made if there is none, and stamped with the settings of this run. Before it makes a store, raises
-    ChromaprintMissingError, and LibraryError for a root that is not there."""
+    LibraryError for a root that is not there."""
     from dedup.library.discover import require_usable
     from dedup.store.layout import Layout
     from dedup.store.store import make_or_open
-    from dedup.versions import chromaprint_version
 
     block_size = run.settings.of(RunSettings).block_size
     if not Layout(run.settings.store).catalog.exists():
         require_usable(roots)
-    fingerprint = run.settings.fingerprint(chromaprint_version())
     purpose = f"reprise {run.command}"
-    opened = make_or_open(run.settings.store, fingerprint, block_size, purpose)
+    opened = make_or_open(run.settings.store, run.settings.fingerprint(), block_size, purpose)
     with opened as store, _recorded(run, store):
         yield store
 
