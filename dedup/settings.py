@@ -109,7 +109,7 @@ class ScanSettings(Settings):
         return f"min-length {self.min_length_s:g}, time-limit {self.time_limit_s:g}"
 
 
-Method = Literal["cascade", "exact"]
+Method = Literal["cascade", "exact", "join"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
@@ -118,10 +118,16 @@ class CompareSettings(Settings):
     """How two fingerprints are compared; part of every tile's name."""
 
     method: Annotated[
-        Method, Option("cascade: compare exactly only the pairs that pass a quick check; exact: every pair.", rare=True)
+        Method,
+        Option(
+            "cascade: compare exactly only the pairs that pass a quick check; join: only those that have passages in "
+            "common, found by sorting; exact: every pair.",
+            rare=True,
+        ),
     ] = "cascade"
     """Method of comparing: "exact" is every lag, every item; "cascade" is that only for pairs which a coarse comparison
-    does not exclude, and gives what "exact" gives, or nothing."""
+    does not exclude, "join" only for pairs that share equal items at one lag. Both give what "exact" gives, or
+    nothing."""
     max_lag: Annotated[
         int | None,
         Option("Largest shift to try, in items (8.08 a second).", "ITEMS", 0, 1_000_000, none="all", rare=True),
