@@ -38,4 +38,6 @@ def json_text(
     text = json.dumps(
         value, ensure_ascii=False, indent=indent, separators=separators, default=default, allow_nan=allow_nan
     )
+    if text.isascii() and "\x7f" not in text:
+        return text
     return _HARMFUL_IN_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text)

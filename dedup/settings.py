@@ -109,7 +109,7 @@ class ScanSettings(Settings):
         return f"min-length {self.min_length_s:g}, time-limit {self.time_limit_s:g}"
 
 
-Method = Literal["cascade", "exact"]
+Method = Literal["cascade", "exact", "join"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
@@ -118,10 +118,16 @@ class CompareSettings(Settings):
     """How two fingerprints are compared; part of every tile's name."""
 
     method: Annotated[
-        Method, Option("cascade: compare exactly only the pairs that pass a quick check; exact: every pair.", rare=True)
+        Method,
+        Option(
+            "cascade: compare exactly only the pairs that pass a quick check; join: only those that have passages in "
+            "common, found by sorting; exact: every pair.",
+            rare=True,
+        ),
     ] = "cascade"
     """Method of comparing: "exact" is every lag, every item; "cascade" is that only for pairs which a coarse comparison
-    does not exclude, and gives what "exact" gives, or nothing."""
+    does not exclude, "join" only for pairs that share equal items at one lag. Both give what "exact" gives, or
+    nothing."""
     max_lag: Annotated[
         int | None,
         Option("Largest shift to try, in items (8.08 a second).", "ITEMS", 0, 1_000_000, none="all", rare=True),
@@ -193,8 +199,9 @@ class KeepSettings(Settings):
         tuple[str, ...],
         Option(
             "What makes a copy better: best, oldest, newest, smallest or largest; or rules in order, separated by "
-            "commas, out of lossless, bits, rate, band, channels, bitrate, length, tags, cover, oldest, newest, "
-            "largest, smallest, named, folder, imported, prefer and album.",
+            "commas, out of band, lossless, bits, rate, channels, bitrate, album, length, tags, cover, named, folder, "
+            "oldest, newest, largest, smallest, imported and prefer. best is the first thirteen of these, in this "
+            "order; oldest, newest, smallest and largest put that rule before them.",
             "RULES",
             name="keep",
             form="rules",

@@ -240,12 +240,14 @@ def test_only_the_folders_that_matter_are_read(tmp_path: Path) -> None:
         for number in (1, 2, 3):
             stores.add_track(store, f"a/{number}", stores.recording(10 + number, 200), tags=tags(number=number))
             stores.add_track(store, f"far/{number}", stores.recording(20 + number, 200), tags=tags(number=number))
-        stores.add_track(store, "a/copy", items, tags=tags("Other"))
+        stores.add_track(store, "a/copy", items, tags=tags(number=4))
         stores.add_track(store, "b/copy", items, tags=tags("Other"))
         stores.add_track(store, "b/away", items, state="absent", tags=tags("Other", 2))
         tracks = Matches(store, MatchSettings()).tracks
         assert {os.path.dirname(one.path) for one in tracks} == {b"/music/a", b"/music/b"}
         albums = albums_of(store, tracks)
-    assert albums.is_complete(b"/music/a/1")
+    assert albums.is_complete(b"/music/a/copy")
+    assert albums.lacking({b"/music/a/copy"}) == {b"/music/a/copy": "track 4 of Album"}
     assert not albums.is_complete(b"/music/far/1"), "no copy is in that folder"
+    assert not albums.is_complete(b"/music/b/copy")
     assert not albums.is_complete(b"/music/b/away")

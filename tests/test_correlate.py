@@ -27,7 +27,7 @@ from dedup.correlation.correlate import (
     memory_needed,
     unfinished,
 )
-from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, STORED_KAPPA, matches_of
+from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, STORED_KAPPA, match_in
 from dedup.correlation.tile import correlate_tile
 from dedup.errors import StoreDamagedError, TooLittleMemoryError
 from dedup.groups.matches import Matches
@@ -158,9 +158,9 @@ def test_pairs_are_what_comparing_two_at_a_time_gives(tmp_path: Path) -> None:
         run(store)
         matches = Matches(store, MatchSettings(min_score=0.2))
         found = {
-            (track.path, other.path): match
+            (track.path, other.path): matches.related.match(place)
             for track in matches.tracks
-            for fingerprint, match in matches.neighbours[track.fingerprint]
+            for fingerprint, place in matches.related.of(track.fingerprint)
             for other in matches.by_fingerprint[fingerprint]
         }
     wanted = {}
@@ -425,7 +425,7 @@ def test_a_tile_is_its_rows_one_by_one(rows_a: list[Items], rows_b: list[Items],
     rows = stored[["row_a", "row_b"]].tolist()
     assert [
         (*of, *match._replace(contrast=round(match.contrast, 12)))
-        for of, match in zip(rows, matches_of(stored), strict=True)
+        for of, match in ((of, match_in(data, number)) for number, of in enumerate(rows))
     ] == expected
     n_a, n_b = len(rows_a), len(rows_b)
     assert n_compared == (n_a * (n_a - 1) // 2 if diagonal else n_a * n_b)

@@ -28,7 +28,7 @@ from dedup.plan.document import from_bytes, to_bytes
 from dedup.plan.nouns import Plan, PlannedFile
 from dedup.plan.review import review_of
 from dedup.settings import KeepSettings, MatchSettings, PlanSettings
-from dedup.store.nulltests import NullTest
+from dedup.store.nulltests import NullTest, parsed
 from dedup.store.store import Store
 from dedup.tags.extras import EXTRA_KINDS, Extra, Rating, Words, carried, family_of, lyrics_held, rating_held
 from dedup.tags.read import read_tags
@@ -291,8 +291,8 @@ def test_what_contradicts_the_kept_file_stays_unless_it_is_let_go(tmp_path: Path
 def test_chapters_are_not_carried_to_a_file_that_starts_at_another_moment(tmp_path: Path) -> None:
     root = known(library(tmp_path, {"kept/a.flac": (), "old/b.mp3": ("chapters",), "old/c.mp3": ("lyrics",)}))
     with opened(root) as store, store.catalog.transaction():
-        tests = list(store.catalog.nulltests.all())
-        store.catalog.nulltests.put((a, b, replace(test, lag_s=0.5)) for a, b, test in tests)
+        tests = list(store.catalog.nulltests.texts())
+        store.catalog.nulltests.put((a, b, replace(parsed(text), lag_s=0.5)) for a, b, text in tests)
     assert NullTest(lag_s=0.5).swapped().lag_s == -0.5
     stays(root, "b.mp3", "chapters")
     assert not (root / "old/c.mp3").exists()

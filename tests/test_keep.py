@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dedup.declaration import settings_of
 from dedup.errors import UsageError
 from dedup.groups.albums import Albums
 from dedup.groups.criteria import RULES
@@ -79,7 +80,7 @@ def test_a_rule_says_which_is_better_and_why(rule: str, better: Any, worse: Any,
     rules = keep_rules(KeepSettings((rule, "best")))
     for names in (("a", "b"), ("b", "a")):
         good, bad = track(f"/music/{names[0]}", **better), track(f"/music/{names[1]}", **worse)
-        assert rules.rank(good) < rules.rank(bad)
+        assert rules.best_first([bad, good]) == [good, bad]
         decision = rules.decision(good, bad)
         assert (decision.rule, decision.why) == (rule, why)
 
@@ -96,7 +97,7 @@ def test_a_rule_says_which_is_better_and_why(rule: str, better: Any, worse: Any,
 def test_what_is_rounded_decides_nothing(properties: tuple[dict[str, Any], dict[str, Any]]) -> None:
     for names in (("a", "b"), ("b", "a")):
         files = [track(f"/music/{name}", **own) for name, own in zip(names, properties, strict=True)]
-        kept, other = sorted(files, key=keep_rules(KeepSettings()).rank)
+        kept, other = keep_rules(KeepSettings()).best_first(files)
         assert kept.path == b"/music/a"
         decision = keep_rules(KeepSettings()).decision(kept, other)
         assert (decision.rule, decision.why) == ("path", "nothing else tells them apart")
@@ -144,7 +145,7 @@ def test_what_counts_before_any_rule() -> None:
         track("/z/away", state="absent", size=88_000),
         track("/z/imported", state="imported", size=99_000),
     ]
-    assert sorted(random.Random(1).sample(ordered, len(ordered)), key=rules.rank) == ordered
+    assert rules.best_first(random.Random(1).sample(ordered, len(ordered))) == ordered
     said = [rules.decision(one, other) for one, other in pairwise(ordered)]
     assert [one.rule for one in said] == ["protected", "sound", "largest", "present", "protected", "present"]
     assert said[0].why == "protected, the other not"
@@ -157,11 +158,13 @@ def test_preferred_folders_go_first_or_where_the_list_says() -> None:
     assert not KeepSettings().prefer
     first = keep_rules(KeepSettings(("bitrate",), prefer=(b"/b", b"/a")))
     assert first.decision(good, better).why == "below /b, the other below /a"
-    assert first.rank(good) < first.rank(better) < first.rank(track("/c/x", bitrate=999_000))
+    worse = track("/c/x", bitrate=999_000)
+    assert first.best_first([worse, better, good]) == [good, better, worse]
     assert first.decision(better, track("/abc")).why == "below /a, the other below no preferred folder"
     later = keep_rules(KeepSettings(("bitrate", "prefer"), prefer=(b"/b", b"/a")))
-    assert later.rank(better) < later.rank(good)
-    assert later.rank(good) < later.rank(track("/c/x", bitrate=9_000))
+    assert later.best_first([good, better]) == [better, good]
+    other = track("/c/x", bitrate=9_000)
+    assert later.best_first([other, good]) == [good, other]
 
 
 def test_the_copy_in_a_complete_album_wins_where_that_counts() -> None:
@@ -171,7 +174,7 @@ def test_the_copy_in_a_complete_album_wins_where_that_counts() -> None:
     rules = keep_rules(KeepSettings(("album", "largest")), albums)
     decision = rules.decision(track("/album/1"), track("/a/1", size=5_000))
     assert (decision.rule, decision.why) == ("album", "in a complete album, the other not")
-    assert rules.rank(track("/album/1")) < rules.rank(track("/a/1", size=5_000))
+    assert rules.best_first([track("/a/1", size=5_000), track("/album/1")])[0].path == b"/album/1"
 
 
 # ---- lists of rules ----
@@ -230,13 +233,13 @@ copies = st.builds(
     st.lists(st.sampled_from([*RULE_NAMES, "best"]), min_size=1, max_size=5),
     st.randoms(use_true_random=False),
 )
-def test_the_order_of_files_never_matters_and_each_decision_is_that_of_the_rank(
+def test_the_order_of_files_never_matters_and_each_decision_is_that_of_the_order(
     files: list[Any], names: list[str], shuffled: random.Random
 ) -> None:
     rules = keep_rules(KeepSettings(tuple(names), prefer=(b"/m/a",), protect=(b"/m/p",)))
-    in_order = sorted(files, key=rules.rank)
+    in_order = rules.best_first(files)
     shuffled.shuffle(files)
-    assert sorted(files, key=rules.rank) == in_order
+    assert rules.best_first(files) == in_order
     for better, worse in pairwise(in_order):
         decision = rules.decision(better, worse)
         turned = rules.decision(worse, better)
@@ -255,7 +258,7 @@ def test_the_rate_that_opus_says_is_no_merit() -> None:
     opus = track("a.opus", codec="opus", sample_rate=48_000, bitrate=105_000)
     mp3 = track("b.mp3", codec="mp3", sample_rate=44_100, bitrate=192_000)
     assert keep_rules(KeepSettings()).decision(mp3, opus).rule == "bitrate"
-    assert min((opus, mp3), key=keep_rules(KeepSettings()).rank) is mp3
+    assert keep_rules(KeepSettings()).best_first((opus, mp3))[0] is mp3
 
 
 DSD = {"codec": "dsd", "lossless": True, "bits": 1, "sample_rate": 2_822_400}
@@ -263,7 +266,7 @@ CD = {"codec": "flac", "lossless": True, "bits": 16, "sample_rate": 44_100}
 
 
 def winner(*tracks: ListedTrack, rules: tuple[str, ...] = ("best",)) -> bytes:
-    return min(tracks, key=keep_rules(KeepSettings(rules)).rank).path
+    return keep_rules(KeepSettings(rules)).best_first(tracks)[0].path
 
 
 def test_a_rate_that_holds_all_that_is_heard_is_no_merit_before_the_codec() -> None:
@@ -278,7 +281,7 @@ def test_two_equal_channels_are_one() -> None:
     mono = track("/music/mono", channels=1, bitrate=320_000)
     doubled = replace(track("/music/doubled", channels=2, bitrate=64_000), width_db=-120.0)
     assert rules.decision(mono, doubled).rule == "bitrate"
-    assert rules.rank(mono) < rules.rank(doubled)
+    assert rules.best_first([doubled, mono]) == [mono, doubled]
 
 
 def test_dsd_counts_by_its_rate() -> None:
@@ -344,3 +347,10 @@ def test_of_equal_files_the_plain_name_and_the_lasting_folder_win(rules: tuple[s
         assert winner(track(path), plain, rules=rules) == plain.path
     below_tmp = replace(track("/tmp/music/a/song.mp3"), root=b"/tmp/music")
     assert RULES["folder"].key(below_tmp), "only folders of the library count"
+
+
+def test_the_help_says_what_best_is() -> None:
+    said = next(setting.option.help for setting in settings_of(KeepSettings) if setting.name == "keep")
+    names = said.partition("out of ")[2].partition(". ")[0].replace(" and ", ", ").split(", ")
+    assert tuple(names[: len(BEST)]) == BEST and sorted(names) == sorted(RULE_NAMES)
+    assert f"best is the first {['ten', 'eleven', 'twelve', 'thirteen', 'fourteen'][len(BEST) - 10]}" in said

@@ -36,7 +36,7 @@ WORKER_BYTES = 320 << 20
 USABLE_SHARE = 0.9
 """Of a worker's memory limit: Dask ends it at 0.95."""
 
-COPIES = {"cascade": 4, "exact": 6}
+COPIES = {"cascade": 4, "exact": 6, "join": 8}
 """Times that a worker holds a block's items: as they came, for this task and for the next, as keys of their order,
 thinned, side by side, counted."""
 

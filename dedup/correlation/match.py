@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+import struct
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -207,12 +207,16 @@ def record(row_a: int, row_b: int, match: Match) -> npt.NDArray[Any]:
     return stored
 
 
-def matches_of(records: npt.NDArray[Any]) -> Iterator[Match]:
-    """The match of each record of PAIR."""
-    steps = (row[:n].tobytes() for row, n in zip(records["steps"], records["n_steps"], strict=True))
-    numbers: list[Any] = records[list(_NUMBERS)].tolist()
-    return (Match(*(*of_one, path)) for of_one, path in zip(numbers, steps, strict=True))
+def match_in(records: bytes | bytearray, number: int) -> Match:
+    """The match of one of the records of PAIR that lie one after the other in memory."""
+    start = number * PAIR.itemsize
+    *numbers, n_steps = _UNPACKED.unpack_from(records, start)
+    steps = start + _UNPACKED.size
+    return Match._make((*numbers, bytes(records[steps : steps + n_steps])))
 
+
+_UNPACKED = struct.Struct("<8xiII5d5IB")
+"""A record of PAIR behind its rows, as far as `n_steps`: a hundred times as fast as NumPy for one of them."""
 
 _NUMBERS = (
     "lag",

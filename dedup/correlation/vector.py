@@ -54,6 +54,12 @@ def add_bit_errors(builder: ir.IRBuilder, total: Any, a: Any, b: Any) -> Any:
     return builder.add(total, builder.ctpop(builder.xor(a, b)))
 
 
+@emitted(types.uint64, returns=COUNT)
+def ones(builder: ir.IRBuilder, word: Any) -> Any:
+    """The bits set in a word of 64."""
+    return builder.ctpop(word)
+
+
 @emitted(WORDS, COUNT, WORDS, COUNT, COUNT, returns=WORD)
 def run_errors(builder: ir.IRBuilder, x: Array, x_start: Any, y: Array, y_start: Any, n: Any) -> Any:
     """The sum of `popcount(x[x_start + i] xor y[y_start + i])`, `i` in 0 to `n - 1`, as `uint32`.

@@ -4,13 +4,16 @@ compared as people read them: case, width and the spelling of accents do not cou
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import re
+import threading
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from dedup.store.store import open_for_reading
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -116,100 +119,180 @@ def _numbers(text: str) -> tuple[int | None, int | None]:
 class _Disc:
     """The files of one release, in one or several folders."""
 
-    files: dict[int, set[bytes]] = field(default_factory=dict)
+    files: dict[int, list[bytes]] = field(default_factory=dict)
     """Paths by track number."""
     total: int = 0
     """Number of tracks on the disc, as far as tags show."""
 
     def add(self, path: bytes, number: int, total: int) -> None:
-        self.files.setdefault(number, set()).add(path)
+        self.files.setdefault(number, []).append(path)
         self.total = max(self.total, number, total)
 
     @property
     def is_complete(self) -> bool:
         return self.total >= LEAST_TRACKS and len(self.files) == self.total
 
+    def may_be_complete_with(self, n_files: int) -> bool:
+        """Whether it may be complete if its folder holds so many files, of which some are not in it yet."""
+        return n_files >= max(self.total, LEAST_TRACKS)
+
     def lacking(self, removed: Set[bytes]) -> list[int]:
         """Track numbers that have no file left once these are removed."""
-        return sorted(number for number, paths in self.files.items() if paths <= removed)
+        return sorted(number for number, paths in self.files.items() if all(path in removed for path in paths))
+
+
+class Others(Protocol):
+    """The other files in the folders of some tracks."""
+
+    def count(self, folder: bytes) -> int:
+        """Their number in a folder, or more."""
+
+    def read(self, folders: Iterable[bytes]) -> Iterable[tuple[bytes, Mapping[str, Sequence[str]]]]:
+        """Path and tags of each in these folders."""
 
 
 class Albums:
-    """The releases in some folders, by the tags of their files."""
+    """The releases in the folders of some tracks, by the tags of all files there. Those of other files are read when an
+    answer depends on them: reading takes the time."""
 
-    def __init__(self, tracks: Iterable[tuple[bytes, Mapping[str, Sequence[str]]]]) -> None:
+    def __init__(
+        self, tracks: Iterable[tuple[bytes, Mapping[str, Sequence[str]]]], others: Others | None = None
+    ) -> None:
+        self._others = others
+        self._lock = threading.Lock()
+        """For whoever asks, since an answer may read."""
         self._discs: dict[Release, dict[bytes, _Disc]] = {}
         """Discs by release and folder."""
-        self._of_path: dict[bytes, _Disc] = {}
         self._release_of: dict[bytes, Release] = {}
-        self._titles: dict[Release, str] = {}
-        for path, at, title in sorted((path, position(tags), _first(tags, "album")) for path, tags in tracks):
+        """The release of each track whose tags name one and a number."""
+        self._titles: dict[Release, tuple[bytes, str]] = {}
+        """The first path of each release, and the title there."""
+        self._n_files: Counter[bytes] = Counter()
+        """Number of files in each folder, or more."""
+        self._read: set[bytes] = set()
+        """Folders whose other files were read."""
+        for path, tags in tracks:
+            self._n_files[_folder(path)] += 1
+            at = position(tags)
             if at is not None and at.number is not None:
-                disc = self._discs.setdefault(at.release, {}).setdefault(_folder(path), _Disc())
-                disc.add(path, at.number, at.total or 0)
-                self._of_path[path], self._release_of[path] = disc, at.release
-                self._titles.setdefault(at.release, title)
+                self._release_of[path] = at.release
+                self._add(path, at, tags)
+        if others is not None:
+            for folder in self._n_files:
+                self._n_files[folder] += others.count(folder)
+
+    def _add(self, path: bytes, at: Position, tags: Mapping[str, Sequence[str]]) -> None:
+        assert at.number is not None
+        disc = self._discs.setdefault(at.release, {}).setdefault(_folder(path), _Disc())
+        disc.add(path, at.number, at.total or 0)
+        title = path, _first(tags, "album")
+        self._titles[at.release] = min(self._titles.get(at.release, title), title)
+
+    def _read_others(self, folders: Iterable[bytes]) -> None:
+        new = [folder for folder in folders if folder not in self._read]
+        self._read.update(new)
+        for path, tags in self._others.read(new) if self._others is not None else ():
+            at = position(tags)
+            if at is not None and at.number is not None:
+                self._add(path, at, tags)
 
     def is_complete(self, path: bytes) -> bool:
-        """Whether the file's folder holds all tracks of its release."""
-        return path in self._of_path and self._of_path[path].is_complete
+        """Whether the folder of this track holds all tracks of its release."""
+        release, folder = self._release_of.get(path), _folder(path)
+        if release is None:
+            return False
+        with self._lock:
+            disc = self._discs[release][folder]
+            if disc.may_be_complete_with(self._n_files[folder]):
+                self._read_others([folder])
+            return disc.is_complete
 
     def around(self, paths: Set[bytes]) -> set[bytes]:
-        """The files of all releases that hold one of these."""
+        """The files, as far as they were read, of all releases that hold one of these tracks."""
         releases = {self._release_of[path] for path in paths if path in self._release_of}
-        discs = (disc for release in releases for disc in self._discs[release].values())
-        return {path for disc in discs for held in disc.files.values() for path in held}
+        with self._lock:
+            discs = (disc for release in releases for disc in self._discs[release].values())
+            return {path for disc in discs for held in disc.files.values() for path in held}
 
     def lacking(self, removed: Set[bytes]) -> dict[bytes, str]:
         """The removed files that a release, complete now, would lack, each with the track it is. A release is complete
         if one folder holds all of it, or if all its folders together do. If several folders would lose tracks, the one
         that loses the fewest counts."""
+        with self._lock:
+            return self._lacking(removed)
+
+    def _lacking(self, removed: Set[bytes]) -> dict[bytes, str]:
+        releases = dict.fromkeys(self._release_of[path] for path in sorted(removed) if path in self._release_of)
+        losing = [release for release in releases if self._may_lose(self._discs[release], removed)]
+        if losing:  # any folder may hold more of these releases
+            self._read_others(self._n_files)
         told: dict[bytes, str] = {}
-        for release in dict.fromkeys(self._release_of[path] for path in sorted(removed) if path in self._release_of):
+        for release in losing:
             for disc, number in _least_lost(self._discs[release], removed):
                 path = min(disc.files[number])
-                told[path] = f"track {number} of {self._titles[release]}" + (
+                told[path] = f"track {number} of {self._titles[release][1]}" + (
                     f", disc {release.disc}" if release.disc > 1 else ""
                 )
         return told
 
+    def _may_lose(self, discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> bool:
+        """Whether a place where the release may be complete loses one of its tracks, as far as is known."""
+        places = [disc for folder, disc in discs.items() if disc.may_be_complete_with(self._n_files[folder])]
+        return any(disc.lacking(removed) for disc in (*places, _together(discs)))
+
 
 def _least_lost(discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> list[tuple[_Disc, int]]:
     """The tracks lost in the complete copy of a release that loses the fewest; none if one stays whole, or none is."""
-    places = [discs[folder] for folder in sorted(discs) if discs[folder].is_complete] or _together(discs)
+    places = [discs[folder] for folder in sorted(discs) if discs[folder].is_complete]
+    places = places or [whole for whole in [_together(discs)] if whole.is_complete]
     lost = [[(disc, number) for number in disc.lacking(removed)] for disc in places]
     return min(lost, key=len, default=[])
 
 
-def _together(discs: Mapping[bytes, _Disc]) -> list[_Disc]:
-    """All folders as one, if they are complete together."""
-    whole = _Disc()
+def _together(discs: Mapping[bytes, _Disc]) -> _Disc:
+    """All folders as one."""
+    whole = _Disc(total=max(disc.total for disc in discs.values()))
     for disc in discs.values():
-        whole.total = max(whole.total, disc.total)
         for number, paths in disc.files.items():
-            whole.files.setdefault(number, set()).update(paths)
-    return [whole] if whole.is_complete else []
+            whole.files.setdefault(number, []).extend(paths)
+    return whole
 
 
 # ---- reading them ----
 
 
 def albums_of(store: Store, tracks: Iterable[HeardTrack]) -> Albums:
-    """The releases in the folders of these tracks. Of the store, only their other files are read: reading properties
-    takes the time."""
+    """The releases in the folders of these tracks. Of the store, other files there are read when they matter, as it is
+    then."""
     known = {track.path: track.properties.tags for track in tracks if track.state == "present"}
-    folders = set(map(_folder, known))
-    paths = store.catalog.tracks.paths() if folders else ()
-    others = [number for number, path in paths if path not in known and _folder(path) in folders]
-    return Albums(itertools.chain(known.items(), _read_tags(store, others)))
+    return Albums(known.items(), _StoredOthers(store, known.keys()))
+
+
+class _StoredOthers:
+    """The other files in the folders of tracks, by a store, which need not stay open."""
+
+    def __init__(self, store: Store, known: Set[bytes]) -> None:
+        self._store = store.layout.folder
+        self._ids: dict[bytes, list[int]] = {}
+        """Ids of their tracks, by folder."""
+        folders = set(map(_folder, known))
+        for number, path in store.catalog.tracks.paths() if folders else ():
+            if (folder := _folder(path)) in folders and path not in known:
+                self._ids.setdefault(folder, []).append(number)
+
+    def count(self, folder: bytes) -> int:
+        return len(self._ids.get(folder, ()))
+
+    def read(self, folders: Iterable[bytes]) -> Iterable[tuple[bytes, Mapping[str, Sequence[str]]]]:
+        ids = [number for folder in folders for number in self._ids.get(folder, ())]
+        if not ids:
+            return
+        with open_for_reading(self._store) as store:
+            for start in range(0, len(ids), READ_AT_ONCE):
+                for path, properties in store.catalog.tracks.properties_of_present(ids[start : start + READ_AT_ONCE]):
+                    yield path, json.loads(properties).get("tags", {})
 
 
 def _folder(path: bytes) -> bytes:
     """What `os.path.dirname` gives of the path of a file, at a fifth of the time."""
     return path[: path.rfind(b"/")]
-
-
-def _read_tags(store: Store, ids: Sequence[int]) -> Iterable[tuple[bytes, dict[str, list[str]]]]:
-    for start in range(0, len(ids), READ_AT_ONCE):
-        for path, properties in store.catalog.tracks.properties_of_present(ids[start : start + READ_AT_ONCE]):
-            yield path, json.loads(properties).get("tags", {})

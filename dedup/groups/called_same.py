@@ -9,15 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import numpy as np
-
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import last_compare_settings
-from dedup.correlation.match import Match, matches_of, record
+from dedup.correlation.match import Match, record
 from dedup.errors import StoreLockedError, WriteError
 from dedup.runner import Stop
 from dedup.store.comparisons import Comparison
-from dedup.store.pairs import PAIR
 from dedup.store.store import open_for_reading, open_for_writing
 
 if TYPE_CHECKING:
@@ -49,28 +46,27 @@ class CalledSame(NamedTuple):
         return self.digest_a, self.digest_b
 
 
-def called_same(store: Store) -> Iterator[CalledSame]:
-    """Each two different fingerprints that hold contents which a person called the same."""
+def called_same(called: Iterable[tuple[bytes, bytes]], holding: Iterable[tuple[bytes, bytes, int]]) -> list[CalledSame]:
+    """Each two different fingerprints that hold contents which a person `called` the same, once. `holding` are content,
+    digest and id of the fingerprints that may hold one of them."""
     holders: dict[bytes, list[tuple[bytes, int]]] = {}
-    called = [said for said in store.catalog.judgements.all() if said.same]
-    contents = {content for said in called for content in (said.content_a, said.content_b)}
-    for content, digest, fingerprint in sorted(store.catalog.audios.holding(contents)):
+    for content, digest, fingerprint in sorted(holding):
         holders.setdefault(content, []).append((digest, fingerprint))
-    for said in called:
-        for pair in itertools.product(holders.get(said.content_a, ()), holders.get(said.content_b, ())):
+    found: dict[CalledSame, None] = {}
+    for content_a, content_b in called:
+        for pair in itertools.product(holders.get(content_a, ()), holders.get(content_b, ())):
             (digest_a, a), (digest_b, b) = sorted(pair)
             if a != b:
-                yield CalledSame(a, b, digest_a, digest_b)
+                found[CalledSame(a, b, digest_a, digest_b)] = None
+    return list(found)
 
 
-def numbers_of(store: Store, pairs: Sequence[CalledSame], compare: CompareSettings) -> Iterator[Match]:
-    """The match of each pair: the one that is remembered, or that comparing gives now."""
+def records_of(store: Store, pairs: Sequence[CalledSame], compare: CompareSettings) -> Iterator[bytes]:
+    """A record of PAIR for each pair: the one that is remembered, or that comparing gives now."""
     known = _known(store, compare)
     missing = [pair for pair in pairs if pair.digests not in known]
     known |= {(a, b): pair for a, b, pair in _compared(store, missing, compare)}
-    for pair in pairs:
-        told = known[pair.digests]
-        yield next(matches_of(np.frombuffer(told, PAIR))) if told else _unlike(store, pair)
+    return (known[pair.digests] or record(0, 0, _unlike(store, pair)).tobytes() for pair in pairs)
 
 
 def remember(store: Store, observer: Observer, stop: Stop) -> None:
@@ -112,10 +108,13 @@ def _keep(store: Store, compare: CompareSettings, compared: Iterable[Comparison]
 
 
 def _missing(store: Store, compare: CompareSettings) -> list[CalledSame]:
-    if not store.catalog.judgements.any_same():
+    judgements = store.catalog.judgements
+    if not judgements.any_same():
         return []
+    called = [(said.content_a, said.content_b) for said in judgements.all() if said.same]
     known = _known(store, compare)
-    return [pair for pair in dict.fromkeys(called_same(store)) if pair.digests not in known]
+    holding = store.catalog.audios.holding(set(itertools.chain.from_iterable(called)))
+    return [pair for pair in called_same(called, holding) if pair.digests not in known]
 
 
 def _known(store: Store, compare: CompareSettings) -> dict[tuple[bytes, bytes], bytes]:

@@ -114,73 +114,61 @@ def make_groups(
 
 
 class Grouping:
-    """One way from pairs to groups. The best track that is not yet in a group becomes the reference of the matching
-    tracks that are not in one either and are not kept beside it, or beside each other, on purpose. Then each copy goes
-    to the reference that it matches best, and where some files of a group hold all that the others hold, the best of
-    these becomes the reference."""
+    """The groups of all tracks by some rules, family by family: groups depend on the tracks that relate to theirs."""
 
-    def __init__(
-        self,
-        matches: Matches,
-        rules: KeepRules,
-        intended: Intended,
-        tracks: Sequence[ListedTrack] | None = None,
-    ) -> None:
-        """Groups all tracks of the matches, or only some, which relate to no others."""
+    def __init__(self, matches: Matches, rules: KeepRules, intended: Intended) -> None:
         self.matches, self.rules, self.intended = matches, rules, intended
-        self.best_first = sorted(matches.tracks if tracks is None else tracks, key=rules.rank)
-        self.places = {track.path: place for place, track in enumerate(self.best_first)}
-        self.members: dict[bytes, list[TrackPair]] = {}
-        """Pairs of each reference with its copies, best first, by its path."""
-        self.taken: set[bytes] = set()
-        self._near: dict[bytes, list[TrackPair]] = {}
-        """Pairs of references that never merge, as far as they were looked for."""
         self._made: dict[frozenset[Verdict], dict[bytes, Group]] = {}
         """What `groups` gave, by the reference's path."""
-        self._gather(MERGING)
-        self._to_the_best_reference()
-        self._keep_what_holds_all()
 
     def groups(self, also: frozenset[Verdict] = frozenset()) -> list[Group]:
         """Groups by the reference's path, not weighed yet. Tracks whose verdict is in `also` come last, to groups that
         there are or to new ones, if they are in none."""
         if also not in self._made:
-            self._made[also] = {group.reference.path: group for group in self._groups(also)}
+            self._made[also] = self._groups(self.matches.tracks, also)
         made = self._made[also]
         return [made[path] for path in sorted(made)]
 
     def renew(self, tracks: Sequence[ListedTrack]) -> None:
         """Groups these tracks, which relate to no others, again. The groups are those that a new grouping of all tracks
         would give."""
-        part = Grouping(self.matches, self.rules, self.intended, tracks)
-        for track in tracks:
-            self.members.pop(track.path, None)
-            self._near.pop(track.path, None)
-            self.taken.discard(track.path)
-            for made in self._made.values():
-                made.pop(track.path, None)
-        self.members |= part.members
-        self.taken |= part.taken
         for also, made in self._made.items():
-            part.groups(also)
-            made.update(part._made[also])
+            for track in tracks:
+                made.pop(track.path, None)
+            made.update(self._groups(tracks, also))
 
-    def _groups(self, also: frozenset[Verdict]) -> list[Group]:
-        members, taken = self.members, self.taken
+    def _groups(self, tracks: Sequence[ListedTrack], also: frozenset[Verdict]) -> dict[bytes, Group]:
+        families = (Family(self.matches, self.rules, self.intended, each) for each in self.matches.families(tracks))
+        return {group.reference.path: group for family in families for group in family.groups(also)}
+
+
+class Family:
+    """Tracks that relate to no others, and the way from their pairs to groups. The best track that is not yet in a
+    group becomes the reference of the matching tracks that are not in one either and are not kept beside it, or beside
+    each other, on purpose. Then each copy goes to the reference that it matches best, and where some files of a group
+    hold all that the others hold, the best of these becomes the reference."""
+
+    def __init__(self, matches: Matches, rules: KeepRules, intended: Intended, tracks: Sequence[ListedTrack]) -> None:
+        self.matches, self.rules, self.intended = matches, rules, intended
+        self.best_first = rules.best_first(tracks)
+        self.places = {track.path: place for place, track in enumerate(self.best_first)}
+        self.members: dict[bytes, list[TrackPair]] = {}
+        """Pairs of each reference with its copies, best first, by its path."""
+        self.taken: set[bytes] = set()
+        self._gather(MERGING)
+        if len(self.members) > 1:
+            self._to_the_best_reference()
+        self._keep_what_holds_all()
+
+    def groups(self, also: frozenset[Verdict]) -> list[Group]:
+        """The groups, best reference first; asked for once."""
         if also:
-            self.members, self.taken = dict(members), set(taken)
             self._gather(also)
         copies = {pair.b.path for members in self.members.values() for pair in members}
-        references = (track for track in self.best_first if track.path in self.members)
-        groups = [self._group(track, copies) for track in references]
-        self.members, self.taken = members, taken
-        return groups
+        return [self._group(track, copies) for track in self.best_first if track.path in self.members]
 
     def _group(self, track: ListedTrack, copies: set[bytes]) -> Group:
-        near = self._near.get(track.path)
-        if near is None:
-            near = self._near[track.path] = [pair for pair in self.matches.of(track) if pair.verdict in BESIDE]
-        beside = [pair for pair in near if pair.b.path not in copies]
+        beside = [pair for pair in self.matches.of(track, verdicts=BESIDE) if pair.b.path not in copies]
         return Group(track, self._swapped(self.members[track.path]), self._swapped(beside), self.rules)
 
     def _swapped(self, pairs: Iterable[TrackPair]) -> tuple[TrackPair, ...]:
@@ -196,7 +184,7 @@ class Grouping:
             known = self.members.get(track.path, [])
             if track.path in self.taken and not known:
                 continue
-            pairs = (p for p in self.matches.of(track, free.by_fingerprint) if p.verdict in verdicts)
+            pairs = self.matches.of(track, free.by_fingerprint, verdicts)
             members = _one_kind(track, known, self._by_place(pairs), self.intended)
             if members:
                 self.members[track.path] = members
@@ -222,8 +210,7 @@ class Grouping:
         copy that is certain enough stays where it is."""
         if pair.match.score >= CERTAIN:
             return pair
-        near = self.matches.of(pair.b, references.by_fingerprint)
-        others = (p.swapped() for p in near if p.verdict in MERGING)
+        others = (p.swapped() for p in self.matches.of(pair.b, references.by_fingerprint, MERGING))
         return min([pair, *others], key=lambda p: (-p.match.score, self.places[p.a.path]))
 
     def _keep_what_holds_all(self) -> None:
@@ -244,7 +231,7 @@ class Grouping:
             return None
         if pair.a.properties.lossless and not pair.b.properties.lossless:
             return None
-        found = [p for p in self.matches.of(pair.b) if p.b.path in others and p.verdict in MERGING]
+        found = [p for p in self.matches.of(pair.b, verdicts=MERGING) if p.b.path in others]
         if len(found) < len(others) or not all(_holds_all(p.swapped()) for p in found):
             return None
         return self._by_place(found)
@@ -319,6 +306,8 @@ class Copies:
     def renew(self, tracks: Sequence[ListedTrack]) -> None:
         """Looks at these tracks, which relate to no others, again."""
         usual = KeepSettings()
-        members = Grouping(self._matches, keep_rules(usual), Intended(usual), tracks).members.values()
+        rules, intended = keep_rules(usual), Intended(usual)
         self.paths -= {track.path for track in tracks}
-        self.paths |= {pair.b.path for pairs in members for pair in pairs}
+        for family in self._matches.families(tracks):
+            members = Family(self._matches, rules, intended, family).members.values()
+            self.paths |= {pair.b.path for pairs in members for pair in pairs}

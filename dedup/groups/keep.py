@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
@@ -39,16 +39,17 @@ class KeepRules:
     def names(self) -> tuple[str, ...]:
         return tuple(rule.name for rule in self.rules)
 
-    def rank(self, track: ListedTrack) -> tuple[Any, ...]:
-        """Sorts the better copy first; no two tracks have the same rank."""
-        return (*[-rule.key(track) for rule in self.rules], track.path)
+    def best_first(self, tracks: Sequence[ListedTrack]) -> list[ListedTrack]:
+        """The better copy first. A rule is asked only about files that all rules before it leave equal: of some rules,
+        the answers have to be read."""
+        return _ordered(list(tracks), self.rules)
 
     def decision(self, kept: ListedTrack, other: ListedTrack) -> Decision:
         """The first rule that tells the two apart."""
         return self._compared(kept, other)[1]
 
     def preference(self, one: ListedTrack, other: ListedTrack) -> Decision | None:
-        """The rule by which one is better than the other, as `rank` has it; None if it is not."""
+        """The rule by which one is better than the other, as `best_first` has it; None if it is not."""
         is_better, decision = self._compared(one, other)
         return decision if is_better else None
 
@@ -59,6 +60,19 @@ class KeepRules:
             if mine != theirs:
                 return mine > theirs, Decision(rule.name, f"{rule.show(one)}, the other {rule.show(other)}")
         return one.path < other.path, Decision("path", "nothing else tells them apart")
+
+
+def _ordered(tracks: list[ListedTrack], rules: Sequence[Rule]) -> list[ListedTrack]:
+    if len(tracks) == 1:
+        return tracks
+    for at, rule in enumerate(rules):
+        keys = [rule.key(track) for track in tracks]
+        if min(keys) != max(keys):
+            equal: dict[int, list[ListedTrack]] = {}
+            for key, track in zip(keys, tracks, strict=True):
+                equal.setdefault(key, []).append(track)
+            return [each for key in sorted(equal, reverse=True) for each in _ordered(equal[key], rules[at + 1 :])]
+    return sorted(tracks, key=lambda track: track.path)
 
 
 # ---- rules by name ----

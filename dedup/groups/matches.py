@@ -5,30 +5,27 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
 
 from dedup.correlation.correlate import last_compare_settings
-from dedup.correlation.match import Match, evidence_of_records, identity_match, matches_of
-from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Verdict, verdict
+from dedup.correlation.match import Match, identity_match
+from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Verdict
 from dedup.groups.albums import Albums, albums_of
-from dedup.groups.called_same import called_same, numbers_of
+from dedup.groups.called_same import called_same, records_of
 from dedup.groups.crowds import MANY, few
 from dedup.groups.judgements import Judgements, content
+from dedup.groups.null_tests import NullTests
+from dedup.groups.related import Place, read_related
 from dedup.groups.thresholds import thresholds
 from dedup.library.metadata import AudioProperties, PropertiesReader
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.audios import measured_bitrate
 from dedup.store.nulltests import NullTest
-from dedup.store.pairs import PAIR
 from dedup.store.tracks import HeardTrack
 
 if TYPE_CHECKING:
-    from dedup.store.results import TileResult
     from dedup.store.store import Store
 
 
@@ -77,6 +74,9 @@ class Derived(Protocol):
         """Takes in that these tracks, which relate to no others, now are something else to each other."""
 
 
+RELATED = frozenset(get_args(Verdict)) - {"other"}
+"""Verdicts on tracks that have to do with each other."""
+
 Holding = Mapping[int, Collection[ListedTrack]]
 """Tracks by fingerprint."""
 
@@ -115,19 +115,33 @@ class Matches:
         self.thresholds = thresholds(store, settings)
         self._albums: Albums | None = None
         self._judgements = Judgements(store)
-        self._tests = _null_tests(store)
-        self.neighbours: dict[int, list[tuple[int, Match]]] = {}
+        self._tests = NullTests(store)
         self.derived: dict[Any, Derived] = {}
         """What others made of these pairs and want again, until tests are read anew."""
-        self._heard_as: dict[tuple[int, int], Verdict] = {}
-        """Verdicts on two fingerprints by sound, which each pair of their tracks asks for several times."""
-        self._read_pairs(store, compare)
-        self._add_judged(store, compare)
-        self.tracks = self._read_tracks(store)
+        self.related = read_related(store, compare.digest(), self.thresholds)
+        """The pairs of fingerprints."""
+        self.tracks = self._read_tracks(store, compare)
         """Tracks that may match another, by path."""
         self.by_fingerprint: dict[int, list[ListedTrack]] = {}
         for track in self.tracks:
             self.by_fingerprint.setdefault(track.fingerprint, []).append(track)
+
+    def _read_tracks(self, store: Store, compare: CompareSettings) -> list[ListedTrack]:
+        """Reads the tracks; adds the pairs of those that a person called the same and that no tile found."""
+        called = [both for both, is_same in self._judgements.said.items() if is_same]
+        contents = set(itertools.chain.from_iterable(called))
+        shared = store.catalog.fingerprints.shared()
+        wanted = self.related.fingerprints | shared | store.catalog.audios.fingerprints_holding(contents)
+        tracks = list(store.catalog.tracks.heard(ListedTrack, wanted, PropertiesReader().of))
+        if called:
+            holding = {(t.content, t.digest, t.fingerprint) for t in tracks if t.content in contents}
+            missing = [pair for pair in called_same(called, holding) if pair.ids not in self.related]
+            for pair, record in zip(missing, records_of(store, missing, compare), strict=True):
+                self.related.add([pair.a], [pair.b], record)
+            self.related.arrange()
+            wanted = self.related.fingerprints | shared
+            tracks = [track for track in tracks if track.fingerprint in wanted]
+        return sorted(tracks, key=lambda track: track.path)
 
     @property
     def judgements(self) -> Judgements:
@@ -147,15 +161,31 @@ class Matches:
 
     def _related_to(self, fingerprints: set[int]) -> list[ListedTrack]:
         """The tracks with these fingerprints and all that relate to them, to these, and so on; by path."""
+        found = self._family(fingerprints)
+        return [track for track in self.tracks if track.fingerprint in found]
+
+    def _family(self, fingerprints: Iterable[int]) -> set[int]:
+        """These fingerprints and all that relate to them, to these, and so on."""
         found, left = set(fingerprints), list(fingerprints)
         while left:
-            left += (near := {other for other, _ in self.neighbours.get(left.pop(), ())} - found)
-            found |= near
-        return [track for track in self.tracks if track.fingerprint in found]
+            for near, _ in self.related.of(left.pop()):
+                if near not in found:
+                    found.add(near)
+                    left.append(near)
+        return found
+
+    def families(self, tracks: Sequence[ListedTrack] | None = None) -> Iterator[list[ListedTrack]]:
+        """The tracks, or some that relate to no others, in parts that do not relate to one another."""
+        seen: set[int] = set()
+        for track in self.tracks if tracks is None else tracks:
+            if track.fingerprint not in seen:
+                family = self._family([track.fingerprint])
+                seen |= family
+                yield [each for fingerprint in family for each in self.by_fingerprint.get(fingerprint, ())]
 
     def renew_tests(self, store: Store) -> None:
         """Reads the current null tests."""
-        self._tests = _null_tests(store)
+        self._tests = NullTests(store)
         self.derived.clear()
 
     def albums(self, store: Store) -> Albums:
@@ -164,54 +194,22 @@ class Matches:
             self._albums = albums_of(store, self.tracks)
         return self._albums
 
-    def _read_pairs(self, store: Store, compare: CompareSettings) -> None:
-        tiles = [
-            (tile.block_a, tile.block_b, self._related(tile))
-            for tile in store.catalog.results.with_pairs(compare.digest())
-        ]
-        ids = _Ids(store, tiles)
-        for block_a, block_b, pairs in tiles:
-            ids_a, ids_b = ids.of(block_a, pairs["row_a"]), ids.of(block_b, pairs["row_b"])
-            for a, b, match in zip(ids_a, ids_b, matches_of(pairs), strict=True):
-                self._add(a, b, match)
-
-    def _related(self, tile: TileResult) -> npt.NDArray[Any]:
-        """The pairs of a tile that are more than chance."""
-        pairs = np.frombuffer(tile.pairs, PAIR)
-        return (
-            pairs
-            if self.thresholds.classic is not None
-            else pairs[evidence_of_records(pairs) >= self.thresholds.related]
-        )
-
-    def _add(self, a: int, b: int, match: Match) -> None:
-        self.neighbours.setdefault(a, []).append((b, match))
-        self.neighbours.setdefault(b, []).append((a, match.swapped()))
-
-    def _add_judged(self, store: Store, compare: CompareSettings) -> None:
-        """Adds pairs that a person called the same and that no tile found."""
-        if not any(self.judgements.said.values()):
-            return
-        found = {frozenset((a, b)) for a, others in self.neighbours.items() for b, _ in others}
-        missing = [pair for pair in dict.fromkeys(called_same(store)) if frozenset(pair.ids) not in found]
-        for pair, match in zip(missing, numbers_of(store, missing, compare), strict=True):
-            self._add(pair.a, pair.b, match)
-
-    def _read_tracks(self, store: Store) -> list[ListedTrack]:
-        wanted = self.neighbours.keys() | store.catalog.fingerprints.shared()
-        tracks = store.catalog.tracks.heard(ListedTrack, wanted, PropertiesReader().of)
-        return sorted(tracks, key=lambda track: track.path)
-
-    def of(self, track: ListedTrack, among: Holding | None = None) -> Iterator[TrackPair]:
-        """The pairs of one track, by the other's path; only those with tracks that `among` holds, by fingerprint, if it
-        is given."""
+    def of(
+        self, track: ListedTrack, among: Holding | None = None, verdicts: Collection[Verdict] = RELATED
+    ) -> Iterator[TrackPair]:
+        """The pairs of one track with these verdicts, by the other's path; only those with tracks that `among` holds,
+        by fingerprint, if it is given."""
         held = self.by_fingerprint if among is None else among
-        twins = [other for other in held.get(track.fingerprint, ()) if other is not track]
-        found = [self._pair(track, other, None) for other in twins]
-        for fingerprint, match in self.neighbours.get(track.fingerprint, ()):
-            found += [self._pair(track, other, match) for other in held.get(fingerprint, ())]
-        found.sort(key=lambda pair: pair.b.path)
-        return (pair for pair in found if pair.verdict != "other")
+        others: list[tuple[ListedTrack, Place | None]]
+        others = [(other, None) for other in held.get(track.fingerprint, ()) if other is not track]
+        others += [
+            (other, place)
+            for fingerprint, place in self.related.of(track.fingerprint)
+            for other in held.get(fingerprint, ())
+        ]
+        if len(others) > 1:
+            others.sort(key=lambda each: each[0].path)
+        return (pair for other, place in others if (pair := self._pair(track, other, place, verdicts)) is not None)
 
     def of_path(self, path: bytes) -> Iterator[TrackPair]:
         """The pairs of the track at this path; none if there is no track that may match another."""
@@ -236,16 +234,14 @@ class Matches:
         Tracks of which `stands_for` says the same need only one pair with another, and those of which it says None
         none: of thousands of files with one sound, and as many with another, not each two are told."""
         found = []
-        for fingerprint, others in self.neighbours.items():
-            for neighbour, match in others:
-                one = list(filter(stands_for, self.by_fingerprint.get(fingerprint, ())))
-                other = list(filter(stands_for, self.by_fingerprint.get(neighbour, ())))
-                one, other = few(one, other, lambda track: (stands_for(track), *track.kind))
-                for a in one:
-                    for b in other:
-                        if (a.n_items, a.path) < (b.n_items, b.path):
-                            pair = self._pair(a, b, match)
-                            found += [pair] if pair.verdict in BESIDE else []
+        for first, second, place in self.related.all():
+            one = list(filter(stands_for, self.by_fingerprint.get(first, ())))
+            other = list(filter(stands_for, self.by_fingerprint.get(second, ())))
+            one, other = few(one, other, lambda track: (stands_for(track), *track.kind))
+            for a, b in itertools.product(one, other):
+                shorter, longer, seen = (a, b, place) if _length(a) < _length(b) else (b, a, ~place)
+                pair = self._pair(shorter, longer, seen, BESIDE)
+                found += [pair] if pair is not None else []
         return sorted(found, key=lambda pair: (-pair.match.evidence, pair.a.path, pair.b.path))
 
     def count_pairs(self) -> Counter[Verdict]:
@@ -256,23 +252,21 @@ class Matches:
             if len(tracks) > MANY and self._all_alike(tracks) and tracks[0].n_distinct >= MIN_DISTINCT:
                 counts["same recording"] += len(tracks) * (len(tracks) - 1) // 2
             else:
-                counts.update(_counted(self._pair(a, b, None)) for a, b in itertools.combinations(tracks, 2))
-        for a, others in self.neighbours.items():
-            for b, match in others:
-                if a < b:
-                    self._count_between(self.by_fingerprint.get(a, []), self.by_fingerprint.get(b, []), match, counts)
+                counts.update(self._counted(a, b, None) for a, b in itertools.combinations(tracks, 2))
+        for first, second, place in self.related.all():
+            one, other = self.by_fingerprint.get(first, []), self.by_fingerprint.get(second, [])
+            if len(one) * len(other) > MANY and self._all_alike([*one, *other]):
+                by_sound = self._by_sound(one[0], other[0], place)
+                if by_sound in MERGING:
+                    counts["same recording"] += len(one) * len(other)
+                    continue
+            counts.update(self._counted(a, b, place) for a in one for b in other)
         del counts["other"]
         return counts
 
-    def _count_between(
-        self, one: list[ListedTrack], other: list[ListedTrack], match: Match, counts: Counter[Verdict]
-    ) -> None:
-        if len(one) * len(other) > MANY and self._all_alike([*one, *other]):
-            by_sound = verdict(match, one[0].n_items, other[0].n_items, self.thresholds)
-            if by_sound in MERGING and min(one[0].n_distinct, other[0].n_distinct) >= MIN_DISTINCT:
-                counts["same recording"] += len(one) * len(other)
-                return
-        counts.update(_counted(self._pair(a, b, match)) for a in one for b in other)
+    def _counted(self, a: ListedTrack, b: ListedTrack, place: Place | None) -> Verdict:
+        found = self._verdict(a, b, place)
+        return "same recording" if found in MERGING else found
 
     def _all_alike(self, tracks: list[ListedTrack]) -> bool:
         """Whether nothing except sound decides what these tracks are to each other."""
@@ -284,45 +278,37 @@ class Matches:
         pairs = itertools.combinations_with_replacement(contents, 2)
         return len(contents) <= MANY and not any(pair in self.judgements.said or pair in self._tests for pair in pairs)
 
-    def _pair(self, a: ListedTrack, b: ListedTrack, match: Match | None) -> TrackPair:
-        """How two tracks relate; `match` is None for tracks with the same fingerprint."""
-        one, other = a.content, b.content
-        judged, test = self.judgements.of_contents(one, other), self._test(one, other)
-        numbers = match or identity_match(a.n_items, a.n_distinct)
-        return TrackPair(a, b, numbers, self._verdict(a, b, match, judged, test), judged is not None, test)
+    def _pair(
+        self, a: ListedTrack, b: ListedTrack, place: Place | None, verdicts: Collection[Verdict]
+    ) -> TrackPair | None:
+        """How two tracks relate, if it is as one of these verdicts says; `place` is that of their fingerprints, or None
+        for tracks with the same one."""
+        found = self._verdict(a, b, place)
+        if found not in verdicts:
+            return None
+        match = identity_match(a.n_items, a.n_distinct) if place is None else self.related.match(place)
+        is_judged = self._judgements.of_contents(a.content, b.content) is not None
+        return TrackPair(a, b, match, found, is_judged, self._tests.of(a.content, b.content))
 
-    def _test(self, one: bytes, other: bytes) -> NullTest | None:
-        if one <= other:
-            return self._tests.get((one, other))
-        found = self._tests.get((other, one))
-        return found.swapped() if found else None
-
-    def _verdict(
-        self, a: ListedTrack, b: ListedTrack, match: Match | None, judged: bool | None, test: NullTest | None
-    ) -> Verdict:
+    def _verdict(self, a: ListedTrack, b: ListedTrack, place: Place | None) -> Verdict:
         found = _by_file(a, b)
         if found is not None:
             return found
-        if judged is not False and (a.audio == b.audio or _is_same_stream(a, b, match is None)):
+        judged = self._judgements.of_contents(a.content, b.content)
+        if judged is not False and (a.audio == b.audio or _is_same_stream(a, b, place is None)):
             found = "same audio"
         elif judged is not None:
             return "same recording" if judged else "other"
         else:
-            found = self._by_sound(a, b, match)
-            if found == "same recording" and test is not None:
+            found = self._by_sound(a, b, place)
+            if found == "same recording" and (test := self._tests.of(a.content, b.content)) is not None:
                 found = heard(test)
         return "same audio, picture not compared" if found in MERGING and (a.has_picture or b.has_picture) else found
 
-    def _by_sound(self, a: ListedTrack, b: ListedTrack, match: Match | None) -> Verdict:
+    def _by_sound(self, a: ListedTrack, b: ListedTrack, place: Place | None) -> Verdict:
         if min(a.n_distinct, b.n_distinct) < MIN_DISTINCT:
             return "other"
-        if match is None:
-            return "same recording"
-        both = (a.fingerprint, b.fingerprint) if a.fingerprint < b.fingerprint else (b.fingerprint, a.fingerprint)
-        found = self._heard_as.get(both)
-        if found is None:
-            found = self._heard_as[both] = verdict(match, a.n_items, b.n_items, self.thresholds)
-        return found
+        return "same recording" if place is None else self.related.by_sound(place, a.n_items, b.n_items)
 
 
 def heard(test: NullTest) -> Verdict:
@@ -332,11 +318,6 @@ def heard(test: NullTest) -> Verdict:
     return "overlapping" if test.is_made and test.only_a and test.only_b else "same recording"
 
 
-def _null_tests(store: Store) -> dict[tuple[bytes, bytes], NullTest]:
-    """All null tests, by the two contents, the lower first."""
-    return {(a, b): test for a, b, test in store.catalog.nulltests.all()}
-
-
 def _by_file(a: ListedTrack, b: ListedTrack) -> Verdict | None:
     """How two tracks relate as files, whatever they contain; None if they are different files."""
     if a.state == b.state == "present" and (a.device, a.inode) == (b.device, b.inode):
@@ -344,8 +325,8 @@ def _by_file(a: ListedTrack, b: ListedTrack) -> Verdict | None:
     return "identical file" if a.full is not None and a.full == b.full else None
 
 
-def _counted(pair: TrackPair) -> Verdict:
-    return "same recording" if pair.verdict in MERGING else pair.verdict
+def _length(track: ListedTrack) -> tuple[int, bytes]:
+    return track.n_items, track.path
 
 
 def _is_same_stream(a: ListedTrack, b: ListedTrack, same_items: bool) -> bool:
@@ -354,20 +335,3 @@ def _is_same_stream(a: ListedTrack, b: ListedTrack, same_items: bool) -> bool:
         return True
     lossless_same = a.key == b.key and a.key.startswith("flac-md5|")
     return same_items and lossless_same and a.damage is None and b.damage is None
-
-
-class _Ids:
-    """The fingerprints in the rows of blocks that pairs name, each block read once."""
-
-    def __init__(self, store: Store, tiles: Sequence[tuple[str, str, npt.NDArray[Any]]]) -> None:
-        rows: dict[str, list[npt.NDArray[Any]]] = {}
-        for block_a, block_b, pairs in tiles:
-            rows.setdefault(block_a, []).append(pairs["row_a"])
-            rows.setdefault(block_b, []).append(pairs["row_b"])
-        self._rows = {block: np.unique(np.concatenate(named)) for block, named in rows.items()}
-        self._ids = {block: store.catalog.fingerprints.ids_at(block, named) for block, named in self._rows.items()}
-
-    def of(self, block: str, rows: npt.NDArray[Any]) -> list[int]:
-        """Ids of the fingerprints in these rows of a block."""
-        found: list[int] = self._ids[block][np.searchsorted(self._rows[block], rows)].tolist()
-        return found

@@ -190,9 +190,15 @@ def to_json(properties: AudioProperties) -> dict[str, Any]:
 def from_json(value: Mapping[str, Any]) -> AudioProperties:
     """The properties that `to_json` was given, in this version or an older one. Raises TypeError, KeyError or
     AttributeError for anything else."""
-    tags = {name: tuple(values) for name, values in value["tags"].items()}
-    streams = tuple(Stream(**stream) for stream in value.get("streams", ()))
-    extras = tuple(Extra(**extra) for extra in value.get("extras", ()))
+    return _from_json(value, {})
+
+
+def _from_json(value: Mapping[str, Any], known: dict[Any, Any]) -> AudioProperties:
+    """The same; names and values of tags that are in `known` are the objects there, and the others get in."""
+    same = known.setdefault
+    tags = {same(name, name): same(values := tuple(each), values) for name, each in value["tags"].items()}
+    streams = tuple([Stream(**stream) for stream in value.get("streams", ())])
+    extras = tuple([Extra(**extra) for extra in value.get("extras", ())])
     return AudioProperties(**{**_UNSTAMPED, **value, "tags": tags, "streams": streams, "extras": extras})
 
 
@@ -205,9 +211,7 @@ class PropertiesReader:
 
     def of(self, text: str) -> AudioProperties:
         """As `from_json`."""
-        value, same = json.loads(text), self._same.setdefault
-        tags = {same(name, name): same(values := tuple(each), values) for name, each in value["tags"].items()}
-        return from_json(value | {"tags": tags})
+        return _from_json(json.loads(text), self._same)
 
 
 def audio_key(properties: AudioProperties) -> str:

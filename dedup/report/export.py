@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dedup.correlation.match import Match, speed_of
@@ -18,6 +17,8 @@ from dedup.store.audios import measured_bitrate
 
 if TYPE_CHECKING:
     from dedup.groups.explain import Explanation
+    from dedup.groups.keep import Decision
+    from dedup.groups.losses import Loss
     from dedup.store.audios import Audio
     from dedup.store.nulltests import NullTest
     from dedup.store.store import Store
@@ -58,14 +59,19 @@ def pair_record(pair: TrackPair) -> dict[str, Any]:
     return {**paths, **numbers(pair.match), **place(pair.match), **said}
 
 
+def shallow(said: Decision | Loss | NullTest) -> dict[str, Any]:
+    """The fields of a record that holds plain values, by name, without the deep copies that `asdict` makes of them."""
+    return {name: getattr(said, name) for name in said.__dataclass_fields__}
+
+
 def test_record(test: NullTest | None) -> dict[str, Any] | None:
     """What a null test showed, times in seconds of `a` unless the name says `b`; None if none was made."""
-    return None if test is None else {**asdict(test), "is_copy": test.is_copy}
+    return None if test is None else {**shallow(test), "is_copy": test.is_copy}
 
 
 def lost_record(pair: TrackPair) -> list[dict[str, str]]:
     """What `a` holds that `b` lacks, as far as the store knows."""
-    return [asdict(loss) for loss in losses(pair)]
+    return [shallow(loss) for loss in losses(pair)]
 
 
 def explanation_record(explained: Explanation) -> dict[str, Any]:
@@ -128,7 +134,7 @@ def group_record(group: Group) -> dict[str, Any]:
             "judged": p.judged,
             "null_test": test_record(p.test),
             "lost": lost_record(p),
-            **asdict(group.decision(p)),
+            **shallow(group.decision(p)),
             **track_numbers(p.a),
         }
         for p in group.members

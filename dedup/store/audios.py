@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 from dedup.store.database import Database
 from dedup.store.fingerprints import Fingerprints
 from dedup.store.meta import NEW_ID
-from dedup.store.table import Table
+from dedup.store.table import Row, Table
 
 AT_ONCE = 500
 """Contents that one query looks for: some builds of SQLite take 999 values at most."""
@@ -95,26 +95,32 @@ class Audios(Table):
     def holding(self, contents: Collection[bytes]) -> Iterator[tuple[bytes, bytes, int]]:
         """Content (`judgements.content`), digest and id of the fingerprint, of every audio of tracks that holds one of
         these contents."""
-        listed = list(contents)
-        for at in range(0, len(listed), AT_ONCE):
-            yield from self._holding(listed[at : at + AT_ONCE])
-
-    def _holding(self, contents: Sequence[bytes]) -> set[tuple[bytes, bytes, int]]:
-        query = (
-            f"WITH said (content) AS (VALUES {', '.join(['(?)'] * len(contents))}), "
-            "held (id) AS (SELECT audio.id FROM said JOIN audio ON audio.stream = content UNION "
-            "SELECT audio.id FROM said JOIN fingerprint ON fingerprint.digest = content "
-            "JOIN audio ON audio.fingerprint = fingerprint.id WHERE audio.stream IS NULL) "
-            f"SELECT {self.selected}, {self.fingerprints.selected} FROM held JOIN audio ON audio.id = held.id "
-            "JOIN fingerprint ON fingerprint.id = audio.fingerprint "
-            "WHERE EXISTS (SELECT 1 FROM track WHERE track.audio = held.id)"
-        )
+        columns = f"{self.selected}, {self.fingerprints.selected}"
         n = len(self.columns) + 1
         found = set()
-        for row in self.connection.execute(query, contents):
+        for row in self._holding(contents, columns):
             (_, stream, *_), (id_, digest, *_) = self.verified(row[:n]), self.fingerprints.verified(row[n:])
             found.add((digest if stream is None else stream, digest, id_))
-        return found
+        return iter(found)
+
+    def fingerprints_holding(self, contents: Collection[bytes]) -> set[int]:
+        """Ids of the fingerprints of these audios. Nothing is verified: whoever reads the rows of these does so."""
+        return {row[0] for row in self._holding(contents, "audio.fingerprint")}
+
+    def _holding(self, contents: Collection[bytes], columns: str) -> Iterator[Row]:
+        listed = list(contents)
+        for at in range(0, len(listed), AT_ONCE):
+            said = listed[at : at + AT_ONCE]
+            query = (
+                f"WITH said (content) AS (VALUES {', '.join(['(?)'] * len(said))}), "
+                "held (id) AS (SELECT audio.id FROM said JOIN audio ON audio.stream = content UNION "
+                "SELECT audio.id FROM said JOIN fingerprint ON fingerprint.digest = content "
+                "JOIN audio ON audio.fingerprint = fingerprint.id WHERE audio.stream IS NULL) "
+                f"SELECT {columns} FROM held JOIN audio ON audio.id = held.id "
+                "JOIN fingerprint ON fingerprint.id = audio.fingerprint "
+                "WHERE EXISTS (SELECT 1 FROM track WHERE track.audio = held.id)"
+            )
+            yield from self.connection.execute(query, said)
 
     def highest_id(self) -> int:
         """The highest id; 0 if there is no audio."""

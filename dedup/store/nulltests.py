@@ -102,11 +102,10 @@ class NullTests(Table):
             "STRICT, WITHOUT ROWID"
         )
 
-    def all(self) -> Iterator[tuple[bytes, bytes, NullTest]]:
-        """All results of this version. Raises StoreDamagedError for one that does not match its digest."""
-        for content_a, content_b, version, text in self.read_rows():
-            if version == NULLTEST_VERSION:
-                yield content_a, content_b, parsed(text)
+    def texts(self) -> Iterator[tuple[bytes, bytes, str]]:
+        """All results of this version, by their contents, for `parsed`. Raises StoreDamagedError for one that does not
+        match its digest."""
+        return ((a, b, text) for a, b, version, text in self.read_rows() if version == NULLTEST_VERSION)
 
     def put(self, results: Iterable[tuple[bytes, bytes, NullTest]]) -> None:
         """Records results of this version, each in place of an earlier one of the same contents, in any order of the

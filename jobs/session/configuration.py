@@ -38,7 +38,7 @@ class Settled:
 
     value: Any
     source: str
-    """"command line", "environment REPRISE_X", "profile NAME", "file" or "default"."""
+    """"command line", "environment REPRISE_X", "profile NAME", "file", "default", "demo" or "store"."""
 
 
 @dataclass(frozen=True)

@@ -131,13 +131,9 @@ def claimed(store: Store, allowed: float) -> int:
 def read_stored(store: Store, prints: Sequence[Print]) -> Scores:
     """The stored pairs, except those below the evidence that a tenth of all pairs should reach."""
     index = {one.id: i for i, one in enumerate(prints)}
-    neighbours = Matches(store, MatchSettings(max_false=EVERYTHING)).neighbours
-    found = sorted(
-        (index[a], index[b], match.evidence, match.score, match.agreement)
-        for a in neighbours
-        for b, match in neighbours[a]
-        if index[a] < index[b]
-    )
+    related = Matches(store, MatchSettings(max_false=EVERYTHING)).related
+    matches = ((*sorted((index[a], index[b])), related.match(place)) for a, b, place in related.all())
+    found = sorted((a, b, match.evidence, match.score, match.agreement) for a, b, match in matches)
     table = np.array(found, np.float64).reshape(-1, 5)
     return Scores(table[:, :2].astype(np.int64), *table[:, 2:].T)
 

@@ -1,0 +1,129 @@
+"""Which fingerprints are related: the stored pairs that are more than chance, and those that a person called the same,
+as they are stored. A match is made of one when somebody asks for it: objects would take ten times the memory."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.correlation.match import Match, evidence_of_records, match_in
+from dedup.correlation.scoring import Thresholds, Verdict, verdict
+from dedup.store.pairs import PAIR
+
+if TYPE_CHECKING:
+    from dedup.store.results import TileResult
+    from dedup.store.store import Store
+
+_VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+_UNKNOWN = len(_VERDICTS)
+
+Place = int
+"""A stored pair as seen from one of its fingerprints: its number from the first one, `~number` from the second."""
+
+
+class Related:
+    """Pairs of fingerprints, each found from both."""
+
+    def __init__(self, thresholds: Thresholds) -> None:
+        self._thresholds = thresholds
+        self._a, self._b = array("q"), array("q")
+        """Ids of the first and the second fingerprint of each pair."""
+        self._records = bytearray()
+        """A record of PAIR for each, of which the rows say nothing."""
+        self._verdicts = bytearray()
+        """The verdict by sound on each, as its number in `_VERDICTS`; `_UNKNOWN` until somebody asks."""
+        self._ends, self._places = array("q"), array("q")
+        """Ids of the fingerprints in order, once for each pair, and the places of these pairs."""
+
+    def add(self, a: Sequence[int], b: Sequence[int], records: bytes) -> None:
+        """Adds pairs. Call `arrange` before reading any."""
+        self._a.extend(a)
+        self._b.extend(b)
+        self._records += records
+        self._verdicts += bytes([_UNKNOWN]) * len(a)
+
+    def arrange(self) -> None:
+        """Makes what was added last to be found."""
+        n = len(self._a)
+        ends = np.concatenate([np.array(self._a, np.int64), np.array(self._b, np.int64)])
+        order = np.argsort(ends, kind="stable")
+        self._ends = array("q", ends[order].tobytes())
+        self._places = array("q", np.where(order < n, order, ~(order - n)).tobytes())
+
+    def __len__(self) -> int:
+        return len(self._a)
+
+    def __contains__(self, both: tuple[int, int]) -> bool:
+        one, other = both
+        return any(near == other for near, _ in self.of(one))
+
+    @property
+    def fingerprints(self) -> set[int]:
+        """Those that are in a pair."""
+        return set(self._ends)
+
+    def of(self, fingerprint: int) -> Iterator[tuple[int, Place]]:
+        """The other fingerprint of each pair with this one, and the pair's place as seen from this one."""
+        at, ends, places = bisect_left(self._ends, fingerprint), self._ends, self._places
+        while at < len(ends) and ends[at] == fingerprint:
+            place = places[at]
+            yield self._b[place] if place >= 0 else self._a[~place], place
+            at += 1
+
+    def all(self) -> Iterator[tuple[int, int, Place]]:
+        """Both fingerprints and the place of each pair, once."""
+        return zip(self._a, self._b, range(len(self._a)), strict=True)
+
+    def match(self, place: Place) -> Match:
+        """The numbers of a pair, from the side that the place says."""
+        return match_in(self._records, place) if place >= 0 else match_in(self._records, ~place).swapped()
+
+    def by_sound(self, place: Place, n_items: int, n_items_other: int) -> Verdict:
+        """What two fingerprints with so many items are to each other, by sound alone; found out once."""
+        number = place if place >= 0 else ~place
+        known = self._verdicts[number]
+        if known == _UNKNOWN:
+            lengths = (n_items, n_items_other) if place >= 0 else (n_items_other, n_items)
+            found = verdict(match_in(self._records, number), *lengths, self._thresholds)
+            known = self._verdicts[number] = _VERDICTS.index(found)
+        return _VERDICTS[known]
+
+
+def read_related(store: Store, settings: str, thresholds: Thresholds) -> Related:
+    """The pairs that tiles found under the comparison settings with this digest."""
+    tiles = [
+        (tile.block_a, tile.block_b, _more_than_chance(tile, thresholds))
+        for tile in store.catalog.results.with_pairs(settings)
+    ]
+    ids, related = _Ids(store, tiles), Related(thresholds)
+    for block_a, block_b, pairs in tiles:
+        related.add(ids.of(block_a, pairs["row_a"]), ids.of(block_b, pairs["row_b"]), pairs.tobytes())
+    related.arrange()
+    return related
+
+
+def _more_than_chance(tile: TileResult, thresholds: Thresholds) -> npt.NDArray[Any]:
+    pairs = np.frombuffer(tile.pairs, PAIR)
+    return pairs if thresholds.classic is not None else pairs[evidence_of_records(pairs) >= thresholds.related]
+
+
+class _Ids:
+    """The fingerprints in the rows of blocks that pairs name, each block read once."""
+
+    def __init__(self, store: Store, tiles: Iterable[tuple[str, str, npt.NDArray[Any]]]) -> None:
+        rows: dict[str, list[npt.NDArray[Any]]] = {}
+        for block_a, block_b, pairs in tiles:
+            rows.setdefault(block_a, []).append(pairs["row_a"])
+            rows.setdefault(block_b, []).append(pairs["row_b"])
+        self._rows = {block: np.unique(np.concatenate(named)) for block, named in rows.items()}
+        self._ids = {block: store.catalog.fingerprints.ids_at(block, named) for block, named in self._rows.items()}
+
+    def of(self, block: str, rows: npt.NDArray[Any]) -> list[int]:
+        """Ids of the fingerprints in these rows of a block."""
+        found: list[int] = self._ids[block][np.searchsorted(self._rows[block], rows)].tolist()
+        return found
