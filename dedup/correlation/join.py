@@ -48,8 +48,12 @@ VOTES = 3
 
 VOTE_LAGS = 3
 
-LIKELIEST, NEAR = 8, 2
-"""Lags with the most votes that are looked at item by item, and how far around each."""
+LIKELIEST = 8
+"""Lags with the most votes that are looked at item by item."""
+
+LEAST_AGREEMENT = 0.53
+"""Agreement at the best of these lags, without which kappa is not measured. A kappa of 0.1 takes 0.55 where half of all
+bits agree by chance, and 0.53 where 48 % do, which is less than unrelated tracks have."""
 
 ZERO_LAG = 1 << PLACE_BITS
 LAG_BITS = PLACE_BITS + 1
@@ -58,6 +62,8 @@ LAST_LAG = (1 << LAG_BITS) - 1
 
 MOST_VOTES = 1 << 22
 """Votes that are counted at a time: with more, the rows of the first block are taken in shares."""
+
+LEAST_COUNTERS = 1 << 12
 
 ROOM = 8
 """Counters for each vote: with fewer, more votes share one by chance and are counted again; more do not fit into the
@@ -95,7 +101,7 @@ class Room:
 
     def for_counters(self, n: int) -> npt.NDArray[np.uint8]:
         """At least `n` zeros, a power of two."""
-        n = 1 << max(12, (n - 1).bit_length())
+        n = max(LEAST_COUNTERS, 1 << max(0, n - 1).bit_length())
         if len(self.counters) < n:
             self.counters = np.empty(n, np.uint8)
         self.counters[:n] = 0
@@ -104,7 +110,7 @@ class Room:
     def for_votes(self, n: int) -> Codes:
         if len(self.votes) < n:
             self.votes = np.empty(n, np.uint64)
-        return self.votes
+        return self.votes[:n]
 
 
 def vote(a: Keys, b: Keys, same: bool, first_row: int, end_row: int, room: Room) -> Votes:
@@ -120,7 +126,7 @@ def vote(a: Keys, b: Keys, same: bool, first_row: int, end_row: int, room: Room)
         counters = room.for_counters(ROOM * len(votes))
         n = _cast(*work, counters, votes)
         if n > len(votes):  # rows are not alike
-            votes, counters[:] = room.for_votes(n), 0
+            votes, counters[:] = np.empty(n, np.uint64), 0
             _cast(*work, counters, votes)
         n_enough = _keep_enough(votes[:n], counters)
         found.append(np.sort(votes[:n_enough]))
@@ -291,24 +297,25 @@ def _likeliest(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[flo
             break
         tried[n_tried] = middle
         n_tried += 1
-        for lag in range(max(middle - NEAR, lowest), min(middle + NEAR, highest) + 1):
+        for lag in range(max(middle - 1, lowest), min(middle + 1, highest) + 1):
             overlap = overlap_at(len(a), len(b), lag)
             gain = lag_gain(overlap, bit_errors(a, b, lag, overlap))
             if gain > best_gain:
                 best, best_gain = lag, gain
-    if n_tried == 0:
+    overlap = overlap_at(len(a), len(b), best)
+    if n_tried == 0 or bit_errors(a, b, best, overlap) > (1.0 - LEAST_AGREEMENT) * 32.0 * overlap:
         return -1.0, 0
-    agreement, _ = chance_corrected(a, b, best)
-    return agreement, best
+    corrected, _ = chance_corrected(a, b, best)
+    return corrected, best
 
 
 @jit
 def _is_new(lag: int, tried: Counts, n_tried: int) -> bool:
-    """Whether a lag is not near those that were tried."""
-    nearest = NEAR + 1
+    """Whether no lag beside this one was tried."""
+    nearest = VOTE_LAGS
     for other in tried[:n_tried]:
         nearest = min(nearest, abs(lag - other))
-    return nearest > NEAR
+    return nearest >= VOTE_LAGS
 
 
 def join_blocks(

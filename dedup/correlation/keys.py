@@ -28,7 +28,7 @@ FEWEST_KEYS = 256
 DIGIT_BITS = 8
 """Bits by which keys are sorted at a time."""
 
-N_DIGITS, LAST_DIGIT = KEY_BITS // DIGIT_BITS, (1 << DIGIT_BITS) - 1
+N_DIGITS, LAST_DIGIT = -(-KEY_BITS // DIGIT_BITS), (1 << DIGIT_BITS) - 1
 
 WORDS = 1 << (KEY_BITS - 6)
 """Words of 64 keys."""
