@@ -132,14 +132,20 @@ class Grouping:
     def renew(self, tracks: Sequence[ListedTrack]) -> None:
         """Groups these tracks, which relate to no others, again. The groups are those that a new grouping of all tracks
         would give."""
-        for also, made in self._made.items():
+        for also, made in sorted(self._made.items(), key=lambda each: len(each[0])):
             for track in tracks:
                 made.pop(track.path, None)
             made.update(self._groups(tracks, also))
 
     def _groups(self, tracks: Sequence[ListedTrack], also: frozenset[Verdict]) -> dict[bytes, Group]:
-        families = (Family(self.matches, self.rules, self.intended, each) for each in self.matches.families(tracks))
-        return {group.reference.path: group for family in families for group in family.groups(also)}
+        known = self._made.get(frozenset(), {}) if also else {}
+        found: dict[bytes, Group] = {}
+        for family in self.matches.families(tracks):
+            groups = [known[track.path] for track in family if track.path in known]
+            if sum(len(group.tracks) for group in groups) < len(family):  # if all are in groups, `also` adds nothing
+                groups = Family(self.matches, self.rules, self.intended, family).groups(also)
+            found |= {group.reference.path: group for group in groups}
+        return found
 
 
 class Family:
