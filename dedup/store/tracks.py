@@ -163,6 +163,8 @@ class Tracks(Table):
             "FROM fingerprint JOIN audio ON audio.fingerprint = fingerprint.id "
             "LEFT JOIN track ON track.audio = audio.id WHERE fingerprint.id IN (SELECT value FROM json_each(?))"
         )
+        once: Callable[[Any, Any], Any] = dict[Any, Any]().setdefault
+        """Gives the first of equal texts, such as the root of all tracks: each is held once."""
         to_audio = len(self.columns) + 1
         to_fingerprint = to_audio + len(self.audios.columns) + 1
         for row in self.connection.execute(query, (json.dumps(sorted(fingerprints)),)):
@@ -174,7 +176,8 @@ class Tracks(Table):
             _, path, root, _, size, mtime_ns, inode, device, state, _, full, *_, properties = track
             id_, stream, key, damage, _, decoded_s, n_bytes, cancels, width_db = audio
             yield kind(
-                *(path, root, state, size, mtime_ns, device, inode, full, id_, stream, key, damage),
+                *(path, once(root, root), once(state, state), size, mtime_ns, device, inode, full, id_, stream),
+                *(once(key, key), damage),
                 *(*fingerprint[:4], properties_of(properties), decoded_s, n_bytes, cancels, width_db),
             )
 
