@@ -198,10 +198,9 @@ class KeepSettings(Settings):
     rules: Annotated[
         tuple[str, ...],
         Option(
-            "What makes a copy better: best, oldest, newest, smallest or largest; or rules in order, separated by "
-            "commas, out of band, lossless, bits, rate, channels, bitrate, album, length, tags, cover, named, folder, "
-            "oldest, newest, largest, smallest, imported and prefer. best is the first thirteen of these, in this "
-            "order; oldest, newest, smallest and largest put that rule before them.",
+            "Rules for the better copy, in order: best, oldest, newest, smallest, largest, or some of band, lossless, "
+            "bits, rate, channels, bitrate, album, length, tags, cover, named, folder, oldest (these in this order "
+            "are 'best'), newest, largest, smallest, imported and prefer.",
             "RULES",
             name="keep",
             form="rules",

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from dedup.correlation.match import Match, match_in
+from dedup.correlation.match import Match, match_at
 from dedup.correlation.tile import Part, correlate_parts, merged
 from dedup.settings import CompareSettings
 from dedup.store.blocks import make_block
@@ -50,7 +50,7 @@ def compared(
         pairs = np.frombuffer(merged(done.pairs), PAIR)
         assert [(p["row_a"], p["row_b"]) for p in pairs] == sorted({(p["row_a"], p["row_b"]) for p in pairs})
         for number, record in enumerate(pairs):
-            match = match_in(pairs.tobytes(), number)
+            match = match_at(pairs.tobytes(), number * PAIR.itemsize)
             pair = blocks[a][record["row_a"]], blocks[b][record["row_b"]]
             found[min(pair), max(pair)] = match if pair[0] < pair[1] else match.swapped()
     assert n_compared == len(rows) * (len(rows) - 1) // 2

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.correlation.correlate import Correlation, correlate, unfinished
-from dedup.correlation.match import match_in, record
+from dedup.correlation.match import match_at, record
 from dedup.errors import StoreDamagedError
 from dedup.groups.groups import make_groups
 from dedup.groups.judgements import find
@@ -180,7 +180,7 @@ def test_swapped_records_are_swapped_matches() -> None:
     pairs["n_steps"], pairs["steps"][:, :9] = 9, rng.integers(0, 256, (len(pairs), 9))
     expected = [
         record(int(pair["row_b"]), int(pair["row_a"]), match.swapped()).tobytes()
-        for pair, match in ((pair, match_in(pairs.tobytes(), at)) for at, pair in enumerate(pairs))
+        for pair, match in ((pair, match_at(pairs.tobytes(), at * PAIR.itemsize)) for at, pair in enumerate(pairs))
     ]
     assert swapped(pairs).tobytes() == b"".join(expected)
     assert swapped(swapped(pairs)).tobytes() == pairs.tobytes()

@@ -27,7 +27,7 @@ from dedup.correlation.correlate import (
     memory_needed,
     unfinished,
 )
-from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, STORED_KAPPA, match_in
+from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, STORED_KAPPA, match_at
 from dedup.correlation.tile import correlate_tile
 from dedup.errors import StoreDamagedError, TooLittleMemoryError
 from dedup.groups.matches import Matches
@@ -425,7 +425,7 @@ def test_a_tile_is_its_rows_one_by_one(rows_a: list[Items], rows_b: list[Items],
     rows = stored[["row_a", "row_b"]].tolist()
     assert [
         (*of, *match._replace(contrast=round(match.contrast, 12)))
-        for of, match in ((of, match_in(data, number)) for number, of in enumerate(rows))
+        for of, match in ((of, match_at(data, number * PAIR.itemsize)) for number, of in enumerate(rows))
     ] == expected
     n_a, n_b = len(rows_a), len(rows_b)
     assert n_compared == (n_a * (n_a - 1) // 2 if diagonal else n_a * n_b)

@@ -19,7 +19,7 @@ from dedup.correlation.match import (
     evidence_of_records,
     fitted,
     identity_match,
-    match_in,
+    match_at,
     record,
 )
 from dedup.settings import ITEMS_PER_SECOND, CompareSettings
@@ -88,7 +88,7 @@ def test_prominence_of_a_path_is_that_of_the_lag_and_what_the_path_is_better() -
     assert made(0.6, along=0.4, prominence=0.1).prominence_along == 0.1
 
 
-def test_a_match_in_seconds() -> None:
+def test_a_match_at_seconds() -> None:
     match = made(lag=-11025, overlap=1365 * 2, errors=1365 * 16)
     assert (match.lag_s, match.overlap_s, match.agreement) == (-1365.0, pytest.approx(338.0, abs=1e-2), 0.75)
 
@@ -202,14 +202,14 @@ def test_what_is_stored_comes_back(some: list[Match]) -> None:
     """Property: every number and every step, to the last bit."""
     stored = b"".join(record(3, row, match).tobytes() for row, match in enumerate(some))
     records = np.frombuffer(stored, PAIR)
-    assert [match_in(stored, number) for number in range(len(some))] == some
+    assert [match_at(stored, number * PAIR.itemsize) for number in range(len(some))] == some
     assert records["row_a"].tolist() == [3] * len(some)
     assert records["row_b"].tolist() == list(range(len(some)))
 
 
 def test_what_is_read_is_plain_numbers() -> None:
     """Property: a match read from the store is written as JSON as one that was just made."""
-    found = match_in(record(0, 1, made(lag=-3, rate=0.01)).tobytes(), 0)
+    found = match_at(record(0, 1, made(lag=-3, rate=0.01)).tobytes(), 0)
     kinds: list[Any] = [type(getattr(found, name)) for name in Match._fields]
     assert set(kinds) == {int, float, bytes}
 

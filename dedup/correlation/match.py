@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -207,12 +208,19 @@ def record(row_a: int, row_b: int, match: Match) -> npt.NDArray[Any]:
     return stored
 
 
-def match_in(records: bytes | bytearray, number: int) -> Match:
-    """The match of one of the records of PAIR that lie one after the other in memory."""
-    start = number * PAIR.itemsize
+def match_at(records: bytes | bytearray, start: int) -> Match:
+    """The match of the record of PAIR that begins at this byte; what is behind its steps may be missing."""
     *numbers, n_steps = _UNPACKED.unpack_from(records, start)
     steps = start + _UNPACKED.size
     return Match._make((*numbers, bytes(records[steps : steps + n_steps])))
+
+
+def without_padding(records: npt.NDArray[Any]) -> Iterator[bytes]:
+    """Each record of PAIR as far as its steps go."""
+    data = records.tobytes()
+    for number, n_steps in enumerate(records["n_steps"].tolist()):
+        start = number * PAIR.itemsize
+        yield data[start : start + _UNPACKED.size + n_steps]
 
 
 _UNPACKED = struct.Struct("<8xiII5d5IB")

@@ -119,18 +119,18 @@ def _numbers(text: str) -> tuple[int | None, int | None]:
 class _Disc:
     """The files of one release, in one or several folders."""
 
-    files: dict[int, list[bytes]] = field(default_factory=dict)
-    """Paths by track number."""
+    files: list[tuple[int, bytes]] = field(default_factory=list)
+    """Track number and path of each."""
     total: int = 0
     """Number of tracks on the disc, as far as tags show."""
 
     def add(self, path: bytes, number: int, total: int) -> None:
-        self.files.setdefault(number, []).append(path)
+        self.files.append((number, path))
         self.total = max(self.total, number, total)
 
     @property
     def is_complete(self) -> bool:
-        return self.total >= LEAST_TRACKS and len(self.files) == self.total
+        return self.total >= LEAST_TRACKS and len({number for number, _ in self.files}) == self.total
 
     def may_be_complete_with(self, n_files: int) -> bool:
         """Whether it may be complete if its folder holds so many files, of which some are not in it yet."""
@@ -138,7 +138,12 @@ class _Disc:
 
     def lacking(self, removed: Set[bytes]) -> list[int]:
         """Track numbers that have no file left once these are removed."""
-        return sorted(number for number, paths in self.files.items() if all(path in removed for path in paths))
+        left = {number for number, path in self.files if path not in removed}
+        return sorted({number for number, _ in self.files} - left)
+
+    def first(self, wanted: int) -> bytes:
+        """The first path of this track."""
+        return min(path for number, path in self.files if number == wanted)
 
 
 class Others(Protocol):
@@ -212,7 +217,7 @@ class Albums:
         releases = {self._release_of[path] for path in paths if path in self._release_of}
         with self._lock:
             discs = (disc for release in releases for disc in self._discs[release].values())
-            return {path for disc in discs for held in disc.files.values() for path in held}
+            return {path for disc in discs for _, path in disc.files}
 
     def lacking(self, removed: Set[bytes]) -> dict[bytes, str]:
         """The removed files that a release, complete now, would lack, each with the track it is. A release is complete
@@ -229,7 +234,7 @@ class Albums:
         told: dict[bytes, str] = {}
         for release in losing:
             for disc, number in _least_lost(self._discs[release], removed):
-                path = min(disc.files[number])
+                path = disc.first(number)
                 told[path] = f"track {number} of {self._titles[release][1]}" + (
                     f", disc {release.disc}" if release.disc > 1 else ""
                 )
@@ -251,11 +256,8 @@ def _least_lost(discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> list[tuple
 
 def _together(discs: Mapping[bytes, _Disc]) -> _Disc:
     """All folders as one."""
-    whole = _Disc(total=max(disc.total for disc in discs.values()))
-    for disc in discs.values():
-        for number, paths in disc.files.items():
-            whole.files.setdefault(number, []).extend(paths)
-    return whole
+    files = [file for disc in discs.values() for file in disc.files]
+    return _Disc(files, max(disc.total for disc in discs.values()))
 
 
 # ---- reading them ----

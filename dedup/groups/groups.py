@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Group:
     """Copies of one recording."""
 
@@ -132,14 +132,20 @@ class Grouping:
     def renew(self, tracks: Sequence[ListedTrack]) -> None:
         """Groups these tracks, which relate to no others, again. The groups are those that a new grouping of all tracks
         would give."""
-        for also, made in self._made.items():
+        for also, made in sorted(self._made.items(), key=lambda each: len(each[0])):
             for track in tracks:
                 made.pop(track.path, None)
             made.update(self._groups(tracks, also))
 
     def _groups(self, tracks: Sequence[ListedTrack], also: frozenset[Verdict]) -> dict[bytes, Group]:
-        families = (Family(self.matches, self.rules, self.intended, each) for each in self.matches.families(tracks))
-        return {group.reference.path: group for family in families for group in family.groups(also)}
+        known = self._made.get(frozenset(), {}) if also else {}
+        found: dict[bytes, Group] = {}
+        for family in self.matches.families(tracks):
+            groups = [known[track.path] for track in family if track.path in known]
+            if sum(len(group.tracks) for group in groups) < len(family):  # if all are in groups, `also` adds nothing
+                groups = Family(self.matches, self.rules, self.intended, family).groups(also)
+            found |= {group.reference.path: group for group in groups}
+        return found
 
 
 class Family:
@@ -280,34 +286,39 @@ def find_uncertain(store: Store, match: MatchSettings) -> list[TrackPair]:
     return uncertain(Matches(store, match))
 
 
-CLEAR: frozenset[Verdict] = frozenset({"contained", "overlapping", "same audio, picture not compared"})
-"""Verdicts that leave nothing to ask."""
+ASKED: frozenset[Verdict] = frozenset(BESIDE) - {"contained", "overlapping", "same audio, picture not compared"}
+"""Verdicts that leave something to ask."""
 
 
 def uncertain(matches: Matches) -> list[TrackPair]:
     """Pairs that only a person can decide, best evidence first: their tracks have to do with each other, nobody has
     judged them yet, and neither track is a mere copy in a group."""
-    found = matches.derived.get(Copies)
-    if not isinstance(found, Copies):
-        found = matches.derived[Copies] = Copies(matches)
-    copies = found.paths
-    pairs = matches.beside(lambda track: None if track.path in copies else track.path)
-    return [pair for pair in pairs if pair.verdict not in CLEAR]
+    copies = matches.derived.get(Copies)
+    if not isinstance(copies, Copies):
+        copies = matches.derived[Copies] = Copies(matches)
+    holds = copies.holds
+    return matches.beside(lambda track: None if holds(track) else track.path, ASKED)
 
 
 class Copies:
-    """The paths of the mere copies in the groups by the usual rules."""
+    """The mere copies in the groups by the usual rules, family by family as somebody asks."""
 
     def __init__(self, matches: Matches) -> None:
         self._matches = matches
-        self.paths: set[bytes] = set()
-        self.renew(matches.tracks)
+        self._known: dict[bytes, bool] = {}
+
+    def holds(self, track: ListedTrack) -> bool:
+        """Whether this track is one of them."""
+        known = self._known
+        if track.path not in known:
+            usual = KeepSettings()
+            for tracks in self._matches.families([track]):
+                family = Family(self._matches, keep_rules(usual), Intended(usual), tracks)
+                copies = {pair.b.path for pairs in family.members.values() for pair in pairs}
+                known |= {each.path: each.path in copies for each in tracks}
+        return known[track.path]
 
     def renew(self, tracks: Sequence[ListedTrack]) -> None:
-        """Looks at these tracks, which relate to no others, again."""
-        usual = KeepSettings()
-        rules, intended = keep_rules(usual), Intended(usual)
-        self.paths -= {track.path for track in tracks}
-        for family in self._matches.families(tracks):
-            members = Family(self._matches, rules, intended, family).members.values()
-            self.paths |= {pair.b.path for pairs in members for pair in pairs}
+        """Looks at these tracks, which relate to no others, again. What another thread is about to add is lost."""
+        changed = {track.path for track in tracks}
+        self._known = {path: is_copy for path, is_copy in self._known.items() if path not in changed}

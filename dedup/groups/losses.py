@@ -77,7 +77,7 @@ FULL_BAND_HZ = 32_000
 """Sample rate from which on a file holds all that is heard of music, as FM radio does."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Loss:
     """One thing that would be lost."""
 

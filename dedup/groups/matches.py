@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
 
+import numpy as np
+
 from dedup.correlation.correlate import last_compare_settings
 from dedup.correlation.match import Match, identity_match
 from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Verdict
@@ -23,6 +25,7 @@ from dedup.library.metadata import AudioProperties, PropertiesReader
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.audios import measured_bitrate
 from dedup.store.nulltests import NullTest
+from dedup.store.pairs import PAIR
 from dedup.store.tracks import HeardTrack
 
 if TYPE_CHECKING:
@@ -137,7 +140,7 @@ class Matches:
             holding = {(t.content, t.digest, t.fingerprint) for t in tracks if t.content in contents}
             missing = [pair for pair in called_same(called, holding) if pair.ids not in self.related]
             for pair, record in zip(missing, records_of(store, missing, compare), strict=True):
-                self.related.add([pair.a], [pair.b], record)
+                self.related.add([pair.a], [pair.b], np.frombuffer(record, PAIR))
             self.related.arrange()
             wanted = self.related.fingerprints | shared
             tracks = [track for track in tracks if track.fingerprint in wanted]
@@ -228,19 +231,28 @@ class Matches:
                 if pair.a.path < pair.b.path:
                     yield pair
 
-    def beside(self, stands_for: Callable[[ListedTrack], bytes | None] = lambda track: track.path) -> list[TrackPair]:
-        """The pairs that never merge, best evidence first; `a` is the shorter track: the part, for an excerpt.
+    def beside(
+        self,
+        stands_for: Callable[[ListedTrack], bytes | None] = lambda track: track.path,
+        verdicts: Collection[Verdict] = BESIDE,
+    ) -> list[TrackPair]:
+        """The pairs that never merge, best evidence first, or some of them by their verdicts; `a` is the shorter track:
+        the part, for an excerpt.
 
         Tracks of which `stands_for` says the same need only one pair with another, and those of which it says None
         none: of thousands of files with one sound, and as many with another, not each two are told."""
         found = []
         for first, second, place in self.related.all():
-            one = list(filter(stands_for, self.by_fingerprint.get(first, ())))
-            other = list(filter(stands_for, self.by_fingerprint.get(second, ())))
+            one, other = self.by_fingerprint.get(first, []), self.by_fingerprint.get(second, [])
+            if len(one) * len(other) <= MANY:  # most are copies, of which nobody needs to know for what they stand
+                said = {self._verdict(a, b, place) for a, b in itertools.product(one, other)}
+                if said.isdisjoint(verdicts):
+                    continue
+            one, other = list(filter(stands_for, one)), list(filter(stands_for, other))
             one, other = few(one, other, lambda track: (stands_for(track), *track.kind))
             for a, b in itertools.product(one, other):
                 shorter, longer, seen = (a, b, place) if _length(a) < _length(b) else (b, a, ~place)
-                pair = self._pair(shorter, longer, seen, BESIDE)
+                pair = self._pair(shorter, longer, seen, verdicts)
                 found += [pair] if pair is not None else []
         return sorted(found, key=lambda pair: (-pair.match.evidence, pair.a.path, pair.b.path))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.match import Match, evidence_of_records, match_in
+from dedup.correlation.match import Match, evidence_of_records, match_at, without_padding
 from dedup.correlation.scoring import Thresholds, Verdict, verdict
 from dedup.store.pairs import PAIR
 
@@ -34,17 +34,22 @@ class Related:
         self._a, self._b = array("q"), array("q")
         """Ids of the first and the second fingerprint of each pair."""
         self._records = bytearray()
-        """A record of PAIR for each, of which the rows say nothing."""
+        """A record of PAIR for each, without padding, of which the rows say nothing."""
+        self._starts = array("q")
+        """Where each record begins."""
         self._verdicts = bytearray()
         """The verdict by sound on each, as its number in `_VERDICTS`; `_UNKNOWN` until somebody asks."""
         self._ends, self._places = array("q"), array("q")
         """Ids of the fingerprints in order, once for each pair, and the places of these pairs."""
 
-    def add(self, a: Sequence[int], b: Sequence[int], records: bytes) -> None:
-        """Adds pairs. Call `arrange` before reading any."""
+    def add(self, a: Sequence[int], b: Sequence[int], records: npt.NDArray[Any]) -> None:
+        """Adds pairs: ids of the first and the second fingerprint, and a record of PAIR for each. Call `arrange` before
+        reading any."""
         self._a.extend(a)
         self._b.extend(b)
-        self._records += records
+        for record in without_padding(records):
+            self._starts.append(len(self._records))
+            self._records += record
         self._verdicts += bytes([_UNKNOWN]) * len(a)
 
     def arrange(self) -> None:
@@ -81,7 +86,9 @@ class Related:
 
     def match(self, place: Place) -> Match:
         """The numbers of a pair, from the side that the place says."""
-        return match_in(self._records, place) if place >= 0 else match_in(self._records, ~place).swapped()
+        if place < 0:
+            return self.match(~place).swapped()
+        return match_at(self._records, self._starts[place])
 
     def by_sound(self, place: Place, n_items: int, n_items_other: int) -> Verdict:
         """What two fingerprints with so many items are to each other, by sound alone; found out once."""
@@ -89,7 +96,7 @@ class Related:
         known = self._verdicts[number]
         if known == _UNKNOWN:
             lengths = (n_items, n_items_other) if place >= 0 else (n_items_other, n_items)
-            found = verdict(match_in(self._records, number), *lengths, self._thresholds)
+            found = verdict(self.match(number), *lengths, self._thresholds)
             known = self._verdicts[number] = _VERDICTS.index(found)
         return _VERDICTS[known]
 
@@ -102,7 +109,7 @@ def read_related(store: Store, settings: str, thresholds: Thresholds) -> Related
     ]
     ids, related = _Ids(store, tiles), Related(thresholds)
     for block_a, block_b, pairs in tiles:
-        related.add(ids.of(block_a, pairs["row_a"]), ids.of(block_b, pairs["row_b"]), pairs.tobytes())
+        related.add(ids.of(block_a, pairs["row_a"]), ids.of(block_b, pairs["row_b"]), pairs)
     related.arrange()
     return related
 

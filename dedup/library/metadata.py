@@ -194,17 +194,18 @@ def from_json(value: Mapping[str, Any]) -> AudioProperties:
 
 
 def _from_json(value: Mapping[str, Any], known: dict[Any, Any]) -> AudioProperties:
-    """The same; names and values of tags that are in `known` are the objects there, and the others get in."""
+    """The same; the codec and the tags that are in `known` are the objects there, and others get in."""
     same = known.setdefault
     tags = {same(name, name): same(values := tuple(each), values) for name, each in value["tags"].items()}
+    known_values = {"codec": same(codec := value["codec"], codec), "tags": same(tuple(tags.items()), tags)}
     streams = tuple([Stream(**stream) for stream in value.get("streams", ())])
     extras = tuple([Extra(**extra) for extra in value.get("extras", ())])
-    return AudioProperties(**{**_UNSTAMPED, **value, "tags": tags, "streams": streams, "extras": extras})
+    return AudioProperties(**{**_UNSTAMPED, **value, **known_values, "streams": streams, "extras": extras})
 
 
 class PropertiesReader:
-    """Reads the properties of many tracks from JSON text. Equal values, such as the artist of an album, are one object:
-    what a report holds of a large library is mostly tags."""
+    """Reads the properties of many tracks from JSON text. Equal tags, and values such as the artist of an album, are
+    one object: what a report holds of a large library is mostly tags."""
 
     def __init__(self) -> None:
         self._same: dict[Any, Any] = {}

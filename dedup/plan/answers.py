@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from dedup.plan.nouns import REMOVING, PlannedGroup
 
-Contents = frozenset[tuple[bytes, bytes, int, int]]
+Contents = bytes
 """`PlannedGroup.contents`."""
 
 

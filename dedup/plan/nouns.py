@@ -3,6 +3,7 @@ file, `cleanup.apply` carries it out. Nothing here touches a file."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
@@ -28,7 +29,7 @@ ANSWERED = "answered by you"
 """First words of a group's note if a person decided about the group."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedSidecar:
     """A file beside a copy that belongs to it and goes when the copy goes."""
 
@@ -40,7 +41,7 @@ class PlannedSidecar:
     mtime_ns: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedFile:
     """One file of a group, as it was when the plan was made."""
 
@@ -96,9 +97,10 @@ class PlannedGroup:
         return kept[0] if len(kept) == 1 else None
 
     @property
-    def contents(self) -> frozenset[tuple[bytes, bytes, int, int]]:
-        """Its files as they were, which identify the group in another plan."""
-        return frozenset((file.path, file.content, file.size, file.mtime_ns) for file in self.files)
+    def contents(self) -> bytes:
+        """16 bytes: a digest of its files as they were, in any order, which identifies the group in another plan."""
+        held = sorted({(file.path, file.content, file.size, file.mtime_ns) for file in self.files})
+        return hashlib.blake2b(repr(held).encode(), digest_size=16).digest()
 
     @property
     def is_answered(self) -> bool:

@@ -11,7 +11,7 @@ from dedup.errors import InputError
 from dedup.files.paths import printable
 from dedup.groups.groups import Group
 from dedup.groups.keep import is_below
-from dedup.plan.answers import Answers
+from dedup.plan.answers import Answers, Contents
 from dedup.plan.choices import KEPT, SKIPPED, Choices, is_kept_for_itself
 from dedup.plan.decide import UNCERTAIN, doubt, is_there_twice, most_first
 from dedup.plan.make import Grounds, grounds_of
@@ -27,7 +27,7 @@ STAYING_ANYWAY = frozenset({"absent", "protected", "same file", "reported only"}
 """Rules by which a copy stays whatever a person says: a group of such copies is not asked about."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Question:
     """A group that a person is asked about."""
 
@@ -89,11 +89,11 @@ class Review:
         self._answers = Answers()
         """Groups that are decided: what the plan says."""
         self._again, self._is_asked, self._auto = again, is_asked, auto
-        self._passed: set[object] = set()
+        self._passed: set[Contents] = set()
         """Contents of the groups that were answered here: with `again` too they are not asked about twice."""
         self._every: list[Question] = []
         self._by_path: dict[bytes, Question] = {}
-        self._open: dict[object, Question] = {}
+        self._open: dict[Contents, Question] = {}
         """Questions without an answer, by the contents of their groups, in the order in which they are asked."""
         self.n_outdated = self._read(store, before)
         self._gather()
@@ -154,7 +154,7 @@ class Review:
         """All groups with two files that are there, answered or not, in the same order and form."""
         return list(self._every)
 
-    def freed_by_rule(self) -> dict[object, int]:
+    def freed_by_rule(self) -> dict[Contents, int]:
         """Bytes that a plan made now would free of each group without an answer, by its contents: by the scores, with
         albums kept complete."""
         settings = replace(self.grounds.settings, auto=self._auto)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -164,18 +163,21 @@ class Tracks(Table):
             "FROM fingerprint JOIN audio ON audio.fingerprint = fingerprint.id "
             "LEFT JOIN track ON track.audio = audio.id WHERE fingerprint.id IN (SELECT value FROM json_each(?))"
         )
-        ends = list(itertools.accumulate(len(table.columns) + 1 for table in tables))
-        parts = [(table, slice(*part)) for table, part in zip(tables, itertools.pairwise([0, *ends]), strict=True)]
+        once: Callable[[Any, Any], Any] = dict[Any, Any]().setdefault
+        """Gives the first of equal texts, such as the root of all tracks: each is held once."""
+        to_audio = len(self.columns) + 1
+        to_fingerprint = to_audio + len(self.audios.columns) + 1
         for row in self.connection.execute(query, (json.dumps(sorted(fingerprints)),)):
-            (_, of_track), *others = parts
-            audio, fingerprint = (table.verified(row[part]) for table, part in others)
+            audio = self.audios.verified(row[to_audio:to_fingerprint])
+            fingerprint = self.fingerprints.verified(row[to_fingerprint:])
             if row[0] is None:  # retired, unless its id is another now: then it was not verified
                 continue
-            track = self.verified(row[of_track])
+            track = self.verified(row[:to_audio])
             _, path, root, _, size, mtime_ns, inode, device, state, _, full, *_, properties = track
             id_, stream, key, damage, _, decoded_s, n_bytes, cancels, width_db = audio
             yield kind(
-                *(path, root, state, size, mtime_ns, device, inode, full, id_, stream, key, damage),
+                *(path, once(root, root), once(state, state), size, mtime_ns, device, inode, full, id_, stream),
+                *(once(key, key), damage),
                 *(*fingerprint[:4], properties_of(properties), decoded_s, n_bytes, cancels, width_db),
             )
 

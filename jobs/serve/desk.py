@@ -20,6 +20,7 @@ from dedup.plan.resolve import keep_answer
 from dedup.plan.review import Accepted, Answer, Question, review_of
 from dedup.store.change import store_version
 from dedup.store.layout import Layout, is_locked
+from dedup.store.plan_key import plan_key
 from dedup.store.store import open_for_reading
 from jobs.serve.shown import Snapshot, id_of, state_of
 
@@ -116,6 +117,7 @@ class Desk:
         return store_version(self.terms.folder) != self._version
 
     def _read_again(self) -> None:
+        plan_key(Layout(self.terms.folder))  # made now if there is none: it is part of the version
         began, version = time.monotonic(), store_version(self.terms.folder)
         snapshot = self._read()
         with self._lock:

@@ -94,7 +94,7 @@ class Snapshot:
         """The groups with what the rules decide about each, most reclaimable bytes first, by their ids."""
         self._uncertain: dict[str, TrackPair] | None = None
         self._rows: dict[str, Row] = {}
-        self._freed: dict[object, int] | None = None
+        self._freed: dict[bytes, int] | None = None
         """`Review.freed_by_rule` of the groups as they are now."""
         self._listed: Listed | None = None
         self._lock = threading.Lock()
