@@ -197,7 +197,8 @@ def _from_json(value: Mapping[str, Any], known: dict[Any, Any]) -> AudioProperti
     """The same; the codec and the tags that are in `known` are the objects there, and others get in."""
     same = known.setdefault
     tags = {same(name, name): same(values := tuple(each), values) for name, each in value["tags"].items()}
-    known_values = {"codec": same(codec := value["codec"], codec), "tags": same(tuple(tags.items()), tags)}
+    codec = value.get("codec", AudioProperties.codec)
+    known_values = {"codec": same(codec, codec), "tags": same(tuple(tags.items()), tags)}
     streams = tuple([Stream(**stream) for stream in value.get("streams", ())])
     extras = tuple([Extra(**extra) for extra in value.get("extras", ())])
     return AudioProperties(**{**_UNSTAMPED, **value, **known_values, "streams": streams, "extras": extras})
