@@ -197,7 +197,7 @@ def _from_json(value: Mapping[str, Any], known: dict[Any, Any]) -> AudioProperti
     """The same; the codec and the tags that are in `known` are the objects there, and others get in."""
     same = known.setdefault
     tags = {same(name, name): same(values := tuple(each), values) for name, each in value["tags"].items()}
-    codec = value.get("codec", AudioProperties.codec)
+    codec = value.get("codec", "unknown")
     known_values = {"codec": same(codec, codec), "tags": same(tuple(tags.items()), tags)}
     streams = tuple([Stream(**stream) for stream in value.get("streams", ())])
     extras = tuple([Extra(**extra) for extra in value.get("extras", ())])
