@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from llvmlite import binding
 
 from dedup.errors import UsageError
 from dedup.fingerprint import machine_code
@@ -171,6 +173,25 @@ def test_another_processor_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) 
     there = energies_by(machine_code.note_energies_for("generic", ""), pcm, monkeypatch)
     assert len(here) > 90
     assert here.tobytes() == there.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("triple", "processor"),
+    [
+        ("x86_64-unknown-linux-gnu", "x86-64-v4"),
+        ("aarch64-unknown-linux-gnu", "generic"),
+        ("arm64-apple-macos", "apple-m1"),
+    ],
+)
+def test_no_processor_fuses_a_product_with_a_sum(triple: str, processor: str) -> None:
+    """Although all of these can: the sum would be rounded otherwise. Nor is anything called that others define."""
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    machine = binding.Target.from_triple(triple).create_target_machine(cpu=processor, opt=3)
+    code = machine.emit_assembly(machine_code.optimised(machine))
+    names = set(re.findall(r"^\t([a-z][\w.]*)", code, re.MULTILINE))
+    assert {name for name in names if re.match(r"v?mulps|fmul", name)} != set()
+    assert {name for name in names if re.match(r"vfn?m(add|sub)|fn?m(add|sub)|fml[as]|call|bl$|blr$", name)} == set()
 
 
 def test_code_that_is_torn_is_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

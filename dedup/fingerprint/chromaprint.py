@@ -46,7 +46,13 @@ class Fingerprinter:
 
     def transposed(self, semitones: int) -> Items:
         """After `finish`, the items as they would be if the sound were that many semitones higher, or lower if
-        negative, at the same tempo. The image has no more than 12 notes: what leaves it above comes back below."""
+        negative, at the same tempo. The image has no more than 12 notes: what leaves it above comes back below.
+
+        They are near those of the transposed sound, not equal: notes of concert pitch lie on the borders of
+        Chromaprint's classes, and how their energy is divided depends on where the bins fall. If libchromaprint is told
+        11,025 · 2^(±1/12) Hz, and its items are stretched back, 0.87 of the bits agree on 23 pieces of music (kappa
+        0.64, least 0.52; with plain items 0.20). Against copies that are 5 to 7 % faster or slower, the median kappa is
+        0.50 to 0.65, with plain items 0.15 to 0.31."""
         return self._makers[semitones].items()
 
     def _take(self, energies: Floats) -> None:

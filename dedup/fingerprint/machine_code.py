@@ -53,14 +53,20 @@ def note_energies_for(processor: str, features: str) -> Function:
 
 
 def _compiled(machine: Any) -> bytes:
+    code: bytes = machine.emit_object(optimised(machine))
+    return code
+
+
+def optimised(machine: Any) -> Any:
+    """The module, as that machine is to run it."""
     from dedup.fingerprint.transform import module
 
     made = binding.parse_assembly(str(module()))
+    made.triple = machine.triple
     made.verify()
     passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=3))
     passes.getModulePassManager().run(made, passes)
-    code: bytes = machine.emit_object(made)
-    return code
+    return made
 
 
 def _file(processor: str, features: str) -> Path | None:
