@@ -298,7 +298,7 @@ def kappa(counts: Sequence[int]) -> tuple[Fraction, int]:
 
 # ---- by votes: `keys` and `join` ----
 
-LOW_BITS, MOST_OF_A_TRACK = 8, 32
+LOW_BITS, MOST_OF_A_TRACK = 6, 32
 VOTES, VOTE_LAGS, LIKELIEST, LEAST_AGREEMENT = 3, 3, 8, 0.53
 
 

@@ -60,7 +60,7 @@ LAG_BITS = PLACE_BITS + 1
 LAST_LAG = (1 << LAG_BITS) - 1
 """Of a vote: a lag has ZERO_LAG added."""
 
-MOST_VOTES = 1 << 22
+MOST_VOTES = 1 << 21
 """Votes that are counted at a time: with more, the rows of the first block are taken in shares."""
 
 LEAST_COUNTERS = 1 << 12
