@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from dedup.groups.albums import Albums, Release, albums_of, position
 from dedup.groups.companions import Intended
 from dedup.groups.matches import Matches
 from dedup.settings import KeepSettings, MatchSettings
+from dedup.store.tracks import Tracks
 from tests import stores
 from tests.made_tracks import track
 
@@ -251,3 +252,30 @@ def test_only_the_folders_that_matter_are_read(tmp_path: Path) -> None:
     assert not albums.is_complete(b"/music/far/1"), "no copy is in that folder"
     assert not albums.is_complete(b"/music/b/copy")
     assert not albums.is_complete(b"/music/b/away")
+
+
+def test_other_files_are_read_only_if_an_answer_depends_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    of_present = Tracks.properties_of_present
+
+    def counted(self: Tracks, ids: Sequence[int]) -> Iterator[tuple[bytes, str]]:
+        read.extend(ids)
+        return of_present(self, ids)
+
+    monkeypatch.setattr(Tracks, "properties_of_present", counted)
+    items = stores.recording(1, 200)
+    with stores.open_store(tmp_path) as store:
+        for number in (2, 3):
+            stores.add_track(store, f"a/{number}", stores.recording(10 + number, 200), tags=tags(number=number))
+        for folder in ("a", "b"):
+            stores.add_track(store, f"{folder}/1", items, tags=tags(number="1/3"))
+        stores.add_track(store, "b/x", stores.recording(20, 200), tags={})
+        albums = albums_of(store, Matches(store, MatchSettings()).tracks)
+    assert not albums.is_complete(b"/music/b/1"), "two files are no album of three"
+    assert albums.lacking({b"/music/b/1"}) == {}, "the other copy stays"
+    assert read == []
+    assert albums.lacking({b"/music/a/1"}) == {b"/music/a/1": "track 1 of Album"}
+    assert albums.is_complete(b"/music/a/1")
+    assert len(read) == 3, "all at once"

@@ -43,6 +43,7 @@ from dedup.library.metadata import (
     MOST_CHARACTERS,
     PROPERTIES_VERSION,
     AudioProperties,
+    PropertiesReader,
     from_json,
     read_properties,
     to_json,
@@ -461,6 +462,16 @@ def test_flac_pictures_are_covers(tmp_path: Path) -> None:
 )
 def test_json_comes_back(properties: AudioProperties) -> None:
     assert from_json(json.loads(json.dumps(to_json(properties)))) == properties
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("ab"), st.lists(st.sampled_from("xy")).map(tuple), max_size=2)))
+def test_a_reader_gives_each_text_its_own_and_equal_tags_once(of_files: list[dict[str, tuple[str, ...]]]) -> None:
+    """Property: no tags, no values and the same in another order are three things."""
+    files = [AudioProperties(codec="mp3", tags=tags) for tags in of_files]
+    reader = PropertiesReader()
+    read = [reader.of(json.dumps(to_json(file))) for file in files]
+    assert [(one, list(one.tags.items())) for one in read] == [(one, list(one.tags.items())) for one in files]
+    assert len({id(one.tags) for one in read}) == len({tuple(tags.items()) for tags in of_files})
 
 
 def test_properties_of_before_they_had_a_version_are_read_as_the_first(tmp_path: Path) -> None:

@@ -100,3 +100,22 @@ def test_only_the_tracks_that_a_judgement_concerns_are_looked_at(
         n_made = len(made)
         review.renew(store)
         assert len(made) == n_made, "nothing was judged"
+
+
+def test_groups_that_further_verdicts_cannot_change_are_the_same_ones(tmp_path: Path) -> None:
+    """Property: asked for in any order, with and without the further verdicts, the groups are the same."""
+    for seed in range(3):
+        with open_store(tmp_path / str(seed)) as store:
+            fill(store, random.Random(seed))
+            twins = add_audio(store, recording(900, 200))
+            for name in ("twin/1", "twin/2"):
+                add_track(store, name, twins)
+            matches, keep = Matches(store, MatchSettings()), KeepSettings()
+            rules = rules_of(store, matches, keep)
+            plain = grouping(matches, rules, keep).groups()
+            after = grouping(matches, rules, keep).groups(ALSO)
+            matches.renew_tests(store)
+            first = grouping(matches, rules, keep).groups(ALSO)
+            assert told(first) == told(after)
+            assert told(grouping(matches, rules, keep).groups()) == told(plain)
+            assert {id(group) for group in plain} & {id(group) for group in after}

@@ -115,22 +115,37 @@ def _numbers(text: str) -> tuple[int | None, int | None]:
 # ---- complete releases ----
 
 
+class _File(NamedTuple):
+    """A file whose tags say which track of a release it is."""
+
+    path: bytes
+    at: Position
+    number: int
+    title: str
+    """Title of its album, as its tags spell it."""
+
+
+def _file_of(path: bytes, tags: Mapping[str, Sequence[str]]) -> _File | None:
+    """The file with these tags; None if they do not say which track it is."""
+    at = position(tags)
+    return None if at is None or at.number is None else _File(path, at, at.number, _first(tags, "album"))
+
+
 @dataclass(slots=True)
 class _Disc:
     """The files of one release, in one or several folders."""
 
-    files: list[tuple[int, bytes]] = field(default_factory=list)
-    """Track number and path of each."""
+    files: list[_File] = field(default_factory=list)
     total: int = 0
     """Number of tracks on the disc, as far as tags show."""
 
-    def add(self, path: bytes, number: int, total: int) -> None:
-        self.files.append((number, path))
-        self.total = max(self.total, number, total)
+    def add(self, file: _File) -> None:
+        self.files.append(file)
+        self.total = max(self.total, file.number, file.at.total or 0)
 
     @property
     def is_complete(self) -> bool:
-        return self.total >= LEAST_TRACKS and len({number for number, _ in self.files}) == self.total
+        return self.total >= LEAST_TRACKS and len({file.number for file in self.files}) == self.total
 
     def may_be_complete_with(self, n_files: int) -> bool:
         """Whether it may be complete if its folder holds so many files, of which some are not in it yet."""
@@ -138,12 +153,12 @@ class _Disc:
 
     def lacking(self, removed: Set[bytes]) -> list[int]:
         """Track numbers that have no file left once these are removed."""
-        left = {number for number, path in self.files if path not in removed}
-        return sorted({number for number, _ in self.files} - left)
+        gone = {file.number for file in self.files if file.path in removed}
+        return sorted(gone - {file.number for file in self.files if file.path not in removed}) if gone else []
 
-    def first(self, wanted: int) -> bytes:
+    def first(self, number: int) -> bytes:
         """The first path of this track."""
-        return min(path for number, path in self.files if number == wanted)
+        return min(file.path for file in self.files if file.number == number)
 
 
 class Others(Protocol):
@@ -152,54 +167,46 @@ class Others(Protocol):
     def count(self, folder: bytes) -> int:
         """Their number in a folder, or more."""
 
-    def read(self, folders: Iterable[bytes]) -> Iterable[tuple[bytes, Mapping[str, Sequence[str]]]]:
-        """Path and tags of each in these folders."""
+    def read(self) -> Iterable[tuple[bytes, Mapping[str, Sequence[str]]]]:
+        """Path and tags of each."""
 
 
 class Albums:
-    """The releases in the folders of some tracks, by the tags of all files there. Those of other files are read when an
-    answer depends on them: reading takes the time."""
+    """The releases in the folders of some tracks, by the tags of all files there. Those of the other files are read
+    when an answer depends on them: reading takes the time."""
 
     def __init__(
         self, tracks: Iterable[tuple[bytes, Mapping[str, Sequence[str]]]], others: Others | None = None
     ) -> None:
-        self._others = others
+        self._unread = others
+        """The other files, until they are read."""
         self._lock = threading.Lock()
         """For whoever asks, since an answer may read."""
         self._discs: dict[Release, dict[bytes, _Disc]] = {}
         """Discs by release and folder."""
         self._release_of: dict[bytes, Release] = {}
         """The release of each track whose tags name one and a number."""
-        self._titles: dict[Release, tuple[bytes, str]] = {}
-        """The first path of each release, and the title there."""
         self._n_files: Counter[bytes] = Counter()
         """Number of files in each folder, or more."""
-        self._read: set[bytes] = set()
-        """Folders whose other files were read."""
         for path, tags in tracks:
             self._n_files[_folder(path)] += 1
-            at = position(tags)
-            if at is not None and at.number is not None:
-                self._release_of[path] = at.release
-                self._add(path, at, tags)
+            file = _file_of(path, tags)
+            if file is not None:
+                self._release_of[path] = file.at.release
+                self._add(file)
         if others is not None:
             for folder in self._n_files:
                 self._n_files[folder] += others.count(folder)
 
-    def _add(self, path: bytes, at: Position, tags: Mapping[str, Sequence[str]]) -> None:
-        assert at.number is not None
-        disc = self._discs.setdefault(at.release, {}).setdefault(_folder(path), _Disc())
-        disc.add(path, at.number, at.total or 0)
-        title = path, _first(tags, "album")
-        self._titles[at.release] = min(self._titles.get(at.release, title), title)
+    def _add(self, file: _File) -> None:
+        self._discs.setdefault(file.at.release, {}).setdefault(_folder(file.path), _Disc()).add(file)
 
-    def _read_others(self, folders: Iterable[bytes]) -> None:
-        new = [folder for folder in folders if folder not in self._read]
-        self._read.update(new)
-        for path, tags in self._others.read(new) if self._others is not None else ():
-            at = position(tags)
-            if at is not None and at.number is not None:
-                self._add(path, at, tags)
+    def _read_others(self) -> None:
+        if self._unread is not None:
+            found = [_file_of(path, tags) for path, tags in self._unread.read()]
+            self._unread = None
+            for file in filter(None, found):
+                self._add(file)
 
     def is_complete(self, path: bytes) -> bool:
         """Whether the folder of this track holds all tracks of its release."""
@@ -209,7 +216,7 @@ class Albums:
         with self._lock:
             disc = self._discs[release][folder]
             if disc.may_be_complete_with(self._n_files[folder]):
-                self._read_others([folder])
+                self._read_others()
             return disc.is_complete
 
     def around(self, paths: Set[bytes]) -> set[bytes]:
@@ -217,7 +224,7 @@ class Albums:
         releases = {self._release_of[path] for path in paths if path in self._release_of}
         with self._lock:
             discs = (disc for release in releases for disc in self._discs[release].values())
-            return {path for disc in discs for _, path in disc.files}
+            return {file.path for disc in discs for file in disc.files}
 
     def lacking(self, removed: Set[bytes]) -> dict[bytes, str]:
         """The removed files that a release, complete now, would lack, each with the track it is. A release is complete
@@ -230,14 +237,15 @@ class Albums:
         releases = dict.fromkeys(self._release_of[path] for path in sorted(removed) if path in self._release_of)
         losing = [release for release in releases if self._may_lose(self._discs[release], removed)]
         if losing:  # any folder may hold more of these releases
-            self._read_others(self._n_files)
+            self._read_others()
         told: dict[bytes, str] = {}
         for release in losing:
-            for disc, number in _least_lost(self._discs[release], removed):
-                path = disc.first(number)
-                told[path] = f"track {number} of {self._titles[release][1]}" + (
-                    f", disc {release.disc}" if release.disc > 1 else ""
-                )
+            discs = self._discs[release]
+            lost = _least_lost(discs, removed)
+            title = min(_together(discs).files, key=lambda file: file.path).title if lost else ""
+            for disc, number in lost:
+                which = f", disc {release.disc}" if release.disc > 1 else ""
+                told[disc.first(number)] = f"track {number} of {title}{which}"
         return told
 
     def _may_lose(self, discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> bool:
@@ -279,14 +287,14 @@ class _StoredOthers:
         """Ids of their tracks, by folder."""
         folders = set(map(_folder, known))
         for number, path in store.catalog.tracks.paths() if folders else ():
-            if (folder := _folder(path)) in folders and path not in known:
+            if (folder := path[: path.rfind(b"/")]) in folders and path not in known:
                 self._ids.setdefault(folder, []).append(number)
 
     def count(self, folder: bytes) -> int:
         return len(self._ids.get(folder, ()))
 
-    def read(self, folders: Iterable[bytes]) -> Iterable[tuple[bytes, Mapping[str, Sequence[str]]]]:
-        ids = [number for folder in folders for number in self._ids.get(folder, ())]
+    def read(self) -> Iterable[tuple[bytes, Mapping[str, Sequence[str]]]]:
+        ids = [number for of_folder in self._ids.values() for number in of_folder]
         if not ids:
             return
         with open_for_reading(self._store) as store:

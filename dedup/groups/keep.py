@@ -62,16 +62,17 @@ class KeepRules:
         return one.path < other.path, Decision("path", "nothing else tells them apart")
 
 
-def _ordered(tracks: list[ListedTrack], rules: Sequence[Rule]) -> list[ListedTrack]:
+def _ordered(tracks: list[ListedTrack], rules: Sequence[Rule], at: int = 0) -> list[ListedTrack]:
+    """The order by the rules from `at` on."""
     if len(tracks) == 1:
         return tracks
-    for at, rule in enumerate(rules):
-        keys = [rule.key(track) for track in tracks]
-        if min(keys) != max(keys):
+    for place in range(at, len(rules)):
+        keys = list(map(rules[place].key, tracks))
+        if keys.count(keys[0]) < len(keys):
             equal: dict[int, list[ListedTrack]] = {}
             for key, track in zip(keys, tracks, strict=True):
                 equal.setdefault(key, []).append(track)
-            return [each for key in sorted(equal, reverse=True) for each in _ordered(equal[key], rules[at + 1 :])]
+            return [each for key in sorted(equal, reverse=True) for each in _ordered(equal[key], rules, place + 1)]
     return sorted(tracks, key=lambda track: track.path)
 
 

@@ -67,7 +67,8 @@ class ListedTrack(HeardTrack):
     @property
     def has_picture(self) -> bool:
         """Whether it has a moving picture."""
-        return any(stream.kind == "picture" for stream in self.properties.streams)
+        streams = self.properties.streams
+        return bool(streams) and any(stream.kind == "picture" for stream in streams)
 
 
 class Derived(Protocol):
@@ -202,7 +203,11 @@ class Matches:
     ) -> Iterator[TrackPair]:
         """The pairs of one track with these verdicts, by the other's path; only those with tracks that `among` holds,
         by fingerprint, if it is given."""
-        held = self.by_fingerprint if among is None else among
+        others = self._others(track, self.by_fingerprint if among is None else among)
+        return (pair for other, place in others if (pair := self._pair(track, other, place, verdicts)) is not None)
+
+    def _others(self, track: ListedTrack, held: Holding) -> list[tuple[ListedTrack, Place | None]]:
+        """The tracks that may relate to one, by path, each with the place of the pair."""
         others: list[tuple[ListedTrack, Place | None]]
         others = [(other, None) for other in held.get(track.fingerprint, ()) if other is not track]
         others += [
@@ -212,7 +217,7 @@ class Matches:
         ]
         if len(others) > 1:
             others.sort(key=lambda each: each[0].path)
-        return (pair for other, place in others if (pair := self._pair(track, other, place, verdicts)) is not None)
+        return others
 
     def of_path(self, path: bytes) -> Iterator[TrackPair]:
         """The pairs of the track at this path; none if there is no track that may match another."""
@@ -227,8 +232,8 @@ class Matches:
     def pairs(self) -> Iterator[TrackPair]:
         """Every pair once, `a` before `b` by path, sorted by both: the same bytes whatever the blocks were."""
         for track in self.tracks:
-            for pair in self.of(track):
-                if pair.a.path < pair.b.path:
+            for other, place in self._others(track, self.by_fingerprint):
+                if track.path < other.path and (pair := self._pair(track, other, place, RELATED)) is not None:
                     yield pair
 
     def beside(
@@ -295,25 +300,30 @@ class Matches:
     ) -> TrackPair | None:
         """How two tracks relate, if it is as one of these verdicts says; `place` is that of their fingerprints, or None
         for tracks with the same one."""
-        found = self._verdict(a, b, place)
+        contents = a.content, b.content
+        found = self._verdict(a, b, place, contents)
         if found not in verdicts:
             return None
         match = identity_match(a.n_items, a.n_distinct) if place is None else self.related.match(place)
-        is_judged = self._judgements.of_contents(a.content, b.content) is not None
-        return TrackPair(a, b, match, found, is_judged, self._tests.of(a.content, b.content))
+        return TrackPair(
+            a, b, match, found, self._judgements.of_contents(*contents) is not None, self._tests.of(*contents)
+        )
 
-    def _verdict(self, a: ListedTrack, b: ListedTrack, place: Place | None) -> Verdict:
+    def _verdict(
+        self, a: ListedTrack, b: ListedTrack, place: Place | None, contents: tuple[bytes, bytes] | None = None
+    ) -> Verdict:
         found = _by_file(a, b)
         if found is not None:
             return found
-        judged = self._judgements.of_contents(a.content, b.content)
+        contents = contents or (a.content, b.content)
+        judged = self._judgements.of_contents(*contents)
         if judged is not False and (a.audio == b.audio or _is_same_stream(a, b, place is None)):
             found = "same audio"
         elif judged is not None:
             return "same recording" if judged else "other"
         else:
             found = self._by_sound(a, b, place)
-            if found == "same recording" and (test := self._tests.of(a.content, b.content)) is not None:
+            if found == "same recording" and (test := self._tests.of(*contents)) is not None:
                 found = heard(test)
         return "same audio, picture not compared" if found in MERGING and (a.has_picture or b.has_picture) else found
 

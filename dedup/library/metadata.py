@@ -194,14 +194,13 @@ def from_json(value: Mapping[str, Any]) -> AudioProperties:
 
 
 def _from_json(value: Mapping[str, Any], known: dict[Any, Any]) -> AudioProperties:
-    """The same; the codec and the tags that are in `known` are the objects there, and others get in."""
+    """The same; tags, names and values that are in `known` are the objects there, and others get in."""
     same = known.setdefault
     tags = {same(name, name): same(values := tuple(each), values) for name, each in value["tags"].items()}
-    codec = value.get("codec", "unknown")
-    known_values = {"codec": same(codec, codec), "tags": same(tuple(tags.items()), tags)}
+    tags = same((tuple(tags.items()),), tags)  # in a tuple of its own: no values are equal to it
     streams = tuple([Stream(**stream) for stream in value.get("streams", ())])
     extras = tuple([Extra(**extra) for extra in value.get("extras", ())])
-    return AudioProperties(**{**_UNSTAMPED, **value, **known_values, "streams": streams, "extras": extras})
+    return AudioProperties(**{**_UNSTAMPED, **value, "tags": tags, "streams": streams, "extras": extras})
 
 
 class PropertiesReader:
