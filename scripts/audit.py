@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = (ROOT / "requirements.lock", ROOT / "requirements-dev.lock")
+LOCKS = (ROOT / "requirements.lock", ROOT / "requirements-dev.lock", ROOT / "scripts/pip.lock")
 PIP_AUDIT = "pip-audit==2.10.1"
 CLEAN, FOUND, NOT_ASKED = 0, 1, 75
 TRIES, PAUSE_S, TIMEOUT_S = 3, 20.0, 600.0

@@ -40,9 +40,8 @@ sys.path.insert(0, str(REPO))
 from dedup.errors import EXIT_INTERRUPTED, SetupError
 
 INDEX = "https://pypi.org/simple"
-PIP = "pip-25.3-py3-none-any.whl"
-PIP_SHA256 = "9655943313a94722b7774661c21049070f6bbb0a1516bf02f7c8d5d9201514cd"
-"""What installs packages if this Python cannot: Debian has `ensurepip` in a package of its own."""
+PIP_LOCK = REPO / "scripts/pip.lock"
+"""Names what installs packages if this Python cannot: Debian has `ensurepip` in a package of its own."""
 DOWNLOAD_TIMEOUT_S = 60.0
 BROWSER = "browser"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -201,9 +200,10 @@ def make_venv() -> None:
         step(failure, [*make, str(VENV)])
         return
     step(failure, [*make, "--without-pip", str(VENV)])
-    say(f"downloading {PIP}, because this Python has no module ensurepip")
-    wheel = VENV / PIP
-    wheel.write_bytes(downloaded_pip())
+    say("downloading pip, because this Python has no module ensurepip")
+    name, content = downloaded_pip()
+    wheel = VENV / name
+    wheel.write_bytes(content)
     pip = [str(VENV / "bin/python"), "-I", str(wheel / "pip"), "--no-input", "--disable-pip-version-check"]
     step("could not install pip", [*pip, "install", "--no-compile", "--no-index", "--no-deps", str(wheel)])
     clear(wheel)
@@ -218,23 +218,26 @@ def base_python() -> Path:
     return Path(getattr(sys, "_base_executable", sys.executable)).resolve()
 
 
-def downloaded_pip() -> bytes:
-    """The wheel of pip, from the index that pip itself would ask. Raises SetupError if it is not the very file that we
-    know."""
+def downloaded_pip() -> tuple[str, bytes]:
+    """Name and content of the wheel of pip, from the index that pip itself would ask. Raises SetupError if it is not
+    the very file that we know."""
+    pin = re.search(r"^pip==(\S+) --hash=sha256:([0-9a-f]{64})$", PIP_LOCK.read_text(), re.MULTILINE)
+    assert pin is not None, PIP_LOCK
+    name = f"pip-{pin[1]}-py3-none-any.whl"
     page = os.environ.get("PIP_INDEX_URL", INDEX).rstrip("/") + "/pip/"
     remedy = "Check the network and start again. Or install the module ensurepip (Debian, Ubuntu: python3-venv)"
     try:
         with urlopen(page, timeout=DOWNLOAD_TIMEOUT_S) as answer:
-            found = re.search(rf'href="([^"]*{re.escape(PIP)}[^"]*)"', answer.read().decode())
+            found = re.search(rf'href="([^"]*{re.escape(name)}[^"]*)"', answer.read().decode())
         if found is None:
-            raise SetupError("set-up", f"{page} does not offer {PIP}", remedy=remedy)
+            raise SetupError("set-up", f"{page} does not offer {name}", remedy=remedy)
         with urlopen(urljoin(page, html.unescape(found[1])), timeout=DOWNLOAD_TIMEOUT_S) as answer:
             wheel: bytes = answer.read()
     except (OSError, ValueError) as error:
-        raise SetupError("set-up", f"{PIP} cannot be downloaded from {page}: {error}", remedy=remedy) from error
-    if hashlib.sha256(wheel).hexdigest() != PIP_SHA256:
-        raise SetupError("set-up", f"{page} gives another {PIP} than the one expected", remedy=remedy)
-    return wheel
+        raise SetupError("set-up", f"{name} cannot be downloaded from {page}: {error}", remedy=remedy) from error
+    if hashlib.sha256(wheel).hexdigest() != pin[2]:
+        raise SetupError("set-up", f"{page} gives another {name} than the one expected", remedy=remedy)
+    return name, wheel
 
 
 def clear(path: Path) -> None:

@@ -75,4 +75,4 @@ def test_every_package_of_a_lock_file_is_asked_for(lock: Path) -> None:
     text = lock.read_text()
     pins = dict(pinned(text))
     assert len(pins) == sum(line[:1].isalnum() for line in text.splitlines())
-    assert "cryptography" in pins
+    assert pins.keys() & {"cryptography", "pip"}

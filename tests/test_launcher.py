@@ -278,8 +278,8 @@ def index(setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         monkeypatch.setenv("PIP_INDEX_URL", server.url)
-        monkeypatch.setattr(setup, "PIP", server.wheel.name)
-        monkeypatch.setattr(setup, "PIP_SHA256", hashlib.sha256(server.wheel.read_bytes()).hexdigest())
+        digest = hashlib.sha256(server.wheel.read_bytes()).hexdigest()
+        setup.PIP_LOCK.write_text(f"pip=={server.wheel.name.split('-')[1]} --hash=sha256:{digest}\n")
         monkeypatch.setattr(setup, "has_module", lambda name: name != "ensurepip")
         shutil.rmtree(setup.VENV)
         setup.VENV.mkdir()
@@ -307,8 +307,8 @@ def test_another_pip_than_the_one_we_know_is_not_run(setup: ModuleType, index: I
 def test_an_index_that_has_no_pip_or_does_not_answer_is_named(
     setup: ModuleType, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(setup, "PIP", "pip-0-none.whl")
-    with pytest.raises(setup.SetupError, match=f"{index.url}/pip/ does not offer pip-0-none.whl"):
+    shutil.copyfile(REPO / "scripts/pip.lock", setup.PIP_LOCK)
+    with pytest.raises(setup.SetupError, match=rf"{index.url}/pip/ does not offer pip-[\d.]+-py3-none-any.whl"):
         setup.downloaded_pip()
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
     with pytest.raises(
