@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Times the join of two blocks step by step, beside the cascade, one core, in one run.
 
-    scripts/bench/join.py [STORE] [--tracks 512] [--items 948] [--sounds 0] [--rounds 7] [--json]
+    scripts/bench/join.py [STORE] [--tracks 512] [--items 948] [--sounds 0] [--bars 0] [--rounds 7] [--json]
 
-The two blocks hold made tracks of two seeds, or, with --sounds N, N sounds each that are no songs: loops of few
-samples, drones, weather, speech. With STORE they hold the fingerprints of its library, every second one in the other
-block, up to --tracks each, and songs cut to 3,000 items. The clock is the CPU time of the thread.
+The two blocks hold made tracks of two seeds; or, with --sounds N, N sounds each that are no songs: loops of few
+samples, drones, weather, speech; or, with --bars N, tracks that are all put together from the same N bars. With STORE
+they hold the fingerprints of its library, every second one in the other block, up to --tracks each, and songs cut to
+3,000 items. The clock is the CPU time of the thread.
 
 The steps: `keys` sorts a block's keys, once a block; `meet` finds the keys that both blocks have; `cast` counts their
 votes; `keep` takes the votes that may be enough; `decide` looks at the candidates item by item; `few keys` is the
@@ -45,7 +46,8 @@ from dedup.synthesis import sounds
 from dedup.synthesis.fingerprints import Library
 from scripts.bench.scan import machine
 
-LONGEST = 3000
+LONGEST, BAR = 3000, 30
+"""Items of a track of a store that are compared, and of a bar."""
 
 
 def main() -> None:
@@ -54,6 +56,7 @@ def main() -> None:
     parser.add_argument("--tracks", type=int, default=512)
     parser.add_argument("--items", type=int, default=948)
     parser.add_argument("--sounds", type=int, default=0)
+    parser.add_argument("--bars", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -76,6 +79,14 @@ def blocks(args: argparse.Namespace) -> tuple[list[Items], list[Items]]:
     if args.sounds:
         chosen = [index for index in range(4 * args.sounds) if sounds.kind_of(index) != "song"]
         rows = [sounds.items_of(sounds.sound(1, index)) for index in chosen[: 2 * args.sounds]]
+        return rows[::2], rows[1::2]
+    if args.bars:
+        random, source = np.random.default_rng(1), Library(1, 200)
+        bars = [source.track(number).items[80 : 80 + BAR] for number in range(args.bars)]
+        rows = [
+            np.concatenate([bars[k] for k in random.integers(args.bars, size=args.items // BAR)])
+            for _ in range(2 * args.tracks)
+        ]
         return rows[::2], rows[1::2]
     libraries = Library(1, args.items), Library(2, args.items)
     a, b = ([library.track(number).items for number in range(args.tracks)] for library in libraries)
