@@ -152,12 +152,6 @@ class PlanError(RepriseError):
         return type(self), (self.where, self.problems)
 
 
-class ChromaprintMissingError(RepriseError):
-    """libchromaprint is not installed."""
-
-    exit_code = 16
-
-
 class ClusterError(RepriseError):
     """No worker could be started, or all were lost."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, Literal, get_args
+from dataclasses import asdict, dataclass, field, fields
+from typing import Annotated, Literal, get_args
 
 from dedup.declaration import Option, Settings, refused
 
@@ -23,24 +23,21 @@ UNFINISHED_EXTENSIONS = frozenset("!ut aria2 crdownload download opdownload part
 """What browsers and download programs put behind a name until the file is whole."""
 
 
-class _Digested(Settings):
-    def digest(self) -> str:
-        """32 hex digits, a function of the values alone: equal settings have equal digests on every machine."""
-        values: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
-        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+BACKEND = "reprise 1.5.1"
+"""What makes fingerprints here: Reprise's own Chromaprint, whose items are those of libchromaprint 1.5.1."""
 
 
 @dataclass(frozen=True)
-class FingerprintSettings(_Digested):
+class FingerprintSettings(Settings):
     """What makes two fingerprints comparable; stamped into a store, others are refused."""
 
-    chromaprint: str
-    """Version of libchromaprint, such as "1.5.1"."""
+    chromaprint: str = field(default=BACKEND, compare=False)
+    """Backend that made the first of a store's fingerprints: "reprise 1.5.1", or a version of libchromaprint, such as
+    "1.5.1". It decides nothing, because all make the same items."""
     algorithm: int = 1
-    """Chromaprint's algorithm number; 1 is "TEST2", the library's default."""
+    """Chromaprint's algorithm number; 1 is "TEST2", libchromaprint's default."""
     sample_rate: int = 11025
-    """Sample rate in Hz of the mono PCM that libchromaprint gets."""
+    """Sample rate in Hz of the mono PCM that is fingerprinted."""
     length_s: Annotated[
         float, Option("Fingerprint this much from the start of each track; 0 means all of it.", "SECONDS", 0, rare=True)
     ] = 0.0
@@ -50,7 +47,7 @@ class FingerprintSettings(_Digested):
         return [
             f"{f.name} {getattr(self, f.name)!r} / {getattr(other, f.name)!r}"
             for f in fields(self)
-            if getattr(self, f.name) != getattr(other, f.name)
+            if f.compare and getattr(self, f.name) != getattr(other, f.name)
         ]
 
 
@@ -112,19 +109,25 @@ class ScanSettings(Settings):
         return f"min-length {self.min_length_s:g}, time-limit {self.time_limit_s:g}"
 
 
-Method = Literal["cascade", "exact"]
+Method = Literal["cascade", "exact", "join"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
-class CompareSettings(_Digested):
+class CompareSettings(Settings):
     """How two fingerprints are compared; part of every tile's name."""
 
     method: Annotated[
-        Method, Option("cascade: compare exactly only the pairs that pass a quick check; exact: every pair.", rare=True)
+        Method,
+        Option(
+            "cascade: compare exactly only the pairs that pass a quick check; join: only those that have passages in "
+            "common, found by sorting; exact: every pair.",
+            rare=True,
+        ),
     ] = "cascade"
     """Method of comparing: "exact" is every lag, every item; "cascade" is that only for pairs which a coarse comparison
-    does not exclude, and gives what "exact" gives, or nothing."""
+    does not exclude, "join" only for pairs that share equal items at one lag. Both give what "exact" gives, or
+    nothing."""
     max_lag: Annotated[
         int | None,
         Option("Largest shift to try, in items (8.08 a second).", "ITEMS", 0, 1_000_000, none="all", rare=True),
@@ -136,6 +139,11 @@ class CompareSettings(_Digested):
     min_overlap_items: Annotated[
         int, Option("Items that must overlap, whatever the share; 80 are 9.9 s.", "ITEMS", 1, rare=True)
     ] = 80
+
+    def digest(self) -> str:
+        """32 hex digits, a function of the values alone: equal settings have equal digests on every machine."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
 
     @property
     def lag_limit(self) -> int:
@@ -190,9 +198,9 @@ class KeepSettings(Settings):
     rules: Annotated[
         tuple[str, ...],
         Option(
-            "What makes a copy better: best, oldest, newest, smallest or largest; or rules in order, separated by "
-            "commas, out of lossless, bits, rate, band, channels, bitrate, length, tags, cover, oldest, newest, "
-            "largest, smallest, named, folder, imported, prefer and album.",
+            "Rules for the better copy, in order: best, oldest, newest, smallest, largest, or some of band, lossless, "
+            "bits, rate, channels, bitrate, album, length, tags, cover, named, folder, oldest (these in this order "
+            "are 'best'), newest, largest, smallest, imported and prefer.",
             "RULES",
             name="keep",
             form="rules",

@@ -1,9 +1,5 @@
 # For scripts/reprise and scripts/test.sh, which set $repo first.
 
-if [ -d /opt/homebrew/lib ]; then # the loader of macOS does not look there by itself
-    export DYLD_FALLBACK_LIBRARY_PATH=/opt/homebrew/lib:/usr/local/lib:/usr/lib
-fi
-
 # ensure_environment LOCK: makes $repo/.venv hold what LOCK names. If it already does, this costs only one cmp, because
 # every start of the program comes through here.
 ensure_environment() {

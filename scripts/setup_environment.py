@@ -1,5 +1,5 @@
-"""Installs what a lock file names in `.venv`, and libchromaprint in the system. Needs only the standard library,
-because it runs before anything is installed.
+"""Installs what a lock file names in `.venv`, and nothing anywhere else. Needs only the standard library, because it
+runs before anything is installed.
 
     python3 -IB scripts/setup_environment.py requirements.lock|requirements-dev.lock
     python3 -IB scripts/setup_environment.py browser
@@ -12,8 +12,9 @@ written after the last. So an interrupted set-up leaves no copy, and the next on
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
+import hashlib
+import html
 import importlib.util
 import os
 import re
@@ -25,6 +26,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urljoin
+from urllib.request import urlopen
 
 REPO = Path(__file__).resolve().parent.parent
 VENV = REPO / ".venv"
@@ -36,12 +39,11 @@ sys.path.insert(0, str(REPO))
 
 from dedup.errors import EXIT_INTERRUPTED, SetupError
 
-CHROMAPRINT, VENV_MODULE = "libchromaprint", "Python's venv module"
-CHROMAPRINT_FILES = (
-    "libchromaprint.so.1",
-    "libchromaprint.1.dylib",
-    "/opt/homebrew/lib/libchromaprint.1.dylib",
-)
+INDEX = "https://pypi.org/simple"
+PIP = "pip-25.3-py3-none-any.whl"
+PIP_SHA256 = "9655943313a94722b7774661c21049070f6bbb0a1516bf02f7c8d5d9201514cd"
+"""What installs packages if this Python cannot: Debian has `ensurepip` in a package of its own."""
+DOWNLOAD_TIMEOUT_S = 60.0
 BROWSER = "browser"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TOLD_EVERY_S = 10.0
@@ -61,7 +63,6 @@ def main(what: str) -> int:
             elif not is_installed(what):
                 started = time.monotonic()
                 LOG.write_text("")
-                ensure_system_packages()
                 install(what)
                 say(f"set up in {time.monotonic() - started:.0f} s")
                 if what == "requirements.lock":
@@ -81,9 +82,10 @@ def offer_command() -> None:
         return
     own = Path("~/.local/bin").expanduser()
     is_found = str(own) in os.environ.get("PATH", "").split(os.pathsep)
-    folder, first = (own, "") if is_found and own.is_dir() else (Path("/usr/local/bin"), "sudo ")
-    launcher = shlex.quote(str(REPO / "scripts/reprise"))
-    say(f"to start it as `reprise` from anywhere: {first}ln -s {launcher} {folder}/reprise")
+    link = f"ln -s {shlex.quote(str(REPO / 'scripts/reprise'))} {own}/reprise"
+    first = "" if own.is_dir() else f"mkdir -p {own} && "
+    then = "" if is_found else f", and put {own} on the PATH"
+    say(f"to start it as `reprise` from anywhere: {first}{link}{then}")
 
 
 def say(line: str) -> None:
@@ -130,28 +132,7 @@ def venv_is_usable() -> bool:
     return not os.environ.get("REPRISE_PYTHON") or asked_for.is_dir()
 
 
-# ----------------------------------------------------------------------------------------------- system packages
-
-
-def ensure_system_packages() -> None:
-    """Installs what only the system's package manager has. Raises SetupError with the one command that does it."""
-    needs = missing()
-    if not needs:
-        return
-    manager = "brew" if sys.platform == "darwin" else "apt-get"
-    if not shutil.which(manager):
-        remedy = "Install what is missing with the system's package manager"
-        raise SetupError("set-up", f"{' and '.join(needs)} missing", remedy=remedy)
-    packages = [package_name(need, manager) for need in needs]
-    sudo = ["sudo"] if manager == "apt-get" and os.geteuid() != 0 else []
-    remedy = f"Run: {' '.join([*sudo, manager, 'install', *packages])}"
-    if sudo and not may_sudo():
-        raise SetupError("set-up", f"{' and '.join(needs)} missing", remedy=remedy)
-    say(f"installing {' and '.join(packages)} with {manager}")
-    installed = apt_install(packages, sudo) if manager == "apt-get" else brew_install(packages)
-    if not installed or missing():
-        show_log_tail()
-        raise SetupError("set-up", f"{manager} did not install {' and '.join(packages)}", remedy=remedy)
+# ------------------------------------------------------------------------------------------------ what tests need
 
 
 def offer_browser() -> None:
@@ -166,40 +147,6 @@ def offer_browser() -> None:
     if not apt_install(["chromium"], sudo):
         show_log_tail()
         say("apt-get did not install chromium, so tests that open the HTML report are skipped")
-
-
-def missing() -> list[str]:
-    """What this machine lacks: Chromaprint's shared library, or the parts of Python that make a venv."""
-    needs = []
-    if not any(loads(name) for name in CHROMAPRINT_FILES):
-        needs.append(CHROMAPRINT)
-    importlib.invalidate_caches()
-    if not venv_is_usable() and not all(map(importlib.util.find_spec, ("venv", "ensurepip"))):
-        needs.append(VENV_MODULE)  # Debian ships it as a separate package
-    return needs
-
-
-def loads(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
-
-
-def package_name(need: str, manager: str) -> str:
-    if manager == "brew":
-        return {CHROMAPRINT: "chromaprint", VENV_MODULE: "python3"}[need]
-    if need == CHROMAPRINT:
-        return "libchromaprint1"
-    if Path("/usr/bin/python3").resolve() == base_python():
-        return "python3-venv"
-    return f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
-
-
-def base_python() -> Path:
-    """Path of the interpreter itself: a name like `python3` can mean another version after a system upgrade."""
-    return Path(getattr(sys, "_base_executable", sys.executable)).resolve()
 
 
 def may_sudo() -> bool:
@@ -218,10 +165,6 @@ def apt_install(packages: Sequence[str], sudo: Sequence[str]) -> bool:
     return logged(install) or (logged([*apt, "update"]) and logged(install))
 
 
-def brew_install(packages: Sequence[str]) -> bool:
-    return logged(["env", "NONINTERACTIVE=1", "brew", "install", *packages])
-
-
 # ----------------------------------------------------------------------------------------------- Python packages
 
 
@@ -235,8 +178,7 @@ def install(lock: str) -> None:
         for path in VENV.iterdir():
             if path not in (LOG, HELD):
                 clear(path)
-        say("making a virtual environment")
-        step("could not make a virtual environment", [str(base_python()), "-I", "-m", "venv", str(VENV)])
+        make_venv()
     pip = [str(VENV / "bin/python"), "-I", "-m", "pip", "--no-input", "--disable-pip-version-check"]
     wheels = ["--require-hashes", "--only-binary=:all:"]  # wheels only, so that no compiler is needed
     n_packages = sum("==" in line for line in (REPO / lock).read_text().splitlines())
@@ -246,6 +188,53 @@ def install(lock: str) -> None:
     INSTALLED.mkdir()
     for name in LOCKS[lock]:
         shutil.copyfile(REPO / name, INSTALLED / name)
+
+
+def make_venv() -> None:
+    """Makes `.venv` with pip in it, whatever this Python has of its own."""
+    say("making a virtual environment")
+    if not has_module("venv"):
+        remedy = "Install all of Python's standard library (Debian, Ubuntu: the package python3-venv)"
+        raise SetupError("set-up", "this Python has no module venv", remedy=remedy)
+    failure, make = "could not make a virtual environment", [str(base_python()), "-I", "-m", "venv"]
+    if has_module("ensurepip"):
+        step(failure, [*make, str(VENV)])
+        return
+    step(failure, [*make, "--without-pip", str(VENV)])
+    say(f"downloading {PIP}, because this Python has no module ensurepip")
+    wheel = VENV / PIP
+    wheel.write_bytes(downloaded_pip())
+    pip = [str(VENV / "bin/python"), "-I", str(wheel / "pip"), "--no-input", "--disable-pip-version-check"]
+    step("could not install pip", [*pip, "install", "--no-compile", "--no-index", "--no-deps", str(wheel)])
+    clear(wheel)
+
+
+def has_module(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def base_python() -> Path:
+    """Path of the interpreter itself: a name like `python3` can mean another version after a system upgrade."""
+    return Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+
+
+def downloaded_pip() -> bytes:
+    """The wheel of pip, from the index that pip itself would ask. Raises SetupError if it is not the very file that we
+    know."""
+    page = os.environ.get("PIP_INDEX_URL", INDEX).rstrip("/") + "/pip/"
+    remedy = "Check the network and start again. Or install the module ensurepip (Debian, Ubuntu: python3-venv)"
+    try:
+        with urlopen(page, timeout=DOWNLOAD_TIMEOUT_S) as answer:
+            found = re.search(rf'href="([^"]*{re.escape(PIP)}[^"]*)"', answer.read().decode())
+        if found is None:
+            raise SetupError("set-up", f"{page} does not offer {PIP}", remedy=remedy)
+        with urlopen(urljoin(page, html.unescape(found[1])), timeout=DOWNLOAD_TIMEOUT_S) as answer:
+            wheel: bytes = answer.read()
+    except (OSError, ValueError) as error:
+        raise SetupError("set-up", f"{PIP} cannot be downloaded from {page}: {error}", remedy=remedy) from error
+    if hashlib.sha256(wheel).hexdigest() != PIP_SHA256:
+        raise SetupError("set-up", f"{page} gives another {PIP} than the one expected", remedy=remedy)
+    return wheel
 
 
 def clear(path: Path) -> None:

@@ -9,6 +9,7 @@ import itertools
 import math
 import statistics
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -293,6 +294,60 @@ def kappa(counts: Sequence[int]) -> tuple[Fraction, int]:
     if expected == 1:
         return Fraction(0), n
     return (1 - Fraction(errors, 32 * n) - expected) / (1 - expected), n
+
+
+# ---- by votes: `keys` and `join` ----
+
+LOW_BITS, MOST_OF_A_TRACK = 6, 32
+VOTES, VOTE_LAGS, LIKELIEST, LEAST_AGREEMENT = 3, 3, 8, 0.53
+
+
+def key_of(item: int) -> int:
+    """The odd bits of an item, then the lowest of the even ones."""
+    bits = [bit(item, k) for k in range(31, 0, -2)] + [bit(item, k) for k in range(2 * LOW_BITS - 2, -1, -2)]
+    return int("".join(map(str, bits)), 2)
+
+
+def track_keys(items: Items) -> list[tuple[int, int]]:
+    """Key and place of each item that is not silent, not the one before it again, and has no common key."""
+    heard = [i for i, item in enumerate(items) if item != SILENT and (i == 0 or items[i - 1] != item)]
+    keys = [(key_of(int(items[i])), i) for i in heard]
+    times = Counter(key for key, _ in keys)
+    return sorted((key, place) for key, place in keys if times[key] <= MOST_OF_A_TRACK)
+
+
+def voted_lags(x: Items, y: Items) -> list[int]:
+    """The lag of each two equal keys, ascending."""
+    places: dict[int, list[int]] = {}
+    for key, place in track_keys(y):
+        places.setdefault(key, []).append(place)
+    return sorted(place - other for key, place in track_keys(x) for other in places.get(key, []))
+
+
+def enough_votes(lags: Sequence[int]) -> dict[int, int]:
+    """The voted lags with which VOTE_LAGS neighbours, upwards, have VOTES together, and how many."""
+    times = Counter(lags)
+    counts = {lag: sum(times[lag + k] for k in range(VOTE_LAGS)) for lag in sorted(times)}
+    return {lag: n for lag, n in counts.items() if n >= VOTES}
+
+
+def voted_lag(x: Items, y: Items, allowed: Sequence[int]) -> int | None:
+    """The best lag of the longer `x` and `y` near those with the most votes; None if the two do not look alike."""
+    may_be = set(allowed)
+    enough = enough_votes([lag for lag in voted_lags(x, y) if lag in may_be])
+    tried: list[int] = []
+    while len(tried) < LIKELIEST:
+        left = [lag for lag in enough if all(abs(lag + 1 - other) >= VOTE_LAGS for other in tried)]
+        if not left:
+            break
+        tried.append(max(left, key=lambda lag: (enough[lag], -lag)) + 1)
+    near = [lag for middle in tried for lag in (middle - 1, middle, middle + 1) if lag in may_be]
+    if not near:
+        return None
+    gains = {lag: lag_gain(overlap_at(len(x), len(y), lag), bit_errors(x, y, lag)) for lag in near}
+    best = max(near, key=lambda lag: gains[lag])
+    overlap = overlap_at(len(x), len(y), best)
+    return best if bit_errors(x, y, best) <= (1 - LEAST_AGREEMENT) * 32 * overlap else None
 
 
 # ---- along a path ----

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from dedup.correlation import kernel_cache
+from dedup.correlation.emit import LANES
 from dedup.correlation.lanes import lane_curve, make_curves, pack
-from dedup.correlation.llvm import LANES
 from dedup.correlation.sampling import LAG_STEP, ROWS
 from dedup.correlation.tile import correlate_tile
 from dedup.settings import METHODS, CompareSettings

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
+import functools
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dedup.errors import InputError
 from dedup.files.apart import apart, end_all
+from dedup.settings import MatchSettings
 from tests.web_server import REPO
 
 
@@ -38,6 +43,33 @@ def test_what_it_returns_and_raises() -> None:
     with pytest.raises(InputError) as raised:
         apart("x", 30.0, refuse, "y")
     assert (raised.value.where, raised.value.found) == ("y", "is damaged")
+
+
+class Runs:
+    """What a process that a file has taken over may answer."""
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (self.folder,)
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+
+def test_an_answer_runs_no_code(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="mkdir is no part of an answer"):
+        apart("x", 30.0, Runs, str(tmp_path / "made"))
+    for kind in (subprocess.Popen, os.system, eval, getattr, Path("/").open, functools.partial(os.mkdir)):
+        with pytest.raises(InputError, match="is no part of an answer"):
+            apart("x", 30.0, functools.partial, kind)
+    assert not (tmp_path / "made").exists()
+
+
+def test_records_and_arrays_come_as_they_are() -> None:
+    answer = apart("x", 30.0, np.arange, 3, 6, 1, np.float32)
+    assert answer.dtype == np.float32 and answer.tolist() == [3, 4, 5]
+    assert apart("x", 30.0, np.float64, 0.5) == 0.5
+    settings = apart("x", 30.0, dataclasses.replace, MatchSettings())
+    assert settings == MatchSettings()
 
 
 def test_what_ends_the_process_ends_nothing_else() -> None:
@@ -71,6 +103,7 @@ def test_it_ends_with_whoever_asked(tmp_path: Path) -> None:
     code = f"""
 import os, time
 from dedup.files.apart import apart, end_all
+from dedup.settings import MatchSettings
 apart("x", 60.0, exec, "import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)")
 """
     process = subprocess.Popen([sys.executable, "-c", code], cwd=REPO)

@@ -52,7 +52,6 @@ from dedup.store.tracks import Track
 from dedup.synthesis.library import DemoFile, DemoLibrary
 from dedup.upkeep.check import Checked, Finding, Mended
 from dedup.upkeep.compact import Compacted, Compaction
-from dedup.versions import chromaprint_version
 from jobs import cli
 from jobs.session import stores
 from jobs.session.output import local_time
@@ -112,7 +111,7 @@ def replaced(monkeypatch: pytest.MonkeyPatch) -> Replaced:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """An empty store."""
-    with make_or_open(tmp_path / "store", FingerprintSettings(chromaprint_version()), 512, "test"):
+    with make_or_open(tmp_path / "store", FingerprintSettings(), 512, "test"):
         pass
     return tmp_path / "store"
 
@@ -121,7 +120,7 @@ def folder(tmp_path: Path) -> Path:
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """A group of two, and a version beside it, as read from a store."""
     folder = tmp_path_factory.mktemp("found") / "store"
-    with make_or_open(folder, FingerprintSettings(chromaprint_version()), 512, "test") as store:
+    with make_or_open(folder, FingerprintSettings(), 512, "test") as store:
         items = recording(1, 300)
         add_track(store, "a.flac", items, codec="flac", lossless=True, size=3000)
         add_track(store, "b.mp3", copied(items, 0.05), codec="mp3", size=1500)
@@ -665,7 +664,7 @@ verdict: other
     told = outcome(invoke(folder, "pair", "/a.mp3", "/b.mp3", *COMPARE, *MATCH))
     assert told == (EXIT_DONE, text, "")
     assert call.positional == [b"/a.mp3", b"/b.mp3"]
-    assert call.keywords.pop("fingerprint")() == FingerprintSettings(chromaprint_version())
+    assert call.keywords.pop("fingerprint") == FingerprintSettings()
     assert call.keywords.pop("time_limit_s") == ScanSettings().time_limit_s
     assert call.keywords == {"store": "Store", "compare": COMPARE_SETTINGS, "match": MATCH_SETTINGS}
     (record,) = records(invoke(folder, "pair", "/a.mp3", "/b.mp3", "--json"))
@@ -681,7 +680,7 @@ verdict: other
     }
     invoke(folder.parent / "none", "pair", "/a.mp3", "/b.mp3", "--length", "60")
     assert call.keywords["store"] is None
-    assert call.keywords["fingerprint"]().length_s == 60
+    assert call.keywords["fingerprint"].length_s == 60
 
 
 # ---- cluster keys ----

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import itertools
 import json
@@ -33,7 +34,7 @@ from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings
 from dedup.store.store import open_for_writing
-from dedup.synthesis.library import DemoLibrary, write_demo_library
+from dedup.synthesis.library import DemoLibrary, demo_paths, write_demo_library
 from jobs import cli
 from tests import stores
 
@@ -389,8 +390,25 @@ def test_demo_keeps_library_and_store_where_asked(tmp_path: Path) -> None:
     assert truth["found"] == truth["pairs"] > 0
     assert truth["false"] == 0
     assert (tmp_path / "demo" / "library").is_dir()
-    again = CliRunner().invoke(cli.cli, ["demo", "--out", str(tmp_path / "demo")])
-    assert again.exit_code == InputError.exit_code
+
+
+@pytest.mark.usefixtures("small_demo")
+def test_a_demo_that_was_cut_short_goes_on(tmp_path: Path) -> None:
+    begun = tmp_path / "demo" / "library" / "Downloads" / "jingle.mp3"
+    begun.parent.mkdir(parents=True)
+    begun.write_bytes(b"ID3")
+    result = CliRunner().invoke(cli.cli, ["demo", "--out", str(tmp_path / "demo"), "--workers", "0", "--json"])
+    assert result.exit_code == EXIT_DONE and records(result)[-1]["found"] > 0
+
+
+@pytest.mark.parametrize("name", ["a song.mp3", "library/a song.mp3", "library/Downloads/jingle (2).mp3"])
+def test_a_demo_takes_no_folder_that_holds_other_files(tmp_path: Path, name: str) -> None:
+    other = tmp_path / "demo" / name
+    other.parent.mkdir(parents=True, exist_ok=True)
+    other.write_bytes(b"ID3")
+    result = CliRunner().invoke(cli.cli, ["demo", "--out", str(tmp_path / "demo"), "--workers", "0"])
+    assert result.exit_code == InputError.exit_code and "holds other files" in result.stderr
+    assert [path for path in (tmp_path / "demo").rglob("*") if path.is_file()] == [other]
 
 
 def test_the_demo_has_a_store_of_its_own(tmp_path: Path) -> None:
@@ -409,6 +427,8 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         return whole(root, seed, n_recordings=3, seconds=(18, 20), n_copies=3, advance=advance)
 
     monkeypatch.setattr("dedup.synthesis.library.write_demo_library", small)
+    paths = functools.partial(demo_paths, n_recordings=3, n_copies=3)
+    monkeypatch.setattr("dedup.synthesis.library.demo_paths", paths)
 
 
 def test_a_folder_without_audio_files_is_said_to_have_none(tmp_path: Path) -> None:

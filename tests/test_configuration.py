@@ -69,7 +69,7 @@ def test_without_anything_the_defaults_are_those_of_the_dataclasses(tmp_path: Pa
     assert found.match() == MatchSettings()
     assert found.keep() == KeepSettings()
     assert found.cleanup() == PlanSettings()
-    assert found.fingerprint("1.5.1").length_s == 0
+    assert found.fingerprint().length_s == 0
     assert found.of(RunSettings) == replace(RunSettings(), store=os.fsencode(found.store))
     assert found.store.name == "store"
     assert {value.source for value in found.settled.values()} == {"default"}
@@ -117,7 +117,7 @@ def test_every_setting_reaches_its_dataclass(tmp_path: Path) -> None:
     assert found.scan() == ScanSettings(discover, 20, 1.5, True)
     assert found.compare() == CompareSettings("exact", 10, 1.0, 9)
     assert found.match() == MatchSettings(2.0, 0.5, 0.25, 0.58)
-    assert found.fingerprint("1.5.1").length_s == 120
+    assert found.fingerprint().length_s == 120
     assert (found["block-size"], found["workers"]) == (64, 0)
     below = os.fsencode(tmp_path) + b"/"
     assert found.keep() == KeepSettings(

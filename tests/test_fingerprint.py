@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
 import os
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,18 +12,14 @@ import av
 import numpy as np
 import pytest
 
-from dedup.errors import ChromaprintMissingError
 from dedup.files.host_paths import HostPath
 from dedup.files.status import COARSE_NS
 from dedup.fingerprint import decode, task
-from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.fingerprint.task import Fingerprinted, fingerprint_file, is_as_seen
 from dedup.library.probe import Probe, Unusable, probe_files
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
-from dedup.store.items import SILENT_ITEM
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import compose
-from dedup.versions import chromaprint_version
 from tests.audio_files import write_tone
 
 SETTINGS = FingerprintSettings("1.5.1")
@@ -68,65 +62,6 @@ def test_a_length_limits_the_items(song: Path) -> None:
     assert len(start.items) == pytest.approx((12 - 2.6) * ITEMS_PER_SECOND, abs=2)
     assert np.array_equal(start.items, whole.items[: len(start.items)])
     assert start.stream == whole.stream
-
-
-def test_the_items_do_not_depend_on_the_pieces_of_pcm() -> None:
-    pcm = np.random.default_rng(2).integers(-20000, 20000, 11025 * 8).astype("<i2").tobytes()
-    prints = []
-    for size in (len(pcm), 2, 998, 65536):
-        fingerprinter = Fingerprinter(SETTINGS)
-        for start in range(0, len(pcm) if size > 2 else 2000, size):
-            fingerprinter.feed(pcm[start : start + size])
-        if size == 2:
-            fingerprinter.feed(pcm[2000:])
-        prints.append(fingerprinter.finish().tolist())
-    assert len(prints[0]) > 40
-    assert all(items == prints[0] for items in prints)
-
-
-def test_too_little_pcm_gives_no_items() -> None:
-    for n_samples in (0, 1, 11025):
-        fingerprinter = Fingerprinter(SETTINGS)
-        fingerprinter.feed(bytes(2 * n_samples))
-        assert fingerprinter.finish().tolist() == []
-
-
-def test_silence_is_what_chromaprint_says_of_it() -> None:
-    fingerprinter = Fingerprinter(SETTINGS)
-    fingerprinter.feed(bytes(2 * 11025 * 10))
-    items = fingerprinter.finish()
-    assert len(items) > 50
-    assert set(items.tolist()) == {SILENT_ITEM}
-
-
-def test_the_version_is_that_of_the_library() -> None:
-    assert chromaprint_version().split(".")[0] == "1"
-
-
-def test_without_the_library_the_command_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def no_chromaprint(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "chromaprint":
-            raise ImportError("couldn't find libchromaprint")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", no_chromaprint)
-    for platform, command in (("linux", "apt-get install libchromaprint1"), ("darwin", "brew install chromaprint")):
-        monkeypatch.setattr(sys, "platform", platform)
-        with pytest.raises(ChromaprintMissingError, match=command):
-            chromaprint_version()
-
-
-def test_a_worker_without_the_library_blames_no_file(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_: FingerprintSettings) -> None:
-        raise ChromaprintMissingError("libchromaprint", "not installed on this system")
-
-    monkeypatch.setattr(task, "Fingerprinter", missing)
-    found = fingerprint(song)
-    assert found == Unusable(
-        "failed", "ChromaprintMissingError: libchromaprint: not installed on this system", lasting=False
-    )
 
 
 # ---- why there is none
@@ -322,7 +257,7 @@ def test_what_is_not_the_files_fault_is_not_remembered(tmp_path: Path, monkeypat
 
     monkeypatch.setattr("dedup.fingerprint.decode.open_container", other_version)
     status = path.stat()
-    settings = FingerprintSettings(chromaprint_version())
+    settings = FingerprintSettings()
     result = fingerprint_file(HostPath(bytes(path)), status.st_size, status.st_mtime_ns, settings, 1.0, 60.0)
     assert isinstance(result, Unusable)
     assert not result.lasting

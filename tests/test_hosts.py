@@ -141,7 +141,7 @@ def test_who_waits_for_a_turn_does_not_hang(network: Network, tmp_path: Path) ->
 
 
 def test_all_that_is_wrong_is_told_at_once(network: Network, tmp_path: Path) -> None:
-    terms = Terms(versions() | {"numpy": "0.1", "libchromaprint": "9"}, (os.fsencode(tmp_path / "gone"), b"/"))
+    terms = Terms(versions() | {"numpy": "0.1", "av": "9"}, (os.fsencode(tmp_path / "gone"), b"/"))
     message = "1 of 1 hosts cannot take part, for 3 reasons"
     with (
         pytest.raises(PreflightError, match=message) as raised,
@@ -151,7 +151,7 @@ def test_all_that_is_wrong_is_told_at_once(network: Network, tmp_path: Path) -> 
     host = os.uname().nodename
     own = versions()
     assert raised.value.problems == [
-        (host, f"libchromaprint {own['libchromaprint']}, here 9"),
+        (host, f"av {own['av']}, here 9"),
         (host, f"numpy {own['numpy']}, here 0.1"),
         (host, f"{tmp_path}/gone cannot be read: No such file or directory; give its path on that host with --map"),
     ]

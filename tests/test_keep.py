@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dedup.declaration import settings_of
 from dedup.errors import UsageError
 from dedup.groups.albums import Albums
 from dedup.groups.criteria import RULES
@@ -346,3 +347,11 @@ def test_of_equal_files_the_plain_name_and_the_lasting_folder_win(rules: tuple[s
         assert winner(track(path), plain, rules=rules) == plain.path
     below_tmp = replace(track("/tmp/music/a/song.mp3"), root=b"/tmp/music")
     assert RULES["folder"].key(below_tmp), "only folders of the library count"
+
+
+def test_the_help_says_what_best_is() -> None:
+    said = next(setting.option.help for setting in settings_of(KeepSettings) if setting.name == "keep")
+    best, _, others = said.partition("some of ")[2].partition(" (these in this order are 'best'), ")
+    assert tuple(best.split(", ")) == BEST
+    names = {*BEST, *others.removesuffix(".").replace(" and ", ", ").split(", ")}
+    assert names == set(RULE_NAMES)

@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dedup.correlation import kernels
+from dedup.correlation.emit import LANES
 from dedup.correlation.lanes import PADDING, Lanes, lane_curve, pack, row_spans, sort_key
-from dedup.correlation.llvm import LAGS, LANES
+from dedup.correlation.llvm import LAGS
 from dedup.correlation.sampling import LAG_STEP, ROWS
 from dedup.store.blocks import make_block
 from dedup.store.items import Items

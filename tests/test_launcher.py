@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ensurepip
 import fcntl
+import functools
+import hashlib
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 
@@ -45,7 +50,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def setup(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """scripts/setup_environment.py of a checkout whose machine has libchromaprint and the venv module."""
+    """scripts/setup_environment.py of a checkout."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delenv("REPRISE_PYTHON", raising=False)
     script = checkout / "scripts/setup_environment.py"
@@ -54,7 +59,6 @@ def setup(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "missing", list)
     return module
 
 
@@ -220,17 +224,17 @@ def test_a_second_setup_waits_for_the_first(checkout: Path) -> None:
 def test_setup_says_how_to_put_the_command_on_the_path(
     setup: ModuleType, commands: FakeCommands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    launcher, own = setup.REPO / "scripts/reprise", commands.folder.parent / "home/.local/bin"
+    launcher, home = setup.REPO / "scripts/reprise", commands.folder.parent / "home"
+    own = home / ".local/bin"
+    monkeypatch.setenv("HOME", str(home))
+    said = "reprise: to start it as `reprise` from anywhere: "
     setup.offer_command()
-    assert capsys.readouterr().err == (
-        f"reprise: to start it as `reprise` from anywhere: sudo ln -s {launcher} /usr/local/bin/reprise\n"
-    )
+    line = f"mkdir -p {own} && ln -s {launcher} {own}/reprise, and put {own} on the PATH"
+    assert capsys.readouterr().err == f"{said}{line}\n"
     own.mkdir(parents=True)
-    monkeypatch.setenv("HOME", str(own.parent.parent))
     monkeypatch.setenv("PATH", str(own), prepend=os.pathsep)
     setup.offer_command()
-    line = capsys.readouterr().err.strip()
-    assert line == f"reprise: to start it as `reprise` from anywhere: ln -s {launcher} {own}/reprise"
+    assert capsys.readouterr().err == f"{said}ln -s {launcher} {own}/reprise\n"
     (own / "reprise").symlink_to(launcher)
     setup.offer_command()
     assert capsys.readouterr().err == "", "it is there"
@@ -244,88 +248,83 @@ def test_a_step_that_takes_long_is_told_of(
     assert "reprise: … 1 s: collecting numpy\n" in capsys.readouterr().err
 
 
-# -------------------------------------------------------------------------------------------- system packages
+# --------------------------------------------------------------------------------------- a Python without ensurepip
+
+
+class Index(ThreadingHTTPServer):
+    """A package index on this machine that has the pip of this Python."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+        (self.wheel,) = (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl")
+        (folder / "files").mkdir()
+        self.offered = Path(shutil.copy(self.wheel, folder / "files"))
+        (folder / "simple/pip").mkdir(parents=True)
+        link = f'<a href="../../files/{self.wheel.name}#sha256=0&amp;x">{self.wheel.name}</a>'
+        (folder / "simple/pip/index.html").write_text(f"<html>{link}</html>")
+        self.url = f"http://127.0.0.1:{self.server_port}/simple"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @pytest.fixture
-def bare_machine(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A machine that lacks both system packages, whatever is done about it."""
-    monkeypatch.setattr(setup, "missing", lambda: ["libchromaprint", "Python's venv module"])
-    monkeypatch.setattr(setup, "base_python", Path("/usr/bin/python3").resolve)
-    monkeypatch.setattr(setup, "is_installed", lambda _lock: False)
-    monkeypatch.setattr(setup.sys, "platform", "linux")
-    return setup
+def index(setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    """The index, asked by a set-up whose Python has no ensurepip, as on Debian."""
+    (tmp_path / "index").mkdir()
+    with Index(tmp_path / "index") as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("PIP_INDEX_URL", server.url)
+        monkeypatch.setattr(setup, "PIP", server.wheel.name)
+        monkeypatch.setattr(setup, "PIP_SHA256", hashlib.sha256(server.wheel.read_bytes()).hexdigest())
+        monkeypatch.setattr(setup, "has_module", lambda name: name != "ensurepip")
+        shutil.rmtree(setup.VENV)
+        setup.VENV.mkdir()
+        setup.LOG.touch()
+        yield server
+        server.shutdown()
+        thread.join()
 
 
-@pytest.mark.parametrize("has_sudo", [False, True])
-def test_without_the_right_to_install_the_one_command_is_told(
-    bare_machine: ModuleType,
-    commands: FakeCommands,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    has_sudo: bool,
+def test_a_python_without_ensurepip_gets_pip_from_the_index(setup: ModuleType, index: Index) -> None:
+    setup.make_venv()
+    done = launch(setup.VENV / "bin/python", "-I", "-m", "pip", "--version")
+    assert f"pip {index.wheel.name.split('-')[1]} from {setup.VENV}" in done.stdout
+    assert not (setup.VENV / index.wheel.name).exists()
+
+
+def test_another_pip_than_the_one_we_know_is_not_run(setup: ModuleType, index: Index) -> None:
+    with index.offered.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(setup.SetupError, match=r"gives another pip-.* than the one expected"):
+        setup.make_venv()
+    assert list(setup.VENV.glob("**/pip*")) == []
+
+
+def test_an_index_that_has_no_pip_or_does_not_answer_is_named(
+    setup: ModuleType, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bare_machine.os, "geteuid", lambda: 1000)
-    commands.add("apt-get", exit_code=0)
-    if has_sudo:
-        commands.add("sudo", exit_code=1)  # as when it would ask for a password
-    assert bare_machine.main("requirements.lock") == EXIT_SETUP
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1
-    assert said.err.endswith("Run: sudo apt-get install libchromaprint1 python3-venv\n")
-    assert commands.calls() == (["sudo -n true"] if has_sudo else [])
+    monkeypatch.setattr(setup, "PIP", "pip-0-none.whl")
+    with pytest.raises(setup.SetupError, match=f"{index.url}/pip/ does not offer pip-0-none.whl"):
+        setup.downloaded_pip()
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
+    with pytest.raises(
+        setup.SetupError, match=r"cannot be downloaded from http://127\.0\.0\.1:9/simple/pip/: "
+    ) as raised:
+        setup.downloaded_pip()
+    assert "ensurepip (Debian, Ubuntu: python3-venv)" in str(raised.value)
 
 
-def test_package_lists_are_fetched_when_an_install_fails(
-    bare_machine: ModuleType,
-    commands: FakeCommands,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(bare_machine.os, "geteuid", lambda: 0)
-    commands.add("apt-get", exit_code=100)
-    assert bare_machine.main("requirements.lock") == EXIT_SETUP
-    verbs = [re.sub(r".* (install|update)\b.*", r"\1", call) for call in commands.calls()]
-    assert verbs == ["install", "update"]
-    assert capsys.readouterr().err.endswith("Run: apt-get install libchromaprint1 python3-venv\n")
+def test_a_python_without_venv_is_named(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup, "has_module", lambda _name: False)
+    with pytest.raises(setup.SetupError, match=r"no module venv.*python3-venv"):
+        setup.make_venv()
 
 
-def test_sudo_is_used_where_it_asks_nothing(
-    bare_machine: ModuleType, commands: FakeCommands, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bare_machine.os, "geteuid", lambda: 1000)
-    commands.add("apt-get", exit_code=100)
-    commands.add("sudo", exit_code=0)
-    bare_machine.main("requirements.lock")
-    check, install = commands.calls()
-    assert check == "sudo -n true"
-    assert install.startswith("sudo -n env DEBIAN_FRONTEND=noninteractive apt-get ")
-    assert install.endswith(" install --yes --no-install-recommends libchromaprint1 python3-venv")
-
-
-def test_homebrew_is_asked_on_macos(
-    bare_machine: ModuleType,
-    commands: FakeCommands,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(bare_machine.sys, "platform", "darwin")
-    monkeypatch.setattr(bare_machine, "missing", lambda: ["libchromaprint"])
-    commands.add("brew", exit_code=1)
-    assert bare_machine.main("requirements.lock") == EXIT_SETUP
-    assert commands.calls() == ["brew install chromaprint"]
-    assert capsys.readouterr().err.endswith("Run: brew install chromaprint\n")
-
-
-def test_an_unknown_package_manager_leaves_it_to_the_user(
-    bare_machine: ModuleType, commands: FakeCommands, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert bare_machine.main("requirements.lock") == EXIT_SETUP
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "libchromaprint and Python's venv module missing" in said
-    assert commands.calls() == []
+# ---------------------------------------------------------------------------------------------- what tests need
 
 
 def test_a_browser_is_installed_by_who_may(

@@ -49,6 +49,17 @@ def n_tracks(root: Path) -> int:
         return store.catalog.tracks.count_by_state()["present"]
 
 
+def test_a_night_without_a_folder_goes_through_those_it_knows(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    write_tone(other / "new.flac", seconds=12)
+    assert run(root, "scan", other, "--workers", "0").exit_code == EXIT_DONE
+    write_tone(root / "newer.flac", seconds=13)
+    (other / "new.flac").unlink()
+    summary = found(run(root, "full", "--workers", "0", "--json"))
+    assert (summary["new"], summary["forgotten"]) == (1, 1)
+
+
 # ---- broken files ----
 
 

@@ -31,7 +31,6 @@ from dedup.settings import CompareSettings, FingerprintSettings, KeepSettings, M
 from dedup.store.store import Store, make_or_open
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.voices import BACKINGS, LEADS, backing, lead, with_lead
-from dedup.versions import chromaprint_version
 from tests import stores
 
 RATE = 11_025
@@ -272,7 +271,7 @@ def hear(store: Store, runner: InlineRunner) -> int:
 
 
 def test_a_store_is_listened_to_once_and_its_groups_follow(folder: Path, tmp_path: Path) -> None:
-    with make_or_open(tmp_path / "store", FingerprintSettings(chromaprint_version()), 64, "test") as store:
+    with make_or_open(tmp_path / "store", FingerprintSettings(), 64, "test") as store:
         known(store, folder)
         before = find_groups(store, MatchSettings(), KeepSettings()).groups
         assert untested(before)
@@ -289,7 +288,7 @@ def test_a_store_is_listened_to_once_and_its_groups_follow(folder: Path, tmp_pat
 def test_a_stop_leaves_what_is_not_heard_to_the_next_run(folder: Path, tmp_path: Path) -> None:
     stop = Stop()
     stop.request("Ctrl-C")
-    with make_or_open(tmp_path / "store", FingerprintSettings(chromaprint_version()), 64, "test") as store:
+    with make_or_open(tmp_path / "store", FingerprintSettings(), 64, "test") as store:
         known(store, folder)
         assert hear(store, InlineRunner(stop)) == 0
         assert hear(store, InlineRunner()) > 0

@@ -24,16 +24,10 @@ from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
 from dedup.store.items import SILENT_ITEM, items_digest
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import SAMPLE_RATE, compose
-from dedup.versions import chromaprint_version
 from tests.made_matches import made
 from tests.stores import add_track, copied, open_store, recording
 
-FINGERPRINT = FingerprintSettings(chromaprint_version())
-
-
-def fingerprint_settings() -> FingerprintSettings:
-    return FINGERPRINT
-
+FINGERPRINT = FingerprintSettings()
 
 N_FRONT = 4
 """Seconds of the original that the trimmed copy lacks."""
@@ -63,7 +57,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def explained(music: Path, a: str, b: str, **settings: float) -> Explanation:
     paths = (os.fsencode(music / name) for name in (a, b))
-    return explain(*paths, None, fingerprint_settings, CompareSettings(), MatchSettings(**settings))
+    return explain(*paths, None, FINGERPRINT, CompareSettings(), MatchSettings(**settings))
 
 
 def unmet(found: Explanation) -> list[str]:
@@ -179,7 +173,7 @@ def test_a_name_of_any_bytes(music: Path, tmp_path: Path):
     paths = [os.path.join(os.fsencode(tmp_path), name) for name in (b"caf\xe9 $x$.flac", b"a\nb.flac")]
     for path in paths:
         shutil.copyfile(music / "song.flac", path)
-    found = explain(*paths, None, fingerprint_settings, CompareSettings(), MatchSettings())
+    found = explain(*paths, None, FINGERPRINT, CompareSettings(), MatchSettings())
     assert (found.verdict, found.a.path, found.b.path) == ("identical file", *paths)
     with pytest.raises(InputError, match=r"\\xe9"):
         listen(paths[0] + b"x", None, FINGERPRINT)
@@ -210,7 +204,7 @@ def test_what_the_store_knows_is_not_decoded(music: Path, tmp_path: Path):
         assert explain(b"/music/gone.flac", b"/music/song.flac", store, *SETTINGS).verdict == "other"
 
 
-SETTINGS = (fingerprint_settings, CompareSettings(), MatchSettings())
+SETTINGS = (FINGERPRINT, CompareSettings(), MatchSettings())
 
 
 def test_pair_says_what_report_says(tmp_path: Path):

@@ -34,7 +34,7 @@ from dedup.errors import (
 )
 from dedup.observer import Silent
 from dedup.report.glance import glance
-from dedup.settings import FingerprintSettings
+from dedup.settings import BACKEND, FingerprintSettings
 from dedup.store import store as store_module
 from dedup.store import upgrades
 from dedup.store.blocks import BlockStore, make_block
@@ -88,11 +88,19 @@ def test_a_store_remembers_how_it_was_made(folder: Path):
         assert (store.block_size, store.fingerprint_settings) == (4, SETTINGS)
 
 
+def test_a_store_that_another_backend_filled_goes_on(folder: Path):
+    for backend in ("1.4.3", "1.6.0", BACKEND):
+        with make_or_open(folder, replace(SETTINGS, chromaprint=backend), 4, "test") as store:
+            assert store.fingerprint_settings is not None
+            assert store.fingerprint_settings.chromaprint == SETTINGS.chromaprint, "as it was made"
+    require_sound(folder)
+
+
 def test_fingerprints_made_otherwise_are_refused_with_both_values(folder: Path):
-    other = replace(SETTINGS, chromaprint="1.6.0", length_s=120.0)
+    other = replace(SETTINGS, algorithm=2, length_s=120.0)
     with pytest.raises(StoreMismatchError) as raised, make_or_open(folder, other, 4, "test"):
         pass
-    assert "chromaprint '1.5.1' / '1.6.0', length_s 0.0 / 120.0" in str(raised.value)
+    assert "algorithm 1 / 2, length_s 0.0 / 120.0" in str(raised.value)
     require_sound(folder)
 
 
@@ -320,7 +328,7 @@ def test_a_store_from_which_an_upgrade_is_lacking_is_refused(older: Path, monkey
 
 
 def test_an_older_store_that_is_refused_is_left_as_it_is(older: Path):
-    other = replace(SETTINGS, chromaprint="1.6.0")
+    other = replace(SETTINGS, algorithm=2)
     with pytest.raises(StoreMismatchError, match="other settings"), make_or_open(older, other, 4, "test"):
         pass
     assert versions(older) == (3, 3)

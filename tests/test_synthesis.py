@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import av
-import chromaprint
 import mutagen
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from dedup.errors import UsageError, WriteError
+from dedup.fingerprint.chromaprint import Fingerprinter
+from dedup.settings import FingerprintSettings
 from dedup.synthesis.encode import FORMATS, Encoding, write
 from dedup.synthesis.library import DemoFile, DemoLibrary, n_demo_files, write_demo_library
 from dedup.synthesis.music import SAMPLE_RATE, Pcm, compose
@@ -27,10 +28,9 @@ PEAK_ITEMS = 16  # lags this near to the best one still belong to its peak
 
 def fingerprint(pcm: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
     """float32[n_items, 32] of ±1: the bits of the fingerprint of mono PCM at 11,025 Hz."""
-    printer = chromaprint.Fingerprinter()
-    printer.start(11_025, 1)
+    printer = Fingerprinter(FingerprintSettings())
     printer.feed(pcm.tobytes())
-    items = np.array(chromaprint.decode_fingerprint(printer.finish())[0], dtype=np.int64).astype("<u4")
+    items = printer.finish().astype("<u4")
     bits = np.unpackbits(items.view(np.uint8).reshape(-1, 4), axis=1)
     return bits.astype(np.float32) * 2 - 1
 

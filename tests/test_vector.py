@@ -13,7 +13,8 @@ from numba.core.errors import TypingError
 
 from dedup.correlation import vector
 from dedup.correlation.accelerate import jit
-from dedup.correlation.llvm import LAGS, LANES
+from dedup.correlation.emit import LANES
+from dedup.correlation.llvm import LAGS
 from dedup.correlation.vector import AVERAGE_FROM, BITS_AT_A_TIME, CHOICE_FROM, CHOICE_TO, COUNTED_ITEMS, N_COUNTS
 from dedup.store.items import SILENT_ITEM
 from tests import naive

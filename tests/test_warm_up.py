@@ -14,6 +14,7 @@ from dedup.correlation import kernel_cache
 from dedup.correlation.warm_up import PARTS, compile_first, compile_path
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
+from dedup.settings import CompareSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,13 +45,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_each_part_is_compiled_once_and_said(cache: Path) -> None:
     told = Told()
-    compile_first(InlineRunner(), told)
-    assert told.stages == [("compile", len(PARTS))]
+    compile_first(CompareSettings(), InlineRunner(), told)
+    assert told.stages == [("compile", 2)]
     assert told.messages == ["compiling the comparison for this machine, once; it takes about 20 s"]
-    assert len(list(cache.glob("*.compiled"))) == len(PARTS)
-    compile_first(InlineRunner(), told)
+    assert len(list(cache.glob("*.compiled"))) == 2
+    compile_first(CompareSettings(), InlineRunner(), told)
     compile_path(told)
     assert len(told.stages) == len(told.messages) == 1, "nothing is left to do, so nothing is said"
+    compile_first(CompareSettings("join"), InlineRunner(), told)
+    assert told.stages[1:] == [("compile", 1)], "a method that takes more compiles the rest"
+    assert len(list(cache.glob("*.compiled"))) == len(PARTS)
 
 
 def test_what_is_missing_is_compiled(cache: Path) -> None:
@@ -58,7 +62,7 @@ def test_what_is_missing_is_compiled(cache: Path) -> None:
     compile_path(told)
     assert told.messages == ["compiling the comparison for this machine, once; it takes about 10 s"]
     assert [path.name.partition("-")[0] for path in cache.glob("*.compiled")] == ["path"]
-    compile_first(InlineRunner(), told)
+    compile_first(CompareSettings(), InlineRunner(), told)
     assert told.stages == [("compile", 1)]
 
 
@@ -67,9 +71,9 @@ def test_other_hosts_and_processes_without_a_cache_compile_by_themselves(
 ) -> None:
     told, elsewhere = Told(), InlineRunner()
     elsewhere.is_local = False
-    compile_first(elsewhere, told)
+    compile_first(CompareSettings(), elsewhere, told)
     monkeypatch.setenv("REPRISE_KERNEL_CACHE", "off")
-    compile_first(InlineRunner(), told)
+    compile_first(CompareSettings(), InlineRunner(), told)
     assert told.stages == told.messages == []
     assert list(cache.iterdir()) == []
 

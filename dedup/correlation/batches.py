@@ -23,8 +23,8 @@ FIRST_PACE = 25e9
 STEPS_A_PAIR = 2_000
 """What a pair costs beside its items."""
 
-MOST_TILES, MOST_SHARES = 100, 1000
-"""Of one task, and of one tile."""
+MOST_TILES, MOST_SHARES = BAND_BLOCKS * BAND_BLOCKS, 1000
+"""Of one task, and of one tile: no more tiles than a worker holds the blocks of."""
 
 MOST_BLOCKS, FEWEST_BLOCKS = 2 * BAND_BLOCKS, 3
 """That a worker holds, and a task may ask for: the rows of a band and its latest columns; or, where memory is short,
@@ -36,9 +36,12 @@ WORKER_BYTES = 320 << 20
 USABLE_SHARE = 0.9
 """Of a worker's memory limit: Dask ends it at 0.95."""
 
-COPIES = {"cascade": 4, "exact": 6}
+COPIES = {"cascade": 4, "exact": 6, "join": 8}
 """Times that a worker holds a block's items: as they came, for this task and for the next, as keys of their order,
-thinned, side by side, counted."""
+thinned, side by side, counted; for the join also apart by whether they vote, and as sorted keys with their places."""
+
+JOIN_BYTES = 1 << 20
+"""Of a block, to find its keys by."""
 
 GROUP_BYTES = 256
 """Of two groups of 16, for each item of the longest fingerprint: rows and their running sums. All other groups are as
@@ -90,6 +93,8 @@ def worker_bytes(n_blocks: int, largest_items: int, longest_items: int, settings
     of_block = 4 * largest_items * COPIES[settings.method]
     if settings.method == "exact":
         of_block += GROUP_BYTES * longest_items  # one group is as long as its longest
+    if settings.method == "join":
+        of_block += JOIN_BYTES
     return WORKER_BYTES + n_blocks * of_block + n_lags * LAG_BYTES
 
 
@@ -137,6 +142,8 @@ def tile_cost(sizes: Mapping[str, tuple[int, int]], settings: CompareSettings) -
 
 def pair_steps(n_a: float, n_b: float, settings: CompareSettings) -> float:
     """Items against items that comparing two fingerprints of so many items takes, about."""
+    if settings.method == "join":
+        return 0.0  # it looks at next to none of them
     shorter, longer = sorted((n_a, n_b))
     overlap, limit = settings.min_overlap, settings.lag_limit
     if settings.method == "cascade":

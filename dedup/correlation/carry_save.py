@@ -7,7 +7,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from dedup.correlation.llvm import I32, I64, LAGS, LANES, constant, everywhere, loop, popcount
+from dedup.correlation.emit import I32, I64, LANES, constant, everywhere, loop
+from dedup.correlation.llvm import LAGS, popcount
 
 EIGHTS_AT_A_TIME = 31
 """Counts of bits, 8 or less each, that fit into a byte."""

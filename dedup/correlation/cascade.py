@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
+from dedup.correlation.emit import LANES
 from dedup.correlation.kernels import (
     Counts,
     LagLimits,
@@ -28,7 +29,6 @@ from dedup.correlation.kernels import (
     overlap_at,
 )
 from dedup.correlation.lanes import Curves, Lane
-from dedup.correlation.llvm import LANES
 from dedup.correlation.sampling import BASE_LAG, BASE_OVERLAP, BASE_STEP, LAG_STEP
 from dedup.correlation.vector import (
     AVERAGE,

@@ -75,7 +75,7 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
         _drop_tiles(store, done.difference(tile.name for tile in plan_tiles(blocks, settings)))
     observer.message(f"{n_reused:,} of {n_tiles:,} tiles already done")
     if n_reused < n_tiles:
-        compile_first(runner, observer)
+        compile_first(settings, runner, observer)
     observer.stage("correlate", n_tiles - n_reused, "tiles")
     run = _Run(store, settings, runner, observer, n_held)
     if n_reused < n_tiles:

@@ -27,8 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
+from dedup.correlation.emit import LANES
 from dedup.correlation.kernels import Counts
-from dedup.correlation.llvm import LAGS, LANES
+from dedup.correlation.llvm import LAGS
 from dedup.correlation.vector import END_ROW, FIRST_ROW, add_bit_errors, lag_errors
 
 PADDING = LAGS

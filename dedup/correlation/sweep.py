@@ -8,6 +8,7 @@ import numpy as np
 
 from dedup.correlation.accelerate import jit
 from dedup.correlation.cascade import coarse_ranges, likeliest_lag, no_lags, sieve
+from dedup.correlation.emit import LANES
 from dedup.correlation.kernels import (
     BlockItems,
     Counts,
@@ -20,7 +21,6 @@ from dedup.correlation.kernels import (
 )
 from dedup.correlation.lanes import Curves, Lane, Lanes, SortKey, lane_curve, make_curves, pack
 from dedup.correlation.line import Floats
-from dedup.correlation.llvm import LANES
 from dedup.correlation.sampling import BASE_LAG, LAG_STEP, ROWS
 from dedup.correlation.vector import AVERAGE_FROM, AVERAGE_TO, CHOICE_FROM, CHOICE_TO, best_lags
 from dedup.correlation.worth_storing import ERRORS, KAPPA, LAG, OVERLAP, PROMINENCE, ROW_X, ROW_Y, Floor

@@ -6,6 +6,7 @@ import bisect
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from dedup.store.items import frozen
 from dedup.store.pairs import PAIR
 
 if TYPE_CHECKING:
+    from dedup.correlation.join import Joined, Room
     from dedup.correlation.lanes import SortKey
     from dedup.correlation.sweep import Packed
 
@@ -74,10 +76,64 @@ def merged(shares: Sequence[bytes]) -> bytes:
     return pairs[np.lexsort((pairs["row_b"], pairs["row_a"]))].tobytes()
 
 
-class _Prepared(NamedTuple):
+class _Side(NamedTuple):
+    """Rows of a block, prepared for `sweep`."""
+
     packed: Packed
     keys: list[SortKey]
     """Keys of the fingerprints, ascending."""
+    rows: npt.NDArray[np.int64]
+    """Row in the block of each fingerprint."""
+
+
+class _Prepared:
+    """A block as the kernels take it. What a method does not need is not made."""
+
+    def __init__(self, items: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64], method: str) -> None:
+        from dedup.correlation.kernels import BlockItems
+
+        self.fingerprints = BlockItems(items, offsets)
+        self.method = method
+
+    @cached_property
+    def joined(self) -> Joined:
+        from dedup.correlation.join import Joined
+        from dedup.correlation.keys import make_keys
+
+        return Joined(self.fingerprints, make_keys(*self.fingerprints))
+
+    @property
+    def usable(self) -> npt.NDArray[np.bool_]:
+        """Whether each row has enough keys to be compared by votes."""
+        return self.joined.keys.usable
+
+    @cached_property
+    def all_rows(self) -> _Side:
+        return self._side(np.arange(self.n_rows, dtype=np.int64))
+
+    @cached_property
+    def voting(self) -> _Side:
+        """The rows that `join` compares by votes."""
+        return self._side(np.flatnonzero(self.usable))
+
+    @cached_property
+    def others(self) -> _Side:
+        """The rows that have too few keys for that."""
+        return self._side(np.flatnonzero(~self.usable))
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.fingerprints.offsets) - 1
+
+    def _side(self, rows: npt.NDArray[np.int64]) -> _Side:
+        from dedup.correlation.sweep import pack_block
+
+        items, offsets = self.fingerprints
+        if len(rows) < self.n_rows:
+            parts = [items[offsets[row] : offsets[row + 1]] for row in rows]
+            offsets = frozen(np.cumsum([0, *map(len, parts)]), np.int64)
+            items = frozen(np.concatenate([items[:0], *parts]), np.uint32)
+        return _Side(*pack_block(items, offsets, self.method), rows)
 
 
 _blocks: OrderedDict[tuple[str, str], _Prepared] = OrderedDict()
@@ -85,44 +141,107 @@ _blocks: OrderedDict[tuple[str, str], _Prepared] = OrderedDict()
 
 def _prepared(block: SharedBlock, settings: CompareSettings, n_kept: int) -> _Prepared:
     """The block as the kernels take it, prepared once in this process; the least recently used are dropped."""
-    from dedup.correlation.sweep import pack_block
-
     key = (block[0], settings.method)
     found = _blocks.pop(key, None)
     if found is None:
-        items, offsets = frozen(block[1], np.uint32), frozen(block[2], np.int64)
-        found = _Prepared(*pack_block(items, offsets, settings.method))
+        found = _Prepared(frozen(block[1], np.uint32), frozen(block[2], np.int64), settings.method)
     _blocks[key] = found
     while len(_blocks) > n_kept:
         _blocks.popitem(last=False)
     return found
 
 
+Found = npt.NDArray[np.float64]
+"""Pairs, `float64[n, FOUND_COLUMNS]`."""
+
+
 def _correlate(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings) -> tuple[bytes, int]:
     """The pairs of a part, and the number of pairs compared, each from the side of the fingerprint that comes later in
     the order of both blocks."""
+    same = part.a == part.b
+    if settings.method == "join":
+        done = _joined(a, b, part, settings)
+    elif same:
+        done = [_of_itself(a.all_rows, part, settings)]
+    else:
+        done = [_of_two(a.all_rows, b.all_rows, part, settings)]
+    forward, backward = (np.concatenate([one[k] for one in done]) for k in (0, 1))
+    if same:
+        forward, backward = _by_row(np.concatenate([forward, backward]))
+    return merged([_records(a, b, forward, swapped=False), _records(b, a, backward, swapped=True)]), sum(
+        n for *_, n in done
+    )
+
+
+def _by_row(found: Found) -> tuple[Found, Found]:
+    """The pairs of a block with itself whose longer one has the lower row, and the others."""
     from dedup.correlation.worth_storing import ROW_X, ROW_Y
 
-    if part.a == part.b:
-        found, n_compared = _swept(a, a, np.arange(len(a.keys), dtype=np.int64), part, settings)
-        row_x, row_y = found[:, ROW_X], found[:, ROW_Y]
-        forward, backward = found[row_x < row_y], found[row_x > row_y]
-    else:
-        before = np.array([bisect.bisect_left(b.keys, key) for key in a.keys], np.int64)
-        behind = np.array([bisect.bisect_right(a.keys, key) for key in b.keys], np.int64)
-        forward, n_forward = _swept(a, b, before, part, settings)
-        backward, n_backward = _swept(b, a, behind, part, settings)
-        n_compared = n_forward + n_backward
-    return merged([_records(a, b, forward, swapped=False), _records(b, a, backward, swapped=True)]), n_compared
+    is_forward = found[:, ROW_X] < found[:, ROW_Y]
+    return found[is_forward], found[~is_forward]
+
+
+def _of_itself(side: _Side, part: Part, settings: CompareSettings) -> tuple[Found, Found, int]:
+    """The pairs of a side with itself."""
+    found, n_compared = _swept(side, side, np.arange(len(side.keys), dtype=np.int64), part, settings)
+    return found, found[:0], n_compared
+
+
+def _of_two(a: _Side, b: _Side, part: Part, settings: CompareSettings) -> tuple[Found, Found, int]:
+    """The pairs of two sides whose longer is of `a`, those whose longer is of `b`, and the number compared."""
+    before = np.array([bisect.bisect_left(b.keys, key) for key in a.keys], np.int64)
+    behind = np.array([bisect.bisect_right(a.keys, key) for key in b.keys], np.int64)
+    forward, n_forward = _swept(a, b, before, part, settings)
+    backward, n_backward = _swept(b, a, behind, part, settings)
+    return forward, backward, n_forward + n_backward
+
+
+def _joined(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings) -> list[tuple[Found, Found, int]]:
+    """The pairs of two blocks by their votes, and by the cascade those of which one has too few keys."""
+    same, usable = part.a == part.b, (a.usable.any(), b.usable.any())
+    done = [_voted(a, b, part, settings)] if all(usable) else []
+    others = not a.usable.all(), not b.usable.all()
+    if same and others[0]:
+        done.append(_of_itself(a.others, part, settings))
+    elif all(others):
+        done.append(_of_two(a.others, b.others, part, settings))
+    if others[0] and usable[1]:
+        done.append(_of_two(a.others, b.voting, part, settings))
+    if others[1] and usable[0] and not same:
+        done.append(_of_two(a.voting, b.others, part, settings))
+    return done
+
+
+def _voted(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings) -> tuple[Found, Found, int]:
+    """The pairs of two blocks that `join_blocks` finds, as `_of_two` gives them."""
+    from dedup.correlation.join import join_blocks
+    from dedup.correlation.kernels import lag_limits
+    from dedup.correlation.worth_storing import floor_of, keep_worth_storing
+
+    limits, floor = lag_limits(settings), floor_of(settings)
+    first_row, end_row = (a.n_rows * share // part.n_shares for share in (part.share, part.share + 1))
+    same = part.a == part.b
+    forward, backward, n = join_blocks(a.joined, b.joined, same, first_row, end_row, limits, floor, _room())
+    n_forward = keep_worth_storing(a.fingerprints, b.fingerprints, False, limits, floor, forward)
+    n_backward = keep_worth_storing(b.fingerprints, a.fingerprints, False, limits, floor, backward)
+    return forward[:n_forward], backward[:n_backward], n
+
+
+@cache
+def _room() -> Room:
+    """The scratch of this process."""
+    from dedup.correlation.join import Room
+
+    return Room()
 
 
 def _swept(
-    x: _Prepared, y: _Prepared, partners: npt.NDArray[np.int64], part: Part, settings: CompareSettings
-) -> tuple[npt.NDArray[np.float64], int]:
-    """The pairs of this part that are worth storing, `float64[n, FOUND_COLUMNS]`, and the number of pairs compared."""
+    x: _Side, y: _Side, partners: npt.NDArray[np.int64], part: Part, settings: CompareSettings
+) -> tuple[Found, int]:
+    """The pairs of this part that are worth storing, by row of the block, and the number of pairs compared."""
     from dedup.correlation.kernels import lag_limits
     from dedup.correlation.sweep import Work, room_for_curves, sweep
-    from dedup.correlation.worth_storing import FOUND_COLUMNS, floor_of, keep_worth_storing
+    from dedup.correlation.worth_storing import FOUND_COLUMNS, ROW_X, ROW_Y, floor_of, keep_worth_storing
 
     limits, exact = lag_limits(settings), settings.method == "exact"
     floor = floor_of(settings)
@@ -138,10 +257,13 @@ def _swept(
         n_kept = keep_worth_storing(rows_x, rows_y, exact, limits, floor, out[:n_found])
         found.append(out[:n_kept].copy())
         n_compared += n
-    return np.concatenate(found), n_compared
+    together = np.concatenate(found)
+    for column, side in ((ROW_X, x), (ROW_Y, y)):
+        together[:, column] = side.rows[together[:, column].astype(np.int64)]
+    return together, n_compared
 
 
-def _records(x: _Prepared, y: _Prepared, found: npt.NDArray[np.float64], swapped: bool) -> bytes:
+def _records(x: _Prepared, y: _Prepared, found: Found, swapped: bool) -> bytes:
     """The pairs that were found, as bytes of PAIR; `swapped` if `x` is the second block of the tile."""
     stored = []
     for row_x, row_y, lag, overlap, errors, kappa, prominence in found.tolist():
@@ -153,5 +275,5 @@ def _records(x: _Prepared, y: _Prepared, found: npt.NDArray[np.float64], swapped
 
 
 def _row(block: _Prepared, row: int) -> npt.NDArray[np.uint32]:
-    items, offsets = block.packed.fingerprints
+    items, offsets = block.fingerprints
     return items[offsets[row] : offsets[row + 1]]

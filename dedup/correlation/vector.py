@@ -12,22 +12,8 @@ from numba.core import config, types
 from numba.core.codegen import get_host_cpu_features
 
 from dedup.correlation.carry_save import add_eights
-from dedup.correlation.llvm import (
-    DOUBLES,
-    FLOATS,
-    I32,
-    I64,
-    LAGS,
-    LANES,
-    ROW,
-    ZEROS,
-    Array,
-    constant,
-    emitted,
-    everywhere,
-    loop,
-    popcount,
-)
+from dedup.correlation.emit import I32, I64, LANES, ROW, Array, constant, everywhere, loop
+from dedup.correlation.llvm import DOUBLES, FLOATS, LAGS, ZEROS, emitted, popcount
 
 BITS_AT_A_TIME = 255
 """Items whose bits `add_bits` may count: its counters are bytes."""
@@ -66,6 +52,12 @@ COUNTS_WORDS = _has_vector_popcount()
 def add_bit_errors(builder: ir.IRBuilder, total: Any, a: Any, b: Any) -> Any:
     """`total + popcount(a xor b)`, all `uint32`."""
     return builder.add(total, builder.ctpop(builder.xor(a, b)))
+
+
+@emitted(types.uint64, returns=COUNT)
+def ones(builder: ir.IRBuilder, word: Any) -> Any:
+    """The bits set in a word of 64."""
+    return builder.ctpop(word)
 
 
 @emitted(WORDS, COUNT, WORDS, COUNT, COUNT, returns=WORD)

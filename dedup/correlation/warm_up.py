@@ -22,12 +22,12 @@ PART_S = 10
 """Seconds that a part takes to compile, about."""
 
 
-def compile_first(runner: Runner, observer: Observer) -> None:
-    """Compiles what is not in the cache of this machine, on the runner. Other hosts compile their own when they begin,
-    and without a cache each process does."""
+def compile_first(settings: CompareSettings, runner: Runner, observer: Observer) -> None:
+    """Compiles what these settings take and the cache of this machine lacks, on the runner. Other hosts compile their
+    own when they begin, and without a cache each process does."""
     if not runner.is_local or cache_folder() is None:
         return
-    missing = [part for part in PARTS if not is_compiled(part)]
+    missing = [part for part in PARTS if not is_compiled(part) and part in parts_of(settings)]
     if not missing:
         return
     seconds = PART_S * -(-len(missing) // min(runner.n_workers, len(missing)))
@@ -58,8 +58,13 @@ def compile_part(part: str) -> None:
     note_compiled(part)
 
 
+def parts_of(settings: CompareSettings) -> tuple[str, ...]:
+    """The parts that a comparison takes. The noise floor takes the cascade."""
+    return ("sweep", "path", "join") if settings.method == "join" else ("sweep", "path")
+
+
 def _sweep() -> None:
-    """What finds pairs, by either method."""
+    """What finds pairs by comparing them, whatever the method."""
     from dedup.correlation.sweep import Work, pack_block, room_for_curves, sweep
     from dedup.correlation.worth_storing import FOUND_COLUMNS
 
@@ -67,6 +72,16 @@ def _sweep() -> None:
     x, _ = pack_block(*block, "cascade")
     work, curves = Work(0, 2, np.zeros(2, np.int64), 0, 1), room_for_curves(x, x, limits.max_lag)
     sweep(x, x, work, False, limits, floor, curves, np.empty((0, FOUND_COLUMNS)))
+
+
+def _join() -> None:
+    """What finds pairs by what they share."""
+    from dedup.correlation.join import Joined, Room, join_blocks
+    from dedup.correlation.keys import make_keys
+
+    fingerprints, limits, floor = _arguments()
+    block = Joined(fingerprints, make_keys(*fingerprints))
+    join_blocks(block, block, True, 0, 2, limits, floor, Room())
 
 
 def _path() -> None:
@@ -91,5 +106,5 @@ def _arguments() -> tuple[BlockItems, LagLimits, Floor]:
     return block, lag_limits(settings), floor_of(settings)
 
 
-PARTS: dict[str, Callable[[], None]] = {"sweep": _sweep, "path": _path}
-"""What compiles each part. They are of the same size; a part is all that one kernel calls."""
+PARTS: dict[str, Callable[[], None]] = {"sweep": _sweep, "path": _path, "join": _join}
+"""What compiles each part; a part is all that one kernel calls."""

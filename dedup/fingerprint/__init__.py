@@ -1,1 +1,1 @@
-"""From a file to its items: PyAV decodes it, libchromaprint fingerprints the sound."""
+"""From a file to its items: PyAV decodes it, and the sound is fingerprinted as Chromaprint does it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,15 +75,15 @@ def explain(
     a: bytes,
     b: bytes,
     store: Store | None,
-    fingerprint: Callable[[], FingerprintSettings],
+    fingerprint: FingerprintSettings,
     compare: CompareSettings,
     match: MatchSettings,
     time_limit_s: float = float("inf"),
 ) -> Explanation:
     """Compares two files, in the store or not. What must be decoded, for at most `time_limit_s` seconds each, is
-    fingerprinted as the store says, without a store as `fingerprint` gives it. Raises InputError for a file without
+    fingerprinted as the store says, without a store as `fingerprint` says. Raises InputError for a file without
     audio, with too little of it, or that cannot be read, not in reasonable time either."""
-    settings = (store.fingerprint_settings if store else None) or fingerprint()
+    settings = (store.fingerprint_settings if store else None) or fingerprint
     left, right = (listen(path, store, settings, time_limit_s) for path in (a, b))
     found, limits = compare_two(left.items, right.items, compare), thresholds(store, match)
     why = _all_criteria(left, right, found, compare, limits)

@@ -66,6 +66,10 @@ class DemoFile:
     """Difference from the recording's original, for people."""
 
 
+_TEXT = DemoFile("Downloads/shopping list.mp3", "shopping list", "no audio")
+_JINGLE = DemoFile("Downloads/jingle.mp3", "jingle", f"{_JINGLE_S:g} s jingle")
+
+
 @dataclass(frozen=True)
 class Truth:
     """How pairs that were found compare with those that were planted."""
@@ -177,6 +181,12 @@ def n_demo_files(n_recordings: int = 12, n_copies: int | None = None) -> int:
     return n_recordings + _n_copies(n_recordings, n_copies) + 2
 
 
+def demo_paths(seed: int = 1, n_recordings: int = 12, n_copies: int | None = None) -> frozenset[str]:
+    """Paths below its root of the files that `write_demo_library` writes."""
+    recordings = _plan(seed, n_recordings, (30.0, 75.0), n_copies)
+    return frozenset(file.path for recording in recordings for file, _ in recording.files) | {_TEXT.path, _JINGLE.path}
+
+
 def _n_copies(n_recordings: int, n_copies: int | None) -> int:
     return n_recordings * 3 // 2 if n_copies is None else n_copies
 
@@ -256,12 +266,10 @@ def _retag(path: Path, tags: dict[str, str]) -> None:
 
 
 def _write_no_music(root: Path, seed: int, advance: Callable[[], None]) -> tuple[DemoFile, DemoFile]:
-    text = DemoFile("Downloads/shopping list.mp3", "shopping list", "no audio")
-    jingle = DemoFile("Downloads/jingle.mp3", "jingle", f"{_JINGLE_S:g} s jingle")
-    (root / text.path).parent.mkdir(parents=True, exist_ok=True)
-    (root / text.path).write_text(_NO_AUDIO, encoding="utf-8")
+    (root / _TEXT.path).parent.mkdir(parents=True, exist_ok=True)
+    (root / _TEXT.path).write_text(_NO_AUDIO, encoding="utf-8")
     advance()
     samples = compose(seed, "jingles", _JINGLE_S)
-    write(os.fsencode(root / jingle.path), samples, Encoding("mp3", 128_000), {"title": "Jingle"})
+    write(os.fsencode(root / _JINGLE.path), samples, Encoding("mp3", 128_000), {"title": "Jingle"})
     advance()
-    return text, jingle
+    return _TEXT, _JINGLE

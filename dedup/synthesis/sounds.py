@@ -13,10 +13,9 @@ from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.settings import FingerprintSettings
 from dedup.store.items import Items
 from dedup.synthesis import music
-from dedup.versions import chromaprint_version
 
 RATE = 11_025
-"""Sample rate of all sounds in Hz: the one that libchromaprint gets."""
+"""Sample rate of all sounds in Hz: the one that is fingerprinted."""
 
 SHORTEST_S, LONGEST_S = 40, 150
 MUSIC_S = 30, 50
@@ -56,7 +55,7 @@ def sound(seed: int, index: int) -> npt.NDArray[np.int16]:
 
 
 def items_of(pcm: npt.NDArray[np.int16]) -> Items:
-    fingerprinter = Fingerprinter(FingerprintSettings(chromaprint_version()))
+    fingerprinter = Fingerprinter(FingerprintSettings())
     fingerprinter.feed(pcm.tobytes())
     return fingerprinter.finish()
 

@@ -49,8 +49,9 @@ def demo(run: Run, out: Path | None, seed: int) -> int:
                 )
         else:
             folder = out
-            if folder.exists() and any(folder.iterdir()):
-                raise InputError(f"--out {folder}", "the folder is not empty", remedy="Name a new or an empty folder")
+            if not _is_for_demo(folder, seed):
+                found = "the folder holds other files than this demo's"
+                raise InputError(f"--out {folder}", found, remedy="Name a new or an empty folder")
         library = _write(run, folder / "library", seed)
         settled = {**run.settings.settled, "store": Settled(str(folder / "store"), "demo")}
         run.settings = dataclasses.replace(run.settings, settled=settled)
@@ -64,6 +65,17 @@ def demo(run: Run, out: Path | None, seed: int) -> int:
         if out is not None:
             run.output.note(f"kept    {folder} (library and store; reprise report --store {folder / 'store'})")
     return EXIT_DONE
+
+
+def _is_for_demo(folder: Path, seed: int) -> bool:
+    """Whether the folder is new, empty, or holds what the same demo left there: one that was cut short goes on."""
+    from dedup.synthesis.library import demo_paths
+
+    if not folder.exists():
+        return True
+    library = folder / "library"
+    files = {str(path.relative_to(library)) for path in library.rglob("*") if not path.is_dir()}
+    return {path.name for path in folder.iterdir()} <= {"library", "store"} and files <= demo_paths(seed)
 
 
 def _write(run: Run, root: Path, seed: int) -> DemoLibrary:

@@ -19,7 +19,6 @@ from jobs.show.words import bar_text, null_test_lines, speed_text
 
 if TYPE_CHECKING:
     from dedup.groups.explain import Explanation, Listened
-    from dedup.settings import FingerprintSettings
     from dedup.store.nulltests import NullTest
     from dedup.store.store import Store
 
@@ -40,21 +39,23 @@ def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     from dedup.correlation.warm_up import compile_path
     from dedup.groups.explain import explain
     from dedup.nulltest.hear import hear
-    from dedup.versions import chromaprint_version
 
     if plot is not None:
         from dedup.report.plot import plot_pair, require_plot
 
         require_plot(plot)
 
-    def fingerprint() -> FingerprintSettings:
-        return run.settings.fingerprint(chromaprint_version())
-
     compile_path(run.observer)
     compare, match, limit_s = run.settings.compare(), run.settings.match(), run.settings.scan().time_limit_s
     with _store_if_any(run) as store:
         explained = explain(
-            a, b, store=store, fingerprint=fingerprint, compare=compare, match=match, time_limit_s=limit_s
+            a,
+            b,
+            store=store,
+            fingerprint=run.settings.fingerprint(),
+            compare=compare,
+            match=match,
+            time_limit_s=limit_s,
         )
     found = hear(explained, limit_s, to_draw=plot is not None)
     if plot is not None:

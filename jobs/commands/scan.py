@@ -23,11 +23,11 @@ from jobs.show.summaries import empty_text, scan_record, scan_text, show_problem
 def scan(run: Run, allow_empty: bool) -> int:
     """Find the audio files below each ROOT and fingerprint what is new or changed.
 
-    Without ROOT it scans the folders of the settings. It does not read a file again if its path, size and
-    modification time are unchanged."""
+    Without ROOT it scans the folders of the settings, or those of the last scans. It does not read a file again if its
+    path, size and modification time are unchanged."""
     from dedup.scan.scan import scan as scan_library
 
-    roots = run.settings.roots()
+    roots = stores.find_roots(run)
     with stores.for_scanning(run, roots) as store, stores.workers(run, roots) as runner:
         summary = scan_library(
             store,

@@ -19,7 +19,7 @@ from dedup.store.store import Store, open_for_reading
 
 if TYPE_CHECKING:
     from dedup.correlation.scoring import Criterion
-    from dedup.settings import FingerprintSettings, MatchSettings
+    from dedup.settings import MatchSettings
 
 LIMIT_S = 600.0
 """Seconds that comparing two files may take."""
@@ -78,12 +78,8 @@ def compared_here(folder: Path, a: bytes, b: bytes, match: MatchSettings) -> Com
 
     with open_for_reading(folder) as store:
         compare = last_compare_settings(store)
-        settings = store.fingerprint_settings
-        assert settings is not None
-
-        def fingerprint() -> FingerprintSettings:
-            return settings
-
+        fingerprint = store.fingerprint_settings
+        assert fingerprint is not None
         found = explain(a, b, store=store, fingerprint=fingerprint, compare=compare, match=match)
     heard = hear(found, ScanSettings().time_limit_s, to_draw=True)
     return Compared(heard, compare, printable(a), printable(b))

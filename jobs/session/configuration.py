@@ -38,7 +38,7 @@ class Settled:
 
     value: Any
     source: str
-    """"command line", "environment REPRISE_X", "profile NAME", "file" or "default"."""
+    """"command line", "environment REPRISE_X", "profile NAME", "file", "default", "demo" or "store"."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Configuration:
     def cleanup(self) -> domain.PlanSettings:
         return self.of(domain.PlanSettings)
 
-    def fingerprint(self, chromaprint: str) -> domain.FingerprintSettings:
-        return self.of(domain.FingerprintSettings, chromaprint=chromaprint)
+    def fingerprint(self) -> domain.FingerprintSettings:
+        return self.of(domain.FingerprintSettings)
 
 
 def settle(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Configuration:

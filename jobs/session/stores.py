@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dedup.clock import utc_now
 from dedup.errors import EXIT_INTERRUPTED, EXIT_TIME_UP, PreflightError, StoreLockedError
+from jobs.session.configuration import Settled
 from jobs.session.failures import as_reprise_error
 from jobs.session.output import complain
 from jobs.session.run import Run, code_of, why_it_ended
@@ -26,20 +28,32 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def for_scanning(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Store]:
     """The store, made if there is none, and stamped with the settings of this run. Before it makes a store, raises
-    ChromaprintMissingError, and LibraryError for a root that is not there."""
+    LibraryError for a root that is not there."""
     from dedup.library.discover import require_usable
     from dedup.store.layout import Layout
     from dedup.store.store import make_or_open
-    from dedup.versions import chromaprint_version
 
     block_size = run.settings.of(RunSettings).block_size
     if not Layout(run.settings.store).catalog.exists():
         require_usable(roots)
-    fingerprint = run.settings.fingerprint(chromaprint_version())
     purpose = f"reprise {run.command}"
-    opened = make_or_open(run.settings.store, fingerprint, block_size, purpose)
+    opened = make_or_open(run.settings.store, run.settings.fingerprint(), block_size, purpose)
     with opened as store, _recorded(run, store):
         yield store
+
+
+def find_roots(run: Run) -> tuple[bytes, ...]:
+    """The library's folders: those of the settings, or if there are none, those that the store was scanned from, which
+    the run's settings then have. Raises LibraryError if there are none there either."""
+    from dedup.store.layout import Layout
+    from dedup.store.store import open_for_reading
+
+    if not run.settings["roots"] and Layout(run.settings.store).catalog.exists():
+        with open_for_reading(run.settings.store) as store:
+            known = tuple(sorted(filter(None, store.catalog.tracks.roots())))
+        settled = {**run.settings.settled, "roots": Settled(known, "store")}
+        run.settings = dataclasses.replace(run.settings, settled=settled)
+    return run.settings.roots()
 
 
 @contextlib.contextmanager

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Measures what the cascade loses against the exact comparison, with its own constants and with others.
+"""Measures what the cascade and the join lose against the exact comparison.
 
     scripts/bench/cascade.py STORE GROUND_TRUTH.json [--root LIBRARY] [--json]
 
 STORE holds the fingerprints of a labelled library (`reprise scan`), GROUND_TRUTH.json is as in `evaluate.py`. Every
-pair of fingerprints is compared by both methods, over all lags:
+pair of fingerprints is compared by each method, over all lags:
 
-1. Recall by expectation and by class of transformation: how many of the pairs that `exact` stores `cascade` stores too.
-   What both store must be the same to the last bit.
+1. Recall by expectation and by class of transformation: how many of the pairs that `exact` stores the others store too.
+   What both store must be the same to the last bit. And the fewest votes of a pair within VOTE_LAGS lags; the join
+   takes VOTES, or compares a track with few keys by the cascade.
 2. The same for parts of true pairs, cut so that only 27 to 50 % of the shorter one overlaps: harder than any library.
 3. For other constants in place of those in `sampling` and `cascade`: the share of unrelated pairs that pass the coarse
    comparison, their cost, and how far the weakest true pair is from being lost (1 is lost). This part is computed
@@ -29,6 +30,9 @@ import numba
 import numpy as np
 
 from dedup.correlation.cascade import CLEAR, SHARE_EXPLAINED
+from dedup.correlation.join import VOTE_LAGS, VOTES
+from dedup.correlation.kernels import Counts
+from dedup.correlation.keys import LAST_PLACE, PLACE_BITS, ROW_BITS, write_codes
 from dedup.correlation.sampling import BASE_OVERLAP, BASE_STEP, LAG_STEP, ROWS
 from dedup.correlation.tile import correlate_tile
 from dedup.settings import CompareSettings
@@ -63,6 +67,9 @@ class Pair:
     exact: tuple[Any, ...] | None
     """Numbers that the exact comparison stores; None if it does not store the pair."""
     cascade: tuple[Any, ...] | None
+    join: tuple[Any, ...] | None
+    votes: int
+    """Most votes within VOTE_LAGS lags, whatever the number of keys."""
 
 
 def main() -> None:
@@ -91,14 +98,17 @@ def labelled(store_path: Path, truth: Path, root: bytes) -> Iterator[Labelled]:
 
 
 def compared(files: list[Labelled]) -> list[Pair]:
-    exact, cascade = (stored([file.items for file in files], method) for method in ("exact", "cascade"))
+    items = [file.items for file in files]
+    exact, cascade, join = (stored(items, method) for method in ("exact", "cascade", "join"))
+    keys = [keys_of(each) for each in items]
     pairs = []
     for i, j in itertools.combinations(range(len(files)), 2):
         a, b = files[i], files[j]
         expect = "other" if a.recording != b.recording else max(a.expect, b.expect, key=WEAKER.index)
         x, y = (a.items, b.items) if len(a.items) >= len(b.items) else (b.items, a.items)
         kinds = tuple(sorted({a.kind, b.kind}))
-        pairs.append(Pair(x, y, expect, kinds, exact.get((i, j)), cascade.get((i, j))))
+        found = (one.get((i, j)) for one in (exact, cascade, join))
+        pairs.append(Pair(x, y, expect, kinds, *found, most_votes(keys[i], keys[j])))
     return pairs
 
 
@@ -111,17 +121,21 @@ def stored(fingerprints: list[Items], method: str) -> dict[tuple[int, int], tupl
 
 
 def recall(pairs: list[Pair]) -> dict[str, dict[str, int]]:
-    """Pairs that exact stores, how many of them cascade stores, and how many of these with other numbers."""
+    """Pairs that exact stores, how many of them the others store, how many of these with other numbers, and the fewest
+    votes."""
     counts: dict[str, dict[str, int]] = {}
     for pair in pairs:
         if pair.exact is None:
-            assert pair.cascade is None, "the cascade stores a pair that the exact comparison does not store"
+            assert pair.cascade is pair.join is None, "a pair is stored that the exact comparison does not store"
             continue
         for name in [pair.expect, *(f"  {kind}" for kind in pair.kinds if pair.expect == "dup")]:
-            row = counts.setdefault(name, {"exact": 0, "cascade": 0, "different": 0})
+            row = counts.setdefault(name, {"exact": 0, "cascade": 0, "join": 0, "different": 0, "votes": pair.votes})
             row["exact"] += 1
+            row["votes"] = min(row["votes"], pair.votes)
+            for found in (pair.cascade, pair.join):
+                row["different"] += found is not None and repr(found) != repr(pair.exact)
             row["cascade"] += pair.cascade is not None
-            row["different"] += pair.cascade is not None and pair.cascade != pair.exact
+            row["join"] += pair.join is not None
     return dict(sorted(counts.items()))
 
 
@@ -143,9 +157,27 @@ def cut_pairs(pairs: list[Pair]) -> list[Pair]:
             start = int(random.integers(0, common - (2 * window - overlap) + 1))
             early, late = slice(start, start + window), slice(start + window - overlap, start + 2 * window - overlap)
             a, b = (x[early], y[late]) if first else (x[late], y[early])
-            exact, cascade = (stored([a, b], method).get((0, 1)) for method in ("exact", "cascade"))
-            cut.append(Pair(a, b, f"overlap {share:.0%}", (), exact, cascade))
+            found = (stored([a, b], method).get((0, 1)) for method in ("exact", "cascade", "join"))
+            cut.append(Pair(a, b, f"overlap {share:.0%}", (), *found, most_votes(keys_of(a), keys_of(b))))
     return cut
+
+
+def keys_of(items: Items) -> tuple[Counts, Counts]:
+    """The keys of a fingerprint, ascending, and their places, however many there are."""
+    codes = np.empty(len(items), np.uint64)
+    codes = np.sort(codes[: write_codes(items, np.array([0, len(items)]), codes)])
+    return (codes >> np.uint64(ROW_BITS + PLACE_BITS)).astype(np.int64), (codes & np.uint64(LAST_PLACE)).astype(
+        np.int64
+    )
+
+
+def most_votes(x: tuple[Counts, Counts], y: tuple[Counts, Counts]) -> int:
+    """The most votes of two fingerprints within VOTE_LAGS lags."""
+    first, end = (np.searchsorted(y[0], x[0], side) for side in ("left", "right"))
+    n = end - first
+    lags = np.repeat(x[1], n) - y[1][np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first, n)]
+    lags.sort()
+    return int(np.max(np.searchsorted(lags, lags + VOTE_LAGS) - np.arange(len(lags)), initial=0))
 
 
 def best_lag_of(pair: Pair) -> tuple[int, int]:
@@ -223,9 +255,10 @@ def sieved(x: Items, y: Items, lag_step: int, item_step: int, clear: float, shar
 def show(report: dict[str, Any]) -> None:
     print(report["machine"])
     for title, rows in (("stored pairs", report["recall"]), ("stored pairs with little overlap", report["cut"])):
-        print(f"\n{title:34} exact  cascade  with other numbers")
+        print(f"\n{title:34} exact  cascade     join  with other numbers   fewest votes ({VOTES} needed)")
         for name, row in rows.items():
-            print(f"{name:34} {row['exact']:5} {row['cascade']:8} {row['different']:8}")
+            counts = f"{row['exact']:5} {row['cascade']:8} {row['join']:8}"
+            print(f"{name:34} {counts} {row['different']:19} {row['votes']:14}")
     print(
         "\nlag step   rows  clear  share   unrelated that pass   steps a pair   weakest true pair: dup, excerpt, hard"
     )

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Times `reprise correlate` on made libraries of several sizes: wall time, pairs per second, memory, overhead, growth.
 
-    scripts/bench/correlate.py [--tracks 1000,5000,10000,20000] [--items 948] [--methods cascade,exact]
+    scripts/bench/correlate.py [--tracks 1000,5000,10000,20000] [--items 948] [--methods cascade,join,exact]
                                [--workers 1,2] [--exact-max-lag 300] [--exact-up-to 10000] [--added 100]
                                [--block-size 512] [--folder DIR] [--json]
 
 Each figure covers the whole command, start-up included, as a user waits for it, with kernels compiled before.
-`cascade` tries all lags with a quarter of overlap (the defaults), `exact` those of `--exact-max-lag` with half. Memory
+`exact` tries the lags of `--exact-max-lag` with half of overlap, the others all with a quarter (the defaults). Memory
 is the highest sum of the proportional set sizes (shared pages counted once) of launcher and workers. The overhead is
 the share of the launcher, including scheduler and catalog, in the total processor time. `--added` fingerprints are then
 imported into the largest library and compared with the rest. `make_library.py` makes the libraries, and `--folder`
@@ -51,6 +51,8 @@ class Measured:
     wall_s: float
     pairs: int
     pairs_per_s: float
+    cpu_s: float
+    """Processor time of all processes."""
     computing_s: float
     """Seconds of computing in all workers."""
     launcher_s: float
@@ -68,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tracks", type=numbers, default=[1000, 5000, 10000, 20000])
     parser.add_argument("--items", type=int, default=948)
-    parser.add_argument("--methods", type=lambda text: text.split(","), default=["cascade", "exact"])
+    parser.add_argument("--methods", type=lambda text: text.split(","), default=["cascade", "join", "exact"])
     parser.add_argument("--workers", type=numbers, default=sorted({1, len(os.sched_getaffinity(0))}))
     parser.add_argument("--exact-max-lag", type=int, default=300)
     parser.add_argument("--exact-up-to", type=int, default=10000, help="largest library for the exact method")
@@ -101,21 +103,20 @@ def measure_all(args: argparse.Namespace, folder: Path) -> Iterator[Measured]:
                 continue
             with copied(store) as copy:
                 yield shown(args, correlate(copy, n_tracks, method, workers, args.exact_max_lag))
-                if args.added and method == "cascade" and n_tracks == max(args.tracks) and workers == max(args.workers):
+                if args.added and method != "exact" and n_tracks == max(args.tracks) and workers == max(args.workers):
                     add(copy, args.added, args.items, folder)
-                    again = correlate(copy, n_tracks, "cascade", workers, args.exact_max_lag)
-                    again.method = f"cascade, {args.added} added"
-                    yield shown(args, again)
-                    again = correlate(copy, n_tracks, "cascade", workers, args.exact_max_lag)
-                    again.method = "cascade, nothing to do"
-                    yield shown(args, again)
+                    for what in (f"{args.added} added", "nothing to do"):
+                        again = correlate(copy, n_tracks, method, workers, args.exact_max_lag)
+                        again.method = f"{method}, {what}"
+                        yield shown(args, again)
 
 
 def shown(args: argparse.Namespace, result: Measured) -> Measured:
     if not args.json:
         print(
             f"{result.tracks:>9,} tracks  {result.method:<24} {result.workers} workers  {result.wall_s:8.2f} s  "
-            f"{result.pairs_per_s:>13,.0f} pairs/s  overhead {100 * result.overhead:4.1f} %  "
+            f"{result.pairs_per_s:>13,.0f} pairs/s  processors {result.cpu_s:7.2f} s, launcher's share "
+            f"{100 * result.overhead:4.1f} %  "
             f"{result.memory_mb:7.0f} MB, a worker {result.worker_mb:.0f} of {result.formula_mb:.0f} MB",
             flush=True,
         )
@@ -184,6 +185,7 @@ def correlate(store: Path, n_tracks: int, method: str, workers: int, max_lag: in
         wall_s=round(wall_s, 3),
         pairs=pairs,
         pairs_per_s=round(pairs / wall_s),
+        cpu_s=round(everything_s, 2),
         computing_s=computing_s,
         launcher_s=round(watch.launcher_s, 2),
         overhead=round(watch.launcher_s / everything_s, 4) if everything_s else 0.0,

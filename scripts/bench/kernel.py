@@ -38,8 +38,9 @@ import numpy.typing as npt
 from llvmlite.binding import get_host_cpu_features
 
 from dedup.correlation.accelerate import jit
+from dedup.correlation.emit import LANES
 from dedup.correlation.lanes import Counts, Lanes, Words, lane_curve, pack
-from dedup.correlation.llvm import LAGS, LANES
+from dedup.correlation.llvm import LAGS
 from dedup.correlation.vector import add_bit_errors
 from scripts.bench.scan import machine
 

@@ -30,7 +30,6 @@ from dedup.settings import FingerprintSettings
 from dedup.store.items import Items
 from dedup.store.store import make_or_open
 from dedup.synthesis.fingerprints import Library, duration_of, import_line, path_of, planted_pair
-from dedup.versions import chromaprint_version
 
 BLOCK_SIZE, AT_ONCE, TELL_EVERY_S = 512, 128, 5.0
 
@@ -73,7 +72,7 @@ def _make(span: tuple[int, int]) -> tuple[list[Made], str]:
 
 
 def make_store(folder: Path, tracks: Iterable[Imported], block_size: int) -> None:
-    settings = FingerprintSettings(chromaprint_version())
+    settings = FingerprintSettings()
     with make_or_open(folder, settings, block_size, "make_library") as store:
         counts = import_tracks(store, tracks, 1.0)
     if counts.imported != counts.lines:

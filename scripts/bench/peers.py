@@ -48,7 +48,7 @@ import numpy as np
 
 from dedup.correlation.tile import SharedBlock, correlate_tile
 from dedup.scan.imported import parse_line
-from dedup.settings import DEFAULT_EXTENSIONS, ITEMS_PER_SECOND, CompareSettings
+from dedup.settings import DEFAULT_EXTENSIONS, ITEMS_PER_SECOND, METHODS, CompareSettings
 from dedup.store.items import Items
 from scripts.bench.scan import machine
 
@@ -148,7 +148,7 @@ def reprise(tracks: list[Track]) -> list[Contender]:
         lags = "all lags" if max_lag is None else f"±{max_lag}"
         return Contender(f"{method}, {lags}", lambda: correlate((next(names), *block), settings))
 
-    return [contender(method, lags) for method in ("exact", "cascade") for lags in (BARD_LAGS - 1, None)]
+    return [contender(method, lags) for method in METHODS for lags in (BARD_LAGS - 1, None)]
 
 
 def correlate(block: SharedBlock, settings: CompareSettings) -> Done:

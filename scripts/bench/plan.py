@@ -49,7 +49,6 @@ from dedup.store.store import Store, make_or_open
 from dedup.store.tracks import Track
 from dedup.synthesis.fingerprints import Library
 from dedup.synthesis.music import SAMPLE_RATE, compose
-from dedup.versions import chromaprint_version
 from scripts.bench.dispatch import peak_of
 from scripts.bench.scan import machine
 
@@ -154,7 +153,7 @@ def make_library(root: Path, store_folder: Path, n_recordings: int) -> int:
     drawn = map(Library(1, N_ITEMS).track, itertools.count())
     lively = (track.items for track in drawn if n_distinct(track.items) >= LEAST_DISTINCT)
     volume = volume_of(os.fsencode(root.parent))
-    with make_or_open(store_folder, FingerprintSettings(chromaprint_version()), 512, "bench") as store:
+    with make_or_open(store_folder, FingerprintSettings(), 512, "bench") as store:
         with store.catalog.transaction():
             for number in range(n_recordings):
                 rng = random.Random(number)

@@ -43,7 +43,6 @@ from dedup.store.results import TileResult
 from dedup.store.store import Store, make_or_open
 from dedup.store.tiles import plan_tiles
 from dedup.store.tracks import Track
-from dedup.versions import chromaprint_version
 from scripts.bench.plan import measured
 from scripts.bench.scan import machine
 
@@ -103,7 +102,7 @@ def main() -> None:
 def make_library(folder: Path, n_tracks: int, n_groups: int, n_judged: int) -> None:
     """A store with groups first, then the judged pairs, then tracks without a copy."""
     compare = CompareSettings()
-    with make_or_open(folder, FingerprintSettings(chromaprint_version()), BLOCK_SIZE, "bench") as store:
+    with make_or_open(folder, FingerprintSettings(), BLOCK_SIZE, "bench") as store:
         fingerprints = itertools.chain(itertools.chain.from_iterable(groups(n_groups)), singles())
         for start in range(0, n_tracks, CHUNK):
             with store.catalog.transaction():

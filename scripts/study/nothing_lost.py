@@ -33,7 +33,6 @@ from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, FingerprintSettings, KeepSettings, MatchSettings, PlanSettings, ScanSettings
 from dedup.store.store import make_or_open
 from dedup.synthesis.random_library import make_library
-from dedup.versions import chromaprint_version
 from scripts.study.check_plan import REMOVING, exceptions
 
 DEFAULT = PlanSettings()
@@ -93,7 +92,7 @@ def check(seed: int, n_files: int) -> Checked:
 
 def planned(root: Path, store: Path, settings: PlanSettings = DEFAULT) -> Plan:
     """The plan of a library, by default and after the main job."""
-    with make_or_open(store, FingerprintSettings(chromaprint_version()), 64, "study") as opened:
+    with make_or_open(store, FingerprintSettings(), 64, "study") as opened:
         full(
             opened,
             [os.fsencode(root)],
@@ -116,7 +115,7 @@ def planned(root: Path, store: Path, settings: PlanSettings = DEFAULT) -> Plan:
 
 def applied(plan: Plan, store: Path) -> Iterator[str]:
     """Carries out the plan; yields a line for each file that is refused."""
-    with make_or_open(store, FingerprintSettings(chromaprint_version()), 64, "study") as opened:
+    with make_or_open(store, FingerprintSettings(), 64, "study") as opened:
         done = apply_plan(store=opened, plan=plan, observer=Silent(), stop=Stop())
     return (f"{os.fsdecode(refusal.path)} is refused: {refusal.reason}" for refusal in done.refused)
 

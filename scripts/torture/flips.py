@@ -67,7 +67,6 @@ from dedup.store.protection import add_protection, protected
 from dedup.store.store import Store, make_or_open, open_for_reading, open_for_writing
 from dedup.synthesis.fingerprints import Library, import_line
 from dedup.upkeep.check import check
-from dedup.versions import chromaprint_version
 
 OUTCOMES = ("refused", "found", "only check", "harmless", "UNSEEN", "trouble")
 PLANS, DRY_RUNS = 0.3, 0.05
@@ -145,7 +144,7 @@ def make_demo(folder: Path) -> Path:
 def make_imported(folder: Path) -> Path:
     """A store whose tables have several pages, with a few fingerprints left in the tail."""
     library = Library(1, N_ITEMS, 0.2, 0.2)
-    with make_or_open(folder, FingerprintSettings(chromaprint_version()), BLOCK_SIZE, "flips") as store:
+    with make_or_open(folder, FingerprintSettings(), BLOCK_SIZE, "flips") as store:
         lines = [import_line(index, library.track(index).items) for index in range(N_IMPORTED + 4)]
         import_fingerprints(store, lines[:N_IMPORTED], 1.0, Silent(), Stop())
         correlate(store, CompareSettings(), InlineRunner(), Silent())

@@ -37,7 +37,6 @@ from dedup.store.items import Items, items_digest
 from dedup.store.judgements import Judgement
 from dedup.store.store import Store, make_or_open
 from dedup.store.tracks import Track
-from dedup.versions import chromaprint_version
 from scripts.bench.plan import peak_of
 from scripts.bench.review import store_results
 
@@ -219,7 +218,7 @@ class Trial:
 
 def try_attack(name: str, work: Path, scale: float, limit_s: float, memory_bytes: int) -> Trial:
     store = work / "store"
-    with make_or_open(store, FingerprintSettings(chromaprint_version()), 4096, "torture") as opened:
+    with make_or_open(store, FingerprintSettings(), 4096, "torture") as opened:
         with opened.catalog.transaction():
             ATTACKS[name](opened, scale)
         opened.seal_tail()

@@ -1,0 +1,128 @@
+"""From mono PCM at 11,025 Hz to Chromaprint's chroma image: the energy of the 12 notes of the octave, over time.
+
+Frames of 4,096 samples, one every 1,365, go through a Hamming window and a Fourier transform; the power of the bins
+from 28 to 3,520 Hz is added up by note. Five frames are then smoothed to one, which is scaled to norm 1. All constants
+are those of Chromaprint 1.5.1 by Lukáš Lalinský, MIT licence; each names the file of its source that has it.
+
+libchromaprint's transforms differ in the last digits from one build to another (FFmpeg's, FFTW, Apple's, Kiss FFT), and
+ours from all of them. An item differs only if a classifier is that near to a threshold."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.fingerprint.classifiers import N_NOTES
+
+Floats = npt.NDArray[np.float64]
+
+SAMPLE_RATE = 11_025
+"""Samples a second (src/fingerprinter_configuration.h)."""
+FRAME = 4096
+"""Samples of a frame (src/fingerprinter_configuration.cpp)."""
+HOP = FRAME // 3
+"""Samples from one frame to the next (src/fingerprinter_configuration.cpp, as the overlap)."""
+LOWEST_HZ, HIGHEST_HZ = 28, 3520
+"""Notes are heard from here up to here (src/fingerprinter.cpp)."""
+LOWEST_NOTE_HZ = 440 / 16
+"""Where an octave begins: an A (src/chroma.cpp)."""
+SMOOTHING = (0.25, 0.75, 1.0, 0.75, 0.25)
+"""Weights of the frames that are smoothed to one (src/fingerprinter_configuration.cpp)."""
+SILENT_NORM = 0.01
+"""Norm below which a smoothed frame is silent (src/chroma_normalizer.h)."""
+
+_FIRST_BIN, _END_BIN = (round(FRAME * hz / SAMPLE_RATE) for hz in (LOWEST_HZ, HIGHEST_HZ))
+
+LANES = 8
+"""Frames that the transform takes side by side (`transform.LANES`)."""
+BATCH = 4 * LANES
+"""Frames that are transformed at a time: each call takes a few microseconds."""
+
+
+class _Constants(NamedTuple):
+    """What the transform takes besides the samples."""
+
+    window: npt.NDArray[np.float32]
+    between: npt.NDArray[np.float32]
+    of_bins: npt.NDArray[np.float32]
+    notes: npt.NDArray[np.int32]
+
+
+@functools.cache
+def _constants() -> _Constants:
+    from dedup.fingerprint.transform import turns_between_passes, turns_of_bins
+
+    notes = np.array([_note(index) for index in range(_FIRST_BIN, _END_BIN)], np.int32)
+    return _Constants(_window() / np.float32(2), turns_between_passes(), turns_of_bins(_END_BIN), notes)
+
+
+def _window() -> npt.NDArray[np.float32]:
+    """Hamming's, for a full scale of 1 (src/utils.h, src/fft_lib_avfft.cpp)."""
+    turns = (2 * math.pi * i / (FRAME - 1) for i in range(FRAME))
+    return np.array([(0.54 - 0.46 * math.cos(turn)) / 32767 for turn in turns], np.float32)
+
+
+def _note(index: int) -> int:
+    """The note of a bin of the transform, 0 to 11 (src/chroma.cpp)."""
+    octave = math.log2(index * SAMPLE_RATE / FRAME / LOWEST_NOTE_HZ)
+    return int(N_NOTES * (octave - math.floor(octave)))
+
+
+class NoteEnergies:
+    """Takes PCM piece by piece and gives the energies of the notes in each frame, in constant memory. How the PCM is
+    divided has no influence on any bit. What is left at the end is dropped if it does not fill a frame."""
+
+    def __init__(self) -> None:
+        from dedup.fingerprint import machine_code  # this imports LLVM, which only who fingerprints needs
+
+        self._kernel = machine_code.note_energies()
+        self._samples = np.zeros((BATCH - 1) * HOP + FRAME, np.int16)
+        self._n_samples = 0
+        self._work = np.empty(FRAME * LANES, np.float32)
+
+    def feed(self, pcm: npt.NDArray[np.int16]) -> Iterator[Floats]:
+        """float64[32, 12] for every 32 frames that are complete."""
+        taken = 0
+        while taken < len(pcm):
+            n = min(len(pcm) - taken, len(self._samples) - self._n_samples)
+            self._samples[self._n_samples : self._n_samples + n] = pcm[taken : taken + n]
+            self._n_samples += n
+            taken += n
+            if self._n_samples == len(self._samples):
+                yield self._energies(BATCH)
+                self._n_samples -= BATCH * HOP
+                self._samples[: self._n_samples] = self._samples[BATCH * HOP :]
+
+    def finish(self) -> Floats:
+        """float64[n_frames, 12], fewer than 32: what no call of `feed` gave."""
+        n_frames = max(0, (self._n_samples - FRAME) // HOP + 1)
+        return self._energies(n_frames)
+
+    def _energies(self, n_frames: int) -> Floats:
+        n_groups = -(-n_frames // LANES)
+        energies = np.zeros((n_groups * N_NOTES, LANES))
+        arrays = (energies, self._samples, *_constants(), self._work)
+        n_bins = len(_constants().notes)
+        self._kernel(*(array.ctypes.data for array in arrays), n_groups, N_NOTES, n_bins, _FIRST_BIN, HOP)
+        return energies.reshape(n_groups, N_NOTES, LANES).transpose(0, 2, 1).reshape(-1, N_NOTES)[:n_frames]
+
+
+def smoothed(energies: Floats) -> Floats:
+    """float64[n_frames - 4, 12]: the image of energies, float64[n_frames, 12]. Each frame has norm 1, or 0 if it is
+    silent."""
+    n_frames = len(energies) - len(SMOOTHING) + 1
+    image = np.zeros((n_frames, N_NOTES))
+    for i, weight in enumerate(SMOOTHING):
+        image += energies[i : i + n_frames] * weight
+    squares = np.zeros(n_frames)
+    for note in image.T:  # one after the other, as Chromaprint adds them up
+        squares += note * note
+    norms = np.sqrt(squares)
+    norms[norms < SILENT_NORM] = np.inf
+    image /= norms[:, None]
+    return image

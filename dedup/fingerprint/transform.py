@@ -1,0 +1,245 @@
+"""The energies of the notes in frames of PCM, eight side by side in the lanes of a vector, as LLVM instructions.
+
+The 4,096 samples of a frame, in pairs, are the 2,048 complex numbers of one Fourier transform. It is done as 64
+transforms of 32 numbers and then 32 of 64, so that each stays in registers and the fastest cache. All is in single
+precision, as in libchromaprint; no sum is reordered and none is fused with a product, so that every processor gives the
+same bits."""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+
+from dedup.correlation.emit import I32, I64, constant, everywhere, loop
+
+NAME = "note_energies"
+"""The function's name in the module."""
+
+LANES = 8
+"""Frames side by side: eight floats are one register of AVX2, two of NEON."""
+
+N_COLUMN, N_ROW = 32, 64
+"""Numbers in the transforms of the first pass, and of the second."""
+N_NUMBERS = N_COLUMN * N_ROW
+FRAME = 2 * N_NUMBERS
+
+I16, FLOAT, DOUBLE = ir.IntType(16), ir.FloatType(), ir.DoubleType()
+FLOATS, DOUBLES = ir.VectorType(FLOAT, LANES), ir.VectorType(DOUBLE, LANES)
+
+Float32s = npt.NDArray[np.float32]
+
+
+def turns_between_passes() -> Float32s:
+    """float32[2 * 2048]: by what each number is multiplied after the first pass, real and imaginary parts in turn."""
+    return _turns([k * n / N_NUMBERS for k in range(N_COLUMN) for n in range(N_ROW)])
+
+
+def turns_of_bins(n_bins: int) -> Float32s:
+    """float32[2 * n_bins]: by what the odd samples' part of each bin is multiplied."""
+    return _turns([k / FRAME for k in range(n_bins)])
+
+
+def _turns(parts: Sequence[float]) -> Float32s:
+    factors = np.array([cmath.exp(-2j * math.pi * part) for part in parts], np.complex128)
+    return factors.astype(np.complex64).view(np.float32)
+
+
+def module() -> ir.Module:
+    """A module with one function, `void note_energies(...)`.
+
+    Parameters, in this order:
+        energies: output, `double[n_groups][n_notes][LANES]`, zero before.
+        samples: `int16[n]`, `n` at least (n_groups * LANES - 1) * hop + 4096; a frame begins every `hop` samples.
+        window: `float[4096]`, half the window.
+        between: `turns_between_passes()`.
+        of_bins: `turns_of_bins(first_bin + n_bins)`.
+        notes: `int32[n_bins]`, the note of each bin from `first_bin` on, 0 to `n_notes - 1`.
+        work: `float[4096 * LANES]`, scratch.
+        n_groups, n_notes, n_bins, first_bin, hop: `int64`; `first_bin` is 1 or more, `first_bin + n_bins` at most
+            2048.
+    """
+    made = ir.Module(NAME)
+    pointers = [kind.as_pointer() for kind in (DOUBLE, I16, FLOAT, FLOAT, FLOAT, I32, FLOAT)]
+    function = ir.Function(made, ir.FunctionType(ir.VoidType(), [*pointers, I64, I64, I64, I64, I64]), NAME)
+    energies, samples, window, between, of_bins, notes, work, n_groups, n_notes, n_bins, first_bin, hop = function.args
+    builder = ir.IRBuilder(function.append_basic_block())
+    passes = _Passes(builder, builder.bitcast(work, FLOATS.as_pointer()))
+
+    def group(i: Any, _: Sequence[Any]) -> list[Any]:
+        frames = builder.gep(samples, [builder.mul(builder.mul(i, I64(LANES)), hop)])
+        rows = builder.gep(builder.bitcast(energies, DOUBLES.as_pointer()), [builder.mul(i, n_notes)])
+        passes.take(frames, hop, window)
+        passes.columns(between)
+        passes.rows()
+        passes.add_powers(first_bin, n_bins, of_bins, notes, rows)
+        return []
+
+    loop(builder, n_groups, [], group)
+    builder.ret_void()
+    return made
+
+
+class Complex(NamedTuple):
+    """A complex number in each lane."""
+
+    re: Any
+    im: Any
+
+
+class _Arithmetic:
+    """Emits sums, products and transforms of complex numbers."""
+
+    def __init__(self, builder: ir.IRBuilder) -> None:
+        self.builder = builder
+
+    def add(self, x: Complex, y: Complex) -> Complex:
+        return Complex(self.builder.fadd(x.re, y.re), self.builder.fadd(x.im, y.im))
+
+    def subtract(self, x: Complex, y: Complex) -> Complex:
+        return Complex(self.builder.fsub(x.re, y.re), self.builder.fsub(x.im, y.im))
+
+    def product(self, x: Complex, factor: Complex) -> Complex:
+        b = self.builder
+        real = b.fsub(b.fmul(x.re, factor.re), b.fmul(x.im, factor.im))
+        return Complex(real, b.fadd(b.fmul(x.re, factor.im), b.fmul(x.im, factor.re)))
+
+    def transform(self, x: Sequence[Complex]) -> list[Complex]:
+        """The discrete Fourier transform of a power of two numbers, by split radix."""
+        n = len(x)
+        if n == 1:
+            return [x[0]]
+        if n == 2:
+            return [self.add(x[0], x[1]), self.subtract(x[0], x[1])]
+        even, first, third = (self.transform(part) for part in (x[0::2], x[1::4], x[3::4]))
+        quarters: list[list[Complex]] = [[], [], [], []]
+        for k in range(n // 4):
+            a, b = self._turned(first[k], k, n), self._turned(third[k], 3 * k, n)
+            both, rest = self.add(a, b), self.subtract(a, b)
+            rest = Complex(rest.im, self.builder.fneg(rest.re))  # times -i
+            quarters[0].append(self.add(even[k], both))
+            quarters[1].append(self.add(even[k + n // 4], rest))
+            quarters[2].append(self.subtract(even[k], both))
+            quarters[3].append(self.subtract(even[k + n // 4], rest))
+        return [number for quarter in quarters for number in quarter]
+
+    def _turned(self, x: Complex, k: int, n: int) -> Complex:
+        """Times e^(-2 pi i k / n)."""
+        b, root = self.builder, constant(FLOATS, float(np.float32(math.sqrt(0.5))))
+        if k == 0:
+            return x
+        if 8 * k == n:
+            return Complex(b.fmul(root, b.fadd(x.re, x.im)), b.fmul(root, b.fsub(x.im, x.re)))
+        if 8 * k == 3 * n:
+            return Complex(b.fmul(root, b.fsub(x.im, x.re)), b.fneg(b.fmul(root, b.fadd(x.re, x.im))))
+        re, im = _turns([k / n]).tolist()
+        return self.product(x, Complex(constant(FLOATS, re), constant(FLOATS, im)))
+
+
+class _Passes:
+    """Emits the passes over `work`, a pointer to rows of eight floats: the real parts of a number, then the imaginary
+    ones."""
+
+    def __init__(self, builder: ir.IRBuilder, work: Any) -> None:
+        self.builder, self.work, self.arithmetic = builder, work, _Arithmetic(builder)
+
+    def take(self, samples: Any, hop: Any, window: Any) -> None:
+        """Puts the windowed frames side by side: number n is samples 2n and 2n + 1."""
+        builder = self.builder
+        words, weights = ir.VectorType(I16, LANES).as_pointer(), builder.bitcast(window, FLOATS.as_pointer())
+
+        def eight(i: Any, _: Sequence[Any]) -> list[Any]:
+            first = builder.mul(i, I64(LANES))
+            weight = builder.load(builder.gep(weights, [i]), align=4)
+            frames = []
+            for lane in range(LANES):
+                place = builder.gep(samples, [builder.add(first, builder.mul(hop, I64(lane)))])
+                row = builder.load(builder.bitcast(place, words), align=2)
+                frames.append(builder.fmul(builder.sitofp(row, FLOATS), weight))
+            for k, row in enumerate(_transposed(builder, frames)):
+                builder.store(row, builder.gep(self.work, [builder.add(first, I64(k))]), align=4)
+            return []
+
+        loop(builder, I64(FRAME // LANES), [], eight)
+
+    def columns(self, turns: Any) -> None:
+        """The first pass."""
+        builder = self.builder
+
+        def column(j: Any, _: Sequence[Any]) -> list[Any]:
+            places = [builder.add(I64(N_ROW * k), j) for k in range(N_COLUMN)]
+            numbers = self.arithmetic.transform([self._load(place) for place in places])
+            for k, (place, number) in enumerate(zip(places, numbers, strict=True)):
+                self._store(place, self.arithmetic.product(number, self._factor(turns, place)) if k else number)
+            return []
+
+        loop(builder, I64(N_ROW), [], column)
+
+    def rows(self) -> None:
+        """The second pass: afterwards bin `k + 32 l` of the 2,048 is number `64 k + l`."""
+        builder = self.builder
+
+        def row(j: Any, _: Sequence[Any]) -> list[Any]:
+            first = builder.mul(j, I64(N_ROW))
+            places = [builder.add(first, I64(k)) for k in range(N_ROW)]
+            for place, number in zip(places, self.arithmetic.transform([self._load(p) for p in places]), strict=True):
+                self._store(place, number)
+            return []
+
+        loop(builder, I64(N_COLUMN), [], row)
+
+    def add_powers(self, first_bin: Any, n_bins: Any, turns: Any, notes: Any, energies: Any) -> None:
+        """Makes twice each bin of the samples of two bins of their pairs, and adds its power to the row of its
+        note."""
+        builder, arithmetic = self.builder, self.arithmetic
+
+        def number(k: Any) -> Complex:
+            column, row = builder.and_(k, I64(N_COLUMN - 1)), builder.sdiv(k, I64(N_COLUMN))
+            return self._load(builder.add(builder.mul(column, I64(N_ROW)), row))
+
+        def add_bin(i: Any, _: Sequence[Any]) -> list[Any]:
+            k = builder.add(first_bin, i)
+            x, y = number(k), number(builder.sub(I64(N_NUMBERS), k))
+            even = Complex(builder.fadd(x.re, y.re), builder.fsub(x.im, y.im))
+            odd = Complex(builder.fadd(x.im, y.im), builder.fsub(y.re, x.re))
+            value = arithmetic.add(even, arithmetic.product(odd, self._factor(turns, k)))
+            power = builder.fadd(builder.fmul(value.re, value.re), builder.fmul(value.im, value.im))
+            place = builder.gep(energies, [builder.sext(builder.load(builder.gep(notes, [i])), I64)])
+            total = builder.fadd(builder.load(place, align=8), builder.fpext(power, DOUBLES))
+            builder.store(total, place, align=8)
+            return []
+
+        loop(builder, n_bins, [], add_bin)
+
+    def _place(self, number: Any, part: int) -> Any:
+        return self.builder.gep(self.work, [self.builder.add(self.builder.shl(number, I64(1)), I64(part))])
+
+    def _load(self, number: Any) -> Complex:
+        return Complex(*(self.builder.load(self._place(number, part), align=4) for part in (0, 1)))
+
+    def _store(self, number: Any, x: Complex) -> None:
+        for part, value in enumerate(x):
+            self.builder.store(value, self._place(number, part), align=4)
+
+    def _factor(self, turns: Any, number: Any) -> Complex:
+        """A number of `turns`, in all lanes."""
+        builder, at = self.builder, self.builder.shl(number, I64(1))
+        values = (builder.load(builder.gep(turns, [builder.add(at, I64(part))])) for part in (0, 1))
+        return Complex(*(everywhere(builder, value, FLOATS) for value in values))
+
+
+def _transposed(builder: ir.IRBuilder, rows: Sequence[Any]) -> list[Any]:
+    """LANES vectors of LANES values: interleaving the halves, three times."""
+    half = LANES // 2
+    low = [lane for k in range(half) for lane in (k, LANES + k)]
+    masks = [ir.Constant(ir.VectorType(I32, LANES), [first + lane for lane in low]) for first in (0, half)]
+    rows = list(rows)
+    for _ in range(LANES.bit_length() - 1):
+        pairs = list(zip(rows[:half], rows[half:], strict=True))
+        rows = [builder.shuffle_vector(a, b, mask) for a, b in pairs for mask in masks]
+    return rows
