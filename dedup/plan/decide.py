@@ -57,7 +57,7 @@ class Decider:
     def group(self, group: Group) -> PlannedGroup:
         """One group by itself, regardless of albums."""
         members = [pair for pair in group.members if pair.a.state != "imported"]
-        group = replace(group, rules=self.rules)
+        group = group if group.rules is self.rules else replace(group, rules=self.rules)
         best = group.decision(members[0])
         files = [planned_file(group.reference, "keep", best.rule, best.why)]
         may_change = not is_below(group.reference.path, self.protect)

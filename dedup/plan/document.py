@@ -203,6 +203,11 @@ def _group(group: PlannedGroup) -> dict[str, Any]:
 
 def file_to_json(file: PlannedFile) -> dict[str, Any]:
     """A file of a group in JSON types."""
+    return {**unsealed_to_json(file), **({"seal": file.seal} if file.seal else {})}
+
+
+def unsealed_to_json(file: PlannedFile) -> dict[str, Any]:
+    """The same without its seal: what the plan says about it."""
     return {
         **json_path(file.path),
         "action": file.action,
@@ -214,9 +219,8 @@ def file_to_json(file: PlannedFile) -> dict[str, Any]:
         "size": file.size,
         "mtime_ns": str(file.mtime_ns),  # as text: many programs round a number of that size
         "content": file.content.hex(),
-        "lost": [asdict(loss) for loss in file.lost],
+        "lost": [{"kind": loss.kind, "what": loss.what} for loss in file.lost],
         **({"sidecars": [_sidecar(each) for each in file.sidecars]} if file.sidecars else {}),
-        **({"seal": file.seal} if file.seal else {}),
     }
 
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, replace
 from typing import Any
 
-from dedup.plan.document import file_to_json, merge_to_json
+from dedup.plan.document import merge_to_json, unsealed_to_json
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
 
 SEAL_BYTES = 16
@@ -77,7 +77,7 @@ class Seals:
         if begun is None:
             return ""
         digest = begun.copy()
-        digest.update(f"{_text(file_to_json(replace(file, seal=None)))}]".encode())
+        digest.update(f"{_text(unsealed_to_json(file))}]".encode())
         return str(digest.hexdigest())
 
     def _of_header(self, plan: Plan) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dedup.cleanup.journal import history
 from dedup.errors import InputError, writing
-from dedup.plan.document import file_to_json, merge_to_json, write_plan
+from dedup.plan.document import merge_to_json, unsealed_to_json, write_plan
 from dedup.store.layout import PRIVATE_FOLDER
 from dedup.store.ledgers import FOLDER, JOURNAL
 from jobs.serve.work import words_for
@@ -47,7 +47,7 @@ class Digests:
 
 
 def _group_digest(group: PlannedGroup) -> bytes:
-    files = [file_to_json(replace(file, seal=None)) for file in group.files]
+    files = [unsealed_to_json(file) for file in group.files]
     merge = None if group.merge is None else merge_to_json(group.merge)
     return hashlib.blake2b(json.dumps([files, merge, group.note]).encode(), digest_size=16).digest()
 
