@@ -156,11 +156,15 @@ class Library:
             recording = self._draw_recording(random)
             return Track(index, items_of_image(recording.image(0, recording.n_items), RECTANGLES, RATIOS))
         original = self._draw_original(index, random)
-        original_random = self._random(original)
-        self._is_copy(original, original_random)  # draws from the stream, as the original did
-        recording = self._draw_recording(original_random)
+        recording = self.recording(original)
         change = draw_change(random, recording, exact_length=self.spread == 0)
         return Track(index, copied_items(recording, change, random), original, change)
+
+    def recording(self, original: int) -> Recording:
+        """What an original plays."""
+        random = self._random(original)
+        self._is_copy(original, random)  # draws from the stream, as the original did
+        return self._draw_recording(random)
 
     def _random(self, index: int) -> np.random.Generator:
         """As `Philox(key=[seed, index])`, which would first ask the system for random bytes of no use."""

@@ -10,7 +10,8 @@ pair of fingerprints is compared by each method, over all lags:
    What both store must be the same to the last bit. And the fewest votes of a pair within VOTE_LAGS lags; the join
    takes VOTES, or compares a track with few keys by the cascade.
 2. The same for parts of true pairs, cut so that only 27 to 50 % of the shorter one overlaps: harder than any library.
-3. For other constants in place of those in `sampling` and `cascade`: the share of unrelated pairs that pass the coarse
+3. The same for made copies with noise in every item, by the score that is left of them: the hardest for votes.
+4. For other constants in place of those in `sampling` and `cascade`: the share of unrelated pairs that pass the coarse
    comparison, their cost, and how far the weakest true pair is from being lost (1 is lost). This part is computed
    from the definitions, without the kernels."""
 
@@ -40,10 +41,14 @@ from dedup.store.blocks import make_block
 from dedup.store.items import Items
 from dedup.store.pairs import PAIR
 from dedup.store.store import open_for_reading
+from dedup.synthesis.fingerprints import NOISE, RATIOS, RECTANGLES, Change, Library, copied_items, items_of_image
 from scripts.bench.scan import machine
 from scripts.study.evaluate import WEAKER, arguments, path_of
 
 MIN_ITEMS = CompareSettings().min_overlap_items
+
+N_NOISY, KAPPA_FIELD = 300, 3
+"""Made copies with noise, and the place of kappa in the numbers of a stored pair."""
 
 
 @dataclass
@@ -75,7 +80,13 @@ class Pair:
 def main() -> None:
     args, root = arguments(__doc__)
     pairs = compared(list(labelled(args.store, args.truth, root)))
-    report = {"machine": machine(), "recall": recall(pairs), "cut": recall(cut_pairs(pairs)), "constants": vary(pairs)}
+    report = {
+        "machine": machine(),
+        "recall": recall(pairs),
+        "cut": recall(cut_pairs(pairs)),
+        "noisy": recall(list(noisy_pairs())),
+        "constants": vary(pairs),
+    }
     if args.json:
         print(json.dumps(report))
     else:
@@ -160,6 +171,22 @@ def cut_pairs(pairs: list[Pair]) -> list[Pair]:
             found = (stored([a, b], method).get((0, 1)) for method in ("exact", "cascade", "join"))
             cut.append(Pair(a, b, f"overlap {share:.0%}", (), *found, most_votes(keys_of(a), keys_of(b))))
     return cut
+
+
+def noisy_pairs() -> Iterator[Pair]:
+    """Made tracks, each with a copy that has 10 to 50 % of the noise of a lossy encoding or an equalizer."""
+    library = Library(11, 948)
+    for number in range(N_NOISY):
+        random = np.random.default_rng(number)
+        recording = library.recording(number)
+        size, tilt = NOISE * random.uniform(0.1, 0.5) * min(1.0, recording.style.sd), random.random() ** 2
+        a = items_of_image(recording.image(0, recording.n_items), RECTANGLES, RATIOS)
+        b = copied_items(recording, Change("encoded", 0, 0, len(a), size * (1 - tilt), size * tilt), random)
+        exact, cascade, join = (stored([a, b], method).get((0, 1)) for method in ("exact", "cascade", "join"))
+        if exact is not None:
+            tenth = int(exact[KAPPA_FIELD] * 10) / 10
+            votes = most_votes(keys_of(a), keys_of(b))
+            yield Pair(a, b, f"score {tenth:.1f} to {tenth + 0.1:.1f}", (), exact, cascade, join, votes)
 
 
 def keys_of(items: Items) -> tuple[Counts, Counts]:
@@ -254,7 +281,11 @@ def sieved(x: Items, y: Items, lag_step: int, item_step: int, clear: float, shar
 
 def show(report: dict[str, Any]) -> None:
     print(report["machine"])
-    for title, rows in (("stored pairs", report["recall"]), ("stored pairs with little overlap", report["cut"])):
+    for title, rows in (
+        ("stored pairs", report["recall"]),
+        ("stored pairs with little overlap", report["cut"]),
+        ("made copies with noise", report["noisy"]),
+    ):
         print(f"\n{title:34} exact  cascade     join  with other numbers   fewest votes ({VOTES} needed)")
         for name, row in rows.items():
             counts = f"{row['exact']:5} {row['cascade']:8} {row['join']:8}"
