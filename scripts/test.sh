@@ -27,12 +27,12 @@ check() {
 }
 # Compile the kernels while the other cores have little to do; the tests find them where conftest.py keeps them.
 REPRISE_KERNEL_CACHE=$repo/.pytest_cache/numba "$repo/.venv/bin/python" -c \
-    'from dedup.correlation.tile import warm_up; warm_up()' &
+    'from dedup.correlation.warm_up import compile_all; compile_all()' &
 warming=$!
 check ruff check
 check ruff format --check
 check mypy
-wait "$warming"
+wait "$warming" || exit_code=$?
 # A module's tests stay in one process, because its fixtures may be costly; conftest.py starts the longest ones first.
 check pytest -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder "$@"
 exit "$exit_code"

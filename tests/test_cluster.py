@@ -277,6 +277,7 @@ def test_a_shared_value_that_kills_workers_fails_its_tasks_only(runner: Runner) 
 # Tasks that end their worker
 
 
+@pytest.mark.long  # half a minute; the short form is test_faults, with one file that ends its worker
 def test_a_poison_task_costs_no_other_task_anything(runner: Runner, tmp_path: Path) -> None:
     hows = {f"innocent{i}": "brief" for i in range(20)}
     hows |= {"poison1": "crash", "poison2": "abort"}

@@ -18,7 +18,7 @@ from scripts.study.nothing_lost import check, planned
 N_FILES = 5
 
 
-@pytest.mark.parametrize("seed", [0, 2, 11])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 11))])
 def test_nothing_is_lost(seed: int) -> None:
     assert check(seed, N_FILES).exceptions == ()
 
