@@ -4,6 +4,7 @@ and is taken in once."""
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
 import subprocess
@@ -365,6 +366,27 @@ def test_processes_say_at_once_and_are_killed(folder: Path) -> None:
     write(folder)
     assert in_catalog(folder) == found
     assert findings(folder) == []
+
+
+def test_a_run_waits_while_one_who_notes_a_word_follows_another(folder: Path) -> None:
+    """In between, the lock's text says nothing."""
+    entered = threading.Event()
+
+    def hold() -> None:
+        with open(Layout(folder).lock, "r+b", buffering=0) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write(b'{"short": true}')
+            entered.set()
+            time.sleep(0.5)
+            lock.truncate(0)
+            time.sleep(0.1)
+
+    with ThreadPoolExecutor() as pool:
+        holding = pool.submit(hold)
+        entered.wait()
+        with open_for_writing(folder, "a run"):
+            pass
+        holding.result()
 
 
 def test_a_run_waits_for_whoever_notes_a_word_and_for_nobody_else(folder: Path) -> None:

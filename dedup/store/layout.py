@@ -200,12 +200,12 @@ def write_lock(layout: Layout, purpose: str, is_short: bool = False) -> Iterator
 def _take(layout: Layout, descriptor: int) -> None:
     import fcntl
 
-    began = time.monotonic()
+    waits = _Waiting()
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() - began > _patience_s(descriptor):
+            if waits.is_over(descriptor):
                 raise StoreLockedError(
                     f"store {layout.folder}",
                     f"in use by {_holder(descriptor)}",
@@ -218,12 +218,21 @@ def _take(layout: Layout, descriptor: int) -> None:
             return
 
 
-def _patience_s(descriptor: int) -> float:
-    """How long the holder is waited for."""
-    try:
-        return SHORT_S if json.loads(os.pread(descriptor, 4096, 0)).get("short") else 0.0
-    except (OSError, ValueError, AttributeError):
-        return UNNAMED_S
+class _Waiting:
+    """How long the holders of a lock are waited for."""
+
+    def __init__(self) -> None:
+        self._began = self._last_named = time.monotonic()
+
+    def is_over(self, descriptor: int) -> bool:
+        """Looks at the lock's text, which says nothing for a moment while its holder changes."""
+        now = time.monotonic()
+        try:
+            is_short = bool(json.loads(os.pread(descriptor, 4096, 0)).get("short"))
+        except (OSError, ValueError, AttributeError):
+            return now - self._last_named > UNNAMED_S
+        self._last_named = now
+        return not is_short or now - self._began > SHORT_S
 
 
 def require_not_elsewhere(layout: Layout) -> None:
