@@ -17,13 +17,15 @@ trap 'rm -rf "$TMPDIR"' EXIT
 trap 'exit 130' INT TERM
 
 exit_code=0
+ended() {
+    if [ "$2" -ne 0 ]; then
+        echo "test.sh: $1 failed with exit code $2" >&2
+        [ "$exit_code" -ne 0 ] || exit_code=$2
+    fi
+}
 check() {
     "$repo/.venv/bin/python" -m "$@"
-    code=$?
-    if [ "$code" -ne 0 ]; then
-        echo "test.sh: $1 failed with exit code $code" >&2
-        [ "$exit_code" -ne 0 ] || exit_code=$code
-    fi
+    ended "$1" $?
 }
 # Compile the kernels while the other cores have little to do; the tests find them where conftest.py keeps them.
 REPRISE_KERNEL_CACHE=$repo/.pytest_cache/numba "$repo/.venv/bin/python" -c \
@@ -32,7 +34,8 @@ warming=$!
 check ruff check
 check ruff format --check
 check mypy
-wait "$warming" || exit_code=$?
+wait "$warming"
+ended "compiling the kernels" $?
 # A module's tests stay in one process, because its fixtures may be costly; conftest.py starts the longest ones first.
 check pytest -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder "$@"
 exit "$exit_code"

@@ -49,8 +49,9 @@ def compared(
         n_compared += sum(done.n_compared)
         pairs = np.frombuffer(merged(done.pairs), PAIR)
         assert [(p["row_a"], p["row_b"]) for p in pairs] == sorted({(p["row_a"], p["row_b"]) for p in pairs})
+        records = pairs.tobytes()
         for number, record in enumerate(pairs):
-            match = match_at(pairs.tobytes(), number * PAIR.itemsize)
+            match = match_at(records, number * PAIR.itemsize)
             pair = blocks[a][record["row_a"]], blocks[b][record["row_b"]]
             found[min(pair), max(pair)] = match if pair[0] < pair[1] else match.swapped()
     assert n_compared == len(rows) * (len(rows) - 1) // 2

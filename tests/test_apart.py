@@ -58,7 +58,8 @@ class Runs:
 def test_an_answer_runs_no_code(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="mkdir is no part of an answer"):
         apart("x", 30.0, Runs, str(tmp_path / "made"))
-    for kind in (subprocess.Popen, os.system, eval, getattr, Path("/").open, functools.partial(os.mkdir)):
+    opened = Path("/").open
+    for kind in (subprocess.Popen, os.system, eval, getattr, opened, functools.partial(os.mkdir), SystemExit):
         with pytest.raises(InputError, match="is no part of an answer"):
             apart("x", 30.0, functools.partial, kind)
     assert not (tmp_path / "made").exists()

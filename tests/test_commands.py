@@ -401,6 +401,16 @@ def test_a_demo_that_was_cut_short_goes_on(tmp_path: Path) -> None:
     assert result.exit_code == EXIT_DONE and records(result)[-1]["found"] > 0
 
 
+@pytest.mark.parametrize("name", ["library", "store", "library/Downloads"])
+def test_a_demo_writes_through_no_link(tmp_path: Path, name: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "demo" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere")
+    result = CliRunner().invoke(cli.cli, ["demo", "--out", str(tmp_path / "demo"), "--workers", "0"])
+    assert result.exit_code == InputError.exit_code and not list((tmp_path / "elsewhere").iterdir())
+
+
 @pytest.mark.parametrize("name", ["a song.mp3", "library/a song.mp3", "library/Downloads/jingle (2).mp3"])
 def test_a_demo_takes_no_folder_that_holds_other_files(tmp_path: Path, name: str) -> None:
     other = tmp_path / "demo" / name

@@ -81,7 +81,7 @@ class _Answer(pickle.Unpickler):
 def _is_plain(kind: type) -> bool:
     """Whether values of this type only hold what they are given."""
     is_record = dataclasses.is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
-    return is_record or issubclass(kind, (BaseException, enum.Enum)) or kind in (set, frozenset, complex, bytearray)
+    return is_record or issubclass(kind, (Exception, enum.Enum)) or kind in (set, frozenset, complex, bytearray)
 
 
 def end_all() -> None:

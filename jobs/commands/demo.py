@@ -74,8 +74,9 @@ def _is_for_demo(folder: Path, seed: int) -> bool:
     if not folder.exists():
         return True
     library = folder / "library"
-    files = {str(path.relative_to(library)) for path in library.rglob("*") if not path.is_dir()}
-    return {path.name for path in folder.iterdir()} <= {"library", "store"} and files <= demo_paths(seed)
+    files = {str(path.relative_to(library)) for path in library.rglob("*") if path.is_symlink() or not path.is_dir()}
+    own = {path.name for path in (library, folder / "store") if not path.is_symlink()}
+    return {path.name for path in folder.iterdir()} <= own and files <= demo_paths(seed)
 
 
 def _write(run: Run, root: Path, seed: int) -> DemoLibrary:
