@@ -379,11 +379,12 @@ export class Engine {
     return list;
   }
 
-  /** The last 0.68 s that were heard, for whoever checks what sounds. */
+  /** The last 0.68 s that were heard, and for how long this lane has sounded without a jump, for whoever checks it. */
   heard() {
     const samples = new Float32Array(this.heardBy.fftSize);
     this.heardBy.getFloatTimeDomainData(samples);
-    return { position: this.position, time: this.context.currentTime, samples };
+    const since = this.isWaiting || !this.voice ? 0 : Math.max(0, this.now() - this.anchor.frame) / RATE;
+    return { position: this.position, time: this.context.currentTime, since, samples };
   }
 
   /** Bytes of sound in memory. */
