@@ -17,7 +17,7 @@ from dedup.tags.cover import cover_of
 from dedup.tags.extras import UNREAD
 from dedup.tags.read import read_tags
 from dedup.tags.write import can_write
-from scripts.torture import hostile
+from scripts.torture import attacks_tags, hostile
 
 ROOT = Path(__file__).resolve().parent.parent
 MIB = 1 << 20
@@ -44,9 +44,9 @@ def song() -> dict[str, bytes]:
 
 def sparse_id3(path: Path, song: dict[str, bytes], n_bytes: int) -> None:
     """An MP3 file with a tag that has one frame of `n_bytes`, most of which are holes."""
-    head = b"APIC" + hostile.syncsafe(14 + n_bytes) + b"\x00\x00" + b"\x00image/jpeg\x00\x03\x00"
+    head = b"APIC" + attacks_tags.syncsafe(14 + n_bytes) + b"\x00\x00" + b"\x00image/jpeg\x00\x03\x00"
     with open(path, "wb") as file:
-        file.write(hostile.id3_header(len(head) + n_bytes) + head)
+        file.write(attacks_tags.id3_header(len(head) + n_bytes) + head)
         file.seek(n_bytes, os.SEEK_CUR)
         file.write(song["mp3"])
 
@@ -85,7 +85,7 @@ def test_a_tag_in_a_million_frames_is_not_parsed(tmp_path: Path, song: dict[str,
     data = (tmp_path / "x.mp3").read_bytes()
     whole, few = tmp_path / "whole.mp3", tmp_path / "few.mp3"
     whole.write_bytes(data)
-    few.write_bytes(hostile.id3_header(22 * 500) + data[10 : 10 + 22 * 500] + song["mp3"])
+    few.write_bytes(attacks_tags.id3_header(22 * 500) + data[10 : 10 + 22 * 500] + song["mp3"])
     from dedup.tags.kinds import parse
     from dedup.tags.opened import TagFile
 
