@@ -17,7 +17,7 @@ from dedup.tags.cover import cover_of
 from dedup.tags.extras import UNREAD
 from dedup.tags.read import read_tags
 from dedup.tags.write import can_write
-from scripts.torture import attacks_tags, hostile
+from scripts.torture import attacks_containers, attacks_tags, hostile
 
 ROOT = Path(__file__).resolve().parent.parent
 MIB = 1 << 20
@@ -101,6 +101,34 @@ def test_a_tag_in_a_million_frames_is_not_parsed(tmp_path: Path, song: dict[str,
 def test_a_compressed_bomb_takes_no_more_memory_than_is_allowed(tmp_path: Path, song: dict[str, bytes]) -> None:
     hostile.ATTACKS["an ID3 tag that claims 256 MB, and one of a compressed bomb"](tmp_path, song, 0.7)
     assert peak_of(tmp_path / "x.mp3", tmp_path / "y.mp3") < 560 * MIB
+
+
+def test_attachments_share_one_allowance_of_memory(tmp_path: Path) -> None:
+    """Property: what FFmpeg holds of a file counts for whoever copies it. The two had an allowance each."""
+    path = tmp_path / "x.mka"
+    sparse_attachments(path, 200 * MIB)
+    assert peak_of(path) < 560 * MIB
+    assert [held.extra.what for held in read_tags(os.fsencode(path)).extras] == [UNREAD]
+
+
+def sparse_attachments(path: Path, n_bytes: int) -> None:
+    """A Matroska file with two covers of `n_bytes`, most of which are holes."""
+
+    def begun(identity: int, size: int) -> bytes:
+        return identity.to_bytes((identity.bit_length() + 7) // 8, "big") + (1 << 56 | size).to_bytes(8, "big")
+
+    ebml, number = attacks_containers.ebml, attacks_containers.number
+    named = [ebml(0x466E, b"cover.jpg") + ebml(0x4660, b"image/jpeg") + number(0x46AE, at) for at in (1, 2)]
+    heads = [begun(0x61A7, len(name) + 10 + n_bytes) + name + begun(0x465C, n_bytes) for name in named]
+    whole = attacks_containers.matroska(attacks_containers.track(1))
+    segment, cluster = whole.index(bytes.fromhex("18538067")) + 4, whole.index(bytes.fromhex("1f43b675"))
+    with open(path, "wb") as file:
+        file.write(whole[:segment] + b"\x01" + b"\xff" * 7 + whole[segment + 8 : cluster])  # of unknown size
+        file.write(begun(0x1941A469, sum(len(head) + n_bytes for head in heads)))
+        for head in heads:
+            file.write(head)
+            file.seek(n_bytes, os.SEEK_CUR)
+        file.write(whole[cluster:])
 
 
 def make_flac(folder: Path, song: dict[str, bytes]) -> Path:

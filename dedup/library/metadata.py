@@ -317,7 +317,7 @@ def _estimated_from_tags_s(parsed: Any, path: bytes) -> float:
 
 
 def _read_with_av(path: bytes) -> AudioProperties | None:
-    with open_container(path) as container, bounded_memory():
+    with bounded_memory(), open_container(path) as container:  # one allowance for both
         stream = heard_stream(container)
         if stream is None:
             return None
