@@ -13,7 +13,7 @@ import pytest
 
 from dedup.files.bounded import MOST_BYTES, Bounded, TooMuchError, bounded_memory
 from dedup.library.metadata import MOST_THINGS, from_json, read_properties, to_json
-from dedup.tags.cover import cover_of
+from dedup.tags.cover import FRONT, Picture, cover_of, others_of
 from dedup.tags.extras import UNREAD
 from dedup.tags.read import read_tags
 from dedup.tags.write import can_write
@@ -141,6 +141,15 @@ def test_a_store_remembers_a_limited_number_of_things(tmp_path: Path, song: dict
     assert len(found.extras) == MOST_THINGS + 1
     assert found.extras[-1].what.endswith("more things")
     assert from_json(to_json(found)) == found
+
+
+def test_the_time_for_many_pictures_is_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Property: pictures are not compared each with each, which took minutes for 100,000."""
+    pictures = [Picture(FRONT, cover_of(b"%d" % number)) for number in range(1000)]
+    compared = []
+    monkeypatch.setattr(Picture, "__eq__", lambda one, other: compared.append(1) or one is other)
+    assert others_of(pictures) == pictures
+    assert len(compared) < 2 * len(pictures)
 
 
 @pytest.mark.parametrize("n_bytes", [100, MOST_BYTES + 1])
