@@ -118,7 +118,7 @@ def test_the_same_samples_packed_otherwise_are_the_same_audio(music: Path, monke
     real = pair.listen
     monkeypatch.setattr(pair, "listen", lambda *args, **how: replace(real(*args, **how), stream=args[0]))
     assert explained(music, "song.flac", "retagged.flac").verdict == "same audio"
-    monkeypatch.setattr(pair, "listen", lambda *args: replace(real(*args), stream=None, damage="gaps"))
+    monkeypatch.setattr(pair, "listen", lambda *args, **how: replace(real(*args, **how), stream=None, damage="gaps"))
     assert explained(music, "song.flac", "retagged.flac").verdict == "same recording"
 
 
