@@ -42,8 +42,8 @@ __all__ = ["ATTACKS", "attacks_beside", "attacks_containers", "make_song"]
 
 LAUNCHER_BYTES = 720 * MIB
 """Most memory that the launcher may take: its own, and what `dedup.files.bounded` allows for one file."""
-WORKER_BYTES = 1536 * MIB
-"""Most memory that any other process may take: its own, the same, and what decoding takes."""
+WORKER_BYTES = 2560 * MIB
+"""Most memory that any other process may take: its own, and 2 GiB that FFmpeg gathers of what might be one packet."""
 ADDRESS_BYTES = 16 << 30
 SONG_S, TIME_LIMIT_S = 20.0, 10
 ENVIRONMENT = {**os.environ, "REPRISE_TIME_LIMIT": str(TIME_LIMIT_S)}
