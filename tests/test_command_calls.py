@@ -666,6 +666,7 @@ verdict: other
     assert call.positional == [b"/a.mp3", b"/b.mp3"]
     assert call.keywords.pop("fingerprint") == FingerprintSettings()
     assert call.keywords.pop("time_limit_s") == ScanSettings().time_limit_s
+    assert call.keywords.pop("is_apart")
     assert call.keywords == {"store": "Store", "compare": COMPARE_SETTINGS, "match": MATCH_SETTINGS}
     (record,) = records(invoke(folder, "pair", "/a.mp3", "/b.mp3", "--json"))
     assert record == {

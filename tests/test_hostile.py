@@ -13,11 +13,11 @@ import pytest
 
 from dedup.files.bounded import MOST_BYTES, Bounded, TooMuchError, bounded_memory
 from dedup.library.metadata import MOST_THINGS, from_json, read_properties, to_json
-from dedup.tags.cover import cover_of
+from dedup.tags.cover import FRONT, Picture, cover_of, others_of
 from dedup.tags.extras import UNREAD
 from dedup.tags.read import read_tags
 from dedup.tags.write import can_write
-from scripts.torture import hostile
+from scripts.torture import attacks_containers, attacks_tags, hostile
 
 ROOT = Path(__file__).resolve().parent.parent
 MIB = 1 << 20
@@ -44,9 +44,9 @@ def song() -> dict[str, bytes]:
 
 def sparse_id3(path: Path, song: dict[str, bytes], n_bytes: int) -> None:
     """An MP3 file with a tag that has one frame of `n_bytes`, most of which are holes."""
-    head = b"APIC" + hostile.syncsafe(14 + n_bytes) + b"\x00\x00" + b"\x00image/jpeg\x00\x03\x00"
+    head = b"APIC" + attacks_tags.syncsafe(14 + n_bytes) + b"\x00\x00" + b"\x00image/jpeg\x00\x03\x00"
     with open(path, "wb") as file:
-        file.write(hostile.id3_header(len(head) + n_bytes) + head)
+        file.write(attacks_tags.id3_header(len(head) + n_bytes) + head)
         file.seek(n_bytes, os.SEEK_CUR)
         file.write(song["mp3"])
 
@@ -85,7 +85,7 @@ def test_a_tag_in_a_million_frames_is_not_parsed(tmp_path: Path, song: dict[str,
     data = (tmp_path / "x.mp3").read_bytes()
     whole, few = tmp_path / "whole.mp3", tmp_path / "few.mp3"
     whole.write_bytes(data)
-    few.write_bytes(hostile.id3_header(22 * 500) + data[10 : 10 + 22 * 500] + song["mp3"])
+    few.write_bytes(attacks_tags.id3_header(22 * 500) + data[10 : 10 + 22 * 500] + song["mp3"])
     from dedup.tags.kinds import parse
     from dedup.tags.opened import TagFile
 
@@ -103,6 +103,34 @@ def test_a_compressed_bomb_takes_no_more_memory_than_is_allowed(tmp_path: Path, 
     assert peak_of(tmp_path / "x.mp3", tmp_path / "y.mp3") < 560 * MIB
 
 
+def test_attachments_share_one_allowance_of_memory(tmp_path: Path) -> None:
+    """Property: what FFmpeg holds of a file counts for whoever copies it. The two had an allowance each."""
+    path = tmp_path / "x.mka"
+    sparse_attachments(path, 200 * MIB)
+    assert peak_of(path) < 560 * MIB
+    assert [held.extra.what for held in read_tags(os.fsencode(path)).extras] == [UNREAD]
+
+
+def sparse_attachments(path: Path, n_bytes: int) -> None:
+    """A Matroska file with two covers of `n_bytes`, most of which are holes."""
+
+    def begun(identity: int, size: int) -> bytes:
+        return identity.to_bytes((identity.bit_length() + 7) // 8, "big") + (1 << 56 | size).to_bytes(8, "big")
+
+    ebml, number = attacks_containers.ebml, attacks_containers.number
+    named = [ebml(0x466E, b"cover.jpg") + ebml(0x4660, b"image/jpeg") + number(0x46AE, at) for at in (1, 2)]
+    heads = [begun(0x61A7, len(name) + 10 + n_bytes) + name + begun(0x465C, n_bytes) for name in named]
+    whole = attacks_containers.matroska(attacks_containers.track(1))
+    segment, cluster = whole.index(bytes.fromhex("18538067")) + 4, whole.index(bytes.fromhex("1f43b675"))
+    with open(path, "wb") as file:
+        file.write(whole[:segment] + b"\x01" + b"\xff" * 7 + whole[segment + 8 : cluster])  # of unknown size
+        file.write(begun(0x1941A469, sum(len(head) + n_bytes for head in heads)))
+        for head in heads:
+            file.write(head)
+            file.seek(n_bytes, os.SEEK_CUR)
+        file.write(whole[cluster:])
+
+
 def make_flac(folder: Path, song: dict[str, bytes]) -> Path:
     hostile.ATTACKS["a FLAC with 100,000 pictures"](folder, song, 0.03)
     return folder / "x.flac"
@@ -113,6 +141,15 @@ def test_a_store_remembers_a_limited_number_of_things(tmp_path: Path, song: dict
     assert len(found.extras) == MOST_THINGS + 1
     assert found.extras[-1].what.endswith("more things")
     assert from_json(to_json(found)) == found
+
+
+def test_the_time_for_many_pictures_is_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Property: pictures are not compared each with each, which took minutes for 100,000."""
+    pictures = [Picture(FRONT, cover_of(b"%d" % number)) for number in range(1000)]
+    compared = []
+    monkeypatch.setattr(Picture, "__eq__", lambda one, other: compared.append(1) or one is other)
+    assert others_of(pictures) == pictures
+    assert len(compared) < 2 * len(pictures)
 
 
 @pytest.mark.parametrize("n_bytes", [100, MOST_BYTES + 1])

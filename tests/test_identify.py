@@ -180,6 +180,16 @@ def test_other_tags_are_told_by_the_packets(extension: str, music: Path, store: 
     assert sorted(runner.asked["stream"]) == [f"a.{extension}", f"b.{extension}"]
 
 
+def test_the_audio_of_a_file_that_is_mostly_nothing_is_not_hashed(music: Path, store: Store) -> None:
+    """One of a terabyte would take as long as a task may take, twice."""
+    write_tone(music / "a.mp3", 3.0)
+    shutil.copyfile(music / "a.mp3", music / "vast.mp3")
+    os.truncate(music / "vast.mp3", 3 << 30)
+    found, runner = look(music, store)
+    assert runner.asked["stream"] == []
+    assert groups_of(found) == [["a.mp3"], ["vast.mp3"]]
+
+
 def test_a_copy_of_a_known_file_is_known(music: Path, store: Store) -> None:
     write_tone(music / "known.mp3", 3.0, seed=1)
     write_tone(music / "another.mp3", 3.0, seed=2)

@@ -14,6 +14,7 @@ from dedup.correlation.correlate import correlate
 from dedup.correlation.match import STORED_KAPPA
 from dedup.correlation.scoring import CHANCE, MIN_DISTINCT, OF_LONGER, PROMINENCE, SCORE, STEPS, usual_noise
 from dedup.errors import InputError
+from dedup.groups import explain as groups_explain
 from dedup.groups.explain import Explanation, explain, lag_curve, listen, overlapping
 from dedup.groups.judgements import record
 from dedup.groups.matches import Matches
@@ -115,9 +116,9 @@ def test_the_same_samples_packed_otherwise_are_the_same_audio(music: Path, monke
     from dedup.groups import explain as pair
 
     real = pair.listen
-    monkeypatch.setattr(pair, "listen", lambda *args: replace(real(*args), stream=args[0]))
+    monkeypatch.setattr(pair, "listen", lambda *args, **how: replace(real(*args, **how), stream=args[0]))
     assert explained(music, "song.flac", "retagged.flac").verdict == "same audio"
-    monkeypatch.setattr(pair, "listen", lambda *args: replace(real(*args), stream=None, damage="gaps"))
+    monkeypatch.setattr(pair, "listen", lambda *args, **how: replace(real(*args, **how), stream=None, damage="gaps"))
     assert explained(music, "song.flac", "retagged.flac").verdict == "same recording"
 
 
@@ -297,3 +298,15 @@ def test_the_parts_that_lie_over_each_other():
         left, right = overlapping(a, b, made(lag=lag, overlap=n_items))
         assert np.array_equal(left, right)
         assert len(left) == n_items
+
+
+def test_a_terabyte_of_nothing_has_a_limit_of_time(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg reads on and on for the packet after the last one, and minds neither the time nor a signal."""
+    path = tmp_path / "vast.mp3"
+    shutil.copyfile(music / "excerpt.mp3", path)
+    os.truncate(path, 10**12)
+    monkeypatch.setattr(groups_explain, "LOOK_S", 2.0)
+    with pytest.raises(InputError, match=r"vast\.mp3: decoding takes longer than 2.5 s"):
+        listen(os.fsencode(path), None, FINGERPRINT, time_limit_s=0.5, is_apart=True)

@@ -20,6 +20,7 @@ from dedup.correlation.scoring import (
     verdict,
 )
 from dedup.errors import InputError
+from dedup.files.apart import apart
 from dedup.files.host_paths import HostPath
 from dedup.files.paths import printable
 from dedup.files.status import size_and_time
@@ -27,7 +28,7 @@ from dedup.fingerprint.task import fingerprint_file
 from dedup.groups.judgements import Judgements, is_current
 from dedup.groups.thresholds import thresholds
 from dedup.library.identity import flac_md5, full_hash
-from dedup.library.look import require_openable
+from dedup.library.look import LOOK_S, require_openable
 from dedup.library.probe import Unusable
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
 from dedup.store.items import SILENT_ITEM, Items, frozen, items_digest, n_distinct
@@ -79,12 +80,14 @@ def explain(
     compare: CompareSettings,
     match: MatchSettings,
     time_limit_s: float = float("inf"),
+    is_apart: bool = False,
 ) -> Explanation:
     """Compares two files, in the store or not. What must be decoded, for at most `time_limit_s` seconds each, is
-    fingerprinted as the store says, without a store as `fingerprint` says. Raises InputError for a file without
-    audio, with too little of it, or that cannot be read, not in reasonable time either."""
+    fingerprinted as the store says, without a store as `fingerprint` says; with `is_apart` in a process of its own,
+    which alone keeps to the limit whatever the file is. Raises InputError for a file without audio, with too little of
+    it, or that cannot be read, not in reasonable time either."""
     settings = (store.fingerprint_settings if store else None) or fingerprint
-    left, right = (listen(path, store, settings, time_limit_s) for path in (a, b))
+    left, right = (listen(path, store, settings, time_limit_s, is_apart=is_apart) for path in (a, b))
     found, limits = compare_two(left.items, right.items, compare), thresholds(store, match)
     why = _all_criteria(left, right, found, compare, limits)
     said = Judgements(store).of(left, right) if store else None
@@ -105,7 +108,12 @@ def explain(
 
 
 def listen(
-    path: bytes, store: Store | None, settings: FingerprintSettings, time_limit_s: float = float("inf")
+    path: bytes,
+    store: Store | None,
+    settings: FingerprintSettings,
+    time_limit_s: float = float("inf"),
+    *,
+    is_apart: bool = False,
 ) -> Listened:
     """The fingerprint of a file: the store's if the file is as the store knows it, otherwise made now."""
     if store is not None:
@@ -114,10 +122,10 @@ def listen(
         if audio is not None:
             items = store.items_of(audio.fingerprint)
             return Listened(path, items, audio.stream, items_digest(items), audio.damage, from_store=True)
-    return _decode(path, settings, time_limit_s)
+    return _decode(path, settings, time_limit_s, is_apart)
 
 
-def _decode(path: bytes, settings: FingerprintSettings, time_limit_s: float) -> Listened:
+def _decode(path: bytes, settings: FingerprintSettings, time_limit_s: float, is_apart: bool) -> Listened:
     name = printable(path)
     try:
         status = os.stat(path)
@@ -126,7 +134,9 @@ def _decode(path: bytes, settings: FingerprintSettings, time_limit_s: float) -> 
     if not os.path.isfile(path):
         raise InputError(name, "not a file", remedy="Name an audio file")
     require_openable(path)
-    result = fingerprint_file(HostPath(path), *size_and_time(status), settings, MIN_LENGTH_S, time_limit_s)
+    limits = HostPath(path), *size_and_time(status), settings, MIN_LENGTH_S, time_limit_s
+    # FFmpeg does not look at the time while it looks for the next packet in a terabyte of nothing
+    result = apart(name, LOOK_S + time_limit_s, fingerprint_file, *limits) if is_apart else fingerprint_file(*limits)
     if isinstance(result, Unusable):
         raise InputError(name, result.reason, remedy="Name another file")
     items = result.items

@@ -6,16 +6,19 @@ Results are committed as they come: a run that is killed leaves them to the next
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dedup.files.bounded import MOST_BYTES
 from dedup.files.disks import Disks
 from dedup.files.host_paths import HostPath
 from dedup.library.discover import Candidate
 from dedup.library.identity import collisions, full_hash, stream_hash
 from dedup.library.look import LOOK_S
+from dedup.library.metadata import from_json
 from dedup.library.probe import Probe, Unusable, hash_file, probe_files
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
@@ -29,6 +32,10 @@ PROBE_BATCH = 16
 
 SLOW_S = 5.0
 """Seconds that each file of a batch may take on a slow disk before they are looked at one by one."""
+
+MOST_BYTES_A_SECOND = 100_000_000
+"""Bytes of a file for each second that it is said to play, beyond which its audio is not hashed: no film has as many. A
+file with a terabyte of nothing after its sound would be read for as long as a task may take, twice."""
 
 COMMIT_EVERY_S = 1.0
 """Seconds of results that are committed together."""
@@ -226,7 +233,7 @@ def _find_same_audio(
 ) -> None:
     """Sets the stream hash of the first file of every group that shares its key with another or with known audio, and
     the audio of those whose stream is known."""
-    unknown = [group[0] for group in groups if group[0].audio is None and group[0].probe.key]
+    unknown = [group[0] for group in groups if group[0].audio is None and group[0].probe.key and _is_dense(group[0])]
     suspects = {
         subject.candidate.path: subject
         for group in collisions((subject, subject.probe.key) for subject in unknown)
@@ -250,6 +257,12 @@ def _find_same_audio(
         subject.stream = subject.stream or hashes.get(path)
         if subject.stream is not None:
             subject.audio = known[subject.probe.key].get(subject.stream)
+
+
+def _is_dense(subject: Subject) -> bool:
+    """Whether a file is no larger than sound of its length can be."""
+    duration_s = from_json(json.loads(subject.probe.properties)).duration_s
+    return subject.candidate.size <= MOST_BYTES + MOST_BYTES_A_SECOND * duration_s
 
 
 def hash_all(

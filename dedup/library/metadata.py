@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from dedup.files.bounded import Bounded, bounded_memory, is_too_much
@@ -128,6 +128,9 @@ class AudioProperties:
     """`PROPERTIES_VERSION` of the program that read the file."""
 
 
+_FIELDS = [each.name for each in fields(AudioProperties)]
+
+
 def read_properties(path: bytes) -> AudioProperties:
     """All that can be read of the streams and the tags; "unknown" and zeros for garbage. mutagen parses the file once;
     FFmpeg fills in what it could not read, and the streams of a file that may have several. Raises OSError for a file
@@ -184,7 +187,12 @@ def _completed(properties: AudioProperties, probed: AudioProperties, has_more: b
 
 def to_json(properties: AudioProperties) -> dict[str, Any]:
     """Plain JSON types; `from_json` is the inverse."""
-    return asdict(properties) | {"tags": {name: list(values) for name, values in properties.tags.items()}}
+    plain = {name: getattr(properties, name) for name in _FIELDS}  # `asdict` would copy each value
+    return plain | {
+        "tags": {name: list(values) for name, values in properties.tags.items()},
+        "streams": tuple(map(asdict, properties.streams)),
+        "extras": tuple(map(asdict, properties.extras)),
+    }
 
 
 def from_json(value: Mapping[str, Any]) -> AudioProperties:
@@ -309,7 +317,7 @@ def _estimated_from_tags_s(parsed: Any, path: bytes) -> float:
 
 
 def _read_with_av(path: bytes) -> AudioProperties | None:
-    with open_container(path) as container, bounded_memory():
+    with bounded_memory(), open_container(path) as container:  # one allowance for both
         stream = heard_stream(container)
         if stream is None:
             return None

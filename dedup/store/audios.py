@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 from dedup.store.database import Database
 from dedup.store.fingerprints import Fingerprints
 from dedup.store.meta import NEW_ID
-from dedup.store.table import Row, Table
-
-AT_ONCE = 500
-"""Contents that one query looks for: some builds of SQLite take 999 values at most."""
+from dedup.store.table import VALUES_AT_ONCE, Row, Table
 
 
 @dataclass(frozen=True)
@@ -109,8 +106,8 @@ class Audios(Table):
 
     def _holding(self, contents: Collection[bytes], columns: str) -> Iterator[Row]:
         listed = list(contents)
-        for at in range(0, len(listed), AT_ONCE):
-            said = listed[at : at + AT_ONCE]
+        for at in range(0, len(listed), VALUES_AT_ONCE):
+            said = listed[at : at + VALUES_AT_ONCE]
             query = (
                 f"WITH said (content) AS (VALUES {', '.join(['(?)'] * len(said))}), "
                 "held (id) AS (SELECT audio.id FROM said JOIN audio ON audio.stream = content UNION "
@@ -138,6 +135,14 @@ class Audios(Table):
         (number,) = self.connection.execute(f"SELECT {NEW_ID.format('audio')}").fetchone()
         self.put_rows([(number, stream, key, damage, fingerprint, *astuple(decoding))])
         return int(number)
+
+    def add_all(self, fingerprints: Sequence[int]) -> range:
+        """Records an audio with each of these fingerprints, of which nothing else is known; returns their ids."""
+        (first,) = self.connection.execute(f"SELECT {NEW_ID.format('audio')}").fetchone()
+        ids = range(first, first + len(fingerprints))
+        unknown = astuple(UNKNOWN)
+        self.put_rows((id_, None, "", None, of, *unknown) for id_, of in zip(ids, fingerprints, strict=True))
+        return ids
 
     def add_decoded_columns(self) -> None:
         """Adds what a catalog of version 1 lacks, as in `schema.sql`."""

@@ -3,8 +3,9 @@ in a block yet."""
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,19 +54,30 @@ class Fingerprints(Table):
 
     def find(self, items: Items) -> int | None:
         """The fingerprint with exactly these items; None if there is none."""
-        row = next(self.read_rows("WHERE digest = ?", (items_digest(items),)), None)
-        return None if row is None else int(row[0])
+        digest = items_digest(items)
+        return self.find_all([digest]).get(digest)
+
+    def find_all(self, digests: Collection[bytes]) -> dict[bytes, int]:
+        """The fingerprints whose items have these digests, by digest; those that there are."""
+        return {row[1]: row[0] for row in self.rows_of("digest", digests)}
 
     def add(self, items: Items) -> int:
         """The fingerprint with these items; a new one goes to the tail."""
-        known = self.find(items)
-        if known is not None:
-            return known
-        (number,) = self.connection.execute("SELECT IFNULL(MAX(id), 0) + 1 FROM fingerprint").fetchone()
-        self.put_rows([(number, items_digest(items), len(items), n_distinct(items), None, None)])
-        data = np.ascontiguousarray(items, "<u4").tobytes()
-        self.connection.execute("INSERT INTO tail VALUES (?, ?)", (number, data))
-        return int(number)
+        digest = items_digest(items)
+        return self.add_all({digest: items})[digest]
+
+    def add_all(self, items: Mapping[bytes, Items]) -> dict[bytes, int]:
+        """The fingerprints with these items, which are given and returned by digest; new ones go to the tail, in this
+        order."""
+        known = self.find_all(items)
+        (first,) = self.connection.execute("SELECT IFNULL(MAX(id), 0) + 1 FROM fingerprint").fetchone()
+        new = dict(zip((digest for digest in items if digest not in known), itertools.count(first), strict=False))
+        self.put_rows(
+            (id_, digest, len(it := items[digest]), n_distinct(it), None, None) for digest, id_ in new.items()
+        )
+        data = ((id_, np.ascontiguousarray(items[digest], "<u4").tobytes()) for digest, id_ in new.items())
+        self.connection.executemany("INSERT INTO tail VALUES (?, ?)", data)
+        return known | new
 
     def drop(self, fingerprints: Iterable[int]) -> None:
         """Drops fingerprints that no audio has."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, ClassVar
 
@@ -13,6 +14,8 @@ from dedup.store.digests import COLUMNS, DIGEST_BYTES, is_sound, row_digest, sea
 Row = tuple[Any, ...]
 
 ROWS_AT_ONCE = 4096
+VALUES_AT_ONCE = 500
+"""Values that one query looks for: some builds of SQLite take 999 at most."""
 
 
 class Table:
@@ -37,6 +40,12 @@ class Table:
         """Rows without their digest. Raises StoreDamagedError for one that does not match it."""
         query = f"SELECT {self.selected} FROM {self.name} {which}"
         return (self.verified(row) for row in self.connection.execute(query, parameters))
+
+    def rows_of(self, key: str, values: Collection[Any]) -> Iterator[Row]:
+        """The rows, as `read_rows` gives them, whose column `key` has one of these values."""
+        left = iter(values)
+        while some := list(itertools.islice(left, VALUES_AT_ONCE)):
+            yield from self.read_rows(f"WHERE {key} IN ({', '.join('?' * len(some))})", some)
 
     def verified(self, row: Row) -> Row:
         """A whole row without its digest, its last value. Raises StoreDamagedError if it does not match it."""
@@ -90,20 +99,22 @@ class Table:
         """Sets `columns` of the row with a value of the unique column `key`, if there is one: each change is that value
         and the new values. Raises StoreDamagedError for a row that does not match its digest: sealed again, it would
         pass for sound."""
-        query = f"SELECT {self.selected} FROM {self.name} WHERE {key} = ?"
-        update = (
-            f"UPDATE {self.name} SET {', '.join(f'{name} = ?' for name in (*columns, 'row_digest'))} WHERE {key} = ?"
-        )
-        at = [self.columns.index(column) for column in columns]
-        for value, *new in changes:
-            row = self.connection.execute(query, (value,)).fetchone()
-            if row is None:
-                continue
-            values = list(self.verified(row))
-            for place, each in zip(at, new, strict=True):
-                values[place] = each
-            whole = sealed(self.name, values)
-            self.connection.execute(update, (*(whole[place] for place in at), whole[-1], value))
+        names = (*columns, "row_digest")
+        update = f"UPDATE {self.name} SET {', '.join(f'{name} = ?' for name in names)} WHERE {key} = ?"
+        at, at_key = [self.columns.index(column) for column in columns], self.columns.index(key)
+        left = iter(changes)
+        while some := list(itertools.islice(left, VALUES_AT_ONCE)):
+            rows = {row[at_key]: list(row) for row in self.rows_of(key, [value for value, *_ in some])}
+            new_rows = []
+            for value, *new in some:
+                values = rows.get(value)
+                if values is None:
+                    continue
+                for place, each in zip(at, new, strict=True):
+                    values[place] = each
+                whole = sealed(self.name, values)
+                new_rows.append((*(whole[place] for place in at), whole[-1], value))
+            self.connection.executemany(update, new_rows)
 
     def drop_row(self, key: Sequence[Any]) -> None:
         """Drops the row with this primary key, sound or not."""

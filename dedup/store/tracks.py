@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -123,6 +124,10 @@ class Tracks(Table):
 
     def get(self, path: bytes) -> Track | None:
         return next(self._select("WHERE path = ?", (path,)), None)
+
+    def of_paths(self, paths: Collection[bytes]) -> dict[bytes, Track]:
+        """The tracks of these paths, by path; those that there are."""
+        return {row[1]: Track(*row) for row in self.rows_of("path", paths)}
 
     def at(self, id_: int) -> Track | None:
         """The track with this id."""
@@ -287,6 +292,18 @@ class Tracks(Table):
         )
         (number,) = self.connection.execute(query, (track.path, moved_from)).fetchone()
         self._put(number, track)
+
+    def put_all(self, tracks: Sequence[Track]) -> None:
+        """Inserts these tracks, of different paths, or replaces those at their paths. Ignores their ids."""
+        known = {path: track.id for path, track in self.of_paths([track.path for track in tracks]).items()}
+        (first,) = self.connection.execute(f"SELECT {NEW_ID.format('track')}").fetchone()
+        new_ids = itertools.count(first)
+        columns = self.columns[1:]
+        rows = (
+            (known.get(track.path) or next(new_ids), *[getattr(track, column) for column in columns])
+            for track in tracks
+        )
+        self.put_rows(rows, "INSERT OR REPLACE")
 
     def put_back(self, track: Track) -> None:
         """Inserts a track that was dropped, with the id that it had unless that is another's now: to the news it was

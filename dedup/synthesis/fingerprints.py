@@ -34,25 +34,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.accelerate import jit
 from dedup.fingerprint.classifiers import CLASSIFIERS, DIVISIONS, N_NOTES
 from dedup.settings import ITEMS_PER_SECOND
 from dedup.store.items import Items
-
-Floats = npt.NDArray[np.float64]
-
-MORE_FRAMES = 4 + 15
-"""Frames of a track beyond its items: five make a smoothed one, and sixteen of those an item."""
+from dedup.synthesis.chroma_image import MORE_FRAMES, Floats, chroma_image, items_of_image
 
 NOTE_LEVELS = (-0.04, -0.25, 0.45, -0.35, 0.05, -0.4, 0.15, -0.05, -0.1, 0.1, 0.25, 0.15)
 """Mean log energy of each note over all tracks: some get more bins of Chromaprint's FFT, some keys are more popular."""
-
-LEAKS = (0.04, 0.12, 0.13, 0.02, 0.22, 0.02, 0.18, 0.08, 0.03, 0.22, 0.02, 0.16)
-"""Share of its energy that each note exchanges with the note above it, because a bin may lie between two low notes."""
-
-SECTION_LEVEL, SECTION_VIGOUR, FLOOR, CEILING = 0.55, 0.3, 0.2, 40.0
-"""Standard deviations, between sections, of a note's level and of the log of its movement; the energy of a note that is
-not played, and the highest energy. Typical is 1."""
 
 NOISE = 3.0
 """Change of a copy's log energies, sd, per share of wrong bits."""
@@ -132,6 +120,7 @@ class Track:
     change: Change | None = None
 
 
+_NOTE_LEVELS = np.array(NOTE_LEVELS)
 _NO_ENTROPY = np.random.SeedSequence(0)
 _ZEROS = np.zeros(4, np.uint64)
 _FRESH: Any = {
@@ -145,13 +134,14 @@ _FRESH: Any = {
 
 
 class Library:
-    """The tracks of one seed, in any order."""
+    """The tracks of one seed, in any order, one at a time: not for several threads."""
 
     def __init__(self, seed: int, n_items: int, spread: float = 0.0, duplicates: float = 0.0) -> None:
         self.seed, self.n_items, self.spread, self.duplicates = seed, n_items, spread, duplicates
+        self._own, self._of_original = (np.random.Generator(np.random.Philox(_NO_ENTROPY)) for _ in range(2))
 
     def track(self, index: int) -> Track:
-        random = self._random(index)
+        random = self._begun(self._own, index)
         if not self._is_copy(index, random):
             recording = self._draw_recording(random)
             return Track(index, items_of_image(recording.image(0, recording.n_items), RECTANGLES, RATIOS))
@@ -162,16 +152,16 @@ class Library:
 
     def recording(self, original: int) -> Recording:
         """What an original plays."""
-        random = self._random(original)
+        random = self._begun(self._of_original, original)
         self._is_copy(original, random)  # draws from the stream, as the original did
         return self._draw_recording(random)
 
-    def _random(self, index: int) -> np.random.Generator:
-        """As `Philox(key=[seed, index])`, which would first ask the system for random bytes of no use."""
-        philox = np.random.Philox(_NO_ENTROPY)
+    def _begun(self, random: np.random.Generator, index: int) -> np.random.Generator:
+        """As one with `Philox(key=[seed, index])`; making that would first ask the system for random bytes of no use.
+        It takes a quarter of the time to give one that exists the state of a new one."""
         key: Any = {"counter": _ZEROS, "key": np.array([self.seed, index], np.uint64)}
-        philox.state = _FRESH | {"state": key}
-        return np.random.Generator(philox)
+        random.bit_generator.state = _FRESH | {"state": key}
+        return random
 
     def _is_copy(self, index: int, random: np.random.Generator) -> bool:
         return bool(random.random() < self.duplicates) and index > 0
@@ -179,7 +169,7 @@ class Library:
     def _draw_original(self, index: int, random: np.random.Generator) -> int:
         for _ in range(1000):
             original = int(random.integers(index))
-            if not self._is_copy(original, self._random(original)):
+            if not self._is_copy(original, self._begun(self._of_original, original)):
                 return original
         return 0
 
@@ -192,7 +182,7 @@ class Library:
             key=random.integers(1 << 64, dtype=np.uint64),
             n_items=n_items,
             style=style,
-            levels=np.array(NOTE_LEVELS) + style.key_sd * levels,
+            levels=_NOTE_LEVELS + style.key_sd * levels,
             sds=style.sd * np.exp(0.17 * sds),
         )
 
@@ -209,7 +199,7 @@ def draw_style(random: np.random.Generator, n_items: int) -> Style:
         after = int(n_items * random.uniform(0.2, 0.5))
     return Style(
         key_sd=0.55 * float(np.exp(0.5 * key)),
-        sd=float(np.clip(1.9 + 0.8 * busy, 0.5, 4.0)) * (float(random.uniform(0.1, 1)) if static else 1),
+        sd=min(max(1.9 + 0.8 * float(busy), 0.5), 4.0) * (float(random.uniform(0.1, 1)) if static else 1),
         memory=9.5 * float(np.exp(0.8 * memory)) * (10 if static else 1),
         quick=0.15 if static else 0.5,
         loop=0.97 * float(np.sqrt(random.random())),
@@ -272,112 +262,6 @@ def cuts(first: int, n: int, n_parts: int) -> list[int]:
 
 
 RECTANGLES, RATIOS = rectangles()
-
-
-@jit
-def mixed(key: np.uint64, counter: int) -> np.uint64:
-    """64 random bits, a function of key and counter (SplitMix64)."""
-    z = key + np.uint64(counter + 1) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@jit
-def normal(key: np.uint64, counter: int) -> float:
-    """An approximately normal number, mean 0, sd 1: the sum of four uniform 16-bit numbers."""
-    z, low = mixed(key, counter), np.uint64(0xFFFF)
-    total = (z & low) + (z >> np.uint64(16) & low) + (z >> np.uint64(32) & low) + (z >> np.uint64(48))
-    return (float(np.int64(total)) - 131070.0) * (np.sqrt(3.0) / 65536.0)  # type: ignore[no-any-return]
-
-
-@jit
-def chroma_image(
-    key: np.uint64,
-    start: int,
-    n_frames: int,
-    levels: Floats,
-    sds: Floats,
-    memory: float,
-    quick_part: float,
-    loop: float,
-    bar: int,
-) -> Floats:
-    """float64[n_frames, 12]: energy of each note from frame `start` of a recording on. Each note follows two
-    first-order autoregressions, a slow and a quick one; their input is partly the same in bars that return."""
-    bars_key, fresh_key, song_key = mixed(key, 0), mixed(key, 1), mixed(key, 2)
-    image = np.empty((n_frames, 12))
-    slow, quick, level, sd, energy = np.zeros(12), np.zeros(12), np.zeros(12), np.zeros(12), np.zeros(12)
-    drive = np.empty(24)
-    bars = np.empty((4 * bar, 24))  # four bars
-    for i in range(4 * bar * 24):
-        bars[i // 24, i % 24] = np.sqrt(loop) * normal(bars_key, i)
-    fresh = np.sqrt(1 - loop)
-    keep, slow_part = np.exp(-1 / memory), np.sqrt(1 - quick_part * quick_part)
-    gain, quick_gain = np.sqrt(1 - keep * keep), np.sqrt(0.75)
-    first_bar = 0
-    for frame in range(start + n_frames):
-        if frame % (8 * bar) == 0:
-            section = int(mixed(song_key, frame // (8 * bar)) % np.uint64(4))
-            vigour = np.exp(SECTION_VIGOUR * normal(song_key, -20 * section - 1))
-            for note in range(12):
-                sd[note] = sds[note] * vigour
-                level[note] = levels[note] + sd[note] * SECTION_LEVEL * normal(song_key, -20 * section - 2 - note)
-        if frame % bar == 0:
-            bar_in_section = -20 * section - 14 - frame // bar % 4
-            first_bar = bar * int(mixed(song_key, bar_in_section) % np.uint64(4))
-        for i in range(24):
-            drive[i] = bars[first_bar + frame % bar, i] + fresh * normal(fresh_key, 24 * frame + i)
-        for note in range(12):
-            slow[note] = keep * slow[note] + gain * drive[note]
-            quick[note] = 0.5 * quick[note] + quick_gain * drive[12 + note]
-        if frame >= start:
-            for note in range(12):
-                energy[note] = np.exp(level[note] + sd[note] * (slow_part * slow[note] + quick_part * quick[note]))
-                energy[note] = FLOOR + energy[note] / (1 + energy[note] / CEILING)
-            for note in range(12):
-                below, above = (note + 11) % 12, (note + 1) % 12
-                image[frame - start, note] = energy[note] + LEAKS[below] * energy[below] + LEAKS[note] * energy[above]
-    return image
-
-
-@jit
-def items_of_image(image: Floats, rectangles: npt.NDArray[np.int64], ratios: Floats) -> Items:
-    """uint32[n_frames - 19]: Chromaprint's items for energies, float64[n_frames, 12]. Five frames are smoothed to one,
-    which is scaled to norm 1, or 0 if it is silent; 16 classifiers then each turn every run of 16 such frames into
-    a level from 0 to 3, Gray-coded."""
-    n_frames = len(image) - 4
-    n_items = n_frames - 15
-    sums = np.zeros((13, n_frames + 1))  # over all notes below and all frames before
-    smoothed = np.empty(12)
-    for t in range(n_frames):
-        square = 0.0
-        for note in range(12):
-            sides = 0.25 * (image[t, note] + image[t + 4, note]) + 0.75 * (image[t + 1, note] + image[t + 3, note])
-            smoothed[note] = sides + image[t + 2, note]
-            square += smoothed[note] * smoothed[note]
-        scale = 1 / np.sqrt(square) if square > 1e-4 else 0.0
-        below = 0.0
-        for note in range(12):
-            below += smoothed[note] * scale
-            sums[note + 1, t + 1] = sums[note + 1, t] + below
-    items = np.zeros(n_items, np.uint32)
-    parts = np.empty((2, n_items))
-    row = 0
-    for classifier in range(16):
-        parts[:] = 1
-        while row < len(rectangles) and rectangles[row, 0] == classifier:
-            part, low, high = parts[rectangles[row, 1]], sums[rectangles[row, 4]], sums[rectangles[row, 5]]
-            first, end = rectangles[row, 2], rectangles[row, 3]
-            for t in range(n_items):
-                part[t] += (high[t + end] - high[t + first]) - (low[t + end] - low[t + first])
-            row += 1
-        r0, r1, r2 = ratios[classifier]
-        a, b = parts[0], parts[1]
-        for t in range(n_items):
-            level = np.uint32(a[t] >= r0 * b[t]) + np.uint32(a[t] >= r1 * b[t]) + np.uint32(a[t] >= r2 * b[t])
-            items[t] = (items[t] << np.uint32(2)) | (level ^ (level >> np.uint32(1)))
-    return items
 
 
 def path_of(index: int) -> str:

@@ -268,7 +268,7 @@ def _is_multiplexed(file: Bounded) -> bool:
 def _by_ffmpeg(path: bytes) -> Tags:
     """Of Matroska and whatever else mutagen does not know: read, never written."""
     try:
-        with open_container(path) as container, bounded_memory():
+        with bounded_memory(), open_container(path) as container:  # one allowance for both
             return tags_of_container(container)
     except Exception as error:  # a damaged file makes PyAV raise more than its own errors
         if not is_too_much(error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,10 @@ FILE = click.Path(path_type=bytes)
 def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     """Compare two files, in the store or not, and explain why they match or do not."""
     from dedup.correlation.warm_up import compile_path
+    from dedup.files.apart import apart
+    from dedup.files.paths import printable
     from dedup.groups.explain import explain
+    from dedup.library.look import LOOK_S
     from dedup.nulltest.hear import hear
 
     if plot is not None:
@@ -56,8 +60,10 @@ def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
             compare=compare,
             match=match,
             time_limit_s=limit_s,
+            is_apart=True,
         )
-    found = hear(explained, limit_s, to_draw=plot is not None)
+    heard_now = functools.partial(hear, to_draw=plot is not None)
+    found = apart(f"{printable(a)} and {printable(b)}", LOOK_S + limit_s, heard_now, explained, limit_s)
     if plot is not None:
         plot_pair(found, compare, plot)
     _show(run, found.explained, found.test)
