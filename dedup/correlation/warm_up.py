@@ -76,8 +76,9 @@ def _sweep() -> None:
 
 def _join() -> None:
     """What finds pairs by what they share."""
-    from dedup.correlation.join import Joined, Room, join_blocks
+    from dedup.correlation.join import Joined, join_blocks
     from dedup.correlation.keys import make_keys
+    from dedup.correlation.votes import Room
 
     fingerprints, limits, floor = _arguments()
     block = Joined(fingerprints, make_keys(*fingerprints))
@@ -101,7 +102,7 @@ def _arguments() -> tuple[BlockItems, LagLimits, Floor]:
     from dedup.correlation.worth_storing import floor_of
 
     items = np.random.default_rng(1).integers(0, 1 << 32, 400, dtype=np.uint32)
-    block = BlockItems(frozen(items, np.uint32), frozen(np.array([0, 200, 400]), np.int64))
+    block = BlockItems(frozen(items, np.uint32), frozen(np.array([0, 250, 400]), np.int64))
     settings = CompareSettings()
     return block, lag_limits(settings), floor_of(settings)
 

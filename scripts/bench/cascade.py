@@ -31,11 +31,11 @@ import numba
 import numpy as np
 
 from dedup.correlation.cascade import CLEAR, SHARE_EXPLAINED
-from dedup.correlation.join import VOTE_LAGS, VOTES
 from dedup.correlation.kernels import Counts
 from dedup.correlation.keys import LAST_PLACE, PLACE_BITS, ROW_BITS, write_codes
 from dedup.correlation.sampling import BASE_OVERLAP, BASE_STEP, LAG_STEP, ROWS
 from dedup.correlation.tile import correlate_tile
+from dedup.correlation.votes import VOTE_LAGS, VOTES
 from dedup.settings import CompareSettings
 from dedup.store.blocks import make_block
 from dedup.store.items import Items
