@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
 from dedup.correlation.kernels import (
+    SILENT,
     BlockItems,
     Counts,
     LagLimits,
@@ -37,8 +38,9 @@ from dedup.correlation.kernels import (
     overlap_at,
     row_of,
 )
-from dedup.correlation.keys import LAST_ROW, ROW_BITS, Codes, Keys
+from dedup.correlation.keys import LAST_ROW, ROW_BITS, Codes, Keys, make_keys
 from dedup.correlation.line import Floats
+from dedup.correlation.vector import BITS_AT_A_TIME, COUNTED_ITEMS, N_COUNTS, add_bits
 from dedup.correlation.votes import LAG_BITS, LAST_LAG, VOTE_LAGS, VOTES, ZERO_LAG, Room, all_votes
 from dedup.correlation.worth_storing import FOUND_COLUMNS, KAPPA, LAG, ROW_X, ROW_Y, Floor
 from dedup.store.items import Items
@@ -46,9 +48,10 @@ from dedup.store.items import Items
 LIKELIEST = 8
 """Lags with the most votes that are looked at item by item."""
 
-LEAST_AGREEMENT = 0.53
-"""Agreement at the best of these lags, without which kappa is not measured. A kappa of 0.1 takes 0.55 where half of all
-bits agree by chance, and 0.53 where 48 % do, which is less than unrelated tracks have."""
+LEAST_KAPPA = 0.05
+"""Kappa at the best of these lags, by how often the bits of the whole tracks are set, without which that of the
+overlap is not measured. To measure it takes ten times as long, and it is seldom higher: what is alike has its bits set
+alike."""
 
 
 class Joined(NamedTuple):
@@ -56,31 +59,47 @@ class Joined(NamedTuple):
 
     fingerprints: BlockItems
     keys: Keys
+    ones: Counts
+    """How often each bit of a row is set, and its number of items, without silent ones, `[n_rows, 33]`."""
+
+
+def make_joined(fingerprints: BlockItems) -> Joined:
+    """Prepares a block."""
+    ones = np.zeros((len(fingerprints.offsets) - 1, 33), np.int64)
+    _count_ones(fingerprints, ones)
+    return Joined(fingerprints, make_keys(*fingerprints), ones)
+
+
+@jit
+def _count_ones(fingerprints: BlockItems, ones: Counts) -> None:
+    """Fills `Joined.ones` (output, zeros before)."""
+    some = np.empty(N_COUNTS, np.int32)
+    for row in range(len(ones)):
+        items = row_of(fingerprints, row)
+        for i in range(0, len(items), BITS_AT_A_TIME):
+            some[:] = 0
+            add_bits(items, i, items, i, min(len(items) - i, BITS_AT_A_TIME), SILENT, some)
+            ones[row, :32] += some[:32]
+            ones[row, 32] += some[COUNTED_ITEMS]
 
 
 @jit
 def decide(
-    x: BlockItems,
-    y: BlockItems,
-    votes: Codes,
-    needed: int,
-    backward: bool,
-    limits: LagLimits,
-    floor: Floor,
-    out: Floats,
-) -> int:
-    """Finds the pairs that have enough votes at an allowed lag and look alike there; gives their number.
+    a: Joined, b: Joined, votes: Codes, needed: int, limits: LagLimits, floor: Floor, forward: Floats, backward: Floats
+) -> tuple[int, int]:
+    """Finds the pairs that have enough votes at an allowed lag and look alike there; gives the number of those in which
+    the fingerprint of `a` is the longer, and of the others.
 
     Parameters:
-        x, y: the blocks, in the order in which they voted, or, if `backward`, the other way round.
+        a, b: the blocks.
         votes: of `vote` or `vote_near`, ascending.
         needed: votes that are enough: VOTES within VOTE_LAGS, or a single one.
-        backward: whether to find the pairs in which the fingerprint of the second block is the longer.
         limits: what a lag must meet to be tried.
         floor: what a pair must have.
-        out: output, `float64[pairs that voted, FOUND_COLUMNS]`, as `sweep` fills it without `exact`.
+        forward, backward: output, `float64[pairs that voted, FOUND_COLUMNS]`, the two kinds of pairs, as `sweep` fills
+            it without `exact`; ROW_X is of the block with the longer.
     """
-    n_found = end = 0
+    n_forward = n_backward = end = 0
     lags = np.empty(len(votes), np.int64)
     for i in range(len(votes) - needed + 1):
         if i < end or np.int64(votes[i + needed - 1]) - np.int64(votes[i]) >= VOTE_LAGS:
@@ -90,30 +109,54 @@ def decide(
             start -= 1
         while end < len(votes) and np.int64(votes[end]) >> LAG_BITS == pair:
             end += 1
-        row_x, row_y = pair >> ROW_BITS, pair & LAST_ROW
-        if backward:
-            row_x, row_y = row_y, row_x
-        a, b = row_of(x, row_x), row_of(y, row_y)
-        if is_swapped(a, b) or (backward and not is_swapped(b, a)):  # of equals the first block's is the longer
-            continue
+        row_a, row_b = pair >> ROW_BITS, pair & LAST_ROW
+        x, y = row_of(a.fingerprints, row_a), row_of(b.fingerprints, row_b)
+        swapped = is_swapped(x, y)
+        if swapped:
+            x, y = y, x
         for k in range(start, end):
-            lag = (np.int64(votes[k]) & LAST_LAG) - ZERO_LAG
-            lags[end - 1 - k if backward else k - start] = -lag if backward else lag
+            voted = (np.int64(votes[k]) & LAST_LAG) - ZERO_LAG
+            lags[end - 1 - k if swapped else k - start] = -voted if swapped else voted
         if needed == 1:
-            kappa, best = _best_of(a, b, limits, lags[: end - start])
+            lag, errors = _best_of(x, y, limits, lags[: end - start])
         else:
-            kappa, best = _likeliest(a, b, limits, lags[: end - start])
-        if kappa >= floor.kappa_at_lag:
-            out[n_found, ROW_X], out[n_found, ROW_Y] = row_x, row_y
-            out[n_found, LAG], out[n_found, KAPPA] = best, kappa
-            n_found += 1
-    return n_found
+            lag, errors = _likeliest(x, y, limits, lags[: end - start])
+        n_bits = 32.0 * overlap_at(len(x), len(y), lag)
+        if errors < 0 or errors > (1.0 - LEAST_KAPPA) * differing(a.ones[row_a], b.ones[row_b]) * n_bits:
+            continue
+        kappa, _ = chance_corrected(x, y, lag)
+        if kappa < floor.kappa_at_lag:
+            continue
+        if swapped:
+            found, n_backward = backward[n_backward], n_backward + 1
+        else:
+            found, n_forward = forward[n_forward], n_forward + 1
+        found[ROW_X], found[ROW_Y] = (row_b, row_a) if swapped else (row_a, row_b)
+        found[LAG], found[KAPPA] = lag, kappa
+    return n_forward, n_backward
 
 
 @jit
-def _likeliest(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[float, int]:
-    """The chance-corrected agreement of a pair at the best lag near those with the most votes, and that lag; -1 if no
-    allowed lag has enough votes.
+def differing(ones_x: Counts, ones_y: Counts) -> float:
+    """The share of bits that would differ by chance, from how often those of two rows are set; 1 if one is silent.
+
+    Parameters:
+        ones_x, ones_y: `int64[33]`, rows of `Joined.ones`.
+    """
+    n_x, n_y = ones_x[32], ones_y[32]
+    if n_x == 0 or n_y == 0:
+        return 1.0
+    n_differing = 0
+    for bit in range(32):
+        n_differing += ones_x[bit] * (n_y - ones_y[bit]) + (n_x - ones_x[bit]) * ones_y[bit]
+    share: float = n_differing / (32.0 * n_x * n_y)
+    return share
+
+
+@jit
+def _likeliest(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[int, int]:
+    """The best lag of a pair near those with the most votes, and the bits that differ there; -1 of them if no allowed
+    lag has enough votes.
 
     Parameters:
         a, b: `uint32[na]`, `uint32[nb]`, in the order of `kernels.is_swapped`.
@@ -121,7 +164,7 @@ def _likeliest(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[flo
         lags: `int64[n]`, the lag of each vote, ascending.
     """
     lowest, highest = allowed_lags(len(a), len(b), limits)
-    best, best_gain = 0, -np.inf
+    best, fewest, best_gain = 0, -1, -np.inf
     tried, n_tried = np.empty(LIKELIEST, np.int64), 0
     while n_tried < LIKELIEST:
         middle, n_votes, end = 0, VOTES - 1, 0
@@ -137,35 +180,27 @@ def _likeliest(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[flo
         n_tried += 1
         for lag in range(max(middle - 1, lowest), min(middle + 1, highest) + 1):
             overlap = overlap_at(len(a), len(b), lag)
-            gain = lag_gain(overlap, bit_errors(a, b, lag, overlap))
+            errors = bit_errors(a, b, lag, overlap)
+            gain = lag_gain(overlap, errors)
             if gain > best_gain:
-                best, best_gain = lag, gain
-    return _kappa_of(a, b, best) if n_tried else (-1.0, 0)
+                best, fewest, best_gain = lag, errors, gain
+    return best, fewest
 
 
 @jit
-def _best_of(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[float, int]:
-    """What `_likeliest` gives, of the best of all these lags; -1 if none is allowed. Parameters: as there."""
+def _best_of(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[int, int]:
+    """What `_likeliest` gives, of the best of all these lags; -1 bits if none is allowed. Parameters: as there."""
     lowest, highest = allowed_lags(len(a), len(b), limits)
-    best, best_gain = 0, -np.inf
+    best, fewest, best_gain = 0, -1, -np.inf
     for i in range(len(lags)):
         if lags[i] < lowest or lags[i] > highest or (i > 0 and lags[i] == lags[i - 1]):
             continue
         overlap = overlap_at(len(a), len(b), lags[i])
-        gain = lag_gain(overlap, bit_errors(a, b, lags[i], overlap))
+        errors = bit_errors(a, b, lags[i], overlap)
+        gain = lag_gain(overlap, errors)
         if gain > best_gain:
-            best, best_gain = lags[i], gain
-    return _kappa_of(a, b, best) if best_gain > -np.inf else (-1.0, 0)
-
-
-@jit
-def _kappa_of(a: Items, b: Items, lag: int) -> tuple[float, int]:
-    """The chance-corrected agreement of a pair at a lag, -1 if it has less than LEAST_AGREEMENT; and the lag."""
-    overlap = overlap_at(len(a), len(b), lag)
-    if bit_errors(a, b, lag, overlap) > (1.0 - LEAST_AGREEMENT) * 32.0 * overlap:
-        return -1.0, 0
-    corrected, _ = chance_corrected(a, b, lag)
-    return corrected, lag
+            best, fewest, best_gain = lags[i], errors, gain
+    return best, fewest
 
 
 @jit
@@ -188,8 +223,8 @@ def join_blocks(
         enough = votes[needed - 1 :] - votes[: len(votes) - needed + 1] < VOTE_LAGS
         pairs = votes[: len(votes) - needed + 1][enough] >> np.uint64(LAG_BITS)
         n_pairs = int(np.count_nonzero(pairs[1:] != pairs[:-1])) + bool(len(pairs))
-        for x, y, backward in ((a, b, False), (b, a, True)):
-            out = np.empty((n_pairs, FOUND_COLUMNS))
-            n = decide(x.fingerprints, y.fingerprints, votes, needed, backward, limits, floor, out)
-            found[backward].append(out[:n])
+        outs = np.empty((2, n_pairs, FOUND_COLUMNS))
+        numbers = decide(a, b, votes, needed, limits, floor, outs[0], outs[1])
+        for kept, out, n in zip(found, outs, numbers, strict=True):
+            kept.append(out[:n])
     return np.concatenate(found[0]), np.concatenate(found[1])

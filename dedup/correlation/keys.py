@@ -39,6 +39,8 @@ WORDS = 1 << (KEY_BITS - 6)
 NONE, FEW, MANY = range(3)
 """Kinds of rows, by their keys."""
 
+NOT_FEW = 1 << 62
+
 ROW_BITS, PLACE_BITS = 16, 24
 """Of a code. Tracks of more items (24 days of sound) have no votes, and a block has at most 4,096 rows."""
 
@@ -63,22 +65,25 @@ class Keys(NamedTuple):
     """First code of each different key, and the number of codes."""
     few: Codes
     """The codes of the rows that have too few keys, ascending; `codes` are those of the others."""
+    n_few: Counts
+    """How many of them each row has, `[n_rows]`; NOT_FEW for the others."""
 
 
 def make_keys(items: Items, offsets: Counts) -> Keys:
     """The keys of a block. Row `r` is `items[offsets[r] : offsets[r + 1]]`."""
     codes = np.empty(len(items), np.uint64)
     codes = _sorted_by_key(codes[: write_codes(items, offsets, codes)])
-    per_row = np.zeros(len(offsets) - 1, np.int64)
-    _count_uncommon(codes, per_row)
-    kinds = np.where(per_row >= FEWEST_KEYS, MANY, FEW).astype(np.uint8)
-    for row in np.flatnonzero(kinds == FEW):
+    uncommon, different = np.zeros((2, len(offsets) - 1), np.int64)
+    _count_by_row(codes, uncommon, different)
+    kinds = np.where(uncommon >= FEWEST_KEYS, MANY, FEW).astype(np.uint8)
+    for row in np.flatnonzero(different < MIN_DISTINCT):
         if n_distinct(items[offsets[row] : offsets[row + 1]]) < MIN_DISTINCT:
             kinds[row] = NONE
     present, before = np.zeros(WORDS, np.uint64), np.zeros(WORDS, np.int32)
     starts, few = np.empty(len(codes) + 1, np.int32), np.empty(len(codes), np.uint64)
-    n_codes, n_keys, n_few = _index(codes, kinds, few, present, before, starts)
-    return Keys(codes[:n_codes].copy(), present, before, starts[: n_keys + 1].copy(), few[:n_few].copy())
+    n_few = np.where(kinds == FEW, 0, NOT_FEW)
+    n_codes, n_keys, n = _index(codes, kinds, few, n_few, present, before, starts)
+    return Keys(codes[:n_codes].copy(), present, before, starts[: n_keys + 1].copy(), few[:n].copy(), n_few)
 
 
 @jit
@@ -145,24 +150,31 @@ def _end_of_track(codes: Codes, start: int) -> int:
 
 
 @jit
-def _count_uncommon(codes: Codes, per_row: Counts) -> None:
-    """Counts the keys of each row, without those that it holds more than MOST_OF_A_TRACK times.
+def _count_by_row(codes: Codes, uncommon: Counts, different: Counts) -> None:
+    """Counts the keys of each row, without those that it holds more than MOST_OF_A_TRACK times, and its different keys.
 
     Parameters:
         codes: ascending.
-        per_row: output, zeros before.
+        uncommon, different: output, zeros before.
     """
     start = 0
     while start < len(codes):
-        end = _end_of_track(codes, start)
+        row, end = np.int64(codes[start] >> np.uint64(PLACE_BITS)) & LAST_ROW, _end_of_track(codes, start)
+        different[row] += 1
         if end - start <= MOST_OF_A_TRACK:
-            per_row[np.int64(codes[start] >> np.uint64(PLACE_BITS)) & LAST_ROW] += end - start
+            uncommon[row] += end - start
         start = end
 
 
 @jit
 def _index(
-    codes: Codes, kinds: npt.NDArray[np.uint8], few: Codes, present: Codes, before: Numbers, starts: Numbers
+    codes: Codes,
+    kinds: npt.NDArray[np.uint8],
+    few: Codes,
+    n_few: Counts,
+    present: Codes,
+    before: Numbers,
+    starts: Numbers,
 ) -> tuple[int, int, int]:
     """Sorts out the codes by the kind of their row and fills `Keys`. Gives the number of codes of rows with MANY keys,
     of different keys among them, and of codes of rows with FEW. A key that a track holds more than MOST_OF_A_TRACK
@@ -171,20 +183,21 @@ def _index(
     Parameters:
         codes: ascending; output: those of rows with MANY keys, in front.
         kinds: NONE, FEW or MANY for each row.
-        few, present, before, starts: output, zeros before; as in `Keys`.
+        few, starts: output, as in `Keys`.
+        n_few, present, before: output, as in `Keys`; zeros before, except NOT_FEW.
     """
-    n = n_keys = n_few = start = 0
+    n = n_keys = n_of_few = start = 0
     last = -1
     while start < len(codes):
         first, end = start, _end_of_track(codes, start)
         start = end
         key = int(np.int64(codes[first] >> np.uint64(ROW_BITS + PLACE_BITS)))
-        kind = kinds[np.int64(codes[first] >> np.uint64(PLACE_BITS)) & LAST_ROW]
-        if kind == FEW:
+        row = np.int64(codes[first] >> np.uint64(PLACE_BITS)) & LAST_ROW
+        if kinds[row] == FEW:
             for i in range(first, min(end, first + MOST_OF_A_TRACK)):
-                few[n_few] = codes[i]
-                n_few += 1
-        if kind != MANY or end - first > MOST_OF_A_TRACK:
+                few[n_of_few] = codes[i]
+                n_of_few, n_few[row] = n_of_few + 1, n_few[row] + 1
+        if kinds[row] != MANY or end - first > MOST_OF_A_TRACK:
             continue
         if key != last:
             present[key >> 6] |= np.uint64(1) << np.uint64(key & 63)
@@ -196,4 +209,4 @@ def _index(
             codes[n] = codes[i]
             n += 1
     starts[n_keys] = n
-    return n, n_keys, n_few
+    return n, n_keys, n_of_few

@@ -96,10 +96,9 @@ class _Prepared:
 
     @cached_property
     def joined(self) -> Joined:
-        from dedup.correlation.join import Joined
-        from dedup.correlation.keys import make_keys
+        from dedup.correlation.join import make_joined
 
-        return Joined(self.fingerprints, make_keys(*self.fingerprints))
+        return make_joined(self.fingerprints)
 
     @cached_property
     def packed(self) -> _Side:

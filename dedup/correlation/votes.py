@@ -33,7 +33,7 @@ ROOM = 8
 processor's cache."""
 
 BITS_BY_KEYS = ((96, 3), (192, 6))
-"""Of tracks with few keys: from how many on a vote needs how many of the LOW_BITS lower bits, beside the higher ones."""
+"""Of tracks with few keys: from how many on a vote needs how many of the LOW_BITS lower bits, too."""
 
 
 class Votes(NamedTuple):
@@ -191,32 +191,35 @@ def _keep_enough(votes: Codes, counters: npt.NDArray[np.uint8]) -> int:
 
 
 def vote_near(
-    few: Codes, others: Codes, backward: bool, same: bool, first_row: int, end_row: int, room: Room
+    few: Keys, other: Keys, others: Codes, backward: bool, same: bool, first_row: int, end_row: int, room: Room
 ) -> Iterator[Codes]:
-    """The votes of the rows of a block that have few keys with rows of another, as `vote` gives them, at most
+    """The votes of the rows of a block that have few keys with rows of an `other`, as `vote` gives them, at most
     MOST_VOTES at a time unless one row has more. A single one is enough, and the fewer keys a row has, the fewer bits
     need to be equal. Of 2,200 parts of copies that were cut to 192 keys each has 3 such votes or more at its lag, of as
-    many with 96 keys each has 2, with 24 each has 1. `few` is of the first block, or of the second if `backward`."""
-    if not len(few) or not len(others):
+    many with 96 keys each has 2, with 24 each has 1. Of two rows that have few, the one that has fewer decides. `few`
+    is the first block, or the second if `backward`; `others` are the codes of the other one."""
+    if not len(few.few) or not len(others):
         return
-    rows = (few >> np.uint64(PLACE_BITS)).astype(np.int64) & LAST_ROW
-    n_keys, left_out = np.bincount(rows)[rows], np.full(len(few), ROW_BITS + PLACE_BITS + LOW_BITS)
+    rows = (few.few >> np.uint64(PLACE_BITS)).astype(np.int64) & LAST_ROW
+    left_out = np.full(len(rows), ROW_BITS + PLACE_BITS + LOW_BITS)
     for at_least, n_bits in BITS_BY_KEYS:
-        left_out[n_keys >= at_least] = ROW_BITS + PLACE_BITS + LOW_BITS - n_bits
+        left_out[few.n_few[rows] >= at_least] = ROW_BITS + PLACE_BITS + LOW_BITS - n_bits
     left_out = left_out.astype(np.uint64)
-    firsts, ends = (np.searchsorted(others, ((few >> left_out) + np.uint64(k)) << left_out) for k in (0, 1))
+    firsts, ends = (np.searchsorted(others, ((few.few >> left_out) + np.uint64(k)) << left_out) for k in (0, 1))
     shares = np.cumsum(np.bincount(rows, ends - firsts)).astype(np.int64)[rows] // MOST_VOTES
     for share in np.unique(shares):
         chosen = shares == share
         votes = room.for_votes(int((ends - firsts)[chosen].sum()))
-        work = (few[chosen], others, firsts[chosen], ends[chosen], backward, same, first_row, end_row)
-        yield np.sort(votes[: _cast_near(*work, votes)])
+        work = (few.few[chosen], few.n_few, others, other.n_few, firsts[chosen], ends[chosen])
+        yield np.sort(votes[: _cast_near(*work, backward, same, first_row, end_row, votes)])
 
 
 @jit
 def _cast_near(
     few: Codes,
+    n_few: Counts,
     others: Codes,
+    n_others: Counts,
     firsts: Counts,
     ends: Counts,
     backward: bool,
@@ -228,33 +231,37 @@ def _cast_near(
     """Casts a vote for each code of `few` and each of its `others`; gives their number.
 
     Parameters:
-        few, others, backward, same, first_row, end_row: as of `vote_near`.
+        few, others: codes.
+        n_few, n_others: `Keys.n_few` of their blocks.
         firsts, ends: of each of `few`, the places of its `others`.
+        backward, same, first_row, end_row: as of `vote_near`.
         votes: output, `uint64[sum of ends - firsts]`, as in `Votes.codes`, in no order.
     """
-    n = 0
+    n_votes = 0
     for k in range(len(few)):
         code = int(np.int64(few[k]))
+        n = n_few[code >> PLACE_BITS & LAST_ROW]
         for i in range(firsts[k], ends[k]):
             other = int(np.int64(others[i]))
             in_a, in_b = (other, code) if backward else (code, other)
             row_a, row_b = in_a >> PLACE_BITS & LAST_ROW, in_b >> PLACE_BITS & LAST_ROW
-            if first_row <= row_a < end_row and (not same or row_b > row_a):
+            decides = n + backward <= n_others[other >> PLACE_BITS & LAST_ROW]
+            if decides and first_row <= row_a < end_row and (not same or row_b > row_a):
                 lag = (in_a & LAST_PLACE) - (in_b & LAST_PLACE) + ZERO_LAG
-                votes[n] = (row_a << ROW_BITS | row_b) << LAG_BITS | lag
-                n += 1
-    return n
+                votes[n_votes] = (row_a << ROW_BITS | row_b) << LAG_BITS | lag
+                n_votes += 1
+    return n_votes
 
 
 def all_votes(a: Keys, b: Keys, same: bool, first_row: int, end_row: int, room: Room) -> Iterator[tuple[Codes, int]]:
     """The votes of the rows from `first_row` to before `end_row`, and how many are enough."""
     rows = same, first_row, end_row
     yield vote(a, b, *rows, room).codes, VOTES
-    for few, others, backward in few_votes(a, b):
-        for votes in vote_near(few, others, backward, *rows, room):
+    for work in few_votes(a, b):
+        for votes in vote_near(*work, *rows, room):
             yield votes, 1
 
 
-def few_votes(a: Keys, b: Keys) -> tuple[tuple[Codes, Codes, bool], ...]:
+def few_votes(a: Keys, b: Keys) -> tuple[tuple[Keys, Keys, Codes, bool], ...]:
     """What `vote_near` takes for all pairs in which a row has few keys."""
-    return (a.few, b.codes, False), (a.few, b.few, False), (b.few, a.codes, True)
+    return (a, b, b.codes, False), (a, b, b.few, False), (b, a, a.codes, True), (b, a, a.few, True)

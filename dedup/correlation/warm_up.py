@@ -76,12 +76,11 @@ def _sweep() -> None:
 
 def _join() -> None:
     """What finds pairs by what they share."""
-    from dedup.correlation.join import Joined, join_blocks
-    from dedup.correlation.keys import make_keys
+    from dedup.correlation.join import join_blocks, make_joined
     from dedup.correlation.votes import Room
 
     fingerprints, limits, floor = _arguments()
-    block = Joined(fingerprints, make_keys(*fingerprints))
+    block = make_joined(fingerprints)
     join_blocks(block, block, True, 0, 2, limits, floor, Room())
 
 

@@ -34,9 +34,9 @@ import numpy as np
 
 from dedup.correlation import votes as voting
 from dedup.correlation.accelerate import jit
-from dedup.correlation.join import Joined, join_blocks
+from dedup.correlation.join import join_blocks, make_joined
 from dedup.correlation.kernels import BlockItems, lag_limits
-from dedup.correlation.keys import LAST_ROW, PLACE_BITS, make_keys
+from dedup.correlation.keys import NOT_FEW, make_keys
 from dedup.correlation.tile import correlate_tile
 from dedup.correlation.votes import LAG_BITS, ROOM, VOTE_LAGS, VOTES, Room, few_votes, vote, vote_near
 from dedup.correlation.worth_storing import floor_of
@@ -97,7 +97,7 @@ def blocks(args: argparse.Namespace) -> tuple[list[Items], list[Items]]:
 
 def measured(a: Block, b: Block, rounds: int) -> dict[str, Any]:
     settings, room = CompareSettings("join"), Room()
-    x, y = (Joined(BlockItems(block.items, block.offsets), make_keys(block.items, block.offsets)) for block in (a, b))
+    x, y = (make_joined(BlockItems(block.items, block.offsets)) for block in (a, b))
     limits, floor = lag_limits(settings), floor_of(settings)
     n_a, n_b = len(a.offsets) - 1, len(b.offsets) - 1
     votes = vote(x.keys, y.keys, False, 0, n_a, room)
@@ -111,8 +111,8 @@ def measured(a: Block, b: Block, rounds: int) -> dict[str, Any]:
         voting._keep_enough(cast.copy(), room.for_counters(ROOM * n_all))
 
     def near() -> None:
-        for few, others, backward in few_votes(x.keys, y.keys):
-            for _ in vote_near(few, others, backward, False, 0, n_a, room):
+        for few in few_votes(x.keys, y.keys):
+            for _ in vote_near(*few, False, 0, n_a, room):
                 pass
 
     def whole(method: str) -> Callable[[], object]:
@@ -137,7 +137,7 @@ def measured(a: Block, b: Block, rounds: int) -> dict[str, Any]:
     return {
         "tracks": [n_a, n_b],
         "items": [round(statistics.mean(np.diff(block.offsets))) for block in (a, b)],
-        "few_keys": [len(np.unique(one.keys.few >> np.uint64(PLACE_BITS) & np.uint64(LAST_ROW))) for one in (x, y)],
+        "few_keys": [int(np.count_nonzero(one.keys.n_few < NOT_FEW)) for one in (x, y)],
         "votes": round(votes.n_cast / (n_a * n_b), 3),
         "kept": round(len(votes.codes) / max(1, votes.n_cast), 3),
         "in_vain": round(float(np.mean(~of_candidates)) if len(of_candidates) else 0.0, 3),
