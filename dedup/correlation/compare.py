@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.match import Match
+from dedup.correlation.match import Match, evidence_of
 from dedup.settings import CompareSettings
 from dedup.store.items import Items, frozen, n_distinct
 from dedup.store.pairs import N_STEPS
@@ -53,6 +53,15 @@ def matched(x: Items, y: Items, lag: int, overlap: int, errors: int, kappa: floa
         *places,
         condensed(similar[: path.n_steps]),
     )
+
+
+def evidence_at(x: Items, y: Items, lag: int, kappa: float) -> float:
+    """`Match.evidence` of what `matched` gives, in half the time."""
+    from dedup.correlation.path import follow, n_steps
+
+    path = follow(x, y, lag, np.empty(n_steps(len(y)), np.uint8))
+    distinct = min(n_distinct(x[path.x_from : path.x_to]), n_distinct(y[path.y_from : path.y_to]))
+    return evidence_of(kappa, float(path.kappa), distinct)
 
 
 KEPT, LOST = (2, 6, 7, 8), (0, 1, 9, 10, 13)
