@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.compare import evidence_at
+from dedup.correlation.compare import evidence_and_agreement
 from dedup.correlation.match import evidence_of_records, fitted
 from dedup.correlation.scoring import MIN_DISTINCT, Noise, usual_noise
-from dedup.correlation.tile import Part, best_lags, correlate_parts
+from dedup.correlation.tile import Part, correlate_parts
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
@@ -136,26 +136,10 @@ def decoy_evidence(
 ) -> tuple[list[float], list[float]]:
     """Evidence and raw agreement of fingerprints against the PARTNERS behind each, turned round; the first follow the
     last. `rows` are the first fingerprint and the one behind the last. Evidence is 0 if two cannot overlap enough."""
-    from dedup.correlation.kernels import chance_corrected
-
     n_partners = min(PARTNERS, max(1, (len(items) - 1) // 2))  # with more, a pair would come twice
-    partners = {i: [(i + behind) % len(items) for behind in range(1, n_partners + 1)] for i in range(*rows)}
-    chosen = sorted({partner for some in partners.values() for partner in some})
-    tracks, decoys = [items[i] for i in partners], [np.ascontiguousarray(items[i][::-1]) for i in chosen]
-    found = {pair.rows: pair for pair in best_lags(tracks, decoys, settings)}
-    evidence, agreements = [], []
-    for i, some in enumerate(partners.values()):
-        for partner in some:
-            pair = found.get((i, chosen.index(partner)))
-            if pair is None:
-                evidence.append(0.0)
-                agreements.append(0.5)
-                continue
-            _, n_informative = chance_corrected(pair.x, pair.y, pair.lag)
-            silent = n_informative < settings.min_overlap_items  # two silences: no evidence
-            evidence.append(0.0 if silent else evidence_at(pair.x, pair.y, pair.lag, pair.kappa))
-            agreements.append(1 - pair.errors / (32 * pair.overlap))
-    return evidence, agreements
+    pairs = [(i, (i + behind) % len(items)) for i in range(*rows) for behind in range(1, n_partners + 1)]
+    found = [evidence_and_agreement(items[a], items[b][::-1], settings) for a, b in pairs]
+    return [evidence for evidence, _ in found], [agreement for _, agreement in found]
 
 
 def _candidates(store: Store) -> list[HeldFingerprint]:

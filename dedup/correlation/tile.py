@@ -5,8 +5,7 @@ from __future__ import annotations
 import bisect
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from dedup.correlation.lanes import SortKey
     from dedup.correlation.sweep import Packed
     from dedup.correlation.votes import Room
-    from dedup.correlation.worth_storing import Floor
 
 FOUND_AT_A_TIME = 1 << 20
 """Pairs that have room for their numbers at a time: 56 MB if all are found."""
@@ -77,42 +75,6 @@ def merged(shares: Sequence[bytes]) -> bytes:
     """The pairs of all shares of a tile, as bytes of `pairs.PAIR`, by row."""
     pairs = np.concatenate([np.frombuffer(share, PAIR) for share in shares])
     return pairs[np.lexsort((pairs["row_b"], pairs["row_a"]))].tobytes()
-
-
-class Compared(NamedTuple):
-    """The best lag of two fingerprints."""
-
-    rows: tuple[int, int]
-    """Their places in the two lists."""
-    x: npt.NDArray[np.uint32]
-    """The longer one."""
-    y: npt.NDArray[np.uint32]
-    lag: int
-    overlap: int
-    errors: int
-    kappa: float
-
-
-def best_lags(
-    a: Sequence[npt.NDArray[np.uint32]], b: Sequence[npt.NDArray[np.uint32]], settings: CompareSettings
-) -> Iterator[Compared]:
-    """Compares each of `a` with each of `b`, item by item, and gives all that can overlap enough, whatever they are."""
-    from dedup.correlation.worth_storing import ALL
-
-    exact = replace(settings, method="exact")
-    one, other = (
-        _Prepared(
-            frozen(np.concatenate([*some, np.empty(0, np.uint32)]), np.uint32),
-            frozen(np.cumsum([0, *map(len, some)]), np.int64),
-            "exact",
-        )
-        for some in (a, b)
-    )
-    forward, backward, _ = _of_two(one.packed, other.packed, Part(0, 1), exact, ALL)
-    for found, x, y, swapped in ((forward, one, other, False), (backward, other, one, True)):
-        for row_x, row_y, lag, overlap, errors, kappa, _ in found.tolist():
-            rows = (int(row_y), int(row_x)) if swapped else (int(row_x), int(row_y))
-            yield Compared(rows, _row(x, int(row_x)), _row(y, int(row_y)), int(lag), int(overlap), int(errors), kappa)
 
 
 class _Side(NamedTuple):
@@ -197,15 +159,12 @@ def _of_itself(side: _Side, part: Part, settings: CompareSettings) -> tuple[Foun
     return found, found[:0], n_compared
 
 
-def _of_two(
-    a: _Side, b: _Side, part: Part, settings: CompareSettings, floor: Floor | None = None
-) -> tuple[Found, Found, int]:
-    """The pairs of two sides whose longer is of `a`, those whose longer is of `b`, and the number compared. `floor` is
-    what they must have if not that of the settings."""
+def _of_two(a: _Side, b: _Side, part: Part, settings: CompareSettings) -> tuple[Found, Found, int]:
+    """The pairs of two sides whose longer is of `a`, those whose longer is of `b`, and the number compared."""
     before = np.array([bisect.bisect_left(b.keys, key) for key in a.keys], np.int64)
     behind = np.array([bisect.bisect_right(a.keys, key) for key in b.keys], np.int64)
-    forward, n_forward = _swept(a, b, before, part, settings, floor)
-    backward, n_backward = _swept(b, a, behind, part, settings, floor)
+    forward, n_forward = _swept(a, b, before, part, settings)
+    backward, n_backward = _swept(b, a, behind, part, settings)
     return forward, backward, n_forward + n_backward
 
 
@@ -234,12 +193,7 @@ def _room() -> Room:
 
 
 def _swept(
-    x: _Side,
-    y: _Side,
-    partners: npt.NDArray[np.int64],
-    part: Part,
-    settings: CompareSettings,
-    floor: Floor | None = None,
+    x: _Side, y: _Side, partners: npt.NDArray[np.int64], part: Part, settings: CompareSettings
 ) -> tuple[Found, int]:
     """The pairs of this part that are worth storing, by row of the block, and the number of pairs compared."""
     from dedup.correlation.kernels import lag_limits
@@ -247,7 +201,7 @@ def _swept(
     from dedup.correlation.worth_storing import FOUND_COLUMNS, floor_of, keep_worth_storing
 
     limits, exact = lag_limits(settings), settings.method == "exact"
-    floor = floor or floor_of(settings)
+    floor = floor_of(settings)
     at_a_time = max(1, FOUND_AT_A_TIME // max(1, len(y.keys)))
     curves = room_for_curves(x.packed, y.packed, settings.lag_limit)
     rows_x, rows_y = x.packed.fingerprints, y.packed.fingerprints

@@ -35,10 +35,6 @@ class Floor(NamedTuple):
     """Fewest items that are not silent in both."""
 
 
-ALL = Floor(-1.0, -2.0, -2.0, 0)
-"""What every pair has."""
-
-
 def floor_of(settings: CompareSettings) -> Floor:
     """What a pair must have under these settings."""
     return Floor(STORED_AGREEMENT, STORED_KAPPA, FOLLOWED_KAPPA, settings.min_overlap_items)
