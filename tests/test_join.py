@@ -296,7 +296,7 @@ def test_a_key_that_all_tracks_have_hides_nothing() -> None:
 
 
 def test_the_join_decides_the_same_every_time() -> None:
-    # Pinned: another value on any machine or after any change means another KERNEL_VERSION.
+    # Pinned: another value on any machine or after any change means another JOIN_VERSION.
     originals = [stores.recording(seed, 500 + 40 * seed) for seed in range(4)]
     copies = [stores.copied(items[seed:], seed / 100) for items in originals for seed in range(6, 24, 2)]
     block = make_block([*originals, *copies, originals[0][100:250], np.tile(originals[1][:40], 9)])

@@ -28,8 +28,7 @@ from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
 from dedup.store.pairs import PAIR
 from dedup.store.results import TileResult
-from dedup.store.tiles import Tile, count_tiles, plan_tiles
-from dedup.versions import KERNEL_VERSION
+from dedup.store.tiles import Tile, count_tiles, kernel_version, plan_tiles
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -134,7 +133,7 @@ def last_compare_settings(store: Store) -> CompareSettings:
 def completeness(blocks: Iterable[str], settings: CompareSettings) -> str:
     """A digest of blocks, settings and kernel version; in the catalog's `meta` it says that each of their tiles has a
     result."""
-    text = " ".join([settings.digest(), str(KERNEL_VERSION), *sorted(blocks)])
+    text = " ".join([settings.digest(), kernel_version(settings), *sorted(blocks)])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
