@@ -78,7 +78,7 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     observer.stage("correlate", n_tiles - n_reused, "tiles")
     run = _Run(store, settings, runner, observer, n_held)
     if n_reused < n_tiles:
-        left = (tile for tile in plan_tiles(blocks, settings, band_of(n_held)) if tile.name not in done)
+        left = (tile for tile in plan_tiles(blocks, settings, band_of(n_held, settings)) if tile.name not in done)
         run.compute(left, cost, total_cost)
     n_left = n_tiles - n_reused - run.n_computed - run.n_failed
     if n_left == 0 and measure_noise(store, settings, runner, observer) and run.n_failed == 0:

@@ -28,7 +28,7 @@ FEWEST_KEYS = 384
 """Keys that a track must have for its votes to be counted; with fewer, each counts by itself (`votes.vote_near`). Of
 parts of copies that were cut at random places, to 192 keys, one in 800 has too few votes at one lag."""
 
-DIGIT_BITS = 8
+DIGIT_BITS = 11
 """Bits by which keys are sorted at a time."""
 
 N_DIGITS, LAST_DIGIT = -(-KEY_BITS // DIGIT_BITS), (1 << DIGIT_BITS) - 1
