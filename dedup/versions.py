@@ -8,8 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 PACKAGES = ("dask", "distributed", "numba", "numpy", "av")
 
 KERNEL_VERSION = 2
-"""Version of the kernels. It goes up with every change, such as of a constant in `cascade`, `sampling`, `keys`,
-`join` or `path`, that gives other bytes for the same blocks and settings; then every tile is computed again."""
+"""Version of the kernels. It goes up with every change, such as of a constant in `cascade`, `sampling` or `path`, that
+gives other bytes for the same blocks and settings; then every tile is computed again."""
+
+JOIN_VERSION = 2
+"""The same for changes in `keys`, `votes` or `join`, upon which only tiles of that method are computed again."""
 
 
 def versions() -> dict[str, str]:

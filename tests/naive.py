@@ -299,7 +299,8 @@ def kappa(counts: Sequence[int]) -> tuple[Fraction, int]:
 # ---- by votes: `keys` and `join` ----
 
 LOW_BITS, MOST_OF_A_TRACK = 6, 32
-VOTES, VOTE_LAGS, LIKELIEST, LEAST_AGREEMENT = 3, 3, 8, 0.53
+VOTES, VOTE_LAGS, LIKELIEST, LEAST_KAPPA = 3, 3, 8, 0.05
+FEWEST_KEYS, BITS_BY_KEYS, MIN_DISTINCT = 384, ((96, 3), (192, 6)), 24
 
 
 def key_of(item: int) -> int:
@@ -308,12 +309,50 @@ def key_of(item: int) -> int:
     return int("".join(map(str, bits)), 2)
 
 
-def track_keys(items: Items) -> list[tuple[int, int]]:
-    """Key and place of each item that is not silent, not the one before it again, and has no common key."""
+def heard_keys(items: Items) -> list[tuple[int, int]]:
+    """Key and place of each item that is not silent and not the one before it again."""
     heard = [i for i, item in enumerate(items) if item != SILENT and (i == 0 or items[i - 1] != item)]
-    keys = [(key_of(int(items[i])), i) for i in heard]
-    times = Counter(key for key, _ in keys)
-    return sorted((key, place) for key, place in keys if times[key] <= MOST_OF_A_TRACK)
+    return sorted((key_of(int(items[i])), i) for i in heard)
+
+
+def n_different(items: Items) -> int:
+    return len(set(items.tolist()) - {SILENT})
+
+
+def track_keys(items: Items) -> list[tuple[int, int]]:
+    """The keys without common ones; none if there are too few different items for a match."""
+    if n_different(items) < MIN_DISTINCT:
+        return []
+    times = Counter(key for key, _ in heard_keys(items))
+    return [(key, place) for key, place in heard_keys(items) if times[key] <= MOST_OF_A_TRACK]
+
+
+def few_keys(items: Items) -> list[tuple[int, int]]:
+    """The keys, the first of those that are common."""
+    places: dict[int, list[int]] = {}
+    for key, place in heard_keys(items):
+        places.setdefault(key, []).append(place)
+    return [(key, place) for key, some in places.items() for place in some[:MOST_OF_A_TRACK]]
+
+
+def has_few(items: Items) -> bool:
+    return len(track_keys(items)) < FEWEST_KEYS
+
+
+def near_lags(x: Items, y: Items) -> list[int]:
+    """The lag of each two keys that are nearly equal, if one of the two has few, ascending."""
+    keys = {side: few_keys(items) if has_few(items) else track_keys(items) for side, items in (("x", x), ("y", y))}
+    n_few = [len(keys[side]) for side, items in (("x", x), ("y", y)) if has_few(items)]
+    if not n_few or min(n_different(x), n_different(y)) < MIN_DISTINCT:
+        return []
+    left_out = LOW_BITS - max([n_bits for at_least, n_bits in BITS_BY_KEYS if min(n_few) >= at_least], default=0)
+    return sorted(i - j for a, i in keys["x"] for b, j in keys["y"] if a >> left_out == b >> left_out)
+
+
+def ones_of(items: Items) -> list[int]:
+    """How often each bit is set, and the number of items, without silent ones."""
+    heard = [int(item) for item in items if item != SILENT]
+    return [*(sum(bit(item, k) for item in heard) for k in range(32)), len(heard)]
 
 
 def voted_lags(x: Items, y: Items) -> list[int]:
@@ -332,8 +371,13 @@ def enough_votes(lags: Sequence[int]) -> dict[int, int]:
 
 
 def voted_lag(x: Items, y: Items, allowed: Sequence[int]) -> int | None:
-    """The best lag of the longer `x` and `y` near those with the most votes; None if the two do not look alike."""
+    """The best lag of the longer `x` and `y` near those with the most votes, or of all voted ones if one has few keys;
+    None if the two do not look alike."""
     may_be = set(allowed)
+    if min(n_different(x), n_different(y)) < MIN_DISTINCT:
+        return None
+    if has_few(x) or has_few(y):
+        return likeliest(x, y, [lag for lag in near_lags(x, y) if lag in may_be])
     enough = enough_votes([lag for lag in voted_lags(x, y) if lag in may_be])
     tried: list[int] = []
     while len(tried) < LIKELIEST:
@@ -342,12 +386,20 @@ def voted_lag(x: Items, y: Items, allowed: Sequence[int]) -> int | None:
             break
         tried.append(max(left, key=lambda lag: (enough[lag], -lag)) + 1)
     near = [lag for middle in tried for lag in (middle - 1, middle, middle + 1) if lag in may_be]
+    return likeliest(x, y, near)
+
+
+def likeliest(x: Items, y: Items, near: Sequence[int]) -> int | None:
+    """The best of these lags; None if there is none, or kappa is too low by how often bits are set in all of both."""
     if not near:
         return None
     gains = {lag: lag_gain(overlap_at(len(x), len(y), lag), bit_errors(x, y, lag)) for lag in near}
     best = max(near, key=lambda lag: gains[lag])
-    overlap = overlap_at(len(x), len(y), best)
-    return best if bit_errors(x, y, best) <= (1 - LEAST_AGREEMENT) * 32 * overlap else None
+    (*ones_x, n_x), (*ones_y, n_y) = ones_of(x), ones_of(y)
+    by_chance = sum(a * (n_y - b) + (n_x - a) * b for a, b in zip(ones_x, ones_y, strict=True))
+    differing = by_chance / (32 * n_x * n_y) if n_x and n_y else 1.0
+    most = (1 - LEAST_KAPPA) * differing * (32 * overlap_at(len(x), len(y), best))
+    return best if bit_errors(x, y, best) <= most else None
 
 
 # ---- along a path ----

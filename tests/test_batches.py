@@ -14,6 +14,8 @@ from dedup.correlation import batches
 from dedup.correlation.batches import (
     FEWEST_BLOCKS,
     FIRST_PACE,
+    JOIN_BAND,
+    JOIN_BLOCKS,
     LONGEST_TASK_S,
     MOST_BLOCKS,
     MOST_SHARES,
@@ -25,6 +27,7 @@ from dedup.correlation.batches import (
     Pace,
     band_of,
     blocks_that_fit,
+    blocks_wanted,
     pair_steps,
     plan_batches,
     tile_cost,
@@ -37,7 +40,7 @@ from dedup.settings import METHODS, CompareSettings
 from dedup.store.tiles import BAND_BLOCKS, Tile, count_tiles, plan_tiles
 from tests import naive
 
-EXACT, CASCADE = CompareSettings("exact"), CompareSettings("cascade")
+EXACT, CASCADE, JOIN = map(CompareSettings, ("exact", "cascade", "join"))
 A_LITTLE = 1 + 1e-9
 
 
@@ -236,7 +239,7 @@ def test_the_cost_of_a_tile_is_that_of_its_pairs(method: str) -> None:
     st.integers(1, 100),
     st.integers(1, 10**9),
     st.integers(1, 10**6),
-    st.sampled_from([EXACT, CASCADE, replace(EXACT, max_lag=300)]),
+    st.sampled_from([EXACT, CASCADE, JOIN, replace(EXACT, max_lag=300)]),
 )
 def test_as_many_blocks_as_fit(
     limit: int, n_blocks: int, largest_items: int, longest_items: int, compare: CompareSettings
@@ -245,18 +248,21 @@ def test_as_many_blocks_as_fit(
         return worker_bytes(min(n_held, n_blocks), largest_items, longest_items, compare) <= USABLE_SHARE * limit
 
     arguments = (n_blocks, largest_items, longest_items, compare)
-    assert blocks_that_fit(None, *arguments) == MOST_BLOCKS
+    assert blocks_that_fit(None, *arguments) == blocks_wanted(compare)
     if not fits(FEWEST_BLOCKS):
         with pytest.raises(TooLittleMemoryError, match=f"{limit >> 20:,} MiB; expected at least"):
             blocks_that_fit(limit, *arguments)
         return
     n_held = blocks_that_fit(limit, *arguments)
     assert fits(n_held)
-    assert n_held == MOST_BLOCKS or (FEWEST_BLOCKS <= n_held < n_blocks and not fits(n_held + 1))
+    assert n_held == blocks_wanted(compare) or (FEWEST_BLOCKS <= n_held < n_blocks and not fits(n_held + 1))
 
 
 def test_a_band_leaves_room_for_columns() -> None:
-    assert [band_of(n_held) for n_held in (2, 3, 4, 31, MOST_BLOCKS, 1000)] == [1, 1, 2, 15, BAND_BLOCKS, BAND_BLOCKS]
+    sizes = 2, 3, 4, 31, MOST_BLOCKS, 1000
+    assert [band_of(n_held, CASCADE) for n_held in sizes] == [1, 1, 2, 15, BAND_BLOCKS, BAND_BLOCKS]
+    assert [band_of(n_held, JOIN) for n_held in (3, 4, 31, JOIN_BLOCKS, 1000)] == [1, 2, 25, JOIN_BAND, JOIN_BAND]
+    assert blocks_wanted(JOIN) == JOIN_BLOCKS > JOIN_BAND
 
 
 def test_shares_are_bounded() -> None:

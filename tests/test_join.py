@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.correlation import batches, join, keys
+from dedup.correlation import batches, join, keys, votes
 from dedup.correlation.correlate import correlate
-from dedup.correlation.join import Joined, Room, join_blocks, vote
+from dedup.correlation.join import Joined, join_blocks, make_joined
 from dedup.correlation.kernels import BlockItems, chance_corrected, lag_limits
-from dedup.correlation.keys import Keys, make_keys
+from dedup.correlation.keys import Codes
 from dedup.correlation.scoring import MIN_DISTINCT
 from dedup.correlation.tile import correlate_tile
+from dedup.correlation.votes import Room, few_votes, vote, vote_near
 from dedup.correlation.worth_storing import KAPPA, LAG, ROW_X, ROW_Y, floor_of
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
@@ -38,20 +39,25 @@ SET = [ROW_X, ROW_Y, LAG, KAPPA]
 
 def block_of(rows: Sequence[Items]) -> Joined:
     block = make_block(rows)
-    return Joined(BlockItems(block.items, block.offsets), make_keys(block.items, block.offsets))
+    return make_joined(BlockItems(block.items, block.offsets))
 
 
-def listed(made: Keys) -> list[tuple[int, int, int]]:
+def listed(codes: Codes) -> list[tuple[int, int, int]]:
     """Key, row and place of each code."""
-    return [(code >> 40, code >> 24 & 0xFFFF, code & 0xFFFFFF) for code in made.codes.tolist()]
+    return [(code >> 40, code >> 24 & 0xFFFF, code & 0xFFFFFF) for code in codes.tolist()]
+
+
+def by_pair(codes: Codes) -> dict[tuple[int, int], list[int]]:
+    """The lags of votes, by pair."""
+    kept: dict[tuple[int, int], list[int]] = {}
+    for code in codes.tolist():
+        kept.setdefault((code >> 41, code >> 25 & 0xFFFF), []).append((code & (1 << 25) - 1) - (1 << 24))
+    return kept
 
 
 def votes_of(a: Joined, b: Joined, same: bool = False) -> dict[tuple[int, int], list[int]]:
     """The lags of the votes that `vote` keeps, by pair."""
-    kept: dict[tuple[int, int], list[int]] = {}
-    for code in vote(a.keys, b.keys, same, 0, len(a.keys.usable), Room()).codes.tolist():
-        kept.setdefault((code >> 41, code >> 25 & 0xFFFF), []).append((code & (1 << 25) - 1) - (1 << 24))
-    return kept
+    return by_pair(vote(a.keys, b.keys, same, 0, len(a.ones), Room()).codes)
 
 
 # ---- keys ----
@@ -75,10 +81,13 @@ def test_keys(rows: list[Items], fewest: int) -> None:
         patch.setattr(keys, "FEWEST_KEYS", fewest)
         made = block_of(rows).keys
     of_rows = [naive.track_keys(row) for row in rows]
-    assert made.usable.tolist() == [len(of_row) >= fewest for of_row in of_rows]
-    usable = [(row, of_row) for row, of_row in enumerate(of_rows) if len(of_row) >= fewest]
-    assert listed(made) == sorted((key, row, place) for row, of_row in usable for key, place in of_row)
-    times = sorted(Counter(key for key, *_ in listed(made)).items())
+    some = [row for row, items in enumerate(rows) if naive.n_different(items) >= MIN_DISTINCT]
+    many = [(row, of_rows[row]) for row in some if len(of_rows[row]) >= fewest]
+    assert listed(made.codes) == sorted((key, row, place) for row, of_row in many for key, place in of_row)
+    few = {row: naive.few_keys(rows[row]) for row in some if len(of_rows[row]) < fewest}
+    assert listed(made.few) == sorted((key, row, place) for row in few for key, place in few[row])
+    assert made.n_few.tolist() == [len(few[row]) if row in few else keys.NOT_FEW for row in range(len(rows))]
+    times = sorted(Counter(key for key, *_ in listed(made.codes)).items())
     assert np.diff(made.starts).tolist() == [n for _, n in times]
     assert sum(word.bit_count() for word in made.present.tolist()) == len(times)
     for number, (key, _) in enumerate(times):
@@ -87,13 +96,21 @@ def test_keys(rows: list[Items], fewest: int) -> None:
         assert word >> (key & 63) & 1
 
 
+@settings(max_examples=20)
+@given(st.lists(st.one_of(CUT, ROW), min_size=1, max_size=4))
+def test_how_often_each_bit_is_set(rows: list[Items]) -> None:
+    for row, counted in zip(rows, block_of(rows).ones.tolist(), strict=True):
+        assert counted == naive.ones_of(row)
+
+
 # ---- votes ----
 
 
 def test_twins_have_the_same_constants() -> None:
-    ours = naive.LOW_BITS, naive.MOST_OF_A_TRACK, naive.VOTES, naive.VOTE_LAGS, naive.LIKELIEST, naive.LEAST_AGREEMENT
-    theirs = keys.LOW_BITS, keys.MOST_OF_A_TRACK, join.VOTES, join.VOTE_LAGS, join.LIKELIEST, join.LEAST_AGREEMENT
+    ours = naive.LOW_BITS, naive.MOST_OF_A_TRACK, naive.VOTES, naive.VOTE_LAGS, naive.LIKELIEST, naive.LEAST_KAPPA
+    theirs = keys.LOW_BITS, keys.MOST_OF_A_TRACK, votes.VOTES, votes.VOTE_LAGS, join.LIKELIEST, join.LEAST_KAPPA
     assert ours == theirs
+    assert (naive.FEWEST_KEYS, naive.BITS_BY_KEYS) == (keys.FEWEST_KEYS, votes.BITS_BY_KEYS)
 
 
 @settings(max_examples=20)
@@ -104,9 +121,9 @@ def test_no_vote_that_counts_is_lost(
     """Property: whatever else shares its counter, and however many rows are taken at a time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keys, "FEWEST_KEYS", 1)
-        patch.setattr(join, "LEAST_COUNTERS", 1 << counters[0])
-        patch.setattr(join, "ROOM", counters[1])
-        patch.setattr(join, "MOST_VOTES", 20 if few else join.MOST_VOTES)
+        patch.setattr(votes, "LEAST_COUNTERS", 1 << counters[0])
+        patch.setattr(votes, "ROOM", counters[1])
+        patch.setattr(votes, "MOST_VOTES", 20 if few else votes.MOST_VOTES)
         a, b = block_of(rows_a), block_of(rows_b)
         assert_votes(rows_a, rows_b, votes_of(a, b), {(i, j) for i in range(len(rows_a)) for j in range(len(rows_b))})
         pairs = {(i, j) for j in range(len(rows_a)) for i in range(j)}
@@ -126,36 +143,69 @@ def assert_votes(
     assert kept.keys() <= pairs
 
 
+@settings(max_examples=20)
+@given(st.lists(st.one_of(CUT, ROW), max_size=4), st.lists(st.one_of(CUT, ROW), max_size=4), st.booleans(), st.data())
+def test_each_near_key_of_few_is_a_vote(
+    rows_a: list[Items], rows_b: list[Items], in_shares: bool, data: st.DataObject
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(votes, "MOST_VOTES", 20 if in_shares else votes.MOST_VOTES)
+        same = data.draw(st.booleans())
+        rows_b = rows_a if same else rows_b
+        a, b = block_of(rows_a), block_of(rows_b)
+        first = data.draw(st.integers(0, len(rows_a)))
+        got: Counter[tuple[int, int, int]] = Counter()
+        for few in few_votes(a.keys, b.keys):
+            for some in vote_near(*few, same, first, len(rows_a), Room()):
+                assert some.tolist() == sorted(some.tolist())
+                got.update((*pair, lag) for pair, lags in by_pair(some).items() for lag in lags)
+    expected: Counter[tuple[int, int, int]] = Counter()
+    for i, j in np.ndindex(len(rows_a), len(rows_b)):
+        if i >= first and (not same or i < j):
+            expected.update((i, j, lag) for lag in naive.near_lags(rows_a[i], rows_b[j]))
+    assert got == expected
+
+
 def test_collisions_let_more_votes_through_and_change_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     library = Library(3, 700, duplicates=0.3)
     rows = [library.track(number).items for number in range(60)]
     block = block_of(rows)
     n_kept, found = [], []
     for least, room in ((12, 8), (9, 0), (0, 0)):
-        monkeypatch.setattr(join, "LEAST_COUNTERS", 1 << least)
-        monkeypatch.setattr(join, "ROOM", room)
+        monkeypatch.setattr(votes, "LEAST_COUNTERS", 1 << least)
+        monkeypatch.setattr(votes, "ROOM", room)
         n_kept.append(sum(map(len, votes_of(block, block, same=True).values())))
         found.append(join_blocks(block, block, True, 0, 60, lag_limits(JOIN), floor_of(JOIN), Room()))
     n_cast = vote(block.keys, block.keys, True, 0, 60, Room()).n_cast
     assert n_kept[0] < n_kept[1] <= n_kept[2] == n_cast, "with fewer counters more is counted again, with one all"
-    for forward, backward, n in found:
-        assert n == 60 * 59 // 2
+    for forward, backward in found:
         assert forward[:, SET].tolist() == found[0][0][:, SET].tolist()
         assert backward[:, SET].tolist() == found[0][1][:, SET].tolist()
     assert len(found[0][0]) + len(found[0][1]) > 10
 
 
-@settings(max_examples=20)
-@given(st.lists(CUT, min_size=1, max_size=4), st.lists(CUT, min_size=1, max_size=4), SETTINGS)
-def test_candidates_are_what_counting_says(rows_a: list[Items], rows_b: list[Items], compare: CompareSettings) -> None:
+@settings(max_examples=14)
+@given(
+    st.lists(CUT, min_size=1, max_size=3), st.lists(CUT, min_size=1, max_size=4), SETTINGS, st.sampled_from([1, 192])
+)
+def test_candidates_are_what_counting_says(
+    rows_a: list[Items], rows_b: list[Items], compare: CompareSettings, fewest: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keys, "FEWEST_KEYS", 1)
+        for where in (keys, naive):
+            patch.setattr(where, "FEWEST_KEYS", fewest)
         a, b = block_of(rows_a), block_of(rows_b)
-    limits, floor = lag_limits(compare), floor_of(compare)
-    forward, backward, _ = join_blocks(a, b, False, 0, len(rows_a), limits, floor, Room())
+        expected = dict(counted(rows_a, rows_b, compare))
+    forward, backward = join_blocks(a, b, False, 0, len(rows_a), lag_limits(compare), floor_of(compare), Room())
     got = {(int(one[ROW_X]), int(one[ROW_Y])): (one[LAG], one[KAPPA]) for one in forward}
     got |= {(int(one[ROW_Y]), int(one[ROW_X])): (-one[LAG], one[KAPPA]) for one in backward}
-    expected = {}
+    assert got == expected
+
+
+def counted(
+    rows_a: list[Items], rows_b: list[Items], compare: CompareSettings
+) -> Iterator[tuple[tuple[int, int], tuple[int, float]]]:
+    """Rows of each pair that counting finds, lag and kappa there."""
     for i, row_a in enumerate(rows_a):
         for j, row_b in enumerate(rows_b):
             swapped = naive.is_swapped(row_a, row_b)
@@ -163,9 +213,8 @@ def test_candidates_are_what_counting_says(rows_a: list[Items], rows_b: list[Ite
             required = naive.required_overlap(len(x), len(y), compare.min_overlap, compare.min_overlap_items)
             lag = naive.voted_lag(x, y, naive.lag_range(len(x), len(y), required, min(compare.lag_limit, 600)))
             kappa = chance_corrected(x, y, lag)[0] if lag is not None else -1.0
-            if lag is not None and kappa >= floor.kappa_at_lag:
-                expected[i, j] = (-lag if swapped else lag, kappa)
-    assert got == expected
+            if lag is not None and kappa >= floor_of(compare).kappa_at_lag:
+                yield (i, j), (-lag if swapped else lag, kappa)
 
 
 # ---- what is found ----
@@ -210,16 +259,28 @@ def test_a_pair_does_not_depend_on_its_block(mixed: list[Items], block_size: int
         assert again == at_once
 
 
-def test_tracks_with_few_keys_are_compared_by_the_cascade() -> None:
+def test_tracks_with_few_keys_are_found_by_single_votes() -> None:
     """Excerpts of every length, and what repeats itself: no track is too short or too dull for the join."""
-    whole, bar = stores.recording(1, 1200), stores.recording(2, 9)
-    rows = [whole, *(stores.copied(whole[300 : 300 + n], 0.05, n) for n in (80, 100, 191, 192, 193, 300, 500))]
-    rows += [np.tile(bar, 70), np.tile(bar, 90)[4:]]
-    usable = block_of(rows).keys.usable.tolist()
-    assert usable == [len(naive.track_keys(row)) >= keys.FEWEST_KEYS for row in rows]
-    assert usable[1:3] == usable[-2:] == [False, False]
-    assert usable[0] and usable[-3]
+    whole, bar = stores.recording(1, 1200), stores.recording(2, MIN_DISTINCT)
+    lengths = 80, 95, 96, 100, 191, 192, 300, keys.FEWEST_KEYS, keys.FEWEST_KEYS + 1, 500
+    rows = [whole, *(stores.copied(whole[300 : 300 + n], 0.05, n) for n in lengths)]
+    rows += [np.tile(bar, 40), np.tile(bar, 50)[4:]]
+    few = {row for _, row, _ in listed(block_of(rows).keys.few)}
+    assert few == {row for row, items in enumerate(rows) if len(naive.track_keys(items)) < keys.FEWEST_KEYS}
+    assert {1, 2, 3, 4, 5, 6, 7} <= few
+    assert not {0, len(lengths)} & few
     assert compared(rows, JOIN).keys() == compared(rows, exact(JOIN)).keys()
+
+
+def test_what_can_be_no_match_has_no_keys() -> None:
+    """A hum of fewer different items than any match has is in no pair."""
+    hum, music = np.tile(stores.recording(2, MIN_DISTINCT - 1), 20), stores.recording(1, 600)
+    made = block_of([hum, music, hum[:300]]).keys
+    assert {row for _, row, _ in [*listed(made.codes), *listed(made.few)]} == {1}
+    found = compared([hum, music, hum[:300]], exact(JOIN))
+    assert all(match.distinct < MIN_DISTINCT for match in found.values())
+    assert found
+    assert not compared([hum, music, hum[:300]], JOIN)
 
 
 def test_a_key_that_all_tracks_have_hides_nothing() -> None:
@@ -235,7 +296,7 @@ def test_a_key_that_all_tracks_have_hides_nothing() -> None:
 
 
 def test_the_join_decides_the_same_every_time() -> None:
-    # Pinned: another value on any machine or after any change means another KERNEL_VERSION.
+    # Pinned: another value on any machine or after any change means another JOIN_VERSION.
     originals = [stores.recording(seed, 500 + 40 * seed) for seed in range(4)]
     copies = [stores.copied(items[seed:], seed / 100) for items in originals for seed in range(6, 24, 2)]
     block = make_block([*originals, *copies, originals[0][100:250], np.tile(originals[1][:40], 9)])

@@ -55,6 +55,15 @@ def test_a_name_is_a_function_of_blocks_settings_and_kernel_version(monkeypatch:
     assert len(names | {tile_name(a, b, SETTINGS)}) == 6
 
 
+def test_another_join_makes_other_names_for_its_own_tiles_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = [CompareSettings(method) for method in ("join", "cascade", "exact")]
+    before = [tile_name(*SOME_NAMES[:2], method) for method in methods]
+    monkeypatch.setattr(tiles, "JOIN_VERSION", tiles.JOIN_VERSION + 1)
+    after = [tile_name(*SOME_NAMES[:2], method) for method in methods]
+    assert before[0] != after[0]
+    assert before[1:] == after[1:]
+
+
 def test_names_do_not_change_between_releases() -> None:
     # Else every store would compute everything again; then KERNEL_VERSION says so and this line changes.
     assert tile_name("0" * 32, "f" * 32, CompareSettings("exact", 300, 0.5)) == "bbd64ce25474cca47c8e3a0f3bde32c4"

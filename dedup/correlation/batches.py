@@ -30,15 +30,20 @@ MOST_BLOCKS, FEWEST_BLOCKS = 2 * BAND_BLOCKS, 3
 """That a worker holds, and a task may ask for: the rows of a band and its latest columns; or, where memory is short,
 the two of a tile and the next."""
 
+JOIN_BLOCKS, JOIN_BAND = 80, 64
+"""The same for the join, and rows of its bands. To prepare a block takes it as long as two tiles, and to deal one out
+nearly as long: with wide bands both happen less often."""
+
 WORKER_BYTES = 320 << 20
 """Of a worker beside its blocks: Python, NumPy, Numba with its compiler, Dask; and room for what a tile finds."""
 
 USABLE_SHARE = 0.9
 """Of a worker's memory limit: Dask ends it at 0.95."""
 
-COPIES = {"cascade": 4, "exact": 6, "join": 8}
+COPIES = {"cascade": 4, "exact": 6, "join": 6}
 """Times that a worker holds a block's items: as they came, for this task and for the next, as keys of their order,
-thinned, side by side, counted; for the join also apart by whether they vote, and as sorted keys with their places."""
+thinned, side by side, counted; for the join as they came, and as sorted keys with their places, and where each key
+begins."""
 
 JOIN_BYTES = 1 << 20
 """Of a block, to find its keys by."""
@@ -101,9 +106,9 @@ def worker_bytes(n_blocks: int, largest_items: int, longest_items: int, settings
 def blocks_that_fit(
     limit_bytes: int | None, n_blocks: int, largest_items: int, longest_items: int, settings: CompareSettings
 ) -> int:
-    """How many blocks a worker may hold, of a store that has `n_blocks`: MOST_BLOCKS, or as many as fit. Raises
+    """How many blocks a worker may hold, of a store that has `n_blocks`: `blocks_wanted`, or as many as fit. Raises
     TooLittleMemoryError where these are fewer than FEWEST_BLOCKS."""
-    for n_held in range(MOST_BLOCKS, FEWEST_BLOCKS - 1, -1):
+    for n_held in range(blocks_wanted(settings), FEWEST_BLOCKS - 1, -1):
         needed = worker_bytes(min(n_held, n_blocks), largest_items, longest_items, settings)
         if limit_bytes is None or needed <= USABLE_SHARE * limit_bytes:
             return n_held
@@ -122,8 +127,15 @@ def least_memory(n_blocks: int, largest_items: int, longest_items: int, settings
     return math.ceil(needed / USABLE_SHARE)
 
 
-def band_of(n_held: int) -> int:
+def blocks_wanted(settings: CompareSettings) -> int:
+    """Blocks that a worker holds if its memory allows."""
+    return JOIN_BLOCKS if settings.method == "join" else MOST_BLOCKS
+
+
+def band_of(n_held: int, settings: CompareSettings) -> int:
     """Rows of a band of tiles, for workers that hold so many blocks: with its rows there must be room for columns."""
+    if settings.method == "join":
+        return max(1, min(JOIN_BAND, n_held - max(2, n_held // 5)))
     return max(1, min(BAND_BLOCKS, n_held // 2))
 
 

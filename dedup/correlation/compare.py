@@ -3,42 +3,92 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.match import Match
+from dedup.correlation.match import Match, evidence_of
 from dedup.settings import CompareSettings
 from dedup.store.items import Items, frozen, n_distinct
 from dedup.store.pairs import N_STEPS
+
+if TYPE_CHECKING:
+    from dedup.correlation.path import Path
 
 
 def compare_two(a: Items, b: Items, settings: CompareSettings) -> Match | None:
     """Two fingerprints (`uint32`) at their best lag, whatever their score; None if they cannot overlap enough. If
     `correlate` stores the pair, it stores the same numbers."""
+    best = _best(a, b, settings)
+    if best is None:
+        return None
+    x, y, swapped, lag, overlap, errors, prominence, kappa, is_silent = best
+    match = matched(x, y, lag, overlap, errors, kappa, prominence)
+    if is_silent:
+        match = match._replace(kappa=0.0, along=0.0)
+    return match.swapped() if swapped else match
+
+
+def evidence_and_agreement(a: Items, b: Items, settings: CompareSettings) -> tuple[float, float]:
+    """Two numbers of `compare_two`, without the others; 0 and 0.5 if two fingerprints cannot overlap enough."""
+    best = _best(a, b, settings)
+    if best is None:
+        return 0.0, 0.5
+    agreement = 1 - best.errors / (32 * best.overlap)
+    if best.is_silent:
+        return 0.0, agreement
+    path, _ = _path(best.x, best.y, best.lag)
+    return evidence_of(best.kappa, path.kappa, _distinct(best.x, best.y, path)), agreement
+
+
+class _Best(NamedTuple):
+    """Two fingerprints at their best lag."""
+
+    x: Items
+    """The first in the order of `kernels.is_swapped`."""
+    y: Items
+    swapped: bool
+    lag: int
+    overlap: int
+    errors: int
+    prominence: float
+    kappa: float
+    is_silent: bool
+    """Whether too few items are heard in either: two silences are no evidence."""
+
+
+def _best(a: Items, b: Items, settings: CompareSettings) -> _Best | None:
     from dedup.correlation import kernels
 
     a, b = frozen(a, np.uint32), frozen(b, np.uint32)
-    swapped = kernels.is_swapped(a, b)
+    swapped = bool(kernels.is_swapped(a, b))
     x, y = (b, a) if swapped else (a, b)
     scratch = np.empty(min(2 * settings.lag_limit + 1, len(a) + len(b)), np.int64)
     best = kernels.compare(x, y, kernels.lag_limits(settings), scratch)
     if not best.found:
         return None
     kappa, n_informative = kernels.chance_corrected(x, y, best.lag)
-    match = matched(x, y, best.lag, best.overlap, best.errors, kappa, best.prominence)
-    if n_informative < settings.min_overlap_items:  # two silences: no evidence
-        match = match._replace(kappa=0.0, along=0.0)
-    return match.swapped() if swapped else match
+    is_silent = n_informative < settings.min_overlap_items
+    return _Best(x, y, swapped, best.lag, best.overlap, best.errors, best.prominence, kappa, is_silent)
+
+
+def _path(x: Items, y: Items, lag: int) -> tuple[Path, npt.NDArray[np.uint8]]:
+    """The path from a lag, and its steps."""
+    from dedup.correlation.path import follow, n_steps
+
+    similar = np.empty(n_steps(len(y)), np.uint8)
+    return follow(x, y, lag, similar), similar
+
+
+def _distinct(x: Items, y: Items, path: Path) -> int:
+    """Different items on the path, of the fingerprint that has fewer."""
+    return min(n_distinct(x[path.x_from : path.x_to]), n_distinct(y[path.y_from : path.y_to]))
 
 
 def matched(x: Items, y: Items, lag: int, overlap: int, errors: int, kappa: float, prominence: float) -> Match:
     """All numbers of a pair whose best lag is known; `x` and `y` are `frozen`, in the order of `kernels.is_swapped`."""
-    from dedup.correlation.path import follow, n_steps
-
-    similar = np.empty(n_steps(len(y)), np.uint8)
-    path = follow(x, y, lag, similar)
-    distinct = min(n_distinct(x[path.x_from : path.x_to]), n_distinct(y[path.y_from : path.y_to]))
+    path, similar = _path(x, y, lag)
     places = int(path.x_from), int(path.x_to), int(path.y_from), int(path.y_to)
     return Match(
         int(lag),
@@ -49,7 +99,7 @@ def matched(x: Items, y: Items, lag: int, overlap: int, errors: int, kappa: floa
         float(path.kappa),
         round(math.log1p(path.rate), 9),
         0.0 if path.rate else contrast(x[path.x_from : path.x_to], y[path.y_from : path.y_to]),
-        distinct,
+        _distinct(x, y, path),
         *places,
         condensed(similar[: path.n_steps]),
     )

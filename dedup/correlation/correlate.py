@@ -28,8 +28,7 @@ from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
 from dedup.store.pairs import PAIR
 from dedup.store.results import TileResult
-from dedup.store.tiles import Tile, count_tiles, plan_tiles
-from dedup.versions import KERNEL_VERSION
+from dedup.store.tiles import Tile, count_tiles, kernel_version, plan_tiles
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -79,7 +78,7 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     observer.stage("correlate", n_tiles - n_reused, "tiles")
     run = _Run(store, settings, runner, observer, n_held)
     if n_reused < n_tiles:
-        left = (tile for tile in plan_tiles(blocks, settings, band_of(n_held)) if tile.name not in done)
+        left = (tile for tile in plan_tiles(blocks, settings, band_of(n_held, settings)) if tile.name not in done)
         run.compute(left, cost, total_cost)
     n_left = n_tiles - n_reused - run.n_computed - run.n_failed
     if n_left == 0 and measure_noise(store, settings, runner, observer) and run.n_failed == 0:
@@ -134,7 +133,7 @@ def last_compare_settings(store: Store) -> CompareSettings:
 def completeness(blocks: Iterable[str], settings: CompareSettings) -> str:
     """A digest of blocks, settings and kernel version; in the catalog's `meta` it says that each of their tiles has a
     result."""
-    text = " ".join([settings.digest(), str(KERNEL_VERSION), *sorted(blocks)])
+    text = " ".join([settings.digest(), kernel_version(settings), *sorted(blocks)])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

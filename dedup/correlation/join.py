@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
 from dedup.correlation.kernels import (
+    SILENT,
     BlockItems,
     Counts,
     LagLimits,
@@ -37,37 +38,20 @@ from dedup.correlation.kernels import (
     overlap_at,
     row_of,
 )
-from dedup.correlation.keys import LAST_PLACE, LAST_ROW, PLACE_BITS, ROW_BITS, WORDS, Codes, Keys, Numbers
+from dedup.correlation.keys import LAST_ROW, ROW_BITS, Codes, Keys, make_keys
 from dedup.correlation.line import Floats
-from dedup.correlation.vector import ones
+from dedup.correlation.vector import BITS_AT_A_TIME, COUNTED_ITEMS, N_COUNTS, add_bits
+from dedup.correlation.votes import LAG_BITS, LAST_LAG, VOTE_LAGS, VOTES, ZERO_LAG, Room, all_votes
 from dedup.correlation.worth_storing import FOUND_COLUMNS, KAPPA, LAG, ROW_X, ROW_Y, Floor
 from dedup.store.items import Items
-
-VOTES = 3
-"""Votes within VOTE_LAGS neighbouring lags that make a candidate."""
-
-VOTE_LAGS = 3
 
 LIKELIEST = 8
 """Lags with the most votes that are looked at item by item."""
 
-LEAST_AGREEMENT = 0.53
-"""Agreement at the best of these lags, without which kappa is not measured. A kappa of 0.1 takes 0.55 where half of all
-bits agree by chance, and 0.53 where 48 % do, which is less than unrelated tracks have."""
-
-ZERO_LAG = 1 << PLACE_BITS
-LAG_BITS = PLACE_BITS + 1
-LAST_LAG = (1 << LAG_BITS) - 1
-"""Of a vote: a lag has ZERO_LAG added."""
-
-MOST_VOTES = 1 << 21
-"""Votes that are counted at a time: with more, the rows of the first block are taken in shares."""
-
-LEAST_COUNTERS = 1 << 12
-
-ROOM = 8
-"""Counters for each vote: with fewer, more votes share one by chance and are counted again; more do not fit into the
-processor's cache."""
+LEAST_KAPPA = 0.05
+"""Kappa at the best of these lags, by how often the bits of the whole tracks are set, without which that of the
+overlap is not measured. To measure it takes ten times as long, and it is seldom higher: what is alike has its bits set
+alike."""
 
 
 class Joined(NamedTuple):
@@ -75,207 +59,104 @@ class Joined(NamedTuple):
 
     fingerprints: BlockItems
     keys: Keys
+    ones: Counts
+    """How often each bit of a row is set, and its number of items, without silent ones, `[n_rows, 33]`."""
 
 
-class Votes(NamedTuple):
-    """What two blocks have in common."""
-
-    codes: Codes
-    """The votes that may be enough, ascending: row of the first block, row of the second, lag and ZERO_LAG."""
-    n_cast: int
-    """All votes."""
-
-
-class Room:
-    """Scratch for `vote`, kept from tile to tile."""
-
-    def __init__(self) -> None:
-        self.meetings = np.empty((0, 4), np.int32)
-        self.counters = np.empty(0, np.uint8)
-        self.votes = np.empty(0, np.uint64)
-
-    def for_meetings(self, n: int) -> Numbers:
-        if len(self.meetings) < n:
-            self.meetings = np.empty((n, 4), np.int32)
-        return self.meetings
-
-    def for_counters(self, n: int) -> npt.NDArray[np.uint8]:
-        """At least `n` zeros, a power of two."""
-        n = max(LEAST_COUNTERS, 1 << max(0, n - 1).bit_length())
-        if len(self.counters) < n:
-            self.counters = np.empty(n, np.uint8)
-        self.counters[:n] = 0
-        return self.counters[:n]
-
-    def for_votes(self, n: int) -> Codes:
-        if len(self.votes) < n:
-            self.votes = np.empty(n, np.uint64)
-        return self.votes[:n]
-
-
-def vote(a: Keys, b: Keys, same: bool, first_row: int, end_row: int, room: Room) -> Votes:
-    """The votes of the rows from `first_row` to before `end_row` of a block with the rows of another; if it is the
-    `same`, with the rows behind each."""
-    meetings = room.for_meetings(min(len(a.starts), len(b.starts)))
-    n_meetings, n_all = _meet(a, b, same, meetings)
-    step = max(1, len(a.usable) * MOST_VOTES // max(MOST_VOTES, n_all))
-    found, n_cast = [], 0
-    for row in range(first_row, end_row, step):
-        work = (a.codes, b.codes, meetings[:n_meetings], same, row, min(end_row, row + step))
-        votes = room.for_votes(min(n_all, MOST_VOTES))
-        counters = room.for_counters(ROOM * len(votes))
-        n = _cast(*work, counters, votes)
-        if n > len(votes):  # rows are not alike
-            votes, counters[:] = np.empty(n, np.uint64), 0
-            _cast(*work, counters, votes)
-        n_enough = _keep_enough(votes[:n], counters)
-        found.append(np.sort(votes[:n_enough]))
-        n_cast += n
-    return Votes(np.concatenate(found) if found else np.empty(0, np.uint64), n_cast)
+def make_joined(fingerprints: BlockItems) -> Joined:
+    """Prepares a block."""
+    ones = np.zeros((len(fingerprints.offsets) - 1, 33), np.int64)
+    _count_ones(fingerprints, ones)
+    return Joined(fingerprints, make_keys(*fingerprints), ones)
 
 
 @jit
-def _meet(a: Keys, b: Keys, same: bool, meetings: Numbers) -> tuple[int, int]:
-    """The keys that two blocks share: their number, and that of the pairs of places. A block shares with itself those
-    that it has more than once.
-
-    Parameters:
-        a, b: keys of the blocks.
-        same: whether they are the same.
-        meetings: output, `int32[n, 4]`: first code and end of each shared key in `a` and in `b`.
-    """
-    n = total = 0
-    words, n_words = np.empty(WORDS, np.int32), 0
-    for word in range(WORDS):  # without a branch, which would often be guessed wrong
-        words[n_words] = word
-        n_words += (a.present[word] & b.present[word]) != 0
-    for word in words[:n_words]:
-        shared = a.present[word] & b.present[word]
-        while shared:
-            below = (shared & (~shared + np.uint64(1))) - np.uint64(1)
-            shared &= shared - np.uint64(1)
-            i = a.before[word] + ones(a.present[word] & below)
-            j = b.before[word] + ones(b.present[word] & below)
-            meetings[n, 0], meetings[n, 1] = a.starts[i], a.starts[i + 1]
-            meetings[n, 2], meetings[n, 3] = b.starts[j], b.starts[j + 1]
-            n_pairs = int(np.int64(meetings[n, 1] - meetings[n, 0]) * np.int64(meetings[n, 3] - meetings[n, 2]))
-            if not same or n_pairs > 1:
-                total += n_pairs
-                n += 1
-    return n, total
-
-
-@jit
-def _cast(
-    a: Codes,
-    b: Codes,
-    meetings: Numbers,
-    same: bool,
-    first_row: int,
-    end_row: int,
-    counters: npt.NDArray[np.uint8],
-    votes: Codes,
-) -> int:
-    """Casts and counts the votes; gives their number, which may be more than there is room for.
-
-    Parameters:
-        a, b: codes of the blocks.
-        meetings: of `_meet`.
-        same: whether the blocks are the same.
-        first_row, end_row: rows of `a`.
-        counters: output, `uint8[2^k]`, zeros before; they stay at 255.
-        votes: output, `uint64[n]`, as in `Votes.codes`, in no order.
-    """
-    mask, n = len(counters) - 1, 0
-    for k in range(len(meetings)):
-        for i in range(meetings[k, 0], meetings[k, 1]):
-            code = int(np.int64(a[i]))
-            row_a, place = code >> PLACE_BITS & LAST_ROW, (code & LAST_PLACE) + ZERO_LAG
-            if row_a < first_row or row_a >= end_row:
-                continue
-            for j in range(meetings[k, 2], meetings[k, 3]):
-                other = int(np.int64(b[j]))
-                row_b = other >> PLACE_BITS & LAST_ROW
-                if not same or row_b > row_a:
-                    vote = (row_a << ROW_BITS | row_b) << LAG_BITS | (place - (other & LAST_PLACE))
-                    counter = _counter_of(vote) & mask
-                    counters[counter] += counters[counter] < 255
-                    if n < len(votes):
-                        votes[n] = vote
-                    n += 1
-    return n
-
-
-@jit
-def _counter_of(vote: int) -> int:
-    """The counter of a vote, before it is cut to their number: two neighbouring lags of two tracks share one, and the
-    next two have the next."""
-    mixed = np.uint64(vote >> LAG_BITS) * np.uint64(0x9E3779B97F4A7C15)
-    return int(np.int64(mixed >> np.uint64(32))) + ((vote & LAST_LAG) >> 1)
-
-
-@jit
-def _keep_enough(votes: Codes, counters: npt.NDArray[np.uint8]) -> int:
-    """Moves the votes whose counter, with a neighbour, has VOTES or more to the front, and gives their number.
-
-    Parameters:
-        votes: of `_cast`; output.
-        counters: of `_cast`.
-    """
-    mask, n = len(counters) - 1, 0
-    for vote in votes:
-        counter = _counter_of(int(np.int64(vote))) & mask
-        beside = max(counters[(counter - 1) & mask], counters[(counter + 1) & mask])
-        votes[n] = vote
-        n += int(counters[counter]) + int(beside) >= VOTES
-    return n
+def _count_ones(fingerprints: BlockItems, ones: Counts) -> None:
+    """Fills `Joined.ones` (output, zeros before)."""
+    some = np.empty(N_COUNTS, np.int32)
+    for row in range(len(ones)):
+        items = row_of(fingerprints, row)
+        for i in range(0, len(items), BITS_AT_A_TIME):
+            some[:] = 0
+            add_bits(items, i, items, i, min(len(items) - i, BITS_AT_A_TIME), SILENT, some)
+            ones[row, :32] += some[:32]
+            ones[row, 32] += some[COUNTED_ITEMS]
 
 
 @jit
 def decide(
-    x: BlockItems, y: BlockItems, votes: Codes, backward: bool, limits: LagLimits, floor: Floor, out: Floats
-) -> int:
-    """Finds the pairs that have enough votes at an allowed lag and look alike there; gives their number.
+    a: Joined, b: Joined, votes: Codes, needed: int, limits: LagLimits, floor: Floor, forward: Floats, backward: Floats
+) -> tuple[int, int]:
+    """Finds the pairs that have enough votes at an allowed lag and look alike there; gives the number of those in which
+    the fingerprint of `a` is the longer, and of the others.
 
     Parameters:
-        x, y: the blocks, in the order in which they voted, or, if `backward`, the other way round.
-        votes: of `vote`, ascending.
-        backward: whether to find the pairs in which the fingerprint of the second block is the longer.
+        a, b: the blocks.
+        votes: of `vote` or `vote_near`, ascending.
+        needed: votes that are enough: VOTES within VOTE_LAGS, or a single one.
         limits: what a lag must meet to be tried.
         floor: what a pair must have.
-        out: output, `float64[pairs that voted, FOUND_COLUMNS]`, as `sweep` fills it without `exact`.
+        forward, backward: output, `float64[pairs that voted, FOUND_COLUMNS]`, the two kinds of pairs, as `sweep` fills
+            it without `exact`; ROW_X is of the block with the longer.
     """
-    n_found = end = 0
+    n_forward = n_backward = end = 0
     lags = np.empty(len(votes), np.int64)
-    for i in range(len(votes) - VOTES + 1):
-        if i < end or np.int64(votes[i + VOTES - 1]) - np.int64(votes[i]) >= VOTE_LAGS:
+    for i in range(len(votes) - needed + 1):
+        if i < end or np.int64(votes[i + needed - 1]) - np.int64(votes[i]) >= VOTE_LAGS:
             continue
-        pair, start, end = int(np.int64(votes[i])) >> LAG_BITS, i, i + VOTES
+        pair, start, end = int(np.int64(votes[i])) >> LAG_BITS, i, i + needed
         while start > 0 and np.int64(votes[start - 1]) >> LAG_BITS == pair:
             start -= 1
         while end < len(votes) and np.int64(votes[end]) >> LAG_BITS == pair:
             end += 1
-        row_x, row_y = pair >> ROW_BITS, pair & LAST_ROW
-        if backward:
-            row_x, row_y = row_y, row_x
-        a, b = row_of(x, row_x), row_of(y, row_y)
-        if is_swapped(a, b) or (backward and not is_swapped(b, a)):  # of equals the first block's is the longer
-            continue
+        row_a, row_b = pair >> ROW_BITS, pair & LAST_ROW
+        x, y = row_of(a.fingerprints, row_a), row_of(b.fingerprints, row_b)
+        swapped = is_swapped(x, y)
+        if swapped:
+            x, y = y, x
         for k in range(start, end):
-            lag = (np.int64(votes[k]) & LAST_LAG) - ZERO_LAG
-            lags[end - 1 - k if backward else k - start] = -lag if backward else lag
-        kappa, best = _likeliest(a, b, limits, lags[: end - start])
-        if kappa >= floor.kappa_at_lag:
-            out[n_found, ROW_X], out[n_found, ROW_Y] = row_x, row_y
-            out[n_found, LAG], out[n_found, KAPPA] = best, kappa
-            n_found += 1
-    return n_found
+            voted = (np.int64(votes[k]) & LAST_LAG) - ZERO_LAG
+            lags[end - 1 - k if swapped else k - start] = -voted if swapped else voted
+        if needed == 1:
+            lag, errors = _best_of(x, y, limits, lags[: end - start])
+        else:
+            lag, errors = _likeliest(x, y, limits, lags[: end - start])
+        n_bits = 32.0 * overlap_at(len(x), len(y), lag)
+        if errors < 0 or errors > (1.0 - LEAST_KAPPA) * differing(a.ones[row_a], b.ones[row_b]) * n_bits:
+            continue
+        kappa, _ = chance_corrected(x, y, lag)
+        if kappa < floor.kappa_at_lag:
+            continue
+        if swapped:
+            found, n_backward = backward[n_backward], n_backward + 1
+        else:
+            found, n_forward = forward[n_forward], n_forward + 1
+        found[ROW_X], found[ROW_Y] = (row_b, row_a) if swapped else (row_a, row_b)
+        found[LAG], found[KAPPA] = lag, kappa
+    return n_forward, n_backward
 
 
 @jit
-def _likeliest(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[float, int]:
-    """The chance-corrected agreement of a pair at the best lag near those with the most votes, and that lag; -1 if no
-    allowed lag has enough votes.
+def differing(ones_x: Counts, ones_y: Counts) -> float:
+    """The share of bits that would differ by chance, from how often those of two rows are set; 1 if one is silent.
+
+    Parameters:
+        ones_x, ones_y: `int64[33]`, rows of `Joined.ones`.
+    """
+    n_x, n_y = ones_x[32], ones_y[32]
+    if n_x == 0 or n_y == 0:
+        return 1.0
+    n_differing = 0
+    for bit in range(32):
+        n_differing += ones_x[bit] * (n_y - ones_y[bit]) + (n_x - ones_x[bit]) * ones_y[bit]
+    share: float = n_differing / (32.0 * n_x * n_y)
+    return share
+
+
+@jit
+def _likeliest(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[int, int]:
+    """The best lag of a pair near those with the most votes, and the bits that differ there; -1 of them if no allowed
+    lag has enough votes.
 
     Parameters:
         a, b: `uint32[na]`, `uint32[nb]`, in the order of `kernels.is_swapped`.
@@ -283,7 +164,7 @@ def _likeliest(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[flo
         lags: `int64[n]`, the lag of each vote, ascending.
     """
     lowest, highest = allowed_lags(len(a), len(b), limits)
-    best, best_gain = 0, -np.inf
+    best, fewest, best_gain = 0, -1, -np.inf
     tried, n_tried = np.empty(LIKELIEST, np.int64), 0
     while n_tried < LIKELIEST:
         middle, n_votes, end = 0, VOTES - 1, 0
@@ -299,14 +180,27 @@ def _likeliest(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[flo
         n_tried += 1
         for lag in range(max(middle - 1, lowest), min(middle + 1, highest) + 1):
             overlap = overlap_at(len(a), len(b), lag)
-            gain = lag_gain(overlap, bit_errors(a, b, lag, overlap))
+            errors = bit_errors(a, b, lag, overlap)
+            gain = lag_gain(overlap, errors)
             if gain > best_gain:
-                best, best_gain = lag, gain
-    overlap = overlap_at(len(a), len(b), best)
-    if n_tried == 0 or bit_errors(a, b, best, overlap) > (1.0 - LEAST_AGREEMENT) * 32.0 * overlap:
-        return -1.0, 0
-    corrected, _ = chance_corrected(a, b, best)
-    return corrected, best
+                best, fewest, best_gain = lag, errors, gain
+    return best, fewest
+
+
+@jit
+def _best_of(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[int, int]:
+    """What `_likeliest` gives, of the best of all these lags; -1 bits if none is allowed. Parameters: as there."""
+    lowest, highest = allowed_lags(len(a), len(b), limits)
+    best, fewest, best_gain = 0, -1, -np.inf
+    for i in range(len(lags)):
+        if lags[i] < lowest or lags[i] > highest or (i > 0 and lags[i] == lags[i - 1]):
+            continue
+        overlap = overlap_at(len(a), len(b), lags[i])
+        errors = bit_errors(a, b, lags[i], overlap)
+        gain = lag_gain(overlap, errors)
+        if gain > best_gain:
+            best, fewest, best_gain = lags[i], errors, gain
+    return best, fewest
 
 
 @jit
@@ -320,20 +214,17 @@ def _is_new(lag: int, tried: Counts, n_tried: int) -> bool:
 
 def join_blocks(
     a: Joined, b: Joined, same: bool, first_row: int, end_row: int, limits: LagLimits, floor: Floor, room: Room
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
-    """Compares the usable rows of `a`, from `first_row` to before `end_row`, with those of `b`, or, if it is the `same`
-    block, with those behind each. Gives the pairs whose longer is of `a` and those whose longer is of `b`, as `sweep`
-    finds them without `exact`, `float64[n, FOUND_COLUMNS]`; and the number of pairs compared."""
-    votes = vote(a.keys, b.keys, same, first_row, end_row, room).codes
-    enough = votes[VOTES - 1 :] - votes[: 1 - VOTES] < VOTE_LAGS
-    pairs = votes[: 1 - VOTES][enough] >> np.uint64(LAG_BITS)
-    n_pairs = int(np.count_nonzero(pairs[1:] != pairs[:-1])) + bool(len(pairs))
-    found = []
-    for x, y, backward in ((a, b, False), (b, a, True)):
-        out = np.empty((n_pairs, FOUND_COLUMNS))
-        found.append(out[: decide(x.fingerprints, y.fingerprints, votes, backward, limits, floor, out)])
-    rows = np.flatnonzero(a.keys.usable[first_row:end_row]) + first_row
-    partners = np.full(len(rows), np.count_nonzero(b.keys.usable))
-    if same:
-        partners -= np.cumsum(b.keys.usable)[rows]
-    return found[0], found[1], int(partners.sum())
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Compares the rows of `a`, from `first_row` to before `end_row`, with those of `b`, or, if it is the `same` block,
+    with those behind each. Gives the pairs whose longer is of `a` and those whose longer is of `b`, as `sweep` finds
+    them without `exact`, `float64[n, FOUND_COLUMNS]`."""
+    found: tuple[list[Floats], list[Floats]] = [], []
+    for votes, needed in all_votes(a.keys, b.keys, same, first_row, end_row, room):
+        enough = votes[needed - 1 :] - votes[: len(votes) - needed + 1] < VOTE_LAGS
+        pairs = votes[: len(votes) - needed + 1][enough] >> np.uint64(LAG_BITS)
+        n_pairs = int(np.count_nonzero(pairs[1:] != pairs[:-1])) + bool(len(pairs))
+        outs = np.empty((2, n_pairs, FOUND_COLUMNS))
+        numbers = decide(a, b, votes, needed, limits, floor, outs[0], outs[1])
+        for kept, out, n in zip(found, outs, numbers, strict=True):
+            kept.append(out[:n])
+    return np.concatenate(found[0]), np.concatenate(found[1])

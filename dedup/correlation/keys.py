@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
 from dedup.correlation.kernels import SILENT, Counts
-from dedup.store.items import Items
+from dedup.correlation.scoring import MIN_DISTINCT
+from dedup.store.items import Items, n_distinct
 
 LOW_BITS = 6
 """Pairs of bits, from the lowest up, of which a key has both; of the other ten it has the higher one. With 8 the join
@@ -23,18 +24,22 @@ KEY_BITS = 16 + LOW_BITS
 MOST_OF_A_TRACK = 32
 """Places of one key in a track. A key that a track holds more often says nothing about where: loops and held notes."""
 
-FEWEST_KEYS = 192
-"""Keys that a track must have for its votes to be trusted; with fewer it is compared by the cascade. 757 parts of
-copies with as many keys, cut at random places, have 5 votes or more with the whole other copy; of those with 128, 3
-have too few."""
+FEWEST_KEYS = 384
+"""Keys that a track must have for its votes to be counted; with fewer, each counts by itself (`votes.vote_near`). Of
+parts of copies that were cut at random places, to 192 keys, one in 800 has too few votes at one lag."""
 
-DIGIT_BITS = 8
+DIGIT_BITS = 11
 """Bits by which keys are sorted at a time."""
 
 N_DIGITS, LAST_DIGIT = -(-KEY_BITS // DIGIT_BITS), (1 << DIGIT_BITS) - 1
 
 WORDS = 1 << (KEY_BITS - 6)
 """Words of 64 keys."""
+
+NONE, FEW, MANY = range(3)
+"""Kinds of rows, by their keys."""
+
+NOT_FEW = 1 << 62
 
 ROW_BITS, PLACE_BITS = 16, 24
 """Of a code. Tracks of more items (24 days of sound) have no votes, and a block has at most 4,096 rows."""
@@ -46,7 +51,9 @@ Numbers = npt.NDArray[np.int32]
 
 
 class Keys(NamedTuple):
-    """The keys of a block, ascending; those of one value by row and place."""
+    """The keys of a block, ascending; those of one value by row and place. A row votes with all its keys if it has
+    FEWEST_KEYS, else each key counts by itself; one of fewer than MIN_DISTINCT different items, which nothing can
+    match, has none."""
 
     codes: Codes
     """Key, row and place (item of the track) of each, side by side from the highest bit down."""
@@ -56,21 +63,27 @@ class Keys(NamedTuple):
     """Different keys below each word's, `[WORDS]`."""
     starts: Numbers
     """First code of each different key, and the number of codes."""
-    usable: npt.NDArray[np.bool_]
-    """Whether a row has enough keys, `[n_rows]`; the others have none here."""
+    few: Codes
+    """The codes of the rows that have too few keys, ascending; `codes` are those of the others."""
+    n_few: Counts
+    """How many of them each row has, `[n_rows]`; NOT_FEW for the others."""
 
 
 def make_keys(items: Items, offsets: Counts) -> Keys:
     """The keys of a block. Row `r` is `items[offsets[r] : offsets[r + 1]]`."""
     codes = np.empty(len(items), np.uint64)
     codes = _sorted_by_key(codes[: write_codes(items, offsets, codes)])
-    per_row = np.zeros(len(offsets) - 1, np.int64)
-    codes = codes[: _drop_common(codes, per_row)]
-    usable = per_row >= FEWEST_KEYS
+    uncommon, different = np.zeros((2, len(offsets) - 1), np.int64)
+    _count_by_row(codes, uncommon, different)
+    kinds = np.where(uncommon >= FEWEST_KEYS, MANY, FEW).astype(np.uint8)
+    for row in np.flatnonzero(different < MIN_DISTINCT):
+        if n_distinct(items[offsets[row] : offsets[row + 1]]) < MIN_DISTINCT:
+            kinds[row] = NONE
     present, before = np.zeros(WORDS, np.uint64), np.zeros(WORDS, np.int32)
-    starts = np.empty(len(codes) + 1, np.int32)
-    n_codes, n_keys = _index(codes, usable, present, before, starts)
-    return Keys(codes[:n_codes].copy(), present, before, starts[: n_keys + 1].copy(), usable)
+    starts, few = np.empty(len(codes) + 1, np.int32), np.empty(len(codes), np.uint64)
+    n_few = np.where(kinds == FEW, 0, NOT_FEW)
+    n_codes, n_keys, n = _index(codes, kinds, few, n_few, present, before, starts)
+    return Keys(codes[:n_codes].copy(), present, before, starts[: n_keys + 1].copy(), few[:n].copy(), n_few)
 
 
 @jit
@@ -128,46 +141,72 @@ def _sorted_by_key(codes: Codes) -> Codes:
 
 
 @jit
-def _drop_common(codes: Codes, per_row: Counts) -> int:
-    """Drops the keys that their track holds more than MOST_OF_A_TRACK times; gives the number of codes left.
+def _end_of_track(codes: Codes, start: int) -> int:
+    """The end of the codes that have the key and the row of the one at `start`."""
+    of_row, end = codes[start] >> np.uint64(PLACE_BITS), start + 1
+    while end < len(codes) and codes[end] >> np.uint64(PLACE_BITS) == of_row:
+        end += 1
+    return end
+
+
+@jit
+def _count_by_row(codes: Codes, uncommon: Counts, different: Counts) -> None:
+    """Counts the keys of each row, without those that it holds more than MOST_OF_A_TRACK times, and its different keys.
 
     Parameters:
-        codes: ascending; output.
-        per_row: output, zeros before: keys left of each row.
+        codes: ascending.
+        uncommon, different: output, zeros before.
     """
-    n = start = 0
+    start = 0
     while start < len(codes):
-        of_row, end = codes[start] >> np.uint64(PLACE_BITS), start + 1
-        while end < len(codes) and codes[end] >> np.uint64(PLACE_BITS) == of_row:
-            end += 1
+        row, end = np.int64(codes[start] >> np.uint64(PLACE_BITS)) & LAST_ROW, _end_of_track(codes, start)
+        different[row] += 1
         if end - start <= MOST_OF_A_TRACK:
-            per_row[np.int64(of_row) & LAST_ROW] += end - start
-            for i in range(start, end):
-                codes[n] = codes[i]
-                n += 1
+            uncommon[row] += end - start
         start = end
-    return n
 
 
 @jit
 def _index(
-    codes: Codes, usable: npt.NDArray[np.bool_], present: Codes, before: Numbers, starts: Numbers
-) -> tuple[int, int]:
-    """Drops the codes of rows that are not usable, and fills the rest of `Keys` (output, zeros before). Gives the
-    number of codes, and of different keys."""
-    n = n_keys = 0
+    codes: Codes,
+    kinds: npt.NDArray[np.uint8],
+    few: Codes,
+    n_few: Counts,
+    present: Codes,
+    before: Numbers,
+    starts: Numbers,
+) -> tuple[int, int, int]:
+    """Sorts out the codes by the kind of their row and fills `Keys`. Gives the number of codes of rows with MANY keys,
+    of different keys among them, and of codes of rows with FEW. A key that a track holds more than MOST_OF_A_TRACK
+    times is dropped if the track has MANY; else its first places are kept.
+
+    Parameters:
+        codes: ascending; output: those of rows with MANY keys, in front.
+        kinds: NONE, FEW or MANY for each row.
+        few, starts: output, as in `Keys`.
+        n_few, present, before: output, as in `Keys`; zeros before, except NOT_FEW.
+    """
+    n = n_keys = n_of_few = start = 0
     last = -1
-    for code in codes:
-        if not usable[np.int64(code >> np.uint64(PLACE_BITS)) & LAST_ROW]:
+    while start < len(codes):
+        first, end = start, _end_of_track(codes, start)
+        start = end
+        key = int(np.int64(codes[first] >> np.uint64(ROW_BITS + PLACE_BITS)))
+        row = np.int64(codes[first] >> np.uint64(PLACE_BITS)) & LAST_ROW
+        if kinds[row] == FEW:
+            for i in range(first, min(end, first + MOST_OF_A_TRACK)):
+                few[n_of_few] = codes[i]
+                n_of_few, n_few[row] = n_of_few + 1, n_few[row] + 1
+        if kinds[row] != MANY or end - first > MOST_OF_A_TRACK:
             continue
-        key = int(np.int64(code >> np.uint64(ROW_BITS + PLACE_BITS)))
         if key != last:
             present[key >> 6] |= np.uint64(1) << np.uint64(key & 63)
             if key >> 6 != last >> 6:
                 before[key >> 6] = n_keys
             starts[n_keys] = n
             n_keys, last = n_keys + 1, key
-        codes[n] = code
-        n += 1
+        for i in range(first, end):
+            codes[n] = codes[i]
+            n += 1
     starts[n_keys] = n
-    return n, n_keys
+    return n, n_keys, n_of_few

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.compare import compare_two
+from dedup.correlation.compare import evidence_and_agreement
 from dedup.correlation.match import evidence_of_records, fitted
 from dedup.correlation.scoring import MIN_DISTINCT, Noise, usual_noise
 from dedup.correlation.tile import Part, correlate_parts
@@ -137,13 +137,9 @@ def decoy_evidence(
     """Evidence and raw agreement of fingerprints against the PARTNERS behind each, turned round; the first follow the
     last. `rows` are the first fingerprint and the one behind the last. Evidence is 0 if two cannot overlap enough."""
     n_partners = min(PARTNERS, max(1, (len(items) - 1) // 2))  # with more, a pair would come twice
-    evidence, agreements = [], []
-    for i in range(*rows):
-        for behind in range(1, n_partners + 1):
-            match = compare_two(items[i], items[(i + behind) % len(items)][::-1], settings)
-            evidence.append(match.evidence if match else 0.0)
-            agreements.append(match.agreement if match else 0.5)
-    return evidence, agreements
+    pairs = [(i, (i + behind) % len(items)) for i in range(*rows) for behind in range(1, n_partners + 1)]
+    found = [evidence_and_agreement(items[a], items[b][::-1], settings) for a, b in pairs]
+    return [evidence for evidence, _ in found], [agreement for _, agreement in found]
 
 
 def _candidates(store: Store) -> list[HeldFingerprint]:

@@ -19,9 +19,10 @@ from dedup.store.items import frozen
 from dedup.store.pairs import PAIR
 
 if TYPE_CHECKING:
-    from dedup.correlation.join import Joined, Room
+    from dedup.correlation.join import Joined
     from dedup.correlation.lanes import SortKey
     from dedup.correlation.sweep import Packed
+    from dedup.correlation.votes import Room
 
 FOUND_AT_A_TIME = 1 << 20
 """Pairs that have room for their numbers at a time: 56 MB if all are found."""
@@ -77,13 +78,11 @@ def merged(shares: Sequence[bytes]) -> bytes:
 
 
 class _Side(NamedTuple):
-    """Rows of a block, prepared for `sweep`."""
+    """A block, prepared for `sweep`."""
 
     packed: Packed
     keys: list[SortKey]
     """Keys of the fingerprints, ascending."""
-    rows: npt.NDArray[np.int64]
-    """Row in the block of each fingerprint."""
 
 
 class _Prepared:
@@ -97,43 +96,19 @@ class _Prepared:
 
     @cached_property
     def joined(self) -> Joined:
-        from dedup.correlation.join import Joined
-        from dedup.correlation.keys import make_keys
+        from dedup.correlation.join import make_joined
 
-        return Joined(self.fingerprints, make_keys(*self.fingerprints))
-
-    @property
-    def usable(self) -> npt.NDArray[np.bool_]:
-        """Whether each row has enough keys to be compared by votes."""
-        return self.joined.keys.usable
+        return make_joined(self.fingerprints)
 
     @cached_property
-    def all_rows(self) -> _Side:
-        return self._side(np.arange(self.n_rows, dtype=np.int64))
+    def packed(self) -> _Side:
+        from dedup.correlation.sweep import pack_block
 
-    @cached_property
-    def voting(self) -> _Side:
-        """The rows that `join` compares by votes."""
-        return self._side(np.flatnonzero(self.usable))
-
-    @cached_property
-    def others(self) -> _Side:
-        """The rows that have too few keys for that."""
-        return self._side(np.flatnonzero(~self.usable))
+        return _Side(*pack_block(*self.fingerprints, self.method))
 
     @property
     def n_rows(self) -> int:
         return len(self.fingerprints.offsets) - 1
-
-    def _side(self, rows: npt.NDArray[np.int64]) -> _Side:
-        from dedup.correlation.sweep import pack_block
-
-        items, offsets = self.fingerprints
-        if len(rows) < self.n_rows:
-            parts = [items[offsets[row] : offsets[row + 1]] for row in rows]
-            offsets = frozen(np.cumsum([0, *map(len, parts)]), np.int64)
-            items = frozen(np.concatenate([items[:0], *parts]), np.uint32)
-        return _Side(*pack_block(items, offsets, self.method), rows)
 
 
 _blocks: OrderedDict[tuple[str, str], _Prepared] = OrderedDict()
@@ -160,17 +135,14 @@ def _correlate(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings
     the order of both blocks."""
     same = part.a == part.b
     if settings.method == "join":
-        done = _joined(a, b, part, settings)
+        forward, backward, n = _joined(a, b, part, settings)
     elif same:
-        done = [_of_itself(a.all_rows, part, settings)]
+        forward, backward, n = _of_itself(a.packed, part, settings)
     else:
-        done = [_of_two(a.all_rows, b.all_rows, part, settings)]
-    forward, backward = (np.concatenate([one[k] for one in done]) for k in (0, 1))
+        forward, backward, n = _of_two(a.packed, b.packed, part, settings)
     if same:
         forward, backward = _by_row(np.concatenate([forward, backward]))
-    return merged([_records(a, b, forward, swapped=False), _records(b, a, backward, swapped=True)]), sum(
-        n for *_, n in done
-    )
+    return merged([_records(a, b, forward, swapped=False), _records(b, a, backward, swapped=True)]), n
 
 
 def _by_row(found: Found) -> tuple[Found, Found]:
@@ -196,41 +168,26 @@ def _of_two(a: _Side, b: _Side, part: Part, settings: CompareSettings) -> tuple[
     return forward, backward, n_forward + n_backward
 
 
-def _joined(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings) -> list[tuple[Found, Found, int]]:
-    """The pairs of two blocks by their votes, and by the cascade those of which one has too few keys."""
-    same, usable = part.a == part.b, (a.usable.any(), b.usable.any())
-    done = [_voted(a, b, part, settings)] if all(usable) else []
-    others = not a.usable.all(), not b.usable.all()
-    if same and others[0]:
-        done.append(_of_itself(a.others, part, settings))
-    elif all(others):
-        done.append(_of_two(a.others, b.others, part, settings))
-    if others[0] and usable[1]:
-        done.append(_of_two(a.others, b.voting, part, settings))
-    if others[1] and usable[0] and not same:
-        done.append(_of_two(a.voting, b.others, part, settings))
-    return done
-
-
-def _voted(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings) -> tuple[Found, Found, int]:
-    """The pairs of two blocks that `join_blocks` finds, as `_of_two` gives them."""
+def _joined(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings) -> tuple[Found, Found, int]:
+    """The pairs of two blocks that share keys, as `_of_two` gives them."""
     from dedup.correlation.join import join_blocks
     from dedup.correlation.kernels import lag_limits
     from dedup.correlation.worth_storing import floor_of, keep_worth_storing
 
     limits, floor = lag_limits(settings), floor_of(settings)
-    first_row, end_row = (a.n_rows * share // part.n_shares for share in (part.share, part.share + 1))
+    first, end = (a.n_rows * share // part.n_shares for share in (part.share, part.share + 1))
     same = part.a == part.b
-    forward, backward, n = join_blocks(a.joined, b.joined, same, first_row, end_row, limits, floor, _room())
+    forward, backward = join_blocks(a.joined, b.joined, same, first, end, limits, floor, _room())
     n_forward = keep_worth_storing(a.fingerprints, b.fingerprints, False, limits, floor, forward)
     n_backward = keep_worth_storing(b.fingerprints, a.fingerprints, False, limits, floor, backward)
-    return forward[:n_forward], backward[:n_backward], n
+    n_compared = sum(a.n_rows - 1 - row for row in range(first, end)) if same else (end - first) * b.n_rows
+    return forward[:n_forward], backward[:n_backward], n_compared
 
 
 @cache
 def _room() -> Room:
     """The scratch of this process."""
-    from dedup.correlation.join import Room
+    from dedup.correlation.votes import Room
 
     return Room()
 
@@ -241,7 +198,7 @@ def _swept(
     """The pairs of this part that are worth storing, by row of the block, and the number of pairs compared."""
     from dedup.correlation.kernels import lag_limits
     from dedup.correlation.sweep import Work, room_for_curves, sweep
-    from dedup.correlation.worth_storing import FOUND_COLUMNS, ROW_X, ROW_Y, floor_of, keep_worth_storing
+    from dedup.correlation.worth_storing import FOUND_COLUMNS, floor_of, keep_worth_storing
 
     limits, exact = lag_limits(settings), settings.method == "exact"
     floor = floor_of(settings)
@@ -257,10 +214,7 @@ def _swept(
         n_kept = keep_worth_storing(rows_x, rows_y, exact, limits, floor, out[:n_found])
         found.append(out[:n_kept].copy())
         n_compared += n
-    together = np.concatenate(found)
-    for column, side in ((ROW_X, x), (ROW_Y, y)):
-        together[:, column] = side.rows[together[:, column].astype(np.int64)]
-    return together, n_compared
+    return np.concatenate(found), n_compared
 
 
 def _records(x: _Prepared, y: _Prepared, found: Found, swapped: bool) -> bytes:

@@ -76,11 +76,11 @@ def _sweep() -> None:
 
 def _join() -> None:
     """What finds pairs by what they share."""
-    from dedup.correlation.join import Joined, Room, join_blocks
-    from dedup.correlation.keys import make_keys
+    from dedup.correlation.join import join_blocks, make_joined
+    from dedup.correlation.votes import Room
 
     fingerprints, limits, floor = _arguments()
-    block = Joined(fingerprints, make_keys(*fingerprints))
+    block = make_joined(fingerprints)
     join_blocks(block, block, True, 0, 2, limits, floor, Room())
 
 
@@ -101,7 +101,7 @@ def _arguments() -> tuple[BlockItems, LagLimits, Floor]:
     from dedup.correlation.worth_storing import floor_of
 
     items = np.random.default_rng(1).integers(0, 1 << 32, 400, dtype=np.uint32)
-    block = BlockItems(frozen(items, np.uint32), frozen(np.array([0, 200, 400]), np.int64))
+    block = BlockItems(frozen(items, np.uint32), frozen(np.array([0, 250, 400]), np.int64))
     settings = CompareSettings()
     return block, lag_limits(settings), floor_of(settings)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from dedup.settings import CompareSettings
-from dedup.versions import KERNEL_VERSION
+from dedup.versions import JOIN_VERSION, KERNEL_VERSION
 
 BAND_BLOCKS = 16
 """Block rows in a band of tiles. Tiles are ordered by band, so a worker needs 16 + 1 blocks at a time, not all."""
@@ -27,6 +27,11 @@ def tile_name(block_a: str, block_b: str, settings: CompareSettings) -> str:
     """32 hex digits: a function of the two block names (in either order), the settings and the kernel version."""
     first, second = sorted((block_a, block_b))
     return _digest(first.encode() + _ending(second, settings))
+
+
+def kernel_version(settings: CompareSettings) -> str:
+    """The version of what computes tiles under these settings."""
+    return f"{KERNEL_VERSION}.{JOIN_VERSION}" if settings.method == "join" else str(KERNEL_VERSION)
 
 
 def plan_tiles(block_names: Iterable[str], settings: CompareSettings, band_blocks: int = BAND_BLOCKS) -> Iterator[Tile]:
@@ -52,7 +57,7 @@ def _digest(text: bytes) -> str:
 
 def _ending(block: str, settings: CompareSettings) -> bytes:
     """What follows the name of the first block in the text whose digest is a tile's name."""
-    return f" {block} {_settings_digest(settings)} {KERNEL_VERSION}".encode()
+    return f" {block} {_settings_digest(settings)} {kernel_version(settings)}".encode()
 
 
 @functools.lru_cache(maxsize=16)

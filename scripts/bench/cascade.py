@@ -7,8 +7,8 @@ STORE holds the fingerprints of a labelled library (`reprise scan`), GROUND_TRUT
 pair of fingerprints is compared by each method, over all lags:
 
 1. Recall by expectation and by class of transformation: how many of the pairs that `exact` stores the others store too.
-   What both store must be the same to the last bit. And the fewest votes of a pair within VOTE_LAGS lags; the join
-   takes VOTES, or compares a track with few keys by the cascade.
+   What both store must be the same to the last bit. And how many times the votes that it needs the weakest pair has:
+   VOTES within VOTE_LAGS lags, or a single one if a track has few keys (coarser votes, which count then, left out).
 2. The same for parts of true pairs, cut so that only 27 to 50 % of the shorter one overlaps: harder than any library.
 3. The same for made copies with noise in every item, by the score that is left of them: the hardest for votes.
 4. For other constants in place of those in `sampling` and `cascade`: the share of unrelated pairs that pass the coarse
@@ -31,11 +31,11 @@ import numba
 import numpy as np
 
 from dedup.correlation.cascade import CLEAR, SHARE_EXPLAINED
-from dedup.correlation.join import VOTE_LAGS, VOTES
 from dedup.correlation.kernels import Counts
-from dedup.correlation.keys import LAST_PLACE, PLACE_BITS, ROW_BITS, write_codes
+from dedup.correlation.keys import FEWEST_KEYS, LAST_PLACE, PLACE_BITS, ROW_BITS, write_codes
 from dedup.correlation.sampling import BASE_OVERLAP, BASE_STEP, LAG_STEP, ROWS
 from dedup.correlation.tile import correlate_tile
+from dedup.correlation.votes import VOTE_LAGS, VOTES
 from dedup.settings import CompareSettings
 from dedup.store.blocks import make_block
 from dedup.store.items import Items
@@ -73,8 +73,8 @@ class Pair:
     """Numbers that the exact comparison stores; None if it does not store the pair."""
     cascade: tuple[Any, ...] | None
     join: tuple[Any, ...] | None
-    votes: int
-    """Most votes within VOTE_LAGS lags, whatever the number of keys."""
+    votes: float
+    """Most votes within VOTE_LAGS lags, divided by those that the pair needs."""
 
 
 def main() -> None:
@@ -119,7 +119,7 @@ def compared(files: list[Labelled]) -> list[Pair]:
         x, y = (a.items, b.items) if len(a.items) >= len(b.items) else (b.items, a.items)
         kinds = tuple(sorted({a.kind, b.kind}))
         found = (one.get((i, j)) for one in (exact, cascade, join))
-        pairs.append(Pair(x, y, expect, kinds, *found, most_votes(keys[i], keys[j])))
+        pairs.append(Pair(x, y, expect, kinds, *found, enough_votes(keys[i], keys[j])))
     return pairs
 
 
@@ -131,10 +131,10 @@ def stored(fingerprints: list[Items], method: str) -> dict[tuple[int, int], tupl
     return {(int(record["row_a"]), int(record["row_b"])): record.tolist()[2:] for record in records}
 
 
-def recall(pairs: list[Pair]) -> dict[str, dict[str, int]]:
+def recall(pairs: list[Pair]) -> dict[str, dict[str, float]]:
     """Pairs that exact stores, how many of them the others store, how many of these with other numbers, and the fewest
     votes."""
-    counts: dict[str, dict[str, int]] = {}
+    counts: dict[str, dict[str, float]] = {}
     for pair in pairs:
         if pair.exact is None:
             assert pair.cascade is pair.join is None, "a pair is stored that the exact comparison does not store"
@@ -169,7 +169,7 @@ def cut_pairs(pairs: list[Pair]) -> list[Pair]:
             early, late = slice(start, start + window), slice(start + window - overlap, start + 2 * window - overlap)
             a, b = (x[early], y[late]) if first else (x[late], y[early])
             found = (stored([a, b], method).get((0, 1)) for method in ("exact", "cascade", "join"))
-            cut.append(Pair(a, b, f"overlap {share:.0%}", (), *found, most_votes(keys_of(a), keys_of(b))))
+            cut.append(Pair(a, b, f"overlap {share:.0%}", (), *found, enough_votes(keys_of(a), keys_of(b))))
     return cut
 
 
@@ -185,7 +185,7 @@ def noisy_pairs() -> Iterator[Pair]:
         exact, cascade, join = (stored([a, b], method).get((0, 1)) for method in ("exact", "cascade", "join"))
         if exact is not None:
             tenth = int(exact[KAPPA_FIELD] * 10) / 10
-            votes = most_votes(keys_of(a), keys_of(b))
+            votes = enough_votes(keys_of(a), keys_of(b))
             yield Pair(a, b, f"score {tenth:.1f} to {tenth + 0.1:.1f}", (), exact, cascade, join, votes)
 
 
@@ -198,13 +198,14 @@ def keys_of(items: Items) -> tuple[Counts, Counts]:
     )
 
 
-def most_votes(x: tuple[Counts, Counts], y: tuple[Counts, Counts]) -> int:
-    """The most votes of two fingerprints within VOTE_LAGS lags."""
+def enough_votes(x: tuple[Counts, Counts], y: tuple[Counts, Counts]) -> float:
+    """The most votes of two fingerprints within VOTE_LAGS lags, divided by those that they need."""
     first, end = (np.searchsorted(y[0], x[0], side) for side in ("left", "right"))
     n = end - first
     lags = np.repeat(x[1], n) - y[1][np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first, n)]
     lags.sort()
-    return int(np.max(np.searchsorted(lags, lags + VOTE_LAGS) - np.arange(len(lags)), initial=0))
+    most = int(np.max(np.searchsorted(lags, lags + VOTE_LAGS) - np.arange(len(lags)), initial=0))
+    return round(most / (1 if min(len(x[0]), len(y[0])) < FEWEST_KEYS else VOTES), 1)
 
 
 def best_lag_of(pair: Pair) -> tuple[int, int]:
@@ -286,7 +287,7 @@ def show(report: dict[str, Any]) -> None:
         ("stored pairs with little overlap", report["cut"]),
         ("made copies with noise", report["noisy"]),
     ):
-        print(f"\n{title:34} exact  cascade     join  with other numbers   fewest votes ({VOTES} needed)")
+        print(f"\n{title:34} exact  cascade     join  with other numbers   fewest votes ÷ needed")
         for name, row in rows.items():
             counts = f"{row['exact']:5} {row['cascade']:8} {row['join']:8}"
             print(f"{name:34} {counts} {row['different']:19} {row['votes']:14}")

@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 sys.path.insert(0, str(ROOT))
 
-from dedup.correlation.batches import MOST_BLOCKS, worker_bytes
+from dedup.correlation.batches import blocks_wanted, worker_bytes
 from dedup.settings import CompareSettings
 from dedup.store.store import open_for_reading
 from scripts.bench.scan import machine
@@ -201,7 +201,7 @@ def formula_bytes(store: Path, method: str, max_lag: int) -> int:
     with open_for_reading(store) as opened:
         sizes = [n_items for _, n_items in opened.catalog.blocks.sizes().values()]
         longest = opened.catalog.fingerprints.longest()
-    return worker_bytes(min(MOST_BLOCKS, len(sizes)), max(sizes), longest, settings)
+    return worker_bytes(min(blocks_wanted(settings), len(sizes)), max(sizes), longest, settings)
 
 
 class Watch(threading.Thread):

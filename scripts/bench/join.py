@@ -9,9 +9,10 @@ they hold the fingerprints of its library, every second one in the other block, 
 3,000 items. The clock is the CPU time of the thread.
 
 The steps: `keys` sorts a block's keys, once a block; `meet` finds the keys that both blocks have; `cast` counts their
-votes; `keep` takes the votes that may be enough; `decide` looks at the candidates item by item; `few keys` is the
-cascade's share, for tracks that may not vote. `votes` are those cast for a pair of tracks; `kept` the share that is
-counted again, of which what collisions let through is `in vain`; `candidates` the share of pairs that are looked at.
+votes; `keep` takes the votes that may be enough; `decide` looks at the candidates item by item; `near` casts the
+votes of tracks with few keys; `tile` is all that a tile takes. `votes` are those cast for a pair of tracks; `kept` the
+share that is counted again, of which what collisions let through is `in vain`; `candidates` the share of pairs that are
+looked at.
 
 The limit of the votes is a byte of the counters for each, read and written at random: `random` times as many in an
 array of that size."""
@@ -31,12 +32,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from dedup.correlation import join
+from dedup.correlation import votes as voting
 from dedup.correlation.accelerate import jit
-from dedup.correlation.join import LAG_BITS, ROOM, VOTE_LAGS, VOTES, Joined, Room, join_blocks, vote
+from dedup.correlation.join import join_blocks, make_joined
 from dedup.correlation.kernels import BlockItems, lag_limits
-from dedup.correlation.keys import make_keys
+from dedup.correlation.keys import NOT_FEW, make_keys
 from dedup.correlation.tile import correlate_tile
+from dedup.correlation.votes import LAG_BITS, ROOM, VOTE_LAGS, VOTES, Room, few_votes, vote, vote_near
 from dedup.correlation.worth_storing import floor_of
 from dedup.settings import CompareSettings
 from dedup.store.blocks import Block, make_block
@@ -95,18 +97,23 @@ def blocks(args: argparse.Namespace) -> tuple[list[Items], list[Items]]:
 
 def measured(a: Block, b: Block, rounds: int) -> dict[str, Any]:
     settings, room = CompareSettings("join"), Room()
-    x, y = (Joined(BlockItems(block.items, block.offsets), make_keys(block.items, block.offsets)) for block in (a, b))
+    x, y = (make_joined(BlockItems(block.items, block.offsets)) for block in (a, b))
     limits, floor = lag_limits(settings), floor_of(settings)
     n_a, n_b = len(a.offsets) - 1, len(b.offsets) - 1
     votes = vote(x.keys, y.keys, False, 0, n_a, room)
     meetings = room.for_meetings(min(len(x.keys.starts), len(y.keys.starts)))
-    n_meetings, n_all = join._meet(x.keys, y.keys, False, meetings)
+    n_meetings, n_all = voting._meet(x.keys, y.keys, False, meetings)
     cast = np.empty(n_all, np.uint64)
     work = (x.keys.codes, y.keys.codes, meetings[:n_meetings], False, 0, n_a)
     places = np.random.default_rng(1).integers(0, max(1, len(room.for_counters(ROOM * n_all))), n_all)
 
     def keep() -> None:
-        join._keep_enough(cast.copy(), room.for_counters(ROOM * n_all))
+        voting._keep_enough(cast.copy(), room.for_counters(ROOM * n_all))
+
+    def near() -> None:
+        for few in few_votes(x.keys, y.keys):
+            for _ in vote_near(*few, False, 0, n_a, room):
+                pass
 
     def whole(method: str) -> Callable[[], object]:
         shared = [(f"{block.name} {side}", block.items, block.offsets) for side, block in enumerate((a, b))]
@@ -114,11 +121,12 @@ def measured(a: Block, b: Block, rounds: int) -> dict[str, Any]:
 
     steps: dict[str, Callable[[], object]] = {
         "keys of a block": lambda: make_keys(a.items, a.offsets),
-        "meet": lambda: join._meet(x.keys, y.keys, False, meetings),
-        "cast": lambda: join._cast(*work, room.for_counters(ROOM * n_all), cast),
+        "meet": lambda: voting._meet(x.keys, y.keys, False, meetings),
+        "cast": lambda: voting._cast(*work, room.for_counters(ROOM * n_all), cast),
         "keep": keep,
         "join": lambda: join_blocks(x, y, False, 0, n_a, limits, floor, room),
-        "join, few keys and all": whole("join"),
+        "near": near,
+        "tile": whole("join"),
         "cascade": whole("cascade"),
         "random": lambda: touch(room.for_counters(ROOM * n_all), places),
     }
@@ -129,15 +137,13 @@ def measured(a: Block, b: Block, rounds: int) -> dict[str, Any]:
     return {
         "tracks": [n_a, n_b],
         "items": [round(statistics.mean(np.diff(block.offsets))) for block in (a, b)],
-        "few_keys": [int(np.count_nonzero(~one.keys.usable)) for one in (x, y)],
+        "few_keys": [int(np.count_nonzero(one.keys.n_few < NOT_FEW)) for one in (x, y)],
         "votes": round(votes.n_cast / (n_a * n_b), 3),
         "kept": round(len(votes.codes) / max(1, votes.n_cast), 3),
         "in_vain": round(float(np.mean(~of_candidates)) if len(of_candidates) else 0.0, 3),
         "candidates": round(len(candidates) / (n_a * n_b), 5),
         "ms": {name: round(value, 2) for name, value in ms.items()},
-        "m_pairs_per_s": {
-            name: float(f"{n_a * n_b / ms[name] / 1000:.3g}") for name in ("join", "join, few keys and all", "cascade")
-        },
+        "m_pairs_per_s": {name: float(f"{n_a * n_b / ms[name] / 1000:.3g}") for name in ("join", "tile", "cascade")},
     }
 
 
@@ -162,7 +168,7 @@ def touch(counters: Any, places: Any) -> None:
 def show(figures: dict[str, Any]) -> None:
     print(f"{figures['machine']}; one core")
     (n_a, n_b), (items_a, items_b), few = figures["tracks"], figures["items"], figures["few_keys"]
-    print(f"{n_a} tracks of {items_a} items with {n_b} of {items_b}; {few[0]} and {few[1]} have too few keys to vote")
+    print(f"{n_a} tracks of {items_a} items with {n_b} of {items_b}; {few[0]} and {few[1]} have few keys")
     print(
         f"{figures['votes']} votes a pair; {figures['kept']:.1%} of them kept, {figures['in_vain']:.1%} of these in "
         f"vain; {figures['candidates']:.3%} of the pairs are candidates\n"
