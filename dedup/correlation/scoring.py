@@ -68,12 +68,21 @@ to be a copy of the other: less may be silence, which only listening tells."""
 CERTAIN = 0.85
 """Score from which no prominence is needed: music that repeats itself, such as loops, has none."""
 
-MAX_RATE = 0.05
+MAX_RATE = 0.09
 """Largest difference in speed of a copy; music that differs by more was played, or made, that way."""
+
+HYPOTHESES = 17
+"""Rates that are tried for each pair: none, and 8 by which either of the two is stretched."""
+
+MORE_EVIDENCE = 0.02
+"""Evidence that a pair at another speed must have beyond that: the best rate of several is chosen."""
 
 LESS_BY_SPEED = 5.0
 """Score that a copy at another speed may lack, for each unit of its rate: 0.05 for 1 %. The lowest of 85 pairs whose
 speeds differ had 0.43 at 1 %, 0.40 at 2 %, 0.36 at 4 %."""
+
+LEAST_AT_OTHER_SPEED = 0.25
+"""Score that a copy must have at any speed."""
 
 TRANSPOSED_PATH, TRANSPOSED_CONTRAST = 0.8, 0.1
 """Share of both tracks on the path of a transposed copy, and how much better the bits that a transposition leaves alone
@@ -122,6 +131,8 @@ class Thresholds:
 
     related: float
     """Evidence from which two tracks are related."""
+    other_speed: float
+    """Evidence from which they are related if one of them was stretched: more pairs were tried then."""
     same: float
     """Score from which they may be one recording."""
     min_prominence: float
@@ -181,7 +192,7 @@ def _copy_criteria(match: Match, thresholds: Thresholds) -> tuple[Criterion, ...
     fewer bits, and steps that all lie on a line show what prominence and alike steps show for others."""
     if match.rate:
         faster = -math.expm1(-abs(match.log_rate))  # the same whichever of the two comes first
-        asked = thresholds.same - LESS_BY_SPEED * faster
+        asked = max(LEAST_AT_OTHER_SPEED, thresholds.same - LESS_BY_SPEED * faster)
         return Criterion(SPEED, 1 - faster, 1 - MAX_RATE), Criterion(SCORE, match.score, asked)
     prominence = 0.0 if match.score >= CERTAIN else thresholds.min_prominence
     return (

@@ -122,7 +122,7 @@ class Matches:
         self._tests = NullTests(store)
         self.derived: dict[Any, Derived] = {}
         """What others made of these pairs and want again, until tests are read anew."""
-        self.related = read_related(store, compare.digest(), self.thresholds)
+        self.related = read_related(store, compare, self.thresholds)
         """The pairs of fingerprints."""
         self.tracks = self._read_tracks(store, compare)
         """Tracks that may match another, by path."""
