@@ -147,9 +147,7 @@ class CompareSettings(Settings):
     min_overlap_items: Annotated[
         int, Option("Items that must overlap, whatever the share; 80 are 9.9 s.", "ITEMS", 1, rare=True)
     ] = 80
-    varispeed: Annotated[
-        bool, Option("Also look for copies that play up to 8 % faster or slower; takes several times as long.")
-    ] = True
+    varispeed: Annotated[bool, Option("Find copies at other speeds too; takes longer.")] = True
     """Whether there is a second pass, for other speeds."""
     stretched: bool = False
     """Whether these are the settings of that pass, in which one of two fingerprints is stretched (`other_speeds`)."""

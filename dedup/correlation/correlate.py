@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -232,10 +232,12 @@ class _Run:
         shared = _SharedBlocks(self.store, self.runner, self.n_held)
         for batch in batches:
             self.in_flight[batch.name] = batch
-            yield Task(batch.name, (self.settings, *self._beside(batch), batch.parts, *map(shared.get, batch.blocks)))
+            yield Task(
+                batch.name, (self.settings, *self._beside(batch.tiles), batch.parts, *map(shared.get, batch.blocks))
+            )
 
-    def _beside(self, batch: Batch) -> tuple[Any, ...]:
-        """What the worker needs beside settings, parts and blocks."""
+    def _beside(self, _: Sequence[Tile]) -> tuple[Any, ...]:
+        """What the worker needs for the parts of these tiles beside settings, parts and blocks."""
         return (self.n_held,)
 
     def _fail(self, batch: Batch, failure: str) -> None:
@@ -293,8 +295,8 @@ class _OtherSpeeds(_Run):
         done = self.store.catalog.results.names(self.first_pass.digest())
         super().compute((tile for tile in tiles if self._first(tile) in done), cost, total_cost)
 
-    def _beside(self, batch: Batch) -> tuple[Any, ...]:
-        found = (self.store.catalog.results.get(self._first(tile)) for tile in batch.tiles)
+    def _beside(self, tiles: Sequence[Tile]) -> tuple[Any, ...]:
+        found = (self.store.catalog.results.get(self._first(tile)) for tile in tiles)
         return ([b"" if tile is None else tile.pairs for tile in found],)
 
     def _first(self, tile: Tile) -> str:

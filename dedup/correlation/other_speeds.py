@@ -96,9 +96,7 @@ class _Rows:
         return int(start), int(np.searchsorted(self.lengths, longest * LENGTH_RATIO, "right"))
 
 
-_CANDIDATE = np.dtype(
-    [("row_a", "i8"), ("row_b", "i8"), ("rate", "f8"), ("of_b", "?"), ("lag", "i8"), ("kappa", "f8")]
-)
+_CANDIDATE = np.dtype([("row_a", "i8"), ("row_b", "i8"), ("rate", "f8"), ("of_b", "?"), ("lag", "i8"), ("kappa", "f8")])
 """A pair at a rate: rows of the blocks; whether the second is stretched; the lag of the first against the second, one
 of them stretched; kappa there."""
 
@@ -137,7 +135,8 @@ def _of_both(x: BlockItems, y: BlockItems, settings: CompareSettings) -> _Candid
         parts.append(part)
     found = np.concatenate(parts)
     lengths = np.diff(x.offsets)[found["row_a"]], np.diff(y.offsets)[found["row_b"]]
-    return found[np.maximum(*lengths) <= LENGTH_RATIO * np.minimum(*lengths)]  # whatever they were looked at with
+    near: _Candidates = found[np.maximum(*lengths) <= LENGTH_RATIO * np.minimum(*lengths)]  # by themselves, not in sets
+    return near
 
 
 def _at_rate(

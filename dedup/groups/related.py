@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.match import Match, evidence_of_records, match_at, without_padding
-from dedup.correlation.scoring import Thresholds, Verdict, verdict
-from dedup.store.pairs import PAIR
+from dedup.correlation.scoring import Change, Thresholds, Verdict, verdict
+from dedup.store.pairs import PAIR, swapped
 
 if TYPE_CHECKING:
     from dedup.settings import CompareSettings
@@ -44,6 +44,8 @@ class Related:
         """Where each record begins."""
         self._verdicts = bytearray()
         """The verdict by sound on each, as its number in `_VERDICTS`; `_UNKNOWN` until somebody asks."""
+        self._changes: dict[int, Change] = {}
+        """What was confirmed of a pair, by its number."""
         self._ends, self._places = array("q"), array("q")
         """Ids of the fingerprints in order, once for each pair, and the places of these pairs."""
 
@@ -95,13 +97,31 @@ class Related:
             return self.match(~place).swapped()
         return match_at(self._records, self._starts[place])
 
+    def change(self, place: Place) -> Change | None:
+        """What was changed between the two of a pair, if somebody has found out, as seen from the side that the place
+        says."""
+        found = self._changes.get(place if place >= 0 else ~place)
+        return found.swapped() if found is not None and place < 0 else found
+
+    def confirm(self, place: Place, change: Change, pair: bytes) -> None:
+        """Takes in what was confirmed of a pair, and its numbers then, a record of PAIR as seen from the side that the
+        place says; empty if there are none."""
+        records = np.frombuffer(pair, PAIR)
+        if place < 0:
+            place, change, records = ~place, change.swapped(), swapped(records)
+        self._changes[place] = change
+        self._verdicts[place] = _UNKNOWN
+        for record in without_padding(records):
+            self._starts[place] = len(self._records)
+            self._records += record
+
     def by_sound(self, place: Place, n_items: int, n_items_other: int) -> Verdict:
         """What two fingerprints with so many items are to each other, by sound alone; found out once."""
         number = place if place >= 0 else ~place
         known = self._verdicts[number]
         if known == _UNKNOWN:
             lengths = (n_items, n_items_other) if place >= 0 else (n_items_other, n_items)
-            found = verdict(self.match(number), *lengths, self._thresholds)
+            found = verdict(self.match(number), *lengths, self._thresholds, self._changes.get(number))
             known = self._verdicts[number] = _VERDICTS.index(found)
         return _VERDICTS[known]
 

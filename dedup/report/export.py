@@ -55,7 +55,9 @@ def place(match: Match) -> dict[str, float]:
 def pair_record(pair: TrackPair) -> dict[str, Any]:
     """One pair; `lag_s` is positive if `a` has more in front."""
     paths = {**named_path("a", pair.a.path), **named_path("b", pair.b.path)}
-    said = {"verdict": pair.verdict, "judged": pair.judged, "null_test": test_record(pair.test)}
+    said: dict[str, Any] = {"verdict": pair.verdict, "judged": pair.judged, "null_test": test_record(pair.test)}
+    if pair.change is not None and pair.change.kind != "none":
+        said |= {"changed": pair.change.kind, "pitch": round(pair.change.pitch, 5)}
     return {**paths, **numbers(pair.match), **place(pair.match), **said}
 
 

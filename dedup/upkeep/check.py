@@ -27,7 +27,7 @@ from dedup.store.ledgers import problems
 from dedup.store.meta import STAMP
 from dedup.store.plan_key import is_damaged
 from dedup.store.results import TileResult
-from dedup.store.tiles import count_tiles, plan_tiles
+from dedup.store.tiles import plan_tiles
 from dedup.upkeep.pairs import tile_problem
 from dedup.upkeep.rows import NAMED, PROBLEMS, compare_settings, problems_of_meta, to_name_again
 from dedup.upkeep.salvage import mend_catalog

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dedup.correlation.match import Match
+    from dedup.correlation.scoring import Change
     from dedup.groups.matches import TrackPair
     from dedup.store.nulltests import NullTest
 
@@ -18,14 +19,16 @@ def verdict_text(pair: TrackPair) -> str:
     """The verdict, with the speed if it differs, and whether a person gave it."""
     text: str = pair.verdict
     if pair.verdict == "same recording, other speed":
-        text = f"same recording, {speed_text(pair.match.rate)}"
+        text = f"same recording, {speed_text(pair.match.rate, pair.change)}"
+    elif pair.verdict == "transposed" and pair.change is not None:
+        text = f"same recording, {pitch_text(pair.change)}"
     return f"{text} (you said so)" if pair.judged and pair.verdict == "same recording" else text
 
 
 def beside_text(pair: TrackPair, name_a: str, name_b: str) -> str:
     """One line: how two tracks relate to each other, and where they overlap."""
     a_from, a_to, b_from, b_to = pair.match.place()
-    told = [f"score {pair.match.score:.3f}", speed_text(pair.match.rate) if pair.match.rate else "", heard_text(pair)]
+    told = [f"score {pair.match.score:.3f}", changed_text(pair), heard_text(pair)]
     numbers = ", ".join(filter(None, told))
     if pair.verdict == "contained" and pair.a.n_items <= pair.b.n_items:
         return f"contained: {name_a} is {clock(b_from)} to {clock(b_to)} of {name_b} ({numbers})"
@@ -66,11 +69,25 @@ def only_here_text(pair: TrackPair) -> str:
     return "; ".join(filter(None, (f"only here: {held}" if held else "", unknown)))
 
 
-def speed_text(rate: float) -> str:
+def changed_text(pair: TrackPair) -> str:
+    """How the first of a pair plays against the second: its speed, its pitch; empty if it plays as the second does, as
+    far as is known."""
+    if pair.change is not None and pair.change.kind == "pitch":
+        return pitch_text(pair.change)
+    return speed_text(pair.match.rate, pair.change) if pair.match.rate else ""
+
+
+def pitch_text(change: Change) -> str:
+    from dedup.groups.losses import pitch_words
+
+    return pitch_words(change)
+
+
+def speed_text(rate: float, change: Change | None = None) -> str:
     """How the first of a pair plays against the second: "2.0 % slower"."""
     from dedup.groups.losses import speed_words
 
-    return speed_words(rate)
+    return speed_words(rate, change)
 
 
 def bar_text(match: Match) -> str:

@@ -16,7 +16,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,13 +29,15 @@ import av
 import numpy as np
 from av.filter import Graph
 
-from dedup.settings import DEFAULT_EXTENSIONS
+from dedup.groups.matches import Matches, TrackPair
+from dedup.settings import DEFAULT_EXTENSIONS, MatchSettings
+from dedup.store.store import open_for_reading
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import SAMPLE_RATE, Pcm
 
 KINDS = ("speed", "tempo", "pitch")
-RATIOS = tuple(1 + sign * percent / 100 for percent in (1, 2, 3, 4, 6, 8) for sign in (1, -1)) + (25 / 24, 24 / 25)
-"""The last two are those of films at PAL speed, and back."""
+RATIOS = (*(1 + sign * percent / 100 for percent in (1, 2, 3, 4, 6, 8) for sign in (1, -1)), 25 / 24)
+"""The last is that of films at PAL speed; 24 / 25 is there as 0.96."""
 ENCODINGS = (Encoding("mp3", 128_000), Encoding("opus", 64_000), Encoding("vorbis", 112_000), Encoding("aac", 96_000))
 CUT_S = (1.0, 7.0)
 """Least and most seconds that are cut off at either end."""
@@ -48,8 +52,16 @@ def main() -> None:
     making.add_argument("--recordings", type=int, default=30)
     making.add_argument("--seconds", type=float, default=150.0)
     making.add_argument("--seed", type=int, default=1)
+    judging = commands.add_parser("judge")
+    judging.add_argument("folder", type=Path)
+    judging.add_argument("store", type=Path)
+    judging.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    make(given.music, given.folder, given.recordings, given.seconds, given.seed)
+    if given.command == "make":
+        make(given.music, given.folder, given.recordings, given.seconds, given.seed)
+    else:
+        report = judge(json.loads((given.folder / "changes.json").read_text()), given.store)
+        print(json.dumps(report, indent=1) if given.json else "\n".join(shown(report)))
 
 
 # ---- making ----
@@ -77,8 +89,8 @@ def make(music: Path, folder: Path, n_recordings: int, seconds: float, seed: int
                 changed_sound = changed(sound, kind, ratio)
                 whole = changed_sound if kind == "plain" else changed_sound[begin : len(changed_sound) - end]
                 write(str(library / name), whole, encoding)
+        (folder / "changes.json").write_text(json.dumps(changes, indent=1, sort_keys=True))
         print(f"{made} of {n_recordings}: {file.name}", file=sys.stderr)
-    (folder / "changes.json").write_text(json.dumps(changes, indent=1, sort_keys=True))
 
 
 def plan(number: int) -> Iterator[tuple[str, str, float, Encoding]]:
@@ -105,7 +117,11 @@ def changed(sound: Pcm, kind: str, ratio: float) -> Pcm:
         "plain": [],
         "speed": [("asetrate", f"{SAMPLE_RATE * ratio:.6f}")],
         "tempo": [("atempo", f"{ratio:.9f}")],
-        "pitch": [("asetrate", f"{SAMPLE_RATE * ratio:.6f}"), ("aresample", f"{SAMPLE_RATE}"), ("atempo", f"{1 / ratio:.9f}")],
+        "pitch": [
+            ("asetrate", f"{SAMPLE_RATE * ratio:.6f}"),
+            ("aresample", f"{SAMPLE_RATE}"),
+            ("atempo", f"{1 / ratio:.9f}"),
+        ],
     }
     return filtered(iter([frame_of(sound)]), filters[kind]) if filters[kind] else sound
 
@@ -152,6 +168,92 @@ def drained(graph: Graph) -> list[Pcm]:
             found.append(graph.pull().to_ndarray().reshape(-1, 2))
         except (av.BlockingIOError, av.EOFError):
             return found
+
+
+# ---- judging ----
+
+FOUND = ("same recording, other speed", "transposed")
+
+
+def judge(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What a store says of the changed copies against their originals, and of different recordings."""
+    with open_for_reading(folder) as store:
+        matches = Matches(store, MatchSettings())
+        pairs = {(_name(pair.a), _name(pair.b)): pair for pair in matches.pairs()}
+        names = [_name(track) for track in store.catalog.tracks.all() if track.audio is not None]
+    n_files = Counter(changes[name]["recording"] for name in names if name in changes)
+    rows: dict[tuple[str, float], list[dict[str, Any]]] = defaultdict(list)
+    originals = {each["recording"]: name for name, each in changes.items() if each["kind"] == "plain"}
+    for name, each in sorted(changes.items()):
+        if each["kind"] != "plain" and name in names:
+            original = originals[each["recording"]]
+            pair = pairs.get((original, name)) or (
+                pairs[name, original].swapped() if (name, original) in pairs else None
+            )
+            rows[each["kind"], each["ratio"]].append(_judged(each, pair))
+    false = [
+        {"a": a, "b": b, "verdict": pair.verdict, "evidence": round(pair.match.evidence, 3)}
+        for (a, b), pair in sorted(pairs.items())
+        if changes[a]["recording"] != changes[b]["recording"]
+    ]
+    n = sum(n_files.values())
+    return {
+        "rows": [_row(kind, ratio, found) for (kind, ratio), found in sorted(rows.items())],
+        "unrelated_pairs": (n * n - sum(each * each for each in n_files.values())) // 2,
+        "false": [each for each in false if each["verdict"] != "related"],
+        "false_related": [each for each in false if each["verdict"] == "related"],
+    }
+
+
+def _name(track: Any) -> str:
+    return os.fsdecode(os.path.basename(track.path))
+
+
+def _row(kind: str, ratio: float, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "ratio": round(ratio, 4),
+        "n": len(found),
+        "found": sum(each["found"] for each in found),
+        "related": sum(each["related"] for each in found),
+        "kind_right": sum(each["kind_right"] for each in found),
+        "worst_amount": max((each["off"] for each in found if each["found"]), default=None),
+        "least_evidence": min((each["evidence"] for each in found if each["found"]), default=None),
+    }
+
+
+def _judged(changed_copy: dict[str, Any], pair: TrackPair | None) -> dict[str, Any]:
+    """What is said of an original, the first of the pair, and its copy."""
+    if pair is None:
+        return {"found": False, "related": False, "kind_right": False, "off": None, "evidence": None}
+    told = pair.change.kind if pair.change is not None else ""
+    amount = 1 / pair.change.pitch if pair.change is not None and told == "pitch" else 1 + pair.match.rate
+    return {
+        "found": pair.verdict in FOUND,
+        "related": pair.verdict == "related",
+        "kind_right": pair.verdict in FOUND and told == changed_copy["kind"],
+        "off": round(abs(amount / changed_copy["ratio"] - 1), 5),
+        "evidence": round(pair.match.evidence, 3),
+    }
+
+
+def shown(report: dict[str, Any]) -> Iterator[str]:
+    """The report as a table."""
+    yield f"{'change':>6} {'ratio':>7} {'found':>7} {'related':>7} {'kind right':>10} {'most off':>9} {'evidence':>8}"
+    for row in report["rows"]:
+        off = "" if row["worst_amount"] is None else f"{row['worst_amount']:.2%}"
+        evidence = "" if row["least_evidence"] is None else f"{row['least_evidence']:.3f}"
+        found = f"{row['found']}/{row['n']}"
+        numbers = f"{row['related']:>7} {row['kind_right']:>10} {off:>9} {evidence:>8}"
+        yield f"{row['kind']:>6} {row['ratio']:>7.4f} {found:>7} {numbers}"
+    for kind in KINDS:
+        chosen = [row for row in report["rows"] if row["kind"] == kind]
+        total, found, right = (sum(row[name] for row in chosen) for name in ("n", "found", "kind_right"))
+        yield f"{kind}: {found} of {total} found, {right} rightly told"
+    yield f"unrelated pairs: {report['unrelated_pairs']:,}, of which {len(report['false_related'])} are called related"
+    yield f"and {len(report['false'])} are called something else that is false"
+    for each in report["false"][:20]:
+        yield f"  {each['verdict']}: {each['a']} and {each['b']} (evidence {each['evidence']})"
 
 
 if __name__ == "__main__":
