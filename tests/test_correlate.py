@@ -467,7 +467,7 @@ def test_what_is_unfinished_is_told(tmp_path: Path) -> None:
             stores.add_track(store, f"{seed}", stores.recording(seed, 200))
         assert unfinished(store) == Unfinished(n_tiles=0, n_missing=0, n_waiting=3)
         store.seal_tail()
-        assert unfinished(store) == Unfinished(n_tiles=6, n_missing=6, n_waiting=0)
+        assert unfinished(store) == Unfinished(n_tiles=12, n_missing=12, n_waiting=0), "in two passes"
         correlate(store, COMPARE, InlineRunner(), Silent())
         assert unfinished(store) is None
 

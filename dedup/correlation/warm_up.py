@@ -60,7 +60,8 @@ def compile_part(part: str) -> None:
 
 def parts_of(settings: CompareSettings) -> tuple[str, ...]:
     """The parts that a comparison takes. The noise floor takes the cascade."""
-    return ("sweep", "path", "join") if settings.method == "join" else ("sweep", "path")
+    join, stretch = ("join",) if settings.method == "join" else (), ("stretch",) if settings.varispeed else ()
+    return "sweep", "path", *join, *stretch
 
 
 def _sweep() -> None:
@@ -82,6 +83,16 @@ def _join() -> None:
     fingerprints, limits, floor = _arguments()
     block = make_joined(fingerprints)
     join_blocks(block, block, True, 0, 2, limits, floor, Room())
+
+
+def _stretch() -> None:
+    """What compares fingerprints at other speeds."""
+    from dedup.correlation.stretch import at_best_rate, stretched_block
+
+    fingerprints, limits, floor = _arguments()
+    stretched_block(fingerprints, 1.01)
+    one = np.ascontiguousarray(fingerprints.items[:250])
+    at_best_rate(one, one, 1.01, True, 0, limits, floor)
 
 
 def _path() -> None:
@@ -106,5 +117,5 @@ def _arguments() -> tuple[BlockItems, LagLimits, Floor]:
     return block, lag_limits(settings), floor_of(settings)
 
 
-PARTS: dict[str, Callable[[], None]] = {"sweep": _sweep, "path": _path, "join": _join}
+PARTS: dict[str, Callable[[], None]] = {"sweep": _sweep, "path": _path, "join": _join, "stretch": _stretch}
 """What compiles each part; a part is all that one kernel calls."""
