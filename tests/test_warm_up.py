@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dedup.correlation import kernel_cache
-from dedup.correlation.warm_up import PARTS, compile_first, compile_path
+from dedup.correlation.warm_up import PARTS, compile_first, compile_pair
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.settings import CompareSettings
@@ -50,7 +50,7 @@ def test_each_part_is_compiled_once_and_said(cache: Path) -> None:
     assert told.messages == ["compiling the comparison for this machine, once; it takes about 20 s"]
     assert len(list(cache.glob("*.compiled"))) == 2
     compile_first(CompareSettings(varispeed=False), InlineRunner(), told)
-    compile_path(told)
+    compile_pair(CompareSettings(varispeed=False), told)
     assert len(told.stages) == len(told.messages) == 1, "nothing is left to do, so nothing is said"
     compile_first(CompareSettings("join"), InlineRunner(), told)
     assert told.stages[1:] == [("compile", 2)], "what takes more compiles the rest"
@@ -59,7 +59,7 @@ def test_each_part_is_compiled_once_and_said(cache: Path) -> None:
 
 def test_what_is_missing_is_compiled(cache: Path) -> None:
     told = Told()
-    compile_path(told)
+    compile_pair(CompareSettings(varispeed=False), told)
     assert told.messages == ["compiling the comparison for this machine, once; it takes about 10 s"]
     assert [path.name.partition("-")[0] for path in cache.glob("*.compiled")] == ["path"]
     compile_first(CompareSettings(varispeed=False), InlineRunner(), told)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.match import record
+from dedup.correlation.compare import compare_two
+from dedup.correlation.match import Match, match_at, record
 from dedup.correlation.tile import Computed, Part, Prepared, SharedBlock, of_two
 from dedup.settings import CompareSettings
-from dedup.store.items import frozen
+from dedup.store.items import Items, frozen
 from dedup.store.pairs import PAIR
 
 if TYPE_CHECKING:
@@ -66,6 +67,18 @@ def _correlate(
             stored.append(record(row_a, row_b, match).tobytes())
     n_compared = sum(n_rows - 1 - row for row in range(first, end)) if same else (end - first) * (len(b[2]) - 1)
     return b"".join(stored), n_compared
+
+
+def compare_at_speeds(a: Items, b: Items, settings: CompareSettings) -> Match | None:
+    """Two fingerprints (`uint32`) as all passes under these settings see them: as they are, or with one stretched if
+    they agree better so; None if they cannot overlap enough. If `correlate` stores the pair, these are its numbers."""
+    plain = compare_two(a, b, settings)
+    if not settings.varispeed or (plain is not None and plain.rate == 0 and plain.score >= SAME_SCORE):
+        return plain
+    block = ("", np.concatenate([a, b]), np.cumsum([0, len(a), len(b)], dtype=np.int64))
+    pairs, _ = _correlate(block, block, Part(0, 0), b"", settings.passes[-1])
+    found = match_at(pairs, 0) if pairs else None
+    return found if found is not None and (plain is None or found.score > plain.score) else plain
 
 
 class _Rows:

@@ -179,15 +179,17 @@ class Criterion(NamedTuple):
         return self.value <= self.threshold if self.at_most else self.value >= self.threshold
 
 
-def criteria(match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds) -> tuple[Criterion, ...]:
-    """The numbers that decide the verdict, in the order in which they are asked."""
+def criteria(
+    match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds, change: Change | None = None
+) -> tuple[Criterion, ...]:
+    """The numbers that decide the verdict, in the order in which they are asked; `change` as of `verdict`."""
     if thresholds.classic is not None:
         return (Criterion("agreement", match.agreement, thresholds.classic),)
     of_longer, of_shorter = _of_longer_and_shorter(match, n_items_a, n_items_b)
     return (
         Criterion(KEPT, match.score, STORED_KAPPA),
         Criterion(CHANCE, match.evidence, thresholds.related),
-        *_copy_criteria(match, thresholds),
+        *_copy_criteria(match, thresholds, confirmed=change is not None and change.kind in _CHANGED),
         Criterion(OWN, own_s(match, n_items_a, n_items_b), OWN_S, at_most=True),
         Criterion(OF_LONGER, of_longer, LONGER_SHARE),
         Criterion(OF_SHORTER, of_shorter, SHORTER_SHARE),

@@ -39,11 +39,15 @@ def compile_first(settings: CompareSettings, runner: Runner, observer: Observer)
         observer.advance()
 
 
-def compile_path(observer: Observer) -> None:
+def compile_pair(settings: CompareSettings, observer: Observer) -> None:
     """Compiles in this process what the comparison of two files takes, if it is not in the cache."""
-    if not is_compiled("path"):
-        observer.message(f"compiling the comparison for this machine, once; it takes about {PART_S} s")
-        compile_part("path")
+    parts = ("path", "sweep", "stretch") if settings.varispeed else ("path",)
+    missing = [part for part in parts if not is_compiled(part)]
+    if missing:
+        seconds = PART_S * len(missing)
+        observer.message(f"compiling the comparison for this machine, once; it takes about {seconds} s")
+    for part in missing:
+        compile_part(part)
 
 
 def compile_all() -> None:

@@ -45,10 +45,13 @@ class Confirmation(NamedTuple):
     @classmethod
     def of(cls, one: bytes, other: bytes, kind: str, pitch: float, pair: bytes) -> Confirmation:
         """The same whichever is the first; the first of `pair` is `one`."""
-        if one < other:
-            return cls(one, other, kind, pitch, pair)
-        turned = swapped(np.frombuffer(pair, PAIR)).tobytes() if pair else b""
-        return cls(other, one, kind, 1 / pitch, turned)
+        found = cls(one, other, kind, pitch, pair)
+        return found if one < other else found.turned()
+
+    def turned(self) -> Confirmation:
+        """The same with the two the other way round."""
+        pair = swapped(np.frombuffer(self.pair, PAIR)).tobytes() if self.pair else b""
+        return Confirmation(self.digest_b, self.digest_a, self.kind, 1 / self.pitch, pair)
 
 
 class Comparisons(Table):
@@ -75,6 +78,16 @@ class Comparisons(Table):
         for a, b, text, _, pair in self.read_rows("WHERE settings GLOB ?", (f"{_CONFIRMED} *",)):
             *_, kind, pitch = text.split(" ")
             yield Confirmation(a, b, kind, float(pitch), pair)
+
+    def confirmed_of(self, one: bytes, other: bytes) -> Confirmation | None:
+        """What this version confirmed of two fingerprints; None if nothing."""
+        both = min(one, other), max(one, other)
+        which = "WHERE digest_a = ? AND digest_b = ? AND settings GLOB ?"
+        for a, b, text, _, pair in self.read_rows(which, (*both, f"{_CONFIRMED} *")):
+            *_, kind, pitch = text.split(" ")
+            found = Confirmation(a, b, kind, float(pitch), pair)
+            return found if a == one else found.turned()
+        return None
 
     def put_confirmed(self, confirmations: Iterable[Confirmation]) -> None:
         """Records what was confirmed."""
