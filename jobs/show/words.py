@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 BAR_STEPS = 64
 
+TOGETHER_S = 0.5
+"""Seconds between the starts of two of another speed that count for none."""
+
 
 def verdict_text(pair: TrackPair) -> str:
     """The verdict, with the speed if it differs, and whether a person gave it."""
@@ -107,9 +110,18 @@ def strip_text(pair: TrackPair) -> str:
     a_from, a_to, b_from, b_to = pair.match.place()
     heard = [value for value in pair.match.similarity.tolist() if not math.isnan(value)]
     text = f"{clock(a_from)} to {clock(a_to)} lies over {clock(b_from)} to {clock(b_to)} of the best"
-    text += f", lag {pair.match.lag_s:+.2f} s"
+    text += f", {lag_text(pair.match)}"
     text += f"; agreement over time {min(heard):.2f} to {max(heard):.2f}" if heard else ""
     return "; ".join(filter(None, (text, heard_text(pair))))
+
+
+def lag_text(match: Match) -> str:
+    """Where the first of a pair begins against the second. Of another speed their lag changes all the time."""
+    if not match.rate:
+        return f"lag {match.lag_s:+.2f} s"
+    if abs(match.lag_s) < TOGETHER_S:
+        return "starts together"
+    return f"starts {abs(match.lag_s):.1f} s {'earlier' if match.lag_s > 0 else 'later'}"
 
 
 def clock(seconds: float) -> str:
