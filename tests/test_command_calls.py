@@ -309,7 +309,7 @@ def test_full_for_programs(folder: Path, replaced: Replaced, found: Found) -> No
         "plan": None,
     }
     assert {name: summary[name] for name in expected} == expected
-    assert summary.keys() - expected.keys() == {"tiles", "compact", "null_tests"}
+    assert summary.keys() - expected.keys() == {"tiles", "compact", "heard_again", "null_tests"}
     assert (summary["tiles"]["n_tiles"], summary["compact"]["merged"]) == (1, 2)
     assert result.stderr.endswith(FULL_TEXT)
 
