@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dedup.correlation.match import Match
 
 PITCHES = tuple(1 + percent / 100 for percent in range(-9, 10) if percent)
-"""Ratios that are tried for two of one tempo."""
+"""Ratios that are tried beside that of the two speeds."""
 
 SAME_TEMPO = 0.006
 """Difference in speed, either way, up to which two may also be of one tempo and other pitch."""
@@ -102,11 +102,10 @@ def hear_again(
 
 
 def _pitches(rate: float) -> Iterable[float]:
-    """The pitches in which a file is wanted that has `rate` items for each of the other."""
-    if abs(rate - 1) <= SAME_TEMPO:
-        yield from PITCHES
+    """The pitches in which a file is wanted that has `rate` items for each of the other: that of a turntable first."""
     if rate != 1:
         yield round(rate, 4)
+    yield from PITCHES
 
 
 def _fingerprints(
@@ -130,20 +129,22 @@ def _fingerprints(
 def _answered(question: Question, heard: dict[float, Items], settings: CompareSettings) -> Answer:
     """What the file is to the other: the best of all that it may be."""
     plain = compared(heard[1.0], question.items, question.rate, settings)
-    best, change = plain, Change("none" if abs(question.rate - 1) <= SAME_TEMPO else "tempo", 1.0)
+    is_same_tempo = abs(question.rate - 1) <= SAME_TEMPO
+    best, change = plain, Change("none" if is_same_tempo else "tempo", 1.0)
     score, at_pitch = CLEARLY + (plain.score if plain is not None else -1.0), {}
     for pitch in _pitches(question.rate):
-        rate = question.rate if pitch == round(question.rate, 4) else 1.0
+        is_speed = pitch == round(question.rate, 4)
+        rate = question.rate if is_speed or not is_same_tempo else 1.0
         found = compared(heard[pitch], question.items, rate, settings)
         if found is None:
             continue
-        if rate == 1:
+        if not is_speed:
             at_pitch[pitch] = found.score
         if found.score > score:
-            best, score = found, found.score
-            change = Change("pitch" if rate == 1 else "speed", 1 / pitch)
-    if change.kind == "pitch":
-        change = Change("pitch", 1 / _middle(at_pitch))
+            best, score = found, found.score + CLEARLY * is_speed
+            change = Change("speed" if is_speed else "pitch" if is_same_tempo else "both", 1 / pitch)
+    if change.kind in ("pitch", "both"):
+        change = Change(change.kind, 1 / _middle(at_pitch))
     return Answer(question.name, change, b"" if best is None else record(0, 0, best).tobytes())
 
 

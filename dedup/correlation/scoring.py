@@ -93,7 +93,8 @@ class Change(NamedTuple):
     """What was changed in a copy, as hearing it again at another pitch has shown (`confirm`)."""
 
     kind: str
-    """"speed" (both), "tempo" (its pitch was kept), "pitch" (its tempo was kept), or "none" of these."""
+    """"speed" (its pitch went with it), "tempo" (its pitch was kept), "pitch" (its tempo was kept), "both" (each by
+    another ratio), or "none" of these."""
     pitch: float
     """How many times as high as the second the first sounds."""
 
@@ -265,6 +266,7 @@ def _verdict_as_it_is(match: Match, n_items_a: int, n_items_b: int, thresholds: 
 _CHANGED: dict[str, Verdict] = {
     "speed": "same recording, other speed",
     "tempo": "same recording, other speed",
+    "both": "same recording, other speed",
     "pitch": "transposed",
 }
 """The verdict on a copy in which this was changed."""

@@ -251,6 +251,8 @@ def speed_words(rate: float, change: Change | None = None) -> str:
     pitch, if it was found out."""
     speed = speed_of(rate)
     how = {"tempo": " at the same pitch", "speed": f" and {'lower' if speed < 0 else 'higher'}"}
+    if change is not None and change.kind == "both":
+        how["both"] = f" and {pitch_words(change)}"
     kind = how.get(change.kind, "") if change is not None else ""
     return f"{100 * abs(speed):.1f} % {'slower' if speed < 0 else 'faster'}{kind}"
 

@@ -36,7 +36,7 @@ class Confirmation(NamedTuple):
     digest_b: bytes
     """As of Comparison."""
     kind: str
-    """What was changed: "speed", "tempo", "pitch", or "none" if nothing of this makes them agree better."""
+    """What was changed: "speed", "tempo", "pitch", "both", or "none" if nothing of this makes them agree better."""
     pitch: float
     """How many times as high as the second the first sounds."""
     pair: bytes

@@ -36,7 +36,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 _DIGEST = re.compile("[0-9a-f]{32}")
 
-_COMPARED = re.compile(r"[0-9a-f]{32}|confirmed \d+ (speed|tempo|pitch|none) \d\.\d{6}")
+_COMPARED = re.compile(r"[0-9a-f]{32}|confirmed \d+ (speed|tempo|pitch|both|none) \d\.\d{6}")
 """How two fingerprints of a comparison were compared."""
 
 
