@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dedup.confirm.run import Confirmed, confirm
 from dedup.correlation.correlate import Correlation, Unfinished, correlate, unfinished
 from dedup.correlation.scoring import Verdict
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED
+from dedup.files.disks import Disks
 from dedup.groups.called_same import remember
 from dedup.groups.groups import Found, Group, groups_of
 from dedup.groups.matches import Matches
@@ -60,6 +62,8 @@ class Full:
     """Whether everything is done, including the housekeeping."""
     tested: Tested | None = None
     """Null tests of the copies that may go; None if a stop came before them."""
+    confirmed: Confirmed | None = None
+    """Copies at another speed or pitch that were heard again; None if a stop came before them."""
     strict: bool = False
     """Whether failures of which an earlier run has told count too."""
 
@@ -168,6 +172,14 @@ class _Job:
         self.store.take_in_what_waits()  # what a person said while files were scanned and compared
         remember(self.store, self.observer, self.runner.stop)
         matches = Matches(self.store, self.match)
+        disks = Disks(self.runner, self.scan.reads_per_disk)
+        confirmed = Confirmed()
+        if self.compare.varispeed:
+            confirmed = confirm(self.store, matches, self.runner, self.observer, disks, self.scan.time_limit_s)
+        done = replace(done, confirmed=confirmed, seconds={**done.seconds, "hear again": time.monotonic() - began})
+        if self.runner.stop.requested and (confirmed.n_left or not self.runner.stop.time_is_up):
+            return replace(done, stopped=True)
+        began = time.monotonic()
         tested = listen(self.store, matches, self._groups, self.scan, self.runner, self.observer)
         done = replace(done, tested=tested, seconds={**done.seconds, "listen": time.monotonic() - began})
         stop = self.runner.stop
@@ -177,7 +189,7 @@ class _Job:
         found = Found(matches, weighed_groups(self.store, matches, self.keep, self.cleanup))
         n_pairs, new = matches.count_pairs(), news(self.store, found.groups)
         seconds = {**done.seconds, "group": time.monotonic() - began}
-        idle = done.idle and not tested.n_tested
+        idle = done.idle and not tested.n_tested and not confirmed.n_heard
         return replace(done, found=found, n_pairs=n_pairs, news=new, seconds=seconds, idle=idle)
 
     def _groups(self, matches: Matches) -> list[Group]:

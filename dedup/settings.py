@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Annotated, Literal, get_args
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Annotated, Any, Literal, get_args
 
 from dedup.declaration import Option, Settings, refused
 
@@ -113,6 +113,14 @@ Method = Literal["cascade", "exact", "join"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
+VARISPEED_LAG, VARISPEED_OVERLAP = 243, 0.5
+"""In the pass for other speeds: the largest lag, 30 s, and the share of the shorter fingerprint that must overlap, as
+copies at another speed are whole."""
+
+_UNSAID = {"varispeed": True, "stretched": False}
+"""Values that are not part of a record of settings: those of all stores that were made before there was a choice."""
+
+
 @dataclass(frozen=True)
 class CompareSettings(Settings):
     """How two fingerprints are compared; part of every tile's name."""
@@ -139,11 +147,29 @@ class CompareSettings(Settings):
     min_overlap_items: Annotated[
         int, Option("Items that must overlap, whatever the share; 80 are 9.9 s.", "ITEMS", 1, rare=True)
     ] = 80
+    varispeed: Annotated[bool, Option("Find copies at other speeds too; takes longer.")] = True
+    """Whether there is a second pass, for other speeds."""
+    stretched: bool = False
+    """Whether these are the settings of that pass, in which one of two fingerprints is stretched (`other_speeds`)."""
+
+    def record(self) -> dict[str, Any]:
+        """What a store keeps of these settings: `CompareSettings(**record)` are equal."""
+        return {name: value for name, value in asdict(self).items() if name not in _UNSAID or value != _UNSAID[name]}
 
     def digest(self) -> str:
-        """32 hex digits, a function of the values alone: equal settings have equal digests on every machine."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """32 hex digits, a function of the values alone that decide a tile's result: equal settings have equal digests
+        on every machine."""
+        values = {name: value for name, value in self.record().items() if name != "varispeed"}
+        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+    @property
+    def passes(self) -> tuple[CompareSettings, ...]:
+        """The settings of each pass over the blocks, in the order in which they are made."""
+        if not self.varispeed or self.stretched:
+            return (self,)
+        overlap, lag = max(VARISPEED_OVERLAP, self.min_overlap), min(self.lag_limit, VARISPEED_LAG)
+        return self, replace(self, max_lag=lag, min_overlap=overlap, stretched=True)
 
     @property
     def lag_limit(self) -> int:

@@ -14,6 +14,9 @@ gives other bytes for the same blocks and settings; then every tile is computed 
 JOIN_VERSION = 2
 """The same for changes in `keys`, `votes` or `join`, upon which only tiles of that method are computed again."""
 
+VARISPEED_VERSION = 1
+"""The same for changes in `other_speeds` or `stretch`, upon which only tiles of that pass are computed again."""
+
 
 def versions() -> dict[str, str]:
     """Versions of this program, its kernels, Python and the libraries below it, by name; empty if not installed."""

@@ -17,7 +17,7 @@ from dedup.store.items import Items
 from dedup.store.pairs import PAIR
 from tests import stores
 
-DEFAULT = CompareSettings()
+DEFAULT = CompareSettings(varispeed=False)
 SAME = 0.45
 """Kappa that the planted pairs have at least."""
 KEPT_BLOCKS = 8
@@ -84,7 +84,9 @@ def cut(seed: int, start: int, n_items: int, share: float, copy: int) -> Items:
 
 CUT = st.builds(cut, SEED, st.integers(0, 300), N_ITEMS, SHARE, st.integers(0, 5))
 SETTINGS = st.builds(
-    lambda max_lag, share, items: CompareSettings(max_lag=max_lag, min_overlap=share, min_overlap_items=items),
+    lambda max_lag, share, items: CompareSettings(
+        varispeed=False, max_lag=max_lag, min_overlap=share, min_overlap_items=items
+    ),
     st.sampled_from([None, 0, 1, 5, 30, 200, 300]),
     st.sampled_from([0.01, 0.1, 0.25, 0.6, 1.0]),
     st.sampled_from([1, 20, 80]),

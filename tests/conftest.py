@@ -25,6 +25,7 @@ DURATIONS = TESTS / "durations.json"
 
 # Before anything imports numba. The folder is git-ignored; processes may share it.
 os.environ["REPRISE_KERNEL_CACHE"] = str(TESTS.parent / ".pytest_cache" / "numba")
+os.environ["REPRISE_VARISPEED"] = "false"  # a pass of its own, which tests of other speeds ask for
 if (folder := cache_folder()) is not None:  # each test compiles what it needs, and none begins by saying so
     folder.mkdir(parents=True, exist_ok=True)
     for part in PARTS:

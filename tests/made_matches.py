@@ -10,7 +10,9 @@ from typing import Any
 from dedup.correlation.match import Match
 from dedup.correlation.scoring import Thresholds, usual_noise
 
-LIMITS = Thresholds(related=0.1, same=0.45, min_prominence=0.05, classic=None, noise=usual_noise(), n_tracks=1000)
+LIMITS = Thresholds(
+    related=0.1, other_speed=0.12, same=0.45, min_prominence=0.05, classic=None, noise=usual_noise(), n_tracks=1000
+)
 
 
 def limits(**changes: Any) -> Thresholds:

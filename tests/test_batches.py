@@ -40,7 +40,7 @@ from dedup.settings import METHODS, CompareSettings
 from dedup.store.tiles import BAND_BLOCKS, Tile, count_tiles, plan_tiles
 from tests import naive
 
-EXACT, CASCADE, JOIN = map(CompareSettings, ("exact", "cascade", "join"))
+EXACT, CASCADE, JOIN = (CompareSettings(each, varispeed=False) for each in ("exact", "cascade", "join"))
 A_LITTLE = 1 + 1e-9
 
 
@@ -211,7 +211,7 @@ def test_steps_of_any_two(n_a: int, n_b: int, min_overlap: float, max_lag: int |
 
 @given(LENGTH, LENGTH, OVERLAP, LIMIT)
 def test_steps_of_the_cascade(n_a: int, n_b: int, min_overlap: float, max_lag: int | None) -> None:
-    compare = CompareSettings(max_lag=max_lag, min_overlap=min_overlap)
+    compare = CompareSettings(varispeed=False, max_lag=max_lag, min_overlap=min_overlap)
     predicted = pair_steps(n_a, n_b, compare)
     assert predicted == pair_steps(n_b, n_a, compare)
     wide = replace(compare, max_lag=max(compare.lag_limit, BASE_LAG) if max_lag is not None else None)
@@ -222,7 +222,7 @@ def test_steps_of_the_cascade(n_a: int, n_b: int, min_overlap: float, max_lag: i
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_cost_of_a_tile_is_that_of_its_pairs(method: str) -> None:
-    compare = CompareSettings(method)
+    compare = CompareSettings(method, varispeed=False)
     cost = tile_cost({"a": (10, 9480), "b": (20, 6000), "c": (1, 500)}, compare)
     each = STEPS_A_PAIR + pair_steps(948, 300, compare)
     assert cost(Tile("", "a", "b")) == pytest.approx(200 * each)
@@ -266,7 +266,7 @@ def test_a_band_leaves_room_for_columns() -> None:
 
 
 def test_shares_are_bounded() -> None:
-    compare = CompareSettings("exact")
+    compare = CompareSettings("exact", varispeed=False)
     cost = tile_cost({"a": (4096, 4096 * 100_000)}, compare)
     tile = Tile("t", "a", "a")
     planned = list(plan_batches([tile], cost, cost(tile), 2, Pace(steps=1.0, seconds=1.0)))

@@ -82,7 +82,7 @@ def test_every_pair_is_counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     told = report(monkeypatch, capsys, "--kind", "made", "--pairs", N_PAIRS)
     assert (told["tracks"], told["fingerprints"], told["pairs"]) == (N_TRACKS, N_TRACKS, N_PAIRS)
     tracks = [Library(1, 200).track(index).items for index in range(N_TRACKS)]
-    matches = [compare_two(a, b, CompareSettings()) for a, b in itertools.combinations(tracks, 2)]
+    matches = [compare_two(a, b, CompareSettings(varispeed=False)) for a, b in itertools.combinations(tracks, 2)]
     evidence = [match.evidence for match in matches if match is not None]
     for row in told["rows"]:
         assert row["counted"] == sum(one >= row["threshold"] for one in evidence)

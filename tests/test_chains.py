@@ -40,7 +40,7 @@ def matches_of(
             for name in names[part::instalments]:
                 properties: dict[str, Any] = LOSSLESS if name in lossless else {}
                 stores.add_track(store, name, pieces.fingerprint(tracks[name]), **properties)
-            correlate(store, CompareSettings(), InlineRunner(), Silent())
+            correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
         return Matches(store, MatchSettings())
 
 

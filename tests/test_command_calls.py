@@ -62,8 +62,8 @@ MATCH = ("--max-false", "0.5", "--min-score", "0.7", "--min-prominence", "0.1", 
 MATCH_SETTINGS = MatchSettings(0.5, 0.7, 0.1, 0.6)
 KEEP = ("--keep", "largest", "--prefer", "/a", "--protect", "/b", "--identity", "album", "--companion", "/c:/d")
 KEEP_SETTINGS = KeepSettings(("largest",), (b"/a",), (b"/b",), "album", ((b"/c", b"/d"),))
-COMPARE = ("--method", "exact", "--max-lag", "9", "--min-overlap", "0.5", "--min-overlap-items", "90")
-COMPARE_SETTINGS = CompareSettings("exact", 9, 0.5, 90)
+COMPARE = ("--method", "exact", "--max-lag", "9", "--min-overlap", "0.5", "--min-overlap-items", "90", "--no-varispeed")
+COMPARE_SETTINGS = CompareSettings("exact", 9, 0.5, 90, varispeed=False)
 SCAN = ("--extensions", "mp3", "--include", "a*", "--exclude", "b*", "--max-depth", "2", "--hidden")
 SCAN += ("--min-length", "20", "--time-limit", "5", "--retry-failed", "--reads-per-disk", "3")
 SCAN_SETTINGS = ScanSettings(DiscoverSettings(frozenset({"mp3"}), ("a*",), ("b*",), 2, True), 20.0, 5.0, True, 3)
@@ -309,7 +309,7 @@ def test_full_for_programs(folder: Path, replaced: Replaced, found: Found) -> No
         "plan": None,
     }
     assert {name: summary[name] for name in expected} == expected
-    assert summary.keys() - expected.keys() == {"tiles", "compact", "null_tests"}
+    assert summary.keys() - expected.keys() == {"tiles", "compact", "heard_again", "null_tests"}
     assert (summary["tiles"]["n_tiles"], summary["compact"]["merged"]) == (1, 2)
     assert result.stderr.endswith(FULL_TEXT)
 

@@ -217,7 +217,7 @@ def versions(tmp_path: Path) -> Path:
             stores.add_track(store, f"version {seed}.mp3", stores.copied(items, share, seed))
         stores.add_track(store, "whole.mp3", stores.recording(2, 300))
         stores.add_track(store, "part.mp3", stores.recording(2, 300)[100:200])
-        correlate(store, CompareSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
     return tmp_path / "versions"
 
 
@@ -314,7 +314,7 @@ def test_the_classic_way_says_what_it_costs(tmp_path: Path) -> None:
             if seed in (20, 30):
                 assert "raw agreement 0.58 alone decides, as in older programs; what that" in told("--classic", "0.58")
                 assert "was not measured: it takes 25 tracks and a `reprise correlate`" in told("--classic", "0.58")
-                correlate(store, CompareSettings(), InlineRunner(), Silent())
+                correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
     cost = re.search(
         r"([\d.]+)% of unrelated pairs .* about ([\d,]+) false .* the ([\d,]+) of", told("--classic", "0.53")
     )

@@ -39,7 +39,7 @@ def root(tmp_path: Path) -> Path:
 def known(root: Path, recordings: dict[str, int], differing: dict[str, float] | None = None) -> None:
     make_store(root.parent / "store", root, recordings, differing or {})
     with opened(root) as store:
-        correlate(store, CompareSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
 
 
 def edited(plan: Plan, change: Callable[[Any], object]) -> Plan:

@@ -206,7 +206,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
             items = recording(seed, 150)
             add_track(store, f"{seed}.flac", items)
             add_track(store, f"{seed}.mp3", copied(items, 0.1, seed))
-        correlate(store, CompareSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
         record(store, b"c" * 16, b"d" * 16, same=False, score=None)
     with closing(sqlite3.connect(folder / "catalog.db")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -255,7 +255,7 @@ def test_a_catalog_that_is_no_database_is_made_anew_of_what_can_be_read(
     with open_for_writing(folder, "test") as store:
         assert [finding for finding in check(store, Silent()) if finding.kind != "note"] == []
         assert [judgement.same for judgement in history(store)] == [False]
-        correlate(store, CompareSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
         known = {track.path for track in store.catalog.tracks.all()}
         pairs = list(export_pairs(Matches(store, MatchSettings())))
     with open_for_reading(sound) as store:
@@ -409,7 +409,7 @@ def test_results_are_carried_over_where_anything_says_that_they_are_of_our_versi
     assert mend_catalog(folder, "test")["tile"] == n_tiles
     with open_for_writing(folder, "test") as store:
         assert {finding.kind for finding in check(store, Silent())} <= ({"root"} if repeated != 3 else set())
-        compared = correlate(store, CompareSettings(), InlineRunner(), Silent())
+        compared = correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
         assert (compared.n_reused, compared.n_computed) == (n_tiles, 55 - n_tiles)
 
 

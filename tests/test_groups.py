@@ -27,7 +27,7 @@ LOSSLESS = {"codec": "flac", "lossless": True, "bits": 16, "sample_rate": 44100}
 
 
 def groups_of(store: Store) -> list[Group]:
-    correlate(store, CompareSettings(), InlineRunner(), Silent())
+    correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
     matches = Matches(store, MatchSettings())
     groups = make_groups(matches)
     paths = [track.path for group in groups for track in group.tracks]
@@ -149,7 +149,7 @@ def test_uncertain_is_what_is_related_best_evidence_first(tmp_path: Path) -> Non
         stores.add_track(store, "near", stores.copied(A, 0.3, 3))
         stores.add_track(store, "whole", B)
         stores.add_track(store, "part", B[20:125])
-        correlate(store, CompareSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
 
         def asked() -> list[set[str]]:
             pairs = uncertain(Matches(store, MatchSettings()))

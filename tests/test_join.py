@@ -32,7 +32,7 @@ from dedup.synthesis.fingerprints import Library
 from tests import naive, stores
 from tests.comparing import CUT, SAME, SETTINGS, assert_part_of_exact, compared, exact
 
-JOIN = CompareSettings("join")
+JOIN = CompareSettings("join", varispeed=False)
 SET = [ROW_X, ROW_Y, LAG, KAPPA]
 """Columns of what `join_blocks` finds."""
 

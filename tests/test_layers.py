@@ -38,7 +38,7 @@ FLOORS = (
     ("fingerprint",),
     ("scan", "upkeep"),
     ("groups",),
-    ("nulltest",),
+    ("confirm", "nulltest"),
     ("playback",),
     ("covers", "pipeline", "plan", "report"),
     ("cleanup",),

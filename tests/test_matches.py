@@ -30,7 +30,7 @@ A, B, C = (stores.recording(seed, 200) for seed in (1, 2, 3))
 
 
 def matches_of(store: Store, settings: MatchSettings | None = None, compare: CompareSettings | None = None) -> Matches:
-    correlate(store, compare or CompareSettings(), InlineRunner(), Silent())
+    correlate(store, compare or CompareSettings(varispeed=False), InlineRunner(), Silent())
     return Matches(store, settings or MatchSettings())
 
 
@@ -185,7 +185,7 @@ def test_pairs_are_sorted_by_both_paths_whatever_the_bytes(tmp_path: Path) -> No
 
 
 def test_the_last_settings_are_read_unless_others_are_given(tmp_path: Path) -> None:
-    near, far = CompareSettings(max_lag=10), CompareSettings(max_lag=60)
+    near, far = CompareSettings(varispeed=False, max_lag=10), CompareSettings(varispeed=False, max_lag=60)
     with stores.open_store(tmp_path) as store:
         assert last_compare_settings(store) == CompareSettings()
         assert list(Matches(store, MatchSettings()).pairs()) == []
@@ -300,7 +300,7 @@ def test_different_splits_and_same_joins_whatever_the_score(tmp_path: Path) -> N
     with stores.open_store(tmp_path) as store:
         for name, items in (("a", A), ("a2", stores.copied(A, 0.1)), ("b", B), ("short", C[:40])):
             stores.add_track(store, name, items)
-        correlate(store, CompareSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
         assert judged(store) == [("a", "a2", "same recording", False)]
         judge(store, "a2", "a", same=False)
         assert judged(store) == []
@@ -325,7 +325,7 @@ def test_what_is_one_file_or_one_audio_stays_it(tmp_path: Path) -> None:
             stores.add_track(store, name, stores.add_audio(store, A, stream=stream), full=full)
         for name, stream in (("d", b"u" * 16), ("e", b"v" * 16)):
             stores.add_track(store, name, stores.add_audio(store, B, stream=stream, key="flac-md5|1"))
-        correlate(store, CompareSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
         expected = [("a", "b", "identical file"), ("a", "c", "same recording"), ("b", "c", "same audio")]
         assert [told[:3] for told in judged(store)] == [*expected, ("d", "e", "same audio")]
         judge(store, "a", "b", same=False)
@@ -348,14 +348,14 @@ def test_a_judgement_is_of_what_the_files_hold(tmp_path: Path) -> None:
         audio = stores.add_audio(store, A, stream=b"s" * 16)
         stores.add_track(store, "a", audio)
         stores.add_track(store, "b", B)
-        correlate(store, CompareSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
         judge(store, "a", "b", same=True)
         store.catalog.tracks.forget([b"/music/a"])
         assert judged(store) == []
         stores.add_track(store, "moved/a", audio, tags={"title": ("Another",)}, size=1234)
         stores.add_track(store, "copied/a", audio)
         stores.add_track(store, "a", C)
-        correlate(store, CompareSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
         assert judged(store) == [
             ("b", "copied/a", "same recording", True),
             ("b", "moved/a", "same recording", True),

@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def told(store: Store, finished: bool = True) -> News:
     """What a run finds."""
-    correlate(store, CompareSettings(), InlineRunner(), Silent())
+    correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
     found = news(store, make_groups(Matches(store, MatchSettings())))
     if finished:
         end_news(store)

@@ -58,7 +58,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def explained(music: Path, a: str, b: str, **settings: float) -> Explanation:
     paths = (os.fsencode(music / name) for name in (a, b))
-    return explain(*paths, None, FINGERPRINT, CompareSettings(), MatchSettings(**settings))
+    return explain(*paths, None, FINGERPRINT, CompareSettings(varispeed=False), MatchSettings(**settings))
 
 
 def unmet(found: Explanation) -> list[str]:
@@ -174,7 +174,7 @@ def test_a_name_of_any_bytes(music: Path, tmp_path: Path):
     paths = [os.path.join(os.fsencode(tmp_path), name) for name in (b"caf\xe9 $x$.flac", b"a\nb.flac")]
     for path in paths:
         shutil.copyfile(music / "song.flac", path)
-    found = explain(*paths, None, FINGERPRINT, CompareSettings(), MatchSettings())
+    found = explain(*paths, None, FINGERPRINT, CompareSettings(varispeed=False), MatchSettings())
     assert (found.verdict, found.a.path, found.b.path) == ("identical file", *paths)
     with pytest.raises(InputError, match=r"\\xe9"):
         listen(paths[0] + b"x", None, FINGERPRINT)
@@ -205,7 +205,7 @@ def test_what_the_store_knows_is_not_decoded(music: Path, tmp_path: Path):
         assert explain(b"/music/gone.flac", b"/music/song.flac", store, *SETTINGS).verdict == "other"
 
 
-SETTINGS = (FINGERPRINT, CompareSettings(), MatchSettings())
+SETTINGS = (FINGERPRINT, CompareSettings(varispeed=False), MatchSettings())
 
 
 def test_pair_says_what_report_says(tmp_path: Path):
@@ -231,7 +231,7 @@ def test_pair_says_what_report_says(tmp_path: Path):
     with open_store(tmp_path / "store") as store:
         for name, version in versions.items():
             add_track(store, name, version)
-        correlate(store, CompareSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
         matches = Matches(store, MatchSettings())
         reported = {(pair.a.path, pair.b.path): (pair.match, pair.verdict) for pair in matches.pairs()}
         names = sorted(b"/music/" + name.encode() for name in versions)
@@ -285,11 +285,11 @@ def test_why_a_silent_overlap_is_no_match(tmp_path: Path):
 
 def test_the_lag_curve_peaks_at_the_best_lag():
     items = recording(1, 200)
-    lags, agreement = lag_curve(items, items[30:], CompareSettings(max_lag=100, min_overlap=0.5))
+    lags, agreement = lag_curve(items, items[30:], CompareSettings(varispeed=False, max_lag=100, min_overlap=0.5))
     assert (lags[0], lags[-1], lags[np.argmax(agreement)]) == (-85, 100, 30)
     assert agreement.max() == 1.0
     assert len(lags) == len(agreement) == 186
-    assert [len(part) for part in lag_curve(items[:79], items, CompareSettings())] == [0, 0]
+    assert [len(part) for part in lag_curve(items[:79], items, CompareSettings(varispeed=False))] == [0, 0]
 
 
 def test_the_parts_that_lie_over_each_other():

@@ -81,7 +81,7 @@ def run(
         store,
         roots,
         scan=ScanSettings(),
-        compare=CompareSettings(),
+        compare=CompareSettings(varispeed=False),
         match=match or MatchSettings(),
         keep=KeepSettings(),
         runner=runner or InlineRunner(),

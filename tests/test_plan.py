@@ -227,7 +227,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Matches:
     with stores.open_store(tmp_path_factory.mktemp("store")) as store:
         for name, items in RECORDINGS.items():
             stores.add_track(store, name, items)
-        correlate(store, CompareSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
         pass_all(store)
         return Matches(store, MatchSettings())
 
@@ -369,7 +369,7 @@ class Told(Silent):
 
 
 def plan_of(store: Store, keep: KeepSettings = USUAL, told: Told | None = None, **changes: Any) -> Plan:
-    correlate(store, CompareSettings(), InlineRunner(), Silent())
+    correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
     pass_all(store)
     return make_plan(store, Matches(store, MatchSettings()), keep, PlanSettings(**changes), told or Told())
 

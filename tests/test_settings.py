@@ -120,6 +120,7 @@ def test_every_field_of_a_class_for_users_is_a_setting() -> None:
         own = {field.name for field in fields(owner)} - declared  # type: ignore[arg-type]
         assert own == {
             ScanSettings: {"discover"},
+            CompareSettings: {"stretched"},
             FingerprintSettings: {"chromaprint", "algorithm", "sample_rate"},
         }.get(owner, set())
     assert len(SETTINGS) == sum(len(settings_of(owner)) for owner in (RunSettings, *DECLARED)), "names are unique"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from dedup.correlation.match import identity_match
 from dedup.groups.groups import Group
 from dedup.groups.losses import null_test_words, outcome_words
 from dedup.report.sheet import sheet
 from dedup.store.nulltests import Difference, NullTest, Span
 from jobs.session.lines import PLAIN
 from jobs.show.table import COLUMNS, group_lines, row
-from jobs.show.words import beside_text, null_test_lines, verdict_text
+from jobs.show.words import beside_text, lag_text, null_test_lines, verdict_text
 from tests.made_tracks import pair, track
 
 LEAD = (Difference(12.0, 185.0, "a"),)
@@ -68,3 +69,17 @@ def test_a_verdict_says_the_speed_and_who_gave_it() -> None:
     assert verdict_text(pair(track("/a"), track("/b"), judged=True)) == "same recording (you said so)"
     slower = pair(track("/a"), track("/b"), verdict="same recording, other speed", rate=0.02)
     assert verdict_text(slower) == "same recording, 2.0 % slower"
+
+
+@pytest.mark.parametrize(
+    ("lag", "log_rate", "words"),
+    [
+        (17, 0.0, "lag +2.10 s"),
+        (-17, 0.0, "lag -2.10 s"),
+        (17, 0.02, "starts 2.1 s earlier"),
+        (-17, 0.02, "starts 2.1 s later"),
+        (3, -0.02, "starts together"),
+    ],
+)
+def test_a_lag_that_changes_all_the_time_is_told_as_a_start(lag: int, log_rate: float, words: str) -> None:
+    assert lag_text(identity_match(1000, 900)._replace(lag=lag, log_rate=log_rate)) == words

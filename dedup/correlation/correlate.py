@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dedup.correlation.batches import (
     Batch,
@@ -20,6 +20,7 @@ from dedup.correlation.batches import (
     tile_cost,
 )
 from dedup.correlation.noise import measure_noise
+from dedup.correlation.other_speeds import correlate_stretched
 from dedup.correlation.tile import Computed, correlate_parts, merged
 from dedup.correlation.warm_up import compile_first
 from dedup.errors import UsageError
@@ -28,7 +29,7 @@ from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
 from dedup.store.pairs import PAIR
 from dedup.store.results import TileResult
-from dedup.store.tiles import Tile, count_tiles, kernel_version, plan_tiles
+from dedup.store.tiles import Tile, count_tiles, kernel_version, plan_tiles, tile_name
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -54,38 +55,64 @@ class Correlation:
 
 
 def correlate(store: Store, settings: CompareSettings, runner: Runner, observer: Observer) -> Correlation:
-    """Brings every tile of the store's blocks to a committed result under these settings. Plans twice, first to count
-    and then, while it computes, to run: two million tiles would not fit into the launcher's memory."""
+    """Brings every tile of the store's blocks to a committed result under these settings, pass by pass. Plans twice,
+    first to count and then, while it computes, to run: two million tiles would not fit into the launcher's memory."""
     store.seal_tail()
     blocks = store.catalog.blocks.sizes()
-    done = store.catalog.results.names(settings.digest())
-    n_tiles = count_tiles(len(blocks))
-    cost = tile_cost(blocks, settings)
-    n_reused, total_cost = 0, 0.0
-    for tile in plan_tiles(blocks, settings):
-        if tile.name in done:
-            n_reused += 1
-        else:
-            total_cost += cost(tile)
+    n_tiles = count_tiles(len(blocks)) * len(settings.passes)
+    works = [_Work.of(store, blocks, each) for each in settings.passes]
+    n_reused = sum(work.n_done for work in works)
     n_held = _blocks_held(store, blocks, settings, runner) if n_reused < n_tiles else 0
-    store.catalog.meta.set("compare", asdict(settings))
-    store.catalog.meta.set(f"compare {settings.digest()}", asdict(settings))
-    if n_reused < len(done):
-        _drop_tiles(store, done.difference(tile.name for tile in plan_tiles(blocks, settings)))
+    store.catalog.meta.set("compare", settings.record())
+    for each in settings.passes:
+        store.catalog.meta.set(f"compare {each.digest()}", each.record())
+    for work in works:
+        if work.n_done < len(work.done):
+            _drop_tiles(store, work.done.difference(tile.name for tile in plan_tiles(blocks, work.settings)))
     observer.message(f"{n_reused:,} of {n_tiles:,} tiles already done")
     if n_reused < n_tiles:
         compile_first(settings, runner, observer)
     observer.stage("correlate", n_tiles - n_reused, "tiles")
-    run = _Run(store, settings, runner, observer, n_held)
-    if n_reused < n_tiles:
-        left = (tile for tile in plan_tiles(blocks, settings, band_of(n_held, settings)) if tile.name not in done)
-        run.compute(left, cost, total_cost)
-    n_left = n_tiles - n_reused - run.n_computed - run.n_failed
-    if n_left == 0 and measure_noise(store, settings, runner, observer) and run.n_failed == 0:
+    runs = []
+    for work in works:
+        run = _OtherSpeeds if work.settings.stretched else _Run
+        runs.append(run(store, work.settings, settings, runner, observer, n_held))
+        if work.n_left and not runner.stop.requested:
+            band = band_of(n_held, work.settings)
+            left = (tile for tile in plan_tiles(blocks, work.settings, band) if tile.name not in work.done)
+            runs[-1].compute(left, work.cost, work.total_cost)
+    n_computed, n_failed = sum(run.n_computed for run in runs), sum(run.n_failed for run in runs)
+    n_left = n_tiles - n_reused - n_computed - n_failed
+    if n_left == 0 and measure_noise(store, settings, runner, observer) and n_failed == 0:
         store.catalog.meta.set("complete", completeness(blocks, settings))
-    return Correlation(
-        n_tiles, n_reused, run.n_computed, run.n_failed, n_left, run.n_pairs_compared, round(run.computing_s, 3)
-    )
+    n_pairs, computing_s = sum(run.n_pairs_compared for run in runs), sum(run.computing_s for run in runs)
+    return Correlation(n_tiles, n_reused, n_computed, n_failed, n_left, n_pairs, round(computing_s, 3))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What there is to do in a pass."""
+
+    settings: CompareSettings
+    cost: Callable[[Tile], float]
+    done: set[str]
+    """Names of the tiles that have results, those of an older kernel too."""
+    n_done: int
+    """Tiles of today that have results."""
+    n_left: int
+    total_cost: float
+    """Of the tiles that are left."""
+
+    @classmethod
+    def of(cls, store: Store, blocks: dict[str, tuple[int, int]], settings: CompareSettings) -> _Work:
+        done = store.catalog.results.names(settings.digest())
+        cost, n_done, n_left, total_cost = tile_cost(blocks, settings), 0, 0, 0.0
+        for tile in plan_tiles(blocks, settings):
+            if tile.name in done:
+                n_done += 1
+            else:
+                n_left, total_cost = n_left + 1, total_cost + cost(tile)
+        return cls(settings, cost, done, n_done, n_left, total_cost)
 
 
 def memory_needed(store: Store, settings: CompareSettings) -> int:
@@ -117,8 +144,9 @@ def unfinished(store: Store) -> Unfinished | None:
     n_waiting = catalog.fingerprints.tail_length()
     if not n_waiting and catalog.meta.get("complete") == completeness(blocks, settings):
         return None
-    n_tiles = count_tiles(len(blocks))
-    n_missing = max(0, n_tiles - catalog.results.count(settings.digest()))
+    n_tiles = count_tiles(len(blocks)) * len(settings.passes)
+    n_done = sum(catalog.results.count(each.digest()) for each in settings.passes)
+    n_missing = max(0, n_tiles - n_done)
     return Unfinished(n_tiles, n_missing, n_waiting) if blocks or n_waiting else None
 
 
@@ -133,7 +161,8 @@ def last_compare_settings(store: Store) -> CompareSettings:
 def completeness(blocks: Iterable[str], settings: CompareSettings) -> str:
     """A digest of blocks, settings and kernel version; in the catalog's `meta` it says that each of their tiles has a
     result."""
-    text = " ".join([settings.digest(), kernel_version(settings), *sorted(blocks)])
+    passes = (f"{each.digest()} {kernel_version(each)}" for each in settings.passes)
+    text = " ".join([*passes, *sorted(blocks)])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -152,10 +181,20 @@ def _drop_tiles(store: Store, names: AbstractSet[str]) -> None:
 class _Run:
     """The computing of tiles; the only writer of their results."""
 
+    worker: ClassVar[Callable[..., Computed]] = staticmethod(correlate_parts)
+    """What a worker does with the parts of a batch."""
+
     def __init__(
-        self, store: Store, settings: CompareSettings, runner: Runner, observer: Observer, n_held: int
+        self,
+        store: Store,
+        settings: CompareSettings,
+        first_pass: CompareSettings,
+        runner: Runner,
+        observer: Observer,
+        n_held: int,
     ) -> None:
         self.store, self.settings, self.runner, self.observer = store, settings, runner, observer
+        self.first_pass = first_pass
         self.n_computed = self.n_failed = self.n_pairs_compared = 0
         self.computing_s = 0.0
         self.n_held = n_held
@@ -178,7 +217,7 @@ class _Run:
             self._run(plan_batches(tiles, cost, total_cost, self.runner.n_workers, self.pace, self.n_held, 1))
 
     def _run(self, batches: Iterator[Batch]) -> None:
-        outcomes = self.runner.run(correlate_parts, self._tasks(batches))
+        outcomes = self.runner.run(self.worker, self._tasks(batches))
         try:
             for outcome in outcomes:
                 self.n_outcomes += 1
@@ -194,7 +233,13 @@ class _Run:
         shared = _SharedBlocks(self.store, self.runner, self.n_held)
         for batch in batches:
             self.in_flight[batch.name] = batch
-            yield Task(batch.name, (self.settings, self.n_held, batch.parts, *map(shared.get, batch.blocks)))
+            yield Task(
+                batch.name, (self.settings, *self._beside(batch.tiles), batch.parts, *map(shared.get, batch.blocks))
+            )
+
+    def _beside(self, _: Sequence[Tile]) -> tuple[Any, ...]:
+        """What the worker needs for the parts of these tiles beside settings, parts and blocks."""
+        return (self.n_held,)
 
     def _fail(self, batch: Batch, failure: str) -> None:
         if len(batch.tiles) > 1:
@@ -239,6 +284,25 @@ class _Run:
         if ready:
             self.store.catalog.results.commit(ready)
         self.committed_at = time.monotonic()
+
+
+class _OtherSpeeds(_Run):
+    """The computing of tiles in the pass for other speeds, which leaves out what the first pass found to agree."""
+
+    worker = staticmethod(correlate_stretched)
+
+    def compute(self, tiles: Iterable[Tile], cost: Callable[[Tile], float], total_cost: float) -> None:
+        """Computes those tiles that the first pass has done."""
+        done = self.store.catalog.results.names(self.first_pass.digest())
+        super().compute((tile for tile in tiles if self._first(tile) in done), cost, total_cost)
+
+    def _beside(self, tiles: Sequence[Tile]) -> tuple[Any, ...]:
+        found = (self.store.catalog.results.get(self._first(tile)) for tile in tiles)
+        return ([b"" if tile is None else tile.pairs for tile in found],)
+
+    def _first(self, tile: Tile) -> str:
+        """The name of the tile of these blocks in the first pass."""
+        return tile_name(tile.block_a, tile.block_b, self.first_pass)
 
 
 class _SharedBlocks:

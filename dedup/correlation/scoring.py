@@ -71,13 +71,35 @@ CERTAIN = 0.85
 MAX_RATE = 0.05
 """Largest difference in speed of a copy; music that differs by more was played, or made, that way."""
 
+HYPOTHESES = 17
+"""Rates that are tried for each pair: none, and 8 by which either of the two is stretched."""
+
+MORE_EVIDENCE = 0.02
+"""Evidence that a pair at another speed must have beyond that: the best rate of several is chosen."""
+
 LESS_BY_SPEED = 5.0
 """Score that a copy at another speed may lack, for each unit of its rate: 0.05 for 1 %. The lowest of 85 pairs whose
 speeds differ had 0.43 at 1 %, 0.40 at 2 %, 0.36 at 4 %."""
 
+LEAST_AT_OTHER_SPEED = 0.25
+"""Score that a copy must have at any speed."""
+
 TRANSPOSED_PATH, TRANSPOSED_CONTRAST = 0.8, 0.1
 """Share of both tracks on the path of a transposed copy, and how much better the bits that a transposition leaves alone
 agree than the others. The lowest of 14 copies by a semitone has 0.12; other versions have 0.07 at most."""
+
+
+class Change(NamedTuple):
+    """What was changed in a copy, as hearing it again at another pitch has shown (`confirm`)."""
+
+    kind: str
+    """"speed" (its pitch went with it), "tempo" (its pitch was kept), "pitch" (its tempo was kept), "both" (each by
+    another ratio), or "none" of these."""
+    pitch: float
+    """How many times as high as the second the first sounds."""
+
+    def swapped(self) -> Change:
+        return Change(self.kind, 1 / self.pitch)
 
 
 @dataclass(frozen=True)
@@ -122,6 +144,8 @@ class Thresholds:
 
     related: float
     """Evidence from which two tracks are related."""
+    other_speed: float
+    """Evidence from which they are related if one of them was stretched: more pairs were tried then."""
     same: float
     """Score from which they may be one recording."""
     min_prominence: float
@@ -156,15 +180,17 @@ class Criterion(NamedTuple):
         return self.value <= self.threshold if self.at_most else self.value >= self.threshold
 
 
-def criteria(match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds) -> tuple[Criterion, ...]:
-    """The numbers that decide the verdict, in the order in which they are asked."""
+def criteria(
+    match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds, change: Change | None = None
+) -> tuple[Criterion, ...]:
+    """The numbers that decide the verdict, in the order in which they are asked; `change` as of `verdict`."""
     if thresholds.classic is not None:
         return (Criterion("agreement", match.agreement, thresholds.classic),)
     of_longer, of_shorter = _of_longer_and_shorter(match, n_items_a, n_items_b)
     return (
         Criterion(KEPT, match.score, STORED_KAPPA),
         Criterion(CHANCE, match.evidence, thresholds.related),
-        *_copy_criteria(match, thresholds),
+        *_copy_criteria(match, thresholds, confirmed=change is not None and change.kind in _CHANGED),
         Criterion(OWN, own_s(match, n_items_a, n_items_b), OWN_S, at_most=True),
         Criterion(OF_LONGER, of_longer, LONGER_SHARE),
         Criterion(OF_SHORTER, of_shorter, SHORTER_SHARE),
@@ -176,12 +202,13 @@ OWN = "seconds of its own that each has"
 KEPT, OF_LONGER, OF_SHORTER = "score to be kept", "share of the longer", "share of the shorter"
 
 
-def _copy_criteria(match: Match, thresholds: Thresholds) -> tuple[Criterion, ...]:
-    """What a pair must meet, all of it, to agree as only copies do. Copies at another speed must meet less: they keep
-    fewer bits, and steps that all lie on a line show what prominence and alike steps show for others."""
-    if match.rate:
+def _copy_criteria(match: Match, thresholds: Thresholds, confirmed: bool = False) -> tuple[Criterion, ...]:
+    """What a pair must meet, all of it, to agree as only copies do. Copies at another speed must meet less until they
+    are `confirmed`: they keep fewer bits, and steps that all lie on a line show what prominence and alike steps show
+    for others."""
+    if match.rate and not confirmed:
         faster = -math.expm1(-abs(match.log_rate))  # the same whichever of the two comes first
-        asked = thresholds.same - LESS_BY_SPEED * faster
+        asked = max(LEAST_AT_OTHER_SPEED, thresholds.same - LESS_BY_SPEED * faster)
         return Criterion(SPEED, 1 - faster, 1 - MAX_RATE), Criterion(SCORE, match.score, asked)
     prominence = 0.0 if match.score >= CERTAIN else thresholds.min_prominence
     return (
@@ -205,12 +232,27 @@ def _of_longer_and_shorter(match: Match, n_items_a: int, n_items_b: int) -> tupl
     return (share_a, share_b) if n_items_a > n_items_b else (share_b, share_a)
 
 
-def verdict(match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds) -> Verdict:
-    """What two fingerprints of different audio are to each other, by sound alone."""
+def verdict(
+    match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds, change: Change | None = None
+) -> Verdict:
+    """What two fingerprints of different audio are to each other, by sound alone. `change` is what was confirmed; the
+    numbers are those at the pitch that it says."""
     if thresholds.classic is not None:
         return _classic_verdict(match, n_items_a, n_items_b, thresholds.classic)
     if match.evidence < thresholds.related or match.score < STORED_KAPPA:
         return "other"
+    if change is not None and change.kind in _CHANGED:
+        return _verdict_on_change(match, n_items_a, n_items_b, thresholds, change)
+    return _verdict_as_it_is(match, n_items_a, n_items_b, thresholds)
+
+
+def _verdict_on_change(match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds, change: Change) -> Verdict:
+    is_copy = all(criterion.met for criterion in _copy_criteria(match, thresholds, confirmed=True))
+    of_longer, _ = _of_longer_and_shorter(match, n_items_a, n_items_b)
+    return _CHANGED[change.kind] if is_copy and of_longer >= LONGER_SHARE else "related"
+
+
+def _verdict_as_it_is(match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds) -> Verdict:
     if not all(criterion.met for criterion in _copy_criteria(match, thresholds)):
         return "transposed" if _is_transposed(match, n_items_a, n_items_b) else "related"
     of_longer, of_shorter = _of_longer_and_shorter(match, n_items_a, n_items_b)
@@ -219,6 +261,26 @@ def verdict(match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds
     if of_longer >= LONGER_SHARE:
         return "same recording, other speed" if match.rate else "same recording"
     return "contained" if of_shorter >= SHORTER_SHARE else "related"
+
+
+_CHANGED: dict[str, Verdict] = {
+    "speed": "same recording, other speed",
+    "tempo": "same recording, other speed",
+    "both": "same recording, other speed",
+    "pitch": "transposed",
+}
+"""The verdict on a copy in which this was changed."""
+
+
+def is_at_same_pitch(match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds) -> bool:
+    """Whether nothing speaks for two fingerprints being of one recording at another speed or pitch: they are unrelated
+    or copies as they are, or have no more than a passage in common."""
+    if thresholds.classic is not None or match.evidence < thresholds.related or match.score < STORED_KAPPA:
+        return True
+    share = min((match.to_a - match.from_a) / n_items_a, (match.to_b - match.from_b) / n_items_b)
+    if share < LONGER_SHARE:
+        return True
+    return not match.rate and all(criterion.met for criterion in _copy_criteria(match, thresholds))
 
 
 def own_s(match: Match, n_items_a: int, n_items_b: int) -> float:

@@ -85,7 +85,7 @@ class _Side(NamedTuple):
     """Keys of the fingerprints, ascending."""
 
 
-class _Prepared:
+class Prepared:
     """A block as the kernels take it. What a method does not need is not made."""
 
     def __init__(self, items: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64], method: str) -> None:
@@ -111,15 +111,15 @@ class _Prepared:
         return len(self.fingerprints.offsets) - 1
 
 
-_blocks: OrderedDict[tuple[str, str], _Prepared] = OrderedDict()
+_blocks: OrderedDict[tuple[str, str], Prepared] = OrderedDict()
 
 
-def _prepared(block: SharedBlock, settings: CompareSettings, n_kept: int) -> _Prepared:
+def _prepared(block: SharedBlock, settings: CompareSettings, n_kept: int) -> Prepared:
     """The block as the kernels take it, prepared once in this process; the least recently used are dropped."""
     key = (block[0], settings.method)
     found = _blocks.pop(key, None)
     if found is None:
-        found = _Prepared(frozen(block[1], np.uint32), frozen(block[2], np.int64), settings.method)
+        found = Prepared(frozen(block[1], np.uint32), frozen(block[2], np.int64), settings.method)
     _blocks[key] = found
     while len(_blocks) > n_kept:
         _blocks.popitem(last=False)
@@ -130,7 +130,7 @@ Found = npt.NDArray[np.float64]
 """Pairs, `float64[n, FOUND_COLUMNS]`."""
 
 
-def _correlate(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings) -> tuple[bytes, int]:
+def _correlate(a: Prepared, b: Prepared, part: Part, settings: CompareSettings) -> tuple[bytes, int]:
     """The pairs of a part, and the number of pairs compared, each from the side of the fingerprint that comes later in
     the order of both blocks."""
     same = part.a == part.b
@@ -139,7 +139,7 @@ def _correlate(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings
     elif same:
         forward, backward, n = _of_itself(a.packed, part, settings)
     else:
-        forward, backward, n = _of_two(a.packed, b.packed, part, settings)
+        forward, backward, n = of_two(a.packed, b.packed, part, settings)
     if same:
         forward, backward = _by_row(np.concatenate([forward, backward]))
     return merged([_records(a, b, forward, swapped=False), _records(b, a, backward, swapped=True)]), n
@@ -159,7 +159,7 @@ def _of_itself(side: _Side, part: Part, settings: CompareSettings) -> tuple[Foun
     return found, found[:0], n_compared
 
 
-def _of_two(a: _Side, b: _Side, part: Part, settings: CompareSettings) -> tuple[Found, Found, int]:
+def of_two(a: _Side, b: _Side, part: Part, settings: CompareSettings) -> tuple[Found, Found, int]:
     """The pairs of two sides whose longer is of `a`, those whose longer is of `b`, and the number compared."""
     before = np.array([bisect.bisect_left(b.keys, key) for key in a.keys], np.int64)
     behind = np.array([bisect.bisect_right(a.keys, key) for key in b.keys], np.int64)
@@ -168,8 +168,8 @@ def _of_two(a: _Side, b: _Side, part: Part, settings: CompareSettings) -> tuple[
     return forward, backward, n_forward + n_backward
 
 
-def _joined(a: _Prepared, b: _Prepared, part: Part, settings: CompareSettings) -> tuple[Found, Found, int]:
-    """The pairs of two blocks that share keys, as `_of_two` gives them."""
+def _joined(a: Prepared, b: Prepared, part: Part, settings: CompareSettings) -> tuple[Found, Found, int]:
+    """The pairs of two blocks that share keys, as `of_two` gives them."""
     from dedup.correlation.join import join_blocks
     from dedup.correlation.kernels import lag_limits
     from dedup.correlation.worth_storing import floor_of, keep_worth_storing
@@ -217,7 +217,7 @@ def _swept(
     return np.concatenate(found), n_compared
 
 
-def _records(x: _Prepared, y: _Prepared, found: Found, swapped: bool) -> bytes:
+def _records(x: Prepared, y: Prepared, found: Found, swapped: bool) -> bytes:
     """The pairs that were found, as bytes of PAIR; `swapped` if `x` is the second block of the tile."""
     stored = []
     for row_x, row_y, lag, overlap, errors, kappa, prominence in found.tolist():
@@ -228,6 +228,6 @@ def _records(x: _Prepared, y: _Prepared, found: Found, swapped: bool) -> bytes:
     return b"".join(stored)
 
 
-def _row(block: _Prepared, row: int) -> npt.NDArray[np.uint32]:
+def _row(block: Prepared, row: int) -> npt.NDArray[np.uint32]:
     items, offsets = block.fingerprints
     return items[offsets[row] : offsets[row + 1]]

@@ -39,11 +39,15 @@ def compile_first(settings: CompareSettings, runner: Runner, observer: Observer)
         observer.advance()
 
 
-def compile_path(observer: Observer) -> None:
+def compile_pair(settings: CompareSettings, observer: Observer) -> None:
     """Compiles in this process what the comparison of two files takes, if it is not in the cache."""
-    if not is_compiled("path"):
-        observer.message(f"compiling the comparison for this machine, once; it takes about {PART_S} s")
-        compile_part("path")
+    parts = ("path", "sweep", "stretch") if settings.varispeed else ("path",)
+    missing = [part for part in parts if not is_compiled(part)]
+    if missing:
+        seconds = PART_S * len(missing)
+        observer.message(f"compiling the comparison for this machine, once; it takes about {seconds} s")
+    for part in missing:
+        compile_part(part)
 
 
 def compile_all() -> None:
@@ -60,7 +64,8 @@ def compile_part(part: str) -> None:
 
 def parts_of(settings: CompareSettings) -> tuple[str, ...]:
     """The parts that a comparison takes. The noise floor takes the cascade."""
-    return ("sweep", "path", "join") if settings.method == "join" else ("sweep", "path")
+    join, stretch = ("join",) if settings.method == "join" else (), ("stretch",) if settings.varispeed else ()
+    return "sweep", "path", *join, *stretch
 
 
 def _sweep() -> None:
@@ -82,6 +87,16 @@ def _join() -> None:
     fingerprints, limits, floor = _arguments()
     block = make_joined(fingerprints)
     join_blocks(block, block, True, 0, 2, limits, floor, Room())
+
+
+def _stretch() -> None:
+    """What compares fingerprints at other speeds."""
+    from dedup.correlation.stretch import at_best_rate, stretched_block
+
+    fingerprints, limits, floor = _arguments()
+    stretched_block(fingerprints, 1.01)
+    one = np.ascontiguousarray(fingerprints.items[:250])
+    at_best_rate(one, one, 1.01, True, 0, limits, floor)
 
 
 def _path() -> None:
@@ -106,5 +121,5 @@ def _arguments() -> tuple[BlockItems, LagLimits, Floor]:
     return block, lag_limits(settings), floor_of(settings)
 
 
-PARTS: dict[str, Callable[[], None]] = {"sweep": _sweep, "path": _path, "join": _join}
+PARTS: dict[str, Callable[[], None]] = {"sweep": _sweep, "path": _path, "join": _join, "stretch": _stretch}
 """What compiles each part; a part is all that one kernel calls."""

@@ -36,8 +36,6 @@ SMOOTHING = (0.25, 0.75, 1.0, 0.75, 0.25)
 SILENT_NORM = 0.01
 """Norm below which a smoothed frame is silent (src/chroma_normalizer.h)."""
 
-_FIRST_BIN, _END_BIN = (round(FRAME * hz / SAMPLE_RATE) for hz in (LOWEST_HZ, HIGHEST_HZ))
-
 LANES = 8
 """Frames that the transform takes side by side (`transform.LANES`)."""
 BATCH = 4 * LANES
@@ -49,16 +47,31 @@ class _Constants(NamedTuple):
 
     window: npt.NDArray[np.float32]
     between: npt.NDArray[np.float32]
-    of_bins: npt.NDArray[np.float32]
+
+
+class _Bins(NamedTuple):
+    """The bins of the transform that are heard."""
+
+    first: int
+    turns: npt.NDArray[np.float32]
     notes: npt.NDArray[np.int32]
+    """The note of each."""
 
 
 @functools.cache
 def _constants() -> _Constants:
-    from dedup.fingerprint.transform import turns_between_passes, turns_of_bins
+    from dedup.fingerprint.transform import turns_between_passes
 
-    notes = np.array([_note(index) for index in range(_FIRST_BIN, _END_BIN)], np.int32)
-    return _Constants(_window() / np.float32(2), turns_between_passes(), turns_of_bins(_END_BIN), notes)
+    return _Constants(_window() / np.float32(2), turns_between_passes())
+
+
+@functools.lru_cache(maxsize=64)
+def _bins(pitch: float) -> _Bins:
+    from dedup.fingerprint.transform import turns_of_bins
+
+    first, end = (round(FRAME * hz / (SAMPLE_RATE * pitch)) for hz in (LOWEST_HZ, HIGHEST_HZ))
+    notes = np.array([_note(index, pitch) for index in range(first, end)], np.int32)
+    return _Bins(first, turns_of_bins(end), notes)
 
 
 def _window() -> npt.NDArray[np.float32]:
@@ -67,20 +80,23 @@ def _window() -> npt.NDArray[np.float32]:
     return np.array([(0.54 - 0.46 * math.cos(turn)) / 32767 for turn in turns], np.float32)
 
 
-def _note(index: int) -> int:
-    """The note of a bin of the transform, 0 to 11 (src/chroma.cpp)."""
-    octave = math.log2(index * SAMPLE_RATE / FRAME / LOWEST_NOTE_HZ)
+def _note(index: int, pitch: float) -> int:
+    """The note of a bin of the transform, 0 to 11, of sound that is taken to be `pitch` times as high
+    (src/chroma.cpp)."""
+    octave = math.log2(index * (SAMPLE_RATE * pitch) / FRAME / LOWEST_NOTE_HZ)
     return int(N_NOTES * (octave - math.floor(octave)))
 
 
 class NoteEnergies:
     """Takes PCM piece by piece and gives the energies of the notes in each frame, in constant memory. How the PCM is
-    divided has no influence on any bit. What is left at the end is dropped if it does not fill a frame."""
+    divided has no influence on any bit. What is left at the end is dropped if it does not fill a frame. The sound is
+    taken to be `pitch` times as high as it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, pitch: float = 1.0) -> None:
         from dedup.fingerprint import machine_code  # this imports LLVM, which only who fingerprints needs
 
         self._kernel = machine_code.note_energies()
+        self._bins = _bins(pitch)
         self._samples = np.zeros((BATCH - 1) * HOP + FRAME, np.int16)
         self._n_samples = 0
         self._work = np.empty(FRAME * LANES, np.float32)
@@ -106,9 +122,9 @@ class NoteEnergies:
     def _energies(self, n_frames: int) -> Floats:
         n_groups = -(-n_frames // LANES)
         energies = np.zeros((n_groups * N_NOTES, LANES))
-        arrays = (energies, self._samples, *_constants(), self._work)
-        n_bins = len(_constants().notes)
-        self._kernel(*(array.ctypes.data for array in arrays), n_groups, N_NOTES, n_bins, _FIRST_BIN, HOP)
+        bins = self._bins
+        arrays = (energies, self._samples, *_constants(), bins.turns, bins.notes, self._work)
+        self._kernel(*(array.ctypes.data for array in arrays), n_groups, N_NOTES, len(bins.notes), bins.first, HOP)
         return energies.reshape(n_groups, N_NOTES, LANES).transpose(0, 2, 1).reshape(-1, N_NOTES)[:n_frames]
 
 

@@ -23,12 +23,13 @@ class Fingerprinter:
 
     Raises UsageError for settings with another algorithm or sample rate."""
 
-    def __init__(self, settings: FingerprintSettings, semitones: Sequence[int] = ()) -> None:
-        """`semitones` are the transpositions in which the sound is wanted too, from the one transform."""
+    def __init__(self, settings: FingerprintSettings, semitones: Sequence[int] = (), pitch: float = 1.0) -> None:
+        """`semitones` are the transpositions in which the sound is wanted too, from the one transform. The sound is
+        taken to be `pitch` times as high as it is, at the same tempo."""
         if (settings.algorithm, settings.sample_rate) != (ALGORITHM, SAMPLE_RATE):
             found = f"algorithm {settings.algorithm} at {settings.sample_rate} Hz"
             raise UsageError("fingerprint", found, f"algorithm {ALGORITHM} at {SAMPLE_RATE} Hz")
-        self._energies = NoteEnergies()
+        self._energies = NoteEnergies(pitch)
         self._makers = {n: ItemMaker(n) for n in (0, *semitones)}
         self._rows = np.empty((len(SMOOTHING) - 1 + _CLASSIFIED, N_NOTES))
         self._n_rows = 0

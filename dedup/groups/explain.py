@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.compare import compare_two
-from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, Match
+from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, Match, match_at
+from dedup.correlation.other_speeds import compare_at_speeds
 from dedup.correlation.scoring import (
     MIN_DISTINCT,
+    Change,
     Criterion,
     Thresholds,
     Verdict,
@@ -70,6 +71,8 @@ class Explanation:
     """The estimated chance that two unrelated tracks of the library match as well; None without a match."""
     judged: bool
     """Whether a person judged the pair."""
+    change: Change | None = None
+    """What was changed between the two, if that was confirmed."""
 
 
 def explain(
@@ -88,8 +91,9 @@ def explain(
     it, or that cannot be read, not in reasonable time either."""
     settings = (store.fingerprint_settings if store else None) or fingerprint
     left, right = (listen(path, store, settings, time_limit_s, is_apart=is_apart) for path in (a, b))
-    found, limits = compare_two(left.items, right.items, compare), thresholds(store, match)
-    why = _all_criteria(left, right, found, compare, limits)
+    found, limits = compare_at_speeds(left.items, right.items, compare), thresholds(store, match)
+    found, change = _confirmed(left, right, found, store)
+    why = _all_criteria(left, right, found, compare, limits, change)
     said = Judgements(store).of(left, right) if store else None
     judged: Verdict = "other"
     if _is_one_file(left, right):
@@ -103,8 +107,20 @@ def explain(
     elif said:
         judged = "same recording"
     elif found is not None and all(criterion.met for criterion in why if criterion.name in _EVIDENCE):
-        judged = verdict(found, len(left.items), len(right.items), limits)
-    return Explanation(left, right, found, judged, why, limits.false_match(found) if found else None, said is not None)
+        judged = verdict(found, len(left.items), len(right.items), limits, change)
+    false_match = limits.false_match(found) if found else None
+    return Explanation(left, right, found, judged, why, false_match, said is not None, change)
+
+
+def _confirmed(
+    a: Listened, b: Listened, found: Match | None, store: Store | None
+) -> tuple[Match | None, Change | None]:
+    """The numbers of two files, and what was changed between them, by what a store says that they were confirmed to be;
+    else as found."""
+    said = store.catalog.comparisons.confirmed_of(a.digest, b.digest) if store is not None else None
+    if said is None:
+        return found, None
+    return match_at(said.pair, 0) if said.pair else found, Change(said.kind, said.pitch)
 
 
 def listen(
@@ -177,7 +193,12 @@ _EVIDENCE = {OVERLAP, AUDIBLE, DISTINCT, AGREEMENT, KAPPA}
 
 
 def _all_criteria(
-    a: Listened, b: Listened, found: Match | None, compare: CompareSettings, limits: Thresholds
+    a: Listened,
+    b: Listened,
+    found: Match | None,
+    compare: CompareSettings,
+    limits: Thresholds,
+    change: Change | None = None,
 ) -> tuple[Criterion, ...]:
     """Each number that `correlate` and `report` compare with a threshold, in that order."""
     from dedup.correlation.kernels import required_overlap
@@ -190,7 +211,7 @@ def _all_criteria(
     audible = Criterion(AUDIBLE, _n_audible(a.items, b.items, found), compare.min_overlap_items)
     agreement = Criterion(AGREEMENT, found.agreement, STORED_AGREEMENT)
     kappa = Criterion(KAPPA, found.kappa, FOLLOWED_KAPPA)
-    return overlap, audible, distinct, agreement, kappa, *criteria(found, len(a.items), len(b.items), limits)
+    return overlap, audible, distinct, agreement, kappa, *criteria(found, len(a.items), len(b.items), limits, change)
 
 
 def _n_audible(a: Items, b: Items, found: Match) -> int:

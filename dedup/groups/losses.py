@@ -3,12 +3,13 @@ what the store knows of both, and what somebody found beside them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dedup.correlation.match import speed_of
-from dedup.correlation.scoring import Verdict
+from dedup.correlation.scoring import Change, Verdict
 from dedup.settings import ITEMS_PER_SECOND, LOSS_KINDS, LossKind
 from dedup.tags.extras import Extra, carried, family_of
 
@@ -162,7 +163,7 @@ def _of_content(pair: TrackPair, beside: Beside) -> Iterator[Loss]:
 
 def _of_sound(pair: TrackPair) -> Iterator[Loss]:
     if pair.match.rate:
-        yield Loss("speed", f"its own speed, {speed_words(pair.match.rate)}")
+        yield Loss("speed", f"its own speed, {speed_words(pair.match.rate, pair.change)}")
         return
     test = pair.test
     if test is None or not test.is_made:
@@ -245,10 +246,22 @@ def _of_streams(copy: AudioProperties) -> Iterator[Loss]:
 # ---- words ----
 
 
-def speed_words(rate: float) -> str:
-    """How the first file plays against the second, whose items it has `rate` more of: "2.0 % slower"."""
+def speed_words(rate: float, change: Change | None = None) -> str:
+    """How the first file plays against the second, whose items it has `rate` more of: "2.0 % slower", and at which
+    pitch, if it was found out."""
     speed = speed_of(rate)
-    return f"{100 * abs(speed):.1f} % {'slower' if speed < 0 else 'faster'}"
+    how = {"tempo": " at the same pitch", "speed": f" and {'lower' if speed < 0 else 'higher'}"}
+    if change is not None and change.kind == "both":
+        how["both"] = f" and {pitch_words(change)}"
+    kind = how.get(change.kind, "") if change is not None else ""
+    return f"{100 * abs(speed):.1f} % {'slower' if speed < 0 else 'faster'}{kind}"
+
+
+def pitch_words(change: Change) -> str:
+    """How high the first file sounds against the second: "1.0 semitone lower"."""
+    semitones = 12 * math.log2(change.pitch)
+    unit = "semitone" if f"{abs(semitones):.1f}" == "1.0" else "semitones"
+    return f"{abs(semitones):.1f} {unit} {'lower' if semitones < 0 else 'higher'}"
 
 
 def span_words(span: Span, length_s: float) -> str:

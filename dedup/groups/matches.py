@@ -13,7 +13,7 @@ import numpy as np
 
 from dedup.correlation.correlate import last_compare_settings
 from dedup.correlation.match import Match, identity_match
-from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Verdict
+from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Change, Verdict
 from dedup.groups.albums import Albums, albums_of
 from dedup.groups.called_same import called_same, records_of
 from dedup.groups.crowds import MANY, few
@@ -96,11 +96,14 @@ class TrackPair(NamedTuple):
     """Whether a person judged the pair."""
     test: NullTest | None = None
     """Null test of the two; None if there is none of what they hold now."""
+    change: Change | None = None
+    """What was changed between the two, if that was confirmed."""
 
     def swapped(self) -> TrackPair:
         """The same pair with its two sides swapped."""
         test = self.test.swapped() if self.test else None
-        return TrackPair(self.b, self.a, self.match.swapped(), self.verdict, self.judged, test)
+        change = self.change.swapped() if self.change else None
+        return TrackPair(self.b, self.a, self.match.swapped(), self.verdict, self.judged, test, change)
 
     @property
     def lag_s(self) -> float:
@@ -122,13 +125,24 @@ class Matches:
         self._tests = NullTests(store)
         self.derived: dict[Any, Derived] = {}
         """What others made of these pairs and want again, until tests are read anew."""
-        self.related = read_related(store, compare.digest(), self.thresholds)
+        self.related = read_related(store, compare, self.thresholds)
         """The pairs of fingerprints."""
         self.tracks = self._read_tracks(store, compare)
         """Tracks that may match another, by path."""
         self.by_fingerprint: dict[int, list[ListedTrack]] = {}
         for track in self.tracks:
             self.by_fingerprint.setdefault(track.fingerprint, []).append(track)
+        self.take_in_confirmed(store)
+
+    def take_in_confirmed(self, store: Store) -> None:
+        """Reads what was confirmed of copies at another speed or pitch."""
+        ids = {tracks[0].digest: fingerprint for fingerprint, tracks in self.by_fingerprint.items()}
+        for digest_a, digest_b, kind, pitch, pair in store.catalog.comparisons.confirmed():
+            one, other = ids.get(digest_a), ids.get(digest_b)
+            if one is not None and other is not None:
+                for near, place in self.related.of(one):
+                    if near == other:
+                        self.related.confirm(place, Change(kind, pitch), pair)
 
     def _read_tracks(self, store: Store, compare: CompareSettings) -> list[ListedTrack]:
         """Reads the tracks; adds the pairs of those that a person called the same and that no tile found."""
@@ -305,9 +319,9 @@ class Matches:
         if found not in verdicts:
             return None
         match = identity_match(a.n_items, a.n_distinct) if place is None else self.related.match(place)
-        return TrackPair(
-            a, b, match, found, self._judgements.of_contents(*contents) is not None, self._tests.of(*contents)
-        )
+        judged, test = self._judgements.of_contents(*contents) is not None, self._tests.of(*contents)
+        change = None if place is None else self.related.change(place)
+        return TrackPair(a, b, match, found, judged, test, change)
 
     def _verdict(
         self, a: ListedTrack, b: ListedTrack, place: Place | None, contents: tuple[bytes, bytes] | None = None

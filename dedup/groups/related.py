@@ -3,21 +3,26 @@ as they are stored. A match is made of one when somebody asks for it: objects wo
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.match import Match, evidence_of_records, match_at, without_padding
-from dedup.correlation.scoring import Thresholds, Verdict, verdict
-from dedup.store.pairs import PAIR
+from dedup.correlation.scoring import Change, Thresholds, Verdict, verdict
+from dedup.store.pairs import PAIR, swapped
 
 if TYPE_CHECKING:
+    from dedup.settings import CompareSettings
     from dedup.store.results import TileResult
     from dedup.store.store import Store
+
+_TilePairs = tuple[str, str, "npt.NDArray[Any]"]
+"""Names of two blocks, and records of PAIR."""
 
 _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _UNKNOWN = len(_VERDICTS)
@@ -39,10 +44,12 @@ class Related:
         """Where each record begins."""
         self._verdicts = bytearray()
         """The verdict by sound on each, as its number in `_VERDICTS`; `_UNKNOWN` until somebody asks."""
+        self._changes: dict[int, Change] = {}
+        """What was confirmed of a pair, by its number."""
         self._ends, self._places = array("q"), array("q")
         """Ids of the fingerprints in order, once for each pair, and the places of these pairs."""
 
-    def add(self, a: Sequence[int], b: Sequence[int], records: npt.NDArray[Any]) -> None:
+    def add(self, a: Iterable[int], b: Iterable[int], records: npt.NDArray[Any]) -> None:
         """Adds pairs: ids of the first and the second fingerprint, and a record of PAIR for each. Call `arrange` before
         reading any."""
         self._a.extend(a)
@@ -50,7 +57,7 @@ class Related:
         for record in without_padding(records):
             self._starts.append(len(self._records))
             self._records += record
-        self._verdicts += bytes([_UNKNOWN]) * len(a)
+        self._verdicts += bytes([_UNKNOWN]) * len(records)
 
     def arrange(self) -> None:
         """Makes what was added last to be found."""
@@ -90,39 +97,102 @@ class Related:
             return self.match(~place).swapped()
         return match_at(self._records, self._starts[place])
 
+    def change(self, place: Place) -> Change | None:
+        """What was changed between the two of a pair, if somebody has found out, as seen from the side that the place
+        says."""
+        found = self._changes.get(place if place >= 0 else ~place)
+        return found.swapped() if found is not None and place < 0 else found
+
+    def confirm(self, place: Place, change: Change, pair: bytes) -> None:
+        """Takes in what was confirmed of a pair, and its numbers then, a record of PAIR as seen from the side that the
+        place says; empty if there are none."""
+        records = np.frombuffer(pair, PAIR)
+        if place < 0:
+            place, change, records = ~place, change.swapped(), swapped(records)
+        self._changes[place] = change
+        self._verdicts[place] = _UNKNOWN
+        for record in without_padding(records):
+            self._starts[place] = len(self._records)
+            self._records += record
+
     def by_sound(self, place: Place, n_items: int, n_items_other: int) -> Verdict:
         """What two fingerprints with so many items are to each other, by sound alone; found out once."""
         number = place if place >= 0 else ~place
         known = self._verdicts[number]
         if known == _UNKNOWN:
             lengths = (n_items, n_items_other) if place >= 0 else (n_items_other, n_items)
-            found = verdict(self.match(number), *lengths, self._thresholds)
+            found = verdict(self.match(number), *lengths, self._thresholds, self._changes.get(number))
             known = self._verdicts[number] = _VERDICTS.index(found)
         return _VERDICTS[known]
 
 
-def read_related(store: Store, settings: str, thresholds: Thresholds) -> Related:
-    """The pairs that tiles found under the comparison settings with this digest."""
+def read_related(store: Store, settings: CompareSettings, thresholds: Thresholds) -> Related:
+    """The pairs that tiles found in all passes under these settings. What two passes found is taken from the one where
+    it agrees better."""
     tiles = [
-        (tile.block_a, tile.block_b, _more_than_chance(tile, thresholds))
-        for tile in store.catalog.results.with_pairs(settings)
+        [
+            (tile.block_a, tile.block_b, _more_than_chance(tile, thresholds, each.stretched))
+            for tile in store.catalog.results.with_pairs(each.digest())
+        ]
+        for each in settings.passes
     ]
-    ids, related = _Ids(store, tiles), Related(thresholds)
-    for block_a, block_b, pairs in tiles:
-        related.add(ids.of(block_a, pairs["row_a"]), ids.of(block_b, pairs["row_b"]), pairs)
+    ids, related = _Ids(store, itertools.chain(*tiles)), Related(thresholds)
+    found = [_Found.of(ids, each) for each in tiles]
+    for one in found:
+        related.add(*one.best_among(found))
     related.arrange()
     return related
 
 
-def _more_than_chance(tile: TileResult, thresholds: Thresholds) -> npt.NDArray[Any]:
+def _more_than_chance(tile: TileResult, thresholds: Thresholds, stretched: bool) -> npt.NDArray[Any]:
     pairs = np.frombuffer(tile.pairs, PAIR)
-    return pairs if thresholds.classic is not None else pairs[evidence_of_records(pairs) >= thresholds.related]
+    least = thresholds.other_speed if stretched else thresholds.related
+    return pairs if thresholds.classic is not None else pairs[evidence_of_records(pairs) >= least]
+
+
+class _Found(NamedTuple):
+    """The pairs of a pass."""
+
+    a: npt.NDArray[np.int64]
+    b: npt.NDArray[np.int64]
+    """Ids of the first and the second fingerprint of each."""
+    records: npt.NDArray[Any]
+    """PAIR."""
+
+    @classmethod
+    def of(cls, ids: _Ids, tiles: Sequence[_TilePairs]) -> _Found:
+        empty = np.empty(0, np.int64)
+        a = [ids.of(block, pairs["row_a"]) for block, _, pairs in tiles]
+        b = [ids.of(block, pairs["row_b"]) for _, block, pairs in tiles]
+        records = [np.empty(0, PAIR), *(pairs for *_, pairs in tiles)]
+        return cls(np.concatenate([empty, *a]), np.concatenate([empty, *b]), np.concatenate(records))
+
+    def best_among(self, found: Sequence[_Found]) -> _Found:
+        """Those that no other pass has found with a better score, and no earlier one with the same."""
+        is_best, is_earlier = np.ones(len(self.a), np.bool_), True
+        for other in found:
+            if other is self:
+                is_earlier = False
+                continue
+            _, ours, theirs = np.intersect1d(self._pairs, other._pairs, return_indices=True)
+            mine, their = self._scores[ours], other._scores[theirs]
+            is_best[ours] &= mine > their if is_earlier else mine >= their
+        return _Found(self.a[is_best], self.b[is_best], self.records[is_best])
+
+    @property
+    def _pairs(self) -> npt.NDArray[np.int64]:
+        return np.minimum(self.a, self.b) << 32 | np.maximum(self.a, self.b)
+
+    @property
+    def _scores(self) -> npt.NDArray[np.float64]:
+        scores: npt.NDArray[np.float64] = np.maximum(self.records["kappa"], self.records["along"])
+        return scores
 
 
 class _Ids:
     """The fingerprints in the rows of blocks that pairs name, each block read once."""
 
-    def __init__(self, store: Store, tiles: Iterable[tuple[str, str, npt.NDArray[Any]]]) -> None:
+    def __init__(self, store: Store, tiles: Iterable[_TilePairs]) -> None:
         rows: dict[str, list[npt.NDArray[Any]]] = {}
         for block_a, block_b, pairs in tiles:
             rows.setdefault(block_a, []).append(pairs["row_a"])
@@ -130,7 +200,6 @@ class _Ids:
         self._rows = {block: np.unique(np.concatenate(named)) for block, named in rows.items()}
         self._ids = {block: store.catalog.fingerprints.ids_at(block, named) for block, named in self._rows.items()}
 
-    def of(self, block: str, rows: npt.NDArray[Any]) -> list[int]:
+    def of(self, block: str, rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Ids of the fingerprints in these rows of a block."""
-        found: list[int] = self._ids[block][np.searchsorted(self._rows[block], rows)].tolist()
-        return found
+        return self._ids[block][np.searchsorted(self._rows[block], rows)]

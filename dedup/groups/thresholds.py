@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dedup.correlation.noise import noise_of
-from dedup.correlation.scoring import Thresholds, usual_noise
+from dedup.correlation.scoring import HYPOTHESES, MORE_EVIDENCE, Thresholds, usual_noise
 from dedup.errors import UsageError
 from dedup.groups.judgements import history
 from dedup.settings import MatchSettings
@@ -24,10 +24,11 @@ def thresholds(store: Store | None, settings: MatchSettings) -> Thresholds:
     else:
         noise, n_tracks = noise_of(store), store.catalog.fingerprints.count_held()
     related = noise.threshold(n_tracks, settings.max_false)
+    other_speed = noise.threshold(n_tracks, settings.max_false / HYPOTHESES) + MORE_EVIDENCE
     same = settings.min_score
     if same is None:  # judgements set no score if raw agreement alone decides
         same = 0.0 if settings.classic is not None else max(related, approved_score(store))
-    return Thresholds(related, same, settings.min_prominence, settings.classic, noise, n_tracks)
+    return Thresholds(related, other_speed, same, settings.min_prominence, settings.classic, noise, n_tracks)
 
 
 def approved_score(store: Store | None) -> float:

@@ -16,6 +16,7 @@ from dedup.groups.matches import ListedTrack, Matches, TrackPair
 from dedup.store.audios import measured_bitrate
 
 if TYPE_CHECKING:
+    from dedup.correlation.scoring import Change
     from dedup.groups.explain import Explanation
     from dedup.groups.keep import Decision
     from dedup.groups.losses import Loss
@@ -55,8 +56,15 @@ def place(match: Match) -> dict[str, float]:
 def pair_record(pair: TrackPair) -> dict[str, Any]:
     """One pair; `lag_s` is positive if `a` has more in front."""
     paths = {**named_path("a", pair.a.path), **named_path("b", pair.b.path)}
-    said = {"verdict": pair.verdict, "judged": pair.judged, "null_test": test_record(pair.test)}
-    return {**paths, **numbers(pair.match), **place(pair.match), **said}
+    said: dict[str, Any] = {"verdict": pair.verdict, "judged": pair.judged, "null_test": test_record(pair.test)}
+    return {**paths, **numbers(pair.match), **place(pair.match), **said, **change_record(pair.change)}
+
+
+def change_record(change: Change | None) -> dict[str, Any]:
+    """What was changed between two files, and how many times as high as the second the first sounds; empty if nothing
+    is known of that."""
+    known = change is not None and change.kind != "none"
+    return {"changed": change.kind, "pitch": round(change.pitch, 5)} if known and change else {}
 
 
 def shallow(said: Decision | Loss | NullTest) -> dict[str, Any]:
@@ -84,6 +92,7 @@ def explanation_record(explained: Explanation) -> dict[str, Any]:
         "false_match": explained.false_match,
         "steps": _steps(explained.match) if explained.match else [],
         "verdict": explained.verdict,
+        **change_record(explained.change),
         "judged": explained.judged,
         "criteria": [
             {"name": c.name, "value": c.value, "threshold": c.threshold, "at_most": c.at_most, "met": c.met}

@@ -23,7 +23,7 @@ def glance(store: Store) -> dict[str, Any]:
     catalog = store.catalog
     n_fingerprints, n_items = catalog.fingerprints.totals()
     blocks = catalog.blocks.rows()
-    settings = last_compare_settings(store).digest()
+    passes = last_compare_settings(store).passes
     stamped = store.fingerprint_settings
     return {
         "tracks": catalog.tracks.count_by_state(),
@@ -32,9 +32,9 @@ def glance(store: Store) -> dict[str, Any]:
         "hours": round(n_items / ITEMS_PER_SECOND / 3600, 3),
         "blocks": len(blocks),
         "tail": catalog.fingerprints.tail_length(),
-        "tiles": count_tiles(len(blocks)),
-        "tiles_done": catalog.results.count(settings),
-        "pairs": catalog.results.count_pairs(settings),
+        "tiles": count_tiles(len(blocks)) * len(passes),
+        "tiles_done": sum(catalog.results.count(each.digest()) for each in passes),
+        "pairs": sum(catalog.results.count_pairs(each.digest()) for each in passes),
         "bytes": store.layout.bytes_on_disk(),
         "last_run": catalog.runs.last(),
         "fingerprint_settings": asdict(stamped) if stamped else {},

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
+from dedup.store.pairs import PAIR, swapped
 from dedup.store.table import Table
 from dedup.versions import KERNEL_VERSION
 
@@ -17,6 +20,38 @@ class Comparison(NamedTuple):
     digest_b: bytes
     pair: bytes
     """A record of `pairs.PAIR` with rows 0; empty if they cannot overlap enough."""
+
+
+CONFIRM_VERSION = 1
+"""Counts the ways in which copies at another speed or pitch are confirmed; what another gave is found out again.
+Raise it with any change to what `confirm.task` gives of a file and a fingerprint."""
+
+_CONFIRMED = f"confirmed {CONFIRM_VERSION}"
+
+
+class Confirmation(NamedTuple):
+    """Two fingerprints, one of which was made again at another pitch, and what comparing them gave."""
+
+    digest_a: bytes
+    digest_b: bytes
+    """As of Comparison."""
+    kind: str
+    """What was changed: "speed", "tempo", "pitch", "both", or "none" if nothing of this makes them agree better."""
+    pitch: float
+    """How many times as high as the second the first sounds."""
+    pair: bytes
+    """As of Comparison."""
+
+    @classmethod
+    def of(cls, one: bytes, other: bytes, kind: str, pitch: float, pair: bytes) -> Confirmation:
+        """The same whichever is the first; the first of `pair` is `one`."""
+        found = cls(one, other, kind, pitch, pair)
+        return found if one < other else found.turned()
+
+    def turned(self) -> Confirmation:
+        """The same with the two the other way round."""
+        pair = swapped(np.frombuffer(self.pair, PAIR)).tobytes() if self.pair else b""
+        return Confirmation(self.digest_b, self.digest_a, self.kind, 1 / self.pitch, pair)
 
 
 class Comparisons(Table):
@@ -37,6 +72,30 @@ class Comparisons(Table):
         `Table.read_rows` does."""
         rows = self.read_rows("WHERE settings = ? AND kernel = ?", (settings, KERNEL_VERSION))
         return (Comparison(a, b, pair) for a, b, _, _, pair in rows)
+
+    def confirmed(self) -> Iterator[Confirmation]:
+        """What this version confirmed. Raises StoreDamagedError as `Table.read_rows` does."""
+        for a, b, text, _, pair in self.read_rows("WHERE settings GLOB ?", (f"{_CONFIRMED} *",)):
+            *_, kind, pitch = text.split(" ")
+            yield Confirmation(a, b, kind, float(pitch), pair)
+
+    def confirmed_of(self, one: bytes, other: bytes) -> Confirmation | None:
+        """What this version confirmed of two fingerprints; None if nothing."""
+        both = min(one, other), max(one, other)
+        which = "WHERE digest_a = ? AND digest_b = ? AND settings GLOB ?"
+        for a, b, text, _, pair in self.read_rows(which, (*both, f"{_CONFIRMED} *")):
+            *_, kind, pitch = text.split(" ")
+            found = Confirmation(a, b, kind, float(pitch), pair)
+            return found if a == one else found.turned()
+        return None
+
+    def put_confirmed(self, confirmations: Iterable[Confirmation]) -> None:
+        """Records what was confirmed."""
+        rows = (
+            (a, b, f"{_CONFIRMED} {kind} {pitch:.6f}", KERNEL_VERSION, pair)
+            for a, b, kind, pitch, pair in confirmations
+        )
+        self.put_rows(rows, "INSERT OR REPLACE")
 
     def put(self, settings: str, comparisons: Iterable[Comparison]) -> None:
         """Records comparisons by this kernel, each in place of an earlier one."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 N_STEPS = 128
 """Most steps for which a stored pair keeps its similarity."""
@@ -29,3 +32,13 @@ PAIR = np.dtype(
     ]
 )
 """A stored pair: rows of the tile's two blocks, then the fields of `Match`, with `steps` padded with zeros."""
+
+
+def swapped(pairs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Records of PAIR, each with its two sides swapped, as `Match.swapped` does with one match."""
+    turned: npt.NDArray[Any] = pairs.copy()
+    turned["lag"] = -pairs["lag"]
+    turned["log_rate"] = np.where(pairs["log_rate"] != 0, -pairs["log_rate"], 0.0)
+    for one, other in (("row_a", "row_b"), ("from_a", "from_b"), ("to_a", "to_b")):
+        turned[one], turned[other] = pairs[other], pairs[one]
+    return turned

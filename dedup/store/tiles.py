@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from dedup.settings import CompareSettings
-from dedup.versions import JOIN_VERSION, KERNEL_VERSION
+from dedup.versions import JOIN_VERSION, KERNEL_VERSION, VARISPEED_VERSION
 
 BAND_BLOCKS = 16
 """Block rows in a band of tiles. Tiles are ordered by band, so a worker needs 16 + 1 blocks at a time, not all."""
@@ -31,7 +31,9 @@ def tile_name(block_a: str, block_b: str, settings: CompareSettings) -> str:
 
 def kernel_version(settings: CompareSettings) -> str:
     """The version of what computes tiles under these settings."""
-    return f"{KERNEL_VERSION}.{JOIN_VERSION}" if settings.method == "join" else str(KERNEL_VERSION)
+    join, stretch = f".{JOIN_VERSION}", f".varispeed {VARISPEED_VERSION}"
+    of_method = join if settings.method == "join" else ""
+    return f"{KERNEL_VERSION}{of_method}{stretch if settings.stretched else ''}"
 
 
 def plan_tiles(block_names: Iterable[str], settings: CompareSettings, band_blocks: int = BAND_BLOCKS) -> Iterator[Tile]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dedup.store.pairs import PAIR
+from dedup.store.pairs import PAIR, swapped
 
 DROPPED = -1
 """New row of a fingerprint that is not carried over."""
@@ -46,13 +46,3 @@ def _moved(source: Source, diagonal: bool) -> npt.NDArray[Any]:
     swap = rows_a > rows_b if diagonal else np.full(len(pairs), source.swapped)
     pairs[swap] = swapped(pairs[swap])
     return pairs
-
-
-def swapped(pairs: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Records of PAIR, each with its two sides swapped, as `Match.swapped` does with one match."""
-    turned: npt.NDArray[Any] = pairs.copy()
-    turned["lag"] = -pairs["lag"]
-    turned["log_rate"] = np.where(pairs["log_rate"] != 0, -pairs["log_rate"], 0.0)
-    for one, other in (("row_a", "row_b"), ("from_a", "from_b"), ("to_a", "to_b")):
-        turned[one], turned[other] = pairs[other], pairs[one]
-    return turned

@@ -27,7 +27,7 @@ from dedup.store.ledgers import problems
 from dedup.store.meta import STAMP
 from dedup.store.plan_key import is_damaged
 from dedup.store.results import TileResult
-from dedup.store.tiles import count_tiles, plan_tiles
+from dedup.store.tiles import plan_tiles
 from dedup.upkeep.pairs import tile_problem
 from dedup.upkeep.rows import NAMED, PROBLEMS, compare_settings, problems_of_meta, to_name_again
 from dedup.upkeep.salvage import mend_catalog
@@ -384,12 +384,14 @@ def _check_complete(store: Store, _: Observer) -> Iterator[Finding]:
     if "compare" not in meta:
         return
     compare = CompareSettings(**meta["compare"])
-    done = store.catalog.results.names(compare.digest())
-    if meta.get("complete") == completeness(blocks, compare):
-        for tile in plan_tiles(blocks, compare):
-            if tile.name not in done:
+    is_complete, n_missing = meta.get("complete") == completeness(blocks, compare), 0
+    for each in compare.passes:
+        done = store.catalog.results.names(each.digest())
+        for tile in plan_tiles(blocks, each):
+            if tile.name in done:
+                continue
+            n_missing += 1
+            if is_complete:
                 yield Finding("tile", tile.name, f"missing: blocks {tile.block_a} and {tile.block_b}", (tile.name,))
-        return
-    n_missing = count_tiles(len(blocks)) - sum(tile.name in done for tile in plan_tiles(blocks, compare))
-    if n_missing:
+    if n_missing and not is_complete:
         yield Finding("note", "tiles", f"{n_missing:,} tiles are not computed yet; `reprise correlate` does them")

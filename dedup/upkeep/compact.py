@@ -213,8 +213,8 @@ def _would_lose_results(store: Store, merge: BlockMerge) -> bool:
     if store.catalog.meta.get("complete") == completeness(blocks, settings):
         return False
     sources = [use.name for use in merge]
-    for partners in _partners(sources, blocks):
-        names = _source_tiles(sources, partners, settings)
+    for partners, each in itertools.product(list(_partners(sources, blocks)), settings.passes):
+        names = _source_tiles(sources, partners, each)
         if len({store.catalog.results.has(name) for name in names}) > 1:
             return True
     return False

@@ -36,6 +36,9 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 _DIGEST = re.compile("[0-9a-f]{32}")
 
+_COMPARED = re.compile(r"[0-9a-f]{32}|confirmed \d+ (speed|tempo|pitch|both|none) \d\.\d{6}")
+"""How two fingerprints of a comparison were compared."""
+
 
 def compare_settings(recorded: Any, digest: str) -> CompareSettings | None:
     """The settings that `meta` records under `compare <digest>`; None if they do not match the digest."""
@@ -116,7 +119,7 @@ def problems_of_null_test(row: tuple[Any, ...]) -> Iterator[str]:
 def problems_of_comparison(row: tuple[Any, ...]) -> Iterator[str]:
     """Does not verify that `digest_a` is less than `digest_b`: a CHECK of the table does."""
     digest_a, digest_b, settings, _, pair = row
-    if (len(digest_a), len(digest_b)) != (DIGEST_BYTES, DIGEST_BYTES) or not _DIGEST.fullmatch(settings):
+    if (len(digest_a), len(digest_b)) != (DIGEST_BYTES, DIGEST_BYTES) or not _COMPARED.fullmatch(settings):
         yield "its fingerprints or settings are not digests"
     if len(pair) not in (0, PAIR.itemsize):
         yield f"has {len(pair)} bytes, but a pair takes {PAIR.itemsize}"

@@ -16,7 +16,7 @@ from jobs.session import options, stores
 from jobs.session.helping import Command
 from jobs.session.output import Column, path_text
 from jobs.session.run import Run, reader
-from jobs.show.words import bar_text, null_test_lines, speed_text
+from jobs.show.words import bar_text, null_test_lines, pitch_text, speed_text
 
 if TYPE_CHECKING:
     from dedup.groups.explain import Explanation, Listened
@@ -37,7 +37,7 @@ FILE = click.Path(path_type=bytes)
 @reader
 def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
     """Compare two files, in the store or not, and explain why they match or do not."""
-    from dedup.correlation.warm_up import compile_path
+    from dedup.correlation.warm_up import compile_pair
     from dedup.files.apart import apart
     from dedup.files.paths import printable
     from dedup.groups.explain import explain
@@ -49,7 +49,7 @@ def pair(run: Run, a: bytes, b: bytes, plot: Path | None) -> None:
 
         require_plot(plot)
 
-    compile_path(run.observer)
+    compile_pair(run.settings.compare(), run.observer)
     compare, match, limit_s = run.settings.compare(), run.settings.match(), run.settings.scan().time_limit_s
     with _store_if_any(run) as store:
         explained = explain(
@@ -98,7 +98,11 @@ def _show(run: Run, explained: Explanation, test: NullTest | None) -> None:
         lag = f"{abs(match.lag_s):.2f} s more at the start of {more}" if match.lag else "0"
         run.output.text(f"best lag {lag}; overlap {match.overlap_s:.1f} s; agreement {match.agreement:.4f}")
         if match.rate:
-            run.output.text(f"a plays {speed_text(match.rate)} than b; along that line kappa is {match.along:.3f}")
+            run.output.text(
+                f"a plays {speed_text(match.rate, explained.change)} than b; along that line kappa is {match.along:.3f}"
+            )
+        elif explained.change is not None and explained.change.kind == "pitch":
+            run.output.text(f"a sounds {pitch_text(explained.change)} than b, at the same tempo")
         run.output.text(f"over time  {bar_text(match)}  (steps of 4 s or more: █ the same, ░ chance, · silence)")
         run.output.text(
             f"score {match.score:.3f}; the chance that unrelated tracks would do as well: {explained.false_match:.1e}"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, get_args
 
 import click
 
+from dedup.correlation.scoring import Verdict
 from dedup.errors import UsageError
+from dedup.plain_text import json_text
 from jobs.session import options, stores
 from jobs.session.answers import Question
 from jobs.session.helping import Command
+from jobs.session.output import count_text, path_text
 from jobs.session.run import Run, reader
 from jobs.show.groups import show_beside, show_groups, show_page, tell_unfinished
 from jobs.show.summaries import asked_text, groups_text, thresholds_text
+from jobs.show.words import beside_text
 
 if TYPE_CHECKING:
     from dedup.groups.groups import Found, Group
@@ -36,12 +40,19 @@ FORMATS = ("table", "json", "jsonl", "csv", "html")
 @click.option(
     "--spectrum", is_flag=True, help="Read the lossless files shown, and report which seem to come from lossy ones."
 )
+@click.option(
+    "--verdict",
+    "verdicts",
+    type=click.Choice(get_args(Verdict)[:-1]),
+    multiple=True,
+    help="Show the pairs with this verdict instead of groups; may be given more than once.",
+)
 @click.option("--ask", is_flag=True, help="Ask about uncertain pairs, best evidence first, and keep your answers.")
 @options.keep
 @options.match
 @options.common
 @reader
-def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) -> None:
+def report(run: Run, form: str, limit: int | None, spectrum: bool, verdicts: tuple[Verdict, ...], ask: bool) -> None:
     """Show the groups of duplicates, most reclaimable bytes first.
 
     Change the thresholds as you like: they apply to stored pairs, so nothing is compared again."""
@@ -54,6 +65,9 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) ->
         ask_about_uncertain(run)
     if run.output.as_json and form == "table":
         form = "jsonl"
+    if verdicts:
+        show_verdicts(run, verdicts, form, limit)
+        return
     match, keep, cleanup = run.settings.match(), run.settings.keep(), run.settings.cleanup()
     question = Question(run, "report", form, limit, match, keep, cleanup) if limit and not spectrum else None
     with stores.for_reading(run) as store:
@@ -70,6 +84,30 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, ask: bool) ->
     hints = spectrum_hints(run, found.groups[:limit]) if spectrum else None
     with question.answered(run.output, state) if question and is_of_one_state else contextlib.nullcontext():
         show(run.output, found, form, limit, hints)
+
+
+def show_verdicts(run: Run, verdicts: Collection[Verdict], form: str, limit: int | None) -> None:
+    """Shows the pairs with these verdicts, best evidence first."""
+    from dedup.groups.matches import Matches
+    from dedup.report.export import pair_record
+
+    if form not in ("table", "json", "jsonl"):
+        remedy = "Use the table, json or jsonl"
+        raise UsageError("--verdict", f"cannot be combined with --format {form}", remedy=remedy)
+    with stores.for_matching(run) as store:
+        tell_unfinished(run, store)
+        matches = Matches(store, run.settings.match())
+    found = [pair for pair in matches.pairs() if pair.verdict in verdicts]
+    found.sort(key=lambda pair: (-pair.match.evidence, pair.a.path, pair.b.path))
+    if form == "table":
+        for pair in found[:limit]:
+            run.output.text(beside_text(pair, path_text(pair.a.path), path_text(pair.b.path)))
+        run.output.note(f"{count_text(len(found), 'pair')}, {count_text(len(found[:limit]), 'pair')} shown")
+    elif form == "json":
+        run.output.text(json_text([pair_record(pair) for pair in found[:limit]]))
+    else:
+        for pair in found[:limit]:
+            run.output.result(pair_record(pair))
 
 
 def show(output: Output, found: Found, form: str, limit: int | None, hints: Mapping[bytes, str] | None) -> None:

@@ -16,7 +16,7 @@ from dedup.groups.mark import Asked
 from jobs.session.lines import GAP, Look, padded, width_of, wrapped
 from jobs.session.output import Output, one_line, path_text, size_text, time_text
 from jobs.show.entries import Entry, name_lines
-from jobs.show.words import bar_text, heard_text, speed_text
+from jobs.show.words import bar_text, changed_text, heard_text, lag_text
 
 if TYPE_CHECKING:
     from dedup.groups.mark import Record, WayBack
@@ -125,9 +125,9 @@ def record_answer(run: Run, pair: TrackPair, same: bool) -> WayBack:
 def pair_lines(pair: TrackPair, look: Look) -> list[str]:
     """The pair's numbers, then both files side by side: bold, and with a mark, where they differ."""
     match = pair.match
-    numbers = f"score {match.score:.3f}, agreement {match.agreement:.3f}, lag {match.lag_s:+.2f} s"
-    if match.rate:
-        numbers += f", a {speed_text(match.rate)}"
+    numbers = f"score {match.score:.3f}, agreement {match.agreement:.3f}, {lag_text(match)}"
+    if changed := changed_text(pair):
+        numbers += f", a {changed}"
     told = [
         f"{pair.verdict}: {numbers}",
         f"over time {bar_text(match)} (█ the same, ░ chance, · silence)",

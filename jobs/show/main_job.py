@@ -9,6 +9,7 @@ from jobs.session.output import Output
 from jobs.show.groups import show_beside, show_groups
 from jobs.show.summaries import (
     compaction_text,
+    confirmed_text,
     correlation_text,
     empty_text,
     full_record,
@@ -77,6 +78,8 @@ def _summary_lines(done: Full, as_json: bool) -> Iterator[str]:
     yield scan_text(done.scan)
     if done.correlation is not None:
         yield correlation_text(done.correlation)
+    if done.confirmed is not None and (done.confirmed.n_heard or done.confirmed.n_left):
+        yield confirmed_text(done.confirmed)
     if done.tested is not None and (done.tested.n_tested or done.tested.n_left):
         yield tested_text(done.tested)
     if done.found is not None and done.n_pairs is not None:

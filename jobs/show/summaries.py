@@ -11,6 +11,7 @@ from jobs.session.output import Output, count_text, path_text, time_text
 from jobs.show.table import reclaimable_text
 
 if TYPE_CHECKING:
+    from dedup.confirm.run import Confirmed
     from dedup.correlation.correlate import Correlation, Unfinished
     from dedup.correlation.scoring import Verdict
     from dedup.groups.groups import Group
@@ -157,6 +158,12 @@ def pairs_text(n_pairs: Counter[Verdict]) -> str:
     return f"pairs   {n_pairs['same recording']:,} of files that match{beside}"
 
 
+def confirmed_text(confirmed: Confirmed) -> str:
+    """One line: how many pairs were heard again."""
+    text = f"again   {count_text(confirmed.n_heard, 'pair')} heard at other speeds and pitches"
+    return f"{text}; {confirmed.n_left:,} left for the next run" if confirmed.n_left else text
+
+
 def tested_text(tested: Tested) -> str:
     """One line: what the null tests of a run showed."""
     n_other = tested.n_tested - tested.n_copies - tested.n_mixes - tested.n_failed
@@ -242,6 +249,8 @@ def unfinished_text(done: Full) -> str:
         return ""
     told = [f"{count_text(done.scan.left, 'file')} not looked at yet"] if done.scan.left else []
     told += [uncompared_text(done.uncompared)] if done.uncompared else []
+    if done.confirmed is not None and done.confirmed.n_left:
+        told.append(f"{count_text(done.confirmed.n_left, 'pair')} not heard at other speeds yet")
     if done.tested is not None and done.tested.n_left:
         told.append(f"{count_text(done.tested.n_left, 'null test')} not made yet")
     return " and ".join(told) or "the last steps are left"
@@ -267,6 +276,7 @@ def full_record(done: Full) -> dict[str, Any]:
         "found": None if done.news is None else {"copies": done.news.n_copies, "groups": done.news.n_groups},
         "unfinished": unfinished_text(done),
         "tiles": asdict(done.correlation) if done.correlation else None,
+        "heard_again": asdict(done.confirmed) if done.confirmed else None,
         "null_tests": asdict(done.tested) if done.tested else None,
         "pairs": None if done.n_pairs is None else done.n_pairs["same recording"],
         "pairs_beside": None if done.n_pairs is None else {kind: done.n_pairs[kind] for kind in BESIDE},

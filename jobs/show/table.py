@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs.session.output import count_text, path_text, size_text
 from jobs.show.entries import Entry, entry_lines, indented
-from jobs.show.words import beside_text, clock, heard_text, only_here_text, verdict_text
+from jobs.show.words import beside_text, clock, heard_text, lag_text, only_here_text, verdict_text
 
 if TYPE_CHECKING:
     from dedup.groups.groups import Group
@@ -80,7 +80,7 @@ def match_cells(pair: TrackPair) -> tuple[str, ...]:
         verdict_text(pair),
         f"score {match.score:.3f}",
         f"agree {match.agreement:.3f}",
-        f"lag {match.lag_s:+.2f} s",
+        lag_text(match),
         heard_text(pair),
     )
 
@@ -126,7 +126,7 @@ def row(
         "size": size_text(track.size),
         "agreement": f"{pair.match.agreement:.3f}" if pair else "",
         "score": f"{pair.match.score:.3f}" if pair else "",
-        "lag": f"{pair.match.lag_s:+.2f} s" if pair else "",
+        "lag": lag_text(pair.match).removeprefix("lag ") if pair else "",
         "verdict": verdict_text(pair) if pair else "",
         "null_test": outcome_words(pair.test) if pair else "",
         "path": path_text(track.path.removeprefix(folder)) + (f"  [{'; '.join(notes)}]" if notes else ""),

@@ -8,24 +8,30 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dedup.correlation.match import Match
+    from dedup.correlation.scoring import Change
     from dedup.groups.matches import TrackPair
     from dedup.store.nulltests import NullTest
 
 BAR_STEPS = 64
+
+TOGETHER_S = 0.5
+"""Seconds between the starts of two of another speed that count for none."""
 
 
 def verdict_text(pair: TrackPair) -> str:
     """The verdict, with the speed if it differs, and whether a person gave it."""
     text: str = pair.verdict
     if pair.verdict == "same recording, other speed":
-        text = f"same recording, {speed_text(pair.match.rate)}"
+        text = f"same recording, {speed_text(pair.match.rate, pair.change)}"
+    elif pair.verdict == "transposed" and pair.change is not None:
+        text = f"same recording, {pitch_text(pair.change)}"
     return f"{text} (you said so)" if pair.judged and pair.verdict == "same recording" else text
 
 
 def beside_text(pair: TrackPair, name_a: str, name_b: str) -> str:
     """One line: how two tracks relate to each other, and where they overlap."""
     a_from, a_to, b_from, b_to = pair.match.place()
-    told = [f"score {pair.match.score:.3f}", speed_text(pair.match.rate) if pair.match.rate else "", heard_text(pair)]
+    told = [f"score {pair.match.score:.3f}", changed_text(pair), heard_text(pair)]
     numbers = ", ".join(filter(None, told))
     if pair.verdict == "contained" and pair.a.n_items <= pair.b.n_items:
         return f"contained: {name_a} is {clock(b_from)} to {clock(b_to)} of {name_b} ({numbers})"
@@ -66,11 +72,25 @@ def only_here_text(pair: TrackPair) -> str:
     return "; ".join(filter(None, (f"only here: {held}" if held else "", unknown)))
 
 
-def speed_text(rate: float) -> str:
+def changed_text(pair: TrackPair) -> str:
+    """How the first of a pair plays against the second: its speed, its pitch; empty if it plays as the second does, as
+    far as is known."""
+    if pair.change is not None and pair.change.kind == "pitch":
+        return pitch_text(pair.change)
+    return speed_text(pair.match.rate, pair.change) if pair.match.rate else ""
+
+
+def pitch_text(change: Change) -> str:
+    from dedup.groups.losses import pitch_words
+
+    return pitch_words(change)
+
+
+def speed_text(rate: float, change: Change | None = None) -> str:
     """How the first of a pair plays against the second: "2.0 % slower"."""
     from dedup.groups.losses import speed_words
 
-    return speed_words(rate)
+    return speed_words(rate, change)
 
 
 def bar_text(match: Match) -> str:
@@ -90,9 +110,18 @@ def strip_text(pair: TrackPair) -> str:
     a_from, a_to, b_from, b_to = pair.match.place()
     heard = [value for value in pair.match.similarity.tolist() if not math.isnan(value)]
     text = f"{clock(a_from)} to {clock(a_to)} lies over {clock(b_from)} to {clock(b_to)} of the best"
-    text += f", lag {pair.match.lag_s:+.2f} s"
+    text += f", {lag_text(pair.match)}"
     text += f"; agreement over time {min(heard):.2f} to {max(heard):.2f}" if heard else ""
     return "; ".join(filter(None, (text, heard_text(pair))))
+
+
+def lag_text(match: Match) -> str:
+    """Where the first of a pair begins against the second. Of another speed their lag changes all the time."""
+    if not match.rate:
+        return f"lag {match.lag_s:+.2f} s"
+    if abs(match.lag_s) < TOGETHER_S:
+        return "starts together"
+    return f"starts {abs(match.lag_s):.1f} s {'earlier' if match.lag_s > 0 else 'later'}"
 
 
 def clock(seconds: float) -> str:

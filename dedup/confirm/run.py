@@ -1,0 +1,145 @@
+"""Confirms copies at another speed, tempo or pitch: the only writer of what hearing them again gave."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from dedup.confirm.task import Heard, Question, hear_again
+from dedup.correlation.correlate import last_compare_settings
+from dedup.correlation.scoring import Change, is_at_same_pitch
+from dedup.files.disks import Disks
+from dedup.files.host_paths import HostPath
+from dedup.library.identify import COMMIT_EVERY_S
+from dedup.runner import Runner, Task
+from dedup.store.comparisons import Confirmation
+
+if TYPE_CHECKING:
+    from dedup.groups.matches import ListedTrack, Matches
+    from dedup.observer import Observer
+    from dedup.store.store import Store
+
+WATCHDOG_GRACE_S = 60.0
+"""Seconds beyond the time limit after which a worker that does not answer is killed."""
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What came of a run."""
+
+    n_heard: int = 0
+    """Pairs that were heard again."""
+    n_left: int = 0
+    """Pairs that a stop, or a file that changed, left for the next run."""
+
+
+class _Pair(NamedTuple):
+    """Two fingerprints, of which the first is heard again."""
+
+    heard: ListedTrack
+    """A track that has it."""
+    other: ListedTrack
+    rate: float
+    """Items of the first for each of the second."""
+
+
+def confirm(
+    store: Store, matches: Matches, runner: Runner, observer: Observer, disks: Disks, time_limit_s: float
+) -> Confirmed:
+    """Hears again what may be a copy at another speed, tempo or pitch, once for each two fingerprints, and commits
+    about once a second; gives `matches` what was found. Files that changed or vanished are left to the next run."""
+    pairs = list(_unconfirmed(matches))
+    if not pairs or runner.stop.requested:
+        return Confirmed(0, len(pairs))
+    run = _Confirming(store, runner, observer, disks, time_limit_s)
+    run.run(pairs)
+    matches.take_in_confirmed(store)
+    return Confirmed(run.n_heard, len(pairs) - run.n_heard)
+
+
+def _unconfirmed(matches: Matches) -> Iterator[_Pair]:
+    """The pairs that nobody has heard again, each with the file to hear: of two that are there, the one that is in most
+    of these pairs, as it is decoded once for all of them."""
+    found: list[tuple[ListedTrack, ListedTrack, float]] = []
+    for first, second, place in matches.related.all():
+        if matches.related.change(place) is None:
+            some, others = matches.by_fingerprint.get(first, []), matches.by_fingerprint.get(second, [])
+            match = matches.related.match(place)
+            if some and others and not is_at_same_pitch(match, some[0].n_items, others[0].n_items, matches.thresholds):
+                found.append((_there(some), _there(others), 1 + match.rate))
+    counts = Counter(track.fingerprint for *both, _ in found for track in both)
+    for a, b, rate in found:
+        a_is_heard = (a.state == "present", counts[a.fingerprint], b.path) >= (
+            *(b.state == "present", counts[b.fingerprint], a.path),
+        )
+        heard, other, ratio = (a, b, rate) if a_is_heard else (b, a, 1 / rate)
+        if heard.state == "present":
+            yield _Pair(heard, other, ratio)
+
+
+def _there(tracks: Iterable[ListedTrack]) -> ListedTrack:
+    """The first by path that is present, or the first."""
+    return min(tracks, key=lambda track: (track.state != "present", track.path))
+
+
+class _Confirming:
+    """One pass over the pairs."""
+
+    def __init__(self, store: Store, runner: Runner, observer: Observer, disks: Disks, time_limit_s: float) -> None:
+        self.store, self.runner, self.observer = store, runner, observer
+        self.disks, self.time_limit_s = disks, time_limit_s
+        self.compare = last_compare_settings(store).passes[-1]
+        self.waiting: list[Confirmation] = []
+        self.n_heard = 0
+        self.committed_at = time.monotonic()
+
+    def run(self, pairs: Iterable[_Pair]) -> None:
+        by_file: dict[bytes, list[_Pair]] = {}
+        for pair in pairs:
+            by_file.setdefault(pair.heard.path, []).append(pair)
+        self.observer.stage("hear again", len(by_file), "files")
+        names = {path.hex(): of_file for path, of_file in by_file.items()}
+        limit_s = self.time_limit_s + WATCHDOG_GRACE_S
+        try:
+            for outcome in self.runner.run(hear_again, self._tasks(names), limit_s):
+                of_file = names[outcome.name]
+                heard = outcome.result if outcome.failure is None else Heard([], outcome.failure)
+                self._take(of_file, heard)
+                self.observer.advance()
+        finally:
+            self._commit()
+
+    def _tasks(self, names: dict[str, list[_Pair]]) -> Iterator[Task]:
+        settings = (self.store.fingerprint_settings, self.compare)
+        for name, of_file in sorted(names.items(), key=lambda each: each[1][0].heard.path):
+            track = of_file[0].heard
+            items = self.store.items_of_all({track.fingerprint, *(pair.other.fingerprint for pair in of_file)})
+            questions = [Question(str(at), items[pair.other.fingerprint], pair.rate) for at, pair in enumerate(of_file)]
+            side = (HostPath(track.path), track.size, track.mtime_ns, self.disks.reading(track.device))
+            yield Task(name, (*side, settings, items[track.fingerprint], questions, self.time_limit_s))
+
+    def _take(self, of_file: list[_Pair], heard: Heard) -> None:
+        if heard.problem and not heard.lasting:
+            self.observer.problem("failed", of_file[0].heard.path, f"not heard again: {heard.problem}")
+            return
+        for answer in heard.answers:
+            pair = of_file[int(answer.name)]
+            self._put(pair, answer.change, answer.pair)
+        if heard.problem:
+            for pair in of_file:
+                self._put(pair, Change("none", 1.0), b"")
+        if time.monotonic() - self.committed_at > COMMIT_EVERY_S:
+            self._commit()
+
+    def _put(self, pair: _Pair, change: Change, found: bytes) -> None:
+        self.waiting.append(Confirmation.of(pair.heard.digest, pair.other.digest, change.kind, change.pitch, found))
+
+    def _commit(self) -> None:
+        ready, self.waiting = self.waiting, []  # first: a signal in between must not commit them twice
+        with self.store.catalog.transaction():
+            self.store.catalog.comparisons.put_confirmed(ready)
+        self.n_heard += len(ready)
+        self.committed_at = time.monotonic()

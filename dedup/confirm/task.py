@@ -1,0 +1,173 @@
+"""What a worker does to confirm copies at another speed, tempo or pitch: it hears one file again, as if it were higher
+or lower by the ratio in question, and compares that with the other fingerprints. Writes nothing.
+
+A copy that plays faster is higher too, so its plain fingerprint has other bits. Taken to be lower by the same ratio,
+its bits are those of the original, and the two agree as any copies do. Which ratio that is tells what was changed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from dedup.correlation.match import record
+from dedup.correlation.scoring import Change
+from dedup.errors import RepriseError
+from dedup.files.disks import read_ahead
+from dedup.files.host_paths import HostPath
+from dedup.fingerprint.chroma import SAMPLE_RATE
+from dedup.fingerprint.chromaprint import Fingerprinter
+from dedup.fingerprint.decode import TimeLimitError, UndecodableError, decode_audible
+from dedup.fingerprint.task import NOT_THE_FILES_FAULT, is_as_seen
+from dedup.settings import CompareSettings, FingerprintSettings
+from dedup.store.items import Items
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from dedup.correlation.match import Match
+
+PITCHES = tuple(1 + percent / 100 for percent in range(-9, 10) if percent)
+"""Ratios that are tried beside that of the two speeds."""
+
+SAME_TEMPO = 0.006
+"""Difference in speed, either way, up to which two may also be of one tempo and other pitch."""
+
+CLEARLY = 0.03
+"""Score by which another pitch must be better than none to count."""
+
+
+PLATEAU = 0.8
+"""Share of the best score from which a pitch counts for the one that is told."""
+
+
+class Question(NamedTuple):
+    """A fingerprint that the heard file may be a changed copy of."""
+
+    name: str
+    items: Items
+    rate: float
+    """Items of the heard file for each of this one."""
+
+
+class Answer(NamedTuple):
+    """What hearing the file again gave for one question."""
+
+    name: str
+    change: Change
+    pair: bytes
+    """A record of `pairs.PAIR` with rows 0, the heard file first; empty if they cannot be compared."""
+
+
+class Heard(NamedTuple):
+    """What came of a file."""
+
+    answers: list[Answer]
+    problem: str = ""
+    lasting: bool = True
+    """Whether the same bytes would give the same problem again."""
+
+
+def hear_again(
+    path: HostPath,
+    size: int,
+    mtime_ns: int,
+    reading: AbstractContextManager[Any],
+    settings: tuple[FingerprintSettings, CompareSettings],
+    own: Items,
+    questions: Sequence[Question],
+    time_limit_s: float,
+) -> Heard:
+    """Answers all questions about a file. `own` is its fingerprint; `settings` are those by which it was made, and
+    those of the pass for other speeds. Raises nothing: what is wrong with the file is the problem."""
+    began = time.monotonic()
+    try:
+        read_ahead(path.here, reading)
+        pitches = sorted({pitch for question in questions for pitch in _pitches(question.rate)})
+        heard = {1.0: own, **_fingerprints(path.here, settings[0], pitches, began + time_limit_s)}
+        if not is_as_seen(path, size, mtime_ns):
+            return Heard([], "changed since it was discovered", lasting=False)
+        return Heard([_answered(question, heard, settings[1]) for question in questions])
+    except TimeLimitError:
+        return Heard([], f"decoding took longer than {time_limit_s:g} s")
+    except UndecodableError as error:
+        return Heard([], str(error))
+    except (*NOT_THE_FILES_FAULT, OSError, RepriseError) as error:
+        return Heard([], f"{type(error).__name__}: {error}", lasting=False)
+    except Exception as error:  # a broken file can make PyAV raise anything: it costs one line
+        return Heard([], f"cannot be decoded: {type(error).__name__}: {error}")
+
+
+def _pitches(rate: float) -> Iterable[float]:
+    """The pitches in which a file is wanted that has `rate` items for each of the other: that of a turntable first."""
+    if rate != 1:
+        yield round(rate, 4)
+    yield from PITCHES
+
+
+def _fingerprints(
+    path: bytes, settings: FingerprintSettings, pitches: Sequence[float], deadline: float
+) -> dict[float, Items]:
+    """The fingerprint of a file at each pitch, from one decoding."""
+    makers: dict[float, Fingerprinter] = {}
+
+    def begin() -> Callable[[bytes], None]:
+        makers.update((pitch, Fingerprinter(settings, pitch=pitch)) for pitch in pitches)
+        return feed
+
+    def feed(pcm: bytes) -> None:
+        for maker in makers.values():
+            maker.feed(pcm)
+
+    decode_audible(path, SAMPLE_RATE, begin, settings.length_s, max(0.0, deadline - time.monotonic()))
+    return {pitch: maker.finish() for pitch, maker in makers.items()}
+
+
+def _answered(question: Question, heard: dict[float, Items], settings: CompareSettings) -> Answer:
+    """What the file is to the other: the best of all that it may be."""
+    plain = compared(heard[1.0], question.items, question.rate, settings)
+    is_same_tempo = abs(question.rate - 1) <= SAME_TEMPO
+    best, change = plain, Change("none" if is_same_tempo else "tempo", 1.0)
+    score, at_pitch = CLEARLY + (plain.score if plain is not None else -1.0), {}
+    for pitch in _pitches(question.rate):
+        is_speed = pitch == round(question.rate, 4)
+        rate = question.rate if is_speed or not is_same_tempo else 1.0
+        found = compared(heard[pitch], question.items, rate, settings)
+        if found is None:
+            continue
+        if not is_speed:
+            at_pitch[pitch] = found.score
+        if found.score > score:
+            best, score = found, found.score + CLEARLY * is_speed
+            change = Change("speed" if is_speed else "pitch" if is_same_tempo else "both", 1 / pitch)
+    if change.kind in ("pitch", "both"):
+        change = Change(change.kind, 1 / _middle(at_pitch))
+    return Answer(question.name, change, b"" if best is None else record(0, 0, best).tobytes())
+
+
+def _middle(scores: dict[float, float]) -> float:
+    """The pitch around which scores are highest: those of neighbours differ little."""
+    least = PLATEAU * max(scores.values())
+    weights = {pitch: max(0.0, score - least) for pitch, score in scores.items()}
+    return sum(pitch * weight for pitch, weight in weights.items()) / sum(weights.values())
+
+
+def compared(x: Items, y: Items, rate: float, settings: CompareSettings) -> Match | None:
+    """The numbers of a fingerprint against another of which it has `rate` items for each; None if they cannot overlap
+    enough."""
+    from dedup.correlation.compare import compare_two
+    from dedup.correlation.kernels import lag_limits
+    from dedup.correlation.stretch import compared_at
+    from dedup.correlation.worth_storing import Floor
+
+    if rate == 1:
+        return compare_two(x, y, settings)
+    anything = Floor(0.0, -math.inf, -math.inf, 0)
+    x, y = (np.ascontiguousarray(each, np.uint32) for each in (x, y))
+    if rate > 1:
+        return compared_at(x, y, rate, lag_limits(settings), anything)
+    found = compared_at(y, x, 1 / rate, lag_limits(settings), anything)
+    return None if found is None else found.swapped()

@@ -1,0 +1,256 @@
+"""The pass for other speeds: one of two fingerprints is stretched. What is found depends on the two alone, whatever the
+block, the share, the order; a stopped run goes on; a store of before gets this pass alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dedup.correlation.correlate import Correlation, correlate, unfinished
+from dedup.correlation.match import Match, match_at
+from dedup.correlation.other_speeds import LENGTH_RATIO, SAME_SCORE, correlate_stretched
+from dedup.correlation.scoring import MAX_RATE
+from dedup.correlation.stretch import stretched
+from dedup.correlation.tile import Part, correlate_tile, merged
+from dedup.groups.matches import Matches
+from dedup.observer import Silent
+from dedup.runner import InlineRunner, Stop
+from dedup.settings import CompareSettings, MatchSettings
+from dedup.store.blocks import make_block
+from dedup.store.items import Items
+from dedup.store.pairs import PAIR
+from dedup.store.store import Store
+from dedup.upkeep.compact import compact
+from tests import stores
+
+BOTH = CompareSettings()
+ONE, OTHER = BOTH.passes
+N = 500
+RATES = (1.01, 1.024, 1.0417, 1.055, 1.08)
+
+
+def slower(items: Items, rate: float) -> Items:
+    """A copy that has `rate` items for each, a tenth of its bits wrong."""
+    return stores.copied(stretched(items, rate), 0.1, round(1000 * rate))
+
+
+def library() -> list[Items]:
+    """Each of some recordings with one that is slower, and some by themselves."""
+    songs = [stores.recording(seed, N + 7 * seed) for seed in range(len(RATES))]
+    alone = [stores.recording(seed, N) for seed in range(90, 94)]
+    return [*songs, *(slower(song, rate) for song, rate in zip(songs, RATES, strict=True)), *alone]
+
+
+Found = dict[tuple[int, int], Match]
+"""By places in the library, the lower first."""
+
+
+def found_in(
+    rows: Sequence[Items], block_size: int = 100, n_shares: int = 1, order: Sequence[int] = (), known: bytes = b""
+) -> Found:
+    """What the tiles of the pass give."""
+    numbers = list(order or range(len(rows)))
+    blocks = [numbers[start : start + block_size] for start in range(0, len(numbers), block_size)]
+    made = [make_block([rows[number] for number in block]) for block in blocks]
+    shared = [(block.name, block.items, block.offsets) for block in made]
+    found: Found = {}
+    n_compared = 0
+    for a, b in itertools.combinations_with_replacement(range(len(blocks)), 2):
+        parts = [Part(a, b, share, n_shares) for share in range(n_shares)]
+        done = correlate_stretched(OTHER, [known] * n_shares, parts, *shared)
+        n_compared += sum(done.n_compared)
+        pairs = np.frombuffer(merged(done.pairs), PAIR)
+        for number, record in enumerate(pairs):
+            match = match_at(pairs.tobytes(), number * PAIR.itemsize)
+            pair = blocks[a][record["row_a"]], blocks[b][record["row_b"]]
+            found[min(pair), max(pair)] = match if pair[0] < pair[1] else match.swapped()
+    assert n_compared == len(rows) * (len(rows) - 1) // 2
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole() -> Found:
+    return found_in(library())
+
+
+# ---- one pair ----
+
+
+@given(st.integers(1, 400), st.floats(1.0, 1.2))
+def test_stretching_takes_the_item_at_the_middle_of_each_place(n: int, rate: float) -> None:
+    items = np.arange(n, dtype=np.uint32)
+    found = stretched(items, rate)
+    expected = [min(n - 1, round((place + 0.5) / rate - 0.5)) for place in range(int(n * rate))]
+    assert found.tolist() == expected
+    assert np.all(np.diff(found.astype(np.int64)) >= 0)
+
+
+def test_each_copy_is_found_with_its_speed(whole: Found) -> None:
+    n = len(RATES)
+    assert sorted(whole) == [(i, n + i) for i in range(n)]
+    for i, rate in enumerate(RATES):
+        match, n_items = whole[i, n + i], (N + 7 * i, int((N + 7 * i) * rate))
+        assert 1 / (1 + match.rate) == pytest.approx(rate, abs=0.0015), "the first plays faster"
+        assert match.score > 0.7
+        assert match.swapped().rate == pytest.approx(rate - 1, abs=0.0015)
+        assert abs(match.lag) <= 2
+        for start, end, length in ((match.from_a, match.to_a, n_items[0]), (match.from_b, match.to_b, n_items[1])):
+            assert start <= 8 and length - 8 <= end <= length
+
+
+def test_the_place_of_a_trimmed_copy_is_told_in_its_own_items() -> None:
+    song = stores.recording(1, N)
+    match = found_in([song, slower(song, 1.05)[42:483]])[0, 1]
+    assert match.lag == pytest.approx(40, abs=2), "items of the song that the copy lacks"
+    assert (match.from_a, match.from_b) == (pytest.approx(40, abs=3), pytest.approx(0, abs=3))
+    assert (match.to_a, match.to_b) == (pytest.approx(460, abs=3), pytest.approx(441, abs=3))
+    assert match.overlap == min(N - match.lag, 441)
+
+
+def test_lengths_that_differ_by_more_are_not_compared() -> None:
+    song = stores.recording(1, N)
+    copy = slower(song, 1.03)
+    n = int(N / LENGTH_RATIO * 1.03)
+    assert (0, 1) in found_in([song, copy[: n + 3]])
+    assert found_in([song, copy[: int(0.9 * n)]]) == {}, "stretched by any rate"
+
+
+def test_silence_and_too_little_are_nothing() -> None:
+    silent = np.zeros(N, np.uint32)
+    assert found_in([silent, stretched(silent, 1.04)]) == {}
+    assert found_in([stores.recording(1, 60), slower(stores.recording(1, 60), 1.04)]) == {}
+    assert found_in([np.empty(0, np.uint32), stores.recording(1, 60)]) == {}
+
+
+# ---- tiles ----
+
+
+@pytest.mark.parametrize(("block_size", "n_shares"), [(1, 1), (3, 1), (4, 3), (100, 5)])
+def test_blocks_and_shares_decide_nothing(whole: Found, block_size: int, n_shares: int) -> None:
+    assert found_in(library(), block_size, n_shares) == whole
+
+
+def test_the_order_decides_nothing(whole: Found) -> None:
+    order = list(reversed(range(len(library()))))
+    assert found_in(library(), 4, 1, order) == whole
+
+
+def test_what_agrees_at_one_speed_is_left_out() -> None:
+    song = stores.recording(1, N)
+    rows = [song, slower(song, 1.01)]
+    block = make_block(rows)
+    shared = (block.name, block.items, block.offsets)
+    pairs, _ = correlate_tile(shared, shared, replace(ONE, method="exact"))
+    known = np.frombuffer(pairs, PAIR).copy()
+    assert len(known) == 1
+    assert found_in(rows, known=known.tobytes()), "it does not agree at one speed"
+    known["log_rate"], known["kappa"], known["along"] = 0.0, SAME_SCORE, 0.0
+    assert found_in(rows, known=known.tobytes()) == {}
+    known["kappa"] = SAME_SCORE - 1e-9
+    assert found_in(rows, known=known.tobytes())
+
+
+# ---- stores ----
+
+
+def fill(store: Store) -> None:
+    for number, items in enumerate(library()):
+        stores.add_track(store, f"{number:02d}", items)
+
+
+def run(store: Store, compare: CompareSettings = BOTH, stop: Stop | None = None) -> Correlation:
+    runner = InlineRunner() if stop is None else InlineRunner(stop)
+    return correlate(store, compare, runner, Silent())
+
+
+def told(store: Store) -> list[tuple[bytes, bytes, str, float]]:
+    pairs = Matches(store, MatchSettings()).pairs()
+    return [(pair.a.path, pair.b.path, pair.verdict, pair.match.rate) for pair in pairs]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, bytes, str, float]]:
+    with stores.open_store(tmp_path_factory.mktemp("expected"), block_size=100) as store:
+        fill(store)
+        done = run(store)
+        assert (done.n_tiles, done.n_computed, done.n_failed) == (2, 2, 0)
+        return told(store)
+
+
+def test_both_passes_are_read_as_one(expected: list[tuple[bytes, bytes, str, float]]) -> None:
+    assert len(expected) == len(RATES)
+    for (_, _, verdict, rate), true_rate in zip(expected, RATES, strict=True):
+        assert 1 / (1 + rate) == pytest.approx(true_rate, abs=0.0015)
+        speed = 1 - 1 / true_rate
+        assert verdict == ("same recording, other speed" if speed <= MAX_RATE else "related")
+
+
+def test_a_store_of_before_gets_the_new_pass_alone(
+    tmp_path: Path, expected: list[tuple[bytes, bytes, str, float]]
+) -> None:
+    with stores.open_store(tmp_path) as store:
+        fill(store)
+        first = run(store, replace(BOTH, varispeed=False))
+        assert unfinished(store) is None
+        then = run(store)
+        assert (then.n_reused, then.n_computed) == (first.n_computed, first.n_computed)
+        assert unfinished(store) is None
+        assert told(store) == expected
+        again = run(store, replace(BOTH, varispeed=False))
+        assert again.n_computed == 0, "and loses nothing when it is not asked for"
+        assert run(store).n_computed == 0
+
+
+@pytest.mark.parametrize("n_done", [1, 9, 12, 17])
+def test_a_stopped_run_goes_on(n_done: int, tmp_path: Path, expected: list[tuple[bytes, bytes, str, float]]) -> None:
+    class StopsSoon(Silent):
+        n_left = n_done
+
+        def advance(self, n: int = 1) -> None:
+            self.n_left -= n
+            if self.n_left <= 0:
+                stop.request("test")
+
+    stop = Stop()
+    with stores.open_store(tmp_path) as store:
+        fill(store)
+        first = correlate(store, BOTH, InlineRunner(stop), StopsSoon())
+        assert first.n_left > 0
+        missing = unfinished(store)
+        assert missing is not None and missing.n_missing == first.n_left
+        then = run(store)
+        assert (then.n_reused, then.n_left) == (first.n_computed, 0)
+        assert told(store) == expected
+
+
+def test_a_compaction_carries_both_passes(tmp_path: Path, expected: list[tuple[bytes, bytes, str, float]]) -> None:
+    with stores.open_store(tmp_path, block_size=3) as store:
+        fill(store)
+        run(store)
+        with store.catalog.transaction():
+            store.catalog.meta.set("block_size", 100)
+    with stores.open_store(tmp_path, block_size=100) as store:
+        done = compact(store, Silent(), Stop())
+        assert done.tiles_carried == 2
+        assert run(store).n_computed == 0
+        assert told(store) == expected
+
+
+def test_what_two_passes_found_is_told_once(tmp_path: Path) -> None:
+    song = stores.recording(1, N)
+    with stores.open_store(tmp_path) as store:
+        stores.add_track(store, "plain", song)
+        stores.add_track(store, "slower", slower(song, 1.01))
+        run(store)
+        counts = [store.catalog.results.count_pairs(each.digest()) for each in BOTH.passes]
+        assert counts == [1, 1]
+        ((_, _, verdict, rate),) = told(store)
+        assert verdict == "same recording, other speed"
+        assert 1 / (1 + rate) == pytest.approx(1.01, abs=0.0015)
