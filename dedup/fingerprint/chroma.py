@@ -80,7 +80,7 @@ class NoteEnergies:
     def __init__(self) -> None:
         from dedup.fingerprint import machine_code  # this imports LLVM, which only who fingerprints needs
 
-        self._kernel = machine_code.note_energies()
+        self._kernel = machine_code.functions()["note_energies"]
         self._samples = np.zeros((BATCH - 1) * HOP + FRAME, np.int16)
         self._n_samples = 0
         self._work = np.empty(FRAME * LANES, np.float32)

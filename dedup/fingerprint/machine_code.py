@@ -1,5 +1,5 @@
-"""Compiles the transform, or takes its machine code from the cache. Imports LLVM alone and not Numba, which would cost
-each worker of a scan 0.3 s and 50 MB."""
+"""Compiles decimation and transform, or takes their machine code from the cache. Imports LLVM alone and not Numba: that
+would cost each worker of a scan 0.3 s and 50 MB."""
 
 from __future__ import annotations
 
@@ -27,17 +27,28 @@ _engines: list[Any] = []
 Function = Callable[..., None]
 
 
+def _kind(n_pointers: int, n_numbers: int) -> Any:
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * n_pointers, *[ctypes.c_int64] * n_numbers)
+
+
+KINDS = {"note_energies": _kind(7, 5), "decimate": _kind(3, 6), "decimate_by_4": _kind(3, 2)} | {
+    f"mix_{kind}_{layout}": _kind(3, 1) for kind in ("i16", "i32", "float") for layout in ("mono", "planar", "packed")
+}
+"""What each function takes."""
+
+
 @functools.cache
-def note_energies() -> Function:
-    """`transform.module`'s function, for this processor. It takes addresses and numbers, and runs without the GIL."""
+def functions() -> dict[str, Function]:
+    """The functions of `decimation` and `transform` by their names, for this processor. They take addresses and
+    numbers, and run without the GIL."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    return note_energies_for(binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
+    return functions_for(binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
 
 
-def note_energies_for(processor: str, features: str) -> Function:
-    """The function as it is for a processor with these features, in LLVM's words; "generic" and none are what all of
-    its family have."""
+def functions_for(processor: str, features: str) -> dict[str, Function]:
+    """The functions as they are for a processor with these features, in LLVM's words; "generic" and none are what all
+    of its family have."""
     machine = binding.Target.from_default_triple().create_target_machine(cpu=processor, features=features, opt=3)
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
     file = _file(processor, features)
@@ -48,8 +59,7 @@ def note_energies_for(processor: str, features: str) -> Function:
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)
-    kinds = [ctypes.c_void_p] * 7 + [ctypes.c_int64] * 5
-    return ctypes.CFUNCTYPE(None, *kinds)(engine.get_function_address("note_energies"))
+    return {name: kind(engine.get_function_address(name)) for name, kind in KINDS.items()}
 
 
 def _compiled(machine: Any) -> bytes:
@@ -59,9 +69,15 @@ def _compiled(machine: Any) -> bytes:
 
 def optimised(machine: Any) -> Any:
     """The module, as that machine is to run it."""
-    from dedup.fingerprint.transform import module
+    from llvmlite import ir
 
-    made = binding.parse_assembly(str(module()))
+    from dedup.fingerprint.decimation import add_decimation
+    from dedup.fingerprint.transform import add_note_energies
+
+    module = ir.Module("fingerprint")
+    add_note_energies(module)
+    add_decimation(module)
+    made = binding.parse_assembly(str(module))
     made.triple = machine.triple
     made.verify()
     passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=3))
@@ -75,10 +91,11 @@ def _file(processor: str, features: str) -> Path | None:
     if folder is None:
         return None
     digest = hashlib.blake2b(digest_size=8)
-    for source in (Path(__file__), Path(__file__).with_name("transform.py"), Path(emit.__file__)):
+    here = Path(__file__)
+    for source in (here, here.with_name("decimation.py"), here.with_name("transform.py"), Path(emit.__file__)):
         digest.update(source.read_bytes())
     digest.update(f"{llvmlite.__version__} {processor} {features}".encode())
-    return folder / f"transform-{digest.hexdigest()}.code"
+    return folder / f"fingerprint-{digest.hexdigest()}.code"
 
 
 def _kept(file: Path | None) -> bytes:

@@ -19,7 +19,7 @@ from llvmlite import ir
 from dedup.correlation.emit import I32, I64, constant, everywhere, loop
 
 NAME = "note_energies"
-"""The function's name in the module."""
+"""The function's name."""
 
 LANES = 8
 """Frames side by side: eight floats are one register of AVX2, two of NEON."""
@@ -50,8 +50,8 @@ def _turns(parts: Sequence[float]) -> Float32s:
     return factors.astype(np.complex64).view(np.float32)
 
 
-def module() -> ir.Module:
-    """A module with one function, `void note_energies(...)`.
+def add_note_energies(made: ir.Module) -> None:
+    """Adds one function to the module, `void note_energies(...)`.
 
     Parameters, in this order:
         energies: output, `double[n_groups][n_notes][LANES]`, zero before.
@@ -64,7 +64,6 @@ def module() -> ir.Module:
         n_groups, n_notes, n_bins, first_bin, hop: `int64`; `first_bin` is 1 or more, `first_bin + n_bins` at most
             2048.
     """
-    made = ir.Module(NAME)
     pointers = [kind.as_pointer() for kind in (DOUBLE, I16, FLOAT, FLOAT, FLOAT, I32, FLOAT)]
     function = ir.Function(made, ir.FunctionType(ir.VoidType(), [*pointers, I64, I64, I64, I64, I64]), NAME)
     energies, samples, window, between, of_bins, notes, work, n_groups, n_notes, n_bins, first_bin, hop = function.args
@@ -82,7 +81,6 @@ def module() -> ir.Module:
 
     loop(builder, n_groups, [], group)
     builder.ret_void()
-    return made
 
 
 class Complex(NamedTuple):
@@ -161,7 +159,7 @@ class _Passes:
                 place = builder.gep(samples, [builder.add(first, builder.mul(hop, I64(lane)))])
                 row = builder.load(builder.bitcast(place, words), align=2)
                 frames.append(builder.fmul(builder.sitofp(row, FLOATS), weight))
-            for k, row in enumerate(_transposed(builder, frames)):
+            for k, row in enumerate(transposed(builder, frames)):
                 builder.store(row, builder.gep(self.work, [builder.add(first, I64(k))]), align=4)
             return []
 
@@ -233,7 +231,7 @@ class _Passes:
         return Complex(*(everywhere(builder, value, FLOATS) for value in values))
 
 
-def _transposed(builder: ir.IRBuilder, rows: Sequence[Any]) -> list[Any]:
+def transposed(builder: ir.IRBuilder, rows: Sequence[Any]) -> list[Any]:
     """LANES vectors of LANES values: interleaving the halves, three times."""
     half = LANES // 2
     low = [lane for k in range(half) for lane in (k, LANES + k)]
