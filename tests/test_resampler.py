@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dedup.fingerprint import machine_code
+from dedup.fingerprint import compiler, machine_code
 from dedup.fingerprint.decode import decode
 from dedup.fingerprint.resampler import Decimator, FilterGraph, Resampler, filter_taps, resampler_for
 from dedup.synthesis.music import compose
@@ -187,7 +187,7 @@ def test_another_processor_gives_the_same_bits(music: npt.NDArray[np.float32], m
     rates = (44_100, 48_000)
     all_frames = [frames_of(samples_of(music, f, layout), f, layout, rate) for f, layout in FORMATS for rate in rates]
     here = [ours(frames).tobytes() for frames in all_frames]
-    oldest = machine_code.functions_for("generic", "")
+    oldest = compiler.functions_for("generic", "")
     monkeypatch.setattr(machine_code, "functions", lambda: oldest)
     assert [ours(frames).tobytes() for frames in all_frames] == here
 

@@ -55,7 +55,7 @@ class _Constants(NamedTuple):
 
 @functools.cache
 def _constants() -> _Constants:
-    from dedup.fingerprint.transform import turns_between_passes, turns_of_bins
+    from dedup.fingerprint.turns import turns_between_passes, turns_of_bins
 
     notes = np.array([_note(index) for index in range(_FIRST_BIN, _END_BIN)], np.int32)
     return _Constants(_window() / np.float32(2), turns_between_passes(), turns_of_bins(_END_BIN), notes)
@@ -78,7 +78,7 @@ class NoteEnergies:
     divided has no influence on any bit. What is left at the end is dropped if it does not fill a frame."""
 
     def __init__(self) -> None:
-        from dedup.fingerprint import machine_code  # this imports LLVM, which only who fingerprints needs
+        from dedup.fingerprint import machine_code  # this maps or compiles them, which only who fingerprints needs
 
         self._kernel = machine_code.functions()["note_energies"]
         self._samples = np.zeros((BATCH - 1) * HOP + FRAME, np.int16)

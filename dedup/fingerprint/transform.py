@@ -7,16 +7,15 @@ same bits."""
 
 from __future__ import annotations
 
-import cmath
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from llvmlite import ir
 
 from dedup.correlation.emit import I32, I64, constant, everywhere, loop
+from dedup.fingerprint.turns import FRAME, N_COLUMN, N_NUMBERS, N_ROW, turns
 
 NAME = "note_energies"
 """The function's name."""
@@ -24,30 +23,8 @@ NAME = "note_energies"
 LANES = 8
 """Frames side by side: eight floats are one register of AVX2, two of NEON."""
 
-N_COLUMN, N_ROW = 32, 64
-"""Numbers in the transforms of the first pass, and of the second."""
-N_NUMBERS = N_COLUMN * N_ROW
-FRAME = 2 * N_NUMBERS
-
 I16, FLOAT, DOUBLE = ir.IntType(16), ir.FloatType(), ir.DoubleType()
 FLOATS, DOUBLES = ir.VectorType(FLOAT, LANES), ir.VectorType(DOUBLE, LANES)
-
-Float32s = npt.NDArray[np.float32]
-
-
-def turns_between_passes() -> Float32s:
-    """float32[2 * 2048]: by what each number is multiplied after the first pass, real and imaginary parts in turn."""
-    return _turns([k * n / N_NUMBERS for k in range(N_COLUMN) for n in range(N_ROW)])
-
-
-def turns_of_bins(n_bins: int) -> Float32s:
-    """float32[2 * n_bins]: by what the odd samples' part of each bin is multiplied."""
-    return _turns([k / FRAME for k in range(n_bins)])
-
-
-def _turns(parts: Sequence[float]) -> Float32s:
-    factors = np.array([cmath.exp(-2j * math.pi * part) for part in parts], np.complex128)
-    return factors.astype(np.complex64).view(np.float32)
 
 
 def add_note_energies(made: ir.Module) -> None:
@@ -135,7 +112,7 @@ class _Arithmetic:
             return Complex(b.fmul(root, b.fadd(x.re, x.im)), b.fmul(root, b.fsub(x.im, x.re)))
         if 8 * k == 3 * n:
             return Complex(b.fmul(root, b.fsub(x.im, x.re)), b.fneg(b.fmul(root, b.fadd(x.re, x.im))))
-        re, im = _turns([k / n]).tolist()
+        re, im = turns([k / n]).tolist()
         return self.product(x, Complex(constant(FLOATS, re), constant(FLOATS, im)))
 
 
