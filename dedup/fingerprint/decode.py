@@ -21,9 +21,9 @@ from dedup.store.audios import UNKNOWN, Decoding
 if TYPE_CHECKING:
     import av
 
-FED_SAMPLES = 1 << 14
-"""Samples of the source that are resampled at a time, 0.4 s at 44,100 Hz: each time costs a few microseconds, as much
-as a frame of a decoder (26 ms)."""
+FED_SAMPLES = 1 << 16
+"""Samples of the source that are resampled and passed on at a time, 1.5 s at 44,100 Hz. Each time has a price: with a
+quarter of them, all that a worker does takes 1.08 times as long."""
 
 TRUNCATED_SHARE = 0.9
 """Share of the length stated by its container below which a track counts as damaged, if the length may be a guess."""
