@@ -13,6 +13,9 @@ class Connection(Protocol):
 
     client: Any
 
+    def need(self, n_workers: int) -> None:
+        """Starts workers up to that number, or to the most that it was made for, if it starts any; waits for none."""
+
     def count_workers(self) -> int:
         """Workers that are connected now. Raises ClusterError when the scheduler is gone."""
 

@@ -49,10 +49,17 @@ class LocalConnection:
     """A running local cluster and the client to it."""
 
     def __init__(
-        self, n_workers: int, log_folder: Path | None, memory_limit_bytes: int, worker_timeout_s: float
+        self,
+        n_workers: int,
+        log_folder: Path | None,
+        memory_limit_bytes: int,
+        worker_timeout_s: float,
+        n_needed: int | None = None,
     ) -> None:
-        """Returns when all workers are there. A worker that is silent for `worker_timeout_s` is ended and started
-        anew. Raises ClusterError if none could be started."""
+        """Starts `n_needed` of at most `n_workers` workers, None: all, and returns when they are there. One that is
+        silent for `worker_timeout_s` is ended and started anew. Raises ClusterError if none could be started."""
+        self._n_workers = n_workers
+        n_first = n_workers if n_needed is None else min(n_needed, n_workers)
         self._deaths: dict[str, Death] = {}
         self._memory_limit_bytes = memory_limit_bytes
         self._is_started = False
@@ -61,8 +68,8 @@ class LocalConnection:
             # In a thread, where no KeyboardInterrupt can leave one of Dask's objects half made: its destructor
             # waits for ever.
             with ThreadPoolExecutor(1) as executor:
-                executor.submit(self._open, n_workers, log_folder, worker_timeout_s).result()
-            self._wait_for_workers(n_workers)
+                executor.submit(self._open, n_first, log_folder, worker_timeout_s).result()
+            self._wait_for_workers(n_first)
         except BaseException:
             self.close()
             raise
@@ -109,6 +116,13 @@ class LocalConnection:
         if self.count_workers() == 0:  # fewer than requested still do the work
             remedy = "See the log, or run with --workers 0"
             raise ClusterError("local cluster", f"none of {n_workers} workers could be started", remedy=remedy)
+
+    def need(self, n_workers: int) -> None:
+        """Starts workers up to that number, or to the most that this was made for; waits for none."""
+        n_workers = min(n_workers, self._n_workers)
+        if n_workers > len(self._cluster.worker_spec):
+            self._is_started = False
+            self._cluster.scale(n_workers)
 
     def count_workers(self) -> int:
         """Workers that are connected now. Raises ClusterError when the scheduler is gone."""

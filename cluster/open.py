@@ -36,9 +36,10 @@ def open_runner(
     """A runner on this machine for the duration of the block. 0 workers: everything runs in this process. None: one
     per core.
 
-    Starts nothing before the first task is drawn. `log_folder` gets `cluster.log` and `workers.log`; without
-    it these lines are dropped. A worker that takes more than `memory_limit_bytes` is killed (default: its share
-    of the machine, at least 1 GiB). Raises UsageError if `n_workers` is not in 0 to 1024."""
+    Starts nothing before the first task is drawn, and no more workers than there are tasks. `log_folder` gets
+    `cluster.log` and `workers.log`; without it these lines are dropped. A worker that takes more than
+    `memory_limit_bytes` is killed (default: its share of the machine, at least 1 GiB). Raises UsageError if `n_workers`
+    is not in 0 to 1024."""
     if n_workers is None:
         n_workers = count_cores()
     if not 0 <= n_workers <= MAX_WORKERS:
@@ -52,10 +53,10 @@ def open_runner(
 
         return memory_limit_bytes or default_memory_limit(n_workers)
 
-    def connect() -> Connection:
+    def connect(n_needed: int | None) -> Connection:
         from cluster.local import LocalConnection
 
-        return LocalConnection(n_workers, log_folder, memory_limit(), worker_timeout_s)
+        return LocalConnection(n_workers, log_folder, memory_limit(), worker_timeout_s, n_needed)
 
     with contextlib.closing(
         DaskRunner(connect, stop, in_flight_per_worker, n_workers, memory_limit, is_local=True)
@@ -80,7 +81,7 @@ def open_remote_runner(
     if place.is_exposed():
         say(EXPOSED)
 
-    def connect() -> Connection:
+    def connect(_n_needed: int | None) -> Connection:
         from cluster.remote import RemoteConnection
 
         return RemoteConnection(place, terms, log_folder, say)

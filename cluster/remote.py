@@ -106,6 +106,9 @@ class RemoteConnection:
             remedy = "Start `reprise worker ADDRESS` on each host" if not place.hosts else "See the log"
             raise ClusterError(self._address, f"no worker joined within {START_TIMEOUT_S:g} s", remedy=remedy)
 
+    def need(self, n_workers: int) -> None:
+        """Does nothing: which workers there are is not decided here."""
+
     def count_workers(self) -> int:
         """Workers that were connected a second ago. Raises ClusterError when the scheduler is gone: even if it comes
         back, it no longer knows what was in flight."""

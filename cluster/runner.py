@@ -51,15 +51,16 @@ class DaskRunner:
 
     def __init__(
         self,
-        connect: Callable[[], Connection],
+        connect: Callable[[int | None], Connection],
         stop: Stop,
         in_flight_per_worker: int = 2,
         n_workers: int | None = None,
         memory_limit: Callable[[], int] | None = None,
         is_local: bool = False,
     ) -> None:
-        """`is_local` says whether all workers are on this machine; `n_workers` and `memory_limit` describe them before
-        there is a connection, as far as known."""
+        """`connect` gets the number of workers that there is work for, None if it is not known. `is_local` says whether
+        all workers are on this machine; `n_workers` and `memory_limit` describe them before there is a connection, as
+        far as known."""
         self.stop, self.is_local = stop, is_local
         self._connect, self._n_workers, self._memory_limit = connect, n_workers, memory_limit
         self._in_flight_per_worker = in_flight_per_worker
@@ -100,11 +101,10 @@ class DaskRunner:
         flight: _Flight | None = None
         try:
             while True:
-                while self._has_room(flight) and not self.stop.requested:
-                    task = next(supply, None)
-                    if task is None:
-                        break
-                    flight = flight or _Flight(self, function, time_limit_s)
+                drawn = self._drawn(supply, len(flight or ()))
+                for task in drawn:
+                    if flight is None:
+                        flight = _Flight(self, function, time_limit_s, len(drawn))
                     flight.submit(_Try(task))
                 if not flight:
                     break
@@ -117,8 +117,18 @@ class DaskRunner:
             if flight is not None:
                 flight.release()
 
-    def _has_room(self, flight: _Flight | None) -> bool:
-        return not flight or len(flight) < self.n_workers * self._in_flight_per_worker
+    def _drawn(self, supply: Iterator[Task], n_in_flight: int) -> list[Task]:
+        """As many tasks as there is room for; none after a stop request."""
+        drawn: list[Task] = []
+        while self._has_room(n_in_flight + len(drawn)) and not self.stop.requested:
+            task = next(supply, None)
+            if task is None:
+                break
+            drawn.append(task)
+        return drawn
+
+    def _has_room(self, n_in_flight: int) -> bool:
+        return not n_in_flight or n_in_flight < self.n_workers * self._in_flight_per_worker
 
     def close(self) -> None:
         """Ends the connection; what is in flight is lost."""
@@ -126,10 +136,13 @@ class DaskRunner:
             self._connection.close()
             self._connection = None
 
-    def connection(self) -> Connection:
-        """The connection, opened now if there is none."""
+    def connection(self, n_needed: int | None = None) -> Connection:
+        """The connection, opened now if there is none, with as many workers as that if it starts any itself; None
+        means all."""
         if self._connection is None:
-            self._connection = self._connect()
+            self._connection = self._connect(n_needed)
+        elif n_needed is not None:
+            self._connection.need(n_needed)
         return self._connection
 
     def next_key(self, function_name: str, name: str) -> str:
@@ -174,9 +187,12 @@ class _Try:
 class _Flight:
     """The tasks of one run that were submitted and whose outcome was not yet taken."""
 
-    def __init__(self, runner: DaskRunner, function: Callable[..., Any], time_limit_s: float | None) -> None:
+    def __init__(
+        self, runner: DaskRunner, function: Callable[..., Any], time_limit_s: float | None, n_needed: int
+    ) -> None:
+        """`n_needed` is the number of workers that have something to do."""
         self._runner, self._time_limit_s = runner, time_limit_s
-        self._connection = runner.connection()
+        self._connection = runner.connection(n_needed)
         self._client = self._connection.client
         self._function_name = getattr(function, "__name__", "task")
         self._function = _dumps(function)

@@ -16,7 +16,7 @@ import pytest
 from llvmlite import binding
 
 from dedup.errors import UsageError
-from dedup.fingerprint import machine_code
+from dedup.fingerprint import compiler, machine_code
 from dedup.fingerprint.chroma import FRAME, HOP, SILENT_NORM, NoteEnergies, smoothed
 from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.fingerprint.classifiers import CLASSIFIERS, DIVISIONS, ItemMaker
@@ -161,7 +161,7 @@ def test_another_algorithm_is_refused_with_both() -> None:
 
 
 def energies_by(function: Callable[..., None], pcm: Pcm, monkeypatch: pytest.MonkeyPatch) -> npt.NDArray[np.float64]:
-    monkeypatch.setattr(machine_code, "note_energies", lambda: function)
+    monkeypatch.setattr(machine_code, "functions", lambda: {"note_energies": function})
     energies = NoteEnergies()
     return np.concatenate([*energies.feed(pcm), energies.finish()])
 
@@ -169,8 +169,8 @@ def energies_by(function: Callable[..., None], pcm: Pcm, monkeypatch: pytest.Mon
 def test_another_processor_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     """One with the oldest instructions of its family, such as no AVX."""
     pcm = noise(10, 12)
-    here = energies_by(machine_code.note_energies(), pcm, monkeypatch)
-    there = energies_by(machine_code.note_energies_for("generic", ""), pcm, monkeypatch)
+    here = energies_by(machine_code.functions()["note_energies"], pcm, monkeypatch)
+    there = energies_by(compiler.functions_for("generic", "")["note_energies"], pcm, monkeypatch)
     assert len(here) > 90
     assert here.tobytes() == there.tobytes()
 
@@ -188,7 +188,7 @@ def test_no_processor_fuses_a_product_with_a_sum(triple: str, processor: str) ->
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     machine = binding.Target.from_triple(triple).create_target_machine(cpu=processor, opt=3)
-    code = machine.emit_assembly(machine_code.optimised(machine))
+    code = machine.emit_assembly(compiler.optimised(machine))
     names = set(re.findall(r"^\t([a-z][\w.]*)", code, re.MULTILINE))
     assert {name for name in names if re.match(r"v?mulps|fmul", name)} != set()
     assert {name for name in names if re.match(r"vfn?m(add|sub)|fn?m(add|sub)|fml[as]|call|bl$|blr$", name)} == set()
@@ -197,12 +197,12 @@ def test_no_processor_fuses_a_product_with_a_sum(triple: str, processor: str) ->
 def test_code_that_is_torn_is_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPRISE_KERNEL_CACHE", str(tmp_path))
     pcm = noise(11, 3)
-    before = energies_by(machine_code.note_energies_for("generic", ""), pcm, monkeypatch)
-    (file,) = tmp_path.glob("*/transform-*.code")
+    before = energies_by(compiler.functions_for("generic", "")["note_energies"], pcm, monkeypatch)
+    (file,) = tmp_path.glob("*/fingerprint-*.code")
     whole = file.read_bytes()
     for torn in (b"", whole[:-1]):
         file.write_bytes(torn)
-        after = energies_by(machine_code.note_energies_for("generic", ""), pcm, monkeypatch)
+        after = energies_by(compiler.functions_for("generic", "")["note_energies"], pcm, monkeypatch)
         assert before.tobytes() == after.tobytes()
         assert file.read_bytes() == whole
 
@@ -210,16 +210,19 @@ def test_code_that_is_torn_is_compiled_again(tmp_path: Path, monkeypatch: pytest
 def test_code_that_is_there_is_not_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPRISE_KERNEL_CACHE", str(tmp_path))
     pcm = noise(11, 3)
-    before = energies_by(machine_code.note_energies_for("generic", ""), pcm, monkeypatch)
+    before = energies_by(compiler.functions_for("generic", "")["note_energies"], pcm, monkeypatch)
 
     def compiled(_machine: object) -> bytes:
         raise AssertionError("compiled again")
 
-    monkeypatch.setattr(machine_code, "_compiled", compiled)
-    assert energies_by(machine_code.note_energies_for("generic", ""), pcm, monkeypatch).tobytes() == before.tobytes()
+    monkeypatch.setattr(compiler, "_compiled", compiled)
+    assert (
+        energies_by(compiler.functions_for("generic", "")["note_energies"], pcm, monkeypatch).tobytes()
+        == before.tobytes()
+    )
     monkeypatch.setenv("REPRISE_KERNEL_CACHE", "off")
     with pytest.raises(AssertionError, match="compiled again"):
-        machine_code.note_energies_for("generic", "")
+        compiler.functions_for("generic", "")["note_energies"]
 
 
 def test_who_fingerprints_loads_no_numba() -> None:

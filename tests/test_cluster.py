@@ -158,6 +158,17 @@ def test_a_string_equal_to_a_key_stays_a_string(runner: Runner) -> None:
     }
 
 
+def test_no_more_workers_start_than_have_something_to_do() -> None:
+    with open_runner(2, Stop()) as runner:
+        assert isinstance(runner, DaskRunner)
+        assert by_name(runner.run(cluster_tasks.square, [Task("one", (3,))])) == {"one": Outcome("one", 9)}
+        assert runner.connection().count_workers() == 1
+        deadline = time.monotonic() + 60
+        while runner.connection().count_workers() < 2 and time.monotonic() < deadline:
+            assert len(by_name(runner.run(cluster_tasks.square, [Task(str(i), (i,)) for i in range(20)]))) == 20
+        assert runner.connection().count_workers() == 2
+
+
 def test_draws_lazily_and_bounds_what_is_in_flight(runner: Runner) -> None:
     n_drawn, n_yielded, most = 0, 0, 0
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,16 @@ def test_a_device_that_does_not_tell_is_not_asked_for_every_file(monkeypatch: py
     ordered = scan_order(list(reversed(candidates)))
     assert [candidate.inode for candidate in ordered] == list(range(100))
     assert len(asked) == 64
+
+
+def test_the_last_files_of_the_order_come_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no core decodes a long mix while the others have nothing left to do."""
+    monkeypatch.setattr(order, "first_extent", lambda _path: None)
+    sizes = random.Random(5).sample(range(1, 1000), 40)
+    candidates = [replace(_candidate(b"/%02d.mp3" % i, i), size=size) for i, size in enumerate(sizes)]
+    ordered = [candidate.size for candidate in scan_order(candidates)]
+    assert ordered[:24] == sizes[:24]
+    assert ordered[24:] == sorted(sizes[24:], reverse=True)
 
 
 def test_scan_order_of_real_files_is_a_permutation(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ inverted."""
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ LEAST_DB = -120.0
 LOUDEST = 1e18
 """Values from here on are no sound; the square of some is infinite."""
 
+_DTYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
+"""Kinds of samples by FFmpeg's names."""
+
 
 class Balance:
     """Energies of the channels of a track, from frames all over it."""
@@ -33,21 +37,28 @@ class Balance:
         self._sum = self._difference = self._others = 0.0
         self._is_stereo = False
 
-    def look(self, frame: Any) -> None:
-        """Takes each frame of the track in turn, and looks at some of them."""
-        self._to_next -= frame.samples
-        if self._to_next >= 0:
-            return
-        self._to_next += LOOK_EVERY
+    def look(self, frames: Iterable[Any]) -> None:
+        """Takes the next frames of the track, and looks at some of them."""
+        for frame in frames:
+            self._to_next -= frame.samples
+            if self._to_next < 0:
+                self._to_next += LOOK_EVERY
+                self._look_at(frame)
+
+    def _look_at(self, frame: Any) -> None:
         n_channels = frame.layout.nb_channels
         if n_channels < 2:
             return
-        samples = frame.to_ndarray()
+        dtype = _DTYPES.get(frame.format.name.removesuffix("p"))
+        if dtype is None:
+            return
+        n_samples = min(frame.samples, LOOK_SAMPLES)
         if frame.format.is_planar:
-            channels = samples[:, :LOOK_SAMPLES].astype(np.float64)
+            channels = np.array([np.frombuffer(plane, dtype, n_samples) for plane in frame.planes], np.float64)
         else:
-            channels = samples[0, : LOOK_SAMPLES * n_channels].reshape(-1, n_channels).T.astype(np.float64)
-        if samples.dtype == np.uint8:
+            packed = np.frombuffer(frame.planes[0], dtype, n_samples * n_channels)
+            channels = packed.reshape(-1, n_channels).T.astype(np.float64)
+        if dtype is np.uint8:
             channels -= 128
         elif not np.abs(channels).max(initial=0) < LOUDEST:  # NaN too
             return

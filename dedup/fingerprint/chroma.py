@@ -60,14 +60,14 @@ class _Bins(NamedTuple):
 
 @functools.cache
 def _constants() -> _Constants:
-    from dedup.fingerprint.transform import turns_between_passes
+    from dedup.fingerprint.turns import turns_between_passes
 
     return _Constants(_window() / np.float32(2), turns_between_passes())
 
 
 @functools.lru_cache(maxsize=64)
 def _bins(pitch: float) -> _Bins:
-    from dedup.fingerprint.transform import turns_of_bins
+    from dedup.fingerprint.turns import turns_of_bins
 
     first, end = (round(FRAME * hz / (SAMPLE_RATE * pitch)) for hz in (LOWEST_HZ, HIGHEST_HZ))
     notes = np.array([_note(index, pitch) for index in range(first, end)], np.int32)
@@ -93,9 +93,9 @@ class NoteEnergies:
     taken to be `pitch` times as high as it is."""
 
     def __init__(self, pitch: float = 1.0) -> None:
-        from dedup.fingerprint import machine_code  # this imports LLVM, which only who fingerprints needs
+        from dedup.fingerprint import machine_code  # this maps or compiles them, which only who fingerprints needs
 
-        self._kernel = machine_code.note_energies()
+        self._kernel = machine_code.functions()["note_energies"]
         self._bins = _bins(pitch)
         self._samples = np.zeros((BATCH - 1) * HOP + FRAME, np.int16)
         self._n_samples = 0

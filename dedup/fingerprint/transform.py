@@ -7,51 +7,28 @@ same bits."""
 
 from __future__ import annotations
 
-import cmath
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from llvmlite import ir
 
 from dedup.correlation.emit import I32, I64, constant, everywhere, loop
+from dedup.fingerprint.turns import FRAME, N_COLUMN, N_NUMBERS, N_ROW, turns
 
 NAME = "note_energies"
-"""The function's name in the module."""
+"""The function's name."""
 
 LANES = 8
 """Frames side by side: eight floats are one register of AVX2, two of NEON."""
 
-N_COLUMN, N_ROW = 32, 64
-"""Numbers in the transforms of the first pass, and of the second."""
-N_NUMBERS = N_COLUMN * N_ROW
-FRAME = 2 * N_NUMBERS
-
 I16, FLOAT, DOUBLE = ir.IntType(16), ir.FloatType(), ir.DoubleType()
 FLOATS, DOUBLES = ir.VectorType(FLOAT, LANES), ir.VectorType(DOUBLE, LANES)
 
-Float32s = npt.NDArray[np.float32]
 
-
-def turns_between_passes() -> Float32s:
-    """float32[2 * 2048]: by what each number is multiplied after the first pass, real and imaginary parts in turn."""
-    return _turns([k * n / N_NUMBERS for k in range(N_COLUMN) for n in range(N_ROW)])
-
-
-def turns_of_bins(n_bins: int) -> Float32s:
-    """float32[2 * n_bins]: by what the odd samples' part of each bin is multiplied."""
-    return _turns([k / FRAME for k in range(n_bins)])
-
-
-def _turns(parts: Sequence[float]) -> Float32s:
-    factors = np.array([cmath.exp(-2j * math.pi * part) for part in parts], np.complex128)
-    return factors.astype(np.complex64).view(np.float32)
-
-
-def module() -> ir.Module:
-    """A module with one function, `void note_energies(...)`.
+def add_note_energies(made: ir.Module) -> None:
+    """Adds one function to the module, `void note_energies(...)`.
 
     Parameters, in this order:
         energies: output, `double[n_groups][n_notes][LANES]`, zero before.
@@ -64,7 +41,6 @@ def module() -> ir.Module:
         n_groups, n_notes, n_bins, first_bin, hop: `int64`; `first_bin` is 1 or more, `first_bin + n_bins` at most
             2048.
     """
-    made = ir.Module(NAME)
     pointers = [kind.as_pointer() for kind in (DOUBLE, I16, FLOAT, FLOAT, FLOAT, I32, FLOAT)]
     function = ir.Function(made, ir.FunctionType(ir.VoidType(), [*pointers, I64, I64, I64, I64, I64]), NAME)
     energies, samples, window, between, of_bins, notes, work, n_groups, n_notes, n_bins, first_bin, hop = function.args
@@ -82,7 +58,6 @@ def module() -> ir.Module:
 
     loop(builder, n_groups, [], group)
     builder.ret_void()
-    return made
 
 
 class Complex(NamedTuple):
@@ -137,7 +112,7 @@ class _Arithmetic:
             return Complex(b.fmul(root, b.fadd(x.re, x.im)), b.fmul(root, b.fsub(x.im, x.re)))
         if 8 * k == 3 * n:
             return Complex(b.fmul(root, b.fsub(x.im, x.re)), b.fneg(b.fmul(root, b.fadd(x.re, x.im))))
-        re, im = _turns([k / n]).tolist()
+        re, im = turns([k / n]).tolist()
         return self.product(x, Complex(constant(FLOATS, re), constant(FLOATS, im)))
 
 
@@ -161,7 +136,7 @@ class _Passes:
                 place = builder.gep(samples, [builder.add(first, builder.mul(hop, I64(lane)))])
                 row = builder.load(builder.bitcast(place, words), align=2)
                 frames.append(builder.fmul(builder.sitofp(row, FLOATS), weight))
-            for k, row in enumerate(_transposed(builder, frames)):
+            for k, row in enumerate(transposed(builder, frames)):
                 builder.store(row, builder.gep(self.work, [builder.add(first, I64(k))]), align=4)
             return []
 
@@ -233,7 +208,7 @@ class _Passes:
         return Complex(*(everywhere(builder, value, FLOATS) for value in values))
 
 
-def _transposed(builder: ir.IRBuilder, rows: Sequence[Any]) -> list[Any]:
+def transposed(builder: ir.IRBuilder, rows: Sequence[Any]) -> list[Any]:
     """LANES vectors of LANES values: interleaving the halves, three times."""
     half = LANES // 2
     low = [lane for k in range(half) for lane in (k, LANES + k)]

@@ -120,7 +120,7 @@ class StreamHasher:
             self._hasher.update(pending)
             pending.clear()
         self._last = len(pending)
-        pending += memoryview(packet)
+        pending += packet
 
     def digest(self) -> bytes:
         """16 bytes: the hash of the packets so far."""
