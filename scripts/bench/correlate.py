@@ -162,7 +162,17 @@ def copied(store: Path) -> Iterator[Path]:
 
 
 def correlate(store: Path, n_tracks: int, method: str, workers: int, max_lag: int) -> Measured:
-    command = [sys.executable, "-m", "jobs", "correlate", "--store", str(store), "--workers", str(workers)]
+    command = [
+        sys.executable,
+        "-m",
+        "jobs",
+        "correlate",
+        "--no-varispeed",
+        "--store",
+        str(store),
+        "--workers",
+        str(workers),
+    ]
     command += ["--method", method, "--json"]
     if method == "exact":
         command += ["--max-lag", str(max_lag), "--min-overlap", "0.5"]

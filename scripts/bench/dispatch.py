@@ -74,7 +74,7 @@ def reprise(*arguments: str) -> subprocess.Popen[str]:
 
 def measure(store: Path, workers: int) -> Measured:
     began = time.perf_counter()
-    run = reprise("correlate", "--store", str(store), "--workers", str(workers), "--json")
+    run = reprise("correlate", "--no-varispeed", "--store", str(store), "--workers", str(workers), "--json")
     peak_kb = 0
     while run.poll() is None:
         peak_kb = max(peak_kb, peak_of(run.pid))

@@ -101,7 +101,7 @@ def main() -> None:
 
 def make_library(folder: Path, n_tracks: int, n_groups: int, n_judged: int) -> None:
     """A store with groups first, then the judged pairs, then tracks without a copy."""
-    compare = CompareSettings()
+    compare = CompareSettings(varispeed=False)
     with make_or_open(folder, FingerprintSettings(), BLOCK_SIZE, "bench") as store:
         fingerprints = itertools.chain(itertools.chain.from_iterable(groups(n_groups)), singles())
         for start in range(0, n_tracks, CHUNK):
@@ -229,8 +229,8 @@ def store_results(store: Store, compare: CompareSettings, n_groups: int) -> None
     store.catalog.results.commit(results)
     with store.catalog.transaction():
         store.catalog.nulltests.put((*digests, PASSED) for digests in tested)
-    store.catalog.meta.set("compare", asdict(compare))
-    store.catalog.meta.set(f"compare {compare.digest()}", asdict(compare))
+    store.catalog.meta.set("compare", compare.record())
+    store.catalog.meta.set(f"compare {compare.digest()}", compare.record())
     store.catalog.meta.set("complete", completeness(store.catalog.blocks.rows(), compare))
 
 

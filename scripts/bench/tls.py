@@ -143,7 +143,7 @@ def timed(folder: Path, store: str | None, way: str, workers: int) -> Spent:
     command = ["-c", START, way, str(workers)]
     if store is not None:
         shutil.copytree(folder / store, copy)
-        command = ["-c", RUN, way, "correlate", "--store", str(copy), "--workers", str(workers)]
+        command = ["-c", RUN, way, "correlate", "--no-varispeed", "--store", str(copy), "--workers", str(workers)]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, *command], cwd=ROOT, check=True, capture_output=True)
     wall_s, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
