@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 PITCHES = tuple(1 + percent / 100 for percent in range(-9, 10) if percent)
 """Ratios that are tried beside that of the two speeds."""
 
+APART = 0.0199
+"""By which a pitch must differ from none, and from that of a turntable, to be tried for a file of another tempo:
+neighbours agree nearly as well."""
+
 SAME_TEMPO = 0.006
 """Difference in speed, either way, up to which two may also be of one tempo and other pitch."""
 
@@ -105,7 +109,8 @@ def _pitches(rate: float) -> Iterable[float]:
     """The pitches in which a file is wanted that has `rate` items for each of the other: that of a turntable first."""
     if rate != 1:
         yield round(rate, 4)
-    yield from PITCHES
+    others = () if abs(rate - 1) <= SAME_TEMPO else (1.0, rate)
+    yield from (pitch for pitch in PITCHES if all(abs(pitch - other) >= APART for other in others))
 
 
 def _fingerprints(
