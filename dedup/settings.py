@@ -168,8 +168,14 @@ class CompareSettings(Settings):
         """The settings of each pass over the blocks, in the order in which they are made."""
         if not self.varispeed or self.stretched:
             return (self,)
+        return self, replace(self, stretched=True)
+
+    @property
+    def narrowed(self) -> CompareSettings:
+        """How a stretched fingerprint is compared in that pass: by the cascade, as too few items stay equal for the
+        join, and not at every lag."""
         overlap, lag = max(VARISPEED_OVERLAP, self.min_overlap), min(self.lag_limit, VARISPEED_LAG)
-        return self, replace(self, max_lag=lag, min_overlap=overlap, stretched=True)
+        return replace(self, method="cascade", max_lag=lag, min_overlap=overlap)
 
     @property
     def lag_limit(self) -> int:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from dedup.confirm import task
 from dedup.confirm.run import Confirmed, confirm
 from dedup.correlation.correlate import correlate
 from dedup.correlation.match import identity_match, match_at, record
+from dedup.correlation.stretch import stretched
 from dedup.files.disks import Disks
 from dedup.groups.matches import Matches, TrackPair
 from dedup.observer import Silent
@@ -27,6 +30,7 @@ from dedup.synthesis.music import compose
 from jobs import cli
 from jobs.show.words import changed_text, verdict_text
 from scripts.study.speeds import changed
+from tests import stores
 
 CHANGES = {
     "speed.mp3": ("speed", 1.03),
@@ -124,6 +128,27 @@ def test_each_is_heard_once(store: Store) -> None:
     again, later = heard(store)
     assert again == Confirmed(0, 0)
     assert pairs_of(later) == pairs_of(matches)
+
+
+def test_how_many_nights_it_took_decides_nothing(store: Store, library: Path, tmp_path: Path) -> None:
+    heard(store)
+    some = tmp_path / "library"
+    some.mkdir()
+    with make_or_open(tmp_path / "store", FingerprintSettings(), 2, "test") as nightly:
+        for names in (["a song.flac", "tempo.opus"], ["speed.mp3", "b other.flac"], ["pitch.ogg"]):
+            for name in names:
+                shutil.copy2(library / name, some / name)
+            compared(nightly, some)
+            heard(nightly)
+        assert list(nightly.catalog.comparisons.confirmed()) == list(store.catalog.comparisons.confirmed())
+
+
+def test_a_copy_is_found_however_late_it_begins() -> None:
+    song = stores.recording(1, 2000)
+    match = task.compared(song, stores.copied(song[400:], 0.3), 1.0)
+    assert match is not None and match.lag == 400
+    match = task.compared(song, stores.copied(stretched(song[400:], 1.01), 0.1), 1 / 1.01)
+    assert match is not None and match.lag == pytest.approx(400, abs=3)
 
 
 def test_a_stop_leaves_the_rest(store: Store) -> None:

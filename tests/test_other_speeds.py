@@ -4,9 +4,10 @@ block, the share, the order; a stopped run goes on; a store of before gets this 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.correlation.correlate import Correlation, correlate, unfinished
-from dedup.correlation.match import Match, match_at
+from dedup.correlation.match import Match, match_at, record
 from dedup.correlation.other_speeds import LENGTH_RATIO, SAME_SCORE, correlate_stretched
-from dedup.correlation.scoring import MAX_RATE
+from dedup.correlation.scoring import MAX_RATE, Change
 from dedup.correlation.stretch import stretched
-from dedup.correlation.tile import Part, correlate_tile, merged
+from dedup.correlation.tile import Part, correlate_parts, correlate_tile, merged
 from dedup.groups.matches import Matches
 from dedup.observer import Silent
-from dedup.runner import InlineRunner, Stop
+from dedup.runner import InlineRunner, Outcome, Stop, Task
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.blocks import make_block
 from dedup.store.items import Items
@@ -67,9 +68,9 @@ def found_in(
         done = correlate_stretched(OTHER, [known] * n_shares, parts, *shared)
         n_compared += sum(done.n_compared)
         pairs = np.frombuffer(merged(done.pairs), PAIR)
-        for number, record in enumerate(pairs):
+        for number, each in enumerate(pairs):
             match = match_at(pairs.tobytes(), number * PAIR.itemsize)
-            pair = blocks[a][record["row_a"]], blocks[b][record["row_b"]]
+            pair = blocks[a][each["row_a"]], blocks[b][each["row_b"]]
             found[min(pair), max(pair)] = match if pair[0] < pair[1] else match.swapped()
     assert n_compared == len(rows) * (len(rows) - 1) // 2
     return found
@@ -117,9 +118,20 @@ def test_the_place_of_a_trimmed_copy_is_told_in_its_own_items() -> None:
 def test_lengths_that_differ_by_more_are_not_compared() -> None:
     song = stores.recording(1, N)
     copy = slower(song, 1.03)
-    n = int(N / LENGTH_RATIO * 1.03)
+    n = int(N * LENGTH_RATIO[1] / LENGTH_RATIO[0] * 1.03)
     assert (0, 1) in found_in([song, copy[: n + 3]])
     assert found_in([song, copy[: int(0.9 * n)]]) == {}, "stretched by any rate"
+
+
+def test_the_neighbours_in_a_block_do_not_decide_who_is_as_long() -> None:
+    song = stores.recording(7, 463)
+    copy = stores.copied(stretched(song, 1.08)[:400], 0.1)
+    others = [stores.recording(70 + n, 396 + n) for n in range(9)]
+    alone = found_in([copy, song], 1)
+    assert alone
+    assert found_in([copy, song], 100) == alone
+    assert found_in([copy, song, *others], 100) == alone
+    assert found_in([copy, song, *others], 2, order=[2, 0, 3, 1, 4, 5, 6, 7, 8, 9, 10]) == alone
 
 
 def test_silence_and_too_little_are_nothing() -> None:
@@ -241,6 +253,45 @@ def test_a_compaction_carries_both_passes(tmp_path: Path, expected: list[tuple[b
         assert done.tiles_carried == 2
         assert run(store).n_computed == 0
         assert told(store) == expected
+
+
+def test_a_tile_that_fails_in_the_first_pass_fails_in_the_second(tmp_path: Path) -> None:
+    class FailsFirst(InlineRunner):
+        def run(self, function: Any, tasks: Iterable[Task], time_limit_s: float | None = None) -> Iterator[Outcome]:
+            if function is correlate_parts:
+                return (Outcome(task.name, None, "poison") for task in tasks)
+            return super().run(function, tasks, time_limit_s)
+
+    with stores.open_store(tmp_path, block_size=100) as store:
+        fill(store)
+        done = correlate(store, BOTH, FailsFirst(), Silent())
+        assert (done.n_failed, done.n_computed, done.n_left) == (2, 0, 0)
+        assert run(store).n_computed == 2
+
+
+def test_raw_agreement_alone_goes_by_the_first_pass(tmp_path: Path) -> None:
+    with stores.open_store(tmp_path, block_size=100) as store:
+        fill(store)
+        run(store)
+        classic = MatchSettings(classic=0.6)
+        first_pass = list(Matches(store, classic, replace(BOTH, varispeed=False)).pairs())
+        assert list(Matches(store, classic).pairs()) == first_pass
+        assert max(pair.match.agreement for pair in first_pass) < 0.8, "and not as well as one stretched"
+
+
+def test_an_answer_never_makes_the_numbers_worse(tmp_path: Path) -> None:
+    with stores.open_store(tmp_path, block_size=100) as store:
+        fill(store)
+        run(store)
+        related = Matches(store, MatchSettings()).related
+        _, _, place = next(iter(related.all()))
+        known = related.match(place)
+        worse = known._replace(kappa=0.1, along=0.1, lag=known.lag + 9)
+        related.confirm(~place, Change("tempo", 1.0), record(0, 0, worse.swapped()).tobytes())
+        assert related.match(place) == known and related.change(place) == Change("tempo", 1.0)
+        better = known._replace(kappa=0.99, along=0.99)
+        related.confirm(place, Change("speed", 1.02), record(0, 0, better).tobytes())
+        assert related.match(place) == better
 
 
 def test_what_two_passes_found_is_told_once(tmp_path: Path) -> None:

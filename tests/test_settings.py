@@ -114,6 +114,22 @@ def test_option_and_dataclass_draw_the_same_line(name: str) -> None:
         value.understand("nan")
 
 
+def test_a_pass_for_other_speeds_is_told_apart_by_the_first() -> None:
+    firsts = [
+        CompareSettings(),
+        CompareSettings("join"),
+        CompareSettings(max_lag=243),
+        CompareSettings(min_overlap=0.5),
+    ]
+    passes = [each.passes for each in firsts]
+    assert [first for first, _ in passes] == firsts
+    assert len({each.digest() for both in passes for each in both}) == 2 * len(firsts)
+    assert {each.narrowed.method for _, each in passes} == {"cascade"}
+    assert all(CompareSettings(**each.record()) == each for both in passes for each in both)
+    assert CompareSettings(varispeed=False).passes == (CompareSettings(varispeed=False),)
+    assert CompareSettings(varispeed=False).digest() == CompareSettings().digest()
+
+
 def test_every_field_of_a_class_for_users_is_a_setting() -> None:
     for owner in (RunSettings, *DECLARED):
         declared = {setting.field for setting in settings_of(owner)}

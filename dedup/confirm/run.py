@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from dedup.confirm.task import Heard, Question, hear_again
-from dedup.correlation.correlate import last_compare_settings
-from dedup.correlation.scoring import Change, is_at_same_pitch
+from dedup.confirm.task import HeardAgain, Question, hear_again
+from dedup.correlation.scoring import Change, Thresholds, is_at_same_pitch
 from dedup.files.disks import Disks
 from dedup.files.host_paths import HostPath
+from dedup.groups.thresholds import thresholds
 from dedup.library.identify import COMMIT_EVERY_S
 from dedup.runner import Runner, Task
+from dedup.settings import MatchSettings
 from dedup.store.comparisons import Confirmation
 
 if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, Matches
     from dedup.observer import Observer
     from dedup.store.store import Store
+
+AT_ONCE = 100
+"""Most questions about a file at a time: that many other fingerprints go to a worker."""
 
 WATCHDOG_GRACE_S = 60.0
 """Seconds beyond the time limit after which a worker that does not answer is killed."""
@@ -51,7 +54,8 @@ def confirm(
 ) -> Confirmed:
     """Hears again what may be a copy at another speed, tempo or pitch, once for each two fingerprints, and commits
     about once a second; gives `matches` what was found. Files that changed or vanished are left to the next run."""
-    pairs = list(_unconfirmed(matches))
+    limits = thresholds(store, MatchSettings())  # the usual ones: other settings must not decide what is known
+    pairs = list(_unconfirmed(matches, limits)) if matches.settings.classic is None else []
     if not pairs or runner.stop.requested:
         return Confirmed(0, len(pairs))
     run = _Confirming(store, runner, observer, disks, time_limit_s)
@@ -60,24 +64,20 @@ def confirm(
     return Confirmed(run.n_heard, len(pairs) - run.n_heard)
 
 
-def _unconfirmed(matches: Matches) -> Iterator[_Pair]:
-    """The pairs that nobody has heard again, each with the file to hear: of two that are there, the one that is in most
-    of these pairs, as it is decoded once for all of them."""
-    found: list[tuple[ListedTrack, ListedTrack, float]] = []
+def _unconfirmed(matches: Matches, limits: Thresholds) -> Iterator[_Pair]:
+    """The pairs that nobody has heard again, each with the file to hear: of two that are there, the one whose
+    fingerprint has the lower digest."""
     for first, second, place in matches.related.all():
         if matches.related.change(place) is None:
             some, others = matches.by_fingerprint.get(first, []), matches.by_fingerprint.get(second, [])
             match = matches.related.match(place)
-            if some and others and not is_at_same_pitch(match, some[0].n_items, others[0].n_items, matches.thresholds):
-                found.append((_there(some), _there(others), 1 + match.rate))
-    counts = Counter(track.fingerprint for *both, _ in found for track in both)
-    for a, b, rate in found:
-        a_is_heard = (a.state == "present", counts[a.fingerprint], b.path) >= (
-            *(b.state == "present", counts[b.fingerprint], a.path),
-        )
-        heard, other, ratio = (a, b, rate) if a_is_heard else (b, a, 1 / rate)
-        if heard.state == "present":
-            yield _Pair(heard, other, ratio)
+            if not some or not others or is_at_same_pitch(match, some[0].n_items, others[0].n_items, limits):
+                continue
+            a, b, rate = _there(some), _there(others), 1 + match.rate
+            if (b.state == "present", a.digest) > (a.state == "present", b.digest):
+                a, b, rate = b, a, 1 / rate
+            if a.state == "present":
+                yield _Pair(a, b, rate)
 
 
 def _there(tracks: Iterable[ListedTrack]) -> ListedTrack:
@@ -91,7 +91,6 @@ class _Confirming:
     def __init__(self, store: Store, runner: Runner, observer: Observer, disks: Disks, time_limit_s: float) -> None:
         self.store, self.runner, self.observer = store, runner, observer
         self.disks, self.time_limit_s = disks, time_limit_s
-        self.compare = last_compare_settings(store).passes[-1]
         self.waiting: list[Confirmation] = []
         self.n_heard = 0
         self.committed_at = time.monotonic()
@@ -100,20 +99,24 @@ class _Confirming:
         by_file: dict[bytes, list[_Pair]] = {}
         for pair in pairs:
             by_file.setdefault(pair.heard.path, []).append(pair)
-        self.observer.stage("hear again", len(by_file), "files")
-        names = {path.hex(): of_file for path, of_file in by_file.items()}
+        names = {
+            f"{path.hex()}-{start}": of_file[start : start + AT_ONCE]
+            for path, of_file in by_file.items()
+            for start in range(0, len(of_file), AT_ONCE)
+        }
+        self.observer.stage("hear again", len(names), "files")
         limit_s = self.time_limit_s + WATCHDOG_GRACE_S
         try:
             for outcome in self.runner.run(hear_again, self._tasks(names), limit_s):
                 of_file = names[outcome.name]
-                heard = outcome.result if outcome.failure is None else Heard([], outcome.failure)
+                heard = outcome.result if outcome.failure is None else HeardAgain([], outcome.failure, lasting=False)
                 self._take(of_file, heard)
                 self.observer.advance()
         finally:
             self._commit()
 
     def _tasks(self, names: dict[str, list[_Pair]]) -> Iterator[Task]:
-        settings = (self.store.fingerprint_settings, self.compare)
+        settings = self.store.fingerprint_settings
         for name, of_file in sorted(names.items(), key=lambda each: each[1][0].heard.path):
             track = of_file[0].heard
             items = self.store.items_of_all({track.fingerprint, *(pair.other.fingerprint for pair in of_file)})
@@ -121,9 +124,10 @@ class _Confirming:
             side = (HostPath(track.path), track.size, track.mtime_ns, self.disks.reading(track.device))
             yield Task(name, (*side, settings, items[track.fingerprint], questions, self.time_limit_s))
 
-    def _take(self, of_file: list[_Pair], heard: Heard) -> None:
-        if heard.problem and not heard.lasting:
+    def _take(self, of_file: list[_Pair], heard: HeardAgain) -> None:
+        if heard.problem:
             self.observer.problem("failed", of_file[0].heard.path, f"not heard again: {heard.problem}")
+        if not heard.lasting:
             return
         for answer in heard.answers:
             pair = of_file[int(answer.name)]

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dedup.correlation.match import record
+from dedup.correlation.match import STORED_KAPPA, record
 from dedup.correlation.scoring import Change
-from dedup.errors import RepriseError
 from dedup.files.disks import read_ahead
 from dedup.files.host_paths import HostPath
 from dedup.fingerprint.chroma import SAMPLE_RATE
@@ -43,6 +42,8 @@ SAME_TEMPO = 0.006
 CLEARLY = 0.03
 """Score by which another pitch must be better than none to count."""
 
+AT_ALL_LAGS = CompareSettings()
+"""How two are compared here, whatever the settings by which they were found: an answer depends on the two alone."""
 
 PLATEAU = 0.8
 """Share of the best score from which a pitch counts for the one that is told."""
@@ -63,10 +64,10 @@ class Answer(NamedTuple):
     name: str
     change: Change
     pair: bytes
-    """A record of `pairs.PAIR` with rows 0, the heard file first; empty if they cannot be compared."""
+    """A record of `pairs.PAIR` with rows 0, the heard file first; empty if another pitch makes them no better."""
 
 
-class Heard(NamedTuple):
+class HeardAgain(NamedTuple):
     """What came of a file."""
 
     answers: list[Answer]
@@ -80,37 +81,45 @@ def hear_again(
     size: int,
     mtime_ns: int,
     reading: AbstractContextManager[Any],
-    settings: tuple[FingerprintSettings, CompareSettings],
+    settings: FingerprintSettings,
     own: Items,
     questions: Sequence[Question],
     time_limit_s: float,
-) -> Heard:
-    """Answers all questions about a file. `own` is its fingerprint; `settings` are those by which it was made, and
-    those of the pass for other speeds. Raises nothing: what is wrong with the file is the problem."""
+) -> HeardAgain:
+    """Answers all questions about a file. `own` is its fingerprint, made by `settings`. Raises nothing for a file that
+    cannot be decoded, or that changed: that is the problem."""
     began = time.monotonic()
+    pitches = sorted({pitch for question in questions for pitch in _pitches(question.rate)})
+    lasting, problem = True, ""
     try:
         read_ahead(path.here, reading)
-        pitches = sorted({pitch for question in questions for pitch in _pitches(question.rate)})
-        heard = {1.0: own, **_fingerprints(path.here, settings[0], pitches, began + time_limit_s)}
-        if not is_as_seen(path, size, mtime_ns):
-            return Heard([], "changed since it was discovered", lasting=False)
-        return Heard([_answered(question, heard, settings[1]) for question in questions])
+        heard = {1.0: own, **_fingerprints(path.here, settings, pitches, began + time_limit_s)}
     except TimeLimitError:
-        return Heard([], f"decoding took longer than {time_limit_s:g} s")
+        lasting, problem = False, f"decoding took longer than {time_limit_s:g} s"
     except UndecodableError as error:
-        return Heard([], str(error))
-    except (*NOT_THE_FILES_FAULT, OSError, RepriseError) as error:
-        return Heard([], f"{type(error).__name__}: {error}", lasting=False)
+        problem = str(error)
+    except (*NOT_THE_FILES_FAULT, OSError) as error:
+        lasting, problem = False, f"{type(error).__name__}: {error}"
     except Exception as error:  # a broken file can make PyAV raise anything: it costs one line
-        return Heard([], f"cannot be decoded: {type(error).__name__}: {error}")
+        problem = f"cannot be decoded: {type(error).__name__}: {error}"
+    if not is_as_seen(path, size, mtime_ns):
+        return HeardAgain([], "changed since it was discovered", lasting=False)
+    if problem:
+        return HeardAgain([], problem, lasting)
+    return HeardAgain([_answered(question, heard) for question in questions])
 
 
 def _pitches(rate: float) -> Iterable[float]:
     """The pitches in which a file is wanted that has `rate` items for each of the other: that of a turntable first."""
     if rate != 1:
-        yield round(rate, 4)
+        yield _turntable(rate)
     others = () if abs(rate - 1) <= SAME_TEMPO else (1.0, rate)
     yield from (pitch for pitch in PITCHES if all(abs(pitch - other) >= APART for other in others))
+
+
+def _turntable(rate: float) -> float:
+    """The pitch at which a file of another speed is heard, if its pitch went with the speed: in steps of 0.001."""
+    return round(rate, 3)
 
 
 def _fingerprints(
@@ -131,17 +140,17 @@ def _fingerprints(
     return {pitch: maker.finish() for pitch, maker in makers.items()}
 
 
-def _answered(question: Question, heard: dict[float, Items], settings: CompareSettings) -> Answer:
+def _answered(question: Question, heard: dict[float, Items]) -> Answer:
     """What the file is to the other: the best of all that it may be."""
-    plain = compared(heard[1.0], question.items, question.rate, settings)
+    plain = compared(heard[1.0], question.items, question.rate)
     is_same_tempo = abs(question.rate - 1) <= SAME_TEMPO
     best, change = plain, Change("none" if is_same_tempo else "tempo", 1.0)
     score, at_pitch = CLEARLY + (plain.score if plain is not None else -1.0), {}
     for pitch in _pitches(question.rate):
-        is_speed = pitch == round(question.rate, 4)
+        is_speed = pitch == _turntable(question.rate)
         rate = question.rate if is_speed or not is_same_tempo else 1.0
-        found = compared(heard[pitch], question.items, rate, settings)
-        if found is None:
+        found = compared(heard[pitch], question.items, rate)
+        if found is None or found.score < STORED_KAPPA:
             continue
         if not is_speed:
             at_pitch[pitch] = found.score
@@ -150,7 +159,9 @@ def _answered(question: Question, heard: dict[float, Items], settings: CompareSe
             change = Change("speed" if is_speed else "pitch" if is_same_tempo else "both", 1 / pitch)
     if change.kind in ("pitch", "both"):
         change = Change(change.kind, 1 / _middle(at_pitch))
-    return Answer(question.name, change, b"" if best is None else record(0, 0, best).tobytes())
+    if best is None or best is plain:  # its numbers are known
+        return Answer(question.name, change, b"")
+    return Answer(question.name, change, record(0, 0, best).tobytes())
 
 
 def _middle(scores: dict[float, float]) -> float:
@@ -160,19 +171,19 @@ def _middle(scores: dict[float, float]) -> float:
     return sum(pitch * weight for pitch, weight in weights.items()) / sum(weights.values())
 
 
-def compared(x: Items, y: Items, rate: float, settings: CompareSettings) -> Match | None:
-    """The numbers of a fingerprint against another of which it has `rate` items for each; None if they cannot overlap
-    enough."""
+def compared(x: Items, y: Items, rate: float) -> Match | None:
+    """The numbers of a fingerprint against another of which it has `rate` items for each, at any lag; None if they
+    cannot overlap enough."""
     from dedup.correlation.compare import compare_two
     from dedup.correlation.kernels import lag_limits
     from dedup.correlation.stretch import compared_at
     from dedup.correlation.worth_storing import Floor
 
     if rate == 1:
-        return compare_two(x, y, settings)
+        return compare_two(x, y, AT_ALL_LAGS)
     anything = Floor(0.0, -math.inf, -math.inf, 0)
     x, y = (np.ascontiguousarray(each, np.uint32) for each in (x, y))
     if rate > 1:
-        return compared_at(x, y, rate, lag_limits(settings), anything)
-    found = compared_at(y, x, 1 / rate, lag_limits(settings), anything)
+        return compared_at(x, y, rate, lag_limits(AT_ALL_LAGS), anything)
+    found = compared_at(y, x, 1 / rate, lag_limits(AT_ALL_LAGS), anything)
     return None if found is None else found.swapped()

@@ -157,16 +157,18 @@ def tile_cost(sizes: Mapping[str, tuple[int, int]], settings: CompareSettings) -
 
 def pair_steps(n_a: float, n_b: float, settings: CompareSettings) -> float:
     """Items against items that comparing two fingerprints of so many items takes, about."""
-    if settings.method == "join" and not settings.stretched:
+    if settings.stretched:
+        settings = settings.narrowed
+    if settings.method == "join":
         return 0.0  # it looks at next to none of them
     shorter, longer = sorted((n_a, n_b))
     overlap, limit = settings.min_overlap, settings.lag_limit
-    if settings.method == "cascade" or settings.stretched:
+    if settings.method == "cascade":
         overlap, limit = min(overlap, BASE_OVERLAP), max(limit, BASE_LAG)
     inside = min(limit, longer - shorter)  # lags at which all of the shorter one overlaps
     beyond = min(limit, longer - overlap * shorter) - inside, min(limit, shorter - overlap * shorter)
     steps = shorter * (inside + 1) + sum(n_lags * (shorter - n_lags / 2) for n_lags in beyond)
-    if settings.method == "exact" and not settings.stretched:
+    if settings.method == "exact":
         return steps
     thinned = max(1.0, 2.0 ** math.floor(math.log2(max(1.0, shorter / (LAG_STEP * ROWS)))))
     times = STRETCHES if settings.stretched else 1.0

@@ -292,9 +292,15 @@ class _OtherSpeeds(_Run):
     worker = staticmethod(correlate_stretched)
 
     def compute(self, tiles: Iterable[Tile], cost: Callable[[Tile], float], total_cost: float) -> None:
-        """Computes those tiles that the first pass has done."""
-        done = self.store.catalog.results.names(self.first_pass.digest())
-        super().compute((tile for tile in tiles if self._first(tile) in done), cost, total_cost)
+        """Computes those tiles that the first pass has done; the others have failed with it."""
+        super().compute(filter(self._is_possible, tiles), cost, total_cost)
+
+    def _is_possible(self, tile: Tile) -> bool:
+        is_done = self.store.catalog.results.has(self._first(tile))
+        if not is_done:
+            self.n_failed += 1
+            self.observer.advance()
+        return is_done
 
     def _beside(self, tiles: Sequence[Tile]) -> tuple[Any, ...]:
         found = (self.store.catalog.results.get(self._first(tile)) for tile in tiles)

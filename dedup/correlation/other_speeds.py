@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,9 +23,12 @@ if TYPE_CHECKING:
 RATES = tuple(1 + percent / 100 for percent in range(1, 9))
 """By which fingerprints are stretched. Steps of 1.5 % lose 2 % of the pairs, steps of 2 % lose 5 %."""
 
-LENGTH_RATIO = 1.25
-"""How much longer one of the two may be, once the other is stretched: a copy at another speed is whole, and four of
-five pairs of a library need not be looked at."""
+LENGTH_RATIO = 5, 4
+"""How much longer one of the two may be, at most, once the other is stretched: a copy at another speed is whole, and
+four of five pairs of a library need not be looked at."""
+
+LEAST_LOG_RATE = 0.003
+"""Of a pair of another speed: a path that leads back to the same one tells no more than the first pass."""
 
 ROWS_AT_ONCE = 128
 """Fingerprints of about one length that are compared with those of the other block that have about the same."""
@@ -38,8 +40,8 @@ SAME_SCORE = 0.45
 def correlate_stretched(
     settings: CompareSettings, known: Sequence[bytes], parts: Sequence[Part], *blocks: SharedBlock
 ) -> Computed:
-    """Compares the pairs of each part at other speeds. `known` are the pairs that each part's tile has at the same
-    speed, as bytes of `pairs.PAIR`: what agrees there is left out."""
+    """Compares the pairs of each part at other speeds. `settings` are those of the pass; `known` are the pairs that
+    each part's tile has at the same speed, as bytes of `pairs.PAIR`: what agrees there is left out."""
     began, pairs, n_compared = time.perf_counter(), [], []
     for part, at_one_speed in zip(parts, known, strict=True):
         found, n = _correlate(blocks[part.a], blocks[part.b], part, at_one_speed, settings)
@@ -57,29 +59,32 @@ def _correlate(
     from dedup.correlation.stretch import at_best_rate
     from dedup.correlation.worth_storing import floor_of
 
-    same, n_rows = part.a == part.b, len(a[2]) - 1
+    settings, same, n_rows = settings.narrowed, part.a == part.b, len(a[2]) - 1
     first, end = (n_rows * share // part.n_shares for share in (part.share, part.share + 1))
     one, other = _Rows(a, first, end), _Rows(b, first if same else 0, len(b[2]) - 1)
     limits, floor = lag_limits(settings), floor_of(settings)
     stored = []
     for row_a, row_b, rate, of_b, lag, _ in _best_of_each(_candidates(one, other, settings), same, known).tolist():
         match = at_best_rate(one.row(row_a), other.row(row_b), rate, of_b, lag, limits, floor)
-        if match is not None:
+        if match is not None and abs(match.log_rate) >= LEAST_LOG_RATE:
             stored.append(record(row_a, row_b, match).tobytes())
     n_compared = sum(n_rows - 1 - row for row in range(first, end)) if same else (end - first) * (len(b[2]) - 1)
     return b"".join(stored), n_compared
 
 
-def compare_at_speeds(a: Items, b: Items, settings: CompareSettings) -> Match | None:
+def compare_at_speeds(a: Items, b: Items, settings: CompareSettings, least_evidence: float) -> Match | None:
     """Two fingerprints (`uint32`) as all passes under these settings see them: as they are, or with one stretched if
-    they agree better so; None if they cannot overlap enough. If `correlate` stores the pair, these are its numbers."""
+    they agree better so, with `least_evidence` or more; None if they cannot overlap enough. If `correlate` stores the
+    pair, these are its numbers."""
     plain = compare_two(a, b, settings)
     if not settings.varispeed or (plain is not None and plain.rate == 0 and plain.score >= SAME_SCORE):
         return plain
     block = ("", np.concatenate([a, b]), np.cumsum([0, len(a), len(b)], dtype=np.int64))
     pairs, _ = _correlate(block, block, Part(0, 0), b"", settings.passes[-1])
     found = match_at(pairs, 0) if pairs else None
-    return found if found is not None and (plain is None or found.score > plain.score) else plain
+    if found is None or found.evidence < least_evidence:
+        return plain
+    return found if plain is None or found.score > plain.score else plain
 
 
 class _Rows:
@@ -105,9 +110,11 @@ class _Rows:
         return BlockItems(items, np.cumsum([0, *map(len, chosen)], dtype=np.int64))
 
     def about_as_long(self, shortest: float, longest: float) -> tuple[int, int]:
-        """The places, by length, of those at most LENGTH_RATIO shorter or longer."""
-        start = np.searchsorted(self.lengths, shortest / LENGTH_RATIO, "left")
-        return int(start), int(np.searchsorted(self.lengths, longest * LENGTH_RATIO, "right"))
+        """The places, by length, of those at most LENGTH_RATIO shorter or longer, and of some that are not: lengths are
+        whole numbers once they are stretched."""
+        most, least = LENGTH_RATIO
+        start = np.searchsorted(self.lengths, shortest * least / most - 2, "left")
+        return int(start), int(np.searchsorted(self.lengths, longest * most / least + 2, "right"))
 
 
 _CANDIDATE = np.dtype([("row_a", "i8"), ("row_b", "i8"), ("rate", "f8"), ("of_b", "?"), ("lag", "i8"), ("kappa", "f8")])
@@ -139,7 +146,6 @@ def _of_both(x: BlockItems, y: BlockItems, settings: CompareSettings) -> _Candid
     """The pairs of two sets of about as long fingerprints that agree; rows are those of the sets."""
     from dedup.correlation.worth_storing import KAPPA, LAG, ROW_X, ROW_Y
 
-    settings = replace(settings, method="cascade")  # too few stretched items stay equal for the join
     one, other = (Prepared(frozen(each.items, np.uint32), each.offsets, settings.method) for each in (x, y))
     forward, backward, _ = of_two(one.packed, other.packed, Part(0, 1), settings)
     parts = []
@@ -150,7 +156,8 @@ def _of_both(x: BlockItems, y: BlockItems, settings: CompareSettings) -> _Candid
         parts.append(part)
     found = np.concatenate(parts)
     lengths = np.diff(x.offsets)[found["row_a"]], np.diff(y.offsets)[found["row_b"]]
-    near: _Candidates = found[np.maximum(*lengths) <= LENGTH_RATIO * np.minimum(*lengths)]  # by themselves, not in sets
+    most, least = LENGTH_RATIO
+    near: _Candidates = found[least * np.maximum(*lengths) <= most * np.minimum(*lengths)]
     return near
 
 

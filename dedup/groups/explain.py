@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from dedup.correlation.compare import compare_two
 from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, Match, match_at
 from dedup.correlation.other_speeds import compare_at_speeds
 from dedup.correlation.scoring import (
@@ -91,8 +92,12 @@ def explain(
     it, or that cannot be read, not in reasonable time either."""
     settings = (store.fingerprint_settings if store else None) or fingerprint
     left, right = (listen(path, store, settings, time_limit_s, is_apart=is_apart) for path in (a, b))
-    found, limits = compare_at_speeds(left.items, right.items, compare), thresholds(store, match)
-    found, change = _confirmed(left, right, found, store)
+    limits, change = thresholds(store, match), None
+    if limits.classic is None:
+        found = compare_at_speeds(left.items, right.items, compare, limits.other_speed)
+        found, change = _confirmed(left, right, found, store)
+    else:
+        found = compare_two(left.items, right.items, compare)
     why = _all_criteria(left, right, found, compare, limits, change)
     said = Judgements(store).of(left, right) if store else None
     judged: Verdict = "other"
@@ -120,7 +125,9 @@ def _confirmed(
     said = store.catalog.comparisons.confirmed_of(a.digest, b.digest) if store is not None else None
     if said is None:
         return found, None
-    return match_at(said.pair, 0) if said.pair else found, Change(said.kind, said.pitch)
+    confirmed = match_at(said.pair, 0) if said.pair else None
+    better = confirmed is not None and (found is None or confirmed.score >= found.score)
+    return confirmed if better else found, Change(said.kind, said.pitch)
 
 
 def listen(

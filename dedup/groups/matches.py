@@ -135,14 +135,20 @@ class Matches:
         self.take_in_confirmed(store)
 
     def take_in_confirmed(self, store: Store) -> None:
-        """Reads what was confirmed of copies at another speed or pitch."""
+        """Reads what was confirmed of copies at another speed or pitch, and is not known yet."""
+        if self.settings.classic is not None:
+            return
         ids = {tracks[0].digest: fingerprint for fingerprint, tracks in self.by_fingerprint.items()}
-        for digest_a, digest_b, kind, pitch, pair in store.catalog.comparisons.confirmed():
-            one, other = ids.get(digest_a), ids.get(digest_b)
-            if one is not None and other is not None:
-                for near, place in self.related.of(one):
-                    if near == other:
-                        self.related.confirm(place, Change(kind, pitch), pair)
+        said = {
+            (ids[each.digest_a], ids[each.digest_b]): each
+            for each in store.catalog.comparisons.confirmed()
+            if each.digest_a in ids and each.digest_b in ids
+        }
+        for first, second, place in self.related.all() if said else ():
+            for both, seen in (((first, second), place), ((second, first), ~place)):
+                found = said.get(both)
+                if found is not None and self.related.change(seen) is None:
+                    self.related.confirm(seen, Change(found.kind, found.pitch), found.pair)
 
     def _read_tracks(self, store: Store, compare: CompareSettings) -> list[ListedTrack]:
         """Reads the tracks; adds the pairs of those that a person called the same and that no tile found."""

@@ -104,16 +104,17 @@ class Related:
         return found.swapped() if found is not None and place < 0 else found
 
     def confirm(self, place: Place, change: Change, pair: bytes) -> None:
-        """Takes in what was confirmed of a pair, and its numbers then, a record of PAIR as seen from the side that the
-        place says; empty if there are none."""
+        """Takes in what was confirmed of a pair, and its numbers then if they are better, a record of PAIR as seen from
+        the side that the place says; empty if there are none."""
         records = np.frombuffer(pair, PAIR)
         if place < 0:
             place, change, records = ~place, change.swapped(), swapped(records)
         self._changes[place] = change
         self._verdicts[place] = _UNKNOWN
         for record in without_padding(records):
-            self._starts[place] = len(self._records)
-            self._records += record
+            if match_at(record, 0).score >= self.match(place).score:
+                self._starts[place] = len(self._records)
+                self._records += record
 
     def by_sound(self, place: Place, n_items: int, n_items_other: int) -> Verdict:
         """What two fingerprints with so many items are to each other, by sound alone; found out once."""
@@ -127,14 +128,14 @@ class Related:
 
 
 def read_related(store: Store, settings: CompareSettings, thresholds: Thresholds) -> Related:
-    """The pairs that tiles found in all passes under these settings. What two passes found is taken from the one where
-    it agrees better."""
+    """The pairs that tiles found in all passes under these settings; if raw agreement decides, in the first alone. What
+    two passes found is taken from the one where it agrees better."""
     tiles = [
         [
             (tile.block_a, tile.block_b, _more_than_chance(tile, thresholds, each.stretched))
             for tile in store.catalog.results.with_pairs(each.digest())
         ]
-        for each in settings.passes
+        for each in (settings.passes if thresholds.classic is None else settings.passes[:1])
     ]
     ids, related = _Ids(store, itertools.chain(*tiles)), Related(thresholds)
     found = [_Found.of(ids, each) for each in tiles]

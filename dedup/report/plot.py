@@ -134,8 +134,9 @@ def _heading(explained: Explanation) -> str:
     told: str = explained.verdict
     if explained.match is not None:
         match = explained.match
+        where = speed_words(match.rate, explained.change) if match.rate else f"lag {match.lag_s:+.2f} s"
         told += (
-            f": lag {match.lag_s:+.2f} s, overlap {match.overlap_s:.1f} s, agreement {match.agreement:.3f}, "
+            f": {where}, overlap {match.overlap_s:.1f} s, agreement {match.agreement:.3f}, "
             f"score {match.score:.3f}, prominence {match.prominence:.3f}"
         )
     return "\n".join([*lines, told])
@@ -157,7 +158,7 @@ def _draw_lag_curve(axes: Axes, explained: Explanation, compare: CompareSettings
         return
     axes.plot(lags / ITEMS_PER_SECOND, agreement, linewidth=0.9, color=LINE, marker="." if len(lags) == 1 else None)
     _draw_chance(axes)
-    if explained.match is not None:
+    if explained.match is not None and not explained.match.rate:  # of another speed it lies at no lag
         match = explained.match
         axes.plot(match.lag_s, match.agreement, "o", color=MARK, markersize=6)
         on_right = match.lag > lags.mean()

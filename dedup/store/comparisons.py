@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dedup.store.pairs import PAIR, swapped
-from dedup.store.table import Table
+from dedup.store.table import Row, Table
 from dedup.versions import KERNEL_VERSION
 
 
@@ -24,7 +24,7 @@ class Comparison(NamedTuple):
 
 CONFIRM_VERSION = 1
 """Counts the ways in which copies at another speed or pitch are confirmed; what another gave is found out again.
-Raise it with any change to what `confirm.task` gives of a file and a fingerprint."""
+Raise it with any change to what `confirm.task` gives of a file and a fingerprint, such as in `stretch`."""
 
 _CONFIRMED = f"confirmed {CONFIRM_VERSION}"
 
@@ -54,6 +54,15 @@ class Confirmation(NamedTuple):
         return Confirmation(self.digest_b, self.digest_a, self.kind, 1 / self.pitch, pair)
 
 
+def _confirmation(row: Row) -> Confirmation:
+    digest_a, digest_b, text, _, pair = row
+    *_, kind, pitch = text.split(" ")
+    return Confirmation(digest_a, digest_b, kind, float(pitch), pair)
+
+
+_IS_CONFIRMED, _BY_THIS = "settings GLOB ? AND kernel = ?", (f"{_CONFIRMED} *", KERNEL_VERSION)
+
+
 class Comparisons(Table):
     """One row per pair of fingerprints and comparison settings."""
 
@@ -74,20 +83,17 @@ class Comparisons(Table):
         return (Comparison(a, b, pair) for a, b, _, _, pair in rows)
 
     def confirmed(self) -> Iterator[Confirmation]:
-        """What this version confirmed. Raises StoreDamagedError as `Table.read_rows` does."""
-        for a, b, text, _, pair in self.read_rows("WHERE settings GLOB ?", (f"{_CONFIRMED} *",)):
-            *_, kind, pitch = text.split(" ")
-            yield Confirmation(a, b, kind, float(pitch), pair)
+        """What this version and this kernel confirmed. Raises StoreDamagedError as `Table.read_rows` does."""
+        return map(_confirmation, self.read_rows(f"WHERE {_IS_CONFIRMED}", _BY_THIS))
 
     def confirmed_of(self, one: bytes, other: bytes) -> Confirmation | None:
-        """What this version confirmed of two fingerprints; None if nothing."""
-        both = min(one, other), max(one, other)
-        which = "WHERE digest_a = ? AND digest_b = ? AND settings GLOB ?"
-        for a, b, text, _, pair in self.read_rows(which, (*both, f"{_CONFIRMED} *")):
-            *_, kind, pitch = text.split(" ")
-            found = Confirmation(a, b, kind, float(pitch), pair)
-            return found if a == one else found.turned()
-        return None
+        """The same of two fingerprints; None if nothing."""
+        which = f"WHERE digest_a = ? AND digest_b = ? AND {_IS_CONFIRMED}"
+        row = next(self.read_rows(which, (min(one, other), max(one, other), *_BY_THIS)), None)
+        if row is None:
+            return None
+        found = _confirmation(row)
+        return found if found.digest_a == one else found.turned()
 
     def put_confirmed(self, confirmations: Iterable[Confirmation]) -> None:
         """Records what was confirmed."""

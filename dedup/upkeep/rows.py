@@ -120,7 +120,7 @@ def problems_of_comparison(row: tuple[Any, ...]) -> Iterator[str]:
     """Does not verify that `digest_a` is less than `digest_b`: a CHECK of the table does."""
     digest_a, digest_b, settings, _, pair = row
     if (len(digest_a), len(digest_b)) != (DIGEST_BYTES, DIGEST_BYTES) or not _COMPARED.fullmatch(settings):
-        yield "its fingerprints or settings are not digests"
+        yield "its fingerprints are no digests, or how they were compared is unknown"
     if len(pair) not in (0, PAIR.itemsize):
         yield f"has {len(pair)} bytes, but a pair takes {PAIR.itemsize}"
     elif pair and not are_in_range(np.frombuffer(pair, PAIR)):

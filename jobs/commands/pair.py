@@ -16,7 +16,7 @@ from jobs.session import options, stores
 from jobs.session.helping import Command
 from jobs.session.output import Column, path_text
 from jobs.session.run import Run, reader
-from jobs.show.words import bar_text, null_test_lines, pitch_text, speed_text
+from jobs.show.words import bar_text, lag_text, null_test_lines, pitch_text, speed_text
 
 if TYPE_CHECKING:
     from dedup.groups.explain import Explanation, Listened
@@ -96,7 +96,8 @@ def _show(run: Run, explained: Explanation, test: NullTest | None) -> None:
     else:
         more = "a" if match.lag > 0 else "b"
         lag = f"{abs(match.lag_s):.2f} s more at the start of {more}" if match.lag else "0"
-        run.output.text(f"best lag {lag}; overlap {match.overlap_s:.1f} s; agreement {match.agreement:.4f}")
+        where = f"a {lag_text(match)}" if match.rate else f"best lag {lag}"
+        run.output.text(f"{where}; overlap {match.overlap_s:.1f} s; agreement {match.agreement:.4f}")
         if match.rate:
             run.output.text(
                 f"a plays {speed_text(match.rate, explained.change)} than b; along that line kappa is {match.along:.3f}"

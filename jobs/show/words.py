@@ -31,7 +31,8 @@ def verdict_text(pair: TrackPair) -> str:
 def beside_text(pair: TrackPair, name_a: str, name_b: str) -> str:
     """One line: how two tracks relate to each other, and where they overlap."""
     a_from, a_to, b_from, b_to = pair.match.place()
-    told = [f"score {pair.match.score:.3f}", changed_text(pair), heard_text(pair)]
+    changed = changed_text(pair)
+    told = [f"score {pair.match.score:.3f}", f"the first {changed}" if changed else "", heard_text(pair)]
     numbers = ", ".join(filter(None, told))
     if pair.verdict == "contained" and pair.a.n_items <= pair.b.n_items:
         return f"contained: {name_a} is {clock(b_from)} to {clock(b_to)} of {name_b} ({numbers})"
