@@ -434,7 +434,7 @@ def test_a_store_at_a_glance(folder: Path):
         "fingerprints": 9,
         "blocks": 2,
         "tail": 1,
-        "tiles": 3,
+        "tiles": 6,
         "tiles_done": 0,
     }
     assert found["bytes"] > 9 * 400

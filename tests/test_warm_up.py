@@ -95,17 +95,24 @@ class Listener(event.Listener):
         pass
 event.register("numba:compile", Listener())
 from dedup.correlation.noise import decoy_evidence
-from dedup.correlation.tile import correlate_tile
+from dedup.correlation.other_speeds import correlate_stretched
+from dedup.correlation.stretch import stretched
+from dedup.correlation.tile import Part, correlate_tile
 from dedup.settings import METHODS, CompareSettings
+from dedup.store.items import frozen
 items = np.random.default_rng(1).integers(0, 1 << 32, 8000, dtype=np.uint32)
 items[7800:] = items[:200]
 block = ("tile", items, np.arange(0, 8001, 200, dtype=np.int64))
 n = [correlate_tile(block, block, CompareSettings(method, varispeed=False))[1] for method in METHODS]
+some = items[:8000].copy()
+some[4000:] = stretched(frozen(some[:4000], np.uint32), 1.03)[:4000]
+found = correlate_stretched(CompareSettings().passes[1], [b""], [Part(0, 0)], ("two", some, np.array([0, 4000, 8000])))
+n.append(found.n_compared[0])
 decoy_evidence(CompareSettings(varispeed=False), (0, 2), (items[:200], items[200:400], items[400:600]))
 print(json.dumps([n, compiled]))
 """
     environment = os.environ | {"REPRISE_KERNEL_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, check=True)
     n_compared, compiled = json.loads(done.stdout)
-    assert n_compared == [40 * 39 // 2] * 3
+    assert n_compared == [*[40 * 39 // 2] * 3, 1]
     assert compiled == []

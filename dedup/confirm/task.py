@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from dedup.correlation.match import STORED_KAPPA, record
 from dedup.correlation.scoring import Change
 from dedup.files.disks import read_ahead
@@ -182,7 +180,6 @@ def compared(x: Items, y: Items, rate: float) -> Match | None:
     if rate == 1:
         return compare_two(x, y, AT_ALL_LAGS)
     anything = Floor(0.0, -math.inf, -math.inf, 0)
-    x, y = (np.ascontiguousarray(each, np.uint32) for each in (x, y))
     if rate > 1:
         return compared_at(x, y, rate, lag_limits(AT_ALL_LAGS), anything)
     found = compared_at(y, x, 1 / rate, lag_limits(AT_ALL_LAGS), anything)

@@ -107,7 +107,7 @@ class _Rows:
 
         chosen = [self.row(int(row)) for row in self.rows[start:end]]
         items = np.concatenate([*chosen, np.empty(0, np.uint32)])
-        return BlockItems(items, np.cumsum([0, *map(len, chosen)], dtype=np.int64))
+        return BlockItems(frozen(items, np.uint32), frozen(np.cumsum([0, *map(len, chosen)]), np.int64))
 
     def about_as_long(self, shortest: float, longest: float) -> tuple[int, int]:
         """The places, by length, of those at most LENGTH_RATIO shorter or longer, and of some that are not: lengths are
@@ -146,7 +146,7 @@ def _of_both(x: BlockItems, y: BlockItems, settings: CompareSettings) -> _Candid
     """The pairs of two sets of about as long fingerprints that agree; rows are those of the sets."""
     from dedup.correlation.worth_storing import KAPPA, LAG, ROW_X, ROW_Y
 
-    one, other = (Prepared(frozen(each.items, np.uint32), each.offsets, settings.method) for each in (x, y))
+    one, other = (Prepared(*each, settings.method) for each in (x, y))
     forward, backward, _ = of_two(one.packed, other.packed, Part(0, 1), settings)
     parts = []
     for pairs, (of_a, of_b), sign in ((forward, (ROW_X, ROW_Y), 1), (backward, (ROW_Y, ROW_X), -1)):

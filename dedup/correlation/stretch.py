@@ -35,7 +35,7 @@ from dedup.correlation.kernels import (
 )
 from dedup.correlation.match import Match
 from dedup.correlation.worth_storing import Floor
-from dedup.store.items import Items
+from dedup.store.items import Items, frozen
 
 FINE_STEP, FINE_STEPS, FINE_LAGS = 0.001, 6, 8
 """Rates on either side of the one that was found that are tried too, and lags on either side of the one that each
@@ -69,10 +69,10 @@ def _stretched_rows(fingerprints: BlockItems, offsets: Counts, rate: float, out:
 def stretched_block(fingerprints: BlockItems, rate: float) -> BlockItems:
     """A block with each fingerprint stretched."""
     lengths = (np.diff(fingerprints.offsets) * rate).astype(np.int64)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    offsets = frozen(np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), np.int64)
     items = np.empty(offsets[-1], np.uint32)
     _stretched_rows(fingerprints, offsets, rate, items)
-    return BlockItems(items, offsets)
+    return BlockItems(frozen(items, np.uint32), offsets)
 
 
 # ---- measuring ----
@@ -91,14 +91,14 @@ def at_best_rate(
         limits: what a lag must meet to be tried.
         floor: what the pair must have.
     """
-    x, y = (a, b) if of_b else (b, a)
-    rate = _refined(x, y, rate, lag if of_b else -lag, limits)
+    x, y = (frozen(each, np.uint32) for each in ((a, b) if of_b else (b, a)))
+    rate = refined(x, y, rate, lag if of_b else -lag, limits)
     found = compared_at(x, y, rate, limits, floor)
     return found if found is None or of_b else found.swapped()
 
 
 @jit
-def _refined(x: Items, y: Items, rate: float, lag: int, limits: LagLimits) -> float:
+def refined(x: Items, y: Items, rate: float, lag: int, limits: LagLimits) -> float:
     """The rate near `rate` at which `y`, stretched, agrees best with `x` near a lag; among equals the nearest, then the
     lower."""
     best, best_gain = rate, -np.inf
@@ -121,7 +121,7 @@ def _refined(x: Items, y: Items, rate: float, lag: int, limits: LagLimits) -> fl
 def compared_at(x: Items, y: Items, rate: float, limits: LagLimits, floor: Floor) -> Match | None:
     """The numbers of `x` against `y` stretched by `rate`, places in items of `x` and of `y` itself; None if they are
     not worth storing."""
-    longer = stretched(y, rate)
+    x, longer = frozen(x, np.uint32), frozen(stretched(frozen(y, np.uint32), rate), np.uint32)
     swapped = is_swapped(x, longer)
     one, other = (longer, x) if swapped else (x, longer)
     best = compare(one, other, limits, np.empty(min(2 * limits.max_lag + 1, len(one) + len(other)), np.int64))

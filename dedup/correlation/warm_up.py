@@ -90,13 +90,14 @@ def _join() -> None:
 
 
 def _stretch() -> None:
-    """What compares fingerprints at other speeds."""
-    from dedup.correlation.stretch import at_best_rate, stretched_block
+    """What stretches fingerprints; the rest of comparing them is in the other parts."""
+    from dedup.correlation.stretch import refined, stretched, stretched_block
 
-    fingerprints, limits, floor = _arguments()
+    fingerprints, limits, _ = _arguments()
     stretched_block(fingerprints, 1.01)
-    one = np.ascontiguousarray(fingerprints.items[:250])
-    at_best_rate(one, one, 1.01, True, 0, limits, floor)
+    one = frozen(fingerprints.items[:250], np.uint32)
+    stretched(one, 1.01)
+    refined(one, one, 1.01, 0, limits)
 
 
 def _path() -> None:
