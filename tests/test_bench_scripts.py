@@ -3,6 +3,7 @@ evaluation counts what it should."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -27,7 +28,8 @@ from scripts.bench import peers as bench_peers
 from scripts.bench import plan as bench_plan
 from scripts.bench import playback as bench_playback
 from scripts.bench import review as bench_review
-from scripts.study import evaluate, methods
+from scripts.bench import varispeed as bench_varispeed
+from scripts.study import evaluate, methods, speeds
 from tests import stores
 
 
@@ -37,7 +39,9 @@ def printed(script: Any, *args: object, monkeypatch: pytest.MonkeyPatch, capsys:
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("script", [bench_kernel, bench_peers, bench_plan, bench_playback, bench_review])
+@pytest.mark.parametrize(
+    "script", [bench_kernel, bench_peers, bench_plan, bench_playback, bench_review, bench_varispeed]
+)
 def test_help_tells_what_is_timed(
     script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +90,27 @@ def test_a_clean_up_does_all_that_it_is_timed_for(
     assert told == [(name, files, files == 10) for files in (10, 20) for name in bench_plan.COMMANDS]
     assert all(run["memory_mb"] > 0 and run["processor_s"] > 0 for run in figures["runs"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_pass_for_other_speeds_is_timed_beside_the_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--tracks", 6, "--rounds", 1)
+    figures = printed(bench_varispeed, *options, monkeypatch=monkeypatch, capsys=capsys)
+    assert figures["pairs"] == 15
+    assert min(figures["first_us"], figures["varispeed_us"]) > 0
+
+
+def test_each_change_of_the_study_is_made_once() -> None:
+    made = list(speeds.plan(1))
+    assert len({name for name, *_ in made}) == len(made) == 1 + len(speeds.KINDS) * len(speeds.RATIOS)
+    assert {(kind, ratio) for _, kind, ratio, _ in made[1:]} == set(itertools.product(speeds.KINDS, speeds.RATIOS))
+
+
+def test_a_changed_sound_is_as_long_as_its_tempo_says() -> None:
+    sound = np.random.default_rng(1).uniform(-0.1, 0.1, (2 * 44_100, 2)).astype(np.float32)
+    for kind, length_s in (("plain", 2.0), ("speed", 2 / 1.25), ("tempo", 2 / 1.25), ("pitch", 2.0)):
+        assert len(speeds.changed(sound, kind, 1.25)) / 44_100 == pytest.approx(length_s, abs=0.06), kind
 
 
 # ---- evaluate: the labels
