@@ -204,6 +204,27 @@ def test_both_passes_are_read_as_one(expected: list[tuple[bytes, bytes, str, flo
         assert verdict == ("same recording, other speed" if speed <= MAX_RATE else "related")
 
 
+def test_a_long_pass_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Told(Silent):
+        said: list[str]
+
+        def __init__(self) -> None:
+            self.said = []
+
+        def message(self, text: str) -> None:
+            self.said.append(text)
+
+    with stores.open_store(tmp_path, block_size=100) as store:
+        fill(store)
+        first, again = Told(), Told()
+        correlate(store, BOTH, InlineRunner(), first)
+        store.catalog.results.clear()
+        monkeypatch.setattr("dedup.correlation.correlate.LONG_COST", 0)
+        correlate(store, BOTH, InlineRunner(), again)
+        assert not any("other speeds" in text for text in first.said)
+        assert sum("--no-varispeed" in text for text in again.said) == 1
+
+
 def test_a_store_of_before_gets_the_new_pass_alone(
     tmp_path: Path, expected: list[tuple[bytes, bytes, str, float]]
 ) -> None:

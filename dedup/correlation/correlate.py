@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dedup.correlation.batches import (
+    FIRST_PACE,
     Batch,
     Pace,
     band_of,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 COMMIT_EVERY_S = 1.0
 """Results wait about so long to be committed with others, unless the next is not expected by then: what a kill can
 lose beside the work in flight."""
+
+LONG_COST = 60 * FIRST_PACE
+"""Steps of a pass from which it is said to take long: a minute or more."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
         run = _OtherSpeeds if work.settings.stretched else _Run
         runs.append(run(store, work.settings, settings, runner, observer, n_held))
         if work.n_left and not runner.stop.requested:
+            if work.settings.stretched and work.total_cost > LONG_COST:
+                observer.message("now at other speeds, about four times as long; --no-varispeed leaves that out")
             band = band_of(n_held, work.settings)
             left = (tile for tile in plan_tiles(blocks, work.settings, band) if tile.name not in work.done)
             runs[-1].compute(left, work.cost, work.total_cost)
