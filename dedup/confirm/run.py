@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from dedup.confirm.task import HeardAgain, Question, hear_again
+from dedup.confirm.task import Answer, HeardAgain, Question, hear_again
 from dedup.correlation.scoring import Change, Thresholds, is_at_same_pitch
 from dedup.files.disks import Disks
 from dedup.files.host_paths import HostPath
@@ -120,7 +120,7 @@ class _Confirming:
         for name, of_file in sorted(names.items(), key=lambda each: each[1][0].heard.path):
             track = of_file[0].heard
             items = self.store.items_of_all({track.fingerprint, *(pair.other.fingerprint for pair in of_file)})
-            questions = [Question(str(at), items[pair.other.fingerprint], pair.rate) for at, pair in enumerate(of_file)]
+            questions = [Question(items[pair.other.fingerprint], pair.rate) for pair in of_file]
             side = (HostPath(track.path), track.size, track.mtime_ns, self.disks.reading(track.device))
             yield Task(name, (*side, settings, items[track.fingerprint], questions, self.time_limit_s))
 
@@ -129,12 +129,9 @@ class _Confirming:
             self.observer.problem("failed", of_file[0].heard.path, f"not heard again: {heard.problem}")
         if not heard.lasting:
             return
-        for answer in heard.answers:
-            pair = of_file[int(answer.name)]
-            self._put(pair, answer.change, answer.pair)
-        if heard.problem:
-            for pair in of_file:
-                self._put(pair, Change("none", 1.0), b"")
+        nothing = [Answer(Change("none", 1.0), b"")] * len(of_file)
+        for pair, (change, found) in zip(of_file, nothing if heard.problem else heard.answers, strict=True):
+            self._put(pair, change, found)
         if time.monotonic() - self.committed_at > COMMIT_EVERY_S:
             self._commit()
 

@@ -6,7 +6,6 @@ its bits are those of the original, and the two agree as any copies do. Which ra
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -50,7 +49,6 @@ PLATEAU = 0.8
 class Question(NamedTuple):
     """A fingerprint that the heard file may be a changed copy of."""
 
-    name: str
     items: Items
     rate: float
     """Items of the heard file for each of this one."""
@@ -59,7 +57,6 @@ class Question(NamedTuple):
 class Answer(NamedTuple):
     """What hearing the file again gave for one question."""
 
-    name: str
     change: Change
     pair: bytes
     """A record of `pairs.PAIR` with rows 0, the heard file first; empty if another pitch makes them no better."""
@@ -69,6 +66,7 @@ class HeardAgain(NamedTuple):
     """What came of a file."""
 
     answers: list[Answer]
+    """One for each question, in their order; none if there is a problem."""
     problem: str = ""
     lasting: bool = True
     """Whether the same bytes would give the same problem again."""
@@ -158,8 +156,8 @@ def _answered(question: Question, heard: dict[float, Items]) -> Answer:
     if change.kind in ("pitch", "both"):
         change = Change(change.kind, 1 / _middle(at_pitch))
     if best is None or best is plain:  # its numbers are known
-        return Answer(question.name, change, b"")
-    return Answer(question.name, change, record(0, 0, best).tobytes())
+        return Answer(change, b"")
+    return Answer(change, record(0, 0, best).tobytes())
 
 
 def _middle(scores: dict[float, float]) -> float:
@@ -173,14 +171,11 @@ def compared(x: Items, y: Items, rate: float) -> Match | None:
     """The numbers of a fingerprint against another of which it has `rate` items for each, at any lag; None if they
     cannot overlap enough."""
     from dedup.correlation.compare import compare_two
-    from dedup.correlation.kernels import lag_limits
     from dedup.correlation.stretch import compared_at
-    from dedup.correlation.worth_storing import Floor
 
     if rate == 1:
         return compare_two(x, y, AT_ALL_LAGS)
-    anything = Floor(0.0, -math.inf, -math.inf, 0)
     if rate > 1:
-        return compared_at(x, y, rate, lag_limits(AT_ALL_LAGS), anything)
-    found = compared_at(y, x, 1 / rate, lag_limits(AT_ALL_LAGS), anything)
+        return compared_at(x, y, rate, AT_ALL_LAGS)
+    found = compared_at(y, x, 1 / rate, AT_ALL_LAGS)
     return None if found is None else found.swapped()

@@ -79,8 +79,8 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     observer.stage("correlate", n_tiles - n_reused, "tiles")
     runs = []
     for work in works:
-        run = _OtherSpeeds if work.settings.stretched else _Run
-        runs.append(run(store, work.settings, settings, runner, observer, n_held))
+        kind = _OtherSpeeds if work.settings.stretched else _Run
+        runs.append(kind(store, work.settings, settings, runner, observer, n_held))
         if work.n_left and not runner.stop.requested:
             if work.settings.stretched and work.total_cost > LONG_COST:
                 observer.message("now at other speeds, about four times as long; --no-varispeed leaves that out")

@@ -55,17 +55,14 @@ def _correlate(
 ) -> tuple[bytes, int]:
     """The pairs of a part that are worth storing, as bytes of PAIR, by row, and the number of pairs compared. Shares
     are rows of the first block; in a block with itself each row is compared with those behind it."""
-    from dedup.correlation.kernels import lag_limits
     from dedup.correlation.stretch import at_best_rate
-    from dedup.correlation.worth_storing import floor_of
 
     settings, same, n_rows = settings.narrowed, part.a == part.b, len(a[2]) - 1
     first, end = (n_rows * share // part.n_shares for share in (part.share, part.share + 1))
     one, other = _Rows(a, first, end), _Rows(b, first if same else 0, len(b[2]) - 1)
-    limits, floor = lag_limits(settings), floor_of(settings)
     stored = []
     for row_a, row_b, rate, of_b, lag, _ in _best_of_each(_candidates(one, other, settings), same, known).tolist():
-        match = at_best_rate(one.row(row_a), other.row(row_b), rate, of_b, lag, limits, floor)
+        match = at_best_rate(one.row(row_a), other.row(row_b), rate, of_b, lag, settings)
         if match is not None and abs(match.log_rate) >= LEAST_LOG_RATE:
             stored.append(record(row_a, row_b, match).tobytes())
     n_compared = sum(n_rows - 1 - row for row in range(first, end)) if same else (end - first) * (len(b[2]) - 1)

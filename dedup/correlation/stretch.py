@@ -19,22 +19,21 @@ import math
 import numpy as np
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.compare import matched
+from dedup.correlation.compare import compare_two
 from dedup.correlation.kernels import (
     BlockItems,
     Counts,
     LagLimits,
     allowed_lags,
     bit_errors,
-    chance_corrected,
-    compare,
-    is_swapped,
     lag_gain,
+    lag_limits,
     overlap_at,
     row_of,
 )
 from dedup.correlation.match import Match
-from dedup.correlation.worth_storing import Floor
+from dedup.correlation.worth_storing import Floor, floor_of
+from dedup.settings import CompareSettings
 from dedup.store.items import Items, frozen
 
 FINE_STEP, FINE_STEPS, FINE_LAGS = 0.001, 6, 8
@@ -78,9 +77,7 @@ def stretched_block(fingerprints: BlockItems, rate: float) -> BlockItems:
 # ---- measuring ----
 
 
-def at_best_rate(
-    a: Items, b: Items, rate: float, of_b: bool, lag: int, limits: LagLimits, floor: Floor
-) -> Match | None:
+def at_best_rate(a: Items, b: Items, rate: float, of_b: bool, lag: int, settings: CompareSettings) -> Match | None:
     """The numbers of a pair near a rate and a lag; None if it is not worth storing there.
 
     Parameters:
@@ -88,12 +85,11 @@ def at_best_rate(
         rate: by which one of them is stretched.
         of_b: whether that is the second.
         lag: of `a` against `b`, one of them stretched.
-        limits: what a lag must meet to be tried.
-        floor: what the pair must have.
+        settings: how they are compared (`CompareSettings.narrowed`).
     """
     x, y = (frozen(each, np.uint32) for each in ((a, b) if of_b else (b, a)))
-    rate = refined(x, y, rate, lag if of_b else -lag, limits)
-    found = compared_at(x, y, rate, limits, floor)
+    rate = refined(x, y, rate, lag if of_b else -lag, lag_limits(settings))
+    found = compared_at(x, y, rate, settings, floor_of(settings))
     return found if found is None or of_b else found.swapped()
 
 
@@ -118,22 +114,13 @@ def refined(x: Items, y: Items, rate: float, lag: int, limits: LagLimits) -> flo
     return best
 
 
-def compared_at(x: Items, y: Items, rate: float, limits: LagLimits, floor: Floor) -> Match | None:
-    """The numbers of `x` against `y` stretched by `rate`, places in items of `x` and of `y` itself; None if they are
-    not worth storing."""
-    x, longer = frozen(x, np.uint32), frozen(stretched(frozen(y, np.uint32), rate), np.uint32)
-    swapped = is_swapped(x, longer)
-    one, other = (longer, x) if swapped else (x, longer)
-    best = compare(one, other, limits, np.empty(min(2 * limits.max_lag + 1, len(one) + len(other)), np.int64))
-    if not best.found:
+def compared_at(x: Items, y: Items, rate: float, settings: CompareSettings, floor: Floor | None = None) -> Match | None:
+    """What `compare_two` gives of `x` and `y` stretched by `rate`, places in items of `x` and of `y` itself; None if
+    they cannot overlap enough, or have less than `floor`."""
+    match = compare_two(x, stretched(frozen(y, np.uint32), rate), settings)
+    if match is None or (floor and (match.agreement < floor.agreement or match.score < floor.kappa)):
         return None
-    kappa, n_informative = chance_corrected(one, other, best.lag)
-    if 1 - best.errors / (32 * best.overlap) < floor.agreement or n_informative < floor.n_informative:
-        return None
-    match = matched(one, other, best.lag, best.overlap, best.errors, kappa, best.prominence)
-    if match.score < floor.kappa:
-        return None
-    return _in_items(match.swapped() if swapped else match, rate, len(x), len(y))
+    return _in_items(match, rate, len(x), len(y))
 
 
 def _in_items(match: Match, rate: float, nx: int, ny: int) -> Match:

@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from scripts.torture.registry import registering
+
 MIB = 1 << 20
 
 
@@ -19,12 +21,7 @@ Attack = Callable[[Path, dict[str, bytes], float], None]
 ATTACKS: dict[str, Attack] = {}
 
 
-def attack(name: str) -> Callable[[Attack], Attack]:
-    def register(make: Attack) -> Attack:
-        ATTACKS[name] = make
-        return make
-
-    return register
+attack = registering(ATTACKS)
 
 
 def put(path: Path, *pieces: bytes | Iterator[bytes]) -> None:

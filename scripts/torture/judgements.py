@@ -39,6 +39,7 @@ from dedup.store.store import Store, make_or_open
 from dedup.store.tracks import Track
 from scripts.bench.plan import peak_of
 from scripts.bench.review import store_results
+from scripts.torture.registry import registering
 
 N_ITEMS = 200
 MOST_COMPARED = 500
@@ -50,12 +51,7 @@ Attack = Callable[[Store, float], None]
 ATTACKS: dict[str, Attack] = {}
 
 
-def attack(name: str) -> Callable[[Attack], Attack]:
-    def register(make: Attack) -> Attack:
-        ATTACKS[name] = make
-        return make
-
-    return register
+attack = registering(ATTACKS)
 
 
 # ---- what stores hold
