@@ -122,18 +122,15 @@ def _fingerprints(
     path: bytes, settings: FingerprintSettings, pitches: Sequence[float], deadline: float
 ) -> dict[float, Items]:
     """The fingerprint of a file at each pitch, from one decoding."""
-    makers: dict[float, Fingerprinter] = {}
+    makers: list[Fingerprinter] = []
 
     def begin() -> Callable[[bytes], None]:
-        makers.update((pitch, Fingerprinter(settings, pitch=pitch)) for pitch in pitches)
-        return feed
-
-    def feed(pcm: bytes) -> None:
-        for maker in makers.values():
-            maker.feed(pcm)
+        makers.append(Fingerprinter(settings, pitches))
+        return makers[-1].feed
 
     decode_audible(path, SAMPLE_RATE, begin, settings.length_s, max(0.0, deadline - time.monotonic()))
-    return {pitch: maker.finish() for pitch, maker in makers.items()}
+    first = makers[-1].finish()
+    return dict(zip(pitches, (first, *makers[-1].others()), strict=True))
 
 
 def _answered(question: Question, heard: dict[float, Items]) -> Answer:
