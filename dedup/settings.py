@@ -91,6 +91,15 @@ class ScanSettings(Settings):
     retry_failed: Annotated[bool, Option("Retry unchanged files that failed or were skipped before.", rare=True)] = (
         False
     )
+    again: Annotated[
+        Literal["pitch"] | None,
+        Option(
+            "Hear unchanged files again that an older version has not heard at other pitches: 'pitch'.",
+            "WHAT",
+            none="no",
+            rare=True,
+        ),
+    ] = None
     reads_per_disk: Annotated[
         int | None,
         Option(

@@ -1,4 +1,4 @@
-"""Our own Chromaprint: the same bits as libchromaprint's, however the PCM is divided, and the sound as at other pitches."""
+"""Our own Chromaprint: the same bits as libchromaprint's, however the PCM is divided, and sound at other pitches."""
 
 from __future__ import annotations
 

@@ -646,8 +646,8 @@ def test_runs(folder: Path, replaced: Replaced) -> None:
 def explained() -> Iterator[Explanation]:
     """Two files that overlap too little."""
     items = np.zeros(97, np.uint32)
-    a = Listened(b"/a.mp3", items, None, b"a", None, from_store=True)
-    b = Listened(b"/b.mp3", items, None, b"b", "cut short", from_store=False)
+    a = Listened(b"/a.mp3", items, None, b"a", None, from_store=True, pitches=None)
+    b = Listened(b"/b.mp3", items, None, b"b", "cut short", from_store=False, pitches=None)
     yield Explanation(a, b, None, "other", (Criterion("overlap, items", 97, 120),), None, judged=False)
 
 

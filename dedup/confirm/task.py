@@ -59,7 +59,7 @@ class Answer(NamedTuple):
 
     change: Change
     pair: bytes
-    """A record of `pairs.PAIR` with rows 0, the heard file first; empty if another pitch makes them no better."""
+    """A record of `pairs.PAIR` with rows 0, the heard file first; empty if they cannot overlap enough."""
 
 
 class HeardAgain(NamedTuple):
@@ -152,9 +152,7 @@ def _answered(question: Question, heard: dict[float, Items]) -> Answer:
             change = Change("speed" if is_speed else "pitch" if is_same_tempo else "both", 1 / pitch)
     if change.kind in ("pitch", "both"):
         change = Change(change.kind, 1 / _middle(at_pitch))
-    if best is None or best is plain:  # its numbers are known
-        return Answer(change, b"")
-    return Answer(change, record(0, 0, best).tobytes())
+    return Answer(change, b"" if best is None else record(0, 0, best).tobytes())
 
 
 def _middle(scores: dict[float, float]) -> float:

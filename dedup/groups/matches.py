@@ -19,7 +19,7 @@ from dedup.groups.called_same import called_same, records_of
 from dedup.groups.crowds import MANY, few
 from dedup.groups.judgements import Judgements, content
 from dedup.groups.null_tests import NullTests
-from dedup.groups.related import Place, read_related
+from dedup.groups.related import Found, Place, read_related
 from dedup.groups.thresholds import thresholds
 from dedup.library.metadata import AudioProperties, PropertiesReader
 from dedup.settings import CompareSettings, MatchSettings
@@ -161,7 +161,8 @@ class Matches:
             holding = {(t.content, t.digest, t.fingerprint) for t in tracks if t.content in contents}
             missing = [pair for pair in called_same(called, holding) if pair.ids not in self.related]
             for pair, record in zip(missing, records_of(store, missing, compare), strict=True):
-                self.related.add([pair.a], [pair.b], np.frombuffer(record, PAIR))
+                ids = np.array([[pair.a], [pair.b]], np.int64)
+                self.related.add(Found(ids[0], ids[1], np.frombuffer(record, PAIR), stretched=False))
             self.related.arrange()
             wanted = self.related.fingerprints | shared
             tracks = [track for track in tracks if track.fingerprint in wanted]

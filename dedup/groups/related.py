@@ -46,12 +46,16 @@ class Related:
         """The verdict by sound on each, as its number in `_VERDICTS`; `_UNKNOWN` until somebody asks."""
         self._changes: dict[int, Change] = {}
         """What was confirmed of a pair, by its number."""
+        self._at_other_pitch: set[int] = set()
+        """Numbers of pairs that agree at one speed and another pitch, which nobody has confirmed."""
         self._ends, self._places = array("q"), array("q")
         """Ids of the fingerprints in order, once for each pair, and the places of these pairs."""
 
-    def add(self, a: Iterable[int], b: Iterable[int], records: npt.NDArray[Any]) -> None:
-        """Adds pairs: ids of the first and the second fingerprint, and a record of PAIR for each. Call `arrange` before
-        reading any."""
+    def add(self, found: Found) -> None:
+        """Adds pairs. Call `arrange` before reading any."""
+        a, b, records = found.a, found.b, found.records
+        if found.stretched:
+            self._at_other_pitch.update((np.flatnonzero(records["log_rate"] == 0) + len(self._a)).tolist())
         self._a.extend(a)
         self._b.extend(b)
         for record in without_padding(records):
@@ -103,6 +107,11 @@ class Related:
         found = self._changes.get(place if place >= 0 else ~place)
         return found.swapped() if found is not None and place < 0 else found
 
+    def is_at_other_pitch(self, place: Place) -> bool:
+        """Whether a pair agrees at one speed and another pitch, and nobody has confirmed it: its numbers are those at
+        the pitch at which it was found."""
+        return (place if place >= 0 else ~place) in self._at_other_pitch
+
     def confirm(self, place: Place, change: Change, pair: bytes) -> None:
         """Takes in what was confirmed of a pair, and its numbers then if they are better, a record of PAIR as seen from
         the side that the place says; empty if there are none."""
@@ -112,9 +121,10 @@ class Related:
         self._changes[place] = change
         self._verdicts[place] = _UNKNOWN
         for record in without_padding(records):
-            if match_at(record, 0).score >= self.match(place).score:
+            if place in self._at_other_pitch or match_at(record, 0).score >= self.match(place).score:
                 self._starts[place] = len(self._records)
                 self._records += record
+                self._at_other_pitch.discard(place)
 
     def by_sound(self, place: Place, n_items: int, n_items_other: int) -> Verdict:
         """What two fingerprints with so many items are to each other, by sound alone; found out once."""
@@ -123,6 +133,8 @@ class Related:
         if known == _UNKNOWN:
             lengths = (n_items, n_items_other) if place >= 0 else (n_items_other, n_items)
             found = verdict(self.match(number), *lengths, self._thresholds, self._changes.get(number))
+            if number in self._at_other_pitch and found != "other":
+                found = "related"
             known = self._verdicts[number] = _VERDICTS.index(found)
         return _VERDICTS[known]
 
@@ -138,9 +150,9 @@ def read_related(store: Store, settings: CompareSettings, thresholds: Thresholds
         for each in (settings.passes if thresholds.classic is None else settings.passes[:1])
     ]
     ids, related = _Ids(store, itertools.chain(*tiles)), Related(thresholds)
-    found = [_Found.of(ids, each) for each in tiles]
+    found = [Found.of(ids, each, one.stretched) for one, each in zip(settings.passes, tiles, strict=False)]
     for one in found:
-        related.add(*one.best_among(found))
+        related.add(one.best_among(found))
     related.arrange()
     return related
 
@@ -151,7 +163,7 @@ def _more_than_chance(tile: TileResult, thresholds: Thresholds, stretched: bool)
     return pairs if thresholds.classic is not None else pairs[evidence_of_records(pairs) >= least]
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """The pairs of a pass."""
 
     a: npt.NDArray[np.int64]
@@ -159,16 +171,18 @@ class _Found(NamedTuple):
     """Ids of the first and the second fingerprint of each."""
     records: npt.NDArray[Any]
     """PAIR."""
+    stretched: bool
+    """Whether it is that for other speeds and pitches."""
 
     @classmethod
-    def of(cls, ids: _Ids, tiles: Sequence[_TilePairs]) -> _Found:
+    def of(cls, ids: _Ids, tiles: Sequence[_TilePairs], stretched: bool) -> Found:
         empty = np.empty(0, np.int64)
         a = [ids.of(block, pairs["row_a"]) for block, _, pairs in tiles]
         b = [ids.of(block, pairs["row_b"]) for _, block, pairs in tiles]
         records = [np.empty(0, PAIR), *(pairs for *_, pairs in tiles)]
-        return cls(np.concatenate([empty, *a]), np.concatenate([empty, *b]), np.concatenate(records))
+        return cls(np.concatenate([empty, *a]), np.concatenate([empty, *b]), np.concatenate(records), stretched)
 
-    def best_among(self, found: Sequence[_Found]) -> _Found:
+    def best_among(self, found: Sequence[Found]) -> Found:
         """Those that no other pass has found with a better score, and no earlier one with the same."""
         is_best, is_earlier = np.ones(len(self.a), np.bool_), True
         for other in found:
@@ -178,7 +192,7 @@ class _Found(NamedTuple):
             _, ours, theirs = np.intersect1d(self._pairs, other._pairs, return_indices=True)
             mine, their = self._scores[ours], other._scores[theirs]
             is_best[ours] &= mine > their if is_earlier else mine >= their
-        return _Found(self.a[is_best], self.b[is_best], self.records[is_best])
+        return Found(self.a[is_best], self.b[is_best], self.records[is_best], self.stretched)
 
     @property
     def _pairs(self) -> npt.NDArray[np.int64]:

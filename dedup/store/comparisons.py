@@ -22,7 +22,7 @@ class Comparison(NamedTuple):
     """A record of `pairs.PAIR` with rows 0; empty if they cannot overlap enough."""
 
 
-CONFIRM_VERSION = 1
+CONFIRM_VERSION = 2
 """Counts the ways in which copies at another speed or pitch are confirmed; what another gave is found out again.
 Raise it with any change to what `confirm.task` gives of a file and a fingerprint, such as in `stretch`."""
 
