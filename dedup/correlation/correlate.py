@@ -30,6 +30,7 @@ from dedup.errors import UsageError
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
+from dedup.store.items import items_digest
 from dedup.store.pairs import PAIR
 from dedup.store.pitches import N_PITCHES
 from dedup.store.results import TileResult
@@ -341,7 +342,8 @@ class _OtherSpeeds(_Run):
             if items is not None and items.shape[1] == each.n_items:
                 pitches[:, block.offsets[each.row] : block.offsets[each.row + 1]] = items
                 has[each.row] = True
-        return f"heard-{block.name}", block.items, block.offsets, pitches, has
+        name = f"{block.name}-{items_digest(pitches).hex()}"  # a worker keeps what it has under a name
+        return name, block.items, block.offsets, pitches, has
 
     def _first(self, tile: Tile) -> str:
         """The name of the tile of these blocks in the first pass."""

@@ -53,8 +53,8 @@ BETTER = 0.1
 """Score by which a pair of one speed must be better at other pitches than as it is, to be another pitch."""
 
 HeardBlock = tuple[str, npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.bool_]]
-"""Name, items and offsets, as in `store.blocks.Block`; the items at other pitches, `uint32[N_PITCHES, n_items]`, and
-which rows have any."""
+"""A name that no other content has; items and offsets, as in `store.blocks.Block`; the items at other pitches,
+`uint32[N_PITCHES, n_items]`, and which rows have any."""
 
 
 def correlate_stretched(

@@ -282,8 +282,8 @@ def _judge(
 
 @jit
 def _votes_at(places: Numbers, rate: float, of_b: bool, n_lags: int, lags: Counts) -> tuple[int, int]:
-    """The most places of a pair within so many neighbouring lags at a rate, and the middle of these. A lag is that of the
-    one that is not stretched against the other.
+    """The most places of a pair within so many neighbouring lags at a rate, and the middle of these: lags of the track
+    that is not stretched against the other.
 
     Parameters:
         places: `int32[n, 2]`, place in each of the two.

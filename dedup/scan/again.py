@@ -44,8 +44,8 @@ def hear_at_other_pitches(
                 limits = settings.min_length_s, settings.time_limit_s, disks.reading(track.device)
                 yield Task(path.hex(), (*seen, *limits))
 
-    n_heard, waiting = 0, list[tuple[int, Items]]()
-    committed_at = time.monotonic()
+    waiting: list[tuple[int, Items]] = []
+    n_heard, committed_at = 0, time.monotonic()
 
     def commit() -> None:
         nonlocal waiting, committed_at
