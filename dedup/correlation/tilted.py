@@ -28,6 +28,7 @@ from dedup.correlation.keys import LAST_PLACE, LAST_ROW, PLACE_BITS, Codes, Keys
 from dedup.correlation.stretch import stretched
 from dedup.correlation.votes import meet
 from dedup.store.items import Items, frozen
+from dedup.store.pitches import AS_IT_IS, HIGHER, LOWER
 
 VOTES = 4
 """Pairs of places within LAGS neighbouring lags that make a candidate."""
@@ -46,7 +47,7 @@ class Hypothesis(NamedTuple):
     """What two tracks may be to each other."""
 
     of_a: int
-    """Image in which the first is heard: 0 as it is, and then as in `fingerprint.pitches`."""
+    """Image in which the first is heard."""
     of_b: int
     stretches_b: bool
     """Which of the two is stretched."""
@@ -57,8 +58,6 @@ class Hypothesis(NamedTuple):
 def _percent(*steps: int) -> tuple[float, ...]:
     return tuple(1 + step / 100 for step in steps)
 
-
-AS_IT_IS, HIGHER, LOWER = range(3)
 
 _SAME, _NEAR, _FAR = _percent(*range(1, 10)), _percent(0, 2, 3, 4, 5), _percent(0, 5, 6, 7, 8, 9)
 """Rates of tracks of about one pitch, 0.6 semitones apart, and 1.2: any, if only the tempo was changed; none, if only
@@ -91,10 +90,13 @@ def make_image(items: Items, offsets: Counts) -> Image:
 
 
 CANDIDATE = np.dtype(
-    [("row_a", "i8"), ("row_b", "i8"), ("rate", "f8"), ("of_b", "?"), ("lag", "i8"), ("kappa", "f8"), ("of", "i8")]
+    [
+        *(("row_a", "i8"), ("row_b", "i8"), ("image_a", "i8"), ("image_b", "i8")),
+        *(("rate", "f8"), ("of_b", "?"), ("lag", "i8"), ("kappa", "f8")),
+    ]
 )
-"""A pair at a rate: rows of the blocks; whether the second is stretched; the lag of the first against the second, one
-of them stretched; kappa there; the hypothesis, by its number, or -1 for what was found otherwise."""
+"""A pair at a rate: rows of the blocks, and images in which they are heard; whether the second is stretched; the lag of
+the first against the second, one of them stretched; kappa there."""
 
 Candidates = npt.NDArray[np.void]
 
@@ -121,14 +123,14 @@ def likely_pairs(
     """
     found = [np.empty(0, CANDIDATE)]
     step = max(1, AT_ONCE // max(1, len(b[0].fingerprints.offsets) - 1))
-    for number, hypothesis in enumerate(HYPOTHESES):
+    for hypothesis in HYPOTHESES:
         x, y = a[hypothesis.of_a], b[hypothesis.of_b]
         meetings = np.empty((min(len(x.keys.starts), len(y.keys.starts)), 4), np.int32)
         n_meetings, _ = meet(x.keys, y.keys, False, meetings)
         for first in range(*rows, step):
             some = first, min(rows[1], first + step)
             part = _likely(x, y, meetings[:n_meetings], same, some, left_out, hypothesis, limits, least)
-            part["of"] = number
+            part["image_a"], part["image_b"] = hypothesis.of_a, hypothesis.of_b
             found.append(part)
     return np.concatenate(found)
 

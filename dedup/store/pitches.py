@@ -15,6 +15,9 @@ used. Raise it with any change to these."""
 
 N_PITCHES = 2
 
+AS_IT_IS, HIGHER, LOWER = range(1 + N_PITCHES)
+"""Images of a sound: its fingerprint, and those of this table in their order."""
+
 
 class Pitches(Table):
     """One row per fingerprint that was made from sound. It goes with its fingerprint."""
