@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import Correlation, correlate, unfinished
 from dedup.correlation.match import Match, match_at, record
 from dedup.correlation.other_speeds import LENGTH_RATIO, SAME_SCORE, HeardBlock, correlate_stretched
-from dedup.correlation.scoring import MAX_RATE, Change
+from dedup.correlation.scoring import CERTAIN, MAX_RATE, Change
 from dedup.correlation.stretch import stretched
 from dedup.correlation.tile import Part, correlate_parts, correlate_tile, merged
 from dedup.groups.matches import Matches
@@ -203,6 +204,32 @@ def test_a_pair_of_one_speed_must_be_clearly_better_at_another_pitch() -> None:
         known = record(0, 1, match._replace(along=0.0, kappa=match.score - less))
         assert known["kappa"][0] < SAME_SCORE
         assert len(found_in(rows, known=known.tobytes())) == n_found
+
+
+def blended(*shares: tuple[Items, float]) -> Items:
+    """Of every 20 items, so large a share of each."""
+    made, at = stores.recording(123, N), np.arange(N) % 20
+    start = 0.0
+    for items, share in shares:
+        made = np.where((at >= 20 * start) & (at < 20 * (start + share)), items, made)
+        start += share
+    return made
+
+
+@pytest.mark.parametrize(("higher", "lower", "is_found"), [(0.4, 0.1, True), (0.1, 0.4, True), (0.3, 0.25, False)])
+def test_a_copy_slightly_off_pitch_agrees_better_one_way(higher: float, lower: float, is_found: bool) -> None:
+    """Half of its items are those of the song; of the others, more are those that the song has when heard higher, if
+    the copy is higher."""
+    song = [stores.recording(seed, N) for seed in (1, 2, 3)]
+    as_it_is = blended((song[0], 0.5), (song[1], higher), (song[2], lower))
+    copy = [as_it_is, blended((song[1], 0.8), (song[0], lower / 2)), blended((song[2], 0.8), (song[0], higher / 2))]
+    for first, second in ((song, copy), (copy, song)):
+        plain = compare_two(first[0], second[0], BOTH)
+        assert plain is not None and SAME_SCORE < plain.score < CERTAIN
+        found = found_in([first, second], known=record(0, 1, plain).tobytes())
+        assert bool(found) == is_found
+        assert all(match.log_rate == 0 and match.score > 0.7 for match in found.values())
+        assert found_in([first[:1], second], known=record(0, 1, plain).tobytes()) == {}
 
 
 def mixed() -> list[Images]:

@@ -156,7 +156,8 @@ class _Known:
         rows = np.stack([self.pairs["row_a"], self.pairs["row_b"]], axis=1).astype(np.int64)
         self.agreeing = rows[self.scores >= SAME_SCORE]
         """Rows of the pairs that agree as they are, `int64[n, 2]`."""
-        self._score: dict[tuple[int, ...], float] = dict(zip(map(tuple, rows.tolist()), self.scores.tolist(), strict=True))
+        names = map(tuple, rows.tolist())
+        self._score: dict[tuple[int, ...], float] = dict(zip(names, self.scores.tolist(), strict=True))
 
     def score_of(self, candidate: np.void) -> float:
         """The score of a pair as it is; 0 if it was not found so."""
