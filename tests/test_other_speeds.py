@@ -227,8 +227,7 @@ def test_a_copy_slightly_off_pitch_agrees_better_one_way(higher: float, lower: f
         plain = compare_two(first[0], second[0], BOTH)
         assert plain is not None and SAME_SCORE < plain.score < CERTAIN
         found = found_in([first, second], known=record(0, 1, plain).tobytes())
-        assert bool(found) == is_found
-        assert all(match.log_rate == 0 and match.score > 0.7 for match in found.values())
+        assert list(found.values()) == [plain] * is_found
         assert found_in([first[:1], second], known=record(0, 1, plain).tobytes()) == {}
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from dedup.correlation.compare import compare_two
 from dedup.correlation.match import Match, match_at, record
 from dedup.correlation.scoring import CERTAIN
-from dedup.correlation.tile import Computed, Part, Prepared, of_two
+from dedup.correlation.tile import Computed, Part, Prepared, merged, of_two
 from dedup.settings import CompareSettings
 from dedup.store.items import Items, frozen
 from dedup.store.pairs import PAIR
@@ -55,12 +55,8 @@ OFF_PITCH = 0.15
 copies of one pitch the most is 0.12, and 0.06 of those that are whole; copies that are 1 % higher or lower have 0.18
 and more."""
 
-PITCH_IMAGES = (
-    (HIGHER, HIGHER),
-    *((HIGHER, AS_IT_IS), (AS_IT_IS, LOWER)),  # the second is higher
-    *((AS_IT_IS, HIGHER), (LOWER, AS_IT_IS)),  # lower
-)
-"""Images of a first and a second in which a small difference of pitch shows."""
+SECOND_IS_HIGHER, SECOND_IS_LOWER = ((HIGHER, AS_IT_IS), (AS_IT_IS, LOWER)), ((AS_IT_IS, HIGHER), (LOWER, AS_IT_IS))
+"""Images of a first and a second in which they agree if they are 0.6 semitones apart."""
 
 BETTER = 0.1
 """Score by which a pair of one speed must be better at other pitches than as it is, to be another pitch."""
@@ -136,14 +132,13 @@ def _correlate(a: Heard, b: Heard, part: Part, known: bytes, settings: CompareSe
             *_stretched(a, b, same, first, end, settings),
         ]
     )
-    found = np.concatenate([_off_pitch(a, b, as_they_are), _best_of_each(others, same, as_they_are.agreeing)])
-    stored = []
-    for candidate in np.sort(found, order=["row_a", "row_b"]):
+    stored = [pair.tobytes() for pair in as_they_are.pairs if _is_off_pitch(a, b, pair)]
+    for candidate in _best_of_each(others, same, as_they_are.agreeing):
         match = _measured(a, b, candidate, settings)
         if match is not None and (match.log_rate or match.score >= as_they_are.score_of(candidate) + BETTER):
             stored.append(record(candidate["row_a"], candidate["row_b"], match).tobytes())
     n_compared = sum(n_rows - 1 - row for row in range(first, end)) if same else (end - first) * b.n_rows
-    return b"".join(stored), n_compared
+    return merged(stored) if stored else b"", n_compared
 
 
 class _Known:
@@ -164,22 +159,22 @@ class _Known:
         return self._score.get((int(candidate["row_a"]), int(candidate["row_b"])), 0.0)
 
 
-def _off_pitch(a: Heard, b: Heard, known: _Known) -> Candidates:
-    """The pairs that agree as they are, but not as well as most copies, of which one is a little higher: heard as if it
-    were lower it agrees better with the other than the other way round."""
+def _is_off_pitch(a: Heard, b: Heard, pair: np.void) -> bool:
+    """Whether two that agree as they are, but not as well as most copies, differ a little in pitch: then one heard as
+    if it were higher agrees better with the other than the other way round. Such a pair keeps its numbers, and is
+    stored here too, to be heard again."""
     from dedup.correlation.kernels import chance_corrected
-    from dedup.correlation.tilted import CANDIDATE
 
-    found = []
-    for pair in known.pairs[(known.scores >= SAME_SCORE) & (known.scores < CERTAIN)]:
-        row_a, row_b, lag = int(pair["row_a"]), int(pair["row_b"]), int(pair["lag"])
-        if not (a.has_pitches[row_a] and b.has_pitches[row_b]):
-            continue
-        _, *apart = kappas = [chance_corrected(a.row(row_a, i), b.row(row_b, k), lag)[0] for i, k in PITCH_IMAGES]
-        if abs(sum(apart[:2]) - sum(apart[2:])) / 2 >= OFF_PITCH:
-            best = int(np.argmax(kappas))
-            found.append((row_a, row_b, *PITCH_IMAGES[best], 1.0, True, lag, kappas[best]))
-    return np.array(found, CANDIDATE)
+    row_a, row_b, lag = int(pair["row_a"]), int(pair["row_b"]), int(pair["lag"])
+    if not SAME_SCORE <= max(pair["kappa"], pair["along"]) < CERTAIN:
+        return False
+    if not (a.has_pitches[row_a] and b.has_pitches[row_b]):
+        return False
+    higher, lower = (
+        sum(chance_corrected(a.row(row_a, one), b.row(row_b, other), lag)[0] for one, other in images)
+        for images in (SECOND_IS_HIGHER, SECOND_IS_LOWER)
+    )
+    return bool(abs(higher - lower) / 2 >= OFF_PITCH)
 
 
 def _along_lines(
@@ -236,9 +231,10 @@ def compare_at_speeds(
     None if they cannot overlap enough. If `correlate` stores the pair, these are its numbers. Also gives whether they
     agree at one speed and another pitch."""
     plain = compare_two(a, b, settings)
-    if not settings.varispeed or (plain is not None and plain.rate == 0 and plain.score >= SAME_SCORE):
-        return plain, False
     has_pitches = np.array([each is not None for each in pitches])
+    enough = CERTAIN if has_pitches.all() else SAME_SCORE
+    if not settings.varispeed or (plain is not None and plain.rate == 0 and plain.score >= enough):
+        return plain, False
     others = [
         np.zeros((N_PITCHES, len(one)), np.uint32) if each is None else each
         for one, each in zip((a, b), pitches, strict=True)
@@ -249,9 +245,11 @@ def compare_at_speeds(
     known = b"" if plain is None or plain.rate else record(0, 1, plain).tobytes()
     pairs, _ = _correlate(block, block, Part(0, 0), known, settings.passes[-1])
     found = match_at(pairs, 0) if pairs else None
-    if found is None or found.evidence < least_evidence or (plain is not None and found.score <= plain.score):
+    if found is None or found.evidence < least_evidence:
         return plain, False
-    return found, found.log_rate == 0
+    is_at_other_pitch = found.log_rate == 0
+    is_better = plain is None or found.score > plain.score
+    return (found, is_at_other_pitch) if is_at_other_pitch or is_better else (plain, False)
 
 
 class _Rows:

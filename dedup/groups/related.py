@@ -54,8 +54,7 @@ class Related:
     def add(self, found: Found) -> None:
         """Adds pairs. Call `arrange` before reading any."""
         a, b, records = found.a, found.b, found.records
-        if found.stretched:
-            self._at_other_pitch.update((np.flatnonzero(records["log_rate"] == 0) + len(self._a)).tolist())
+        self._at_other_pitch.update((np.flatnonzero(found.at_other_pitch) + len(self._a)).tolist())
         self._a.extend(a)
         self._b.extend(b)
         for record in without_padding(records):
@@ -183,7 +182,8 @@ class Found(NamedTuple):
         return cls(np.concatenate([empty, *a]), np.concatenate([empty, *b]), np.concatenate(records), stretched)
 
     def best_among(self, found: Sequence[Found]) -> Found:
-        """Those that no other pass has found with a better score, and no earlier one with the same."""
+        """Those that no other pass has found with a better score, and no earlier one with the same; what a pass found to
+        be of another pitch is that, whatever the score."""
         is_best, is_earlier = np.ones(len(self.a), np.bool_), True
         for other in found:
             if other is self:
@@ -192,7 +192,15 @@ class Found(NamedTuple):
             _, ours, theirs = np.intersect1d(self._pairs, other._pairs, return_indices=True)
             mine, their = self._scores[ours], other._scores[theirs]
             is_best[ours] &= mine > their if is_earlier else mine >= their
+            is_best[ours] |= self.at_other_pitch[ours]
+            is_best[ours] &= ~other.at_other_pitch[theirs]
         return Found(self.a[is_best], self.b[is_best], self.records[is_best], self.stretched)
+
+    @property
+    def at_other_pitch(self) -> npt.NDArray[np.bool_]:
+        """Which of them agree at one speed and another pitch."""
+        found: npt.NDArray[np.bool_] = (self.records["log_rate"] == 0) & self.stretched
+        return found
 
     @property
     def _pairs(self) -> npt.NDArray[np.int64]:
