@@ -182,8 +182,8 @@ class Found(NamedTuple):
         return cls(np.concatenate([empty, *a]), np.concatenate([empty, *b]), np.concatenate(records), stretched)
 
     def best_among(self, found: Sequence[Found]) -> Found:
-        """Those that no other pass has found with a better score, and no earlier one with the same. What was found to be
-        of another pitch is that, whatever the score."""
+        """Those that no other pass has found with a better score, and no earlier one with the same. What was found to
+        be of another pitch is that, whatever the score."""
         is_best, is_earlier = np.ones(len(self.a), np.bool_), True
         for other in found:
             if other is self:
