@@ -91,15 +91,6 @@ class ScanSettings(Settings):
     retry_failed: Annotated[bool, Option("Retry unchanged files that failed or were skipped before.", rare=True)] = (
         False
     )
-    again: Annotated[
-        Literal["pitch"] | None,
-        Option(
-            "Hear unchanged files again that an older version has not heard at other pitches: 'pitch'.",
-            "WHAT",
-            none="no",
-            rare=True,
-        ),
-    ] = None
     reads_per_disk: Annotated[
         int | None,
         Option(
@@ -108,6 +99,15 @@ class ScanSettings(Settings):
             1,
             1024,
             none="auto",
+            rare=True,
+        ),
+    ] = None
+    again: Annotated[
+        Literal["pitch"] | None,
+        Option(
+            "Hear unchanged files again if an older version made their fingerprints: at other pitches.",
+            "WHAT",
+            none="no",
             rare=True,
         ),
     ] = None

@@ -65,8 +65,10 @@ KEEP_SETTINGS = KeepSettings(("largest",), (b"/a",), (b"/b",), "album", ((b"/c",
 COMPARE = ("--method", "exact", "--max-lag", "9", "--min-overlap", "0.5", "--min-overlap-items", "90", "--no-varispeed")
 COMPARE_SETTINGS = CompareSettings("exact", 9, 0.5, 90, varispeed=False)
 SCAN = ("--extensions", "mp3", "--include", "a*", "--exclude", "b*", "--max-depth", "2", "--hidden")
-SCAN += ("--min-length", "20", "--time-limit", "5", "--retry-failed", "--reads-per-disk", "3")
-SCAN_SETTINGS = ScanSettings(DiscoverSettings(frozenset({"mp3"}), ("a*",), ("b*",), 2, True), 20.0, 5.0, True, 3)
+SCAN += ("--min-length", "20", "--time-limit", "5", "--retry-failed", "--reads-per-disk", "3", "--again", "pitch")
+SCAN_SETTINGS = ScanSettings(
+    DiscoverSettings(frozenset({"mp3"}), ("a*",), ("b*",), 2, True), 20.0, 5.0, True, 3, "pitch"
+)
 
 
 class Call:
