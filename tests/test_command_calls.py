@@ -175,6 +175,7 @@ COUNTS |= {
     "newly_absent": 0,
     "returned": 0,
     "renewed": 0,
+    "at_other_pitches": 0,
 }
 SCAN_RECORD = COUNTS | {"forgotten": 0, "new": 1, "seconds": {"discover": 1.26, "fingerprint": 61.0}}
 

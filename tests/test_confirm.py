@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from dedup.confirm import task
 from dedup.confirm.run import Confirmed, confirm
+from dedup.confirm.task import PITCHES, Question, _answered
 from dedup.correlation.correlate import correlate
 from dedup.correlation.match import identity_match, match_at, record
 from dedup.correlation.stretch import stretched
@@ -121,6 +122,21 @@ def test_words_and_records_say_it(store: Store, folder: Path) -> None:
     records = {os.path.basename(each["b"]): each for each in pairs}
     assert records["speed.mp3"]["changed"] == "speed"
     assert records["speed.mp3"]["pitch"] == pytest.approx(1 / 1.03, abs=0.003), "of the first against the second"
+
+
+def test_what_differs_too_little_for_another_class_is_told_by_the_pitches_on_either_side() -> None:
+    """None of them is clearly better than none, but they agree up to another pitch than down."""
+    song = stores.recording(1, 400)
+    wrong = {0.98: 0.45, 0.99: 0.3, 1.0: 0.2, 1.01: 0.195, 1.02: 0.2, 1.03: 0.3, 1.04: 0.45}
+    for sign, expected in ((1, 1 / 1.01), (-1, 1.01), (0, 1.0)):
+        errors = {pitch: wrong.get(round(1 + sign * (pitch - 1), 2), 0.5) for pitch in (1.0, *PITCHES)}
+        if sign == 0:
+            errors = {pitch: min(0.5, 0.2 + 12 * abs(pitch - 1)) for pitch in (1.0, *PITCHES)}
+        heard_at = {pitch: stores.copied(song, share, round(100 * pitch)) for pitch, share in errors.items()}
+        (change, pair) = _answered(Question(song, 1.0), heard_at)
+        assert change.kind == ("pitch" if sign else "none")
+        assert change.pitch == pytest.approx(expected, abs=0.003)
+        assert match_at(pair, 0).score == pytest.approx(0.6, abs=0.05), "as they are"
 
 
 def test_each_is_heard_once(store: Store) -> None:

@@ -134,19 +134,19 @@ def test_a_copy_a_semitone_off_is_found_by_them_alone(store: Store) -> None:
 # ---- made later ----
 
 
-def test_what_lacks_them_is_heard_again_when_it_is_asked_for(library: Path, store: Store) -> None:
+def test_what_lacks_them_is_at_other_pitches_when_it_is_asked_for(library: Path, store: Store) -> None:
     expected, compared = rows(store), results(store)
     forget(store, "fingerprint = 1")
-    assert scanned(store, library).heard_again == 0
+    assert scanned(store, library).at_other_pitches == 0
     assert 1 not in rows(store)
     done = scanned(store, library, AGAIN)
-    assert (done.heard_again, done.fingerprinted, done.unchanged) == (1, 0, 3)
+    assert (done.at_other_pitches, done.fingerprinted, done.unchanged) == (1, 0, 3)
     assert rows(store) == expected
     assert unfinished(store) is not None, "what was compared without them is compared again"
     again = correlate(store, BOTH, InlineRunner(), Silent())
     assert 0 < again.n_computed <= again.n_tiles // 2, "in the pass for other speeds alone"
     assert results(store) == compared
-    assert scanned(store, library, AGAIN).heard_again == 0
+    assert scanned(store, library, AGAIN).at_other_pitches == 0
 
 
 def test_a_stop_leaves_the_rest_to_the_next_run(library: Path, store: Store) -> None:
@@ -165,8 +165,8 @@ def test_a_stop_leaves_the_rest_to_the_next_run(library: Path, store: Store) -> 
     expected, stop = rows(store), Stop()
     forget(store)
     first = scan(store, [os.fsencode(library)], AGAIN, InlineRunner(stop), StopsSoon())
-    assert 0 < first.heard_again < 3
-    assert scanned(store, library, AGAIN).heard_again == 3 - first.heard_again
+    assert 0 < first.at_other_pitches < 3
+    assert scanned(store, library, AGAIN).at_other_pitches == 3 - first.at_other_pitches
     assert rows(store) == expected
 
 
@@ -182,7 +182,7 @@ def test_a_file_that_cannot_be_heard_any_more_changes_nothing(library: Path, tmp
         (own / "song.flac").write_bytes(b"\0" * status.st_size)
         os.utime(own / "song.flac", ns=(status.st_atime_ns, status.st_mtime_ns))
         said = Said()
-        assert scanned(store, own, AGAIN, said).heard_again == 2
+        assert scanned(store, own, AGAIN, said).at_other_pitches == 2
         assert [text for text in said.problems if text.startswith("failed song.flac: not heard again: ")]
         assert store.catalog.pitches.paths_lacking() == [os.fsencode(own / "song.flac")]
 
@@ -220,7 +220,7 @@ def test_they_go_with_their_fingerprint_and_move_with_it(store: Store) -> None:
     assert check(store, Silent()) == []
 
 
-def test_a_flipped_bit_is_found_and_heard_again(library: Path, store: Store) -> None:
+def test_a_flipped_bit_is_found_and_at_other_pitches(library: Path, store: Store) -> None:
     expected, compared = rows(store), results(store)
     damaged = bytes([expected[2][0] ^ 4]) + expected[2][1:]
     store.catalog.connection.execute("UPDATE pitches SET items = ? WHERE fingerprint = 2", (damaged,))

@@ -6,6 +6,7 @@ its bits are those of the original, and the two agree as any copies do. Which ra
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,6 +42,10 @@ CLEARLY = 0.03
 
 AT_ALL_LAGS = CompareSettings()
 """How two are compared here, whatever the settings by which they were found: an answer depends on the two alone."""
+
+OFF_CENTRE = 0.004
+"""By how much, as a share, the pitch around which scores are highest must differ from none to count though none of them
+is clearly better: small differences move few notes to another class."""
 
 PLATEAU = 0.8
 """Share of the best score from which a pitch counts for the one that is told."""
@@ -152,6 +157,10 @@ def _answered(question: Question, heard: dict[float, Items]) -> Answer:
             change = Change("speed" if is_speed else "pitch" if is_same_tempo else "both", 1 / pitch)
     if change.kind in ("pitch", "both"):
         change = Change(change.kind, 1 / _middle(at_pitch))
+    elif change.kind == "none" and plain is not None and at_pitch:
+        middle = _middle({1.0: plain.score, **at_pitch})
+        if abs(math.log(middle)) >= OFF_CENTRE:
+            change = Change("pitch", 1 / middle)
     return Answer(change, b"" if best is None else record(0, 0, best).tobytes())
 
 

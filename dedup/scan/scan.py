@@ -81,7 +81,7 @@ class Scan:
     renewed: int = 0
     """Unchanged, skipped and failed files whose tags and properties were read again, as an older version had read
     them."""
-    heard_again: int = 0
+    at_other_pitches: int = 0
     """Unchanged files that were decoded again, to have them at other pitches too."""
     forgotten: int = 0
     """Tracks that were dropped: deleted, renamed or no longer selected."""
@@ -364,7 +364,7 @@ class _Scan:
             unchanged = {track.path for track in reconciled.unchanged}
             limit_s = self.settings.time_limit_s + WATCHDOG_GRACE_S
             work = self.settings, self.runner, self.observer, self.disks, limit_s
-            self.summary.heard_again = hear_at_other_pitches(self.store, unchanged, *work)
+            self.summary.at_other_pitches = hear_at_other_pitches(self.store, unchanged, *work)
 
     def _count_problem(self, path: bytes, problem: Unusable) -> None:
         if problem.kind == "failed":
