@@ -115,6 +115,14 @@ def test_a_store_that_changed_is_asked_again(folder: Path, found: list[int], cha
     assert report(folder, "--limit", "3") == now
 
 
+def test_what_waits_beside_the_catalog_counts(folder: Path, found: list[int]) -> None:
+    first = report(folder, "--limit", "3")
+    with open_for_writing(folder, "test"), open_for_reading(folder) as reader:
+        say(reader, "a", "b")
+        assert report(folder, "--limit", "3") != first
+    assert len(found) == 2
+
+
 def test_the_state_covers_every_table_that_results_come_from(folder: Path) -> None:
     """Each row of each table with digests, one after the other; only runs, and what a scan found before, decide no
     result."""

@@ -32,6 +32,7 @@ from dedup.store.store import open_for_reading
 if TYPE_CHECKING:
     from dedup.groups.losses import Loss
     from dedup.groups.matches import Matches
+    from dedup.groups.remembered import Place
     from dedup.plan.nouns import PlannedFile
     from dedup.store.store import Store
     from dedup.tags.merge import Merge
@@ -128,16 +129,17 @@ def plan_copies(
     ears: Ears = HERE,
     path: bytes | None = None,
     unprotect: Sequence[bytes] = (),
+    place: Place | None = None,
 ) -> Made:
     """Makes a plan for all copies in the store in `folder`, and writes it to `path` if that is given. Folders that
     `keep` protects stay protected from now on, those of `unprotect` do not; for that, and for the null tests that the
-    copies still need, the store is locked, in the name of `purpose`.
+    copies still need, the store is locked, in the name of `purpose`. Matches are kept at `place`, and taken from there.
 
     Raises InputError, before any work is done, if there is something other than a plan at `path`; UsageError as
     `grounds_of` does, and for a folder that cannot be unprotected."""
     replaced = path is not None and is_replaceable(path)
     protect_from_now_on(folder, keep.protect, unprotect, playlists=settings.playlists, purpose=purpose)
-    matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose)
+    matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose, place)
     with open_for_reading(folder) as store:
         plan = make_plan(store, matches, keep, settings, observer)
     if path is not None:

@@ -60,6 +60,7 @@ def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | No
         ears=stores.ears(run),
         path=written,
         unprotect=[os.path.abspath(folder) for folder in unprotect],
+        place=stores.place_of_matches(),
     )
     run.observer.close()
     show_plan(run.output, made.plan, limit, made.matches)

@@ -20,6 +20,7 @@ from jobs.session.run_settings import RunSettings
 
 if TYPE_CHECKING:
     from cluster.preflight import Terms
+    from dedup.groups.remembered import Place
     from dedup.plan.listening import Ears
     from dedup.runner import Runner
     from dedup.store.store import Store
@@ -125,6 +126,16 @@ def for_matching(run: Run) -> Iterator[Store]:
     run.observer.close()
     with for_reading(run) as store:
         yield store
+
+
+def place_of_matches() -> Place:
+    """Where this user keeps matches that were found."""
+    import platformdirs
+
+    from dedup.groups.remembered import Place
+    from jobs.session.answers import program
+
+    return Place(platformdirs.user_cache_path("reprise") / "matches", program())
 
 
 @contextlib.contextmanager
