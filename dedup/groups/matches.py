@@ -195,19 +195,22 @@ class Matches:
         """Judgements as of the construction, or of the last call of `renew_judgements`."""
         return self._judgements
 
-    def renew_judgements(self, store: Store) -> None:
-        """Reads the current judgements. The pairs stay: two tracks that a person has called the same since, and that no
-        tile found, do not become a pair until all matches are read again. What was derived from the pairs is renewed
-        for the tracks that a changed judgement can concern."""
+    def renew_judgements(self, store: Store) -> int:
+        """Reads the current judgements; returns the number of contents that a changed one is about. The pairs stay: two
+        tracks that a person has called the same since, and that no tile found, do not become a pair until all matches
+        are read again. What was derived from the pairs is renewed for the tracks that a changed judgement can
+        concern."""
         said, self._judgements = self._judgements.said, Judgements(store)
-        self._renew_derived({each for both, _ in said.items() ^ self._judgements.said.items() for each in both})
+        return self._renew_derived({each for both, _ in said.items() ^ self._judgements.said.items() for each in both})
 
-    def _renew_derived(self, changed: Collection[bytes]) -> None:
-        """Renews what was derived for the tracks that something else about these contents can concern."""
+    def _renew_derived(self, changed: Collection[bytes]) -> int:
+        """Renews what was derived for the tracks that something else about these contents can concern; returns their
+        number."""
         if changed and self.derived:
             tracks = self._related_to({track.fingerprint for track in self.tracks if track.content in changed})
             for each in self.derived.values():
                 each.renew(tracks)
+        return len(changed)
 
     def _related_to(self, fingerprints: set[int]) -> list[ListedTrack]:
         """The tracks with these fingerprints and all that relate to them, to these, and so on; by path."""
@@ -233,11 +236,11 @@ class Matches:
                 seen |= family
                 yield [each for fingerprint in family for each in self.by_fingerprint.get(fingerprint, ())]
 
-    def renew_tests(self, store: Store) -> None:
+    def renew_tests(self, store: Store) -> int:
         """Reads the current null tests, and renews as `renew_judgements` does."""
         texts, self._tests = self._tests.texts, NullTests(store)
         changed = (both for both, _ in texts.items() ^ self._tests.texts.items())
-        self._renew_derived({each for both in changed for each in (both[:CONTENT_BYTES], both[CONTENT_BYTES:])})
+        return self._renew_derived({each for both in changed for each in (both[:CONTENT_BYTES], both[CONTENT_BYTES:])})
 
     @property
     def tests(self) -> NullTests:

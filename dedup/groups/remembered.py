@@ -8,9 +8,11 @@ answers never depend on it, only how long they take."""
 
 from __future__ import annotations
 
+import itertools
 import marshal
+import struct
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from hashlib import blake2b
 from operator import attrgetter
@@ -29,21 +31,27 @@ from dedup.groups.related import Related
 from dedup.groups.thresholds import thresholds
 from dedup.library.metadata import AudioProperties, Extra, Stream
 from dedup.store.cached import read_cached, write_cached
+from dedup.store.catalog import State
 from dedup.store.protection import protected
 
 if TYPE_CHECKING:
     from dedup.correlation.scoring import Thresholds
     from dedup.groups.keep import KeepRules
     from dedup.settings import KeepSettings, MatchSettings
-    from dedup.store.catalog import State
     from dedup.store.store import Store
 
 LEAST_TRACKS = 2000
 """Tracks that may match another from which on matches are kept: fewer are read and grouped in half a second."""
+LEAST_CHANGES = 1000
+"""Contents about which something new is said from which on matches are kept again: until then, what is new is taken in
+each time."""
 MOST_FILES = 4
 """Files that are kept, the last ones."""
 
+TRACKS_AT_ONCE = 1 << 14
+
 _DIGEST_BYTES = 16
+_LENGTH = struct.Struct("<Q")
 _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
@@ -63,7 +71,6 @@ class Remembered:
         self._store, self._match = store, match
         self._keep = replace(keep, protect=protected(store, keep.protect))
         self._state: State | None = None
-        self._commits = -1
         self._path: Path | None = None
         """The file; None if there is nothing to be written."""
         if place is not None:
@@ -74,7 +81,6 @@ class Remembered:
     def matches(self) -> Matches:
         """The matches as the store has them now."""
         if self._path is not None:
-            self._commits = self._store.catalog.commits_seen()
             self._state = self._store.catalog.state()
             recalled = self._recalled(self._path, self._state)
             if recalled is not None:
@@ -86,32 +92,44 @@ class Remembered:
         meanwhile."""
         if self._path is None or self._state is None or len(matches.tracks) < LEAST_TRACKS:
             return
-        rules = rules_of(self._store, matches, self._keep)
-        groups = grouping(matches, rules, self._keep).groups()
-        data = marshal.dumps((*self._state, self._confirmed(), _plain(matches), _plain_groups(matches, groups)))
-        if self._store.catalog.commits_seen() == self._commits:
-            write_cached(self._path, _digest(self._path.name, data) + data, MOST_FILES)
+        pieces = list(map(marshal.dumps, self._plain(matches)))
+        if self._store.catalog.state() == self._state:
+            write_cached(self._path, [_digest(self._path.name, pieces), *_framed(pieces)], MOST_FILES)
         self._path = None
+
+    def _plain(self, matches: Matches) -> Iterator[Any]:
+        """Plain values, piece by piece: all of them at once take as much memory as the matches."""
+        rules = rules_of(self._store, matches, self._keep)
+        groups, albums = grouping(matches, rules, self._keep).groups(), matches.known_albums
+        yield (*(self._state or ()), self._confirmed(), repr(matches.thresholds))
+        yield _plain_groups(matches, groups)
+        yield matches.related.plain(), matches.judgements.said, matches.tests.texts
+        yield albums.plain() if albums is not None else None
+        for start in range(0, len(matches.tracks), TRACKS_AT_ONCE):
+            yield list(map(_plain_track, matches.tracks[start : start + TRACKS_AT_ONCE]))
 
     def _recalled(self, path: Path, state: State) -> Matches | None:
         """What was kept, brought up to date; None if it cannot be."""
-        data = read_cached(path)
-        if data[:_DIGEST_BYTES] != _digest(path.name, data[_DIGEST_BYTES:]):
+        data = memoryview(read_cached(path))
+        pieces = _unframed(data[_DIGEST_BYTES:])
+        if bytes(data[:_DIGEST_BYTES]) != _digest(path.name, pieces):
             return None
-        read, said, confirmed, plain, groups = marshal.loads(memoryview(data)[_DIGEST_BYTES:])
-        limits = thresholds(self._store, self._match)
-        if read != state.read or plain[0] != repr(limits):
+        tracks = map(marshal.loads, pieces)
+        head, groups, pairs, albums = itertools.islice(tracks, 4)
+        *was, confirmed, told_limits = head
+        limits, before = thresholds(self._store, self._match), State(*was)
+        if before.read != state.read or told_limits != repr(limits):
             return None
-        matches = _matches(plain, self._match, limits)
-        if said != state.said and (confirmed != self._confirmed() or self._has_other_pairs(matches)):
+        matches = _matches(self._match, limits, pairs, albums, tracks)
+        has_news = before.said != state.said
+        if has_news and (confirmed != self._confirmed() or self._has_other_pairs(matches)):
             return None
         rules = rules_of(self._store, matches, self._keep)
         grouping(matches, rules, self._keep).take(_group(matches, plain, rules) for plain in groups)
-        if said == state.said:
+        n_changed = matches.renew_judgements(self._store) if has_news else 0
+        n_changed += matches.renew_tests(self._store) if before.tests != state.tests else 0
+        if n_changed < LEAST_CHANGES:
             self._path = None
-        else:
-            matches.renew_judgements(self._store)
-            matches.renew_tests(self._store)
         return matches
 
     def _has_other_pairs(self, matches: Matches) -> bool:
@@ -124,12 +142,33 @@ class Remembered:
 
     def _confirmed(self) -> bytes:
         """A digest of what was confirmed of copies at another speed or pitch: matches have taken it in."""
-        return _digest("", repr(sorted(self._store.catalog.comparisons.confirmed())).encode())
+        return _digest("", [repr(sorted(self._store.catalog.comparisons.confirmed())).encode()])
 
 
-def _digest(name: str, data: bytes) -> bytes:
+def _digest(name: str, pieces: Iterable[bytes | memoryview]) -> bytes:
     """Of the content of a file with this name."""
-    return blake2b(data, digest_size=_DIGEST_BYTES, key=name.encode()).digest()
+    digest = blake2b(digest_size=_DIGEST_BYTES, key=name.encode())
+    for piece in pieces:
+        digest.update(_LENGTH.pack(len(piece)))
+        digest.update(piece)
+    return digest.digest()
+
+
+def _framed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """What a file holds of these pieces: each behind its length."""
+    for piece in pieces:
+        yield _LENGTH.pack(len(piece))
+        yield piece
+
+
+def _unframed(data: memoryview) -> list[memoryview]:
+    """The pieces; some bytes of it if it was damaged."""
+    pieces, at = [], 0
+    while at + _LENGTH.size <= len(data):
+        (length,) = _LENGTH.unpack_from(data, at)
+        pieces.append(data[at + _LENGTH.size : at + _LENGTH.size + length])
+        at += _LENGTH.size + length
+    return pieces
 
 
 # ---- as plain values, which `marshal` reads ten times as fast as JSON, and which keep equal ones one object ----
@@ -146,27 +185,15 @@ _NAMES = [each.name for each in fields(AudioProperties)]
 _AT_STREAMS, _AT_EXTRAS = _NAMES.index("streams"), _NAMES.index("extras")
 
 
-def _plain(matches: Matches) -> tuple[Any, ...]:
-    albums = matches.known_albums
-    return (
-        repr(matches.thresholds),
-        [_plain_track(track) for track in matches.tracks],
-        matches.related.plain(),
-        [(*both, is_same) for both, is_same in matches.judgements.said.items()],
-        matches.tests.texts,
-        albums.plain() if albums is not None else None,
-    )
-
-
-def _matches(plain: tuple[Any, ...], settings: MatchSettings, limits: Thresholds) -> Matches:
-    _, tracks, related, said, texts, albums = plain
+def _matches(settings: MatchSettings, limits: Thresholds, pairs: Any, albums: Any, tracks: Iterable[Any]) -> Matches:
+    related, said, texts = pairs
     matches = Matches.again(
         settings,
         limits,
-        Judgements.of_said({(a, b): is_same for a, b, is_same in said}),
+        Judgements.of_said(said),
         NullTests.of_texts(texts),
         Related.of_plain(related, limits),
-        [_made_track(values) for values in tracks],
+        [_made_track(values) for some in tracks for values in some],
     )
     matches.known_albums = Albums.of_plain(albums) if albums is not None else None
     return matches

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from dedup.store.layout import PRIVATE_FOLDER, private_opener
@@ -19,13 +20,13 @@ def read_cached(path: Path) -> bytes:
         return b""
 
 
-def write_cached(path: Path, data: bytes, most_files: int) -> None:
-    """Writes a file, all or nothing, and drops the oldest of its folder beyond `most_files`."""
+def write_cached(path: Path, pieces: Iterable[bytes], most_files: int) -> None:
+    """Writes a file of these pieces, all or nothing, and drops the oldest of its folder beyond `most_files`."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
         part.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         with open(part, "wb", opener=private_opener) as file:
-            file.write(data)
+            file.writelines(pieces)
         os.replace(part, path)
         kept = sorted(path.parent.iterdir(), key=lambda path: path.stat().st_mtime_ns)
         for old in kept[:-most_files]:

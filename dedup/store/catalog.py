@@ -35,7 +35,9 @@ class State(NamedTuple):
     read: bytes
     """Of what scans and comparisons gave, and of settings."""
     said: bytes
-    """Of judgements, null tests, and comparisons that these asked for."""
+    """Of judgements, and the comparisons that they asked for."""
+    tests: bytes
+    """Of null tests."""
 
 
 class Catalog(Database):
@@ -60,15 +62,21 @@ class Catalog(Database):
             *(self.judgements, self.runs, self.nulltests, self.comparisons),
         )
         """The tables whose rows carry a digest: all except `tail`."""
+        self._state: tuple[object, State] | None = None
+        """What `state` gave, and what tells whether anything was written since."""
 
     def state(self) -> State:
         """The digests of the digests of all rows from which results come, those of all tables except `run` and
         `probe`, and of what waits beside the catalog. Equal ones give equal results under the same settings. 0.6 µs a
         row."""
-        said: tuple[Table, ...] = (self.judgements, self.nulltests, self.comparisons)
-        read = (table for table in self.sealed_tables if table not in (*said, self.runs, self.probes))
+        said: tuple[Table, ...] = (self.judgements, self.comparisons)
+        others = (*said, self.nulltests, self.runs, self.probes)
+        read = (table for table in self.sealed_tables if table not in others)
         waiting = "".join(each.mark for each in self.judgements.waiting.read().waiting)
-        return State(_digest_of(read), _digest_of(said, waiting))
+        now = self.commits_seen(), self.connection.total_changes, waiting
+        if self._state is None or self._state[0] != now:
+            self._state = now, State(_digest_of(read), _digest_of(said, waiting), _digest_of([self.nulltests]))
+        return self._state[1]
 
     def create(self, meta: dict[str, Any]) -> None:
         """Creates the tables of a new store and its stamp, in one transaction."""

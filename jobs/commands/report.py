@@ -74,10 +74,10 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, verdicts: tup
     with stores.for_reading(run) as store:
         tell_unfinished(run, store)
         answer = question.answer(state_of(store)) if question else None
-    if answer is not None:
-        run.output.replay(answer)
-        return
-    with stores.for_matching(run) as store:
+        if answer is not None:
+            run.output.replay(answer)
+            return
+        stores.compare_called_same(run)
         commits = store.catalog.commits_seen()
         found = find_groups(store, match=match, keep=keep, settings=cleanup, place=stores.place_of_matches())
         state = state_of(store) if question else b""

@@ -58,7 +58,7 @@ class Question:
         pieces = [("bytes", piece.hex()) if isinstance(piece, bytes) else ("text", piece) for piece in recorded]
         data = json.dumps(pieces).encode()
         digest = hashlib.blake2b(state + self.name.encode() + data, digest_size=16).digest()
-        write_cached(self.path, digest + data, MOST_ANSWERS)
+        write_cached(self.path, [digest, data], MOST_ANSWERS)
 
     @contextlib.contextmanager
     def answered(self, output: Output, state: bytes) -> Iterator[None]:

@@ -118,14 +118,18 @@ def for_reading(run: Run) -> AbstractContextManager[Store]:
 
 @contextlib.contextmanager
 def for_matching(run: Run) -> Iterator[Store]:
-    """The store for a command that shows which tracks match, once the pairs that a person called the same have been
-    compared: whoever asks first pays for it."""
+    """The store for a command that shows which tracks match, once `compare_called_same` is done."""
+    compare_called_same(run)
+    with for_reading(run) as store:
+        yield store
+
+
+def compare_called_same(run: Run) -> None:
+    """Compares the pairs that a person called the same and nobody has compared: whoever asks first pays for it."""
     from dedup.groups.called_same import remember_in
 
     remember_in(run.settings.store, run.observer, f"reprise {run.command}")
     run.observer.close()
-    with for_reading(run) as store:
-        yield store
 
 
 def place_of_matches() -> Place:
