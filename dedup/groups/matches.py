@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import bisect
 import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
 
 import numpy as np
@@ -281,8 +281,11 @@ class Matches:
 
     def track_at(self, path: bytes) -> ListedTrack | None:
         """The track at this path; None if there is none that may match another."""
-        at = bisect.bisect_left(self.tracks, path, key=lambda track: track.path)
-        return self.tracks[at] if at < len(self.tracks) and self.tracks[at].path == path else None
+        return self._by_path.get(path)
+
+    @cached_property
+    def _by_path(self) -> dict[bytes, ListedTrack]:
+        return {track.path: track for track in self.tracks}
 
     def pairs(self) -> Iterator[TrackPair]:
         """Every pair once, `a` before `b` by path, sorted by both: the same bytes whatever the blocks were."""

@@ -61,10 +61,8 @@ class Seals:
 
     def _group(self, plan: Plan, group: PlannedGroup) -> PlannedGroup:
         begun = self._beginning(plan, group)
-        files = tuple(
-            replace(file, seal=self._of_file(begun, file)) if file.seal is None else file for file in group.files
-        )
-        return replace(group, files=files)
+        files = tuple(file.sealed(self._of_file(begun, file)) if file.seal is None else file for file in group.files)
+        return PlannedGroup(files, group.merge, group.note)
 
     def _beginning(self, plan: Plan, group: PlannedGroup) -> Any:
         """What the seals of all files of a group begin with, as a digest to go on with: a group may have thousands, and
