@@ -14,6 +14,8 @@ from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
 
 SEAL_BYTES = 16
 
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 class Seals:
     """The seals by one key. Without a key nothing is sealed, and no seal is sound."""
@@ -93,7 +95,7 @@ class Seals:
 
 
 def _text(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _encoded(value)
 
 
 def _equal(told: str | None, sound: str) -> bool:
