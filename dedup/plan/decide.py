@@ -58,16 +58,16 @@ class Decider:
         """One group by itself, regardless of albums."""
         members = [pair for pair in group.members if pair.a.state != "imported"]
         group = group if group.rules is self.rules else replace(group, rules=self.rules)
-        best = group.decision(members[0])
-        files = [planned_file(group.reference, "keep", best.rule, best.why)]
+        better = [group.decision(pair) for pair in members]
+        files = [planned_file(group.reference, "keep", better[0].rule, better[0].why)]
         may_change = not is_below(group.reference.path, self.protect)
         merges = self.settings.merge and may_change
         gets: tuple[Extra, ...] = ()
         coming: Coming = {} if may_change else None
-        for pair in members:
+        for pair, decision in zip(members, better, strict=True):
             found = self.disk.beside(pair, coming) if self.disk else NOTHING
             beside = Beside(merges, gets, found.sidecars, found.playlists)
-            files.append(self._member(pair, group.decision(pair), beside, coming))
+            files.append(self._member(pair, decision, beside, coming))
             if files[-1].action in REMOVING:
                 gets += carried_extras(pair, beside)
                 coming = None if coming is None else {**coming, **_coming_with(files[-1], pair)}
