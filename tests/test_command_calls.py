@@ -417,13 +417,14 @@ def test_report(folder: Path, replaced: Replaced, found: Found) -> None:
     assert result.stdout.startswith("Paths are below /music/\n\n1.5 kB reclaimable, 2 files\n")
     assert "\ngroups  1, with 1 file besides the best copies; 1.5 kB reclaimable\nlimits  " in result.stdout
     assert call.positional == [folder]
-    assert call.keywords == {"match": MATCH_SETTINGS, "keep": KEEP_SETTINGS, "settings": PlanSettings()}
+    asked = {"settings": PlanSettings(), "place": stores.place_of_matches()}
+    assert call.keywords == {"match": MATCH_SETTINGS, "keep": KEEP_SETTINGS, **asked}
     for form in ("jsonl", "json"):
         told = invoke(folder, "report", "--format", form)
         expected = [group_record(found.groups[0])]
         assert (json.loads(told.stdout) if form == "json" else records(told)) == expected
         assert (told.exit_code, told.stderr) == (EXIT_DONE, "")
-    assert call.keywords == {"match": MatchSettings(), "keep": KeepSettings(), "settings": PlanSettings()}
+    assert call.keywords == {"match": MatchSettings(), "keep": KeepSettings(), **asked}
 
 
 def test_report_with_spectra(folder: Path, replaced: Replaced, found: Found) -> None:
@@ -458,7 +459,12 @@ def test_export(folder: Path, replaced: Replaced, found: Found) -> None:
     assert records(groups) == [group_record(found.groups[0])]
     assert (call.positional, call.keywords) == (
         [folder],
-        {"match": MATCH_SETTINGS, "keep": KEEP_SETTINGS, "settings": PlanSettings()},
+        {
+            "match": MATCH_SETTINGS,
+            "keep": KEEP_SETTINGS,
+            "settings": PlanSettings(),
+            "place": stores.place_of_matches(),
+        },
     )
     call = replaced("dedup.groups.matches.Matches", found.matches)
     pairs = invoke(folder, "export", "pairs", *MATCH)

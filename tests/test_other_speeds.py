@@ -23,6 +23,7 @@ from dedup.correlation.scoring import CERTAIN, MAX_RATE, Change
 from dedup.correlation.stretch import stretched
 from dedup.correlation.tile import Part, correlate_parts, correlate_tile, merged
 from dedup.groups.matches import Matches
+from dedup.groups.related import Related
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Outcome, Stop, Task
 from dedup.settings import CompareSettings, MatchSettings
@@ -420,6 +421,25 @@ def test_an_answer_never_makes_the_numbers_worse(tmp_path: Path) -> None:
         better = known._replace(kappa=0.99, along=0.99)
         related.confirm(place, Change("speed", 1.02), record(0, 0, better).tobytes())
         assert related.match(place) == better
+
+
+def test_what_is_kept_of_pairs_says_what_they_say(tmp_path: Path) -> None:
+    with stores.open_store(tmp_path, block_size=100) as store:
+        for number, rows in enumerate(mixed()):
+            stores.add_track(store, f"{number:02d}", rows[0])
+            if len(rows) > 1:
+                with store.catalog.transaction():
+                    store.keep_pitches([(number + 1, np.stack(rows[1:]))])
+        run(store)
+        matches = Matches(store, MatchSettings())
+        related = matches.related
+        first, second, place = next(each for each in related.all() if related.is_at_other_pitch(each[2]))
+        related.confirm(place, Change("pitch", 1.07), b"")
+        again = Related.of_plain(related.plain(), matches.thresholds)
+        for *_, each in related.all():
+            assert again.match(each) == related.match(each) and again.change(each) == related.change(each)
+            assert again.is_at_other_pitch(each) == related.is_at_other_pitch(each)
+        assert again.place_of(first, second) == place
 
 
 def test_what_two_passes_found_is_told_once(tmp_path: Path) -> None:

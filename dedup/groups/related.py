@@ -50,6 +50,8 @@ class Related:
         """Numbers of pairs that agree at one speed and another pitch, which nobody has confirmed."""
         self._ends, self._places = array("q"), array("q")
         """Ids of the fingerprints in order, once for each pair, and the places of these pairs."""
+        self.n_of_tiles = 0
+        """Number of the pairs that tiles found, the first ones; a person called the others the same."""
 
     def add(self, found: Found) -> None:
         """Adds pairs. Call `arrange` before reading any."""
@@ -74,8 +76,7 @@ class Related:
         return len(self._a)
 
     def __contains__(self, both: tuple[int, int]) -> bool:
-        one, other = both
-        return any(near == other for near, _ in self.of(one))
+        return self.place_of(*both) is not None
 
     @property
     def fingerprints(self) -> set[int]:
@@ -93,6 +94,39 @@ class Related:
     def all(self) -> Iterator[tuple[int, int, Place]]:
         """Both fingerprints and the place of each pair, once."""
         return zip(self._a, self._b, range(len(self._a)), strict=True)
+
+    def plain(self) -> tuple[Any, ...]:
+        """All of it as plain values, for `of_plain`."""
+        arrays = self._a, self._b, self._starts
+        changes = [(number, *change) for number, change in self._changes.items()]
+        return (
+            *(each.tobytes() for each in arrays),
+            bytes(self._records),
+            bytes(self._verdicts),
+            changes,
+            sorted(self._at_other_pitch),
+            self.n_of_tiles,
+        )
+
+    @classmethod
+    def of_plain(cls, plain: tuple[Any, ...], thresholds: Thresholds) -> Related:
+        """What `plain` was made of, by the same thresholds."""
+        related = cls(thresholds)
+        *arrays, records, verdicts, changes, at_other_pitch, related.n_of_tiles = plain
+        related._a, related._b, related._starts = (array("q", each) for each in arrays)
+        related._records, related._verdicts = bytearray(records), bytearray(verdicts)
+        related._changes = {number: Change(*change) for number, *change in changes}
+        related._at_other_pitch = set(at_other_pitch)
+        related.arrange()
+        return related
+
+    def is_of_no_tile(self, place: Place) -> bool:
+        """Whether no tile found a pair: only a person called the two the same."""
+        return (place if place >= 0 else ~place) >= self.n_of_tiles
+
+    def place_of(self, one: int, other: int) -> Place | None:
+        """The pair of two fingerprints as seen from the first; None if there is none."""
+        return next((place for near, place in self.of(one) if near == other), None)
 
     def match(self, place: Place) -> Match:
         """The numbers of a pair, from the side that the place says."""
@@ -153,6 +187,7 @@ def read_related(store: Store, settings: CompareSettings, thresholds: Thresholds
     for one in found:
         related.add(one.best_among(found))
     related.arrange()
+    related.n_of_tiles = len(related)
     return related
 
 
