@@ -54,6 +54,10 @@ begins."""
 JOIN_BYTES = 1 << 20
 """Of a block, to find its keys by."""
 
+TILTED_BYTES, MEETING_BYTES = 160 << 20, 16
+"""Of a worker in that pass: room for pairs of tracks and of places; and of a block, for each item, that keys have met.
+"""
+
 IMAGES, IMAGE_COPIES = 3, 6
 """Images of a block in the pass for other speeds, and times that a worker holds each, as `COPIES` of the join; what was
 heard at one pitch alone is compared by the cascade."""
@@ -107,7 +111,8 @@ def worker_bytes(n_blocks: int, largest_items: int, longest_items: int, settings
     n_lags = min(2 * settings.lag_limit + 1, 2 * longest_items)
     if settings.stretched:
         of_block = 4 * largest_items * (COPIES["cascade"] + IMAGES * IMAGE_COPIES) + IMAGES * JOIN_BYTES
-        return WORKER_BYTES + n_blocks * of_block + n_lags * LAG_BYTES
+        beside = TILTED_BYTES + MEETING_BYTES * largest_items
+        return WORKER_BYTES + beside + n_blocks * of_block + n_lags * LAG_BYTES
     of_block = 4 * largest_items * COPIES[settings.method]
     if settings.method == "exact":
         of_block += GROUP_BYTES * longest_items  # one group is as long as its longest

@@ -7,8 +7,8 @@ in its turn, by the cascade; that finds other tempos, and speeds of up to 4 %.""
 
 from __future__ import annotations
 
+import functools
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.compare import compare_two
-from dedup.correlation.match import Match, match_at, record
+from dedup.correlation.match import STORED_AGREEMENT, STORED_KAPPA, Match, match_at, record
 from dedup.correlation.scoring import CERTAIN
-from dedup.correlation.tile import Computed, Part, Prepared, merged, of_two
+from dedup.correlation.tile import Computed, Part, Prepared, kept, merged, of_two
 from dedup.settings import CompareSettings
 from dedup.store.items import Items, frozen
 from dedup.store.pairs import PAIR
@@ -74,7 +74,10 @@ def correlate_stretched(
     bytes of `pairs.PAIR`: what agrees there is left out."""
     began, pairs, n_compared = time.perf_counter(), [], []
     for part, as_they_are in zip(parts, known, strict=True):
-        a, b = (_prepared(blocks[place], n_kept) for place in (part.a, part.b))
+        a, b = (
+            kept("heard", block[0], n_kept, functools.partial(Heard, block))
+            for block in (blocks[part.a], blocks[part.b])
+        )
         found, n = _correlate(a, b, part, as_they_are, settings)
         pairs.append(found)
         n_compared.append(n)
@@ -107,19 +110,6 @@ class Heard:
         return [make_image(image[kept], offsets) for image in self.items]
 
 
-_blocks: OrderedDict[str, Heard] = OrderedDict()
-
-
-def _prepared(block: HeardBlock, n_kept: int) -> Heard:
-    """The block, prepared once in this process; the least recently used are dropped."""
-    name = block[0]
-    found = _blocks.pop(name) if name in _blocks else Heard(block)
-    _blocks[name] = found
-    while len(_blocks) > n_kept:
-        _blocks.popitem(last=False)
-    return found
-
-
 def _correlate(a: Heard, b: Heard, part: Part, known: bytes, settings: CompareSettings) -> tuple[bytes, int]:
     """The pairs of a part that are worth storing, as bytes of PAIR, by row, and the number of pairs compared. Shares
     are rows of the first block; in a block with itself each row is compared with those behind it."""
@@ -142,20 +132,20 @@ def _correlate(a: Heard, b: Heard, part: Part, known: bytes, settings: CompareSe
 
 
 class _Known:
-    """What the first pass has found of a share of a tile at one speed."""
+    """What the first pass has found of a share of a tile."""
 
     def __init__(self, pairs: bytes, first: int, end: int) -> None:
         records = np.frombuffer(pairs, PAIR)
-        self.pairs = records[(records["log_rate"] == 0) & (records["row_a"] >= first) & (records["row_a"] < end)]
-        self.scores = np.maximum(self.pairs["kappa"], self.pairs["along"])
+        self.pairs = records[(records["row_a"] >= first) & (records["row_a"] < end)]
+        scores = np.maximum(self.pairs["kappa"], self.pairs["along"])
         rows = np.stack([self.pairs["row_a"], self.pairs["row_b"]], axis=1).astype(np.int64)
-        self.agreeing = rows[self.scores >= SAME_SCORE]
+        self.agreeing = rows[(scores >= SAME_SCORE) & (self.pairs["log_rate"] == 0)]
         """Rows of the pairs that agree as they are, `int64[n, 2]`."""
         names = map(tuple, rows.tolist())
-        self._score: dict[tuple[int, ...], float] = dict(zip(names, self.scores.tolist(), strict=True))
+        self._score: dict[tuple[int, ...], float] = dict(zip(names, scores.tolist(), strict=True))
 
     def score_of(self, candidate: np.void) -> float:
-        """The score of a pair as it is; 0 if it was not found so."""
+        """The score of a pair in the first pass; 0 if it was not found there."""
         return self._score.get((int(candidate["row_a"]), int(candidate["row_b"])), 0.0)
 
 
@@ -166,7 +156,7 @@ def _is_off_pitch(a: Heard, b: Heard, pair: np.void) -> bool:
     from dedup.correlation.kernels import chance_corrected
 
     row_a, row_b, lag = int(pair["row_a"]), int(pair["row_b"]), int(pair["lag"])
-    if not SAME_SCORE <= max(pair["kappa"], pair["along"]) < CERTAIN:
+    if pair["log_rate"] or not SAME_SCORE <= max(pair["kappa"], pair["along"]) < CERTAIN:
         return False
     if not (a.has_pitches[row_a] and b.has_pitches[row_b]):
         return False
@@ -216,7 +206,7 @@ def _measured(a: Heard, b: Heard, candidate: np.void, settings: CompareSettings)
         match = at_best_rate(x, y, rate, bool(of_b), lag, settings)
     if match is None or abs(match.log_rate) >= LEAST_LOG_RATE:
         return match
-    return match._replace(log_rate=0.0)
+    return None if image_a == image_b else match._replace(log_rate=0.0)
 
 
 def compare_at_speeds(
@@ -242,7 +232,8 @@ def compare_at_speeds(
     block = Heard(
         ("", np.concatenate([a, b]), np.cumsum([0, len(a), len(b)], dtype=np.int64), np.hstack(others), has_pitches)
     )
-    known = b"" if plain is None or plain.rate else record(0, 1, plain).tobytes()
+    is_stored = plain is not None and plain.score >= STORED_KAPPA and plain.agreement >= STORED_AGREEMENT
+    known = record(0, 1, plain).tobytes() if plain is not None and is_stored else b""
     pairs, _ = _correlate(block, block, Part(0, 0), known, settings.passes[-1])
     found = match_at(pairs, 0) if pairs else None
     if found is None or found.evidence < least_evidence:

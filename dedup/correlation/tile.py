@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 FOUND_AT_A_TIME = 1 << 20
 """Pairs that have room for their numbers at a time: 56 MB if all are found."""
+
+Made = TypeVar("Made")
 
 SharedBlock = tuple[str, npt.NDArray[np.uint32], npt.NDArray[np.int64]]
 """Name, items and offsets, as in `store.blocks.Block`."""
@@ -111,19 +114,28 @@ class Prepared:
         return len(self.fingerprints.offsets) - 1
 
 
-_blocks: OrderedDict[tuple[str, str], Prepared] = OrderedDict()
+_blocks: OrderedDict[tuple[str, str], Any] = OrderedDict()
 
 
-def _prepared(block: SharedBlock, settings: CompareSettings, n_kept: int) -> Prepared:
-    """The block as the kernels take it, prepared once in this process; the least recently used are dropped."""
-    key = (block[0], settings.method)
-    found = _blocks.pop(key, None)
-    if found is None:
-        found = Prepared(frozen(block[1], np.uint32), frozen(block[2], np.int64), settings.method)
+def kept(kind: str, name: str, n_kept: int, prepare: Callable[[], Made]) -> Made:
+    """What `prepare` makes of a block for a kind of work, made once in this process; the least recently used are
+    dropped, and those for another kind: a worker has memory for one."""
+    key = kind, name
+    found: Made = _blocks.pop(key) if key in _blocks else prepare()
     _blocks[key] = found
+    for other in [each for each in _blocks if each[0] != kind]:
+        del _blocks[other]
     while len(_blocks) > n_kept:
         _blocks.popitem(last=False)
     return found
+
+
+def _prepared(block: SharedBlock, settings: CompareSettings, n_kept: int) -> Prepared:
+    """The block as the kernels take it."""
+    name, items, offsets = block
+    method = settings.method
+    make = functools.partial(Prepared, frozen(items, np.uint32), frozen(offsets, np.int64), method)
+    return kept(method, name, n_kept, make)
 
 
 Found = npt.NDArray[np.float64]

@@ -39,8 +39,13 @@ LAGS, FINE_LAGS = 5, 3
 FINE_STEP, FINE_STEPS = 0.001, 5
 """Steps by which a rate is made finer, and how many are tried either way."""
 
-AT_ONCE = 1 << 22
-"""Pairs of tracks whose places are counted at a time."""
+MOST_OF_A_PAIR = 8
+"""Pairs of places of one key in two tracks. A key of which there are more says nothing about where: loops, held notes,
+tracks made of few sounds."""
+
+AT_ONCE, MOST_PLACES = 1 << 22, 1 << 22
+"""Pairs of tracks whose places are counted at a time, and places that are written down at a time, if not one pair has
+more."""
 
 
 class Hypothesis(NamedTuple):
@@ -147,28 +152,49 @@ def _likely(
     least: float,
 ) -> Candidates:
     """`likely_pairs` of a hypothesis."""
-    of_b, rates = hypothesis.stretches_b, hypothesis.rates
-    near = (rates[0], rates[-1]) if of_b else (1 / rates[-1], 1 / rates[0])
-    work = (a.keys.codes, b.keys.codes, meetings, same, *rows, *near, limits.max_lag)
+    work = (a.keys.codes, b.keys.codes, meetings, same, *rows, hypothesis.stretches_b)
+    band = hypothesis.rates[0], hypothesis.rates[-1], limits.max_lag + LAGS
     counts = np.zeros((rows[1] - rows[0], len(b.fingerprints.offsets) - 1), np.int32)
-    _gather(*work, counts, np.empty((0, 2), np.int32))
+    _gather(*work, *band, counts, np.empty((0, 2), np.int32))
     rows_a, rows_b = left_out
     inside = (rows_a >= rows[0]) & (rows_a < rows[1])
     counts[rows_a[inside] - rows[0], rows_b[inside]] = 0
-    enough = counts >= VOTES
-    n_places = counts[enough]
-    ends = np.cumsum(n_places, dtype=np.int64)
-    counts[:] = -1
-    counts[enough] = ends - n_places
-    places = np.empty((int(ends[-1]) if len(ends) else 0, 2), np.int32)
-    _gather(*work, counts, places)
-    pairs = np.argwhere(enough)
-    numbers = np.empty((len(pairs), 3))
-    sides = a.fingerprints, b.fingerprints
-    _judge(*sides, rows[0], pairs, ends, places, np.array(rates), of_b, limits, numbers)
+    wanted = np.flatnonzero(counts >= VOTES)
+    n_places = counts.reshape(-1)[wanted].astype(np.int64)
+    ends = np.cumsum(n_places)
+    found = [np.empty(0, CANDIDATE)]
+    start = 0
+    while start < len(wanted):
+        before = int(ends[start] - n_places[start])
+        end = max(start + 1, int(np.searchsorted(ends, before + MOST_PLACES, "right")))
+        some, some_ends = wanted[start:end], ends[start:end] - before
+        counts[:] = -1
+        counts.reshape(-1)[some] = some_ends - n_places[start:end]
+        places = np.empty((int(some_ends[-1]), 2), np.int32)
+        _gather(*work, *band, counts, places)
+        pairs = np.stack(np.divmod(some, counts.shape[1]), axis=1)
+        pairs[:, 0] += rows[0]
+        found.append(_judged(a, b, np.ascontiguousarray(pairs), some_ends, places, hypothesis, limits, least))
+        start = end
+    return np.concatenate(found)
+
+
+def _judged(
+    a: Image,
+    b: Image,
+    pairs: Counts,
+    ends: Counts,
+    places: Numbers,
+    hypothesis: Hypothesis,
+    limits: LagLimits,
+    least: float,
+) -> Candidates:
+    """Those of some pairs, rows of both, whose places lie along a line at a rate of the hypothesis."""
+    numbers, of_b = np.empty((len(pairs), 3)), hypothesis.stretches_b
+    _judge(a.fingerprints, b.fingerprints, pairs, ends, places, np.array(hypothesis.rates), of_b, limits, numbers)
     kept = numbers[:, 2] >= least
     found = np.zeros(int(kept.sum()), CANDIDATE)
-    found["row_a"], found["row_b"] = pairs[kept, 0] + rows[0], pairs[kept, 1]
+    found["row_a"], found["row_b"] = pairs[kept].T
     found["rate"], found["lag"], found["kappa"] = numbers[kept].T
     found["of_b"] = of_b
     return found
@@ -182,6 +208,7 @@ def _gather(
     same: bool,
     first_row: int,
     end_row: int,
+    of_b: bool,
     lowest: float,
     highest: float,
     max_lag: int,
@@ -189,46 +216,60 @@ def _gather(
     places: Numbers,
 ) -> None:
     """Counts the pairs of places of equal keys near the diagonal, for each pair of rows; or, if there is room for them,
-    writes them down.
+    writes them down. A key that makes more than MOST_OF_A_PAIR of them for a pair of rows is left out there.
 
     Parameters:
         a, b: codes of the blocks.
         meetings: of `meet`.
         same: whether the blocks are the same; then of rows and those behind them alone.
         first_row, end_row: rows of `a`.
-        lowest, highest: items of `a` for each of `b`.
-        max_lag: items by which a pair of places may be off, either way.
+        of_b: whether `b` is the one that is stretched, or `a`.
+        lowest, highest: by how much.
+        max_lag: items by which the place in the other one may be off, either way.
         counts: output, `int32[end_row - first_row, rows of b]`: the numbers, zeros before; or, if they are written
             down, where the next goes, less than 0 for rows that do not matter.
         places: output, `int32[n, 2]`: place in `a` and in `b`, those of two rows together; empty to count them.
     """
     is_counting = len(places) == 0
     for k in range(len(meetings)):
-        for i in range(meetings[k, 0], meetings[k, 1]):
-            code = int(np.int64(a[i]))
-            row_a, place_a = (code >> PLACE_BITS) & LAST_ROW, code & LAST_PLACE
+        end = meetings[k, 0]
+        while end < meetings[k, 1]:
+            first, row_a = end, _row(a[end])
+            while end < meetings[k, 1] and _row(a[end]) == row_a:
+                end += 1
             if row_a < first_row or row_a >= end_row:
                 continue
-            for j in range(meetings[k, 2], meetings[k, 3]):
-                other = int(np.int64(b[j]))
-                row_b, place_b = (other >> PLACE_BITS) & LAST_ROW, other & LAST_PLACE
-                if same and row_b <= row_a:
-                    continue
-                if place_a < lowest * place_b - max_lag or place_a > highest * place_b + max_lag:
-                    continue
+            other_end = meetings[k, 2]
+            while other_end < meetings[k, 3]:
+                other, row_b = other_end, _row(b[other_end])
+                while other_end < meetings[k, 3] and _row(b[other_end]) == row_b:
+                    other_end += 1
                 n = counts[row_a - first_row, row_b]
-                if not is_counting:
-                    if n < 0:
-                        continue
-                    places[n, 0], places[n, 1] = place_a, place_b
-                counts[row_a - first_row, row_b] = n + 1
+                if (same and row_b <= row_a) or n < 0 or (end - first) * (other_end - other) > MOST_OF_A_PAIR:
+                    continue
+                for i in range(first, end):
+                    place_a = int(np.int64(a[i])) & LAST_PLACE
+                    for j in range(other, other_end):
+                        place_b = int(np.int64(b[j])) & LAST_PLACE
+                        x, y = (place_a, place_b) if of_b else (place_b, place_a)
+                        if x < lowest * y - max_lag or x > highest * y + max_lag:
+                            continue
+                        if not is_counting:
+                            places[n, 0], places[n, 1] = place_a, place_b
+                        n += 1
+                counts[row_a - first_row, row_b] = n
+
+
+@jit
+def _row(code: np.uint64) -> int:
+    """The row of a code."""
+    return (int(np.int64(code)) >> PLACE_BITS) & LAST_ROW
 
 
 @jit
 def _judge(
     a: BlockItems,
     b: BlockItems,
-    first_row: int,
     pairs: Counts,
     ends: Counts,
     places: Numbers,
@@ -241,8 +282,7 @@ def _judge(
 
     Parameters:
         a, b: the blocks.
-        first_row: row of `a` that `pairs` count from.
-        pairs: `int64[n, 2]`, rows.
+        pairs: `int64[n, 2]`, rows of both.
         ends: `int64[n]`, end of the places of each pair.
         places: of `_gather`.
         rates: `float64[n_rates]`, in their order.
@@ -270,7 +310,7 @@ def _judge(
             n_votes, at = _votes_at(of_pair, rate, of_b, FINE_LAGS, lags[: len(of_pair)])
             if n_votes > n_best:
                 best, lag, n_best = rate, at, n_votes
-        x, y = row_of(a, first_row + pairs[k, 0]), row_of(b, pairs[k, 1])
+        x, y = row_of(a, pairs[k, 0]), row_of(b, pairs[k, 1])
         if not of_b:
             x, y = y, x
         y = stretched(y, best)

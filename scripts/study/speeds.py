@@ -102,8 +102,12 @@ def plan(number: int) -> Iterator[tuple[str, str, float, Encoding]]:
 
 
 def stretch_of(file: Path, seconds: float) -> Pcm | None:
-    """A stretch from the middle of a file; None if it is shorter."""
-    sound = filtered(frames_of(file), [])
+    """A stretch from the middle of a file; None if it is shorter, or cannot be decoded."""
+    try:
+        sound = filtered(frames_of(file), [])
+    except av.error.FFmpegError as error:
+        print(f"left out: {error}", file=sys.stderr)
+        return None
     n = int(seconds * SAMPLE_RATE)
     if len(sound) < n:
         return None
