@@ -184,7 +184,33 @@ def test_a_file_that_cannot_be_heard_any_more_changes_nothing(library: Path, tmp
         said = Said()
         assert scanned(store, own, AGAIN, said).at_other_pitches == 2
         assert [text for text in said.problems if text.startswith("failed song.flac: not heard again: ")]
-        assert store.catalog.pitches.paths_lacking() == [os.fsencode(own / "song.flac")]
+        (lacking,) = store.catalog.pitches.tracks_lacking()
+        assert lacking.path == os.fsencode(own / "song.flac")
+
+
+def test_a_file_that_gives_another_fingerprint_now_is_a_problem(library: Path, store: Store) -> None:
+    forget(store)
+    other = stores.recording(5, 200)
+    with store.catalog.transaction():
+        fingerprint = store.catalog.fingerprints.add(other)
+        store.catalog.connection.execute("UPDATE audio SET fingerprint = ? WHERE id = 1", (fingerprint,))
+        store.catalog.audios.seal()
+    said = Said()
+    assert scanned(store, library, AGAIN, said).at_other_pitches == 2
+    assert len(said.problems) == 1 and "another fingerprint now" in said.problems[0]
+
+
+def test_one_copy_within_the_roots_is_enough(library: Path, tmp_path: Path) -> None:
+    """Of tracks that share a fingerprint, the first by path may be out of reach."""
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "song.flac").write_bytes((library / "song.flac").read_bytes())
+    with make_or_open(tmp_path / "own", FingerprintSettings(), 2, "test") as store:
+        scan(store, [os.fsencode(first), os.fsencode(second)], PLAIN, InlineRunner(), Silent())
+        forget(store)
+        assert scanned(store, second, AGAIN).at_other_pitches == 1
+        assert store.catalog.pitches.lacking() == 0
 
 
 # ---- kept ----

@@ -122,10 +122,14 @@ class _Confirming:
         settings = self.store.fingerprint_settings
         for name, of_file in sorted(names.items(), key=lambda each: each[1][0].heard.path):
             track = of_file[0].heard
-            items = self.store.items_of_all({track.fingerprint, *(pair.other.fingerprint for pair in of_file)})
-            questions = [Question(items[pair.other.fingerprint], pair.rate) for pair in of_file]
+            ids = {track.fingerprint, *(pair.other.fingerprint for pair in of_file)}
+            items, pitches = self.store.items_of_all(ids), self.store.catalog.pitches.get_all(ids)
+            own, *questions = (
+                Question(items[id_], rate, pitches.get(id_))
+                for id_, rate in [(track.fingerprint, 1.0), *((pair.other.fingerprint, pair.rate) for pair in of_file)]
+            )
             side = (HostPath(track.path), track.size, track.mtime_ns, self.disks.reading(track.device))
-            yield Task(name, (*side, settings, items[track.fingerprint], questions, self.time_limit_s))
+            yield Task(name, (*side, settings, own, questions, self.time_limit_s))
 
     def _take(self, of_file: list[_Pair], heard: HeardAgain) -> None:
         if heard.problem:

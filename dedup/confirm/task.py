@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dedup.correlation.match import STORED_KAPPA, record
+from dedup.correlation.other_speeds import SECOND_IS_HIGHER, SECOND_IS_LOWER
 from dedup.correlation.scoring import Change
 from dedup.files.disks import read_ahead
 from dedup.files.host_paths import HostPath
@@ -47,6 +48,14 @@ OFF_CENTRE = 0.004
 """By how much, as a share, the pitch around which scores are highest must differ from none to count though none of them
 is clearly better: small differences move few notes to another class."""
 
+LEANING_RATE, LEANING = 0.025, 10.0
+"""Difference in speed, either way, up to which two agree nearly as well at the pitch of a turntable as at their own;
+and how much better, in score for each unit of that difference, they must then agree one way than the other for their
+pitch to have gone with the speed: copies of which it did have about twice as much, the others none."""
+
+SLIGHT_RATES = (0.995, 0.9975, 1.0025, 1.005)
+"""Rates that are tried of files of one tempo: they bend a path hardly, and yet move it by an item every minute."""
+
 PLATEAU = 0.8
 """Share of the best score from which a pitch counts for the one that is told."""
 
@@ -57,6 +66,8 @@ class Question(NamedTuple):
     items: Items
     rate: float
     """Items of the heard file for each of this one."""
+    pitches: Items | None = None
+    """Items of the same sound at other pitches (`fingerprint.pitches`), if the store has any."""
 
 
 class Answer(NamedTuple):
@@ -83,18 +94,18 @@ def hear_again(
     mtime_ns: int,
     reading: AbstractContextManager[Any],
     settings: FingerprintSettings,
-    own: Items,
+    own: Question,
     questions: Sequence[Question],
     time_limit_s: float,
 ) -> HeardAgain:
-    """Answers all questions about a file. `own` is its fingerprint, made by `settings`. Raises nothing for a file that
-    cannot be decoded, or that changed: that is the problem."""
+    """Answers all questions about a file. `own` is its fingerprint, made by `settings`, of rate 1. Raises nothing for a
+    file that cannot be decoded, or that changed: that is the problem."""
     began = time.monotonic()
     pitches = sorted({pitch for question in questions for pitch in _pitches(question.rate)})
     lasting, problem = True, ""
     try:
         read_ahead(path.here, reading)
-        heard = {1.0: own, **_fingerprints(path.here, settings, pitches, began + time_limit_s)}
+        heard = {1.0: own.items, **_fingerprints(path.here, settings, pitches, began + time_limit_s)}
     except TimeLimitError:
         lasting, problem = False, f"decoding took longer than {time_limit_s:g} s"
     except UndecodableError as error:
@@ -107,7 +118,7 @@ def hear_again(
         return HeardAgain([], "changed since it was discovered", lasting=False)
     if problem:
         return HeardAgain([], problem, lasting)
-    return HeardAgain([_answered(question, heard) for question in questions])
+    return HeardAgain([_answered(question, heard, own.pitches) for question in questions])
 
 
 def _pitches(rate: float) -> Iterable[float]:
@@ -138,30 +149,69 @@ def _fingerprints(
     return dict(zip(pitches, (first, *makers[-1].others()), strict=True))
 
 
-def _answered(question: Question, heard: dict[float, Items]) -> Answer:
+def _answered(question: Question, heard: dict[float, Items], own_pitches: Items | None = None) -> Answer:
     """What the file is to the other: the best of all that it may be."""
     plain = compared(heard[1.0], question.items, question.rate)
     is_same_tempo = abs(question.rate - 1) <= SAME_TEMPO
     best, change = plain, Change("none" if is_same_tempo else "tempo", 1.0)
     score, at_pitch = CLEARLY + (plain.score if plain is not None else -1.0), {}
+    as_turned: Match | None = None
     for pitch in _pitches(question.rate):
         is_speed = pitch == _turntable(question.rate)
         rate = question.rate if is_speed or not is_same_tempo else 1.0
         found = compared(heard[pitch], question.items, rate)
         if found is None or found.score < STORED_KAPPA:
             continue
-        if not is_speed:
+        if is_speed:
+            as_turned = found
+        else:
             at_pitch[pitch] = found.score
         if found.score > score:
             best, score = found, found.score + CLEARLY * is_speed
             change = Change("speed" if is_speed else "pitch" if is_same_tempo else "both", 1 / pitch)
+    is_turned = _is_turned(question, heard[1.0], own_pitches)
     if change.kind in ("pitch", "both"):
         change = Change(change.kind, 1 / _middle(at_pitch))
+    elif is_turned is True and as_turned is not None:
+        best, change = as_turned, Change("speed", 1 / _turntable(question.rate))
+    elif is_turned is False and plain is not None:
+        best, change = plain, Change("tempo", 1.0)
+    elif change.kind == "none" and plain is not None and (slower := _slightly_off(question, heard[1.0], plain)):
+        best, change = slower
     elif change.kind == "none" and plain is not None and at_pitch:
         middle = _middle({1.0: plain.score, **at_pitch})
         if abs(math.log(middle)) >= OFF_CENTRE:
             change = Change("pitch", 1 / middle)
     return Answer(change, b"" if best is None else record(0, 0, best).tobytes())
+
+
+def _is_turned(question: Question, own: Items, own_pitches: Items | None) -> bool | None:
+    """Whether the pitch of two that run a little apart went with the speed: then one heard as if it were higher agrees
+    better with the other than the other way round. None if that does not tell: they have one tempo, tempos far apart,
+    or were heard at one pitch alone."""
+    rate = question.rate
+    if not SAME_TEMPO < abs(rate - 1) <= LEANING_RATE or own_pitches is None or question.pitches is None:
+        return None
+    images = [own, *own_pitches], [question.items, *question.pitches]
+    leaning = 0.0
+    for sign, pairs in ((1, SECOND_IS_HIGHER), (-1, SECOND_IS_LOWER)):
+        for one, other in pairs:
+            match = compared(images[0][one], images[1][other], rate)
+            leaning += sign * (match.score if match is not None else 0.0) / 2
+    if rate < 1:
+        leaning = -leaning
+    return leaning >= LEANING * abs(rate - 1)
+
+
+def _slightly_off(question: Question, own: Items, plain: Match) -> tuple[Match, Change] | None:
+    """What the file is to the other if it is as good as at one tempo, but a little faster or slower, as a turntable or
+    a tape may be; None if it is not."""
+    if abs(question.rate - 1) > SAME_TEMPO:
+        return None
+    tried = ((rate, compared(own, question.items, rate)) for rate in SLIGHT_RATES)
+    found = [(match.score, rate, match) for rate, match in tried if match is not None]
+    score, rate, match = max(found, key=lambda each: each[:2], default=(-1.0, 1.0, plain))
+    return (match, Change("speed", 1 / rate)) if score > plain.score + CLEARLY else None
 
 
 def _middle(scores: dict[float, float]) -> float:

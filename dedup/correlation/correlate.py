@@ -342,7 +342,7 @@ class _OtherSpeeds(_Run):
             if items is not None and items.shape[1] == each.n_items:
                 pitches[:, block.offsets[each.row] : block.offsets[each.row + 1]] = items
                 has[each.row] = True
-        name = f"{block.name}-{items_digest(pitches).hex()}"  # a worker keeps what it has under a name
+        name = f"{block.name}-{items_digest(np.append(pitches, has)).hex()}"  # a worker keeps what it has under a name
         return name, block.items, block.offsets, pitches, has
 
     def _first(self, tile: Tile) -> str:

@@ -76,6 +76,8 @@ class Explanation:
     """Whether a person judged the pair."""
     change: Change | None = None
     """What was changed between the two, if that was confirmed."""
+    is_at_other_pitch: bool = False
+    """Whether they agree so at one speed and another pitch, and nobody has confirmed it."""
 
 
 def explain(
@@ -117,7 +119,7 @@ def explain(
         if is_at_other_pitch and judged != "other":
             judged = "related"
     false_match = limits.false_match(found) if found else None
-    return Explanation(left, right, found, judged, why, false_match, said is not None, change)
+    return Explanation(left, right, found, judged, why, false_match, said is not None, change, is_at_other_pitch)
 
 
 def _at_speeds(

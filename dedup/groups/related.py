@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.match import Match, evidence_of_records, match_at, without_padding
+from dedup.correlation.other_speeds import SAME_SCORE
 from dedup.correlation.scoring import Change, Thresholds, Verdict, verdict
 from dedup.store.pairs import PAIR, swapped
 
@@ -48,15 +49,20 @@ class Related:
         """What was confirmed of a pair, by its number."""
         self._at_other_pitch: set[int] = set()
         """Numbers of pairs that agree at one speed and another pitch, which nobody has confirmed."""
+        self._as_they_are: set[int] = set()
+        """Those of them whose numbers are those of the two as they are."""
         self._ends, self._places = array("q"), array("q")
         """Ids of the fingerprints in order, once for each pair, and the places of these pairs."""
         self.n_of_tiles = 0
         """Number of the pairs that tiles found, the first ones; a person called the others the same."""
 
-    def add(self, found: Found) -> None:
-        """Adds pairs. Call `arrange` before reading any."""
+    def add(self, found: Found, as_they_are: npt.NDArray[np.bool_] | bool = False) -> None:
+        """Adds pairs; of those at another pitch says which have their numbers `as_they_are`. Call `arrange` before
+        reading any."""
         a, b, records = found.a, found.b, found.records
-        self._at_other_pitch.update((np.flatnonzero(found.at_other_pitch) + len(self._a)).tolist())
+        n_before = len(self._a)
+        self._at_other_pitch.update((np.flatnonzero(found.at_other_pitch) + n_before).tolist())
+        self._as_they_are.update((np.flatnonzero(found.at_other_pitch & as_they_are) + n_before).tolist())
         self._a.extend(a)
         self._b.extend(b)
         for record in without_padding(records):
@@ -105,6 +111,7 @@ class Related:
             bytes(self._verdicts),
             changes,
             sorted(self._at_other_pitch),
+            sorted(self._as_they_are),
             self.n_of_tiles,
         )
 
@@ -112,11 +119,11 @@ class Related:
     def of_plain(cls, plain: tuple[Any, ...], thresholds: Thresholds) -> Related:
         """What `plain` was made of, by the same thresholds."""
         related = cls(thresholds)
-        *arrays, records, verdicts, changes, at_other_pitch, related.n_of_tiles = plain
+        *arrays, records, verdicts, changes, at_other_pitch, as_they_are, related.n_of_tiles = plain
         related._a, related._b, related._starts = (array("q", each) for each in arrays)
         related._records, related._verdicts = bytearray(records), bytearray(verdicts)
         related._changes = {number: Change(*change) for number, *change in changes}
-        related._at_other_pitch = set(at_other_pitch)
+        related._at_other_pitch, related._as_they_are = set(at_other_pitch), set(as_they_are)
         related.arrange()
         return related
 
@@ -153,6 +160,8 @@ class Related:
             place, change, records = ~place, change.swapped(), swapped(records)
         self._changes[place] = change
         self._verdicts[place] = _UNKNOWN
+        if place in self._as_they_are and change.kind == "none":
+            self._at_other_pitch.discard(place)
         for record in without_padding(records):
             if place in self._at_other_pitch or match_at(record, 0).score >= self.match(place).score:
                 self._starts[place] = len(self._records)
@@ -185,7 +194,8 @@ def read_related(store: Store, settings: CompareSettings, thresholds: Thresholds
     ids, related = _Ids(store, itertools.chain(*tiles)), Related(thresholds)
     found = [Found.of(ids, each, one.stretched) for one, each in zip(settings.passes, tiles, strict=False)]
     for one in found:
-        related.add(one.best_among(found))
+        best = one.best_among(found)
+        related.add(best, best.agrees_in(found[0]))
     related.arrange()
     related.n_of_tiles = len(related)
     return related
@@ -230,6 +240,11 @@ class Found(NamedTuple):
             is_best[ours] |= self.at_other_pitch[ours]
             is_best[ours] &= ~other.at_other_pitch[theirs]
         return Found(self.a[is_best], self.b[is_best], self.records[is_best], self.stretched)
+
+    def agrees_in(self, first: Found) -> npt.NDArray[np.bool_]:
+        """Which of them the first pass has found to agree as they are."""
+        agreeing = first._pairs[(first.records["log_rate"] == 0) & (first._scores >= SAME_SCORE)]
+        return np.isin(self._pairs, agreeing)
 
     @property
     def at_other_pitch(self) -> npt.NDArray[np.bool_]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dedup.runner import Runner
     from dedup.settings import ScanSettings
     from dedup.store.items import Items
+    from dedup.store.pitches import Lacking
     from dedup.store.store import Store
 
 
@@ -29,15 +30,20 @@ def hear_at_other_pitches(
     disks: Disks,
     limit_s: float,
 ) -> int:
-    """Makes what the fingerprints of `unchanged` files lack at other pitches, from one file of each; gives the number
-    of files that were heard. Their fingerprints stay as they are, and a file that gives another one now, or none,
-    changes nothing. Commits about once a second; a stop leaves the rest to the next call."""
+    """Makes what the fingerprints of `unchanged` files lack at other pitches, from one file of each audio, as a scan
+    does; gives the number of files that were heard. Their fingerprints stay as they are: a file that gives another one
+    now, or none, is a problem and changes nothing. Commits about once a second; a stop leaves the rest to the next
+    call."""
     tracks = store.catalog.tracks
-    paths = [path for path in store.catalog.pitches.paths_lacking() if path in unchanged]
-    observer.stage("hear at other pitches", len(paths), "files")
+    lacking: dict[int, Lacking] = {}
+    for each in store.catalog.pitches.tracks_lacking():
+        if each.path in unchanged:
+            lacking.setdefault(each.audio, each)
+    fingerprints = {each.path: each.fingerprint for each in lacking.values()}
+    observer.stage("hear at other pitches", len(fingerprints), "files")
 
     def tasks() -> Iterator[Task]:
-        for path in paths:
+        for path in fingerprints:
             track = tracks.get(path)
             if track is not None:
                 seen = HostPath(path), track.size, track.mtime_ns, store.fingerprint_settings
@@ -61,8 +67,11 @@ def hear_at_other_pitches(
                 observer.problem("failed", path, f"not heard again: {outcome.failure}")
             elif not isinstance(result, Fingerprinted):
                 observer.problem("failed", path, f"not heard again: {result.reason}")
-            elif (known := store.catalog.fingerprints.find(result.items)) is not None:
-                waiting.append((known, result.pitches))
+            elif store.catalog.fingerprints.find(result.items) != fingerprints[path]:
+                why = "it gives another fingerprint now than when it was scanned; `touch` it to have it scanned again"
+                observer.problem("failed", path, f"not heard again: {why}")
+            else:
+                waiting.append((fingerprints[path], result.pitches))
                 n_heard += 1
             observer.advance()
             if time.monotonic() - committed_at > COMMIT_EVERY_S:

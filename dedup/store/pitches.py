@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,12 +12,20 @@ from dedup.store.table import Table
 
 PITCHES_VERSION = 1
 """Counts the pitches at which sound is heard beside its own (`fingerprint.pitches`); items of another version are not
-used. Raise it with any change to these."""
+used. Raise it with any change to these, and VARISPEED_VERSION with it."""
 
 N_PITCHES = 2
 
 AS_IT_IS, HIGHER, LOWER = range(1 + N_PITCHES)
 """Images of a sound: its fingerprint, and those of this table in their order."""
+
+
+class Lacking(NamedTuple):
+    """A track whose fingerprint was heard at one pitch alone."""
+
+    path: bytes
+    audio: int
+    fingerprint: int
 
 
 class Pitches(Table):
@@ -54,10 +63,10 @@ class Pitches(Table):
         """The number of present tracks whose fingerprint has none."""
         return int(self.connection.execute(f"SELECT COUNT(*) {_LACKING}", (PITCHES_VERSION,)).fetchone()[0])
 
-    def paths_lacking(self) -> list[bytes]:
-        """Of each fingerprint that has none, the first by path of the present tracks that hold it."""
-        query = f"SELECT MIN(track.path) {_LACKING} GROUP BY audio.fingerprint ORDER BY 1"
-        return [row[0] for row in self.connection.execute(query, (PITCHES_VERSION,))]
+    def tracks_lacking(self) -> list[Lacking]:
+        """The present tracks whose fingerprint has none, by path."""
+        query = f"SELECT track.path, audio.id, audio.fingerprint {_LACKING} ORDER BY track.path"
+        return [Lacking(*row) for row in self.connection.execute(query, (PITCHES_VERSION,))]
 
     def per_block(self) -> dict[str, int]:
         """The number of fingerprints that have any, of each block."""

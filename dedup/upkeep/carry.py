@@ -1,5 +1,6 @@
 """Makes the result of a tile of merged blocks from the results of their tiles, bit for bit as a comparison would give
-it. The numbers of a pair depend on its two fingerprints alone, so only rows and their order change."""
+it. The numbers of a pair depend on its two fingerprints, and theirs at other pitches, alone: only rows and their order
+change."""
 
 from __future__ import annotations
 

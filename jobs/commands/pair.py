@@ -128,6 +128,8 @@ def _show(run: Run, explained: Explanation, test: NullTest | None) -> None:
         run.output.text(line)
     said = ", because a person said so" if explained.judged and explained.verdict in ("same recording", "other") else ""
     run.output.text(f"verdict: {explained.verdict}{said}{_place_text(explained)}")
+    if explained.is_at_other_pitch:
+        run.output.text("They agree at another pitch, and nobody has listened yet: `reprise full` does.")
 
 
 def _place_text(explained: Explanation) -> str:
