@@ -44,7 +44,7 @@ CLEARLY = 0.03
 AT_ALL_LAGS = CompareSettings()
 """How two are compared here, whatever the settings by which they were found: an answer depends on the two alone."""
 
-OFF_CENTRE = 0.004
+OFF_CENTRE = 0.006
 """By how much, as a share, the pitch around which scores are highest must differ from none to count though none of them
 is clearly better: small differences move few notes to another class."""
 
