@@ -15,10 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dedup.correlation import tilted
 from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import Correlation, correlate, unfinished
 from dedup.correlation.match import Match, match_at, record
-from dedup.correlation.other_speeds import LENGTH_RATIO, SAME_SCORE, HeardBlock, correlate_stretched
+from dedup.correlation.other_speeds import (
+    LENGTH_RATIO,
+    SAME_SCORE,
+    HeardBlock,
+    compare_at_speeds,
+    correlate_stretched,
+)
 from dedup.correlation.scoring import CERTAIN, MAX_RATE, Change
 from dedup.correlation.stretch import stretched
 from dedup.correlation.tile import Part, correlate_parts, correlate_tile, merged
@@ -232,6 +239,67 @@ def test_a_copy_slightly_off_pitch_agrees_better_one_way(higher: float, lower: f
         assert found_in([first[:1], second], known=record(0, 1, plain).tobytes()) == {}
 
 
+@pytest.mark.parametrize("rate", [1.001, 1.002, 1.0025])
+def test_a_copy_that_is_slightly_slower_is_of_no_other_pitch(rate: float) -> None:
+    """All its images agree with those of the song: nothing differs in pitch."""
+    song = sounding(1, 0, n=1500)
+    copy = [stretched(items, rate) for items in song]
+    assert all(match.log_rate for match in found_in([song, copy]).values())
+    plain = compare_two(song[0], copy[0], BOTH)
+    assert plain is not None
+    assert all(match.log_rate for match in found_in([song, copy], known=record(0, 1, plain).tobytes()).values())
+
+
+@pytest.mark.parametrize("lag", [238, 241, 243, 245])
+def test_which_comes_first_decides_nothing_at_the_largest_lag(lag: int) -> None:
+    for seed, (pitch, rate) in enumerate(((0, 1.05), (-1, 1.035), (-2, 1.08)), 1):
+        first = [stores.copied(items, 0.15, 9) for items in sounding(seed, 0, n=1200)]
+        second = [items[lag:] for items in sounding(seed, pitch, rate, 1200)]
+        assert found_in([first, second]) == found_in([first, second], order=[1, 0])
+
+
+def test_how_many_places_are_held_at_a_time_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = found_in(mixed())
+    monkeypatch.setattr(tilted, "MOST_PLACES", 7)
+    monkeypatch.setattr(tilted, "AT_ONCE", 20)
+    assert found_in(mixed()) == expected
+
+
+def test_tracks_of_the_same_few_sounds_cost_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    gather = tilted._gather
+
+    def watched(*arguments: Any) -> None:
+        held.append(len(arguments[-1]))
+        gather(*arguments)
+
+    monkeypatch.setattr(tilted, "_gather", watched)
+    sounds = stores.recording(1, 48)
+    rows = [[sounds[np.random.default_rng([n, image]).integers(0, 48, 900)] for image in range(3)] for n in range(12)]
+    assert found_in(rows) == {}
+    assert max(held) <= 12 * 12 * 48 * tilted.MOST_OF_A_PAIR
+
+
+def test_a_kernel_is_compiled_once() -> None:
+    """A second kind of array would have it compiled again by every worker, for seconds."""
+    found_in(mixed())
+    found_in([sounding(1, 0), sounding(1, 1)])
+    for kernel in (tilted._gather, tilted._judge):
+        assert len(kernel.signatures) == 1  # type: ignore[attr-defined]
+
+
+def test_a_pair_by_itself_has_the_numbers_of_its_tile() -> None:
+    """Although it is compared exactly, whatever the first pass has kept of it."""
+    for seed in range(4):
+        song, other = sounding(seed, 0), sounding(seed, 1)
+        weak = [np.where(np.arange(N) % 7 < 3, items, stores.recording(50 + n, N)) for n, items in enumerate(other)]
+        found = found_in([song, weak])
+        match, is_at_other_pitch = compare_at_speeds(
+            song[0], weak[0], BOTH, 0.1, (np.stack(song[1:]), np.stack(weak[1:]))
+        )
+        assert ([match], is_at_other_pitch) == (list(found.values()), True)
+
+
 def mixed() -> list[Images]:
     """Songs and copies, some of which were not heard at other pitches."""
     songs = [sounding(seed, 0, n=N + 9 * seed) for seed in range(5)]
@@ -440,6 +508,28 @@ def test_what_is_kept_of_pairs_says_what_they_say(tmp_path: Path) -> None:
             assert again.match(each) == related.match(each) and again.change(each) == related.change(each)
             assert again.is_at_other_pitch(each) == related.is_at_other_pitch(each)
         assert again.place_of(first, second) == place
+
+
+def test_a_pair_that_is_off_pitch_is_related_until_somebody_listens(tmp_path: Path) -> None:
+    song = [stores.recording(seed, N) for seed in (1, 2, 3)]
+    as_it_is = blended((song[0], 0.5), (song[1], 0.4), (song[2], 0.1))
+    copy = [as_it_is, blended((song[1], 0.8), (song[0], 0.05)), blended((song[2], 0.8), (song[0], 0.2))]
+    with stores.open_store(tmp_path) as store:
+        for number, rows in enumerate((song, copy), 1):
+            stores.add_track(store, f"{number}", rows[0])
+            with store.catalog.transaction():
+                store.keep_pitches([(number, np.stack(rows[1:]))])
+        run(store, replace(BOTH, varispeed=False))
+        alone = Matches(store, MatchSettings(), replace(BOTH, varispeed=False)).related
+        run(store)
+        for answer in ("none", ""):
+            related = Matches(store, MatchSettings()).related
+            ((_, _, place),) = related.all()
+            assert related.match(place) == alone.match(place)
+            assert related.by_sound(place, N, N) == "related" and related.is_at_other_pitch(place)
+            if answer:
+                related.confirm(place, Change(answer, 1.0), b"")
+                assert related.by_sound(place, N, N) == alone.by_sound(place, N, N)
 
 
 def test_what_two_passes_found_is_told_once(tmp_path: Path) -> None:
