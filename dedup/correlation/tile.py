@@ -60,7 +60,7 @@ def correlate_parts(settings: CompareSettings, n_kept: int, parts: Sequence[Part
     done = []
     for part in parts:
         a, b = (_prepared(blocks[place], settings, n_kept) for place in (part.a, part.b))
-        done.append(_correlate(a, b, part, settings))
+        done.append(correlate_prepared(a, b, part, settings))
     return Computed([pairs for pairs, _ in done], [n for _, n in done], time.perf_counter() - began)
 
 
@@ -93,6 +93,13 @@ class Prepared:
 
         self.fingerprints = BlockItems(items, offsets)
         self.method = method
+
+    @classmethod
+    def of(cls, joined: Joined) -> Prepared:
+        """A block that is prepared for the join."""
+        made = cls(*joined.fingerprints, "join")
+        made.joined = joined
+        return made
 
     @cached_property
     def joined(self) -> Joined:
@@ -130,9 +137,9 @@ Found = npt.NDArray[np.float64]
 """Pairs, `float64[n, FOUND_COLUMNS]`."""
 
 
-def _correlate(a: Prepared, b: Prepared, part: Part, settings: CompareSettings) -> tuple[bytes, int]:
-    """The pairs of a part, and the number of pairs compared, each from the side of the fingerprint that comes later in
-    the order of both blocks."""
+def correlate_prepared(a: Prepared, b: Prepared, part: Part, settings: CompareSettings) -> tuple[bytes, int]:
+    """The pairs of a part that are worth storing, as bytes of PAIR, by row, and the number of pairs compared, each from
+    the side of the fingerprint that comes later in the order of both blocks."""
     same = part.a == part.b
     if settings.method == "join":
         forward, backward, n = _joined(a, b, part, settings)

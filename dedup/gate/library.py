@@ -1,0 +1,184 @@
+"""The library as the gate asks it: the numbers of one fingerprint with all others, by the same code as `correlate`.
+
+Whatever the method is by which the library was compared, a question goes by what two have in common (`join`): what two
+methods find has the same numbers, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dedup.correlation.correlate import last_compare_settings
+from dedup.correlation.match import Match, match_at
+from dedup.correlation.tile import Part, Prepared, correlate_prepared
+from dedup.errors import StoreDamagedError
+from dedup.gate.loose import Loose
+from dedup.gate.newcomer import NEW
+from dedup.gate.shelves import Shelf, shelves_of
+from dedup.gate.speeds import at_other_speeds
+from dedup.groups.judgements import Judgements
+from dedup.groups.matches import ListedTrack
+from dedup.groups.null_tests import NullTests
+from dedup.groups.thresholds import thresholds
+from dedup.library.metadata import PropertiesReader
+from dedup.settings import MatchSettings
+from dedup.store.change import store_version
+from dedup.store.items import Items, frozen, items_digest
+from dedup.store.pairs import PAIR
+
+if TYPE_CHECKING:
+    from dedup.gate.newcomer import Newcomer
+    from dedup.store.store import Store
+
+
+class Relation(NamedTuple):
+    """A fingerprint of the library that agrees with the one in question by more than chance."""
+
+    fingerprint: int
+    match: Match
+    """The one in question comes first: a positive lag means that it has more in front."""
+
+
+class Library:
+    """A store, ready to be asked. `refresh` takes in what has changed; until then all answers are as of the last
+    one."""
+
+    def __init__(self, store: Store, match: MatchSettings) -> None:
+        """Raises UsageError, StoreDamagedError, WriteError."""
+        self.store, self._settings = store, match
+        self._version = ""
+        self._shelves: list[Shelf] = []
+        self._tail = Loose()
+        """Fingerprints of the store that are in no block yet."""
+        self._coming = Loose()
+        self._newcomers: dict[int, ListedTrack] = {}
+        """Files on their way in that count as if they were in the library, by the ids of their fingerprints."""
+        self._next_id = NEW - 1
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Takes in what has changed in the store, if anything has."""
+        version = store_version(self.store.layout.folder)
+        if version == self._version:
+            return
+        self.compare = last_compare_settings(self.store)
+        self.thresholds = thresholds(self.store, self._settings)
+        self.usual_thresholds = thresholds(self.store, MatchSettings())
+        self.judgements, self.tests = Judgements(self.store), NullTests(self.store)
+        self._read_tail()
+        blocks = self.store.catalog.blocks.names()
+        if not self._version or blocks != {block for shelf in self._shelves for block in shelf.blocks}:
+            self._shelves = shelves_of(self.store)
+        self._version = version
+
+    def relations(self, items: Items) -> list[Relation]:
+        """The fingerprints that agree with these items (`uint32[n]`) by more than chance, at any speed that the store's
+        settings ask for, in the order of their ids. The fingerprint itself is not among them if the library has it.
+        Raises StoreDamagedError."""
+        try:
+            return self._relations(items)
+        except StoreDamagedError:  # a block that was compacted away since
+            version = self._version
+            self.refresh()
+            if version == self._version:
+                raise
+            return self._relations(items)
+
+    def _relations(self, items: Items) -> list[Relation]:
+        best: dict[int, Match] = {}
+        own = items_digest(items)
+        question = Prepared(frozen(items, np.uint32), frozen(np.array([0, len(items)]), np.int64), "join")
+        for others, id_and_digest in self._parts():
+            for row, match in self._matches(question, others):
+                id_, digest = id_and_digest(row)
+                if digest != own:
+                    _take(best, id_, match)
+        return [Relation(id_, best[id_]) for id_ in sorted(best)]
+
+    def _parts(self) -> Iterator[tuple[Prepared, Callable[[int], tuple[int, bytes]]]]:
+        """All fingerprints in parts, each with what gives id and digest of one of its rows."""
+        for shelf in self._shelves:
+            yield shelf.prepared, partial(self._on_shelf, shelf)
+        for part in (*self._tail.parts(), *self._coming.parts()):
+            yield part.prepared, part.place
+
+    def _matches(self, question: Prepared, others: Prepared) -> Iterator[tuple[int, Match]]:
+        """The rows that agree with the question by more than chance, each as in the pass in which it scores best: the
+        plain one, or the one for other speeds, which asks for more evidence. If raw agreement decides, all pairs of the
+        plain one."""
+        at_one_speed, *at_others = self.compare.passes
+        plain, _ = correlate_prepared(question, others, Part(0, 1), replace(at_one_speed, method="join"))
+        pairs, limits = [(plain, self.thresholds.related)], self.thresholds
+        if limits.classic is None:
+            pairs += [(at_other_speeds(question, others, plain, each), limits.other_speed) for each in at_others]
+        found: dict[int, Match] = {}
+        for records, least in pairs:
+            rows = np.frombuffer(records, PAIR)["row_b"].tolist()
+            for number, row in enumerate(rows):
+                match = match_at(records, number * PAIR.itemsize)
+                if limits.classic is not None or match.evidence >= least:
+                    _take(found, row, match)
+        return iter(found.items())
+
+    def _on_shelf(self, shelf: Shelf, row: int) -> tuple[int, bytes]:
+        """Id and digest of the fingerprint in a row of a shelf. Raises StoreDamagedError if the shelf holds others than
+        the store says."""
+        block, row_of_block = shelf.place(row)
+        (id_,) = self.store.catalog.fingerprints.ids_at(block, np.array([row_of_block])).tolist()
+        digest = items_digest(shelf.items(row))
+        if self.store.catalog.fingerprints.find_all([digest]).get(digest) != id_:
+            raise StoreDamagedError(
+                f"folder {self.store.layout.gate}",
+                f"row {row_of_block} of block {block} holds other items than the store",
+                remedy="Remove the folder: it is made again",
+            )
+        return id_, digest
+
+    def _read_tail(self) -> None:
+        """Reads the fingerprints that came since, and drops what is in blocks by now."""
+        found: dict[int, Items] = {}
+        there = set()
+        for row in self.store.catalog.fingerprints.unsealed():
+            there.add(row.id)
+            if row.id not in self._tail and row.items is not None:
+                found[row.id] = np.frombuffer(row.items, "<u4")
+        if not there:
+            self._tail = Loose()
+        self._tail.add(found)
+
+    # ---- files on their way in ----
+
+    def take(self, newcomer: Newcomer) -> int:
+        """Counts a file as if it were in the library; gives the id by which it is known."""
+        id_, self._next_id = self._next_id, self._next_id - 1
+        self._coming.add({id_: newcomer.items})
+        self._newcomers[id_] = replace(newcomer.track, fingerprint=id_)
+        return id_
+
+    def leave(self, ids: Iterable[int]) -> None:
+        """Counts these files no more."""
+        for id_ in (gone := list(ids)):
+            self._newcomers.pop(id_, None)
+        self._coming.drop(gone)
+
+    def like(self, track: ListedTrack) -> Iterator[int]:
+        """The ids of such files with the very fingerprint of a track."""
+        return (id_ for id_, each in self._newcomers.items() if each.digest == track.digest)
+
+    def tracks(self, fingerprints: Collection[int]) -> Iterator[ListedTrack]:
+        """All files that have these fingerprints, those on their way in too."""
+        yield from self.store.catalog.tracks.heard(ListedTrack, fingerprints, PropertiesReader().of)
+        yield from (self._newcomers[id_] for id_ in fingerprints if id_ in self._newcomers)
+
+    def items_of(self, fingerprint: int) -> Items:
+        """The items of a fingerprint, `uint32[n]`. Raises StoreDamagedError."""
+        return self._coming[fingerprint] if fingerprint in self._coming else self.store.items_of(fingerprint)
+
+
+def _take(found: dict[int, Match], key: int, match: Match) -> None:
+    if key not in found or match.score > found[key].score:
+        found[key] = match
