@@ -83,7 +83,9 @@ def standby() -> Iterator[Standby]:
 @pytest.fixture
 def gate(folder: Path, standby: Standby) -> Iterator[Gate]:
     with open_for_reading(folder) as store:
-        yield Gate(store, standby, MatchSettings(), Policy(), ScanSettings())
+        made = Gate(store, standby, MatchSettings(), Policy(), ScanSettings(), n_threads=2)
+        yield made
+        made.close()
 
 
 def scanned(folder: Path, *roots: Path) -> Path:

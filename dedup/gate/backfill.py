@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from dedup.gate.decide import rules_for
 from dedup.gate.nouns import Decision
-from dedup.gate.readers import Readers
+from dedup.gate.readers import Read, Readers
 from dedup.library.probe import Unusable
 
 if TYPE_CHECKING:
@@ -33,11 +34,12 @@ def backfill(gate: Gate, standby: Standby, paths: Sequence[bytes], n: int, obser
             yield known
     observer.stage("read", len(unknown), "files")
     coming = []
-    with contextlib.closing(Readers(gate.store.layout.folder, standby, gate.scan, n)) as readers:
+    done: SimpleQueue[Read] = SimpleQueue()
+    with contextlib.closing(Readers(gate.store.layout.folder, standby, gate.scan, n, done.put)) as readers:
         for path in unknown:
             readers.put(None, path)
         for _ in unknown:
-            _, path, found = readers.done.get()
+            _, path, found = done.get()
             observer.advance()
             if isinstance(found, Exception):
                 raise found

@@ -39,6 +39,8 @@ class Policy(NamedTuple):
     keep: KeepSettings = KeepSettings()
     let_go: Collection[LossKind] = ()
     """Kinds of loss that do not count."""
+    varispeed: bool = True
+    """Whether other speeds are tried, if the store's settings ask for them."""
 
 
 def rules_for(settings: KeepSettings) -> KeepRules:

@@ -35,15 +35,26 @@ class Gate:
     """A store with its gate. The store may be open for reading only, and a scan may go on beside it."""
 
     def __init__(
-        self, store: Store, standby: Standby, match: MatchSettings, policy: Policy, scan: ScanSettings
+        self,
+        store: Store,
+        standby: Standby,
+        match: MatchSettings,
+        policy: Policy,
+        scan: ScanSettings,
+        n_threads: int = 1,
     ) -> None:
-        """Raises UsageError for settings that do not fit; StoreDamagedError, WriteError."""
+        """Compares at other speeds with `n_threads` at a time. Raises UsageError for settings that do not fit;
+        StoreDamagedError, WriteError."""
         self.store, self.policy, self.scan = store, policy, scan
         self.reader = Reader(store, standby, scan)
-        self.library = Library(store, match)
+        self.library = Library(store, match, policy.varispeed, n_threads)
         self.relations = Relations(self.library, standby, scan.time_limit_s)
         self.intended = Intended(policy.keep)
         self._refreshed_at = time.monotonic()
+
+    def close(self) -> None:
+        """Ends its threads."""
+        self.library.close()
 
     def check(self, path: bytes) -> Decision:
         """The answer about the file at a path. Raises StoreDamagedError, and for a store that has gone OSError."""
@@ -87,14 +98,15 @@ def compile_gate(store: Store, observer: Observer) -> None:
 
 @contextlib.contextmanager
 def open_gate(
-    store: Store, match: MatchSettings, policy: Policy, scan: ScanSettings, n_processes: int = 1
+    store: Store, match: MatchSettings, policy: Policy, scan: ScanSettings, n_processes: int = 1, n_threads: int = 1
 ) -> Iterator[tuple[Gate, Standby]]:
     """A gate with processes of its own, which are started while the library is read, and end with it."""
     with contextlib.closing(Standby(n_processes)) as standby:
         warming = threading.Thread(target=standby.warm, args=WARM, daemon=True)
         warming.start()
         try:
-            yield Gate(store, standby, match, policy, scan), standby
+            with contextlib.closing(Gate(store, standby, match, policy, scan, n_threads)) as gate:
+                yield gate, standby
         finally:
             warming.join()
 

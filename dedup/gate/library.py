@@ -5,7 +5,8 @@ methods find has the same numbers, bit for bit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,9 +15,10 @@ import numpy as np
 
 from dedup.correlation.correlate import last_compare_settings
 from dedup.correlation.match import Match, match_at
-from dedup.correlation.tile import Part, Prepared, correlate_prepared
+from dedup.correlation.tile import Part as TilePart
+from dedup.correlation.tile import Prepared, correlate_prepared
 from dedup.errors import StoreDamagedError
-from dedup.gate.loose import Loose
+from dedup.gate.loose import Loose, Part
 from dedup.gate.newcomer import NEW
 from dedup.gate.shelves import Shelf, shelves_of
 from dedup.gate.speeds import at_other_speeds
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 
+TILE = TilePart(0, 1)
+"""All of two blocks."""
+
+
 class Relation(NamedTuple):
     """A fingerprint of the library that agrees with the one in question by more than chance."""
 
@@ -47,9 +53,11 @@ class Library:
     """A store, ready to be asked. `refresh` takes in what has changed; until then all answers are as of the last
     one."""
 
-    def __init__(self, store: Store, match: MatchSettings) -> None:
-        """Raises UsageError, StoreDamagedError, WriteError."""
-        self.store, self._settings = store, match
+    def __init__(self, store: Store, match: MatchSettings, varispeed: bool = True, n_threads: int = 1) -> None:
+        """Without `varispeed`, no other speeds are tried even if the store's settings ask for them; else `n_threads` do
+        so at a time. Raises UsageError, StoreDamagedError, WriteError."""
+        self.store, self._settings, self._varispeed = store, match, varispeed
+        self._pool = ThreadPoolExecutor(n_threads, "other-speeds")
         self._version = ""
         self._shelves: list[Shelf] = []
         self._tail = Loose()
@@ -65,7 +73,8 @@ class Library:
         version = store_version(self.store.layout.folder)
         if version == self._version:
             return
-        self.compare = last_compare_settings(self.store)
+        compare = last_compare_settings(self.store)
+        self.compare = replace(compare, varispeed=compare.varispeed and self._varispeed)
         self.thresholds = thresholds(self.store, self._settings)
         self.usual_thresholds = thresholds(self.store, MatchSettings())
         self.judgements, self.tests = Judgements(self.store), NullTests(self.store)
@@ -92,33 +101,38 @@ class Library:
         best: dict[int, Match] = {}
         own = items_digest(items)
         question = Prepared(frozen(items, np.uint32), frozen(np.array([0, len(items)]), np.int64), "join")
-        for others, id_and_digest in self._parts():
-            for row, match in self._matches(question, others):
-                id_, digest = id_and_digest(row)
+        parts = list(self._parts())
+        for (_, place), pairs in zip(parts, self._pairs(question, [part for part, _ in parts]), strict=True):
+            for row, match in self._more_than_chance(pairs):
+                id_, digest = place(row)
                 if digest != own:
                     _take(best, id_, match)
         return [Relation(id_, best[id_]) for id_ in sorted(best)]
 
-    def _parts(self) -> Iterator[tuple[Prepared, Callable[[int], tuple[int, bytes]]]]:
+    def _parts(self) -> Iterator[tuple[Shelf | Part, Callable[[int], tuple[int, bytes]]]]:
         """All fingerprints in parts, each with what gives id and digest of one of its rows."""
-        for shelf in self._shelves:
-            yield shelf.prepared, partial(self._on_shelf, shelf)
-        for part in (*self._tail.parts(), *self._coming.parts()):
-            yield part.prepared, part.place
+        yield from ((shelf, partial(self._on_shelf, shelf)) for shelf in self._shelves)
+        yield from ((part, part.place) for part in (*self._tail.parts(), *self._coming.parts()))
 
-    def _matches(self, question: Prepared, others: Prepared) -> Iterator[tuple[int, Match]]:
-        """The rows that agree with the question by more than chance, each as in the pass in which it scores best: the
-        plain one, or the one for other speeds, which asks for more evidence. If raw agreement decides, all pairs of the
-        plain one."""
+    def _pairs(self, question: Prepared, parts: Sequence[Shelf | Part]) -> Iterator[tuple[bytes, bytes]]:
+        """The pairs of the question with each part, as bytes of PAIR: at one speed, and at others."""
         at_one_speed, *at_others = self.compare.passes
-        plain, _ = correlate_prepared(question, others, Part(0, 1), replace(at_one_speed, method="join"))
-        pairs, limits = [(plain, self.thresholds.related)], self.thresholds
-        if limits.classic is None:
-            pairs += [(at_other_speeds(question, others, plain, each), limits.other_speed) for each in at_others]
-        found: dict[int, Match] = {}
-        for records, least in pairs:
-            rows = np.frombuffer(records, PAIR)["row_b"].tolist()
-            for number, row in enumerate(rows):
+        by_join = replace(at_one_speed, method="join")
+        plain = [correlate_prepared(question, part.prepared, TILE, by_join)[0] for part in parts]
+        if not at_others or self.thresholds.classic is not None:
+            return ((each, b"") for each in plain)
+        items = question.fingerprints.items
+        stretched = self._pool.map(
+            lambda part, found: at_other_speeds(items, part.packed, found, at_others[0]), parts, plain
+        )
+        return zip(plain, stretched, strict=True)
+
+    def _more_than_chance(self, pairs: tuple[bytes, bytes]) -> Iterator[tuple[int, Match]]:
+        """The second rows, each with the match of the pass in which it scores best, as long as it has the evidence that
+        the pass asks for: more at other speeds. If raw agreement decides, all pairs."""
+        limits, found = self.thresholds, dict[int, Match]()
+        for records, least in zip(pairs, (limits.related, limits.other_speed), strict=True):
+            for number, row in enumerate(np.frombuffer(records, PAIR)["row_b"].tolist()):
                 match = match_at(records, number * PAIR.itemsize)
                 if limits.classic is not None or match.evidence >= least:
                     _take(found, row, match)
@@ -150,6 +164,10 @@ class Library:
             self._tail = Loose()
         self._tail.add(found)
 
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown()
+
     # ---- files on their way in ----
 
     def take(self, newcomer: Newcomer) -> int:
@@ -164,6 +182,13 @@ class Library:
         for id_ in (gone := list(ids)):
             self._newcomers.pop(id_, None)
         self._coming.drop(gone)
+
+    def arrived(self) -> list[int]:
+        """The ids of such files whose fingerprint a track of the store has by now."""
+        digests = {each.digest: id_ for id_, each in self._newcomers.items()}
+        known = self.store.catalog.fingerprints.find_all(digests)
+        held = {each.digest for each in self.tracks(known.values())} if known else set()
+        return [id_ for digest, id_ in digests.items() if digest in held]
 
     def like(self, track: ListedTrack) -> Iterator[int]:
         """The ids of such files with the very fingerprint of a track."""

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dedup.correlation.sweep import Packed
 from dedup.correlation.tile import Prepared
+from dedup.gate.shelves import packed_block
 from dedup.store.items import Items, frozen, items_digest
 
 
@@ -17,7 +19,8 @@ class Part(NamedTuple):
 
     ids: tuple[int, ...]
     prepared: Prepared
-    """One row for each."""
+    packed: Packed
+    """One row for each, as on a shelf."""
 
     def place(self, row: int) -> tuple[int, bytes]:
         """Id and digest of the fingerprint in a row."""
@@ -68,4 +71,5 @@ class Loose:
     def _packed(self, ids: tuple[int, ...]) -> Part:
         items = [self._items[id_] for id_ in ids]
         whole = frozen(np.concatenate([np.empty(0, np.uint32), *items]), np.uint32)
-        return Part(ids, Prepared(whole, frozen(np.cumsum([0, *map(len, items)]), np.int64), "join"))
+        offsets = frozen(np.cumsum([0, *map(len, items)]), np.int64)
+        return Part(ids, Prepared(whole, offsets, "join"), packed_block(whole, offsets))

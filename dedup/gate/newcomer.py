@@ -10,8 +10,10 @@ import stat
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dedup.errors import InputError
 from dedup.files.bounded import MOST_BYTES
@@ -23,7 +25,7 @@ from dedup.groups.matches import ListedTrack
 from dedup.library.identify import MOST_BYTES_A_SECOND
 from dedup.library.identity import full_hash, stream_hash
 from dedup.library.look import LOOK_S
-from dedup.library.metadata import from_json
+from dedup.library.metadata import from_json, to_json
 from dedup.library.probe import Probe, Unusable, hash_file, probe_files, unreadable
 from dedup.store.audios import Audio
 from dedup.store.items import Items, items_digest, n_distinct
@@ -51,6 +53,37 @@ class Newcomer:
     """Its fingerprint, `uint32[n]`."""
     identical: frozenset[bytes] = frozenset()
     """Paths of the library's files that have the same bytes."""
+
+
+def kept(newcomer: Newcomer) -> tuple[str, bytes]:
+    """A file as JSON, and its fingerprint as little-endian `uint32`, from which `revived` makes it again."""
+    track = newcomer.track
+    values = {each.name: getattr(track, each.name) for each in fields(track) if each.name != "properties"}
+    shown = {name: {"hex": value.hex()} if isinstance(value, bytes) else value for name, value in values.items()}
+    text = json.dumps({**shown, "properties": to_json(track.properties)})
+    return text, np.ascontiguousarray(newcomer.items, "<u4").tobytes()
+
+
+def revived(text: str, items: bytes) -> Newcomer:
+    """The file that was kept. Its audio and fingerprint have the id NEW: the store's may be others by now. Raises
+    ValueError, TypeError, KeyError for anything else."""
+    said = json.loads(text)
+    values: dict[str, Any] = {name: _unhexed(value) for name, value in said.items() if name != "properties"}
+    values |= {"properties": from_json(said["properties"]), "audio": NEW, "fingerprint": NEW}
+    return Newcomer(ListedTrack(**values), np.frombuffer(items, "<u4"))
+
+
+def _unhexed(value: Any) -> Any:
+    return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value
+
+
+def moved(newcomer: Newcomer, path: bytes) -> Newcomer:
+    """The file at another place, where an importer may have given it other tags. Raises OSError."""
+    status = os.stat(path)
+    size, mtime_ns = size_and_time(status)
+    device, inode = device_and_inode(status)
+    place: dict[str, Any] = {"path": path, "root": os.path.dirname(path), "device": device, "inode": inode}
+    return replace(newcomer, track=replace(newcomer.track, size=size, mtime_ns=mtime_ns, full=None, **place))
 
 
 class Reader:

@@ -4,7 +4,7 @@ the store open for itself."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,10 +32,12 @@ class Read(NamedTuple):
 class Readers:
     """Reads what is put, first come, first served."""
 
-    def __init__(self, folder: Path, standby: Standby, scan: ScanSettings, n: int) -> None:
+    def __init__(
+        self, folder: Path, standby: Standby, scan: ScanSettings, n: int, tell: Callable[[Read], None]
+    ) -> None:
+        """`tell` is called with each file that was read, in the order in which they are done, by any thread."""
         self._asked: SimpleQueue[tuple[Hashable, bytes] | None] = SimpleQueue()
-        self.done: SimpleQueue[Read] = SimpleQueue()
-        """What was read, in the order in which it was done."""
+        self._tell = tell
         self._is_closed = threading.Event()
         arguments = (folder, standby, scan)
         self._threads = [threading.Thread(target=self._work, args=arguments, daemon=True) for _ in range(n)]
@@ -66,10 +68,10 @@ class Readers:
             except Exception as error:  # of the store: whoever asked gets it, and the next one tries again
                 assert asked is not None
                 key, path = asked
-                self.done.put(Read(key, path, error))
+                self._tell(Read(key, path, error))
                 asked = self._asked.get()
 
     def _answer(self, asked: tuple[Hashable, bytes], reader: Reader) -> None:
         key, path = asked
         if not self._is_closed.is_set():
-            self.done.put(Read(key, path, reader.read(path)))
+            self._tell(Read(key, path, reader.read(path)))

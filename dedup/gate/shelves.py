@@ -22,8 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.join import Joined, make_joined
-from dedup.correlation.kernels import BlockItems
+from dedup.correlation.kernels import BlockItems, Counts
 from dedup.correlation.keys import Keys
+from dedup.correlation.lanes import Lanes, pack
+from dedup.correlation.sampling import LAG_STEP, ROWS
+from dedup.correlation.sweep import Packed
 from dedup.correlation.tile import Prepared
 from dedup.errors import StoreDamagedError, writing
 from dedup.settings import CompareSettings
@@ -52,7 +55,7 @@ UNFINISHED_S = 3600.0
 SHELF_VERSION = 1
 """Counts the ways in which shelves are written. Raise it with any change to the arrays of one."""
 
-_WIP, _BLOCKS = "wip-", "blocks.json"
+_WIP, _BLOCKS, _LANES = "wip-", "blocks.json", "lanes_"
 _KEYS = Keys._fields
 
 
@@ -64,7 +67,9 @@ class Shelf:
     first_rows: npt.NDArray[np.int64]
     """The row of the shelf with which each block begins, and the number of rows, `int64[n_blocks + 1]`."""
     prepared: Prepared
-    """All rows, for the comparison."""
+    """All rows, for what is looked up by what it has in common."""
+    packed: Packed
+    """All rows, for what is compared one by one."""
 
     @property
     def n_items(self) -> int:
@@ -85,14 +90,13 @@ def shelves_of(store: Store) -> list[Shelf]:
     """The shelves of all sealed blocks: those that are there, and new ones for the blocks that are on none. Removes
     what no block needs any more. Raises WriteError, StoreDamagedError."""
     for _ in range(ATTEMPTS):
-        shelves = []
-        for folder, blocks in _packed(store):
+        shelves, packed = [], _packed(store)
+        for folder, blocks in packed:
             try:
                 shelves.append(_opened(folder, blocks))
             except (OSError, ValueError, EOFError):  # cut short; or another process has just packed several together
                 shutil.rmtree(folder, ignore_errors=True)
-                break
-        else:
+        if len(shelves) == len(packed):
             return shelves
     raise StoreDamagedError(
         f"folder {store.layout.gate}", "what is written there cannot be read again", remedy="Look at the disk"
@@ -112,6 +116,12 @@ def _packed(store: Store) -> list[tuple[Path, tuple[str, ...]]]:
         shutil.rmtree(folder / name, ignore_errors=True)
     _drop_unfinished(folder)
     return [(folder / name, blocks) for name, blocks in sorted(kept.items())]
+
+
+def packed_block(items: Items, offsets: Counts) -> Packed:
+    """Fingerprints, prepared to be compared one by one. Row `r` is `items[offsets[r] : offsets[r + 1]]`."""
+    lanes, _ = pack(items, offsets, LAG_STEP, ROWS)
+    return Packed(BlockItems(items, offsets), lanes)
 
 
 def planned(blocks: Sequence[str], sizes: dict[str, tuple[int, int]]) -> Iterator[tuple[str, ...]]:
@@ -182,6 +192,7 @@ def _pack(store: Store, folder: Path, blocks: tuple[str, ...]) -> str:
     first_rows = np.cumsum([0, *map(len, lengths)])
     arrays = {"items": items, "offsets": offsets, "first_rows": first_rows, "ones": joined.ones}
     arrays |= dict(zip(_KEYS, joined.keys, strict=True))
+    arrays |= {_LANES + key: array for key, array in packed_block(items, offsets).lanes._asdict().items()}
     name = _name(blocks)
     wip = folder / f"{_WIP}{name}-{secrets.token_hex(4)}"
     try:
@@ -215,4 +226,5 @@ def _opened(folder: Path, blocks: tuple[str, ...]) -> Shelf:
 
     fingerprints = BlockItems(frozen(mapped("items"), np.uint32), frozen(mapped("offsets"), np.int64))
     joined = Joined(fingerprints, Keys(*map(mapped, _KEYS)), mapped("ones"))
-    return Shelf(blocks, mapped("first_rows"), Prepared.of(joined))
+    lanes = Lanes(*(mapped(_LANES + name) for name in Lanes._fields))
+    return Shelf(blocks, mapped("first_rows"), Prepared.of(joined), Packed(fingerprints, lanes))

@@ -1,62 +1,98 @@
-"""Copies of a file at other speeds. The file's fingerprint is stretched and shortened by each rate, and looked up by
-what it has in common with others then; what that finds is compared as the pass for other speeds compares it."""
+"""Copies of a file at other speeds. The file's fingerprint is stretched and shortened by each rate, and goes through
+the cascade with all fingerprints of about its length, which are stretched by none: they are ready. What that leaves is
+compared as the pass for other speeds compares it."""
 
 from __future__ import annotations
 
-from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from dedup.correlation.join import join_blocks
 from dedup.correlation.kernels import lag_limits
-from dedup.correlation.other_speeds import RATES, correlate_stretched
+from dedup.correlation.other_speeds import LENGTH_RATIO, RATES, correlate_stretched
 from dedup.correlation.stretch import stretched
-from dedup.correlation.tile import Part, Prepared, SharedBlock
-from dedup.correlation.votes import Room
-from dedup.correlation.worth_storing import ROW_X, ROW_Y, floor_of
+from dedup.correlation.sweep import Packed, Work, room_for_curves, sweep
+from dedup.correlation.tile import Part, SharedBlock
+from dedup.correlation.worth_storing import FOUND_COLUMNS, ROW_X, ROW_Y, floor_of
+from dedup.gate.shelves import packed_block
 from dedup.settings import CompareSettings
-from dedup.store.items import frozen
+from dedup.store.items import Items, frozen
 from dedup.store.pairs import PAIR
 
+if TYPE_CHECKING:
+    from dedup.correlation.kernels import Counts, LagLimits
+    from dedup.correlation.lanes import Curves
+    from dedup.correlation.line import Floats
+    from dedup.correlation.worth_storing import Floor
 
-def at_other_speeds(question: Prepared, others: Prepared, plain: bytes, settings: CompareSettings) -> bytes:
+
+def at_other_speeds(items: Items, others: Packed, plain: bytes, settings: CompareSettings) -> bytes:
     """The pairs of a fingerprint with others at other speeds, as bytes of PAIR. `plain` are those at one speed, of
     which those that agree are left out; `settings` are those of the pass."""
-    rows = _candidates(question, others, settings)
+    rows = _candidates(items, others, settings.narrowed)
     if not len(rows):
         return b""
     known = np.frombuffer(plain, PAIR)
     known = known[np.isin(known["row_b"], rows)].copy()
     known["row_b"] = np.searchsorted(rows, known["row_b"])
-    blocks = [_block(question, np.zeros(1, np.int64)), _block(others, rows)]
-    (found,) = correlate_stretched(settings, [known.tobytes()], [Part(0, 1)], *blocks).pairs
+    one: SharedBlock = ("", frozen(items, np.uint32), np.array([0, len(items)], np.int64))
+    (found,) = correlate_stretched(settings, [known.tobytes()], [Part(0, 1)], one, _block(others, rows)).pairs
     pairs = np.frombuffer(found, PAIR).copy()
     pairs["row_b"] = rows[pairs["row_b"]]
     return pairs.tobytes()
 
 
-def _candidates(question: Prepared, others: Prepared, settings: CompareSettings) -> npt.NDArray[np.int64]:
-    """The rows that share enough with the fingerprint at any rate, ascending."""
-    items, narrowed = question.fingerprints.items, settings.narrowed
-    rates = [each for rate in RATES for each in (rate, 1 / rate)]
-    changed = [stretched(items, rate) for rate in rates]
+def _candidates(items: Items, others: Packed, settings: CompareSettings) -> npt.NDArray[np.int64]:
+    """The rows that may agree with the fingerprint at any rate, ascending: of about its length, and found by the
+    cascade."""
+    changed = [stretched(frozen(items, np.uint32), rate) for each in RATES for rate in (each, 1 / each)]
     offsets = frozen(np.cumsum([0, *map(len, changed)]), np.int64)
-    at_rates = Prepared(frozen(np.concatenate(changed), np.uint32), offsets, "join")
-    arguments = at_rates.joined, others.joined, False, 0, len(rates), lag_limits(narrowed), floor_of(narrowed), _room()
-    forward, backward = join_blocks(*arguments)
-    return np.unique(np.concatenate([forward[:, ROW_Y], backward[:, ROW_X]]).astype(np.int64))
+    one = packed_block(frozen(np.concatenate(changed), np.uint32), offsets)
+    limits, floor = lag_limits(settings), floor_of(settings)
+    lengths, their_lengths = one.lanes.n_items, others.lanes.n_items
+    start, end = _near(their_lengths, int(lengths[0]), int(lengths[-1]))
+    curves = room_for_curves(one, others, settings.lag_limit)
+    shorter = np.searchsorted(their_lengths, lengths, "right")
+    found = _swept(one, _from(others, start, end), Work(0, len(lengths), shorter, 0, 1), limits, floor, curves)
+    shorter = np.searchsorted(lengths, their_lengths, "left")
+    of_longer = _swept(others, one, Work(start, end, shorter, 0, 1), limits, floor, curves)
+    return np.unique(np.concatenate([found[:, ROW_Y], of_longer[:, ROW_X]]).astype(np.int64))
 
 
-@cache
-def _room() -> Room:
-    """The scratch of this process."""
-    return Room()
+def _near(lengths: Counts, shortest: int, longest: int) -> tuple[int, int]:
+    """The positions of those, by length, that are at most LENGTH_RATIO shorter or longer, and of some that are not."""
+    most, least = LENGTH_RATIO
+    start = np.searchsorted(lengths, shortest * least / most - 2, "left")
+    return int(start), int(np.searchsorted(lengths, longest * most / least + 2, "right"))
 
 
-def _block(block: Prepared, rows: npt.NDArray[np.int64]) -> SharedBlock:
+def _swept(x: Packed, y: Packed, work: Work, limits: LagLimits, floor: Floor, curves: Curves) -> Floats:
+    """What `sweep` finds by the cascade."""
+    out = np.empty((int(work.partners[work.start : work.end].sum()), FOUND_COLUMNS))
+    n_found, _ = sweep(x, y, work, False, limits, floor, curves, out)
+    return out[:n_found]
+
+
+def _from(block: Packed, start: int, end: int) -> Packed:
+    """A block of which `sweep` sees only the groups with these positions, as `y`."""
+    lanes = block.lanes
+    first = max(0, int(np.searchsorted(lanes.first, start, "right")) - 1)
+    last = int(np.searchsorted(lanes.first, end, "left"))
+    some = lanes._replace(
+        first=lanes.first[first : last + 1],
+        shift=lanes.shift[first:last],
+        row_start=lanes.row_start[first : last + 1],
+        n_full=lanes.n_full[first:last],
+        lane_rows=lanes.lane_rows[first:last],
+        running=lanes.running[first:],
+    )
+    return Packed(block.fingerprints, some)
+
+
+def _block(others: Packed, rows: npt.NDArray[np.int64]) -> SharedBlock:
     """Some rows of a block, as a block."""
-    items, offsets = block.fingerprints
+    items, offsets = others.fingerprints
     chosen = [items[offsets[row] : offsets[row + 1]] for row in rows.tolist()]
     whole = frozen(np.concatenate(chosen), np.uint32)
     return "", whole, frozen(np.cumsum([0, *map(len, chosen)]), np.int64)

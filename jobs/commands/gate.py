@@ -5,24 +5,33 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED
+from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageError
 from jobs.session import options, stores
 from jobs.session.helping import Command
 from jobs.session.run import Run, reader, session
 
 if TYPE_CHECKING:
     from dedup.files.standby import Standby
+    from dedup.gate.decide import Policy
     from dedup.gate.gate import Gate
     from dedup.gate.nouns import Answer
+    from dedup.store.store import Store
 
 FILE = click.Path(path_type=bytes)
 
 _deciding = options.together(
-    options.time_limit, options.min_length, options.match, options.keep, options.let_go, options.common
+    options.varispeed,
+    options.time_limit,
+    options.min_length,
+    options.match,
+    options.keep,
+    options.let_go,
+    options.common,
 )
 
 
@@ -99,15 +108,68 @@ def backfill(run: Run, folder: bytes) -> int:
     return EXIT_SOME_FAILED if answers["unusable"] or found.unlisted else EXIT_DONE
 
 
+@gate.command("serve", cls=Command)
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="Listen on this port of 127.0.0.1; 0: any.")
+@click.option(
+    "--socket",
+    "name",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Listen on this Unix socket.  [default: gate/socket in the store]",
+)
+@click.option(
+    "--reserve",
+    "reserved_s",
+    type=click.FloatRange(1),
+    default=3600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Keep a recording reserved for so long until it is imported.",
+)
+@_deciding
+@session
+def serve(run: Run, port: int | None, name: Path | None, reserved_s: float) -> None:
+    """Keep the gate open for other programs: an API over HTTP, until Ctrl-C.
+
+    Whoever asks about a file gets one answer; of two files of one recording that come at the same time one is to be
+    imported. What was asked survives a kill. Only this user can reach the socket; a port needs the token in the store's
+    file gate/token."""
+    try:
+        from jobs.serve.gate_server import Door, serve_gate
+    except ModuleNotFoundError as error:
+        found, remedy = f"{error.name} is not installed", "Install Reprise with its extra `serve`"
+        raise UsageError("reprise gate serve", found, remedy=remedy) from error
+    from cluster.place import count_cores
+    from dedup.gate.keeper import Terms
+
+    if port is not None and name is not None:
+        raise UsageError("options --port and --socket", "both are given", remedy="Give only one of them")
+    with stores.for_reading(run) as store:
+        _compile(run, store)
+    match, scan = run.settings.match(), run.settings.scan()
+    serve_gate(run, Door(port, name), Terms(match, _policy(run), scan, count_cores(), reserved_s))
+
+
+def _policy(run: Run) -> Policy:
+    from dedup.gate.decide import Policy
+
+    return Policy(run.settings.keep(), run.settings.cleanup().let_go, run.settings.compare().varispeed)
+
+
+def _compile(run: Run, store: Store) -> None:
+    from dedup.gate.gate import compile_gate
+
+    compile_gate(store, run.observer)
+
+
 @contextlib.contextmanager
 def _opened(run: Run, n: int) -> Iterator[tuple[Gate, Standby]]:
     """A gate by the settings of this run, with `n` processes that read files."""
-    from dedup.gate.decide import Policy
-    from dedup.gate.gate import compile_gate, open_gate
+    from cluster.place import count_cores
+    from dedup.gate.gate import open_gate
 
     match, scan = run.settings.match(), run.settings.scan()
-    policy = Policy(run.settings.keep(), run.settings.cleanup().let_go)
     with stores.for_reading(run) as store:
-        compile_gate(store, run.observer)
-        with open_gate(store, match, policy, scan, n) as opened:
+        _compile(run, store)
+        with open_gate(store, match, _policy(run), scan, n, count_cores()) as opened:
             yield opened

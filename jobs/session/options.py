@@ -136,7 +136,7 @@ common = together(_options("store", "profile"), json, quiet, verbose)
 worker_processes, tls, insecure, protect = map(_option, ("workers", "tls", "insecure", "protect"))
 joining_processes = _processes_of_a_worker()
 block_size, length, min_length = map(_option, ("block-size", "length", "min-length"))
-time_limit, let_go = map(_option, ("time-limit", "let-go"))
+time_limit, let_go, varispeed = map(_option, ("time-limit", "let-go", "varispeed"))
 workers = _options(
     *("workers", "scheduler", "hosts", "remote-python", "tls", "insecure", "map", "reads-per-disk", "worker-timeout")
 )

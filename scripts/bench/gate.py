@@ -28,6 +28,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from cluster.place import count_cores
 from dedup.gate.decide import Policy
 from dedup.gate.gate import Gate, compile_gate, open_gate
 from dedup.gate.shelves import shelves_of
@@ -43,7 +44,12 @@ ROUNDS = 10
 """Questions about each MP3."""
 
 MEMORY = {"own": "RssAnon", "mapped": "RssFile"}
-TIMES = {"comparison_s": "comparison", "comparison_all_speeds_s": "at other speeds too", "answer_s": "answer, MP3"}
+TIMES = {
+    "comparison_s": "comparison",
+    "comparison_all_speeds_s": "at other speeds too",
+    "answer_s": "answer, MP3",
+    "answer_one_speed_s": "answer, one speed",
+}
 
 
 def main() -> None:
@@ -62,7 +68,7 @@ def main() -> None:
         figures = {"packing_s": packing, "start_s": started(args.store, paths[0])}
         with (
             open_for_reading(args.store) as store,
-            open_gate(store, MatchSettings(), Policy(), ScanSettings()) as (gate, _),
+            open_gate(store, MatchSettings(), Policy(), ScanSettings(), 1, count_cores()) as (gate, _),
         ):
             figures |= measured(store, gate, paths, args.questions)
     if args.json:
@@ -107,6 +113,8 @@ def measured(store: Store, gate: Gate, paths: list[bytes], n_questions: int) -> 
         figures["comparison_all_speeds_s"] = times(library.relations, asked[:10])
     gate.check(paths[0])
     figures["answer_s"] = times(gate.check, [path for path in paths for _ in range(ROUNDS)])
+    gate.library.compare = replace(compare, varispeed=False)
+    figures["answer_one_speed_s"] = times(gate.check, [path for path in paths for _ in range(ROUNDS)])
     memory = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     figures |= {f"{name}_mb": int(memory[key].split()[0]) // 1024 for name, key in MEMORY.items() if key in memory}
     return figures
