@@ -13,6 +13,7 @@ that the system maps, and takes the memory for as long as nobody needs it."""
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -23,14 +24,17 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from cluster.place import count_cores
+from dedup.files.standby import Standby
 from dedup.gate.decide import Policy
 from dedup.gate.gate import Gate, compile_gate, open_gate
+from dedup.gate.readers import Read, Readers
 from dedup.gate.shelves import shelves_of
 from dedup.observer import Silent
 from dedup.settings import MatchSettings, ScanSettings
@@ -65,12 +69,17 @@ def main() -> None:
         compile_gate(store, Silent())
     with tempfile.TemporaryDirectory() as folder:
         paths = songs(Path(folder), args.files, args.minutes)
+        n_cores = count_cores()
         figures = {"packing_s": packing, "start_s": started(args.store, paths[0])}
         with (
             open_for_reading(args.store) as store,
-            open_gate(store, MatchSettings(), Policy(), ScanSettings(), 1, count_cores()) as (gate, _),
+            open_gate(store, MatchSettings(), Policy(), ScanSettings(), count_cores(), count_cores()) as (
+                gate,
+                standby,
+            ),
         ):
             figures |= measured(store, gate, paths, args.questions)
+            figures["files_per_s"] = sustained(gate, standby, paths)
     if args.json:
         print(json.dumps(figures))
     else:
@@ -120,6 +129,21 @@ def measured(store: Store, gate: Gate, paths: list[bytes], n_questions: int) -> 
     return figures
 
 
+def sustained(gate: Gate, standby: Standby, paths: list[bytes]) -> float:
+    """Files a second, at one speed, when many come at once."""
+    done: SimpleQueue[Read] = SimpleQueue()
+    with contextlib.closing(Readers(gate.store.layout.folder, standby, gate.scan, count_cores(), done.put)) as readers:
+        began, files = time.perf_counter(), [path for path in paths for _ in range(ROUNDS)]
+        for path in files:
+            readers.put(None, path)
+        for _ in files:
+            read = done.get()
+            if isinstance(read.found, Exception):
+                raise read.found
+            gate.decide(read.path, read.found)
+        return len(files) / (time.perf_counter() - began)
+
+
 def times(asked: Callable[[Any], object], questions: list[Any]) -> dict[str, float]:
     """Wall time of each question, and processor time of this process for all."""
     taken, began = [], time.process_time()
@@ -146,6 +170,7 @@ def show(figures: dict[str, Any]) -> None:
             each = figures[name]
             told = f"median {1000 * each['median']:7.1f} ms, worst {1000 * each['worst']:7.1f} ms"
             print(f"{text:22} {told}, processor {1000 * each['processor']:7.1f} ms")
+    print(f"{'sustained, one speed':22} {figures['files_per_s']:.1f} files a second")
     if "own_mb" in figures:
         print(f"memory      {figures['own_mb']:,} MB of its own, {figures['mapped_mb']:,} MB of mapped files")
 
