@@ -73,10 +73,7 @@ def main() -> None:
         figures = {"packing_s": packing, "start_s": started(args.store, paths[0])}
         with (
             open_for_reading(args.store) as store,
-            open_gate(store, MatchSettings(), Policy(), ScanSettings(), count_cores(), count_cores()) as (
-                gate,
-                standby,
-            ),
+            open_gate(store, MatchSettings(), Policy(), ScanSettings(), n_cores, n_cores) as (gate, standby),
         ):
             figures |= measured(store, gate, paths, args.questions)
             figures["files_per_s"] = sustained(gate, standby, paths)
