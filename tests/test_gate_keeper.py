@@ -18,6 +18,7 @@ import pytest
 
 from dedup.correlation.correlate import correlate
 from dedup.errors import StoreLockedError, StoreMissingError
+from dedup.gate import keeper as keeper_module
 from dedup.gate.decide import Policy
 from dedup.gate.keeper import Keeper, Terms
 from dedup.observer import Silent
@@ -141,6 +142,30 @@ def test_what_cannot_be_used_costs_one_line(folder: Path, tmp_path: Path) -> Non
         ]
         assert Counter(answered(keeper, id_)["answer"] for id_ in asked) == {"unusable": 4}
         assert keeper.answer(10**9) is None
+
+
+def test_a_store_that_is_replaced_or_away_for_a_while(
+    music: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a repair, which puts a new catalog in the place of the old one."""
+    monkeypatch.setattr(keeper_module, "AGAIN_S", 0.1)
+    catalog, song = folder / "catalog.db", os.fsencode(music / "new" / "0.flac")
+    with opened(folder) as keeper:
+        assert answered(keeper, keeper.ask(song))["answer"] == "import"
+        shutil.copy(catalog, tmp_path / "new.db")
+        os.replace(catalog, tmp_path / "old.db")
+        waiting = keeper.ask(os.fsencode(music / "new" / "0.mp3"))
+        deadline = time.monotonic() + 20
+        while not keeper.state.problem and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert keeper.state.problem
+        assert [each["id"] for each in keeper.queue()] in ([waiting], [])
+        for left in ("-wal", "-shm"):
+            (folder / f"catalog.db{left}").unlink(missing_ok=True)
+        os.replace(tmp_path / "new.db", catalog)
+        assert answered(keeper, waiting)["answer"] == "duplicate", "what was promised still is"
+        assert answered(keeper, keeper.ask(os.fsencode(music / "new" / "1.flac")))["answer"] == "import"
+        assert keeper.state.problem == ""
 
 
 # ---- the database ----

@@ -43,8 +43,8 @@ seen it."""
 LOOK_EVERY_S = 2.0
 """Seconds after which the gate looks again what has lapsed and what has arrived."""
 
-AGAIN_S = 10.0
-"""Seconds after which a file is read again that could not be for a reason that is not its own."""
+AGAIN_S = 5.0
+"""Seconds after which a store is opened again that could not be read."""
 
 
 class Terms(NamedTuple):
@@ -90,7 +90,8 @@ class Keeper:
         self._reserved: dict[int, tuple[int, Newcomer, Reservation]] = {}
         """By question: the id in the gate's library, the file, and what the database has of it."""
         self._ready = threading.Event()
-        self._error: BaseException | None = None
+        self._is_over = threading.Event()
+        self._error: Exception | None = None
         self._readers: Readers | None = None
         self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
 
@@ -106,6 +107,7 @@ class Keeper:
                     raise self._error
                 yield self
             finally:
+                self._is_over.set()
                 self._inbox.put(None)
                 self._thread.join()
 
@@ -166,30 +168,49 @@ class Keeper:
     # ---- in the thread that decides ----
 
     def _run(self) -> None:
+        """Opens the store and serves, and does so again if the store was replaced or cannot be read."""
+        while not self._is_over.is_set():
+            try:
+                self._open_and_serve()
+            except Exception as error:
+                if not self._ready.is_set():
+                    self._error = error
+                    self._ready.set()
+                    return
+                log.exception("gate: no answers for now")
+                self.state.problem = str(error)
+                self._is_over.wait(AGAIN_S)
+            finally:
+                self._readers = None
+
+    def _open_and_serve(self) -> None:
         terms = self._terms
-        try:
-            with (
-                open_for_reading(self._layout.folder) as store,
-                open_gate(store, terms.match, terms.policy, terms.scan, terms.n, terms.n) as (gate, standby),
-                contextlib.closing(self._readers_of(standby)) as readers,
-            ):
-                self._revive(gate)
-                self._readers = readers
-                for question in self._questions.unanswered():
-                    readers.put(question.id, question.path)
-                self._ready.set()
-                self._serve(gate)
-        except BaseException as error:
-            if self._ready.is_set():
-                log.exception("gate: it has ended")
-            self._error, self.state.problem = error, f"it has ended: {error}"
+        with (
+            open_for_reading(self._layout.folder) as store,
+            open_gate(store, terms.match, terms.policy, terms.scan, terms.n, terms.n) as (gate, standby),
+            contextlib.closing(self._readers_of(standby)) as readers,
+        ):
+            opened = self._catalog()
+            self._revive(gate)
+            self._readers = readers
+            for question in self._questions.unanswered():
+                readers.put(question.id, question.path)
+            self.state.problem = ""
             self._ready.set()
+            while not self._is_over.is_set() and self._catalog() == opened:
+                self._take_next(gate)
+
+    def _catalog(self) -> tuple[int, int]:
+        """Which file the catalog is: a repair puts another in its place. Raises OSError."""
+        status = os.stat(self._layout.catalog)
+        return status.st_dev, status.st_ino
 
     def _readers_of(self, standby: Standby) -> Readers:
         return Readers(self._layout.folder, standby, self._terms.scan, self._terms.n, self._inbox.put)
 
     def _revive(self, gate: Gate) -> None:
         """Takes what was promised before."""
+        self._reserved.clear()
         for reservation in self._questions.reservations():
             try:
                 newcomer = revived(reservation.track, reservation.items)
@@ -199,38 +220,27 @@ class Keeper:
             self._reserved[reservation.question] = gate.library.take(newcomer), newcomer, reservation
         self._tidy(gate)
 
-    def _serve(self, gate: Gate) -> None:
-        while True:
-            try:
-                event = self._inbox.get(timeout=LOOK_EVERY_S)
-            except Empty:
-                self._tidy(gate)
-                continue
-            if event is None:
-                return
-            if isinstance(event, _Imported):
-                self._take_import(gate, event)
-            else:
-                self._take_read(gate, event)
+    def _take_next(self, gate: Gate) -> None:
+        """Waits for what comes next, and does it. Raises what reading the store raises."""
+        try:
+            event = self._inbox.get(timeout=LOOK_EVERY_S)
+        except Empty:
+            self._tidy(gate)
+            return
+        if isinstance(event, _Imported):
+            self._take_import(gate, event)
+        elif event is not None:
+            self._take_read(gate, event)
 
     def _take_read(self, gate: Gate, read: Read) -> None:
         """Decides about a file, and records the answer and what it promises at once."""
         question = self._questions.get(int(str(read.key)))
         if question is None or question.record is not None:
             return
-        try:
-            if isinstance(read.found, Exception):
-                raise read.found
-            self._tidy(gate)
-            decision = gate.known(read.path) or gate.decide(read.path, read.found)
-        except Exception as error:  # not the file's fault: the store is away, or being repaired
-            log.exception("gate %d: no answer yet", question.id)
-            self.state.problem = str(error)
-            again = threading.Timer(AGAIN_S, self._put, (question.id, question.path))
-            again.daemon = True
-            again.start()
-            return
-        self.state.problem = ""
+        if isinstance(read.found, Exception):
+            raise read.found
+        self._tidy(gate)
+        decision = gate.known(read.path) or gate.decide(read.path, read.found)
         newcomer = read.found if isinstance(read.found, Newcomer) and decision.answer == "import" else None
         self._answer(gate, question, decision, newcomer)
 
