@@ -24,15 +24,7 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=bytes)
 
-_deciding = options.together(
-    options.varispeed,
-    options.time_limit,
-    options.min_length,
-    options.match,
-    options.keep,
-    options.let_go,
-    options.common,
-)
+_deciding = options.together(options.gate, options.common)
 
 
 @click.group("gate")

@@ -136,7 +136,6 @@ common = together(_options("store", "profile"), json, quiet, verbose)
 worker_processes, tls, insecure, protect = map(_option, ("workers", "tls", "insecure", "protect"))
 joining_processes = _processes_of_a_worker()
 block_size, length, min_length = map(_option, ("block-size", "length", "min-length"))
-time_limit, let_go, varispeed = map(_option, ("time-limit", "let-go", "varispeed"))
 workers = _options(
     *("workers", "scheduler", "hosts", "remote-python", "tls", "insecure", "map", "reads-per-disk", "worker-timeout")
 )
@@ -152,6 +151,9 @@ compare = _options(*_names(domain.CompareSettings))
 match = _options(*_names(domain.MatchSettings))
 keep = _options(*_names(domain.KeepSettings))
 cleanup = _options(*_names(domain.PlanSettings))
+GATE = ("varispeed", "time-limit", "min-length", *_names(domain.MatchSettings), *_names(domain.KeepSettings), "let-go")
+"""Settings by which the gate decides."""
+gate = _options(*GATE)
 trusted = together(match, _options("let-go", "break-albums", "to"))
 """Settings up to which `apply` takes the word of a plan that was changed by hand."""
 
