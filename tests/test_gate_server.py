@@ -39,6 +39,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (base / "library").mkdir()
     (base / "new").mkdir()
     write(str(base / "library" / "song.flac"), compose(9, "nine", 13.0), Encoding("flac"))
+    shutil.copy(base / "library" / "song.flac", base / "new" / "identical.flac")
     for number in range(SONGS):
         song = compose(number, f"song {number}", 13.0)
         write(str(base / "new" / f"{number}.flac"), song, Encoding("flac"))
@@ -145,6 +146,20 @@ def test_what_the_api_answers(music: Path, store: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "gate").exists()
 
 
+def test_what_arrives_in_an_inbox_is_told(music: Path, store: Path, tmp_path: Path) -> None:
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    shutil.copy(music / "new" / "0.flac", inbox / "0.flac")
+    options = ("--socket", str(tmp_path / "gate"), "--inbox", str(inbox), "--rest", "0")
+    with served(store, *options) as gate:
+        assert gate.process.stdout is not None
+        (inbox / "more").mkdir()
+        shutil.copy(music / "new" / "identical.flac", inbox / "more" / "x.flac")
+        told = [json.loads(gate.process.stdout.readline()) for _ in range(2)]
+        assert {Path(each["path"]).name: each["answer"] for each in told} == {"0.flac": "import", "x.flac": "duplicate"}
+        assert gate.ask("GET", f"/v1/decisions/{told[0]['id']}")[1].items() <= told[0].items()
+
+
 def test_a_port_needs_the_token_and_answers_no_page(store: Path) -> None:
     with served(store, "--port", "0") as gate:
         key = (store / "gate" / "token").read_text().strip()
@@ -162,7 +177,7 @@ def test_a_port_needs_the_token_and_answers_no_page(store: Path) -> None:
 
 def test_a_kill_costs_no_answer_and_gives_none_twice(music: Path, store: Path, tmp_path: Path) -> None:
     """While several files wait, of which two each hold one recording."""
-    files, name = sorted((music / "new").iterdir()), str(tmp_path / "gate")
+    files, name = sorted((music / "new").glob("[0-9]*")), str(tmp_path / "gate")
     with served(store, "--socket", name) as gate:
         bodies = [{"path": str(file), "wait_s": 0} for file in files]
         with ThreadPoolExecutor(len(files)) as pool:

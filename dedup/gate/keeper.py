@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,8 +83,9 @@ class State:
 class Keeper:
     """A gate that is open. `ask`, `answer`, `queue` and `imported` may be called from any thread."""
 
-    def __init__(self, folder: Path, terms: Terms) -> None:
-        self.state = State()
+    def __init__(self, folder: Path, terms: Terms, tell: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+        """`tell` is called with each answer, as `answer` gives it, by the thread that decides."""
+        self.state, self._tell = State(), tell
         self._layout, self._terms = Layout(folder), terms
         self._inbox: SimpleQueue[Read | _Imported | None] = SimpleQueue()
         self._reserved: dict[int, tuple[int, Newcomer, Reservation]] = {}
@@ -143,6 +144,11 @@ class Keeper:
         """The id of the last question about a path."""
         question = self._questions.last_of(os.path.abspath(path))
         return None if question is None else question.id
+
+    def is_asked_since(self, path: bytes, moment: float) -> bool:
+        """Whether somebody has asked about a path since that moment, seconds since 1970."""
+        question = self._questions.last_of(os.path.abspath(path))
+        return question is not None and question.asked >= moment
 
     def _put(self, id_: int, path: bytes) -> None:
         if self._readers is not None:
@@ -258,6 +264,7 @@ class Keeper:
         self.state.seconds += now - question.asked
         self.state.n_reserved = len(self._reserved)
         log.info("gate %d: %s: %s", question.id, decision.answer, printable(question.path))
+        self._tell(_told(question._replace(answered=now, record=record)))
 
     def _take_import(self, gate: Gate, said: _Imported) -> None:
         """Goes on with a promise until a scan has seen the file, wherever it is now."""

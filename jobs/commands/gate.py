@@ -118,14 +118,33 @@ def backfill(run: Run, folder: bytes) -> int:
     metavar="SECONDS",
     help="Keep a recording reserved for so long until it is imported.",
 )
+@click.option(
+    "--inbox",
+    multiple=True,
+    type=FILE,
+    metavar="DIR",
+    help="Decide also what arrives in this folder, once a file is whole. Repeatable.",
+)
+@click.option(
+    "--rest",
+    "rest_s",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="A file of an inbox is whole if it has not changed for so long and nobody has it open to write.",
+)
+@options.discover
 @_deciding
 @session
-def serve(run: Run, port: int | None, name: Path | None, reserved_s: float) -> None:
+def serve(
+    run: Run, port: int | None, name: Path | None, reserved_s: float, inbox: tuple[bytes, ...], rest_s: float
+) -> None:
     """Keep the gate open for other programs: an API over HTTP, until Ctrl-C.
 
     Whoever asks about a file gets one answer; of two files of one recording that come at the same time one is to be
-    imported. What was asked survives a kill. Only this user can reach the socket; a port needs the token in the store's
-    file gate/token."""
+    imported. What was asked survives a kill. Each answer is printed too: with --json, an object a line. Only this user
+    can reach the socket; a port needs the token in the store's file gate/token."""
     try:
         from jobs.serve.gate_server import Door, serve_gate
     except ModuleNotFoundError as error:
@@ -139,7 +158,7 @@ def serve(run: Run, port: int | None, name: Path | None, reserved_s: float) -> N
     with stores.for_reading(run) as store:
         _compile(run, store)
     match, scan = run.settings.match(), run.settings.scan()
-    serve_gate(run, Door(port, name), Terms(match, _policy(run), scan, count_cores(), reserved_s))
+    serve_gate(run, Door(port, name, inbox, rest_s), Terms(match, _policy(run), scan, count_cores(), reserved_s))
 
 
 def _policy(run: Run) -> Policy:

@@ -6,17 +6,21 @@ import contextlib
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dedup.errors import UsageError, writing
+from dedup.gate.inbox import REST_S, Inbox
 from dedup.gate.keeper import Keeper, Terms
 from dedup.store.layout import PRIVATE_FOLDER, Layout, private_opener
 from dedup.store.store import require_store
 from jobs.serve.gate_app import Entry, application
 from jobs.serve.listening import serve_at
+from jobs.session.output import OutputClosedError
+from jobs.show.gate import answer_line
 
 if TYPE_CHECKING:
     from jobs.session.run import Run
@@ -35,6 +39,10 @@ class Door:
     """Port of this machine; 0 for any that is free, None for a socket."""
     socket: Path | None = None
     """The socket; None for the one in the store."""
+    inbox: tuple[bytes, ...] = ()
+    """Folders whose files are asked about when they are whole."""
+    rest_s: float = REST_S
+    """Seconds for which such a file must not have changed."""
 
 
 def serve_gate(run: Run, door: Door, terms: Terms) -> None:
@@ -42,15 +50,51 @@ def serve_gate(run: Run, door: Door, terms: Terms) -> None:
     the gate of this store is open already, WriteError, and UsageError for an address that cannot be had."""
     layout = Layout(Path(run.settings.store))
     require_store(layout)
-    with Keeper(layout.folder, terms).opened() as keeper, _listening(layout, door) as (listening, address, entry):
-        app = Entry(application(keeper), *entry)
+    is_told = threading.Event()
+
+    def tell(told: dict[str, Any]) -> None:
+        is_told.wait()  # the address comes first
+        _tell(run, told)
+
+    keeper = Keeper(layout.folder, terms, tell)
+    with contextlib.ExitStack() as opened:
+        opened.enter_context(keeper.opened())
+        opened.callback(is_told.set)  # before the keeper is closed, which may wait to tell
+        listening, address, entry = opened.enter_context(_listening(layout, door))
+        opened.enter_context(_watched(keeper, door, terms, layout))
         run.observer.close()
         run.output.result({"event": "gate", "address": address})
         if not run.output.as_json:
             run.output.text(f"The gate is open at {address}")
         run.output.flush()
+        is_told.set()
         run.last_words = run.words_at_once = CLOSED
-        serve_at(listening, app, stop=run.stop.event)
+        serve_at(listening, Entry(application(keeper), *entry), stop=run.stop.event)
+
+
+def _tell(run: Run, told: dict[str, Any]) -> None:
+    """Shows an answer to whoever runs the gate."""
+    with contextlib.suppress(OutputClosedError):  # nobody looks any more
+        run.output.result({"event": "decision", **told})
+        if not run.output.as_json:
+            run.output.note(answer_line(told, run.output.look))
+
+
+@contextlib.contextmanager
+def _watched(keeper: Keeper, door: Door, terms: Terms, layout: Layout) -> Iterator[None]:
+    """Asks about what arrives in the inbox."""
+    if not door.inbox:
+        yield
+        return
+    own, stop = [os.fsencode(layout.folder)], threading.Event()
+    inbox = Inbox(door.inbox, terms.scan.discover, own, keeper.is_asked_since, keeper.ask, door.rest_s)
+    thread = threading.Thread(target=inbox.run, args=(stop,), name="inbox", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from dedup.errors import (
     EXIT_BETTER,
@@ -15,6 +15,7 @@ from dedup.errors import (
     EXIT_OTHER_VERSION,
     EXIT_SOME_FAILED,
 )
+from dedup.files.paths import path_from_json
 from dedup.gate.nouns import ANSWERS, Answer
 from jobs.session.lines import shortened
 from jobs.session.output import count_text, one_line, path_text
@@ -46,16 +47,26 @@ def exit_code_of(answers: Collection[Answer]) -> int:
 def decision_line(decision: Decision, look: Look) -> str:
     """Answer, file and reason on one line, cut to the width of a terminal. There, files are told by their names alone;
     whoever wants to know more asks for JSON."""
-    name, why = path_text(decision.path), decision.why
+    others = [pair.b.path for pair in (*decision.copies, *decision.others)]
+    return _line(decision.answer, decision.path, decision.why, others, look)
+
+
+def answer_line(told: Mapping[str, Any], look: Look) -> str:
+    """The same of a decision as `decision_record` has it."""
+    others = [path_from_json(each) for each in (*told["copies"], *told["others"])]
+    return _line(told["answer"], path_from_json(told), told["why"], others, look)
+
+
+def _line(answer: Answer, path: bytes, why: str, others: Sequence[bytes], look: Look) -> str:
+    name = path_text(path)
     if look.wraps:
-        name = path_text(os.path.basename(decision.path))
-        for pair in (*decision.copies, *decision.others):
-            why = why.replace(path_text(pair.b.path), path_text(os.path.basename(pair.b.path)))
-    answer = decision.answer + " " * (ANSWER_WIDTH - len(decision.answer))
+        name = path_text(os.path.basename(path))
+        for other in others:
+            why = why.replace(path_text(other), path_text(os.path.basename(other)))
     told = one_line(f"{name}: {why}")
     if look.wraps:
         told = shortened(told, look.width - ANSWER_WIDTH - 2)
-    return f"{look.styled(answer, _ROLES.get(decision.answer, 'plain'))}  {told}"
+    return f"{look.styled(answer.ljust(ANSWER_WIDTH), _ROLES.get(answer, 'plain'))}  {told}"
 
 
 def counted(answers: Counter[Answer]) -> str:
