@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -227,6 +228,21 @@ def test_a_fingerprint_that_is_in_no_block_yet_is_found(music: Path, standby: St
         gate.library.refresh()
         (sealed,) = gate.check(copy).copies + gate.check(copy).others
         assert sealed.match == pair.match
+
+
+def test_a_store_that_was_compared_by_the_join_is_asked_so(
+    music: Path, folder: Path, standby: Standby, gate: Gate, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "store")
+    with open_for_writing(tmp_path / "store", "test") as store:
+        store.catalog.meta.set("compare", CompareSettings("join").record())
+        with contextlib.closing(Gate(store, standby, MatchSettings(), Policy(), ScanSettings())) as joined:
+            for name in ("copy.mp3", "part.mp3", "faster.opus", "strange.mp3"):
+                newcomer = gate.reader.read(os.fsencode(music / "new" / name))
+                assert isinstance(newcomer, Newcomer)
+                by_join, by_cascade = (each.library.relations(newcomer.items) for each in (joined, gate))
+                assert by_join == by_cascade
+                assert len(by_join) == (name != "strange.mp3")
 
 
 # ---- shelves ----

@@ -149,7 +149,7 @@ def correlate_prepared(a: Prepared, b: Prepared, part: Part, settings: CompareSe
         forward, backward, n = of_two(a.packed, b.packed, part, settings)
     if same:
         forward, backward = _by_row(np.concatenate([forward, backward]))
-    return merged([_records(a, b, forward, swapped=False), _records(b, a, backward, swapped=True)]), n
+    return merged([records_of(a, b, forward, swapped=False), records_of(b, a, backward, swapped=True)]), n
 
 
 def _by_row(found: Found) -> tuple[Found, Found]:
@@ -224,8 +224,9 @@ def _swept(
     return np.concatenate(found), n_compared
 
 
-def _records(x: Prepared, y: Prepared, found: Found, swapped: bool) -> bytes:
-    """The pairs that were found, as bytes of PAIR; `swapped` if `x` is the second block of the tile."""
+def records_of(x: Prepared, y: Prepared, found: Found, swapped: bool) -> bytes:
+    """The pairs that were found and are worth storing, as bytes of PAIR; `swapped` if `x` is the second block of the
+    tile."""
     stored = []
     for row_x, row_y, lag, overlap, errors, kappa, prominence in found.tolist():
         a, b = _row(x, int(row_x)), _row(y, int(row_y))

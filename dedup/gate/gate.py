@@ -43,7 +43,7 @@ class Gate:
         scan: ScanSettings,
         n_threads: int = 1,
     ) -> None:
-        """Compares at other speeds with `n_threads` at a time. Raises UsageError for settings that do not fit;
+        """Compares with `n_threads`. Raises UsageError for settings that do not fit;
         StoreDamagedError, WriteError."""
         self.store, self.policy, self.scan = store, policy, scan
         self.reader = Reader(store, standby, scan)
@@ -93,7 +93,7 @@ class Gate:
 
 def compile_gate(store: Store, observer: Observer) -> None:
     """Compiles what a gate of this store takes, if the cache of this machine lacks it."""
-    compile_here(parts_of(replace(last_compare_settings(store), method="join")), observer)
+    compile_here(parts_of(last_compare_settings(store)), observer)
 
 
 @contextlib.contextmanager

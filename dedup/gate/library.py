@@ -1,7 +1,6 @@
-"""The library as the gate asks it: the numbers of one fingerprint with all others, by the same code as `correlate`.
-
-Whatever the method is by which the library was compared, a question goes by what two have in common (`join`): what two
-methods find has the same numbers, bit for bit."""
+"""The library as the gate asks it: the numbers of one fingerprint with all others, by the same code as `correlate`, and
+by the method by which the library was compared: all that share passages (`join`), or the cascade, also if that was
+`exact`. What methods find has the same numbers, bit for bit."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from dedup.errors import StoreDamagedError
 from dedup.gate.loose import Loose, Part
 from dedup.gate.newcomer import NEW
 from dedup.gate.shelves import Shelf, shelves_of
-from dedup.gate.speeds import at_other_speeds
+from dedup.gate.swept import at_one_speed, at_other_speeds
 from dedup.groups.judgements import Judgements
 from dedup.groups.matches import ListedTrack
 from dedup.groups.null_tests import NullTests
@@ -54,10 +53,10 @@ class Library:
     one."""
 
     def __init__(self, store: Store, match: MatchSettings, varispeed: bool = True, n_threads: int = 1) -> None:
-        """Without `varispeed`, no other speeds are tried even if the store's settings ask for them; else `n_threads` do
-        so at a time. Raises UsageError, StoreDamagedError, WriteError."""
+        """Without `varispeed`, no other speeds are tried even if the store's settings ask for them; `n_threads` compare
+        at a time. Raises UsageError, StoreDamagedError, WriteError."""
         self.store, self._settings, self._varispeed = store, match, varispeed
-        self._pool = ThreadPoolExecutor(n_threads, "other-speeds")
+        self._pool = ThreadPoolExecutor(n_threads, "gate-compare")
         self._version = ""
         self._shelves: list[Shelf] = []
         self._tail = Loose()
@@ -116,16 +115,20 @@ class Library:
 
     def _pairs(self, question: Prepared, parts: Sequence[Shelf | Part]) -> Iterator[tuple[bytes, bytes]]:
         """The pairs of the question with each part, as bytes of PAIR: at one speed, and at others."""
-        at_one_speed, *at_others = self.compare.passes
-        by_join = replace(at_one_speed, method="join")
-        plain = [correlate_prepared(question, part.prepared, TILE, by_join)[0] for part in parts]
-        if not at_others or self.thresholds.classic is not None:
-            return ((each, b"") for each in plain)
-        items = question.fingerprints.items
-        stretched = self._pool.map(
-            lambda part, found: at_other_speeds(items, part.packed, found, at_others[0]), parts, plain
-        )
-        return zip(plain, stretched, strict=True)
+        plain, *at_others = self.compare.passes
+        if self.thresholds.classic is not None:
+            at_others = []
+        joined: list[bytes | None] = [None] * len(parts)
+        if plain.method == "join":  # before the threads, which would share its scratch
+            joined = [correlate_prepared(question, part.prepared, TILE, plain)[0] for part in parts]
+
+        def compared(part: Shelf | Part, found: bytes | None) -> tuple[bytes, bytes]:
+            if found is None:
+                found = at_one_speed(question, part.prepared, part.packed, replace(plain, method="cascade"))
+            items = question.fingerprints.items
+            return found, b"".join(at_other_speeds(items, part.packed, found, each) for each in at_others)
+
+        return self._pool.map(compared, parts, joined)
 
     def _more_than_chance(self, pairs: tuple[bytes, bytes]) -> Iterator[tuple[int, Match]]:
         """The second rows, each with the match of the pass in which it scores best, as long as it has the evidence that

@@ -2,11 +2,11 @@
 """Times the gate: how long it takes until it can answer, to compare one file with a library, and to answer in all.
 
     scripts/bench/make_library.py --tracks 100000 --out STORE
-    scripts/bench/gate.py STORE [--minutes 5] [--files 2] [--questions 50] [--json]
+    scripts/bench/gate.py STORE [--minutes 5] [--files 2] [--questions 20] [--json]
 
 `start` is from the process's start to the first answer, with what was packed before; `packing` is what only the first
 start with this library takes. `comparison` is one fingerprint, half of them of the library and half of none, against
-all: at one speed, and at other speeds too if that is what the store's settings ask for. `answer` is the whole answer
+all: by the join, by the cascade, and by the cascade at other speeds too. `answer` is the whole answer
 for a made MP3 that the library does not have. `own memory` is what the process has for itself; the shelves are files
 that the system maps, and takes the memory for as long as nobody needs it."""
 
@@ -48,11 +48,15 @@ ROUNDS = 10
 """Questions about each MP3."""
 
 MEMORY = {"own": "RssAnon", "mapped": "RssFile"}
+WAYS: dict[str, dict[str, Any]] = {
+    "join": {"method": "join", "varispeed": False},
+    "cascade": {"method": "cascade", "varispeed": False},
+    "speeds": {"method": "cascade", "varispeed": True},
+}
 TIMES = {
-    "comparison_s": "comparison",
-    "comparison_all_speeds_s": "at other speeds too",
-    "answer_s": "answer, MP3",
-    "answer_one_speed_s": "answer, one speed",
+    f"{what}_{way}_s": f"{what}, {text}"
+    for what in ("comparison", "answer")
+    for way, text in (("join", "join"), ("cascade", "cascade"), ("speeds", "other speeds"))
 }
 
 
@@ -61,7 +65,7 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--minutes", type=float, default=5.0, help="length of the MP3s (default: %(default)s)")
     parser.add_argument("--files", type=int, default=2, help="MP3s to ask about, ten times each (default: %(default)s)")
-    parser.add_argument("--questions", type=int, default=50, help="fingerprints to compare (default: %(default)s)")
+    parser.add_argument("--questions", type=int, default=20, help="fingerprints to compare (default: %(default)s)")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with open_for_reading(args.store) as store:
@@ -105,22 +109,20 @@ def measured(store: Store, gate: Gate, paths: list[bytes], n_questions: int) -> 
     n_tracks, n_items = store.catalog.fingerprints.totals()
     asked = [Library(1 + number % 2 * 8, 948, 0.0, 0.05).track(17 + 31 * number).items for number in range(n_questions)]
     library, compare = gate.library, gate.library.compare
-    gate.library.compare = replace(compare, varispeed=False)
-    library.relations(asked[0])
     figures: dict[str, Any] = {
         "machine": machine(),
         "tracks": n_tracks,
         "items": n_items,
         "shelves_bytes": sum(file.stat().st_size for file in store.layout.gate.rglob("*") if file.is_file()),
-        "comparison_s": times(library.relations, asked),
     }
-    if compare.varispeed:
-        gate.library.compare = compare
-        figures["comparison_all_speeds_s"] = times(library.relations, asked[:10])
-    gate.check(paths[0])
-    figures["answer_s"] = times(gate.check, [path for path in paths for _ in range(ROUNDS)])
-    gate.library.compare = replace(compare, varispeed=False)
-    figures["answer_one_speed_s"] = times(gate.check, [path for path in paths for _ in range(ROUNDS)])
+    files = [path for path in paths for _ in range(ROUNDS)]
+    for name, settings in WAYS.items():
+        library.compare = replace(compare, **settings)
+        library.relations(asked[0])
+        figures[f"comparison_{name}_s"] = times(library.relations, asked)
+        gate.check(paths[0])
+        figures[f"answer_{name}_s"] = times(gate.check, files)
+    library.compare = replace(compare, **WAYS["join"])
     memory = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     figures |= {f"{name}_mb": int(memory[key].split()[0]) // 1024 for name, key in MEMORY.items() if key in memory}
     return figures
@@ -166,8 +168,8 @@ def show(figures: dict[str, Any]) -> None:
         if name in figures:
             each = figures[name]
             told = f"median {1000 * each['median']:7.1f} ms, worst {1000 * each['worst']:7.1f} ms"
-            print(f"{text:22} {told}, processor {1000 * each['processor']:7.1f} ms")
-    print(f"{'sustained, one speed':22} {figures['files_per_s']:.1f} files a second")
+            print(f"{text:26} {told}, processor {1000 * each['processor']:7.1f} ms")
+    print(f"{'sustained, join':26} {figures['files_per_s']:.1f} files a second")
     if "own_mb" in figures:
         print(f"memory      {figures['own_mb']:,} MB of its own, {figures['mapped_mb']:,} MB of mapped files")
 

@@ -1,20 +1,22 @@
-"""Copies of a file at other speeds. The file's fingerprint is stretched and shortened by each rate, and goes through
-the cascade with all fingerprints of about its length, which are stretched by none: they are ready. What that leaves is
-compared as the pass for other speeds compares it."""
+"""A file's fingerprint, compared with all others one by one, by the cascade: at one speed, and at others, for which it
+is stretched and shortened by each rate. The others are stretched by none: they are ready. What the cascade leaves is
+measured as `correlate` measures it."""
 
 from __future__ import annotations
 
+import bisect
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.kernels import lag_limits
+from dedup.correlation.lanes import SortKey, sort_key
 from dedup.correlation.other_speeds import LENGTH_RATIO, RATES, correlate_stretched
 from dedup.correlation.stretch import stretched
 from dedup.correlation.sweep import Packed, Work, room_for_curves, sweep
-from dedup.correlation.tile import Part, SharedBlock
-from dedup.correlation.worth_storing import FOUND_COLUMNS, ROW_X, ROW_Y, floor_of
+from dedup.correlation.tile import Part, Prepared, SharedBlock, records_of
+from dedup.correlation.worth_storing import FOUND_COLUMNS, ROW_X, ROW_Y, floor_of, keep_worth_storing
 from dedup.gate.shelves import packed_block
 from dedup.settings import CompareSettings
 from dedup.store.items import Items, frozen
@@ -25,6 +27,32 @@ if TYPE_CHECKING:
     from dedup.correlation.lanes import Curves
     from dedup.correlation.line import Floats
     from dedup.correlation.worth_storing import Floor
+
+
+def at_one_speed(question: Prepared, others: Prepared, packed: Packed, settings: CompareSettings) -> bytes:
+    """The pairs of a fingerprint with others as the cascade finds them, as bytes of PAIR. `packed` are the others."""
+    items, limits, floor = question.fingerprints.items, lag_limits(settings), floor_of(settings)
+    one, n = packed_block(*question.fingerprints), len(packed.lanes.order)
+    shorter = _n_before(packed, items)
+    curves = room_for_curves(one, packed, settings.lag_limit)
+    forward = _swept(one, packed, Work(0, 1, np.array([shorter]), 0, 1), limits, floor, curves)
+    backward = _swept(packed, one, Work(shorter, n, np.ones(n, np.int64), 0, 1), limits, floor, curves)
+    n_forward = keep_worth_storing(one.fingerprints, packed.fingerprints, False, limits, floor, forward)
+    n_backward = keep_worth_storing(packed.fingerprints, one.fingerprints, False, limits, floor, backward)
+    found = records_of(question, others, forward[:n_forward], swapped=False)
+    return found + records_of(others, question, backward[:n_backward], swapped=True)
+
+
+def _n_before(packed: Packed, items: Items) -> int:
+    """How many of the others come before a fingerprint in the order of `lanes.sort_key`."""
+    lanes, (all_items, offsets) = packed.lanes, packed.fingerprints
+
+    def key(position: int) -> SortKey:
+        row = int(lanes.order[position])
+        return sort_key(all_items[offsets[row] : offsets[row + 1]])
+
+    start, end = (int(np.searchsorted(lanes.n_items, len(items), side)) for side in ("left", "right"))
+    return start + bisect.bisect_left(range(start, end), sort_key(items), key=key)
 
 
 def at_other_speeds(items: Items, others: Packed, plain: bytes, settings: CompareSettings) -> bytes:
