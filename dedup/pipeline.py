@@ -145,7 +145,7 @@ class _Job:
         if done.stopped or done.correlation is None:
             return done
         n_done = scanned.fingerprinted + scanned.identical + scanned.forgotten + done.correlation.n_computed
-        n_done += scanned.newly_absent + scanned.returned + scanned.renewed
+        n_done += scanned.newly_absent + scanned.returned + scanned.renewed + scanned.at_other_pitches
         idle = was_finished and not n_done and self.store.catalog.tracks.troubles() == troubles
         return self._group(replace(done, idle=idle))
 

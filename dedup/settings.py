@@ -102,6 +102,15 @@ class ScanSettings(Settings):
             rare=True,
         ),
     ] = None
+    again: Annotated[
+        Literal["pitch"] | None,
+        Option(
+            "Hear unchanged files again if an older version made their fingerprints: at other pitches.",
+            "WHAT",
+            none="no",
+            rare=True,
+        ),
+    ] = None
 
     @property
     def judgement(self) -> str:

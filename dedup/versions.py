@@ -14,8 +14,9 @@ gives other bytes for the same blocks and settings; then every tile is computed 
 JOIN_VERSION = 2
 """The same for changes in `keys`, `votes` or `join`, upon which only tiles of that method are computed again."""
 
-VARISPEED_VERSION = 1
-"""The same for changes in `other_speeds` or `stretch`, upon which only tiles of that pass are computed again."""
+VARISPEED_VERSION = 2
+"""The same for changes in `other_speeds`, `tilted` or `stretch`, upon which only tiles of that pass are computed
+again."""
 
 
 def versions() -> dict[str, str]:

@@ -115,9 +115,17 @@ def test_a_store_that_changed_is_asked_again(folder: Path, found: list[int], cha
     assert report(folder, "--limit", "3") == now
 
 
+def test_what_waits_beside_the_catalog_counts(folder: Path, found: list[int]) -> None:
+    first = report(folder, "--limit", "3")
+    with open_for_writing(folder, "test"), open_for_reading(folder) as reader:
+        say(reader, "a", "b")
+        assert report(folder, "--limit", "3") != first
+    assert len(found) == 2
+
+
 def test_the_state_covers_every_table_that_results_come_from(folder: Path) -> None:
-    """Each row of each table with digests, one after the other; only runs, and what a scan found before, decide no
-    result."""
+    """Each row of each table with digests, one after the other; only runs, what a scan found before, and
+    fingerprints at other pitches, of which tiles have the results, decide none."""
     with open_for_writing(folder, "test") as store:
         store.catalog.nulltests.put([(b"1" * 16, b"2" * 16, NullTest("too short"))])
         store.catalog.comparisons.put("settings", [Comparison(b"1" * 16, b"2" * 16, b"")])
@@ -131,7 +139,7 @@ def test_the_state_covers_every_table_that_results_come_from(folder: Path) -> No
                     covered.add(table.name)
                 table.put_rows([row], "INSERT OR REPLACE")
         assert store.catalog.state() == unchanged
-    assert covered == COLUMNS.keys() - {"run", "probe"}
+    assert covered == COLUMNS.keys() - {"run", "probe", "pitches"}
 
 
 def test_a_run_that_changed_nothing_changes_no_state(folder: Path) -> None:

@@ -223,7 +223,7 @@ def test_steps_of_the_cascade(n_a: int, n_b: int, min_overlap: float, max_lag: i
 @pytest.mark.parametrize("method", METHODS)
 def test_the_cost_of_a_tile_is_that_of_its_pairs(method: str) -> None:
     compare = CompareSettings(method, varispeed=False)
-    cost = tile_cost({"a": (10, 9480), "b": (20, 6000), "c": (1, 500)}, compare)
+    cost = tile_cost({"a": (10, 9480), "b": (20, 6000), "c": (1, 500)}, compare, {})
     each = STEPS_A_PAIR + pair_steps(948, 300, compare)
     assert cost(Tile("", "a", "b")) == pytest.approx(200 * each)
     assert cost(Tile("", "a", "a")) == pytest.approx(45 * (STEPS_A_PAIR + pair_steps(948, 948, compare)))
@@ -267,7 +267,7 @@ def test_a_band_leaves_room_for_columns() -> None:
 
 def test_shares_are_bounded() -> None:
     compare = CompareSettings("exact", varispeed=False)
-    cost = tile_cost({"a": (4096, 4096 * 100_000)}, compare)
+    cost = tile_cost({"a": (4096, 4096 * 100_000)}, compare, {})
     tile = Tile("t", "a", "a")
     planned = list(plan_batches([tile], cost, cost(tile), 2, Pace(steps=1.0, seconds=1.0)))
     assert [batch.parts[0].share for batch in planned] == list(range(MOST_SHARES))

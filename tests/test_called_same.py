@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from dedup.correlation.correlate import correlate, last_compare_settings
 from dedup.errors import StoreDamagedError
 from dedup.groups import called_same
 from dedup.groups.called_same import remember, remember_in
-from dedup.groups.judgements import find, record
+from dedup.groups.judgements import content, find, forget, record
 from dedup.groups.matches import Matches
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Stop
@@ -117,3 +118,36 @@ def test_a_damaged_comparison_is_told_and_made_again(folder: Path) -> None:
         repair(store, findings)
         remember(store, Silent(), Stop())
         assert numbers(store) == before
+
+
+def test_what_is_missing_is_known_without_looking(tmp_path: Path) -> None:
+    """Property: SQL finds that a comparison is missing whenever there is one to be made; an audio may have a stream, a
+    fingerprint several audios, and a content no track."""
+    chance = random.Random(1)
+    with stores.open_store(tmp_path) as store:
+        for number in range(12):
+            items = stores.recording(number // 2, 100)
+            stream = None if number % 3 else bytes([number % 5 + 1]) * 16
+            audio = stores.add_audio(store, items, stream=stream)
+            if number != 7:
+                stores.add_track(store, str(number), audio)
+        compare = last_compare_settings(store)
+        contents = [content_of(store, audio) for audio in range(1, 13)]
+        seen = set()
+        for _ in range(40):
+            one, other = chance.choices(contents, k=2)
+            if chance.random() < 0.2:
+                forget(store, one, other)
+            elif one != other:
+                record(store, one, other, chance.random() < 0.7, None)
+            missing = called_same._missing(store, compare)
+            assert store.catalog.comparisons.lacks_any(compare.digest()) == bool(missing)
+            seen.add(bool(missing))
+            if chance.random() < 0.5:
+                remember(store, Silent(), Stop())
+        assert seen == {True, False}
+
+
+def content_of(store: Store, audio: int) -> bytes:
+    stream, digest, _ = store.catalog.audios.hallmark(audio)
+    return content(stream, digest)

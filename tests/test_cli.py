@@ -165,12 +165,13 @@ def test_a_settings_option_goes_to_the_settings_alone(stand_in: Any) -> None:
     found: list[Any] = []
     stand_in(lambda run, **_: found.append((run.settings.scan(), run.settings["block-size"])))
     line = "scan --extensions mp3,.OGG --include a --include b/* --exclude c --max-depth 0 --hidden"
-    line += " --min-length 3 --time-limit 4 --retry-failed --block-size 7"
+    line += " --min-length 3 --time-limit 4 --retry-failed --again pitch --block-size 7"
     assert invoke(*line.split()).exit_code == 0
     scan, block_size = found[0]
     assert (scan.discover.extensions, scan.discover.include) == ({"mp3", "ogg"}, ("a", "b/*"))
     assert (scan.discover.exclude, scan.discover.max_depth, scan.discover.hidden) == (("c",), 0, True)
     assert (scan.min_length_s, scan.time_limit_s, scan.retry_failed, block_size) == (3, 4, True, 7)
+    assert scan.again == "pitch"
 
 
 @pytest.mark.parametrize(

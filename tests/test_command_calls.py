@@ -65,8 +65,10 @@ KEEP_SETTINGS = KeepSettings(("largest",), (b"/a",), (b"/b",), "album", ((b"/c",
 COMPARE = ("--method", "exact", "--max-lag", "9", "--min-overlap", "0.5", "--min-overlap-items", "90", "--no-varispeed")
 COMPARE_SETTINGS = CompareSettings("exact", 9, 0.5, 90, varispeed=False)
 SCAN = ("--extensions", "mp3", "--include", "a*", "--exclude", "b*", "--max-depth", "2", "--hidden")
-SCAN += ("--min-length", "20", "--time-limit", "5", "--retry-failed", "--reads-per-disk", "3")
-SCAN_SETTINGS = ScanSettings(DiscoverSettings(frozenset({"mp3"}), ("a*",), ("b*",), 2, True), 20.0, 5.0, True, 3)
+SCAN += ("--min-length", "20", "--time-limit", "5", "--retry-failed", "--reads-per-disk", "3", "--again", "pitch")
+SCAN_SETTINGS = ScanSettings(
+    DiscoverSettings(frozenset({"mp3"}), ("a*",), ("b*",), 2, True), 20.0, 5.0, True, 3, "pitch"
+)
 
 
 class Call:
@@ -173,6 +175,7 @@ COUNTS |= {
     "newly_absent": 0,
     "returned": 0,
     "renewed": 0,
+    "at_other_pitches": 0,
 }
 SCAN_RECORD = COUNTS | {"forgotten": 0, "new": 1, "seconds": {"discover": 1.26, "fingerprint": 61.0}}
 
@@ -414,13 +417,14 @@ def test_report(folder: Path, replaced: Replaced, found: Found) -> None:
     assert result.stdout.startswith("Paths are below /music/\n\n1.5 kB reclaimable, 2 files\n")
     assert "\ngroups  1, with 1 file besides the best copies; 1.5 kB reclaimable\nlimits  " in result.stdout
     assert call.positional == [folder]
-    assert call.keywords == {"match": MATCH_SETTINGS, "keep": KEEP_SETTINGS, "settings": PlanSettings()}
+    asked = {"settings": PlanSettings(), "place": stores.place_of_matches()}
+    assert call.keywords == {"match": MATCH_SETTINGS, "keep": KEEP_SETTINGS, **asked}
     for form in ("jsonl", "json"):
         told = invoke(folder, "report", "--format", form)
         expected = [group_record(found.groups[0])]
         assert (json.loads(told.stdout) if form == "json" else records(told)) == expected
         assert (told.exit_code, told.stderr) == (EXIT_DONE, "")
-    assert call.keywords == {"match": MatchSettings(), "keep": KeepSettings(), "settings": PlanSettings()}
+    assert call.keywords == {"match": MatchSettings(), "keep": KeepSettings(), **asked}
 
 
 def test_report_with_spectra(folder: Path, replaced: Replaced, found: Found) -> None:
@@ -455,7 +459,12 @@ def test_export(folder: Path, replaced: Replaced, found: Found) -> None:
     assert records(groups) == [group_record(found.groups[0])]
     assert (call.positional, call.keywords) == (
         [folder],
-        {"match": MATCH_SETTINGS, "keep": KEEP_SETTINGS, "settings": PlanSettings()},
+        {
+            "match": MATCH_SETTINGS,
+            "keep": KEEP_SETTINGS,
+            "settings": PlanSettings(),
+            "place": stores.place_of_matches(),
+        },
     )
     call = replaced("dedup.groups.matches.Matches", found.matches)
     pairs = invoke(folder, "export", "pairs", *MATCH)
@@ -646,8 +655,8 @@ def test_runs(folder: Path, replaced: Replaced) -> None:
 def explained() -> Iterator[Explanation]:
     """Two files that overlap too little."""
     items = np.zeros(97, np.uint32)
-    a = Listened(b"/a.mp3", items, None, b"a", None, from_store=True)
-    b = Listened(b"/b.mp3", items, None, b"b", "cut short", from_store=False)
+    a = Listened(b"/a.mp3", items, None, b"a", None, from_store=True, pitches=None)
+    b = Listened(b"/b.mp3", items, None, b"b", "cut short", from_store=False, pitches=None)
     yield Explanation(a, b, None, "other", (Criterion("overlap, items", 97, 120),), None, judged=False)
 
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from dedup.confirm import task
 from dedup.confirm.run import Confirmed, confirm
+from dedup.confirm.task import PITCHES, Question, _answered
 from dedup.correlation.correlate import correlate
 from dedup.correlation.match import identity_match, match_at, record
 from dedup.correlation.stretch import stretched
@@ -103,7 +104,7 @@ def test_each_is_told_for_what_it_is(store: Store) -> None:
         plays = 1 / (1 + pair.match.rate) if kind != "pitch" else pair.change.pitch
         assert plays == pytest.approx(ratio, abs=0.003 if kind != "pitch" else 0.012)
         assert pair.verdict == ("transposed" if kind == "pitch" else "same recording, other speed")
-        assert pair.match.score > before[name].match.score or kind == "tempo"
+        assert pair.match.score > before[name].match.score or kind in ("tempo", "pitch")
         back = pair.swapped().change
         assert back is not None and back.pitch == pytest.approx(1 / pair.change.pitch)
 
@@ -111,15 +112,31 @@ def test_each_is_told_for_what_it_is(store: Store) -> None:
 def test_words_and_records_say_it(store: Store, folder: Path) -> None:
     _, matches = heard(store)
     found = pairs_of(matches)
-    assert changed_text(found["speed.mp3"]) == "3.0 % faster and higher"
-    assert verdict_text(found["speed.mp3"]) == "same recording, 3.0 % faster and higher"
+    assert re.fullmatch(r"3\.[01] % faster and higher", changed_text(found["speed.mp3"]))
+    assert verdict_text(found["speed.mp3"]) == f"same recording, {changed_text(found['speed.mp3'])}"
     assert re.fullmatch(r"(3\.9|4\.[01]) % slower at the same pitch", changed_text(found["tempo.opus"]))
     assert verdict_text(found["pitch.ogg"]).startswith("same recording, ")
     assert re.fullmatch(r"0\.[4-6] semitones lower", changed_text(found["pitch.ogg"]))
     told = CliRunner().invoke(cli.cli, ["export", "pairs", "--store", str(folder)])
-    records = {os.path.basename(each["b"]): each for each in map(json.loads, told.stdout.splitlines())}
+    pairs = [each for each in map(json.loads, told.stdout.splitlines()) if each["a"].endswith("a song.flac")]
+    records = {os.path.basename(each["b"]): each for each in pairs}
     assert records["speed.mp3"]["changed"] == "speed"
     assert records["speed.mp3"]["pitch"] == pytest.approx(1 / 1.03, abs=0.003), "of the first against the second"
+
+
+def test_what_differs_too_little_for_another_class_is_told_by_the_pitches_on_either_side() -> None:
+    """None of them is clearly better than none, but they agree up to another pitch than down."""
+    song = stores.recording(1, 400)
+    wrong = {0.98: 0.45, 0.99: 0.3, 1.0: 0.2, 1.01: 0.195, 1.02: 0.2, 1.03: 0.3, 1.04: 0.45}
+    for sign, expected in ((1, 1 / 1.01), (-1, 1.01), (0, 1.0)):
+        errors = {pitch: wrong.get(round(1 + sign * (pitch - 1), 2), 0.5) for pitch in (1.0, *PITCHES)}
+        if sign == 0:
+            errors = {pitch: min(0.5, 0.2 + 12 * abs(pitch - 1)) for pitch in (1.0, *PITCHES)}
+        heard_at = {pitch: stores.copied(song, share, round(100 * pitch)) for pitch, share in errors.items()}
+        (change, pair) = _answered(Question(song, 1.0), heard_at)
+        assert change.kind == ("pitch" if sign else "none")
+        assert change.pitch == pytest.approx(expected, abs=0.003)
+        assert match_at(pair, 0).score == pytest.approx(0.6, abs=0.05), "as they are"
 
 
 def test_each_is_heard_once(store: Store) -> None:

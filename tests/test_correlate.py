@@ -567,7 +567,7 @@ def test_of_tiles_that_fail_together_only_the_one_to_blame_is_failed(
         counted = Recording()
         store.seal_tail()
         plan = list(plan_tiles(store.catalog.blocks.rows(), COMPARE))
-        cost = batches.tile_cost(store.catalog.blocks.sizes(), COMPARE)
+        cost = batches.tile_cost(store.catalog.blocks.sizes(), COMPARE, {})
         planned = list(batches.plan_batches(plan, cost, sum(map(cost, plan)), 1, batches.Pace()))
         together = [position for position, batch in enumerate(planned) if len(batch.tiles) > 1]
         assert together

@@ -1,5 +1,6 @@
-"""The pass for other speeds: one of two fingerprints is stretched. What is found depends on the two alone, whatever the
-block, the share, the order; a stopped run goes on; a store of before gets this pass alone."""
+"""The pass for other speeds and pitches: one of two fingerprints is stretched, or heard at another pitch. What is found
+depends on the two alone, whatever the block, the share, the order; a stopped run goes on; a store of before gets this
+pass alone."""
 
 from __future__ import annotations
 
@@ -14,19 +15,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dedup.correlation.compare import compare_two
 from dedup.correlation.correlate import Correlation, correlate, unfinished
 from dedup.correlation.match import Match, match_at, record
-from dedup.correlation.other_speeds import LENGTH_RATIO, SAME_SCORE, correlate_stretched
-from dedup.correlation.scoring import MAX_RATE, Change
+from dedup.correlation.other_speeds import LENGTH_RATIO, SAME_SCORE, HeardBlock, correlate_stretched
+from dedup.correlation.scoring import CERTAIN, MAX_RATE, Change
 from dedup.correlation.stretch import stretched
 from dedup.correlation.tile import Part, correlate_parts, correlate_tile, merged
 from dedup.groups.matches import Matches
+from dedup.groups.related import Related
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Outcome, Stop, Task
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.blocks import make_block
 from dedup.store.items import Items
 from dedup.store.pairs import PAIR
+from dedup.store.pitches import N_PITCHES
 from dedup.store.store import Store
 from dedup.upkeep.compact import compact
 from tests import stores
@@ -53,19 +57,36 @@ Found = dict[tuple[int, int], Match]
 """By places in the library, the lower first."""
 
 
+Images = Sequence[Items]
+"""As it is, and at the other pitches if it was heard there."""
+
+
+def heard(rows: Sequence[Images]) -> HeardBlock:
+    """A block as the pass takes it."""
+    block = make_block([row[0] for row in rows])
+    others = [row[1:] if len(row) > 1 else [np.zeros_like(row[0])] * N_PITCHES for row in rows]
+    has_pitches = np.array([len(row) > 1 for row in rows])
+    pitches = np.hstack([np.stack(each) for each in others])
+    return f"{block.name} {has_pitches}", block.items, block.offsets, pitches, has_pitches
+
+
 def found_in(
-    rows: Sequence[Items], block_size: int = 100, n_shares: int = 1, order: Sequence[int] = (), known: bytes = b""
+    rows: Sequence[Items | Images],
+    block_size: int = 100,
+    n_shares: int = 1,
+    order: Sequence[int] = (),
+    known: bytes = b"",
 ) -> Found:
     """What the tiles of the pass give."""
     numbers = list(order or range(len(rows)))
     blocks = [numbers[start : start + block_size] for start in range(0, len(numbers), block_size)]
-    made = [make_block([rows[number] for number in block]) for block in blocks]
-    shared = [(block.name, block.items, block.offsets) for block in made]
+    images: list[Images] = [[row] if isinstance(row, np.ndarray) else row for row in rows]
+    shared = [heard([images[number] for number in block]) for block in blocks]
     found: Found = {}
     n_compared = 0
     for a, b in itertools.combinations_with_replacement(range(len(blocks)), 2):
         parts = [Part(a, b, share, n_shares) for share in range(n_shares)]
-        done = correlate_stretched(OTHER, [known] * n_shares, parts, *shared)
+        done = correlate_stretched(OTHER, 2, [known] * n_shares, parts, *shared)
         n_compared += sum(done.n_compared)
         pairs = np.frombuffer(merged(done.pairs), PAIR)
         for number, each in enumerate(pairs):
@@ -141,6 +162,92 @@ def test_silence_and_too_little_are_nothing() -> None:
     assert found_in([np.empty(0, np.uint32), stores.recording(1, 60)]) == {}
 
 
+# ---- at other pitches ----
+
+
+def sounding(seed: int, pitch: int, rate: float = 1.0, n: int = N) -> Images:
+    """A recording that plays `pitch` steps of 0.6 semitones higher, with `rate` items for each, as it is and at the
+    other pitches. In this world what is heard at different pitches has nothing in common."""
+    at = [stores.recording(1000 * seed + pitch + other, n) for other in (0, 1, -1)]
+    return [stores.copied(stretched(items, rate), 0.05, 7 * number + pitch) for number, items in enumerate(at)]
+
+
+def test_each_copy_is_found_whatever_was_changed() -> None:
+    """The song is at pitch 0; the copy at another, in another tempo, or both as on a turntable."""
+    changes = [(pitch, 1.0) for pitch in (-2, -1, 1, 2)]  # its pitch alone
+    changes += [(0, rate) for rate in (1.01, 1.04, 1.085)]  # its tempo alone
+    changes += [(-1, 1.035), (-2, 1.07), (-2, 1.087), (-1, 1.02)]  # slower and lower
+    for seed, (pitch, rate) in enumerate(changes, 1):
+        for first, second in itertools.permutations([sounding(seed, 0), sounding(seed, pitch, rate)]):
+            found = found_in([first, second, sounding(99, 0)])
+            assert list(found) == [(0, 1)], (pitch, rate)
+            longer = rate if len(first[0]) > len(second[0]) else 1 / rate
+            assert 1 + found[0, 1].rate == pytest.approx(longer, abs=0.0015), (pitch, rate)
+            assert (found[0, 1].log_rate == 0) == (rate == 1)
+            assert found[0, 1].score > 0.7
+
+
+def test_who_was_heard_at_one_pitch_alone_is_still_found_at_another_tempo() -> None:
+    song, copy = sounding(1, 0), sounding(1, 0, 1.04)
+    expected = found_in([song[:1], copy[:1]])
+    assert list(expected) == [(0, 1)]
+    assert found_in([song[:1], copy]) == expected == found_in([song, copy[:1]])
+    assert found_in([song, copy[:1]], 1) == expected
+    assert found_in([song[:1], sounding(1, 1, 1 / 1.035)]) == {}, "which takes both"
+
+
+def test_a_pair_of_one_speed_must_be_clearly_better_at_another_pitch() -> None:
+    other = stores.recording(77, N)
+    is_other = np.arange(N) // 10 % 2 == 0
+    rows = [sounding(1, 0), [np.where(is_other, other, items) for items in sounding(1, 1)]]
+    ((_, match),) = found_in(rows).items()
+    for less, n_found in ((0.09, 0), (0.11, 1)):
+        known = record(0, 1, match._replace(along=0.0, kappa=match.score - less))
+        assert known["kappa"][0] < SAME_SCORE
+        assert len(found_in(rows, known=known.tobytes())) == n_found
+
+
+def blended(*shares: tuple[Items, float]) -> Items:
+    """Of every 20 items, so large a share of each."""
+    made, at = stores.recording(123, N), np.arange(N) % 20
+    start = 0.0
+    for items, share in shares:
+        made = np.where((at >= 20 * start) & (at < 20 * (start + share)), items, made)
+        start += share
+    return made
+
+
+@pytest.mark.parametrize(("higher", "lower", "is_found"), [(0.4, 0.1, True), (0.1, 0.4, True), (0.3, 0.25, False)])
+def test_a_copy_slightly_off_pitch_agrees_better_one_way(higher: float, lower: float, is_found: bool) -> None:
+    """Half of its items are those of the song; of the others, more are those that the song has when heard higher, if
+    the copy is higher."""
+    song = [stores.recording(seed, N) for seed in (1, 2, 3)]
+    as_it_is = blended((song[0], 0.5), (song[1], higher), (song[2], lower))
+    copy = [as_it_is, blended((song[1], 0.8), (song[0], lower / 2)), blended((song[2], 0.8), (song[0], higher / 2))]
+    for first, second in ((song, copy), (copy, song)):
+        plain = compare_two(first[0], second[0], BOTH)
+        assert plain is not None and SAME_SCORE < plain.score < CERTAIN
+        found = found_in([first, second], known=record(0, 1, plain).tobytes())
+        assert list(found.values()) == [plain] * is_found
+        assert found_in([first[:1], second], known=record(0, 1, plain).tobytes()) == {}
+
+
+def mixed() -> list[Images]:
+    """Songs and copies, some of which were not heard at other pitches."""
+    songs = [sounding(seed, 0, n=N + 9 * seed) for seed in range(5)]
+    changes = ((1, 1 / 1.035), (-1, 1.035), (2, 1.0), (0, 1.06), (-2, 1.08))
+    copies = [sounding(seed, pitch, max(1.0, rate), N + 9 * seed) for seed, (pitch, rate) in enumerate(changes)]
+    return [*songs, *copies, [stores.copied(songs[3][0], 0.05)], [stores.copied(copies[3][0], 0.05)]]
+
+
+@pytest.mark.parametrize(("block_size", "n_shares"), [(1, 1), (3, 2), (5, 3)])
+def test_blocks_and_shares_decide_nothing_at_other_pitches_either(block_size: int, n_shares: int) -> None:
+    expected = found_in(mixed())
+    assert len(expected) >= 6
+    assert found_in(mixed(), block_size, n_shares) == expected
+    assert found_in(mixed(), block_size, 1, order=list(reversed(range(len(mixed()))))) == expected
+
+
 # ---- tiles ----
 
 
@@ -162,6 +269,7 @@ def test_what_agrees_at_one_speed_is_left_out() -> None:
     pairs, _ = correlate_tile(shared, shared, replace(ONE, method="exact"))
     known = np.frombuffer(pairs, PAIR).copy()
     assert len(known) == 1
+    assert (known["row_a"], known["row_b"]) == (0, 1)
     assert found_in(rows, known=known.tobytes()), "it does not agree at one speed"
     known["log_rate"], known["kappa"], known["along"] = 0.0, SAME_SCORE, 0.0
     assert found_in(rows, known=known.tobytes()) == {}
@@ -221,7 +329,7 @@ def test_a_long_pass_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         store.catalog.results.clear()
         monkeypatch.setattr("dedup.correlation.correlate.LONG_COST", 0)
         correlate(store, BOTH, InlineRunner(), again)
-        assert not any("other speeds" in text for text in first.said)
+        assert not any("--no-varispeed" in text for text in first.said)
         assert sum("--no-varispeed" in text for text in again.said) == 1
 
 
@@ -313,6 +421,25 @@ def test_an_answer_never_makes_the_numbers_worse(tmp_path: Path) -> None:
         better = known._replace(kappa=0.99, along=0.99)
         related.confirm(place, Change("speed", 1.02), record(0, 0, better).tobytes())
         assert related.match(place) == better
+
+
+def test_what_is_kept_of_pairs_says_what_they_say(tmp_path: Path) -> None:
+    with stores.open_store(tmp_path, block_size=100) as store:
+        for number, rows in enumerate(mixed()):
+            stores.add_track(store, f"{number:02d}", rows[0])
+            if len(rows) > 1:
+                with store.catalog.transaction():
+                    store.keep_pitches([(number + 1, np.stack(rows[1:]))])
+        run(store)
+        matches = Matches(store, MatchSettings())
+        related = matches.related
+        first, second, place = next(each for each in related.all() if related.is_at_other_pitch(each[2]))
+        related.confirm(place, Change("pitch", 1.07), b"")
+        again = Related.of_plain(related.plain(), matches.thresholds)
+        for *_, each in related.all():
+            assert again.match(each) == related.match(each) and again.change(each) == related.change(each)
+            assert again.is_at_other_pitch(each) == related.is_at_other_pitch(each)
+        assert again.place_of(first, second) == place
 
 
 def test_what_two_passes_found_is_told_once(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ COMPARE = CompareSettings(varispeed=False)
 
 def explained(a: Items, b: Items, names: tuple[bytes, bytes] = (b"/m/a.flac", b"/m/b.mp3")) -> Explanation:
     sides = (
-        Listened(name, items, None, items_digest(items), None, False) for name, items in zip(names, (a, b), strict=True)
+        Listened(name, items, None, items_digest(items), None, False, None)
+        for name, items in zip(names, (a, b), strict=True)
     )
     return Explanation(*sides, compare_two(a, b, COMPARE), "same recording", (), None, False)
 

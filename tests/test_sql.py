@@ -26,6 +26,7 @@ TABLES = {
     "judgement": "judgements",
     "meta": "meta",
     "nulltest": "nulltests",
+    "pitches": "pitches",
     "probe": "probes",
     "run": "runs",
     "tail": "fingerprints",

@@ -71,7 +71,10 @@ def _unconfirmed(matches: Matches, limits: Thresholds) -> Iterator[_Pair]:
         if matches.related.change(place) is None:
             some, others = matches.by_fingerprint.get(first, []), matches.by_fingerprint.get(second, [])
             match = matches.related.match(place)
-            if not some or not others or is_at_same_pitch(match, some[0].n_items, others[0].n_items, limits):
+            if not some or not others:
+                continue
+            is_asked = matches.related.is_at_other_pitch(place)
+            if not is_asked and is_at_same_pitch(match, some[0].n_items, others[0].n_items, limits):
                 continue
             a, b, rate = _there(some), _there(others), 1 + match.rate
             if (b.state == "present", a.digest) > (a.state == "present", b.digest):

@@ -6,6 +6,7 @@ its bits are those of the original, and the two agree as any copies do. Which ra
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -42,6 +43,10 @@ CLEARLY = 0.03
 AT_ALL_LAGS = CompareSettings()
 """How two are compared here, whatever the settings by which they were found: an answer depends on the two alone."""
 
+OFF_CENTRE = 0.004
+"""By how much, as a share, the pitch around which scores are highest must differ from none to count though none of them
+is clearly better: small differences move few notes to another class."""
+
 PLATEAU = 0.8
 """Share of the best score from which a pitch counts for the one that is told."""
 
@@ -59,7 +64,7 @@ class Answer(NamedTuple):
 
     change: Change
     pair: bytes
-    """A record of `pairs.PAIR` with rows 0, the heard file first; empty if another pitch makes them no better."""
+    """A record of `pairs.PAIR` with rows 0, the heard file first; empty if they cannot overlap enough."""
 
 
 class HeardAgain(NamedTuple):
@@ -122,18 +127,15 @@ def _fingerprints(
     path: bytes, settings: FingerprintSettings, pitches: Sequence[float], deadline: float
 ) -> dict[float, Items]:
     """The fingerprint of a file at each pitch, from one decoding."""
-    makers: dict[float, Fingerprinter] = {}
+    makers: list[Fingerprinter] = []
 
     def begin() -> Callable[[bytes], None]:
-        makers.update((pitch, Fingerprinter(settings, pitch=pitch)) for pitch in pitches)
-        return feed
-
-    def feed(pcm: bytes) -> None:
-        for maker in makers.values():
-            maker.feed(pcm)
+        makers.append(Fingerprinter(settings, pitches))
+        return makers[-1].feed
 
     decode_audible(path, SAMPLE_RATE, begin, settings.length_s, max(0.0, deadline - time.monotonic()))
-    return {pitch: maker.finish() for pitch, maker in makers.items()}
+    first = makers[-1].finish()
+    return dict(zip(pitches, (first, *makers[-1].others()), strict=True))
 
 
 def _answered(question: Question, heard: dict[float, Items]) -> Answer:
@@ -155,9 +157,11 @@ def _answered(question: Question, heard: dict[float, Items]) -> Answer:
             change = Change("speed" if is_speed else "pitch" if is_same_tempo else "both", 1 / pitch)
     if change.kind in ("pitch", "both"):
         change = Change(change.kind, 1 / _middle(at_pitch))
-    if best is None or best is plain:  # its numbers are known
-        return Answer(change, b"")
-    return Answer(change, record(0, 0, best).tobytes())
+    elif change.kind == "none" and plain is not None and at_pitch:
+        middle = _middle({1.0: plain.score, **at_pitch})
+        if abs(math.log(middle)) >= OFF_CENTRE:
+            change = Change("pitch", 1 / middle)
+    return Answer(change, b"" if best is None else record(0, 0, best).tobytes())
 
 
 def _middle(scores: dict[float, float]) -> float:

@@ -26,6 +26,9 @@ STEPS_A_PAIR = 2_000
 STRETCHES = 5.0
 """Times that a pair is compared in the pass for other speeds: 16, if the two are about as long, as three in ten are."""
 
+STEPS_AT_PITCHES = 20_000
+"""What a pair costs there of which both were heard at other pitches too."""
+
 MOST_TILES, MOST_SHARES = BAND_BLOCKS * BAND_BLOCKS, 1000
 """Of one task, and of one tile: no more tiles than a worker holds the blocks of."""
 
@@ -50,6 +53,10 @@ begins."""
 
 JOIN_BYTES = 1 << 20
 """Of a block, to find its keys by."""
+
+IMAGES, IMAGE_COPIES = 3, 6
+"""Images of a block in the pass for other speeds, and times that a worker holds each, as `COPIES` of the join; what was
+heard at one pitch alone is compared by the cascade."""
 
 GROUP_BYTES = 256
 """Of two groups of 16, for each item of the longest fingerprint: rows and their running sums. All other groups are as
@@ -98,6 +105,9 @@ def worker_bytes(n_blocks: int, largest_items: int, longest_items: int, settings
     """Memory that a worker takes which holds `n_blocks` blocks of at most `largest_items` items, with fingerprints of
     at most `longest_items`."""
     n_lags = min(2 * settings.lag_limit + 1, 2 * longest_items)
+    if settings.stretched:
+        of_block = 4 * largest_items * (COPIES["cascade"] + IMAGES * IMAGE_COPIES) + IMAGES * JOIN_BYTES
+        return WORKER_BYTES + n_blocks * of_block + n_lags * LAG_BYTES
     of_block = 4 * largest_items * COPIES[settings.method]
     if settings.method == "exact":
         of_block += GROUP_BYTES * longest_items  # one group is as long as its longest
@@ -142,15 +152,22 @@ def band_of(n_held: int, settings: CompareSettings) -> int:
     return max(1, min(BAND_BLOCKS, n_held // 2))
 
 
-def tile_cost(sizes: Mapping[str, tuple[int, int]], settings: CompareSettings) -> Callable[[Tile], float]:
+def tile_cost(
+    sizes: Mapping[str, tuple[int, int]], settings: CompareSettings, n_heard: Mapping[str, int]
+) -> Callable[[Tile], float]:
     """A function that predicts the steps of a tile, from the fingerprints and items of each block (by name): as many as
-    if all fingerprints of a block were of one length."""
+    if all fingerprints of a block were of one length. `n_heard` are those of each block that were heard at other
+    pitches."""
     lengths = {name: (n_rows, n_items / n_rows) for name, (n_rows, n_items) in sizes.items()}
 
     def cost(tile: Tile) -> float:
         (rows_a, mean_a), (rows_b, mean_b) = lengths[tile.block_a], lengths[tile.block_b]
         n_pairs = rows_a * (rows_a - 1) / 2 if tile.block_a == tile.block_b else rows_a * rows_b
-        return n_pairs * (STEPS_A_PAIR + pair_steps(mean_a, mean_b, settings))
+        steps = STEPS_A_PAIR + pair_steps(mean_a, mean_b, settings)
+        if settings.stretched:
+            share = n_heard.get(tile.block_a, 0) / rows_a * n_heard.get(tile.block_b, 0) / rows_b
+            steps = share * STEPS_AT_PITCHES + (1 - share) * steps
+        return n_pairs * steps
 
     return cost
 

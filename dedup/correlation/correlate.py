@@ -10,6 +10,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from dedup.correlation.batches import (
     FIRST_PACE,
     Batch,
@@ -21,18 +23,21 @@ from dedup.correlation.batches import (
     tile_cost,
 )
 from dedup.correlation.noise import measure_noise
-from dedup.correlation.other_speeds import correlate_stretched
+from dedup.correlation.other_speeds import HeardBlock, correlate_stretched
 from dedup.correlation.tile import Computed, correlate_parts, merged
 from dedup.correlation.warm_up import compile_first
 from dedup.errors import UsageError
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 from dedup.settings import CompareSettings
+from dedup.store.items import items_digest
 from dedup.store.pairs import PAIR
+from dedup.store.pitches import N_PITCHES
 from dedup.store.results import TileResult
 from dedup.store.tiles import Tile, count_tiles, kernel_version, plan_tiles, tile_name
 
 if TYPE_CHECKING:
+    from dedup.store.blocks import Block
     from dedup.store.store import Store
 
 COMMIT_EVERY_S = 1.0
@@ -66,7 +71,7 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     n_tiles = count_tiles(len(blocks)) * len(settings.passes)
     works = [_Work.of(store, blocks, each) for each in settings.passes]
     n_reused = sum(work.n_done for work in works)
-    n_held = _blocks_held(store, blocks, settings, runner) if n_reused < n_tiles else 0
+    held = {each: _blocks_held(store, blocks, each, runner) if n_reused < n_tiles else 0 for each in settings.passes}
     store.catalog.meta.set("compare", settings.record())
     for each in settings.passes:
         store.catalog.meta.set(f"compare {each.digest()}", each.record())
@@ -80,11 +85,11 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
     runs = []
     for work in works:
         kind = _OtherSpeeds if work.settings.stretched else _Run
-        runs.append(kind(store, work.settings, settings, runner, observer, n_held))
+        runs.append(kind(store, work.settings, settings, runner, observer, held[work.settings]))
         if work.n_left and not runner.stop.requested:
-            if work.settings.stretched and work.total_cost > LONG_COST:
-                observer.message("now at other speeds, about four times as long; --no-varispeed leaves that out")
-            band = band_of(n_held, work.settings)
+            if work.settings.stretched:
+                _tell_of_other_speeds(store, work.total_cost, observer)
+            band = band_of(held[work.settings], work.settings)
             left = (tile for tile in plan_tiles(blocks, work.settings, band) if tile.name not in work.done)
             runs[-1].compute(left, work.cost, work.total_cost)
     n_computed, n_failed = sum(run.n_computed for run in runs), sum(run.n_failed for run in runs)
@@ -112,7 +117,8 @@ class _Work:
     @classmethod
     def of(cls, store: Store, blocks: dict[str, tuple[int, int]], settings: CompareSettings) -> _Work:
         done = store.catalog.results.names(settings.digest())
-        cost, n_done, n_left, total_cost = tile_cost(blocks, settings), 0, 0, 0.0
+        n_heard = store.catalog.pitches.per_block() if settings.stretched else {}
+        cost, n_done, n_left, total_cost = tile_cost(blocks, settings, n_heard), 0, 0, 0.0
         for tile in plan_tiles(blocks, settings):
             if tile.name in done:
                 n_done += 1
@@ -126,8 +132,18 @@ def memory_needed(store: Store, settings: CompareSettings) -> int:
     sizes = store.catalog.blocks.sizes().values()
     if not sizes:
         return 0
-    largest = max(n_items for _, n_items in sizes)
-    return least_memory(len(sizes), largest, store.catalog.fingerprints.longest(), settings)
+    largest, longest = max(n_items for _, n_items in sizes), store.catalog.fingerprints.longest()
+    return max(least_memory(len(sizes), largest, longest, each) for each in settings.passes)
+
+
+def _tell_of_other_speeds(store: Store, cost: float, observer: Observer) -> None:
+    if cost > LONG_COST:
+        observer.message("now at other speeds; --no-varispeed leaves that out")
+    if n_lacking := store.catalog.pitches.lacking():
+        observer.message(
+            f"{n_lacking:,} {'track was' if n_lacking == 1 else 'tracks were'} not heard at other pitches yet, which "
+            "finds more copies at other speeds: `reprise full --again pitch` does it"
+        )
 
 
 @dataclass(frozen=True)
@@ -236,7 +252,7 @@ class _Run:
             self._commit()
 
     def _tasks(self, batches: Iterable[Batch]) -> Iterator[Task]:
-        shared = _SharedBlocks(self.store, self.runner, self.n_held)
+        shared = _SharedBlocks(self.store, self.runner, self.n_held, self._content)
         for batch in batches:
             self.in_flight[batch.name] = batch
             yield Task(
@@ -246,6 +262,10 @@ class _Run:
     def _beside(self, _: Sequence[Tile]) -> tuple[Any, ...]:
         """What the worker needs for the parts of these tiles beside settings, parts and blocks."""
         return (self.n_held,)
+
+    def _content(self, block: Block) -> tuple[Any, ...]:
+        """What a worker gets of a block."""
+        return block.name, block.items, block.offsets
 
     def _fail(self, batch: Batch, failure: str) -> None:
         if len(batch.tiles) > 1:
@@ -310,7 +330,20 @@ class _OtherSpeeds(_Run):
 
     def _beside(self, tiles: Sequence[Tile]) -> tuple[Any, ...]:
         found = (self.store.catalog.results.get(self._first(tile)) for tile in tiles)
-        return ([b"" if tile is None else tile.pairs for tile in found],)
+        return self.n_held, [b"" if tile is None else tile.pairs for tile in found]
+
+    def _content(self, block: Block) -> HeardBlock:
+        """With the items at other pitches; none of a fingerprint whose row does not fit."""
+        fingerprints = self.store.catalog.fingerprints.of_block(block.name)
+        others = self.store.catalog.pitches.get_all(each.id for each in fingerprints)
+        pitches, has = np.zeros((N_PITCHES, len(block.items)), np.uint32), np.zeros(block.n_rows, np.bool_)
+        for each in fingerprints:
+            items = others.get(each.id)
+            if items is not None and items.shape[1] == each.n_items:
+                pitches[:, block.offsets[each.row] : block.offsets[each.row + 1]] = items
+                has[each.row] = True
+        name = f"{block.name}-{items_digest(pitches).hex()}"  # a worker keeps what it has under a name
+        return name, block.items, block.offsets, pitches, has
 
     def _first(self, tile: Tile) -> str:
         """The name of the tile of these blocks in the first pass."""
@@ -321,8 +354,10 @@ class _SharedBlocks:
     """Handles of the blocks that the tiles now planned need, the least recently used dropped: each block is read once
     a band, and never are more than `n_blocks` (and what is in flight) in memory."""
 
-    def __init__(self, store: Store, runner: Runner, n_blocks: int) -> None:
-        self.store, self.runner, self.n_blocks = store, runner, n_blocks
+    def __init__(
+        self, store: Store, runner: Runner, n_blocks: int, content: Callable[[Block], tuple[Any, ...]]
+    ) -> None:
+        self.store, self.runner, self.n_blocks, self.content = store, runner, n_blocks, content
         self.handles: OrderedDict[str, Any] = OrderedDict()
 
     def get(self, name: str) -> Any:
@@ -330,7 +365,8 @@ class _SharedBlocks:
             self.handles.move_to_end(name)
         else:
             block = self.store.blocks.read(name)
-            self.handles[name] = self.runner.share(name, (name, block.items, block.offsets))
+            content = self.content(block)
+            self.handles[name] = self.runner.share(content[0], content)
             if len(self.handles) > self.n_blocks:
                 self.handles.popitem(last=False)
         return self.handles[name]

@@ -69,13 +69,14 @@ CERTAIN = 0.85
 """Score from which no prominence is needed: music that repeats itself, such as loops, has none."""
 
 MAX_RATE = 0.05
-"""Largest difference in speed of a copy; music that differs by more was played, or made, that way."""
+"""Largest difference in speed of a copy that was not heard again (`confirm`); without that, music that differs by more
+may have been played, or made, that way."""
 
-HYPOTHESES = 17
-"""Rates that are tried for each pair: none, and 8 by which either of the two is stretched."""
+HYPOTHESES = 50
+"""Rates and pitches that are tried for each pair (`tilted.HYPOTHESES`)."""
 
 MORE_EVIDENCE = 0.02
-"""Evidence that a pair at another speed must have beyond that: the best rate of several is chosen."""
+"""Evidence that a pair at another speed or pitch must have beyond that: the best of several is chosen."""
 
 LESS_BY_SPEED = 5.0
 """Score that a copy at another speed may lack, for each unit of its rate: 0.05 for 1 %. The lowest of 85 pairs whose

@@ -76,7 +76,7 @@ def vote(a: Keys, b: Keys, same: bool, first_row: int, end_row: int, room: Room)
     """The votes of the rows from `first_row` to before `end_row` of a block with the rows of another; if it is the
     `same`, with the rows behind each."""
     meetings = room.for_meetings(min(len(a.starts), len(b.starts)))
-    n_meetings, n_all = _meet(a, b, same, meetings)
+    n_meetings, n_all = meet(a, b, same, meetings)
     step = max(1, (end_row - first_row) * MOST_VOTES // max(MOST_VOTES, n_all))
     found, n_cast = [], 0
     for row in range(first_row, end_row, step):
@@ -94,7 +94,7 @@ def vote(a: Keys, b: Keys, same: bool, first_row: int, end_row: int, room: Room)
 
 
 @jit
-def _meet(a: Keys, b: Keys, same: bool, meetings: Numbers) -> tuple[int, int]:
+def meet(a: Keys, b: Keys, same: bool, meetings: Numbers) -> tuple[int, int]:
     """The keys that two blocks share: their number, and that of the pairs of places. A block shares with itself those
     that it has more than once.
 
@@ -139,7 +139,7 @@ def _cast(
 
     Parameters:
         a, b: codes of the blocks.
-        meetings: of `_meet`.
+        meetings: of `meet`.
         same: whether the blocks are the same.
         first_row, end_row: rows of `a`.
         counters: output, `uint8[2^k]`, zeros before; they stay at 255.

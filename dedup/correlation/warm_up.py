@@ -68,7 +68,7 @@ def compile_part(part: str) -> None:
 
 def parts_of(settings: CompareSettings) -> tuple[str, ...]:
     """The parts that a comparison takes. The noise floor takes the cascade."""
-    join, stretch = ("join",) if settings.method == "join" else (), ("stretch",) if settings.varispeed else ()
+    join, stretch = ("join",) if settings.method == "join" else (), ("stretch", "tilted") if settings.varispeed else ()
     return "sweep", "path", *join, *stretch
 
 
@@ -104,6 +104,16 @@ def _stretch() -> None:
     refined(one, one, 1.01, 0, limits)
 
 
+def _tilted() -> None:
+    """What finds pairs along a tilted line."""
+    from dedup.correlation.tilted import likely_pairs, make_image
+
+    fingerprints, limits, _ = _arguments()
+    images = [make_image(*fingerprints)] * 3
+    none = np.empty(0, np.int64)
+    likely_pairs(images, images, True, (0, 2), (none, none), limits, 0.1)
+
+
 def _path() -> None:
     """What decides about the pairs found, and follows them along their path."""
     from dedup.correlation.compare import compare_two
@@ -126,5 +136,11 @@ def _arguments() -> tuple[BlockItems, LagLimits, Floor]:
     return block, lag_limits(settings), floor_of(settings)
 
 
-PARTS: dict[str, Callable[[], None]] = {"sweep": _sweep, "path": _path, "join": _join, "stretch": _stretch}
+PARTS: dict[str, Callable[[], None]] = {
+    "sweep": _sweep,
+    "path": _path,
+    "join": _join,
+    "stretch": _stretch,
+    "tilted": _tilted,
+}
 """What compiles each part; a part is all that one kernel calls."""

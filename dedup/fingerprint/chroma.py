@@ -50,12 +50,13 @@ class _Constants(NamedTuple):
 
 
 class _Bins(NamedTuple):
-    """The bins of the transform that are heard."""
+    """The bins of the transform that are heard in any image."""
 
     first: int
     turns: npt.NDArray[np.float32]
-    notes: npt.NDArray[np.int32]
-    """The note of each."""
+    rows: npt.NDArray[np.int32]
+    """`int32[n_images, n_bins]`, the row of energies to which each bin is added: one for each note of each image, and a
+    last one for bins that an image does not hear."""
 
 
 @functools.cache
@@ -66,12 +67,16 @@ def _constants() -> _Constants:
 
 
 @functools.lru_cache(maxsize=64)
-def _bins(pitch: float) -> _Bins:
+def _bins(pitches: tuple[float, ...]) -> _Bins:
     from dedup.fingerprint.turns import turns_of_bins
 
-    first, end = (round(FRAME * hz / (SAMPLE_RATE * pitch)) for hz in (LOWEST_HZ, HIGHEST_HZ))
-    notes = np.array([_note(index, pitch) for index in range(first, end)], np.int32)
-    return _Bins(first, turns_of_bins(end), notes)
+    heard = [tuple(round(FRAME * hz / (SAMPLE_RATE * pitch)) for hz in (LOWEST_HZ, HIGHEST_HZ)) for pitch in pitches]
+    first, end = min(heard)[0], max(end for _, end in heard)
+    rows = np.full((len(pitches), end - first), N_NOTES * len(pitches), np.int32)
+    for image, (pitch, (lowest, highest)) in enumerate(zip(pitches, heard, strict=True)):
+        for index in range(lowest, highest):
+            rows[image, index - first] = N_NOTES * image + _note(index, pitch)
+    return _Bins(first, turns_of_bins(end), rows)
 
 
 def _window() -> npt.NDArray[np.float32]:
@@ -89,20 +94,21 @@ def _note(index: int, pitch: float) -> int:
 
 class NoteEnergies:
     """Takes PCM piece by piece and gives the energies of the notes in each frame, in constant memory. How the PCM is
-    divided has no influence on any bit. What is left at the end is dropped if it does not fill a frame. The sound is
-    taken to be `pitch` times as high as it is."""
+    divided has no influence on any bit. What is left at the end is dropped if it does not fill a frame. There is an
+    image for each of the `pitches`: in it the sound is taken to be so many times as high as it is. All come from one
+    transform."""
 
-    def __init__(self, pitch: float = 1.0) -> None:
+    def __init__(self, pitches: tuple[float, ...] = (1.0,)) -> None:
         from dedup.fingerprint import machine_code  # this maps or compiles them, which only who fingerprints needs
 
         self._kernel = machine_code.functions()["note_energies"]
-        self._bins = _bins(pitch)
+        self._bins = _bins(pitches)
         self._samples = np.zeros((BATCH - 1) * HOP + FRAME, np.int16)
         self._n_samples = 0
         self._work = np.empty(FRAME * LANES, np.float32)
 
     def feed(self, pcm: npt.NDArray[np.int16]) -> Iterator[Floats]:
-        """float64[32, 12] for every 32 frames that are complete."""
+        """float64[n_images, 32, 12] for every 32 frames that are complete."""
         taken = 0
         while taken < len(pcm):
             n = min(len(pcm) - taken, len(self._samples) - self._n_samples)
@@ -115,17 +121,20 @@ class NoteEnergies:
                 self._samples[: self._n_samples] = self._samples[BATCH * HOP :]
 
     def finish(self) -> Floats:
-        """float64[n_frames, 12], fewer than 32: what no call of `feed` gave."""
+        """float64[n_images, n_frames, 12], fewer than 32: what no call of `feed` gave."""
         n_frames = max(0, (self._n_samples - FRAME) // HOP + 1)
         return self._energies(n_frames)
 
     def _energies(self, n_frames: int) -> Floats:
-        n_groups = -(-n_frames // LANES)
-        energies = np.zeros((n_groups * N_NOTES, LANES))
-        bins = self._bins
-        arrays = (energies, self._samples, *_constants(), bins.turns, bins.notes, self._work)
-        self._kernel(*(array.ctypes.data for array in arrays), n_groups, N_NOTES, len(bins.notes), bins.first, HOP)
-        return energies.reshape(n_groups, N_NOTES, LANES).transpose(0, 2, 1).reshape(-1, N_NOTES)[:n_frames]
+        bins, n_groups = self._bins, -(-n_frames // LANES)
+        n_images, n_bins = bins.rows.shape
+        n_rows = n_images * N_NOTES + 1
+        energies = np.zeros((n_groups, n_rows, LANES))
+        arrays = (energies, self._samples, *_constants(), bins.turns, bins.rows, self._work)
+        numbers = (n_groups, n_rows, n_images, n_bins, bins.first, HOP)
+        self._kernel(*(array.ctypes.data for array in arrays), *numbers)
+        of_images = energies[:, :-1].reshape(n_groups, n_images, N_NOTES, LANES)
+        return of_images.transpose(1, 0, 3, 2).reshape(n_images, -1, N_NOTES)[:, :n_frames]
 
 
 def smoothed(energies: Floats) -> Floats:

@@ -23,15 +23,15 @@ class Fingerprinter:
 
     Raises UsageError for settings with another algorithm or sample rate."""
 
-    def __init__(self, settings: FingerprintSettings, semitones: Sequence[int] = (), pitch: float = 1.0) -> None:
-        """`semitones` are the transpositions in which the sound is wanted too, from the one transform. The sound is
-        taken to be `pitch` times as high as it is, at the same tempo."""
+    def __init__(self, settings: FingerprintSettings, pitches: Sequence[float] = (1.0,)) -> None:
+        """There are items for each of the `pitches`, all from one transform: those of the sound as if it were so many
+        times as high as it is, at the same tempo. 1 gives Chromaprint's."""
         if (settings.algorithm, settings.sample_rate) != (ALGORITHM, SAMPLE_RATE):
             found = f"algorithm {settings.algorithm} at {settings.sample_rate} Hz"
             raise UsageError("fingerprint", found, f"algorithm {ALGORITHM} at {SAMPLE_RATE} Hz")
-        self._energies = NoteEnergies(pitch)
-        self._makers = {n: ItemMaker(n) for n in (0, *semitones)}
-        self._rows = np.empty((len(SMOOTHING) - 1 + _CLASSIFIED, N_NOTES))
+        self._energies = NoteEnergies(tuple(pitches))
+        self._makers = [ItemMaker() for _ in pitches]
+        self._rows = np.empty((len(pitches), len(SMOOTHING) - 1 + _CLASSIFIED, N_NOTES))
         self._n_rows = 0
 
     def feed(self, pcm: bytes) -> None:
@@ -40,35 +40,28 @@ class Fingerprinter:
             self._take(energies)
 
     def finish(self) -> Items:
-        """The items; empty if there was less PCM than one item takes (about 2.6 s)."""
+        """The items of the first pitch; empty if there was less PCM than one item takes (about 2.6 s)."""
         self._take(self._energies.finish())
         self._classify()
-        return self.transposed(0)
+        return self._makers[0].items()
 
-    def transposed(self, semitones: int) -> Items:
-        """After `finish`, the items as they would be if the sound were that many semitones higher, or lower if
-        negative, at the same tempo. The image has no more than 12 notes: what leaves it above comes back below.
-
-        They are near those of the transposed sound, not equal: notes of concert pitch lie on the borders of
-        Chromaprint's classes, and how their energy is divided depends on where the bins fall. If libchromaprint is told
-        11,025 · 2^(±1/12) Hz, and its items are stretched back, 0.87 of the bits agree on 23 pieces of music (kappa
-        0.64, least 0.52; with plain items 0.20). Against copies that are 5 to 7 % faster or slower, the median kappa is
-        0.50 to 0.65, with plain items 0.15 to 0.31."""
-        return self._makers[semitones].items()
+    def others(self) -> list[Items]:
+        """After `finish`, the items of the other pitches, as many for each."""
+        return [maker.items() for maker in self._makers[1:]]
 
     def _take(self, energies: Floats) -> None:
-        if self._n_rows + len(energies) > len(self._rows):
+        n_frames = energies.shape[1]
+        if self._n_rows + n_frames > self._rows.shape[1]:
             self._classify()
-        self._rows[self._n_rows : self._n_rows + len(energies)] = energies
-        self._n_rows += len(energies)
+        self._rows[:, self._n_rows : self._n_rows + n_frames] = energies
+        self._n_rows += n_frames
 
     def _classify(self) -> None:
         """Turns the rows that are there into items, except those that later ones are smoothed with."""
         n_kept = len(SMOOTHING) - 1
         if self._n_rows <= n_kept:
             return
-        image = smoothed(self._rows[: self._n_rows])
-        for maker in self._makers.values():
-            maker.take(image)
-        self._rows[:n_kept] = self._rows[self._n_rows - n_kept : self._n_rows]
+        for rows, maker in zip(self._rows, self._makers, strict=True):
+            maker.take(smoothed(rows[: self._n_rows]))
+        self._rows[:, :n_kept] = self._rows[:, self._n_rows - n_kept : self._n_rows]
         self._n_rows = n_kept

@@ -80,9 +80,7 @@ class ItemMaker:
     """Takes a chroma image piece by piece and makes the items. How it is divided has no influence on any bit: sums run
     from the first frame to the last, in Chromaprint's order."""
 
-    def __init__(self, semitones: int = 0) -> None:
-        """With `semitones`, the items of the same sound that many semitones higher, as far as the image tells."""
-        self._notes = (np.arange(N_NOTES) - semitones) % N_NOTES
+    def __init__(self) -> None:
         self._sums = np.zeros((N_NOTES + 1, 1))
         self._made: list[Items] = []
 
@@ -94,7 +92,7 @@ class ItemMaker:
         sums = np.zeros((N_NOTES + 1, n_before + n_frames))  # over all notes below and all frames before
         sums[:, :n_before] = self._sums
         new = sums[1:, n_before:]
-        np.cumsum(image.T[self._notes], axis=0, out=new)
+        np.cumsum(image.T, axis=0, out=new)
         new[:, 0] += sums[1:, n_before - 1]
         np.cumsum(new, axis=1, out=new)
         if sums.shape[1] > ITEM_FRAMES:

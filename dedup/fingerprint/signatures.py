@@ -16,7 +16,7 @@ def _kind(n_pointers: int, n_numbers: int) -> Any:
     return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * n_pointers, *[ctypes.c_int64] * n_numbers)
 
 
-KINDS = {"note_energies": _kind(7, 5), "decimate": _kind(3, 6), "decimate_by_4": _kind(3, 2)} | {
+KINDS = {"note_energies": _kind(7, 6), "decimate": _kind(3, 6), "decimate_by_4": _kind(3, 2)} | {
     f"mix_{kind}_{layout}": _kind(3, 1) for kind in ("i16", "i32", "float") for layout in ("mono", "planar", "packed")
 }
 """What each function takes."""

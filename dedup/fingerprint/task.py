@@ -16,6 +16,7 @@ from dedup.files.host_paths import HostPath
 from dedup.files.status import COARSE_NS, size_and_time
 from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.fingerprint.decode import Decoded, TimeLimitError, UndecodableError, decode_audible
+from dedup.fingerprint.pitches import PITCHES
 from dedup.library.probe import Unusable, unreadable
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
 from dedup.store.audios import UNKNOWN, Decoding
@@ -30,6 +31,8 @@ class Fingerprinted:
     """A file's fingerprint."""
 
     items: Items
+    pitches: Items
+    """Items of the same sound at other pitches, `uint32[N_PITCHES, n_items]` (`fingerprint.pitches`)."""
     stream: bytes | None
     damage: str | None
     decoding: Decoding = UNKNOWN
@@ -70,7 +73,7 @@ def _fingerprint(
     if not _is_as_seen(path, size, mtime_ns):
         return Unusable("failed", "changed since it was discovered", lasting=False)
     try:
-        items, decoded = _heard(path.here, settings, time_limit_s)
+        items, pitches, decoded = _heard(path.here, settings, time_limit_s)
     except TimeLimitError:
         result: Fingerprinted | Unusable = Unusable(
             "failed", f"decoding took longer than {time_limit_s:g} s", lasting=True
@@ -78,22 +81,24 @@ def _fingerprint(
     except UndecodableError as error:
         result = Unusable("skipped" if error.skipped else "failed", str(error), lasting=True)
     else:
-        result = _judged(items, decoded, min_length_s)
+        result = _judged(items, pitches, decoded, min_length_s)
     if not _is_as_seen(path, size, mtime_ns):
         return Unusable("failed", "changed while it was read", lasting=False)
     return result
 
 
-def _heard(path: bytes, settings: FingerprintSettings, time_limit_s: float) -> tuple[Items, Decoded]:
-    """Items of the mono mix; if the channels cancel in it, of what does not cancel, which takes a second decoding."""
+def _heard(path: bytes, settings: FingerprintSettings, time_limit_s: float) -> tuple[Items, Items, Decoded]:
+    """Items of the mono mix, and those at other pitches; if the channels cancel in it, of what does not cancel, which
+    takes a second decoding."""
     fingerprinters: list[Fingerprinter] = []
 
     def begin() -> Callable[[bytes], None]:
-        fingerprinters.append(Fingerprinter(settings))
+        fingerprinters.append(Fingerprinter(settings, PITCHES))
         return fingerprinters[-1].feed
 
     decoded = decode_audible(path, settings.sample_rate, begin, settings.length_s, time_limit_s)
-    return fingerprinters[-1].finish(), decoded
+    items = fingerprinters[-1].finish()
+    return items, np.stack(fingerprinters[-1].others()), decoded
 
 
 def is_as_seen(path: bytes | HostPath, size: int, mtime_ns: int) -> bool:
@@ -110,7 +115,7 @@ def _is_as_seen(path: HostPath, size: int, mtime_ns: int) -> bool:
     return now_size == size and abs(now_mtime_ns - mtime_ns) <= skew_ns
 
 
-def _judged(items: Items, decoded: Decoded, min_length_s: float) -> Fingerprinted | Unusable:
+def _judged(items: Items, pitches: Items, decoded: Decoded, min_length_s: float) -> Fingerprinted | Unusable:
     """The fingerprint, unless there is too little of it to compare."""
     damaged = f" ({decoded.damage})" if decoded.damage else ""
     if len(items) < min_length_s * ITEMS_PER_SECOND:
@@ -118,4 +123,4 @@ def _judged(items: Items, decoded: Decoded, min_length_s: float) -> Fingerprinte
         return Unusable("skipped", f"too short: {found}, at least {min_length_s:g} s needed{damaged}", lasting=True)
     if np.all(items == SILENT_ITEM):
         return Unusable("skipped", f"silent: {decoded.duration_s:.1f} s of digital silence{damaged}", lasting=True)
-    return Fingerprinted(items, decoded.stream, decoded.damage, decoded.decoding)
+    return Fingerprinted(items, pitches, decoded.stream, decoded.damage, decoded.decoding)

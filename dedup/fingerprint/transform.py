@@ -31,33 +31,43 @@ def add_note_energies(made: ir.Module) -> None:
     """Adds one function to the module, `void note_energies(...)`.
 
     Parameters, in this order:
-        energies: output, `double[n_groups][n_notes][LANES]`, zero before.
+        energies: output, `double[n_groups][n_rows][LANES]`, zero before.
         samples: `int16[n]`, `n` at least (n_groups * LANES - 1) * hop + 4096; a frame begins every `hop` samples.
         window: `float[4096]`, half the window.
         between: `turns_between_passes()`.
         of_bins: `turns_of_bins(first_bin + n_bins)`.
-        notes: `int32[n_bins]`, the note of each bin from `first_bin` on, 0 to `n_notes - 1`.
+        rows: `int32[n_images][n_bins]`, the row of energies to which each bin from `first_bin` on is added, for each
+            image, 0 to `n_rows - 1`.
         work: `float[4096 * LANES]`, scratch.
-        n_groups, n_notes, n_bins, first_bin, hop: `int64`; `first_bin` is 1 or more, `first_bin + n_bins` at most
-            2048.
+        n_groups, n_rows, n_images, n_bins, first_bin, hop: `int64`; `first_bin` is 1 or more, `first_bin + n_bins` at
+            most 2048.
     """
     pointers = [kind.as_pointer() for kind in (DOUBLE, I16, FLOAT, FLOAT, FLOAT, I32, FLOAT)]
-    function = ir.Function(made, ir.FunctionType(ir.VoidType(), [*pointers, I64, I64, I64, I64, I64]), NAME)
-    energies, samples, window, between, of_bins, notes, work, n_groups, n_notes, n_bins, first_bin, hop = function.args
+    function = ir.Function(made, ir.FunctionType(ir.VoidType(), [*pointers, *[I64] * 6]), NAME)
+    energies, samples, window, between, of_bins, rows, work, *numbers = function.args
+    n_groups, n_rows, n_images, n_bins, first_bin, hop = numbers
     builder = ir.IRBuilder(function.append_basic_block())
     passes = _Passes(builder, builder.bitcast(work, FLOATS.as_pointer()))
 
     def group(i: Any, _: Sequence[Any]) -> list[Any]:
         frames = builder.gep(samples, [builder.mul(builder.mul(i, I64(LANES)), hop)])
-        rows = builder.gep(builder.bitcast(energies, DOUBLES.as_pointer()), [builder.mul(i, n_notes)])
+        first_row = builder.gep(builder.bitcast(energies, DOUBLES.as_pointer()), [builder.mul(i, n_rows)])
         passes.take(frames, hop, window)
         passes.columns(between)
         passes.rows()
-        passes.add_powers(first_bin, n_bins, of_bins, notes, rows)
+        passes.add_powers(first_bin, n_bins, of_bins, _Images(n_images, rows, first_row))
         return []
 
     loop(builder, n_groups, [], group)
     builder.ret_void()
+
+
+class _Images(NamedTuple):
+    """Where the powers of a group of frames go."""
+
+    n: Any
+    rows: Any
+    energies: Any
 
 
 class Complex(NamedTuple):
@@ -168,9 +178,9 @@ class _Passes:
 
         loop(builder, I64(N_COLUMN), [], row)
 
-    def add_powers(self, first_bin: Any, n_bins: Any, turns: Any, notes: Any, energies: Any) -> None:
-        """Makes twice each bin of the samples of two bins of their pairs, and adds its power to the row of its
-        note."""
+    def add_powers(self, first_bin: Any, n_bins: Any, turns: Any, images: _Images) -> None:
+        """Makes twice each bin of the samples of two bins of their pairs, and adds its power to one row of each
+        image."""
         builder, arithmetic = self.builder, self.arithmetic
 
         def number(k: Any) -> Complex:
@@ -184,9 +194,15 @@ class _Passes:
             odd = Complex(builder.fadd(x.im, y.im), builder.fsub(y.re, x.re))
             value = arithmetic.add(even, arithmetic.product(odd, self._factor(turns, k)))
             power = builder.fadd(builder.fmul(value.re, value.re), builder.fmul(value.im, value.im))
-            place = builder.gep(energies, [builder.sext(builder.load(builder.gep(notes, [i])), I64)])
-            total = builder.fadd(builder.load(place, align=8), builder.fpext(power, DOUBLES))
-            builder.store(total, place, align=8)
+            power = builder.fpext(power, DOUBLES)
+
+            def add_to(image: Any, _: Sequence[Any]) -> list[Any]:
+                row = builder.load(builder.gep(images.rows, [builder.add(builder.mul(image, n_bins), i)]))
+                place = builder.gep(images.energies, [builder.sext(row, I64)])
+                builder.store(builder.fadd(builder.load(place, align=8), power), place, align=8)
+                return []
+
+            loop(builder, images.n, [], add_to)
             return []
 
         loop(builder, n_bins, [], add_bin)

@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dedup.store.store import open_for_reading
 
@@ -197,6 +197,37 @@ class Albums:
         if others is not None:
             for folder in self._n_files:
                 self._n_files[folder] += others.count(folder)
+
+    def plain(self) -> tuple[Any, ...] | None:
+        """All of it as plain values, for `of_plain`; None if the other files are not read."""
+        if self._unread is not None:
+            return None
+        discs = [
+            (
+                tuple(release),
+                [
+                    (f.path, f.number, f.at.total, f.title, f.path in self._release_of)
+                    for disc in of_folders.values()
+                    for f in disc.files
+                ],
+            )
+            for release, of_folders in self._discs.items()
+        ]
+        return discs, dict(self._n_files)
+
+    @classmethod
+    def of_plain(cls, plain: tuple[Any, ...]) -> Albums:
+        """What `plain` was made of."""
+        albums = cls(())
+        discs, n_files = plain
+        albums._n_files.update(n_files)
+        for of_release, files in discs:
+            release = Release(*of_release)
+            for path, number, total, title, is_known in files:
+                albums._add(_File(path, Position(release, number, total), number, title))
+                if is_known:
+                    albums._release_of[path] = release
+        return albums
 
     def _add(self, file: _File) -> None:
         self._discs.setdefault(file.at.release, {}).setdefault(_folder(file.path), _Disc()).add(file)

@@ -109,7 +109,7 @@ def _keep(store: Store, compare: CompareSettings, compared: Iterable[Comparison]
 
 def _missing(store: Store, compare: CompareSettings) -> list[CalledSame]:
     judgements = store.catalog.judgements
-    if not judgements.any_same():
+    if not judgements.count_waiting() and not store.catalog.comparisons.lacks_any(compare.digest()):
         return []
     called = [(said.content_a, said.content_b) for said in judgements.all() if said.same]
     known = _known(store, compare)

@@ -54,6 +54,8 @@ class Listened:
     damage: str | None
     from_store: bool
     """Whether its fingerprint was in the store; otherwise the file was decoded now."""
+    pitches: Items | None
+    """Its items at other pitches (`fingerprint.pitches`); None if the store has none."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,11 @@ def explain(
     it, or that cannot be read, not in reasonable time either."""
     settings = (store.fingerprint_settings if store else None) or fingerprint
     left, right = (listen(path, store, settings, time_limit_s, is_apart=is_apart) for path in (a, b))
-    limits, change = thresholds(store, match), None
+    limits = thresholds(store, match)
     if limits.classic is None:
-        found = compare_at_speeds(left.items, right.items, compare, limits.other_speed)
-        found, change = _confirmed(left, right, found, store)
+        found, change, is_at_other_pitch = _at_speeds(left, right, compare, limits, store)
     else:
-        found = compare_two(left.items, right.items, compare)
+        found, change, is_at_other_pitch = compare_two(left.items, right.items, compare), None, False
     why = _all_criteria(left, right, found, compare, limits, change)
     said = Judgements(store).of(left, right) if store else None
     judged: Verdict = "other"
@@ -113,21 +114,25 @@ def explain(
         judged = "same recording"
     elif found is not None and all(criterion.met for criterion in why if criterion.name in _EVIDENCE):
         judged = verdict(found, len(left.items), len(right.items), limits, change)
+        if is_at_other_pitch and judged != "other":
+            judged = "related"
     false_match = limits.false_match(found) if found else None
     return Explanation(left, right, found, judged, why, false_match, said is not None, change)
 
 
-def _confirmed(
-    a: Listened, b: Listened, found: Match | None, store: Store | None
-) -> tuple[Match | None, Change | None]:
-    """The numbers of two files, and what was changed between them, by what a store says that they were confirmed to be;
-    else as found."""
+def _at_speeds(
+    a: Listened, b: Listened, compare: CompareSettings, limits: Thresholds, store: Store | None
+) -> tuple[Match | None, Change | None, bool]:
+    """The numbers of two files at the speed and pitch at which they agree best; what was changed between them, by what
+    a store says that they were confirmed to be; and whether it is the pitch and nobody has confirmed it."""
+    found, is_at_other_pitch = compare_at_speeds(a.items, b.items, compare, limits.other_speed, (a.pitches, b.pitches))
     said = store.catalog.comparisons.confirmed_of(a.digest, b.digest) if store is not None else None
     if said is None:
-        return found, None
+        return found, None, is_at_other_pitch
     confirmed = match_at(said.pair, 0) if said.pair else None
-    better = confirmed is not None and (found is None or confirmed.score >= found.score)
-    return confirmed if better else found, Change(said.kind, said.pitch)
+    if confirmed is not None and (found is None or is_at_other_pitch or confirmed.score >= found.score):
+        found, is_at_other_pitch = confirmed, False
+    return found, Change(said.kind, said.pitch), is_at_other_pitch
 
 
 def listen(
@@ -143,8 +148,9 @@ def listen(
         track = store.catalog.tracks.get(os.path.abspath(path)) or store.catalog.tracks.get(path)
         audio = store.catalog.audios.get(track.audio) if track is not None and is_current(track) else None
         if audio is not None:
-            items = store.items_of(audio.fingerprint)
-            return Listened(path, items, audio.stream, items_digest(items), audio.damage, from_store=True)
+            items, pitches = store.items_of(audio.fingerprint), store.catalog.pitches.get(audio.fingerprint)
+            digest = items_digest(items)
+            return Listened(path, items, audio.stream, digest, audio.damage, from_store=True, pitches=pitches)
     return _decode(path, settings, time_limit_s, is_apart)
 
 
@@ -162,8 +168,9 @@ def _decode(path: bytes, settings: FingerprintSettings, time_limit_s: float, is_
     result = apart(name, LOOK_S + time_limit_s, fingerprint_file, *limits) if is_apart else fingerprint_file(*limits)
     if isinstance(result, Unusable):
         raise InputError(name, result.reason, remedy="Name another file")
-    items = result.items
-    return Listened(path, items, result.stream, items_digest(items), result.damage, from_store=False)
+    items, pitches = result.items, result.pitches
+    digest = items_digest(items)
+    return Listened(path, items, result.stream, digest, result.damage, from_store=False, pitches=pitches)
 
 
 def _is_one_file(a: Listened, b: Listened) -> bool:

@@ -75,9 +75,13 @@ def relations_apart(matches: Matches, groups: Sequence[Group]) -> list[TrackPair
     """What is contained in, transposed from or related to another track, and is not beside a group. A group counts as
     one: of its copies' relations to a track the best is given."""
     best = {pair.a.path: group.reference for group in groups for pair in group.members}
+
+    def are_apart(a: ListedTrack, b: ListedTrack) -> bool:
+        return best.get(a.path, a) is not best.get(b.path, b)
+
     known = {frozenset((pair.a.path, pair.b.path)) for group in groups for pair in group.beside}
     apart = []
-    for pair in matches.beside(lambda track: best.get(track.path, track).path):
+    for pair in matches.beside(lambda track: best.get(track.path, track).path, are_apart=are_apart):
         a, b = (best.get(track.path, track) for track in (pair.a, pair.b))
         both = frozenset((a.path, b.path))
         if a is not b and both not in known and matches.judgements.of(a, b) is None:
@@ -128,6 +132,10 @@ class Grouping:
             self._made[also] = self._groups(self.matches.tracks, also)
         made = self._made[also]
         return [made[path] for path in sorted(made)]
+
+    def take(self, groups: Iterable[Group]) -> None:
+        """Takes groups that a grouping like this one gave before, without further verdicts, as its own."""
+        self._made[frozenset()] = {group.reference.path: group for group in groups}
 
     def renew(self, tracks: Sequence[ListedTrack]) -> None:
         """Groups these tracks, which relate to no others, again. The groups are those that a new grouping of all tracks
@@ -217,7 +225,11 @@ class Family:
         if pair.match.score >= CERTAIN:
             return pair
         others = (p.swapped() for p in self.matches.of(pair.b, references.by_fingerprint, MERGING))
-        return min([pair, *others], key=lambda p: (-p.match.score, self.places[p.a.path]))
+        best = min([pair, *others], key=lambda p: (-p.match.score, self.places[p.a.path]))
+        if best is pair:
+            return pair
+        seen = self.matches.of(best.a, {pair.b.fingerprint: [pair.b]}, MERGING)  # as others are: from the reference
+        return next(seen)
 
     def _keep_what_holds_all(self) -> None:
         for reference, members in list(self.members.items()):

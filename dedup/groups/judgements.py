@@ -44,6 +44,13 @@ class Judgements:
         self.said = {(said.content_a, said.content_b): said.same for said in history(store)}
         """Whether two contents are one recording; the first of a key is never greater than the second."""
 
+    @classmethod
+    def of_said(cls, said: dict[tuple[bytes, bytes], bool]) -> Judgements:
+        """Judgements that were read before."""
+        judgements = cls.__new__(cls)
+        judgements.said = said
+        return judgements
+
     def of(self, a: HasContent, b: HasContent) -> bool | None:
         """Whether a person said that two tracks are one recording; None if nobody judged them."""
         return self.of_contents(content(a.stream, a.digest), content(b.stream, b.digest))

@@ -131,7 +131,7 @@ def _album(albums: Albums | None) -> Rule:
 
 def is_below(path: bytes, folders: Sequence[bytes]) -> bool:
     """Whether a path is one of the folders, or in one."""
-    return any(holds(folder, path) for folder in folders)
+    return bool(folders) and any(holds(folder, path) for folder in folders)
 
 
 # ---- which of them count ----

@@ -106,9 +106,15 @@ class Beside:
     """Playlists that name the copy and cannot be rewritten, in words."""
 
 
-def losses(pair: TrackPair, beside: Beside = Beside()) -> tuple[Loss, ...]:
+NOTHING = Beside()
+"""What nobody has looked for."""
+
+
+def losses(pair: TrackPair, beside: Beside = NOTHING) -> tuple[Loss, ...]:
     """What `pair.a` holds that `pair.b` lacks, in the order of `LOSS_KINDS`; nothing if one may go for the other."""
-    found = [*_of_files(beside), *(() if pair.verdict in SAME_BYTES else _of_content(pair, beside))]
+    found = list(_of_files(beside)) if beside.sidecars or beside.playlists else []
+    if pair.verdict not in SAME_BYTES:
+        found += _of_content(pair, beside)
     apart = LOST_BY_VERDICT.get(pair.verdict)
     if apart is not None and all(loss.kind != apart for loss in found):  # such as sound that would go for a film
         found.append(Loss(apart, _IN_WORDS[pair.verdict]))
@@ -152,7 +158,8 @@ def _of_content(pair: TrackPair, beside: Beside) -> Iterator[Loss]:
         yield from _of_sound(pair)
         yield from _of_channels(pair.a, copy, pair.b, kept)
         yield from _of_band(copy, kept)
-    yield from _of_streams(copy)
+    if copy.streams:
+        yield from _of_streams(copy)
     if copy.extras:
         there = (*kept.extras, *beside.gets, *carried_extras(pair, beside))
         yield from lost_extras(copy.extras, {extra.digest for extra in there})

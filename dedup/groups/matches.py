@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import bisect
 import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
 
 import numpy as np
 
 from dedup.correlation.correlate import last_compare_settings
 from dedup.correlation.match import Match, identity_match
-from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Change, Verdict
+from dedup.correlation.scoring import BESIDE, MERGING, MIN_DISTINCT, Change, Thresholds, Verdict
 from dedup.groups.albums import Albums, albums_of
 from dedup.groups.called_same import called_same, records_of
 from dedup.groups.crowds import MANY, few
 from dedup.groups.judgements import Judgements, content
 from dedup.groups.null_tests import NullTests
-from dedup.groups.related import Place, read_related
+from dedup.groups.related import Found, Place, Related, read_related
 from dedup.groups.thresholds import thresholds
+from dedup.groups.verdicts import by_file, heard, is_same_stream, length
 from dedup.library.metadata import AudioProperties, PropertiesReader
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.audios import measured_bitrate
+from dedup.store.judgements import CONTENT_BYTES
 from dedup.store.nulltests import NullTest
 from dedup.store.pairs import PAIR
 from dedup.store.tracks import HeardTrack
@@ -118,21 +120,42 @@ class Matches:
 
     def __init__(self, store: Store, settings: MatchSettings, compare: CompareSettings | None = None) -> None:
         compare = compare or last_compare_settings(store)
-        self.settings = settings
-        self.thresholds = thresholds(store, settings)
-        self._albums: Albums | None = None
+        limits = thresholds(store, settings)
         self._judgements = Judgements(store)
-        self._tests = NullTests(store)
+        related = read_related(store, compare, limits)
+        tracks = self._read_tracks(store, compare, related)
+        self._begin(settings, limits, self._judgements, NullTests(store), related, tracks)
+        self.take_in_confirmed(store)
+
+    @classmethod
+    def again(cls, *parts: Any) -> Matches:
+        """Matches that were read before, of the arguments of `_begin`."""
+        matches = cls.__new__(cls)
+        matches._begin(*parts)
+        return matches
+
+    def _begin(
+        self,
+        settings: MatchSettings,
+        limits: Thresholds,
+        judgements: Judgements,
+        tests: NullTests,
+        related: Related,
+        tracks: list[ListedTrack],
+    ) -> None:
+        self.settings, self.thresholds = settings, limits
+        self.known_albums: Albums | None = None
+        """What `albums` gives, once somebody has asked."""
+        self._judgements, self._tests = judgements, tests
         self.derived: dict[Any, Derived] = {}
-        """What others made of these pairs and want again, until tests are read anew."""
-        self.related = read_related(store, compare, self.thresholds)
+        """What others made of these pairs and want again."""
+        self.related = related
         """The pairs of fingerprints."""
-        self.tracks = self._read_tracks(store, compare)
+        self.tracks = tracks
         """Tracks that may match another, by path."""
         self.by_fingerprint: dict[int, list[ListedTrack]] = {}
-        for track in self.tracks:
+        for track in tracks:
             self.by_fingerprint.setdefault(track.fingerprint, []).append(track)
-        self.take_in_confirmed(store)
 
     def take_in_confirmed(self, store: Store) -> None:
         """Reads what was confirmed of copies at another speed or pitch, and is not known yet."""
@@ -150,20 +173,21 @@ class Matches:
                 if found is not None and self.related.change(seen) is None:
                     self.related.confirm(seen, Change(found.kind, found.pitch), found.pair)
 
-    def _read_tracks(self, store: Store, compare: CompareSettings) -> list[ListedTrack]:
+    def _read_tracks(self, store: Store, compare: CompareSettings, related: Related) -> list[ListedTrack]:
         """Reads the tracks; adds the pairs of those that a person called the same and that no tile found."""
         called = [both for both, is_same in self._judgements.said.items() if is_same]
         contents = set(itertools.chain.from_iterable(called))
         shared = store.catalog.fingerprints.shared()
-        wanted = self.related.fingerprints | shared | store.catalog.audios.fingerprints_holding(contents)
+        wanted = related.fingerprints | shared | store.catalog.audios.fingerprints_holding(contents)
         tracks = list(store.catalog.tracks.heard(ListedTrack, wanted, PropertiesReader().of))
         if called:
             holding = {(t.content, t.digest, t.fingerprint) for t in tracks if t.content in contents}
-            missing = [pair for pair in called_same(called, holding) if pair.ids not in self.related]
+            missing = [pair for pair in called_same(called, holding) if pair.ids not in related]
             for pair, record in zip(missing, records_of(store, missing, compare), strict=True):
-                self.related.add([pair.a], [pair.b], np.frombuffer(record, PAIR))
-            self.related.arrange()
-            wanted = self.related.fingerprints | shared
+                ids = np.array([[pair.a], [pair.b]], np.int64)
+                related.add(Found(ids[0], ids[1], np.frombuffer(record, PAIR), stretched=False))
+            related.arrange()
+            wanted = related.fingerprints | shared
             tracks = [track for track in tracks if track.fingerprint in wanted]
         return sorted(tracks, key=lambda track: track.path)
 
@@ -172,16 +196,22 @@ class Matches:
         """Judgements as of the construction, or of the last call of `renew_judgements`."""
         return self._judgements
 
-    def renew_judgements(self, store: Store) -> None:
-        """Reads the current judgements. The pairs stay: two tracks that a person has called the same since, and that no
-        tile found, do not become a pair until all matches are read again. What was derived from the pairs is renewed
-        for the tracks that a changed judgement can concern."""
+    def renew_judgements(self, store: Store) -> int:
+        """Reads the current judgements; returns the number of contents that a changed one is about. The pairs stay: two
+        tracks that a person has called the same since, and that no tile found, do not become a pair until all matches
+        are read again. What was derived from the pairs is renewed for the tracks that a changed judgement can
+        concern."""
         said, self._judgements = self._judgements.said, Judgements(store)
-        changed = {each for both, _ in said.items() ^ self._judgements.said.items() for each in both}
+        return self._renew_derived({each for both, _ in said.items() ^ self._judgements.said.items() for each in both})
+
+    def _renew_derived(self, changed: Collection[bytes]) -> int:
+        """Renews what was derived for the tracks that something else about these contents can concern; returns their
+        number."""
         if changed and self.derived:
             tracks = self._related_to({track.fingerprint for track in self.tracks if track.content in changed})
             for each in self.derived.values():
                 each.renew(tracks)
+        return len(changed)
 
     def _related_to(self, fingerprints: set[int]) -> list[ListedTrack]:
         """The tracks with these fingerprints and all that relate to them, to these, and so on; by path."""
@@ -207,16 +237,22 @@ class Matches:
                 seen |= family
                 yield [each for fingerprint in family for each in self.by_fingerprint.get(fingerprint, ())]
 
-    def renew_tests(self, store: Store) -> None:
-        """Reads the current null tests."""
-        self._tests = NullTests(store)
-        self.derived.clear()
+    def renew_tests(self, store: Store) -> int:
+        """Reads the current null tests, and renews as `renew_judgements` does."""
+        texts, self._tests = self._tests.texts, NullTests(store)
+        changed = (both for both, _ in texts.items() ^ self._tests.texts.items())
+        return self._renew_derived({each for both in changed for each in (both[:CONTENT_BYTES], both[CONTENT_BYTES:])})
+
+    @property
+    def tests(self) -> NullTests:
+        """Null tests as of the construction, or of the last call of `renew_tests`."""
+        return self._tests
 
     def albums(self, store: Store) -> Albums:
         """The releases in the folders of the tracks, read from the store once."""
-        if self._albums is None:
-            self._albums = albums_of(store, self.tracks)
-        return self._albums
+        if self.known_albums is None:
+            self.known_albums = albums_of(store, self.tracks)
+        return self.known_albums
 
     def of(
         self, track: ListedTrack, among: Holding | None = None, verdicts: Collection[Verdict] = RELATED
@@ -246,8 +282,11 @@ class Matches:
 
     def track_at(self, path: bytes) -> ListedTrack | None:
         """The track at this path; None if there is none that may match another."""
-        at = bisect.bisect_left(self.tracks, path, key=lambda track: track.path)
-        return self.tracks[at] if at < len(self.tracks) and self.tracks[at].path == path else None
+        return self._by_path.get(path)
+
+    @cached_property
+    def _by_path(self) -> dict[bytes, ListedTrack]:
+        return {track.path: track for track in self.tracks}
 
     def pairs(self) -> Iterator[TrackPair]:
         """Every pair once, `a` before `b` by path, sorted by both: the same bytes whatever the blocks were."""
@@ -260,23 +299,25 @@ class Matches:
         self,
         stands_for: Callable[[ListedTrack], bytes | None] = lambda track: track.path,
         verdicts: Collection[Verdict] = BESIDE,
+        are_apart: Callable[[ListedTrack, ListedTrack], bool] | None = None,
     ) -> list[TrackPair]:
         """The pairs that never merge, best evidence first, or some of them by their verdicts; `a` is the shorter track:
         the part, for an excerpt.
 
         Tracks of which `stands_for` says the same need only one pair with another, and those of which it says None
-        none: of thousands of files with one sound, and as many with another, not each two are told."""
+        none: of thousands of files with one sound, and as many with another, not each two are told. Two that are not
+        apart need none either: most pairs are of copies in one group."""
         found = []
         for first, second, place in self.related.all():
             one, other = self.by_fingerprint.get(first, []), self.by_fingerprint.get(second, [])
             if len(one) * len(other) <= MANY:  # most are copies, of which nobody needs to know for what they stand
-                said = {self._verdict(a, b, place) for a, b in itertools.product(one, other)}
-                if said.isdisjoint(verdicts):
+                both = ((a, b) for a, b in itertools.product(one, other) if are_apart is None or are_apart(a, b))
+                if {self._verdict(a, b, place) for a, b in both}.isdisjoint(verdicts):
                     continue
             one, other = list(filter(stands_for, one)), list(filter(stands_for, other))
             one, other = few(one, other, lambda track: (stands_for(track), *track.kind))
             for a, b in itertools.product(one, other):
-                shorter, longer, seen = (a, b, place) if _length(a) < _length(b) else (b, a, ~place)
+                shorter, longer, seen = (a, b, place) if length(a) < length(b) else (b, a, ~place)
                 pair = self._pair(shorter, longer, seen, verdicts)
                 found += [pair] if pair is not None else []
         return sorted(found, key=lambda pair: (-pair.match.evidence, pair.a.path, pair.b.path))
@@ -322,8 +363,12 @@ class Matches:
         for tracks with the same one."""
         contents = a.content, b.content
         found = self._verdict(a, b, place, contents)
-        if found not in verdicts:
-            return None
+        return self.pair_of(a, b, place, found) if found in verdicts else None
+
+    def pair_of(self, a: ListedTrack, b: ListedTrack, place: Place | None, found: Verdict) -> TrackPair:
+        """The pair of two tracks with this verdict; `place` is that of their fingerprints, or None for tracks with the
+        same one."""
+        contents = a.content, b.content
         match = identity_match(a.n_items, a.n_distinct) if place is None else self.related.match(place)
         judged, test = self._judgements.of_contents(*contents) is not None, self._tests.of(*contents)
         change = None if place is None else self.related.change(place)
@@ -332,12 +377,12 @@ class Matches:
     def _verdict(
         self, a: ListedTrack, b: ListedTrack, place: Place | None, contents: tuple[bytes, bytes] | None = None
     ) -> Verdict:
-        found = _by_file(a, b)
+        found = by_file(a, b)
         if found is not None:
             return found
         contents = contents or (a.content, b.content)
         judged = self._judgements.of_contents(*contents)
-        if judged is not False and (a.audio == b.audio or _is_same_stream(a, b, place is None)):
+        if judged is not False and (a.audio == b.audio or is_same_stream(a, b, place is None)):
             found = "same audio"
         elif judged is not None:
             return "same recording" if judged else "other"
@@ -351,29 +396,3 @@ class Matches:
         if min(a.n_distinct, b.n_distinct) < MIN_DISTINCT:
             return "other"
         return "same recording" if place is None else self.related.by_sound(place, a.n_items, b.n_items)
-
-
-def heard(test: NullTest) -> Verdict:
-    """What two tracks that agree like copies are to each other, by their null test."""
-    if test.is_made and test.is_other_mix:
-        return "another mix"
-    return "overlapping" if test.is_made and test.only_a and test.only_b else "same recording"
-
-
-def _by_file(a: ListedTrack, b: ListedTrack) -> Verdict | None:
-    """How two tracks relate as files, whatever they contain; None if they are different files."""
-    if a.state == b.state == "present" and (a.device, a.inode) == (b.device, b.inode):
-        return "same file"
-    return "identical file" if a.full is not None and a.full == b.full else None
-
-
-def _length(track: ListedTrack) -> tuple[int, bytes]:
-    return track.n_items, track.path
-
-
-def _is_same_stream(a: ListedTrack, b: ListedTrack, same_items: bool) -> bool:
-    """Whether the encoded streams are the same, or both are sound FLACs of the same samples."""
-    if a.stream is not None and a.stream == b.stream:
-        return True
-    lossless_same = a.key == b.key and a.key.startswith("flac-md5|")
-    return same_items and lossless_same and a.damage is None and b.damage is None

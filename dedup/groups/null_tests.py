@@ -16,18 +16,25 @@ class NullTests:
 
     def __init__(self, store: Store) -> None:
         same: dict[str, str] = {}
-        self._texts = {a + b: same.setdefault(text, text) for a, b, text in store.catalog.nulltests.texts()}
+        self.texts = {a + b: same.setdefault(text, text) for a, b, text in store.catalog.nulltests.texts()}
         """Results by the two contents one after the other, the lower first."""
 
+    @classmethod
+    def of_texts(cls, texts: dict[bytes, str]) -> NullTests:
+        """Null tests that were read before."""
+        tests = cls.__new__(cls)
+        tests.texts = texts
+        return tests
+
     def __bool__(self) -> bool:
-        return bool(self._texts)
+        return bool(self.texts)
 
     def __contains__(self, both: tuple[bytes, bytes]) -> bool:
-        return min(both) + max(both) in self._texts
+        return min(both) + max(both) in self.texts
 
     def of(self, one: bytes, other: bytes) -> NullTest | None:
         """The null test of a first and a second file that hold these contents; None if there is none."""
-        text = self._texts.get(one + other if one <= other else other + one)
+        text = self.texts.get(one + other if one <= other else other + one)
         return None if text is None else _seen(text, one > other)
 
 

@@ -46,12 +46,17 @@ class Related:
         """The verdict by sound on each, as its number in `_VERDICTS`; `_UNKNOWN` until somebody asks."""
         self._changes: dict[int, Change] = {}
         """What was confirmed of a pair, by its number."""
+        self._at_other_pitch: set[int] = set()
+        """Numbers of pairs that agree at one speed and another pitch, which nobody has confirmed."""
         self._ends, self._places = array("q"), array("q")
         """Ids of the fingerprints in order, once for each pair, and the places of these pairs."""
+        self.n_of_tiles = 0
+        """Number of the pairs that tiles found, the first ones; a person called the others the same."""
 
-    def add(self, a: Iterable[int], b: Iterable[int], records: npt.NDArray[Any]) -> None:
-        """Adds pairs: ids of the first and the second fingerprint, and a record of PAIR for each. Call `arrange` before
-        reading any."""
+    def add(self, found: Found) -> None:
+        """Adds pairs. Call `arrange` before reading any."""
+        a, b, records = found.a, found.b, found.records
+        self._at_other_pitch.update((np.flatnonzero(found.at_other_pitch) + len(self._a)).tolist())
         self._a.extend(a)
         self._b.extend(b)
         for record in without_padding(records):
@@ -71,8 +76,7 @@ class Related:
         return len(self._a)
 
     def __contains__(self, both: tuple[int, int]) -> bool:
-        one, other = both
-        return any(near == other for near, _ in self.of(one))
+        return self.place_of(*both) is not None
 
     @property
     def fingerprints(self) -> set[int]:
@@ -91,6 +95,39 @@ class Related:
         """Both fingerprints and the place of each pair, once."""
         return zip(self._a, self._b, range(len(self._a)), strict=True)
 
+    def plain(self) -> tuple[Any, ...]:
+        """All of it as plain values, for `of_plain`."""
+        arrays = self._a, self._b, self._starts
+        changes = [(number, *change) for number, change in self._changes.items()]
+        return (
+            *(each.tobytes() for each in arrays),
+            bytes(self._records),
+            bytes(self._verdicts),
+            changes,
+            sorted(self._at_other_pitch),
+            self.n_of_tiles,
+        )
+
+    @classmethod
+    def of_plain(cls, plain: tuple[Any, ...], thresholds: Thresholds) -> Related:
+        """What `plain` was made of, by the same thresholds."""
+        related = cls(thresholds)
+        *arrays, records, verdicts, changes, at_other_pitch, related.n_of_tiles = plain
+        related._a, related._b, related._starts = (array("q", each) for each in arrays)
+        related._records, related._verdicts = bytearray(records), bytearray(verdicts)
+        related._changes = {number: Change(*change) for number, *change in changes}
+        related._at_other_pitch = set(at_other_pitch)
+        related.arrange()
+        return related
+
+    def is_of_no_tile(self, place: Place) -> bool:
+        """Whether no tile found a pair: only a person called the two the same."""
+        return (place if place >= 0 else ~place) >= self.n_of_tiles
+
+    def place_of(self, one: int, other: int) -> Place | None:
+        """The pair of two fingerprints as seen from the first; None if there is none."""
+        return next((place for near, place in self.of(one) if near == other), None)
+
     def match(self, place: Place) -> Match:
         """The numbers of a pair, from the side that the place says."""
         if place < 0:
@@ -103,6 +140,11 @@ class Related:
         found = self._changes.get(place if place >= 0 else ~place)
         return found.swapped() if found is not None and place < 0 else found
 
+    def is_at_other_pitch(self, place: Place) -> bool:
+        """Whether a pair agrees at one speed and another pitch, and nobody has confirmed it: its numbers are those at
+        the pitch at which it was found."""
+        return (place if place >= 0 else ~place) in self._at_other_pitch
+
     def confirm(self, place: Place, change: Change, pair: bytes) -> None:
         """Takes in what was confirmed of a pair, and its numbers then if they are better, a record of PAIR as seen from
         the side that the place says; empty if there are none."""
@@ -112,9 +154,10 @@ class Related:
         self._changes[place] = change
         self._verdicts[place] = _UNKNOWN
         for record in without_padding(records):
-            if match_at(record, 0).score >= self.match(place).score:
+            if place in self._at_other_pitch or match_at(record, 0).score >= self.match(place).score:
                 self._starts[place] = len(self._records)
                 self._records += record
+                self._at_other_pitch.discard(place)
 
     def by_sound(self, place: Place, n_items: int, n_items_other: int) -> Verdict:
         """What two fingerprints with so many items are to each other, by sound alone; found out once."""
@@ -123,6 +166,8 @@ class Related:
         if known == _UNKNOWN:
             lengths = (n_items, n_items_other) if place >= 0 else (n_items_other, n_items)
             found = verdict(self.match(number), *lengths, self._thresholds, self._changes.get(number))
+            if number in self._at_other_pitch and found != "other":
+                found = "related"
             known = self._verdicts[number] = _VERDICTS.index(found)
         return _VERDICTS[known]
 
@@ -138,10 +183,11 @@ def read_related(store: Store, settings: CompareSettings, thresholds: Thresholds
         for each in (settings.passes if thresholds.classic is None else settings.passes[:1])
     ]
     ids, related = _Ids(store, itertools.chain(*tiles)), Related(thresholds)
-    found = [_Found.of(ids, each) for each in tiles]
+    found = [Found.of(ids, each, one.stretched) for one, each in zip(settings.passes, tiles, strict=False)]
     for one in found:
-        related.add(*one.best_among(found))
+        related.add(one.best_among(found))
     related.arrange()
+    related.n_of_tiles = len(related)
     return related
 
 
@@ -151,7 +197,7 @@ def _more_than_chance(tile: TileResult, thresholds: Thresholds, stretched: bool)
     return pairs if thresholds.classic is not None else pairs[evidence_of_records(pairs) >= least]
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """The pairs of a pass."""
 
     a: npt.NDArray[np.int64]
@@ -159,17 +205,20 @@ class _Found(NamedTuple):
     """Ids of the first and the second fingerprint of each."""
     records: npt.NDArray[Any]
     """PAIR."""
+    stretched: bool
+    """Whether it is that for other speeds and pitches."""
 
     @classmethod
-    def of(cls, ids: _Ids, tiles: Sequence[_TilePairs]) -> _Found:
+    def of(cls, ids: _Ids, tiles: Sequence[_TilePairs], stretched: bool) -> Found:
         empty = np.empty(0, np.int64)
         a = [ids.of(block, pairs["row_a"]) for block, _, pairs in tiles]
         b = [ids.of(block, pairs["row_b"]) for _, block, pairs in tiles]
         records = [np.empty(0, PAIR), *(pairs for *_, pairs in tiles)]
-        return cls(np.concatenate([empty, *a]), np.concatenate([empty, *b]), np.concatenate(records))
+        return cls(np.concatenate([empty, *a]), np.concatenate([empty, *b]), np.concatenate(records), stretched)
 
-    def best_among(self, found: Sequence[_Found]) -> _Found:
-        """Those that no other pass has found with a better score, and no earlier one with the same."""
+    def best_among(self, found: Sequence[Found]) -> Found:
+        """Those that no other pass has found with a better score, and no earlier one with the same. What was found to
+        be of another pitch is that, whatever the score."""
         is_best, is_earlier = np.ones(len(self.a), np.bool_), True
         for other in found:
             if other is self:
@@ -178,7 +227,15 @@ class _Found(NamedTuple):
             _, ours, theirs = np.intersect1d(self._pairs, other._pairs, return_indices=True)
             mine, their = self._scores[ours], other._scores[theirs]
             is_best[ours] &= mine > their if is_earlier else mine >= their
-        return _Found(self.a[is_best], self.b[is_best], self.records[is_best])
+            is_best[ours] |= self.at_other_pitch[ours]
+            is_best[ours] &= ~other.at_other_pitch[theirs]
+        return Found(self.a[is_best], self.b[is_best], self.records[is_best], self.stretched)
+
+    @property
+    def at_other_pitch(self) -> npt.NDArray[np.bool_]:
+        """Which of them agree at one speed and another pitch."""
+        found: npt.NDArray[np.bool_] = (self.records["log_rate"] == 0) & self.stretched
+        return found
 
     @property
     def _pairs(self) -> npt.NDArray[np.int64]:

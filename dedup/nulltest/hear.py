@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dedup.files.host_paths import HostPath
 from dedup.files.status import size_and_time
-from dedup.groups.matches import heard
+from dedup.groups.verdicts import heard
 from dedup.nulltest.task import Side, compare_files
 from dedup.store.nulltests import NullTest
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dedup.files.paths import extension_of, printable
 from dedup.files.status import ownership, size_and_time
-from dedup.groups.losses import Beside, is_aligned
+from dedup.groups.losses import NOTHING, Beside, is_aligned
 from dedup.library.identity import full_hash
 from dedup.plan.nouns import REMOVING, PlannedSidecar
 from dedup.playlists.sidecars import LYRICS, Sidecars, renamed
@@ -30,7 +30,7 @@ class OnDisk:
     def beside(self, pair: TrackPair, coming: Coming) -> Beside:
         """What would be lost beside a copy if it went for the kept file."""
         if self._settings.action not in REMOVING or pair.a.state != "present":
-            return Beside()
+            return NOTHING
         return Beside(
             sidecars=tuple(
                 f"side-car {printable(os.path.basename(path))}"

@@ -141,7 +141,7 @@ class Choices:
         if not self.grounds.settings.merge or not gets_tags(planned, self.grounds.keep.protect):
             return planned
         try:
-            return with_merge(planned, self.grounds.aligned(planned))
+            return with_merge(planned, lambda: self.grounds.aligned(planned))
         except OSError as error:
             told = f"tags cannot be read, so none are carried over: {error.strerror or error}"
             note = "; ".join(filter(None, (planned.note, told)))

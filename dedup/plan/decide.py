@@ -9,7 +9,7 @@ from typing import Protocol
 from dedup.groups.albums import Albums
 from dedup.groups.groups import Group
 from dedup.groups.keep import Decision, KeepRules, is_below
-from dedup.groups.losses import SAME_PACKETS, Beside, Loss, carried_extras, losses, outcome_words
+from dedup.groups.losses import NOTHING, SAME_PACKETS, Beside, Loss, carried_extras, losses, outcome_words
 from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Action, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.playlists.sidecars import renamed
@@ -58,15 +58,16 @@ class Decider:
         """One group by itself, regardless of albums."""
         members = [pair for pair in group.members if pair.a.state != "imported"]
         group = group if group.rules is self.rules else replace(group, rules=self.rules)
-        best = group.decision(members[0])
-        files = [planned_file(group.reference, "keep", best.rule, best.why)]
+        better = [group.decision(pair) for pair in members]
+        files = [planned_file(group.reference, "keep", better[0].rule, better[0].why)]
         may_change = not is_below(group.reference.path, self.protect)
         merges = self.settings.merge and may_change
         gets: tuple[Extra, ...] = ()
         coming: Coming = {} if may_change else None
-        for pair in members:
-            beside = replace(self.disk.beside(pair, coming) if self.disk else Beside(), merges=merges, gets=gets)
-            files.append(self._member(pair, group.decision(pair), beside, coming))
+        for pair, decision in zip(members, better, strict=True):
+            found = self.disk.beside(pair, coming) if self.disk else NOTHING
+            beside = Beside(merges, gets, found.sidecars, found.playlists)
+            files.append(self._member(pair, decision, beside, coming))
             if files[-1].action in REMOVING:
                 gets += carried_extras(pair, beside)
                 coming = None if coming is None else {**coming, **_coming_with(files[-1], pair)}
@@ -85,8 +86,8 @@ class Decider:
             return sum(pair.a.size for pair in pairs if pair.a.path not in lacking)
 
         found = [
-            replace(group, bytes_reclaimable=n_bytes(certain), bytes_unheard=n_bytes(unheard))
-            for group, certain, unheard in free
+            Group(each.reference, each.members, each.beside, each.rules, n_bytes(certain), n_bytes(unheard))
+            for each, certain, unheard in free
         ]
         return sorted(found, key=lambda each: (-each.bytes_reclaimable, -each.bytes_unheard, each.reference.path))
 
@@ -116,7 +117,8 @@ class Decider:
         goes = planned_file(pair.a, self.settings.action, better.rule, better.why, pair, lost)
         if self.disk is None or self.settings.action not in REMOVING:
             return goes
-        return replace(goes, sidecars=self.disk.planned(pair, self.settings.let_go, coming))
+        sidecars = self.disk.planned(pair, self.settings.let_go, coming)
+        return replace(goes, sidecars=sidecars) if sidecars else goes
 
     def _why_it_stays(self, pair: TrackPair, lost: Sequence[Loss]) -> tuple[str, str] | None:
         """Rule and reason by which a copy stays; None if it goes."""
@@ -165,8 +167,7 @@ def most_first(groups: Iterable[PlannedGroup]) -> tuple[PlannedGroup, ...]:
 
 def is_there_twice(group: Group) -> bool:
     """Whether the reference and at least one copy are there. Files that are away or were imported do not count."""
-    present = [track.state == "present" for track in group.tracks]
-    return present[0] and sum(present) > 1
+    return group.reference.state == "present" and any(pair.a.state == "present" for pair in group.members)
 
 
 def planned_file(

@@ -12,13 +12,14 @@ from dedup.errors import StoreLockedError, WriteError
 from dedup.groups.called_same import remember_in
 from dedup.groups.groups import groups_of
 from dedup.groups.losses import let_go_with
-from dedup.groups.matches import Matches
+from dedup.groups.remembered import Place, Remembered
 from dedup.nulltest.listen import listen, untested
 from dedup.runner import InlineRunner, Runner
 from dedup.settings import KeepSettings, LossKind, MatchSettings, ScanSettings
 from dedup.store.store import open_for_reading, open_for_writing
 
 if TYPE_CHECKING:
+    from dedup.groups.matches import Matches
     from dedup.observer import Observer
 
 
@@ -50,15 +51,18 @@ def listened(
     ears: Ears,
     observer: Observer,
     purpose: str,
+    place: Place | None = None,
 ) -> Matches:
     """The matches of the store in `folder`, after the null tests that a plan needs which lets go losses of these kinds.
     The store is locked for them, in the name of `purpose`; while another run holds it, or where nothing can be written,
-    none are made, and a message says so."""
+    none are made, and a message says so. What was found before them is kept at `place`, and taken from there."""
     remember_in(folder, observer, purpose)
     also = let_go_with(let_go)
     with open_for_reading(folder) as store:
-        matches = Matches(store, match)
+        remembered = Remembered(store, match, keep, place)
+        matches = remembered.matches()
         n_untested = len(untested(groups_of(store, matches, keep, also), let_go))
+        remembered.keep(matches)
     if not n_untested:
         return matches
     try:

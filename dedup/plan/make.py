@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ from dedup.store.store import open_for_reading
 if TYPE_CHECKING:
     from dedup.groups.losses import Loss
     from dedup.groups.matches import Matches
+    from dedup.groups.remembered import Place
     from dedup.plan.nouns import PlannedFile
     from dedup.store.store import Store
     from dedup.tags.merge import Merge
@@ -128,16 +129,17 @@ def plan_copies(
     ears: Ears = HERE,
     path: bytes | None = None,
     unprotect: Sequence[bytes] = (),
+    place: Place | None = None,
 ) -> Made:
     """Makes a plan for all copies in the store in `folder`, and writes it to `path` if that is given. Folders that
     `keep` protects stay protected from now on, those of `unprotect` do not; for that, and for the null tests that the
-    copies still need, the store is locked, in the name of `purpose`.
+    copies still need, the store is locked, in the name of `purpose`. Matches are kept at `place`, and taken from there.
 
     Raises InputError, before any work is done, if there is something other than a plan at `path`; UsageError as
     `grounds_of` does, and for a folder that cannot be unprotected."""
     replaced = path is not None and is_replaceable(path)
     protect_from_now_on(folder, keep.protect, unprotect, playlists=settings.playlists, purpose=purpose)
-    matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose)
+    matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose, place)
     with open_for_reading(folder) as store:
         plan = make_plan(store, matches, keep, settings, observer)
     if path is not None:
@@ -151,10 +153,11 @@ def plan_all(grounds: Grounds, observer: Observer, answered: Iterable[PlannedGro
     said = {group.contents: group for group in answered}
     grounds, references = grounds.looking_at_the_disk(observer)
     decided = grounds.decider.groups(grounds.groups())
-    by_rule = [group for group in decided if group.contents not in said]
+    by_rule = [group for group in decided if group.contents not in said] if said else list(decided)
     if grounds.settings.merge:
         by_rule = _with_merges(grounds, by_rule, observer)
-    groups = most_first([*by_rule, *(said[group.contents] for group in decided if group.contents in said)])
+    answers = [said[group.contents] for group in decided if group.contents in said] if said else []
+    groups = most_first([*by_rule, *answers])
     return grounds.plan(groups, references)
 
 
@@ -224,7 +227,7 @@ def _with_merges(grounds: Grounds, groups: Sequence[PlannedGroup], observer: Obs
 
 def _with_merge(grounds: Grounds, group: PlannedGroup, observer: Observer) -> PlannedGroup:
     try:
-        return with_merge(group, grounds.aligned(group))
+        return with_merge(group, lambda: grounds.aligned(group))
     except OSError as error:
         path = os.fsencode(error.filename) if error.filename else group.files[0].path
         observer.problem("failed", path, f"its tags cannot be read, so they are not carried over: {error.strerror}")
@@ -233,14 +236,16 @@ def _with_merge(grounds: Grounds, group: PlannedGroup, observer: Observer) -> Pl
         observer.advance()
 
 
-def with_merge(group: PlannedGroup, aligned: frozenset[bytes]) -> PlannedGroup:
+def with_merge(group: PlannedGroup, aligned: Callable[[], frozenset[bytes]]) -> PlannedGroup:
     """The group with what its kept file gets from those that go, except that a file stays if something is left that
-    hangs off it. Raises OSError for a file that cannot be read."""
+    hangs off it. `aligned` gives the paths of the files that start at the same moment as the kept one: only what hangs
+    off a file asks for it. Raises OSError for a file that cannot be read."""
     from dedup.tags.write import can_write
 
     kept, sources = group.files[0], _sources(group.files[1:])
     tags = _tags_of((kept, *sources))
-    merge = _united(kept, sources, tags, aligned)
+    has_extras = any(tags[file.path].extras for file in sources)
+    merge = _united(kept, sources, tags, aligned() if has_extras else frozenset())
     coming = [extra.digest for extra in merge.extras]
     there = tags[kept.path].digests.union(coming)
     left = {file.path: lost for file in sources if (lost := lost_besides(file.may_be_lost, tags[file.path], there))}

@@ -4,8 +4,10 @@ file, `cleanup.apply` carries it out. Nothing here touches a file."""
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from operator import attrgetter
 from typing import Literal, get_args
 
 from dedup.groups.losses import Loss
@@ -69,6 +71,11 @@ class PlannedFile:
     """Seal of the store that planned it (`plan.seal`), empty if its document has none; None if it is from no document
     and not sealed yet."""
 
+    def sealed(self, seal: str) -> PlannedFile:
+        """The same with this seal. `replace` takes three times as long, which 60,000 files feel."""
+        make: Callable[..., PlannedFile] = PlannedFile
+        return make(*_values(self)[:-1], seal)
+
     @property
     def may_be_lost(self) -> frozenset[LossKind]:
         """Kinds of what may be lost with it."""
@@ -78,6 +85,10 @@ class PlannedFile:
     def goes_along(self) -> tuple[PlannedSidecar, ...]:
         """Side-cars to which the same happens as to the file."""
         return tuple(each for each in self.sidecars if self.action in REMOVING and each.action == "with")
+
+
+_values = attrgetter(*(each.name for each in fields(PlannedFile)))
+"""Gives the values of all fields of a file, its seal last."""
 
 
 @dataclass(frozen=True)

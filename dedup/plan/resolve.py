@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dedup.groups.mark import Said
+    from dedup.groups.remembered import Place
     from dedup.observer import Observer
     from dedup.plan.nouns import Plan
     from dedup.plan.review import Answer, Question, Review
@@ -81,15 +82,17 @@ def resolve_groups(
     ears: Ears = HERE,
     again: bool = False,
     limit: int | None = None,
+    place: Place | None = None,
 ) -> Resolved:
     """Asks the reviewer about each group of the store in `folder` that the plan at `path` does not answer, about
     `limit` at most, until there is none or the answer is to quit; `again` asks about those that were skipped before
     too. The plan is written after each answer. A KeyboardInterrupt is to quit. The store is locked, in the name of
-    `purpose`, only while null tests are made and a judgement is recorded. Raises InputError if there is something
+    `purpose`, only while null tests are made and a judgement is recorded. Matches are kept at `place`, and taken from
+    there. Raises InputError if there is something
     other than a plan at `path`, PlanError for a plan that cannot be understood."""
     before, state = read_with_state(path)
     protect_from_now_on(folder, keep.protect, playlists=settings.playlists, purpose=purpose)
-    matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose)
+    matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose, place)
     with open_for_reading(folder) as store:
         review = review_of(store, matches, keep, settings, before, again, observer)
     return answer_all(Basket(folder, path, review, state), reviewer, folder=folder, purpose=purpose, limit=limit)

@@ -14,6 +14,8 @@ from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup
 
 SEAL_BYTES = 16
 
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 class Seals:
     """The seals by one key. Without a key nothing is sealed, and no seal is sound."""
@@ -61,10 +63,8 @@ class Seals:
 
     def _group(self, plan: Plan, group: PlannedGroup) -> PlannedGroup:
         begun = self._beginning(plan, group)
-        files = tuple(
-            replace(file, seal=self._of_file(begun, file)) if file.seal is None else file for file in group.files
-        )
-        return replace(group, files=files)
+        files = tuple(file.sealed(self._of_file(begun, file)) if file.seal is None else file for file in group.files)
+        return PlannedGroup(files, group.merge, group.note)
 
     def _beginning(self, plan: Plan, group: PlannedGroup) -> Any:
         """What the seals of all files of a group begin with, as a digest to go on with: a group may have thousands, and
@@ -95,7 +95,7 @@ class Seals:
 
 
 def _text(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _encoded(value)
 
 
 def _equal(told: str | None, sound: str) -> bool:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from dedup.groups.groups import Found, Group, grouping
 from dedup.groups.keep import keep_rules
 from dedup.groups.losses import let_go_with
-from dedup.groups.matches import Matches
+from dedup.groups.remembered import Place, Remembered
 from dedup.plan.decide import Decider
 from dedup.settings import KeepSettings, MatchSettings, PlanSettings
 from dedup.store.protection import protected
 
 if TYPE_CHECKING:
+    from dedup.groups.matches import Matches
     from dedup.store.store import Store
 
 
@@ -23,10 +24,20 @@ USUAL = PlanSettings()
 """A plan without any options."""
 
 
-def find_groups(store: Store, match: MatchSettings, keep: KeepSettings, settings: PlanSettings = USUAL) -> Found:
-    """Pairs and weighed groups of the whole store as these settings want them; compares nothing again."""
-    matches = Matches(store, match)
-    return Found(matches, weighed_groups(store, matches, keep, settings))
+def find_groups(
+    store: Store,
+    match: MatchSettings,
+    keep: KeepSettings,
+    settings: PlanSettings = USUAL,
+    place: Place | None = None,
+) -> Found:
+    """Pairs and weighed groups of the whole store as these settings want them; compares nothing again. What was found
+    is kept at `place`, and taken from there."""
+    remembered = Remembered(store, match, keep, place)
+    matches = remembered.matches()
+    found = Found(matches, weighed_groups(store, matches, keep, settings))
+    remembered.keep(matches)
+    return found
 
 
 def weighed_groups(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings) -> list[Group]:

@@ -25,6 +25,7 @@ from dedup.library.reconcile import Reconciliation, reconcile
 from dedup.library.renewal import renew
 from dedup.observer import Observer
 from dedup.runner import Outcome, Runner, Task
+from dedup.scan.again import hear_at_other_pitches
 from dedup.scan.empty_roots import MayForget, never, require_not_empty
 from dedup.settings import ScanSettings
 from dedup.store.tracks import Track
@@ -80,6 +81,8 @@ class Scan:
     renewed: int = 0
     """Unchanged, skipped and failed files whose tags and properties were read again, as an older version had read
     them."""
+    at_other_pitches: int = 0
+    """Unchanged files that were decoded again, to have them at other pitches too."""
     forgotten: int = 0
     """Tracks that were dropped: deleted, renamed or no longer selected."""
     problems: list[Problem] = field(default_factory=list)
@@ -147,6 +150,7 @@ class _Scan:
         if not self.runner.stop.requested:
             self._forget(reconciled)
             self._hash_twins()
+            self._hear_again(reconciled)
         if not self.runner.stop.requested:
             self.catalog.probes.clear()
             self.store.seal_tail()
@@ -320,15 +324,18 @@ class _Scan:
     def _commit(self) -> None:
         ready, self.waiting = self.waiting, []  # first: a signal in between must not commit them twice
         with self.catalog.transaction():
+            pitches = []
             for group, result in ready:
                 if isinstance(result, Fingerprinted):
                     key = group[0].probe.key
                     fingerprint = self.catalog.fingerprints.add(result.items)
+                    pitches.append((fingerprint, result.pitches))
                     audio = self.catalog.audios.add(fingerprint, result.stream, key, result.damage, result.decoding)
                     self._put_group(group, audio)
                 else:
                     for subject in group:
                         self._put_problem(subject.candidate, subject, result)
+            self.store.keep_pitches(pitches)
         self.store.seal_tail(all_of_it=False)
         self.committed_at = time.monotonic()
 
@@ -351,6 +358,13 @@ class _Scan:
 
         self.observer.stage("hash files of equal size", len(paths), "files")
         hash_all(full_hash, paths, self.catalog, self.runner, self.disks, self.observer, keep)
+
+    def _hear_again(self, reconciled: Reconciliation) -> None:
+        if self.settings.again is not None:
+            unchanged = {track.path for track in reconciled.unchanged}
+            limit_s = self.settings.time_limit_s + WATCHDOG_GRACE_S
+            work = self.settings, self.runner, self.observer, self.disks, limit_s
+            self.summary.at_other_pitches = hear_at_other_pitches(self.store, unchanged, *work)
 
     def _count_problem(self, path: bytes, problem: Unusable) -> None:
         if problem.kind == "failed":

@@ -22,7 +22,7 @@ class Comparison(NamedTuple):
     """A record of `pairs.PAIR` with rows 0; empty if they cannot overlap enough."""
 
 
-CONFIRM_VERSION = 1
+CONFIRM_VERSION = 2
 """Counts the ways in which copies at another speed or pitch are confirmed; what another gave is found out again.
 Raise it with any change to what `confirm.task` gives of a file and a fingerprint, such as in `stretch`."""
 
@@ -81,6 +81,26 @@ class Comparisons(Table):
         `Table.read_rows` does."""
         rows = self.read_rows("WHERE settings = ? AND kernel = ?", (settings, KERNEL_VERSION))
         return (Comparison(a, b, pair) for a, b, _, _, pair in rows)
+
+    def lacks_any(self, settings: str) -> bool:
+        """Whether two fingerprints of tracks that a row of `judgement` calls the same may not be among `all`. Nothing
+        is verified: a damaged row makes them be compared, or is found by whoever reads it."""
+        query = (
+            "WITH called (a, b) AS (SELECT content_a, content_b FROM judgement WHERE same), "
+            "said (content) AS (SELECT a FROM called UNION SELECT b FROM called), "
+            "held (content, digest) AS ("
+            "SELECT content, fingerprint.digest FROM said JOIN audio ON audio.stream = content "
+            "JOIN fingerprint ON fingerprint.id = audio.fingerprint "
+            "WHERE EXISTS (SELECT 1 FROM track WHERE track.audio = audio.id) UNION "
+            "SELECT content, content FROM said JOIN fingerprint ON fingerprint.digest = content "
+            "JOIN audio ON audio.fingerprint = fingerprint.id WHERE audio.stream IS NULL "
+            "AND EXISTS (SELECT 1 FROM track WHERE track.audio = audio.id)) "
+            "SELECT 1 FROM called JOIN held AS one ON one.content = a JOIN held AS other ON other.content = b "
+            "WHERE one.digest != other.digest AND NOT EXISTS (SELECT 1 FROM comparison "
+            "WHERE digest_a = MIN(one.digest, other.digest) AND digest_b = MAX(one.digest, other.digest) "
+            "AND settings = ? AND kernel = ?) LIMIT 1"
+        )
+        return self.connection.execute(query, (settings, KERNEL_VERSION)).fetchone() is not None
 
     def confirmed(self) -> Iterator[Confirmation]:
         """What this version and this kernel confirmed. Raises StoreDamagedError as `Table.read_rows` does."""

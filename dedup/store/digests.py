@@ -25,6 +25,7 @@ COLUMNS = {
     "run": ("id", "command", "started", "ended", "outcome", "exit_code", "why", "seconds", "summary"),
     "nulltest": ("content_a", "content_b", "version", "result"),
     "comparison": ("digest_a", "digest_b", "settings", "kernel", "pair"),
+    "pitches": ("fingerprint", "version", "items"),
 }
 """Columns that the digest of a row covers, in the order of `schema.sql`: all except the digest. A `tail` has no digest,
 since that of its fingerprint covers its items."""

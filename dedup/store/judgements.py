@@ -59,12 +59,6 @@ class StoredJudgements(Table):
             return _judgement(last)
         return next(self._select("WHERE (content_a, content_b) = (?, ?)", (content_a, content_b)), None)
 
-    def any_same(self) -> bool:
-        """Whether any two contents may have been called the same."""
-        if any(last.same for last in self._waiting().values()):
-            return True
-        return self.connection.execute("SELECT 1 FROM judgement WHERE same LIMIT 1").fetchone() is not None
-
     def _select(self, which: str, parameters: Sequence[Any] = ()) -> Iterator[Judgement]:
         rows = self.read_rows(which, parameters)
         return (Judgement(a, b, bool(same), score, judged) for a, b, same, score, judged in rows)

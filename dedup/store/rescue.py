@@ -25,6 +25,7 @@ KEYS = {
     "run": "rowid",
     "nulltest": "content_a, content_b",
     "comparison": "digest_a, digest_b, settings",
+    "pitches": "fingerprint",
 }
 """Tables worth saving, each with the key by which it is stored. Probes are not: they only save a scan some work."""
 
@@ -39,6 +40,7 @@ GAP_ROWS = 100_000
 REFERENCES = (
     "DELETE FROM fingerprint WHERE block IS NOT NULL AND block NOT IN (SELECT name FROM block)",
     "DELETE FROM tail WHERE fingerprint NOT IN (SELECT id FROM fingerprint)",
+    "DELETE FROM pitches WHERE fingerprint NOT IN (SELECT id FROM fingerprint)",
     "DELETE FROM audio WHERE fingerprint NOT IN (SELECT id FROM fingerprint)",
     "DELETE FROM track WHERE audio IS NOT NULL AND audio NOT IN (SELECT id FROM audio)",
     "DELETE FROM tile WHERE block_a NOT IN (SELECT name FROM block) OR block_b NOT IN (SELECT name FROM block)",

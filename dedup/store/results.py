@@ -85,5 +85,14 @@ class Results(Table):
             self.connection.execute("DELETE FROM tile WHERE block_a = ?", (block,))
             self.connection.execute("DELETE FROM tile WHERE block_b = ?", (block,))
 
+    def drop_under(self, settings: str, blocks: Iterable[str]) -> int:
+        """Drops the results of the tiles of these blocks under these settings; gives their number."""
+        n_dropped = 0
+        for block in blocks:
+            for side in ("block_a", "block_b"):
+                query = f"DELETE FROM tile WHERE settings = ? AND {side} = ?"
+                n_dropped += self.connection.execute(query, (settings, block)).rowcount
+        return n_dropped
+
     def clear(self) -> None:
         self.connection.execute("DELETE FROM tile")

@@ -1,4 +1,4 @@
--- The catalog, format version 3. FORMAT.md explains every table and invariant.
+-- The catalog, format version 4. FORMAT.md explains every table and invariant.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -141,3 +141,10 @@ CREATE TABLE comparison (
     CHECK (digest_a < digest_b)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX audio_stream ON audio (stream) WHERE stream IS NOT NULL;
+
+CREATE TABLE pitches (
+    fingerprint INTEGER PRIMARY KEY REFERENCES fingerprint (id) ON DELETE CASCADE,
+    version     INTEGER NOT NULL,
+    items       BLOB NOT NULL,
+    row_digest  BLOB NOT NULL DEFAULT x''
+) STRICT;

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import shutil
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,22 @@ class Store:
             catalog.blocks.add(block.name, block.n_rows, len(block.items))
             catalog.fingerprints.move(block.name, fingerprints)
             catalog.fingerprints.drop_from_tail(fingerprints)
+
+    def keep_pitches(self, items: Iterable[tuple[int, Items]]) -> None:
+        """Records what fingerprints are at other pitches (`Pitches.put`), in a transaction of the caller. Tiles of
+        their blocks that passes for other speeds made without that are to be computed again."""
+        catalog, blocks = self.catalog, set[str]()
+        for fingerprint, others in items:
+            if catalog.pitches.put(fingerprint, others) and (place := catalog.fingerprints.place(fingerprint)):
+                blocks.add(place[0])
+        if not blocks:
+            return
+        recorded = catalog.meta.read().items()
+        passes = [
+            key.partition(" ")[2] for key, value in recorded if key.startswith("compare ") and value.get("stretched")
+        ]
+        if sum(catalog.results.drop_under(each, sorted(blocks)) for each in passes):
+            catalog.meta.drop("complete")
 
     def tidy(self) -> None:
         """Removes what a killed run left behind: half-written blocks and plan keys, and whole blocks that never reached

@@ -10,7 +10,7 @@ from dedup.errors import StoreMismatchError
 if TYPE_CHECKING:
     from dedup.store.catalog import Catalog
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 def _add_what_decoding_showed(catalog: Catalog) -> None:
@@ -25,7 +25,7 @@ def _add_digests(catalog: Catalog) -> None:
     table, and streams an index."""
     damaged = [(table, list(table.unlike_older_digest())) for table in (catalog.results, catalog.nulltests)]
     for table in catalog.sealed_tables:
-        if table is not catalog.comparisons:
+        if table not in (catalog.comparisons, catalog.pitches):
             table.add_digests()
     for other, keys in damaged:
         other.drop_older_digest()
@@ -34,7 +34,12 @@ def _add_digests(catalog: Catalog) -> None:
     catalog.audios.index_streams()
 
 
-UPGRADES: dict[int, Callable[[Catalog], None]] = {1: _add_what_decoding_showed, 2: _add_digests}
+def _add_pitches(catalog: Catalog) -> None:
+    """From version 3: fingerprints at other pitches get a table."""
+    catalog.pitches.create()
+
+
+UPGRADES: dict[int, Callable[[Catalog], None]] = {1: _add_what_decoding_showed, 2: _add_digests, 3: _add_pitches}
 """Functions by format version: each upgrades a catalog of that version to the next, in a transaction that also raises
 the version."""
 

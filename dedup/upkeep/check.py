@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 Kind = (
     Literal["catalog", "root", "block", "fingerprint", "audio", "track", "probe", "tile", "judgement", "null test"]
-    | Literal["comparison", "run", "meta", "clean-up", "note"]
+    | Literal["comparison", "pitches", "run", "meta", "clean-up", "note"]
 )
 
 ROWS: dict[str, Kind] = {
@@ -52,6 +52,7 @@ ROWS: dict[str, Kind] = {
     "run": "run",
     "nulltest": "null test",
     "comparison": "comparison",
+    "pitches": "pitches",
 }
 """Kind of a finding about a row, by its table. A fingerprint in a block counts as damage of that block."""
 
@@ -65,7 +66,8 @@ class Finding:
     "catalog"; nothing repairs a "clean-up"."""
     name: str
     """Key of the row in text: name of the block or tile, id of the fingerprint, audio, track or run, path of the probe,
-    contents of the judgement or null test, digests of the comparison, key of `meta`; table of the catalog."""
+    contents of the judgement or null test, digests of the comparison, fingerprint of the pitches, key of `meta`; table
+    of the catalog."""
     text: str
     key: tuple[Any, ...] = ()
     """Primary key of the row to drop."""

@@ -22,6 +22,7 @@ from dedup.store.digests import DIGEST_BYTES
 from dedup.store.judgements import CONTENT_BYTES, WAITING
 from dedup.store.nulltests import NULLTEST_VERSION, parsed
 from dedup.store.pairs import PAIR
+from dedup.store.pitches import N_PITCHES
 from dedup.store.probes import KeptProbe
 from dedup.store.protection import PROTECT, folders_of
 from dedup.store.remembered import PLAYLISTS
@@ -125,6 +126,12 @@ def problems_of_comparison(row: tuple[Any, ...]) -> Iterator[str]:
         yield f"has {len(pair)} bytes, but a pair takes {PAIR.itemsize}"
     elif pair and not are_in_range(np.frombuffer(pair, PAIR)):
         yield "its numbers are out of range"
+
+
+def problems_of_pitches(row: tuple[Any, ...]) -> Iterator[str]:
+    _, _, items = row
+    if len(items) % (4 * N_PITCHES):
+        yield f"has {len(items)} bytes, but its items take {4 * N_PITCHES} each"
 
 
 def problems_of_run(row: tuple[Any, ...]) -> Iterator[str]:
@@ -251,6 +258,7 @@ PROBLEMS: dict[str, Callable[[tuple[Any, ...]], Iterator[str]]] = {
     "run": problems_of_run,
     "nulltest": problems_of_null_test,
     "comparison": problems_of_comparison,
+    "pitches": problems_of_pitches,
 }
 """What is wrong with a row that matches its digest, by table, the worst first. Blocks,
 fingerprints and tiles are verified by what is on disk and by each other."""

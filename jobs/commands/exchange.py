@@ -72,6 +72,7 @@ def _records(run: Run, what: str) -> Iterable[dict[str, Any]]:
             found = export_pairs(Matches(store, run.settings.match()))
         else:
             settings = run.settings
-            weighed = find_groups(store, match=settings.match(), keep=settings.keep(), settings=settings.cleanup())
+            match, keep, cleanup = settings.match(), settings.keep(), settings.cleanup()
+            weighed = find_groups(store, match=match, keep=keep, settings=cleanup, place=stores.place_of_matches())
             found = map(group_record, weighed.groups)
     yield from found

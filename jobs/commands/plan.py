@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from jobs.session import options, stores
 from jobs.session.helping import Command
 from jobs.session.output import Output, complain, path_text
 from jobs.session.run import Run, reader
-from jobs.show.groups import tell_unfinished
+from jobs.show.groups import AT_ONCE, tell_unfinished
 from jobs.show.plan_text import totals_text
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | No
         ears=stores.ears(run),
         path=written,
         unprotect=[os.path.abspath(folder) for folder in unprotect],
+        place=stores.place_of_matches(),
     )
     run.observer.close()
     show_plan(run.output, made.plan, limit, made.matches)
@@ -94,6 +96,7 @@ def show_plan(output: Output, plan: Plan, limit: int | None, matches: Matches | 
         output.raw(to_bytes(plan, indent=None))
         output.flush()
     else:
-        for block in plan_lines(plan, limit, output.look, matches):
-            output.laid([*block, ""])
+        blocks = plan_lines(plan, limit, output.look, matches)
+        while some := list(itertools.islice(blocks, AT_ONCE)):
+            output.laid([line for block in some for line in (*block, "")])
     output.note(f"total   {totals_text(plan)}")

@@ -22,6 +22,7 @@ from jobs.show.words import beside_text
 
 if TYPE_CHECKING:
     from dedup.groups.groups import Found, Group
+    from dedup.store.store import Store
     from jobs.session.output import Output
 
 FORMATS = ("table", "json", "jsonl", "csv", "html")
@@ -72,18 +73,23 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, verdicts: tup
     question = Question(run, "report", form, limit, match, keep, cleanup) if limit and not spectrum else None
     with stores.for_reading(run) as store:
         tell_unfinished(run, store)
-        answer = question.answer(store.catalog.state()) if question else None
-    if answer is not None:
-        run.output.replay(answer)
-        return
-    with stores.for_matching(run) as store:
+        answer = question.answer(state_of(store)) if question else None
+        if answer is not None:
+            run.output.replay(answer)
+            return
+        stores.compare_called_same(run)
         commits = store.catalog.commits_seen()
-        found = find_groups(store, match=match, keep=keep, settings=cleanup)
-        state = store.catalog.state() if question else b""
+        found = find_groups(store, match=match, keep=keep, settings=cleanup, place=stores.place_of_matches())
+        state = state_of(store) if question else b""
         is_of_one_state = store.catalog.commits_seen() == commits
     hints = spectrum_hints(run, found.groups[:limit]) if spectrum else None
     with question.answered(run.output, state) if question and is_of_one_state else contextlib.nullcontext():
         show(run.output, found, form, limit, hints)
+
+
+def state_of(store: Store) -> bytes:
+    """Digests of all that answers come from."""
+    return b"".join(store.catalog.state())
 
 
 def show_verdicts(run: Run, verdicts: Collection[Verdict], form: str, limit: int | None) -> None:

@@ -62,6 +62,7 @@ def resolve(run: Run, written: bytes, limit: int | None, again: bool) -> int:
         settings=run.settings.cleanup(),
         reviewer=TerminalReviewer(run.output, written, run.observer.close),
         observer=run.observer,
+        place=stores.place_of_matches(),
         purpose="reprise resolve",
         ears=stores.ears(run),
         again=again,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dedup import __version__
-from dedup.store.layout import PRIVATE_FOLDER, private_opener
+from dedup.store.cached import read_cached, write_cached
 
 if TYPE_CHECKING:
     from jobs.session.output import Output
@@ -33,7 +33,7 @@ class Question:
     def __init__(self, run: Run, *asked: object) -> None:
         output = run.output
         shown = (output.quiet, output.as_json, output.look)
-        said = (__version__, _program(), os.path.realpath(run.settings.store), *shown)
+        said = (program(), os.path.realpath(run.settings.store), *shown)
         self.name = hashlib.blake2b(repr((said, asked)).encode(), digest_size=16).hexdigest()
 
     @property
@@ -45,11 +45,7 @@ class Question:
 
     def answer(self, state: bytes) -> list[str | bytes] | None:
         """What `Output.recorded` gave when the catalog had this state (`Catalog.state`); None if that is not known."""
-        try:
-            with open(self.path, "rb") as file:
-                data = file.read() if os.fstat(file.fileno()).st_uid == os.getuid() else b""
-        except OSError:
-            return None
+        data = read_cached(self.path)
         sealed = state + self.name.encode()
         if data[:16] != hashlib.blake2b(sealed + data[16:], digest_size=16).digest():
             return None
@@ -62,15 +58,7 @@ class Question:
         pieces = [("bytes", piece.hex()) if isinstance(piece, bytes) else ("text", piece) for piece in recorded]
         data = json.dumps(pieces).encode()
         digest = hashlib.blake2b(state + self.name.encode() + data, digest_size=16).digest()
-        part = self.path.with_name(f"{self.name}.{os.getpid()}.part")
-        with contextlib.suppress(OSError):  # an answer that cannot be kept is found again
-            part.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-            with open(part, "wb", opener=private_opener) as file:
-                file.write(digest + data)
-            os.replace(part, self.path)
-            kept = sorted(self.path.parent.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-            for old in kept[:-MOST_ANSWERS]:
-                old.unlink()
+        write_cached(self.path, [digest, data], MOST_ANSWERS)
 
     @contextlib.contextmanager
     def answered(self, output: Output, state: bytes) -> Iterator[None]:
@@ -81,9 +69,9 @@ class Question:
 
 
 @cache
-def _program() -> str:
-    """A digest of the sources, by name, size and time: an answer of another program is none."""
-    digest = hashlib.blake2b(digest_size=16)
+def program() -> str:
+    """A digest of the sources, by name, size and time: what another program found is nothing."""
+    digest = hashlib.blake2b(__version__.encode(), digest_size=16)
     root = Path(__file__).parents[2]
     for package in ("dedup", "jobs"):
         for folder, folders, names in os.walk(root / package):

@@ -158,7 +158,9 @@ def in_columns(rows: Sequence[Sequence[str]], look: Look, before: int = 0) -> li
     """The lines of each row, beside `before` cells on the left: cells stand in columns, which all rows share, and go on
     on a next line where one is full. Columns that are empty in all rows are left out, and lines that are empty in a
     row. A cell that is wider than a line is broken."""
-    columns = [(at, max(map(width_of, cells))) for at, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
+    widths = [[len(cell) if cell.isascii() else width_of(cell) for cell in row] for row in rows]
+    of_columns = zip(zip(*widths, strict=True), zip(*rows, strict=True), strict=True)
+    columns = [(at, max(wide)) for at, (wide, cells) in enumerate(of_columns) if any(cells)]
     lines: list[list[tuple[int, int]]] = []
     room = 0
     for at, needed in columns:
@@ -168,7 +170,7 @@ def in_columns(rows: Sequence[Sequence[str]], look: Look, before: int = 0) -> li
         else:
             lines.append([(at, needed)])
             room = look.width - before - needed
-    return [list(_lines_of(row, lines, look, before)) for row in rows]
+    return [list(_lines_of(row, wide, lines, look, before)) for row, wide in zip(rows, widths, strict=True)]
 
 
 def hanging_rows(rows: Sequence[Sequence[str]], look: Look) -> Iterator[str]:
@@ -178,11 +180,13 @@ def hanging_rows(rows: Sequence[Sequence[str]], look: Look) -> Iterator[str]:
         yield from ("  " + line for line in lines[1:])
 
 
-def _lines_of(row: Sequence[str], lines: Sequence[Sequence[tuple[int, int]]], look: Look, before: int) -> Iterator[str]:
+def _lines_of(
+    row: Sequence[str], widths: Sequence[int], lines: Sequence[Sequence[tuple[int, int]]], look: Look, before: int
+) -> Iterator[str]:
     for line in lines:
         if len(line) == 1:
             yield from look.wrapped(row[line[0][0]], before) if row[line[0][0]] else ()
             continue
-        text = (" " * GAP).join([padded(row[at], needed) for at, needed in line]).rstrip()
+        text = (" " * GAP).join([row[at] + " " * (needed - widths[at]) for at, needed in line]).rstrip()
         if text:
             yield text

@@ -146,7 +146,7 @@ allow_empty = click.option(
     "--allow-empty", is_flag=True, help="Forget the files of a root that is suddenly empty, without asking."
 )
 discover = _options(*_names(domain.DiscoverSettings))
-scan = together(discover, _options("min-length", "time-limit", "length", "retry-failed", "block-size"))
+scan = together(discover, _options("min-length", "time-limit", "length", "retry-failed", "again", "block-size"))
 compare = _options(*_names(domain.CompareSettings))
 match = _options(*_names(domain.MatchSettings))
 keep = _options(*_names(domain.KeepSettings))

@@ -20,6 +20,7 @@ from jobs.session.run_settings import RunSettings
 
 if TYPE_CHECKING:
     from cluster.preflight import Terms
+    from dedup.groups.remembered import Place
     from dedup.plan.listening import Ears
     from dedup.runner import Runner
     from dedup.store.store import Store
@@ -117,14 +118,28 @@ def for_reading(run: Run) -> AbstractContextManager[Store]:
 
 @contextlib.contextmanager
 def for_matching(run: Run) -> Iterator[Store]:
-    """The store for a command that shows which tracks match, once the pairs that a person called the same have been
-    compared: whoever asks first pays for it."""
+    """The store for a command that shows which tracks match, once `compare_called_same` is done."""
+    compare_called_same(run)
+    with for_reading(run) as store:
+        yield store
+
+
+def compare_called_same(run: Run) -> None:
+    """Compares the pairs that a person called the same and nobody has compared: whoever asks first pays for it."""
     from dedup.groups.called_same import remember_in
 
     remember_in(run.settings.store, run.observer, f"reprise {run.command}")
     run.observer.close()
-    with for_reading(run) as store:
-        yield store
+
+
+def place_of_matches() -> Place:
+    """Where this user keeps matches that were found."""
+    import platformdirs
+
+    from dedup.groups.remembered import Place
+    from jobs.session.answers import program
+
+    return Place(platformdirs.user_cache_path("reprise") / "matches", program())
 
 
 @contextlib.contextmanager

@@ -10,10 +10,10 @@ from jobs.session.output import count_text, one_line, path_text, size_text
 from jobs.show.entries import Entry, entry_lines, indented
 from jobs.show.groups import common_folder
 from jobs.show.table import sound_cells
-from jobs.show.words import verdict_text
+from jobs.show.words import BY_NUMBERS, judged_text, verdict_text
 
 if TYPE_CHECKING:
-    from dedup.groups.matches import Matches, TrackPair
+    from dedup.groups.matches import ListedTrack, Matches
     from dedup.plan.nouns import Action, Plan, PlannedFile, PlannedGroup, PlannedPlaylist
     from dedup.tags.merge import Merge
 
@@ -74,9 +74,9 @@ def planned_group_lines(
     group: PlannedGroup, folder: bytes, look: Look, matches: Matches | None = None, numbered: bool = False
 ) -> Iterator[str]:
     """Yields the lines of a group: its files, and what the kept one gets."""
-    pairs = _pairs_with_kept(group, matches)
+    kept = matches.track_at(group.files[0].path) if matches is not None else None
     entries = [
-        _entry(file, folder, matches, pairs.get(file.path), str(number) if numbered else "")
+        _entry(file, folder, matches, kept, str(number) if numbered else "")
         for number, file in enumerate(group.files, start=1)
     ]
     heading = f"{size_text(group.n_bytes)} reclaimable, {count_text(len(group.files), 'file')}"
@@ -87,16 +87,12 @@ def planned_group_lines(
     yield from indented(told, look)
 
 
-def _pairs_with_kept(group: PlannedGroup, matches: Matches | None) -> dict[bytes, TrackPair]:
-    """The other files with the first one, which is kept, by their paths."""
-    found = matches.of_path(group.files[0].path) if matches is not None else ()
-    return {pair.b.path: pair.swapped() for pair in found}
-
-
-def _entry(file: PlannedFile, folder: bytes, matches: Matches | None, pair: TrackPair | None, number: str) -> Entry:
+def _entry(file: PlannedFile, folder: bytes, matches: Matches | None, kept: ListedTrack | None, number: str) -> Entry:
     track = matches.track_at(file.path) if matches is not None else None
     sound = sound_cells(track) if track is not None else ("",) * 5
-    verdict = "" if not file.verdict else verdict_text(pair) if pair is not None else file.verdict
+    verdict = file.verdict
+    if verdict and matches is not None and track is not None and kept is not None:
+        verdict = _verdict_with_kept(file.verdict, track, kept, matches)
     cells = (
         *sound[:5],
         size_text(file.size),
@@ -109,6 +105,14 @@ def _entry(file: PlannedFile, folder: bytes, matches: Matches | None, pair: Trac
     why = ": ".join(filter(None, (file.rule, one_line(file.why))))
     notes = [text for text in (why, _lost_text(file)) if text]
     return Entry(path_text(file.path.removeprefix(folder)), cells, mark, role, notes, number)
+
+
+def _verdict_with_kept(verdict: str, track: ListedTrack, kept: ListedTrack, matches: Matches) -> str:
+    """The verdict on a file and the kept one, as a report has it. Only some need the numbers of the pair."""
+    if verdict not in BY_NUMBERS:
+        return judged_text(verdict, matches.judgements.of(track, kept) is not None)
+    pair = next(matches.of(kept, {track.fingerprint: [track]}), None)
+    return verdict if pair is None else verdict_text(pair.swapped())
 
 
 def _lost_text(file: PlannedFile) -> str:

@@ -58,6 +58,7 @@ def scan_text(summary: Scan) -> str:
         "absent (kept)": summary.absent,
         "back after being absent": summary.returned,
         "with their tags read again": summary.renewed,
+        "heard at other pitches": summary.at_other_pitches,
         "forgotten (no longer there or selected)": summary.forgotten,
         "not audio by their names": summary.ignored,
         "failed or skipped as before (`--strict` lists them)": summary.known_problems,

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 BAR_STEPS = 64
 
+BY_NUMBERS = ("same recording, other speed", "transposed")
+"""Verdicts that `verdict_text` tells with numbers of the pair."""
+
 TOGETHER_S = 0.5
 """Seconds between the starts of two of another speed that count for none."""
 
@@ -25,7 +28,12 @@ def verdict_text(pair: TrackPair) -> str:
         text = f"same recording, {speed_text(pair.match.rate, pair.change)}"
     elif pair.verdict == "transposed" and pair.change is not None:
         text = f"same recording, {pitch_text(pair.change)}"
-    return f"{text} (you said so)" if pair.judged and pair.verdict == "same recording" else text
+    return judged_text(text, pair.judged)
+
+
+def judged_text(verdict: str, judged: bool) -> str:
+    """A verdict, and whether a person gave it."""
+    return f"{verdict} (you said so)" if judged and verdict == "same recording" else verdict
 
 
 def beside_text(pair: TrackPair, name_a: str, name_b: str) -> str:

@@ -102,7 +102,7 @@ def measured(a: Block, b: Block, rounds: int) -> dict[str, Any]:
     n_a, n_b = len(a.offsets) - 1, len(b.offsets) - 1
     votes = vote(x.keys, y.keys, False, 0, n_a, room)
     meetings = room.for_meetings(min(len(x.keys.starts), len(y.keys.starts)))
-    n_meetings, n_all = voting._meet(x.keys, y.keys, False, meetings)
+    n_meetings, n_all = voting.meet(x.keys, y.keys, False, meetings)
     cast = np.empty(n_all, np.uint64)
     work = (x.keys.codes, y.keys.codes, meetings[:n_meetings], False, 0, n_a)
     places = np.random.default_rng(1).integers(0, max(1, len(room.for_counters(ROOM * n_all))), n_all)
@@ -121,7 +121,7 @@ def measured(a: Block, b: Block, rounds: int) -> dict[str, Any]:
 
     steps: dict[str, Callable[[], object]] = {
         "keys of a block": lambda: make_keys(a.items, a.offsets),
-        "meet": lambda: voting._meet(x.keys, y.keys, False, meetings),
+        "meet": lambda: voting.meet(x.keys, y.keys, False, meetings),
         "cast": lambda: voting._cast(*work, room.for_counters(ROOM * n_all), cast),
         "keep": keep,
         "join": lambda: join_blocks(x, y, False, 0, n_a, limits, floor, room),

@@ -25,13 +25,16 @@ from typing import IO, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import numpy as np
+
 from dedup.scan.imported import Imported, import_tracks
 from dedup.settings import FingerprintSettings
 from dedup.store.items import Items
-from dedup.store.store import make_or_open
+from dedup.store.store import Store, make_or_open
 from dedup.synthesis.fingerprints import Library, duration_of, import_line, path_of, planted_pair
 
 BLOCK_SIZE, AT_ONCE, TELL_EVERY_S = 512, 128, 5.0
+EVERY_OTHER_BIT = 0x55555555
 
 
 def made(library: Library, n_tracks: int, truth: IO[str]) -> Iterator[Made]:
@@ -71,12 +74,24 @@ def _make(span: tuple[int, int]) -> tuple[list[Made], str]:
     return [Made(track.index, track.items) for track in tracks], "".join(f"{json.dumps(pair)}\n" for pair in pairs)
 
 
-def make_store(folder: Path, tracks: Iterable[Imported], block_size: int) -> None:
+def make_store(folder: Path, tracks: Iterable[Imported], block_size: int, is_heard: bool = False) -> None:
     settings = FingerprintSettings()
     with make_or_open(folder, settings, block_size, "make_library") as store:
         counts = import_tracks(store, tracks, 1.0)
+        if is_heard:
+            _hear_at_other_pitches(store)
     if counts.imported != counts.lines:
         sys.exit(f"{counts.lines - counts.imported} of {counts.lines} tracks were not imported")
+
+
+def _hear_at_other_pitches(store: Store) -> None:
+    """Gives each fingerprint items at other pitches: as many, as varied, and like no others."""
+    for name in sorted(store.catalog.blocks.names()):
+        block = store.blocks.read(name)
+        with store.catalog.transaction():
+            for each in store.catalog.fingerprints.of_block(name):
+                turned = block.row(each.row)[::-1]
+                store.catalog.pitches.put(each.id, np.stack([turned, turned ^ np.uint32(EVERY_OTHER_BIT)]))
 
 
 def arguments() -> argparse.Namespace:
@@ -88,6 +103,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--duplicates", type=float, default=0.05, metavar="P", help="share of tracks that are copies")
     parser.add_argument("--block-size", type=int, default=BLOCK_SIZE, help="tracks in a block (default: %(default)s)")
+    parser.add_argument("--pitches", action="store_true", help="a store whose tracks seem heard at other pitches too")
     parser.add_argument("--out", required=True, metavar="STORE|FILE.jsonl|-")
     args = parser.parse_args()
     if args.tracks < 1 or args.items < 32 or args.spread < 0 or not 0 <= args.duplicates <= 1 or args.seed < 0:
@@ -110,7 +126,7 @@ def main() -> None:
             files.enter_context(open(args.out, "wb")).writelines(import_line(*track) for track in tracks)
         else:
             coming = (Imported(path_of(index).encode(), duration_of(items), items) for index, items in tracks)
-            make_store(Path(args.out), coming, args.block_size)
+            make_store(Path(args.out), coming, args.block_size, args.pitches)
 
 
 if __name__ == "__main__":

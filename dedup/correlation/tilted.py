@@ -1,0 +1,317 @@
+"""Pairs that share equal items along a tilted line, as copies at another speed do: found by sorting, like those of
+`join`, at all rates from one merge.
+
+A copy that plays 4 % slower has 1.04 items for each of its original, so the lags at which the two share items grow as
+they play on. Each key that both have gives a pair of places. These are gathered by pair of tracks, near the diagonal
+alone; a pair that has few of them is looked at no further. For the others the places are turned by each rate in its
+turn until those of a copy lie at one lag:
+
+    place in b, 1.04 items of it for each of a           the same, a stretched by 1.04
+    │      ·  x                                          │      ·  x
+    │   · x  ·                                           │   ·  x ·
+    │    x                                               │      x
+    │   x    ·                                           │      x ·
+    │ ·x                                                 │ ·    x
+    └──────────── place in a                             └──────────── place in a"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.correlation.accelerate import jit
+from dedup.correlation.kernels import BlockItems, Counts, LagLimits, allowed_lags, chance_corrected, row_of
+from dedup.correlation.keys import LAST_PLACE, LAST_ROW, PLACE_BITS, Codes, Keys, Numbers, make_keys
+from dedup.correlation.stretch import stretched
+from dedup.correlation.votes import meet
+from dedup.store.items import Items, frozen
+from dedup.store.pitches import AS_IT_IS, HIGHER, LOWER
+
+VOTES = 4
+"""Pairs of places within LAGS neighbouring lags that make a candidate."""
+
+LAGS, FINE_LAGS = 5, 3
+"""Lags within which votes count together: at rates in steps of 1 %, and then near the best of these."""
+
+FINE_STEP, FINE_STEPS = 0.001, 5
+"""Steps by which a rate is made finer, and how many are tried either way."""
+
+AT_ONCE = 1 << 22
+"""Pairs of tracks whose places are counted at a time."""
+
+
+class Hypothesis(NamedTuple):
+    """What two tracks may be to each other."""
+
+    of_a: int
+    """Image in which the first is heard."""
+    of_b: int
+    stretches_b: bool
+    """Which of the two is stretched."""
+    rates: tuple[float, ...]
+    """By which it is, each 1 or more."""
+
+
+def _percent(*steps: int) -> tuple[float, ...]:
+    return tuple(1 + step / 100 for step in steps)
+
+
+_SAME, _NEAR, _FAR = _percent(*range(1, 10)), _percent(0, 2, 3, 4, 5), _percent(0, 5, 6, 7, 8, 9)
+"""Rates of tracks of about one pitch, 0.6 semitones apart, and 1.2: any, if only the tempo was changed; none, if only
+the pitch was; and those of a turntable. Whatever is tried of a first and a second is tried of the second and the first,
+so that their order decides nothing."""
+
+HYPOTHESES = (
+    Hypothesis(HIGHER, HIGHER, True, _SAME),
+    Hypothesis(HIGHER, HIGHER, False, _SAME),
+    Hypothesis(HIGHER, AS_IT_IS, True, _NEAR),
+    Hypothesis(AS_IT_IS, LOWER, True, _NEAR),
+    Hypothesis(AS_IT_IS, HIGHER, False, _NEAR),
+    Hypothesis(LOWER, AS_IT_IS, False, _NEAR),
+    Hypothesis(HIGHER, LOWER, True, _FAR),
+    Hypothesis(LOWER, HIGHER, False, _FAR),
+)
+
+
+class Image(NamedTuple):
+    """The fingerprints of a block at one pitch."""
+
+    fingerprints: BlockItems
+    keys: Keys
+
+
+def make_image(items: Items, offsets: Counts) -> Image:
+    """Prepares a block. Row `r` is `items[offsets[r] : offsets[r + 1]]`; rows may be empty."""
+    fingerprints = BlockItems(frozen(items, np.uint32), frozen(offsets, np.int64))
+    return Image(fingerprints, make_keys(*fingerprints, fewest=0))
+
+
+CANDIDATE = np.dtype(
+    [
+        *(("row_a", "i8"), ("row_b", "i8"), ("image_a", "i8"), ("image_b", "i8")),
+        *(("rate", "f8"), ("of_b", "?"), ("lag", "i8"), ("kappa", "f8")),
+    ]
+)
+"""A pair at a rate: rows of the blocks, and images in which they are heard; whether the second is stretched; the lag of
+the first against the second, one of them stretched; kappa there."""
+
+Candidates = npt.NDArray[np.void]
+
+
+def likely_pairs(
+    a: Sequence[Image],
+    b: Sequence[Image],
+    same: bool,
+    rows: tuple[int, int],
+    left_out: tuple[Counts, Counts],
+    limits: LagLimits,
+    least: float,
+) -> Candidates:
+    """The pairs of two blocks that share places along a line and have a kappa of `least` or more there, once for each
+    hypothesis that fits.
+
+    Parameters:
+        a, b: images of the blocks.
+        same: whether they are one block; then of rows and those behind them alone.
+        rows: of `a`, the first and the end.
+        left_out: rows of pairs that do not matter.
+        limits: what a lag must meet.
+        least: kappa.
+    """
+    found = [np.empty(0, CANDIDATE)]
+    step = max(1, AT_ONCE // max(1, len(b[0].fingerprints.offsets) - 1))
+    for hypothesis in HYPOTHESES:
+        x, y = a[hypothesis.of_a], b[hypothesis.of_b]
+        meetings = np.empty((min(len(x.keys.starts), len(y.keys.starts)), 4), np.int32)
+        n_meetings, _ = meet(x.keys, y.keys, False, meetings)
+        for first in range(*rows, step):
+            some = first, min(rows[1], first + step)
+            part = _likely(x, y, meetings[:n_meetings], same, some, left_out, hypothesis, limits, least)
+            part["image_a"], part["image_b"] = hypothesis.of_a, hypothesis.of_b
+            found.append(part)
+    return np.concatenate(found)
+
+
+def _likely(
+    a: Image,
+    b: Image,
+    meetings: Numbers,
+    same: bool,
+    rows: tuple[int, int],
+    left_out: tuple[Counts, Counts],
+    hypothesis: Hypothesis,
+    limits: LagLimits,
+    least: float,
+) -> Candidates:
+    """`likely_pairs` of a hypothesis."""
+    of_b, rates = hypothesis.stretches_b, hypothesis.rates
+    near = (rates[0], rates[-1]) if of_b else (1 / rates[-1], 1 / rates[0])
+    work = (a.keys.codes, b.keys.codes, meetings, same, *rows, *near, limits.max_lag)
+    counts = np.zeros((rows[1] - rows[0], len(b.fingerprints.offsets) - 1), np.int32)
+    _gather(*work, counts, np.empty((0, 2), np.int32))
+    rows_a, rows_b = left_out
+    inside = (rows_a >= rows[0]) & (rows_a < rows[1])
+    counts[rows_a[inside] - rows[0], rows_b[inside]] = 0
+    enough = counts >= VOTES
+    n_places = counts[enough]
+    ends = np.cumsum(n_places, dtype=np.int64)
+    counts[:] = -1
+    counts[enough] = ends - n_places
+    places = np.empty((int(ends[-1]) if len(ends) else 0, 2), np.int32)
+    _gather(*work, counts, places)
+    pairs = np.argwhere(enough)
+    numbers = np.empty((len(pairs), 3))
+    sides = a.fingerprints, b.fingerprints
+    _judge(*sides, rows[0], pairs, ends, places, np.array(rates), of_b, limits, numbers)
+    kept = numbers[:, 2] >= least
+    found = np.zeros(int(kept.sum()), CANDIDATE)
+    found["row_a"], found["row_b"] = pairs[kept, 0] + rows[0], pairs[kept, 1]
+    found["rate"], found["lag"], found["kappa"] = numbers[kept].T
+    found["of_b"] = of_b
+    return found
+
+
+@jit
+def _gather(
+    a: Codes,
+    b: Codes,
+    meetings: Numbers,
+    same: bool,
+    first_row: int,
+    end_row: int,
+    lowest: float,
+    highest: float,
+    max_lag: int,
+    counts: Numbers,
+    places: Numbers,
+) -> None:
+    """Counts the pairs of places of equal keys near the diagonal, for each pair of rows; or, if there is room for them,
+    writes them down.
+
+    Parameters:
+        a, b: codes of the blocks.
+        meetings: of `meet`.
+        same: whether the blocks are the same; then of rows and those behind them alone.
+        first_row, end_row: rows of `a`.
+        lowest, highest: items of `a` for each of `b`.
+        max_lag: items by which a pair of places may be off, either way.
+        counts: output, `int32[end_row - first_row, rows of b]`: the numbers, zeros before; or, if they are written
+            down, where the next goes, less than 0 for rows that do not matter.
+        places: output, `int32[n, 2]`: place in `a` and in `b`, those of two rows together; empty to count them.
+    """
+    is_counting = len(places) == 0
+    for k in range(len(meetings)):
+        for i in range(meetings[k, 0], meetings[k, 1]):
+            code = int(np.int64(a[i]))
+            row_a, place_a = (code >> PLACE_BITS) & LAST_ROW, code & LAST_PLACE
+            if row_a < first_row or row_a >= end_row:
+                continue
+            for j in range(meetings[k, 2], meetings[k, 3]):
+                other = int(np.int64(b[j]))
+                row_b, place_b = (other >> PLACE_BITS) & LAST_ROW, other & LAST_PLACE
+                if same and row_b <= row_a:
+                    continue
+                if place_a < lowest * place_b - max_lag or place_a > highest * place_b + max_lag:
+                    continue
+                n = counts[row_a - first_row, row_b]
+                if not is_counting:
+                    if n < 0:
+                        continue
+                    places[n, 0], places[n, 1] = place_a, place_b
+                counts[row_a - first_row, row_b] = n + 1
+
+
+@jit
+def _judge(
+    a: BlockItems,
+    b: BlockItems,
+    first_row: int,
+    pairs: Counts,
+    ends: Counts,
+    places: Numbers,
+    rates: npt.NDArray[np.float64],
+    of_b: bool,
+    limits: LagLimits,
+    out: npt.NDArray[np.float64],
+) -> None:
+    """Finds the rate and the lag at which the places of each pair agree most, and kappa there.
+
+    Parameters:
+        a, b: the blocks.
+        first_row: row of `a` that `pairs` count from.
+        pairs: `int64[n, 2]`, rows.
+        ends: `int64[n]`, end of the places of each pair.
+        places: of `_gather`.
+        rates: `float64[n_rates]`, in their order.
+        of_b: whether `b` is stretched, or `a`.
+        limits: what a lag must meet.
+        out: output, `float64[n, 3]`: rate, lag, kappa, which is -1 if too few places agree.
+    """
+    start = 0
+    lags = np.empty(1, np.int64)
+    for k in range(len(pairs)):
+        of_pair, start = places[start : ends[k]], ends[k]
+        out[k, 2] = -1.0
+        if len(lags) < len(of_pair):
+            lags = np.empty(2 * len(of_pair), np.int64)
+        best, n_best = 1.0, VOTES - 1
+        for rate in rates:
+            n_votes, _ = _votes_at(of_pair, rate, of_b, LAGS, lags[: len(of_pair)])
+            if n_votes > n_best:
+                best, n_best = rate, n_votes
+        if n_best < VOTES:
+            continue
+        middle, lag, n_best = best, 0, 0
+        for step in range(2 * FINE_STEPS + 1):
+            rate = middle + FINE_STEP * ((step + 1) // 2 * (1 if step % 2 == 0 else -1))
+            n_votes, at = _votes_at(of_pair, rate, of_b, FINE_LAGS, lags[: len(of_pair)])
+            if n_votes > n_best:
+                best, lag, n_best = rate, at, n_votes
+        x, y = row_of(a, first_row + pairs[k, 0]), row_of(b, pairs[k, 1])
+        if not of_b:
+            x, y = y, x
+        y = stretched(y, best)
+        lowest, highest = allowed_lags(max(len(x), len(y)), min(len(x), len(y)), limits)
+        if len(x) < len(y):
+            lowest, highest = -highest, -lowest
+        if lag >= lowest and lag <= highest:
+            kappa, _ = chance_corrected(x, y, lag)
+            out[k, 0], out[k, 1], out[k, 2] = best, lag if of_b else -lag, kappa
+
+
+@jit
+def _votes_at(places: Numbers, rate: float, of_b: bool, n_lags: int, lags: Counts) -> tuple[int, int]:
+    """The most places of a pair within so many neighbouring lags at a rate, and the middle of these: lags of the track
+    that is not stretched against the other.
+
+    Parameters:
+        places: `int32[n, 2]`, place in each of the two.
+        rate: by which one of them is stretched.
+        of_b: whether that is the second.
+        n_lags: how many lags count together.
+        lags: scratch, `int64[n]`.
+    """
+    for i in range(len(places)):
+        if of_b:
+            lags[i] = places[i, 0] - int(np.rint((places[i, 1] + 0.5) * rate - 0.5))
+        else:
+            lags[i] = places[i, 1] - int(np.rint((places[i, 0] + 0.5) * rate - 0.5))
+    if len(lags) > 16:
+        lags.sort()
+    else:
+        for i in range(1, len(lags)):
+            lag, at = lags[i], i
+            while at > 0 and lags[at - 1] > lag:
+                lags[at] = lags[at - 1]
+                at -= 1
+            lags[at] = lag
+    most, middle, end = 0, 0, 0
+    for i in range(len(lags)):
+        while end < len(lags) and lags[end] < lags[i] + n_lags:
+            end += 1
+        if end - i > most:
+            most, middle = end - i, (lags[i] + lags[end - 1]) // 2
+    return most, middle
