@@ -26,7 +26,8 @@ from dedup.gate.nouns import Decision
 from dedup.gate.shelves import MOST_ITEMS, MOST_SMALL, planned, shelves_of
 from dedup.groups.companions import Intended
 from dedup.groups.judgements import record
-from dedup.groups.matches import ListedTrack, Matches, TrackPair, heard
+from dedup.groups.matches import ListedTrack, Matches, TrackPair
+from dedup.groups.verdicts import heard
 from dedup.library.metadata import AudioProperties
 from dedup.library.probe import Unusable
 from dedup.observer import Silent
@@ -112,8 +113,9 @@ def test_the_numbers_are_those_of_scan_and_correlate(music: Path, gate: Gate) ->
             found = gate.relations.of(newcomer)
             assert [each.b.path for each in found] == [each.b.path for each in expected]
             for mine, theirs in zip(found, expected, strict=True):
-                assert mine.match == theirs.match
-                assert (mine.verdict, mine.change) == (theirs.verdict, theirs.change)
+                assert mine.verdict == theirs.verdict
+                if not mine.match.rate:  # other speeds are found as the two are, not at the pitches that a scan hears
+                    assert (mine.match, mine.change) == (theirs.match, theirs.change)
                 assert as_known(mine.a) == as_known(theirs.a)
                 assert as_known(mine.b) == as_known(theirs.b)
                 seen.add(mine.verdict)

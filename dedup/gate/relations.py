@@ -15,7 +15,8 @@ from dedup.files.host_paths import HostPath
 from dedup.files.paths import printable
 from dedup.gate.newcomer import NEW, Newcomer
 from dedup.groups.losses import needs_listening
-from dedup.groups.matches import ListedTrack, TrackPair, heard
+from dedup.groups.matches import ListedTrack, TrackPair
+from dedup.groups.verdicts import heard
 from dedup.library.look import LOOK_S
 from dedup.nulltest.task import Side, compare_files
 from dedup.store.comparisons import Confirmation

@@ -5,6 +5,7 @@ measured as `correlate` measures it."""
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,15 +13,16 @@ import numpy.typing as npt
 
 from dedup.correlation.kernels import lag_limits
 from dedup.correlation.lanes import SortKey, sort_key
-from dedup.correlation.other_speeds import LENGTH_RATIO, RATES, correlate_stretched
+from dedup.correlation.other_speeds import LENGTH_RATIO, RATES, HeardBlock, correlate_stretched
 from dedup.correlation.stretch import stretched
 from dedup.correlation.sweep import Packed, Work, room_for_curves, sweep
-from dedup.correlation.tile import Part, Prepared, SharedBlock, records_of
+from dedup.correlation.tile import Part, Prepared, records_of
 from dedup.correlation.worth_storing import FOUND_COLUMNS, ROW_X, ROW_Y, floor_of, keep_worth_storing
 from dedup.gate.shelves import packed_block
 from dedup.settings import CompareSettings
-from dedup.store.items import Items, frozen
+from dedup.store.items import Items, frozen, items_digest
 from dedup.store.pairs import PAIR
+from dedup.store.pitches import N_PITCHES
 
 if TYPE_CHECKING:
     from dedup.correlation.kernels import Counts, LagLimits
@@ -64,8 +66,9 @@ def at_other_speeds(items: Items, others: Packed, plain: bytes, settings: Compar
     known = np.frombuffer(plain, PAIR)
     known = known[np.isin(known["row_b"], rows)].copy()
     known["row_b"] = np.searchsorted(rows, known["row_b"])
-    one: SharedBlock = ("", frozen(items, np.uint32), np.array([0, len(items)], np.int64))
-    (found,) = correlate_stretched(settings, [known.tobytes()], [Part(0, 1)], one, _block(others, rows)).pairs
+    chosen = [others.fingerprints.items[slice(*others.fingerprints.offsets[row : row + 2])] for row in rows.tolist()]
+    blocks = [_heard("", [items]), _heard("others", chosen)]
+    (found,) = correlate_stretched(settings, 2, [known.tobytes()], [Part(0, 1)], *blocks).pairs
     pairs = np.frombuffer(found, PAIR).copy()
     pairs["row_b"] = rows[pairs["row_b"]]
     return pairs.tobytes()
@@ -118,9 +121,15 @@ def _from(block: Packed, start: int, end: int) -> Packed:
     return Packed(block.fingerprints, some)
 
 
-def _block(others: Packed, rows: npt.NDArray[np.int64]) -> SharedBlock:
-    """Some rows of a block, as a block."""
-    items, offsets = others.fingerprints
-    chosen = [items[offsets[row] : offsets[row + 1]] for row in rows.tolist()]
-    whole = frozen(np.concatenate(chosen), np.uint32)
-    return "", whole, frozen(np.cumsum([0, *map(len, chosen)]), np.int64)
+def _heard(name: str, rows: Sequence[Items]) -> HeardBlock:
+    """Some fingerprints as a block, as they are: at other pitches a file is heard when it is confirmed."""
+    items = frozen(np.concatenate(rows), np.uint32)
+    offsets = frozen(np.cumsum([0, *map(len, rows)]), np.int64)
+    digest = items_digest(items).hex()
+    return (
+        f"{name} {digest}",
+        items,
+        offsets,
+        np.zeros((N_PITCHES, len(items)), np.uint32),
+        np.zeros(len(rows), np.bool_),
+    )
