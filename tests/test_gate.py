@@ -113,9 +113,8 @@ def test_the_numbers_are_those_of_scan_and_correlate(music: Path, gate: Gate) ->
             found = gate.relations.of(newcomer)
             assert [each.b.path for each in found] == [each.b.path for each in expected]
             for mine, theirs in zip(found, expected, strict=True):
-                assert mine.verdict == theirs.verdict
-                if not mine.match.rate:  # other speeds are found as the two are, not at the pitches that a scan hears
-                    assert (mine.match, mine.change) == (theirs.match, theirs.change)
+                assert mine.match == theirs.match
+                assert (mine.verdict, mine.change) == (theirs.verdict, theirs.change)
                 assert as_known(mine.a) == as_known(theirs.a)
                 assert as_known(mine.b) == as_known(theirs.b)
                 seen.add(mine.verdict)
@@ -242,7 +241,9 @@ def test_a_store_that_was_compared_by_the_join_is_asked_so(
             for name in ("copy.mp3", "part.mp3", "faster.opus", "strange.mp3"):
                 newcomer = gate.reader.read(os.fsencode(music / "new" / name))
                 assert isinstance(newcomer, Newcomer)
-                by_join, by_cascade = (each.library.relations(newcomer.items) for each in (joined, gate))
+                by_join, by_cascade = (
+                    each.library.relations(newcomer.items, newcomer.pitches) for each in (joined, gate)
+                )
                 assert by_join == by_cascade
                 assert len(by_join) == (name != "strange.mp3")
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from dedup.correlation.correlate import last_compare_settings
 from dedup.correlation.match import Match, match_at
@@ -20,7 +21,7 @@ from dedup.errors import StoreDamagedError
 from dedup.gate.loose import Loose, Part
 from dedup.gate.newcomer import NEW
 from dedup.gate.shelves import Shelf, shelves_of
-from dedup.gate.swept import at_one_speed, at_other_speeds
+from dedup.gate.swept import at_one_speed, at_other_speeds, candidates, heard_block
 from dedup.groups.judgements import Judgements
 from dedup.groups.matches import ListedTrack
 from dedup.groups.null_tests import NullTests
@@ -32,6 +33,7 @@ from dedup.store.items import Items, frozen, items_digest
 from dedup.store.pairs import PAIR
 
 if TYPE_CHECKING:
+    from dedup.correlation.sweep import Packed
     from dedup.gate.newcomer import Newcomer
     from dedup.store.store import Store
 
@@ -46,6 +48,8 @@ class Relation(NamedTuple):
     fingerprint: int
     match: Match
     """The one in question comes first: a positive lag means that it has more in front."""
+    is_at_other_pitch: bool
+    """Whether they agree at one speed and another pitch, and nobody has confirmed it."""
 
 
 class Library:
@@ -64,6 +68,8 @@ class Library:
         self._coming = Loose()
         self._newcomers: dict[int, ListedTrack] = {}
         """Files on their way in that count as if they were in the library, by the ids of their fingerprints."""
+        self._at_pitches: dict[int, Items] = {}
+        """What is known of them at other pitches."""
         self._next_id = NEW - 1
         self.refresh()
 
@@ -83,38 +89,52 @@ class Library:
             self._shelves = shelves_of(self.store)
         self._version = version
 
-    def relations(self, items: Items) -> list[Relation]:
-        """The fingerprints that agree with these items (`uint32[n]`) by more than chance, at any speed that the store's
-        settings ask for, in the order of their ids. The fingerprint itself is not among them if the library has it.
-        Raises StoreDamagedError."""
+    def relations(self, items: Items, pitches: Items | None = None) -> list[Relation]:
+        """The fingerprints that agree with these items (`uint32[n]`), and those of the same sound at other pitches, by
+        more than chance, at any speed that the store's settings ask for, in the order of their ids. The fingerprint
+        itself is not among them if the library has it. Raises StoreDamagedError."""
         try:
-            return self._relations(items)
+            return self._relations(items, pitches)
         except StoreDamagedError:  # a block that was compacted away since
             version = self._version
             self.refresh()
             if version == self._version:
                 raise
-            return self._relations(items)
+            return self._relations(items, pitches)
 
-    def _relations(self, items: Items) -> list[Relation]:
-        best: dict[int, Match] = {}
-        own = items_digest(items)
+    def _relations(self, items: Items, pitches: Items | None) -> list[Relation]:
+        best: dict[int, _Found] = {}
+        own, one = items_digest(items), heard_block("", [items], [pitches])
         question = Prepared(frozen(items, np.uint32), frozen(np.array([0, len(items)]), np.int64), "join")
         parts = list(self._parts())
-        for (_, place), pairs in zip(parts, self._pairs(question, [part for part, _ in parts]), strict=True):
-            for row, match in self._more_than_chance(pairs):
+        compared = self._compared(question, [part for part, _ in parts])
+        for (part, place), (plain, rows) in zip(parts, compared, strict=True):
+            stretched = b""
+            if len(rows):
+                ids = [place(row)[0] for row in rows.tolist()]
+                others = heard_block("others", [_row(part.packed, row) for row in rows.tolist()], self._pitches(ids))
+                stretched = at_other_speeds(one, others, rows, plain, self.compare.passes[-1])
+            for row, found in self._more_than_chance(plain, stretched):
                 id_, digest = place(row)
                 if digest != own:
-                    _take(best, id_, match)
-        return [Relation(id_, best[id_]) for id_ in sorted(best)]
+                    _take(best, id_, found)
+        return [Relation(id_, *best[id_]) for id_ in sorted(best)]
+
+    def _pitches(self, ids: Sequence[int]) -> list[Items | None]:
+        known = self.store.catalog.pitches.get_all([id_ for id_ in ids if id_ not in self._newcomers])
+        known |= {id_: self._at_pitches[id_] for id_ in ids if id_ in self._at_pitches}
+        return [known.get(id_) for id_ in ids]
 
     def _parts(self) -> Iterator[tuple[Shelf | Part, Callable[[int], tuple[int, bytes]]]]:
         """All fingerprints in parts, each with what gives id and digest of one of its rows."""
         yield from ((shelf, partial(self._on_shelf, shelf)) for shelf in self._shelves)
         yield from ((part, part.place) for part in (*self._tail.parts(), *self._coming.parts()))
 
-    def _pairs(self, question: Prepared, parts: Sequence[Shelf | Part]) -> Iterator[tuple[bytes, bytes]]:
-        """The pairs of the question with each part, as bytes of PAIR: at one speed, and at others."""
+    def _compared(
+        self, question: Prepared, parts: Sequence[Shelf | Part]
+    ) -> Iterator[tuple[bytes, npt.NDArray[np.int64]]]:
+        """Of each part the pairs with the question at one speed, as bytes of PAIR, and the rows to compare at
+        others."""
         plain, *at_others = self.compare.passes
         if self.thresholds.classic is not None:
             at_others = []
@@ -122,23 +142,24 @@ class Library:
         if plain.method == "join":  # before the threads, which would share its scratch
             joined = [correlate_prepared(question, part.prepared, TILE, plain)[0] for part in parts]
 
-        def compared(part: Shelf | Part, found: bytes | None) -> tuple[bytes, bytes]:
+        def compared(part: Shelf | Part, found: bytes | None) -> tuple[bytes, npt.NDArray[np.int64]]:
             if found is None:
                 found = at_one_speed(question, part.prepared, part.packed, replace(plain, method="cascade"))
-            items = question.fingerprints.items
-            return found, b"".join(at_other_speeds(items, part.packed, found, each) for each in at_others)
+            items, none = question.fingerprints.items, np.empty(0, np.int64)
+            return found, candidates(items, part.packed, found, at_others[0]) if at_others else none
 
         return self._pool.map(compared, parts, joined)
 
-    def _more_than_chance(self, pairs: tuple[bytes, bytes]) -> Iterator[tuple[int, Match]]:
-        """The second rows, each with the match of the pass in which it scores best, as long as it has the evidence that
-        the pass asks for: more at other speeds. If raw agreement decides, all pairs."""
-        limits, found = self.thresholds, dict[int, Match]()
-        for records, least in zip(pairs, (limits.related, limits.other_speed), strict=True):
+    def _more_than_chance(self, plain: bytes, stretched: bytes) -> Iterator[tuple[int, _Found]]:
+        """The second rows, each as in the pass in which it scores best, as long as it has the evidence that the pass
+        asks for: more at other speeds. What is of another pitch is that, whatever the score. If raw agreement decides,
+        all pairs."""
+        limits, found = self.thresholds, dict[int, _Found]()
+        for records, least in ((plain, limits.related), (stretched, limits.other_speed)):
             for number, row in enumerate(np.frombuffer(records, PAIR)["row_b"].tolist()):
                 match = match_at(records, number * PAIR.itemsize)
                 if limits.classic is not None or match.evidence >= least:
-                    _take(found, row, match)
+                    _take(found, row, _Found(match, records is stretched and match.log_rate == 0))
         return iter(found.items())
 
     def _on_shelf(self, shelf: Shelf, row: int) -> tuple[int, bytes]:
@@ -178,12 +199,15 @@ class Library:
         id_, self._next_id = self._next_id, self._next_id - 1
         self._coming.add({id_: newcomer.items})
         self._newcomers[id_] = replace(newcomer.track, fingerprint=id_)
+        if newcomer.pitches is not None:
+            self._at_pitches[id_] = newcomer.pitches
         return id_
 
     def leave(self, ids: Iterable[int]) -> None:
         """Counts these files no more."""
         for id_ in (gone := list(ids)):
             self._newcomers.pop(id_, None)
+            self._at_pitches.pop(id_, None)
         self._coming.drop(gone)
 
     def arrived(self) -> list[int]:
@@ -207,6 +231,19 @@ class Library:
         return self._coming[fingerprint] if fingerprint in self._coming else self.store.items_of(fingerprint)
 
 
-def _take(found: dict[int, Match], key: int, match: Match) -> None:
-    if key not in found or match.score > found[key].score:
-        found[key] = match
+class _Found(NamedTuple):
+    """A pair."""
+
+    match: Match
+    is_at_other_pitch: bool
+
+
+def _take(found: dict[int, _Found], key: int, pair: _Found) -> None:
+    known = found.get(key)
+    if known is None or (pair.is_at_other_pitch, pair.match.score) > (known.is_at_other_pitch, known.match.score):
+        found[key] = pair
+
+
+def _row(packed: Packed, row: int) -> Items:
+    items, offsets = packed.fingerprints
+    return items[offsets[row] : offsets[row + 1]]

@@ -51,6 +51,8 @@ class Newcomer:
     """With the id NEW for an audio or a fingerprint that is new."""
     items: Items = field(compare=False)
     """Its fingerprint, `uint32[n]`."""
+    pitches: Items | None = field(default=None, compare=False)
+    """The same sound at other pitches, `uint32[N_PITCHES, n]`; None if it was not heard so."""
     identical: frozenset[bytes] = frozenset()
     """Paths of the library's files that have the same bytes."""
 
@@ -118,7 +120,8 @@ class Reader:
             if not is_as_seen(path, size, mtime_ns):
                 return Unusable("failed", "changed while it was read", lasting=False)
             items = self.store.items_of(audio.fingerprint)
-            return Newcomer(_track(path, status, probe, full, audio, items), items, identical)
+            pitches = self.store.catalog.pitches.get(audio.fingerprint)
+            return Newcomer(_track(path, status, probe, full, audio, items), items, pitches, identical)
         return self._decoded(path, status, probe, full)
 
     def _identical(self, path: bytes, size: int, probe: Probe) -> tuple[bytes | None, list[Track]]:
@@ -161,7 +164,7 @@ class Reader:
             *(NEW, made.stream, probe.key, made.damage, NEW if fingerprint is None else fingerprint),
             *(decoding.decoded_s, decoding.n_bytes, decoding.cancels, decoding.width_db),
         )
-        return Newcomer(_track(path, status, probe, full, audio, made.items), made.items)
+        return Newcomer(_track(path, status, probe, full, audio, made.items), made.items, made.pitches)
 
 
 def _no_file(status: os.stat_result) -> str | None:

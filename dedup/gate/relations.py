@@ -43,13 +43,13 @@ class Relations:
         """The file with each track that it has to do with, in the order of their paths; the file comes first. Nobody
         has listened yet: `listened` does. Raises StoreDamagedError."""
         track = newcomer.track
-        found: dict[int, tuple[Match, Change | None] | None] = {}
-        for relation in self.library.relations(newcomer.items):
-            found[relation.fingerprint] = relation.match, None
+        found: dict[int, tuple[Match, Change | None, bool] | None] = {}
+        for relation in self.library.relations(newcomer.items, newcomer.pitches):
+            found[relation.fingerprint] = relation.match, None, relation.is_at_other_pitch
         for fingerprint in self._called_same(track) - found.keys():
             match = compare_two(newcomer.items, self.library.items_of(fingerprint), self.library.compare)
             if match is not None:
-                found[fingerprint] = match, None
+                found[fingerprint] = match, None, False
         found |= dict.fromkeys((track.fingerprint, *self.library.like(track)))
         others = [_as_hashed(each, newcomer) for each in self.library.tracks(found) if each.path != track.path]
         self._confirm(newcomer, others, found)
@@ -80,7 +80,7 @@ class Relations:
         self,
         newcomer: Newcomer,
         others: list[ListedTrack],
-        found: dict[int, tuple[Match, Change | None] | None],
+        found: dict[int, tuple[Match, Change | None, bool] | None],
     ) -> None:
         """Finds out what was changed in what may be a copy at another speed or pitch, as `confirm` does: from the
         store, else by hearing a file again, which is that of the lower digest if both are there."""
@@ -89,15 +89,19 @@ class Relations:
             known = found[other.fingerprint]
             if known is None or known[1] is not None or self.library.thresholds.classic is not None:
                 continue
-            match, _ = known
-            if is_at_same_pitch(match, track.n_items, other.n_items, self.library.usual_thresholds):
+            match, _, is_at_other_pitch = known
+            if not is_at_other_pitch and is_at_same_pitch(
+                match, track.n_items, other.n_items, self.library.usual_thresholds
+            ):
                 continue
             said = self.library.store.catalog.comparisons.confirmed_of(track.digest, other.digest)
             said = said or self._heard_again(newcomer, other, match)
             if said is not None:
-                again = match_at(said.pair, 0) if said.pair else match
                 change = Change(said.kind, said.pitch)
-                found[other.fingerprint] = again if again.score >= match.score else match, change
+                again = match_at(said.pair, 0) if said.pair else None
+                if again is not None and (is_at_other_pitch or again.score >= match.score):
+                    match, is_at_other_pitch = again, False
+                found[other.fingerprint] = match, change, is_at_other_pitch
 
     def _heard_again(self, newcomer: Newcomer, other: ListedTrack, match: Match) -> Confirmation | None:
         """What was changed, the newcomer first; None if nobody can find out now."""
@@ -120,19 +124,25 @@ class Relations:
         return made if made.digest_a == newcomer.track.digest else made.turned()
 
     def _pair(
-        self, track: ListedTrack, other: ListedTrack, found: tuple[Match, Change | None] | None
+        self, track: ListedTrack, other: ListedTrack, found: tuple[Match, Change | None, bool] | None
     ) -> TrackPair | None:
         """How the two relate; None if they do not. Without numbers they have the same fingerprint."""
-        match, change = found or (identity_match(track.n_items, track.n_distinct), None)
+        match, change, is_at_other_pitch = found or (identity_match(track.n_items, track.n_distinct), None, False)
         test = self.library.tests.of(track.content, other.content)
-        said = self._verdict(track, other, None if found is None else match, change, test)
+        said = self._verdict(track, other, None if found is None else match, change, test, is_at_other_pitch)
         if said == "other":
             return None
         judged = self.library.judgements.of_contents(track.content, other.content) is not None
         return TrackPair(track, other, match, said, judged, test, change)
 
     def _verdict(
-        self, a: ListedTrack, b: ListedTrack, match: Match | None, change: Change | None, test: NullTest | None
+        self,
+        a: ListedTrack,
+        b: ListedTrack,
+        match: Match | None,
+        change: Change | None,
+        test: NullTest | None,
+        is_at_other_pitch: bool = False,
     ) -> Verdict:
         """As `Matches` gives it of two tracks of the library."""
         by_file = _by_file(a, b)
@@ -146,6 +156,8 @@ class Relations:
             found = "same recording" if judged else "other"
         else:
             found = self._by_sound(a, b, match, change)
+            if is_at_other_pitch and found != "other":
+                found = "related"
             if found == "same recording" and test is not None:
                 found = heard(test)
         return "same audio, picture not compared" if found in MERGING and (a.has_picture or b.has_picture) else found

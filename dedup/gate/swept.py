@@ -57,18 +57,22 @@ def _n_before(packed: Packed, items: Items) -> int:
     return start + bisect.bisect_left(range(start, end), sort_key(items), key=key)
 
 
-def at_other_speeds(items: Items, others: Packed, plain: bytes, settings: CompareSettings) -> bytes:
-    """The pairs of a fingerprint with others at other speeds, as bytes of PAIR. `plain` are those at one speed, of
-    which those that agree are left out; `settings` are those of the pass."""
-    rows = _candidates(items, others, settings.narrowed)
-    if not len(rows):
-        return b""
-    known = np.frombuffer(plain, PAIR)
-    known = known[np.isin(known["row_b"], rows)].copy()
+def candidates(items: Items, others: Packed, plain: bytes, settings: CompareSettings) -> npt.NDArray[np.int64]:
+    """The rows that a fingerprint is to be compared with at other speeds and pitches, ascending: those that may agree
+    at any rate, and those of the pairs that agree as they are (`plain`, bytes of PAIR). `settings` are those of the
+    pass."""
+    known = np.frombuffer(plain, PAIR)["row_b"].astype(np.int64)
+    return np.union1d(_candidates(items, others, settings.narrowed), known)
+
+
+def at_other_speeds(
+    one: HeardBlock, others: HeardBlock, rows: npt.NDArray[np.int64], plain: bytes, settings: CompareSettings
+) -> bytes:
+    """The pairs of a fingerprint with others at other speeds and pitches, as bytes of PAIR. `others` are the `rows` of
+    a larger block, which the pairs are to name; `plain` are the pairs with that as they are."""
+    known = np.frombuffer(plain, PAIR).copy()
     known["row_b"] = np.searchsorted(rows, known["row_b"])
-    chosen = [others.fingerprints.items[slice(*others.fingerprints.offsets[row : row + 2])] for row in rows.tolist()]
-    blocks = [_heard("", [items]), _heard("others", chosen)]
-    (found,) = correlate_stretched(settings, 2, [known.tobytes()], [Part(0, 1)], *blocks).pairs
+    (found,) = correlate_stretched(settings, 2, [known.tobytes()], [Part(0, 1)], one, others).pairs
     pairs = np.frombuffer(found, PAIR).copy()
     pairs["row_b"] = rows[pairs["row_b"]]
     return pairs.tobytes()
@@ -121,15 +125,12 @@ def _from(block: Packed, start: int, end: int) -> Packed:
     return Packed(block.fingerprints, some)
 
 
-def _heard(name: str, rows: Sequence[Items]) -> HeardBlock:
-    """Some fingerprints as a block, as they are: at other pitches a file is heard when it is confirmed."""
+def heard_block(name: str, rows: Sequence[Items], pitches: Sequence[Items | None]) -> HeardBlock:
+    """Some fingerprints as a block, with the same sounds at other pitches as far as they were heard so."""
     items = frozen(np.concatenate(rows), np.uint32)
     offsets = frozen(np.cumsum([0, *map(len, rows)]), np.int64)
-    digest = items_digest(items).hex()
-    return (
-        f"{name} {digest}",
-        items,
-        offsets,
-        np.zeros((N_PITCHES, len(items)), np.uint32),
-        np.zeros(len(rows), np.bool_),
-    )
+    silent = [np.zeros((N_PITCHES, len(row)), np.uint32) for row in rows]
+    at_pitches = np.hstack([none if each is None else each for each, none in zip(pitches, silent, strict=True)])
+    has_pitches = np.array([each is not None for each in pitches])
+    digest = items_digest(np.concatenate([items, at_pitches.ravel()])).hex()
+    return f"{name} {digest}", items, offsets, at_pitches, has_pitches
