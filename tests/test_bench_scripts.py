@@ -23,6 +23,7 @@ from dedup.settings import ITEMS_PER_SECOND, METHODS, CompareSettings, KeepSetti
 from dedup.store.items import SILENT_ITEM, Items
 from dedup.store.store import open_for_writing
 from dedup.upkeep.check import check
+from scripts.bench import gate as bench_gate
 from scripts.bench import kernel as bench_kernel
 from scripts.bench import peers as bench_peers
 from scripts.bench import plan as bench_plan
@@ -40,7 +41,7 @@ def printed(script: Any, *args: object, monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 @pytest.mark.parametrize(
-    "script", [bench_kernel, bench_peers, bench_plan, bench_playback, bench_review, bench_varispeed]
+    "script", [bench_gate, bench_kernel, bench_peers, bench_plan, bench_playback, bench_review, bench_varispeed]
 )
 def test_help_tells_what_is_timed(
     script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -313,3 +314,17 @@ def test_a_made_library_has_the_groups_and_the_judgements_that_it_should(tmp_pat
         assert sorted(len(group.members) for group in found.groups) == [2, 2, 3, 3, 3, 3]
         assert {pair.verdict for group in found.groups for pair in group.members} == {"same recording"}
         assert [finding for finding in check(store, Silent()) if finding.is_damage] == []
+
+
+@pytest.mark.long
+def test_the_gate_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with stores.open_store(tmp_path / "store") as store:
+        for seed in range(6):
+            stores.add_track(store, f"{seed}", stores.recording(seed, 300))
+        store.seal_tail()
+    monkeypatch.setattr(bench_gate, "ROUNDS", 1)
+    options = (tmp_path / "store", "--minutes", 0.25, "--files", 1, "--questions", 2)
+    figures = printed(bench_gate, *options, monkeypatch=monkeypatch, capsys=capsys)
+    assert (figures["tracks"], figures["items"]) == (6, 1800)
+    assert all(figures[name]["median"] <= figures[name]["worst"] for name in bench_gate.TIMES)
+    assert figures["files_per_s"] > 0

@@ -40,7 +40,7 @@ FLOORS = (
     ("groups",),
     ("confirm", "nulltest"),
     ("playback",),
-    ("covers", "pipeline", "plan", "report"),
+    ("covers", "gate", "pipeline", "plan", "report"),
     ("cleanup",),
     ("synthesis",),
 )

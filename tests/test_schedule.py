@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from jobs import cli
 from jobs.commands.full import full
+from jobs.commands.gate import serve as gate_command
 from jobs.commands.schedule import schedule
 from jobs.session import again
 from jobs.show import units
@@ -268,3 +269,45 @@ def test_the_program_is_the_one_that_was_started(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(sys, "argv", [str(ROOT / "jobs" / "__main__.py")])
     assert again.program() == [PROGRAM]
     assert subprocess.run([PROGRAM, "--version"], capture_output=True, check=False, timeout=60).returncode == 0
+
+
+# ---- the gate
+
+
+def test_the_gate_gets_a_service_of_its_own(home: Path) -> None:
+    unit = home / ".config" / "systemd" / "user" / "reprise-gate.service"
+    told = invoke("--gate", "--store", "/s t", "--no-varispeed", "--keep", "largest").stdout
+    assert f'ExecStart=:"{PROGRAM}" "gate" "serve" "--quiet"' in told
+    assert all(f'"{word}"' in told for word in ("--store=/s t", "--no-varispeed", "--keep=largest"))
+    assert not unit.exists()
+    invoke("--gate", "--install", "--store", "/s t")
+    assert units.MARK in unit.read_text()
+    assert (home / "systemctl").read_text().splitlines()[-1] == "--user enable --now reprise-gate.service"
+    invoke("/m", "--uninstall")
+    assert unit.exists(), "that is the nightly run's"
+    assert "removed" in invoke("--gate", "--uninstall").stdout
+    assert not unit.exists()
+    assert "nothing was installed" in invoke("--gate", "--uninstall").stdout
+
+
+def test_the_command_is_one_that_the_gate_takes(home: Path) -> None:
+    del home
+    line = ["--min-score", "0.5", "--let-go", "lyrics", "--identity", "album", "--companion", "/a:/b"]
+    told = json.loads(invoke("--gate", "--json", *line, "--store", "/s").stdout)["text"]
+    (command,) = [each for each in told.splitlines() if each.startswith("ExecStart=:")]
+    words = shlex.split(command.removeprefix("ExecStart=:"))
+    shown = CliRunner().invoke(cli.cli, [*words[1:-1], words[-1], "--help"])
+    assert shown.exit_code == 0
+    made = gate_command.make_context("serve", words[3:])
+    assert made.params["port"] is None
+
+
+def test_what_the_gate_has_not_is_refused(home: Path) -> None:
+    assert "--until" in invoke("--gate", "--until", "06:30", code=2).stderr
+    assert "systemd" in invoke("--gate", "--format", "cron", code=2).stderr
+    theirs = home / ".config" / "systemd" / "user" / "reprise-gate.service"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("[Unit]\n")
+    assert "did not make this file" in invoke("--gate", "--install", code=15).stderr
+    invoke("--gate", "--uninstall")
+    assert theirs.read_text() == "[Unit]\n"

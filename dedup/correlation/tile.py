@@ -63,7 +63,7 @@ def correlate_parts(settings: CompareSettings, n_kept: int, parts: Sequence[Part
     done = []
     for part in parts:
         a, b = (_prepared(blocks[place], settings, n_kept) for place in (part.a, part.b))
-        done.append(_correlate(a, b, part, settings))
+        done.append(correlate_prepared(a, b, part, settings))
     return Computed([pairs for pairs, _ in done], [n for _, n in done], time.perf_counter() - began)
 
 
@@ -96,6 +96,13 @@ class Prepared:
 
         self.fingerprints = BlockItems(items, offsets)
         self.method = method
+
+    @classmethod
+    def of(cls, joined: Joined) -> Prepared:
+        """A block that is prepared for the join."""
+        made = cls(*joined.fingerprints, "join")
+        made.joined = joined
+        return made
 
     @cached_property
     def joined(self) -> Joined:
@@ -142,9 +149,9 @@ Found = npt.NDArray[np.float64]
 """Pairs, `float64[n, FOUND_COLUMNS]`."""
 
 
-def _correlate(a: Prepared, b: Prepared, part: Part, settings: CompareSettings) -> tuple[bytes, int]:
-    """The pairs of a part, and the number of pairs compared, each from the side of the fingerprint that comes later in
-    the order of both blocks."""
+def correlate_prepared(a: Prepared, b: Prepared, part: Part, settings: CompareSettings) -> tuple[bytes, int]:
+    """The pairs of a part that are worth storing, as bytes of PAIR, by row, and the number of pairs compared, each from
+    the side of the fingerprint that comes later in the order of both blocks."""
     same = part.a == part.b
     if settings.method == "join":
         forward, backward, n = _joined(a, b, part, settings)
@@ -154,7 +161,7 @@ def _correlate(a: Prepared, b: Prepared, part: Part, settings: CompareSettings) 
         forward, backward, n = of_two(a.packed, b.packed, part, settings)
     if same:
         forward, backward = _by_row(np.concatenate([forward, backward]))
-    return merged([_records(a, b, forward, swapped=False), _records(b, a, backward, swapped=True)]), n
+    return merged([records_of(a, b, forward, swapped=False), records_of(b, a, backward, swapped=True)]), n
 
 
 def _by_row(found: Found) -> tuple[Found, Found]:
@@ -229,8 +236,9 @@ def _swept(
     return np.concatenate(found), n_compared
 
 
-def _records(x: Prepared, y: Prepared, found: Found, swapped: bool) -> bytes:
-    """The pairs that were found, as bytes of PAIR; `swapped` if `x` is the second block of the tile."""
+def records_of(x: Prepared, y: Prepared, found: Found, swapped: bool) -> bytes:
+    """The pairs that were found and are worth storing, as bytes of PAIR; `swapped` if `x` is the second block of the
+    tile."""
     stored = []
     for row_x, row_y, lag, overlap, errors, kappa, prominence in found.tolist():
         a, b = _row(x, int(row_x)), _row(y, int(row_y))

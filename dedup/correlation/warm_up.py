@@ -3,7 +3,7 @@ begin at a tile would each compile everything."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,7 +41,11 @@ def compile_first(settings: CompareSettings, runner: Runner, observer: Observer)
 
 def compile_pair(settings: CompareSettings, observer: Observer) -> None:
     """Compiles in this process what the comparison of two files takes, if it is not in the cache."""
-    parts = ("path", "sweep", "stretch") if settings.varispeed else ("path",)
+    compile_here(("path", "sweep", "stretch") if settings.varispeed else ("path",), observer)
+
+
+def compile_here(parts: Iterable[str], observer: Observer) -> None:
+    """Compiles these parts in this process, if they are not in the cache."""
     missing = [part for part in parts if not is_compiled(part)]
     if missing:
         seconds = PART_S * len(missing)

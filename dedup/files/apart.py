@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from dedup.errors import InputError
 from dedup.files.bounded import unbounded
@@ -55,7 +55,7 @@ def apart(name: str, limit_s: float, made: Callable[..., _T], *arguments: object
         found = f"decoding ended the process that did it ({process.returncode})"
         raise InputError(name, found, remedy="Choose another file")
     try:
-        is_made, what = _Answer(io.BytesIO(told)).load()
+        is_made, what = Answer(io.BytesIO(told)).load()
     except Exception as error:  # whatever a broken answer raises
         found = f"the process that decoded it gave no answer: {error}"
         raise InputError(name, found, remedy="Choose another file") from error
@@ -64,7 +64,7 @@ def apart(name: str, limit_s: float, made: Callable[..., _T], *arguments: object
     raise what
 
 
-class _Answer(pickle.Unpickler):
+class Answer(pickle.Unpickler):
     """Reads what a process answered that a hostile file may have taken over: records, enumerations and exceptions of
     this program, arrays and plain values, and nothing that would run a function of its choice."""
 
@@ -94,6 +94,12 @@ def end_all() -> None:
 def main() -> None:
     """The process: reads a function and its arguments, and writes whether it returned, and what; ends with whoever
     started it."""
+    with settled() as told:
+        told.write(answer_to(sys.stdin.buffer))
+
+
+def settled() -> IO[bytes]:
+    """Where such a process writes its answers: it has taken its limit of memory, and ends with whoever started it."""
     import os
     import resource
 
@@ -109,10 +115,15 @@ def main() -> None:
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-    made, arguments = pickle.load(sys.stdin.buffer)
+    return told
+
+
+def answer_to(asked: IO[bytes]) -> bytes:
+    """Reads a function and its arguments; gives whether it returned, and what, as `Answer` reads it. Raises EOFError if
+    nobody asks any more."""
+    made, arguments = pickle.load(asked)
     try:
         answer = True, made(*arguments)
     except Exception as error:  # whoever asked gets it
         answer = False, error
-    with told:
-        told.write(pickle.dumps(answer))
+    return pickle.dumps(answer)

@@ -26,7 +26,7 @@ SHORT_S, UNNAMED_S = 5.0, 0.2
 _OURS = re.compile(
     r"lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog"
     r"|plan-key|wip-plan-key-.*|waiting-judgements(\.damaged)?|review\.json.*|web-passphrase"
-    r"|progress\.json.*|page"
+    r"|progress\.json.*|page|gate"
 )
 """Names of what a store has in its folder."""
 
@@ -99,6 +99,11 @@ class Layout:
     def passphrase(self) -> Path:
         """Hash of the passphrase that the web page asks for."""
         return self.folder / "web-passphrase"
+
+    @property
+    def gate(self) -> Path:
+        """Folder of the gate: what it keeps ready to compare a file with the library."""
+        return self.folder / "gate"
 
     def drop_progress(self) -> None:
         """Removes what a killed run left of its progress. Call it only while holding the lock."""

@@ -28,6 +28,7 @@ AT = "02:30"
 CARRIED = ("REPRISE_CONFIG", "REPRISE_KERNEL_CACHE")
 """Variables that are not settings, but that the command needs at night too; they hold paths."""
 MINUTES_A_DAY = 24 * 60
+LINGER = "It runs only while you are logged in; to make it run always: loginctl enable-linger"
 TOOL_LIMIT_S = 60.0
 """Most seconds that systemctl, crontab and launchctl may take."""
 
@@ -51,6 +52,7 @@ class UnitFile:
     help="Local time of the nightly run.",
 )
 @click.option("--format", "form", type=click.Choice(["systemd", "cron", "launchd"]), help="Default: what runs here.")
+@click.option("--gate", is_flag=True, help="A systemd service that keeps `reprise gate serve` open, instead.")
 @click.option("--install", is_flag=True, help="Write the unit and enable it.")
 @click.option("--uninstall", is_flag=True, help="Remove what --install wrote, and nothing else.")
 @click.option(
@@ -64,7 +66,9 @@ class UnitFile:
 @options.every
 @options.common
 @reader
-def schedule(run: Run, at: str, form: Form | None, install: bool, uninstall: bool, written: bytes | None) -> None:
+def schedule(
+    run: Run, at: str, form: Form | None, gate: bool, install: bool, uninstall: bool, written: bytes | None
+) -> None:
     """Print a systemd service and timer, a crontab line or a launchd agent that runs `reprise full` on each ROOT
     every night, or install it. The options of `reprise full` that you give here, such as --until 06:30 or --auto 0.98,
     apply every night; --help-all lists them.
@@ -72,6 +76,9 @@ def schedule(run: Run, at: str, form: Form | None, install: bool, uninstall: boo
     Without ROOT, each run uses the folders that the settings name on that night."""
     if install and uninstall:
         raise UsageError("schedule", "both --install and --uninstall are given", remedy="Give only one of them")
+    if gate:
+        schedule_gate(run, form or "systemd", install, uninstall)
+        return
     if uninstall:
         remove(run)
         return
@@ -90,6 +97,52 @@ def usual_form() -> Form:
         return "launchd"
     there = shutil.which("systemctl") is not None and os.path.isdir("/run/systemd/system")
     return "systemd" if there or units.systemd_folder().is_dir() else "cron"
+
+
+# ---- the gate
+
+
+def schedule_gate(run: Run, form: Form, install: bool, uninstall: bool) -> None:
+    """Shows, installs or removes the service of the gate. Raises UsageError for anything but systemd, and for options
+    that the gate does not take."""
+    file = UnitFile(units.systemd_folder() / f"{units.GATE}.service", "")
+    if uninstall:
+        if _is_ours(file.path):
+            _switch(run, ["systemctl", "--user", "disable", "--now", file.path.name])
+            _unlink(file.path)
+            _switch(run, ["systemctl", "--user", "daemon-reload"])
+            _tell(run, "removed", str(file.path))
+        else:
+            run.output.note("nothing was installed")
+        return
+    if form != "systemd":
+        raise UsageError(
+            "schedule --gate", f"--format {form} is given", remedy="Leave it out: only systemd keeps it open"
+        )
+    words = gate_words(run)
+    file = UnitFile(file.path, units.gate_text(words))
+    if not install:
+        run.output.result({"event": "schedule", "format": form, "path": str(file.path), "text": file.text})
+        _text(run, f"# {file.path}\n{file.text}")
+        return
+    _write_units([file])
+    _tell(run, "installed", str(file.path))
+    _switch(run, ["systemctl", "--user", "daemon-reload"])
+    _switch(run, ["systemctl", "--user", "enable", "--now", file.path.name])
+    run.output.note(LINGER)
+
+
+def gate_words(run: Run) -> list[str]:
+    """The command that keeps the gate open: this program, with what this command line and the variables set of what the
+    gate takes. Raises UsageError for other options."""
+    carried = [f"{name}={_carried(name)}" for name in CARRIED if os.environ.get(name)]
+    words = [*(["/usr/bin/env", *carried] if carried else []), *program(), "gate", "serve", "--quiet"]
+    for name, one in run.settings.settled.items():
+        if name in (*options.GATE, "store", "profile") and one.source.startswith(("command line", "environment")):
+            words += option_words(name, one.value)
+        elif one.source.startswith("command line"):
+            raise UsageError("schedule --gate", f"the gate has no option --{name}", remedy="Leave it out")
+    return words
 
 
 # ---- what is run
@@ -175,6 +228,19 @@ def put(run: Run, form: Form, words: Sequence[str], at: str) -> None:
 
 def _put_files(run: Run, form: Form, words: Sequence[str], at: str) -> None:
     files = unit_files(form, words, at)
+    _write_units(files)
+    for file in files:
+        _tell(run, "installed", str(file.path))
+    if form == "systemd":
+        _switch(run, ["systemctl", "--user", "daemon-reload"])
+        _switch(run, ["systemctl", "--user", "enable", "--now", f"{units.NAME}.timer"])
+        run.output.note(LINGER)
+    else:
+        _switch(run, ["launchctl", "load", "-w", str(units.agent_path())])
+
+
+def _write_units(files: Sequence[UnitFile]) -> None:
+    """Writes files of units. Raises InputError, with nothing written, if one in their place is not ours."""
     for file in files:
         _require_ours(file.path)
     for file in files:
@@ -183,13 +249,6 @@ def _put_files(run: Run, form: Form, words: Sequence[str], at: str) -> None:
             part = file.path.with_name(f"{file.path.name}.part")  # a piece of a unit would be nobody's
             part.write_text(file.text, encoding="utf-8")
             part.replace(file.path)
-        _tell(run, "installed", str(file.path))
-    if form == "systemd":
-        _switch(run, ["systemctl", "--user", "daemon-reload"])
-        _switch(run, ["systemctl", "--user", "enable", "--now", f"{units.NAME}.timer"])
-        run.output.note("It runs only while you are logged in; to make it run always: loginctl enable-linger")
-    else:
-        _switch(run, ["launchctl", "load", "-w", str(units.agent_path())])
 
 
 def remove(run: Run) -> None:

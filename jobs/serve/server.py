@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import logging
 import os
 import socket
 import webbrowser
@@ -12,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import uvicorn
 
 from cluster.place import CERTIFICATE_FILE, KEY_FILE
 from dedup.errors import UsageError
@@ -25,6 +22,7 @@ from jobs.serve.app import application
 from jobs.serve.clerk import Clerk
 from jobs.serve.desk import Desk, Terms
 from jobs.serve.guard import Guard, Key
+from jobs.serve.listening import serve_at
 from jobs.serve.passphrase import Passphrase
 from jobs.serve.pictures import Pictures
 from jobs.serve.site import Site
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
 
 PLAN_NAME = "review.json"
 """File in the store's folder that has the answers, unless another is named."""
-GRACE_S = 1
-"""Seconds that open connections have at the end."""
 CLOSED = "the page is closed"
 """Last words of a server: it ends at once, and has nothing to finish."""
 NO_TLS = (
@@ -74,14 +70,6 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
         ) from None
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to the run."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> None:
     """Prints the address and serves until the process is interrupted. Raises StoreMissingError, and UsageError for an
     address or a port that cannot be had, and for one that others can reach while no passphrase is set."""
@@ -104,22 +92,11 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     if passphrase is not None and not secured:
         run.observer.announce(NO_TLS)
     run.output.flush()
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=GRACE_S,
-        server_header=False,
-        proxy_headers=False,
-        **secured,
-    )
-    _silence("uvicorn")
     run.words_at_once = CLOSED
     opened = _opened(Layout(folder), port, address, run.observer) if opens else contextlib.nullcontext()
     with contextlib.closing(sounds), contextlib.closing(pictures), opened:
         try:
-            _Server(config).run(sockets=[listening])
+            serve_at(listening, app, secured)
         finally:
             end_all()
 
@@ -143,13 +120,6 @@ def _opened(layout: Layout, port: int, address: str, observer: Progress) -> Iter
     finally:
         with contextlib.suppress(OSError):
             leading.unlink(missing_ok=True)
-
-
-def _silence(name: str) -> None:
-    """Keeps what a library would print off the terminal: `app` has written to the log what went wrong."""
-    logger = logging.getLogger(name)
-    logger.addHandler(logging.NullHandler())
-    logger.propagate = False
 
 
 def _terms(run: Run, folder: Path, plan: bytes | None) -> Terms:

@@ -151,6 +151,9 @@ compare = _options(*_names(domain.CompareSettings))
 match = _options(*_names(domain.MatchSettings))
 keep = _options(*_names(domain.KeepSettings))
 cleanup = _options(*_names(domain.PlanSettings))
+GATE = ("varispeed", "time-limit", "min-length", *_names(domain.MatchSettings), *_names(domain.KeepSettings), "let-go")
+"""Settings by which the gate decides."""
+gate = _options(*GATE)
 trusted = together(match, _options("let-go", "break-albums", "to"))
 """Settings up to which `apply` takes the word of a plan that was changed by hand."""
 

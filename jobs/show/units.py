@@ -15,6 +15,7 @@ from dedup.errors import UsageError
 from jobs.session.output import one_line
 
 NAME = "reprise"
+GATE = "reprise-gate"
 LABEL = "reprise.nightly"
 """Label of the launchd agent."""
 MARK = "made by `reprise schedule`"
@@ -48,18 +49,13 @@ def require_plain(words: Sequence[str], what: str) -> None:
 
 def service_text(words: Sequence[str]) -> str:
     """The unit `reprise.service`, which runs this command once, at low priority."""
-    require_plain(words, "systemd unit")
-    if set(words[0]) & set("\"'\\"):
-        found = f"systemd cannot run {words[0]}: its name has quotes or a backslash"
-        raise UsageError("schedule", found, remedy="Make a link to it with a plain name, and run that")
-    command = " ".join(map(_systemd_word, words))
     return f"""# {MARK}; `reprise schedule --uninstall` removes it
 [Unit]
 Description=Reprise: find what a music library holds more than once
 
 [Service]
 Type=oneshot
-ExecStart=:{command}
+ExecStart=:{_command(words)}
 Nice=19
 CPUSchedulingPolicy=batch
 IOSchedulingClass=idle
@@ -67,6 +63,35 @@ SuccessExitStatus={SUCCESS}
 KillMode=mixed
 TimeoutStopSec=2min
 """
+
+
+def gate_text(words: Sequence[str]) -> str:
+    """The unit `reprise-gate.service`, which keeps this command running."""
+    return f"""# {MARK} --gate; `reprise schedule --gate --uninstall` removes it
+[Unit]
+Description=Reprise: the gate, which says whether the library has what a new file holds
+
+[Service]
+Type=exec
+ExecStart=:{_command(words)}
+Restart=on-failure
+RestartSec=10
+SuccessExitStatus=130
+KillMode=mixed
+TimeoutStopSec=30
+
+[Install]
+WantedBy=default.target
+"""
+
+
+def _command(words: Sequence[str]) -> str:
+    """A command as systemd reads it. Raises UsageError for a word that a unit cannot hold."""
+    require_plain(words, "systemd unit")
+    if set(words[0]) & set("\"'\\"):
+        found = f"systemd cannot run {words[0]}: its name has quotes or a backslash"
+        raise UsageError("schedule", found, remedy="Make a link to it with a plain name, and run that")
+    return " ".join(map(_systemd_word, words))
 
 
 def _systemd_word(word: str) -> str:

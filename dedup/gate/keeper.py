@@ -1,0 +1,304 @@
+"""The gate as a service: questions from any thread, decided one after the other, so that of two files of one recording
+that come at the same time one is imported. What was asked, answered and promised survives a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dedup.errors import StoreLockedError, writing
+from dedup.files.paths import json_path, printable
+from dedup.gate.gate import Gate, open_gate
+from dedup.gate.newcomer import Newcomer, kept, moved, revived
+from dedup.gate.nouns import Decision
+from dedup.gate.readers import Read, Readers
+from dedup.gate.record import decision_record
+from dedup.store.layout import PRIVATE_FILE, PRIVATE_FOLDER, Layout
+from dedup.store.questions import Question, Questions, Reservation
+from dedup.store.store import open_for_reading
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dedup.files.standby import Standby
+    from dedup.gate.decide import Policy
+    from dedup.settings import MatchSettings, ScanSettings
+
+log = logging.getLogger("reprise")
+
+RESERVED_S, IMPORTED_S = 3600.0, 7 * 24 * 3600.0
+"""Seconds for which a recording is promised: until somebody says that the file is imported, and then until a scan has
+seen it."""
+
+LOOK_EVERY_S = 2.0
+"""Seconds after which the gate looks again what has lapsed and what has arrived."""
+
+AGAIN_S = 5.0
+"""Seconds after which a store is opened again that could not be read."""
+
+
+class Terms(NamedTuple):
+    """By what a keeper decides."""
+
+    match: MatchSettings
+    policy: Policy
+    scan: ScanSettings
+    n: int
+    """Files that are read at a time."""
+    reserved_s: float = RESERVED_S
+
+
+class _Imported(NamedTuple):
+    """Somebody says that a file is imported."""
+
+    question: int
+    path: bytes | None
+    """Where it is now; None if it is where it was."""
+
+
+@dataclass
+class State:
+    """How a keeper is."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    """How many of each it has given since it started."""
+    seconds: float = 0.0
+    """That they took, all together, from question to answer."""
+    n_reserved: int = 0
+    n_tracks: int = 0
+    problem: str = ""
+    """What keeps it from answering; empty if nothing does."""
+
+
+class Keeper:
+    """A gate that is open. `ask`, `answer`, `queue` and `imported` may be called from any thread."""
+
+    def __init__(self, folder: Path, terms: Terms, tell: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+        """`tell` is called with each answer, as `answer` gives it, by the thread that decides."""
+        self.state, self._tell = State(), tell
+        self._layout, self._terms = Layout(folder), terms
+        self._inbox: SimpleQueue[Read | _Imported | None] = SimpleQueue()
+        self._reserved: dict[int, tuple[int, Newcomer, Reservation]] = {}
+        """By question: the id in the gate's library, the file, and what the database has of it."""
+        self._ready = threading.Event()
+        self._is_over = threading.Event()
+        self._error: Exception | None = None
+        self._readers: Readers | None = None
+        self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Keeper]:
+        """Answers questions inside, those that were left first. Raises what opening a store and a gate raises;
+        StoreLockedError if the store has a keeper already, WriteError."""
+        with self._only_one(), contextlib.closing(Questions(self._layout.gate / "queue.db")) as self._questions:
+            self._thread.start()
+            self._ready.wait()
+            try:
+                if self._error is not None:
+                    raise self._error
+                yield self
+            finally:
+                self._is_over.set()
+                self._inbox.put(None)
+                self._thread.join()
+
+    # ---- from any thread ----
+
+    def ask(self, path: bytes) -> int:
+        """Asks about the file at a path; gives the id of the question."""
+        path = os.path.abspath(path)
+        id_, is_new = self._questions.ask(path, time.time())
+        if is_new:
+            log.info("gate %d asked: %s", id_, printable(path))
+            self._put(id_, path)
+        return id_
+
+    def answer(self, id_: int) -> dict[str, Any] | None:
+        """The question with this id, and its answer if there is one; None if there is no such question."""
+        question = self._questions.get(id_)
+        return None if question is None else _told(question)
+
+    def queue(self) -> list[dict[str, Any]]:
+        """The questions that have no answer yet, in the order in which they were asked."""
+        return [_told(question) for question in self._questions.unanswered()]
+
+    def imported(self, id_: int, path: bytes | None = None) -> bool:
+        """Takes in that the file of a question is imported, at another path if it was moved; False if nothing is
+        promised for that question."""
+        if all(each.question != id_ for each in self._questions.reservations()):
+            return False
+        self._inbox.put(_Imported(id_, path))
+        return True
+
+    def last_question(self, path: bytes) -> int | None:
+        """The id of the last question about a path."""
+        question = self._questions.last_of(os.path.abspath(path))
+        return None if question is None else question.id
+
+    def is_asked_since(self, path: bytes, moment: float) -> bool:
+        """Whether somebody has asked about a path since that moment, seconds since 1970."""
+        question = self._questions.last_of(os.path.abspath(path))
+        return question is not None and question.asked >= moment
+
+    def _put(self, id_: int, path: bytes) -> None:
+        if self._readers is not None:
+            self._readers.put(id_, path)
+
+    @contextlib.contextmanager
+    def _only_one(self) -> Iterator[None]:
+        folder = self._layout.gate
+        with writing(f"folder {folder}"):
+            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+            descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreLockedError(
+                    f"store {self._layout.folder}", "its gate is open already", remedy="Ask that one, or end it"
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    # ---- in the thread that decides ----
+
+    def _run(self) -> None:
+        """Opens the store and serves, and does so again if the store was replaced or cannot be read."""
+        while not self._is_over.is_set():
+            try:
+                self._open_and_serve()
+            except Exception as error:
+                if not self._ready.is_set():
+                    self._error = error
+                    self._ready.set()
+                    return
+                log.exception("gate: no answers for now")
+                self.state.problem = str(error)
+                self._is_over.wait(AGAIN_S)
+            finally:
+                self._readers = None
+
+    def _open_and_serve(self) -> None:
+        terms = self._terms
+        with (
+            open_for_reading(self._layout.folder) as store,
+            open_gate(store, terms.match, terms.policy, terms.scan, terms.n, terms.n) as (gate, standby),
+            contextlib.closing(self._readers_of(standby)) as readers,
+        ):
+            opened = self._catalog()
+            self._revive(gate)
+            self._readers = readers
+            for question in self._questions.unanswered():
+                readers.put(question.id, question.path)
+            self.state.problem = ""
+            self._ready.set()
+            while not self._is_over.is_set() and self._catalog() == opened:
+                self._take_next(gate)
+
+    def _catalog(self) -> tuple[int, int]:
+        """Which file the catalog is: a repair puts another in its place. Raises OSError."""
+        status = os.stat(self._layout.catalog)
+        return status.st_dev, status.st_ino
+
+    def _readers_of(self, standby: Standby) -> Readers:
+        return Readers(self._layout.folder, standby, self._terms.scan, self._terms.n, self._inbox.put)
+
+    def _revive(self, gate: Gate) -> None:
+        """Takes what was promised before."""
+        self._reserved.clear()
+        for reservation in self._questions.reservations():
+            try:
+                newcomer = revived(reservation.track, reservation.items)
+            except (ValueError, TypeError, KeyError):  # another version's
+                self._questions.drop([reservation.question])
+                continue
+            self._reserved[reservation.question] = gate.library.take(newcomer), newcomer, reservation
+        self._tidy(gate)
+
+    def _take_next(self, gate: Gate) -> None:
+        """Waits for what comes next, and does it. Raises what reading the store raises."""
+        try:
+            event = self._inbox.get(timeout=LOOK_EVERY_S)
+        except Empty:
+            self._tidy(gate)
+            return
+        if isinstance(event, _Imported):
+            self._take_import(gate, event)
+        elif event is not None:
+            self._take_read(gate, event)
+
+    def _take_read(self, gate: Gate, read: Read) -> None:
+        """Decides about a file, and records the answer and what it promises at once."""
+        question = self._questions.get(int(str(read.key)))
+        if question is None or question.record is not None:
+            return
+        if isinstance(read.found, Exception):
+            raise read.found
+        self._tidy(gate)
+        decision = gate.known(read.path) or gate.decide(read.path, read.found)
+        newcomer = read.found if isinstance(read.found, Newcomer) and decision.answer == "import" else None
+        self._answer(gate, question, decision, newcomer)
+
+    def _answer(self, gate: Gate, question: Question, decision: Decision, newcomer: Newcomer | None) -> None:
+        now = time.time()
+        record, reservation = json.dumps(decision_record(decision)), None
+        if newcomer is not None:
+            reservation = Reservation(question.id, *kept(newcomer), now + self._terms.reserved_s)
+        self._questions.answer(question.id, record, now, reservation)
+        if newcomer is not None and reservation is not None:
+            before = [id_ for id_, (_, each, _) in self._reserved.items() if each.track.path == question.path]
+            self._let_go(gate, before)
+            self._reserved[question.id] = gate.library.take(newcomer), newcomer, reservation
+        self.state.answers[decision.answer] += 1
+        self.state.seconds += now - question.asked
+        self.state.n_reserved = len(self._reserved)
+        log.info("gate %d: %s: %s", question.id, decision.answer, printable(question.path))
+        self._tell(_told(question._replace(answered=now, record=record)))
+
+    def _take_import(self, gate: Gate, said: _Imported) -> None:
+        """Goes on with a promise until a scan has seen the file, wherever it is now."""
+        held = self._reserved.get(said.question)
+        if held is None:
+            return
+        id_, newcomer, reservation = held
+        with contextlib.suppress(OSError):  # it is not there: then it is known by its sound alone
+            newcomer = moved(newcomer, said.path or newcomer.track.path)
+        reservation = Reservation(said.question, *kept(newcomer), time.time() + IMPORTED_S, is_imported=True)
+        self._questions.renew(reservation)
+        gate.library.leave([id_])
+        self._reserved[said.question] = gate.library.take(newcomer), newcomer, reservation
+        log.info("gate %d: imported as %s", said.question, printable(newcomer.track.path))
+
+    def _tidy(self, gate: Gate) -> None:
+        """Drops what has lapsed, and what the library has by now."""
+        gate.refresh()
+        now, arrived = time.time(), set(gate.library.arrived())
+        self._let_go(
+            gate, [id_ for id_, (own, _, each) in self._reserved.items() if each.lapses < now or own in arrived]
+        )
+        self.state.n_tracks = gate.library.thresholds.n_tracks
+
+    def _let_go(self, gate: Gate, questions: list[int]) -> None:
+        if questions:
+            self._questions.drop(questions)
+            gate.library.leave([self._reserved.pop(id_)[0] for id_ in questions])
+        self.state.n_reserved = len(self._reserved)
+
+
+def _told(question: Question) -> dict[str, Any]:
+    """A question, and its answer if there is one, for JSON."""
+    asked: dict[str, Any] = {"id": question.id, **json_path(question.path), "asked": question.asked}
+    if question.record is None:
+        return {**asked, "answer": None}
+    return {**asked, "answered": question.answered, **json.loads(question.record)}

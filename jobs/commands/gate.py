@@ -1,0 +1,186 @@
+"""`reprise gate`: is what a new file holds already in the library?"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageError
+from jobs.session import options, stores
+from jobs.session.helping import Command
+from jobs.session.run import Run, reader, session
+
+if TYPE_CHECKING:
+    from dedup.files.standby import Standby
+    from dedup.gate.decide import Policy
+    from dedup.gate.gate import Gate
+    from dedup.gate.nouns import Answer
+    from dedup.store.store import Store
+
+FILE = click.Path(path_type=bytes)
+
+_deciding = options.together(options.gate, options.common)
+
+
+@click.group("gate")
+def gate() -> None:
+    """Say whether the library has what a new file holds."""
+
+
+@gate.command("check", cls=Command)
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@_deciding
+@reader
+def check(run: Run, files: tuple[bytes, ...]) -> int:
+    """Say of each FILE whether the library has what it holds: import, duplicate, better, other version, unusable or
+    known.
+
+    Reads the files and the store and changes neither; a scan or a nightly run may go on meanwhile. The exit code is 0
+    for import, 6 duplicate, 7 better, 8 other version, 3 unusable, 5 known. Of several files, the first in the order 3,
+    7, 8, 6, 0, 5 counts."""
+    from dedup.gate.record import decision_record
+    from jobs.show.gate import counted, decision_line, exit_code_of
+
+    answers: Counter[Answer] = Counter()
+    with _opened(run, 1) as (opened, _):
+        for file in files:
+            decision = opened.check(file)
+            answers[decision.answer] += 1
+            run.output.result({"event": "decision", **decision_record(decision)})
+            if not run.output.as_json:
+                run.output.laid([decision_line(decision, run.output.look)])
+    if len(files) > 1:
+        run.output.note(counted(answers))
+    return exit_code_of(answers)
+
+
+@gate.command("backfill", cls=Command)
+@click.argument("folder", type=FILE)
+@options.discover
+@_deciding
+@session
+def backfill(run: Run, folder: bytes) -> int:
+    """Decide a whole FOLDER of files that are not imported yet, against the library and against each other.
+
+    Reads all of them first. Of several that hold one recording, the best by the keep rules gets the answer that it
+    would get alone, of equal ones the newest, and the others are duplicates of it. Nothing is moved or changed. The
+    exit code is 0, or 3 if files cannot be used, or 5 if there are none."""
+    from cluster.place import count_cores
+    from dedup.gate.backfill import backfill as decide_all
+    from dedup.gate.record import decision_record
+    from dedup.library.discover import discover
+    from jobs.show.gate import counted, decision_line
+
+    store = [bytes(run.settings.store)]
+    found = discover([folder], run.settings.scan().discover, run.observer, store)
+    paths = [candidate.path for candidate in found.candidates]
+    answers: Counter[Answer] = Counter()
+    n = count_cores()
+    if paths:
+        with _opened(run, n) as (opened, standby):
+            for decision in decide_all(opened, standby, paths, n, run.observer):
+                if run.stop.requested:
+                    break
+                answers[decision.answer] += 1
+                run.output.result({"event": "decision", **decision_record(decision)})
+                if not run.output.as_json:
+                    run.output.laid([decision_line(decision, run.output.look)])
+    run.observer.close()
+    run.output.result({"event": "summary", "files": len(paths), "answers": dict(answers)})
+    if answers:
+        run.output.note(counted(answers))
+    if not paths:
+        run.output.note("no audio file is there")
+        return EXIT_NOTHING_TO_DO
+    return EXIT_SOME_FAILED if answers["unusable"] or found.unlisted else EXIT_DONE
+
+
+@gate.command("serve", cls=Command)
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="Listen on this port of 127.0.0.1; 0: any.")
+@click.option(
+    "--socket",
+    "name",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Listen on this Unix socket.  [default: gate/socket in the store]",
+)
+@click.option(
+    "--reserve",
+    "reserved_s",
+    type=click.FloatRange(1),
+    default=3600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Keep a recording reserved for so long until it is imported.",
+)
+@click.option(
+    "--inbox",
+    multiple=True,
+    type=FILE,
+    metavar="DIR",
+    help="Decide also what arrives in this folder, once a file is whole. Repeatable.",
+)
+@click.option(
+    "--rest",
+    "rest_s",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="A file of an inbox is whole if it has not changed for so long and nobody has it open to write.",
+)
+@options.discover
+@_deciding
+@session
+def serve(
+    run: Run, port: int | None, name: Path | None, reserved_s: float, inbox: tuple[bytes, ...], rest_s: float
+) -> None:
+    """Keep the gate open for other programs: an API over HTTP, until Ctrl-C.
+
+    Whoever asks about a file gets one answer; of two files of one recording that come at the same time one is to be
+    imported. What was asked survives a kill. Each answer is printed too: with --json, an object a line. Only this user
+    can reach the socket; a port needs the token in the store's file gate/token."""
+    try:
+        from jobs.serve.gate_server import Door, serve_gate
+    except ModuleNotFoundError as error:
+        found, remedy = f"{error.name} is not installed", "Install Reprise with its extra `serve`"
+        raise UsageError("reprise gate serve", found, remedy=remedy) from error
+    from cluster.place import count_cores
+    from dedup.gate.keeper import Terms
+
+    if port is not None and name is not None:
+        raise UsageError("options --port and --socket", "both are given", remedy="Give only one of them")
+    with stores.for_reading(run) as store:
+        _compile(run, store)
+    match, scan = run.settings.match(), run.settings.scan()
+    serve_gate(run, Door(port, name, inbox, rest_s), Terms(match, _policy(run), scan, count_cores(), reserved_s))
+
+
+def _policy(run: Run) -> Policy:
+    from dedup.gate.decide import Policy
+
+    return Policy(run.settings.keep(), run.settings.cleanup().let_go, run.settings.compare().varispeed)
+
+
+def _compile(run: Run, store: Store) -> None:
+    from dedup.gate.gate import compile_gate
+
+    compile_gate(store, run.observer)
+
+
+@contextlib.contextmanager
+def _opened(run: Run, n: int) -> Iterator[tuple[Gate, Standby]]:
+    """A gate by the settings of this run, with `n` processes that read files."""
+    from cluster.place import count_cores
+    from dedup.gate.gate import open_gate
+
+    match, scan = run.settings.match(), run.settings.scan()
+    with stores.for_reading(run) as store:
+        _compile(run, store)
+        with open_gate(store, match, _policy(run), scan, n, count_cores()) as opened:
+            yield opened

@@ -1,0 +1,112 @@
+"""`reprise gate`: answers on the terminal, in JSON and as exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dedup.correlation.correlate import correlate
+from dedup.files.paths import path_from_json
+from dedup.gate.nouns import Decision
+from dedup.observer import Silent
+from dedup.runner import InlineRunner
+from dedup.scan.scan import scan
+from dedup.settings import CompareSettings, FingerprintSettings, ScanSettings
+from dedup.store.store import make_or_open, open_for_writing
+from dedup.synthesis.encode import Encoding, write
+from dedup.synthesis.music import compose
+from jobs import cli
+from jobs.session.lines import Look
+from jobs.show.gate import CODES, decision_line, exit_code_of
+
+SONG = "a song.flac"
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`library`, and `new`: files on their way in."""
+    base = tmp_path_factory.mktemp("gate")
+    (base / "library").mkdir()
+    (base / "new").mkdir()
+    write(str(base / "library" / SONG), compose(1, "one", 14.0), Encoding("flac"))
+    shutil.copy(base / "library" / SONG, base / "new" / "identical.flac")
+    write(str(base / "new" / "strange.mp3"), compose(2, "two", 14.0), Encoding("mp3", 128_000))
+    (base / "new" / "garbage.mp3").write_bytes(bytes(1000))
+    return base
+
+
+@pytest.fixture(scope="module")
+def folder(music: Path) -> Path:
+    """A store of the library."""
+    with make_or_open(music / "store", FingerprintSettings(), 4, "test") as store:
+        scan(store, [os.fsencode(music / "library")], ScanSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
+    return music / "store"
+
+
+def asked(command: str, *arguments: str | bytes | Path, store: Path) -> Result:
+    return CliRunner().invoke(cli.cli, ["gate", command, "--store", str(store), *map(os.fsdecode, arguments)])
+
+
+def test_the_exit_code_tells_the_answer(music: Path, folder: Path) -> None:
+    new, song = music / "new", music / "library" / SONG
+    done = asked("check", new / "identical.flac", store=folder)
+    assert done.exit_code == 6
+    assert done.stdout == f"duplicate      {new / 'identical.flac'}: {song} has the same bytes\n"
+    done = asked("check", song, new / "strange.mp3", new / "missing.mp3", store=folder)
+    assert done.exit_code == 3
+    assert [line.split(" ")[0] for line in done.stdout.splitlines()] == ["known", "import", "unusable", "3"]
+
+
+def test_of_several_the_first_in_an_order_counts() -> None:
+    assert [CODES[answer] for answer in CODES] == [3, 7, 8, 6, 0, 5]
+    assert exit_code_of(["known", "import"]) == 0
+    assert exit_code_of(["known"]) == 5
+    assert exit_code_of(["import", "duplicate", "other version", "better"]) == 7
+
+
+def test_a_line_fits_a_terminal() -> None:
+    path = b"/a/long/way/" + 30 * b"x" + "\u6b4c\n\x1b[31m".encode() + b"\xff.mp3"
+    decision = Decision(path, "other version", "it is another mix of " + 40 * "y")
+    line = decision_line(decision, Look(80, wraps=True))
+    assert line.startswith("other version  " + 30 * "x") and line.endswith("\u2026")
+    assert len(line) <= 80
+    assert decision_line(decision, Look()).endswith(40 * "y")
+
+
+def test_names_are_told_as_they_are(music: Path, folder: Path, tmp_path: Path) -> None:
+    name = os.path.join(os.fsencode(tmp_path), b"-a\n\x1b[31m\xff;$(x).flac")
+    shutil.copy(music / "new" / "identical.flac", name)
+    done = asked("check", "--json", "--", name, store=folder)
+    assert done.exit_code == 6
+    (line,) = done.stdout_bytes.splitlines()
+    told = json.loads(line)
+    assert path_from_json(told) == name
+    assert told["answer"] == "duplicate"
+    assert [path_from_json(each) for each in told["copies"]] == [os.fsencode(music / "library" / SONG)]
+    assert told["copies"][0]["score"] == 1.0
+    done = asked("check", "--", name, store=folder)
+    assert "\x1b" not in done.stdout and len(done.stdout.splitlines()) == 1
+
+
+def test_a_store_that_is_not_there_or_in_use(music: Path, folder: Path, tmp_path: Path) -> None:
+    strange = music / "new" / "strange.mp3"
+    assert asked("check", strange, store=tmp_path / "none").exit_code == 18
+    with open_for_writing(folder, "reprise full"):
+        assert asked("check", strange, store=folder).exit_code == 0
+
+
+def test_a_folder_in_lines_of_json(music: Path, folder: Path, tmp_path: Path) -> None:
+    done = asked("backfill", "--json", music / "new", store=folder)
+    assert done.exit_code == 3
+    *decisions, summary = map(json.loads, done.stdout.splitlines())
+    assert Counter(each["answer"] for each in decisions) == summary["answers"]
+    assert summary["files"] == len(decisions) == len(list((music / "new").iterdir()))
+    assert asked("backfill", tmp_path, store=folder).exit_code == 5
+    assert asked("backfill", tmp_path / "none", store=folder).exit_code == 10

@@ -1,0 +1,212 @@
+"""The gate as a service: one answer to each question whatever is killed, and one import of each recording."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dedup.correlation.correlate import correlate
+from dedup.errors import StoreLockedError, StoreMissingError
+from dedup.gate import keeper as keeper_module
+from dedup.gate.decide import Policy
+from dedup.gate.keeper import Keeper, Terms
+from dedup.observer import Silent
+from dedup.runner import InlineRunner
+from dedup.scan.scan import scan
+from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings, ScanSettings
+from dedup.store.layout import Layout
+from dedup.store.questions import Questions, Reservation
+from dedup.store.store import make_or_open
+from dedup.synthesis.encode import Encoding, write
+from dedup.synthesis.music import compose
+
+TERMS = Terms(MatchSettings(), Policy(varispeed=False), ScanSettings(), 2)
+SONGS = 2
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library, a store of it, and in `new` two encodings of each of some songs."""
+    base = tmp_path_factory.mktemp("keeper")
+    (base / "library").mkdir()
+    (base / "new").mkdir()
+    write(str(base / "library" / "song.flac"), compose(9, "nine", 14.0), Encoding("flac"))
+    for number in range(SONGS):
+        song = compose(number, f"song {number}", 14.0)
+        write(str(base / "new" / f"{number}.flac"), song, Encoding("flac"))
+        write(str(base / "new" / f"{number}.mp3"), song, Encoding("mp3", 192_000))
+    scanned(base / "store", base / "library")
+    return base
+
+
+def scanned(folder: Path, root: Path) -> None:
+    with make_or_open(folder, FingerprintSettings(), 4, "test") as store:
+        scan(store, [os.fsencode(root)], ScanSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
+
+
+@pytest.fixture
+def folder(music: Path, tmp_path: Path) -> Path:
+    shutil.copytree(music / "store", tmp_path / "store")
+    return tmp_path / "store"
+
+
+def answered(keeper: Keeper, id_: int) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = keeper.answer(id_)
+        if found is not None and found["answer"] is not None:
+            return found
+        time.sleep(0.01)
+    raise AssertionError("no answer")
+
+
+@contextlib.contextmanager
+def opened(folder: Path, terms: Terms = TERMS) -> Iterator[Keeper]:
+    with Keeper(folder, terms).opened() as keeper:
+        yield keeper
+
+
+def test_of_two_that_come_together_one_is_imported(music: Path, folder: Path) -> None:
+    paths = [os.fsencode(path) for path in sorted((music / "new").iterdir())]
+    with opened(folder) as keeper, ThreadPoolExecutor(len(paths)) as pool:
+        said = list(pool.map(lambda path: answered(keeper, keeper.ask(path)), paths))
+        by_song: dict[str, list[str]] = {}
+        for each in said:
+            by_song.setdefault(Path(each["path"]).stem, []).append(each["answer"])
+        assert {answers.count("import") for answers in by_song.values()} == {1}
+        assert {tuple(sorted(answers))[1] for answers in by_song.values()} <= {"duplicate", "import", "better"}
+        assert keeper.queue() == []
+        assert keeper.state.n_reserved == SONGS
+        assert keeper.state.answers.total() == len(paths)
+    with opened(folder) as keeper:
+        assert keeper.state.n_reserved == SONGS, "promises outlive the process"
+        mp3 = next(each for each in said if each["answer"] != "import")
+        again = answered(keeper, keeper.ask(os.fsencode(mp3["path"])))
+        assert (again["answer"], again["id"] != mp3["id"]) == (mp3["answer"], True)
+
+
+def test_a_promise_lapses_or_is_kept_until_a_scan_has_seen_the_file(music: Path, folder: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    shutil.copytree(music / "library", library)
+    flac, mp3 = (os.fsencode(music / "new" / name) for name in ("0.flac", "0.mp3"))
+    with opened(folder, TERMS._replace(reserved_s=0.05)) as keeper:
+        first = keeper.ask(flac)
+        assert answered(keeper, first)["answer"] == "import"
+        time.sleep(0.1)
+        second = keeper.ask(mp3)
+        assert answered(keeper, second)["answer"] == "import", "nobody has imported the first"
+        moved = library / "kept.mp3"
+        shutil.copy(os.fsdecode(mp3), moved)
+    with opened(folder) as keeper:
+        assert not keeper.imported(first)
+        third = answered(keeper, keeper.ask(mp3))
+        assert keeper.imported(third["id"], os.fsencode(moved))
+        worse = answered(keeper, keeper.ask(flac))
+        assert worse["answer"] == "better"
+        assert worse["copies"][0]["path"] == str(moved)
+        assert worse["copies"][0]["null_test"]["is_copy"], "it is listened to where it is now"
+        scanned(folder, library)
+        deadline = time.monotonic() + 20
+        while keeper.state.n_reserved and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert keeper.state.n_reserved == 0
+        assert [each["path"] for each in answered(keeper, keeper.ask(flac))["copies"]] == [str(moved)]
+
+
+def test_a_store_has_one_keeper(folder: Path, tmp_path: Path) -> None:
+    with opened(folder), pytest.raises(StoreLockedError, match="its gate is open already"), opened(folder):
+        pass
+    (tmp_path / "none").mkdir()
+    with pytest.raises(StoreMissingError), opened(tmp_path / "none"):
+        pass
+
+
+def test_what_cannot_be_used_costs_one_line(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.mp3").write_bytes(bytes(5000))
+    with opened(folder) as keeper:
+        asked = [
+            keeper.ask(os.fsencode(tmp_path / name))
+            for name in ("x.mp3", "none.mp3", ".", b"\xff\n.mp3".decode("latin-1"))
+        ]
+        assert Counter(answered(keeper, id_)["answer"] for id_ in asked) == {"unusable": 4}
+        assert keeper.answer(10**9) is None
+
+
+def test_a_store_that_is_replaced_or_away_for_a_while(
+    music: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a repair, which puts a new catalog in the place of the old one."""
+    monkeypatch.setattr(keeper_module, "AGAIN_S", 0.1)
+    catalog, song = folder / "catalog.db", os.fsencode(music / "new" / "0.flac")
+    with opened(folder) as keeper:
+        assert answered(keeper, keeper.ask(song))["answer"] == "import"
+        shutil.copy(catalog, tmp_path / "new.db")
+        os.replace(catalog, tmp_path / "old.db")
+        waiting = keeper.ask(os.fsencode(music / "new" / "0.mp3"))
+        deadline = time.monotonic() + 20
+        while not keeper.state.problem and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert keeper.state.problem
+        assert [each["id"] for each in keeper.queue()] in ([waiting], [])
+        for left in ("-wal", "-shm"):
+            (folder / f"catalog.db{left}").unlink(missing_ok=True)
+        os.replace(tmp_path / "new.db", catalog)
+        assert answered(keeper, waiting)["answer"] == "duplicate", "what was promised still is"
+        assert answered(keeper, keeper.ask(os.fsencode(music / "new" / "1.flac")))["answer"] == "import"
+        assert keeper.state.problem == ""
+
+
+# ---- the database ----
+
+
+def test_questions_are_asked_once_while_they_are_open(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    with contextlib.closing(Questions(path)) as questions:
+        assert questions.ask(b"/a", 1.0) == (1, True)
+        assert questions.ask(b"/a", 2.0) == (1, False)
+        assert questions.ask(b"/b", 3.0) == (2, True)
+        promised = Reservation(1, json.dumps({}), b"1234", 99.0)
+        questions.answer(1, "{}", 4.0, promised)
+        assert [each.id for each in questions.unanswered()] == [2]
+        assert questions.reservations() == [promised]
+        assert questions.ask(b"/a", 5.0) == (3, True), "an answered one may be asked again"
+    assert path.stat().st_mode & 0o077 == 0
+    with contextlib.closing(Questions(path)) as questions:
+        assert [each.path for each in questions.unanswered()] == [b"/b", b"/a"]
+        found = questions.get(1)
+        assert found is not None and (found.answered, found.record) == (4.0, "{}")
+        questions.drop([1])
+        assert questions.reservations() == []
+        last = questions.last_of(b"/a")
+        assert last is not None and last.id == 3
+
+
+def test_a_damaged_database_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    path.write_bytes(b"no database" * 1000)
+    with contextlib.closing(Questions(path)) as questions:
+        assert questions.unanswered() == []
+    assert (tmp_path / "queue.db.damaged").read_bytes().startswith(b"no database")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_promise_of_another_version_is_dropped(folder: Path) -> None:
+    Layout(folder).gate.mkdir(exist_ok=True)
+    with contextlib.closing(Questions(Layout(folder).gate / "queue.db")) as questions:
+        id_, _ = questions.ask(b"/a", time.time())
+        questions.answer(id_, "{}", time.time(), Reservation(id_, '{"what": 1}', b"1234", time.time() + 99))
+    with opened(folder) as keeper:
+        assert keeper.state.n_reserved == 0

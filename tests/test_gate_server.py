@@ -1,0 +1,193 @@
+"""`reprise gate serve`: the API as other programs use it, who is let in, and what a kill costs."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from dedup.correlation.correlate import correlate
+from dedup.observer import Silent
+from dedup.runner import InlineRunner
+from dedup.scan.scan import scan
+from dedup.settings import CompareSettings, FingerprintSettings, ScanSettings
+from dedup.store.store import make_or_open
+from dedup.synthesis.encode import Encoding, write
+from dedup.synthesis.music import compose
+from tests.web_server import REPO
+
+SONGS = 3
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library, a store of it, and in `new` two encodings of each of some songs."""
+    base = tmp_path_factory.mktemp("served")
+    (base / "library").mkdir()
+    (base / "new").mkdir()
+    write(str(base / "library" / "song.flac"), compose(9, "nine", 13.0), Encoding("flac"))
+    shutil.copy(base / "library" / "song.flac", base / "new" / "identical.flac")
+    for number in range(SONGS):
+        song = compose(number, f"song {number}", 13.0)
+        write(str(base / "new" / f"{number}.flac"), song, Encoding("flac"))
+        write(str(base / "new" / f"{number}.mp3"), song, Encoding("mp3", 192_000))
+    with make_or_open(base / "store", FingerprintSettings(), 4, "test") as store:
+        scan(store, [os.fsencode(base / "library")], ScanSettings(), InlineRunner(), Silent())
+        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
+    return base
+
+
+class Served(NamedTuple):
+    """A gate that is open."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Status and JSON of the answer, or its text."""
+        connection = _UnixConnection(self.address.removeprefix("unix:"))
+        if not self.address.startswith("unix:"):
+            connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=60)
+        with contextlib.closing(connection):
+            text = body if isinstance(body, str) else None if body is None else json.dumps(body)
+            connection.request(method, path, text, headers)
+            answer = connection.getresponse()
+            data = answer.read()
+            is_json = (answer.getheader("content-type") or "").startswith("application/json")
+            return answer.status, json.loads(data) if is_json else data.decode()
+
+    def check(self, path: Path, **more: Any) -> dict[str, Any]:
+        status, answer = self.ask("POST", "/v1/check", {"path": str(path), **more})
+        assert status == 200, answer
+        return answer
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, name: str) -> None:
+        super().__init__("gate", timeout=60)
+        self._name = name
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(60)
+        self.sock.connect(self._name)
+
+
+@contextlib.contextmanager
+def served(store: Path, *options: str) -> Iterator[Served]:
+    """The gate of a store, in a process of its own, with a short name for its socket."""
+    command = [sys.executable, "-m", "jobs", "gate", "serve", "--json", "--no-varispeed", "--store", str(store)]
+    process = subprocess.Popen(
+        [*command, *options], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stderr is not None
+    try:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        yield Served(process, json.loads(line)["address"])
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def store(music: Path, tmp_path: Path) -> Path:
+    shutil.copytree(music / "store", tmp_path / "s")
+    return tmp_path / "s"
+
+
+def test_what_the_api_answers(music: Path, store: Path, tmp_path: Path) -> None:
+    with served(store, "--socket", str(tmp_path / "gate")) as gate:
+        assert (tmp_path / "gate").stat().st_mode & 0o177 == 0
+        said = gate.check(music / "library" / "song.flac")
+        assert (said["answer"], said["why"]) == ("known", "it is in the library already")
+        first = gate.check(music / "new" / "0.flac")
+        second = gate.check(music / "new" / "0.mp3")
+        assert (first["answer"], second["answer"]) == ("import", "duplicate")
+        assert second["copies"][0]["path"] == first["path"]
+        assert gate.ask("GET", f"/v1/decisions/{first['id']}") == (200, first)
+        status, later = gate.ask("POST", "/v1/check", {"path": str(music / "new" / "1.flac"), "wait_s": 0})
+        assert status in (200, 202)
+        status, later = gate.ask("GET", f"/v1/decisions/{later['id']}?wait_s=30")
+        assert (status, later["answer"]) == (200, "import")
+        assert gate.ask("GET", "/v1/queue") == (200, {"waiting": []})
+        assert gate.ask("POST", "/v1/imported", {"id": first["id"]}) == (200, {"id": first["id"]})
+        assert gate.ask("POST", "/v1/imported", {"path": first["path"]})[0] == 200
+        assert gate.ask("POST", "/v1/imported", {"id": second["id"]})[0] == 404
+        assert gate.ask("GET", "/health")[1]["status"] == "ok"
+        metrics = gate.ask("GET", "/metrics")[1]
+        assert 'reprise_gate_answers_total{answer="import"} 2' in metrics
+        assert "reprise_gate_reserved 2" in metrics
+        document = gate.ask("GET", "/openapi.json")[1]
+        assert set(document["paths"]) >= {"/v1/check", "/v1/decisions/{id}", "/v1/queue", "/v1/imported"}
+        raw = os.fsencode(tmp_path) + b"/\xff.mp3"
+        status, odd = gate.ask("POST", "/v1/check", {"path_hex": raw.hex()})
+        assert (status, odd["answer"], bytes.fromhex(odd["path_hex"])) == (200, "unusable", raw)
+        for body in ("", "[]", '{"path": "relative"}', '{"path": 7}', '{"path": "/a\\u0000b"}', '{"wait_s": 1}'):
+            assert gate.ask("POST", "/v1/check", body)[0] == 400, body
+        assert gate.ask("POST", "/v1/check", {"path": "/a", "wait_s": 1e9})[0] == 400
+        for id_ in ("999999", "x", "-1", "9" * 30):
+            assert gate.ask("GET", f"/v1/decisions/{id_}")[0] == 404
+        gate.process.send_signal(signal.SIGTERM)
+        assert gate.process.wait(20) == 130
+    assert not (tmp_path / "gate").exists()
+
+
+def test_what_arrives_in_an_inbox_is_told(music: Path, store: Path, tmp_path: Path) -> None:
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    shutil.copy(music / "new" / "0.flac", inbox / "0.flac")
+    options = ("--socket", str(tmp_path / "gate"), "--inbox", str(inbox), "--rest", "0")
+    with served(store, *options) as gate:
+        assert gate.process.stdout is not None
+        (inbox / "more").mkdir()
+        shutil.copy(music / "new" / "identical.flac", inbox / "more" / "x.flac")
+        told = [json.loads(gate.process.stdout.readline()) for _ in range(2)]
+        assert {Path(each["path"]).name: each["answer"] for each in told} == {"0.flac": "import", "x.flac": "duplicate"}
+        assert gate.ask("GET", f"/v1/decisions/{told[0]['id']}")[1].items() <= told[0].items()
+
+
+def test_a_port_needs_the_token_and_answers_no_page(store: Path) -> None:
+    with served(store, "--port", "0") as gate:
+        key = (store / "gate" / "token").read_text().strip()
+        assert (store / "gate" / "token").stat().st_mode & 0o077 == 0
+        let_in = {"Authorization": f"Bearer {key}"}
+        assert gate.ask("GET", "/health", **let_in)[0] == 200
+        assert gate.ask("GET", "/health")[0] == 401
+        assert gate.ask("GET", "/health", Authorization="Bearer x")[0] == 401
+        assert gate.ask("GET", "/health", **let_in, Host="evil.example")[0] == 421
+        assert gate.ask("GET", "/health", **let_in, Origin="http://evil.example")[0] == 403
+        with pytest.raises((http.client.HTTPException, OSError)):
+            status, _ = gate.ask("POST", "/v1/check", {"path": "/" + "x" * 100_000}, **let_in)
+            raise OSError(status)
+
+
+def test_a_kill_costs_no_answer_and_gives_none_twice(music: Path, store: Path, tmp_path: Path) -> None:
+    """While several files wait, of which two each hold one recording."""
+    files, name = sorted((music / "new").glob("[0-9]*")), str(tmp_path / "gate")
+    with served(store, "--socket", name) as gate:
+        bodies = [{"path": str(file), "wait_s": 0} for file in files]
+        with ThreadPoolExecutor(len(files)) as pool:
+            waiting = [each for _, each in pool.map(lambda body: gate.ask("POST", "/v1/check", body), bodies)]
+        gate.process.kill()
+        gate.process.wait()
+    with served(store, "--socket", name) as gate:
+        said = [gate.ask("GET", f"/v1/decisions/{each['id']}?wait_s=60")[1] for each in waiting]
+        assert [each["path"] for each in said] == list(map(str, files))
+        imported = Counter(Path(each["path"]).stem for each in said if each["answer"] == "import")
+        assert imported == {str(number): 1 for number in range(SONGS)}
+        assert {each["answer"] for each in said} <= {"import", "duplicate", "better"}
+        assert gate.ask("GET", "/v1/queue") == (200, {"waiting": []})
