@@ -78,7 +78,7 @@ def correlate_stretched(
             kept("heard", block[0], n_kept, functools.partial(Heard, block))
             for block in (blocks[part.a], blocks[part.b])
         )
-        found, n = _correlate(a, b, part, as_they_are, settings)
+        found, n = correlate_heard(a, b, part, as_they_are, settings)
         pairs.append(found)
         n_compared.append(n)
     return Computed(pairs, n_compared, time.perf_counter() - began)
@@ -110,7 +110,7 @@ class Heard:
         return [make_image(image[kept], offsets) for image in self.items]
 
 
-def _correlate(a: Heard, b: Heard, part: Part, known: bytes, settings: CompareSettings) -> tuple[bytes, int]:
+def correlate_heard(a: Heard, b: Heard, part: Part, known: bytes, settings: CompareSettings) -> tuple[bytes, int]:
     """The pairs of a part that are worth storing, as bytes of PAIR, by row, and the number of pairs compared. Shares
     are rows of the first block; in a block with itself each row is compared with those behind it."""
     settings, same, n_rows = settings.narrowed, part.a == part.b, a.n_rows
@@ -234,7 +234,7 @@ def compare_at_speeds(
     )
     is_stored = plain is not None and plain.score >= STORED_KAPPA and plain.agreement >= STORED_AGREEMENT
     known = record(0, 1, plain).tobytes() if plain is not None and is_stored else b""
-    pairs, _ = _correlate(block, block, Part(0, 0), known, settings.passes[-1])
+    pairs, _ = correlate_heard(block, block, Part(0, 0), known, settings.passes[-1])
     found = match_at(pairs, 0) if pairs else None
     if found is None or found.evidence < least_evidence:
         return plain, False

@@ -226,6 +226,10 @@ class Library:
         yield from self.store.catalog.tracks.heard(ListedTrack, fingerprints, PropertiesReader().of)
         yield from (self._newcomers[id_] for id_ in fingerprints if id_ in self._newcomers)
 
+    def pitches_of(self, fingerprint: int) -> Items | None:
+        """The same sound at other pitches, `uint32[N_PITCHES, n]`; None if it was not heard so."""
+        return self._pitches([fingerprint])[0]
+
     def items_of(self, fingerprint: int) -> Items:
         """The items of a fingerprint, `uint32[n]`. Raises StoreDamagedError."""
         return self._coming[fingerprint] if fingerprint in self._coming else self.store.items_of(fingerprint)

@@ -105,12 +105,14 @@ class Relations:
 
     def _heard_again(self, newcomer: Newcomer, other: ListedTrack, match: Match) -> Confirmation | None:
         """What was changed, the newcomer first; None if nobody can find out now."""
-        theirs = self.library.items_of(other.fingerprint)
-        heard, own, items, rate = newcomer.track, newcomer.items, theirs, 1 + match.rate
+        heard, rate = newcomer.track, 1 + match.rate
+        own = newcomer.items, newcomer.pitches
+        theirs = self.library.items_of(other.fingerprint), self.library.pitches_of(other.fingerprint)
         if other.state == "present" and other.digest < newcomer.track.digest:
-            heard, own, items, rate = other, theirs, newcomer.items, 1 / rate
+            heard, own, theirs, rate = other, theirs, own, 1 / rate
+        sides = [Question(items, each, pitches) for (items, pitches), each in ((own, 1.0), (theirs, rate))]
         settings, limit_s = self.library.store.fingerprint_settings, self.time_limit_s
-        arguments = *_side(heard), settings, own, [Question(items, rate)], limit_s
+        arguments = *_side(heard), settings, sides[0], sides[1:], limit_s
         try:
             answer = self.standby.call(printable(heard.path), limit_s + LOOK_S, hear_again, *arguments)
         except InputError:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from dedup.correlation.kernels import lag_limits
 from dedup.correlation.lanes import SortKey, sort_key
-from dedup.correlation.other_speeds import LENGTH_RATIO, RATES, HeardBlock, correlate_stretched
+from dedup.correlation.other_speeds import LENGTH_RATIO, RATES, Heard, HeardBlock, correlate_heard
 from dedup.correlation.stretch import stretched
 from dedup.correlation.sweep import Packed, Work, room_for_curves, sweep
 from dedup.correlation.tile import Part, Prepared, records_of
@@ -72,7 +72,7 @@ def at_other_speeds(
     a larger block, which the pairs are to name; `plain` are the pairs with that as they are."""
     known = np.frombuffer(plain, PAIR).copy()
     known["row_b"] = np.searchsorted(rows, known["row_b"])
-    (found,) = correlate_stretched(settings, 2, [known.tobytes()], [Part(0, 1)], one, others).pairs
+    found, _ = correlate_heard(Heard(one), Heard(others), Part(0, 1), known.tobytes(), settings)
     pairs = np.frombuffer(found, PAIR).copy()
     pairs["row_b"] = rows[pairs["row_b"]]
     return pairs.tobytes()
