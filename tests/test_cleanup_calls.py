@@ -252,6 +252,7 @@ def test_plan(store: Path, replaced: Replace) -> None:
         "ears": ANY,
         "path": path,
         "unprotect": [b"/mine"],
+        "place": ANY,
     }
     assert (result.exit_code, result.stderr) == (EXIT_DONE, "")
     assert [" ".join(line.split()) for line in result.stdout.splitlines()] == [
@@ -307,6 +308,7 @@ def test_resolve(store: Path, replaced: Replace) -> None:
         "ears": ANY,
         "again": True,
         "limit": 3,
+        "place": ANY,
     }
     lines = [
         "resolved  1 kept, 0 not the same, 2 skipped, 3 left; run the same command to go on",

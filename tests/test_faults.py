@@ -435,7 +435,7 @@ def set_versions(folder: Path, told: int | None, repeated: int | None) -> None:
     if repeated is None:
         root.unlink()
     else:
-        root.write_text(root.read_text().replace('"format_version": 3', f'"format_version": {repeated}'))
+        root.write_text(root.read_text().replace('"format_version": 4', f'"format_version": {repeated}'))
 
 
 # ---- a repair that is killed ----

@@ -44,7 +44,7 @@ def test_the_main_job_shows_the_usual_options_under_headings() -> None:
     assert headings == list(helping.HEADINGS)
     assert "--keep RULES" in text
     assert "--max-lag" not in text
-    assert text.splitlines()[-1] == "28 more options: reprise full --help-all"
+    assert text.splitlines()[-1] == "29 more options: reprise full --help-all"
     assert len(text.splitlines()) < 90, "not a wall"
 
 
@@ -69,7 +69,8 @@ def test_choices_are_listed_and_defaults_are_values(name: str) -> None:
     assert "(none)" not in text
     assert "[default: none]" not in text
     for parameter in COMMANDS[name].params:
-        setting = SETTINGS.get(str(parameter.name).replace("_", "-"))
+        is_flag = getattr(parameter, "is_flag", False)  # such as `--again` of `resolve`, which is no setting
+        setting = None if is_flag else SETTINGS.get(str(parameter.name).replace("_", "-"))
         choices = setting.choices if setting else ()
         if isinstance(parameter.type, click.Choice):
             choices = tuple(map(str, parameter.type.choices))

@@ -106,13 +106,15 @@ block = ("tile", items, np.arange(0, 8001, 200, dtype=np.int64))
 n = [correlate_tile(block, block, CompareSettings(method, varispeed=False))[1] for method in METHODS]
 some = items[:8000].copy()
 some[4000:] = stretched(frozen(some[:4000], np.uint32), 1.03)[:4000]
-found = correlate_stretched(CompareSettings().passes[1], [b""], [Part(0, 0)], ("two", some, np.array([0, 4000, 8000])))
-n.append(found.n_compared[0])
+offsets, pitches = np.array([0, 4000, 8000]), np.stack([some[::-1]] * 2)
+for name, heard in (("at one pitch", False), ("at others", True)):
+    two = name, some, offsets, pitches, np.array([heard, heard])
+    n += correlate_stretched(CompareSettings().passes[1], 2, [b""], [Part(0, 0)], two).n_compared
 decoy_evidence(CompareSettings(varispeed=False), (0, 2), (items[:200], items[200:400], items[400:600]))
 print(json.dumps([n, compiled]))
 """
     environment = os.environ | {"REPRISE_KERNEL_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, check=True)
     n_compared, compiled = json.loads(done.stdout)
-    assert n_compared == [*[40 * 39 // 2] * 3, 1]
+    assert n_compared == [*[40 * 39 // 2] * 3, 1, 1]
     assert compiled == []

@@ -69,14 +69,14 @@ class Keys(NamedTuple):
     """How many of them each row has, `[n_rows]`; NOT_FEW for the others."""
 
 
-def make_keys(items: Items, offsets: Counts, fewest: int = FEWEST_KEYS) -> Keys:
+def make_keys(items: Items, offsets: Counts, fewest: int | None = None) -> Keys:
     """The keys of a block. Row `r` is `items[offsets[r] : offsets[r + 1]]`; a row votes with all its keys if it has
-    `fewest` or more."""
+    `fewest` or more, FEWEST_KEYS if that is not said."""
     codes = np.empty(len(items), np.uint64)
     codes = _sorted_by_key(codes[: write_codes(items, offsets, codes)])
     uncommon, different = np.zeros((2, len(offsets) - 1), np.int64)
     _count_by_row(codes, uncommon, different)
-    kinds = np.where(uncommon >= fewest, MANY, FEW).astype(np.uint8)
+    kinds = np.where(uncommon >= (FEWEST_KEYS if fewest is None else fewest), MANY, FEW).astype(np.uint8)
     for row in np.flatnonzero(different < MIN_DISTINCT):
         if n_distinct(items[offsets[row] : offsets[row + 1]]) < MIN_DISTINCT:
             kinds[row] = NONE

@@ -109,7 +109,8 @@ def _tilted() -> None:
     from dedup.correlation.tilted import likely_pairs, make_image
 
     fingerprints, limits, _ = _arguments()
-    images = [make_image(*fingerprints)] * 3
+    twice = np.concatenate([fingerprints.items[:200]] * 2)  # or there would be nothing to look at closely
+    images = [make_image(twice, np.array([0, 200, 400]))] * 3
     none = np.empty(0, np.int64)
     likely_pairs(images, images, True, (0, 2), (none, none), limits, 0.1)
 
