@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dedup.correlation.match import STORED_KAPPA, record
-from dedup.correlation.other_speeds import SECOND_IS_HIGHER, SECOND_IS_LOWER
+from dedup.correlation.other_speeds import leaning
 from dedup.correlation.scoring import Change
 from dedup.files.disks import read_ahead
 from dedup.files.host_paths import HostPath
@@ -193,14 +193,12 @@ def _is_turned(question: Question, own: Items, own_pitches: Items | None) -> boo
     if not SAME_TEMPO < abs(rate - 1) <= LEANING_RATE or own_pitches is None or question.pitches is None:
         return None
     images = [own, *own_pitches], [question.items, *question.pitches]
-    leaning = 0.0
-    for sign, pairs in ((1, SECOND_IS_HIGHER), (-1, SECOND_IS_LOWER)):
-        for one, other in pairs:
-            match = compared(images[0][one], images[1][other], rate)
-            leaning += sign * (match.score if match is not None else 0.0) / 2
-    if rate < 1:
-        leaning = -leaning
-    return leaning >= LEANING * abs(rate - 1)
+
+    def agreement(one: int, other: int) -> float:
+        match = compared(images[0][one], images[1][other], rate)
+        return match.score if match is not None else 0.0
+
+    return leaning(agreement) * math.copysign(1.0, rate - 1) >= LEANING * abs(rate - 1)
 
 
 def _slightly_off(question: Question, own: Items, plain: Match) -> tuple[Match, Change] | None:

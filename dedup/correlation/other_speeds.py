@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,15 @@ def correlate_stretched(
         pairs.append(found)
         n_compared.append(n)
     return Computed(pairs, n_compared, time.perf_counter() - began)
+
+
+def heard_block(name: str, rows: Sequence[Items], pitches: Sequence[Items | None]) -> HeardBlock:
+    """Some fingerprints as a block, with the same sounds at other pitches as far as they were heard so."""
+    offsets = frozen(np.cumsum([0, *map(len, rows)]), np.int64)
+    silent = [np.zeros((N_PITCHES, len(row)), np.uint32) for row in rows]
+    at_pitches = np.hstack([none if each is None else each for each, none in zip(pitches, silent, strict=True)])
+    has_pitches = np.array([each is not None for each in pitches])
+    return name, frozen(np.concatenate(rows), np.uint32), offsets, at_pitches, has_pitches
 
 
 class Heard:
@@ -160,11 +169,21 @@ def _is_off_pitch(a: Heard, b: Heard, pair: np.void) -> bool:
         return False
     if not (a.has_pitches[row_a] and b.has_pitches[row_b]):
         return False
+
+    def agreement(image_a: int, image_b: int) -> float:
+        kappa, _ = chance_corrected(a.row(row_a, image_a), b.row(row_b, image_b), lag)
+        return kappa
+
+    return abs(leaning(agreement)) >= OFF_PITCH
+
+
+def leaning(agreement: Callable[[int, int], float]) -> float:
+    """How much better two agree if the second is a little higher than if it is lower: 0 for the same pitch. `agreement`
+    gives that of an image of the first with one of the second."""
     higher, lower = (
-        sum(chance_corrected(a.row(row_a, one), b.row(row_b, other), lag)[0] for one, other in images)
-        for images in (SECOND_IS_HIGHER, SECOND_IS_LOWER)
+        sum(agreement(one, other) for one, other in images) for images in (SECOND_IS_HIGHER, SECOND_IS_LOWER)
     )
-    return bool(abs(higher - lower) / 2 >= OFF_PITCH)
+    return (higher - lower) / 2
 
 
 def _along_lines(
@@ -225,13 +244,7 @@ def compare_at_speeds(
     enough = CERTAIN if has_pitches.all() else SAME_SCORE
     if not settings.varispeed or (plain is not None and plain.rate == 0 and plain.score >= enough):
         return plain, False
-    others = [
-        np.zeros((N_PITCHES, len(one)), np.uint32) if each is None else each
-        for one, each in zip((a, b), pitches, strict=True)
-    ]
-    block = Heard(
-        ("", np.concatenate([a, b]), np.cumsum([0, len(a), len(b)], dtype=np.int64), np.hstack(others), has_pitches)
-    )
+    block = Heard(heard_block("", (a, b), pitches))
     is_stored = plain is not None and plain.score >= STORED_KAPPA and plain.agreement >= STORED_AGREEMENT
     known = record(0, 1, plain).tobytes() if plain is not None and is_stored else b""
     pairs, _ = correlate_heard(block, block, Part(0, 0), known, settings.passes[-1])
@@ -262,11 +275,16 @@ class _Rows:
         return BlockItems(frozen(items, np.uint32), frozen(np.cumsum([0, *map(len, chosen)]), np.int64))
 
     def about_as_long(self, shortest: float, longest: float) -> tuple[int, int]:
-        """The places, by length, of those at most LENGTH_RATIO shorter or longer, and of some that are not: lengths are
-        whole numbers once they are stretched."""
-        most, least = LENGTH_RATIO
-        start = np.searchsorted(self.lengths, shortest * least / most - 2, "left")
-        return int(start), int(np.searchsorted(self.lengths, longest * most / least + 2, "right"))
+        """The places of those, by length."""
+        return about_as_long(self.lengths, shortest, longest)
+
+
+def about_as_long(lengths: npt.NDArray[Any], shortest: float, longest: float) -> tuple[int, int]:
+    """The places, in ascending lengths, of those at most LENGTH_RATIO shorter or longer, and of some that are not:
+    lengths are whole numbers once they are stretched."""
+    most, least = LENGTH_RATIO
+    start = np.searchsorted(lengths, shortest * least / most - 2, "left")
+    return int(start), int(np.searchsorted(lengths, longest * most / least + 2, "right"))
 
 
 def _candidates(a: _Rows, b: _Rows, settings: CompareSettings) -> Iterator[Candidates]:

@@ -234,14 +234,21 @@ def _of_longer_and_shorter(match: Match, n_items_a: int, n_items_b: int) -> tupl
 
 
 def verdict(
-    match: Match, n_items_a: int, n_items_b: int, thresholds: Thresholds, change: Change | None = None
+    match: Match,
+    n_items_a: int,
+    n_items_b: int,
+    thresholds: Thresholds,
+    change: Change | None = None,
+    is_at_other_pitch: bool = False,
 ) -> Verdict:
     """What two fingerprints of different audio are to each other, by sound alone. `change` is what was confirmed; the
-    numbers are those at the pitch that it says."""
+    numbers are those at the pitch that it says. What is of another pitch, and that is not confirmed, is related."""
     if thresholds.classic is not None:
         return _classic_verdict(match, n_items_a, n_items_b, thresholds.classic)
     if match.evidence < thresholds.related or match.score < STORED_KAPPA:
         return "other"
+    if is_at_other_pitch:
+        return "related"
     if change is not None and change.kind in _CHANGED:
         return _verdict_on_change(match, n_items_a, n_items_b, thresholds, change)
     return _verdict_as_it_is(match, n_items_a, n_items_b, thresholds)

@@ -94,17 +94,29 @@ def at_best_rate(a: Items, b: Items, rate: float, of_b: bool, lag: int, settings
 
 
 @jit
+def on_either_side(step: int) -> int:
+    """0, -1, 1, -2, 2 and so on: what is tried near something, the nearest first."""
+    return (step + 1) // 2 * (1 if step % 2 == 0 else -1)
+
+
+@jit
+def lags_of(nx: int, ny: int, limits: LagLimits) -> tuple[int, int]:
+    """`kernels.allowed_lags` of the first against the second, whichever is the longer."""
+    lowest, highest = allowed_lags(max(nx, ny), min(nx, ny), limits)
+    if nx < ny:
+        return -highest, -lowest
+    return lowest, highest
+
+
+@jit
 def refined(x: Items, y: Items, rate: float, lag: int, limits: LagLimits) -> float:
     """The rate near `rate` at which `y`, stretched, agrees best with `x` near a lag; among equals the nearest, then the
     lower."""
     best, best_gain = rate, -np.inf
     for step in range(2 * FINE_STEPS + 1):
-        away = (step + 1) // 2 * (1 if step % 2 == 0 else -1)
-        fine = rate + FINE_STEP * away
+        fine = rate + FINE_STEP * on_either_side(step)
         longer = stretched(y, fine)
-        lowest, highest = allowed_lags(max(len(x), len(longer)), min(len(x), len(longer)), limits)
-        if len(x) < len(longer):
-            lowest, highest = -highest, -lowest
+        lowest, highest = lags_of(len(x), len(longer), limits)
         middle = lag + int(np.rint((rate - fine) * len(y) / 2))
         for other in range(max(lowest, middle - FINE_LAGS), min(highest, middle + FINE_LAGS) + 1):
             overlap = overlap_at(len(x), len(longer), other)

@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.kernels import BlockItems, Counts, LagLimits, allowed_lags, chance_corrected, row_of
+from dedup.correlation.kernels import BlockItems, Counts, LagLimits, chance_corrected, row_of
 from dedup.correlation.keys import LAST_PLACE, LAST_ROW, PLACE_BITS, Codes, Keys, Numbers, make_keys
-from dedup.correlation.stretch import stretched
+from dedup.correlation.stretch import lags_of, on_either_side, stretched
 from dedup.correlation.votes import meet
 from dedup.store.items import Items, frozen
 from dedup.store.pitches import AS_IT_IS, HIGHER, LOWER
@@ -306,7 +306,7 @@ def _judge(
             continue
         middle, lag, n_best = best, 0, 0
         for step in range(2 * FINE_STEPS + 1):
-            rate = middle + FINE_STEP * ((step + 1) // 2 * (1 if step % 2 == 0 else -1))
+            rate = middle + FINE_STEP * on_either_side(step)
             n_votes, at = _votes_at(of_pair, rate, of_b, FINE_LAGS, lags[: len(of_pair)])
             if n_votes > n_best:
                 best, lag, n_best = rate, at, n_votes
@@ -314,9 +314,7 @@ def _judge(
         if not of_b:
             x, y = y, x
         y = stretched(y, best)
-        lowest, highest = allowed_lags(max(len(x), len(y)), min(len(x), len(y)), limits)
-        if len(x) < len(y):
-            lowest, highest = -highest, -lowest
+        lowest, highest = lags_of(len(x), len(y), limits)
         if lag >= lowest and lag <= highest:
             kappa, _ = chance_corrected(x, y, lag)
             out[k, 0], out[k, 1], out[k, 2] = best, lag if of_b else -lag, kappa

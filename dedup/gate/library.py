@@ -15,13 +15,14 @@ import numpy.typing as npt
 
 from dedup.correlation.correlate import last_compare_settings
 from dedup.correlation.match import Match, match_at
+from dedup.correlation.other_speeds import heard_block
 from dedup.correlation.tile import Part as TilePart
 from dedup.correlation.tile import Prepared, correlate_prepared
 from dedup.errors import StoreDamagedError
 from dedup.gate.loose import Loose, Part
 from dedup.gate.newcomer import NEW
 from dedup.gate.shelves import Shelf, shelves_of
-from dedup.gate.swept import at_one_speed, at_other_speeds, candidates, heard_block
+from dedup.gate.swept import at_one_speed, at_other_speeds, candidates
 from dedup.groups.judgements import Judgements
 from dedup.groups.matches import ListedTrack
 from dedup.groups.null_tests import NullTests

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from dedup.confirm.task import Question, hear_again
 from dedup.correlation.compare import compare_two
-from dedup.correlation.match import Match, identity_match, match_at
+from dedup.correlation.match import Match, identity_match
 from dedup.correlation.scoring import MERGING, MIN_DISTINCT, Change, Verdict, is_at_same_pitch, verdict
 from dedup.errors import InputError
 from dedup.files.host_paths import HostPath
 from dedup.files.paths import printable
 from dedup.gate.newcomer import NEW, Newcomer
+from dedup.groups.confirmed import as_confirmed
 from dedup.groups.losses import needs_listening
 from dedup.groups.matches import ListedTrack, TrackPair
-from dedup.groups.verdicts import heard
+from dedup.groups.verdicts import by_file, heard, is_same_stream
 from dedup.library.look import LOOK_S
 from dedup.nulltest.task import Side, compare_files
 from dedup.store.comparisons import Confirmation
@@ -97,11 +98,7 @@ class Relations:
             said = self.library.store.catalog.comparisons.confirmed_of(track.digest, other.digest)
             said = said or self._heard_again(newcomer, other, match)
             if said is not None:
-                change = Change(said.kind, said.pitch)
-                again = match_at(said.pair, 0) if said.pair else None
-                if again is not None and (is_at_other_pitch or again.score >= match.score):
-                    match, is_at_other_pitch = again, False
-                found[other.fingerprint] = match, change, is_at_other_pitch
+                found[other.fingerprint] = as_confirmed(match, is_at_other_pitch, said)
 
     def _heard_again(self, newcomer: Newcomer, other: ListedTrack, match: Match) -> Confirmation | None:
         """What was changed, the newcomer first; None if nobody can find out now."""
@@ -147,9 +144,9 @@ class Relations:
         is_at_other_pitch: bool = False,
     ) -> Verdict:
         """As `Matches` gives it of two tracks of the library."""
-        by_file = _by_file(a, b)
-        if by_file is not None:
-            return by_file
+        as_files = by_file(a, b)
+        if as_files is not None:
+            return as_files
         judged = self.library.judgements.of_contents(a.content, b.content)
         found: Verdict
         if judged is not False and _is_same_audio(a, b):
@@ -157,19 +154,19 @@ class Relations:
         elif judged is not None:
             found = "same recording" if judged else "other"
         else:
-            found = self._by_sound(a, b, match, change)
-            if is_at_other_pitch and found != "other":
-                found = "related"
+            found = self._by_sound(a, b, match, change, is_at_other_pitch)
             if found == "same recording" and test is not None:
                 found = heard(test)
         return "same audio, picture not compared" if found in MERGING and (a.has_picture or b.has_picture) else found
 
-    def _by_sound(self, a: ListedTrack, b: ListedTrack, match: Match | None, change: Change | None) -> Verdict:
+    def _by_sound(
+        self, a: ListedTrack, b: ListedTrack, match: Match | None, change: Change | None, is_at_other_pitch: bool
+    ) -> Verdict:
         if min(a.n_distinct, b.n_distinct) < MIN_DISTINCT:
             return "other"
         if match is None:
             return "same recording"
-        return verdict(match, a.n_items, b.n_items, self.library.thresholds, change)
+        return verdict(match, a.n_items, b.n_items, self.library.thresholds, change, is_at_other_pitch)
 
 
 def _as_hashed(track: ListedTrack, newcomer: Newcomer) -> ListedTrack:
@@ -182,16 +179,6 @@ def _side(track: ListedTrack) -> Side:
     return HostPath(track.path), track.size, track.mtime_ns, nullcontext()
 
 
-def _by_file(a: ListedTrack, b: ListedTrack) -> Verdict | None:
-    """How two relate as files, whatever they contain; None if they are different files."""
-    if b.state == "present" and (a.device, a.inode) == (b.device, b.inode):
-        return "same file"
-    return "identical file" if a.full is not None and a.full == b.full else None
-
-
 def _is_same_audio(a: ListedTrack, b: ListedTrack) -> bool:
     """Whether two hold the same audio, the same packets, or the same samples in two sound FLACs."""
-    if a.audio == b.audio != NEW or (a.stream is not None and a.stream == b.stream):
-        return True
-    is_sound = a.damage is None and b.damage is None
-    return a.digest == b.digest and a.key == b.key and a.key.startswith("flac-md5|") and is_sound
+    return a.audio == b.audio != NEW or is_same_stream(a, b, a.digest == b.digest)

@@ -5,7 +5,6 @@ measured as `correlate` measures it."""
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,19 +12,18 @@ import numpy.typing as npt
 
 from dedup.correlation.kernels import lag_limits
 from dedup.correlation.lanes import SortKey, sort_key
-from dedup.correlation.other_speeds import LENGTH_RATIO, RATES, Heard, HeardBlock, correlate_heard
+from dedup.correlation.other_speeds import RATES, Heard, HeardBlock, about_as_long, correlate_heard
 from dedup.correlation.stretch import stretched
 from dedup.correlation.sweep import Packed, Work, room_for_curves, sweep
 from dedup.correlation.tile import Part, Prepared, records_of
 from dedup.correlation.worth_storing import FOUND_COLUMNS, ROW_X, ROW_Y, floor_of, keep_worth_storing
 from dedup.gate.shelves import packed_block
 from dedup.settings import CompareSettings
-from dedup.store.items import Items, frozen, items_digest
+from dedup.store.items import Items, frozen
 from dedup.store.pairs import PAIR
-from dedup.store.pitches import N_PITCHES
 
 if TYPE_CHECKING:
-    from dedup.correlation.kernels import Counts, LagLimits
+    from dedup.correlation.kernels import LagLimits
     from dedup.correlation.lanes import Curves
     from dedup.correlation.line import Floats
     from dedup.correlation.worth_storing import Floor
@@ -86,20 +84,13 @@ def _candidates(items: Items, others: Packed, settings: CompareSettings) -> npt.
     one = packed_block(frozen(np.concatenate(changed), np.uint32), offsets)
     limits, floor = lag_limits(settings), floor_of(settings)
     lengths, their_lengths = one.lanes.n_items, others.lanes.n_items
-    start, end = _near(their_lengths, int(lengths[0]), int(lengths[-1]))
+    start, end = about_as_long(their_lengths, int(lengths[0]), int(lengths[-1]))
     curves = room_for_curves(one, others, settings.lag_limit)
     shorter = np.searchsorted(their_lengths, lengths, "right")
     found = _swept(one, _from(others, start, end), Work(0, len(lengths), shorter, 0, 1), limits, floor, curves)
     shorter = np.searchsorted(lengths, their_lengths, "left")
     of_longer = _swept(others, one, Work(start, end, shorter, 0, 1), limits, floor, curves)
     return np.unique(np.concatenate([found[:, ROW_Y], of_longer[:, ROW_X]]).astype(np.int64))
-
-
-def _near(lengths: Counts, shortest: int, longest: int) -> tuple[int, int]:
-    """The positions of those, by length, that are at most LENGTH_RATIO shorter or longer, and of some that are not."""
-    most, least = LENGTH_RATIO
-    start = np.searchsorted(lengths, shortest * least / most - 2, "left")
-    return int(start), int(np.searchsorted(lengths, longest * most / least + 2, "right"))
 
 
 def _swept(x: Packed, y: Packed, work: Work, limits: LagLimits, floor: Floor, curves: Curves) -> Floats:
@@ -123,14 +114,3 @@ def _from(block: Packed, start: int, end: int) -> Packed:
         running=lanes.running[first:],
     )
     return Packed(block.fingerprints, some)
-
-
-def heard_block(name: str, rows: Sequence[Items], pitches: Sequence[Items | None]) -> HeardBlock:
-    """Some fingerprints as a block, with the same sounds at other pitches as far as they were heard so."""
-    items = frozen(np.concatenate(rows), np.uint32)
-    offsets = frozen(np.cumsum([0, *map(len, rows)]), np.int64)
-    silent = [np.zeros((N_PITCHES, len(row)), np.uint32) for row in rows]
-    at_pitches = np.hstack([none if each is None else each for each, none in zip(pitches, silent, strict=True)])
-    has_pitches = np.array([each is not None for each in pitches])
-    digest = items_digest(np.concatenate([items, at_pitches.ravel()])).hex()
-    return f"{name} {digest}", items, offsets, at_pitches, has_pitches

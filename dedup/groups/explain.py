@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.compare import compare_two
-from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, Match, match_at
+from dedup.correlation.match import FOLLOWED_KAPPA, STORED_AGREEMENT, Match
 from dedup.correlation.other_speeds import compare_at_speeds
 from dedup.correlation.scoring import (
     MIN_DISTINCT,
@@ -27,6 +27,7 @@ from dedup.files.host_paths import HostPath
 from dedup.files.paths import printable
 from dedup.files.status import size_and_time
 from dedup.fingerprint.task import fingerprint_file
+from dedup.groups.confirmed import as_confirmed
 from dedup.groups.judgements import Judgements, is_current
 from dedup.groups.thresholds import thresholds
 from dedup.library.identity import flac_md5, full_hash
@@ -115,9 +116,7 @@ def explain(
     elif said:
         judged = "same recording"
     elif found is not None and all(criterion.met for criterion in why if criterion.name in _EVIDENCE):
-        judged = verdict(found, len(left.items), len(right.items), limits, change)
-        if is_at_other_pitch and judged != "other":
-            judged = "related"
+        judged = verdict(found, len(left.items), len(right.items), limits, change, is_at_other_pitch)
     false_match = limits.false_match(found) if found else None
     return Explanation(left, right, found, judged, why, false_match, said is not None, change, is_at_other_pitch)
 
@@ -131,10 +130,7 @@ def _at_speeds(
     said = store.catalog.comparisons.confirmed_of(a.digest, b.digest) if store is not None else None
     if said is None:
         return found, None, is_at_other_pitch
-    confirmed = match_at(said.pair, 0) if said.pair else None
-    if confirmed is not None and (found is None or is_at_other_pitch or confirmed.score >= found.score):
-        found, is_at_other_pitch = confirmed, False
-    return found, Change(said.kind, said.pitch), is_at_other_pitch
+    return as_confirmed(found, is_at_other_pitch, said)
 
 
 def listen(

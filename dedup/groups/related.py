@@ -174,9 +174,8 @@ class Related:
         known = self._verdicts[number]
         if known == _UNKNOWN:
             lengths = (n_items, n_items_other) if place >= 0 else (n_items_other, n_items)
-            found = verdict(self.match(number), *lengths, self._thresholds, self._changes.get(number))
-            if number in self._at_other_pitch and found != "other":
-                found = "related"
+            said = self._changes.get(number), number in self._at_other_pitch
+            found = verdict(self.match(number), *lengths, self._thresholds, *said)
             known = self._verdicts[number] = _VERDICTS.index(found)
         return _VERDICTS[known]
 
