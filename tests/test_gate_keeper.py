@@ -16,20 +16,14 @@ from typing import Any
 
 import pytest
 
-from dedup.correlation.correlate import correlate
 from dedup.errors import StoreLockedError, StoreMissingError
 from dedup.gate import keeper as keeper_module
 from dedup.gate.decide import Policy
 from dedup.gate.keeper import Keeper, Terms
-from dedup.observer import Silent
-from dedup.runner import InlineRunner
-from dedup.scan.scan import scan
-from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings, ScanSettings
+from dedup.settings import MatchSettings, ScanSettings
 from dedup.store.layout import Layout
 from dedup.store.questions import Questions, Reservation
-from dedup.store.store import make_or_open
-from dedup.synthesis.encode import Encoding, write
-from dedup.synthesis.music import compose
+from tests.gate_music import make_music, scanned
 
 TERMS = Terms(MatchSettings(), Policy(varispeed=False), ScanSettings(), 2)
 SONGS = 2
@@ -38,22 +32,7 @@ SONGS = 2
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library, a store of it, and in `new` two encodings of each of some songs."""
-    base = tmp_path_factory.mktemp("keeper")
-    (base / "library").mkdir()
-    (base / "new").mkdir()
-    write(str(base / "library" / "song.flac"), compose(9, "nine", 14.0), Encoding("flac"))
-    for number in range(SONGS):
-        song = compose(number, f"song {number}", 14.0)
-        write(str(base / "new" / f"{number}.flac"), song, Encoding("flac"))
-        write(str(base / "new" / f"{number}.mp3"), song, Encoding("mp3", 192_000))
-    scanned(base / "store", base / "library")
-    return base
-
-
-def scanned(folder: Path, root: Path) -> None:
-    with make_or_open(folder, FingerprintSettings(), 4, "test") as store:
-        scan(store, [os.fsencode(root)], ScanSettings(), InlineRunner(), Silent())
-        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
+    return make_music(tmp_path_factory.mktemp("keeper"), SONGS, 14.0)
 
 
 @pytest.fixture

@@ -19,14 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dedup.correlation.correlate import correlate
-from dedup.observer import Silent
-from dedup.runner import InlineRunner
-from dedup.scan.scan import scan
-from dedup.settings import CompareSettings, FingerprintSettings, ScanSettings
-from dedup.store.store import make_or_open
-from dedup.synthesis.encode import Encoding, write
-from dedup.synthesis.music import compose
+from tests.gate_music import make_music
 from tests.web_server import REPO
 
 SONGS = 3
@@ -35,18 +28,8 @@ SONGS = 3
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library, a store of it, and in `new` two encodings of each of some songs."""
-    base = tmp_path_factory.mktemp("served")
-    (base / "library").mkdir()
-    (base / "new").mkdir()
-    write(str(base / "library" / "song.flac"), compose(9, "nine", 13.0), Encoding("flac"))
+    base = make_music(tmp_path_factory.mktemp("served"), SONGS, 13.0)
     shutil.copy(base / "library" / "song.flac", base / "new" / "identical.flac")
-    for number in range(SONGS):
-        song = compose(number, f"song {number}", 13.0)
-        write(str(base / "new" / f"{number}.flac"), song, Encoding("flac"))
-        write(str(base / "new" / f"{number}.mp3"), song, Encoding("mp3", 192_000))
-    with make_or_open(base / "store", FingerprintSettings(), 4, "test") as store:
-        scan(store, [os.fsencode(base / "library")], ScanSettings(), InlineRunner(), Silent())
-        correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
     return base
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dedup.files.standby import Standby
     from dedup.gate.decide import Policy
     from dedup.gate.gate import Gate
-    from dedup.gate.nouns import Answer
+    from dedup.gate.nouns import Answer, Decision
     from dedup.store.store import Store
 
 FILE = click.Path(path_type=bytes)
@@ -43,17 +43,12 @@ def check(run: Run, files: tuple[bytes, ...]) -> int:
     Reads the files and the store and changes neither; a scan or a nightly run may go on meanwhile. The exit code is 0
     for import, 6 duplicate, 7 better, 8 other version, 3 unusable, 5 known. Of several files, the first in the order 3,
     7, 8, 6, 0, 5 counts."""
-    from dedup.gate.record import decision_record
-    from jobs.show.gate import counted, decision_line, exit_code_of
+    from jobs.show.gate import counted, exit_code_of
 
     answers: Counter[Answer] = Counter()
     with _opened(run, 1) as (opened, _):
         for file in files:
-            decision = opened.check(file)
-            answers[decision.answer] += 1
-            run.output.result({"event": "decision", **decision_record(decision)})
-            if not run.output.as_json:
-                run.output.laid([decision_line(decision, run.output.look)])
+            _tell(run, opened.check(file), answers)
     if len(files) > 1:
         run.output.note(counted(answers))
     return exit_code_of(answers)
@@ -72,9 +67,8 @@ def backfill(run: Run, folder: bytes) -> int:
     exit code is 0, or 3 if files cannot be used, or 5 if there are none."""
     from cluster.place import count_cores
     from dedup.gate.backfill import backfill as decide_all
-    from dedup.gate.record import decision_record
     from dedup.library.discover import discover
-    from jobs.show.gate import counted, decision_line
+    from jobs.show.gate import counted
 
     store = [bytes(run.settings.store)]
     found = discover([folder], run.settings.scan().discover, run.observer, store)
@@ -86,10 +80,7 @@ def backfill(run: Run, folder: bytes) -> int:
             for decision in decide_all(opened, standby, paths, n, run.observer):
                 if run.stop.requested:
                     break
-                answers[decision.answer] += 1
-                run.output.result({"event": "decision", **decision_record(decision)})
-                if not run.output.as_json:
-                    run.output.laid([decision_line(decision, run.output.look)])
+                _tell(run, decision, answers)
     run.observer.close()
     run.output.result({"event": "summary", "files": len(paths), "answers": dict(answers)})
     if answers:
@@ -159,6 +150,17 @@ def serve(
         _compile(run, store)
     match, scan = run.settings.match(), run.settings.scan()
     serve_gate(run, Door(port, name, inbox, rest_s), Terms(match, _policy(run), scan, count_cores(), reserved_s))
+
+
+def _tell(run: Run, decision: Decision, answers: Counter[Answer]) -> None:
+    """Shows a decision and counts it."""
+    from dedup.gate.record import decision_record
+    from jobs.show.gate import decision_line
+
+    answers[decision.answer] += 1
+    run.output.result({"event": "decision", **decision_record(decision)})
+    if not run.output.as_json:
+        run.output.laid([decision_line(decision, run.output.look)])
 
 
 def _policy(run: Run) -> Policy:
