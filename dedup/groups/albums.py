@@ -161,6 +161,28 @@ class _Disc:
         return min(file.path for file in self.files if file.number == number)
 
 
+class _Discs(dict[Release, dict[bytes, _Disc]]):
+    """The discs of each release by folder; those that were kept are made when somebody asks for them."""
+
+    def __init__(self) -> None:
+        self.unmade: dict[Release, Sequence[tuple[bytes, int, int | None, str]]] = {}
+        """Path, number, total and title of each file of a release."""
+
+    def __missing__(self, release: Release) -> dict[bytes, _Disc]:
+        made: dict[bytes, _Disc] = {}
+        for path, number, total, title in self.unmade.pop(release, ()):
+            _add(made, _File(path, Position(release, number, total), number, title))
+        self[release] = made
+        return made
+
+    def all(self) -> Iterable[tuple[Release, dict[bytes, _Disc]]]:
+        return [(release, self[release]) for release in (*self, *self.unmade)]
+
+
+def _add(discs: dict[bytes, _Disc], file: _File) -> None:
+    discs.setdefault(_folder(file.path), _Disc()).add(file)
+
+
 class Others(Protocol):
     """The other files in the folders of some tracks."""
 
@@ -182,8 +204,7 @@ class Albums:
         """The other files, until they are read."""
         self._lock = threading.Lock()
         """For whoever asks, since an answer may read."""
-        self._discs: dict[Release, dict[bytes, _Disc]] = {}
-        """Discs by release and folder."""
+        self._discs = _Discs()
         self._release_of: dict[bytes, Release] = {}
         """The release of each track whose tags name one and a number."""
         self._n_files: Counter[bytes] = Counter()
@@ -202,16 +223,16 @@ class Albums:
         """All of it as plain values, for `of_plain`; None if the other files are not read."""
         if self._unread is not None:
             return None
+        known: dict[Release, list[bytes]] = {}
+        for path, release in self._release_of.items():
+            known.setdefault(release, []).append(path)
         discs = [
             (
                 tuple(release),
-                [
-                    (f.path, f.number, f.at.total, f.title, f.path in self._release_of)
-                    for disc in of_folders.values()
-                    for f in disc.files
-                ],
+                [(f.path, f.number, f.at.total, f.title) for disc in of_folders.values() for f in disc.files],
+                known.get(release, []),
             )
-            for release, of_folders in self._discs.items()
+            for release, of_folders in self._discs.all()
         ]
         return discs, dict(self._n_files)
 
@@ -221,16 +242,14 @@ class Albums:
         albums = cls(())
         discs, n_files = plain
         albums._n_files.update(n_files)
-        for of_release, files in discs:
+        for of_release, files, known in discs:
             release = Release(*of_release)
-            for path, number, total, title, is_known in files:
-                albums._add(_File(path, Position(release, number, total), number, title))
-                if is_known:
-                    albums._release_of[path] = release
+            albums._discs.unmade[release] = files
+            albums._release_of.update(dict.fromkeys(known, release))
         return albums
 
     def _add(self, file: _File) -> None:
-        self._discs.setdefault(file.at.release, {}).setdefault(_folder(file.path), _Disc()).add(file)
+        _add(self._discs[file.at.release], file)
 
     def _read_others(self) -> None:
         if self._unread is not None:

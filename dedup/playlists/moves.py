@@ -71,10 +71,14 @@ class Moves:
 
 def normal_form(path: bytes) -> bytes:
     """The path in Unicode's composed form."""
+    if path.isascii():
+        return path
     text = path.decode("utf-8", "surrogateescape")
     return unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
 
 
 def without_case(path: bytes) -> bytes:
     """The path as disks see it that ignore case."""
+    if path.isascii():
+        return path.lower()
     return normal_form(path).decode("utf-8", "surrogateescape").casefold().encode("utf-8", "surrogateescape")

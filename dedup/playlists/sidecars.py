@@ -37,7 +37,10 @@ class Sidecars:
         """Paths of the side-cars of a file, in order: "a.lrc", "a.mp3.lrc" and "a.de.lrc" of "a.mp3", but none whose
         name begins with the longer name of another piece of music."""
         folder, name = os.path.split(path)
-        listed, own = self._in(folder), set(_names(name))
+        listed = self._in(folder)
+        if not listed.by_stem:
+            return []
+        own = set(_names(name))
         found = {
             each
             for key in own
