@@ -335,6 +335,20 @@ class PlanSettings(Settings):
             raise refused("setting ask", self.ask, f"at most {self.auto}, the value of auto")
 
 
+GateAction = Literal["import", "ask", "reject"]
+"""What becomes of a file that the gate was asked about, if that is not clear from the answer."""
+
+
+@dataclass(frozen=True)
+class GateSettings(Settings):
+    """What is to become of a file at the gate where the library has something like it, but not this."""
+
+    on_better: Annotated[GateAction, Option("What to do with a file that is better than the library's copy.")] = "ask"
+    on_other: Annotated[
+        GateAction, Option("What to do with another version of what the library has: another mix, a part, more.")
+    ] = "ask"
+
+
 _TRACKS, _PAIRS = (DiscoverSettings, ScanSettings, FingerprintSettings), (CompareSettings, MatchSettings)
-DECLARED: tuple[type[Settings], ...] = (*_TRACKS, *_PAIRS, KeepSettings, PlanSettings)
+DECLARED: tuple[type[Settings], ...] = (*_TRACKS, *_PAIRS, KeepSettings, PlanSettings, GateSettings)
 """The classes above, in the order of the pipeline."""

@@ -33,7 +33,7 @@ from dedup.library.probe import Unusable
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Stop
 from dedup.scan.scan import scan
-from dedup.settings import CompareSettings, FingerprintSettings, KeepSettings, MatchSettings, ScanSettings
+from dedup.settings import CompareSettings, FingerprintSettings, GateSettings, KeepSettings, MatchSettings, ScanSettings
 from dedup.store.nulltests import NullTest, Span
 from dedup.store.store import make_or_open, open_for_reading, open_for_writing
 from dedup.synthesis.encode import Encoding, write
@@ -367,6 +367,18 @@ def test_the_same_recording_on_another_album_may_be_wanted() -> None:
     assert decided(single, track=mine, policy=by_album).answer == "import"
     assert decided(file("/l/b.flac", tags=tags), single, track=mine, policy=by_album).answer == "duplicate"
     assert decided(single, track=mine).answer == "duplicate"
+
+
+def test_what_becomes_of_a_file_follows_the_policy() -> None:
+    worse, part = file("/l/a.mp3", codec="mp3", lossless=False, bits=0), file("/l/b.flac")
+    for deed in ("import", "ask", "reject"):
+        better = decided(worse, policy=Policy(gate=GateSettings(on_better=deed)))
+        assert (better.answer, better.deed) == ("better", deed)
+        other = decided(part, test=MIX, policy=Policy(gate=GateSettings(on_other=deed)))
+        assert (other.answer, other.deed) == ("other version", deed)
+    strict = Policy(gate=GateSettings("reject", "reject"))
+    assert decided(policy=strict).deed == "import"
+    assert decided(part, policy=Policy(gate=GateSettings("import", "import"))).deed == "reject"
 
 
 def test_rules_of_place_do_not_count() -> None:

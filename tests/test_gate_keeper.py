@@ -20,7 +20,7 @@ from dedup.errors import StoreLockedError, StoreMissingError
 from dedup.gate import keeper as keeper_module
 from dedup.gate.decide import Policy
 from dedup.gate.keeper import Keeper, Terms
-from dedup.settings import MatchSettings, ScanSettings
+from dedup.settings import GateSettings, MatchSettings, ScanSettings
 from dedup.store.layout import Layout
 from dedup.store.questions import Questions, Reservation
 from tests.gate_music import make_music, scanned
@@ -102,6 +102,19 @@ def test_a_promise_lapses_or_is_kept_until_a_scan_has_seen_the_file(music: Path,
             time.sleep(0.05)
         assert keeper.state.n_reserved == 0
         assert [each["path"] for each in answered(keeper, keeper.ask(flac))["copies"]] == [str(moved)]
+
+
+def test_a_better_file_that_is_to_be_imported_is_promised_too(music: Path, folder: Path) -> None:
+    worse, better = (os.fsencode(music / "new" / name) for name in ("0.mp3", "0.flac"))
+    terms = TERMS._replace(policy=TERMS.policy._replace(gate=GateSettings(on_better="import")))
+    with opened(folder, terms) as keeper:
+        assert answered(keeper, keeper.ask(worse))["do"] == "import"
+        said = answered(keeper, keeper.ask(better))
+        assert (said["answer"], said["do"], keeper.state.n_reserved) == ("better", "import", 2)
+        copy = folder.parent / "again.flac"
+        shutil.copy(os.fsdecode(better), copy)
+        again = answered(keeper, keeper.ask(os.fsencode(copy)))
+        assert (again["answer"], again["do"]) == ("duplicate", "reject")
 
 
 def test_a_store_has_one_keeper(folder: Path, tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ class Keeper:
             raise read.found
         self._tidy(gate)
         decision = gate.known(read.path) or gate.decide(read.path, read.found)
-        newcomer = read.found if isinstance(read.found, Newcomer) and decision.answer == "import" else None
+        newcomer = read.found if isinstance(read.found, Newcomer) and decision.deed == "import" else None
         self._answer(gate, question, decision, newcomer)
 
     def _answer(self, gate: Gate, question: Question, decision: Decision, newcomer: Newcomer | None) -> None:

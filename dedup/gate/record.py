@@ -16,6 +16,7 @@ def decision_record(decision: Decision) -> dict[str, Any]:
     return {
         **json_path(decision.path),
         "answer": decision.answer,
+        "do": decision.deed,
         "why": decision.why,
         "rule": None if decision.rule is None else decision.rule.rule,
         "lost": [shallow(loss) for loss in decision.losses],

@@ -41,17 +41,21 @@ def check(run: Run, files: tuple[bytes, ...]) -> int:
     known.
 
     Reads the files and the store and changes neither; a scan or a nightly run may go on meanwhile. The exit code is 0
-    for import, 6 duplicate, 7 better, 8 other version, 3 unusable, 5 known. Of several files, the first in the order 3,
-    7, 8, 6, 0, 5 counts."""
-    from jobs.show.gate import counted, exit_code_of
+    for import, 6 duplicate, 7 better, 8 other version, 3 unusable, 5 known; for a better file or another version it is
+    0 or 6 if --on-better or --on-other says import or reject. Of several files, the first in the order 3, 7, 8, 6, 0, 5
+    counts."""
+    from jobs.show.gate import code_of, counted, exit_code_of
 
     answers: Counter[Answer] = Counter()
+    codes = set()
     with _opened(run, 1) as (opened, _):
         for file in files:
-            _tell(run, opened.check(file), answers)
+            decision = opened.check(file)
+            _tell(run, decision, answers)
+            codes.add(code_of(decision))
     if len(files) > 1:
         run.output.note(counted(answers))
-    return exit_code_of(answers)
+    return exit_code_of(codes)
 
 
 @gate.command("backfill", cls=Command)
@@ -166,7 +170,8 @@ def _tell(run: Run, decision: Decision, answers: Counter[Answer]) -> None:
 def _policy(run: Run) -> Policy:
     from dedup.gate.decide import Policy
 
-    return Policy(run.settings.keep(), run.settings.cleanup().let_go, run.settings.compare().varispeed)
+    settings = run.settings
+    return Policy(settings.keep(), settings.cleanup().let_go, settings.compare().varispeed, settings.gate())
 
 
 def _compile(run: Run, store: Store) -> None:

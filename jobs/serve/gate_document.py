@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dedup import __version__
-from dedup.gate.nouns import ANSWERS
+from dedup.gate.nouns import ANSWERS, DEEDS
 
 _PATH: dict[str, Any] = {
     "path": {"type": "string", "description": "Absolute path."},
@@ -20,6 +20,7 @@ _DECISION: dict[str, Any] = {
         "asked": {"type": "number", "description": "Seconds since 1970."},
         "answered": {"type": "number"},
         "answer": {"type": "string", "nullable": True, "enum": [*ANSWERS, None]},
+        "do": {"type": "string", "enum": [*DEEDS]},
         "why": {"type": "string"},
         "copies": {"type": "array", "items": {"type": "object"}},
         "others": {"type": "array", "items": {"type": "object"}},

@@ -96,6 +96,9 @@ class Configuration:
     def cleanup(self) -> domain.PlanSettings:
         return self.of(domain.PlanSettings)
 
+    def gate(self) -> domain.GateSettings:
+        return self.of(domain.GateSettings)
+
     def fingerprint(self) -> domain.FingerprintSettings:
         return self.of(domain.FingerprintSettings)
 

@@ -37,6 +37,7 @@ _HEADINGS = {
     domain.MatchSettings: helping.COMPARE,
     domain.KeepSettings: helping.KEEP,
     domain.PlanSettings: helping.OTHERS,
+    domain.GateSettings: helping.OTHERS,
     RunSettings: helping.WORK,
 }
 HEADINGS = {setting.name: heading for owner, heading in _HEADINGS.items() for setting in settings_of(owner)}
@@ -151,7 +152,10 @@ compare = _options(*_names(domain.CompareSettings))
 match = _options(*_names(domain.MatchSettings))
 keep = _options(*_names(domain.KeepSettings))
 cleanup = _options(*_names(domain.PlanSettings))
-GATE = ("varispeed", "time-limit", "min-length", *_names(domain.MatchSettings), *_names(domain.KeepSettings), "let-go")
+GATE = (
+    *("varispeed", "time-limit", "min-length", *_names(domain.MatchSettings), *_names(domain.KeepSettings), "let-go"),
+    *_names(domain.GateSettings),
+)
 """Settings by which the gate decides."""
 gate = _options(*GATE)
 trusted = together(match, _options("let-go", "break-albums", "to"))

@@ -34,14 +34,20 @@ CODES: dict[Answer, int] = {
     "import": EXIT_DONE,
     "known": EXIT_NOTHING_TO_DO,
 }
-"""The exit code of each answer. Of several, the first in this order counts."""
+"""The exit code of each answer that no policy turns into another. Of several, the first in this order counts."""
 
 _ROLES: dict[Answer, Role] = {"import": "good", "better": "link", "duplicate": "quiet", "unusable": "go"}
 
 
-def exit_code_of(answers: Collection[Answer]) -> int:
-    """The exit code for these answers, at least one."""
-    return next(code for answer, code in CODES.items() if answer in answers)
+def code_of(decision: Decision) -> int:
+    """The exit code of one decision."""
+    by_policy = {"import": EXIT_DONE, "reject": EXIT_DUPLICATE}
+    return by_policy.get(decision.deed, CODES[decision.answer])
+
+
+def exit_code_of(codes: Collection[int]) -> int:
+    """The exit code for files that have these, at least one."""
+    return next(code for code in CODES.values() if code in codes)
 
 
 def decision_line(decision: Decision, look: Look) -> str:
