@@ -27,9 +27,10 @@ from dedup.gate.shelves import MOST_ITEMS, MOST_SMALL, planned, shelves_of
 from dedup.groups.companions import Intended
 from dedup.groups.judgements import record
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
-from dedup.groups.verdicts import heard
+from dedup.groups.verdicts import heard, verdict_of
 from dedup.library.metadata import AudioProperties
 from dedup.library.probe import Unusable
+from dedup.library.streams import Stream
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Stop
 from dedup.scan.scan import scan
@@ -172,6 +173,18 @@ def test_what_a_person_said_counts(music: Path, folder: Path, standby: Standby, 
         said = {name: gate.decide(newcomer.track.path, newcomer) for name, newcomer in read.items()}
     assert said["copy.mp3"].answer == "import"
     assert [(pair.judged, pair.verdict) for pair in said["strange.mp3"].copies] == [(True, "same recording")]
+
+
+def test_what_a_person_said_of_two_of_which_one_has_a_picture_counts_too() -> None:
+    """As it does of two tracks of the library: both ask the same function."""
+    film = file("/new/x.mkv", streams=(Stream("picture", "h264"),))
+    sound = file("/l/a.flac")
+
+    def by_sound(*_: object) -> Verdict:
+        return "same recording"
+
+    said = [verdict_of(film, sound, False, judged, None, by_sound, lambda *_: None) for judged in (True, None, False)]
+    assert said == ["same recording", "same audio, picture not compared", "other"]
 
 
 def test_files_on_their_way_in_count_until_they_leave(music: Path, gate: Gate) -> None:

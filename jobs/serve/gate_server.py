@@ -123,12 +123,15 @@ def _listening(layout: Layout, door: Door) -> Iterator[tuple[socket.socket, str,
 @contextlib.contextmanager
 def _named(name: str) -> Iterator[socket.socket]:
     """A socket that only this user can open. The gate's lock is held, so one that is there was left by a kill."""
-    where, remedy = f"socket {name}", "Give another name with --socket"
+
+    def refusal(found: str) -> UsageError:
+        return UsageError(f"socket {name}", found, remedy="Give another name with --socket")
+
     if len(os.fsencode(name)) > LONGEST_SOCKET:
-        raise UsageError(where, "its name is too long for a socket", remedy=remedy)
+        raise refusal("its name is too long for a socket")
     if os.path.lexists(name):
         if not Path(name).is_socket():
-            raise UsageError(where, "there is something else of that name", remedy=remedy)
+            raise refusal("there is something else of that name")
         os.unlink(name)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -140,9 +143,7 @@ def _named(name: str) -> Iterator[socket.socket]:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        raise UsageError(
-            f"socket {name}", error.strerror or str(error), remedy="Give another name with --socket"
-        ) from error
+        raise refusal(error.strerror or str(error)) from error
     with contextlib.closing(listening):
         try:
             yield listening
