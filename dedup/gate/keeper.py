@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dedup.errors import StoreLockedError, writing
 from dedup.files.paths import json_path, printable
+from dedup.gate.arrived import Entering
 from dedup.gate.gate import Gate, open_gate
 from dedup.gate.newcomer import Newcomer, kept, moved, revived
 from dedup.gate.nouns import Decision
 from dedup.gate.readers import Read, Readers
 from dedup.gate.record import decision_record
+from dedup.library.probe import Unusable
 from dedup.store.layout import PRIVATE_FILE, PRIVATE_FOLDER, Layout
 from dedup.store.questions import Question, Questions, Reservation
 from dedup.store.store import open_for_reading
@@ -43,6 +45,9 @@ seen it."""
 LOOK_EVERY_S = 2.0
 """Seconds after which the gate looks again what has lapsed and what has arrived."""
 
+MOST_READ = 200
+"""Files that were read and are not reserved, and are kept in mind."""
+
 AGAIN_S = 5.0
 """Seconds after which a store is opened again that could not be read."""
 
@@ -62,8 +67,18 @@ class _Imported(NamedTuple):
     """Somebody says that a file is imported."""
 
     question: int
-    path: bytes | None
-    """Where it is now; None if it is where it was."""
+    path: bytes
+    """Where it is now."""
+
+
+class _Reserved(NamedTuple):
+    """A file that counts as if it were in the library."""
+
+    id: int
+    """By which the gate's library knows it."""
+    newcomer: Newcomer
+    reservation: Reservation
+    """What the database has of it."""
 
 
 @dataclass
@@ -88,8 +103,13 @@ class Keeper:
         self.state, self._tell = State(), tell
         self._layout, self._terms = Layout(folder), terms
         self._inbox: SimpleQueue[Read | _Imported | None] = SimpleQueue()
-        self._reserved: dict[int, tuple[int, Newcomer, Reservation]] = {}
-        """By question: the id in the gate's library, the file, and what the database has of it."""
+        self._reserved: dict[int, _Reserved] = {}
+        """By question."""
+        self._read: dict[int, Newcomer] = {}
+        """The last files that were read and are not reserved, by question: a person may import them all the same."""
+        self._told: dict[int, _Imported] = {}
+        """By question: what was said before it was answered."""
+        self._entering = Entering(folder, terms.scan.discover)
         self._ready = threading.Event()
         self._is_over = threading.Event()
         self._error: Exception | None = None
@@ -133,21 +153,22 @@ class Keeper:
         return [_told(question) for question in self._questions.unanswered()]
 
     def imported(self, id_: int, path: bytes | None = None) -> bool:
-        """Takes in that the file of a question is imported, at another path if it was moved; False if nothing is
-        promised for that question."""
-        if all(each.question != id_ for each in self._questions.reservations()):
+        """Takes in that the file of a question is imported, whatever the answer was, at another path if it was moved;
+        False if there is no such question. Then it counts until a scan has seen it."""
+        question = self._questions.get(id_)
+        if question is None:
             return False
-        self._inbox.put(_Imported(id_, path))
+        self._questions.extend(id_, time.time() + IMPORTED_S)
+        self._inbox.put(_Imported(id_, path or question.path))
         return True
 
-    def last_question(self, path: bytes) -> int | None:
-        """The id of the last question about a path."""
-        question = self._questions.last_of(os.path.abspath(path))
-        return None if question is None else question.id
+    def last_question(self, path: bytes) -> Question | None:
+        """The last question about a path."""
+        return self._questions.last_of(os.path.abspath(path))
 
     def is_asked_since(self, path: bytes, moment: float) -> bool:
         """Whether somebody has asked about a path since that moment, seconds since 1970."""
-        question = self._questions.last_of(os.path.abspath(path))
+        question = self.last_question(path)
         return question is not None and question.asked >= moment
 
     def _put(self, id_: int, path: bytes) -> None:
@@ -219,11 +240,11 @@ class Keeper:
         self._reserved.clear()
         for reservation in self._questions.reservations():
             try:
-                newcomer = revived(reservation.track, reservation.items)
+                newcomer = revived(reservation.track, reservation.items, reservation.pitches)
             except (ValueError, TypeError, KeyError):  # another version's
                 self._questions.drop([reservation.question])
                 continue
-            self._reserved[reservation.question] = gate.library.take(newcomer), newcomer, reservation
+            self._reserved[reservation.question] = _Reserved(gate.library.take(newcomer), newcomer, reservation)
         self._tidy(gate)
 
     def _take_next(self, gate: Gate) -> None:
@@ -232,6 +253,7 @@ class Keeper:
             event = self._inbox.get(timeout=LOOK_EVERY_S)
         except Empty:
             self._tidy(gate)
+            self._enter(gate)
             return
         if isinstance(event, _Imported):
             self._take_import(gate, event)
@@ -240,6 +262,9 @@ class Keeper:
 
     def _take_read(self, gate: Gate, read: Read) -> None:
         """Decides about a file, and records the answer and what it promises at once."""
+        if isinstance(read.key, _Imported):
+            self._take_import(gate, read.key, read.found)
+            return
         question = self._questions.get(int(str(read.key)))
         if question is None or question.record is not None:
             return
@@ -247,53 +272,78 @@ class Keeper:
             raise read.found
         self._tidy(gate)
         decision = gate.known(read.path) or gate.decide(read.path, read.found)
-        newcomer = read.found if isinstance(read.found, Newcomer) and decision.deed == "import" else None
-        self._answer(gate, question, decision, newcomer)
+        self._answer(gate, question, decision, read.found if isinstance(read.found, Newcomer) else None)
+        if (said := self._told.pop(question.id, None)) is not None:
+            self._take_import(gate, said)
 
     def _answer(self, gate: Gate, question: Question, decision: Decision, newcomer: Newcomer | None) -> None:
         now = time.time()
         record, reservation = json.dumps(decision_record(decision)), None
-        if newcomer is not None:
-            reservation = Reservation(question.id, *kept(newcomer), now + self._terms.reserved_s)
+        if newcomer is not None and decision.deed == "import":
+            reservation = _promise(question.id, newcomer, now + self._terms.reserved_s)
         self._questions.answer(question.id, record, now, reservation)
         if newcomer is not None and reservation is not None:
-            before = [id_ for id_, (_, each, _) in self._reserved.items() if each.track.path == question.path]
+            before = [id_ for id_, each in self._reserved.items() if each.newcomer.track.path == question.path]
             self._let_go(gate, before)
-            self._reserved[question.id] = gate.library.take(newcomer), newcomer, reservation
+            self._reserved[question.id] = _Reserved(gate.library.take(newcomer), newcomer, reservation)
+        elif newcomer is not None:
+            self._read[question.id] = newcomer
+            for old in list(self._read)[:-MOST_READ]:
+                del self._read[old]
         self.state.answers[decision.answer] += 1
         self.state.seconds += now - question.asked
         self.state.n_reserved = len(self._reserved)
         log.info("gate %d: %s: %s", question.id, decision.answer, printable(question.path))
         self._tell(_told(question._replace(answered=now, record=record)))
 
-    def _take_import(self, gate: Gate, said: _Imported) -> None:
-        """Goes on with a promise until a scan has seen the file, wherever it is now."""
-        held = self._reserved.get(said.question)
-        if held is None:
+    def _take_import(self, gate: Gate, said: _Imported, read: Newcomer | Unusable | Exception | None = None) -> None:
+        """Goes on with a promise, or makes one, until a scan has seen the file, wherever it is now. `read`: the file,
+        if it was read again since nobody remembers it."""
+        question = self._questions.get(said.question)
+        if question is None or gate.known(said.path) is not None:
             return
-        id_, newcomer, reservation = held
+        if question.record is None:
+            self._told[said.question] = said
+            return
+        held = self._reserved.get(said.question)
+        newcomer = held.newcomer if held else self._read.pop(said.question, read)
+        if newcomer is None and self._readers is not None:
+            self._readers.put(said, said.path)
+        if not isinstance(newcomer, Newcomer):
+            return
         with contextlib.suppress(OSError):  # it is not there: then it is known by its sound alone
-            newcomer = moved(newcomer, said.path or newcomer.track.path)
-        reservation = Reservation(said.question, *kept(newcomer), time.time() + IMPORTED_S, is_imported=True)
+            newcomer = moved(newcomer, said.path)
+        reservation = _promise(said.question, newcomer, time.time() + IMPORTED_S, is_imported=True)
         self._questions.renew(reservation)
-        gate.library.leave([id_])
-        self._reserved[said.question] = gate.library.take(newcomer), newcomer, reservation
+        if held:
+            gate.library.leave([held.id])
+        self._reserved[said.question] = _Reserved(gate.library.take(newcomer), newcomer, reservation)
         log.info("gate %d: imported as %s", said.question, printable(newcomer.track.path))
+        self._enter(gate)
+
+    def _enter(self, gate: Gate) -> None:
+        """Makes tracks of what was imported, as far as the store is free."""
+        files = {id_: each.newcomer for id_, each in self._reserved.items() if each.reservation.is_imported}
+        self._entering.enter(files, gate.store, gate.reader.standby)
 
     def _tidy(self, gate: Gate) -> None:
         """Drops what has lapsed, and what the library has by now."""
         gate.refresh()
         now, arrived = time.time(), set(gate.library.arrived())
-        self._let_go(
-            gate, [id_ for id_, (own, _, each) in self._reserved.items() if each.lapses < now or own in arrived]
-        )
+        over = [id_ for id_, each in self._reserved.items() if each.reservation.lapses < now or each.id in arrived]
+        self._let_go(gate, over)
         self.state.n_tracks = gate.library.thresholds.n_tracks
 
     def _let_go(self, gate: Gate, questions: list[int]) -> None:
         if questions:
             self._questions.drop(questions)
-            gate.library.leave([self._reserved.pop(id_)[0] for id_ in questions])
+            gate.library.leave([self._reserved.pop(id_).id for id_ in questions])
         self.state.n_reserved = len(self._reserved)
+
+
+def _promise(question: int, newcomer: Newcomer, lapses: float, is_imported: bool = False) -> Reservation:
+    track, items, pitches = kept(newcomer)
+    return Reservation(question, track, items, lapses, is_imported, pitches)
 
 
 def _told(question: Question) -> dict[str, Any]:

@@ -124,12 +124,12 @@ async def _imported(request: Request) -> Response:
     id_, path = told.get("id"), None
     try:
         path = os.path.abspath(path_from_json(told)) if {"path", "path_hex"} & told.keys() else None
-        if id_ is None and path is not None:
-            id_ = await run_in_threadpool(keeper.last_question, path)
     except (ValueError, TypeError, AttributeError, UnicodeEncodeError):
         raise HTTPException(400, "The path cannot be read.") from None
+    if id_ is None and path is not None:
+        id_ = await run_in_threadpool(_question_about, keeper, path)
     if type(id_) is not int or not 0 <= id_ < 1 << 62 or not await run_in_threadpool(keeper.imported, id_, path):
-        raise HTTPException(404, "Nothing is reserved for that question.")
+        raise HTTPException(404, "There is no such question.")
     return JSONResponse({"id": id_})
 
 
@@ -161,6 +161,12 @@ async def _document(_: Request) -> Response:
 
 
 # ---- their parts ----
+
+
+def _question_about(keeper: Keeper, path: bytes) -> int:
+    """The id of the last question about a path; of a new one if nobody has asked."""
+    last = keeper.last_question(path)
+    return keeper.ask(path) if last is None else last.id
 
 
 def _keeper(request: Request) -> Keeper:

@@ -70,7 +70,7 @@ DOCUMENT: dict[str, Any] = {
             "post": {
                 "summary": "Say that a file is imported, and where it is now.",
                 "requestBody": _body({"id": {"type": "integer"}, **_PATH}),
-                "responses": {"200": _answer("Taken in."), "404": _answer("Nothing is reserved for it.")},
+                "responses": {"200": _answer("Taken in."), "404": _answer("There is no such question.")},
             }
         },
         "/health": {
