@@ -330,6 +330,8 @@ class Keeper:
         """Drops what has lapsed, and what the library has by now."""
         gate.refresh()
         now, arrived = time.time(), set(gate.library.arrived())
+        if arrived:  # before it is let go: the last look at the store may be older than its track
+            gate.library.refresh()
         over = [id_ for id_, each in self._reserved.items() if each.reservation.lapses < now or each.id in arrived]
         self._let_go(gate, over)
         self.state.n_tracks = gate.library.thresholds.n_tracks
