@@ -382,6 +382,37 @@ def test_the_same_recording_on_another_album_may_be_wanted() -> None:
     assert decided(single, track=mine).answer == "duplicate"
 
 
+def test_one_album_from_two_shops() -> None:
+    """The story that docs/gate/two-shops.md tells."""
+
+    def tagged(name: str, album: str, **changes: object) -> ListedTrack:
+        return file(name, tags={"album": (album,), "tracknumber": ("3",), "title": ("x",)}, audio=2, **changes)
+
+    mp3 = file(
+        "/l/3.mp3",
+        **{"codec": "mp3", "lossless": False, "bits": 0},
+        tags={"album": ("Songs",), "tracknumber": ("3",), "title": ("x",)},
+    )
+    by_album = Policy(KeepSettings(identity="album"))
+    said = {
+        album: (
+            decided(mp3, track=tagged("/n/3.flac", album)).answer,
+            decided(mp3, track=tagged("/n/3.flac", album), policy=by_album).answer,
+        )
+        for album in ("Songs (Deluxe Edition)", "Songs [2011 Remaster]", "Three", "Songs", "  SONGS ", "Songs (Disc 2)")
+    }
+    assert said == {
+        "Songs (Deluxe Edition)": ("better", "import"),
+        "Songs [2011 Remaster]": ("better", "import"),
+        "Three": ("better", "import"),
+        "Songs": ("better", "better"),
+        "  SONGS ": ("better", "better"),
+        "Songs (Disc 2)": ("better", "import"),
+    }
+    again = file("/l/3.flac", tags={"album": ("Songs",), "tracknumber": ("3",), "title": ("x",)})
+    assert decided(again, mp3, track=tagged("/n/3.flac", "Songs"), policy=by_album).answer == "duplicate"
+
+
 def test_what_becomes_of_a_file_follows_the_policy() -> None:
     worse, part = file("/l/a.mp3", codec="mp3", lossless=False, bits=0), file("/l/b.flac")
     for deed in ("import", "ask", "reject"):

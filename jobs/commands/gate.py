@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageError
+from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, EXIT_TIME_UP, GateClosedError, UsageError
 from jobs.session import options, stores
 from jobs.session.helping import Command
 from jobs.session.run import Run, reader, session
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=bytes)
 
 _deciding = options.together(options.gate, options.common)
+_place = options.together(
+    click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="The gate is at this port of 127.0.0.1."),
+    click.option(
+        "--socket",
+        "name",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The gate is at this Unix socket.  [default: gate/socket in the store]",
+    ),
+)
 
 
 @click.group("gate")
@@ -44,6 +55,11 @@ def check(run: Run, files: tuple[bytes, ...]) -> int:
     for import, 6 duplicate, 7 better, 8 other version, 3 unusable, 5 known; for a better file or another version it is
     0 or 6 if --on-better or --on-other says import or reject. Of several files, the first in the order 3, 7, 8, 6, 0, 5
     counts."""
+    return _checked(run, files)
+
+
+def _checked(run: Run, files: tuple[bytes, ...]) -> int:
+    """Decides about files in this process; gives the exit code."""
     from jobs.show.gate import code_of, counted, exit_code_of
 
     answers: Counter[Answer] = Counter()
@@ -56,6 +72,63 @@ def check(run: Run, files: tuple[bytes, ...]) -> int:
     if len(files) > 1:
         run.output.note(counted(answers))
     return exit_code_of(codes)
+
+
+@gate.command("ask", cls=Command)
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@_place
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait so long for each answer.",
+)
+@_deciding
+@reader
+def ask(run: Run, files: tuple[bytes, ...], port: int | None, name: Path | None, wait_s: float) -> int:
+    """Ask the open gate about each FILE; if none is open, say what `check` says.
+
+    The gate decides by its own settings, and keeps what is to be imported reserved, so that of two files of one
+    recording one is imported. The exit code is that of `check`, and 4 if an answer is not there in time."""
+    from jobs.serve.gate_client import Address, GateClient
+    from jobs.show.gate import answer_line, code_of_record, exit_code_of
+
+    client = GateClient(Address(Path(run.settings.store), port, name))
+    try:
+        told = client.ask([os.path.abspath(file) for file in files], wait_s)
+    except GateClosedError as error:
+        if port is not None or name is not None:
+            raise
+        run.output.note(f"{error.where} is not open, so its reservations are not known")
+        return _checked(run, files)
+    for each in told:
+        run.output.result({"event": "decision", **each})
+        if not run.output.as_json and each["answer"] is not None:
+            run.output.laid([answer_line(each, run.output.look)])
+    if any(each["answer"] is None for each in told):
+        run.output.note(f"no answer within {wait_s:g} s")
+        return EXIT_TIME_UP
+    return exit_code_of({code_of_record(each) for each in told})
+
+
+@gate.command("imported", cls=Command)
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@click.option("--id", "id_", type=click.IntRange(1), metavar="N", help="The question that was asked about the file.")
+@_place
+@options.common
+@reader
+def imported(run: Run, files: tuple[bytes, ...], id_: int | None, port: int | None, name: Path | None) -> None:
+    """Tell the open gate that each FILE is imported, and where it is now."""
+    from jobs.serve.gate_client import Address, GateClient
+
+    if id_ is not None and len(files) > 1:
+        raise UsageError("option --id", "several files are given", remedy="Give one file with it")
+    client = GateClient(Address(Path(run.settings.store), port, name))
+    for file in files:
+        run.output.result({"event": "imported", "id": client.imported(os.path.abspath(file), id_)})
 
 
 @gate.command("backfill", cls=Command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hmac
 import logging
 import math
@@ -23,6 +24,7 @@ from dedup.errors import RepriseError
 from dedup.files.paths import path_from_json
 from dedup.gate.nouns import ANSWERS
 from jobs.serve.gate_document import DOCUMENT
+from jobs.serve.gate_hooks import lidarr, slskd
 from jobs.serve.handling import number_in, said
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ WAIT_S, MOST_WAIT_S = 30.0, 300.0
 LOOK_S = 0.02
 """Seconds between two looks whether there is an answer."""
 
-MOST_BODY = 1 << 16
+MOST_BODY = 1 << 20
+"""Bytes of a body: a webhook tells of an album with all its tracks."""
 MOST_DIGITS = 18
 
 
@@ -69,10 +72,20 @@ class Entry:
             return None
         if headers.get("host", "").lower() not in self._hosts:
             return _error(421, "This server is not known by this name.")
-        given = headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+        if not hmac.compare_digest(_token_in(headers.get("authorization", "")).encode(), self._token.encode()):
             return _error(401, "The header Authorization must hold the token that is in the store's file gate/token.")
         return None
+
+
+def _token_in(header: str) -> str:
+    """The token that a header holds: as it is, or as the password of any user, which is all that some webhooks know."""
+    scheme, _, given = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    try:
+        return base64.b64decode(given, validate=True).decode().partition(":")[2] if scheme.lower() == "basic" else ""
+    except (ValueError, UnicodeDecodeError):
+        return ""
 
 
 def application(keeper: Keeper) -> Starlette:
@@ -83,6 +96,8 @@ def application(keeper: Keeper) -> Starlette:
             Route("/v1/decisions/{id}", _decision),
             Route("/v1/queue", _queue),
             Route("/v1/imported", _imported, methods=["POST"]),
+            Route("/v1/hooks/slskd", slskd, methods=["POST"]),
+            Route("/v1/hooks/lidarr", lidarr, methods=["POST"]),
             Route("/health", _health),
             Route("/metrics", _metrics),
             Route("/openapi.json", _document),

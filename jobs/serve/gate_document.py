@@ -73,6 +73,12 @@ DOCUMENT: dict[str, Any] = {
                 "responses": {"200": _answer("Taken in."), "404": _answer("There is no such question.")},
             }
         },
+        "/v1/hooks/slskd": {
+            "post": {"summary": "Ask about what slskd has downloaded.", "responses": {"202": _answer("Queued.")}}
+        },
+        "/v1/hooks/lidarr": {
+            "post": {"summary": "Take in what Lidarr has imported.", "responses": {"202": _answer("Queued.")}}
+        },
         "/health": {
             "get": {
                 "summary": "Whether it can answer.",

@@ -16,7 +16,7 @@ from dedup.errors import (
     EXIT_SOME_FAILED,
 )
 from dedup.files.paths import path_from_json
-from dedup.gate.nouns import ANSWERS, Answer
+from dedup.gate.nouns import ANSWERS, Answer, Deed
 from jobs.session.lines import shortened
 from jobs.session.output import count_text, one_line, path_text
 
@@ -41,8 +41,17 @@ _ROLES: dict[Answer, Role] = {"import": "good", "better": "link", "duplicate": "
 
 def code_of(decision: Decision) -> int:
     """The exit code of one decision."""
-    by_policy = {"import": EXIT_DONE, "reject": EXIT_DUPLICATE}
-    return by_policy.get(decision.deed, CODES[decision.answer])
+    return _code(decision.answer, decision.deed)
+
+
+def code_of_record(told: Mapping[str, Any]) -> int:
+    """The same of a decision as `decision_record` has it."""
+    return _code(told["answer"], told["do"])
+
+
+def _code(answer: Answer, deed: Deed) -> int:
+    by_policy: dict[Deed, int] = {"import": EXIT_DONE, "reject": EXIT_DUPLICATE}
+    return by_policy.get(deed, CODES[answer])
 
 
 def exit_code_of(codes: Collection[int]) -> int:
