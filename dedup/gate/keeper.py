@@ -81,6 +81,12 @@ class _Reserved(NamedTuple):
     """What the database has of it."""
 
 
+class _Withdrawn(NamedTuple):
+    """Somebody says that a file is not imported after all."""
+
+    question: int
+
+
 @dataclass
 class State:
     """How a keeper is."""
@@ -102,7 +108,7 @@ class Keeper:
         """`tell` is called with each answer, as `answer` gives it, by the thread that decides."""
         self.state, self._tell = State(), tell
         self._layout, self._terms = Layout(folder), terms
-        self._inbox: SimpleQueue[Read | _Imported | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Read | _Imported | _Withdrawn | None] = SimpleQueue()
         self._reserved: dict[int, _Reserved] = {}
         """By question."""
         self._read: dict[int, Newcomer] = {}
@@ -120,7 +126,7 @@ class Keeper:
     def opened(self) -> Iterator[Keeper]:
         """Answers questions inside, those that were left first. Raises what opening a store and a gate raises;
         StoreLockedError if the store has a keeper already, WriteError."""
-        with self._only_one(), contextlib.closing(Questions(self._layout.gate / "queue.db")) as self._questions:
+        with self._only_one(), contextlib.closing(Questions(self._layout.gate / "queue.db")) as self.questions:
             self._thread.start()
             self._ready.wait()
             try:
@@ -137,7 +143,7 @@ class Keeper:
     def ask(self, path: bytes) -> int:
         """Asks about the file at a path; gives the id of the question."""
         path = os.path.abspath(path)
-        id_, is_new = self._questions.ask(path, time.time())
+        id_, is_new = self.questions.ask(path, time.time())
         if is_new:
             log.info("gate %d asked: %s", id_, printable(path))
             self._put(id_, path)
@@ -145,26 +151,30 @@ class Keeper:
 
     def answer(self, id_: int) -> dict[str, Any] | None:
         """The question with this id, and its answer if there is one; None if there is no such question."""
-        question = self._questions.get(id_)
+        question = self.questions.get(id_)
         return None if question is None else _told(question)
 
     def queue(self) -> list[dict[str, Any]]:
         """The questions that have no answer yet, in the order in which they were asked."""
-        return [_told(question) for question in self._questions.unanswered()]
+        return [_told(question) for question in self.questions.unanswered()]
 
     def imported(self, id_: int, path: bytes | None = None) -> bool:
         """Takes in that the file of a question is imported, whatever the answer was, at another path if it was moved;
         False if there is no such question. Then it counts until a scan has seen it."""
-        question = self._questions.get(id_)
+        question = self.questions.get(id_)
         if question is None:
             return False
-        self._questions.extend(id_, time.time() + IMPORTED_S)
+        self.questions.extend(id_, time.time() + IMPORTED_S)
         self._inbox.put(_Imported(id_, path or question.path))
         return True
 
+    def withdraw(self, id_: int) -> None:
+        """Takes in that the file of a question is not imported after all: it is promised no more."""
+        self._inbox.put(_Withdrawn(id_))
+
     def last_question(self, path: bytes) -> Question | None:
         """The last question about a path."""
-        return self._questions.last_of(os.path.abspath(path))
+        return self.questions.last_of(os.path.abspath(path))
 
     def is_asked_since(self, path: bytes, moment: float) -> bool:
         """Whether somebody has asked about a path since that moment, seconds since 1970."""
@@ -220,7 +230,7 @@ class Keeper:
             opened = self._catalog()
             self._revive(gate)
             self._readers = readers
-            for question in self._questions.unanswered():
+            for question in self.questions.unanswered():
                 readers.put(question.id, question.path)
             self.state.problem = ""
             self._ready.set()
@@ -238,11 +248,11 @@ class Keeper:
     def _revive(self, gate: Gate) -> None:
         """Takes what was promised before."""
         self._reserved.clear()
-        for reservation in self._questions.reservations():
+        for reservation in self.questions.reservations():
             try:
                 newcomer = revived(reservation.track, reservation.items, reservation.pitches)
             except (ValueError, TypeError, KeyError):  # another version's
-                self._questions.drop([reservation.question])
+                self.questions.drop([reservation.question])
                 continue
             self._reserved[reservation.question] = _Reserved(gate.library.take(newcomer), newcomer, reservation)
         self._tidy(gate)
@@ -257,6 +267,8 @@ class Keeper:
             return
         if isinstance(event, _Imported):
             self._take_import(gate, event)
+        elif isinstance(event, _Withdrawn):
+            self._let_go(gate, [id_ for id_ in (event.question,) if id_ in self._reserved])
         elif event is not None:
             self._take_read(gate, event)
 
@@ -265,7 +277,7 @@ class Keeper:
         if isinstance(read.key, _Imported):
             self._take_import(gate, read.key, read.found)
             return
-        question = self._questions.get(int(str(read.key)))
+        question = self.questions.get(int(str(read.key)))
         if question is None or question.record is not None:
             return
         if isinstance(read.found, Exception):
@@ -281,7 +293,7 @@ class Keeper:
         record, reservation = json.dumps(decision_record(decision)), None
         if newcomer is not None and decision.deed == "import":
             reservation = _promise(question.id, newcomer, now + self._terms.reserved_s)
-        self._questions.answer(question.id, record, now, reservation)
+        self.questions.answer(question.id, record, now, reservation)
         if newcomer is not None and reservation is not None:
             before = [id_ for id_, each in self._reserved.items() if each.newcomer.track.path == question.path]
             self._let_go(gate, before)
@@ -299,7 +311,7 @@ class Keeper:
     def _take_import(self, gate: Gate, said: _Imported, read: Newcomer | Unusable | Exception | None = None) -> None:
         """Goes on with a promise, or makes one, until a scan has seen the file, wherever it is now. `read`: the file,
         if it was read again since nobody remembers it."""
-        question = self._questions.get(said.question)
+        question = self.questions.get(said.question)
         if question is None or gate.known(said.path) is not None:
             return
         if question.record is None:
@@ -314,7 +326,7 @@ class Keeper:
         with contextlib.suppress(OSError):  # it is not there: then it is known by its sound alone
             newcomer = moved(newcomer, said.path)
         reservation = _promise(said.question, newcomer, time.time() + IMPORTED_S, is_imported=True)
-        self._questions.renew(reservation)
+        self.questions.renew(reservation)
         if held:
             gate.library.leave([held.id])
         self._reserved[said.question] = _Reserved(gate.library.take(newcomer), newcomer, reservation)
@@ -338,7 +350,7 @@ class Keeper:
 
     def _let_go(self, gate: Gate, questions: list[int]) -> None:
         if questions:
-            self._questions.drop(questions)
+            self.questions.drop(questions)
             gate.library.leave([self._reserved.pop(id_).id for id_ in questions])
         self.state.n_reserved = len(self._reserved)
 

@@ -24,6 +24,7 @@ def decision_record(decision: Decision) -> dict[str, Any]:
         "copies": [pair_record(pair) for pair in decision.copies],
         "others": [pair_record(pair) for pair in decision.others],
         "file": None if decision.track is None else {**format_numbers(decision.track), "damage": decision.track.damage},
+        "seen": None if decision.track is None else [decision.track.size, decision.track.mtime_ns],
         "seconds": decision.seconds,
     }
 

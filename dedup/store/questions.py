@@ -34,6 +34,12 @@ CREATE TABLE IF NOT EXISTS reservation (
     is_imported INTEGER NOT NULL CHECK (is_imported IN (0, 1)),
     pitches     BLOB NOT NULL DEFAULT x''
 ) STRICT;
+CREATE TABLE IF NOT EXISTS moved (
+    path     BLOB PRIMARY KEY,
+    size     INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    cleanup  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 """
 
 
@@ -135,6 +141,24 @@ class Questions:
             connection.execute("UPDATE question SET answered = ?, record = ? WHERE id = ?", (now, record, id_))
             if reservation is not None:
                 connection.execute(_RESERVE, reservation)
+
+    # ---- files that were moved out of an inbox ----
+
+    def note_moved(self, path: bytes, size: int, mtime_ns: int, cleanup: int) -> None:
+        """Notes, before it is done, that a clean-up moves this file."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO moved (path, size, mtime_ns, cleanup) VALUES (?, ?, ?, ?)",
+                (path, size, mtime_ns, cleanup),
+            )
+
+    def moved_in(self, path: bytes, size: int, mtime_ns: int) -> int | None:
+        """The number of the clean-up that moved this very file from there; None if none did."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT cleanup FROM moved WHERE path = ? AND size = ? AND mtime_ns = ?", (path, size, mtime_ns)
+            ).fetchone()
+        return None if row is None else int(row[0])
 
     # ---- reservations ----
 

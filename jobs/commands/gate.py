@@ -193,6 +193,8 @@ def backfill(run: Run, folder: bytes) -> int:
     metavar="DIR",
     help="Decide also what arrives in this folder, once a file is whole. Repeatable.",
 )
+@click.option("--accept", type=FILE, metavar="DIR", help="Move files of an inbox that are to be imported into DIR.")
+@click.option("--reject", type=FILE, metavar="DIR", help="Move files of an inbox that are not wanted into DIR.")
 @click.option(
     "--rest",
     "rest_s",
@@ -206,7 +208,14 @@ def backfill(run: Run, folder: bytes) -> int:
 @_deciding
 @session
 def serve(
-    run: Run, port: int | None, name: Path | None, reserved_s: float, inbox: tuple[bytes, ...], rest_s: float
+    run: Run,
+    port: int | None,
+    name: Path | None,
+    reserved_s: float,
+    inbox: tuple[bytes, ...],
+    accept: bytes | None,
+    reject: bytes | None,
+    rest_s: float,
 ) -> None:
     """Keep the gate open for other programs: an API over HTTP, until Ctrl-C.
 
@@ -219,6 +228,7 @@ def serve(
         found, remedy = f"{error.name} is not installed", "Install Reprise with its extra `serve`"
         raise UsageError("reprise gate serve", found, remedy=remedy) from error
     from cluster.place import count_cores
+    from dedup.cleanup.arrivals import Places
     from dedup.gate.keeper import Terms
 
     if port is not None and name is not None:
@@ -226,7 +236,9 @@ def serve(
     with stores.for_reading(run) as store:
         _compile(run, store)
     match, scan = run.settings.match(), run.settings.scan()
-    serve_gate(run, Door(port, name, inbox, rest_s), Terms(match, _policy(run), scan, count_cores(), reserved_s))
+    given = [None if folder is None else os.path.abspath(folder) for folder in (accept, reject)]
+    places = Places(tuple(map(os.path.abspath, inbox)), *given)
+    serve_gate(run, Door(port, name, places, rest_s), Terms(match, _policy(run), scan, count_cores(), reserved_s))
 
 
 def _tell(run: Run, decision: Decision, answers: Counter[Answer]) -> None:
