@@ -27,7 +27,7 @@ class Served(NamedTuple):
         if not self.address.startswith("unix:"):
             connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=60)
         with contextlib.closing(connection):
-            text = body if isinstance(body, str) else None if body is None else json.dumps(body)
+            text = body if isinstance(body, (str, bytes)) else None if body is None else json.dumps(body)
             connection.request(method, path, text, headers)
             answer = connection.getresponse()
             data = answer.read()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import shutil
 import signal
+import socket
+import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -82,6 +86,42 @@ def test_what_arrives_in_an_inbox_is_told(music: Path, store: Path, tmp_path: Pa
         told = [json.loads(gate.process.stdout.readline()) for _ in range(2)]
         assert {Path(each["path"]).name: each["answer"] for each in told} == {"0.flac": "import", "x.flac": "duplicate"}
         assert gate.ask("GET", f"/v1/decisions/{told[0]['id']}")[1].items() <= told[0].items()
+
+
+def test_a_file_may_be_sent(music: Path, store: Path, tmp_path: Path) -> None:
+    """It is kept in the store until it is answered, under its own name, and no longer."""
+    name, uploads = str(tmp_path / "gate"), store / "gate" / "uploads"
+    sent = {"Content-Type": "audio/flac", "X-File-Name": "..%2F..%2Fa%20b%0A.flac"}
+    copy, new = (music / "new" / each for each in ("identical.flac", "0.mp3"))
+    with served(store, "--socket", name) as gate:
+        status, said = gate.ask("POST", "/v1/check", copy.read_bytes(), **sent)
+        assert (status, said["answer"]) == (200, "duplicate")
+        assert Path(said["path"]).name == "a b\n.flac" and Path(said["path"]).parent.parent == uploads
+        assert list(uploads.iterdir()) == []
+        status, said = gate.ask("POST", "/v1/check?wait_s=60", new.read_bytes(), **{**sent, "X-File-Name": ".."})
+        assert (status, said["answer"], Path(said["path"]).name) == (200, "import", "upload")
+        assert gate.ask("POST", "/v1/imported", {"id": said["id"], "path": str(new)})[0] == 200
+        assert gate.ask("POST", "/v1/check", b"", **sent)[1]["answer"] == "unusable"
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as cut:
+            cut.connect(name)
+            cut.sendall(
+                b"POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Type: audio/flac\r\nContent-Length: 999\r\n\r\nabc"
+            )
+        huge = {**sent, "Content-Length": str(1 << 40)}
+        assert gate.ask("POST", "/v1/check", b"", **huge)[0] == 413
+        wait_until(lambda: not list(uploads.iterdir()))
+        gate.process.kill()
+        gate.process.wait()
+    (uploads / "left").mkdir()
+    with served(store, "--socket", name):
+        wait_until(lambda: not list(uploads.iterdir()))
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_port_needs_the_token_and_answers_no_page(store: Path) -> None:

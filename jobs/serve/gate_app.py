@@ -25,6 +25,7 @@ from dedup.files.paths import path_from_json
 from dedup.gate.nouns import ANSWERS
 from jobs.serve.gate_document import DOCUMENT
 from jobs.serve.gate_hooks import lidarr, slskd
+from jobs.serve.gate_uploads import MOST_UPLOAD, Uploads, is_upload
 from jobs.serve.handling import number_in, said
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ class Entry:
         self._app, self._token, self._hosts = app, token, frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self._refused(Headers(scope=scope)) if scope["type"] == "http" else None
-        left = MOST_BODY
+        headers = Headers(scope=scope)
+        refused = self._refused(headers) if scope["type"] == "http" else None
+        left = MOST_UPLOAD if is_upload(headers) else MOST_BODY
 
         async def bounded() -> Message:
             nonlocal left
@@ -88,7 +90,7 @@ def _token_in(header: str) -> str:
         return ""
 
 
-def application(keeper: Keeper) -> Starlette:
+def application(keeper: Keeper, uploads: Uploads) -> Starlette:
     """The API, without its entry."""
     app = Starlette(
         routes=[
@@ -104,7 +106,7 @@ def application(keeper: Keeper) -> Starlette:
         ],
         exception_handlers={HTTPException: _refusal, RepriseError: _failure, Exception: _bug},
     )
-    app.state.keeper = keeper
+    app.state.keeper, app.state.uploads = keeper, uploads
     return app
 
 
@@ -112,6 +114,10 @@ def application(keeper: Keeper) -> Starlette:
 
 
 async def _check(request: Request) -> Response:
+    if is_upload(request.headers):
+        wait_s = _wait_of(request.query_params.get("wait_s", WAIT_S))
+        sent: bytes = await request.app.state.uploads.receive(request)
+        return await _answered(request, await run_in_threadpool(_keeper(request).ask, sent), wait_s)
     asked = await said(request)
     try:
         path = path_from_json(asked)

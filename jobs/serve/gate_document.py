@@ -40,6 +40,10 @@ def _body(properties: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+_SENT = {
+    "content": {**_body({**_PATH, "wait_s": _WAIT})["content"], "audio/*": _FILE, "application/octet-stream": _FILE}
+}
 _GIVEN = {"200": _answer("The answer.", _DECISION), "202": _answer("No answer yet.", _DECISION)}
 
 DOCUMENT: dict[str, Any] = {
@@ -50,8 +54,12 @@ DOCUMENT: dict[str, Any] = {
     "paths": {
         "/v1/check": {
             "post": {
-                "summary": "Ask about a file.",
-                "requestBody": _body({**_PATH, "wait_s": _WAIT}),
+                "summary": "Ask about a file, by its path or by sending it.",
+                "requestBody": _body({**_PATH, "wait_s": _WAIT}) | _SENT,
+                "parameters": [
+                    {"name": "X-File-Name", "in": "header", "schema": {"type": "string"}},
+                    {"name": "wait_s", "in": "query", "schema": _WAIT},
+                ],
                 "responses": {**_GIVEN, "400": _answer("No path.")},
             }
         },

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from dedup.cleanup.arrivals import NOWHERE, Arrivals, Places
 from dedup.errors import UsageError, writing
-from dedup.files.paths import json_path, printable
+from dedup.files.paths import json_path, path_from_json, printable
 from dedup.gate.inbox import REST_S, Inbox
 from dedup.gate.keeper import Keeper, Terms
 from dedup.store.layout import PRIVATE_FOLDER, Layout, private_opener
 from dedup.store.store import require_store
 from jobs.serve.gate_app import Entry, application
+from jobs.serve.gate_uploads import Uploads
 from jobs.serve.listening import serve_at
 from jobs.session.output import OutputClosedError
 from jobs.show.gate import answer_line
@@ -55,7 +56,10 @@ def serve_gate(run: Run, door: Door, terms: Terms) -> None:
     require_store(layout)
     is_told = threading.Event()
 
+    uploads = Uploads(layout)
+
     def tell(told: dict[str, Any]) -> None:
+        uploads.drop(path_from_json(told))
         is_told.wait()  # the address comes first
         _tell(run, told)
 
@@ -67,6 +71,7 @@ def serve_gate(run: Run, door: Door, terms: Terms) -> None:
     keeper = Keeper(layout.folder, terms, tell)
     with contextlib.ExitStack() as opened:
         opened.enter_context(keeper.opened())
+        uploads.tidy([each.path for each in keeper.questions.unanswered()])
         opened.callback(is_told.set)  # before the keeper is closed, which may wait to tell
         listening, address, entry = opened.enter_context(_listening(layout, door))
         opened.enter_context(_watched(keeper, door, terms, layout, tell_moved))
@@ -77,7 +82,7 @@ def serve_gate(run: Run, door: Door, terms: Terms) -> None:
         run.output.flush()
         is_told.set()
         run.last_words = run.words_at_once = CLOSED
-        serve_at(listening, Entry(application(keeper), *entry), stop=run.stop.event)
+        serve_at(listening, Entry(application(keeper, uploads), *entry), stop=run.stop.event)
 
 
 def _tell(run: Run, told: dict[str, Any]) -> None:
