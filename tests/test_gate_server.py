@@ -104,9 +104,8 @@ def test_a_file_may_be_sent(music: Path, store: Path, tmp_path: Path) -> None:
         assert gate.ask("POST", "/v1/check", b"", **sent)[1]["answer"] == "unusable"
         with contextlib.closing(socket.socket(socket.AF_UNIX)) as cut:
             cut.connect(name)
-            cut.sendall(
-                b"POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Type: audio/flac\r\nContent-Length: 999\r\n\r\nabc"
-            )
+            head = "POST /v1/check HTTP/1.1", "Host: x", "Content-Type: audio/flac", "Content-Length: 999", "", "abc"
+            cut.sendall("\r\n".join(head).encode())
         huge = {**sent, "Content-Length": str(1 << 40)}
         assert gate.ask("POST", "/v1/check", b"", **huge)[0] == 413
         wait_until(lambda: not list(uploads.iterdir()))
