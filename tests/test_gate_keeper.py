@@ -22,6 +22,7 @@ from dedup.errors import StoreLockedError, StoreMissingError
 from dedup.gate import keeper as keeper_module
 from dedup.gate.decide import Policy
 from dedup.gate.keeper import Keeper, Terms
+from dedup.gate.nouns import Decision
 from dedup.settings import GateSettings, MatchSettings, ScanSettings
 from dedup.store.layout import Layout
 from dedup.store.questions import Questions, Reservation
@@ -184,6 +185,30 @@ def wait_for(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_promised_file_that_is_moved_just_now_is_heard_where_it_is(
+    music: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, moved = tmp_path / "0.flac", tmp_path / "moved.flac"
+    shutil.copy(music / "new" / "0.flac", first)
+    with opened(folder) as keeper:
+        id_ = keeper.ask(os.fsencode(first))
+        answered(keeper, id_)
+        first.rename(moved)
+
+        seen = []
+        is_of_moved = keeper_module._is_of_moved
+
+        def told(decision: Decision) -> bool:
+            seen.append(is_of_moved(decision))
+            if seen[-1]:
+                keeper.imported(id_, os.fsencode(moved))
+            return seen[-1]
+
+        monkeypatch.setattr(keeper_module, "_is_of_moved", told)
+        assert answered(keeper, keeper.ask(os.fsencode(music / "new" / "0.mp3")))["answer"] == "duplicate"
+        assert seen == [True, False]
 
 
 def test_a_better_file_that_is_to_be_imported_is_promised_too(music: Path, folder: Path) -> None:

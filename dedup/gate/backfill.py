@@ -39,7 +39,8 @@ def backfill(gate: Gate, standby: Standby, paths: Sequence[bytes], n: int, obser
         for path in unknown:
             readers.put(None, path)
         for _ in unknown:
-            _, path, found = done.get()
+            read = done.get()
+            path, found = read.path, read.found
             observer.advance()
             if isinstance(found, Exception):
                 raise found

@@ -48,6 +48,10 @@ LOOK_EVERY_S = 2.0
 MOST_READ = 200
 """Files that were read and are not reserved, and are kept in mind."""
 
+MOST_AGAIN, MOVED_S = 3, 0.15
+"""How often, and after how many seconds each, a question is looked at again that is about a file that was moved just
+now."""
+
 AGAIN_S = 5.0
 """Seconds after which a store is opened again that could not be read."""
 
@@ -284,6 +288,10 @@ class Keeper:
             raise read.found
         self._tidy(gate)
         decision = gate.known(read.path) or gate.decide(read.path, read.found)
+        if read.n_again < MOST_AGAIN and _is_of_moved(decision):
+            time.sleep(MOVED_S)
+            self._inbox.put(read._replace(n_again=read.n_again + 1))
+            return
         self._answer(gate, question, decision, read.found if isinstance(read.found, Newcomer) else None)
         if (said := self._told.pop(question.id, None)) is not None:
             self._take_import(gate, said)
@@ -353,6 +361,16 @@ class Keeper:
             self.questions.drop(questions)
             gate.library.leave([self._reserved.pop(id_).id for id_ in questions])
         self.state.n_reserved = len(self._reserved)
+
+
+def _is_of_moved(decision: Decision) -> bool:
+    """Whether a file could not be heard beside a promised one, since that has left its place: perhaps somebody has
+    moved it, and is about to say where it is."""
+    pairs = (*decision.copies, *decision.others)
+    return any(
+        pair.test is not None and not pair.test.is_made and pair.b.fingerprint < 0 and not os.path.lexists(pair.b.path)
+        for pair in pairs
+    )
 
 
 def _promise(question: int, newcomer: Newcomer, lapses: float, is_imported: bool = False) -> Reservation:
