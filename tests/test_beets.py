@@ -37,10 +37,10 @@ class Beets:
         text = CONFIG.format(music=library, folder=folder, store=store, command=command)
         (folder / "config.yaml").write_text(text)
 
-    def imports(self, *files: Path, options: tuple[str, ...] = ("-q",), answers: str = "") -> str:
-        """What beets says while it imports files one by one."""
+    def imports(self, *files: Path, options: tuple[str, ...] = ("-sq",), answers: str = "") -> str:
+        """What beets says while it imports files one by one, or albums."""
         environment = {**os.environ, "BEETSDIR": str(self.folder), "PYTHONPATH": str(REPO), "LC_ALL": "C.UTF-8"}
-        command = [sys.executable, "-W", "ignore", "-m", "beets", "import", "-s", *options, "--", *map(str, files)]
+        command = [sys.executable, "-W", "ignore", "-m", "beets", "import", *options, "--", *map(str, files)]
         done = subprocess.run(
             command,
             env=environment,
@@ -80,11 +80,11 @@ def test_beets_imports_what_is_new_and_asks_about_what_is_better(music: Path, tm
         )
         assert "-{odd}" in said
         better = f"better: it is better than {beets.music / '0.mp3'}: flac, the other mp3"
-        said = beets.imports(new / "0.flac", options=(), answers="n\n")
+        said = beets.imports(new / "0.flac", options=("-s",), answers="n\n")
         assert "not imported, " + better in said and "Import it (Y/n)?" in said
         assert "not imported, " + better in beets.imports(new / "0.flac"), "quiet_fallback: skip"
         assert beets.names() == ["0.mp3", "song.flac"]
-        beets.imports(new / "0.flac", options=(), answers="y\n")
+        beets.imports(new / "0.flac", options=("-s",), answers="y\n")
         assert beets.names() == ["0.flac", "0.mp3", "song.flac"]
         deadline = time.monotonic() + 20
         while gate.ask("GET", "/health")[1]["tracks"] < 3 and time.monotonic() < deadline:
@@ -96,14 +96,18 @@ def test_beets_imports_what_is_new_and_asks_about_what_is_better(music: Path, tm
         assert len(list(opened.catalog.tracks.paths())) == 3
 
 
-def test_without_an_open_gate_the_command_is_asked(music: Path, tmp_path: Path) -> None:
+def test_without_an_open_gate_the_command_is_asked_and_an_album_loses_its_duplicates(
+    music: Path, tmp_path: Path
+) -> None:
     shutil.copytree(music / "library", tmp_path / "library")
-    odd = tmp_path / "-odd\n$(x).flac"
-    shutil.copy(music / "new" / "known.flac", odd)
+    album = tmp_path / "an album"
+    album.mkdir()
+    shutil.copy(music / "new" / "known.flac", album / "-odd\n$(x).flac")
+    shutil.copy(music / "new" / "1.mp3", album)
     command = f"/usr/bin/env PYTHONPATH={REPO} {sys.executable} -m jobs"
     beets = Beets(tmp_path / "beets", tmp_path / "library", music / "store", command)
-    said = beets.imports(odd, music / "new" / "1.mp3")
-    assert "not imported, duplicate: " in said
+    said = beets.imports(album, options=("-q",))
+    assert said.count("not imported, duplicate: ") == 1
     assert beets.names() == ["1.mp3", "song.flac"]
 
 

@@ -153,6 +153,9 @@ class Arrivals:
             except (RepriseError, OSError) as error:
                 log.warning("gate: the inbox waits: %s", error)
                 self._not_before = time.monotonic() + AGAIN_S
+            except Exception:  # such as a full disk below the gate's database: files stay where they are
+                log.exception("gate: the inbox waits")
+                self._not_before = time.monotonic() + AGAIN_S
             time.sleep(PAUSE_S)
 
     def _finish_broken_off(self, store: Store) -> None:

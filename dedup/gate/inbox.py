@@ -66,8 +66,11 @@ class Inbox:
     def run(self, stop: threading.Event, work: Callable[[], object] = lambda: None) -> None:
         """Looks again and again until `stop` is set; `work` follows each look."""
         while not stop.is_set():
-            self.look(time.monotonic())
-            work()
+            try:
+                self.look(time.monotonic())
+                work()
+            except Exception:  # whatever it is, the next look may do better
+                log.exception("gate: a look at the inbox failed")
             stop.wait(LOOK_EVERY_S)
 
     def look(self, now: float) -> None:
