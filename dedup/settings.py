@@ -349,6 +349,23 @@ class GateSettings(Settings):
     ] = "ask"
 
 
+@dataclass(frozen=True)
+class InboxSettings(Settings):
+    """Folders in which files arrive at the gate, and where they go."""
+
+    inbox: Annotated[
+        tuple[bytes, ...], Option("Decide also what arrives in this folder, once a file is whole.", "DIR")
+    ] = ()
+    """Folders, absolute."""
+    accept: Annotated[
+        bytes | None,
+        Option("Move files of an inbox that are to be imported into this folder.", "DIR", shown="they stay"),
+    ] = None
+    reject: Annotated[
+        bytes | None, Option("Move files of an inbox that are not wanted into this folder.", "DIR", shown="they stay")
+    ] = None
+
+
 _TRACKS, _PAIRS = (DiscoverSettings, ScanSettings, FingerprintSettings), (CompareSettings, MatchSettings)
-DECLARED: tuple[type[Settings], ...] = (*_TRACKS, *_PAIRS, KeepSettings, PlanSettings, GateSettings)
+DECLARED: tuple[type[Settings], ...] = (*_TRACKS, *_PAIRS, KeepSettings, PlanSettings, GateSettings, InboxSettings)
 """The classes above, in the order of the pipeline."""

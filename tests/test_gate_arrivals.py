@@ -152,8 +152,9 @@ def test_files_wait_while_another_run_holds_the_store(music: Path, desk: Desk) -
     with open_for_writing(desk.arrivals.folder, "reprise full"):
         desk.look()
         assert desk.files()["in"] == ["0.mp3"]
+        assert "in use by reprise full" in desk.keeper.state.inbox
     desk.arrivals.work(lambda: False)
-    assert desk.files()["yes"] == ["0.mp3"]
+    assert (desk.files()["yes"], desk.keeper.state.inbox) == (["0.mp3"], "")
 
 
 def test_a_file_that_was_replaced_after_the_answer_stays(

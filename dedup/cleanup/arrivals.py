@@ -148,13 +148,13 @@ class Arrivals:
                     self._is_begun = True
                     if self._waiting:
                         self._batch(store, is_over)
-            except StoreLockedError:
+                self.keeper.state.inbox = ""
+            except StoreLockedError as error:
+                self.keeper.state.inbox = str(error)
                 return
-            except (RepriseError, OSError) as error:
-                log.warning("gate: the inbox waits: %s", error)
-                self._not_before = time.monotonic() + AGAIN_S
-            except Exception:  # such as a full disk below the gate's database: files stay where they are
-                log.exception("gate: the inbox waits")
+            except Exception as error:  # whatever it is, files stay where they are
+                log.warning("gate: the inbox waits: %s", error, exc_info=not isinstance(error, RepriseError))
+                self.keeper.state.inbox = str(error)
                 self._not_before = time.monotonic() + AGAIN_S
             time.sleep(PAUSE_S)
 

@@ -103,6 +103,8 @@ class State:
     n_tracks: int = 0
     problem: str = ""
     """What keeps it from answering; empty if nothing does."""
+    inbox: str = ""
+    """What keeps files of an inbox from being moved; empty if nothing does."""
 
 
 class Keeper:

@@ -187,15 +187,6 @@ def backfill(run: Run, folder: bytes) -> int:
     help="Keep a recording reserved for so long until it is imported.",
 )
 @click.option(
-    "--inbox",
-    multiple=True,
-    type=FILE,
-    metavar="DIR",
-    help="Decide also what arrives in this folder, once a file is whole. Repeatable.",
-)
-@click.option("--accept", type=FILE, metavar="DIR", help="Move files of an inbox that are to be imported into DIR.")
-@click.option("--reject", type=FILE, metavar="DIR", help="Move files of an inbox that are not wanted into DIR.")
-@click.option(
     "--rest",
     "rest_s",
     type=click.FloatRange(0),
@@ -204,6 +195,7 @@ def backfill(run: Run, folder: bytes) -> int:
     metavar="SECONDS",
     help="A file of an inbox is whole if it has not changed for so long and nobody has it open to write.",
 )
+@options.inbox
 @options.discover
 @_deciding
 @session
@@ -212,9 +204,6 @@ def serve(
     port: int | None,
     name: Path | None,
     reserved_s: float,
-    inbox: tuple[bytes, ...],
-    accept: bytes | None,
-    reject: bytes | None,
     rest_s: float,
 ) -> None:
     """Keep the gate open for other programs: an API over HTTP, until Ctrl-C.
@@ -236,8 +225,8 @@ def serve(
     with stores.for_reading(run) as store:
         _compile(run, store)
     match, scan = run.settings.match(), run.settings.scan()
-    given = [None if folder is None else os.path.abspath(folder) for folder in (accept, reject)]
-    places = Places(tuple(map(os.path.abspath, inbox)), *given)
+    arriving = run.settings.inbox()
+    places = Places(arriving.inbox, arriving.accept, arriving.reject)
     serve_gate(run, Door(port, name, places, rest_s), Terms(match, _policy(run), scan, count_cores(), reserved_s))
 
 

@@ -156,7 +156,12 @@ async def _imported(request: Request) -> Response:
 
 async def _health(request: Request) -> Response:
     state = _keeper(request).state
-    told = {"status": "failing" if state.problem else "ok", "problem": state.problem, "tracks": state.n_tracks}
+    told = {
+        "status": "failing" if state.problem else "ok",
+        "problem": state.problem,
+        "inbox": state.inbox,
+        "tracks": state.n_tracks,
+    }
     return JSONResponse(told, 503 if state.problem else 200)
 
 

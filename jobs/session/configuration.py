@@ -99,6 +99,9 @@ class Configuration:
     def gate(self) -> domain.GateSettings:
         return self.of(domain.GateSettings)
 
+    def inbox(self) -> domain.InboxSettings:
+        return self.of(domain.InboxSettings)
+
     def fingerprint(self) -> domain.FingerprintSettings:
         return self.of(domain.FingerprintSettings)
 

@@ -38,6 +38,7 @@ _HEADINGS = {
     domain.KeepSettings: helping.KEEP,
     domain.PlanSettings: helping.OTHERS,
     domain.GateSettings: helping.OTHERS,
+    domain.InboxSettings: helping.OTHERS,
     RunSettings: helping.WORK,
 }
 HEADINGS = {setting.name: heading for owner, heading in _HEADINGS.items() for setting in settings_of(owner)}
@@ -158,6 +159,10 @@ GATE = (
 )
 """Settings by which the gate decides."""
 gate = _options(*GATE)
+INBOX = tuple(_names(domain.InboxSettings))
+inbox = _options(*INBOX)
+OF_GATE_ALONE = (*_names(domain.GateSettings), *INBOX)
+"""Settings that no other command takes."""
 trusted = together(match, _options("let-go", "break-albums", "to"))
 """Settings up to which `apply` takes the word of a plan that was changed by hand."""
 
