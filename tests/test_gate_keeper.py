@@ -187,6 +187,19 @@ def wait_for(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def test_who_moves_a_file_need_not_say_what_it_was(music: Path, folder: Path, tmp_path: Path) -> None:
+    first, moved = tmp_path / "0.flac", tmp_path / "moved.flac"
+    shutil.copy(music / "new" / "0.flac", first)
+    with opened(folder) as keeper:
+        assert answered(keeper, keeper.ask(os.fsencode(first)))["answer"] == "import"
+        first.rename(moved)
+        again = keeper.ask(os.fsencode(moved))
+        assert keeper.imported(again) and answered(keeper, again)
+        said = answered(keeper, keeper.ask(os.fsencode(music / "new" / "0.mp3")))
+        assert (said["answer"], [each["path"] for each in said["copies"]]) == ("duplicate", [str(moved)])
+        assert keeper.state.n_reserved == 1
+
+
 def test_a_promised_file_that_is_moved_just_now_is_heard_where_it_is(
     music: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

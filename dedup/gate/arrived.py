@@ -129,4 +129,6 @@ class Entering:
             log.warning("gate: what was imported cannot be entered now: %s", error)
             self._not_before = time.monotonic() + AGAIN_S
             return
+        except Exception:  # a scan will enter them, and questions go on meanwhile
+            log.exception("gate: what was imported cannot be entered")
         self._tried |= {id_: each.track.path for id_, each in some.items()}

@@ -119,7 +119,7 @@ class Keeper:
         """By question."""
         self._read: dict[int, Newcomer] = {}
         """The last files that were read and are not reserved, by question: a person may import them all the same."""
-        self._told: dict[int, _Imported] = {}
+        self._early: dict[int, _Imported] = {}
         """By question: what was said before it was answered."""
         self._entering = Entering(folder, terms.scan.discover)
         self._ready = threading.Event()
@@ -295,7 +295,7 @@ class Keeper:
             self._inbox.put(read._replace(n_again=read.n_again + 1))
             return
         self._answer(gate, question, decision, read.found if isinstance(read.found, Newcomer) else None)
-        if (said := self._told.pop(question.id, None)) is not None:
+        if (said := self._early.pop(question.id, None)) is not None:
             self._take_import(gate, said)
 
     def _answer(self, gate: Gate, question: Question, decision: Decision, newcomer: Newcomer | None) -> None:
@@ -325,7 +325,7 @@ class Keeper:
         if question is None or gate.known(said.path) is not None:
             return
         if question.record is None:
-            self._told[said.question] = said
+            self._early[said.question] = said
             return
         held = self._reserved.get(said.question)
         newcomer = held.newcomer if held else self._read.pop(said.question, read)
@@ -340,8 +340,15 @@ class Keeper:
         if held:
             gate.library.leave([held.id])
         self._reserved[said.question] = _Reserved(gate.library.take(newcomer), newcomer, reservation)
+        self._let_go(gate, self._moved_from(said.question))
         log.info("gate %d: imported as %s", said.question, printable(newcomer.track.path))
         self._enter(gate)
+
+    def _moved_from(self, question: int) -> list[int]:
+        """Questions about the same sound at a place where it is no more: whoever moved the file has asked anew."""
+        digest = self._reserved[question].newcomer.track.digest
+        same = {id_: each.newcomer.track for id_, each in self._reserved.items() if id_ != question}
+        return [id_ for id_, each in same.items() if each.digest == digest and not os.path.lexists(each.path)]
 
     def _enter(self, gate: Gate) -> None:
         """Makes tracks of what was imported, as far as the store is free."""
