@@ -96,6 +96,7 @@ def test_beets_imports_what_is_new_and_asks_about_what_is_better(music: Path, tm
         assert len(list(opened.catalog.tracks.paths())) == 3
 
 
+@pytest.mark.long
 def test_without_an_open_gate_the_command_is_asked_and_an_album_loses_its_duplicates(
     music: Path, tmp_path: Path
 ) -> None:

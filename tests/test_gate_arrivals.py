@@ -21,6 +21,8 @@ from dedup.cleanup.quarantine import list_quarantine
 from dedup.cleanup.undo import undo
 from dedup.errors import UsageError, WriteError
 from dedup.files.held import Spot
+from dedup.gate import gate as gate_module
+from dedup.gate import keeper as keeper_module
 from dedup.gate.decide import Policy
 from dedup.gate.inbox import Inbox
 from dedup.gate.keeper import Keeper, Terms
@@ -82,6 +84,12 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = make_music(tmp_path_factory.mktemp("arrivals"), 2, 13.0)
     shutil.copy(base / "library" / "song.flac", base / "new" / "known.flac")
     return base
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_module, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(gate_module, "REFRESH_S", 0.1)
 
 
 @pytest.fixture
