@@ -186,3 +186,9 @@ class JournalError(RepriseError):
     """A clean-up that does not exist, cannot be read, or is not in the state that a command needs."""
 
     exit_code = 22
+
+
+class GateClosedError(RepriseError):
+    """No gate is open where a command asks."""
+
+    exit_code = 23

@@ -335,6 +335,37 @@ class PlanSettings(Settings):
             raise refused("setting ask", self.ask, f"at most {self.auto}, the value of auto")
 
 
+GateAction = Literal["import", "ask", "reject"]
+"""What becomes of a file that the gate was asked about, if that is not clear from the answer."""
+
+
+@dataclass(frozen=True)
+class GateSettings(Settings):
+    """What is to become of a file at the gate where the library has something like it, but not this."""
+
+    on_better: Annotated[GateAction, Option("What to do with a file that is better than the library's copy.")] = "ask"
+    on_other: Annotated[
+        GateAction, Option("What to do with another version of what the library has: another mix, a part, more.")
+    ] = "ask"
+
+
+@dataclass(frozen=True)
+class InboxSettings(Settings):
+    """Folders in which files arrive at the gate, and where they go."""
+
+    inbox: Annotated[
+        tuple[bytes, ...], Option("Decide also what arrives in this folder, once a file is whole.", "DIR")
+    ] = ()
+    """Folders, absolute."""
+    accept: Annotated[
+        bytes | None,
+        Option("Move files of an inbox that are to be imported into this folder.", "DIR", shown="they stay"),
+    ] = None
+    reject: Annotated[
+        bytes | None, Option("Move files of an inbox that are not wanted into this folder.", "DIR", shown="they stay")
+    ] = None
+
+
 _TRACKS, _PAIRS = (DiscoverSettings, ScanSettings, FingerprintSettings), (CompareSettings, MatchSettings)
-DECLARED: tuple[type[Settings], ...] = (*_TRACKS, *_PAIRS, KeepSettings, PlanSettings)
+DECLARED: tuple[type[Settings], ...] = (*_TRACKS, *_PAIRS, KeepSettings, PlanSettings, GateSettings, InboxSettings)
 """The classes above, in the order of the pipeline."""

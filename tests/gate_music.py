@@ -8,7 +8,7 @@ from pathlib import Path
 from dedup.correlation.correlate import correlate
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
-from dedup.scan.scan import scan
+from dedup.scan.scan import Scan, scan
 from dedup.settings import CompareSettings, FingerprintSettings, ScanSettings
 from dedup.store.store import make_or_open
 from dedup.synthesis.encode import Encoding, write
@@ -28,8 +28,9 @@ def make_music(base: Path, n_songs: int, seconds: float) -> Path:
     return base
 
 
-def scanned(folder: Path, root: Path) -> None:
+def scanned(folder: Path, root: Path) -> Scan:
     """Brings a store, made if there is none, up to date with a library, at one speed."""
     with make_or_open(folder, FingerprintSettings(), 4, "test") as store:
-        scan(store, [os.fsencode(root)], ScanSettings(), InlineRunner(), Silent())
+        done = scan(store, [os.fsencode(root)], ScanSettings(), InlineRunner(), Silent())
         correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
+    return done

@@ -136,6 +136,7 @@ def test_every_setting_has_a_variable(tmp_path: Path, name: str) -> None:
     samples = {"method": "exact", "min-overlap": "0.25", "min-prominence": "0.25", "min-score": "0.25"}
     samples |= {"until": "06:30", "again": "pitch", "notify-when": "new", "map": "/there=/here", "worker-timeout": "60"}
     samples |= {"keep": "oldest", "identity": "album", "let-go": "speed", "companion": "/flac:/mp3", "action": "trash"}
+    samples |= {"on-better": "reject", "on-other": "import"}
     text = samples.get(name, "1")
     toml = "[profile.1]\n"
     found = settled(tmp_path, toml, **{variable(name): text}).settled[name]

@@ -18,7 +18,7 @@ FOLDERS = ("cluster", "dedup", "docs", "jobs", "scripts", "tests")
 PAGES = sorted(
     [
         *REPO.glob("*.md"),
-        *(REPO / "docs").glob("*.md"),
+        *(REPO / "docs").rglob("*.md"),
         *(REPO / "dedup").rglob("*.md"),
     ]
 )

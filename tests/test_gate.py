@@ -27,13 +27,14 @@ from dedup.gate.shelves import MOST_ITEMS, MOST_SMALL, planned, shelves_of
 from dedup.groups.companions import Intended
 from dedup.groups.judgements import record
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
-from dedup.groups.verdicts import heard
+from dedup.groups.verdicts import heard, verdict_of
 from dedup.library.metadata import AudioProperties
 from dedup.library.probe import Unusable
+from dedup.library.streams import Stream
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Stop
 from dedup.scan.scan import scan
-from dedup.settings import CompareSettings, FingerprintSettings, KeepSettings, MatchSettings, ScanSettings
+from dedup.settings import CompareSettings, FingerprintSettings, GateSettings, KeepSettings, MatchSettings, ScanSettings
 from dedup.store.nulltests import NullTest, Span
 from dedup.store.store import make_or_open, open_for_reading, open_for_writing
 from dedup.synthesis.encode import Encoding, write
@@ -172,6 +173,18 @@ def test_what_a_person_said_counts(music: Path, folder: Path, standby: Standby, 
         said = {name: gate.decide(newcomer.track.path, newcomer) for name, newcomer in read.items()}
     assert said["copy.mp3"].answer == "import"
     assert [(pair.judged, pair.verdict) for pair in said["strange.mp3"].copies] == [(True, "same recording")]
+
+
+def test_what_a_person_said_of_two_of_which_one_has_a_picture_counts_too() -> None:
+    """As it does of two tracks of the library: both ask the same function."""
+    film = file("/new/x.mkv", streams=(Stream("picture", "h264"),))
+    sound = file("/l/a.flac")
+
+    def by_sound(*_: object) -> Verdict:
+        return "same recording"
+
+    said = [verdict_of(film, sound, False, judged, None, by_sound, lambda *_: None) for judged in (True, None, False)]
+    assert said == ["same recording", "same audio, picture not compared", "other"]
 
 
 def test_files_on_their_way_in_count_until_they_leave(music: Path, gate: Gate) -> None:
@@ -367,6 +380,49 @@ def test_the_same_recording_on_another_album_may_be_wanted() -> None:
     assert decided(single, track=mine, policy=by_album).answer == "import"
     assert decided(file("/l/b.flac", tags=tags), single, track=mine, policy=by_album).answer == "duplicate"
     assert decided(single, track=mine).answer == "duplicate"
+
+
+def test_one_album_from_two_shops() -> None:
+    """The story that docs/gate/two-shops.md tells."""
+
+    def tagged(name: str, album: str, **changes: object) -> ListedTrack:
+        return file(name, tags={"album": (album,), "tracknumber": ("3",), "title": ("x",)}, audio=2, **changes)
+
+    mp3 = file(
+        "/l/3.mp3",
+        **{"codec": "mp3", "lossless": False, "bits": 0},
+        tags={"album": ("Songs",), "tracknumber": ("3",), "title": ("x",)},
+    )
+    by_album = Policy(KeepSettings(identity="album"))
+    said = {
+        album: (
+            decided(mp3, track=tagged("/n/3.flac", album)).answer,
+            decided(mp3, track=tagged("/n/3.flac", album), policy=by_album).answer,
+        )
+        for album in ("Songs (Deluxe Edition)", "Songs [2011 Remaster]", "Three", "Songs", "  SONGS ", "Songs (Disc 2)")
+    }
+    assert said == {
+        "Songs (Deluxe Edition)": ("better", "import"),
+        "Songs [2011 Remaster]": ("better", "import"),
+        "Three": ("better", "import"),
+        "Songs": ("better", "better"),
+        "  SONGS ": ("better", "better"),
+        "Songs (Disc 2)": ("better", "import"),
+    }
+    again = file("/l/3.flac", tags={"album": ("Songs",), "tracknumber": ("3",), "title": ("x",)})
+    assert decided(again, mp3, track=tagged("/n/3.flac", "Songs"), policy=by_album).answer == "duplicate"
+
+
+def test_what_becomes_of_a_file_follows_the_policy() -> None:
+    worse, part = file("/l/a.mp3", codec="mp3", lossless=False, bits=0), file("/l/b.flac")
+    for deed in ("import", "ask", "reject"):
+        better = decided(worse, policy=Policy(gate=GateSettings(on_better=deed)))
+        assert (better.answer, better.deed) == ("better", deed)
+        other = decided(part, test=MIX, policy=Policy(gate=GateSettings(on_other=deed)))
+        assert (other.answer, other.deed) == ("other version", deed)
+    strict = Policy(gate=GateSettings("reject", "reject"))
+    assert decided(policy=strict).deed == "import"
+    assert decided(part, policy=Policy(gate=GateSettings("import", "import"))).deed == "reject"
 
 
 def test_rules_of_place_do_not_count() -> None:

@@ -23,7 +23,7 @@ from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import compose
 from jobs import cli
 from jobs.session.lines import Look
-from jobs.show.gate import CODES, decision_line, exit_code_of
+from jobs.show.gate import CODES, code_of, decision_line, exit_code_of
 
 SONG = "a song.flac"
 
@@ -66,9 +66,15 @@ def test_the_exit_code_tells_the_answer(music: Path, folder: Path) -> None:
 
 def test_of_several_the_first_in_an_order_counts() -> None:
     assert [CODES[answer] for answer in CODES] == [3, 7, 8, 6, 0, 5]
-    assert exit_code_of(["known", "import"]) == 0
-    assert exit_code_of(["known"]) == 5
-    assert exit_code_of(["import", "duplicate", "other version", "better"]) == 7
+    assert exit_code_of([5, 0]) == 0
+    assert exit_code_of([5]) == 5
+    assert exit_code_of([0, 6, 8, 7]) == 7
+
+
+def test_a_policy_turns_a_question_into_a_yes_or_no() -> None:
+    for answer in ("better", "other version"):
+        codes = [code_of(Decision(b"/a", answer, "", deed=deed)) for deed in ("ask", "import", "reject")]  # type: ignore[arg-type]
+        assert codes == [CODES[answer], 0, 6]  # type: ignore[index]
 
 
 def test_a_line_fits_a_terminal() -> None:

@@ -9,20 +9,26 @@ import shutil
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mutagen
 import pytest
 
 from dedup.errors import StoreLockedError, StoreMissingError
+from dedup.gate import gate as gate_module
 from dedup.gate import keeper as keeper_module
 from dedup.gate.decide import Policy
 from dedup.gate.keeper import Keeper, Terms
-from dedup.settings import MatchSettings, ScanSettings
+from dedup.gate.nouns import Decision
+from dedup.settings import GateSettings, MatchSettings, ScanSettings
 from dedup.store.layout import Layout
 from dedup.store.questions import Questions, Reservation
+from dedup.store.store import Store, open_for_reading, open_for_writing
+from tests import stores
 from tests.gate_music import make_music, scanned
 
 TERMS = Terms(MatchSettings(), Policy(varispeed=False), ScanSettings(), 2)
@@ -39,6 +45,12 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(music: Path, tmp_path: Path) -> Path:
     shutil.copytree(music / "store", tmp_path / "store")
     return tmp_path / "store"
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_module, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(gate_module, "REFRESH_S", 0.1)
 
 
 def answered(keeper: Keeper, id_: int) -> dict[str, Any]:
@@ -89,7 +101,6 @@ def test_a_promise_lapses_or_is_kept_until_a_scan_has_seen_the_file(music: Path,
         moved = library / "kept.mp3"
         shutil.copy(os.fsdecode(mp3), moved)
     with opened(folder) as keeper:
-        assert not keeper.imported(first)
         third = answered(keeper, keeper.ask(mp3))
         assert keeper.imported(third["id"], os.fsencode(moved))
         worse = answered(keeper, keeper.ask(flac))
@@ -102,6 +113,143 @@ def test_a_promise_lapses_or_is_kept_until_a_scan_has_seen_the_file(music: Path,
             time.sleep(0.05)
         assert keeper.state.n_reserved == 0
         assert [each["path"] for each in answered(keeper, keeper.ask(flac))["copies"]] == [str(moved)]
+
+
+def test_what_is_imported_is_a_track_and_a_scan_decodes_nothing(music: Path, folder: Path, tmp_path: Path) -> None:
+    """As if a scan had decoded it, whatever the answer was, with new tags, and told before it was answered."""
+    library, new = tmp_path / "library", music / "new"
+    shutil.copytree(music / "library", library)
+    scanned(folder, library)
+    paths = {name: os.fsencode(library / "new" / name) for name in ("0.flac", "0.mp3", "1.mp3")}
+    with opened(folder) as keeper:
+        asked = {}
+        for name, answer in (("0.flac", "import"), ("0.mp3", "duplicate")):
+            asked[name] = keeper.ask(os.fsencode(new / name))
+            assert answered(keeper, asked[name])["answer"] == answer
+        (library / "new").mkdir()
+        for name in paths:
+            shutil.copy(new / name, library / "new" / name)
+        tagged = mutagen.File(library / "new" / "0.mp3", easy=True)
+        tagged["title"] = "Another"
+        tagged.save()
+        assert all(keeper.imported(id_, paths[name]) for name, id_ in asked.items())
+        assert keeper.imported(keeper.ask(paths["1.mp3"]))
+        wait_for(lambda: all(path in paths_in(folder) for path in paths.values()))
+    with open_for_reading(folder) as store:
+        entered = {path: sound_of(store, path) for path in paths.values()}
+    done = scanned(folder, library)
+    assert (done.unchanged, done.fingerprinted, done.identical) == (4, 0, 0)
+    scanned(tmp_path / "fresh", library)
+    with open_for_reading(tmp_path / "fresh") as store:
+        assert entered == {path: sound_of(store, path) for path in paths.values()}
+    with stores.open_store(folder):
+        pass  # the checker looks at it at the end
+
+
+def paths_in(folder: Path) -> set[bytes]:
+    with open_for_reading(folder) as store:
+        return {path for _, path in store.catalog.tracks.paths()}
+
+
+def sound_of(store: Store, path: bytes) -> tuple[Any, ...]:
+    """What the store has of a file, except numbers that it gave itself."""
+    track = store.catalog.tracks.get(path)
+    assert track is not None
+    audio = store.catalog.audios.get(track.audio)
+    assert audio is not None
+    pitches = store.catalog.pitches.get(audio.fingerprint)
+    items = store.items_of(audio.fingerprint)
+    unnumbered = replace(track, id=0, audio=0), replace(audio, id=0, fingerprint=0)
+    return *unnumbered, items.tobytes(), None if pitches is None else pitches.tobytes()
+
+
+def test_what_no_scan_would_find_is_no_track(music: Path, folder: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    shutil.copytree(music / "library", library)
+    scanned(folder, library)
+    hidden, elsewhere = library / ".new" / "0.flac", tmp_path / "0.flac"
+    hidden.parent.mkdir()
+    with opened(folder) as keeper:
+        for path in (hidden, elsewhere):
+            shutil.copy(music / "new" / "0.flac", path)
+            assert keeper.imported(keeper.ask(os.fsencode(path)))
+            wait_for(lambda: not keeper.queue())
+    with open_for_reading(folder) as store:
+        assert {os.path.basename(path) for _, path in store.catalog.tracks.paths()} == {b"song.flac"}
+
+
+def test_while_a_run_holds_the_store_what_was_imported_waits(music: Path, folder: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    shutil.copytree(music / "library", library)
+    scanned(folder, library)
+    path = library / "0.flac"
+    shutil.copy(music / "new" / "0.flac", path)
+    with opened(folder) as keeper:
+        with open_for_writing(folder, "reprise full"):
+            first = keeper.ask(os.fsencode(path))
+            assert answered(keeper, first)["answer"] == "import" and keeper.imported(first)
+            assert answered(keeper, keeper.ask(os.fsencode(music / "new" / "0.mp3")))["answer"] == "duplicate"
+            assert keeper.state.n_reserved == 1
+        wait_for(lambda: keeper.state.n_reserved == 0)
+    assert scanned(folder, library).unchanged == 2
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_who_moves_a_file_need_not_say_what_it_was(music: Path, folder: Path, tmp_path: Path) -> None:
+    first, moved = tmp_path / "0.flac", tmp_path / "moved.flac"
+    shutil.copy(music / "new" / "0.flac", first)
+    with opened(folder) as keeper:
+        assert answered(keeper, keeper.ask(os.fsencode(first)))["answer"] == "import"
+        first.rename(moved)
+        again = keeper.ask(os.fsencode(moved))
+        assert keeper.imported(again) and answered(keeper, again)
+        said = answered(keeper, keeper.ask(os.fsencode(music / "new" / "0.mp3")))
+        assert (said["answer"], [each["path"] for each in said["copies"]]) == ("duplicate", [str(moved)])
+        assert keeper.state.n_reserved == 1
+
+
+def test_a_promised_file_that_is_moved_just_now_is_heard_where_it_is(
+    music: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, moved = tmp_path / "0.flac", tmp_path / "moved.flac"
+    shutil.copy(music / "new" / "0.flac", first)
+    with opened(folder) as keeper:
+        id_ = keeper.ask(os.fsencode(first))
+        answered(keeper, id_)
+        first.rename(moved)
+
+        seen = []
+        is_of_moved = keeper_module._is_of_moved
+
+        def told(decision: Decision) -> bool:
+            seen.append(is_of_moved(decision))
+            if seen[-1]:
+                keeper.imported(id_, os.fsencode(moved))
+            return seen[-1]
+
+        monkeypatch.setattr(keeper_module, "_is_of_moved", told)
+        assert answered(keeper, keeper.ask(os.fsencode(music / "new" / "0.mp3")))["answer"] == "duplicate"
+        assert seen == [True, False]
+
+
+def test_a_better_file_that_is_to_be_imported_is_promised_too(music: Path, folder: Path) -> None:
+    worse, better = (os.fsencode(music / "new" / name) for name in ("0.mp3", "0.flac"))
+    terms = TERMS._replace(policy=TERMS.policy._replace(gate=GateSettings(on_better="import")))
+    with opened(folder, terms) as keeper:
+        assert answered(keeper, keeper.ask(worse))["do"] == "import"
+        said = answered(keeper, keeper.ask(better))
+        assert (said["answer"], said["do"]) == ("better", "import")
+        wait_for(lambda: keeper.state.n_reserved == 2)
+        copy = folder.parent / "again.flac"
+        shutil.copy(os.fsdecode(better), copy)
+        again = answered(keeper, keeper.ask(os.fsencode(copy)))
+        assert (again["answer"], again["do"]) == ("duplicate", "reject")
 
 
 def test_a_store_has_one_keeper(folder: Path, tmp_path: Path) -> None:

@@ -9,18 +9,16 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from tests.gate_music import make_music
-from tests.web_server import REPO
+from tests.gate_served import served
 
 SONGS = 3
 
@@ -31,59 +29,6 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = make_music(tmp_path_factory.mktemp("served"), SONGS, 13.0)
     shutil.copy(base / "library" / "song.flac", base / "new" / "identical.flac")
     return base
-
-
-class Served(NamedTuple):
-    """A gate that is open."""
-
-    process: subprocess.Popen[str]
-    address: str
-
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """Status and JSON of the answer, or its text."""
-        connection = _UnixConnection(self.address.removeprefix("unix:"))
-        if not self.address.startswith("unix:"):
-            connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=60)
-        with contextlib.closing(connection):
-            text = body if isinstance(body, str) else None if body is None else json.dumps(body)
-            connection.request(method, path, text, headers)
-            answer = connection.getresponse()
-            data = answer.read()
-            is_json = (answer.getheader("content-type") or "").startswith("application/json")
-            return answer.status, json.loads(data) if is_json else data.decode()
-
-    def check(self, path: Path, **more: Any) -> dict[str, Any]:
-        status, answer = self.ask("POST", "/v1/check", {"path": str(path), **more})
-        assert status == 200, answer
-        return answer
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, name: str) -> None:
-        super().__init__("gate", timeout=60)
-        self._name = name
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(60)
-        self.sock.connect(self._name)
-
-
-@contextlib.contextmanager
-def served(store: Path, *options: str) -> Iterator[Served]:
-    """The gate of a store, in a process of its own, with a short name for its socket."""
-    command = [sys.executable, "-m", "jobs", "gate", "serve", "--json", "--no-varispeed", "--store", str(store)]
-    process = subprocess.Popen(
-        [*command, *options], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None and process.stderr is not None
-    try:
-        line = process.stdout.readline()
-        assert line, process.stderr.read()
-        yield Served(process, json.loads(line)["address"])
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture
@@ -109,7 +54,7 @@ def test_what_the_api_answers(music: Path, store: Path, tmp_path: Path) -> None:
         assert gate.ask("GET", "/v1/queue") == (200, {"waiting": []})
         assert gate.ask("POST", "/v1/imported", {"id": first["id"]}) == (200, {"id": first["id"]})
         assert gate.ask("POST", "/v1/imported", {"path": first["path"]})[0] == 200
-        assert gate.ask("POST", "/v1/imported", {"id": second["id"]})[0] == 404
+        assert gate.ask("POST", "/v1/imported", {"id": 999})[0] == 404
         assert gate.ask("GET", "/health")[1]["status"] == "ok"
         metrics = gate.ask("GET", "/metrics")[1]
         assert 'reprise_gate_answers_total{answer="import"} 2' in metrics
@@ -141,6 +86,41 @@ def test_what_arrives_in_an_inbox_is_told(music: Path, store: Path, tmp_path: Pa
         told = [json.loads(gate.process.stdout.readline()) for _ in range(2)]
         assert {Path(each["path"]).name: each["answer"] for each in told} == {"0.flac": "import", "x.flac": "duplicate"}
         assert gate.ask("GET", f"/v1/decisions/{told[0]['id']}")[1].items() <= told[0].items()
+
+
+def test_a_file_may_be_sent(music: Path, store: Path, tmp_path: Path) -> None:
+    """It is kept in the store until it is answered, under its own name, and no longer."""
+    name, uploads = str(tmp_path / "gate"), store / "gate" / "uploads"
+    sent = {"Content-Type": "audio/flac", "X-File-Name": "..%2F..%2Fa%20b%0A.flac"}
+    copy, new = (music / "new" / each for each in ("identical.flac", "0.mp3"))
+    with served(store, "--socket", name) as gate:
+        status, said = gate.ask("POST", "/v1/check", copy.read_bytes(), **sent)
+        assert (status, said["answer"]) == (200, "duplicate")
+        assert Path(said["path"]).name == "a b\n.flac" and Path(said["path"]).parent.parent == uploads
+        assert list(uploads.iterdir()) == []
+        status, said = gate.ask("POST", "/v1/check?wait_s=60", new.read_bytes(), **{**sent, "X-File-Name": ".."})
+        assert (status, said["answer"], Path(said["path"]).name) == (200, "import", "upload")
+        assert gate.ask("POST", "/v1/imported", {"id": said["id"], "path": str(new)})[0] == 200
+        assert gate.ask("POST", "/v1/check", b"", **sent)[1]["answer"] == "unusable"
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as cut:
+            cut.connect(name)
+            head = "POST /v1/check HTTP/1.1", "Host: x", "Content-Type: audio/flac", "Content-Length: 999", "", "abc"
+            cut.sendall("\r\n".join(head).encode())
+        huge = {**sent, "Content-Length": str(1 << 40)}
+        assert gate.ask("POST", "/v1/check", b"", **huge)[0] == 413
+        wait_until(lambda: not list(uploads.iterdir()))
+        gate.process.kill()
+        gate.process.wait()
+    (uploads / "left").mkdir()
+    with served(store, "--socket", name):
+        wait_until(lambda: not list(uploads.iterdir()))
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_port_needs_the_token_and_answers_no_page(store: Path) -> None:

@@ -293,6 +293,7 @@ def test_the_gate_gets_a_service_of_its_own(home: Path) -> None:
 def test_the_command_is_one_that_the_gate_takes(home: Path) -> None:
     del home
     line = ["--min-score", "0.5", "--let-go", "lyrics", "--identity", "album", "--companion", "/a:/b"]
+    line += ["--on-better", "reject", "--inbox", "/in", "--inbox", "/in 2", "--accept", "/yes", "--reject", "/no"]
     told = json.loads(invoke("--gate", "--json", *line, "--store", "/s").stdout)["text"]
     (command,) = [each for each in told.splitlines() if each.startswith("ExecStart=:")]
     words = shlex.split(command.removeprefix("ExecStart=:"))
@@ -300,6 +301,14 @@ def test_the_command_is_one_that_the_gate_takes(home: Path) -> None:
     assert shown.exit_code == 0
     made = gate_command.make_context("serve", words[3:])
     assert made.params["port"] is None
+
+
+def test_what_is_of_the_gate_alone_is_not_the_nightly_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    del home
+    assert "Give --gate too" in invoke("/m", "--on-better", "import", code=2).stderr
+    monkeypatch.setenv("REPRISE_ON_BETTER", "import")
+    monkeypatch.setenv("REPRISE_INBOX", "/in")
+    assert "on-better" not in (told := invoke("/m").stdout) and "inbox" not in told
 
 
 def test_what_the_gate_has_not_is_refused(home: Path) -> None:

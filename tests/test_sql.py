@@ -35,7 +35,7 @@ TABLES = {
 }
 """The module of each table of the catalog."""
 
-OF_THE_GATE = {"question": "questions", "reservation": "questions"}
+OF_THE_GATE = {"question": "questions", "reservation": "questions", "moved": "questions"}
 """The same of the gate's own database."""
 
 STATEMENT = re.compile(r"\b(SELECT|INSERT (OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA \w+|(CREATE|ALTER) TABLE)\b")

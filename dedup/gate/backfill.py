@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def backfill(gate: Gate, standby: Standby, paths: Sequence[bytes], n: int, observer: Observer) -> Iterator[Decision]:
     """The decisions on all files, `n` of which are read at a time: first those that are known or cannot be used, then
     the others, best first by the keep rules, and of equal ones the newest. What was decided before counts as imported,
-    unless it is a duplicate. Keeps all fingerprints in memory, 4 KB for two minutes. Raises what `Gate.check`
-    raises."""
+    unless it is rejected, as duplicates are. Keeps all fingerprints in memory, 4 KB for two minutes. Raises what
+    `Gate.check` raises."""
     unknown = []
     for path in paths:
         known = gate.known(path)
@@ -39,7 +39,8 @@ def backfill(gate: Gate, standby: Standby, paths: Sequence[bytes], n: int, obser
         for path in unknown:
             readers.put(None, path)
         for _ in unknown:
-            _, path, found = done.get()
+            read = done.get()
+            path, found = read.path, read.found
             observer.advance()
             if isinstance(found, Exception):
                 raise found
@@ -51,7 +52,7 @@ def backfill(gate: Gate, standby: Standby, paths: Sequence[bytes], n: int, obser
     observer.stage("decide", len(coming), "files")
     for newcomer in coming:
         decision = gate.decide(newcomer.track.path, newcomer)
-        if decision.answer != "duplicate":
+        if decision.deed != "reject":
             gate.library.take(newcomer)
         observer.advance()
         yield decision

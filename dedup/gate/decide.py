@@ -4,14 +4,15 @@ listen to two files where only that can tell."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from dedup.correlation.scoring import BESIDE, MERGING
 from dedup.files.paths import printable
-from dedup.gate.nouns import Answer, Decision
+from dedup.gate.nouns import Answer, Decision, Deed
 from dedup.groups.keep import KeepRules, keep_rules, rule_names
 from dedup.groups.losses import clock, losses, needs_listening, null_test_words, pitch_words, speed_words
-from dedup.settings import KeepSettings, LossKind
+from dedup.settings import GateSettings, KeepSettings, LossKind
 
 if TYPE_CHECKING:
     from dedup.groups.companions import Intended
@@ -41,6 +42,20 @@ class Policy(NamedTuple):
     """Kinds of loss that do not count."""
     varispeed: bool = True
     """Whether other speeds are tried, if the store's settings ask for them."""
+    gate: GateSettings = GateSettings()
+
+
+def deed_of(answer: Answer, settings: GateSettings) -> Deed:
+    """What becomes of a file that got this answer."""
+    deeds: dict[Answer, Deed] = {
+        "import": "import",
+        "duplicate": "reject",
+        "better": settings.on_better,
+        "other version": settings.on_other,
+        "unusable": "ask",
+        "known": "nothing",
+    }
+    return deeds[answer]
 
 
 def rules_for(settings: KeepSettings) -> KeepRules:
@@ -55,6 +70,13 @@ def decide(
 ) -> Decision:
     """The answer about a file that has to do with these tracks, each in a pair with it. `listen` gives a pair after its
     null test."""
+    said = _decided(track, pairs, policy, intended, listen)
+    return replace(said, deed=deed_of(said.answer, policy.gate))
+
+
+def _decided(
+    track: ListedTrack, pairs: Sequence[TrackPair], policy: Policy, intended: Intended, listen: Listen
+) -> Decision:
     same_file = [pair for pair in pairs if pair.verdict == "same file"]
     if same_file:
         name = printable(same_file[0].b.path)
@@ -104,7 +126,7 @@ def _about_copies(
 
     def answer(said: Answer, why: str) -> Decision:
         lacks = tuple(loss for loss in losses(best.swapped()) if loss.kind != "untested")
-        return Decision(track.path, said, why, tuple(copies), tuple(others), rule, lost, lacks, track)
+        return Decision(track.path, said, why, tuple(copies), tuple(others), rule, lost, lacks, track=track)
 
     if (mine := rules.preference(track, best.b)) is not None and mine.rule != "path":
         rule = mine

@@ -87,7 +87,7 @@ class Gate:
             track = self.store.catalog.tracks.get(name)
             is_there = track is not None and track.audio is not None and track.state == "present"
             if track is not None and is_there and is_as_seen(name, track.size, track.mtime_ns):
-                return Decision(path, "known", "it is in the library already")
+                return Decision(path, "known", "it is in the library already", deed="nothing")
         return None
 
 

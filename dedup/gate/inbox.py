@@ -39,6 +39,7 @@ class _File:
     seen: Seen
     since: float
     is_asked: bool = False
+    is_settled: bool = False
 
 
 class Inbox:
@@ -52,18 +53,24 @@ class Inbox:
         is_known: Callable[[bytes, float], bool],
         ask: Callable[[bytes], object],
         rest_s: float = REST_S,
+        settle: Callable[[bytes, int, int], bool] = lambda *_: True,
     ) -> None:
         """`own` are folders that are not looked into; `is_known` says whether somebody has asked about a path since
-        that time, seconds since 1970: then a new start asks no more."""
+        that time, seconds since 1970: then a new start asks no more. `settle` is called with path, size and time of
+        each file that was asked about, at each look, until it returns True."""
         self._folders, self._settings, self._own = [os.path.abspath(each) for each in folders], settings, own
-        self._is_known, self._ask, self._rest_s = is_known, ask, rest_s
+        self._is_known, self._ask, self._rest_s, self._settle = is_known, ask, rest_s, settle
         self._files: dict[bytes, _File] = {}
         self._trouble = ""
 
-    def run(self, stop: threading.Event) -> None:
-        """Looks again and again until `stop` is set."""
+    def run(self, stop: threading.Event, work: Callable[[], object] = lambda: None) -> None:
+        """Looks again and again until `stop` is set; `work` follows each look."""
         while not stop.is_set():
-            self.look(time.monotonic())
+            try:
+                self.look(time.monotonic())
+                work()
+            except Exception:  # whatever it is, the next look may do better
+                log.exception("gate: a look at the inbox failed")
             stop.wait(LOOK_EVERY_S)
 
     def look(self, now: float) -> None:
@@ -89,6 +96,8 @@ class Inbox:
         elif not file.is_asked and now - file.since >= self._rest_s and not is_written(path):
             file.is_asked = True
             self._ask(path)
+        elif file.is_asked and not file.is_settled:
+            file.is_settled = self._settle(path, *seen[:2])
 
     def _tell(self, trouble: str) -> None:
         if trouble != self._trouble:

@@ -57,22 +57,25 @@ class Newcomer:
     """Paths of the library's files that have the same bytes."""
 
 
-def kept(newcomer: Newcomer) -> tuple[str, bytes]:
-    """A file as JSON, and its fingerprint as little-endian `uint32`, from which `revived` makes it again."""
+def kept(newcomer: Newcomer) -> tuple[str, bytes, bytes]:
+    """A file as JSON, and its fingerprint, and that at other pitches, as little-endian `uint32`, from which `revived`
+    makes it again."""
     track = newcomer.track
     values = {each.name: getattr(track, each.name) for each in fields(track) if each.name != "properties"}
     shown = {name: {"hex": value.hex()} if isinstance(value, bytes) else value for name, value in values.items()}
     text = json.dumps({**shown, "properties": to_json(track.properties)})
-    return text, np.ascontiguousarray(newcomer.items, "<u4").tobytes()
+    pitches = b"" if newcomer.pitches is None else np.ascontiguousarray(newcomer.pitches, "<u4").tobytes()
+    return text, np.ascontiguousarray(newcomer.items, "<u4").tobytes(), pitches
 
 
-def revived(text: str, items: bytes) -> Newcomer:
+def revived(text: str, items: bytes, pitches: bytes) -> Newcomer:
     """The file that was kept. Its audio and fingerprint have the id NEW: the store's may be others by now. Raises
     ValueError, TypeError, KeyError for anything else."""
     said = json.loads(text)
     values: dict[str, Any] = {name: _unhexed(value) for name, value in said.items() if name != "properties"}
     values |= {"properties": from_json(said["properties"]), "audio": NEW, "fingerprint": NEW}
-    return Newcomer(ListedTrack(**values), np.frombuffer(items, "<u4"))
+    heard, others = np.frombuffer(items, "<u4"), np.frombuffer(pitches, "<u4")
+    return Newcomer(ListedTrack(**values), heard, others.reshape(-1, len(heard)) if len(others) else None)
 
 
 def _unhexed(value: Any) -> Any:

@@ -17,6 +17,11 @@ is no worse; better: it has, and this one is better by the keep rules, or holds 
 library's copy lacks; other version: it has something that is related, but not this; unusable: the file cannot be
 compared; known: the file itself is in the library."""
 
+Deed = Literal["import", "ask", "reject", "nothing"]
+DEEDS: tuple[Deed, ...] = get_args(Deed)
+"""What becomes of a file, by its answer and the caller's policy. ask: a person decides; reject: the library does not
+need it; nothing: it is in the library already, and stays where it is."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -37,6 +42,8 @@ class Decision:
     """What it holds that the best copy lacks; empty for a duplicate."""
     lacks: tuple[Loss, ...] = ()
     """What the best copy holds that it lacks."""
+    deed: Deed = "ask"
+    """What becomes of it."""
     track: ListedTrack | None = None
     """The file as it was read; None if it could not be."""
     seconds: float = field(default=0.0, compare=False)

@@ -27,6 +27,8 @@ class Read(NamedTuple):
     path: bytes
     found: Newcomer | Unusable | Exception
     """The exception that reading it raised is not the file's fault."""
+    n_again: int = 0
+    """How often it was put off since."""
 
 
 class Readers:

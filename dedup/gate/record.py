@@ -16,6 +16,7 @@ def decision_record(decision: Decision) -> dict[str, Any]:
     return {
         **json_path(decision.path),
         "answer": decision.answer,
+        "do": decision.deed,
         "why": decision.why,
         "rule": None if decision.rule is None else decision.rule.rule,
         "lost": [shallow(loss) for loss in decision.losses],
@@ -23,6 +24,7 @@ def decision_record(decision: Decision) -> dict[str, Any]:
         "copies": [pair_record(pair) for pair in decision.copies],
         "others": [pair_record(pair) for pair in decision.others],
         "file": None if decision.track is None else {**format_numbers(decision.track), "damage": decision.track.damage},
+        "seen": None if decision.track is None else [decision.track.size, decision.track.mtime_ns],
         "seconds": decision.seconds,
     }
 

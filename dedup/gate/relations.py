@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dedup.confirm.task import Question, hear_again
 from dedup.correlation.compare import compare_two
 from dedup.correlation.match import Match, identity_match
-from dedup.correlation.scoring import MERGING, MIN_DISTINCT, Change, Verdict, is_at_same_pitch, verdict
+from dedup.correlation.scoring import MIN_DISTINCT, Change, Verdict, is_at_same_pitch, verdict
 from dedup.errors import InputError
 from dedup.files.host_paths import HostPath
 from dedup.files.paths import printable
@@ -17,7 +17,7 @@ from dedup.gate.newcomer import NEW, Newcomer
 from dedup.groups.confirmed import as_confirmed
 from dedup.groups.losses import needs_listening
 from dedup.groups.matches import ListedTrack, TrackPair
-from dedup.groups.verdicts import by_file, heard, is_same_stream
+from dedup.groups.verdicts import is_same_stream, verdict_of
 from dedup.library.look import LOOK_S
 from dedup.nulltest.task import Side, compare_files
 from dedup.store.comparisons import Confirmation
@@ -144,24 +144,11 @@ class Relations:
         is_at_other_pitch: bool = False,
     ) -> Verdict:
         """As `Matches` gives it of two tracks of the library."""
-        as_files = by_file(a, b)
-        if as_files is not None:
-            return as_files
-        judged = self.library.judgements.of_contents(a.content, b.content)
-        found: Verdict
-        if judged is not False and _is_same_audio(a, b):
-            found = "same audio"
-        elif judged is not None:
-            found = "same recording" if judged else "other"
-        else:
-            found = self._by_sound(a, b, match, change, is_at_other_pitch)
-            if found == "same recording" and test is not None:
-                found = heard(test)
-        return "same audio, picture not compared" if found in MERGING and (a.has_picture or b.has_picture) else found
+        judged, place = self.library.judgements.of_contents(a.content, b.content), (match, change, is_at_other_pitch)
+        return verdict_of(a, b, _is_same_audio(a, b), judged, place, self._by_sound, lambda _, __: test)
 
-    def _by_sound(
-        self, a: ListedTrack, b: ListedTrack, match: Match | None, change: Change | None, is_at_other_pitch: bool
-    ) -> Verdict:
+    def _by_sound(self, a: ListedTrack, b: ListedTrack, place: tuple[Match | None, Change | None, bool]) -> Verdict:
+        match, change, is_at_other_pitch = place
         if min(a.n_distinct, b.n_distinct) < MIN_DISTINCT:
             return "other"
         if match is None:

@@ -21,7 +21,7 @@ from dedup.groups.judgements import Judgements, content
 from dedup.groups.null_tests import NullTests
 from dedup.groups.related import Found, Place, Related, read_related
 from dedup.groups.thresholds import thresholds
-from dedup.groups.verdicts import by_file, heard, is_same_stream, length
+from dedup.groups.verdicts import is_same_stream, length, verdict_of
 from dedup.library.metadata import AudioProperties, PropertiesReader
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.audios import measured_bitrate
@@ -377,20 +377,9 @@ class Matches:
     def _verdict(
         self, a: ListedTrack, b: ListedTrack, place: Place | None, contents: tuple[bytes, bytes] | None = None
     ) -> Verdict:
-        found = by_file(a, b)
-        if found is not None:
-            return found
-        contents = contents or (a.content, b.content)
-        judged = self._judgements.of_contents(*contents)
-        if judged is not False and (a.audio == b.audio or is_same_stream(a, b, place is None)):
-            found = "same audio"
-        elif judged is not None:
-            return "same recording" if judged else "other"
-        else:
-            found = self._by_sound(a, b, place)
-            if found == "same recording" and (test := self._tests.of(*contents)) is not None:
-                found = heard(test)
-        return "same audio, picture not compared" if found in MERGING and (a.has_picture or b.has_picture) else found
+        is_same_audio = a.audio == b.audio or is_same_stream(a, b, place is None)
+        judged = self._judgements.of_contents(*contents or (a.content, b.content))
+        return verdict_of(a, b, is_same_audio, judged, place, self._by_sound, self._tests.of)
 
     def _by_sound(self, a: ListedTrack, b: ListedTrack, place: Place | None) -> Verdict:
         if min(a.n_distinct, b.n_distinct) < MIN_DISTINCT:

@@ -3,12 +3,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from dedup.correlation.scoring import MERGING
 
 if TYPE_CHECKING:
     from dedup.correlation.scoring import Verdict
     from dedup.store.nulltests import NullTest
     from dedup.store.tracks import HeardTrack
+
+
+class Told(Protocol):
+    """A track of which can be told what it is to another."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def device(self) -> int: ...
+    @property
+    def inode(self) -> int: ...
+    @property
+    def full(self) -> bytes | None: ...
+    @property
+    def content(self) -> bytes: ...
+    @property
+    def has_picture(self) -> bool: ...
+
+
+T = TypeVar("T", bound=Told)
+P = TypeVar("P")
+
+
+def verdict_of(
+    a: T,
+    b: T,
+    is_same_audio: bool,
+    judged: bool | None,
+    place: P,
+    by_sound: Callable[[T, T, P], Verdict],
+    test_of: Callable[[bytes, bytes], NullTest | None],
+) -> Verdict:
+    """How two tracks relate: by their files, then by what a person said of them (`judged`), then by their audio and
+    sound. `by_sound` is asked with `place` if only sound tells, and `test_of` for the null test of two contents if they
+    sound like one recording."""
+    as_files = by_file(a, b)
+    if as_files is not None:
+        return as_files
+    found: Verdict
+    if judged is not False and is_same_audio:
+        found = "same audio"
+    elif judged is not None:
+        return "same recording" if judged else "other"
+    else:
+        found = by_sound(a, b, place)
+        if found == "same recording" and (test := test_of(a.content, b.content)) is not None:
+            found = heard(test)
+    return "same audio, picture not compared" if found in MERGING and (a.has_picture or b.has_picture) else found
 
 
 def heard(test: NullTest) -> Verdict:
@@ -18,7 +69,7 @@ def heard(test: NullTest) -> Verdict:
     return "overlapping" if test.is_made and test.only_a and test.only_b else "same recording"
 
 
-def by_file(a: HeardTrack, b: HeardTrack) -> Verdict | None:
+def by_file(a: Told, b: Told) -> Verdict | None:
     """How two tracks relate as files, whatever they contain; None if they are different files."""
     if a.state == b.state == "present" and (a.device, a.inode) == (b.device, b.inode):
         return "same file"

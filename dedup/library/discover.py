@@ -12,7 +12,7 @@ from dedup.errors import LibraryError
 from dedup.files.paths import compile_globs, extension_of, holds, printable, volume_of
 from dedup.files.quarantine import QUARANTINE
 from dedup.files.status import device_and_inode, size_and_time
-from dedup.observer import Kind, Observer
+from dedup.observer import Kind, Observer, Silent
 from dedup.settings import UNFINISHED_EXTENSIONS, DiscoverSettings
 
 _Identity = tuple[int, int]
@@ -90,6 +90,23 @@ def discover(
     walk.follow_file_links()
     candidates = sorted(walk.candidates.values(), key=lambda candidate: candidate.path)
     return Discovery(candidates, walk.problems, sorted(walk.unlisted))
+
+
+def candidate_at(path: bytes, root: bytes, settings: DiscoverSettings) -> Candidate | None:
+    """The candidate at a path below a root, if `discover` would find one there and no link is on the way."""
+    walk = _Walk([root], settings, Silent(), ())
+    try:
+        status = os.stat(root)
+        folder: _Folder | None = _Folder(root, root, 0, volume_of(root), status.st_dev)
+        names = path[len(root) :].strip(b"/").split(b"/")
+        for name in names:
+            if folder is None or name in (b"", b".", b".."):
+                return None
+            here = os.path.join(folder.path, name)
+            folder = walk.look(here, folder)
+    except OSError:
+        return None
+    return walk.candidates.get(path)
 
 
 def require_usable(roots: Sequence[bytes]) -> None:
@@ -241,10 +258,10 @@ class _Walk:
                 self._report("failed", _text(error), folder.path, is_folder=True)
                 self.unlisted.append(folder.path)
                 continue
-            below = [self._look(os.path.join(folder.path, name), folder) for name in names]
+            below = [self.look(os.path.join(folder.path, name), folder) for name in names]
             pending.extend(subfolder for subfolder in reversed(below) if subfolder)
 
-    def _look(self, path: bytes, folder: _Folder) -> _Folder | None:
+    def look(self, path: bytes, folder: _Folder) -> _Folder | None:
         """Puts one entry of a folder where it belongs; returns it if it is a folder to walk now."""
         if path in self._roots:
             return None

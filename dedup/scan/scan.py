@@ -247,7 +247,7 @@ class _Scan:
         for subject in group:
             gone = self.gone_audio.get(audio)
             moved_from = gone.pop() if gone and subject.candidate.path not in self.known_paths else None
-            self.catalog.tracks.put(_track(subject.candidate, subject, audio=audio), moved_from)
+            self.catalog.tracks.put(track_of(subject.candidate, subject, audio=audio), moved_from)
 
     def _put_problem(self, candidate: Candidate, subject: Subject | None, problem: Unusable) -> None:
         """Remembers a lasting problem. After any other problem the track is forgotten: the next run tries again, and
@@ -257,7 +257,7 @@ class _Scan:
         if known is not None and known.state == "imported":
             return
         if problem.lasting:
-            self.catalog.tracks.put(_track(candidate, subject, problem=problem, judged_by=self.settings.judgement))
+            self.catalog.tracks.put(track_of(candidate, subject, problem=problem, judged_by=self.settings.judgement))
         else:
             self.catalog.tracks.forget([candidate.path])
 
@@ -383,13 +383,14 @@ def _sharing_fate(group: list[Subject], problem: Unusable) -> tuple[list[Subject
     return [first, *same], [s for s in group[1:] if s not in same]
 
 
-def _track(
+def track_of(
     candidate: Candidate,
     subject: Subject | None,
     audio: int | None = None,
     problem: Unusable | None = None,
     judged_by: str | None = None,
 ) -> Track:
+    """A file as the catalog remembers it: with its audio, or with the problem that it has."""
     return Track(
         id=0,
         path=candidate.path,

@@ -31,8 +31,15 @@ CREATE TABLE IF NOT EXISTS reservation (
     track       TEXT NOT NULL,
     items       BLOB NOT NULL,
     lapses      REAL NOT NULL,
-    is_imported INTEGER NOT NULL CHECK (is_imported IN (0, 1))
+    is_imported INTEGER NOT NULL CHECK (is_imported IN (0, 1)),
+    pitches     BLOB NOT NULL DEFAULT x''
 ) STRICT;
+CREATE TABLE IF NOT EXISTS moved (
+    path     BLOB PRIMARY KEY,
+    size     INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    cleanup  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 """
 
 
@@ -60,6 +67,8 @@ class Reservation(NamedTuple):
     """Seconds since 1970."""
     is_imported: bool = False
     """Whether somebody said that the file is imported, and no scan has seen it yet."""
+    pitches: bytes = b""
+    """The same sound at other pitches, `uint32` too; empty if it was not heard so."""
 
 
 class Questions:
@@ -131,22 +140,48 @@ class Questions:
         with self._transaction() as connection:
             connection.execute("UPDATE question SET answered = ?, record = ? WHERE id = ?", (now, record, id_))
             if reservation is not None:
-                connection.execute("INSERT OR REPLACE INTO reservation VALUES (?, ?, ?, ?, ?)", reservation)
+                connection.execute(_RESERVE, reservation)
+
+    # ---- files that were moved out of an inbox ----
+
+    def note_moved(self, path: bytes, size: int, mtime_ns: int, cleanup: int) -> None:
+        """Notes, before it is done, that a clean-up moves this file."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO moved (path, size, mtime_ns, cleanup) VALUES (?, ?, ?, ?)",
+                (path, size, mtime_ns, cleanup),
+            )
+
+    def moved_in(self, path: bytes, size: int, mtime_ns: int) -> int | None:
+        """The number of the clean-up that moved this very file from there; None if none did."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT cleanup FROM moved WHERE path = ? AND size = ? AND mtime_ns = ?", (path, size, mtime_ns)
+            ).fetchone()
+        return None if row is None else int(row[0])
 
     # ---- reservations ----
 
     def reservations(self) -> list[Reservation]:
         """In the order in which they were made."""
         with self._lock:
-            rows = self._connection.execute("SELECT * FROM reservation ORDER BY question").fetchall()
+            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM reservation ORDER BY question").fetchall()
         return [
-            Reservation(id_, track, items, lapses, bool(is_imported)) for id_, track, items, lapses, is_imported in rows
+            Reservation(id_, track, items, lapses, bool(is_imported), pitches)
+            for id_, track, items, lapses, is_imported, pitches in rows
         ]
 
     def renew(self, reservation: Reservation) -> None:
         """Replaces the reservation of this question."""
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO reservation VALUES (?, ?, ?, ?, ?)", reservation)
+            connection.execute(_RESERVE, reservation)
+
+    def extend(self, question: int, lapses: float) -> None:
+        """Keeps the reservation of this question, if it has one, until another moment, for a file that is imported."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE reservation SET lapses = ?, is_imported = 1 WHERE question = ?", (lapses, question)
+            )
 
     def drop(self, questions: Iterable[int]) -> None:
         """Drops the reservations of these questions."""
@@ -154,6 +189,8 @@ class Questions:
             connection.executemany("DELETE FROM reservation WHERE question = ?", ((id_,) for id_ in questions))
 
 
+_COLUMNS = "question, track, items, lapses, is_imported, pitches"
+_RESERVE = f"INSERT OR REPLACE INTO reservation ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT = "SELECT id, path, asked, answered, record FROM question"
 
 
@@ -165,6 +202,8 @@ def _connected(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(_SCHEMA)
+        if "pitches" not in {row[1] for row in connection.execute("PRAGMA table_info(reservation)")}:
+            connection.execute("ALTER TABLE reservation ADD COLUMN pitches BLOB NOT NULL DEFAULT x''")
     except BaseException:
         connection.close()
         raise

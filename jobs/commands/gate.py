@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, UsageError
+from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, EXIT_TIME_UP, GateClosedError, UsageError
 from jobs.session import options, stores
 from jobs.session.helping import Command
 from jobs.session.run import Run, reader, session
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=bytes)
 
 _deciding = options.together(options.gate, options.common)
+_place = options.together(
+    click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="The gate is at this port of 127.0.0.1."),
+    click.option(
+        "--socket",
+        "name",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The gate is at this Unix socket.  [default: gate/socket in the store]",
+    ),
+)
 
 
 @click.group("gate")
@@ -41,17 +52,83 @@ def check(run: Run, files: tuple[bytes, ...]) -> int:
     known.
 
     Reads the files and the store and changes neither; a scan or a nightly run may go on meanwhile. The exit code is 0
-    for import, 6 duplicate, 7 better, 8 other version, 3 unusable, 5 known. Of several files, the first in the order 3,
-    7, 8, 6, 0, 5 counts."""
-    from jobs.show.gate import counted, exit_code_of
+    for import, 6 duplicate, 7 better, 8 other version, 3 unusable, 5 known; for a better file or another version it is
+    0 or 6 if --on-better or --on-other says import or reject. Of several files, the first in the order 3, 7, 8, 6, 0, 5
+    counts."""
+    return _checked(run, files)
+
+
+def _checked(run: Run, files: tuple[bytes, ...]) -> int:
+    """Decides about files in this process; gives the exit code."""
+    from jobs.show.gate import code_of, counted, exit_code_of
 
     answers: Counter[Answer] = Counter()
+    codes = set()
     with _opened(run, 1) as (opened, _):
         for file in files:
-            _tell(run, opened.check(file), answers)
+            decision = opened.check(file)
+            _tell(run, decision, answers)
+            codes.add(code_of(decision))
     if len(files) > 1:
         run.output.note(counted(answers))
-    return exit_code_of(answers)
+    return exit_code_of(codes)
+
+
+@gate.command("ask", cls=Command)
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@_place
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait so long for each answer.",
+)
+@_deciding
+@reader
+def ask(run: Run, files: tuple[bytes, ...], port: int | None, name: Path | None, wait_s: float) -> int:
+    """Ask the open gate about each FILE; if none is open, say what `check` says.
+
+    The gate decides by its own settings, and keeps what is to be imported reserved, so that of two files of one
+    recording one is imported. The exit code is that of `check`, and 4 if an answer is not there in time."""
+    from jobs.serve.gate_client import Address, GateClient
+    from jobs.show.gate import answer_line, code_of_record, exit_code_of
+
+    client = GateClient(Address(Path(run.settings.store), port, name))
+    try:
+        told = client.ask([os.path.abspath(file) for file in files], wait_s)
+    except GateClosedError as error:
+        if port is not None or name is not None:
+            raise
+        run.output.note(f"{error.where} is not open, so its reservations are not known")
+        return _checked(run, files)
+    for each in told:
+        run.output.result({"event": "decision", **each})
+        if not run.output.as_json and each["answer"] is not None:
+            run.output.laid([answer_line(each, run.output.look)])
+    if any(each["answer"] is None for each in told):
+        run.output.note(f"no answer within {wait_s:g} s")
+        return EXIT_TIME_UP
+    return exit_code_of({code_of_record(each) for each in told})
+
+
+@gate.command("imported", cls=Command)
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@click.option("--id", "id_", type=click.IntRange(1), metavar="N", help="The question that was asked about the file.")
+@_place
+@options.common
+@reader
+def imported(run: Run, files: tuple[bytes, ...], id_: int | None, port: int | None, name: Path | None) -> None:
+    """Tell the open gate that each FILE is imported, and where it is now."""
+    from jobs.serve.gate_client import Address, GateClient
+
+    if id_ is not None and len(files) > 1:
+        raise UsageError("option --id", "several files are given", remedy="Give one file with it")
+    client = GateClient(Address(Path(run.settings.store), port, name))
+    for file in files:
+        run.output.result({"event": "imported", "id": client.imported(os.path.abspath(file), id_)})
 
 
 @gate.command("backfill", cls=Command)
@@ -110,13 +187,6 @@ def backfill(run: Run, folder: bytes) -> int:
     help="Keep a recording reserved for so long until it is imported.",
 )
 @click.option(
-    "--inbox",
-    multiple=True,
-    type=FILE,
-    metavar="DIR",
-    help="Decide also what arrives in this folder, once a file is whole. Repeatable.",
-)
-@click.option(
     "--rest",
     "rest_s",
     type=click.FloatRange(0),
@@ -125,11 +195,16 @@ def backfill(run: Run, folder: bytes) -> int:
     metavar="SECONDS",
     help="A file of an inbox is whole if it has not changed for so long and nobody has it open to write.",
 )
+@options.inbox
 @options.discover
 @_deciding
 @session
 def serve(
-    run: Run, port: int | None, name: Path | None, reserved_s: float, inbox: tuple[bytes, ...], rest_s: float
+    run: Run,
+    port: int | None,
+    name: Path | None,
+    reserved_s: float,
+    rest_s: float,
 ) -> None:
     """Keep the gate open for other programs: an API over HTTP, until Ctrl-C.
 
@@ -142,6 +217,7 @@ def serve(
         found, remedy = f"{error.name} is not installed", "Install Reprise with its extra `serve`"
         raise UsageError("reprise gate serve", found, remedy=remedy) from error
     from cluster.place import count_cores
+    from dedup.cleanup.arrivals import Places
     from dedup.gate.keeper import Terms
 
     if port is not None and name is not None:
@@ -149,7 +225,9 @@ def serve(
     with stores.for_reading(run) as store:
         _compile(run, store)
     match, scan = run.settings.match(), run.settings.scan()
-    serve_gate(run, Door(port, name, inbox, rest_s), Terms(match, _policy(run), scan, count_cores(), reserved_s))
+    arriving = run.settings.inbox()
+    places = Places(arriving.inbox, arriving.accept, arriving.reject)
+    serve_gate(run, Door(port, name, places, rest_s), Terms(match, _policy(run), scan, count_cores(), reserved_s))
 
 
 def _tell(run: Run, decision: Decision, answers: Counter[Answer]) -> None:
@@ -166,7 +244,8 @@ def _tell(run: Run, decision: Decision, answers: Counter[Answer]) -> None:
 def _policy(run: Run) -> Policy:
     from dedup.gate.decide import Policy
 
-    return Policy(run.settings.keep(), run.settings.cleanup().let_go, run.settings.compare().varispeed)
+    settings = run.settings
+    return Policy(settings.keep(), settings.cleanup().let_go, settings.compare().varispeed, settings.gate())
 
 
 def _compile(run: Run, store: Store) -> None:

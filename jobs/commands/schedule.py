@@ -138,7 +138,9 @@ def gate_words(run: Run) -> list[str]:
     carried = [f"{name}={_carried(name)}" for name in CARRIED if os.environ.get(name)]
     words = [*(["/usr/bin/env", *carried] if carried else []), *program(), "gate", "serve", "--quiet"]
     for name, one in run.settings.settled.items():
-        if name in (*options.GATE, "store", "profile") and one.source.startswith(("command line", "environment")):
+        if name in (*options.GATE, *options.INBOX, "store", "profile") and one.source.startswith(
+            ("command line", "environment")
+        ):
             words += option_words(name, one.value)
         elif one.source.startswith("command line"):
             raise UsageError("schedule --gate", f"the gate has no option --{name}", remedy="Leave it out")
@@ -155,6 +157,10 @@ def command_words(run: Run, at: str, written: bytes | None = None) -> list[str]:
     words = [*(["/usr/bin/env", *carried] if carried else []), *program(), "full", "--quiet"]
     settled = run.settings.settled.items()
     given = {name: one.value for name, one in settled if one.source.startswith(("command line", "environment"))}
+    for name in given.keys() & set(options.OF_GATE_ALONE):
+        if run.settings.settled[name].source == "command line":
+            raise UsageError("schedule", f"the main job has no option --{name}", remedy="Give --gate too")
+        del given[name]
     roots = [os.path.abspath(root) for root in given.pop("roots", ())]
     if given.get("until"):  # a run that makes up for a missed night starts late, when that time may be a day away
         hours, limit = night_hours(at, given["until"]), run.settings["max-hours"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hmac
 import logging
 import math
@@ -23,6 +24,8 @@ from dedup.errors import RepriseError
 from dedup.files.paths import path_from_json
 from dedup.gate.nouns import ANSWERS
 from jobs.serve.gate_document import DOCUMENT
+from jobs.serve.gate_hooks import lidarr, slskd
+from jobs.serve.gate_uploads import MOST_UPLOAD, Uploads, is_upload
 from jobs.serve.handling import number_in, said
 
 if TYPE_CHECKING:
@@ -38,7 +41,8 @@ WAIT_S, MOST_WAIT_S = 30.0, 300.0
 LOOK_S = 0.02
 """Seconds between two looks whether there is an answer."""
 
-MOST_BODY = 1 << 16
+MOST_BODY = 1 << 20
+"""Bytes of a body: a webhook tells of an album with all its tracks."""
 MOST_DIGITS = 18
 
 
@@ -51,8 +55,9 @@ class Entry:
         self._app, self._token, self._hosts = app, token, frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self._refused(Headers(scope=scope)) if scope["type"] == "http" else None
-        left = MOST_BODY
+        headers = Headers(scope=scope)
+        refused = self._refused(headers) if scope["type"] == "http" else None
+        left = MOST_UPLOAD if is_upload(headers) else MOST_BODY
 
         async def bounded() -> Message:
             nonlocal left
@@ -69,13 +74,23 @@ class Entry:
             return None
         if headers.get("host", "").lower() not in self._hosts:
             return _error(421, "This server is not known by this name.")
-        given = headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+        if not hmac.compare_digest(_token_in(headers.get("authorization", "")).encode(), self._token.encode()):
             return _error(401, "The header Authorization must hold the token that is in the store's file gate/token.")
         return None
 
 
-def application(keeper: Keeper) -> Starlette:
+def _token_in(header: str) -> str:
+    """The token that a header holds: as it is, or as the password of any user, which is all that some webhooks know."""
+    scheme, _, given = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    try:
+        return base64.b64decode(given, validate=True).decode().partition(":")[2] if scheme.lower() == "basic" else ""
+    except (ValueError, UnicodeDecodeError):
+        return ""
+
+
+def application(keeper: Keeper, uploads: Uploads) -> Starlette:
     """The API, without its entry."""
     app = Starlette(
         routes=[
@@ -83,13 +98,15 @@ def application(keeper: Keeper) -> Starlette:
             Route("/v1/decisions/{id}", _decision),
             Route("/v1/queue", _queue),
             Route("/v1/imported", _imported, methods=["POST"]),
+            Route("/v1/hooks/slskd", slskd, methods=["POST"]),
+            Route("/v1/hooks/lidarr", lidarr, methods=["POST"]),
             Route("/health", _health),
             Route("/metrics", _metrics),
             Route("/openapi.json", _document),
         ],
         exception_handlers={HTTPException: _refusal, RepriseError: _failure, Exception: _bug},
     )
-    app.state.keeper = keeper
+    app.state.keeper, app.state.uploads = keeper, uploads
     return app
 
 
@@ -97,6 +114,10 @@ def application(keeper: Keeper) -> Starlette:
 
 
 async def _check(request: Request) -> Response:
+    if is_upload(request.headers):
+        wait_s = _wait_of(request.query_params.get("wait_s", WAIT_S))
+        sent: bytes = await request.app.state.uploads.receive(request)
+        return await _answered(request, await run_in_threadpool(_keeper(request).ask, sent), wait_s)
     asked = await said(request)
     try:
         path = path_from_json(asked)
@@ -124,18 +145,23 @@ async def _imported(request: Request) -> Response:
     id_, path = told.get("id"), None
     try:
         path = os.path.abspath(path_from_json(told)) if {"path", "path_hex"} & told.keys() else None
-        if id_ is None and path is not None:
-            id_ = await run_in_threadpool(keeper.last_question, path)
     except (ValueError, TypeError, AttributeError, UnicodeEncodeError):
         raise HTTPException(400, "The path cannot be read.") from None
+    if id_ is None and path is not None:
+        id_ = await run_in_threadpool(_question_about, keeper, path)
     if type(id_) is not int or not 0 <= id_ < 1 << 62 or not await run_in_threadpool(keeper.imported, id_, path):
-        raise HTTPException(404, "Nothing is reserved for that question.")
+        raise HTTPException(404, "There is no such question.")
     return JSONResponse({"id": id_})
 
 
 async def _health(request: Request) -> Response:
     state = _keeper(request).state
-    told = {"status": "failing" if state.problem else "ok", "problem": state.problem, "tracks": state.n_tracks}
+    told = {
+        "status": "failing" if state.problem else "ok",
+        "problem": state.problem,
+        "inbox": state.inbox,
+        "tracks": state.n_tracks,
+    }
     return JSONResponse(told, 503 if state.problem else 200)
 
 
@@ -161,6 +187,12 @@ async def _document(_: Request) -> Response:
 
 
 # ---- their parts ----
+
+
+def _question_about(keeper: Keeper, path: bytes) -> int:
+    """The id of the last question about a path; of a new one if nobody has asked."""
+    last = keeper.last_question(path)
+    return keeper.ask(path) if last is None else last.id
 
 
 def _keeper(request: Request) -> Keeper:

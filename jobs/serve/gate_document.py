@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dedup import __version__
-from dedup.gate.nouns import ANSWERS
+from dedup.gate.nouns import ANSWERS, DEEDS
 
 _PATH: dict[str, Any] = {
     "path": {"type": "string", "description": "Absolute path."},
@@ -20,6 +20,7 @@ _DECISION: dict[str, Any] = {
         "asked": {"type": "number", "description": "Seconds since 1970."},
         "answered": {"type": "number"},
         "answer": {"type": "string", "nullable": True, "enum": [*ANSWERS, None]},
+        "do": {"type": "string", "enum": [*DEEDS]},
         "why": {"type": "string"},
         "copies": {"type": "array", "items": {"type": "object"}},
         "others": {"type": "array", "items": {"type": "object"}},
@@ -39,6 +40,10 @@ def _body(properties: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+_SENT = {
+    "content": {**_body({**_PATH, "wait_s": _WAIT})["content"], "audio/*": _FILE, "application/octet-stream": _FILE}
+}
 _GIVEN = {"200": _answer("The answer.", _DECISION), "202": _answer("No answer yet.", _DECISION)}
 
 DOCUMENT: dict[str, Any] = {
@@ -49,8 +54,12 @@ DOCUMENT: dict[str, Any] = {
     "paths": {
         "/v1/check": {
             "post": {
-                "summary": "Ask about a file.",
-                "requestBody": _body({**_PATH, "wait_s": _WAIT}),
+                "summary": "Ask about a file, by its path or by sending it.",
+                "requestBody": _body({**_PATH, "wait_s": _WAIT}) | _SENT,
+                "parameters": [
+                    {"name": "X-File-Name", "in": "header", "schema": {"type": "string"}},
+                    {"name": "wait_s", "in": "query", "schema": _WAIT},
+                ],
                 "responses": {**_GIVEN, "400": _answer("No path.")},
             }
         },
@@ -69,8 +78,14 @@ DOCUMENT: dict[str, Any] = {
             "post": {
                 "summary": "Say that a file is imported, and where it is now.",
                 "requestBody": _body({"id": {"type": "integer"}, **_PATH}),
-                "responses": {"200": _answer("Taken in."), "404": _answer("Nothing is reserved for it.")},
+                "responses": {"200": _answer("Taken in."), "404": _answer("There is no such question.")},
             }
+        },
+        "/v1/hooks/slskd": {
+            "post": {"summary": "Ask about what slskd has downloaded.", "responses": {"202": _answer("Queued.")}}
+        },
+        "/v1/hooks/lidarr": {
+            "post": {"summary": "Take in what Lidarr has imported.", "responses": {"202": _answer("Queued.")}}
         },
         "/health": {
             "get": {

@@ -7,17 +7,21 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dedup.cleanup.arrivals import NOWHERE, Arrivals, Places
 from dedup.errors import UsageError, writing
+from dedup.files.paths import json_path, path_from_json, printable
 from dedup.gate.inbox import REST_S, Inbox
 from dedup.gate.keeper import Keeper, Terms
 from dedup.store.layout import PRIVATE_FOLDER, Layout, private_opener
 from dedup.store.store import require_store
 from jobs.serve.gate_app import Entry, application
+from jobs.serve.gate_uploads import Uploads
 from jobs.serve.listening import serve_at
 from jobs.session.output import OutputClosedError
 from jobs.show.gate import answer_line
@@ -39,8 +43,8 @@ class Door:
     """Port of this machine; 0 for any that is free, None for a socket."""
     socket: Path | None = None
     """The socket; None for the one in the store."""
-    inbox: tuple[bytes, ...] = ()
-    """Folders whose files are asked about when they are whole."""
+    places: Places = NOWHERE
+    """Folders whose files are asked about when they are whole, and where they go then."""
     rest_s: float = REST_S
     """Seconds for which such a file must not have changed."""
 
@@ -52,16 +56,25 @@ def serve_gate(run: Run, door: Door, terms: Terms) -> None:
     require_store(layout)
     is_told = threading.Event()
 
+    uploads = Uploads(layout)
+
     def tell(told: dict[str, Any]) -> None:
+        uploads.drop(path_from_json(told))
         is_told.wait()  # the address comes first
         _tell(run, told)
 
+    def tell_moved(moved: dict[str, Any]) -> None:
+        is_told.wait()
+        _tell_moved(run, moved)
+
+    door.places.check()
     keeper = Keeper(layout.folder, terms, tell)
     with contextlib.ExitStack() as opened:
         opened.enter_context(keeper.opened())
+        uploads.tidy([each.path for each in keeper.questions.unanswered()])
         opened.callback(is_told.set)  # before the keeper is closed, which may wait to tell
         listening, address, entry = opened.enter_context(_listening(layout, door))
-        opened.enter_context(_watched(keeper, door, terms, layout))
+        opened.enter_context(_watched(keeper, door, terms, layout, tell_moved))
         run.observer.close()
         run.output.result({"event": "gate", "address": address})
         if not run.output.as_json:
@@ -69,7 +82,7 @@ def serve_gate(run: Run, door: Door, terms: Terms) -> None:
         run.output.flush()
         is_told.set()
         run.last_words = run.words_at_once = CLOSED
-        serve_at(listening, Entry(application(keeper), *entry), stop=run.stop.event)
+        serve_at(listening, Entry(application(keeper, uploads), *entry), stop=run.stop.event)
 
 
 def _tell(run: Run, told: dict[str, Any]) -> None:
@@ -80,15 +93,33 @@ def _tell(run: Run, told: dict[str, Any]) -> None:
             run.output.note(answer_line(told, run.output.look))
 
 
+def _tell_moved(run: Run, moved: dict[str, Any]) -> None:
+    """Shows that a file was moved, and by which clean-up."""
+    known = {"event": "moved", **json_path(moved["path"]), "to": json_path(moved["to"])}
+    with contextlib.suppress(OutputClosedError):
+        run.output.result({**known, "id": moved["id"], "cleanup": moved["cleanup"]})
+        if not run.output.as_json:
+            run.output.note(f"moved to {printable(moved['to'])}")
+
+
 @contextlib.contextmanager
-def _watched(keeper: Keeper, door: Door, terms: Terms, layout: Layout) -> Iterator[None]:
+def _watched(
+    keeper: Keeper, door: Door, terms: Terms, layout: Layout, tell: Callable[[dict[str, Any]], None]
+) -> Iterator[None]:
     """Asks about what arrives in the inbox."""
-    if not door.inbox:
+    places = door.places
+    if not places.inboxes:
         yield
         return
-    own, stop = [os.fsencode(layout.folder)], threading.Event()
-    inbox = Inbox(door.inbox, terms.scan.discover, own, keeper.is_asked_since, keeper.ask, door.rest_s)
-    thread = threading.Thread(target=inbox.run, args=(stop,), name="inbox", daemon=True)
+    arrivals, stop = Arrivals(layout.folder, keeper, places, tell), threading.Event()
+    own = [os.fsencode(layout.folder), *filter(None, (places.accept, places.reject))]
+
+    def is_known(path: bytes, moment: float) -> bool:
+        return arrivals.is_left(path) or keeper.is_asked_since(path, moment)
+
+    inbox = Inbox(places.inboxes, terms.scan.discover, own, is_known, keeper.ask, door.rest_s, arrivals.settle)
+    work = partial(arrivals.work, stop.is_set)
+    thread = threading.Thread(target=inbox.run, args=(stop, work), name="inbox", daemon=True)
     thread.start()
     try:
         yield
@@ -123,12 +154,15 @@ def _listening(layout: Layout, door: Door) -> Iterator[tuple[socket.socket, str,
 @contextlib.contextmanager
 def _named(name: str) -> Iterator[socket.socket]:
     """A socket that only this user can open. The gate's lock is held, so one that is there was left by a kill."""
-    where, remedy = f"socket {name}", "Give another name with --socket"
+
+    def refusal(found: str) -> UsageError:
+        return UsageError(f"socket {name}", found, remedy="Give another name with --socket")
+
     if len(os.fsencode(name)) > LONGEST_SOCKET:
-        raise UsageError(where, "its name is too long for a socket", remedy=remedy)
+        raise refusal("its name is too long for a socket")
     if os.path.lexists(name):
         if not Path(name).is_socket():
-            raise UsageError(where, "there is something else of that name", remedy=remedy)
+            raise refusal("there is something else of that name")
         os.unlink(name)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -140,9 +174,7 @@ def _named(name: str) -> Iterator[socket.socket]:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        raise UsageError(
-            f"socket {name}", error.strerror or str(error), remedy="Give another name with --socket"
-        ) from error
+        raise refusal(error.strerror or str(error)) from error
     with contextlib.closing(listening):
         try:
             yield listening

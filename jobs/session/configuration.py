@@ -96,6 +96,12 @@ class Configuration:
     def cleanup(self) -> domain.PlanSettings:
         return self.of(domain.PlanSettings)
 
+    def gate(self) -> domain.GateSettings:
+        return self.of(domain.GateSettings)
+
+    def inbox(self) -> domain.InboxSettings:
+        return self.of(domain.InboxSettings)
+
     def fingerprint(self) -> domain.FingerprintSettings:
         return self.of(domain.FingerprintSettings)
 

@@ -37,6 +37,8 @@ _HEADINGS = {
     domain.MatchSettings: helping.COMPARE,
     domain.KeepSettings: helping.KEEP,
     domain.PlanSettings: helping.OTHERS,
+    domain.GateSettings: helping.OTHERS,
+    domain.InboxSettings: helping.OTHERS,
     RunSettings: helping.WORK,
 }
 HEADINGS = {setting.name: heading for owner, heading in _HEADINGS.items() for setting in settings_of(owner)}
@@ -151,9 +153,16 @@ compare = _options(*_names(domain.CompareSettings))
 match = _options(*_names(domain.MatchSettings))
 keep = _options(*_names(domain.KeepSettings))
 cleanup = _options(*_names(domain.PlanSettings))
-GATE = ("varispeed", "time-limit", "min-length", *_names(domain.MatchSettings), *_names(domain.KeepSettings), "let-go")
+GATE = (
+    *("varispeed", "time-limit", "min-length", *_names(domain.MatchSettings), *_names(domain.KeepSettings), "let-go"),
+    *_names(domain.GateSettings),
+)
 """Settings by which the gate decides."""
 gate = _options(*GATE)
+INBOX = tuple(_names(domain.InboxSettings))
+inbox = _options(*INBOX)
+OF_GATE_ALONE = (*_names(domain.GateSettings), *INBOX)
+"""Settings that no other command takes."""
 trusted = together(match, _options("let-go", "break-albums", "to"))
 """Settings up to which `apply` takes the word of a plan that was changed by hand."""
 

@@ -16,7 +16,7 @@ from dedup.errors import (
     EXIT_SOME_FAILED,
 )
 from dedup.files.paths import path_from_json
-from dedup.gate.nouns import ANSWERS, Answer
+from dedup.gate.nouns import ANSWERS, Answer, Deed
 from jobs.session.lines import shortened
 from jobs.session.output import count_text, one_line, path_text
 
@@ -34,14 +34,29 @@ CODES: dict[Answer, int] = {
     "import": EXIT_DONE,
     "known": EXIT_NOTHING_TO_DO,
 }
-"""The exit code of each answer. Of several, the first in this order counts."""
+"""The exit code of each answer that no policy turns into another. Of several, the first in this order counts."""
 
 _ROLES: dict[Answer, Role] = {"import": "good", "better": "link", "duplicate": "quiet", "unusable": "go"}
 
 
-def exit_code_of(answers: Collection[Answer]) -> int:
-    """The exit code for these answers, at least one."""
-    return next(code for answer, code in CODES.items() if answer in answers)
+def code_of(decision: Decision) -> int:
+    """The exit code of one decision."""
+    return _code(decision.answer, decision.deed)
+
+
+def code_of_record(told: Mapping[str, Any]) -> int:
+    """The same of a decision as `decision_record` has it."""
+    return _code(told["answer"], told["do"])
+
+
+def _code(answer: Answer, deed: Deed) -> int:
+    by_policy: dict[Deed, int] = {"import": EXIT_DONE, "reject": EXIT_DUPLICATE}
+    return by_policy.get(deed, CODES[answer])
+
+
+def exit_code_of(codes: Collection[int]) -> int:
+    """The exit code for files that have these, at least one."""
+    return next(code for code in CODES.values() if code in codes)
 
 
 def decision_line(decision: Decision, look: Look) -> str:
