@@ -47,6 +47,7 @@ def main() -> None:
     descriptor, launcher, hung, beat_s = sys.argv[1:]
     faulthandler.enable(file=2)
     worker.die_with_launcher(int(launcher))
+    worker.collect_seldom()
     worker.note_hangs(os.open(hung, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     talk = _Talk(Connection(int(descriptor)))
     talk.say(b"")
