@@ -119,9 +119,9 @@ class _Pool:
             raise
 
     def close(self) -> None:
+        self._starter.shutdown()  # a process that was being started is among them then
         for process in self.processes:
             process.kill()
-        self._starter.shutdown()  # a process that is being started now is among them then
         for process in self.processes:
             process.end()
         self.processes.clear()
