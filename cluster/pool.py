@@ -94,12 +94,8 @@ class _Pool:
         memory_limit: Callable[[], int],
         worker_timeout_s: float,
     ) -> None:
-        self._folder, self.n_workers, self.memory_limit, self.timeout_s = (
-            folder,
-            n_workers,
-            memory_limit,
-            worker_timeout_s,
-        )
+        self._folder, self.n_workers = folder, n_workers
+        self.memory_limit, self.timeout_s = memory_limit, worker_timeout_s
         self.processes: list[WorkerProcess] = []
         self.modules: Sequence[str] = ()
         self.n_failed_starts = 0
@@ -152,9 +148,8 @@ class _Pool:
         try:
             process = self._starter.submit(start).result()
         except OSError as error:
-            raise ClusterError(
-                "workers", f"no process can be started: {error}", remedy="See what the system is short of"
-            ) from error
+            remedy = "See what the system is short of, or run with --workers 0"
+            raise ClusterError("workers", f"no process can be started: {error}", remedy=remedy) from error
         LOGGER.info("started worker %d", process.pid)
         if self.modules:
             process.prepare(self.modules)
@@ -201,6 +196,10 @@ class _Pool:
                 yield message
         if time.monotonic() - self._looked_at > LOOK_EVERY_S:
             self._look()
+            for process in [process for process in self.processes if process.is_stuck()]:
+                death = self._note_end(process)
+                if process.serial is not None:
+                    yield process.serial, death
 
     def _look(self) -> None:
         """Kills workers that take too much memory or give no sign of life; their ends are news."""

@@ -17,6 +17,11 @@ from cluster.pool_worker import PROGRAM, SERIAL_BYTES, Request
 from cluster.process import ONE_THREAD, SHIELDED, SILENT, TERMINATE_SHARE, Death, exit_text, too_much_text
 from cluster.worker import Call
 
+END_TIMEOUT_S = 5.0
+"""Seconds after which a process that was killed is given up."""
+
+STUCK = "does not end: it waits for a disk that does not answer"
+
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -54,6 +59,7 @@ class WorkerProcess:
         self.heard_at = time.monotonic()
         self.was_ready = False
         self._known_how: str | None = None
+        self._killed_at: float | None = None
 
     def prepare(self, modules: Sequence[str]) -> None:
         """Has it import modules, before its next task."""
@@ -128,21 +134,34 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Ends it. It holds nothing that we need, and may hang: waiting for it to end by itself gains nothing."""
+        self._killed_at = self._killed_at or time.monotonic()
         self._process.kill()
+
+    def is_stuck(self) -> bool:
+        """Whether it was killed and does not end."""
+        return self._killed_at is not None and time.monotonic() - self._killed_at > END_TIMEOUT_S
 
     def end(self) -> Death:
         """Waits for its end, which was seen or asked for, and says how it came."""
         self.connection.close()
-        try:
-            code = self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:  # it closed its side and goes on
+        code = self._exit_code()
+        if code is None:  # it closed its side and goes on
             self.kill()
-            code = self._process.wait()
-        how = self._known_how or exit_text(code)
+            code = self._exit_code()
+        how = self._known_how or (STUCK if code is None else exit_text(code))
+        if code is None:
+            self._process.returncode = -signal.SIGKILL  # nobody waits for it any more
         hang = None
         with contextlib.suppress(OSError), open(self._hung, errors="replace") as file:
             hang = file.read() or None
         return Death(how, None, hang)
+
+    def _exit_code(self) -> int | None:
+        """None if it does not end now: the system keeps a process that waits for a disk that does not answer."""
+        try:
+            return self._process.wait(timeout=END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return None
 
 
 def _private(path: str, flags: int) -> int:

@@ -410,6 +410,21 @@ def test_workers_that_never_get_ready_end_the_run(monkeypatch: pytest.MonkeyPatc
         list(runner.run(cluster_tasks.square, [Task("a", (1,))]))
 
 
+def test_a_process_that_the_system_does_not_let_end_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("cluster.pool_process.END_TIMEOUT_S", 0.1)
+    with open_runner(2, Stop(), worker_timeout_s=0.5) as runner:
+        outcomes = runner.run(cluster_tasks.noted, noted(tmp_path, stuck="hold the GIL", a="brief", b="brief"))
+        assert {next(outcomes).name, next(outcomes).name} == {"a", "b"}
+        with monkeypatch.context() as patched:  # as for one that waits for a disk that does not answer
+            patched.setattr("subprocess.Popen.kill", lambda _: None)
+            failure = next(outcomes).failure
+        for pid in worker_pids(os.getpid()):
+            os.kill(pid, signal.SIGKILL)
+    assert failure == "killed its worker: gave no sign of life (twice)"
+
+
 # Ends
 
 
