@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from cluster.nanny import Death
+    from cluster.process import Death
 
 
 class Connection(Protocol):

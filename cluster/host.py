@@ -19,8 +19,9 @@ import dask
 from cluster import nanny
 from cluster.folder import open_folder
 from cluster.logs import LOGGER, open_logs, told
-from cluster.nanny import REFUSED, ShieldedNanny, default_memory_limit, start_tracker
+from cluster.nanny import REFUSED, ShieldedNanny, start_tracker
 from cluster.place import count_cores, security
+from cluster.process import ONE_THREAD, default_memory_limit
 
 CONFIG: dict[str, Any] = nanny.CONFIG | {
     # A host that is silent for this long counts as gone; it joins again when it can.
@@ -74,7 +75,7 @@ class Host:
     async def _start(self) -> Host:
         """Returns when every process is up or this host has given up."""
         start_tracker()
-        os.environ.update(nanny.ONE_THREAD)
+        os.environ.update(ONE_THREAD)
         self._worker_log = self._stack.enter_context(open_logs(self._log_folder))
         self._stack.enter_context(dask.config.set(CONFIG))
         self._folder = self._stack.enter_context(open_folder())

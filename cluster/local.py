@@ -20,8 +20,9 @@ from distributed.deploy.spec import SpecCluster
 from cluster import nanny
 from cluster.folder import open_folder
 from cluster.logs import open_logs
-from cluster.nanny import Death, ShieldedNanny, start_tracker
+from cluster.nanny import ShieldedNanny, start_tracker
 from cluster.no_http import NoHttpScheduler
+from cluster.process import ONE_THREAD, Death
 from cluster.run_keys import make_run_keys
 from dedup.errors import ClusterError
 
@@ -77,7 +78,7 @@ class LocalConnection:
     def _open(self, n_workers: int, log_folder: Path | None, worker_timeout_s: float) -> None:
         start_tracker()
         self._stack.callback(_restore_environment, dict(os.environ))
-        os.environ.update(nanny.ONE_THREAD)  # in our own: NumPy reads them before Dask can set a worker's
+        os.environ.update(ONE_THREAD)  # in our own: NumPy reads them before Dask can set a worker's
         worker_log = self._stack.enter_context(open_logs(log_folder))
         # The default is some minutes, because code that holds the GIL sends no sign of life.
         ttl = {"distributed.scheduler.worker-ttl": worker_timeout_s}

@@ -9,18 +9,15 @@ import functools
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
 from distributed import Nanny
-from distributed.system import MEMORY_LIMIT
 
 from cluster import worker
-
-MIN_MEMORY_LIMIT_BYTES = 1 << 30
-"""Smallest limit of a worker: it takes 0.3 GiB with Numba and PyAV loaded, and a tighter limit kills it for nothing."""
+from cluster.process import SHIELDED, SILENT, TERMINATE_SHARE, Death, exit_text, too_much_text
 
 DEATHS = "reprise-deaths"
 """Topic of the scheduler's events under which nannies on other hosts report how their workers ended."""
@@ -28,24 +25,12 @@ DEATHS = "reprise-deaths"
 REFUSED = "cannot take part"
 """Start of the reason given to a worker that does not meet the terms of a run."""
 
-SILENT = "gave no sign of life"
-"""How a worker ended that the scheduler restarted because it was silent."""
-
-SHIELDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-"""Signals that a terminal or systemd sends to all processes at once. Only the launcher acts on them."""
-
-ONE_THREAD = {
-    f"{library}_NUM_THREADS": "1"
-    for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMBA", "NUMEXPR", "VECLIB_MAXIMUM")
-} | {"VECLIB_MAXIMUM_THREADS": "1"}
-"""Environment that keeps each worker to one thread, because Dask alone decides what runs in parallel."""
-
 CONFIG: dict[str, Any] = {
     # Results are fetched at once and shared values are few: spilling and pausing can only stall a run.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.memory.terminate": TERMINATE_SHARE,
     "distributed.worker.multiprocessing-method": "spawn",
     # Without Dask's MALLOC_TRIM_THRESHOLD_: glibc gave memory back only to ask for it again, 2 % of decoding.
     # Its other variables are in ONE_THREAD.
@@ -65,23 +50,6 @@ CONFIG: dict[str, Any] = {
     "distributed.admin.low-level-log-length": 100,
 }
 """Dask's settings for nannies and their workers, on any host."""
-
-
-@dataclass(frozen=True)
-class Death:
-    """How a worker ended."""
-
-    how: str
-    """Signal, exit status or cause, such as "SIGKILL" or "status 3"."""
-    task: str | None
-    """Key of the task that it was running; None between tasks."""
-    hang: str | None
-    """Traceback of a task that ran past its time limit; None if none did."""
-
-
-def default_memory_limit(n_workers: int) -> int:
-    """Bytes that each of `n_workers` workers may take: its share of what this process may, at least 1 GiB."""
-    return max(MIN_MEMORY_LIMIT_BYTES, int(MEMORY_LIMIT) // n_workers)
 
 
 class ShieldedNanny(Nanny):  # type: ignore[misc]
@@ -127,14 +95,13 @@ class ShieldedNanny(Nanny):  # type: ignore[misc]
 
     def log_event(self, topic: Any, msg: Any) -> None:
         if topic == "worker-restart-memory":
-            limit_gib = self.memory_manager.memory_limit / 2**30
-            self._known_how = f"it took more than {limit_gib:.1f} GiB of memory"
+            self._known_how = too_much_text(self.memory_manager.memory_limit)
         super().log_event(topic, msg)
 
     def _on_worker_exit_sync(self, exitcode: int) -> None:
         address = self.worker_address
         if address is not None:
-            how = self._known_how or _read_exit_code(exitcode)
+            how = self._known_how or exit_text(exitcode)
             death = Death(how, self._read_mark("running", address), self._read_mark("hung", address))
             if self._tell is not None:
                 self._tell(address, death)
@@ -171,12 +138,3 @@ def start_tracker() -> None:
             del os.environ["PYTHONWARNINGS"]
         else:
             os.environ["PYTHONWARNINGS"] = before
-
-
-def _read_exit_code(code: int) -> str:
-    if code >= 0:
-        return f"status {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.connection import Connection
+from cluster.few import FEW
+from cluster.growing import GrowingRunner
 from cluster.logs import LOGGER
 from cluster.place import WORKER_TIMEOUT_S, count_cores
+from cluster.pool import PoolRunner
 from cluster.runner import DaskRunner
 from dedup.errors import UsageError
 from dedup.runner import InlineRunner, Runner, Stop
@@ -32,9 +36,10 @@ def open_runner(
     memory_limit_bytes: int | None = None,
     worker_timeout_s: float = WORKER_TIMEOUT_S,
     in_flight_per_worker: int = 2,
+    few: int = FEW,
 ) -> Iterator[Runner]:
     """A runner on this machine for the duration of the block. 0 workers: everything runs in this process. None: one
-    per core.
+    per core. The first `few` tasks are run without a cluster.
 
     Starts nothing before the first task is drawn, and no more workers than there are tasks. `log_folder` gets
     `cluster.log` and `workers.log`; without it these lines are dropped. A worker that takes more than
@@ -48,8 +53,9 @@ def open_runner(
         yield InlineRunner(stop)
         return
 
+    @functools.cache
     def memory_limit() -> int:
-        from cluster.nanny import default_memory_limit
+        from cluster.process import default_memory_limit
 
         return memory_limit_bytes or default_memory_limit(n_workers)
 
@@ -58,9 +64,12 @@ def open_runner(
 
         return LocalConnection(n_workers, log_folder, memory_limit(), worker_timeout_s, n_needed)
 
-    with contextlib.closing(
-        DaskRunner(connect, stop, in_flight_per_worker, n_workers, memory_limit, is_local=True)
-    ) as runner:
+    many = DaskRunner(connect, stop, in_flight_per_worker, n_workers, memory_limit, is_local=True)
+
+    def pool(folder: Callable[[], str]) -> PoolRunner:
+        return PoolRunner(n_workers, stop, folder, log_folder, memory_limit, worker_timeout_s, in_flight_per_worker)
+
+    with contextlib.closing(GrowingRunner(pool, many, few)) as runner:
         yield runner
 
 

@@ -24,10 +24,11 @@ from cluster import local, preflight
 from cluster.folder import open_folder
 from cluster.host import CONFIG as HOST_CONFIG
 from cluster.logs import LOGGER, open_logs, told
-from cluster.nanny import DEATHS, Death
+from cluster.nanny import DEATHS
 from cluster.no_http import NoHttpScheduler
 from cluster.place import Place, bare_host, is_loopback, scheduler_address, security
 from cluster.preflight import MIN_MEMORY_BYTES, Admission, Terms
+from cluster.process import Death
 from cluster.tenancy import claim
 from dedup.errors import ClusterError
 

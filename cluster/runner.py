@@ -1,30 +1,28 @@
 """A `Runner` on Dask: bounded work in flight, and a task that kills its worker does no harm to other tasks.
 
 When a worker dies, Dask gives back all tasks that were on it. The worker's mark names the one that it was running:
-that one becomes a *suspect*, the others are submitted again. Suspects run once more after all other tasks, one at a
-time with nothing else in flight, so that none is blamed for memory that others took."""
+that one becomes a *suspect*, the others are submitted again."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import pickle
 import queue
 import secrets
 import time
-import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from cluster import worker
 from cluster.connection import Connection
+from cluster.flight import Shared, Sharing, Try, fly, read_answer, separate
 from cluster.logs import LOGGER
 from dedup.errors import ClusterError
 from dedup.runner import Outcome, Stop, Task
 
 if TYPE_CHECKING:
-    from cluster.nanny import Death
+    from cluster.process import Death
 
 NO_WORKERS_TIMEOUT_S = 60.0
 """How long a run that has lost all workers waits for one to come back."""
@@ -34,16 +32,6 @@ _LOST_TRIES = 3
 
 _SHARED_TRIES = 3
 """Deaths of workers at a shared value, with no other task to blame, after which its tasks fail."""
-
-
-class Shared:
-    """A handle to a value on its way to the workers. Dropping it lets them forget the value."""
-
-    def __init__(self, name: str, value: Any) -> None:
-        self.name, self.value = name, value
-        self.future: Any = None
-        """Dask's future of the value; None until a task uses it, because unused values never travel."""
-        self.n_deaths = 0
 
 
 class DaskRunner:
@@ -68,7 +56,7 @@ class DaskRunner:
         self._token = secrets.token_hex(4)
         """Part of every key, because others may use the same scheduler."""
         self._serial = itertools.count()
-        self._shared: weakref.WeakValueDictionary[str, Shared] = weakref.WeakValueDictionary()
+        self._sharing = Sharing()
 
     @property
     def n_workers(self) -> int:
@@ -82,53 +70,25 @@ class DaskRunner:
 
     def share(self, name: str, value: Any) -> Shared:
         """A handle to `value`; the existing one as long as a handle of that name is alive, whatever `value` is."""
-        shared = self._shared.get(name)
-        if shared is None:
-            shared = self._shared[name] = Shared(name, value)
-        return shared
+        return self._sharing.share(name, value)
 
     def limit(self, name: str, n: int) -> AbstractContextManager[Any]:
         """A context that at most `n` tasks are in at the same time, on all hosts together."""
         return worker.Limit(name, n)
 
+    def prepare(self, n_tasks: int, modules: Sequence[str] = ()) -> None:
+        """Does nothing: a connection is made when the first task is drawn."""
+
     def run(
         self, function: Callable[..., Any], tasks: Iterable[Task], time_limit_s: float | None = None
     ) -> Iterator[Outcome]:
-        """Yields one outcome per task, in the order of completion. After a stop request the outcomes of tasks in flight
-        still come, but suspects are not tried again and get none. Raises ClusterError when the scheduler is
-        lost, or all workers for 60 s."""
-        supply = iter(tasks)
-        flight: _Flight | None = None
-        try:
-            while True:
-                drawn = self._drawn(supply, len(flight or ()))
-                for task in drawn:
-                    if flight is None:
-                        flight = _Flight(self, function, time_limit_s, len(drawn))
-                    flight.submit(_Try(task))
-                if not flight:
-                    break
-                yield from flight.wait()
-            while flight is not None and flight.suspects and not self.stop.requested:
-                flight.submit(flight.suspects.pop())
-                while flight:
-                    yield from flight.wait()
-        finally:
-            if flight is not None:
-                flight.release()
-
-    def _drawn(self, supply: Iterator[Task], n_in_flight: int) -> list[Task]:
-        """As many tasks as there is room for; none after a stop request."""
-        drawn: list[Task] = []
-        while self._has_room(n_in_flight + len(drawn)) and not self.stop.requested:
-            task = next(supply, None)
-            if task is None:
-                break
-            drawn.append(task)
-        return drawn
-
-    def _has_room(self, n_in_flight: int) -> bool:
-        return not n_in_flight or n_in_flight < self.n_workers * self._in_flight_per_worker
+        """As `flight.fly`. Raises ClusterError when the scheduler is lost, or all workers for 60 s."""
+        return fly(
+            lambda n_first: _Flight(self, function, time_limit_s, n_first),
+            tasks,
+            lambda: self.n_workers * self._in_flight_per_worker,
+            self.stop,
+        )
 
     def close(self) -> None:
         """Ends the connection; what is in flight is lost."""
@@ -164,26 +124,6 @@ class DaskRunner:
         return shared.future
 
 
-class _Try:
-    """A task, and what has become of it so far."""
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.causes: list[str] = []
-        """What earlier tries did to their workers."""
-        self.n_lost = 0
-        """Tries whose end is unknown."""
-        self.future: Any = None
-
-    def forget_shared(self, key: str, blamed: bool) -> None:
-        """Makes the shared value with this key, which Dask considers failed, travel again. Every task that waits for it
-        calls this; only the first call counts."""
-        for argument in self.task.arguments:
-            if isinstance(argument, Shared) and argument.future is not None and argument.future.key == key:
-                argument.future = None
-                argument.n_deaths += int(blamed)
-
-
 class _Flight:
     """The tasks of one run that were submitted and whose outcome was not yet taken."""
 
@@ -196,19 +136,20 @@ class _Flight:
         self._client = self._connection.client
         self._function_name = getattr(function, "__name__", "task")
         self._function = _dumps(function)
-        self._tries: dict[str, _Try] = {}
+        self._tries: dict[str, Try] = {}
         self._arrived: queue.SimpleQueue[tuple[str, bytes | None]] = queue.SimpleQueue()
-        self.suspects: list[_Try] = []
+        self.suspects: list[Try] = []
 
     def __len__(self) -> int:
         return len(self._tries)
 
-    def submit(self, attempt: _Try) -> None:
+    def submit(self, attempt: Try) -> None:
         """Submits a task to Dask. Its result is fetched in the background, so that it leaves its worker soon."""
         key = self._runner.next_key(self._function_name, attempt.task.name)
         self._tries[key] = attempt
         try:
-            arguments, shared = _separate(attempt.task.arguments)
+            places = itertools.count()
+            arguments, shared = separate(attempt.task.arguments, lambda _: next(places))
             call = worker.Call(key, self._function, _dumps(arguments), self._time_limit_s)
             futures = [self._runner.submit_shared(s) for s in shared]
         except Exception as error:  # arguments that cannot be pickled are this task's failure
@@ -249,10 +190,10 @@ class _Flight:
                     remedy="See the log, then run it again: the next run goes on where this one stopped",
                 )
 
-    def _outcome(self, attempt: _Try, key: str, answer: bytes | None, future: Any) -> Outcome | None:
+    def _outcome(self, attempt: Try, key: str, answer: bytes | None, future: Any) -> Outcome | None:
         name = attempt.task.name
         if answer is not None:
-            return _read_answer(name, answer)
+            return read_answer(name, answer)
         if future.status != "error":
             raise ClusterError("cluster", f"the scheduler gave up on task {name} ({future.status})")
         error = future.exception()
@@ -260,7 +201,7 @@ class _Flight:
             return Outcome(name, failure=f"{type(error).__name__}: {error}")
         return self._after_death(attempt, key, error.task, error.last_worker.address)
 
-    def _after_death(self, attempt: _Try, key: str, killed: str, address: str) -> Outcome | None:
+    def _after_death(self, attempt: Try, key: str, killed: str, address: str) -> Outcome | None:
         """Finds out whether `attempt` is to blame for the end of the worker at `address`, which held `killed` (the
         task, or a shared value that it waits for); tries it again or returns its failure."""
         death = self._connection.death_of(address)
@@ -277,14 +218,11 @@ class _Flight:
             self.submit(attempt)
             return None
         cause = self._cause(key, death)
-        attempt.causes.append(cause)
+        failure = attempt.blame(cause)
         LOGGER.warning("task %s %s (failure %d)", key, cause, len(attempt.causes))
-        if len(attempt.causes) == 1:
+        if failure is None:
             self.suspects.append(attempt)
-            return None
-        first, second = attempt.causes
-        failure = f"{first} (twice)" if first == second else f"{first}, then {second}"
-        return Outcome(attempt.task.name, failure=failure)
+        return failure
 
     def _cause(self, key: str, death: Death | None) -> str:
         if death is None:
@@ -302,27 +240,8 @@ class _Flight:
         self._tries.clear()
 
 
-def _separate(arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Shared]]:
-    """The arguments with a slot in place of each shared value, and the shared values."""
-    shared: list[Shared] = []
-    separated = list(arguments)
-    for i, argument in enumerate(arguments):
-        if isinstance(argument, Shared):
-            separated[i] = worker.Slot(len(shared))
-            shared.append(argument)
-    return tuple(separated), shared
-
-
 def _dumps(value: Any) -> bytes:
     from distributed.protocol.pickle import dumps  # by value if the worker cannot import it
 
     pickled: bytes = dumps(value)
     return pickled
-
-
-def _read_answer(name: str, answer: bytes) -> Outcome:
-    try:
-        result, failure = pickle.loads(answer)
-    except Exception as error:
-        return Outcome(name, failure=f"its result cannot be read: {type(error).__name__}: {error}")
-    return Outcome(name, result=result, failure=failure)

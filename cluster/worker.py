@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import functools
+import gc
 import os
 import pickle
 import signal
@@ -52,9 +53,8 @@ class Limit:
     n: int
 
     def __enter__(self) -> None:
-        _watchdog.disarm()  # waiting is not hanging, and the place of a dead worker becomes free late
-        _semaphore(self).acquire()
-        _watchdog.arm()
+        with waiting():
+            _semaphore(self).acquire()
 
     def __exit__(self, *exception: object) -> None:
         _semaphore(self).release()
@@ -68,21 +68,22 @@ def _semaphore(limit: Limit) -> Any:
 
 
 class _Marks:
-    """The two files of this worker, opened with its first task; none if `make_worker` did not run."""
+    """File descriptors of the two files of this worker, opened with its first task; None if `make_worker` did not
+    run."""
 
     place: Callable[[str], str] | None = None
-    _files: tuple[int, int] | None = None
+    running: int | None = None
+    hung: int | None = None
 
-    def open(self) -> tuple[int, int] | None:
-        """File descriptors of `running` and `hung`. The first call waits until the nanny knows this worker: Dask loses
-        track of a worker whose first task ends the process before that."""
-        if self._files is None and self.place is not None:
+    def open(self) -> None:
+        """Opens both files. The first call waits until the nanny knows this worker: Dask loses track of a worker whose
+        first task ends the process before that."""
+        if self.running is None and self.place is not None:
             deadline = time.monotonic() + READY_TIMEOUT_S
             while not os.path.exists(self.place("ready")) and time.monotonic() < deadline:
                 time.sleep(0.005)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            self._files = os.open(self.place("running"), flags), os.open(self.place("hung"), flags)
-        return self._files
+            self.running, self.hung = os.open(self.place("running"), flags), os.open(self.place("hung"), flags)
 
 
 _marks = _Marks()
@@ -96,11 +97,21 @@ def mark_path(folder: str, kind: str, address: str) -> str:
 def execute(call: Call, *shared: Any) -> bytes:
     """The pickled pair (result, failure), one of them None. Raises nothing: an exception may not survive the
     way to the launcher, and a result that cannot be pickled must count as its task's failure, not the transfer's."""
-    with _running(call.key), _time_limit(call.time_limit_s):
+    with _running(call.key):
+        return answer_of(call, lambda slot: shared[slot.index], _placed)
+
+
+def answer_of(
+    call: Call,
+    value_of: Callable[[Slot], Any],
+    placed: Callable[[tuple[Any, ...]], tuple[Any, ...]] = lambda arguments: arguments,
+) -> bytes:
+    """As `execute`; `value_of` gives the shared value of a slot, `placed` the arguments as they are on this host."""
+    with _time_limit(call.time_limit_s):
         try:
             function = _load_function(call.function)
-            arguments = _placed(pickle.loads(call.arguments))
-            result = function(*(shared[a.index] if isinstance(a, Slot) else a for a in arguments))
+            arguments = placed(pickle.loads(call.arguments))
+            result = function(*(value_of(a) if isinstance(a, Slot) else a for a in arguments))
             return pickle.dumps((result, None), protocol=5)
         except BaseException as error:  # SystemExit too: it must not end the worker
             return dump_failure(error)
@@ -150,10 +161,10 @@ def _running(key: str) -> Iterator[None]:
 
 
 def _write_mark(content: bytes) -> None:
-    files = _marks.open()
-    if files is not None:
-        os.ftruncate(files[0], 0)
-        os.pwrite(files[0], content, 0)
+    _marks.open()
+    if _marks.running is not None:
+        os.ftruncate(_marks.running, 0)
+        os.pwrite(_marks.running, content, 0)
 
 
 class _Watchdog:
@@ -164,8 +175,9 @@ class _Watchdog:
     def arm(self) -> None:
         """Starts the clock."""
         if self.limit_s is not None:
-            files = _marks.open()
-            faulthandler.dump_traceback_later(self.limit_s, exit=True, file=files[1] if files is not None else 2)
+            _marks.open()
+            file = 2 if _marks.hung is None else _marks.hung
+            faulthandler.dump_traceback_later(self.limit_s, exit=True, file=file)
 
     def disarm(self) -> None:
         """Stops the clock."""
@@ -188,10 +200,36 @@ def _time_limit(limit_s: float | None) -> Iterator[None]:
         _watchdog.limit_s = None
 
 
+@contextlib.contextmanager
+def waiting() -> Iterator[None]:
+    """Stops the clock for the duration of the block: to wait for a place is not to hang, and that of a dead worker may
+    become free late."""
+    _watchdog.disarm()
+    try:
+        yield
+    finally:
+        _watchdog.arm()
+
+
+def collect_seldom() -> None:
+    """Has Python look less often for garbage that refers to itself: a decoder makes thousands of objects that are gone
+    a moment later, and looking at them takes 2 % of its time."""
+    gc.set_threshold(200_000, 20, 20)
+
+
+def note_hangs(file: int) -> None:
+    """Has the traceback of a task that ran past its time limit written to this file descriptor."""
+    _marks.hung = file
+
+
 def make_worker(folder: str, log: str, *args: Any, **kwargs: Any) -> Any:
     """The Dask worker of this new process. `folder` takes its marks, `log` what it writes to stdout and stderr."""
     _redirect_output(log)
-    _die_with_launcher()
+    collect_seldom()
+    import multiprocessing
+
+    launcher = multiprocessing.parent_process()
+    die_with_launcher(None if launcher is None else launcher.pid)
     from cluster.logs import limit_strangers
     from cluster.no_http import NoHttpWorker
 
@@ -212,15 +250,13 @@ def _redirect_output(path: str) -> None:
     faulthandler.enable(file=2)
 
 
-def _die_with_launcher() -> None:
-    """Asks the kernel for SIGKILL when the launcher dies. Dask's own watch is a Python thread, which never runs
-    while hanging code holds the GIL."""
+def die_with_launcher(pid: int | None) -> None:
+    """Asks the kernel for SIGKILL when the launcher, the process `pid`, dies. A watch in a Python thread, such
+    as Dask's, never runs while hanging code holds the GIL."""
     if sys.platform != "linux":
         return
     import ctypes
-    import multiprocessing
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    launcher = multiprocessing.parent_process()
-    if launcher is not None and launcher.pid != os.getppid():
+    if pid is not None and pid != os.getppid():
         os._exit(1)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -76,6 +76,10 @@ class Runner(Protocol):
     def limit(self, name: str, n: int) -> AbstractContextManager[Any]:
         """A context that at most `n` tasks are in at the same time; passed to the function like any other argument."""
 
+    def prepare(self, n_tasks: int, modules: Sequence[str] = ()) -> None:
+        """Says that about so many tasks follow, for which a worker has to import these modules: it may begin with that
+        while the caller does other things."""
+
     def run(
         self, function: Callable[..., Any], tasks: Iterable[Task], time_limit_s: float | None = None
     ) -> Iterator[Outcome]:
@@ -99,6 +103,9 @@ class InlineRunner:
 
     def limit(self, name: str, n: int) -> AbstractContextManager[Any]:  # noqa: ARG002
         return nullcontext()
+
+    def prepare(self, n_tasks: int, modules: Sequence[str] = ()) -> None:
+        pass
 
     def run(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("dask", "distributed", "numba", "numpy", "av")
 
@@ -19,8 +18,20 @@ VARISPEED_VERSION = 2
 again."""
 
 
+PROPERTIES_VERSION = 6
+"""Counts the ways in which properties were read. A store's older ones are read again by the next scan. Raise it with
+any change to what `metadata.read_properties` gives of a file.
+
+1 had 17 tag fields of its own naming; 2 has the fields of `tags.read`; 3 has streams and extras; 4 says of which
+extras only one format can hold all; 5 has further pictures among them,
+and fields and frames that nobody here understands, and chunks of WAV and AIFF, and reads ID3 in front of FLAC;
+6 keeps to the limits of `files.bounded`."""
+
+
 def versions() -> dict[str, str]:
     """Versions of this program, its kernels, Python and the libraries below it, by name; empty if not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
     from dedup import __version__
 
     found = {"reprise": __version__, "kernels": str(KERNEL_VERSION), "Python": ".".join(map(str, sys.version_info[:2]))}

@@ -1,4 +1,5 @@
-"""Runs real local clusters: what a task does to its worker must not reach any other task, nor the terminal."""
+"""Runs real workers, those of the pool and of local clusters: what a task does to its worker must not reach any other
+task, nor the terminal."""
 
 from __future__ import annotations
 
@@ -17,10 +18,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cluster.few import FEW
 from cluster.folder import PREFIX, open_folder
+from cluster.growing import GrowingRunner
 from cluster.open import open_runner
 from cluster.place import count_cores
-from cluster.runner import DaskRunner
 from dedup.errors import ClusterError, UsageError
 from dedup.runner import InlineRunner, Outcome, Runner, Stop, Task
 from tests import cluster_tasks
@@ -29,6 +31,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HANG_S = 60.0
 """Far more than anything here takes: only against tests that never end."""
 
+FEWS = {"pool": FEW, "cluster": 0}
+"""What `open_runner` gets as `few`, by which workers run the tasks."""
+
 LAUNCHER = """
 import signal, sys
 from cluster.open import open_runner
@@ -36,7 +41,7 @@ from dedup.runner import Stop, Task
 from tests import cluster_tasks
 
 def main():
-    folder, on_signal, *hows = sys.argv[1:]
+    few, folder, on_signal, *hows = sys.argv[1:]
     stop = Stop()
     # a shell that starts the tests in the background has all that they start ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,7 +52,7 @@ def main():
         for i, how in enumerate(hows):
             print("drawn", i, flush=True)
             yield Task(str(i), (folder, str(i), how))
-    with open_runner(2, stop) as runner:
+    with open_runner(2, stop, few=int(few)) as runner:
         for outcome in runner.run(cluster_tasks.noted, tasks()):
             print("done", outcome.name, outcome.failure, flush=True)
     print("closed", flush=True)
@@ -55,6 +60,27 @@ def main():
 if __name__ == "__main__":
     main()
 """
+
+
+@pytest.fixture(scope="module", params=FEWS)
+def module_runner(request: pytest.FixtureRequest) -> Iterator[GrowingRunner]:
+    # as many tasks as all tests together have, so that these stay on the pool
+    with open_runner(2, Stop(), few=100_000 if request.param == "pool" else 0) as runner:
+        assert isinstance(runner, GrowingRunner)
+        yield runner
+
+
+@pytest.fixture
+def runner(module_runner: GrowingRunner) -> Iterator[GrowingRunner]:
+    """Two workers that the tests share; the stop is the test's own."""
+    module_runner.stop = Stop()
+    yield module_runner
+    gc.collect()  # values that were shared are let go
+
+
+@pytest.fixture(params=FEWS)
+def few(request: pytest.FixtureRequest) -> int:
+    return FEWS[request.param]
 
 
 def test_what_a_worker_may_take_is_known_before_one_is_started() -> None:
@@ -102,7 +128,7 @@ def test_no_workers_is_inline_and_none_is_every_core() -> None:
         assert isinstance(runner, InlineRunner)
         assert runner.stop is stop
     with open_runner(None, stop) as runner:
-        assert isinstance(runner, DaskRunner)
+        assert isinstance(runner, GrowingRunner)
         assert runner.n_workers == count_cores() >= 1
 
 
@@ -158,15 +184,15 @@ def test_a_string_equal_to_a_key_stays_a_string(runner: Runner) -> None:
     }
 
 
-def test_no_more_workers_start_than_have_something_to_do() -> None:
-    with open_runner(2, Stop()) as runner:
-        assert isinstance(runner, DaskRunner)
+def test_no_more_workers_start_than_have_something_to_do(few: int) -> None:
+    before = worker_pids(os.getpid())
+    with open_runner(2, Stop(), few=few) as runner:
         assert by_name(runner.run(cluster_tasks.square, [Task("one", (3,))])) == {"one": Outcome("one", 9)}
-        assert runner.connection().count_workers() == 1
+        assert len(worker_pids(os.getpid()) - before) == 1
         deadline = time.monotonic() + 60
-        while runner.connection().count_workers() < 2 and time.monotonic() < deadline:
+        while len(worker_pids(os.getpid()) - before) < 2 and time.monotonic() < deadline:
             assert len(by_name(runner.run(cluster_tasks.square, [Task(str(i), (i,)) for i in range(20)]))) == 20
-        assert runner.connection().count_workers() == 2
+        assert len(worker_pids(os.getpid()) - before) == 2
 
 
 def test_draws_lazily_and_bounds_what_is_in_flight(runner: Runner) -> None:
@@ -190,16 +216,23 @@ def test_workers_compute_in_one_thread_and_the_environment_is_ours_again(runner:
         assert outcome.result[f"{library}_NUM_THREADS"] == "1"
 
 
-def test_all_listen_on_loopback_only(runner: Runner) -> None:
-    assert len(list(runner.run(cluster_tasks.pid, [Task("start", ())]))) == 1
+def test_nobody_listens_or_all_on_loopback_only(few: int) -> None:
+    before = listeners()
+    with open_runner(2, Stop(), few=few) as runner:
+        assert len(list(runner.run(cluster_tasks.pid, [Task("start", ())]))) == 1
+        addresses = {ip for ip, _ in listeners() - before}
+    assert addresses == (set() if few else {"127.0.0.1"})
+
+
+def listeners() -> set[tuple[str, int]]:
+    """Addresses and ports at which this process and its children listen."""
     me = psutil.Process()
-    addresses = {
-        connection.laddr.ip
+    return {
+        (connection.laddr.ip, connection.laddr.port)
         for process in (me, *me.children(recursive=True))
         for connection in process.net_connections("inet")
         if connection.status in (psutil.CONN_LISTEN, psutil.CONN_NONE)
     }
-    assert addresses == {"127.0.0.1"}
 
 
 # Shared values
@@ -258,8 +291,8 @@ def test_a_shared_value_survives_every_worker(runner: Runner, tmp_path: Path) ->
     assert first[0][1] != second[0][1]
 
 
-def test_a_shared_value_that_waits_on_a_dying_worker_is_not_to_blame(tmp_path: Path) -> None:
-    with open_runner(1, Stop()) as runner:
+def test_a_shared_value_that_waits_on_a_dying_worker_is_not_to_blame(tmp_path: Path, few: int) -> None:
+    with open_runner(1, Stop(), few=few) as runner:
         value = runner.share("counted", cluster_tasks.Counted(str(tmp_path), "content"))
         tasks = [
             Task("poison", (str(tmp_path / "go"), None)),
@@ -272,11 +305,13 @@ def test_a_shared_value_that_waits_on_a_dying_worker_is_not_to_blame(tmp_path: P
     assert outcomes == {name: Outcome(name, "content") for name in ("innocent1", "innocent2")}
 
 
-def test_a_shared_value_that_kills_workers_fails_its_tasks_only(runner: Runner) -> None:
+def test_a_shared_value_that_kills_workers_fails_its_tasks_only(runner: GrowingRunner) -> None:
     deadly = runner.share("deadly", cluster_tasks.Deadly())
     tasks = [Task("a", (deadly,)), Task("b", (1,)), Task("c", (deadly,)), Task("d", (2,))]
     outcomes = by_name(runner.run(cluster_tasks.echo, tasks))
     failure = "RuntimeError: the shared value deadly killed its worker 3 times"
+    if runner.is_few:
+        failure = "killed its worker: status 7 (twice)"
     assert outcomes == {
         "a": Outcome("a", failure=failure),
         "b": Outcome("b", (1,)),
@@ -303,8 +338,8 @@ def test_a_poison_task_costs_no_other_task_anything(runner: Runner, tmp_path: Pa
     assert all(counts[name] in (1, 2, 3) for name in outcomes)
 
 
-def test_a_task_that_takes_too_much_memory_is_ended(tmp_path: Path) -> None:
-    with open_runner(1, Stop(), memory_limit_bytes=300 << 20) as runner:
+def test_a_task_that_takes_too_much_memory_is_ended(tmp_path: Path, few: int) -> None:
+    with open_runner(1, Stop(), few=few, memory_limit_bytes=300 << 20) as runner:
         outcomes = by_name(runner.run(cluster_tasks.noted, noted(tmp_path, greedy="eat", a="brief", b="brief")))
     assert outcomes.pop("greedy").failure == "killed its worker: it took more than 0.3 GiB of memory (twice)"
     assert outcomes == {name: Outcome(name, name) for name in "ab"}
@@ -321,8 +356,8 @@ def test_a_task_that_hangs_is_ended_at_its_time_limit(runner: Runner, tmp_path: 
     assert executions(tmp_path)["hung"] == 2
 
 
-def test_a_worker_that_is_stopped_is_replaced() -> None:
-    with open_runner(1, Stop(), worker_timeout_s=1.0) as runner:
+def test_a_worker_that_is_stopped_is_replaced(few: int) -> None:
+    with open_runner(1, Stop(), few=few, worker_timeout_s=1.0) as runner:
         outcomes = runner.run(cluster_tasks.pid, [Task(str(i), ()) for i in range(4)])
         first = next(outcomes)
         os.kill(first.result, signal.SIGSTOP)
@@ -339,6 +374,55 @@ def test_a_suspect_that_succeeds_alone_has_its_result(runner: Runner, tmp_path: 
 
 class Content:
     content = "alone"
+
+
+def test_a_limit_holds_and_shared_values_are_there_when_the_pool_is_followed_by_a_cluster(tmp_path: Path) -> None:
+    with open_runner(2, Stop(), few=5) as runner:
+        assert isinstance(runner, GrowingRunner)
+        limit, value = runner.limit("one", 1), runner.share("value", "shared")
+        tasks = (Task(str(i), (str(tmp_path), limit)) for i in range(12))
+        assert [outcome.result for outcome in runner.run(cluster_tasks.enter, tasks)] == [1] * 12
+        assert not runner.is_few
+        assert next(runner.run(cluster_tasks.echo, [Task("a", (value,))])).result == ("shared",)
+
+
+def test_what_is_expected_to_be_much_goes_to_a_cluster_at_once_and_little_starts_no_dask() -> None:
+    program = """
+import sys
+from cluster.open import open_runner
+from dedup.runner import Stop, Task
+from tests import cluster_tasks
+with open_runner(2, Stop(), few=5) as runner:
+    runner.prepare(5, ["no.such.module", "tests.cluster_tasks"])
+    tasks = [Task(str(i), (i,)) for i in range(5)]
+    assert sorted(outcome.result for outcome in runner.run(cluster_tasks.square, tasks)) == [0, 1, 4, 9, 16]
+    assert not {"dask", "distributed", "numpy"} & set(sys.modules)
+    runner.prepare(1)
+    assert not runner.is_few
+    assert not {"dask", "distributed"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=REPOSITORY, check=True, timeout=HANG_S)
+
+
+def test_workers_that_never_get_ready_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.pool_process.PROGRAM", "raise SystemExit(5)")
+    with open_runner(2, Stop()) as runner, pytest.raises(ClusterError, match=r"end before they are ready \(status 5\)"):
+        list(runner.run(cluster_tasks.square, [Task("a", (1,))]))
+
+
+def test_a_process_that_the_system_does_not_let_end_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("cluster.pool_process.END_TIMEOUT_S", 0.1)
+    with open_runner(2, Stop(), worker_timeout_s=0.5) as runner:
+        outcomes = runner.run(cluster_tasks.noted, noted(tmp_path, stuck="hold the GIL", a="brief", b="brief"))
+        assert {next(outcomes).name, next(outcomes).name} == {"a", "b"}
+        with monkeypatch.context() as patched:  # as for one that waits for a disk that does not answer
+            patched.setattr("subprocess.Popen.kill", lambda _: None)
+            failure = next(outcomes).failure
+        for pid in worker_pids(os.getpid()):
+            os.kill(pid, signal.SIGKILL)
+    assert failure == "killed its worker: gave no sign of life (twice)"
 
 
 # Ends
@@ -361,36 +445,37 @@ def test_after_a_stop_only_what_is_in_flight_comes(runner: Runner) -> None:
     assert sorted(outcomes) == sorted(drawn)
 
 
-def test_a_consumer_that_leaves_gives_up_what_waits(runner: Runner, tmp_path: Path) -> None:
+def test_a_consumer_that_leaves_gives_up_what_waits(runner: GrowingRunner, tmp_path: Path) -> None:
     tasks = noted(tmp_path, quick="brief", a="wait", b="wait", c="brief", d="brief", e="brief")
     outcomes = runner.run(cluster_tasks.noted, iter(tasks))
     assert next(outcomes).name == "quick"
     until(lambda: {"a", "b"} <= set(executions(tmp_path)))
-    known = runner.connection()._cluster.scheduler.tasks  # type: ignore[attr-defined]
-    assert any(key.startswith("noted-") for key in known)
+    known = {} if runner.is_few else runner._cluster.connection()._cluster.scheduler.tasks  # type: ignore[attr-defined]
+    assert runner.is_few or any(key.startswith("noted-") for key in known)
     outcomes.close()  # type: ignore[attr-defined]
     until(lambda: not any(key.startswith("noted-") for key in list(known)))
     (tmp_path / "go").touch()
     assert [o.result for o in runner.run(cluster_tasks.square, [Task("after", (3,))])] == [9]
 
 
-def test_closing_does_not_wait_for_a_hanging_task_and_leaves_nothing(tmp_path: Path) -> None:
+def test_closing_does_not_wait_for_a_hanging_task_and_leaves_nothing(tmp_path: Path, few: int) -> None:
     environment, before = dict(os.environ), worker_pids(os.getpid())
-    with open_runner(2, Stop(), log_folder=tmp_path / "logs") as runner:
+    with open_runner(2, Stop(), few=few, log_folder=tmp_path / "logs") as runner:
         outcomes = runner.run(cluster_tasks.noted, noted(tmp_path, hung="hold the GIL", other="follow"))
         assert next(outcomes).name == "other"
     assert dict(os.environ) == environment
     assert worker_pids(os.getpid()) == before
-    assert "Start Nanny" in (tmp_path / "logs" / "cluster.log").read_text()
-    assert "Start worker" in (tmp_path / "logs" / "workers.log").read_text()
+    assert ("started worker" if few else "Start Nanny") in (tmp_path / "logs" / "cluster.log").read_text()
+    assert few or "Start worker" in (tmp_path / "logs" / "workers.log").read_text()
 
 
 def test_losing_all_workers_for_long_ends_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("cluster.runner.NO_WORKERS_TIMEOUT_S", 0.5)
-    with open_runner(1, Stop()) as runner:
+    with open_runner(1, Stop(), few=0) as runner:
+        assert isinstance(runner, GrowingRunner)
         outcomes = runner.run(cluster_tasks.noted, noted(tmp_path, quick="brief", a="wait"))
         assert next(outcomes).name == "quick"
-        runner.connection()._cluster.scale(0)  # type: ignore[attr-defined]
+        runner._cluster.connection()._cluster.scale(0)  # type: ignore[attr-defined]
         with pytest.raises(ClusterError, match=r"none came back for 0\.5 s"):
             next(outcomes)
 
@@ -408,12 +493,14 @@ def test_folders_of_dead_launchers_are_removed(tmp_path: Path, monkeypatch: pyte
     assert os.listdir(tmp_path) == [beginning.name]
 
 
-def test_closing_while_a_worker_restarts() -> None:
+def test_closing_while_a_worker_restarts(few: int) -> None:
     before = worker_pids(os.getpid())
-    with open_runner(2, Stop()) as runner:
+    with open_runner(2, Stop(), few=few) as runner:
         list(runner.run(cluster_tasks.square, [Task("start", (1,))]))
         for pid in worker_pids(os.getpid()) - before:
             os.kill(pid, signal.SIGKILL)
+        if few:
+            next(runner.run(cluster_tasks.square, [Task("again", (1,))]))
         until(lambda: len(worker_pids(os.getpid()) - before) > 0)
     assert worker_pids(os.getpid()) == before
 
@@ -426,17 +513,17 @@ def worker_pids(launcher_pid: int) -> set[int]:
     found = set()
     for child in psutil.Process(launcher_pid).children():
         with contextlib.suppress(psutil.NoSuchProcess):  # ZombieProcess is one
-            if any("spawn_main" in part for part in child.cmdline()):
+            if any("spawn_main" in part or "pool_worker" in part for part in child.cmdline()):
                 found.add(child.pid)
     return found
 
 
 @contextlib.contextmanager
-def launched(folder: Path, on_signal: str, *hows: str) -> Iterator[subprocess.Popen[str]]:
+def launched(few: int, folder: Path, on_signal: str, *hows: str) -> Iterator[subprocess.Popen[str]]:
     script = folder / "launcher.py"
     script.write_text(LAUNCHER)
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-W", "error", str(script), str(folder), on_signal, *hows]
+    command = [sys.executable, "-W", "error", str(script), str(few), str(folder), on_signal, *hows]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -454,8 +541,8 @@ def launched(folder: Path, on_signal: str, *hows: str) -> Iterator[subprocess.Po
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
-def test_a_signal_to_the_whole_group_lets_tasks_finish(tmp_path: Path, number: signal.Signals) -> None:
-    with launched(tmp_path, "stop", *["wait"] * 20) as process:
+def test_a_signal_to_the_whole_group_lets_tasks_finish(tmp_path: Path, number: signal.Signals, few: int) -> None:
+    with launched(few, tmp_path, "stop", *["wait"] * 20) as process:
         until(lambda: len(executions(tmp_path).keys() - {"launcher"}) == 2)
         os.killpg(process.pid, number)
         (tmp_path / "go").touch()
@@ -470,8 +557,8 @@ def test_a_signal_to_the_whole_group_lets_tasks_finish(tmp_path: Path, number: s
 
 
 @pytest.mark.long
-def test_signals_reach_no_worker_that_is_just_starting(tmp_path: Path) -> None:
-    with launched(tmp_path, "ignore", *["wait"] * 6) as process:
+def test_signals_reach_no_worker_that_is_just_starting(tmp_path: Path, few: int) -> None:
+    with launched(few, tmp_path, "ignore", *["wait"] * 6) as process:
         until(lambda: len(executions(tmp_path).keys() - {"launcher"}) == 2)
         os.kill(min(worker_pids(process.pid)), signal.SIGKILL)
         for _ in range(20):
@@ -485,8 +572,8 @@ def test_signals_reach_no_worker_that_is_just_starting(tmp_path: Path) -> None:
     assert done == [f"done {i} None" for i in range(6)]
 
 
-def test_no_worker_survives_a_killed_launcher(tmp_path: Path) -> None:
-    with launched(tmp_path, "stop", "hold the GIL", "sleep") as process:
+def test_no_worker_survives_a_killed_launcher(tmp_path: Path, few: int) -> None:
+    with launched(few, tmp_path, "stop", "hold the GIL", "sleep") as process:
         until(lambda: len(executions(tmp_path).keys() - {"launcher"}) == 2)
         workers = worker_pids(process.pid)
         assert len(workers) == 2
@@ -509,9 +596,9 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("delay_s", [0.7, pytest.param(0.3, marks=pytest.mark.long)])
-def test_an_interrupt_during_the_start_leaves_no_process(tmp_path: Path, delay_s: float) -> None:
-    with launched(tmp_path, "raise", "sleep") as process:
+@pytest.mark.parametrize("delay_s", [0.7, *(pytest.param(s, marks=pytest.mark.long) for s in (0.02, 0.1, 0.3))])
+def test_an_interrupt_during_the_start_leaves_no_process(tmp_path: Path, delay_s: float, few: int) -> None:
+    with launched(few, tmp_path, "raise", "sleep") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "drawn 0\n"
         time.sleep(delay_s)  # somewhere on the way of the cluster to its first task: any place must do

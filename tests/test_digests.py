@@ -22,7 +22,7 @@ from dedup.observer import Silent
 from dedup.report.export import export_pairs, export_tracks
 from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
-from dedup.store.audios import Decoding
+from dedup.store.decoding import Decoding
 from dedup.store.digests import COLUMNS, REAL, row_digest
 from dedup.store.nulltests import NullTest
 from dedup.store.protection import PROTECT, add_protection, protected

@@ -16,7 +16,8 @@ from dedup.files.host_paths import HostPath
 from dedup.files.status import COARSE_NS
 from dedup.fingerprint import decode, task
 from dedup.fingerprint.task import Fingerprinted, fingerprint_file, is_as_seen
-from dedup.library.probe import Probe, Unusable, probe_files
+from dedup.library.probe import Probe, probe_files
+from dedup.library.unusable import Unusable
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import compose

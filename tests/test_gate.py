@@ -29,8 +29,8 @@ from dedup.groups.judgements import record
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
 from dedup.groups.verdicts import heard, verdict_of
 from dedup.library.metadata import AudioProperties
-from dedup.library.probe import Unusable
 from dedup.library.streams import Stream
+from dedup.library.unusable import Unusable
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Stop
 from dedup.scan.scan import scan

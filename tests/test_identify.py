@@ -18,7 +18,8 @@ from dedup.files.host_paths import HostPath
 from dedup.library.discover import Candidate, discover
 from dedup.library.identify import PROBE_BATCH, Identified, Subject, identify
 from dedup.library.identity import full_hash, stream_hash
-from dedup.library.probe import Unusable, hash_file, probe_files
+from dedup.library.probe import hash_file, probe_files
+from dedup.library.unusable import Unusable
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Outcome, Task
 from dedup.settings import DiscoverSettings

@@ -52,7 +52,7 @@ def test_the_death_of_a_real_worker_is_told_once_a_time(tmp_path: Path) -> None:
     with StoreLog(tmp_path), open_runner(1, Stop(), log_folder=tmp_path) as runner:
         outcomes = list(runner.run(die, [Task("bad file", (int(signal.SIGSEGV),))]))
     assert [outcome.name for outcome in outcomes] == ["bad file"]
-    deaths = [line for line in run_log(tmp_path) if line.startswith("WARNING cluster: task die-")]
+    deaths = [line for line in run_log(tmp_path) if line.startswith("WARNING cluster: task ")]
     assert [line.rpartition("bad file ")[2] for line in deaths] == [
         "killed its worker: SIGSEGV (failure 1)",
         "killed its worker: SIGSEGV (failure 2)",

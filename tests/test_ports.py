@@ -34,7 +34,7 @@ from dedup.runner import Stop, Task
 from tests import cluster_tasks
 
 if __name__ == "__main__":
-    with open_runner(2, Stop(), log_folder=Path(sys.argv[2])) as runner:
+    with open_runner(2, Stop(), log_folder=Path(sys.argv[2]), few=0) as runner:
         tasks = [Task(name, (sys.argv[1], name, "wait")) for name in "ab"]
         print([outcome.result for outcome in runner.run(cluster_tasks.noted, tasks)], flush=True)
 """

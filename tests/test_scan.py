@@ -20,7 +20,8 @@ from dedup.errors import LibraryError, UsageError
 from dedup.fingerprint.task import Fingerprinted, fingerprint_file
 from dedup.groups.matches import Matches
 from dedup.library.metadata import PROPERTIES_VERSION, AudioProperties, from_json
-from dedup.library.probe import Unusable, read_again
+from dedup.library.probe import read_again
+from dedup.library.unusable import Unusable
 from dedup.observer import Silent
 from dedup.report.export import export_pairs
 from dedup.runner import InlineRunner, Outcome, Stop, Task

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from dedup.store.blocks import Block
     from dedup.store.store import Store
 
+MODULES = ("numba", "dedup.correlation.tile")
+"""What a worker imports before it can compare."""
+
 COMMIT_EVERY_S = 1.0
 """Results wait about so long to be committed with others, unless the next is not expected by then: what a kill can
 lose beside the work in flight."""
@@ -80,6 +83,7 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
             _drop_tiles(store, work.done.difference(tile.name for tile in plan_tiles(blocks, work.settings)))
     observer.message(f"{n_reused:,} of {n_tiles:,} tiles already done")
     if n_reused < n_tiles:
+        runner.prepare(1, MODULES)
         compile_first(settings, runner, observer)
     observer.stage("correlate", n_tiles - n_reused, "tiles")
     runs = []

@@ -39,6 +39,11 @@ def json_path(path: bytes) -> dict[str, str]:
         return {"path": printable(path), "path_hex": path.hex()}
 
 
+def named_path(name: str, path: bytes) -> dict[str, str]:
+    """`{name: text}`, and `name_hex` if the path is not UTF-8."""
+    return {key.replace("path", name): value for key, value in json_path(path).items()}
+
+
 def path_from_json(value: Mapping[str, str]) -> bytes:
     """The path that `json_path` was given. Raises KeyError or ValueError for anything else."""
     if "path_hex" in value:

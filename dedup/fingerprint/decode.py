@@ -16,7 +16,7 @@ from dedup.fingerprint.lengths import RAW, exact_length_s, format_name
 from dedup.fingerprint.resampler import Resampler, resampler_for
 from dedup.library.identity import StreamHasher
 from dedup.settings import LONGEST_S
-from dedup.store.audios import UNKNOWN, Decoding
+from dedup.store.decoding import UNKNOWN, Decoding
 
 if TYPE_CHECKING:
     import av

@@ -17,9 +17,10 @@ from dedup.files.status import COARSE_NS, size_and_time
 from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.fingerprint.decode import Decoded, TimeLimitError, UndecodableError, decode_audible
 from dedup.fingerprint.pitches import PITCHES
-from dedup.library.probe import Unusable, unreadable
+from dedup.library.probe import unreadable
+from dedup.library.unusable import Unusable
 from dedup.settings import ITEMS_PER_SECOND, FingerprintSettings
-from dedup.store.audios import UNKNOWN, Decoding
+from dedup.store.decoding import UNKNOWN, Decoding
 from dedup.store.items import SILENT_ITEM, Items
 
 NOT_THE_FILES_FAULT = (ImportError, MemoryError, RepriseError, TypeError, AttributeError, NameError)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dedup.gate.decide import rules_for
 from dedup.gate.nouns import Decision
 from dedup.gate.readers import Read, Readers
-from dedup.library.probe import Unusable
+from dedup.library.unusable import Unusable
 
 if TYPE_CHECKING:
     from dedup.files.standby import Standby

@@ -20,7 +20,7 @@ from dedup.gate.newcomer import Newcomer, Reader
 from dedup.gate.nouns import Decision
 from dedup.gate.relations import Relations
 from dedup.groups.companions import Intended
-from dedup.library.probe import Unusable
+from dedup.library.unusable import Unusable
 
 if TYPE_CHECKING:
     from dedup.observer import Observer

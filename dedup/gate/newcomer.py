@@ -26,7 +26,8 @@ from dedup.library.identify import MOST_BYTES_A_SECOND
 from dedup.library.identity import full_hash, stream_hash
 from dedup.library.look import LOOK_S
 from dedup.library.metadata import from_json, to_json
-from dedup.library.probe import Probe, Unusable, hash_file, probe_files, unreadable
+from dedup.library.probe import Probe, hash_file, probe_files, unreadable
+from dedup.library.unusable import Unusable
 from dedup.store.audios import Audio
 from dedup.store.items import Items, items_digest, n_distinct
 

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from dedup.gate.newcomer import Newcomer, Reader
-from dedup.library.probe import Unusable
+from dedup.library.unusable import Unusable
 from dedup.store.store import open_for_reading
 
 if TYPE_CHECKING:

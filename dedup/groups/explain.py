@@ -32,7 +32,7 @@ from dedup.groups.judgements import Judgements, is_current
 from dedup.groups.thresholds import thresholds
 from dedup.library.identity import flac_md5, full_hash
 from dedup.library.look import LOOK_S, require_openable
-from dedup.library.probe import Unusable
+from dedup.library.unusable import Unusable
 from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
 from dedup.store.items import SILENT_ITEM, Items, frozen, items_digest, n_distinct
 

@@ -19,7 +19,8 @@ from dedup.library.discover import Candidate
 from dedup.library.identity import collisions, full_hash, stream_hash
 from dedup.library.look import LOOK_S
 from dedup.library.metadata import from_json
-from dedup.library.probe import Probe, Unusable, hash_file, probe_files
+from dedup.library.probe import Probe, hash_file, probe_files
+from dedup.library.unusable import Unusable
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
 

@@ -23,6 +23,7 @@ from dedup.tags.names import rank_of
 from dedup.tags.opened import TagFile
 from dedup.tags.read import Tags, may_have_more, tags_of, tags_of_container
 from dedup.tags.unite import is_of_the_file
+from dedup.versions import PROPERTIES_VERSION
 
 __all__ = [
     "PROPERTIES_VERSION",
@@ -35,15 +36,6 @@ __all__ = [
     "read_properties",
     "to_json",
 ]
-
-PROPERTIES_VERSION = 6
-"""Counts the ways in which properties were read. A store's older ones are read again by the next scan. Raise it with
-any change to what `read_properties` gives of a file.
-
-1 had 17 tag fields of its own naming; 2 has the fields of `tags.read`; 3 has streams and extras; 4 says of which
-extras only one format can hold all; 5 has further pictures among them,
-and fields and frames that nobody here understands, and chunks of WAV and AIFF, and reads ID3 in front of FLAC;
-6 keeps to the limits of `files.bounded`."""
 
 LONGEST_VALUE = 1000
 """Characters that are kept of a tag value; lyrics and comments may have any number."""

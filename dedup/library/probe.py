@@ -8,11 +8,12 @@ import stat
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from dedup.files.host_paths import HostPath
 from dedup.library.identity import flac_md5, partial_hash, stream_hash
 from dedup.library.metadata import audio_key, read_properties, to_json
+from dedup.library.unusable import Unusable
 
 HEAD_BYTES = 32 * 1024
 """Encoded audio that tells files of one length apart: 0.8 s at 320 kbit/s, 2 s at 128."""
@@ -29,16 +30,6 @@ class Probe:
     such file would be read in full. Empty if no packets can be read."""
     properties: str
     """JSON of `metadata.AudioProperties`."""
-
-
-@dataclass(frozen=True)
-class Unusable:
-    """Why a file gives no fingerprint."""
-
-    kind: Literal["failed", "skipped"]
-    reason: str
-    lasting: bool
-    """Whether the same bytes would fail again: then the file is not tried again until it changes."""
 
 
 def probe_files(files: Sequence[tuple[HostPath, int]], reading: AbstractContextManager[Any]) -> list[Probe | Unusable]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dedup.correlation.match import Match, speed_of
-from dedup.files.paths import json_path
+from dedup.files.paths import json_path, named_path
 from dedup.groups.groups import Group
 from dedup.groups.losses import losses
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from dedup.store.nulltests import NullTest
     from dedup.store.store import Store
     from dedup.store.tracks import Track
-
-
-def named_path(name: str, path: bytes) -> dict[str, str]:
-    """`{name: text}`, and `name_hex` if the path is not UTF-8."""
-    return {key.replace("path", name): value for key, value in json_path(path).items()}
 
 
 def numbers(match: Match) -> dict[str, Any]:

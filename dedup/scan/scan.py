@@ -14,23 +14,22 @@ from dedup.files.disks import Disks
 from dedup.files.host_paths import HostPath
 from dedup.files.paths import holds, printable
 from dedup.files.status import settling_s
-from dedup.fingerprint.task import Fingerprinted, fingerprint_file, is_as_seen
+from dedup.fingerprint.modules import MODULES
 from dedup.library.discover import Candidate, Problem, discover
-from dedup.library.identify import Identified, Subject, hash_all, identify
-from dedup.library.identity import full_hash
-from dedup.library.metadata import PROPERTIES_VERSION
 from dedup.library.order import scan_order
-from dedup.library.probe import Unusable
 from dedup.library.reconcile import Reconciliation, reconcile
-from dedup.library.renewal import renew
+from dedup.library.unusable import Unusable
 from dedup.observer import Observer
 from dedup.runner import Outcome, Runner, Task
-from dedup.scan.again import hear_at_other_pitches
 from dedup.scan.empty_roots import MayForget, never, require_not_empty
 from dedup.settings import ScanSettings
+from dedup.store.blocks import load_zarr
 from dedup.store.tracks import Track
+from dedup.versions import PROPERTIES_VERSION
 
 if TYPE_CHECKING:
+    from dedup.fingerprint.task import Fingerprinted
+    from dedup.library.identify import Subject
     from dedup.store.store import Store
 
 COMMIT_EVERY_S = 1.0
@@ -143,10 +142,11 @@ class _Scan:
         reconciled = self._discover(roots)
         self._lap("discover", began)
         began = time.monotonic()
-        identified = self._identify(reconciled)
+        self.runner.prepare(len(reconciled.changed), MODULES)
+        groups = self._identify(reconciled)
         self._lap("identify", began)
         began = time.monotonic()
-        self._fingerprint(identified)
+        self._fingerprint(groups)
         if not self.runner.stop.requested:
             self._forget(reconciled)
             self._hash_twins()
@@ -211,7 +211,13 @@ class _Scan:
 
     # ---- identify ----
 
-    def _identify(self, reconciled: Reconciliation) -> Identified:
+    def _identify(self, reconciled: Reconciliation) -> list[list[Subject]]:
+        """The files to decode, by the audio that they hold."""
+        if not (reconciled.changed or reconciled.outdated):
+            return []  # then none of this has to be imported
+        from dedup.library.identify import identify
+        from dedup.library.renewal import renew
+
         self.summary.renewed = renew(reconciled.outdated, self.catalog, self.runner, self.disks, self.observer)
         self._let_clocks_tick(reconciled)
         unchanged = {track.path for track in reconciled.unchanged}
@@ -232,7 +238,7 @@ class _Scan:
                     n_moved = len(group) if group[0].audio in self.gone_audio else 0
                     self.summary.moved += n_moved
                     self.summary.changed += 0 if n_moved else self._n_known(group)
-        return identified
+        return [group for group in identified.groups if group[0].audio is None]
 
     def _let_clocks_tick(self, reconciled: Reconciliation) -> None:
         """Waits if a file was changed just now: see `settling_s`."""
@@ -263,11 +269,13 @@ class _Scan:
 
     # ---- fingerprint ----
 
-    def _fingerprint(self, identified: Identified) -> None:
+    def _fingerprint(self, queue: list[list[Subject]]) -> None:
         """Decodes one file of every group; if it fails, the next of its group."""
-        queue = [group for group in identified.groups if group[0].audio is None]
         self.observer.stage("fingerprint", sum(len(group) for group in queue), "files")
         while queue and not self.runner.stop.requested:
+            from dedup.fingerprint.task import fingerprint_file
+
+            load_zarr()
             self.groups = {group[0].candidate.path: group for group in queue}
             order = scan_order([group[0].candidate for group in queue])
             queue = []
@@ -326,15 +334,15 @@ class _Scan:
         with self.catalog.transaction():
             pitches = []
             for group, result in ready:
-                if isinstance(result, Fingerprinted):
+                if isinstance(result, Unusable):
+                    for subject in group:
+                        self._put_problem(subject.candidate, subject, result)
+                else:
                     key = group[0].probe.key
                     fingerprint = self.catalog.fingerprints.add(result.items)
                     pitches.append((fingerprint, result.pitches))
                     audio = self.catalog.audios.add(fingerprint, result.stream, key, result.damage, result.decoding)
                     self._put_group(group, audio)
-                else:
-                    for subject in group:
-                        self._put_problem(subject.candidate, subject, result)
             self.store.keep_pitches(pitches)
         self.store.seal_tail(all_of_it=False)
         self.committed_at = time.monotonic()
@@ -350,7 +358,14 @@ class _Scan:
     def _hash_twins(self) -> None:
         """Sets the full hashes of present tracks with equal size and partial hash, so that which files count as
         identical does not depend on the scan that saw them first."""
-        paths = [path for path, *status in self.catalog.tracks.unhashed_twins() if is_as_seen(path, *status)]
+        twins = list(self.catalog.tracks.unhashed_twins())
+        if not twins:
+            return
+        from dedup.fingerprint.task import is_as_seen
+        from dedup.library.identify import hash_all
+        from dedup.library.identity import full_hash
+
+        paths = [path for path, *status in twins if is_as_seen(path, *status)]
 
         def keep(hashes: dict[bytes, bytes]) -> None:
             for path, full in hashes.items():
@@ -361,6 +376,8 @@ class _Scan:
 
     def _hear_again(self, reconciled: Reconciliation) -> None:
         if self.settings.again is not None:
+            from dedup.scan.again import hear_at_other_pitches
+
             unchanged = {track.path for track in reconciled.unchanged}
             limit_s = self.settings.time_limit_s + WATCHDOG_GRACE_S
             work = self.settings, self.runner, self.observer, self.disks, limit_s

@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 from dedup.store.database import Database
+from dedup.store.decoding import UNKNOWN, Decoding
 from dedup.store.fingerprints import Fingerprints
 from dedup.store.meta import NEW_ID
 from dedup.store.table import VALUES_AT_ONCE, Row, Table
@@ -28,24 +29,6 @@ class Audio:
     n_bytes: int | None = None
     cancels: int | None = None
     width_db: float | None = None
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """What decoding an audio showed; None for what is unknown: imported, or decoded by a version that did not say."""
-
-    decoded_s: float | None = None
-    """Seconds of sound that came out, whatever the header claims."""
-    n_bytes: int | None = None
-    """Bytes of its packets."""
-    cancels: bool | None = None
-    """Whether its channels cancel in a mono mix, so that the fingerprint is of what does not."""
-    width_db: float | None = None
-    """Level of what differs between left and right, relative to what they share, in dB; -inf is not stored, the least
-    is -120. None for one channel."""
-
-
-UNKNOWN = Decoding()
 
 
 def measured_bitrate(decoded_s: float | None, n_bytes: int | None) -> int | None:

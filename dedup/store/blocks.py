@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from dedup.errors import StoreDamagedError
 from dedup.store.layout import PRIVATE_FILE, PRIVATE_FOLDER, tighten_tree
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 CHUNK_ITEMS = 1 << 20
 """Most elements in a Zarr chunk: 4 MiB of items, 8 MiB of offsets."""
@@ -49,6 +52,8 @@ class Block:
 
 def make_block(fingerprints: Sequence[npt.NDArray[np.uint32]]) -> Block:
     """The block that holds these fingerprints in this order, named."""
+    import numpy as np
+
     offsets = np.zeros(len(fingerprints) + 1, np.int64)
     np.cumsum([len(items) for items in fingerprints], out=offsets[1:])
     items = np.concatenate([np.empty(0, np.uint32), *fingerprints])
@@ -58,11 +63,19 @@ def make_block(fingerprints: Sequence[npt.NDArray[np.uint32]]) -> Block:
 def block_name(items: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64]) -> str:
     """32 hex digits: BLAKE2b, 16 bytes, of the number of offsets (int64), the offsets (int64) and the items (uint32),
     all little-endian."""
+    import numpy as np
+
     digest = hashlib.blake2b(digest_size=16)
     digest.update(np.int64(len(offsets)).astype("<i8").tobytes())
     digest.update(np.ascontiguousarray(offsets, "<i8").data)
     digest.update(np.ascontiguousarray(items, "<u4").data)
     return digest.hexdigest()
+
+
+def load_zarr() -> None:
+    """Imports Zarr in the background, for a caller that waits for something else before it writes blocks: it takes as
+    long as decoding a song."""
+    threading.Thread(target=importlib.import_module, args=("zarr",), daemon=True).start()
 
 
 class BlockStore:
@@ -109,6 +122,7 @@ class BlockStore:
     def read(self, name: str) -> Block:
         """The block of that name. Raises StoreDamagedError if it is missing or any of its bytes has changed: compares
         metadata byte by byte, chunks with their checksums, content with the name."""
+        import numpy as np
         import zarr
 
         folder = self.folder / name

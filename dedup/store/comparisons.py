@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import numpy as np
-
-from dedup.store.pairs import PAIR, swapped
 from dedup.store.table import Row, Table
 from dedup.versions import KERNEL_VERSION
 
@@ -50,6 +47,10 @@ class Confirmation(NamedTuple):
 
     def turned(self) -> Confirmation:
         """The same with the two the other way round."""
+        import numpy as np
+
+        from dedup.store.pairs import PAIR, swapped
+
         pair = swapped(np.frombuffer(self.pair, PAIR)).tobytes() if self.pair else b""
         return Confirmation(self.digest_b, self.digest_a, self.kind, 1 / self.pitch, pair)
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from dedup.store.items import Items, items_digest, n_distinct
+from dedup.store.items import Items, bytes_of, items_digest, items_in, n_distinct
 from dedup.store.table import Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class SealedRow(NamedTuple):
@@ -75,7 +76,7 @@ class Fingerprints(Table):
         self.put_rows(
             (id_, digest, len(it := items[digest]), n_distinct(it), None, None) for digest, id_ in new.items()
         )
-        data = ((id_, np.ascontiguousarray(items[digest], "<u4").tobytes()) for digest, id_ in new.items())
+        data = ((id_, bytes_of(items[digest])) for digest, id_ in new.items())
         self.connection.executemany("INSERT INTO tail VALUES (?, ?)", data)
         return known | new
 
@@ -103,6 +104,8 @@ class Fingerprints(Table):
 
     def row_lengths(self) -> dict[str, npt.NDArray[np.int64]]:
         """Items of each row, `int64[n_rows]`, of each block all of whose fingerprints match their digest."""
+        import numpy as np
+
         lengths: dict[str, list[int]] = {}
         for _, _, n_items, _, block, _ in self.sound("WHERE block IS NOT NULL ORDER BY block, row"):
             lengths.setdefault(block, []).append(n_items)
@@ -134,6 +137,8 @@ class Fingerprints(Table):
     def ids_at(self, block: str, rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Ids of the fingerprints in these rows of a block, which rise, `int64[len(rows)]`. Raises StoreDamagedError if
         a row is not known: pairs name their fingerprints by row."""
+        import numpy as np
+
         which = "WHERE block = ? AND row IN (SELECT value FROM json_each(?)) ORDER BY row"
         ids = [row[0] for row in self.read_rows(which, (block, json.dumps(rows.tolist())))]
         if len(ids) != len(rows):
@@ -156,7 +161,7 @@ class Fingerprints(Table):
     def tail_items(self, fingerprint: int) -> Items | None:
         """The items of a fingerprint that is not sealed yet."""
         row = self.connection.execute("SELECT items FROM tail WHERE fingerprint = ?", (fingerprint,)).fetchone()
-        return None if row is None else np.frombuffer(row[0], "<u4")
+        return None if row is None else items_in(row[0])
 
     def next_to_seal(self, n_rows: int) -> tuple[list[int], list[Items]]:
         """Ids and items of the next `n_rows` fingerprints of the tail, by length and content, so that the order in
@@ -166,7 +171,7 @@ class Fingerprints(Table):
             "WHERE block IS NULL ORDER BY n_items, digest LIMIT ?",
             (n_rows,),
         ).fetchall()
-        return [row[0] for row in rows], [np.frombuffer(row[1], "<u4") for row in rows]
+        return [row[0] for row in rows], [items_in(row[1]) for row in rows]
 
     def drop_from_tail(self, fingerprints: Iterable[int]) -> None:
         """Drops the items of fingerprints that are now in a block."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
-
-from dedup.store.items import Items
+from dedup.store.items import Items, bytes_of, items_in
 from dedup.store.table import Table
 
 PITCHES_VERSION = 1
@@ -52,7 +50,7 @@ class Pitches(Table):
     def put(self, fingerprint: int, items: Items) -> bool:
         """Records the items of a fingerprint; gives whether this changes anything. Sounds that differ can have the same
         fingerprint: those that come first in the order of their bytes stay, whichever was scanned first."""
-        new = np.ascontiguousarray(items, "<u4").tobytes()
+        new = bytes_of(items)
         known = next(self.sound("WHERE fingerprint = ? AND version = ?", (fingerprint, PITCHES_VERSION)), None)
         if known is not None and known[2] <= new:
             return False
@@ -84,4 +82,4 @@ _LACKING = (
 
 
 def _items(data: bytes) -> Items:
-    return np.frombuffer(data, "<u4").reshape(N_PITCHES, -1)
+    return items_in(data).reshape(N_PITCHES, -1)

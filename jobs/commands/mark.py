@@ -55,7 +55,7 @@ def mark(run: Run, a: bytes | None, b: bytes | None, same: bool, different: bool
 
 def show_marked(output: Output, marked: Marked) -> None:
     """Shows the judgement of the two files now, and the one before."""
-    from dedup.report.export import named_path
+    from dedup.files.paths import named_path
 
     paths = {**named_path("a", marked.a.path), **named_path("b", marked.b.path)}
     numbers = {

@@ -25,10 +25,10 @@ def scan(run: Run, allow_empty: bool) -> int:
 
     Without ROOT it scans the folders of the settings, or those of the last scans. It does not read a file again if its
     path, size and modification time are unchanged."""
-    from dedup.scan.scan import scan as scan_library
-
     roots = stores.find_roots(run)
-    with stores.for_scanning(run, roots) as store, stores.workers(run, roots) as runner:
+    with stores.workers(run, roots) as runner, stores.for_scanning(run, roots, runner) as store:
+        from dedup.scan.scan import scan as scan_library  # workers are being started meanwhile
+
         summary = scan_library(
             store,
             roots,

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from cluster.few import FEW
 from cluster.place import WORKER_TIMEOUT_S, Place
 from dedup.declaration import Option, Settings
 from dedup.errors import UsageError
@@ -81,6 +82,7 @@ class RunSettings(Settings):
     strict: Annotated[
         bool, Option("Count and list files that failed in an earlier run too, not only new ones: exit code 3.")
     ] = False
+    few_tasks: Annotated[int, Option("Tasks of a run that start no cluster.", "N", 0, hidden=True)] = FEW
     block_size: Annotated[int, Option("Fingerprints in a block, at most.", "N", 1, 4096, hidden=True)] = 512
 
     @property

@@ -27,19 +27,23 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def for_scanning(run: Run, roots: Sequence[bytes] = ()) -> Iterator[Store]:
+def for_scanning(run: Run, roots: Sequence[bytes] = (), runner: Runner | None = None) -> Iterator[Store]:
     """The store, made if there is none, and stamped with the settings of this run. Before it makes a store, raises
-    LibraryError for a root that is not there."""
+    LibraryError for a root that is not there. If it made one, the runner knows that there will be work."""
+    from dedup.fingerprint.modules import MODULES
     from dedup.library.discover import require_usable
     from dedup.store.layout import Layout
     from dedup.store.store import make_or_open
 
     block_size = run.settings.of(RunSettings).block_size
-    if not Layout(run.settings.store).catalog.exists():
+    is_new = not Layout(run.settings.store).catalog.exists()
+    if is_new:
         require_usable(roots)
     purpose = f"reprise {run.command}"
     opened = make_or_open(run.settings.store, run.settings.fingerprint(), block_size, purpose)
     with opened as store, _recorded(run, store):
+        if is_new and runner is not None:
+            runner.prepare(1, MODULES)
         yield store
 
 
@@ -150,8 +154,14 @@ def workers(run: Run, roots: Sequence[bytes] = (), memory_bytes: int = 0) -> Ite
 
     settings, log_folder = run.settings.of(RunSettings), run.settings.store
     if not settings.is_remote:
-        timeout_s = settings.worker_timeout_s
-        with open_runner(settings.workers, run.stop, log_folder=log_folder, worker_timeout_s=timeout_s) as runner:
+        opened = open_runner(
+            settings.workers,
+            run.stop,
+            log_folder=log_folder,
+            worker_timeout_s=settings.worker_timeout_s,
+            few=settings.few_tasks,
+        )
+        with opened as runner:
             yield runner
         return
     place = settings.place()

@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from jobs.session.output import count_text, path_text
-from jobs.show.ask import is_agreed
 
 if TYPE_CHECKING:
     from dedup.scan.empty_roots import MayForget
@@ -22,6 +21,8 @@ def may_forget(run: Run, allow_empty: bool) -> MayForget:
             return True
         if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
             return False
+        from jobs.show.ask import is_agreed
+
         run.observer.pause()
         held = f"{path_text(root)} holds no audio file any more, and held {count_text(n_files, 'file')}."
         return is_agreed(f"{held} Forget them?")

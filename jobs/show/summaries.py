@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+from dedup.files.paths import named_path
 from jobs.session.output import Output, count_text, path_text, time_text
 from jobs.show.table import reclaimable_text
 
@@ -80,8 +81,6 @@ def empty_text(summary: Scan, roots: Sequence[bytes]) -> str | None:
 def show_problems(output: Output, summary: Scan, strict: bool = True) -> None:
     """Shows every problem as an object with --json; for people the failed, damaged and skipped files, and the ignored
     ones by reason. What was told before is listed only if `strict`."""
-    from dedup.report.export import named_path
-
     for problem in summary.problems:
         flags = {"folder": problem.is_folder, "before": problem.is_known}
         what = {"event": problem.kind, **named_path("path", problem.path), "reason": problem.reason}

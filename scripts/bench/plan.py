@@ -42,7 +42,7 @@ from dedup.files.status import device_and_inode, size_and_time
 from dedup.library.identity import full_hash, partial_hash, stream_hash
 from dedup.library.metadata import audio_key, read_properties, to_json
 from dedup.settings import FingerprintSettings
-from dedup.store.audios import Decoding
+from dedup.store.decoding import Decoding
 from dedup.store.items import Items, n_distinct
 from dedup.store.nulltests import NullTest
 from dedup.store.store import Store, make_or_open

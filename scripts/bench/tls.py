@@ -62,7 +62,7 @@ from dedup.runner import Stop, Task
 if __name__ == "__main__":
     if sys.argv[1] == "tcp":
         without_tls()
-    with open_runner(int(sys.argv[2]), Stop()) as runner:
+    with open_runner(int(sys.argv[2]), Stop(), few=0) as runner:
         list(runner.run(abs, [Task("1", (1,))]))
 """
 

@@ -348,7 +348,7 @@ def attack_run(folder: Path) -> tuple[list[Attempt], list[Port], list[str]]:
     temporary.mkdir()
     make_work(folder, SIZE, SEED)
     truth = undisturbed(Store(folder, folder / "undisturbed", SIZE))
-    store = Store(folder, folder / "attacked", SIZE, ("env", f"TMPDIR={temporary}"))
+    store = Store(folder, folder / "attacked", SIZE, ("env", f"TMPDIR={temporary}", "REPRISE_FEW_TASKS=0"))
     store.import_fingerprints()
     run = store.start(*store.full())
     deadline = time.monotonic() + TIMEOUT_S

@@ -167,7 +167,8 @@ def undisturbed(store: Store) -> Truth:
 def wait_for_workers(run: subprocess.Popen[bytes]) -> list[int]:
     """Ids of the worker processes; empty if the run ended without any."""
     while run.poll() is None:
-        workers = [pid for pid, parent, command in processes(run.pid) if parent == run.pid and "spawn_main" in command]
+        children = [(pid, command) for pid, parent, command in processes(run.pid) if parent == run.pid]
+        workers = [pid for pid, command in children if "spawn_main" in command or "pool_worker" in command]
         if workers:
             return workers
         time.sleep(0.01)
