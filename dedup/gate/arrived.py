@@ -20,9 +20,10 @@ from dedup.library.discover import Candidate, candidate_at
 from dedup.library.identify import Subject
 from dedup.library.identity import stream_hash
 from dedup.library.look import LOOK_S
-from dedup.library.probe import Probe, Unusable, hash_file, probe_files
+from dedup.library.probe import Probe, hash_file, probe_files
+from dedup.library.unusable import Unusable
 from dedup.scan.scan import track_of
-from dedup.store.audios import Decoding
+from dedup.store.decoding import Decoding
 from dedup.store.layout import is_locked
 from dedup.store.store import open_for_writing
 

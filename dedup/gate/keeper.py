@@ -24,7 +24,7 @@ from dedup.gate.newcomer import Newcomer, kept, moved, revived
 from dedup.gate.nouns import Decision
 from dedup.gate.readers import Read, Readers
 from dedup.gate.record import decision_record
-from dedup.library.probe import Unusable
+from dedup.library.unusable import Unusable
 from dedup.store.layout import PRIVATE_FILE, PRIVATE_FOLDER, Layout
 from dedup.store.questions import Question, Questions, Reservation
 from dedup.store.store import open_for_reading
