@@ -19,6 +19,7 @@ from dedup.groups.called_same import remember
 from dedup.groups.groups import Found, Group, groups_of
 from dedup.groups.matches import Matches
 from dedup.groups.news import News, OnlyNew, end_news, marked, news, problems_known
+from dedup.groups.remembered import Place, Remembered
 from dedup.groups.thresholds import thresholds
 from dedup.nulltest.listen import listen
 from dedup.nulltest.run import Tested
@@ -94,12 +95,13 @@ def full(
     cleanup: PlanSettings = USUAL,
     may_forget: MayForget = never,
     strict: bool = False,
+    place: Place | None = None,
 ) -> Full:
     """Scans `roots`, compares what is new, finds the groups of the whole store, weighed by what `cleanup` lets go, and
     does the housekeeping. A request to `runner.stop` ends it early; the next run continues from there.
 
     Files of which an earlier run has said that they failed do not decide the exit code unless `strict`, and the
-    observer hears of them only then. `may_forget` is as in `scan`.
+    observer hears of them only then. `may_forget` is as in `scan`. Matches are kept at `place`, and taken from there.
 
     Calls `conclude` with the result so far while the store is still locked: after the groups or a stop, and again after
     the housekeeping. Only after that do the groups found count as reported: if a run fails or is killed before, it has
@@ -108,7 +110,8 @@ def full(
     Raises UsageError, before a file is read, if the score is to be learned from judgements and these are too few; and
     what `scan` and `correlate` raise."""
     thresholds(store, match)
-    job = _Job(store, scan, compare, match, keep, cleanup, runner, observer, may_forget, strict)
+    remembered = Remembered(store, match, keep, place)
+    job = _Job(store, scan, compare, match, keep, cleanup, runner, observer, may_forget, strict, remembered)
     done = job.run(roots)
     conclude(done)
     if done.found is None:
@@ -116,6 +119,8 @@ def full(
     done = replace(job.keep_house(done), complete=True)
     conclude(done)
     end_news(store, done.scan.problems, [os.path.abspath(root) for root in roots])
+    if done.found is not None and done.compaction is None:
+        remembered.keep_at_end(done.found.matches)
     return done
 
 
@@ -133,6 +138,7 @@ class _Job:
     observer: Observer
     may_forget: MayForget
     strict: bool
+    remembered: Remembered
 
     def run(self, roots: Sequence[bytes]) -> Full:
         """The three stages, or as many as come before a stop."""
@@ -171,7 +177,7 @@ class _Job:
         began = time.monotonic()
         self.store.take_in_what_waits()  # what a person said while files were scanned and compared
         remember(self.store, self.observer, self.runner.stop)
-        matches = Matches(self.store, self.match)
+        matches = self.remembered.matches()
         disks = Disks(self.runner, self.scan.reads_per_disk)
         confirmed = Confirmed()
         if self.compare.varispeed:

@@ -19,11 +19,12 @@ from dedup.groups.matches import Matches
 from dedup.groups.remembered import Place
 from dedup.library.streams import Stream
 from dedup.observer import Silent
+from dedup.pipeline import Full, full
 from dedup.plan.make import grounds_of
 from dedup.plan.weigh import find_groups
 from dedup.report.export import group_record, pair_record
 from dedup.runner import InlineRunner
-from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSettings
+from dedup.settings import CompareSettings, KeepSettings, MatchSettings, PlanSettings, ScanSettings
 from dedup.store.comparisons import Confirmation
 from dedup.store.nulltests import Difference, NullTest, Span
 from dedup.store.protection import add_protection
@@ -307,3 +308,45 @@ def test_no_place_is_no_error(folder: Path, tmp_path: Path, reads: list[int]) ->
     with open_for_reading(folder) as store:
         assert told(store, Place(tmp_path / "kept", "program")) == told(store, None)
     assert len(reads) == 2
+
+
+def job(store: Store, root: Path, place: Place, conclude: Callable[[Full], None]) -> None:
+    """The main job on an empty folder: files of this store are not there, so no null test can be made."""
+    full(
+        store,
+        [bytes(root)],
+        scan=ScanSettings(),
+        compare=CompareSettings(varispeed=False),
+        match=MatchSettings(),
+        keep=KeepSettings(),
+        runner=InlineRunner(),
+        observer=Silent(),
+        conclude=conclude,
+        place=place,
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "empty").mkdir()
+    return tmp_path / "empty"
+
+
+def test_who_asks_after_the_main_job_reads_nothing(folder: Path, place: Place, reads: list[int], root: Path) -> None:
+    with open_for_writing(folder, "test") as store:
+        job(store, root, place, lambda _: None)
+        assert len(reads) == 1
+        reads.clear()
+        now = told(store, place)
+        assert len(reads) == 0
+        assert now == told(store, None)
+        reads.clear()
+        job(store, root, place, lambda _: None)
+        assert (told(store, place), len(reads)) == (now, 0)
+
+
+def test_what_a_person_says_while_the_main_job_ends_counts(folder: Path, place: Place, root: Path) -> None:
+    with open_for_writing(folder, "test") as store:
+        before = told(store, None)
+        job(store, root, place, lambda _: say(store, "0/0/0.mp3", "1/0/0.mp3", same=False))
+        assert before != told(store, place) == told(store, None)

@@ -71,12 +71,14 @@ class Remembered:
         self._store, self._match = store, match
         self._keep = replace(keep, protect=protected(store, keep.protect))
         self._state: State | None = None
-        self._path: Path | None = None
-        """The file; None if there is nothing to be written."""
+        self._file: Path | None = None
+        """The file; None if nothing is kept."""
         if place is not None:
             said = (place.program, sys.version, str(store.layout.folder.resolve()), match, self._keep)
             name = blake2b(repr(said).encode("utf-8", "backslashreplace"), digest_size=_DIGEST_BYTES).hexdigest()
-            self._path = place.folder / name
+            self._file = place.folder / name
+        self._path = self._file
+        """The file; None if there is nothing to be written."""
 
     def matches(self) -> Matches:
         """The matches as the store has them now."""
@@ -96,6 +98,16 @@ class Remembered:
         if self._store.catalog.state() == self._state:
             write_cached(self._path, [_digest(self._path.name, pieces), *_framed(pieces)], MOST_FILES)
         self._path = None
+
+    def keep_at_end(self, matches: Matches) -> None:
+        """Keeps `matches` at the end of a run that has held the store since it took them, and has written nothing that
+        they come from except what it gave them too: as the store is now, unless a person said something meanwhile."""
+        now = self._store.catalog.state() if self._file is not None else None
+        if now != self._state:
+            if Judgements(self._store).said != matches.judgements.said:
+                return
+            self._path, self._state = self._file, now
+        self.keep(matches)
 
     def _plain(self, matches: Matches) -> Iterator[Any]:
         """Plain values, piece by piece: all of them at once take as much memory as the matches."""

@@ -58,6 +58,7 @@ def run_full(
                 conclude=concluded,
                 may_forget=may_forget or never,
                 strict=settings.of(RunSettings).strict,
+                place=stores.place_of_matches(),
             )
     except Exception as error:
         if not known:
