@@ -75,7 +75,7 @@ class ReprisePlugin(BeetsPlugin):
         if decision is None or decision["answer"] is None:
             self._log.warning("{}: imported, since the gate has not answered in time", name)
             return True
-        answer, why, deed = decision["answer"], decision["why"], decision["do"]
+        answer, why, deed = decision["answer"], decision["why"], decision.get("do", "ask")
         if answer == "unusable":
             self._log.warning("{}: imported, but nobody can compare it: {}", name, why)
             return True

@@ -141,7 +141,7 @@ class _Pool:
 
     def _start(self) -> WorkerProcess:
         def start() -> WorkerProcess:
-            process = WorkerProcess(self._folder, self._log, self.timeout_s / 10)
+            process = WorkerProcess(self._folder, self._log, self.timeout_s)
             self.processes.append(process)
             return process
 

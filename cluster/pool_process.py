@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 
 from cluster.pool_worker import PROGRAM, SERIAL_BYTES, Request
@@ -28,15 +29,15 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class WorkerProcess:
     """Started when it is made. It is deaf to a terminal's signals, and ends with its launcher."""
 
-    def __init__(self, folder: str, log: str, beat_s: float) -> None:
-        """`folder` takes what it notes, `log` what it writes to stdout and stderr; it gives a sign of life every
-        `beat_s` seconds. Raises OSError."""
+    def __init__(self, folder: str, log: str, timeout_s: float) -> None:
+        """`folder` takes what it notes, `log` what it writes to stdout and stderr. It gives a sign of life ten times
+        in `timeout_s` seconds, and is killed if a message to it, or from it, takes that long. Raises OSError."""
         # A signal mask passes through exec, so Ctrl-C can never reach the worker.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SHIELDED)
         ours, theirs = socket.socketpair()
         self._hung = os.path.join(folder, f"hung-{ours.fileno()}-{time.monotonic_ns()}")
         flags = [f"-W{option}" for option in sys.warnoptions]
-        arguments = [str(theirs.fileno()), str(os.getpid()), self._hung, str(beat_s), "\n".join(sys.path)]
+        arguments = [str(theirs.fileno()), str(os.getpid()), self._hung, str(timeout_s / 10), "\n".join(sys.path)]
         try:
             with ours, theirs, open(log, "ab", opener=_private) as output:
                 self._process = subprocess.Popen(
@@ -51,6 +52,7 @@ class WorkerProcess:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.pid = self._process.pid
+        self._timeout_s = timeout_s
         self.serial: int | None = None
         """Number of the task that it has; None if it has none."""
         self.held: set[int] = set()
@@ -85,7 +87,9 @@ class WorkerProcess:
     def _send(self, request: Request) -> None:
         """A process that has ended gets nothing: its end will be read."""
         try:
-            self.connection.send_bytes(pickle.dumps(request, protocol=5))
+            message = pickle.dumps(request, protocol=5)
+            with self._within_time():
+                self.connection.send_bytes(message)
         except OSError:
             return
         except BaseException:  # half a message: what follows would not be understood
@@ -96,7 +100,8 @@ class WorkerProcess:
         """The number of the task that it had, and the answer; None for a mere sign of life. Raises EOFError or OSError
         once it has ended."""
         try:
-            message = self.connection.recv_bytes()
+            with self._within_time():
+                message = self.connection.recv_bytes()
         except (EOFError, OSError):
             raise
         except BaseException:
@@ -107,6 +112,18 @@ class WorkerProcess:
             return None
         self.serial = None
         return int.from_bytes(message[:SERIAL_BYTES]), message[SERIAL_BYTES:]
+
+    @contextlib.contextmanager
+    def _within_time(self) -> Iterator[None]:
+        """Kills it if what is inside takes too long: a process that is stopped, or waits for a disk that is away,
+        leaves half a message, and who waits for the other half hears no signal."""
+        timer = threading.Timer(self._timeout_s, self.kill_as_silent)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def memory_bytes(self) -> float:
         """Memory that it takes, over the share of its limit from which on a worker is ended."""

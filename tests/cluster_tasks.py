@@ -37,7 +37,7 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def pid() -> int:
+def pid(*_: object) -> int:
     return os.getpid()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dedup.cleanup import moving
+from dedup.cleanup import arrivals, moving
 from dedup.cleanup.arrivals import Arrivals, Places
 from dedup.cleanup.executor import Doing
 from dedup.cleanup.journal import JournalWriter, journals
@@ -45,7 +45,8 @@ class Desk:
 
     def __init__(self, base: Path, keeper: Keeper, folder: Path, accept: Path) -> None:
         self.inbox, self.accept, self.reject = base / "in", accept, base / "no"
-        self.inbox.mkdir(exist_ok=True)
+        for each in (self.inbox, self.accept, self.reject):
+            each.mkdir(exist_ok=True)
         self.told: list[dict[str, Any]] = []
         encoded = [os.fsencode(each) for each in (self.inbox, self.accept, self.reject)]
         places = Places((encoded[0],), *encoded[1:]).check()
@@ -121,7 +122,6 @@ def test_files_go_where_the_answer_sends_them_and_undo_brings_them_back(music: P
     shutil.copy2(music / "new" / "1.mp3", desk.inbox / "y.mp3")
     (desk.inbox / "broken.mp3").write_bytes(bytes(2000))
     (desk.inbox / "cover.jpg").write_bytes(b"1")
-    desk.accept.mkdir()
     (desk.accept / "y.mp3").write_bytes(b"there before")
     before = desk.files()
     times = {path: path.stat().st_mtime_ns for path in desk.inbox.rglob("*")}
@@ -269,7 +269,56 @@ def test_folders_that_would_be_looked_into_again_are_refused(tmp_path: Path) -> 
         Places((base + b"/a",), accept=base),
         Places((base,), reject=base),
         Places((base,), reject=base + b"/.reprise-quarantine"),
+        Places((base,), accept=base + b"/not mounted"),
     ):
         with pytest.raises(UsageError):
             places.check()
-    assert Places((base,), base + b"/yes", base + b"/no").check()
+    (tmp_path / "yes").mkdir()
+    assert Places((base,), accept=base + b"/yes").check()
+
+
+def test_a_folder_whose_disk_goes_takes_nothing_until_it_is_back(music: Path, desk: Desk, tmp_path: Path) -> None:
+    shutil.copy2(music / "new" / "0.mp3", desk.inbox / "first.mp3")
+    desk.look()
+    desk.accept.rename(tmp_path / "away")
+    shutil.copy2(music / "new" / "1.mp3", desk.inbox / "second.mp3")
+    desk.look()
+    assert (desk.accept.exists(), desk.files()["in"]) == (False, ["second.mp3"])
+    assert "the folder has gone" in desk.keeper.state.inbox
+    (tmp_path / "away").rename(desk.accept)
+    desk.arrivals._not_before = 0.0
+    desk.arrivals.work(lambda: False)
+    assert desk.files() == {"in": [], "yes": ["first.mp3", "second.mp3"], "no": []}
+    assert desk.keeper.state.inbox == ""
+
+
+def test_a_file_that_cannot_be_moved_is_tried_again(music: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy2(music / "new" / "0.mp3", desk.inbox)
+    with monkeypatch.context() as patched:
+        patched.setattr(arrivals, "is_written", lambda _: True)
+        desk.look()
+    assert desk.files()["in"] == ["0.mp3"]
+    assert "0.mp3 stays for now: a program is writing to it" in desk.keeper.state.inbox
+    desk.arrivals.work(lambda: False)
+    assert desk.files()["in"] == ["0.mp3"], "it is not tried again at once"
+    monkeypatch.setattr(arrivals, "AGAIN_S", 0.0)
+    desk.arrivals._later = [(0.0, each) for _, each in desk.arrivals._later]
+    desk.arrivals.work(lambda: False)
+    assert (desk.files()["yes"], desk.keeper.state.inbox) == (["0.mp3"], "")
+
+
+def test_one_file_that_makes_trouble_keeps_no_other_waiting(
+    music: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = desk.arrivals.settle
+
+    def troubled(path: bytes, size: int, mtime_ns: int) -> bool:
+        if path.endswith(b"a.mp3"):
+            raise RuntimeError("trouble")
+        return settle(path, size, mtime_ns)
+
+    monkeypatch.setattr(desk.watch, "_settle", troubled)
+    shutil.copy2(music / "new" / "0.mp3", desk.inbox / "a.mp3")
+    shutil.copy2(music / "new" / "1.mp3", desk.inbox / "b.mp3")
+    desk.look()
+    assert desk.files()["in"] == ["a.mp3"]

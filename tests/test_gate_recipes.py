@@ -97,6 +97,9 @@ def test_slskd_gets_its_answer_at_once(music: Path, gate: Served, tmp_path: Path
     for other in ({"type": "DownloadDirectoryComplete", "localDirectoryName": "/x"}, {"type": "Noop"}, {}):
         assert gate.ask("POST", "/v1/hooks/slskd", other) == (202, {"ids": []})
     assert gate.ask("POST", "/v1/hooks/slskd", "[]")[0] == 400
+    assert (
+        gate.ask("POST", "/v1/hooks/lidarr", {"eventType": "Download", "trackFiles": [{"path": "/a\ud800b"}]})[0] == 202
+    )
 
 
 def test_a_folder_that_was_fetched_is_sorted(music: Path, gate: Served, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from dedup.files.held import Reach
 from dedup.files.paths import holds, printable
 from dedup.files.quarantine import QUARANTINE
 from dedup.files.status import size_and_time
+from dedup.gate.inbox import is_written
 from dedup.plan.document import to_bytes
 from dedup.plan.nouns import Plan
 from dedup.store.ledgers import FOLDER
@@ -55,6 +56,8 @@ PAUSE_S = 0.2
 AGAIN_S = 60.0
 """Seconds after which it is tried again when the disk refused, or when a clean-up was broken off that comes first."""
 
+ANOTHER = "it is not the file any more that the gate was asked about"
+
 THEN = "the gate tries it again by itself"
 
 
@@ -67,7 +70,8 @@ class Places(NamedTuple):
     reject: bytes | None = None
 
     def check(self) -> Places:
-        """Itself. Raises UsageError if what is moved would be found again in an inbox, or be taken for quarantined."""
+        """Itself. Raises UsageError if what is moved would be found again in an inbox, or be taken for quarantined, and
+        for a folder that is not there: its disk may be away."""
         for name, folder in (("--accept", self.accept), ("--reject", self.reject)):
             if folder is None:
                 continue
@@ -79,6 +83,9 @@ class Places(NamedTuple):
                     raise UsageError(where, f"it holds the inbox {printable(inbox)}", remedy=remedy)
             if QUARANTINE in os.path.realpath(folder).split(b"/"):
                 raise UsageError(where, "it is in a folder of quarantined files", remedy=remedy)
+            if not os.path.isdir(folder):
+                found = f"there is no folder {printable(folder)}"
+                raise UsageError(where, found, remedy="Make it, or mount the disk that it is on")
         return self
 
 
@@ -106,6 +113,10 @@ class Arrivals:
     places: Places
     tell: Callable[[dict[str, Any]], None] = lambda _: None
     _waiting: dict[bytes, Arrival] = field(default_factory=dict)
+    _later: list[tuple[float, Arrival]] = field(default_factory=list)
+    """Files that could not be moved, each with the time of `time.monotonic` from which on that is tried again."""
+    _devices: dict[bytes, int] = field(default_factory=dict)
+    """Device of each folder that takes files, as it was first seen."""
     _not_before: float = 0.0
     _is_begun: bool = False
 
@@ -132,7 +143,7 @@ class Arrivals:
         if question is None or question.record is None:
             return question is None
         said = json.loads(question.record)
-        to = {"import": self.places.accept, "reject": self.places.reject}.get(said["do"])
+        to = {"import": self.places.accept, "reject": self.places.reject}.get(said.get("do"))
         if to is None or said.get("seen") != [size, mtime_ns] or self.is_left(path):
             return True
         inbox = max((each for each in self.places.inboxes if holds(each, path)), key=len)
@@ -141,6 +152,9 @@ class Arrivals:
 
     def work(self, is_over: Callable[[], bool]) -> None:
         """Moves what waits, as far as the store is free."""
+        now = time.monotonic()
+        self._waiting.update((each.path, each) for due, each in self._later if due <= now)
+        self._later = [(due, each) for due, each in self._later if due > now]
         while (self._waiting or not self._is_begun) and time.monotonic() >= self._not_before and not is_over():
             try:
                 with open_for_writing(self.folder, PURPOSE, is_short=True) as store:
@@ -148,7 +162,8 @@ class Arrivals:
                     self._is_begun = True
                     if self._waiting:
                         self._batch(store, is_over)
-                self.keeper.state.inbox = ""
+                if not self._later:
+                    self.keeper.state.inbox = ""
             except StoreLockedError as error:
                 self.keeper.state.inbox = str(error)
                 return
@@ -177,6 +192,8 @@ class Arrivals:
     def _batch(self, store: Store, is_over: Callable[[], bool]) -> None:
         """Moves files for some seconds. Raises JournalError if a clean-up was broken off, WriteError, OSError."""
         require_none_open(self.folder)
+        for folder in {each.to for each in self._waiting.values()}:
+            self._require_same_disk(folder)
         until = time.monotonic() + BATCH_S
         journal = make_journal(self.folder, to_bytes(Plan(())), utc_now())
         others = [*self.places.inboxes, *filter(None, (self.places.accept, self.places.reject))]
@@ -187,16 +204,43 @@ class Arrivals:
                 while self._waiting and time.monotonic() < until and not is_over():
                     path = next(iter(self._waiting))
                     arrival = self._waiting[path]
-                    if problem := self._move(arrival, doing[arrival.to], journal):
-                        log.warning("gate %d: %s stays: %s", arrival.question, printable(path), problem)
                     del self._waiting[path]
+                    try:
+                        problem = self._move(arrival, doing[arrival.to], journal)
+                    except BaseException:
+                        self._waiting[path] = arrival  # behind the others, which may go elsewhere
+                        raise
+                    if problem:
+                        self._put_off(arrival, problem)
             finally:
                 with contextlib.suppress(WriteError):  # else the next start ends it
                     writer.end(utc_now())
 
+    def _require_same_disk(self, folder: bytes) -> None:
+        """Raises WriteError if a folder is on another disk than before, or not there any more: where a disk is not
+        mounted, files would come to lie below the place where it belongs."""
+        try:
+            device = os.stat(folder).st_dev
+        except FileNotFoundError:
+            device = self._devices.get(folder, -1)
+            if device != -1:
+                raise WriteError(printable(folder), "the folder has gone", remedy="Mount its disk again") from None
+            return
+        if self._devices.setdefault(folder, device) != device:
+            raise WriteError(printable(folder), "it is on another disk than before", remedy="Mount its disk again")
+
+    def _put_off(self, arrival: Arrival, problem: str) -> None:
+        """Says why a file stays. It is tried again, unless it is another one by now: that one is asked about anew."""
+        log.warning("gate %d: %s stays: %s", arrival.question, printable(arrival.path), problem)
+        if problem != ANOTHER:
+            self.keeper.state.inbox = f"{printable(arrival.path)} stays for now: {problem}"
+            self._later.append((time.monotonic() + AGAIN_S, arrival))
+
     def _move(self, arrival: Arrival, doing: Doing, journal: Journal) -> str:
         """Moves one file; gives the reason why it was not; empty if it was. Raises WriteError for a full disk."""
         path, seen = arrival.path, (arrival.size, arrival.mtime_ns)
+        if is_written(path):
+            return "a program is writing to it"
         try:
             with doing.reach.spot(path) as spot:
                 before = spot.status()
@@ -204,7 +248,7 @@ class Arrivals:
                     status = Status.of(opened.fileno())
                 full = hash_at(spot)
                 if size_and_time(spot.status()) != seen:
-                    return "it is not the file any more that the gate was asked about"
+                    return ANOTHER
             target = doing.target(path, arrival.inbox)
             self.keeper.questions.note_moved(path, *seen, int(journal.id))
             step = Move(path, target, arrival.size, full, status=status)
@@ -214,7 +258,7 @@ class Arrivals:
                 is_it = is_one or hash_at(spot) == full
             if not is_it:  # another was renamed over it in between
                 _put_back(step, number, doing)
-                return "it is not the file any more that the gate was asked about"
+                return ANOTHER
         except WriteError:
             raise
         except RepriseError as error:

@@ -86,7 +86,10 @@ class Inbox:
             there.update((each.path, each) for each in found.candidates)
         self._files = {path: file for path, file in self._files.items() if path in there}
         for path, candidate in there.items():
-            self._look_at(path, (candidate.size, candidate.mtime_ns, candidate.inode), now)
+            try:
+                self._look_at(path, (candidate.size, candidate.mtime_ns, candidate.inode), now)
+            except Exception:  # one file must not keep the others waiting
+                log.exception("gate: a look at %s failed", printable(path))
 
     def _look_at(self, path: bytes, seen: Seen, now: float) -> None:
         file = self._files.get(path)

@@ -28,7 +28,11 @@ find "$fetched" -type f \( -iname '*.mp3' -o -iname '*.flac' -o -iname '*.m4a' -
             echo "$to has a file of that name, so this one stays: $file" >&2
             continue
         fi
-        mv -n -- "$file" "$to/"
+        mv -n -- "$file" "$to/" || :
+        if [ -e "$file" ] || [ -h "$file" ]; then
+            echo "it could not be moved to $to, so it stays: $file" >&2
+            continue
+        fi
         if [ "$code" = 0 ]; then
             "$REPRISE" gate imported -- "$to/$name" || echo "the gate does not know yet where $name is" >&2
         fi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,8 @@ def _usable(paths: list[Any]) -> Iterator[bytes]:
     """The paths that may lead to a file of this machine."""
     for path in paths:
         if isinstance(path, str) and path.startswith("/") and "\0" not in path:
-            yield os.path.normpath(path.encode("utf-8", "surrogateescape"))
+            with contextlib.suppress(UnicodeEncodeError):  # half a surrogate pair names no file
+                yield os.path.normpath(path.encode("utf-8", "surrogateescape"))
 
 
 def _ask(keeper: Keeper, path: bytes) -> int:

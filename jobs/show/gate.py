@@ -46,7 +46,7 @@ def code_of(decision: Decision) -> int:
 
 def code_of_record(told: Mapping[str, Any]) -> int:
     """The same of a decision as `decision_record` has it."""
-    return _code(told["answer"], told["do"])
+    return _code(told["answer"], told.get("do", "ask"))
 
 
 def _code(answer: Answer, deed: Deed) -> int:

@@ -38,6 +38,8 @@ class Bench:
         make_music(base, n_songs, 13.0)
         self.store = base / "store"
         self.folders = {"inbox": base / "in", "accept": accept, "reject": base / "no"}
+        for each in self.folders.values():
+            each.mkdir(exist_ok=True)
         self.songs: dict[str, int] = {}
         for number in range(n_songs * 2 * COPIES):
             song, kind = number % n_songs, ("flac", "mp3")[number // n_songs % 2]
