@@ -429,6 +429,7 @@ def test_a_run_of_the_page_outlives_the_server_and_is_stopped(tmp_path: Path, mo
         status, error = refused(server, "/api/work/full")
         assert status == 409 and "no folder is configured" in error
     monkeypatch.setenv("REPRISE_ROOTS", str(tmp_path / "music"))
+    monkeypatch.setenv("REPRISE_FEW_TASKS", "0")  # a cluster starts slowly enough for a server to be killed meanwhile
     with serving(store) as server:
         server.say("/api/work/full")
         job = server.ask("/api/work").json()["job"]
