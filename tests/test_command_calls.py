@@ -278,6 +278,7 @@ def test_full(folder: Path, replaced: Replaced, found: Found) -> None:
     assert call.positional == [folder, (b"/m",)]
     assert callable(call.keywords.pop("conclude"))
     assert not call.keywords.pop("may_forget")(b"/m", 51), "nobody sits at a terminal"
+    assert call.keywords.pop("place").folder.name == "matches"
     assert call.keywords == {
         "scan": SCAN_SETTINGS,
         "compare": COMPARE_SETTINGS,
