@@ -116,11 +116,12 @@ def full(
     conclude(done)
     if done.found is None:
         return done
+    matches = done.found.matches
     done = replace(job.keep_house(done), complete=True)
     conclude(done)
     end_news(store, done.scan.problems, [os.path.abspath(root) for root in roots])
-    if done.found is not None and done.compaction is None:
-        remembered.keep_at_end(done.found.matches)
+    if done.compaction is None:
+        remembered.keep_at_end(matches)
     return done
 
 

@@ -101,7 +101,7 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 
 @pytest.fixture(scope="session")
-def session_runner() -> Iterator[Runner]:
+def shared_runner() -> Iterator[Runner]:
     from cluster.open import open_runner
 
     with open_runner(2, Stop()) as runner:
@@ -109,8 +109,8 @@ def session_runner() -> Iterator[Runner]:
 
 
 @pytest.fixture
-def runner(session_runner: Runner) -> Iterator[Runner]:
-    """A cluster of two workers that every test of this process shares; the stop is the test's own."""
-    session_runner.stop = Stop()
-    yield session_runner
+def runner(shared_runner: Runner) -> Iterator[Runner]:
+    """The runner that many tests of this process share, of two workers; the stop is the test's own."""
+    shared_runner.stop = Stop()
+    yield shared_runner
     gc.collect()  # values that were shared are let go

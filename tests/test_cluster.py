@@ -63,19 +63,11 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module", params=FEWS)
-def module_runner(request: pytest.FixtureRequest) -> Iterator[GrowingRunner]:
+def shared_runner(request: pytest.FixtureRequest) -> Iterator[GrowingRunner]:
     # as many tasks as all tests together have, so that these stay on the pool
     with open_runner(2, Stop(), few=100_000 if request.param == "pool" else 0) as runner:
         assert isinstance(runner, GrowingRunner)
         yield runner
-
-
-@pytest.fixture
-def runner(module_runner: GrowingRunner) -> Iterator[GrowingRunner]:
-    """Two workers that the tests share; the stop is the test's own."""
-    module_runner.stop = Stop()
-    yield module_runner
-    gc.collect()  # values that were shared are let go
 
 
 @pytest.fixture(params=FEWS)

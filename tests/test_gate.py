@@ -180,10 +180,10 @@ def test_what_a_person_said_of_two_of_which_one_has_a_picture_counts_too() -> No
     film = file("/new/x.mkv", streams=(Stream("picture", "h264"),))
     sound = file("/l/a.flac")
 
-    def by_sound(*_: object) -> Verdict:
+    def by_sound() -> Verdict:
         return "same recording"
 
-    said = [verdict_of(film, sound, False, judged, None, by_sound, lambda *_: None) for judged in (True, None, False)]
+    said = [verdict_of(film, sound, False, judged, by_sound, lambda: None) for judged in (True, None, False)]
     assert said == ["same recording", "same audio, picture not compared", "other"]
 
 

@@ -222,10 +222,7 @@ class Arrivals:
         try:
             device = os.stat(folder).st_dev
         except FileNotFoundError:
-            device = self._devices.get(folder, -1)
-            if device != -1:
-                raise WriteError(printable(folder), "the folder has gone", remedy="Mount its disk again") from None
-            return
+            raise WriteError(printable(folder), "the folder has gone", remedy="Mount its disk again") from None
         if self._devices.setdefault(folder, device) != device:
             raise WriteError(printable(folder), "it is on another disk than before", remedy="Mount its disk again")
 

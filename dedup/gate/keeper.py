@@ -274,7 +274,8 @@ class Keeper:
         if isinstance(event, _Imported):
             self._take_import(gate, event)
         elif isinstance(event, _Withdrawn):
-            self._let_go(gate, [id_ for id_ in (event.question,) if id_ in self._reserved])
+            if event.question in self._reserved:
+                self._let_go(gate, [event.question])
         elif event is not None:
             self._take_read(gate, event)
 

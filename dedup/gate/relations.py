@@ -144,11 +144,13 @@ class Relations:
         is_at_other_pitch: bool = False,
     ) -> Verdict:
         """As `Matches` gives it of two tracks of the library."""
-        judged, place = self.library.judgements.of_contents(a.content, b.content), (match, change, is_at_other_pitch)
-        return verdict_of(a, b, _is_same_audio(a, b), judged, place, self._by_sound, lambda _, __: test)
+        judged = self.library.judgements.of_contents(a.content, b.content)
+        numbers = match, change, is_at_other_pitch
+        return verdict_of(a, b, _is_same_audio(a, b), judged, lambda: self._by_sound(a, b, *numbers), lambda: test)
 
-    def _by_sound(self, a: ListedTrack, b: ListedTrack, place: tuple[Match | None, Change | None, bool]) -> Verdict:
-        match, change, is_at_other_pitch = place
+    def _by_sound(
+        self, a: ListedTrack, b: ListedTrack, match: Match | None, change: Change | None, is_at_other_pitch: bool
+    ) -> Verdict:
         if min(a.n_distinct, b.n_distinct) < MIN_DISTINCT:
             return "other"
         if match is None:

@@ -378,8 +378,11 @@ class Matches:
         self, a: ListedTrack, b: ListedTrack, place: Place | None, contents: tuple[bytes, bytes] | None = None
     ) -> Verdict:
         is_same_audio = a.audio == b.audio or is_same_stream(a, b, place is None)
-        judged = self._judgements.of_contents(*contents or (a.content, b.content))
-        return verdict_of(a, b, is_same_audio, judged, place, self._by_sound, self._tests.of)
+        both = contents or (a.content, b.content)
+        judged = self._judgements.of_contents(*both)
+        return verdict_of(
+            a, b, is_same_audio, judged, lambda: self._by_sound(a, b, place), lambda: self._tests.of(*both)
+        )
 
     def _by_sound(self, a: ListedTrack, b: ListedTrack, place: Place | None) -> Verdict:
         if min(a.n_distinct, b.n_distinct) < MIN_DISTINCT:

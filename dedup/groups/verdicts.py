@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from dedup.correlation.scoring import MERGING
 
@@ -26,27 +26,19 @@ class Told(Protocol):
     @property
     def full(self) -> bytes | None: ...
     @property
-    def content(self) -> bytes: ...
-    @property
     def has_picture(self) -> bool: ...
 
 
-T = TypeVar("T", bound=Told)
-P = TypeVar("P")
-
-
 def verdict_of(
-    a: T,
-    b: T,
+    a: Told,
+    b: Told,
     is_same_audio: bool,
     judged: bool | None,
-    place: P,
-    by_sound: Callable[[T, T, P], Verdict],
-    test_of: Callable[[bytes, bytes], NullTest | None],
+    by_sound: Callable[[], Verdict],
+    test: Callable[[], NullTest | None],
 ) -> Verdict:
     """How two tracks relate: by their files, then by what a person said of them (`judged`), then by their audio and
-    sound. `by_sound` is asked with `place` if only sound tells, and `test_of` for the null test of two contents if they
-    sound like one recording."""
+    sound. `by_sound` is asked if only sound tells, and `test` for their null test if they sound like one recording."""
     as_files = by_file(a, b)
     if as_files is not None:
         return as_files
@@ -56,9 +48,9 @@ def verdict_of(
     elif judged is not None:
         return "same recording" if judged else "other"
     else:
-        found = by_sound(a, b, place)
-        if found == "same recording" and (test := test_of(a.content, b.content)) is not None:
-            found = heard(test)
+        found = by_sound()
+        if found == "same recording" and (made := test()) is not None:
+            found = heard(made)
     return "same audio, picture not compared" if found in MERGING and (a.has_picture or b.has_picture) else found
 
 
