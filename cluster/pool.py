@@ -32,7 +32,7 @@ AWAY_S = 5.0
 """Seconds between two looks after which the launcher itself was stopped, or busy, and cannot know who was silent."""
 
 MOST_FAILED_STARTS = 3
-"""Processes in a row that end before they are ready, after which the run ends."""
+"""Processes in a row that end before they take a task, beyond those that were there, after which the run ends."""
 
 
 class PoolRunner:
@@ -180,7 +180,7 @@ class _Pool:
 
     def news(self) -> Iterator[tuple[int, bytes | Death | None]]:
         """Waits a moment for answers and ends of workers; yields the number of each task that one is about. None: the
-        worker ended before it was ready, which is not the task's doing."""
+        worker ended before it took it, which is not the task's doing."""
         by_connection = {process.connection: process for process in self.processes}
         for ready in wait(list(by_connection), LOOK_EVERY_S):
             process = by_connection[ready]  # type: ignore[index]
@@ -189,9 +189,10 @@ class _Pool:
             except (EOFError, OSError):
                 death = self._note_end(process)
                 if process.serial is not None:
-                    yield process.serial, death if process.was_ready else None
+                    yield process.serial, death if process.was_ended_by_task() else None
                 continue
-            self.n_failed_starts = 0
+            if process.has_taken:
+                self.n_failed_starts = 0
             if message is not None:
                 yield message
         if time.monotonic() - self._looked_at > LOOK_EVERY_S:
@@ -199,7 +200,7 @@ class _Pool:
             for process in [process for process in self.processes if process.is_stuck()]:
                 death = self._note_end(process)
                 if process.serial is not None:
-                    yield process.serial, death
+                    yield process.serial, death if process.was_ended_by_task() else None
 
     def _look(self) -> None:
         """Kills workers that take too much memory or give no sign of life; their ends are news."""
@@ -216,14 +217,14 @@ class _Pool:
                 process.kill_as_greedy(self.memory_limit())
 
     def _note_end(self, process: WorkerProcess) -> Death:
-        """Forgets a process that has ended. Raises ClusterError if none gets ready any more."""
+        """Forgets a process that has ended. Raises ClusterError if none takes a task any more."""
         self.processes.remove(process)
         death = process.end()
         LOGGER.info("worker %d ended: %s", process.pid, death.how)
-        self.n_failed_starts += not process.was_ready
-        if self.n_failed_starts >= MOST_FAILED_STARTS:
+        self.n_failed_starts += not process.has_taken
+        if self.n_failed_starts >= self.n_workers + MOST_FAILED_STARTS:
             remedy = "See workers.log in the store, or run with --workers 0"
-            raise ClusterError("workers", f"they end before they are ready ({death.how})", remedy=remedy)
+            raise ClusterError("workers", f"they end before they take a task ({death.how})", remedy=remedy)
         return death
 
 

@@ -59,8 +59,10 @@ class WorkerProcess:
         """Numbers of the shared values that it has."""
         self._to_forget: list[int] = []
         self.heard_at = time.monotonic()
-        self.was_ready = False
+        self.has_taken = False
+        """Whether it began with the last task that it was given."""
         self._known_how: str | None = None
+        self._is_greedy = False
         self._killed_at: float | None = None
 
     def prepare(self, modules: Sequence[str]) -> None:
@@ -71,7 +73,7 @@ class WorkerProcess:
     def give(self, serial: int, call: Call, values: dict[int, bytes]) -> None:
         """Gives it its next task, and the pickled shared values of it that it lacks, by number."""
         forget, self._to_forget = self._to_forget, []
-        self.serial = serial
+        self.serial, self.has_taken = serial, False
         self.held |= values.keys()
         self._send(Request(serial, call, values, forget))
 
@@ -97,8 +99,8 @@ class WorkerProcess:
             raise
 
     def receive(self) -> tuple[int, bytes] | None:
-        """The number of the task that it had, and the answer; None for a mere sign of life. Raises EOFError or OSError
-        once it has ended."""
+        """The number of the task that it had, and the answer; None for a mere sign of life, or that it has taken it.
+        Raises EOFError or OSError once it has ended."""
         try:
             with self._within_time():
                 message = self.connection.recv_bytes()
@@ -107,8 +109,11 @@ class WorkerProcess:
         except BaseException:
             self.kill()
             raise
-        self.heard_at, self.was_ready = time.monotonic(), True
+        self.heard_at = time.monotonic()
         if not message:
+            return None
+        self.has_taken = True
+        if len(message) == SERIAL_BYTES:
             return None
         self.serial = None
         return int.from_bytes(message[:SERIAL_BYTES]), message[SERIAL_BYTES:]
@@ -146,8 +151,12 @@ class WorkerProcess:
         self.kill()
 
     def kill_as_greedy(self, limit_bytes: int) -> None:
-        self._known_how = too_much_text(limit_bytes)
+        self._known_how, self._is_greedy = too_much_text(limit_bytes), True
         self.kill()
+
+    def was_ended_by_task(self) -> bool:
+        """Whether its end is the doing of the task that it was given last."""
+        return self.has_taken or self._is_greedy
 
     def kill(self) -> None:
         """Ends it. It holds nothing that we need, and may hang: waiting for it to end by itself gains nothing."""

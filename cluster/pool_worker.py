@@ -23,7 +23,8 @@ PROGRAM = "import sys; sys.path[:] = sys.argv.pop().split('\\n'); from cluster.p
 """What Python runs in a worker process; the last argument is the launcher's path of modules."""
 
 SERIAL_BYTES = 8
-"""Length of the number before an answer. A message without it is a sign of life."""
+"""Length of the number before an answer. Without an answer it says that the task is taken; a message without the
+number is a sign of life."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ def main() -> None:
         _load(request.modules)
         values.take(request)
         if request.call is not None:
-            answer = worker.answer_of(request.call, values.get)
-            talk.say(request.serial.to_bytes(SERIAL_BYTES) + answer)
+            number = request.serial.to_bytes(SERIAL_BYTES)
+            talk.say(number)
+            talk.say(number + worker.answer_of(request.call, values.get))
 
 
 class _Talk:

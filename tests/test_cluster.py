@@ -283,6 +283,18 @@ def test_a_shared_value_survives_every_worker(runner: Runner, tmp_path: Path) ->
     assert first[0][1] != second[0][1]
 
 
+def test_a_worker_that_ends_before_it_takes_a_task_is_not_the_doing_of_the_task(tmp_path: Path) -> None:
+    with open_runner(2, Stop(), few=FEW) as runner:
+        handle = runner.share("counted", cluster_tasks.Counted(str(tmp_path), "content"))
+        tasks = [Task(name, (handle,)) for name in "ab"]
+        assert len(list(runner.run(cluster_tasks.content_of, tasks))) == 2
+        for after_s, pid in enumerate(sorted(worker_pids(os.getpid())), start=1):
+            os.kill(pid, signal.SIGSTOP)  # what it gets it cannot take
+            threading.Timer(after_s / 2, os.kill, (pid, signal.SIGKILL)).start()
+        outcomes = list(runner.run(cluster_tasks.content_of, tasks[:1]))
+    assert [outcome.result[0] for outcome in outcomes] == ["content"]
+
+
 def test_a_shared_value_that_waits_on_a_dying_worker_is_not_to_blame(tmp_path: Path, few: int) -> None:
     with open_runner(1, Stop(), few=few) as runner:
         value = runner.share("counted", cluster_tasks.Counted(str(tmp_path), "content"))
@@ -400,7 +412,10 @@ with open_runner(2, Stop(), few=5) as runner:
 
 def test_workers_that_never_get_ready_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.pool_process.PROGRAM", "raise SystemExit(5)")
-    with open_runner(2, Stop()) as runner, pytest.raises(ClusterError, match=r"end before they are ready \(status 5\)"):
+    with (
+        open_runner(2, Stop()) as runner,
+        pytest.raises(ClusterError, match=r"end before they take a task \(status 5\)"),
+    ):
         list(runner.run(cluster_tasks.square, [Task("a", (1,))]))
 
 

@@ -97,7 +97,7 @@ def test_a_file_may_be_sent(music: Path, store: Path, tmp_path: Path) -> None:
         status, said = gate.ask("POST", "/v1/check", copy.read_bytes(), **sent)
         assert (status, said["answer"]) == (200, "duplicate")
         assert Path(said["path"]).name == "a b\n.flac" and Path(said["path"]).parent.parent == uploads
-        assert list(uploads.iterdir()) == []
+        wait_until(lambda: not list(uploads.iterdir()))
         status, said = gate.ask("POST", "/v1/check?wait_s=60", new.read_bytes(), **{**sent, "X-File-Name": ".."})
         assert (status, said["answer"], Path(said["path"]).name) == (200, "import", "upload")
         assert gate.ask("POST", "/v1/imported", {"id": said["id"], "path": str(new)})[0] == 200
