@@ -232,6 +232,16 @@ def test_with_what_is_lacking_put_back_every_complete_release_is_complete(
     assert albums.lacking(gone) == {}
 
 
+@given(files, st.data())
+def test_what_was_asked_before_changes_no_answer(found: list[tuple[bytes, Tags]], data: st.DataObject) -> None:
+    albums, paths = Albums(found), [path for path, _ in found]
+    for _ in range(3):
+        removed = set(data.draw(st.lists(st.sampled_from(paths)))) if found else set()
+        assert albums.lacking(removed) == Albums(found).lacking(removed)
+        plain = albums.plain()
+        assert plain is not None and Albums.of_plain(plain).lacking(removed) == albums.lacking(removed)
+
+
 # ---- of a store ----
 
 

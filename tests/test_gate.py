@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +123,7 @@ def test_the_numbers_are_those_of_scan_and_correlate(music: Path, gate: Gate) ->
 
 def as_known(track: ListedTrack) -> ListedTrack:
     """Without what depends on the store, and on which other files were hashed."""
-    return replace(track, root=b"", full=None, audio=0, fingerprint=0)
+    return track._replace(root=b"", full=None, audio=0, fingerprint=0)
 
 
 @pytest.mark.parametrize(
@@ -311,12 +310,12 @@ def test_shelves_are_bounded() -> None:
 
 def file(name: str, **changes: object) -> ListedTrack:
     known = AudioProperties("flac", lossless=True, sample_rate=44100, bits=16, channels=2, duration_s=60.0)
-    properties = replace(known, **{k: v for k, v in changes.items() if k in known.__dataclass_fields__})  # type: ignore[arg-type]
+    properties = known._replace(**{k: v for k, v in changes.items() if k in known._fields})  # type: ignore[arg-type]
     track = ListedTrack(
         *(name.encode(), b"/", "present", 1000, 1, 1, hash(name), None, 1, name.encode().ljust(16), "", None, 1),
         *(name.encode().ljust(16), 480, 400, properties, 60.0, None, 0, -16.0),
     )
-    return replace(track, **{k: v for k, v in changes.items() if k not in known.__dataclass_fields__})  # type: ignore[arg-type]
+    return track._replace(**{k: v for k, v in changes.items() if k not in known._fields})  # type: ignore[arg-type]
 
 
 NEWCOMER = file("/new/x.flac", audio=2, fingerprint=2)

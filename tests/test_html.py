@@ -36,7 +36,7 @@ NASTY = "<script>document.title='owned'</script><img src=x onerror=\"document.ti
 def track(path: str, **changes: Any) -> ListedTrack:
     tags = changes.pop("tags", {})
     properties = {"codec": "mp3", "bitrate": 128000, "duration_s": 40.0, "tags": tags}
-    fields: dict[str, Any] = dict.fromkeys(ListedTrack.__dataclass_fields__) | {
+    fields: dict[str, Any] = dict.fromkeys(ListedTrack._fields) | {
         "path": path.encode("utf-8", "surrogateescape"),
         "state": "present",
         "size": 1000,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -279,7 +278,7 @@ def test_a_rate_that_holds_all_that_is_heard_is_no_merit_before_the_codec() -> N
 def test_two_equal_channels_are_one() -> None:
     rules = keep_rules(KeepSettings(("channels", "best")))
     mono = track("/music/mono", channels=1, bitrate=320_000)
-    doubled = replace(track("/music/doubled", channels=2, bitrate=64_000), width_db=-120.0)
+    doubled = track("/music/doubled", channels=2, bitrate=64_000)._replace(width_db=-120.0)
     assert rules.decision(mono, doubled).rule == "bitrate"
     assert rules.best_first([doubled, mono]) == [mono, doubled]
 
@@ -315,7 +314,7 @@ def test_lossy_codecs_count_by_what_they_are_worth(better: tuple[str, int], wors
 
 def test_what_decoding_showed_counts_and_not_what_a_header_says() -> None:
     vbr = track("/b/x.mp3", codec="mp3", bitrate=32_000, duration_s=504.0)
-    heard = replace(vbr, decoded_s=80.0, n_bytes=2_000_000)
+    heard = vbr._replace(decoded_s=80.0, n_bytes=2_000_000)
     assert (heard.seconds, heard.bitrate) == (80.0, 200_000)
     assert (vbr.seconds, vbr.bitrate) == (504.0, 32_000)
     assert winner(track("/a/x.mp3", codec="mp3", bitrate=160_000, duration_s=80.0), heard) == b"/b/x.mp3"
@@ -324,7 +323,7 @@ def test_what_decoding_showed_counts_and_not_what_a_header_says() -> None:
 
 
 def test_a_copy_whose_channels_cancel_is_never_the_better_one() -> None:
-    cancels = replace(track("/a/x.flac", **CD), cancels=1)
+    cancels = track("/a/x.flac", **CD)._replace(cancels=1)
     mp3 = track("/b/x.mp3", codec="mp3", bitrate=64_000)
     assert winner(cancels, mp3) == b"/b/x.mp3"
     decision = keep_rules(KeepSettings()).decision(mp3, cancels)
@@ -345,7 +344,7 @@ def test_of_equal_files_the_plain_name_and_the_lasting_folder_win(rules: tuple[s
         b"/music/Duplicates/song.mp3",
     ):
         assert winner(track(path), plain, rules=rules) == plain.path
-    below_tmp = replace(track("/tmp/music/a/song.mp3"), root=b"/tmp/music")
+    below_tmp = track("/tmp/music/a/song.mp3")._replace(root=b"/tmp/music")
     assert RULES["folder"].key(below_tmp), "only folders of the library count"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ PICTURE = Stream("picture", width=320, height=240)
 
 
 def made(path: str, width_db: float | None = None, **properties: Any) -> ListedTrack:
-    return replace(track(path, **{**CD, **properties}), width_db=width_db)
+    return track(path, **{**CD, **properties})._replace(width_db=width_db)
 
 
 def lost(copy: ListedTrack, kept: ListedTrack, **how: Any) -> list[tuple[str, str]]:

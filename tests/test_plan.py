@@ -6,7 +6,6 @@ import hashlib
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from dedup.correlation.scoring import MERGING
 from dedup.errors import StoreDamagedError, UsageError
 from dedup.groups.albums import Albums
 from dedup.groups.companions import Intended
+from dedup.groups.going import Goings
 from dedup.groups.groups import Group, make_groups
 from dedup.groups.keep import is_below, keep_rules
 from dedup.groups.losses import LOST_BY_VERDICT, let_go_with
@@ -167,7 +167,7 @@ def test_a_protected_copy_stays_and_one_that_is_not_goes() -> None:
 def test_groups_without_two_files_are_not_in_a_plan() -> None:
     away, back = track("/away", state="absent"), track("/imported", state="imported")
     assert decided(Group(KEPT, (pair(away, KEPT), pair(back, KEPT)))) == ()
-    assert decided(Group(away, (pair(replace(away, path=b"/other"), away),))) == ()
+    assert decided(Group(away, (pair(away._replace(path=b"/other"), away),))) == ()
     there = track("/music/copy", **MP3)
     (group,) = decided(Group(KEPT, (pair(there, KEPT), pair(back, KEPT))))
     assert [file.path for file in group.files] == [KEPT.path, there.path], "what was imported has no file"
@@ -285,8 +285,7 @@ def library(compared: Matches, files: Sequence[Any]) -> Matches:
     matches.tracks, matches.by_fingerprint = [], {}
     for folder, number, sound, state, damage, is_identical, properties in files:
         path = f"{folder}/{number}".encode()
-        one = replace(
-            of_sound[sound],
+        one = of_sound[sound]._replace(
             path=path,
             state=state,
             damage=damage,
@@ -306,7 +305,7 @@ def planned_of(matches: Matches, keep: KeepSettings, cleanup: PlanSettings) -> t
     rules = keep_rules(keep, albums)
     decider = Decider(rules, cleanup, keep.protect, albums)
     planned = decider.groups(make_groups(matches, rules, Intended(keep), frozenset(LOST_BY_VERDICT)))
-    weighed = decider.weighed(make_groups(matches, rules, Intended(keep), let_go_with(cleanup.let_go)))
+    weighed = decider.weighed(make_groups(matches, rules, Intended(keep), let_go_with(cleanup.let_go)), Goings({}))
     assert {one.reference.path: one.bytes_reclaimable for one in weighed if one.bytes_reclaimable} == {
         one.files[0].path: one.n_bytes for one in planned if one.n_bytes
     }, "a report counts what the plan lets go"

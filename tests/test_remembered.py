@@ -13,13 +13,15 @@ import pytest
 
 from dedup.correlation.correlate import correlate
 from dedup.groups import remembered
-from dedup.groups.groups import Found, relations_apart
+from dedup.groups.going import Going
+from dedup.groups.groups import Found, Group, relations_apart
 from dedup.groups.judgements import find, forget, record
 from dedup.groups.matches import Matches
 from dedup.groups.remembered import Place
 from dedup.library.streams import Stream
 from dedup.observer import Silent
 from dedup.pipeline import Full, full
+from dedup.plan.decide import Decider
 from dedup.plan.make import grounds_of
 from dedup.plan.weigh import find_groups
 from dedup.report.export import group_record, pair_record
@@ -276,6 +278,29 @@ def test_another_program_and_another_store_have_their_own(folder: Path, place: P
         other.write_bytes(path.read_bytes())
         told(store, place._replace(program="another"))
         assert len(reads) == 2, "a file that was given another's name is none"
+
+
+def test_only_what_has_changed_is_decided_again(folder: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = MatchSettings(), KeepSettings(), PlanSettings()
+    with open_for_reading(folder) as store:
+        find_groups(store, *asked, place)
+    decided: list[bytes] = []
+    going = Decider._going
+
+    def noted(self: Decider, group: Group) -> Going:
+        decided.append(group.reference.path)
+        return going(self, group)
+
+    monkeypatch.setattr(Decider, "_going", noted)
+    with open_for_reading(folder) as store:
+        groups = find_groups(store, *asked, place).groups
+        assert len(groups) > 2 and decided == []
+    with open_for_writing(folder, "test") as store:
+        say(store, *(track.path.decode().removeprefix("/music/") for track in groups[0].tracks[:2]), same=False)
+    with open_for_reading(folder) as store:
+        changed = find_groups(store, *asked, place).groups
+        assert 0 < len(decided) < len(changed) - 1
+        assert list(map(group_record, changed)) == list(map(group_record, find_groups(store, *asked).groups))
 
 
 def test_nothing_is_kept_of_a_store_that_changes_meanwhile(

@@ -199,7 +199,7 @@ class Library:
         """Counts a file as if it were in the library; gives the id by which it is known."""
         id_, self._next_id = self._next_id, self._next_id - 1
         self._coming.add({id_: newcomer.items})
-        self._newcomers[id_] = replace(newcomer.track, fingerprint=id_)
+        self._newcomers[id_] = newcomer.track._replace(fingerprint=id_)
         if newcomer.pitches is not None:
             self._at_pitches[id_] = newcomer.pitches
         return id_

@@ -10,7 +10,7 @@ import stat
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,9 +62,9 @@ def kept(newcomer: Newcomer) -> tuple[str, bytes, bytes]:
     """A file as JSON, and its fingerprint, and that at other pitches, as little-endian `uint32`, from which `revived`
     makes it again."""
     track = newcomer.track
-    values = {each.name: getattr(track, each.name) for each in fields(track) if each.name != "properties"}
+    values = track._asdict() | {"properties": to_json(track.properties)}
     shown = {name: {"hex": value.hex()} if isinstance(value, bytes) else value for name, value in values.items()}
-    text = json.dumps({**shown, "properties": to_json(track.properties)})
+    text = json.dumps(shown)
     pitches = b"" if newcomer.pitches is None else np.ascontiguousarray(newcomer.pitches, "<u4").tobytes()
     return text, np.ascontiguousarray(newcomer.items, "<u4").tobytes(), pitches
 
@@ -89,7 +89,7 @@ def moved(newcomer: Newcomer, path: bytes) -> Newcomer:
     size, mtime_ns = size_and_time(status)
     device, inode = device_and_inode(status)
     place: dict[str, Any] = {"path": path, "root": os.path.dirname(path), "device": device, "inode": inode}
-    return replace(newcomer, track=replace(newcomer.track, size=size, mtime_ns=mtime_ns, full=None, **place))
+    return replace(newcomer, track=newcomer.track._replace(size=size, mtime_ns=mtime_ns, full=None, **place))
 
 
 class Reader:

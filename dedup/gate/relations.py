@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dedup.confirm.task import Question, hear_again
@@ -161,7 +161,7 @@ class Relations:
 def _as_hashed(track: ListedTrack, newcomer: Newcomer) -> ListedTrack:
     """A track of the library, with the hash that was made of it now: scans hash only files of which there are
     several."""
-    return replace(track, full=newcomer.track.full) if track.path in newcomer.identical else track
+    return track._replace(full=newcomer.track.full) if track.path in newcomer.identical else track
 
 
 def _side(track: ListedTrack) -> Side:

@@ -161,6 +161,18 @@ class _Disc:
         return min(file.path for file in self.files if file.number == number)
 
 
+class _Lost(NamedTuple):
+    """What a release lacks once some of its files are removed."""
+
+    removed: list[bytes]
+    """The paths of these files, sorted."""
+    told: dict[bytes, str]
+    """As `Albums.lacking` tells it."""
+
+
+_UNKNOWN = _Lost([], {})
+
+
 class _Discs(dict[Release, dict[bytes, _Disc]]):
     """The discs of each release by folder; those that were kept are made when somebody asks for them."""
 
@@ -207,6 +219,8 @@ class Albums:
         self._discs = _Discs()
         self._release_of: dict[bytes, Release] = {}
         """The release of each track whose tags name one and a number."""
+        self._lost: dict[Release, _Lost] = {}
+        """What each release was found to lack."""
         self._n_files: Counter[bytes] = Counter()
         """Number of files in each folder, or more."""
         for path, tags in tracks:
@@ -231,6 +245,7 @@ class Albums:
                 tuple(release),
                 [(f.path, f.number, f.at.total, f.title) for disc in of_folders.values() for f in disc.files],
                 known.get(release, []),
+                tuple(self._lost.get(release, _UNKNOWN)),
             )
             for release, of_folders in self._discs.all()
         ]
@@ -242,8 +257,9 @@ class Albums:
         albums = cls(())
         discs, n_files = plain
         albums._n_files.update(n_files)
-        for of_release, files, known in discs:
+        for of_release, files, known, lost in discs:
             release = Release(*of_release)
+            albums._lost[release] = _Lost(*lost)
             albums._discs.unmade[release] = files
             albums._release_of.update(dict.fromkeys(known, release))
         return albums
@@ -284,19 +300,25 @@ class Albums:
             return self._lacking(removed)
 
     def _lacking(self, removed: Set[bytes]) -> dict[bytes, str]:
-        releases = dict.fromkeys(self._release_of[path] for path in sorted(removed) if path in self._release_of)
-        losing = [release for release in releases if self._may_lose(self._discs[release], removed)]
+        gone: dict[Release, list[bytes]] = {}
+        for path in sorted(removed):
+            if (release := self._release_of.get(path)) is not None:
+                gone.setdefault(release, []).append(path)
+        unknown = [release for release in gone if self._lost.get(release, _UNKNOWN).removed != gone[release]]
+        losing = {release for release in unknown if self._may_lose(self._discs[release], removed)}
         if losing:  # any folder may hold more of these releases
             self._read_others()
-        told: dict[bytes, str] = {}
-        for release in losing:
-            discs = self._discs[release]
-            lost = _least_lost(discs, removed)
-            title = min(_together(discs).files, key=lambda file: file.path).title if lost else ""
-            for disc, number in lost:
-                which = f", disc {release.disc}" if release.disc > 1 else ""
-                told[disc.first(number)] = f"track {number} of {title}{which}"
-        return told
+        for release in unknown:
+            told = self._told(release, removed) if release in losing else {}
+            self._lost[release] = _Lost(gone[release], told)
+        return {path: text for release in gone for path, text in self._lost[release].told.items()}
+
+    def _told(self, release: Release, removed: Set[bytes]) -> dict[bytes, str]:
+        discs = self._discs[release]
+        lost = _least_lost(discs, removed)
+        title = min(_together(discs).files, key=lambda file: file.path).title if lost else ""
+        which = f", disc {release.disc}" if release.disc > 1 else ""
+        return {disc.first(number): f"track {number} of {title}{which}" for disc, number in lost}
 
     def _may_lose(self, discs: Mapping[bytes, _Disc], removed: Set[bytes]) -> bool:
         """Whether a place where the release may be complete loses one of its tracks, as far as is known."""
@@ -321,7 +343,7 @@ def _together(discs: Mapping[bytes, _Disc]) -> _Disc:
 # ---- reading them ----
 
 
-def albums_of(store: Store, tracks: Iterable[HeardTrack]) -> Albums:
+def albums_of(store: Store, tracks: Iterable[HeardTrack[Any]]) -> Albums:
     """The releases in the folders of these tracks. Of the store, other files there are read when they matter, as it is
     then."""
     known = {track.path: track.properties.tags for track in tracks if track.state == "present"}

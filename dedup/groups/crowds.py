@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dedup.store.tracks import HeardTrack
 
-_T = TypeVar("_T", bound=HeardTrack)
+_T = TypeVar("_T", bound=HeardTrack[Any])
 
 MANY = 100
 """Most tracks of one fingerprint, or pairs of tracks of two, that are looked at one by one."""

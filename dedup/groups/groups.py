@@ -4,10 +4,11 @@ B is the reference, because then both were compared with it."""
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from dedup.correlation.scoring import BESIDE, CERTAIN, MERGING, Verdict
 from dedup.groups.companions import Intended
@@ -21,16 +22,47 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 
+class LatePairs(Sequence[TrackPair]):
+    """Pairs of a group that are made when somebody looks at one: of thousands of groups a screen shows a few."""
+
+    def __init__(self, tracks: Sequence[ListedTrack], make: Callable[[], tuple[TrackPair, ...]]) -> None:
+        """`tracks` are the first ones of the pairs that `make` gives."""
+        self.tracks, self._make = tracks, make
+
+    @functools.cached_property
+    def _pairs(self) -> tuple[TrackPair, ...]:
+        return self._make()
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+    @overload
+    def __getitem__(self, at: int) -> TrackPair: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[TrackPair, ...]: ...
+    def __getitem__(self, at: int | slice) -> TrackPair | tuple[TrackPair, ...]:
+        return self._pairs[at]
+
+    def __iter__(self) -> Iterator[TrackPair]:
+        return iter(self._pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return self._pairs == tuple(other) if isinstance(other, Sequence) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._pairs)
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Copies of one recording."""
 
     reference: ListedTrack
     """The best copy by the keep rules: the one to keep."""
-    members: tuple[TrackPair, ...]
+    members: Sequence[TrackPair]
     """The other copies, best first, each as a pair of the member `a` and the reference `b`: a positive lag means that
     the member has more in front."""
-    beside: tuple[TrackPair, ...] = ()
+    beside: Sequence[TrackPair] = ()
     """Tracks that contain the reference or are contained in it, and its other versions, as pairs like those of
     members; they are never removed for it."""
     rules: KeepRules = field(default_factory=lambda: keep_rules(KeepSettings()), compare=False, repr=False)
@@ -59,8 +91,14 @@ class Group:
         return min(self.members, key=lambda pair: (pair.match.score, pair.a.path))
 
     @property
+    def copies(self) -> Sequence[ListedTrack]:
+        """The tracks of the members."""
+        members = self.members
+        return members.tracks if isinstance(members, LatePairs) else [pair.a for pair in members]
+
+    @property
     def tracks(self) -> tuple[ListedTrack, ...]:
-        return (self.reference, *(pair.a for pair in self.members))
+        return (self.reference, *self.copies)
 
 
 class Found(NamedTuple):
@@ -74,7 +112,7 @@ class Found(NamedTuple):
 def relations_apart(matches: Matches, groups: Sequence[Group]) -> list[TrackPair]:
     """What is contained in, transposed from or related to another track, and is not beside a group. A group counts as
     one: of its copies' relations to a track the best is given."""
-    best = {pair.a.path: group.reference for group in groups for pair in group.members}
+    best = {copy.path: group.reference for group in groups for copy in group.copies}
 
     def are_apart(a: ListedTrack, b: ListedTrack) -> bool:
         return best.get(a.path, a) is not best.get(b.path, b)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
 
@@ -34,11 +33,10 @@ if TYPE_CHECKING:
     from dedup.store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class ListedTrack(HeardTrack):
+class ListedTrack(HeardTrack[AudioProperties]):
     """A track with a fingerprint, with everything that a report says about it."""
 
-    properties: AudioProperties = field(hash=False)
+    __slots__ = ()
 
     @property
     def seconds(self) -> float:
@@ -197,11 +195,15 @@ class Matches:
         return self._judgements
 
     def renew_judgements(self, store: Store) -> int:
-        """Reads the current judgements; returns the number of contents that a changed one is about. The pairs stay: two
+        """Reads the current judgements and takes them as `take_judgements` does."""
+        return self.take_judgements(Judgements(store))
+
+    def take_judgements(self, judgements: Judgements) -> int:
+        """Takes the current judgements; returns the number of contents that a changed one is about. The pairs stay: two
         tracks that a person has called the same since, and that no tile found, do not become a pair until all matches
         are read again. What was derived from the pairs is renewed for the tracks that a changed judgement can
         concern."""
-        said, self._judgements = self._judgements.said, Judgements(store)
+        said, self._judgements = self._judgements.said, judgements
         return self._renew_derived({each for both, _ in said.items() ^ self._judgements.said.items() for each in both})
 
     def _renew_derived(self, changed: Collection[bytes]) -> int:
@@ -311,8 +313,10 @@ class Matches:
         for first, second, place in self.related.all():
             one, other = self.by_fingerprint.get(first, []), self.by_fingerprint.get(second, [])
             if len(one) * len(other) <= MANY:  # most are copies, of which nobody needs to know for what they stand
+                if len(one) == len(other) == 1 and are_apart is not None and not are_apart(one[0], other[0]):
+                    continue
                 both = ((a, b) for a, b in itertools.product(one, other) if are_apart is None or are_apart(a, b))
-                if {self._verdict(a, b, place) for a, b in both}.isdisjoint(verdicts):
+                if all(self._verdict(a, b, place) not in verdicts for a, b in both):
                     continue
             one, other = list(filter(stands_for, one)), list(filter(stands_for, other))
             one, other = few(one, other, lambda track: (stands_for(track), *track.kind))

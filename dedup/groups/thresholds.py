@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 LEAST_JUDGEMENTS, JUST_BELOW = 10, 0.005
 
 
-def thresholds(store: Store | None, settings: MatchSettings) -> Thresholds:
+def thresholds(store: Store | None, settings: MatchSettings, n_tracks: int | None = None) -> Thresholds:
     """The thresholds that follow from the settings for a store's library, or without a store, for a library of 10,000
-    tracks. Raises UsageError if judgements are to set the score and there are too few."""
+    tracks. `n_tracks` is the number of different fingerprints in the store, if that is known. Raises UsageError if judgements are to set the score and there are too few."""
     if store is None:
         noise, n_tracks = usual_noise(), 10_000
     else:
-        noise, n_tracks = noise_of(store), store.catalog.fingerprints.count_held()
+        noise = noise_of(store)
+        n_tracks = store.catalog.fingerprints.count_held() if n_tracks is None else n_tracks
     related = noise.threshold(n_tracks, settings.max_false)
     other_speed = noise.threshold(n_tracks, settings.max_false / HYPOTHESES) + MORE_EVIDENCE
     same = settings.min_score

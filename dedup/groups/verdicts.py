@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dedup.correlation.scoring import MERGING
 
@@ -68,12 +68,12 @@ def by_file(a: Told, b: Told) -> Verdict | None:
     return "identical file" if a.full is not None and a.full == b.full else None
 
 
-def length(track: HeardTrack) -> tuple[int, bytes]:
+def length(track: HeardTrack[Any]) -> tuple[int, bytes]:
     """Orders tracks by their length."""
     return track.n_items, track.path
 
 
-def is_same_stream(a: HeardTrack, b: HeardTrack, same_items: bool) -> bool:
+def is_same_stream(a: HeardTrack[Any], b: HeardTrack[Any], same_items: bool) -> bool:
     """Whether the encoded streams are the same, or both are sound FLACs of the same samples."""
     if a.stream is not None and a.stream == b.stream:
         return True

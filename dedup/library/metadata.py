@@ -8,8 +8,8 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, TypeVar
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple, TypeVar
 
 from dedup.files.bounded import Bounded, bounded_memory, is_too_much
 from dedup.files.container import codec_name, heard_stream, is_attached, open_container
@@ -88,8 +88,7 @@ _UNSTAMPED = {"version": 1}
 """What properties say that were written before they had a version."""
 
 
-@dataclass(frozen=True, slots=True)
-class AudioProperties:
+class AudioProperties(NamedTuple):
     """What the headers say; zeros and "unknown" where they say nothing."""
 
     codec: str = "unknown"
@@ -109,7 +108,7 @@ class AudioProperties:
     """Length in seconds, to the microsecond; 0 is unknown. It does not depend on the tags."""
     has_cover: bool = False
     """Whether there is an embedded picture."""
-    tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    tags: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - nobody changes it
     """Values by common name (`tags.names`), in their common form (`tags.values`). Fields that describe the encoded
     file, such as its encoder or fingerprint, are left out; long values are cut to `LONGEST_VALUE`."""
     streams: tuple[Stream, ...] = ()
@@ -118,9 +117,6 @@ class AudioProperties:
     """What hangs off the file besides text tags and covers."""
     version: int = PROPERTIES_VERSION
     """`PROPERTIES_VERSION` of the program that read the file."""
-
-
-_FIELDS = [each.name for each in fields(AudioProperties)]
 
 
 def read_properties(path: bytes) -> AudioProperties:
@@ -138,9 +134,9 @@ def read_properties(path: bytes) -> AudioProperties:
         if has_more or not (is_complete and properties.duration_s and properties.tags):
             properties = _completed(properties, attempt.of(_read_with_av, path) or AudioProperties(), has_more)
         if properties.duration_s and not properties.bitrate:
-            properties = replace(properties, bitrate=_count(8 * size / properties.duration_s))
+            properties = properties._replace(bitrate=_count(8 * size / properties.duration_s))
         if attempt.is_too_large or file.is_exceeded:
-            properties = replace(properties, extras=(*properties.extras, unread_held(opened).extra))
+            properties = properties._replace(extras=(*properties.extras, unread_held(opened).extra))
     return _fit_to_keep(properties)
 
 
@@ -154,7 +150,7 @@ def _fit_to_keep(properties: AudioProperties) -> AudioProperties:
         replace(stream, language=_cut(stream.language), title=_cut(stream.title))
         for stream in properties.streams[:MOST_THINGS]
     ]
-    return replace(properties, streams=tuple(streams), extras=tuple(extras))
+    return properties._replace(streams=tuple(streams), extras=tuple(extras))
 
 
 def _completed(properties: AudioProperties, probed: AudioProperties, has_more: bool) -> AudioProperties:
@@ -168,8 +164,7 @@ def _completed(properties: AudioProperties, probed: AudioProperties, has_more: b
         extras = (*(extra for extra in properties.extras if extra.form != "chapters"), *chapters)
     else:
         extras = properties.extras if is_known or properties.extras else probed.extras
-    return replace(
-        probed if is_better else properties,
+    return (probed if is_better else properties)._replace(
         tags=properties.tags or probed.tags,
         has_cover=properties.has_cover or probed.has_cover,
         streams=probed.streams,
@@ -179,8 +174,7 @@ def _completed(properties: AudioProperties, probed: AudioProperties, has_more: b
 
 def to_json(properties: AudioProperties) -> dict[str, Any]:
     """Plain JSON types; `from_json` is the inverse."""
-    plain = {name: getattr(properties, name) for name in _FIELDS}  # `asdict` would copy each value
-    return plain | {
+    return properties._asdict() | {
         "tags": {name: list(values) for name, values in properties.tags.items()},
         "streams": tuple(map(asdict, properties.streams)),
         "extras": tuple(map(asdict, properties.extras)),

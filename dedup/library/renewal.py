@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dedup.files.disks import Disks
@@ -76,7 +75,7 @@ class _Renewal:
         self.observer.advance()
         track = self.catalog.tracks.get(path)
         if track is not None:
-            known = replace(from_json(json.loads(track.properties)), version=PROPERTIES_VERSION)
+            known = from_json(json.loads(track.properties))._replace(version=PROPERTIES_VERSION)
             self.waiting[path] = json.dumps(to_json(known))
 
     def _commit(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dedup.groups.albums import Albums
+from dedup.groups.going import Going, Goings
 from dedup.groups.groups import Group
 from dedup.groups.keep import Decision, KeepRules, is_below
 from dedup.groups.losses import NOTHING, SAME_PACKETS, Beside, Loss, carried_extras, losses, outcome_words
@@ -73,41 +74,47 @@ class Decider:
                 coming = None if coming is None else {**coming, **_coming_with(files[-1], pair)}
         return PlannedGroup(tuple(files))
 
-    def weighed(self, groups: Iterable[Group]) -> list[Group]:
+    def weighed(self, groups: Iterable[Group], known: Goings) -> list[Group]:
         """The groups with the bytes that `groups` lets go of each, most first, then by the reference's path. Says
         nothing about the files, which takes most of the time of a decision."""
-        free = [(group, *self._free(group)) for group in groups]
-        goes = {pair.a.path for _, certain, _ in free for pair in certain}
+        free = [(group, group.copies, known.of(group, self._going)) for group in groups]
+        goes = {copies[at].path for _, copies, going in free for at in going.certain}
         lacking: Collection[bytes] = ()
         if self.settings.action in REMOVING and not self.settings.break_albums:
             lacking = self.albums.lacking(goes)
 
-        def n_bytes(pairs: Iterable[TrackPair]) -> int:
-            return sum(pair.a.size for pair in pairs if pair.a.path not in lacking)
+        def n_bytes(copies: Sequence[ListedTrack], places: Iterable[int]) -> int:
+            return sum(copies[at].size for at in places if copies[at].path not in lacking)
 
         found = [
-            Group(each.reference, each.members, each.beside, each.rules, n_bytes(certain), n_bytes(unheard))
-            for each, certain, unheard in free
+            Group(
+                each.reference,
+                each.members,
+                each.beside,
+                each.rules,
+                n_bytes(copies, going.certain),
+                n_bytes(copies, going.unheard),
+            )
+            for each, copies, going in free
         ]
         return sorted(found, key=lambda each: (-each.bytes_reclaimable, -each.bytes_unheard, each.reference.path))
 
-    def _free(self, group: Group) -> tuple[list[TrackPair], list[TrackPair]]:
-        """The members that go, regardless of albums, as `group` decides it; and those that would go too if they passed
-        a null test that nobody has made yet."""
-        certain: list[TrackPair] = []
-        unheard: list[TrackPair] = []
+    def _going(self, group: Group) -> Going:
+        """The members that go, as `group` decides it."""
+        certain: list[int] = []
+        unheard: list[int] = []
         if not is_there_twice(group):
-            return certain, unheard
+            return Going(certain, unheard)
         beside = Beside(merges=self.settings.merge and not is_below(group.reference.path, self.protect))
-        for pair in group.members:
+        for at, pair in enumerate(group.members):
             lost = losses(pair, beside)
             if self._why_it_stays(pair, lost) is None:
-                certain.append(pair)
+                certain.append(at)
                 if pair.a.properties.extras and self.settings.action in REMOVING:
                     beside = replace(beside, gets=(*beside.gets, *carried_extras(pair, beside)))
             elif pair.test is None and self._why_it_stays(pair, _heard(lost)) is None:
-                unheard.append(pair)
-        return certain, unheard
+                unheard.append(at)
+        return Going(certain, unheard)
 
     def _member(self, pair: TrackPair, better: Decision, beside: Beside, coming: Coming) -> PlannedFile:
         lost = losses(pair, beside)
@@ -167,7 +174,7 @@ def most_first(groups: Iterable[PlannedGroup]) -> tuple[PlannedGroup, ...]:
 
 def is_there_twice(group: Group) -> bool:
     """Whether the reference and at least one copy are there. Files that are away or were imported do not count."""
-    return group.reference.state == "present" and any(pair.a.state == "present" for pair in group.members)
+    return group.reference.state == "present" and any(copy.state == "present" for copy in group.copies)
 
 
 def planned_file(

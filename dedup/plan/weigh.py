@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dedup.groups.going import goings
 from dedup.groups.groups import Found, Group, grouping
 from dedup.groups.keep import keep_rules
 from dedup.groups.losses import let_go_with
@@ -46,4 +47,5 @@ def weighed_groups(store: Store, matches: Matches, keep: KeepSettings, settings:
     keep = replace(keep, protect=protected(store, keep.protect))
     albums = matches.albums(store)
     decider = Decider(keep_rules(keep, albums), settings, keep.protect, albums)
-    return decider.weighed(grouping(matches, decider.rules, keep).groups(let_go_with(settings.let_go)))
+    groups = grouping(matches, decider.rules, keep).groups(let_go_with(settings.let_go))
+    return decider.weighed(groups, goings(matches, keep, settings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dedup.files.status import size_and_time
 from dedup.playback.lanes import REFERENCE, Place
@@ -28,7 +28,7 @@ class File(NamedTuple):
     device: int = 0
 
     @classmethod
-    def of(cls, track: HeardTrack) -> File:
+    def of(cls, track: HeardTrack[Any]) -> File:
         return cls(track.path, track.size, track.mtime_ns, track.inode, track.device)
 
     def is_as_known(self) -> bool:

@@ -13,7 +13,6 @@ from dedup.store.digests import COLUMNS, DIGEST_BYTES, is_sound, row_digest, sea
 
 Row = tuple[Any, ...]
 
-ROWS_AT_ONCE = 4096
 VALUES_AT_ONCE = 500
 """Values that one query looks for: some builds of SQLite take 999 at most."""
 
@@ -76,11 +75,12 @@ class Table:
         """The rows that do not match their digest, without it."""
         return (row for is_sound, row in self.with_verdict() if not is_sound)
 
-    def row_digests(self) -> Iterator[bytes]:
-        """The digests of all rows one after the other, as they are, some thousand at a time."""
-        cursor = self.connection.execute(f"SELECT row_digest FROM {self.name}")
-        while rows := cursor.fetchmany(ROWS_AT_ONCE):
-            yield b"".join([digest for (digest,) in rows])
+    def row_digests(self) -> bytes:
+        """The digests of all rows one after the other, as they are. SQLite joins them in half of the time that it takes
+        to hand them over."""
+        query = f"SELECT CAST(group_concat(row_digest, '') AS BLOB) FROM {self.name}"
+        (joined,) = self.connection.execute(query).fetchone()
+        return joined or b""
 
     def title(self, row: Row) -> str:
         """The key of a row in text."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from dedup.store.audios import Audios
 from dedup.store.database import Database
@@ -63,9 +63,12 @@ class KnownTrack:
     """Whether an older version of Reprise read its properties (`metadata.PROPERTIES_VERSION`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeardTrack:
-    """A track with its audio and fingerprint; fields as in `Track` and `Audio`."""
+Properties = TypeVar("Properties")
+
+
+class HeardTrack(NamedTuple, Generic[Properties]):
+    """A track with its audio and fingerprint; fields as in `Track` and `Audio`. A tuple, since a report makes one for
+    each track of a library."""
 
     path: bytes
     root: bytes
@@ -86,7 +89,7 @@ class HeardTrack:
     n_items: int
     n_distinct: int
     """Number of different items, without silence."""
-    properties: Any = field(hash=False)
+    properties: Properties
     """What `Tracks.heard` was to make of its properties."""
     decoded_s: float | None = None
     """Seconds of sound that decoding gave; None if unknown (`audios.Decoding`)."""
@@ -94,8 +97,11 @@ class HeardTrack:
     cancels: int | None = None
     width_db: float | None = None
 
+    def __hash__(self) -> int:
+        return hash((self.path, self.size, self.mtime_ns))
 
-Heard = TypeVar("Heard", bound=HeardTrack)
+
+Heard = TypeVar("Heard", bound=HeardTrack[Any])
 
 
 class Trouble(NamedTuple):

@@ -49,8 +49,8 @@ def numbers(site: Site) -> Numbers:
     """The library as it is now."""
     snapshot = site.desk.now()
     rows = snapshot.listed().rows
-    members = (pair.a for one in snapshot.questions.values() for pair in one.group.members)
-    n_copies = sum(track.state == "present" for track in members)
+    copies = (copy for one in snapshot.questions.values() for copy in one.group.copies)
+    n_copies = sum(track.state == "present" for track in copies)
     with open_for_reading(site.desk.terms.folder) as store:
         n_tracks = store.catalog.tracks.count_by_state().get("present", 0)
         n_problems = store.catalog.tracks.count_by_problem().get("failed", 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ class Lineup:
     """A reference, and other files as pairs with it."""
 
     reference: ListedTrack
-    pairs: tuple[TrackPair, ...]
+    pairs: Sequence[TrackPair]
     """Pairs of the other files, `a`, and the reference, `b`."""
     question: Question | None = None
     """The group that is asked about; None for two files."""
