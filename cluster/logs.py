@@ -81,6 +81,11 @@ class PrivateFileHandler(logging.handlers.RotatingFileHandler):
             opener=private_opener,
         )
 
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: ARG002, N802
+        """Whether the file is full. The base class writes each record in its mind first, and asks what kind of file it
+        is."""
+        return self.stream is not None and os.fstat(self.stream.fileno()).st_size >= self.maxBytes
+
 
 class _Strangers(logging.Filter):
     """Lets the first refusals of connections through, so that nobody without keys can fill a log."""

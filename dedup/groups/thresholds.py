@@ -18,7 +18,8 @@ LEAST_JUDGEMENTS, JUST_BELOW = 10, 0.005
 
 def thresholds(store: Store | None, settings: MatchSettings, n_tracks: int | None = None) -> Thresholds:
     """The thresholds that follow from the settings for a store's library, or without a store, for a library of 10,000
-    tracks. `n_tracks` is the number of different fingerprints in the store, if that is known. Raises UsageError if judgements are to set the score and there are too few."""
+    tracks. `n_tracks` is the number of different fingerprints in the store, if that is known. Raises UsageError if
+    judgements are to set the score and there are too few."""
     if store is None:
         noise, n_tracks = usual_noise(), 10_000
     else:

@@ -31,17 +31,12 @@ class OnDisk:
         """What would be lost beside a copy if it went for the kept file."""
         if self._settings.action not in REMOVING or pair.a.state != "present":
             return NOTHING
-        return Beside(
-            sidecars=tuple(
-                f"side-car {printable(os.path.basename(path))}"
-                for path, fate in self._fates(pair, coming)
-                if fate == "lost"
-            ),
-            playlists=tuple(
-                f"{printable(path)} names it and cannot be rewritten"
-                for path in self._references.unrewritable(pair.a.path)
-            ),
-        )
+        lost = [told(path) for path, fate in self._fates(pair, coming) if fate == "lost"]
+        naming = self._references.unrewritable(pair.a.path)
+        if not lost and not naming:
+            return NOTHING
+        playlists = [f"{printable(path)} names it and cannot be rewritten" for path in naming]
+        return Beside(sidecars=tuple(lost), playlists=tuple(playlists))
 
     def planned(self, pair: TrackPair, let_go: Collection[LossKind], coming: Coming) -> tuple[PlannedSidecar, ...]:
         """What happens to the side-cars of a copy that goes, if these kinds may be lost."""
@@ -56,8 +51,9 @@ class OnDisk:
     def _fates(self, pair: TrackPair, coming: Coming) -> Iterator[tuple[bytes, Literal["to kept", "saved", "lost"]]]:
         """What becomes of each side-car of a copy if it goes: it moves to the kept file, it is saved without that (the
         kept file has the same one, or it is rewritten), or it is lost."""
-        there = dict(coming or {})
-        for path in self._sidecars.of(pair.a.path):
+        paths = self._sidecars.of(pair.a.path)
+        there = dict(coming or {}) if paths else {}
+        for path in paths:
             target = renamed(path, pair.a.path, pair.b.path)
             is_free = coming is not None and target not in there and not os.path.lexists(target)
             if is_free and self._moves_to_kept(path, pair):

@@ -36,7 +36,7 @@ class Sidecars:
     def of(self, path: bytes) -> list[bytes]:
         """Paths of the side-cars of a file, in order: "a.lrc", "a.mp3.lrc" and "a.de.lrc" of "a.mp3", but none whose
         name begins with the longer name of another piece of music."""
-        folder, name = os.path.split(path)
+        folder, _, name = path.rpartition(b"/")
         listed = self._in(folder)
         if not listed.by_stem:
             return []
