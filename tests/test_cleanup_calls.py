@@ -174,7 +174,7 @@ def test_undo_of_the_last(store: Path, replaced: Replace) -> None:
 
 
 def test_history(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    summary = Summary(1, "2026-02-28T21:30:00Z", "undone", 0, 0, 0, did=Counts(2, 1000, 0))
+    summary = Summary(1, "2026-02-28T21:30:00Z", "undone", False, 0, 0, 0, did=Counts(2, 1000, 0))
     monkeypatch.setattr("dedup.cleanup.journal.history", lambda folder: [summary] if folder == store else [])
     result = run(store, "history")
     assert result.exit_code == EXIT_DONE
@@ -185,6 +185,7 @@ def test_history(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "number": 1,
         "began": "2026-02-28T21:30:00Z",
         "state": "undone",
+        "gate": False,
         "files": 0,
         "bytes": 0,
         "rewritten": 0,

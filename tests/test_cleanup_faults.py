@@ -279,6 +279,26 @@ def test_a_copy_that_is_not_what_was_written_is_refused(root: Path) -> None:
     assert tree(root) == before
 
 
+@pytest.mark.parametrize("moment", ["hash_of", "copy_whole"])
+def test_a_file_that_is_written_to_while_it_goes_to_another_disk_stays(root: Path, moment: str) -> None:
+    """While its copy is read again, or after that."""
+    real = getattr(moving, moment)
+
+    def written(*arguments: Any) -> Any:
+        done = real(*arguments)
+        with open(root / "sub/a.flac", "ab") as file:
+            file.write(b"more")
+        return done
+
+    with opened(root) as store:
+        plan = one(store, root)
+        with refusing(root, errno.EXDEV, "rename"), mock.patch.object(moving, moment, written):
+            (refusal,) = carry_out(store, plan).refused
+    assert "a program is writing to it" in refusal.reason
+    assert (root / "sub/a.flac").read_bytes().endswith(b"more")
+    assert not (root / os.fsdecode(QUARANTINE) / "sub/a.flac").exists()
+
+
 def test_a_name_that_is_taken_gets_a_number_and_a_long_one_is_cut(root: Path) -> None:
     quarantine = root / os.fsdecode(QUARANTINE)
     (quarantine / "sub").mkdir(parents=True)

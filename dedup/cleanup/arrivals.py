@@ -137,8 +137,8 @@ class Arrivals:
         return is_left
 
     def settle(self, path: bytes, size: int, mtime_ns: int) -> bool:
-        """Takes a file of an inbox that was asked about, with its present size and time; False if it has no answer
-        yet."""
+        """Takes a file of an inbox that was asked about, with its present size and time; False if it has no answer yet,
+        or none that still holds: then it is asked about anew."""
         question = self.keeper.last_question(path)
         if question is None or question.record is None:
             return question is None
@@ -146,6 +146,12 @@ class Arrivals:
         to = {"import": self.places.accept, "reject": self.places.reject}.get(said.get("do"))
         if to is None or said.get("seen") != [size, mtime_ns] or self.is_left(path):
             return True
+        if said["do"] == "import":
+            self.keeper.hold(question.id)
+            if self.keeper.has_lapsed(question):  # while no gate was open: a copy may have been imported since
+                self.keeper.release(question.id)
+                self.keeper.ask(path)
+                return False
         inbox = max((each for each in self.places.inboxes if holds(each, path)), key=len)
         self._waiting[path] = Arrival(question.id, path, inbox, to, size, mtime_ns)
         return True
@@ -195,7 +201,7 @@ class Arrivals:
         for folder in {each.to for each in self._waiting.values()}:
             self._require_same_disk(folder)
         until = time.monotonic() + BATCH_S
-        journal = make_journal(self.folder, to_bytes(Plan(())), utc_now())
+        journal = make_journal(self.folder, to_bytes(Plan(())), utc_now(), of_gate=True)
         others = [*self.places.inboxes, *filter(None, (self.places.accept, self.places.reject))]
         reach = Reach(store.catalog.tracks.roots(), others)
         with contextlib.closing(JournalWriter(journal)) as writer, reach:
@@ -212,6 +218,8 @@ class Arrivals:
                         raise
                     if problem:
                         self._put_off(arrival, problem)
+                    if problem in ("", ANOTHER):
+                        self.keeper.release(arrival.question)
             finally:
                 with contextlib.suppress(WriteError):  # else the next start ends it
                     writer.end(utc_now())
@@ -261,7 +269,7 @@ class Arrivals:
         except RepriseError as error:
             return error.found
         except OSError as error:
-            return reason_of(error, path, THEN)
+            return reason_of(error, path, THEN) if os.path.lexists(path) else ANOTHER
         self._tell_moved(journal, step, arrival.question)
         return ""
 

@@ -37,6 +37,9 @@ from dedup.store.ledgers import (
 if TYPE_CHECKING:
     from dedup.plan.nouns import Plan
 
+GATE = "gate"
+"""Who did it, in the first line of what the gate did by itself."""
+
 _UNFINISHED = "wip-"
 _PIECE = 1 << 16
 _LONGEST_END = 200
@@ -73,6 +76,8 @@ class Journal:
     undoing: bool = False
     """Whether its undo was begun."""
     undone: str = ""
+    of_gate: bool = False
+    """Whether the gate did it by itself, with files of an inbox."""
     entries: list[Entry] = field(default_factory=list)
     """Entries in the order in which they were begun."""
 
@@ -173,16 +178,16 @@ class JournalWriter:
         return refused(str(self.journal.folder / JOURNAL), error, then=then)
 
 
-def make_journal(store: Path, plan: bytes, when: str) -> Journal:
-    """Makes a new one with the plan in it, whole or not at all. Only for the holder of the store's lock. Raises
-    OSError."""
+def make_journal(store: Path, plan: bytes, when: str, of_gate: bool = False) -> Journal:
+    """Makes a new one with the plan in it, whole or not at all; `of_gate` is as in `Journal`. Only for the holder of
+    the store's lock. Raises OSError."""
     number = max((int(folder.name) for folder in folders_of(store)), default=0) + 1
     folder = store / FOLDER / f"{number:04}"
     new = folder.with_name(f"{_UNFINISHED}{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
     for made in (store / FOLDER, new, new / ORIGINALS):
         made.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-    start = sealed_line({"event": "start", "when": when, "plan": digest_of(plan)})
+    start = sealed_line({"event": "start", "when": when, "plan": digest_of(plan), **({"by": GATE} if of_gate else {})})
     for file, data in ((PLAN, plan), (JOURNAL, start)):
         with open(new / file, "wb", opener=private_opener) as writing:
             writing.write(data)
@@ -190,7 +195,7 @@ def make_journal(store: Path, plan: bytes, when: str) -> Journal:
             os.fsync(writing.fileno())
     os.rename(new, folder)
     sync_folder(os.fsencode(folder))
-    return Journal(folder, began=when)
+    return Journal(folder, began=when, of_gate=of_gate)
 
 
 def journals(store: Path) -> list[Journal]:
@@ -281,11 +286,12 @@ def broken_off(store: Path) -> Journal | None:
 
 def to_be_undone(store: Path, number: int | None) -> Journal:
     """The clean-up of that number, or the last one in which something is left to take back or which was broken off.
-    Raises JournalError if there is none."""
+    What the gate did by itself is meant by its number only. Raises JournalError if there is none."""
     wanted = [folder for folder in folders_of(store) if number in (None, int(folder.name))]
     states: tuple[State, ...] = ("begun", "done") if number is None else ("begun", "done", "emptied")
     for journal in map(read_journal, reversed(wanted)):
-        if journal.is_open or next(journal.steps_of(*states), None) is not None:
+        is_meant = number is not None or not journal.of_gate
+        if journal.is_open or (is_meant and next(journal.steps_of(*states), None) is not None):
             return journal
     if number is not None and wanted:
         found = "was taken back already, or changed nothing"
@@ -315,6 +321,7 @@ class Summary:
     """Time in UTC."""
     state: str
     """`Journal.state`."""
+    of_gate: bool
     n_files: int
     """Files that are away now, or share the bytes of another."""
     n_bytes: int
@@ -342,6 +349,7 @@ def _summary_of(journal: Journal) -> Summary:
         number=int(journal.id),
         began=journal.began,
         state=journal.state,
+        of_gate=journal.of_gate,
         n_files=now.files,
         n_bytes=now.bytes,
         n_rewritten=now.rewritten,
@@ -378,7 +386,7 @@ def _end_of_lines(path: Path) -> int:
 def _take(journal: Journal, record: dict[str, Any]) -> None:
     match record["event"]:
         case "start":
-            journal.began = record["when"]
+            journal.began, journal.of_gate = record["when"], record.get("by") == GATE
         case "begin":
             step = step_of(record["step"], journal.originals)
             known = record.get("known")

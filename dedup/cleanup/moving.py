@@ -9,10 +9,13 @@ import shutil
 
 from dedup.cleanup.file_status import Status
 from dedup.files.held import Spot
+from dedup.files.status import size_and_time
 from dedup.library.identity import hash_of
 
 PART = b".reprise-%s.part"
 """Name of a file that is being made, in the folder of the file that it becomes."""
+
+CHANGED = "a program is writing to it"
 
 _PIECE = 1 << 20
 _LONGEST_NAME = 255
@@ -68,7 +71,10 @@ def _fill(source: Spot, target: Spot) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        copy_whole(source, target)
+        copied = copy_whole(source, target)
+        if _is_other(source.status(), copied):
+            target.unlink()
+            raise OSError(errno.EBUSY, CHANGED, source.path) from None
         source.unlink()
 
 
@@ -120,20 +126,25 @@ def _end_of_copy(source: Spot, target: Spot) -> None:
     source.sync()
 
 
-def copy_whole(source: Spot, target: Spot) -> None:
+def copy_whole(source: Spot, target: Spot) -> os.stat_result:
     """Puts a copy in the place of `target`, whole or not at all: bytes, which are read again, times, mode, attributes
-    and, if allowed, owner. Raises OSError."""
+    and, if allowed, owner. Returns the status of what was copied. Raises OSError, also for a source that changes
+    meanwhile."""
     part = part_of(target)
     part.discard()
     try:
         with source.open() as reading, part.create() as writing:
+            copied = os.fstat(reading.fileno())
             shutil.copyfileobj(reading, writing, _PIECE)
             writing.flush()  # what is not buffered may write less than all of a piece, and says nothing
             os.fsync(writing.fileno())
             drop_cached(writing.fileno())
             writing.seek(0)
             reading.seek(0)
-            if hash_of(writing) != hash_of(reading):
+            is_same = hash_of(writing) == hash_of(reading)
+            if _is_other(os.fstat(reading.fileno()), copied):
+                raise OSError(errno.EBUSY, CHANGED, source.path)
+            if not is_same:
                 raise OSError(errno.EIO, "the copy differs from what was written", target.path)
             Status.of(reading.fileno()).give(writing.fileno())
         part.replace(target)
@@ -141,6 +152,12 @@ def copy_whole(source: Spot, target: Spot) -> None:
         part.discard()
         raise
     target.sync()
+    return copied
+
+
+def _is_other(status: os.stat_result, before: os.stat_result) -> bool:
+    """Whether a file was written to, or is another file, since it had this status."""
+    return not os.path.samestat(status, before) or size_and_time(status) != size_and_time(before)
 
 
 def drop_cached(descriptor: int) -> None:

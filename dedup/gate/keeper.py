@@ -119,6 +119,8 @@ class Keeper:
         """By question."""
         self._read: dict[int, Newcomer] = {}
         """The last files that were read and are not reserved, by question: a person may import them all the same."""
+        self._held: set[int] = set()
+        """Questions whose promises do not lapse: their files wait to be moved."""
         self._early: dict[int, _Imported] = {}
         """By question: what was said before it was answered."""
         self._entering = Entering(folder, terms.scan.discover)
@@ -177,6 +179,18 @@ class Keeper:
     def withdraw(self, id_: int) -> None:
         """Takes in that the file of a question is not imported after all: it is promised no more."""
         self._inbox.put(_Withdrawn(id_))
+
+    def hold(self, id_: int) -> None:
+        """Lets what the answer to a question promised not lapse until `release`."""
+        self._held.add(id_)
+
+    def release(self, id_: int) -> None:
+        self._held.discard(id_)
+
+    def has_lapsed(self, question: Question) -> bool:
+        """Whether an answer is so old that what it promised, if anything, is promised no more."""
+        answered = time.time() if question.answered is None else question.answered
+        return question.id not in self._reserved and answered + self._terms.reserved_s < time.time()
 
     def last_question(self, path: bytes) -> Question | None:
         """The last question about a path."""
@@ -362,7 +376,11 @@ class Keeper:
         now, arrived = time.time(), set(gate.library.arrived())
         if arrived:  # before it is let go: the last look at the store may be older than its track
             gate.library.refresh()
-        over = [id_ for id_, each in self._reserved.items() if each.reservation.lapses < now or each.id in arrived]
+        over = [
+            id_
+            for id_, each in self._reserved.items()
+            if (each.reservation.lapses < now and id_ not in self._held) or each.id in arrived
+        ]
         self._let_go(gate, over)
         self.state.n_tracks = gate.library.thresholds.n_tracks
 

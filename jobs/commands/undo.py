@@ -19,8 +19,9 @@ from jobs.show.cleanups import history_lines, show_undone, summary_record, undon
 def undo(run: Run, number: int | None) -> int:
     """Undo a clean-up: put back files, tags, covers, playlists and folders.
 
-    NUMBER is one that `reprise history` lists; the default is the last clean-up that was not undone. Each file is
-    compared with what it was. What cannot be put back is reported with the reason, and you can try again."""
+    NUMBER is one that `reprise history` lists; the default is the last clean-up that was not undone. What the gate
+    moved out of an inbox is undone by its number only. Each file is compared with what it was. What cannot be put back
+    is reported with the reason, and you can try again."""
     from dedup.cleanup.undo import undo as take_back
 
     run.last_words = f"stopped; `reprise undo{f' {number}' if number else ''}` goes on from there"

@@ -70,6 +70,9 @@ class GateClient:
                 connection.request(method, path, None if body is None else json.dumps(body), headers)
                 answer = connection.getresponse()
                 said = json.loads(answer.read())
+        except TimeoutError as error:
+            found = f"it is open, but gave no answer in {CALL_S + wait_s:.0f} s"
+            raise GateClosedError(f"gate {where}", found, remedy="Ask again later: it is busy") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             remedy = "Open it with `reprise gate serve`"
             raise GateClosedError(f"gate {where}", f"it does not answer: {error}", remedy=remedy) from error

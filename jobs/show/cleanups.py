@@ -104,6 +104,7 @@ def summary_record(summary: Summary) -> dict[str, Any]:
         "number": summary.number,
         "began": summary.began,
         "state": summary.state,
+        "gate": summary.of_gate,
         "files": summary.n_files,
         "bytes": summary.n_bytes,
         "rewritten": summary.n_rewritten,
@@ -118,7 +119,7 @@ def history_lines(summaries: Sequence[Summary], look: Look) -> Iterator[str]:
         (
             f"clean-up {each.number}",
             local_time(each.began),
-            each.state,
+            f"{each.state}, by the gate" if each.of_gate else each.state,
             count_text(each.did.files, "file") if each.did.files else "",
             size_text(each.did.bytes) if each.did.files else "",
             f"{each.did.rewritten:,} rewritten" if each.did.rewritten else "",

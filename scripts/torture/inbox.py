@@ -117,9 +117,9 @@ def tortured(bench: Bench, args: argparse.Namespace) -> list[str]:
     accepted, faults = bench.accepted(), bench.faults()
     left = sum(name == "inbox" for name, _ in bench.files())
     faults += [f"song {song} was accepted {n} times" for song, n in accepted.items() if n != 1]
-    n_cleanups = 0
-    while bench.run("undo").returncode == 0:
-        n_cleanups += 1
+    listed = bench.run("history", "--json").stdout
+    numbers = [json.loads(line)["number"] for line in listed.splitlines()]
+    n_cleanups = sum(bench.run("undo", str(number)).returncode == 0 for number in reversed(numbers))
     moved = f"{accepted.total()} accepted, {left} left, {n_cleanups} clean-ups"
     print(f"{len(bench.before)} files, {args.kills} kills, {moved}")
     return faults if bench.files() == bench.before else [*faults, "undo has not put all back"]
