@@ -171,7 +171,7 @@ class PreflightError(ClusterError):
 
 
 class TooLittleMemoryError(RepriseError):
-    """The work does not fit into a worker's memory; found before it starts."""
+    """The work does not fit into the memory that there is; found before it starts."""
 
     exit_code = 19
 

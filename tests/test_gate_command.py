@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections import Counter
 from pathlib import Path
 
@@ -13,15 +14,18 @@ from click.testing import CliRunner, Result
 
 from dedup.correlation.correlate import correlate
 from dedup.files.paths import path_from_json
+from dedup.gate.memory import memory_needed
 from dedup.gate.nouns import Decision
+from dedup.gate.shelves import shelves_of
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
 from dedup.scan.scan import scan
 from dedup.settings import CompareSettings, FingerprintSettings, ScanSettings
-from dedup.store.store import make_or_open, open_for_writing
+from dedup.store.store import make_or_open, open_for_reading, open_for_writing
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import compose
 from jobs import cli
+from jobs.serve import gate_client
 from jobs.session.lines import Look
 from jobs.show.gate import CODES, code_of, decision_line, exit_code_of
 
@@ -116,3 +120,32 @@ def test_a_folder_in_lines_of_json(music: Path, folder: Path, tmp_path: Path) ->
     assert summary["files"] == len(decisions) == len(list((music / "new").iterdir()))
     assert asked("backfill", tmp_path, store=folder).exit_code == 5
     assert asked("backfill", tmp_path / "none", store=folder).exit_code == 10
+
+
+def test_a_gate_that_does_not_fit_into_memory_is_not_opened(
+    music: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(folder / "gate", ignore_errors=True)
+    with open_for_reading(folder) as store:
+        before = memory_needed(store, 2)
+        shelves_of(store)
+        after = memory_needed(store, 2)
+        assert after < before, "what is packed takes no more memory"
+        shelves_of(store)
+        assert memory_needed(store, 2) == after
+    monkeypatch.setattr("cluster.process.memory_limit", lambda: 100 << 20)
+    done = asked("check", music / "new" / "identical.flac", store=folder)
+    assert done.exit_code == 19
+    (line,) = done.stderr.splitlines()
+    assert "memory of the gate: 100 MiB" in line and "at least" in line
+
+
+def test_a_gate_that_is_busy_is_not_called_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_client, "CALL_S", 0.1)
+    name = tmp_path / "gate"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(name))
+        listening.listen()
+        done = asked("ask", tmp_path / "a.mp3", "--socket", name, store=tmp_path / "store")
+    assert done.exit_code == 23
+    assert "is open, but gave no answer" in done.stderr and "Ask again later" in done.stderr

@@ -103,6 +103,14 @@ def shelves_of(store: Store) -> list[Shelf]:
     )
 
 
+def items_to_pack(store: Store) -> int:
+    """Items of the largest shelf that is still to be packed; 0 if all are there."""
+    folder, sizes = store.layout.gate / "shelves", store.catalog.blocks.sizes()
+    kept = _kept(folder, sizes) if folder.is_dir() else {}
+    missing = sorted(sizes.keys() - {block for blocks in kept.values() for block in blocks})
+    return max((sum(sizes[block][1] for block in blocks) for blocks in planned(missing, sizes)), default=0)
+
+
 def _packed(store: Store) -> list[tuple[Path, tuple[str, ...]]]:
     """The folder and the blocks of each shelf, all of them on the disk."""
     folder, sizes = store.layout.gate / "shelves", store.catalog.blocks.sizes()

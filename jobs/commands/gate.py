@@ -223,7 +223,7 @@ def serve(
     if port is not None and name is not None:
         raise UsageError("options --port and --socket", "both are given", remedy="Give only one of them")
     with stores.for_reading(run) as store:
-        _compile(run, store)
+        _prepare(run, store, count_cores())
     match, scan = run.settings.match(), run.settings.scan()
     arriving = run.settings.inbox()
     places = Places(arriving.inbox, arriving.accept, arriving.reject)
@@ -248,9 +248,13 @@ def _policy(run: Run) -> Policy:
     return Policy(settings.keep(), settings.cleanup().let_go, settings.compare().varispeed, settings.gate())
 
 
-def _compile(run: Run, store: Store) -> None:
+def _prepare(run: Run, store: Store, n: int) -> None:
+    """Sees that there is memory for a gate with `n` processes that read files, and compiles what it needs."""
+    from cluster.process import memory_limit
     from dedup.gate.gate import compile_gate
+    from dedup.gate.memory import require_memory
 
+    require_memory(store, n, memory_limit())
     compile_gate(store, run.observer)
 
 
@@ -262,6 +266,6 @@ def _opened(run: Run, n: int) -> Iterator[tuple[Gate, Standby]]:
 
     match, scan = run.settings.match(), run.settings.scan()
     with stores.for_reading(run) as store:
-        _compile(run, store)
+        _prepare(run, store, n)
         with open_gate(store, match, _policy(run), scan, n, count_cores()) as opened:
             yield opened
