@@ -14,10 +14,10 @@ import pytest
 from dedup.correlation.correlate import correlate
 from dedup.groups import remembered
 from dedup.groups.going import Going
-from dedup.groups.groups import Found, Group, relations_apart
+from dedup.groups.groups import Found, Group, groups_of, relations_apart
 from dedup.groups.judgements import find, forget, record
 from dedup.groups.matches import Matches
-from dedup.groups.remembered import Place
+from dedup.groups.remembered import Place, Remembered
 from dedup.library.streams import Stream
 from dedup.observer import Silent
 from dedup.pipeline import Full, full
@@ -301,6 +301,19 @@ def test_only_what_has_changed_is_decided_again(folder: Path, place: Place, monk
         changed = find_groups(store, *asked, place).groups
         assert 0 < len(decided) < len(changed) - 1
         assert list(map(group_record, changed)) == list(map(group_record, find_groups(store, *asked).groups))
+
+
+def test_what_is_confirmed_after_matches_were_taken_counts_for_their_groups(folder: Path, place: Place) -> None:
+    asked = MatchSettings(), KeepSettings()
+    with open_for_writing(folder, "test") as store:
+        find_groups(store, *asked, PlanSettings(), place)
+        matches = Remembered(store, *asked, place).matches()
+        before = list(map(group_record, groups_of(store, matches, asked[1])))
+        confirm(store)
+        matches.take_in_confirmed(store)
+        after = list(map(group_record, groups_of(store, matches, asked[1])))
+        assert after == list(map(group_record, groups_of(store, Matches(store, asked[0]), asked[1])))
+        assert after != before
 
 
 def test_nothing_is_kept_of_a_store_that_changes_meanwhile(

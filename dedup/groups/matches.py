@@ -156,7 +156,7 @@ class Matches:
             self.by_fingerprint.setdefault(track.fingerprint, []).append(track)
 
     def take_in_confirmed(self, store: Store) -> None:
-        """Reads what was confirmed of copies at another speed or pitch, and is not known yet."""
+        """Reads what was confirmed of copies at another speed or pitch, and renews what that concerns."""
         if self.settings.classic is not None:
             return
         ids = {tracks[0].digest: fingerprint for fingerprint, tracks in self.by_fingerprint.items()}
@@ -165,11 +165,14 @@ class Matches:
             for each in store.catalog.comparisons.confirmed()
             if each.digest_a in ids and each.digest_b in ids
         }
+        changed: set[int] = set()
         for first, second, place in self.related.all() if said else ():
             for both, seen in (((first, second), place), ((second, first), ~place)):
                 found = said.get(both)
                 if found is not None and self.related.change(seen) is None:
                     self.related.confirm(seen, Change(found.kind, found.pitch), found.pair)
+                    changed.update(both)
+        self._renew_derived(changed)
 
     def _read_tracks(self, store: Store, compare: CompareSettings, related: Related) -> list[ListedTrack]:
         """Reads the tracks; adds the pairs of those that a person called the same and that no tile found."""
@@ -204,16 +207,19 @@ class Matches:
         are read again. What was derived from the pairs is renewed for the tracks that a changed judgement can
         concern."""
         said, self._judgements = self._judgements.said, judgements
-        return self._renew_derived({each for both, _ in said.items() ^ self._judgements.said.items() for each in both})
+        return self._renew_about({each for both, _ in said.items() ^ self._judgements.said.items() for each in both})
 
-    def _renew_derived(self, changed: Collection[bytes]) -> int:
+    def _renew_about(self, changed: Collection[bytes]) -> int:
         """Renews what was derived for the tracks that something else about these contents can concern; returns their
         number."""
-        if changed and self.derived:
-            tracks = self._related_to({track.fingerprint for track in self.tracks if track.content in changed})
+        self._renew_derived({track.fingerprint for track in self.tracks if track.content in changed} if changed else ())
+        return len(changed)
+
+    def _renew_derived(self, fingerprints: Collection[int]) -> None:
+        if fingerprints and self.derived:
+            tracks = self._related_to(set(fingerprints))
             for each in self.derived.values():
                 each.renew(tracks)
-        return len(changed)
 
     def _related_to(self, fingerprints: set[int]) -> list[ListedTrack]:
         """The tracks with these fingerprints and all that relate to them, to these, and so on; by path."""
@@ -243,7 +249,7 @@ class Matches:
         """Reads the current null tests, and renews as `renew_judgements` does."""
         texts, self._tests = self._tests.texts, NullTests(store)
         changed = (both for both, _ in texts.items() ^ self._tests.texts.items())
-        return self._renew_derived({each for both in changed for each in (both[:CONTENT_BYTES], both[CONTENT_BYTES:])})
+        return self._renew_about({each for both in changed for each in (both[:CONTENT_BYTES], both[CONTENT_BYTES:])})
 
     @property
     def tests(self) -> NullTests:
