@@ -52,10 +52,9 @@ def show_summary(run: Run, done: Full, plan: FullPlan | None = None) -> None:
     record = {**full_record(done), "plan": plan.record() if plan else None}
     run.summary = run.summary and record  # for whoever is notified
     output.result({"event": "summary", **record})
-    for line in _summary_lines(done, output.as_json):
+    empty = empty_text(done.scan, run.settings.roots())
+    for line in [empty] if empty else _summary_lines(done, output.as_json):
         output.note(line)
-    if not done.scan.discovered and (empty := empty_text(done.scan, run.settings.roots())):
-        output.note(empty)
     for line in plan.lines() if plan else ():
         output.note(line)
 
