@@ -52,7 +52,7 @@ def show_summary(run: Run, done: Full, plan: FullPlan | None = None) -> None:
     record = {**full_record(done), "plan": plan.record() if plan else None}
     run.summary = run.summary and record  # for whoever is notified
     output.result({"event": "summary", **record})
-    empty = empty_text(done.scan, run.settings.roots())
+    empty = None if done.scan.discovered else empty_text(done.scan, run.settings.roots())
     for line in [empty] if empty else _summary_lines(done, output.as_json):
         output.note(line)
     for line in plan.lines() if plan else ():
