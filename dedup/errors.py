@@ -192,3 +192,9 @@ class GateClosedError(RepriseError):
     """No gate is open where a command asks."""
 
     exit_code = 23
+
+
+class ServerError(RepriseError):
+    """A media server cannot be reached, does not let us in, or refuses what it was asked."""
+
+    exit_code = 24

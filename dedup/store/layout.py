@@ -26,7 +26,7 @@ SHORT_S, UNNAMED_S = 5.0, 0.2
 _OURS = re.compile(
     r"lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog"
     r"|plan-key|wip-plan-key-.*|waiting-judgements(\.damaged)?|review\.json.*|web-passphrase"
-    r"|progress\.json.*|page|gate"
+    r"|progress\.json.*|page|gate|listeners\.json.*"
 )
 """Names of what a store has in its folder."""
 
@@ -104,6 +104,11 @@ class Layout:
     def gate(self) -> Path:
         """Folder of the gate: what it keeps ready to compare a file with the library."""
         return self.folder / "gate"
+
+    @property
+    def listeners(self) -> Path:
+        """File of what listeners did with files, as media servers said it last (`servers.evidence`)."""
+        return self.folder / "listeners.json"
 
     def drop_progress(self) -> None:
         """Removes what a killed run left of its progress. Call it only while holding the lock."""

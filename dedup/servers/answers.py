@@ -1,0 +1,35 @@
+"""Reads values out of what a server answered: whatever else it sends counts as not said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def table(value: Any, *names: str) -> Mapping[str, Any]:
+    """The object below these names; an empty one if there is none."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def tables(value: Any, name: str) -> list[Mapping[str, Any]]:
+    """The objects in the list of this name. Some servers write one object where a list of one belongs."""
+    found = value.get(name) if isinstance(value, Mapping) else None
+    if isinstance(found, Mapping):
+        return [found]
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+
+
+def text(value: Mapping[str, Any], name: str) -> str:
+    """A text, or a number as one; empty if there is neither."""
+    found = value.get(name)
+    return str(found) if isinstance(found, (str, int)) and not isinstance(found, bool) else ""
+
+
+def number(value: Mapping[str, Any], name: str) -> int:
+    """A whole number from 0 up; 0 if there is none."""
+    found = value.get(name)
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 <= found < 1 << 62:
+        return 0
+    return int(found)

@@ -1,0 +1,185 @@
+"""HTTP to one media server: time limits, tries again with growing pauses, certificates verified, answers bounded. No
+message and no log line holds what is sent, as that may be a password."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import requests
+
+from dedup import __version__
+from dedup.errors import ServerError
+from dedup.plain_text import visible
+from dedup.servers.server import MissingError, RefusedError
+
+CONNECT_S, READ_S, WHOLE_S = 5.0, 15.0, 60.0
+"""Longest times, in seconds: to connect, between two pieces of an answer, and for a whole answer."""
+PAUSES_S = (0.5, 1.5)
+"""Pauses before each further try."""
+MOST_BYTES = 1 << 28
+"""Largest answer that is read."""
+
+_PASSING = {429, 502, 503, 504}
+"""Statuses that say: later."""
+_PIECE = 1 << 16
+_LONGEST_TOLD = 200
+
+Method = Literal["GET", "POST", "DELETE"]
+Values = Mapping[str, str | int | Sequence[str]]
+
+
+class Http:
+    """Requests to one server."""
+
+    def __init__(self, name: str, url: str, insecure: bool) -> None:
+        """`insecure`: whether secrets may go unencrypted to another machine."""
+        self.where, self.url = f"server {name}", url
+        self.is_private = insecure or _is_private(url)
+        """Whether nobody on the way can read what is sent."""
+        self._has_answered = False
+        self._session = requests.Session()
+        self._session.auth = _no_other_login
+        self._session.headers.update({"User-Agent": f"reprise/{__version__}", "Accept": "application/json"})
+        self.headers: Mapping[str, str] = {}
+        """What goes with every request."""
+
+    def ask(
+        self,
+        method: Method,
+        path: str,
+        *,
+        query: Values | None = None,
+        form: Values | None = None,
+        body: Any = None,
+        is_repeatable: bool = True,
+    ) -> Any:
+        """The JSON value of an answer, None for an empty one. `form` is sent as a form, `body` as JSON. Unless it
+        `is_repeatable`, it is sent once, and so is what a server gets that has not answered yet. Raises RefusedError
+        for a status of refusal, ServerError for no answer or none that can be understood."""
+        pauses = PAUSES_S if is_repeatable and self._has_answered else ()
+        for pause_s in (*pauses, None):
+            try:
+                return self._once(method, path, query, form, body)
+            except _LaterError as later:
+                if pause_s is None:
+                    raise ServerError(self.where, later.found, remedy=_REMEDY.format(self.url)) from None
+                time.sleep(pause_s)
+        raise AssertionError("the last try returns or raises")
+
+    def _once(self, method: Method, path: str, query: Values | None, form: Values | None, body: Any) -> Any:
+        began = time.monotonic()
+        try:
+            with self._session.request(
+                method,
+                f"{self.url}/{path}",
+                params=query,
+                headers=self.headers,
+                data=form,
+                json=body,
+                timeout=(CONNECT_S, READ_S),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                self._require_welcome(answer)
+                return self._understood(self._whole(answer, began))
+        except requests.exceptions.SSLError as error:
+            found = f"its certificate cannot be verified: {_reason(error)}"
+            remedy = "Give it one that this system trusts, or name the authority's file in REQUESTS_CA_BUNDLE"
+            raise ServerError(self.where, found, remedy=remedy) from None
+        except requests.exceptions.RequestException as error:
+            if isinstance(error, (requests.exceptions.ConnectionError, requests.exceptions.Timeout)):
+                raise _LaterError(_unreachable(error)) from None
+            if isinstance(error, requests.exceptions.ChunkedEncodingError):
+                raise _LaterError("its answer broke off") from None
+            found = f"{visible(self.url)} cannot be asked: {type(error).__name__}"
+            raise ServerError(self.where, found, remedy="Correct its url") from None
+
+    def _require_welcome(self, answer: requests.Response) -> None:
+        self._has_answered, status = True, answer.status_code
+        if status in _PASSING:
+            raise _LaterError(f"answers with status {status}")
+        if 300 <= status < 400:
+            target = visible(answer.headers.get("Location", "elsewhere").split("?", 1)[0])[:_LONGEST_TOLD]
+            raise ServerError(self.where, f"sends us on to {target}", remedy="Write that address as url")
+        if status == 401:
+            raise ServerError(self.where, "does not accept user and password", remedy="Correct user and password")
+        if status >= 500 and status != 501:
+            raise ServerError(self.where, f"failed (status {status})", remedy="Look at its own log")
+        if status in (404, 501):
+            raise MissingError(self.where, f"knows nothing of it (status {status})", remedy="")
+        if status >= 400:
+            raise RefusedError(self.where, f"refused (status {status})", remedy="Look whether the user may do that")
+
+    def _whole(self, answer: requests.Response, began: float) -> bytes:
+        data = bytearray()
+        for piece in answer.iter_content(_PIECE):
+            data += piece
+            if len(data) > MOST_BYTES:
+                raise ServerError(self.where, f"its answer is larger than {MOST_BYTES >> 20} MiB", remedy="")
+            if time.monotonic() - began > WHOLE_S:
+                raise _LaterError(f"its answer took longer than {WHOLE_S:.0f} s")
+        return bytes(data)
+
+    def _understood(self, data: bytes) -> Any:
+        if not data.strip():
+            return None
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError):
+            begins = visible(data[:40].decode("utf-8", "replace"))
+            found = f"answers with something other than JSON: {begins!r}"
+            remedy = "Correct its url: perhaps a login page or another program answers there"
+            raise ServerError(self.where, found, remedy=remedy) from None
+
+
+_REMEDY = "See whether it runs, and whether {} is its address"
+
+
+class _LaterError(Exception):
+    """A try that another may follow."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(found)
+        self.found = found
+
+
+def _no_other_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keeps passwords of ~/.netrc out."""
+    return request
+
+
+def _is_private(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https" or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _unreachable(error: requests.exceptions.RequestException) -> str:
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return f"does not take a connection within {CONNECT_S:.0f} s"
+    if isinstance(error, requests.exceptions.Timeout):
+        return f"does not answer within {READ_S:.0f} s"
+    return f"cannot be reached: {_reason(error)}"
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost reason of an exception that wraps others, without an address or what was sent."""
+    seen: BaseException = error
+    for _ in range(8):
+        inner = getattr(seen, "reason", None) or seen.__cause__ or seen.__context__
+        if not isinstance(inner, BaseException):
+            break
+        seen = inner
+    if isinstance(seen, OSError) and seen.strerror:
+        return seen.strerror
+    return str(getattr(seen, "verify_message", "") or type(seen).__name__)

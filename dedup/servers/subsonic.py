@@ -1,0 +1,276 @@
+"""Servers that speak Subsonic or OpenSubsonic: Navidrome, gonic, Airsonic, LMS, Nextcloud Music, supysonic and others.
+Everything is sent as a form, so that no log of the server has passwords or tokens."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from dedup.errors import ServerError
+from dedup.plain_text import visible
+from dedup.servers.answers import number, table, tables, text
+from dedup.servers.attention import Bookmark, Share
+from dedup.servers.http import Http, Values
+from dedup.servers.secret import Secret
+from dedup.servers.server import About, Feature, MissingError, Playlist, RefusedError, Song
+from dedup.servers.settings import ServerSettings
+
+CLIENT, API_VERSION = "reprise", "1.16.1"
+PAGE = 500
+"""Songs or albums of one answer."""
+
+_MISSING_PARAMETER, _NO_TOKENS = 10, (41, 42)
+_NOT_LET_IN = (40, 43, 44)
+_NOT_ALLOWED, _NOT_FOUND = 50, 70
+
+
+class Subsonic:
+    """A connection as one user."""
+
+    moves_plays = False
+
+    def __init__(self, settings: ServerSettings, secret: Secret) -> None:
+        self._user, self._secret = settings.user, secret
+        self._http = Http(settings.name, settings.url, settings.insecure)
+        self._has_tokens: bool | None = None
+        """Whether it takes salted tokens; None until it was asked."""
+
+    # ---- what it is ----
+
+    def about(self) -> About:
+        said = self._call("ping")
+        user = table(self._call("getUser", {"username": self._user}), "user")
+        is_admin = user.get("adminRole") is True
+        scan = self._problem("getScanStatus") or ("" if is_admin else "only an administrator may ask for a scan")
+        features = (
+            Feature("favourites", self._problem("getStarred2")),
+            Feature("ratings"),
+            Feature("playlists", self._problem("getPlaylists")),
+            Feature("bookmarks", self._problem("getBookmarks")),
+            Feature("shares", self._problem("getShares")),
+            Feature("rescan", scan),
+            Feature("plays", "no call of Subsonic's API moves them to another file"),
+        )
+        product = text(said, "type") or "subsonic"
+        version = text(said, "serverVersion") or f"API {text(said, 'version')}"
+        return About(visible(product), visible(version), features)
+
+    def _problem(self, call: str) -> str:
+        try:
+            self._call(call)
+        except RefusedError as error:
+            return error.found
+        return ""
+
+    # ---- reading ----
+
+    def songs(self) -> Iterator[Song]:
+        found = False
+        for song in self._found():
+            found = True
+            yield song
+        if not found:
+            yield from self._of_albums()
+
+    def _found(self) -> Iterator[Song]:
+        """Songs by an empty search, which most servers take for all songs."""
+        counts: dict[str, str | int | Sequence[str]] = {
+            "query": "",
+            "artistCount": 0,
+            "albumCount": 0,
+            "songCount": PAGE,
+        }
+
+        def page(offset: int) -> list[Mapping[str, Any]]:
+            said = self._call("search3", {**counts, "songOffset": offset})
+            return tables(table(said, "searchResult3"), "song")
+
+        yield from map(_song, _paged(page))
+
+    def _of_albums(self) -> Iterator[Song]:
+        """Songs album by album, for servers that find nothing by an empty search."""
+
+        def page(offset: int) -> list[Mapping[str, Any]]:
+            said = self._call("getAlbumList2", {"type": "alphabeticalByName", "size": PAGE, "offset": offset})
+            return tables(table(said, "albumList2"), "album")
+
+        for album in _paged(page):
+            for song in tables(table(self._call("getAlbum", {"id": text(album, "id")}), "album"), "song"):
+                yield _song(song)
+
+    def playlists(self) -> Sequence[Playlist]:
+        listed = tables(table(self._call("getPlaylists"), "playlists"), "playlist")
+        found = (self.playlist(text(each, "id")) for each in listed if each.get("readonly") is not True)
+        return [playlist for playlist in found if playlist is not None]
+
+    def playlist(self, id_: str) -> Playlist | None:
+        try:
+            said = table(self._call("getPlaylist", {"id": id_}), "playlist")
+        except MissingError:
+            return None
+        songs = tuple(text(entry, "id") for entry in tables(said, "entry"))
+        if not all(songs) or text(said, "id") != id_:
+            raise ServerError(self._http.where, f"playlist {visible(id_)} cannot be understood", remedy="")
+        owner = text(said, "owner")
+        return Playlist(id_, text(said, "name"), songs, "" if owner in ("", self._user) else owner)
+
+    def bookmarks(self) -> Mapping[str, Bookmark]:
+        said = tables(table(self._offered("getBookmarks"), "bookmarks"), "bookmark")
+        return {
+            text(table(each, "entry"), "id"): Bookmark(number(each, "position"), text(each, "comment")) for each in said
+        }
+
+    def shares(self) -> Sequence[tuple[Share, tuple[str, ...]]]:
+        found = []
+        for each in tables(table(self._offered("getShares"), "shares"), "share"):
+            if text(each, "username") in ("", self._user):
+                share = Share(text(each, "id"), text(each, "description"), text(each, "expires"))
+                found.append((share, tuple(text(entry, "id") for entry in tables(each, "entry"))))
+        return found
+
+    def _offered(self, call: str) -> Mapping[str, Any]:
+        """What a call says that not every server has."""
+        try:
+            return self._call(call)
+        except RefusedError:
+            return {}
+
+    # ---- writing ----
+
+    def star(self, song: str, is_starred: bool) -> None:
+        if self._now(song).starred != is_starred:
+            self._call("star" if is_starred else "unstar", {"id": song})
+
+    def rate(self, song: str, rating: int) -> None:
+        if self._now(song).rating != rating:
+            self._call("setRating", {"id": song, "rating": rating})
+
+    def _now(self, song: str) -> Song:
+        return _song(table(self._call("getSong", {"id": song}), "song"))
+
+    def set_plays(self, song: str, plays: int) -> None:  # noqa: ARG002
+        raise RefusedError(self._http.where, "no call of Subsonic's API moves plays", remedy="")
+
+    def set_songs(self, playlist: Playlist, songs: Sequence[str]) -> None:
+        self._call("createPlaylist", {"playlistId": playlist.id, "songId": list(songs)})
+
+    def set_bookmark(self, song: str, bookmark: Bookmark | None) -> None:
+        if bookmark is not None:
+            form: dict[str, str | int | Sequence[str]] = {
+                "id": song,
+                "position": bookmark.position_ms,
+                "comment": bookmark.comment,
+            }
+            self._call("createBookmark", form)
+        elif song in self.bookmarks():
+            self._call("deleteBookmark", {"id": song})
+
+    def add_share(self, songs: Sequence[str], share: Share) -> None:
+        form: dict[str, str | int | Sequence[str]] = {"id": list(songs), "description": share.description}
+        if share.expires:
+            form["expires"] = _milliseconds(share.expires)
+        self._call("createShare", form, is_repeatable=False)
+
+    def drop_share(self, id_: str) -> None:
+        self._call("deleteShare", {"id": id_})
+
+    def start_scan(self) -> None:
+        self._call("startScan")
+
+    def is_scanning(self) -> bool:
+        return table(self._call("getScanStatus"), "scanStatus").get("scanning") is True
+
+    # ---- one call ----
+
+    def _call(self, name: str, form: Values | None = None, is_repeatable: bool = True) -> Mapping[str, Any]:
+        """What the server answers. Raises RefusedError, ServerError."""
+        if self._has_tokens is None:
+            self._has_tokens = self._takes_tokens()
+        return self._asked(name, form or {}, self._login(self._has_tokens), is_repeatable)
+
+    def _takes_tokens(self) -> bool:
+        try:
+            self._asked("ping", {}, self._login(True), True)
+        except _CodeError as error:
+            if error.code == _MISSING_PARAMETER or error.code in _NO_TOKENS:
+                return False
+            raise
+        return True
+
+    def _login(self, has_tokens: bool) -> dict[str, str]:
+        if has_tokens:
+            salt = secrets.token_hex(8)
+            digest = hashlib.md5((self._secret.reveal() + salt).encode(), usedforsecurity=False).hexdigest()
+            return {"u": self._user, "t": digest, "s": salt}
+        if not self._http.is_private:
+            found = "takes no tokens, and its address is not https: the password would go unencrypted"
+            raise ServerError(self._http.where, found, remedy="Use https, or write insecure = true if you mean it")
+        return {"u": self._user, "p": f"enc:{self._secret.reveal().encode().hex()}"}
+
+    def _asked(self, name: str, form: Values, login: Mapping[str, str], is_repeatable: bool) -> Mapping[str, Any]:
+        sent: Values = {**login, "v": API_VERSION, "c": CLIENT, "f": "json", **form}
+        said = self._http.ask("POST", f"rest/{name}.view", form=sent, is_repeatable=is_repeatable)
+        response = table(said, "subsonic-response")
+        if response.get("status") == "ok":
+            return response
+        error = table(response, "error")
+        if not error:
+            found = "its answer is none of Subsonic's API"
+            raise ServerError(self._http.where, found, remedy="Correct its url: it ends before /rest")
+        raise self._error(name, number(error, "code"), visible(text(error, "message"))[:200])
+
+    def _error(self, name: str, code: int, message: str) -> ServerError:
+        where = self._http.where
+        if code in _NOT_LET_IN:
+            return ServerError(where, f"does not let {self._user} in: {message}", remedy="Correct user and password")
+        if code == _NOT_ALLOWED:
+            return RefusedError(where, f"{self._user} may not ask for {name}: {message}", remedy="Ask as another user")
+        if code == _NOT_FOUND:
+            return MissingError(where, f"has nothing for {name}: {message}", remedy="")
+        return _CodeError(where, f"{name} refused: {message} (error {code})", code)
+
+
+class _CodeError(RefusedError):
+    """A refusal with a number of Subsonic's API."""
+
+    def __init__(self, where: str, found: str, code: int) -> None:
+        super().__init__(where, found)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return type(self), (self.where, self.found, self.code)
+
+
+def _paged(page: Callable[[int], list[Mapping[str, Any]]]) -> Iterator[Mapping[str, Any]]:
+    """All things of a list that is read page by page, each once, until a page has nothing new: some servers give fewer
+    than they are asked for, or the same again."""
+    seen: set[str] = set()
+    offset = 0
+    while found := page(offset):
+        new = [each for each in found if (id_ := text(each, "id")) and id_ not in seen]
+        if not new:
+            return
+        seen.update(text(each, "id") for each in new)
+        offset += len(found)
+        yield from new
+
+
+def _song(said: Mapping[str, Any]) -> Song:
+    return Song(
+        id=text(said, "id"),
+        path=text(said, "path"),
+        starred=bool(text(said, "starred")),
+        rating=min(5, number(said, "userRating")),
+        plays=number(said, "playCount"),
+    )
+
+
+def _milliseconds(time: str) -> int:
+    """A time of ISO 8601 in milliseconds since 1970; 0, which means never, if it is none."""
+    try:
+        return int(datetime.datetime.fromisoformat(time).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return 0
