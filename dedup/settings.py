@@ -239,9 +239,9 @@ class KeepSettings(Settings):
     rules: Annotated[
         tuple[str, ...],
         Option(
-            "Rules for the better copy, in order: best, oldest, newest, smallest, largest, or some of band, lossless, "
-            "bits, rate, channels, bitrate, album, length, tags, cover, named, folder, oldest (these in this order "
-            "are 'best'), newest, largest, smallest, imported and prefer.",
+            "Rules in order: best, listener, oldest, newest, smallest, largest, or some of band, "
+            "lossless, bits, rate, channels, bitrate, album, length, tags, cover, named, folder, oldest (these in this "
+            "order are 'best'), newest, largest, smallest, imported, prefer and loved.",
             "RULES",
             name="keep",
             form="rules",
@@ -283,13 +283,14 @@ LossKind = Literal[
     "ratings",
     "sidecars",
     "playlists",
+    "listeners",
     "untested",
 ]
 LOSS_KINDS: tuple[LossKind, ...] = get_args(LossKind)
 """What a copy may hold that the kept file lacks, in the order in which it is said: sound of its own, a voice or an
 instrument, another speed, more channels, a moving picture, further sound tracks, subtitles, attached files, chapters
 and cue sheets, cue points of DJ programs, lyrics, ratings, files beside it that belong to it, playlists that cannot be
-rewritten; and what nobody has listened to."""
+rewritten, what a media server cannot give to the kept file; and what nobody has listened to."""
 
 
 @dataclass(frozen=True)
@@ -328,6 +329,13 @@ class PlanSettings(Settings):
         Option("Let copies go even if this is lost, such as chapters,speed.", "KINDS", shown="nothing", rare=True),
     ] = ()
     """Kinds of loss that a person allows (`groups.losses`)."""
+    protect_loved: Annotated[
+        bool,
+        Option(
+            "Never remove what listeners starred, rated 4 or 5, put into a playlist, bookmarked or shared.", rare=True
+        ),
+    ] = False
+    """Whether a copy that is loved on a media server stays (`servers.attention`)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -32,6 +32,7 @@ COMMANDS = {
     "cover": ("jobs.commands.cover:cover", "Choose, crop and shrink a picture, and make it the front cover."),
     "pair": ("jobs.commands.pair:pair", "Compare two files and say why they match or not."),
     "gate": ("jobs.commands.gate:gate", "Say whether the library has what a new file holds."),
+    "server": ("jobs.commands.server:server", "Check the media servers that play the library."),
     "mark": ("jobs.commands.mark:mark", "Record for good that two files are the same recording, or not."),
     "info": ("jobs.commands.info:info", "Show the store, one file, the settings, or the installation."),
     "runs": ("jobs.commands.runs:runs", "List past runs: what they did, and why they ended."),

@@ -208,7 +208,7 @@ def take_back(store: Store) -> Undone:
 
 def run(root: Path, *arguments: object, typed: str | None = None) -> Result:
     """A command of the program, on the store of this library."""
-    words = [str(arguments[0]), "--store", str(root.parent / "store"), *map(str, arguments[1:])]
+    words = [*map(str, arguments), "--store", str(root.parent / "store")]
     result = CliRunner().invoke(cli.cli, words, input=typed)
     assert "Traceback" not in result.output
     return result

@@ -96,6 +96,7 @@ def test_apply(store: Path, replaced: Replace) -> None:
         "observer": ANY,
         "stop": ANY,
         "allowed": Allowed(keep=KeepSettings(protect=(b"/mine",))),
+        "links": {},
     }
     assert may_delete.__name__ == "_may_delete"
     text = "done: 1 file (1 quarantine), 2 MB; 1 merged, 2 playlists rewritten\n`reprise undo` takes it back\n"
@@ -115,7 +116,7 @@ def test_apply_dry_run(store: Path, replaced: Replace) -> None:
     keywords = replaced("dedup.cleanup.apply.check_plan", Applied({"trash": 2}, 1000, refused=(refused,)))
     result = run(store, "apply", plan_file(store), "--dry-run")
     common = {"store": ANY, "observer": ANY, "stop": ANY}
-    assert keywords == {**common, "plan": PLAN, "allowed": Allowed()}
+    assert keywords == {**common, "plan": PLAN, "allowed": Allowed(), "links": {}}
     text = "refused: /m/c.mp3: it is gone\nwould be done: 2 files (2 trash), 1 kB; 0 merged, 0 playlists rewritten"
     assert outcome(result) == (EXIT_SOME_FAILED, f"{text}; 1 refused\n", "")
 
@@ -124,7 +125,7 @@ def test_apply_resume(store: Path, replaced: Replace) -> None:
     keywords = replaced("dedup.cleanup.apply.resume_plan", Applied({"quarantine": 1}, 5))
     result = run(store, "apply", "--resume", "--json", "--let-go", "span", "--min-score", "0.5")
     allowed = Allowed(MatchSettings(min_score=0.5), ("span",))
-    assert keywords == {"store": ANY, "observer": ANY, "stop": ANY, "allowed": allowed}
+    assert keywords == {"store": ANY, "observer": ANY, "stop": ANY, "allowed": allowed, "links": {}}
     assert result.exit_code == EXIT_DONE
     assert json.loads(result.stdout) == {
         "event": "apply",
@@ -134,6 +135,7 @@ def test_apply_resume(store: Path, replaced: Replace) -> None:
         "merged": 0,
         "playlists": 0,
         "folders_removed": 0,
+        "carried": 0,
         "refused": 0,
         "done_before": {},
         "left": 0,
@@ -156,7 +158,7 @@ def test_undo(store: Path, replaced: Replace) -> None:
     undone = Undone(3, n_files=2, n_rewritten=1, n_folders=1, failed=(Refusal(b"/m/x", "it is gone"),))
     keywords = replaced("dedup.cleanup.undo.undo", undone)
     result = run(store, "undo", 3)
-    assert keywords == {"store": ANY, "number": 3, "observer": ANY, "stop": ANY}
+    assert keywords == {"store": ANY, "number": 3, "observer": ANY, "stop": ANY, "links": {}}
     text = (
         "failed: /m/x: it is gone\n"
         "clean-up 3: 2 files put back, 1 restored to their old content, 1 folder made again; 1 failed\n"

@@ -44,7 +44,7 @@ def test_the_main_job_shows_the_usual_options_under_headings() -> None:
     assert headings == list(helping.HEADINGS)
     assert "--keep RULES" in text
     assert "--max-lag" not in text
-    assert text.splitlines()[-1] == "29 more options: reprise full --help-all"
+    assert text.splitlines()[-1] == "30 more options: reprise full --help-all"
     assert len(text.splitlines()) < 90, "not a wall"
 
 

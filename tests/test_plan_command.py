@@ -267,7 +267,7 @@ def test_what_is_protected_is_remembered_until_it_is_taken_back(folder: Path) ->
     [
         (("--unprotect", "/music/x"), "/music/x: is not protected. Protected folders: /music/new"),
         (("--unprotect", "/music/new", "--protect", "/music/new"), "--protect or a setting protects it again"),
-        (("--keep", "best,worst"), "there is no rule 'worst'. Write one of best, oldest"),
+        (("--keep", "best,worst"), "there is no rule 'worst'. Write one of best, listener, oldest"),
         (("--auto", "0.5", "--ask", "0.7"), "setting ask: found 0.7. Write at most 0.5, the value of auto"),
         (("--action", "keep"), "'quarantine' or 'trash'"),
         (("--to", "/music/gone"), "is in the library, below /music"),

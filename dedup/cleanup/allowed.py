@@ -37,6 +37,8 @@ class Allowed:
     """Folder for quarantined files; None for the one in the root of each."""
     keep: KeepSettings = field(default_factory=KeepSettings)
     """Folders that are protected, and what is kept twice on purpose."""
+    protect_loved: bool = False
+    """Whether a file stays that is loved on a media server."""
 
 
 class Trust:

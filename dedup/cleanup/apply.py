@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dedup.cleanup.allowed import Allowed, Trust
 from dedup.cleanup.before import done_before, told_apart
+from dedup.cleanup.carrying import NO_LINKS, Carrying, Links, bind
 from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.entries import Cleanup, may_merge
 from dedup.cleanup.examine import examine
@@ -58,6 +59,8 @@ class Applied:
     """Kept files that got tags or a cover."""
     n_playlists: int = 0
     """Playlists that were rewritten."""
+    n_carried: int = 0
+    """Files of which media servers gave something to the kept file."""
     n_folders: int = 0
     """Empty folders that were removed."""
     refused: tuple[Refusal, ...] = ()
@@ -96,17 +99,21 @@ def check_plan(
     observer: Observer,
     stop: Stop,
     allowed: Allowed = NOTHING_MORE,
+    links: Links = NO_LINKS,
 ) -> Applied:
-    """What `apply_plan` would do and refuse; changes nothing. Raises UsageError for a folder that cannot be a
-    quarantine, and for thresholds that a person has loosened."""
+    """What `apply_plan` would do and refuse; changes nothing, and only reads from media servers (`links`). Raises
+    UsageError for a folder that cannot be a quarantine, and for thresholds that a person has loosened."""
     trust = Trust(store, plan, allowed)
     protection = _protection(store, plan, allowed)
     _require_quarantine(store, plan, protection)
+    carrying = Carrying(links, plan, trust)
+    carrying.ask(observer, stop, may_wait=False)
     done: Counter[str] = Counter()
     n_bytes, n_merged, gone = 0, 0, dict[bytes, bytes]()
     refused: list[Refusal] = []
     with reach_of_plan(store, plan) as reach:
         for group, examined in examine(store, plan, protection, trust, reach, observer, stop):
+            carrying.examine(group, examined)
             for file in group.changed:
                 problem = examined.problem(file)
                 if problem:
@@ -146,15 +153,18 @@ def apply_plan(
     stop: Stop,
     may_delete: MayDelete = never,
     allowed: Allowed = NOTHING_MORE,
+    links: Links = NO_LINKS,
 ) -> Applied:
     """Carries out a plan, with a journal by which it can be undone. Refuses an entry that cannot be carried out, with
     the reason, and continues with the rest. Call it only while holding the store's lock.
 
     What the plan says beyond what the store has sealed counts only as far as it is `allowed`; the folders that the plan
-    and the store protect are protected too. Raises JournalError if an earlier clean-up
-    was interrupted, UsageError for a folder that cannot be a quarantine, for thresholds that a person has loosened, or
-    if `may_delete` does not allow what the plan deletes, WriteError for a full disk: `resume_plan` goes on from
-    there."""
+    and the store protect are protected too. What listeners did on media servers (`links`) goes to the kept files; a
+    file in the folders of a server that does not answer, or cannot do that, is refused.
+
+    Raises JournalError if an earlier clean-up was interrupted, UsageError for a folder that cannot be a quarantine, for
+    thresholds that a person has loosened, or if `may_delete` does not allow what the plan deletes, WriteError for a
+    full disk: `resume_plan` goes on from there."""
     require_none_open(store.layout.folder)
     trust = Trust(store, plan, allowed)
     protection = _protection(store, plan, allowed)
@@ -163,7 +173,8 @@ def apply_plan(
     known = done_before(store.layout.folder, to_bytes(plan))
     journal = make_journal(store.layout.folder, to_bytes(plan), utc_now())
     with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan) as reach:
-        applied = _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop, known))
+        carrying = Carrying(links, plan, trust)
+        applied = _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop, carrying, known))
     return _without_done(applied, known)
 
 
@@ -173,17 +184,21 @@ def _without_done(applied: Applied, known: dict[bytes, int]) -> Applied:
     return replace(applied, refused=refused, before=before)
 
 
-def resume_plan(*, store: Store, observer: Observer, stop: Stop, allowed: Allowed = NOTHING_MORE) -> Applied:
+def resume_plan(
+    *, store: Store, observer: Observer, stop: Stop, allowed: Allowed = NOTHING_MORE, links: Links = NO_LINKS
+) -> Applied:
     """Resumes the plan that was interrupted, as `apply_plan` began it. Raises JournalError if there is none, UsageError
     for thresholds that a person has loosened."""
     journal = open_journal(store.layout.folder)
     plan = plan_of(journal)
     trust = Trust(store, plan, allowed)
+    bind(journal, links)
     with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan, journal) as reach:
         recover(store, writer, reach)
         protection = _protection(store, plan, allowed)
         _require_quarantine(store, plan, protection)
-        return _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop))
+        carrying = Carrying(links, plan, trust)
+        return _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop, carrying))
 
 
 def _carry_out(cleanup: Cleanup) -> Applied:
@@ -191,6 +206,7 @@ def _carry_out(cleanup: Cleanup) -> Applied:
     the process is killed, `recover` brings it up to what the journal says."""
     store, trust, stop = cleanup.store, cleanup.trust, cleanup.stop
     rest, left = cleanup.rest(), 0
+    cleanup.carrying.ask(cleanup.observer, stop, may_wait=True)
     with store.catalog.gathered() as commit_in_time:
         for group, examined in examine(store, rest, cleanup.protection, trust, cleanup.reach, cleanup.observer, stop):
             cleanup.group(group, examined)
@@ -201,6 +217,7 @@ def _carry_out(cleanup: Cleanup) -> Applied:
         cleanup.sidecars()
         cleanup.playlists()
         cleanup.folders()
+        cleanup.confirm()
     journal = cleanup.writer.journal
     quarantines = quarantines_of(journal, cleanup.plan, roots_of(store, journal))
     if not stop.requested:
@@ -211,6 +228,7 @@ def _carry_out(cleanup: Cleanup) -> Applied:
         n_merged=cleanup.n_merged,
         n_playlists=cleanup.n_playlists,
         n_folders=cleanup.n_folders,
+        n_carried=cleanup.carrying.n_carried,
         refused=tuple(cleanup.refused),
         left=left,
         n_edited=trust.n_edited,

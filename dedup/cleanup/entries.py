@@ -33,6 +33,7 @@ from dedup.playlists.moves import Moves
 from dedup.playlists.sidecars import Sidecars, renamed
 
 if TYPE_CHECKING:
+    from dedup.cleanup.carrying import Carrying
     from dedup.cleanup.examine import Examined
     from dedup.observer import Observer
     from dedup.runner import Stop
@@ -56,12 +57,14 @@ class Cleanup:
         reach: Reach,
         observer: Observer,
         stop: Stop,
+        carrying: Carrying,
         before: Collection[bytes] = (),
     ) -> None:
         """`before`: paths of files that earlier clean-ups of the same plan did; refusing one is no failure."""
         self.before = before
         self.store, self.plan, self.protection, self.trust = store, plan, protection, trust
         self.writer, self.reach, self.observer, self.stop = writer, reach, observer, stop
+        self.carrying = carrying
         self.doing = Doing(writer, plan.to, protection, reach)
         self._beside = Sidecars()
         self._rewritten = {playlist.path for playlist in plan.playlists if not playlist.problem}
@@ -84,6 +87,7 @@ class Cleanup:
 
     def group(self, group: PlannedGroup, examined: Examined) -> None:
         """Does the entries of a group that may be done, and refuses the others."""
+        self.carrying.examine(group, examined)
         allowed = [file for file in group.changed if not examined.problem(file)]
         kept = group.kept
         if kept is not None and allowed:
@@ -129,8 +133,10 @@ class Cleanup:
             problem = changed(self.reach, file) or is_same(file, kept) or self._other_sidecars(file, kept)
             if problem:
                 return problem
-            done = self._sidecars_of(file, kept)
+            done: list[int] = []
             try:
+                self.carrying.carry(file, kept, self.doing, done)
+                done += self._sidecars_of(file, kept)
                 done.append(self.doing.do(self._step(file, kept, examined), examined.known[file.path]))
                 if not self._is_there(kept):
                     raise KeptGoneError(printable(file.path), "it is the kept file under another name")
@@ -284,6 +290,11 @@ class Cleanup:
         self.n_playlists, refused = rewrite_all(self.plan, Moves(self.gone), self.protection, self.reach, rewrite)
         for each in refused:
             self._refuse(each.path, each.reason)
+
+    def confirm(self) -> None:
+        """Looks whether media servers have given the kept files what they were to get."""
+        for path, problem in self.carrying.confirm(self.writer.journal, self.observer, self.stop):
+            self._refuse(path, problem)
 
     def folders(self) -> None:
         """Removes the folders that the plan leaves empty, if it says so; litter goes to the quarantine first."""

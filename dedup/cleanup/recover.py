@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
 from dedup.cleanup.steps import Delete, Move, Rewrite, Share, Trash, is_anything
+from dedup.errors import ServerError
 
 if TYPE_CHECKING:
     from dedup.cleanup.journal import Entry, JournalWriter
@@ -25,9 +26,10 @@ def recover(store: Store, writer: JournalWriter, reach: Reach) -> None:
 
 
 def recover_steps(writer: JournalWriter, reach: Reach) -> None:
-    """Recovers each step that was broken off. It stays "begun" if the system does not say how far it came."""
+    """Recovers each step that was broken off. It stays "begun" if the system, or a media server,
+    does not say how far it came."""
     for number, entry in list(writer.journal.steps_of("begun")):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ServerError):
             writer.set_state(number, "done" if entry.step.recover(reach) else "dropped")
 
 

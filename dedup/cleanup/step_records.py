@@ -7,11 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from dedup.cleanup.carry import Carry
 from dedup.cleanup.file_status import Status
 from dedup.cleanup.steps import Delete, FolderTime, MakeFolder, Move, RemoveFolder, Rewrite, Share, Step, Trash
 
 KINDS: dict[str, type[Step]] = {
-    step.kind: step for step in (FolderTime, MakeFolder, Move, Trash, Delete, Share, Rewrite, RemoveFolder)
+    step.kind: step for step in (FolderTime, MakeFolder, Move, Trash, Delete, Share, Rewrite, RemoveFolder, Carry)
 }
 
 
@@ -26,7 +27,7 @@ def to_record(step: Step) -> dict[str, Any]:
             record["status"] = None if value is None else vars(value)
         elif each.name == "place":
             record["place"] = value.name
-        elif each.name != "build" and not (each.name == "real" and not value):
+        elif each.name not in ("build", "link") and not (each.name == "real" and not value):
             record[each.name] = os.fsdecode(value) if isinstance(value, bytes) else value
     return record
 

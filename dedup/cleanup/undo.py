@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
+from dedup.cleanup.carry import Carry
+from dedup.cleanup.carrying import NO_LINKS, Links, bind, wait_for_files
 from dedup.cleanup.checks import Refusal
 from dedup.cleanup.journal import Entry, JournalWriter, to_be_undone
 from dedup.cleanup.reach import reach_of_journal
@@ -53,11 +56,13 @@ class Undone:
     """Steps that a stop left for the next run."""
 
 
-def undo(*, store: Store, number: int | None, observer: Observer, stop: Stop) -> Undone:
+def undo(*, store: Store, number: int | None, observer: Observer, stop: Stop, links: Links = NO_LINKS) -> Undone:
     """Takes back the clean-up of that number, or the last one in which something is left to take back. What cannot be
-    taken back is reported, and the rest goes on; calling again tries it again. Only for the holder of the store's lock.
-    Raises JournalError if there is no such clean-up, WriteError for a full disk."""
+    taken back is reported, and the rest goes on; calling again tries it again. What
+    media servers (`links`) gave to the kept files goes back once they know the files again. Only for the holder of the
+    store's lock. Raises JournalError if there is no such clean-up, WriteError for a full disk."""
     journal = to_be_undone(store.layout.folder, number)
+    bind(journal, links)
     with contextlib.closing(JournalWriter(journal)) as writer, reach_of_journal(store, journal) as reach:
         undoing = _Undoing(store, writer, reach, observer)
         left = undoing.take_back_all(stop)
@@ -96,6 +101,14 @@ class _Undoing:
         recover_steps(self.writer, self.reach)
         entries = sorted(self.writer.journal.steps_of("begun", "done", "emptied"), reverse=True)
         self.observer.stage("undo", len(entries), "steps")
+        carried = [each for each in entries if isinstance(each[1].step, Carry)]
+        left = self._take_back_each([each for each in entries if not isinstance(each[1].step, Carry)], stop)
+        if carried and not stop.requested:
+            wait_for_files([entry.step for _, entry in carried], self.observer, stop)
+        return left + self._take_back_each(carried, stop)
+
+    def _take_back_each(self, entries: Sequence[tuple[int, Entry]], stop: Stop) -> int:
+        """Returns how many of these steps a stop left."""
         left = len(entries)
         with self.store.catalog.gathered() as commit_in_time:
             for number, entry in entries:

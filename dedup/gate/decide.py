@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from dedup.groups.losses import Loss
     from dedup.groups.matches import ListedTrack, TrackPair
 
-OF_PLACE = frozenset({"album", "folder", "imported", "named", "newest", "oldest", "prefer", "present", "protected"})
+OF_PLACE = frozenset(
+    {"album", "folder", "imported", "loved", "named", "newest", "oldest", "prefer", "present", "protected"}
+)
 """Keep rules that say nothing about what is in a file, or nothing that holds of one that is still on its way in: its
-folder, its name and its time will be others once it is imported."""
+folder, its name and its time will be others once it is imported, and nobody has heard it."""
 
 OF_SOUND: frozenset[LossKind] = frozenset(
     {"span", "mix", "speed", "channels", "picture", "tracks", "subtitles", "attachments", "untested"}

@@ -40,20 +40,22 @@ class Goings:
             self.known.pop(track.path, None)
 
 
-def goings(matches: Matches, keep: KeepSettings, settings: PlanSettings) -> Goings:
-    """What goes of the groups by `keep` as `settings` say; the same for whoever asks for it."""
-    found = matches.derived.get((keep, repr(settings)))
+def goings(matches: Matches, keep: KeepSettings, settings: PlanSettings, heard: str) -> Goings:
+    """What goes of the groups by `keep` as `settings` say, with what listeners did by the digest `heard`; the same for
+    whoever asks for it."""
+    said = f"{settings!r}{heard}"
+    found = matches.derived.get((keep, said))
     if not isinstance(found, Goings):
         found = Goings({})
-        take(matches, keep, repr(settings), found)
+        take(matches, keep, said, found)
     return found
 
 
 def take(matches: Matches, keep: KeepSettings, settings: str, known: Goings) -> None:
-    """Takes what was known of such matches before, by settings of which `settings` is the text."""
+    """Takes what was known of such matches before, by settings and listeners of which `settings` is the text."""
     matches.derived[keep, settings] = known
 
 
 def all_known(matches: Matches, keep: KeepSettings) -> dict[str, Goings]:
-    """All that is known of the groups by `keep`, by the text of the settings."""
+    """All that is known of the groups by `keep`, by the text of the settings and listeners."""
     return {key[1]: found for key, found in matches.derived.items() if isinstance(found, Goings) and key[0] == keep}

@@ -139,9 +139,10 @@ def groups_of(
 
 def grouping(matches: Matches, rules: KeepRules, keep: KeepSettings) -> Grouping:
     """The grouping by `rules`, which are those of `keep`; made once, however many ask for its groups."""
-    found = matches.derived.get(keep)
+    key = keep, rules.heard
+    found = matches.derived.get(key)
     if not isinstance(found, Grouping):
-        found = matches.derived[keep] = Grouping(matches, rules, Intended(keep))
+        found = matches.derived[key] = Grouping(matches, rules, Intended(keep))
     return found
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
 from dedup.groups.criteria import PHASE, PRESENT, RULES, SOUND, Rule, sound
+from dedup.servers.attention import NOBODY, Listeners
+from dedup.servers.evidence import kept as kept_listeners
 from dedup.settings import KeepSettings
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class KeepRules:
     """The rules that count, most important first."""
 
     rules: tuple[Rule, ...]
+    heard: str = ""
+    """Digest of what listeners did, if a rule asks for that; else empty."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,7 +82,7 @@ def _ordered(tracks: list[ListedTrack], rules: Sequence[Rule], at: int = 0) -> l
 
 # ---- rules by name ----
 
-RULE_NAMES = (*RULES, "prefer", "album")
+RULE_NAMES = (*RULES, "prefer", "album", "loved")
 
 BEST = (
     "band",
@@ -95,9 +99,10 @@ BEST = (
     "folder",
     "oldest",
 )
-PRESETS = {"best": BEST} | {
-    name: tuple(dict.fromkeys((name, *BEST))) for name in ("oldest", "newest", "smallest", "largest")
-}
+PRESETS = {
+    "best": BEST,
+    "listener": tuple(each for rule in BEST for each in (("loved", rule) if rule == "lossless" else (rule,))),
+} | {name: tuple(dict.fromkeys((name, *BEST))) for name in ("oldest", "newest", "smallest", "largest")}
 
 EXPECTED = f"one of {', '.join(PRESETS)}; or rules separated by commas, out of {', '.join(RULE_NAMES)}"
 
@@ -129,6 +134,14 @@ def _album(albums: Albums | None) -> Rule:
     return Rule("album", key, lambda copy: "in a complete album" if key(copy) else "not")
 
 
+def _loved(listeners: Listeners) -> Rule:
+    return Rule(
+        "loved",
+        lambda copy: listeners.of(copy.path).rank,
+        lambda copy: listeners.words(copy.path) or "without listeners",
+    )
+
+
 def is_below(path: bytes, folders: Sequence[bytes]) -> bool:
     """Whether a path is one of the folders, or in one."""
     return bool(folders) and any(holds(folder, path) for folder in folders)
@@ -146,11 +159,11 @@ def rule_names(given: Sequence[str]) -> tuple[str, ...]:
         raise UsageError("keep rules", found, EXPECTED)
     if len(given) == 1 and given[0] in PRESETS:
         return PRESETS[given[0]]
-    spelled = (rule for name in given for rule in (BEST if name == "best" else (name,)))
+    spelled = (rule for name in given for rule in (PRESETS[name] if name in ("best", "listener") else (name,)))
     return tuple(dict.fromkeys(spelled))
 
 
-def keep_rules(settings: KeepSettings, albums: Albums | None = None) -> KeepRules:
+def keep_rules(settings: KeepSettings, albums: Albums | None = None, listeners: Listeners = NOBODY) -> KeepRules:
     """The rules of these settings. Present, protected and undamaged files always come first, then those whose channels
     do not cancel; preferred folders come next unless the list says when they count. Name and folder decide between
     equal files even if the list lacks them. Raises UsageError as `rule_names` does."""
@@ -158,11 +171,14 @@ def keep_rules(settings: KeepSettings, albums: Albums | None = None) -> KeepRule
     if settings.prefer and "prefer" not in names:
         names = ("prefer", *names)
     names += tuple(name for name in ("named", "folder") if name not in names)
-    of_place = {"prefer": _prefer(settings.prefer), "album": _album(albums)}
+    of_place = {"prefer": _prefer(settings.prefer), "album": _album(albums), "loved": _loved(listeners)}
     chosen = (RULES.get(name) or of_place[name] for name in names)
-    return KeepRules((PRESENT, _protected(settings.protect), SOUND, PHASE, *chosen))
+    heard = listeners.digest if "loved" in names else ""
+    return KeepRules((PRESENT, _protected(settings.protect), SOUND, PHASE, *chosen), heard)
 
 
 def rules_of(store: Store, matches: Matches, settings: KeepSettings) -> KeepRules:
-    """The rules for the tracks of a store; its albums are read only if a rule needs them."""
-    return keep_rules(settings, matches.albums(store) if "album" in rule_names(settings.rules) else None)
+    """The rules for the tracks of a store; its albums, and what listeners did, are read only if a rule needs them."""
+    names = rule_names(settings.rules)
+    albums = matches.albums(store) if "album" in names else None
+    return keep_rules(settings, albums, kept_listeners(store.layout) if "loved" in names else NOBODY)

@@ -104,6 +104,8 @@ class Beside:
     """Files beside the copy that belong to it and would be lost, in words."""
     playlists: tuple[str, ...] = ()
     """Playlists that name the copy and cannot be rewritten, in words."""
+    listeners: tuple[str, ...] = ()
+    """What listeners did with the copy and no media server can give to the kept file, in words."""
 
 
 NOTHING = Beside()
@@ -112,7 +114,7 @@ NOTHING = Beside()
 
 def losses(pair: TrackPair, beside: Beside = NOTHING) -> tuple[Loss, ...]:
     """What `pair.a` holds that `pair.b` lacks, in the order of `LOSS_KINDS`; nothing if one may go for the other."""
-    found = list(_of_files(beside)) if beside.sidecars or beside.playlists else []
+    found = list(_of_files(beside)) if beside.sidecars or beside.playlists or beside.listeners else []
     if pair.verdict not in SAME_BYTES:
         found += _of_content(pair, beside)
     apart = LOST_BY_VERDICT.get(pair.verdict)
@@ -150,6 +152,8 @@ def _of_files(beside: Beside) -> Iterator[Loss]:
         yield Loss("sidecars", name)
     for name in beside.playlists:
         yield Loss("playlists", name)
+    for words in beside.listeners:
+        yield Loss("listeners", words)
 
 
 def _of_content(pair: TrackPair, beside: Beside) -> Iterator[Loss]:

@@ -22,6 +22,7 @@ from dedup.groups.related import Found, Place, Related, read_related
 from dedup.groups.thresholds import thresholds
 from dedup.groups.verdicts import is_same_stream, length, verdict_of
 from dedup.library.metadata import AudioProperties, PropertiesReader
+from dedup.servers.attention import NOBODY
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.audios import measured_bitrate
 from dedup.store.judgements import CONTENT_BYTES
@@ -144,6 +145,8 @@ class Matches:
         self.settings, self.thresholds = settings, limits
         self.known_albums: Albums | None = None
         """What `albums` gives, once somebody has asked."""
+        self.listeners = NOBODY
+        """What listeners did with the files, as whoever made groups of these matches last has read it."""
         self._judgements, self._tests = judgements, tests
         self.derived: dict[Any, Derived] = {}
         """What others made of these pairs and want again."""

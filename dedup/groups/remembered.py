@@ -25,12 +25,13 @@ from dedup.groups.called_same import called_same
 from dedup.groups.going import Going, Goings, all_known, take
 from dedup.groups.groups import Group, LatePairs, grouping
 from dedup.groups.judgements import Judgements
-from dedup.groups.keep import rules_of
+from dedup.groups.keep import rule_names, rules_of
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
 from dedup.groups.null_tests import NullTests
 from dedup.groups.related import Related
 from dedup.groups.thresholds import thresholds
 from dedup.library.metadata import AudioProperties, Extra, Stream
+from dedup.servers.evidence import digest
 from dedup.store.cached import read_cached, write_cached
 from dedup.store.catalog import State
 from dedup.store.protection import protected
@@ -75,7 +76,8 @@ class Remembered:
         self._file: Path | None = None
         """The file; None if nothing is kept."""
         if place is not None:
-            said = (place.program, sys.version, str(store.layout.folder.resolve()), match, self._keep)
+            heard = digest(store.layout) if "loved" in rule_names(keep.rules) else ""
+            said = (place.program, sys.version, str(store.layout.folder.resolve()), match, self._keep, heard)
             name = blake2b(repr(said).encode("utf-8", "backslashreplace"), digest_size=_DIGEST_BYTES).hexdigest()
             self._file = place.folder / name
         self._path = self._file

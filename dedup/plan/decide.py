@@ -14,6 +14,7 @@ from dedup.groups.losses import NOTHING, SAME_PACKETS, Beside, Loss, carried_ext
 from dedup.groups.matches import ListedTrack, TrackPair
 from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Action, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.playlists.sidecars import renamed
+from dedup.servers.attention import NOBODY, Listeners
 from dedup.settings import LossKind, PlanSettings
 from dedup.tags.extras import Extra
 
@@ -46,6 +47,8 @@ class Decider:
     settings: PlanSettings
     protect: tuple[bytes, ...]
     albums: Albums
+    listeners: Listeners = NOBODY
+    """What listeners did with the files."""
     disk: Disk | None = None
     """Who looks at the disk; None if nobody does."""
 
@@ -67,7 +70,7 @@ class Decider:
         coming: Coming = {} if may_change else None
         for pair, decision in zip(members, better, strict=True):
             found = self.disk.beside(pair, coming) if self.disk else NOTHING
-            beside = Beside(merges, gets, found.sidecars, found.playlists)
+            beside = Beside(merges, gets, found.sidecars, found.playlists, self._unmoved(pair))
             files.append(self._member(pair, decision, beside, coming))
             if files[-1].action in REMOVING:
                 gets += carried_extras(pair, beside)
@@ -107,7 +110,7 @@ class Decider:
             return Going(certain, unheard)
         beside = Beside(merges=self.settings.merge and not is_below(group.reference.path, self.protect))
         for at, pair in enumerate(group.members):
-            lost = losses(pair, beside)
+            lost = losses(pair, replace(beside, listeners=self._unmoved(pair)) if self.listeners.servers else beside)
             if self._why_it_stays(pair, lost) is None:
                 certain.append(at)
                 if pair.a.properties.extras and self.settings.action in REMOVING:
@@ -127,6 +130,10 @@ class Decider:
         sidecars = self.disk.planned(pair, self.settings.let_go, coming)
         return replace(goes, sidecars=sidecars) if sidecars else goes
 
+    def _unmoved(self, pair: TrackPair) -> tuple[str, ...]:
+        """What listeners did with a copy, and the kept file would not get if it went from its place."""
+        return self.listeners.losses(pair.a.path, pair.b.path) if self.settings.action in REMOVING else ()
+
     def _why_it_stays(self, pair: TrackPair, lost: Sequence[Loss]) -> tuple[str, str] | None:
         """Rule and reason by which a copy stays; None if it goes."""
         copy, action = pair.a, self.settings.action
@@ -134,6 +141,8 @@ class Decider:
             return "absent", "not there now"
         if is_below(copy.path, self.protect):
             return "protected", "in a protected folder"
+        if self.settings.protect_loved and action in REMOVING and self.listeners.of(copy.path).is_loved:
+            return "loved", self.listeners.words(copy.path)
         if pair.verdict == "same file":
             return "same file", "another name of the kept file: nothing reclaimable"
         cannot = self._why_it_cannot_link(pair) if action in LINKING else None

@@ -24,6 +24,7 @@ from dedup.plan.nouns import REMOVING, Plan, PlannedGroup
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.references import References
 from dedup.plan.seal import Seals
+from dedup.servers.evidence import kept as kept_listeners
 from dedup.settings import KeepSettings, LossKind, MatchSettings, PlanSettings
 from dedup.store.plan_key import plan_key
 from dedup.store.protection import protected
@@ -95,7 +96,9 @@ def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: Pla
     require_outside(settings.to, roots)
     keep = replace(keep, protect=protected(store, keep.protect))
     albums = matches.albums(store)
-    decider = Decider(keep_rules(keep, albums), settings, keep.protect, albums)
+    matches.listeners = kept_listeners(store.layout)
+    rules = keep_rules(keep, albums, matches.listeners)
+    decider = Decider(rules, settings, keep.protect, albums, matches.listeners)
     seals = Seals(plan_key(store.layout))
     return Grounds(str(store.layout.folder), tuple(roots), matches, keep, settings, decider, seals)
 

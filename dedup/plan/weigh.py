@@ -13,6 +13,7 @@ from dedup.groups.keep import keep_rules
 from dedup.groups.losses import let_go_with
 from dedup.groups.remembered import Place, Remembered
 from dedup.plan.decide import Decider
+from dedup.servers.evidence import kept as kept_listeners
 from dedup.settings import KeepSettings, MatchSettings, PlanSettings
 from dedup.store.protection import protected
 
@@ -46,6 +47,8 @@ def weighed_groups(store: Store, matches: Matches, keep: KeepSettings, settings:
     `settings.let_go`, is in a group too."""
     keep = replace(keep, protect=protected(store, keep.protect))
     albums = matches.albums(store)
-    decider = Decider(keep_rules(keep, albums), settings, keep.protect, albums)
+    matches.listeners = kept_listeners(store.layout)
+    rules = keep_rules(keep, albums, matches.listeners)
+    decider = Decider(rules, settings, keep.protect, albums, matches.listeners)
     groups = grouping(matches, decider.rules, keep).groups(let_go_with(settings.let_go))
-    return decider.weighed(groups, goings(matches, keep, settings))
+    return decider.weighed(groups, goings(matches, keep, settings, matches.listeners.digest))

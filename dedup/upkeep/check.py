@@ -16,6 +16,7 @@ import numpy as np
 from dedup.correlation.correlate import completeness
 from dedup.errors import CatalogDamagedError, StoreDamagedError
 from dedup.files.paths import printable
+from dedup.servers import evidence
 from dedup.settings import CompareSettings
 from dedup.store.catalog import Catalog
 from dedup.store.commit_log import has_log, log_of, lost_commits
@@ -167,7 +168,7 @@ def check(store: Store, observer: Observer) -> list[Finding]:
         _check_tiles,
         _check_complete,
         _check_ledgers,
-        _check_plan_key,
+        _check_beside,
         _check_waiting,
     )
     findings: list[Finding] = []
@@ -368,16 +369,15 @@ MOST_SHOWN = 300
 
 def _check_ledgers(store: Store, _: Observer) -> Iterator[Finding]:
     for name, text in problems(store.layout.folder):
-        advice = "no repair can restore it: take it from a backup, or else that clean-up cannot be undone"
-        yield Finding("clean-up", name, f"{text}; {advice}")
+        yield Finding("clean-up", name, f"{text}; no repair restores it: take it from a backup, or it cannot be undone")
 
 
-def _check_plan_key(store: Store, _: Observer) -> Iterator[Finding]:
+def _check_beside(store: Store, _: Observer) -> Iterator[Finding]:
     if is_damaged(store.layout):
-        text = (
-            "does not match its digest; the next plan makes a new one, and entries of plans before it count as edited"
-        )
+        text = "does not match its digest; the next plan makes another, and entries of plans before it count as edited"
         yield Finding("note", store.layout.plan_key.name, text)
+    if problem := evidence.problem(store.layout):
+        yield Finding("note", store.layout.listeners.name, f"{problem}; the next plan asks the media servers again")
 
 
 def _check_complete(store: Store, _: Observer) -> Iterator[Finding]:

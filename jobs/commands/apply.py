@@ -86,17 +86,29 @@ def _applied(run: Run, store: Store, path: Path | None, dry_run: bool, yes: bool
     from dedup.cleanup.allowed import Allowed
     from dedup.cleanup.apply import apply_plan, check_plan, resume_plan
     from dedup.plan.document import read_plan
+    from dedup.servers.link import open_links
 
     observer, stop = run.observer, run.stop
     settings, cleanup = run.settings, run.settings.cleanup()
-    allowed = Allowed(settings.match(), cleanup.let_go, cleanup.break_albums, cleanup.to, settings.keep())
+    allowed = Allowed(
+        settings.match(), cleanup.let_go, cleanup.break_albums, cleanup.to, settings.keep(), cleanup.protect_loved
+    )
+    links = open_links(settings.servers)
     if path is None:
-        return resume_plan(store=store, observer=observer, stop=stop, allowed=allowed)
+        return resume_plan(store=store, observer=observer, stop=stop, allowed=allowed, links=links)
     plan = read_plan(os.fsencode(path))
     if dry_run:
-        return check_plan(store=store, plan=plan, observer=observer, stop=stop, allowed=allowed)
+        return check_plan(store=store, plan=plan, observer=observer, stop=stop, allowed=allowed, links=links)
     may_delete = _anything if yes else _may_delete
-    return apply_plan(store=store, plan=plan, observer=observer, stop=stop, may_delete=may_delete, allowed=allowed)
+    return apply_plan(
+        store=store,
+        plan=plan,
+        observer=observer,
+        stop=stop,
+        may_delete=may_delete,
+        allowed=allowed,
+        links=links,
+    )
 
 
 def _anything(n_files: int, n_edited: int) -> bool:  # noqa: ARG001

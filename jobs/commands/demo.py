@@ -54,7 +54,7 @@ def demo(run: Run, out: Path | None, seed: int) -> int:
                 raise InputError(f"--out {folder}", found, remedy="Name a new or an empty folder")
         library = _write(run, folder / "library", seed)
         settled = {**run.settings.settled, "store": Settled(str(folder / "store"), "demo")}
-        run.settings = dataclasses.replace(run.settings, settled=settled)
+        run.settings = dataclasses.replace(run.settings, settled=settled, servers=())
         ended = run_full(run, (os.fsencode(library.root.absolute()),), conclude_full)
         run.observer.close()
         show_found(run.output, ended.done)

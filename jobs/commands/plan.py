@@ -11,6 +11,7 @@ import click
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, PlanError, UsageError
 from jobs.session import options, stores
 from jobs.session.helping import Command
+from jobs.session.listeners import ask_servers
 from jobs.session.output import Output, complain, path_text
 from jobs.session.run import Run, reader
 from jobs.show.groups import AT_ONCE, tell_unfinished
@@ -51,6 +52,7 @@ def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | No
         return show_check(run.output, checked)
     with stores.for_reading(run) as store:
         tell_unfinished(run, store)
+    ask_servers(run)
     made = plan_copies(
         folder=run.settings.store,
         match=run.settings.match(),

@@ -14,6 +14,7 @@ from dedup.plain_text import json_text
 from jobs.session import options, stores
 from jobs.session.answers import Question
 from jobs.session.helping import Command
+from jobs.session.listeners import SOON_S, ask_servers
 from jobs.session.output import count_text, path_text
 from jobs.session.run import Run, reader
 from jobs.show.groups import show_beside, show_groups, show_page, tell_unfinished
@@ -73,6 +74,7 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, verdicts: tup
     question = Question(run, "report", form, limit, match, keep, cleanup) if limit and not spectrum else None
     with stores.for_reading(run) as store:
         tell_unfinished(run, store)
+        ask_servers(run, SOON_S)
         answer = question.answer(state_of(store)) if question else None
         if answer is not None:
             run.output.replay(answer)
@@ -89,7 +91,9 @@ def report(run: Run, form: str, limit: int | None, spectrum: bool, verdicts: tup
 
 def state_of(store: Store) -> bytes:
     """Digests of all that answers come from."""
-    return b"".join(store.catalog.state())
+    from dedup.servers.evidence import digest
+
+    return b"".join((*store.catalog.state(), digest(store.layout).encode()))
 
 
 def show_verdicts(run: Run, verdicts: Collection[Verdict], form: str, limit: int | None) -> None:
@@ -124,7 +128,7 @@ def show(output: Output, found: Found, form: str, limit: int | None, hints: Mapp
     if form == "html":
         show_page(output, groups, limit, matches, hints or {})
     else:
-        show_groups(output, groups[:limit], form, hints)
+        show_groups(output, groups[:limit], form, hints, matches.listeners)
     if form == "table":
         show_beside(output, relations_apart(matches, groups))
         output.note(groups_text(groups, shown=len(groups[:limit])))

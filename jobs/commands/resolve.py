@@ -9,6 +9,7 @@ import click
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO
 from jobs.session import options, stores
 from jobs.session.helping import Command
+from jobs.session.listeners import ask_servers
 from jobs.session.output import Output, path_text
 from jobs.session.run import Run, reader
 from jobs.show.groups import tell_unfinished
@@ -54,6 +55,7 @@ def resolve(run: Run, written: bytes, limit: int | None, again: bool) -> int:
 
     with stores.for_reading(run) as store:
         tell_unfinished(run, store)
+    ask_servers(run)
     resolved = resolve_groups(
         folder=run.settings.store,
         path=written,

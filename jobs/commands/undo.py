@@ -23,10 +23,12 @@ def undo(run: Run, number: int | None) -> int:
     moved out of an inbox is undone by its number only. Each file is compared with what it was. What cannot be put back
     is reported with the reason, and you can try again."""
     from dedup.cleanup.undo import undo as take_back
+    from dedup.servers.link import open_links
 
     run.last_words = f"stopped; `reprise undo{f' {number}' if number else ''}` goes on from there"
     with stores.for_writing(run) as store:
-        undone = take_back(store=store, number=number, observer=run.observer, stop=run.stop)
+        links = open_links(run.settings.servers)
+        undone = take_back(store=store, number=number, observer=run.observer, stop=run.stop, links=links)
         run.conclude(EXIT_SOME_FAILED if undone.failed else EXIT_DONE, undone_record(undone))
     run.observer.close()
     show_undone(run.output, undone)

@@ -31,7 +31,7 @@ def lineup_record(snapshot: Snapshot, kind: str, id_: str, lineup: Lineup) -> di
         answer = snapshot.review.answer_of(lineup.question)
         planned = answer or snapshot.review.complete(lineup.question).planned
     ids = list(snapshot.questions if lineup.question is not None else snapshot.uncertain)
-    at = ids.index(id_)
+    at, listeners = ids.index(id_), snapshot.review.grounds.matches.listeners
     return {
         "kind": kind,
         "id": id_,
@@ -45,7 +45,13 @@ def lineup_record(snapshot: Snapshot, kind: str, id_: str, lineup: Lineup) -> di
         "of": len(ids),
         "previous": ids[at - 1] if at else None,
         "next": ids[at + 1] if at + 1 < len(ids) else None,
-        "files": [_file_record(track, pair, planned) for track, pair in lineup.tracks],
+        "files": [
+            {
+                **_file_record(track, pair, planned),
+                "listeners": listeners.words(track.path),
+            }
+            for track, pair in lineup.tracks
+        ],
     }
 
 

@@ -28,6 +28,7 @@ from jobs.serve.pictures import Pictures
 from jobs.serve.site import Site
 from jobs.serve.sound import Sounds
 from jobs.serve.work import Work
+from jobs.session.listeners import ask_servers
 
 if TYPE_CHECKING:
     from jobs.session.progress import Progress
@@ -77,6 +78,7 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     require_store(Layout(folder))
     passphrase = None if place.is_private else Passphrase(Layout(folder).passphrase)
     secured = _secured(place.keys)
+    ask_servers(run)
     listening = _listen(place)
     port = listening.getsockname()[1]
     key = Key(port)

@@ -2,7 +2,8 @@
 
 The file is TOML in the platform's configuration folder (`REPRISE_CONFIG` names another): settings by name,
 profiles as `[profile.nas]`, and `default-profile = "nas"` to choose one (TOML cannot hold both a `profile`
-table and a `profile` text). Every name and value in the file is checked, even in profiles that are not in use."""
+table and a `profile` text); media servers as `[server.home]` (`jobs.session.servers`). Every name and value in the file
+is checked, even in profiles that are not in use."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ from typing import Any, TypeVar
 from dedup import settings as domain
 from dedup.declaration import Settings, refused, settings_of
 from dedup.errors import LibraryError, UsageError
+from dedup.servers.settings import ServerSettings
+from jobs.session import servers
 from jobs.session.options import SETTINGS, VALUES, variable
 from jobs.session.values import FOLDER
 
@@ -48,6 +51,8 @@ class Configuration:
     file: str
     """Path of the settings file, whether it exists or not."""
     settled: Mapping[str, Settled]
+    servers: tuple[ServerSettings, ...] = ()
+    """Media servers, by name."""
 
     @property
     def has_file(self) -> bool:
@@ -109,7 +114,7 @@ class Configuration:
 def settle(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Configuration:
     """Every setting's value; `given` has the converted values of the command line, by setting name."""
     file = _settings_file(environment)
-    base, profiles, chosen = _read(file, required="REPRISE_CONFIG" in environment)
+    base, profiles, chosen, known = _read(file, required="REPRISE_CONFIG" in environment)
     levels: list[Mapping[str, Settled]] = [
         {name: Settled(value, "command line") for name, value in given.items() if name in SETTINGS},
         _from_environment(environment),
@@ -121,7 +126,7 @@ def settle(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ
     levels.append(base)
     levels.append({"store": Settled(_default_store(), "default")})
     levels.append({name: Settled(setting.default, "default") for name, setting in SETTINGS.items()})
-    return Configuration(file, {name: _first(levels, name) for name in SETTINGS})
+    return Configuration(file, {name: _first(levels, name) for name in SETTINGS}, known)
 
 
 def _first(levels: Iterable[Mapping[str, Settled]], name: str) -> Settled:
@@ -179,8 +184,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Settled]:
     return found
 
 
-def _read(file: str, required: bool) -> tuple[dict[str, Settled], dict[str, dict[str, Settled]], str | None]:
-    """The settings of the file itself, those of each profile, and the name of the default profile."""
+def _read(
+    file: str, required: bool
+) -> tuple[dict[str, Settled], dict[str, dict[str, Settled]], str | None, tuple[ServerSettings, ...]]:
+    """The settings of the file itself, those of each profile, the name of the default profile, and the servers."""
     content = _load(file, required)
     chosen = content.pop(DEFAULT_PROFILE, None)
     if chosen is not None and not isinstance(chosen, str):
@@ -190,7 +197,8 @@ def _read(file: str, required: bool) -> tuple[dict[str, Settled], dict[str, dict
         expected = f"a table such as [profile.nas], or {DEFAULT_PROFILE} = … to choose one"
         raise refused(f"{file}, {PROFILES}", profiles, expected)
     tables = {name: _table(table, file, f"profile {name}") for name, table in profiles.items()}
-    return _table(content, file, "file"), tables, chosen
+    known = servers.understood(content.pop(servers.TABLE, {}), file, _nearest)
+    return _table(content, file, "file"), tables, chosen, known
 
 
 def _load(file: str, required: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.session import stores
+from jobs.session.listeners import ask_servers
 from jobs.session.run_settings import RunSettings
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def run_full(
             stores.for_scanning(run, roots) as store,
             stores.workers(run, roots, memory_needed(store, settings.compare())) as runner,
         ):
+            ask_servers(run)
             full(
                 store,
                 roots,

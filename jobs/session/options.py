@@ -163,7 +163,7 @@ INBOX = tuple(_names(domain.InboxSettings))
 inbox = _options(*INBOX)
 OF_GATE_ALONE = (*_names(domain.GateSettings), *INBOX)
 """Settings that no other command takes."""
-trusted = together(match, _options("let-go", "break-albums", "to"))
+trusted = together(match, _options("let-go", "break-albums", "to", "protect-loved"))
 """Settings up to which `apply` takes the word of a plan that was changed by hand."""
 
 every = _options(*(name for name in SETTINGS if name not in ("roots", "store", "profile")), rare=True)

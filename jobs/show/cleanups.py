@@ -25,6 +25,7 @@ def show_applied(output: Output, applied: Applied, dry_run: bool) -> None:
     verb = "would be done" if dry_run else "done"
     text = f"{verb}: {count_text(applied.n_files, 'file')}" + (f" ({actions})" if actions else "")
     text += f", {size_text(applied.n_bytes)}; {applied.n_merged:,} merged, {applied.n_playlists:,} playlists rewritten"
+    text += f"; {applied.n_carried:,} carried over on media servers" if applied.n_carried else ""
     output.note(text + (f"; {len(applied.refused):,} refused" if applied.refused else ""))
     for number, n_files in sorted(applied.before.items()):
         output.note(f"already done by clean-up {number}: {count_text(n_files, 'file')}")
@@ -50,6 +51,7 @@ def applied_record(applied: Applied) -> dict[str, Any]:
         "merged": applied.n_merged,
         "playlists": applied.n_playlists,
         "folders_removed": applied.n_folders,
+        "carried": applied.n_carried,
         "refused": len(applied.refused),
         "done_before": {str(number): n_files for number, n_files in sorted(applied.before.items())},
         "left": applied.left,

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dedup.plain_text import json_text
-from jobs.session.output import Output, path_text
+from dedup.servers.attention import NOBODY, Listeners
+from jobs.session.output import Output, one_line, path_text
 from jobs.show.summaries import groups_text, thresholds_text, uncompared_text
 from jobs.show.table import COLUMNS, group_lines, heading, row
 from jobs.show.words import beside_text, strip_text
@@ -33,27 +34,33 @@ def tell_unfinished(run: Run, store: Store) -> None:
         run.observer.announce(f"incomplete: {uncompared_text(missing)}; run `reprise correlate` first")
 
 
-def show_groups(output: Output, groups: Sequence[Group], form: str, hints: Mapping[bytes, str] | None = None) -> None:
-    """Writes the groups in one of the formats, with `hints` about some of their files."""
+def show_groups(
+    output: Output,
+    groups: Sequence[Group],
+    form: str,
+    hints: Mapping[bytes, str] | None = None,
+    listeners: Listeners = NOBODY,
+) -> None:
+    """Writes the groups in one of the formats, with `hints` about some of their files, and what listeners did."""
     from dedup.report.sheet import sheet
 
     if form == "table":
         folder = common_folder(track.path for group in groups for track in group.tracks)
-        look = output.look
+        look, notes = output.look, notes_of(groups, hints or {}, listeners)
         if groups:
             output.text(f"Paths are below {path_text(folder)}\n")
         for start in range(0, len(groups), AT_ONCE):
             some = groups[start : start + AT_ONCE]
-            output.laid([line for group in some for line in (*group_lines(group, look, folder, hints), "")])
+            output.laid([line for group in some for line in (*group_lines(group, look, folder, notes), "")])
         return
     if form == "json":
         for at, group in enumerate(groups):  # one after the other: all at once take twice the memory of a report
-            text = json_text(_record(group, hints), indent=1).replace("\n", "\n ")
+            text = json_text(_record(group, hints, listeners), indent=1).replace("\n", "\n ")
             output.raw(("[\n " if at == 0 else ",\n ").encode() + text.encode("utf-8", "backslashreplace"))
         output.raw(b"\n]\n" if groups else b"[]\n")
     elif form == "jsonl":
         for group in groups:
-            line = json_text(_record(group, hints))
+            line = json_text(_record(group, hints, listeners))
             output.raw(line.encode("utf-8", "backslashreplace") + b"\n")
     else:
         for piece in sheet(groups, hints or {}):
@@ -61,15 +68,26 @@ def show_groups(output: Output, groups: Sequence[Group], form: str, hints: Mappi
     output.flush()
 
 
-def _record(group: Group, hints: Mapping[bytes, str] | None) -> dict[str, Any]:
-    """The group for programs; with the `spectrum_hint` of each file if the spectra were requested."""
+def notes_of(groups: Iterable[Group], hints: Mapping[bytes, str], listeners: Listeners) -> Mapping[bytes, str]:
+    """The hints about files and what listeners did with them, as one text each."""
+    if not listeners.servers:
+        return hints
+    paths = (track.path for group in groups for track in group.tracks)
+    return {path: "; ".join(filter(None, (hints.get(path), one_line(listeners.words(path))))) for path in paths}
+
+
+def _record(group: Group, hints: Mapping[bytes, str] | None, listeners: Listeners) -> dict[str, Any]:
+    """The group for programs; with the `spectrum_hint` of each file if the spectra were requested, and what `listeners`
+    did with it if there are media servers."""
     from dedup.report.export import group_record
 
     record = group_record(group)
-    if hints is not None:
-        files = [record["reference_track"], *record["members"]]
-        for file, track in zip(files, group.tracks, strict=True):
+    files = [record["reference_track"], *record["members"]]
+    for file, track in zip(files, group.tracks, strict=True):
+        if hints is not None:
             file["spectrum_hint"] = hints.get(track.path, "")
+        if listeners.servers:
+            file["listeners"] = listeners.words(track.path)
     return record
 
 
@@ -84,6 +102,7 @@ def show_page(
     from dedup.report.html import Telling, page
 
     shown = groups[:limit]
+    notes = notes_of(shown, hints, matches.listeners)
     folder = common_folder(track.path for group in shown for track in group.tracks)
 
     def name(track: ListedTrack) -> str:
@@ -104,7 +123,7 @@ def show_page(
             " ".join(thresholds_text(matches).split()),
         ],
         columns=COLUMNS,
-        cells=lambda track, pair: row("" if pair else "best", track, pair, folder, hints),
+        cells=lambda track, pair: row("" if pair else "best", track, pair, folder, notes),
         heading=heading,
         beside=lambda pair: beside_text(pair, name(pair.a), "the best"),
         strip=strip_text,

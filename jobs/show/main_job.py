@@ -69,7 +69,8 @@ def _show_groups(output: Output, done: Full) -> None:
         for group in done.found.groups:
             output.result({"event": "group", **group_record(group)})
     else:
-        show_groups(output, done.found.groups[:SHOWN_GROUPS], "table")
+        listeners = done.found.matches.listeners
+        show_groups(output, done.found.groups[:SHOWN_GROUPS], "table", listeners=listeners)
     show_beside(output, relations_apart(done.found.matches, done.found.groups))
 
 

@@ -103,7 +103,8 @@ def _entry(file: PlannedFile, folder: bytes, matches: Matches | None, kept: List
     )
     mark, role = MARKS[file.action]
     why = ": ".join(filter(None, (file.rule, one_line(file.why))))
-    notes = [text for text in (why, _lost_text(file)) if text]
+    heard = one_line(matches.listeners.words(file.path)) if matches is not None else ""
+    notes = [text for text in (why, _lost_text(file), "" if heard in why else heard) if text]
     return Entry(path_text(file.path.removeprefix(folder)), cells, mark, role, notes, number)
 
 

@@ -19,7 +19,8 @@ function technical(file) {
 function decision(file) {
   const words = { keep: "kept", leave: "stays" }[file.action] ?? (file.action ? "goes" : "");
   return [words && [words, file.why || file.rule].filter(Boolean).join(": "), file.verdict,
-    file.null_test ? `null test ${file.null_test}` : file.why.includes(file.unheard) ? "" : file.unheard].filter(Boolean).join(" · ");
+    file.null_test ? `null test ${file.null_test}` : file.why.includes(file.unheard) ? "" : file.unheard,
+    file.why.includes(file.listeners) ? "" : file.listeners].filter(Boolean).join(" · ");
 }
 
 /** In words, where a file lies on the axis, if not where the first one does. */
