@@ -194,6 +194,10 @@ class GateClosedError(RepriseError):
     exit_code = 23
 
 
+class GateBusyError(GateClosedError):
+    """A gate is open, and does not answer in time."""
+
+
 class ServerError(RepriseError):
     """A media server cannot be reached, does not let us in, or refuses what it was asked."""
 

@@ -232,14 +232,28 @@ def test_with_what_is_lacking_put_back_every_complete_release_is_complete(
     assert albums.lacking(gone) == {}
 
 
-@given(files, st.data())
-def test_what_was_asked_before_changes_no_answer(found: list[tuple[bytes, Tags]], data: st.DataObject) -> None:
-    albums, paths = Albums(found), [path for path, _ in found]
+class Others(list[tuple[bytes, Tags]]):
+    """Files beside some tracks."""
+
+    def count(self, folder: bytes) -> int:
+        return sum(os.path.dirname(path) == folder for path, _ in self)
+
+    def read(self) -> Others:
+        return self
+
+
+@given(files, files, st.data())
+def test_what_was_asked_before_changes_no_answer(
+    found: list[tuple[bytes, Tags]], beside: list[tuple[bytes, Tags]], data: st.DataObject
+) -> None:
+    others = Others((path + b"x", tags) for path, tags in beside)
+    albums, paths = Albums(found, others), [path for path, _ in (*found, *others)]
     for _ in range(3):
-        removed = set(data.draw(st.lists(st.sampled_from(paths)))) if found else set()
-        assert albums.lacking(removed) == Albums(found).lacking(removed)
-        plain = albums.plain()
-        assert plain is not None and Albums.of_plain(plain).lacking(removed) == albums.lacking(removed)
+        removed = set(data.draw(st.lists(st.sampled_from(paths)))) if paths else set()
+        fresh = Albums(found, others).lacking(removed)
+        assert albums.lacking(removed) == fresh
+        if (plain := albums.plain()) is not None:
+            assert Albums.of_plain(plain).lacking(removed) == fresh
 
 
 # ---- of a store ----

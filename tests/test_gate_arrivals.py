@@ -16,7 +16,7 @@ import pytest
 from dedup.cleanup import arrivals, moving
 from dedup.cleanup.arrivals import Arrivals, Places
 from dedup.cleanup.executor import Doing
-from dedup.cleanup.journal import JournalWriter, journals
+from dedup.cleanup.journal import JournalWriter, journals, require_none_open, to_be_undone
 from dedup.cleanup.quarantine import list_quarantine
 from dedup.cleanup.undo import undo
 from dedup.errors import JournalError, UsageError, WriteError
@@ -196,6 +196,21 @@ def test_a_promise_lasts_as_long_as_its_file_waits_for_the_store(music: Path, tm
         assert desk.files() == {"in": [], "yes": [], "no": ["0.mp3"]}, "it is asked about anew"
 
 
+def test_a_file_that_was_replaced_while_it_waited_is_promised_no_more(music: Path, tmp_path: Path) -> None:
+    with opened(music, tmp_path, tmp_path / "yes", TERMS._replace(reserved_s=0.2)) as desk:
+        shutil.copy(music / "new" / "0.mp3", desk.inbox / "x.mp3")
+        with open_for_writing(desk.arrivals.folder, "reprise full"):
+            desk.look()
+            shutil.copy(music / "new" / "known.flac", desk.inbox / "x.mp3")
+            desk.look()
+        desk.look()
+        assert desk.files() == {"in": [], "yes": [], "no": ["x.mp3"]}
+        deadline = time.monotonic() + 20
+        while desk.keeper.state.n_reserved and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert (desk.keeper.state.n_reserved, desk.keeper._held) == (0, set())
+
+
 def test_a_file_that_has_gone_waits_for_nothing(music: Path, desk: Desk) -> None:
     shutil.copy(music / "new" / "0.mp3", desk.inbox)
     work, desk.arrivals.work = desk.arrivals.work, lambda _: None  # type: ignore[method-assign]
@@ -255,6 +270,10 @@ def test_after_a_kill_each_file_is_in_one_place_and_goes_on(
                 desk.look()
         (journal,) = journals(desk.arrivals.folder)
         assert journal.is_open
+        with pytest.raises(JournalError, match="no clean-up to take back"):
+            to_be_undone(desk.arrivals.folder, None)
+        with pytest.raises(JournalError, match="Open the gate, which finishes it, or run `reprise undo 1`"):
+            require_none_open(desk.arrivals.folder)
     with opened(music, tmp_path, tmp_path / "yes") as desk:
         desk.arrivals.work(lambda: False)
         desk.look()

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from dedup.correlation.correlate import correlate
 from dedup.files.paths import path_from_json
-from dedup.gate.memory import memory_needed
+from dedup.gate.memory import memory_needed, processes_that_fit
 from dedup.gate.nouns import Decision
 from dedup.gate.shelves import shelves_of
 from dedup.observer import Silent
@@ -133,6 +133,8 @@ def test_a_gate_that_does_not_fit_into_memory_is_not_opened(
         assert after < before, "what is packed takes no more memory"
         shelves_of(store)
         assert memory_needed(store, 2) == after
+        assert processes_that_fit(store, 8, memory_needed(store, 3)) == 3
+        assert processes_that_fit(store, 2, memory_needed(store, 3)) == 2
     monkeypatch.setattr("cluster.process.memory_limit", lambda: 100 << 20)
     done = asked("check", music / "new" / "identical.flac", store=folder)
     assert done.exit_code == 19
@@ -142,10 +144,12 @@ def test_a_gate_that_does_not_fit_into_memory_is_not_opened(
 
 def test_a_gate_that_is_busy_is_not_called_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate_client, "CALL_S", 0.1)
-    name = tmp_path / "gate"
+    name = tmp_path / "store" / "gate" / "socket"
+    name.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(name))
         listening.listen()
-        done = asked("ask", tmp_path / "a.mp3", "--socket", name, store=tmp_path / "store")
-    assert done.exit_code == 23
-    assert "is open, but gave no answer" in done.stderr and "Ask again later" in done.stderr
+        for options in ((), ("--socket", name)):
+            done = asked("ask", tmp_path / "a.mp3", *options, store=tmp_path / "store")
+            assert done.exit_code == 23
+            assert "is open, but gave no answer" in done.stderr and "Ask again later" in done.stderr

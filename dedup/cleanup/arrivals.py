@@ -153,14 +153,24 @@ class Arrivals:
                 self.keeper.ask(path)
                 return False
         inbox = max((each for each in self.places.inboxes if holds(each, path)), key=len)
-        self._waiting[path] = Arrival(question.id, path, inbox, to, size, mtime_ns)
+        self._take(Arrival(question.id, path, inbox, to, size, mtime_ns))
         return True
+
+    def _take(self, arrival: Arrival) -> None:
+        """Lets a file wait. Of two answers about one path the last counts."""
+        other = self._waiting.get(arrival.path, arrival)
+        last = max(arrival, other, key=lambda each: each.question)
+        for each in {arrival.question, other.question} - {last.question}:
+            self.keeper.release(each)
+        self._waiting[arrival.path] = last
 
     def work(self, is_over: Callable[[], bool]) -> None:
         """Moves what waits, as far as the store is free."""
         now = time.monotonic()
-        self._waiting.update((each.path, each) for due, each in self._later if due <= now)
+        due_now = [each for due, each in self._later if due <= now]
         self._later = [(due, each) for due, each in self._later if due > now]
+        for each in due_now:
+            self._take(each)
         while (self._waiting or not self._is_begun) and time.monotonic() >= self._not_before and not is_over():
             try:
                 with open_for_writing(self.folder, PURPOSE, is_short=True) as store:

@@ -269,13 +269,13 @@ def require_none_open(store: Path) -> None:
     """Raises JournalError if a clean-up was broken off: that comes first."""
     journal = broken_off(store)
     if journal is not None:
-        raise JournalError(
-            f"clean-up {int(journal.id)}",
-            "its undo was broken off" if journal.undoing else "was broken off",
-            remedy="Run `reprise undo` to finish it"
-            if journal.undoing
-            else "Run `reprise apply --resume` to finish it, or `reprise undo` to take it back",
-        )
+        found, number = "was broken off", int(journal.id)
+        remedy = "Run `reprise apply --resume` to finish it, or `reprise undo` to take it back"
+        if journal.undoing:
+            found, remedy = "its undo was broken off", "Run `reprise undo` to finish it"
+        elif journal.of_gate:
+            remedy = f"Open the gate, which finishes it, or run `reprise undo {number}` to take it back"
+        raise JournalError(f"clean-up {number}", found, remedy=remedy)
 
 
 def broken_off(store: Path) -> Journal | None:
@@ -290,8 +290,8 @@ def to_be_undone(store: Path, number: int | None) -> Journal:
     wanted = [folder for folder in folders_of(store) if number in (None, int(folder.name))]
     states: tuple[State, ...] = ("begun", "done") if number is None else ("begun", "done", "emptied")
     for journal in map(read_journal, reversed(wanted)):
-        is_meant = number is not None or not journal.of_gate
-        if journal.is_open or (is_meant and next(journal.steps_of(*states), None) is not None):
+        is_meant = number is not None or not journal.of_gate or journal.undoing
+        if is_meant and (journal.is_open or next(journal.steps_of(*states), None) is not None):
             return journal
     if number is not None and wanted:
         found = "was taken back already, or changed nothing"

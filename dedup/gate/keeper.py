@@ -387,6 +387,7 @@ class Keeper:
     def _let_go(self, gate: Gate, questions: list[int]) -> None:
         if questions:
             self.questions.drop(questions)
+            self._held.difference_update(questions)
             gate.library.leave([self._reserved.pop(id_).id for id_ in questions])
         self.state.n_reserved = len(self._reserved)
 

@@ -25,13 +25,15 @@ def memory_needed(store: Store, n_processes: int) -> int:
     return OWN_BYTES + n_processes * PROCESS_BYTES + PACKING_BYTES * items_to_pack(store)
 
 
-def require_memory(store: Store, n_processes: int, limit_bytes: int) -> None:
-    """Raises TooLittleMemoryError if a gate of this store takes more than there is."""
-    needed = memory_needed(store, n_processes)
-    if needed > limit_bytes:
+def processes_that_fit(store: Store, n_wanted: int, limit_bytes: int) -> int:
+    """How many processes that read files a gate of this store may have, at most `n_wanted`. Raises
+    TooLittleMemoryError if there is no memory for one."""
+    n_fit = (limit_bytes - memory_needed(store, 0)) // PROCESS_BYTES
+    if n_fit < 1:
         raise TooLittleMemoryError(
             "memory of the gate",
             f"{limit_bytes >> 20:,} MiB",
-            f"at least {-(-needed >> 20):,} MiB, with {n_processes} processes that read files",
+            f"at least {-(-memory_needed(store, 1) >> 20):,} MiB",
             "Give it more memory",
         )
+    return min(n_wanted, n_fit)

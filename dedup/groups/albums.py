@@ -219,11 +219,16 @@ class Albums:
         self._discs = _Discs()
         self._release_of: dict[bytes, Release] = {}
         """The release of each track whose tags name one and a number."""
+        self._release_of_other: dict[bytes, Release] = {}
+        """The same of the other files that were read."""
+        self._tracks: set[bytes] = set()
+        """All tracks, as long as the other files are not read."""
         self._lost: dict[Release, _Lost] = {}
         """What each release was found to lack."""
         self._n_files: Counter[bytes] = Counter()
         """Number of files in each folder, or more."""
         for path, tags in tracks:
+            self._tracks.add(path)
             self._n_files[_folder(path)] += 1
             file = _file_of(path, tags)
             if file is not None:
@@ -262,6 +267,9 @@ class Albums:
             albums._lost[release] = _Lost(*lost)
             albums._discs.unmade[release] = files
             albums._release_of.update(dict.fromkeys(known, release))
+            if len(files) > len(known):
+                others = {path for path, *_ in files}.difference(known)
+                albums._release_of_other.update(dict.fromkeys(others, release))
         return albums
 
     def _add(self, file: _File) -> None:
@@ -271,7 +279,9 @@ class Albums:
         if self._unread is not None:
             found = [_file_of(path, tags) for path, tags in self._unread.read()]
             self._unread = None
+            self._tracks.clear()
             for file in filter(None, found):
+                self._release_of_other[file.path] = file.at.release
                 self._add(file)
 
     def is_complete(self, path: bytes) -> bool:
@@ -300,9 +310,12 @@ class Albums:
             return self._lacking(removed)
 
     def _lacking(self, removed: Set[bytes]) -> dict[bytes, str]:
+        if self._unread is not None and not removed <= self._tracks:
+            self._read_others()
         gone: dict[Release, list[bytes]] = {}
         for path in sorted(removed):
-            if (release := self._release_of.get(path)) is not None:
+            release = self._release_of.get(path) or self._release_of_other.get(path)
+            if release is not None:
                 gone.setdefault(release, []).append(path)
         unknown = [release for release in gone if self._lost.get(release, _UNKNOWN).removed != gone[release]]
         losing = {release for release in unknown if self._may_lose(self._discs[release], removed)}

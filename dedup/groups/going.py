@@ -4,6 +4,7 @@ has changed. Deciding takes longer than all else that a first look at the groups
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from dedup.groups.groups import Group
@@ -42,8 +43,8 @@ class Goings:
 
 def goings(matches: Matches, keep: KeepSettings, settings: PlanSettings, heard: str) -> Goings:
     """What goes of the groups by `keep` as `settings` say, with what listeners did by the digest `heard`; the same for
-    whoever asks for it."""
-    said = f"{settings!r}{heard}"
+    whoever asks for it. Settings that say nothing about what goes do not count."""
+    said = f"{replace(settings, to=None, playlists=(), break_albums=False, remove_empty_folders=False)!r}{heard}"
     found = matches.derived.get((keep, said))
     if not isinstance(found, Goings):
         found = Goings({})

@@ -82,6 +82,8 @@ class Remembered:
             self._file = place.folder / name
         self._path = self._file
         """The file; None if there is nothing to be written."""
+        self._goings: set[str] = set()
+        """By which settings it says what goes."""
 
     def matches(self) -> Matches:
         """The matches as the store has them now."""
@@ -95,6 +97,8 @@ class Remembered:
     def keep(self, matches: Matches) -> None:
         """Keeps what `matches` gave, with their groups, unless it is there already or something has been committed
         meanwhile."""
+        if self._path is None and all_known(matches, self._keep).keys() - self._goings:
+            self._path = self._file
         if self._path is None or self._state is None or len(matches.tracks) < LEAST_TRACKS:
             return
         pieces = list(map(marshal.dumps, self._plain(matches)))
@@ -146,6 +150,7 @@ class Remembered:
             return None
         rules = rules_of(self._store, matches, self._keep)
         made, going = groups
+        self._goings = set(going)
         grouping(matches, rules, self._keep).take(_group(matches, plain, rules) for plain in made)
         _take_goings(matches, self._keep, made, going)
         n_changed = matches.take_judgements(judgements) if has_news else 0

@@ -37,7 +37,7 @@ class Sidecars:
         """Paths of the side-cars of a file, in order: "a.lrc", "a.mp3.lrc" and "a.de.lrc" of "a.mp3", but none whose
         name begins with the longer name of another piece of music."""
         folder, _, name = path.rpartition(b"/")
-        listed = self._in(folder)
+        listed = self._in(folder or b"/")
         if not listed.by_stem:
             return []
         own = set(_names(name))

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, EXIT_TIME_UP, GateClosedError, UsageError
+from dedup.errors import (
+    EXIT_DONE,
+    EXIT_NOTHING_TO_DO,
+    EXIT_SOME_FAILED,
+    EXIT_TIME_UP,
+    GateBusyError,
+    GateClosedError,
+    UsageError,
+)
 from jobs.session import options, stores
 from jobs.session.helping import Command
 from jobs.session.run import Run, reader, session
@@ -100,7 +108,7 @@ def ask(run: Run, files: tuple[bytes, ...], port: int | None, name: Path | None,
     try:
         told = client.ask([os.path.abspath(file) for file in files], wait_s)
     except GateClosedError as error:
-        if port is not None or name is not None:
+        if port is not None or name is not None or isinstance(error, GateBusyError):
             raise
         run.output.note(f"{error.where} is not open, so its reservations are not known")
         return _checked(run, files)
@@ -223,11 +231,11 @@ def serve(
     if port is not None and name is not None:
         raise UsageError("options --port and --socket", "both are given", remedy="Give only one of them")
     with stores.for_reading(run) as store:
-        _prepare(run, store, count_cores())
+        n = _prepared(run, store, count_cores())
     match, scan = run.settings.match(), run.settings.scan()
     arriving = run.settings.inbox()
     places = Places(arriving.inbox, arriving.accept, arriving.reject)
-    serve_gate(run, Door(port, name, places, rest_s), Terms(match, _policy(run), scan, count_cores(), reserved_s))
+    serve_gate(run, Door(port, name, places, rest_s), Terms(match, _policy(run), scan, n, reserved_s))
 
 
 def _tell(run: Run, decision: Decision, answers: Counter[Answer]) -> None:
@@ -248,14 +256,18 @@ def _policy(run: Run) -> Policy:
     return Policy(settings.keep(), settings.cleanup().let_go, settings.compare().varispeed, settings.gate())
 
 
-def _prepare(run: Run, store: Store, n: int) -> None:
-    """Sees that there is memory for a gate with `n` processes that read files, and compiles what it needs."""
+def _prepared(run: Run, store: Store, n: int) -> int:
+    """Compiles what a gate needs; gives the number of processes that read files: `n`, or as many as there is memory
+    for."""
     from cluster.process import memory_limit
     from dedup.gate.gate import compile_gate
-    from dedup.gate.memory import require_memory
+    from dedup.gate.memory import processes_that_fit
 
-    require_memory(store, n, memory_limit())
+    n_fit = processes_that_fit(store, n, limit := memory_limit())
+    if n_fit < n:
+        run.observer.message(f"{n_fit} of {n} files are read at a time: there are {limit >> 20:,} MiB of memory")
     compile_gate(store, run.observer)
+    return n_fit
 
 
 @contextlib.contextmanager
@@ -266,6 +278,6 @@ def _opened(run: Run, n: int) -> Iterator[tuple[Gate, Standby]]:
 
     match, scan = run.settings.match(), run.settings.scan()
     with stores.for_reading(run) as store:
-        _prepare(run, store, n)
+        n = _prepared(run, store, n)
         with open_gate(store, match, _policy(run), scan, n, count_cores()) as opened:
             yield opened

@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dedup.errors import GateClosedError, UsageError
+from dedup.errors import GateBusyError, GateClosedError, UsageError
 from dedup.files.paths import json_path
 from dedup.store.layout import Layout
 
@@ -70,9 +70,9 @@ class GateClient:
                 connection.request(method, path, None if body is None else json.dumps(body), headers)
                 answer = connection.getresponse()
                 said = json.loads(answer.read())
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:  # the latter: as many as may wait do so already
             found = f"it is open, but gave no answer in {CALL_S + wait_s:.0f} s"
-            raise GateClosedError(f"gate {where}", found, remedy="Ask again later: it is busy") from error
+            raise GateBusyError(f"gate {where}", found, remedy="Ask again later: it is busy") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             remedy = "Open it with `reprise gate serve`"
             raise GateClosedError(f"gate {where}", f"it does not answer: {error}", remedy=remedy) from error
