@@ -48,19 +48,18 @@ def frames_of(samples: Samples, form: str, layout: str, rate: int, cuts: Sequenc
     return frames
 
 
-def fed(resampler: Resampler, pieces: list[bytes], frames: list[Any], n_at_a_time: int = 14) -> npt.NDArray[np.int16]:
-    for start in range(0, len(frames), n_at_a_time):
-        batch = frames[start : start + n_at_a_time]
-        assert resampler.take(batch) == len(batch)
+def fed(resampler: Resampler, pieces: list[bytes], frames: list[Any]) -> npt.NDArray[np.int16]:
+    for frame in frames:
+        assert resampler.take(frame)
     resampler.end()
     return np.frombuffer(b"".join(pieces), np.int16)
 
 
-def ours(frames: list[Any], n_at_a_time: int = 14) -> npt.NDArray[np.int16]:
+def ours(frames: list[Any]) -> npt.NDArray[np.int16]:
     pieces: list[bytes] = []
     resampler = resampler_for(frames[0], RATE, pieces.append)
     assert isinstance(resampler, Decimator)
-    return fed(resampler, pieces, frames, n_at_a_time)
+    return fed(resampler, pieces, frames)
 
 
 def ffmpegs(frames: list[Any]) -> npt.NDArray[np.int16]:
@@ -115,9 +114,8 @@ def test_how_the_sound_is_divided_changes_no_bit(rate: int, music: npt.NDArray[n
     samples[0, 5_000] = np.nan
     whole = ours(frames_of(samples, "fltp", "stereo", rate, [samples.shape[1]]))
     cuts = np.sort(np.random.default_rng(4).choice(samples.shape[1], 900, replace=False))
-    for n_at_a_time in (1, 7, 200):
-        divided = ours(frames_of(samples, "fltp", "stereo", rate, cuts.tolist()), n_at_a_time)
-        assert np.array_equal(divided, whole)
+    for some in (cuts, cuts[::9], cuts[:3]):
+        assert np.array_equal(ours(frames_of(samples, "fltp", "stereo", rate, some.tolist())), whole)
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000])
@@ -179,7 +177,7 @@ def test_a_frame_of_another_format_is_not_taken(music: npt.NDArray[np.float32]) 
         frames_of(samples, "fltp", "stereo", 48_000),
     ):
         for resampler in (resampler_for(stereo[0], RATE, lambda _: None), FilterGraph(stereo[0], RATE, len, False)):
-            assert resampler.take([*stereo[:2], *other]) == 2
+            assert [resampler.take(frame) for frame in (*stereo[:2], other[0])] == [True, True, False]
 
 
 def test_another_processor_gives_the_same_bits(music: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch) -> None:

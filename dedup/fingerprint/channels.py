@@ -4,14 +4,9 @@ inverted."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-
-LOOK_EVERY = 1 << 16
-"""Samples from one look at a frame to the next, 1.5 s at 44,100 Hz: looking at each frame of a decoder would take a
-third of its time."""
 
 LOOK_SAMPLES = 1024
 """Samples of a frame that are looked at."""
@@ -30,22 +25,15 @@ _DTYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, 
 
 
 class Balance:
-    """Energies of the channels of a track, from frames all over it."""
+    """Energies of the channels of a track, from some frames all over it: looking at each would take a third of the
+    decoder's time."""
 
     def __init__(self) -> None:
-        self._to_next = 0
         self._sum = self._difference = self._others = 0.0
         self._is_stereo = False
 
-    def look(self, frames: Iterable[Any]) -> None:
-        """Takes the next frames of the track, and looks at some of them."""
-        for frame in frames:
-            self._to_next -= frame.samples
-            if self._to_next < 0:
-                self._to_next += LOOK_EVERY
-                self._look_at(frame)
-
-    def _look_at(self, frame: Any) -> None:
+    def look(self, frame: Any) -> None:
+        """Takes the beginning of a frame."""
         n_channels = frame.layout.nb_channels
         if n_channels < 2:
             return

@@ -1,4 +1,4 @@
-"""Compiles decimation and transform, or takes their code from the cache. Imports LLVM, but not Numba."""
+"""Compiles packet loop, decimation and transform, or takes their code from the cache. Imports LLVM, but not Numba."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from llvmlite import binding, ir
 from dedup.correlation.kernel_cache import cache_folder
 from dedup.fingerprint.decimation import add_decimation
 from dedup.fingerprint.image import image_of
+from dedup.fingerprint.packet_loop import add_packet_loop
 from dedup.fingerprint.signatures import KINDS, Function, code_digest
 from dedup.fingerprint.transform import add_note_energies
 
@@ -72,6 +73,7 @@ def optimised(machine: Any) -> Any:
     module = ir.Module("fingerprint")
     add_note_energies(module)
     add_decimation(module)
+    add_packet_loop(module)
     made = binding.parse_assembly(str(module))
     made.triple = machine.triple
     made.verify()

@@ -1,5 +1,5 @@
-"""The functions of `decimation` and `transform`. A process maps them from the cache if they are there: LLVM alone would
-cost each worker of a scan 12 MB and 0.05 s, and Numba 50 MB and 0.3 s."""
+"""The functions of `packet_loop`, `decimation` and `transform`. A process maps them from the cache if they are there:
+LLVM alone would cost each worker of a scan 12 MB and 0.05 s, and Numba 50 MB and 0.3 s."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from ctypes import c_int64
+from collections.abc import Callable
+from ctypes import byref, c_int64, c_void_p, cast
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +38,12 @@ HALF_DIFFERENCE = "mono|c0=0.5*c0-0.5*c1"
 PIECE_SAMPLES = 4096
 """Resampled samples in each piece of PCM that FFmpeg's filters give, except the last."""
 
+ROOM = 80 << 10
+"""Samples of the source that there is room for at first."""
+
+PUSHED_SAMPLES = 1 << 16
+"""Samples of the source that FFmpeg's filters get before they are asked for what they made."""
+
 _LANES = 8
 """Samples that are made at a time (`transform.LANES`)."""
 
@@ -52,8 +58,8 @@ first two."""
 class Resampler(Protocol):
     """Takes frames of one format and hands on mono s16 PCM."""
 
-    def take(self, frames: Sequence[Any]) -> int:
-        """Takes frames up to the first in another format than this was made for; returns how many."""
+    def take(self, frame: Any) -> bool:
+        """Takes a frame; False if it has another format than this was made for."""
 
     def end(self) -> None:
         """Hands on the rest."""
@@ -122,37 +128,51 @@ class Decimator:
         self._taps_at = self._taps.ctypes.data
         self._n_planes = 2 if like.format.is_planar and like.layout.nb_channels > 1 else 1
         layout = "mono" if like.layout.nb_channels == 1 else "planar" if like.format.is_planar else "packed"
-        functions = machine_code.functions()
+        functions: dict[str, Any] = dict(machine_code.functions())
         self._mix = functions[f"mix_{_KINDS[self._format.removesuffix('p')]}_{layout}"]
         self._decimate, self._decimate_by_4 = functions["decimate"], functions["decimate_by_4"]
+        self._mix_at = cast(self._mix, c_void_p).value or 0
         self._n_before = self._n_taps // 2 - 1
-        self._samples = np.zeros(1 << 15, np.float32)
-        self._n_samples = self._n_before
+        self._samples = np.zeros(ROOM, np.float32)
+        self._n_samples: int = self._n_before
         """Samples that are there, those before the first one included."""
         self._is_begun = False
         self._phase = 0
         """Row of taps for the next sample of the PCM, which begins at the first sample that is there."""
         self._n_taken = self._n_made = 0
 
-    def take(self, frames: Sequence[Any]) -> int:
-        rate, form, layout = self._rate, self._format, self._layout
-        lengths: list[int] = []
-        addresses: list[int] = []
-        n_fitting = 0
-        for frame in frames:
-            if frame.sample_rate != rate or frame.layout != layout or frame.format.name != form:
-                break
-            n_fitting += 1
-            if n_samples := frame.samples:
-                lengths.append(n_samples)
-                for plane in frame.planes:
-                    addresses.append(plane.buffer_ptr)
-        self._add(lengths, addresses)
+    def take(self, frame: Any) -> bool:
+        if frame.sample_rate != self._rate or frame.layout != self._layout or frame.format.name != self._format:
+            return False
+        planes = [plane.buffer_ptr for plane in frame.planes]
+        self._make_room(frame.samples)
+        self._mix(self.place, (c_int64 * len(planes))(*planes), byref(c_int64(frame.samples)), 1)
+        self.mixed(frame.samples)
+        return True
+
+    def mixed(self, n: int) -> None:
+        """Goes on with `n` samples that were mixed to `place`."""
+        self._n_samples += n
+        self._n_taken += n
         if not self._is_begun and self._n_samples > 2 * self._n_before:
             self._begin()
         if self._is_begun:
             self._make(self._n_complete() // _LANES * _LANES)
-        return n_fitting
+
+    @property
+    def mixing(self) -> int:
+        """Address of the function that mixes such frames (`decimation.mix_name`)."""
+        return self._mix_at
+
+    @property
+    def place(self) -> int:
+        """Address of the first sample behind those that are there."""
+        return int(self._samples.ctypes.data) + 4 * self._n_samples
+
+    @property
+    def room(self) -> int:
+        """How many mixed samples there is room for."""
+        return self._samples.size - self._n_samples - _LANES
 
     def end(self) -> None:
         if not self._n_taken:
@@ -166,15 +186,6 @@ class Decimator:
         self._samples[end : end + n_after] = self._samples[end - n_after : end][::-1]
         self._samples[end + n_after :] = 0
         self._make(n_left)
-
-    def _add(self, lengths: Sequence[int], addresses: Sequence[int]) -> None:
-        """Mixes frames behind what is there. `addresses` are those of their planes."""
-        n_new = sum(lengths)
-        self._make_room(n_new)
-        target = self._samples.ctypes.data + 4 * self._n_samples
-        self._mix(target, (c_int64 * len(addresses))(*addresses), (c_int64 * len(lengths))(*lengths), len(lengths))
-        self._n_samples += n_new
-        self._n_taken += n_new
 
     def _make_room(self, n_new: int) -> None:
         """Makes room for new samples, and for as many as a row of taps exceeds the filter by."""
@@ -241,20 +252,21 @@ class FilterGraph:
         sink = graph.add("abuffersink")
         graph.link_nodes(source, *filters, sink).configure()
         graph.set_audio_frame_size(PIECE_SAMPLES)  # otherwise one piece per frame
+        self._n_pushed = 0
         self._push: Callable[[Any], None] = source.push
         self._pull: Callable[[], Any] = sink.pull
 
-    def take(self, frames: Sequence[Any]) -> int:
-        n_fitting = 0
-        for frame in frames:
-            fits = frame.sample_rate == self._rate and frame.layout == self._layout
-            if not fits or frame.format.name != self._format:  # FFmpeg accepts it, and resamples wrongly
-                break
-            frame.pts = None  # in damaged files it can be anything, and gaps must not be filled
-            self._push(frame)
-            n_fitting += 1
-        self._pull_all()
-        return n_fitting
+    def take(self, frame: Any) -> bool:
+        fits = frame.sample_rate == self._rate and frame.layout == self._layout
+        if not fits or frame.format.name != self._format:  # FFmpeg accepts it, and resamples wrongly
+            return False
+        frame.pts = None  # in damaged files it can be anything, and gaps must not be filled
+        self._push(frame)
+        self._n_pushed += frame.samples
+        if self._n_pushed >= PUSHED_SAMPLES:
+            self._n_pushed = 0
+            self._pull_all()
+        return True
 
     def end(self) -> None:
         self._push(None)

@@ -1,4 +1,4 @@
-"""What the functions of `decimation` and `transform` take, and what their code depends on. Imports no LLVM."""
+"""What the functions of `machine_code` take, and what their code depends on. Imports no LLVM."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ def _kind(n_pointers: int, n_numbers: int) -> Any:
     return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * n_pointers, *[ctypes.c_int64] * n_numbers)
 
 
-KINDS = {"note_energies": _kind(7, 6), "decimate": _kind(3, 6), "decimate_by_4": _kind(3, 2)} | {
-    f"mix_{kind}_{layout}": _kind(3, 1) for kind in ("i16", "i32", "float") for layout in ("mono", "planar", "packed")
-}
+KINDS = {
+    "packets": _kind(1, 0),
+    "note_energies": _kind(7, 6),
+    "decimate": _kind(3, 6),
+    "decimate_by_4": _kind(3, 2),
+} | {f"mix_{kind}_{layout}": _kind(3, 1) for kind in ("i16", "i32", "float") for layout in ("mono", "planar", "packed")}
 """What each function takes."""
 
 SOURCES = (
-    *(f"fingerprint/{name}.py" for name in ("compiler", "decimation", "image", "signatures", "transform", "turns")),
+    *(f"fingerprint/{name}.py" for name in ("compiler", "decimation", "image", "libav", "loop_state", "packet_loop")),
+    *(f"fingerprint/{name}.py" for name in ("signatures", "transform", "turns")),
     "correlation/emit.py",
 )
 """What the code depends on, below `dedup/`."""

@@ -122,6 +122,14 @@ class StreamHasher:
         self._last = len(pending)
         pending += packet
 
+    def take(self, packets: memoryview, last: int) -> None:
+        """Adds the bytes of packets in a row, of which the last begins at `last`."""
+        self.n_bytes += len(packets)
+        self._hasher.update(self._pending)
+        self._hasher.update(packets[:last])
+        self._pending[:] = packets[last:]
+        self._last = 0
+
     def digest(self) -> bytes:
         """16 bytes: the hash of the packets so far."""
         end = len(self._pending)
