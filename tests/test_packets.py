@@ -16,12 +16,13 @@ from dedup.files.host_paths import HostPath
 from dedup.fingerprint import libav
 from dedup.fingerprint.decode import UndecodableError, decode
 from dedup.fingerprint.packets import LOOK_EVERY
-from dedup.fingerprint.resampler import Resampler, resampler_for
+from dedup.fingerprint.resampler import Decimator, Resampler, resampler_for
 from dedup.fingerprint.task import fingerprint_file
 from dedup.library.identity import stream_hash
 from dedup.library.unusable import Unusable
 from dedup.settings import FingerprintSettings
 from tests.audio_files import ENCODERS, write_tone
+from tests.test_resampler import mix
 
 RATE = 11_025
 STORED_BYTES = 128 * 1024
@@ -40,11 +41,13 @@ def naive(path: Path) -> tuple[bytes, int]:
                 n_errors += 1
                 continue
             for frame in frames:
-                if resampler is None or not resampler.take(frame):
+                if resampler is None or not resampler.fits(frame):
                     if resampler is not None:
                         resampler.end()
                     resampler = resampler_for(frame, RATE, pieces.append)
-                    assert resampler.take(frame)
+                assert isinstance(resampler, Decimator)
+                mix(resampler, frame)
+                resampler.mixed(frame.samples)
     if resampler is not None:
         resampler.end()
     return b"".join(pieces), n_errors

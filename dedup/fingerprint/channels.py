@@ -18,7 +18,7 @@ one that is silent, have 0 dB; music has -2 to -25 dB, and as much above 0 once 
 LEAST_DB = -120.0
 
 LOUDEST = 1e18
-"""Values from here on are no sound; the square of some is infinite."""
+"""Values from here on are no sound; the square of some is infinite. So loud is the root of the energy of a look."""
 
 _DTYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
 """Kinds of samples by FFmpeg's names."""
@@ -35,27 +35,26 @@ class Balance:
     def look(self, frame: Any) -> None:
         """Takes the beginning of a frame."""
         n_channels = frame.layout.nb_channels
-        if n_channels < 2:
-            return
         dtype = _DTYPES.get(frame.format.name.removesuffix("p"))
-        if dtype is None:
+        if n_channels < 2 or dtype is None:
             return
         n_samples = min(frame.samples, LOOK_SAMPLES)
         if frame.format.is_planar:
-            channels = np.array([np.frombuffer(plane, dtype, n_samples) for plane in frame.planes], np.float64)
+            channels = [np.frombuffer(plane, dtype, n_samples).astype(np.float64) for plane in frame.planes]
         else:
             packed = np.frombuffer(frame.planes[0], dtype, n_samples * n_channels)
-            channels = packed.reshape(-1, n_channels).T.astype(np.float64)
+            channels = list(packed.reshape(-1, n_channels).T.astype(np.float64, order="C"))
         if dtype is np.uint8:
-            channels -= 128
-        elif not np.abs(channels).max(initial=0) < LOUDEST:  # NaN too
+            channels = [channel - 128 for channel in channels]
+        left, right, *others = channels
+        with np.errstate(invalid="ignore"):
+            energies = _energy(left + right), _energy(left - right), sum(map(_energy, others))
+        if not sum(energies) < LOUDEST**2:  # NaN too
             return
-        left, right = channels[0], channels[1]
         self._is_stereo = True
-        self._sum += _energy(left + right)
-        self._difference += _energy(left - right)
-        if n_channels > 2:
-            self._others += _energy(channels[2:].ravel())
+        self._sum += energies[0]
+        self._difference += energies[1]
+        self._others += energies[2]
 
     @property
     def width_db(self) -> float | None:

@@ -26,8 +26,6 @@ _engines: list[Any] = []
 
 def functions_here(image: Path | None) -> dict[str, Function]:
     """The functions of `machine_code` by their names, for this processor. Their image is kept in that file."""
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
     processor, features = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
     functions = functions_for(processor, features)
     if image is not None and (content := image_of(_code(processor, features, _machine(processor, features)))):
@@ -48,6 +46,8 @@ def functions_for(processor: str, features: str) -> dict[str, Function]:
 
 
 def _machine(processor: str, features: str) -> Any:
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
     target = binding.Target.from_default_triple()
     return target.create_target_machine(cpu=processor, features=features, opt=3, reloc="pic", codemodel="small")
 

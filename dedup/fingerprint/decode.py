@@ -15,7 +15,7 @@ from dedup.fingerprint.channels import Balance
 from dedup.fingerprint.lengths import RAW, exact_length_s, format_name
 from dedup.fingerprint.loop_state import Status
 from dedup.fingerprint.packets import Packets
-from dedup.fingerprint.resampler import Decimator, Resampler, resampler_for
+from dedup.fingerprint.resampler import Decimator, FilterGraph, Resampler, resampler_for
 from dedup.library.identity import StreamHasher
 from dedup.settings import LONGEST_S
 from dedup.store.decoding import UNKNOWN, Decoding
@@ -215,42 +215,43 @@ class _Pass:
 
     def _advance_to_end(self, packets: Packets) -> bool:
         """Demuxes and decodes everything; False if demuxing broke off on the way, because packets may be missing."""
+        import av
+
         n_breaks = 0
         while n_breaks < MAX_DEMUX_ERRORS:
             status = packets.advance()
             _check_time(self.deadline)
             if status == Status.ENDED:
                 break
-            if status == Status.FRAME:
-                self._take(packets)
-            elif status in (Status.UNREADABLE, Status.UNDECODABLE):
-                self._note(packets.error())
-                n_breaks += status == Status.UNREADABLE
+            try:
+                if status in (Status.FRAME, Status.OTHER_FRAME):
+                    self._take(packets, is_other=status == Status.OTHER_FRAME)
+                elif status != Status.FULL:
+                    n_breaks += status == Status.UNREADABLE
+                    packets.fail()
+            except av.error.FFmpegError as error:
+                self._note(error)
         packets.hash_stored()
         return not n_breaks
 
-    def _take(self, packets: Packets) -> None:
-        """Resamples what was mixed, and the frame that is next. One whose rate or channels differ from those before it
-        begins anew."""
-        import av
-
+    def _take(self, packets: Packets, is_other: bool) -> None:
+        """Resamples what was mixed, and has the next frame taken. One whose rate or channels differ from those before
+        it begins anew."""
+        self._pass_on(packets)
+        if self.wanted is not None and self.n_samples >= self.wanted:
+            packets.only_hash()
+            return
         frame = packets.frame()
-        packets.give_frames()
-        try:
-            self._pass_on(packets)
-            if self.wanted is not None and self.n_samples >= self.wanted:
-                packets.only_hash()
-                return
-            if packets.is_to_be_looked_at():
-                self.balance.look(frame)
-            if self.resampler is None or not self.resampler.take(frame):
-                self._end_resampler()
-                self.resampler = resampler_for(frame, self.sample_rate, self._hand_on, self.difference)
-                self.resampler.take(frame)
-        except av.error.FFmpegError as error:
-            self._note(error)
-        if isinstance(self.resampler, Decimator):
-            packets.mix(self.resampler.mixing, self.resampler.place, self.resampler.room)
+        if packets.is_to_be_looked_at():
+            self.balance.look(frame)
+        if is_other and (self.resampler is None or not self.resampler.fits(frame)):
+            packets.mix_none()
+            self._end_resampler()
+            self.resampler = resampler_for(frame, self.sample_rate, self._hand_on, self.difference)
+        if isinstance(self.resampler, FilterGraph):
+            self.resampler.push(frame)
+        elif isinstance(self.resampler, Decimator):
+            packets.mix(self.resampler.mixing, *self.resampler.room_for(frame.samples))
 
     def _pass_on(self, packets: Packets) -> None:
         """Resamples what was mixed."""

@@ -14,10 +14,12 @@ class Status(IntEnum):
     FULL = 1
     """There is no room for the bytes of the next packet, or enough of them to be hashed."""
     FRAME = 2
-    """The frame is one for Python: of another format, to be looked at, or too long for the room that there is."""
-    UNREADABLE = 3
+    """The frame is to be looked at, or there is no room for its samples."""
+    OTHER_FRAME = 3
+    """The frame has another format than is mixed."""
+    UNREADABLE = 4
     """A packet could not be read."""
-    UNDECODABLE = 4
+    UNDECODABLE = 5
     """A packet could not be decoded."""
 
 
@@ -27,6 +29,7 @@ class Phase(IntEnum):
     READ = 0
     STORE = 1
     RECEIVE = 2
+    MIX = 3
 
 
 FIELDS = (

@@ -36,7 +36,7 @@ def add_packet_loop(made: ir.Module) -> None:
 class _PacketLoop:
     def __init__(self, function: ir.Function) -> None:
         self.state = function.args[0]
-        names = ("entry", "next", "read", "flush", "check", "store", "send", "receive", "take")
+        names = ("entry", "next", "read", "flush", "check", "store", "send", "receive", "take", "mix")
         self.blocks = {name: function.append_basic_block(name) for name in names}
         self.b = ir.IRBuilder(self.blocks["entry"])
 
@@ -45,6 +45,7 @@ class _PacketLoop:
         begin = b.switch(self._get("phase"), self.blocks["next"])
         begin.add_case(I64(Phase.STORE), self.blocks["store"])
         begin.add_case(I64(Phase.RECEIVE), self.blocks["receive"])
+        begin.add_case(I64(Phase.MIX), self.blocks["mix"])
         for name, emit in {
             "next": self._next,
             "read": self._read,
@@ -54,6 +55,7 @@ class _PacketLoop:
             "send": self._send,
             "receive": self._receive,
             "take": self._take,
+            "mix": self._mix,
         }.items():
             b.position_at_end(self.blocks[name])
             emit()
@@ -136,25 +138,29 @@ class _PacketLoop:
     def _take(self) -> None:
         b = self.b
         n = self._field("frame", FrameField.SAMPLES, I32)
-        to_look, room = b.sub(self._get("to_look"), n), b.sub(self._get("room"), n)
-        is_for_python = b.or_(b.icmp_signed("<", to_look, I64(0)), b.icmp_signed("<", room, I64(0)))
+        self._set("n_samples", n)
+        to_look = b.sub(self._get("to_look"), n)
+        self._set("to_look", to_look)
         for name, at, kind in (
             ("format", FrameField.FORMAT, I32),
             ("rate", FrameField.RATE, I32),
             ("layout", FrameField.LAYOUT, I64),
             ("mask", FrameField.LAYOUT + 8, I64),
         ):
-            is_other = b.icmp_signed("!=", self._field("frame", at, kind), self._get(name))
-            is_for_python = b.or_(is_for_python, is_other)
-        self._set("to_look", to_look)
-        with b.if_then(is_for_python):
+            with b.if_then(b.icmp_signed("!=", self._field("frame", at, kind), self._get(name))):
+                self._come_back(Status.OTHER_FRAME, Phase.RECEIVE)
+        is_long = b.icmp_signed(">", n, self._get("room"))
+        with b.if_then(b.or_(is_long, b.icmp_signed("<", to_look, I64(0)))):
             self._come_back(Status.FRAME, Phase.RECEIVE)
-        mono, planes = self._get("mono"), self._field("frame", FrameField.PLANES, I64)
-        self._set("n_samples", n)
+        b.branch(self.blocks["mix"])
+
+    def _mix(self) -> None:
+        b = self.b
+        n, mono, planes = self._get("n_samples"), self._get("mono"), self._field("frame", FrameField.PLANES, I64)
         self._call("mix", VOID, mono, planes, b.ptrtoint(self._slot("n_samples"), I64), I64(1))
         self._set("mono", b.add(mono, b.shl(n, I64(2))))
         self._set("n_mixed", b.add(self._get("n_mixed"), n))
-        self._set("room", room)
+        self._set("room", b.sub(self._get("room"), n))
         b.branch(self.blocks["receive"])
 
     # ---- pieces ----

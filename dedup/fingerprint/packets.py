@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dedup.fingerprint import libav
-from dedup.fingerprint.loop_state import State, Status
+from dedup.fingerprint.loop_state import Phase, State, Status
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -21,6 +21,9 @@ has a price."""
 
 _STORED_BYTES = 128 * 1024
 """Room for packets; more is made for one that does not fit."""
+
+_NO_FORMAT = -2
+"""What no frame has."""
 
 
 class Packets:
@@ -53,7 +56,7 @@ class Packets:
             decodes=1,
         )
         self._make_room(_STORED_BYTES)
-        self.give_frames()
+        self.mix_none()
 
     def advance(self) -> Status:
         """Goes on to what Python is needed for; without anything to do after `FULL`, to look at the clock."""
@@ -80,20 +83,15 @@ class Packets:
         """Decodes no further packet."""
         self._state.decodes = 0
 
-    def error(self) -> Exception:
-        """What FFmpeg said of the packet."""
-        import av
+    def fail(self) -> None:
+        """Raises FFmpegError for what happened to the packet."""
+        from av.error import err_check
 
-        try:
-            av.error.err_check(self._state.error)
-        except av.error.FFmpegError as error:
-            return error
-        raise AssertionError(self._state.error)
+        err_check(self._state.error)
 
     def frame(self) -> Any:
-        """The frame of `Status.FRAME`. It stays what it is until `advance`."""
-        form = libav.form(self._frame)
-        if form != self._form:
+        """The frame that Python is to look at. It stays what it is until `advance`."""
+        if self._state.status == Status.OTHER_FRAME and self._form != (form := libav.form(self._frame)):
             self._frame, self._form = libav.moved(self._frame), form
             self._state.frame = libav.pointer(self._frame)
         return self._frame
@@ -110,12 +108,13 @@ class Packets:
         return int(n_mixed)
 
     def mix(self, function: int, mono: int, room: int) -> None:
-        """From now on frames of the format of this one are mixed by the function at that address, to `room` samples
-        at `mono`."""
+        """This frame, and those of its format that follow, are mixed by the function at that address: to `mono`, where
+        there is room for so many samples, and for this frame."""
         state = self._state
         state.mix, state.mono, state.room = function, mono, room
         state.format, state.rate, state.layout, state.mask = self._form
+        state.phase = Phase.MIX
 
-    def give_frames(self) -> None:
-        """From now on none is mixed, and `Status.FRAME` tells of each."""
-        self._state.room = -1
+    def mix_none(self) -> None:
+        """From now on Python gets each frame."""
+        self._state.format = _NO_FORMAT

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from ctypes import byref, c_int64, c_void_p, cast
-from typing import Any, Protocol
+from ctypes import c_void_p, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,17 +56,26 @@ _LAYOUTS = frozenset({"mono", "stereo", "1 channels", "2 channels"})
 first two."""
 
 
-class Resampler(Protocol):
+class Resampler(ABC):
     """Takes frames of one format and hands on mono s16 PCM."""
 
-    def take(self, frame: Any) -> bool:
-        """Takes a frame; False if it has another format than this was made for."""
+    def __init__(self, like: Any, hand_on: Callable[[bytes], None]) -> None:
+        self._rate, self._format, self._layout = like.sample_rate, like.format.name, like.layout
+        self._hand_on = hand_on
 
+    def fits(self, frame: Any) -> bool:
+        """Whether this was made for such frames; FFmpeg's filters accept others, and resample wrongly."""
+        is_like = frame.sample_rate == self._rate and frame.format.name == self._format
+        return is_like and bool(frame.layout == self._layout)
+
+    @abstractmethod
     def end(self) -> None:
         """Hands on the rest."""
 
 
-def resampler_for(like: Any, sample_rate: int, hand_on: Callable[[bytes], None], difference: bool = False) -> Resampler:
+def resampler_for(
+    like: Any, sample_rate: int, hand_on: Callable[[bytes], None], difference: bool = False
+) -> Decimator | FilterGraph:
     """For frames in the format of `like`; `hand_on` gets PCM at `sample_rate` Hz of the mix of all channels, with
     `difference` of half the difference of the first two. Raises FFmpegError if FFmpeg cannot resample them."""
     if not (difference and like.layout.nb_channels > 1) and _fits(like, sample_rate):
@@ -108,7 +118,7 @@ def _bessel_i0(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return total
 
 
-class Decimator:
+class Decimator(Resampler):
     """Mixes and filters in machine code. How the sound is divided into frames has no influence on any bit.
 
     Before the first sample of the source it hears what follows it, backwards, and after the last what precedes it, as
@@ -118,22 +128,21 @@ class Decimator:
         """`like` has one or two channels of s16, s32 or flt and a rate above `sample_rate`."""
         from dedup.fingerprint import machine_code
 
-        self._rate, self._format, self._layout = like.sample_rate, like.format.name, like.layout
-        self._hand_on = hand_on
+        super().__init__(like, hand_on)
         taps = filter_taps(self._rate, sample_rate)
         self._n_phases, self._n_taps = taps.shape
         self._step = self._rate // math.gcd(self._rate, sample_rate)
         self._taps = np.zeros((self._n_phases, -(-self._n_taps // _LANES) * _LANES), np.float32)
         self._taps[:, : self._n_taps] = taps
         self._taps_at = self._taps.ctypes.data
-        self._n_planes = 2 if like.format.is_planar and like.layout.nb_channels > 1 else 1
         layout = "mono" if like.layout.nb_channels == 1 else "planar" if like.format.is_planar else "packed"
         functions: dict[str, Any] = dict(machine_code.functions())
-        self._mix = functions[f"mix_{_KINDS[self._format.removesuffix('p')]}_{layout}"]
         self._decimate, self._decimate_by_4 = functions["decimate"], functions["decimate_by_4"]
-        self._mix_at = cast(self._mix, c_void_p).value or 0
+        self.mixing = cast(functions[f"mix_{_KINDS[self._format.removesuffix('p')]}_{layout}"], c_void_p).value or 0
+        """Address of the function that mixes such frames (`decimation.mix_name`)."""
         self._n_before = self._n_taps // 2 - 1
         self._samples = np.zeros(ROOM, np.float32)
+        self._samples_at: int = self._samples.ctypes.data
         self._n_samples: int = self._n_before
         """Samples that are there, those before the first one included."""
         self._is_begun = False
@@ -141,17 +150,8 @@ class Decimator:
         """Row of taps for the next sample of the PCM, which begins at the first sample that is there."""
         self._n_taken = self._n_made = 0
 
-    def take(self, frame: Any) -> bool:
-        if frame.sample_rate != self._rate or frame.layout != self._layout or frame.format.name != self._format:
-            return False
-        planes = [plane.buffer_ptr for plane in frame.planes]
-        self._make_room(frame.samples)
-        self._mix(self.place, (c_int64 * len(planes))(*planes), byref(c_int64(frame.samples)), 1)
-        self.mixed(frame.samples)
-        return True
-
     def mixed(self, n: int) -> None:
-        """Goes on with `n` samples that were mixed to `place`."""
+        """Goes on with `n` samples that were mixed to the room for them."""
         self._n_samples += n
         self._n_taken += n
         if not self._is_begun and self._n_samples > 2 * self._n_before:
@@ -159,20 +159,10 @@ class Decimator:
         if self._is_begun:
             self._make(self._n_complete() // _LANES * _LANES)
 
-    @property
-    def mixing(self) -> int:
-        """Address of the function that mixes such frames (`decimation.mix_name`)."""
-        return self._mix_at
-
-    @property
-    def place(self) -> int:
-        """Address of the first sample behind those that are there."""
-        return int(self._samples.ctypes.data) + 4 * self._n_samples
-
-    @property
-    def room(self) -> int:
-        """How many mixed samples there is room for."""
-        return self._samples.size - self._n_samples - _LANES
+    def room_for(self, n: int) -> tuple[int, int]:
+        """Where mixed samples go: the address, and how many there is room for, which are `n` or more."""
+        self._make_room(n)
+        return self._samples_at + 4 * self._n_samples, len(self._samples) - self._n_samples - _LANES
 
     def end(self) -> None:
         if not self._n_taken:
@@ -193,7 +183,7 @@ class Decimator:
         if n > len(self._samples):
             larger = np.zeros(n + n // 2, np.float32)
             larger[: self._n_samples] = self._samples[: self._n_samples]
-            self._samples = larger
+            self._samples, self._samples_at = larger, larger.ctypes.data
 
     def _begin(self) -> None:
         """Hears the first samples backwards before the first one."""
@@ -214,7 +204,7 @@ class Decimator:
             return
         n_groups = -(-n // _LANES)
         pcm = np.empty(n_groups * _LANES, np.int16)
-        arrays = (pcm.ctypes.data, self._samples.ctypes.data, self._taps_at)
+        arrays = (pcm.ctypes.data, self._samples_at, self._taps_at)
         sizes = (n_groups, self._taps.shape[1])
         if (self._step, self._n_phases) == (4, 1):
             self._decimate_by_4(*arrays, *sizes)
@@ -228,14 +218,13 @@ class Decimator:
         self._hand_on(pcm[:n].tobytes())
 
 
-class FilterGraph:
+class FilterGraph(Resampler):
     """Mixes and resamples by FFmpeg's filters."""
 
     def __init__(self, like: Any, sample_rate: int, hand_on: Callable[[bytes], None], difference: bool) -> None:
         from av.filter import Graph
 
-        self._rate, self._format, self._layout = like.sample_rate, like.format.name, like.layout
-        self._hand_on = hand_on
+        super().__init__(like, hand_on)
         graph = self._graph = Graph()
         source = graph.add(
             "abuffer",
@@ -256,17 +245,14 @@ class FilterGraph:
         self._push: Callable[[Any], None] = source.push
         self._pull: Callable[[], Any] = sink.pull
 
-    def take(self, frame: Any) -> bool:
-        fits = frame.sample_rate == self._rate and frame.layout == self._layout
-        if not fits or frame.format.name != self._format:  # FFmpeg accepts it, and resamples wrongly
-            return False
+    def push(self, frame: Any) -> None:
+        """Takes a frame."""
         frame.pts = None  # in damaged files it can be anything, and gaps must not be filled
         self._push(frame)
         self._n_pushed += frame.samples
         if self._n_pushed >= PUSHED_SAMPLES:
             self._n_pushed = 0
             self._pull_all()
-        return True
 
     def end(self) -> None:
         self._push(None)
