@@ -46,15 +46,14 @@ class Balance:
             channels = list(packed.reshape(-1, n_channels).T.astype(np.float64, order="C"))
         if dtype is np.uint8:
             channels = [channel - 128 for channel in channels]
-        left, right, *others = channels
-        with np.errstate(invalid="ignore"):
-            energies = _energy(left + right), _energy(left - right), sum(map(_energy, others))
+        energies = [_energy(channel) for channel in channels]
         if not sum(energies) < LOUDEST**2:  # NaN too
             return
+        left, right = channels[:2]
         self._is_stereo = True
-        self._sum += energies[0]
-        self._difference += energies[1]
-        self._others += energies[2]
+        self._sum += _energy(left + right)
+        self._difference += _energy(left - right)
+        self._others += sum(energies[2:])
 
     @property
     def width_db(self) -> float | None:

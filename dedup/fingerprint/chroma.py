@@ -106,6 +106,9 @@ class NoteEnergies:
         self._samples = np.zeros((BATCH - 1) * HOP + FRAME, np.int16)
         self._n_samples = 0
         self._work = np.empty(FRAME * LANES, np.float32)
+        self._energies = np.empty((BATCH // LANES, len(pitches) * N_NOTES + 1, LANES))
+        arrays = (self._energies, self._samples, *_constants(), self._bins.turns, self._bins.rows, self._work)
+        self._addresses = [array.ctypes.data for array in arrays]
 
     def feed(self, pcm: npt.NDArray[np.int16]) -> Iterator[Floats]:
         """float64[n_images, 32, 12] for every 32 frames that are complete."""
@@ -116,23 +119,20 @@ class NoteEnergies:
             self._n_samples += n
             taken += n
             if self._n_samples == len(self._samples):
-                yield self._energies(BATCH)
+                yield self._frames(BATCH)
                 self._n_samples -= BATCH * HOP
                 self._samples[: self._n_samples] = self._samples[BATCH * HOP :]
 
     def finish(self) -> Floats:
         """float64[n_images, n_frames, 12], fewer than 32: what no call of `feed` gave."""
         n_frames = max(0, (self._n_samples - FRAME) // HOP + 1)
-        return self._energies(n_frames)
+        return self._frames(n_frames)
 
-    def _energies(self, n_frames: int) -> Floats:
-        bins, n_groups = self._bins, -(-n_frames // LANES)
-        n_images, n_bins = bins.rows.shape
-        n_rows = n_images * N_NOTES + 1
-        energies = np.zeros((n_groups, n_rows, LANES))
-        arrays = (energies, self._samples, *_constants(), bins.turns, bins.rows, self._work)
-        numbers = (n_groups, n_rows, n_images, n_bins, bins.first, HOP)
-        self._kernel(*(array.ctypes.data for array in arrays), *numbers)
+    def _frames(self, n_frames: int) -> Floats:
+        n_groups, (n_images, n_bins) = -(-n_frames // LANES), self._bins.rows.shape
+        energies = self._energies[:n_groups]
+        energies.fill(0)
+        self._kernel(*self._addresses, n_groups, energies.shape[1], n_images, n_bins, self._bins.first, HOP)
         of_images = energies[:, :-1].reshape(n_groups, n_images, N_NOTES, LANES)
         return of_images.transpose(1, 0, 3, 2).reshape(n_images, -1, N_NOTES)[:, :n_frames]
 

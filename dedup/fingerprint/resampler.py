@@ -143,6 +143,7 @@ class Decimator(Resampler):
         self._n_before = self._n_taps // 2 - 1
         self._samples = np.zeros(ROOM, np.float32)
         self._samples_at: int = self._samples.ctypes.data
+        self._pcm = np.empty(0, np.int16)
         self._n_samples: int = self._n_before
         """Samples that are there, those before the first one included."""
         self._is_begun = False
@@ -203,8 +204,9 @@ class Decimator(Resampler):
         if n <= 0:
             return
         n_groups = -(-n // _LANES)
-        pcm = np.empty(n_groups * _LANES, np.int16)
-        arrays = (pcm.ctypes.data, self._samples_at, self._taps_at)
+        if n_groups * _LANES > len(self._pcm):
+            self._pcm = np.empty(n_groups * _LANES, np.int16)
+        arrays = (self._pcm.ctypes.data, self._samples_at, self._taps_at)
         sizes = (n_groups, self._taps.shape[1])
         if (self._step, self._n_phases) == (4, 1):
             self._decimate_by_4(*arrays, *sizes)
@@ -215,7 +217,7 @@ class Decimator(Resampler):
         self._samples[:n_kept] = self._samples[n_past : n_past + n_kept].copy()
         self._n_samples = n_kept
         self._n_made += n
-        self._hand_on(pcm[:n].tobytes())
+        self._hand_on(self._pcm[:n].tobytes())
 
 
 class FilterGraph(Resampler):
