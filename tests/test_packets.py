@@ -13,7 +13,7 @@ import pytest
 
 from dedup.files.container import open_container
 from dedup.files.host_paths import HostPath
-from dedup.fingerprint import libav
+from dedup.fingerprint import libav, streams
 from dedup.fingerprint.decode import UndecodableError, decode
 from dedup.fingerprint.packets import LOOK_EVERY
 from dedup.fingerprint.resampler import Decimator, Resampler, resampler_for
@@ -101,6 +101,18 @@ def test_packets_and_frames_larger_than_the_room_for_them_are_whole(tmp_path: Pa
         assert max(packet.size for packet in opened.demux(opened.streams.audio[0])) > STORED_BYTES
     assert looped(path) == naive(path)
     assert decode(os.fsencode(path), RATE, len).stream == stream_hash(os.fsencode(path))
+
+
+@pytest.mark.parametrize("codec", ["mp3", "flac", "ogg", "opus", "m4a", "aac", "wav", "mka"])
+def test_the_hash_of_a_stream_is_that_of_identity(codec: str, tmp_path: Path) -> None:
+    path = os.fsencode(write_tone(tmp_path / f"tone.{codec}", 3.0, codec=codec))
+    assert streams.stream_hash(path) == stream_hash(path) is not None
+    os.truncate(path, os.path.getsize(path) * 3 // 4)
+    assert streams.stream_hash(path) == stream_hash(path)
+    os.truncate(path, 10)
+    assert streams.stream_hash(path) == stream_hash(path)
+    with pytest.raises(FileNotFoundError):
+        streams.stream_hash(path + b".none")
 
 
 def test_another_ffmpeg_is_refused_and_no_file_is_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,15 @@ def heard_stream(container: Any) -> Any:
     return min(tracks, key=rank, default=None)
 
 
+def leave_out_other_streams(container: InputContainer, stream: Any) -> None:
+    """Makes the demuxer skip pictures, so that only the sound of a film is read."""
+    from av.stream import Discard
+
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
+
+
 def is_attached(stream: Any) -> bool:
     """Whether the container marks a video stream as a still picture."""
     from av.stream import Disposition

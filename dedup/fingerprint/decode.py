@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dedup.files.container import codec_name, heard_stream, open_container
+from dedup.files.container import codec_name, heard_stream, leave_out_other_streams, open_container
 from dedup.files.held import open_regular
 from dedup.fingerprint.channels import Balance
 from dedup.fingerprint.lengths import RAW, exact_length_s, format_name
@@ -178,7 +178,7 @@ class _Pass:
     def run(self) -> Decoded:
         import av
 
-        self._leave_out_other_streams()
+        leave_out_other_streams(self.container, self.stream)
         is_whole = False
         try:
             packets = Packets(self.container, self.stream, self.hasher)
@@ -204,14 +204,6 @@ class _Pass:
             cancels=self.balance.cancels,
             width_db=None if width_db is None else round(width_db, 2),
         )
-
-    def _leave_out_other_streams(self) -> None:
-        """Makes the demuxer skip pictures, so that only the sound of a film is read."""
-        from av.stream import Discard
-
-        for other in self.container.streams:
-            if other.index != self.stream.index:
-                other.discard = Discard.all
 
     def _advance_to_end(self, packets: Packets) -> bool:
         """Demuxes and decodes everything; False if demuxing broke off on the way, because packets may be missing."""

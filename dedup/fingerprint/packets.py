@@ -29,13 +29,14 @@ _NO_FORMAT = -2
 class Packets:
     """Reads and decodes a stream up to where Python is needed. What is read is hashed by `hasher`."""
 
-    def __init__(self, container: InputContainer, stream: Any, hasher: StreamHasher) -> None:
-        """Opens the decoder. Raises FFmpegError."""
+    def __init__(self, container: InputContainer, stream: Any, hasher: StreamHasher, decodes: bool = True) -> None:
+        """Opens the decoder, except if nothing is to be decoded. Raises FFmpegError."""
         import av
 
         from dedup.fingerprint import machine_code
 
-        stream.codec_context.open(strict=False)
+        if decodes:
+            stream.codec_context.open(strict=False)
         self._hasher = hasher
         self._loop = machine_code.functions()["packets"]
         self._packet, self._frame = av.Packet(), av.AudioFrame()
@@ -53,7 +54,7 @@ class Packets:
             receive=libav.address("avcodec_receive_frame"),
             unref=libav.address("av_packet_unref"),
             copy=ctypes.cast(ctypes.memmove, ctypes.c_void_p).value,
-            decodes=1,
+            decodes=decodes,
         )
         self._make_room(_STORED_BYTES)
         self.mix_none()

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from dedup.files.bounded import MOST_BYTES
 from dedup.files.disks import Disks
 from dedup.files.host_paths import HostPath
+from dedup.library import identity
 from dedup.library.discover import Candidate
-from dedup.library.identity import collisions, full_hash, stream_hash
+from dedup.library.identity import collisions, full_hash
 from dedup.library.look import LOOK_S
 from dedup.library.metadata import from_json
 from dedup.library.probe import Probe, hash_file, probe_files
@@ -70,16 +71,17 @@ def identify(
     runner: Runner,
     disks: Disks,
     observer: Observer,
+    stream_hash: Callable[[bytes], bytes | None] = identity.stream_hash,
 ) -> Identified:
-    """Groups the changed files by audio. `still_there` says whether a track's file is on disk as the catalog knows
-    it."""
+    """Groups the changed files by audio. `still_there` says whether a track's file is on disk as the catalog knows it;
+    `stream_hash` hashes the audio of one on a worker."""
     result = Identified()
     subjects = _Probing(catalog, runner, disks, observer, result).run(changed)
     if runner.stop.requested:
         return result
     _find_identical_files(subjects, still_there, catalog, runner, disks, observer)
     representatives = _by_full_hash(subjects)
-    _find_same_audio(representatives, catalog, runner, disks, observer)
+    _find_same_audio(representatives, catalog, runner, disks, observer, stream_hash)
     if runner.stop.event.is_set():  # not all files are known well enough to be grouped
         return result
     streams: dict[Any, list[Subject]] = {}
@@ -230,7 +232,12 @@ def _by_full_hash(subjects: list[Subject]) -> list[list[Subject]]:
 
 
 def _find_same_audio(
-    groups: list[list[Subject]], catalog: Catalog, runner: Runner, disks: Disks, observer: Observer
+    groups: list[list[Subject]],
+    catalog: Catalog,
+    runner: Runner,
+    disks: Disks,
+    observer: Observer,
+    stream_hash: Callable[[bytes], bytes | None],
 ) -> None:
     """Sets the stream hash of the first file of every group that shares its key with another or with known audio, and
     the audio of those whose stream is known."""

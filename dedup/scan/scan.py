@@ -215,6 +215,7 @@ class _Scan:
         """The files to decode, by the audio that they hold."""
         if not (reconciled.changed or reconciled.outdated):
             return []  # then none of this has to be imported
+        from dedup.fingerprint.streams import stream_hash
         from dedup.library.identify import identify
         from dedup.library.renewal import renew
 
@@ -224,9 +225,8 @@ class _Scan:
         for track in reversed(reconciled.gone):
             if track.audio is not None:
                 self.gone_audio.setdefault(track.audio, []).append(track.path)
-        identified = identify(
-            reconciled.changed, unchanged.__contains__, self.catalog, self.runner, self.disks, self.observer
-        )
+        work = self.catalog, self.runner, self.disks, self.observer
+        identified = identify(reconciled.changed, unchanged.__contains__, *work, stream_hash)
         with self.catalog.transaction():
             for candidate, problem in identified.unusable:
                 self._count_problem(candidate.path, problem)
