@@ -298,8 +298,9 @@ def _judge(
         if len(lags) < len(of_pair):
             lags = np.empty(2 * len(of_pair), np.int64)
         best, n_best = 1.0, VOTES - 1
+        # Numbers of one type: constants would be compiled for one by one.
         for rate in rates:
-            n_votes, _ = _votes_at(of_pair, rate, of_b, LAGS, lags[: len(of_pair)])
+            n_votes, _ = _votes_at(of_pair, rate, of_b, np.int64(LAGS), lags[: len(of_pair)])
             if n_votes > n_best:
                 best, n_best = rate, n_votes
         if n_best < VOTES:
@@ -307,7 +308,7 @@ def _judge(
         middle, lag, n_best = best, 0, 0
         for step in range(2 * FINE_STEPS + 1):
             rate = middle + FINE_STEP * on_either_side(step)
-            n_votes, at = _votes_at(of_pair, rate, of_b, FINE_LAGS, lags[: len(of_pair)])
+            n_votes, at = _votes_at(of_pair, rate, of_b, np.int64(FINE_LAGS), lags[: len(of_pair)])
             if n_votes > n_best:
                 best, lag, n_best = rate, at, n_votes
         x, y = row_of(a, pairs[k, 0]), row_of(b, pairs[k, 1])
