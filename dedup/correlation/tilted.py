@@ -322,7 +322,7 @@ def _judge(
 
 
 @jit
-def _votes_at(places: Numbers, rate: float, of_b: bool, n_lags: int, lags: Counts) -> tuple[int, int]:
+def _votes_at(places: Numbers, rate: float, of_b: bool, n_lags: np.int64, lags: Counts) -> tuple[int, int]:
     """The most places of a pair within so many neighbouring lags at a rate, and the middle of these: lags of the track
     that is not stretched against the other.
 
