@@ -256,6 +256,7 @@ def test_plan(store: Path, replaced: Replace) -> None:
         "path": path,
         "unprotect": [b"/mine"],
         "place": ANY,
+        "is_document": False,
     }
     assert (result.exit_code, result.stderr) == (EXIT_DONE, "")
     assert [" ".join(line.split()) for line in result.stdout.splitlines()] == [

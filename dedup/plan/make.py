@@ -72,8 +72,8 @@ class Grounds:
         """Paths of the files that start at the same moment as the first of the group."""
         return frozenset(pair.b.path for pair in self.matches.of_path(group.files[0].path) if is_aligned(pair))
 
-    def plan(self, groups: Sequence[PlannedGroup], references: References) -> Plan:
-        """The plan of these groups, sealed."""
+    def plan(self, groups: Sequence[PlannedGroup], references: References, is_sealed: bool = True) -> Plan:
+        """The plan of these groups; sealed, unless it is only looked at."""
         plan = Plan(
             groups=tuple(groups),
             playlists=references.planned(groups),
@@ -86,7 +86,7 @@ class Grounds:
             made=self.made,
             store=self.store,
         )
-        return self.seals.sealed(plan)
+        return self.seals.sealed(plan) if is_sealed else plan
 
 
 def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings) -> Grounds:
@@ -103,9 +103,17 @@ def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: Pla
     return Grounds(str(store.layout.folder), tuple(roots), matches, keep, settings, decider, seals)
 
 
-def make_plan(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings, observer: Observer) -> Plan:
-    """The plan for all copies in `matches`. Raises UsageError as `grounds_of` does."""
-    return plan_all(grounds_of(store, matches, keep, settings), observer)
+def make_plan(
+    store: Store,
+    matches: Matches,
+    keep: KeepSettings,
+    settings: PlanSettings,
+    observer: Observer,
+    is_sealed: bool = True,
+) -> Plan:
+    """The plan for all copies in `matches`; sealed, unless it is only looked at. Raises UsageError as `grounds_of`
+    does."""
+    return plan_all(grounds_of(store, matches, keep, settings), observer, is_sealed=is_sealed)
 
 
 @dataclass(frozen=True)
@@ -133,8 +141,10 @@ def plan_copies(
     path: bytes | None = None,
     unprotect: Sequence[bytes] = (),
     place: Place | None = None,
+    is_document: bool = True,
 ) -> Made:
-    """Makes a plan for all copies in the store in `folder`, and writes it to `path` if that is given. Folders that
+    """Makes a plan for all copies in the store in `folder`, and writes it to `path` if that is given. If it does not
+    become a document in any other way either, it is not sealed, which takes a tenth of the time. Folders that
     `keep` protects stay protected from now on, those of `unprotect` do not; for that, and for the null tests that the
     copies still need, the store is locked, in the name of `purpose`. Matches are kept at `place`, and taken from there.
 
@@ -144,14 +154,16 @@ def plan_copies(
     protect_from_now_on(folder, keep.protect, unprotect, playlists=settings.playlists, purpose=purpose)
     matches = listened(folder, match, keep, settings.let_go, ears, observer, purpose, place)
     with open_for_reading(folder) as store:
-        plan = make_plan(store, matches, keep, settings, observer)
+        plan = make_plan(store, matches, keep, settings, observer, is_sealed=is_document or path is not None)
     if path is not None:
         with locked(path):
             write_plan(path, plan)
     return Made(plan, path, replaced, matches)
 
 
-def plan_all(grounds: Grounds, observer: Observer, answered: Iterable[PlannedGroup] = ()) -> Plan:
+def plan_all(
+    grounds: Grounds, observer: Observer, answered: Iterable[PlannedGroup] = (), is_sealed: bool = True
+) -> Plan:
     """What the rules decide; a group whose files are those of one in `answered` stays as it is there."""
     said = {group.contents: group for group in answered}
     grounds, references = grounds.looking_at_the_disk(observer)
@@ -161,7 +173,7 @@ def plan_all(grounds: Grounds, observer: Observer, answered: Iterable[PlannedGro
         by_rule = _with_merges(grounds, by_rule, observer)
     answers = [said[group.contents] for group in decided if group.contents in said] if said else []
     groups = most_first([*by_rule, *answers])
-    return grounds.plan(groups, references)
+    return grounds.plan(groups, references, is_sealed)
 
 
 def require_outside(to: bytes | None, roots: Sequence[bytes]) -> None:

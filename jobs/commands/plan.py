@@ -64,6 +64,7 @@ def plan(run: Run, written: bytes | None, checked: bytes | None, limit: int | No
         path=written,
         unprotect=[os.path.abspath(folder) for folder in unprotect],
         place=stores.place_of_matches(),
+        is_document=run.output.as_json,
     )
     run.observer.close()
     show_plan(run.output, made.plan, limit, made.matches)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Literal
 
@@ -158,19 +158,23 @@ def in_columns(rows: Sequence[Sequence[str]], look: Look, before: int = 0) -> li
     """The lines of each row, beside `before` cells on the left: cells stand in columns, which all rows share, and go on
     on a next line where one is full. Columns that are empty in all rows are left out, and lines that are empty in a
     row. A cell that is wider than a line is broken."""
-    widths = [[len(cell) if cell.isascii() else width_of(cell) for cell in row] for row in rows]
-    of_columns = zip(zip(*widths, strict=True), zip(*rows, strict=True), strict=True)
-    columns = [(at, max(wide)) for at, (wide, cells) in enumerate(of_columns) if any(cells)]
-    lines: list[list[tuple[int, int]]] = []
+    columns: dict[int, list[str]] = {}
+    """The cells of each column, equally wide."""
+    lines: list[list[int]] = []
     room = 0
-    for at, needed in columns:
+    for at, cells in enumerate(zip(*rows, strict=True)):
+        if not any(cells):
+            continue
+        widths = [len(cell) if cell.isascii() else width_of(cell) for cell in cells]
+        needed = max(widths)
+        columns[at] = [cell + " " * (needed - width) for cell, width in zip(cells, widths, strict=True)]
         if lines and needed + GAP <= room:
-            lines[-1].append((at, needed))
+            lines[-1].append(at)
             room -= needed + GAP
         else:
-            lines.append([(at, needed)])
+            lines.append([at])
             room = look.width - before - needed
-    return [list(_lines_of(row, wide, lines, look, before)) for row, wide in zip(rows, widths, strict=True)]
+    return [list(_lines_of(row, number, columns, lines, look, before)) for number, row in enumerate(rows)]
 
 
 def hanging_rows(rows: Sequence[Sequence[str]], look: Look) -> Iterator[str]:
@@ -181,12 +185,17 @@ def hanging_rows(rows: Sequence[Sequence[str]], look: Look) -> Iterator[str]:
 
 
 def _lines_of(
-    row: Sequence[str], widths: Sequence[int], lines: Sequence[Sequence[tuple[int, int]]], look: Look, before: int
+    row: Sequence[str],
+    number: int,
+    columns: Mapping[int, Sequence[str]],
+    lines: Sequence[Sequence[int]],
+    look: Look,
+    before: int,
 ) -> Iterator[str]:
     for line in lines:
         if len(line) == 1:
-            yield from look.wrapped(row[line[0][0]], before) if row[line[0][0]] else ()
+            yield from look.wrapped(row[line[0]], before) if row[line[0]] else ()
             continue
-        text = (" " * GAP).join([row[at] + " " * (needed - widths[at]) for at, needed in line]).rstrip()
+        text = (" " * GAP).join([columns[at][number] for at in line]).rstrip()
         if text:
             yield text
