@@ -14,6 +14,7 @@ import pytest
 from dedup.files.container import open_container
 from dedup.files.host_paths import HostPath
 from dedup.fingerprint import libav, streams
+from dedup.fingerprint.channels import LEAST_DB, Balance
 from dedup.fingerprint.decode import UndecodableError, decode
 from dedup.fingerprint.packets import LOOK_EVERY
 from dedup.fingerprint.resampler import Decimator, Resampler, resampler_for
@@ -126,3 +127,14 @@ def test_another_ffmpeg_is_refused_and_no_file_is_blamed(tmp_path: Path, monkeyp
     assert isinstance(result, Unusable)
     assert not result.lasting
     assert "libavcodec 63.0.100" in result.reason
+
+
+def test_of_many_channels_none_is_looked_at_that_is_not_there() -> None:
+    """PyAV ends the planes of a frame at the first that is nowhere, and of more than eight none needs to be."""
+    frame = av.AudioFrame(format="fltp", layout="63 channels", samples=2048)
+    tone = np.sin(np.arange(2048) / 9).astype(np.float32)
+    for number, plane in enumerate(frame.planes[:63]):
+        plane.update(tone if number < 2 else np.zeros_like(tone))
+    balance = Balance()
+    balance.look(frame)
+    assert balance.width_db == LEAST_DB

@@ -39,8 +39,9 @@ class Balance:
         if n_channels < 2 or dtype is None:
             return
         n_samples = min(frame.samples, LOOK_SAMPLES)
+        planes = frame.planes[:n_channels]  # of more than eight channels PyAV gives some that are none
         if frame.format.is_planar:
-            channels = [np.frombuffer(plane, dtype, n_samples).astype(np.float64) for plane in frame.planes]
+            channels = [np.frombuffer(plane, dtype, n_samples).astype(np.float64) for plane in planes]
         else:
             packed = np.frombuffer(frame.planes[0], dtype, n_samples * n_channels)
             channels = list(packed.reshape(-1, n_channels).T.astype(np.float64, order="C"))
