@@ -30,6 +30,8 @@ class Option:
     """What a text has to be, if its type does not say it."""
     hidden: bool = False
     """Whether help and documentation leave it out."""
+    secret: bool = False
+    """Whether it is written into the settings file or a variable only, and never shown."""
     rare: bool = False
     """Whether a long list of options leaves it to `--help-all`."""
 

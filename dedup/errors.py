@@ -202,3 +202,9 @@ class ServerError(RepriseError):
     """A media server cannot be reached, does not let us in, or refuses what it was asked."""
 
     exit_code = 24
+
+
+class ServiceError(RepriseError):
+    """AcoustID or MusicBrainz cannot be reached, or refuses what it was asked."""
+
+    exit_code = 25

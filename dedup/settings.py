@@ -374,6 +374,31 @@ class InboxSettings(Settings):
     ] = None
 
 
+ACOUSTID_URL, MUSICBRAINZ_URL = "https://api.acoustid.org/v2", "https://musicbrainz.org/ws/2"
+
+
+@dataclass(frozen=True)
+class LookupSettings(Settings):
+    """How services on the net are asked what a recording is."""
+
+    acoustid_key: Annotated[
+        str | None,
+        Option("Your application key for AcoustID (https://acoustid.org/new-application).", "KEY", secret=True),
+    ] = None
+    acoustid_key_command: Annotated[
+        str | None, Option("Command whose first line of output is that key.", "COMMAND", form="command")
+    ] = None
+    acoustid_key_file: Annotated[
+        bytes | None, Option("File whose first line is that key; only you may read it.", "FILE")
+    ] = None
+    ask_again_days: Annotated[
+        float, Option("Days after which a recording that AcoustID did not know is looked up again.", "DAYS", 0)
+    ] = 30.0
+    acoustid_url: Annotated[str, Option("Address of AcoustID.", "URL", hidden=True)] = ACOUSTID_URL
+    musicbrainz_url: Annotated[str, Option("Address of MusicBrainz.", "URL", hidden=True)] = MUSICBRAINZ_URL
+
+
 _TRACKS, _PAIRS = (DiscoverSettings, ScanSettings, FingerprintSettings), (CompareSettings, MatchSettings)
-DECLARED: tuple[type[Settings], ...] = (*_TRACKS, *_PAIRS, KeepSettings, PlanSettings, GateSettings, InboxSettings)
+_LATER = (KeepSettings, PlanSettings, GateSettings, InboxSettings, LookupSettings)
+DECLARED: tuple[type[Settings], ...] = (*_TRACKS, *_PAIRS, *_LATER)
 """The classes above, in the order of the pipeline."""

@@ -31,6 +31,7 @@ COMMANDS = {
     "tag": ("jobs.commands.tag:tag", "Write fingerprints, audio hashes or ReplayGain into tags."),
     "cover": ("jobs.commands.cover:cover", "Choose, crop and shrink a picture, and make it the front cover."),
     "pair": ("jobs.commands.pair:pair", "Compare two files and say why they match or not."),
+    "identify": ("jobs.commands.identify:identify", "Say what recordings are: title, artist, release, track."),
     "gate": ("jobs.commands.gate:gate", "Say whether the library has what a new file holds."),
     "server": ("jobs.commands.server:server", "Check the media servers that play the library."),
     "mark": ("jobs.commands.mark:mark", "Record for good that two files are the same recording, or not."),

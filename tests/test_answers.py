@@ -124,8 +124,8 @@ def test_what_waits_beside_the_catalog_counts(folder: Path, found: list[int]) ->
 
 
 def test_the_state_covers_every_table_that_results_come_from(folder: Path) -> None:
-    """Each row of each table with digests, one after the other; only runs, what a scan found before, and
-    fingerprints at other pitches, of which tiles have the results, decide none."""
+    """Each row of each table with digests, one after the other; only runs, what a scan found before, what services
+    answered, and fingerprints at other pitches, of which tiles have the results, decide none."""
     with open_for_writing(folder, "test") as store:
         store.catalog.nulltests.put([(b"1" * 16, b"2" * 16, NullTest("too short"))])
         store.catalog.comparisons.put("settings", [Comparison(b"1" * 16, b"2" * 16, b"")])
@@ -139,7 +139,7 @@ def test_the_state_covers_every_table_that_results_come_from(folder: Path) -> No
                     covered.add(table.name)
                 table.put_rows([row], "INSERT OR REPLACE")
         assert store.catalog.state() == unchanged
-    assert covered == COLUMNS.keys() - {"run", "probe", "pitches"}
+    assert covered == COLUMNS.keys() - {"run", "probe", "pitches", "lookup"}
 
 
 def test_a_run_that_changed_nothing_changes_no_state(folder: Path) -> None:

@@ -444,6 +444,14 @@ def test_settings_are_shown_with_where_they_come_from() -> None:
     assert found["min-score"]["source"] == "default"
 
 
+def test_a_secret_is_not_shown() -> None:
+    done = reprise("info", "--settings", environment={"REPRISE_ACOUSTID_KEY": "k3y"})
+    assert done.returncode == 0
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("acoustid-key ")]
+    assert line.split() == ["acoustid-key", "(set)", "environment", "REPRISE_ACOUSTID_KEY"]
+    assert "k3y" not in done.stdout
+
+
 SCRIPT = """
 import sys, time, click
 from jobs import cli

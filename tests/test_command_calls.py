@@ -30,6 +30,7 @@ from dedup.groups.explain import Explanation, Listened
 from dedup.groups.groups import Found
 from dedup.groups.news import News
 from dedup.library.discover import Problem
+from dedup.lookup.identify import Result as Identify
 from dedup.observer import Silent
 from dedup.pipeline import Full
 from dedup.plan.weigh import find_groups
@@ -43,6 +44,7 @@ from dedup.settings import (
     DiscoverSettings,
     FingerprintSettings,
     KeepSettings,
+    LookupSettings,
     MatchSettings,
     PlanSettings,
     ScanSettings,
@@ -53,6 +55,7 @@ from dedup.synthesis.library import DemoFile, DemoLibrary
 from dedup.upkeep.check import Checked, Finding, Mended
 from dedup.upkeep.compact import Compacted, Compaction
 from jobs import cli
+from jobs.commands.identify import show
 from jobs.session import stores
 from jobs.session.output import local_time
 from jobs.session.progress import Progress
@@ -571,6 +574,31 @@ def test_info_of_a_file(folder: Path, replaced: Replaced, found: Found) -> None:
     assert (call.positional, call.keywords) == ([folder, b"b.mp3"], {"match": MATCH_SETTINGS})
     (told,) = records(invoke(folder, "info", "b.mp3", "--json"))
     assert (told["event"], told["path"], told["matches"]) == ("file", "/music/b.mp3", [pair_record(pair)])
+
+
+def test_identify(folder: Path, replaced: Replaced) -> None:
+    result = Identify(n_silent=2, n_left=1)
+    called = replaced("dedup.lookup.identify.identify", result)
+    words = ("--limit", "7", "--again", "--ask-again-days", "3", "--acoustid-key-file", "/key", "/music/a", "/music/b")
+    done = invoke(folder, "identify", *words)
+    way = called.keywords.pop("way")
+    assert called.keywords.pop("tell").func is show
+    assert called.keywords == {
+        "store": "Store",
+        "paths": (b"/music/a", b"/music/b"),
+        "observer": "Progress",
+        "stop": "Stop",
+        "limit": 7,
+        "anew": True,
+    }
+    assert way.settings == LookupSettings(acoustid_key_file=b"/key", ask_again_days=3.0)
+    assert way.folder == stores.place_of_rates()
+    assert outcome(done) == (
+        EXIT_NOTHING_TO_DO,
+        "0 of 0 files identified, 2 with too little sound; asked about 0 recordings. No tag was written\n",
+        "",
+    )
+    assert "no such option" in invoke(folder, "identify", "--acoustid-key", "k3y").stderr.lower()
 
 
 def test_check(folder: Path, replaced: Replaced) -> None:

@@ -78,6 +78,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for column, n_bytes in (("full", 32), ("stream", 16)):
                 store.catalog.probes.set_hashes(column, {b"/music/probed.mp3": b"h" * n_bytes})
             test = NullTest(residual_db=-60.0, length_a_s=20.0, length_b_s=20.0)
+            store.catalog.lookups.put("acoustid", "2026-03-01T02:30:00Z", [("0" * 32, {"results": []})])
             store.catalog.nulltests.put([(bytes([1, 0]) * 8, bytes([1, 1]) * 8, test)])
         remember(store, Silent(), Stop())
         add_protection(store, [b"/music/kept"])
@@ -128,7 +129,9 @@ def changed(folder: Path, table: str, column: str, kind: str, at: int = 0) -> bo
     with closing(sqlite3.connect(folder / "catalog.db", isolation_level=None)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         key = {"fingerprint": "id", "tail": "fingerprint", "audio": "id", "track": "id", "run": "id"}.get(table)
-        key = key or ", ".join(COLUMNS[table][: {"judgement": 2, "nulltest": 2, "comparison": 3}.get(table, 1)])
+        key = key or ", ".join(
+            COLUMNS[table][: {"judgement": 2, "nulltest": 2, "comparison": 3, "lookup": 2}.get(table, 1)]
+        )
         query = f"SELECT {column}, {key} FROM {table} WHERE {column} IS NOT NULL ORDER BY {key} LIMIT 1 OFFSET ?"
         row = connection.execute(query, (at,)).fetchone()
         if row is None:
@@ -192,6 +195,7 @@ NOT_READ = {
     *(("block", column) for column in ("name", "n_rows", "n_items", "row_digest")),  # only comparing reads blocks
     *(("comparison", "settings"), ("comparison", "kernel")),  # as if it were not there: the two are compared again
     *(("pitches", column) for column in ("fingerprint", "version", "items", "row_digest")),  # only comparing reads them
+    *(("lookup", column) for column in ("subject", "service", "asked", "answer", "row_digest")),  # only identify does
 }
 
 
@@ -334,6 +338,10 @@ NONSENSE: dict[str, tuple[str, str]] = {
     "exit code": ("UPDATE run SET exit_code = 256", "run"),
     "summary": ("UPDATE run SET summary = '[]'", "run"),
     "path of a probe": ("UPDATE probe SET path = x'00'", "probe"),
+    "service of a lookup": ("UPDATE lookup SET service = 'x'", "lookup"),
+    "subject of a lookup": ("UPDATE lookup SET subject = 'x'", "lookup"),
+    "time of a lookup": ("UPDATE lookup SET asked = 'once'", "lookup"),
+    "answer of a lookup": ("UPDATE lookup SET answer = '[]'", "lookup"),
     "hash of a probe": ("UPDATE probe SET full = x'00'", "probe"),
     "properties of a probe": ("UPDATE probe SET properties = '[]'", "probe"),
     "size of a probe": ("UPDATE probe SET size = -1", "probe"),

@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from dedup.cleanup.fingerprint_text import ACOUSTID_ITEMS, acoustid_text
 from dedup.cleanup.gain import album_loudness, loudness, replaygain_fields
+from dedup.fingerprint.acoustid_text import ACOUSTID_ITEMS, acoustid_text
 from dedup.fingerprint.chromaprint import Fingerprinter
 from dedup.library.loudness import SILENCE_LUFS, Loudness
 from dedup.settings import FingerprintSettings

@@ -36,7 +36,7 @@ FLOORS = (
     ("library", "playlists"),
     ("correlation",),
     ("fingerprint",),
-    ("scan", "servers", "upkeep"),
+    ("lookup", "scan", "servers", "upkeep"),
     ("groups",),
     ("confirm", "nulltest"),
     ("playback",),

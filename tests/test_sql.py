@@ -24,6 +24,7 @@ TABLES = {
     "comparison": "comparisons",
     "fingerprint": "fingerprints",
     "judgement": "judgements",
+    "lookup": "lookups",
     "meta": "meta",
     "nulltest": "nulltests",
     "pitches": "pitches",

@@ -104,7 +104,7 @@ def test_fingerprints_made_otherwise_are_refused_with_both_values(folder: Path):
     require_sound(folder)
 
 
-@pytest.mark.parametrize("version", [0, 5, 6, True, 4.0, "4", None])
+@pytest.mark.parametrize("version", [0, 6, 7, True, 5.0, "5", None])
 def test_another_version_of_the_format_is_refused_with_both_values(folder: Path, version: object):
     with closing(Catalog(folder / "catalog.db")) as catalog:
         catalog.meta.set("format_version", version)
@@ -113,7 +113,7 @@ def test_another_version_of_the_format_is_refused_with_both_values(folder: Path,
         with pytest.raises(StoreMismatchError) as raised, opened:
             pass
         assert str(raised.value).endswith(
-            f"format version {version}; expected version 4. Use the release that made it, or name another store with "
+            f"format version {version}; expected version 5. Use the release that made it, or name another store with "
             "--store"
         )
         assert raised.value.exit_code == 12
@@ -125,10 +125,11 @@ LACKING_IN_1 = ("decoded_s", "n_bytes", "cancels", "width_db")
 
 
 def statements_of(version: int) -> list[str]:
-    """The statements of version 1, 2 or 3: those of today, without what came later."""
+    """The statements of version 1, 2, 3 or 4: those of today, without what came later."""
     text = re.sub(r"--.*\n", "", resources.files("dedup.store").joinpath("schema.sql").read_text())
-    if version == 3:
-        return [part for part in text.split(";") if part.strip() and "TABLE pitches" not in part]
+    if version >= 3:
+        later = re.compile("TABLE lookup" + ("|TABLE pitches" if version == 3 else ""))
+        return [part for part in text.split(";") if part.strip() and not later.search(part)]
     text = re.sub(r",\n *row_digest +BLOB NOT NULL DEFAULT x''", "", text)
     for table, column in (("tile", "pairs    BLOB"), ("nulltest", "result    TEXT")):
         assert text.count(f"{column} NOT NULL") == 1, table
@@ -136,7 +137,7 @@ def statements_of(version: int) -> list[str]:
     if version == 1:
         text = re.sub(rf",\n *({'|'.join(LACKING_IN_1)}) +\w+", "", text)
     later = re.compile(
-        "TABLE comparison|TABLE pitches|INDEX audio_stream" + ("|TABLE nulltest" if version == 1 else "")
+        "TABLE comparison|TABLE pitches|TABLE lookup|INDEX audio_stream" + ("|TABLE nulltest" if version == 1 else "")
     )
     statements = [part for part in text.split(";") if part.strip() and not later.search(part)]
     assert not any(name in part for name in ("row_digest", *LACKING_IN_1[: 8 // version - 4]) for part in statements)
@@ -150,7 +151,7 @@ def older_digest(*values: str | bytes) -> bytes:
 
 
 def as_version(folder: Path, version: int) -> Path:
-    """Turns a store into one of version 1, 2 or 3 that holds the same."""
+    """Turns a store into one of version 1, 2, 3 or 4 that holds the same."""
     catalog, newer = folder / "catalog.db", folder / "newer.db"
     with closing(sqlite3.connect(catalog)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -174,7 +175,7 @@ def as_version(folder: Path, version: int) -> Path:
             older.meta.set_version(version)
     newer.unlink()
     root = folder / "fingerprints.zarr" / "zarr.json"
-    root.write_text(root.read_text().replace('"format_version": 4', f'"format_version": {version}'))
+    root.write_text(root.read_text().replace('"format_version": 5', f'"format_version": {version}'))
     assert versions(folder) == (version, version)
     return folder
 
@@ -187,13 +188,13 @@ def columns_and_places(folder: Path) -> list[object]:
         return [begins, columns]
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_store_of_an_earlier_version_is_upgraded_and_keeps_all(folder: Path, tmp_path: Path, version: int):
     kept = what_an_upgrade_keeps(folder)
     with open_for_writing(as_version(folder, version), "test") as store, store.catalog.transaction():
         assert not list(store.catalog.nulltests.texts())
         store.catalog.nulltests.put([(b"a" * 16, b"b" * 16, NullTest(residual_db=-40.0))])
-    assert versions(folder) == (4, 4)
+    assert versions(folder) == (5, 5)
     assert what_an_upgrade_keeps(folder) == kept
     require_sound(folder)
     with open_store(tmp_path / "fresh"):
@@ -238,11 +239,11 @@ def test_rows_get_their_digests_whenever_a_kill_comes(folder: Path, tmp_path: Pa
     kept = what_an_upgrade_keeps(folder)
     run_killed(DIGESTS_KILLED, as_version(folder, 2), tmp_path)
     *killed, undisturbed = sorted(tmp_path.glob("killed *"))
-    assert len(killed) == 2 * 3 + 2 * 10 + 2 * 2 + 1
+    assert len(killed) == 3 * 3 + 2 * 10 + 2 * 2 + 1
     for found in [*killed, undisturbed]:
         with open_for_writing(found, "test"):
             pass
-        assert (versions(found), what_an_upgrade_keeps(found)) == ((4, 4), kept)
+        assert (versions(found), what_an_upgrade_keeps(found)) == ((5, 5), kept)
         require_sound(found)
 
 
@@ -275,11 +276,11 @@ def fail_half_way(catalog: Catalog) -> None:
 
 @pytest.fixture
 def older(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of version 4, in which a run began, for a program whose stores have version 6."""
+    """A store of version 5, in which a run began, for a program whose stores have version 7."""
     with open_for_writing(folder, "test") as store:
         store.catalog.runs.begin("r1", "full", "2026-03-01T02:30:00Z")
-    monkeypatch.setattr(upgrades, "FORMAT_VERSION", 6)
-    monkeypatch.setattr(upgrades, "UPGRADES", {4: note_where, 5: rename_where})
+    monkeypatch.setattr(upgrades, "FORMAT_VERSION", 7)
+    monkeypatch.setattr(upgrades, "UPGRADES", {5: note_where, 6: rename_where})
     return folder
 
 
@@ -300,7 +301,7 @@ def what_an_upgrade_keeps(folder: Path) -> list[tuple[object, ...]]:
 def require_upgraded(folder: Path) -> None:
     with open_for_writing(folder, "test") as store:
         rows = store.catalog.connection.execute("SELECT id, place FROM run").fetchall()
-    assert (rows, versions(folder)) == ([("r1", "here")], (6, 6))
+    assert (rows, versions(folder)) == ([("r1", "here")], (7, 7))
     require_sound(folder)
 
 
@@ -318,29 +319,29 @@ def test_a_reader_refuses_an_older_store_and_says_what_upgrades_it(older: Path):
     with pytest.raises(StoreMismatchError) as raised, open_for_reading(older):
         pass
     assert str(raised.value).endswith(
-        "format version 4; expected version 6. Run `reprise correlate` once: it upgrades the store"
+        "format version 5; expected version 7. Run `reprise correlate` once: it upgrades the store"
     )
-    assert versions(older) == (4, 4)
+    assert versions(older) == (5, 5)
 
 
 def test_a_store_from_which_an_upgrade_is_lacking_is_refused(older: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(upgrades, "UPGRADES", {4: note_where})
-    refused = pytest.raises(StoreMismatchError, match=r"format version 4; expected version 6\. Use the release")
+    monkeypatch.setattr(upgrades, "UPGRADES", {5: note_where})
+    refused = pytest.raises(StoreMismatchError, match=r"format version 5; expected version 7\. Use the release")
     with refused, open_for_writing(older, "test"):
         pass
-    assert versions(older) == (4, 4)
+    assert versions(older) == (5, 5)
 
 
 def test_an_older_store_that_is_refused_is_left_as_it_is(older: Path):
     other = replace(SETTINGS, algorithm=2)
     with pytest.raises(StoreMismatchError, match="other settings"), make_or_open(older, other, 4, "test"):
         pass
-    assert versions(older) == (4, 4)
+    assert versions(older) == (5, 5)
 
 
 def test_a_damaged_catalog_of_an_older_version_is_left_to_the_release_that_made_it(older: Path):
     before = (older / "catalog.db").read_bytes()
-    with pytest.raises(StoreMismatchError, match=r"format version 4; expected version 6\. Use the release"):
+    with pytest.raises(StoreMismatchError, match=r"format version 5; expected version 7\. Use the release"):
         mend_catalog(older, "test")
     assert (older / "catalog.db").read_bytes() == before
 
@@ -348,12 +349,12 @@ def test_a_damaged_catalog_of_an_older_version_is_left_to_the_release_that_made_
 @pytest.mark.parametrize(
     ("killed", "found"),
     [
-        ("before", (4, 4)),
-        ("at the first root group", (4, 4)),
-        ("at the first catalog", (4, 5)),
-        ("at the second root group", (5, 5)),
-        ("at the second catalog", (5, 6)),
-        ("after", (6, 6)),
+        ("before", (5, 5)),
+        ("at the first root group", (5, 5)),
+        ("at the first catalog", (5, 6)),
+        ("at the second root group", (6, 6)),
+        ("at the second catalog", (6, 7)),
+        ("after", (7, 7)),
     ],
 )
 def test_an_upgrade_that_was_killed_between_its_steps_is_done_again(
@@ -370,7 +371,7 @@ def test_an_upgrade_that_was_killed_between_its_steps_is_done_again(
         elif killed == "after":
             kill.setattr(Catalog, "shrink", lambda *_: 1 / 0)
         else:
-            kill.setitem(upgrades.UPGRADES, 4 if "first" in killed else 5, fail_half_way)
+            kill.setitem(upgrades.UPGRADES, 5 if "first" in killed else 6, fail_half_way)
         with pytest.raises(ZeroDivisionError), open_for_writing(older, "test"):
             pass
     assert versions(older) == found
@@ -391,7 +392,7 @@ def run(folder):
     with store.open_for_writing(folder, "test"):
         pass
 
-upgrades.FORMAT_VERSION, upgrades.UPGRADES = 6, {4: note_where, 5: rename_where}
+upgrades.FORMAT_VERSION, upgrades.UPGRADES = 7, {5: note_where, 6: rename_where}
 steps = [(Path, "rename"), (upgrades, "upgrade"), (Meta, "set_version"), (Database, "shrink")]
 kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps)
 """
@@ -401,7 +402,7 @@ def test_an_upgrade_that_was_killed_is_done_again(older: Path, tmp_path: Path):
     """The stamp is set last in each transaction: killed there, all that came before is taken back."""
     run_killed(UPGRADES_KILLED, older, tmp_path)
     *killed, undisturbed = sorted(tmp_path.glob("killed *"))
-    assert [versions(folder) for folder in killed] == [*[(4, 4), (4, 5), (4, 5)], *[(5, 5), (5, 6), (5, 6)], (6, 6)]
+    assert [versions(folder) for folder in killed] == [*[(5, 5), (5, 6), (5, 6)], *[(6, 6), (6, 7), (6, 7)], (7, 7)]
     for folder in [*killed, undisturbed]:
         require_upgraded(folder)
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, BinaryIO
 from dedup.cleanup import records
 from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.executor import Doing, reason_of, reason_of_tags
-from dedup.cleanup.fingerprint_text import acoustid_text
 from dedup.cleanup.gain import loudness, replaygain_fields
 from dedup.cleanup.journal import Journal, JournalWriter, broken_off, make_journal, plan_of, require_none_open
 from dedup.cleanup.originals import ChangedSinceError
@@ -26,6 +25,7 @@ from dedup.errors import AGAIN
 from dedup.files.held import Reach, Spot
 from dedup.files.paths import extension_of, printable
 from dedup.files.status import device_and_inode, size_and_time
+from dedup.fingerprint.acoustid_text import acoustid_text
 from dedup.groups.judgements import find
 from dedup.library.identity import stream_hash
 from dedup.plan.document import to_bytes

@@ -26,6 +26,7 @@ COLUMNS = {
     "nulltest": ("content_a", "content_b", "version", "result"),
     "comparison": ("digest_a", "digest_b", "settings", "kernel", "pair"),
     "pitches": ("fingerprint", "version", "items"),
+    "lookup": ("subject", "service", "asked", "answer"),
 }
 """Columns that the digest of a row covers, in the order of `schema.sql`: all except the digest. A `tail` has no digest,
 since that of its fingerprint covers its items."""

@@ -26,6 +26,7 @@ KEYS = {
     "nulltest": "content_a, content_b",
     "comparison": "digest_a, digest_b, settings",
     "pitches": "fingerprint",
+    "lookup": "subject, service",
 }
 """Tables worth saving, each with the key by which it is stored. Probes are not: they only save a scan some work."""
 

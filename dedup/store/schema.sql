@@ -1,4 +1,4 @@
--- The catalog, format version 4. FORMAT.md explains every table and invariant.
+-- The catalog, format version 5. FORMAT.md explains every table and invariant.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -148,3 +148,12 @@ CREATE TABLE pitches (
     items       BLOB NOT NULL,
     row_digest  BLOB NOT NULL DEFAULT x''
 ) STRICT;
+
+CREATE TABLE lookup (
+    subject    TEXT,
+    service    TEXT,
+    asked      TEXT NOT NULL,
+    answer     TEXT NOT NULL,
+    row_digest BLOB NOT NULL DEFAULT x'',
+    PRIMARY KEY (subject, service)
+) STRICT, WITHOUT ROWID;

@@ -10,7 +10,7 @@ from dedup.errors import StoreMismatchError
 if TYPE_CHECKING:
     from dedup.store.catalog import Catalog
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 
 def _add_what_decoding_showed(catalog: Catalog) -> None:
@@ -25,7 +25,7 @@ def _add_digests(catalog: Catalog) -> None:
     table, and streams an index."""
     damaged = [(table, list(table.unlike_older_digest())) for table in (catalog.results, catalog.nulltests)]
     for table in catalog.sealed_tables:
-        if table not in (catalog.comparisons, catalog.pitches):
+        if table not in (catalog.comparisons, catalog.pitches, catalog.lookups):
             table.add_digests()
     for other, keys in damaged:
         other.drop_older_digest()
@@ -39,7 +39,17 @@ def _add_pitches(catalog: Catalog) -> None:
     catalog.pitches.create()
 
 
-UPGRADES: dict[int, Callable[[Catalog], None]] = {1: _add_what_decoding_showed, 2: _add_digests, 3: _add_pitches}
+def _add_lookups(catalog: Catalog) -> None:
+    """From version 4: what services on the net answered gets a table."""
+    catalog.lookups.create()
+
+
+UPGRADES: dict[int, Callable[[Catalog], None]] = {
+    1: _add_what_decoding_showed,
+    2: _add_digests,
+    3: _add_pitches,
+    4: _add_lookups,
+}
 """Functions by format version: each upgrades a catalog of that version to the next, in a transaction that also raises
 the version."""
 

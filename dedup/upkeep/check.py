@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Kind = (
     Literal["catalog", "root", "block", "fingerprint", "audio", "track", "probe", "tile", "judgement", "null test"]
-    | Literal["comparison", "pitches", "run", "meta", "clean-up", "note"]
+    | Literal["comparison", "pitches", "lookup", "run", "meta", "clean-up", "note"]
 )
 
 ROWS: dict[str, Kind] = {
@@ -54,6 +54,7 @@ ROWS: dict[str, Kind] = {
     "nulltest": "null test",
     "comparison": "comparison",
     "pitches": "pitches",
+    "lookup": "lookup",
 }
 """Kind of a finding about a row, by its table. A fingerprint in a block counts as damage of that block."""
 
@@ -67,8 +68,8 @@ class Finding:
     "catalog"; nothing repairs a "clean-up"."""
     name: str
     """Key of the row in text: name of the block or tile, id of the fingerprint, audio, track or run, path of the probe,
-    contents of the judgement or null test, digests of the comparison, fingerprint of the pitches, key of `meta`; table
-    of the catalog."""
+    contents of the judgement or null test, digests of the comparison, fingerprint of the pitches, subject and service
+    of the lookup, key of `meta`; table of the catalog."""
     text: str
     key: tuple[Any, ...] = ()
     """Primary key of the row to drop."""

@@ -20,6 +20,7 @@ from dedup.settings import CompareSettings
 from dedup.store.audios import Audio
 from dedup.store.digests import DIGEST_BYTES
 from dedup.store.judgements import CONTENT_BYTES, WAITING
+from dedup.store.lookups import SERVICES
 from dedup.store.nulltests import NULLTEST_VERSION, parsed
 from dedup.store.pairs import PAIR
 from dedup.store.pitches import N_PITCHES
@@ -36,6 +37,9 @@ WIDEST_DB = 120.0
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 _DIGEST = re.compile("[0-9a-f]{32}")
+
+_SUBJECT = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What a service was asked about: the digest of a fingerprint, or an identifier of MusicBrainz."""
 
 _COMPARED = re.compile(r"[0-9a-f]{32}|confirmed \d+ (speed|tempo|pitch|both|none) \d\.\d{6}")
 """How two fingerprints of a comparison were compared."""
@@ -132,6 +136,16 @@ def problems_of_pitches(row: tuple[Any, ...]) -> Iterator[str]:
     _, _, items = row
     if len(items) % (4 * N_PITCHES):
         yield f"has {len(items)} bytes, but its items take {4 * N_PITCHES} each"
+
+
+def problems_of_lookup(row: tuple[Any, ...]) -> Iterator[str]:
+    subject, service, asked, answer = row
+    if service not in SERVICES or not _SUBJECT.fullmatch(subject):
+        yield "its service or what it was asked about is unknown"
+    if not _is_time(asked):
+        yield f"its time, {asked}, cannot be read"
+    if not isinstance(_json(answer), dict):
+        yield "its answer is not a JSON object"
 
 
 def problems_of_run(row: tuple[Any, ...]) -> Iterator[str]:
@@ -259,6 +273,7 @@ PROBLEMS: dict[str, Callable[[tuple[Any, ...]], Iterator[str]]] = {
     "nulltest": problems_of_null_test,
     "comparison": problems_of_comparison,
     "pitches": problems_of_pitches,
+    "lookup": problems_of_lookup,
 }
 """What is wrong with a row that matches its digest, by table, the worst first. Blocks,
 fingerprints and tiles are verified by what is on disk and by each other."""

@@ -82,6 +82,8 @@ def show_installation(run: Run) -> None:
 def _told(name: str, value: Any, as_json: bool) -> Any:
     """The value, or its words: for programs only those of None, for people also those of a default that says little."""
     setting = options.SETTINGS[name]
+    if setting.option.secret and value is not None:
+        return "(set)"
     has_words = value is None or (not as_json and value in ((), setting.default) and setting.option.shown)
     return setting.default_text if has_words else value
 

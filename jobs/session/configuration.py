@@ -107,6 +107,9 @@ class Configuration:
     def inbox(self) -> domain.InboxSettings:
         return self.of(domain.InboxSettings)
 
+    def lookup(self) -> domain.LookupSettings:
+        return self.of(domain.LookupSettings)
+
     def fingerprint(self) -> domain.FingerprintSettings:
         return self.of(domain.FingerprintSettings)
 

@@ -39,6 +39,7 @@ _HEADINGS = {
     domain.PlanSettings: helping.OTHERS,
     domain.GateSettings: helping.OTHERS,
     domain.InboxSettings: helping.OTHERS,
+    domain.LookupSettings: helping.OWN,
     RunSettings: helping.WORK,
 }
 HEADINGS = {setting.name: heading for owner, heading in _HEADINGS.items() for setting in settings_of(owner)}
@@ -163,12 +164,15 @@ INBOX = tuple(_names(domain.InboxSettings))
 inbox = _options(*INBOX)
 OF_GATE_ALONE = (*_names(domain.GateSettings), *INBOX)
 """Settings that no other command takes."""
+lookup = _options(*(name for name in _names(domain.LookupSettings) if not SETTINGS[name].option.secret))
+"""How services on the net are asked."""
 trusted = together(match, _options("let-go", "break-albums", "to", "protect-loved"))
 """Settings up to which `apply` takes the word of a plan that was changed by hand."""
 
-every = _options(*(name for name in SETTINGS if name not in ("roots", "store", "profile")), rare=True)
-"""All settings, which only `--help-all` lists: for `info --settings`, which shows what a run with them would use, and
-`schedule`, which passes them on."""
+_OWN = ("roots", "store", "profile", *_names(domain.LookupSettings))
+every = _options(*(name for name in SETTINGS if name not in _OWN), rare=True)
+"""All settings except those of `identify` alone; only `--help-all` lists them: for `info --settings`, which shows what
+a run with them would use, and `schedule`, which passes them on."""
 
 roots = click.argument(
     "roots", metavar="[ROOT]...", nargs=-1, type=VALUES["roots"], expose_value=False, callback=_record

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dedup.clock import utc_now
@@ -144,6 +145,13 @@ def place_of_matches() -> Place:
     from jobs.session.answers import program
 
     return Place(platformdirs.user_cache_path("reprise") / "matches", program())
+
+
+def place_of_rates() -> Path:
+    """Where all processes of this user keep how often services on the net may be asked."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("reprise") / "rates"
 
 
 @contextlib.contextmanager

@@ -1,0 +1,178 @@
+"""One service on the net, asked at its pace: time limits, further tries with growing pauses, answers bounded. No
+message holds what is sent, as the key is in it."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import math
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import requests
+
+from dedup import __version__
+from dedup.errors import ServiceError
+from dedup.lookup.pace import LONGEST_HOLD_S, Pace
+from dedup.plain_text import visible
+
+HOMEPAGE = "https://github.com/reprise-dedup/reprise"
+USER_AGENT = f"Reprise/{__version__} ( {HOMEPAGE} )"
+"""Who asks, in the form that MusicBrainz wants."""
+
+CONNECT_S, READ_S, WHOLE_S = 10.0, 30.0, 120.0
+"""Longest times, in seconds: to connect, between two pieces of an answer, and for a whole answer."""
+PAUSES_S = (2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+"""Pauses before each further try, if the service does not name one."""
+MOST_BYTES = 32 << 20
+"""Largest answer that is read."""
+
+_PASSING = {429, 500, 502, 503, 504}
+"""Statuses that say: later."""
+_PIECE = 1 << 16
+_LONGEST_TOLD = 200
+
+
+class Http:
+    """Requests to one service."""
+
+    def __init__(self, name: str, url: str, pace: Pace, read_s: float = READ_S) -> None:
+        """`name` is for messages; `read_s` the longest time between two pieces of an answer."""
+        self.name, self.url, self.pace, self.read_s = name, url.rstrip("/"), pace, read_s
+        self._session = requests.Session()
+        self._session.auth = _no_login
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
+
+    def close(self) -> None:
+        self._session.close()
+
+    def ask(
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> dict[str, Any] | None:
+        """The JSON object of an answer; None if the service does not know the path. Raises ServiceError for no answer
+        or one that cannot be used, StoppedError if the run stops meanwhile."""
+        for pause_s in (*PAUSES_S, None):
+            self.pace.take()
+            try:
+                return self._once(method, path, query, form)
+            except _LaterError as later:
+                asked_s = later.pause_s
+                if pause_s is None or (asked_s is not None and asked_s > LONGEST_HOLD_S):
+                    wish = f", and asks to wait {asked_s:,.0f} s" if asked_s else ""
+                    raise self.error(f"{later.found}{wish}", "Run the same command later: answers are kept") from None
+                self.pace.hold(pause_s if asked_s is None else asked_s)
+        raise AssertionError("the last try returns or raises")
+
+    def error(self, found: str, remedy: str = "") -> ServiceError:
+        return ServiceError(self.name, found, remedy=remedy)
+
+    def _once(
+        self, method: str, path: str, query: Mapping[str, str] | None, form: Mapping[str, str] | None
+    ) -> dict[str, Any] | None:
+        began = time.monotonic()
+        try:
+            with self._session.request(
+                method,
+                f"{self.url}/{path}",
+                params=query,
+                data=form,
+                timeout=(CONNECT_S, self.read_s),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                if answer.status_code in _PASSING:
+                    raise _LaterError(f"answers with status {answer.status_code}", _retry_after(answer))
+                data = self._whole(answer, began)
+        except requests.exceptions.SSLError:
+            raise self.error("its certificate cannot be verified", "See whether the clock is right") from None
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+            raise _LaterError(_unreachable(error)) from None
+        except requests.exceptions.ChunkedEncodingError:
+            raise _LaterError("its answer broke off") from None
+        except requests.exceptions.RequestException as error:
+            raise self.error(f"cannot be asked: {type(error).__name__}") from None
+        return self._understood(answer.status_code, data)
+
+    def _whole(self, answer: requests.Response, began: float) -> bytes:
+        data = bytearray()
+        for piece in answer.iter_content(_PIECE):
+            data += piece
+            if len(data) > MOST_BYTES:
+                raise self.error(f"its answer is larger than {MOST_BYTES >> 20} MiB")
+            if time.monotonic() - began > WHOLE_S:
+                raise _LaterError(f"its answer takes longer than {WHOLE_S:.0f} s")
+        return bytes(data)
+
+    def _understood(self, status: int, data: bytes) -> dict[str, Any] | None:
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError):
+            value = None
+        if status == 200 and isinstance(value, dict):
+            return value
+        if status == 200:
+            raise _LaterError(f"answers with something other than JSON: {_beginning(data)!r}")
+        if status == 404:
+            return None
+        told = value.get("error") if isinstance(value, dict) else None
+        if isinstance(told, dict):  # AcoustID's form
+            raise RefusedError(self.name, _text(told.get("message")), told.get("code"))
+        raise self.error(f"refuses (status {status}): {_text(told) or _beginning(data)}")
+
+
+class RefusedError(ServiceError):
+    """An answer that says why there is none."""
+
+    def __init__(self, name: str, message: str, code: object) -> None:
+        super().__init__(name, f"refuses: {message}")
+        self.message, self.code = message, code
+
+
+class _LaterError(Exception):
+    """A try that another may follow."""
+
+    def __init__(self, found: str, pause_s: float | None = None) -> None:
+        super().__init__(found)
+        self.found = found
+        self.pause_s = pause_s
+        """Seconds that the service asks to wait."""
+
+
+def _no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keeps passwords of ~/.netrc out."""
+    return request
+
+
+def _retry_after(answer: requests.Response) -> float | None:
+    """Seconds that the header `Retry-After` asks for, as a number or as a date."""
+    text = answer.headers.get("Retry-After", "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _unreachable(error: requests.exceptions.RequestException) -> str:
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return f"does not take a connection within {CONNECT_S:.0f} s"
+    if isinstance(error, requests.exceptions.Timeout):
+        return "does not answer in time"
+    return "cannot be reached"
+
+
+def _beginning(data: bytes) -> str:
+    return visible(data[:40].decode("utf-8", "replace"))
+
+
+def _text(value: object) -> str:
+    return visible(str(value or ""))[:_LONGEST_TOLD]
