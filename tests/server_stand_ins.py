@@ -28,6 +28,8 @@ class Model:
     bookmarks: dict[str, tuple[int, str]] = field(default_factory=dict)
     shares: dict[str, tuple[str, str, list[str]]] = field(default_factory=dict)
     """By id: description, end, songs."""
+    loved: dict[str, tuple[str, str, list[str]]] = field(default_factory=dict)
+    """Favourites as a whole, by id: "album" or "artist", name, songs."""
     asked: list[str] = field(default_factory=list)
     """The calls that came."""
     troubles: list[tuple[int, bytes]] = field(default_factory=list)
@@ -91,7 +93,16 @@ class Subsonic:
         return {"user": {"username": USER, "adminRole": True}}
 
     def _getStarred2(self, form: Form) -> dict[str, Any]:  # noqa: ARG002, N802
-        return {"starred2": {}}
+        found = self.model.loved.items()
+        kinds = ("album", "artist")
+        return {
+            "starred2": {
+                kind: [{"id": id_, "name": each[1]} for id_, each in found if each[0] == kind] for kind in kinds
+            }
+        }
+
+    def _getArtist(self, form: Form) -> dict[str, Any]:  # noqa: N802
+        return {"artist": {"album": [{"id": form["id"][0]}]}}  # of one album, for which its id stands
 
     def _search3(self, form: Form) -> dict[str, Any]:
         first, count = int(form["songOffset"][0]), int(form["songCount"][0])
@@ -104,6 +115,8 @@ class Subsonic:
         return {"albumList2": {"album": albums[first : first + count]}}
 
     def _getAlbum(self, form: Form) -> dict[str, Any]:  # noqa: N802
+        if form["id"][0] in self.model.loved:
+            return {"album": {"song": [*map(self._song_of, self.model.loved[form["id"][0]][2])]}}
         return {"album": {"song": self._song_of(form["id"][0].removeprefix("album of "))}}  # one, not a list of one
 
     def _getSong(self, form: Form) -> dict[str, Any]:  # noqa: N802
@@ -115,7 +128,8 @@ class Subsonic:
     def _getPlaylist(self, form: Form) -> dict[str, Any]:  # noqa: N802
         id_ = form["id"][0]
         name, songs, owner = self.model.playlists[id_]
-        return {"playlist": {"id": id_, "name": name, "owner": owner, "entry": list(map(self._song_of, songs))}}
+        entries = list(map(self._song_of, songs))
+        return {"playlist": {"id": id_, "name": name, "owner": owner, "songCount": len(entries), "entry": entries}}
 
     def _createPlaylist(self, form: Form) -> dict[str, Any]:  # noqa: N802
         id_ = form["playlistId"][0]
@@ -198,6 +212,8 @@ class Jellyfin:
         match method, *path:
             case "GET", "Items":
                 return 200, {"Items": self._items(query)}
+            case "GET", "Items", id_ if id_ in songs:
+                return 200, self._item(id_)
             case "GET", "Items", id_:
                 name, _, owner = self.model.playlists[id_]
                 return 200, {"Id": id_, "Name": name, "CanDelete": owner == USER}
@@ -210,6 +226,9 @@ class Jellyfin:
                 return 204, None
             case (("POST" | "DELETE"), "UserFavoriteItems", id_):
                 songs[id_]["starred"] = method == "POST"
+                return 200, {}
+            case "DELETE", "UserItems", id_, "Rating":
+                songs[id_]["rating"] = 0
                 return 200, {}
             case "POST", "UserItems", id_, "UserData":
                 self._set(id_, said)
@@ -225,6 +244,13 @@ class Jellyfin:
         first, count = int(query["startIndex"][0]), int(query["limit"][0])
         if query["includeItemTypes"] == ["Playlist"]:
             return [{"Id": id_} for id_ in list(self.model.playlists)[first : first + count]]
+        kind = query["includeItemTypes"][0].removeprefix("Music").lower()
+        if kind in ("album", "artist"):
+            loved = [{"Id": id_, "Name": each[1]} for id_, each in self.model.loved.items() if each[0] == kind]
+            return loved[first : first + count]
+        for by in ("albumIds", "artistIds"):
+            if by in query:
+                return [self._item(id_) for id_ in self.model.loved[query[by][0]][2][first : first + count]]
         resumed = query.get("filters") == ["IsResumable"]
         some = [id_ for id_ in self.model.songs if not resumed or id_ in self.model.bookmarks]
         return [self._item(id_) for id_ in some[first : first + count]]
@@ -238,8 +264,8 @@ class Jellyfin:
 
     def _set(self, id_: str, said: dict[str, Any]) -> None:
         song = self.model.songs[id_]
-        if "Rating" in said:
-            song["rating"] = int((said["Rating"] or 0) / 2)
+        if said.get("Rating") is not None:  # Jellyfin passes over what is null
+            song["rating"] = int(said["Rating"] / 2)
         if "PlayCount" in said:
             song["plays"] = said["PlayCount"]
         if "PlaybackPositionTicks" in said:

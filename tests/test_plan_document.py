@@ -18,6 +18,7 @@ from dedup.plain_text import json_text
 from dedup.plan.document import Documents, from_bytes, is_plan, read_plan, to_bytes, to_json
 from dedup.plan.nouns import ACTIONS, Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
 from dedup.plan.validate import VERDICTS
+from dedup.servers.asked import Asked
 from dedup.settings import MatchSettings
 from dedup.tags.extras import EXTRA_KINDS
 from dedup.tags.merge import CarriedExtra, Conflict, Merge
@@ -29,6 +30,7 @@ def file(path: bytes, action: Any = "leave", **others: Any) -> PlannedFile:
     return PlannedFile(path, action, 10, 5, b"c" * 16, **others)
 
 
+ASKED = {"name": "home", "url": "https://music.example.org", "user": "anna", "folders": [{"path": "/m"}]}
 PLAN = Plan(
     groups=(
         PlannedGroup((file(b"/m/a", "keep"), file(b"/m/b", "delete", verdict="same recording", score=0.9))),
@@ -124,6 +126,10 @@ def plans(draw: st.DrawFn) -> Plan:
         identity=draw(st.sampled_from(["recording", "album"])),
         made=draw(texts),
         store=draw(texts),
+        servers=tuple(
+            Asked(*draw(st.tuples(texts, texts, texts, texts)), tuple(draw(st.lists(paths, max_size=2))))
+            for _ in range(draw(st.integers(0, 2)))
+        ),
     )
 
 
@@ -257,6 +263,7 @@ IN_B = "group 1, file 2 (/m/b): "
         (lambda d: d.update(version="1"), "version '1'; this release reads"),
         (lambda d: d.update(version=True), "version True; this release reads"),
         (lambda d: d.update(format="plan"), "plan: found format 'plan', version 1"),
+        (lambda d: d.update(servers=[ASKED]), "server 1: kind is missing; write a string"),
         (lambda d: d.update(note="x"), "plan: 'note' is an unknown field; remove it"),
         (lambda d: d.update(playlists=[{"path": "/l.m3u"}]), "playlist 1: n_references is missing"),
     ],

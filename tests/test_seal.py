@@ -19,6 +19,7 @@ from dedup.observer import Silent
 from dedup.plan.document import from_bytes, to_bytes
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.plan.seal import Seals
+from dedup.servers.asked import Asked
 from dedup.settings import MatchSettings
 from dedup.store.layout import Layout
 from dedup.store.plan_key import is_damaged, plan_key
@@ -108,8 +109,23 @@ def test_what_a_plan_says_as_a_whole_is_sealed_as_one() -> None:
         _to([{"path": "/x"}], "protect"),
         _to("album", "identity"),
         _to("2020-01-01T00:00:00Z", "made"),
+        _to([{"name": "home", "kind": "", "url": "", "user": "", "folders": []}], "servers"),
     ):
         assert not SEALS.is_header_sound(read_again(SEALS.sealed(PLAN), change))
+
+
+def test_the_servers_that_were_asked_are_sealed() -> None:
+    asked = Asked("home", "subsonic", "https://music.example.org", "anna", (b"/m", b"/\xff"))
+    sealed = SEALS.sealed(replace(PLAN, servers=(asked,)))
+    again = read_again(sealed)
+    assert again.servers == (asked,) and SEALS.is_header_sound(again)
+    for change in (
+        lambda document: document.pop("servers"),
+        _to("bert", "servers", 0, "user"),
+        _to("https://example.org", "servers", 0, "url"),
+        _to([{"path": "/m"}], "servers", 0, "folders"),
+    ):
+        assert not SEALS.is_header_sound(read_again(sealed, change))
 
 
 def test_an_entry_of_an_older_plan_is_none_of_this_one() -> None:

@@ -84,7 +84,11 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Mode
 def test_what_listeners_did_is_read(world: tuple[Model, Link]) -> None:
     made, link = world
     heard = link.hear()
-    assert heard.problem == "" and (link.n_songs, link.n_unmapped, link.unmapped) == (4, 1, "/elsewhere/x.flac")
+    assert heard.problem == "" and (link.placing.n_songs, link.placing.n_unmapped, link.placing.unmapped) == (
+        4,
+        1,
+        "/elsewhere/x.flac",
+    )
     said = heard.of(here(link, "gone.mp3"))
     assert (said.starred, said.rating, said.plays) == (True, 5, 3)
     assert [(listed.name, listed.at, bool(listed.owner)) for listed in said.playlists] == [
@@ -107,8 +111,9 @@ def test_the_kept_file_gets_all_and_gives_it_back(world: tuple[Model, Link]) -> 
     before = copy.deepcopy(made)
     link.refresh()
     theirs, ours = map(link.of, both(link))
+    shared: list[str] = []
     for _ in range(2):  # a kill may let it be done twice
-        link.give(theirs, ours, *both(link))
+        link.give(theirs, ours, *both(link), shared)
     kept = made.songs["k"]
     assert (kept["starred"], kept["rating"]) == (True, 5)
     assert kept["plays"] == (4 if link.server.moves_plays else 1)
@@ -124,7 +129,7 @@ def test_the_kept_file_gets_all_and_gives_it_back(world: tuple[Model, Link]) -> 
     made.songs["h"] = song("/music/gone.mp3")
     link.refresh()
     for _ in range(2):
-        link.take(theirs, ours, *both(link))
+        link.take(theirs, ours, *both(link), shared)
     now = copy.deepcopy(made)
     for held in now.playlists.values():
         held[1][:] = ["g" if each == "h" else each for each in held[1]]
@@ -133,8 +138,7 @@ def test_the_kept_file_gets_all_and_gives_it_back(world: tuple[Model, Link]) -> 
     assert now.songs["h"]["plays"] == (3 if link.server.moves_plays else 0)
     assert (now.playlists["p"], now.playlists["q"]) == (before.playlists["p"], before.playlists["q"])
     assert now.bookmarks == {"h": before.bookmarks["g"]}
-    shared = [each[2] for each in made.shares.values()]
-    assert shared == ([["o"], ["o", "h"]] if before.shares else [])
+    assert [each[2] for each in made.shares.values()] == ([["o"], ["o", "h"]] if before.shares else [])
 
 
 def test_what_both_have_stays_the_kept_files_own() -> None:
@@ -147,7 +151,7 @@ def test_a_server_that_finds_nothing_by_an_empty_search_is_asked_album_by_album(
     made = model()
     with serving(made, Subsonic(made, finds_all=False)) as url:
         link = linked(settings_for(url, "subsonic", tmp_path))
-        assert link.hear().of(here(link, "gone.mp3")).starred and link.n_songs == 4
+        assert link.hear().of(here(link, "gone.mp3")).starred and link.placing.n_songs == 4
 
 
 def test_about_says_what_works(world: tuple[Model, Link]) -> None:
@@ -246,7 +250,7 @@ def test_a_map_that_leads_nowhere_protects_everything(tmp_path: Path) -> None:
         made.songs.clear()
         made.playlists.clear()
         made.bookmarks.clear()
-        assert linked(elsewhere).hear().problem == ""
+        assert linked(elsewhere).hear().problem == "names no song at all"
 
 
 # ---- secrets and paths ----
@@ -292,7 +296,9 @@ def test_a_password_command(command: str, found: str) -> None:
         ("", None),
         ("/music/a\0b", None),
         ("/music/\ud800", None),
-        ("\\music\\a\\b.mp3", b"/m/a/b.mp3"),
+        ("\\music\\a\\b.mp3", None),
+        ("/music/AC\\DC a.mp3", b"/m/AC\\DC a.mp3"),
+        ("music/AC\\DC/a.mp3", b"/m/AC\\DC/a.mp3"),
         ("/music/\udcff.mp3", b"/m/\xff.mp3"),
     ],
 )
@@ -308,7 +314,16 @@ def test_accents_are_one_character_or_two() -> None:
 
 
 def test_a_root_of_the_map_takes_relative_paths() -> None:
-    assert PathMap((("/", b"/m"),)).local("a/b.mp3") == b"/m/a/b.mp3"
+    relative = PathMap((("/", b"/m"),))
+    assert relative.local("a/b.mp3") == b"/m/a/b.mp3"
+    assert relative.local("AC\\DC a.mp3") == b"/m/AC\\DC a.mp3"  # a name, not a folder
+
+
+@pytest.mark.parametrize("folder", ["C:\\Music", "C:/Music", "\\\\nas\\Music"])
+def test_a_server_on_windows_has_other_slashes(folder: str) -> None:
+    mapped = PathMap(((folder, b"/m"), ("/music", b"/n")))
+    assert mapped.local(f"{folder}\\a\\b.mp3") == mapped.local(f"{folder}/a/b.mp3") == b"/m/a/b.mp3"
+    assert mapped.local("/music/a\\b.mp3") == b"/n/a\\b.mp3"
 
 
 def test_errors_are_told_apart() -> None:

@@ -246,6 +246,16 @@ def test_the_loved_file_is_kept_and_shown(world: World) -> None:
     assert (world.root / "loved/a.mp3").exists() and not (world.root / "copies/b.mp3").exists()
 
 
+def test_the_songs_of_a_starred_folder_are_loved(world: World) -> None:
+    top = world.server.call("getMusicFolders")["musicFolders"]["musicFolder"][0]["id"]
+    listed = world.server.call("getMusicDirectory", id=top)["directory"]["child"]
+    world.server.call("star", id=next(each["id"] for each in listed if each["title"] == "loved"))
+    told = "of the starred folder loved on home, the kept file not"
+    made = world.run("plan", "-o", world.plan)
+    assert f"listeners: loved/a.mp3 ({told})" in made.stdout, made.stdout
+    assert "of the starred folder loved" in world.run("plan", "--let-go", "listeners", "--protect-loved").stdout
+
+
 @pytest.mark.long
 def test_what_a_server_cannot_move_keeps_the_file(world: World) -> None:
     song = world.id("copies/b.mp3")

@@ -29,6 +29,8 @@ from dedup.plan.document import to_bytes
 from dedup.plan.make import require_outside
 from dedup.plan.nouns import REMOVING
 from dedup.playlists.moves import Moves
+from dedup.servers.asked import Asked, all_asked, asked_of
+from dedup.servers.evidence import kept as kept_listeners
 from dedup.store.protection import protected
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ def check_plan(
     trust = Trust(store, plan, allowed)
     protection = _protection(store, plan, allowed)
     _require_quarantine(store, plan, protection)
-    carrying = Carrying(links, plan, trust)
+    carrying = Carrying(links, plan, trust, _asked(store, plan))
     carrying.ask(observer, stop, may_wait=False)
     done: Counter[str] = Counter()
     n_bytes, n_merged, gone = 0, 0, dict[bytes, bytes]()
@@ -173,7 +175,7 @@ def apply_plan(
     known = done_before(store.layout.folder, to_bytes(plan))
     journal = make_journal(store.layout.folder, to_bytes(plan), utc_now())
     with contextlib.closing(JournalWriter(journal)) as writer, reach_of_plan(store, plan) as reach:
-        carrying = Carrying(links, plan, trust)
+        carrying = Carrying(links, plan, trust, _asked(store, plan))
         applied = _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop, carrying, known))
     return _without_done(applied, known)
 
@@ -197,7 +199,7 @@ def resume_plan(
         recover(store, writer, reach)
         protection = _protection(store, plan, allowed)
         _require_quarantine(store, plan, protection)
-        carrying = Carrying(links, plan, trust)
+        carrying = Carrying(links, plan, trust, _asked(store, plan), journal)
         return _carry_out(Cleanup(store, plan, protection, trust, writer, reach, observer, stop, carrying))
 
 
@@ -238,6 +240,12 @@ def _carry_out(cleanup: Cleanup) -> Applied:
 
 
 # ---- conditions before anything is done ----
+
+
+def _asked(store: Store, plan: Plan) -> tuple[Asked, ...]:
+    """The media servers that were asked for the plan, or since: somebody may have taken them out of it. Raises
+    StoreDamagedError if what they said cannot be read."""
+    return all_asked(plan.servers, asked_of(kept_listeners(store.layout)))
 
 
 def _protection(store: Store, plan: Plan, allowed: Allowed) -> Protection:

@@ -293,7 +293,7 @@ class Cleanup:
 
     def confirm(self) -> None:
         """Looks whether media servers have given the kept files what they were to get."""
-        for path, problem in self.carrying.confirm(self.writer.journal, self.observer, self.stop):
+        for path, problem in self.carrying.confirm(self.writer, self.observer, self.stop):
             self._refuse(path, problem)
 
     def folders(self) -> None:

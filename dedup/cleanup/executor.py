@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dedup.cleanup.carry import HalfGivenError
 from dedup.cleanup.checks import Protection
 from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.moving import OccupiedError, free_name
@@ -35,13 +36,15 @@ class Doing:
 
     def do(self, step: Step, known: dict[str, Any] | None = None) -> int:
         """Does one step, and returns its number. Raises OSError or RepriseError if it cannot be done; then nothing has
-        changed. WriteError if it is not known how far it came: whoever goes on finds out."""
+        changed, apart from HalfGivenError. WriteError if it is not known how far it came: whoever goes on finds out."""
         self._note_time(os.path.dirname(step.path))
         if isinstance(step, Move):
             self._note_time(os.path.dirname(step.target))
         number = self.writer.begin(step, known)
         try:
             step.do(self.reach)
+        except HalfGivenError:  # it stays begun: `recover` and undo find out how far it came
+            raise
         except (OSError, RepriseError) as error:
             if not self._is_done(step, error):
                 self.writer.set_state(number, "dropped")

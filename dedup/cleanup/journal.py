@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 
 from dedup.cleanup.moving import sync_folder
-from dedup.cleanup.step_records import step_of, to_record
+from dedup.cleanup.step_records import outcome_of, step_of, take_outcome, to_record
 from dedup.cleanup.steps import Delete, FolderTime, Move, Rewrite, Share, Step, Trash
 from dedup.errors import JournalError, WriteError, refused
 from dedup.store.layout import PRIVATE_FOLDER, private_opener
@@ -46,7 +46,7 @@ _LONGEST_END = 200
 """Most bytes that the last line of a clean-up that has ended can have."""
 _DAMAGED = "To continue without being able to undo it, move {} out of the store; it names the files that were moved"
 
-State = Literal["begun", "done", "dropped", "undone", "emptied"]
+State = Literal["begun", "done", "dropped", "undone", "emptied", "kept"]
 
 
 @dataclass
@@ -56,7 +56,8 @@ class Entry:
     step: Step
     state: State
     """How far it came. begun: perhaps done, perhaps not; dropped: it never happened; undone: taken back; emptied: the
-    file that it moved was removed from the quarantine for good, or is about to be."""
+    file that it moved was removed from the quarantine for good, or is about to be; kept: its file is gone for good,
+    and the kept file keeps what it was given on a media server."""
     known: dict[str, Any] | None = None
     """Record of the file in the catalog (`records`), if it was one and the journal was read: what writes a journal
     does not keep it in memory, since only undo needs it."""
@@ -134,7 +135,8 @@ class JournalWriter:
         return len(self.journal.entries) - 1
 
     def set_state(self, number: int, state: State) -> None:
-        self._write({"event": state, "number": number}, is_synced=False)
+        outcome = outcome_of(self.journal.entries[number].step)
+        self._write({"event": state, "number": number, **outcome}, is_synced=False)
         self.journal.entries[number].state = state
 
     def note_emptied(self, number: int) -> None:
@@ -288,10 +290,11 @@ def to_be_undone(store: Path, number: int | None) -> Journal:
     """The clean-up of that number, or the last one in which something is left to take back or which was broken off.
     What the gate did by itself is meant by its number only. Raises JournalError if there is none."""
     wanted = [folder for folder in folders_of(store) if number in (None, int(folder.name))]
-    states: tuple[State, ...] = ("begun", "done") if number is None else ("begun", "done", "emptied")
+    states: tuple[State, ...] = ("begun", "done") if number is None else ("begun", "done", "emptied", "kept")
     for journal in map(read_journal, reversed(wanted)):
         is_meant = number is not None or not journal.of_gate or journal.undoing
-        if is_meant and (journal.is_open or next(journal.steps_of(*states), None) is not None):
+        left = (entry for _, entry in journal.steps_of(*states) if number or not isinstance(entry.step, Delete))
+        if is_meant and (journal.is_open or next(left, None) is not None):
             return journal
     if number is not None and wanted:
         found = "was taken back already, or changed nothing"
@@ -399,8 +402,9 @@ def _take(journal: Journal, record: dict[str, Any]) -> None:
             journal.undoing = True
         case "all undone":
             journal.undone = record["when"]
-        case "done" | "dropped" | "undone" | "emptied" as state:
+        case "done" | "dropped" | "undone" | "emptied" | "kept" as state:
             entry = journal.entries[record["number"]]
             entry.state, entry.is_of_undo = state, journal.undoing
+            take_outcome(entry.step, record)
         case other:
             raise ValueError(f"event {other!r}")

@@ -27,7 +27,7 @@ def to_record(step: Step) -> dict[str, Any]:
             record["status"] = None if value is None else vars(value)
         elif each.name == "place":
             record["place"] = value.name
-        elif each.name not in ("build", "link") and not (each.name == "real" and not value):
+        elif each.name not in ("build", "link", "made") and not (each.name == "real" and not value):
             record[each.name] = os.fsdecode(value) if isinstance(value, bytes) else value
     return record
 
@@ -45,3 +45,14 @@ def step_of(record: dict[str, Any], folder: Path) -> Step:
     if "place" in values:
         values["place"] = folder / Path(values["place"]).name
     return KINDS[record["kind"]](**values)
+
+
+def outcome_of(step: Step) -> dict[str, Any]:
+    """What is known of a step only once it is done, in JSON types: the shares that it made on a media server."""
+    return {"shares": list(step.made)} if isinstance(step, Carry) and step.made else {}
+
+
+def take_outcome(step: Step, record: dict[str, Any]) -> None:
+    """Gives a step what `outcome_of` wrote into a record."""
+    if isinstance(step, Carry) and "shares" in record:
+        step.made[:] = map(str, record["shares"])

@@ -27,7 +27,7 @@ from dedup.cleanup.steps import (
     is_anything,
 )
 from dedup.clock import utc_now
-from dedup.errors import RepriseError, WriteError, is_full, refusal, refused
+from dedup.errors import RepriseError, ServerError, WriteError, is_full, refusal, refused
 from dedup.files.held import OutOfReachError
 from dedup.files.paths import printable
 
@@ -66,6 +66,7 @@ def undo(*, store: Store, number: int | None, observer: Observer, stop: Stop, li
     with contextlib.closing(JournalWriter(journal)) as writer, reach_of_journal(store, journal) as reach:
         undoing = _Undoing(store, writer, reach, observer)
         left = undoing.take_back_all(stop)
+        undoing.ask_for_scans(links)
         if not stop.requested:
             writer.end_undoing(utc_now())
     return Undone(
@@ -92,6 +93,10 @@ class _Undoing:
     failed: list[Refusal] = field(default_factory=list)
     _taken_back: list[int] = field(default_factory=list)
     """Steps that are taken back, which the journal does not say yet because the catalog is not committed."""
+    _back: list[bytes] = field(default_factory=list)
+    """Paths of the files that are there again."""
+    _scanned: set[str] = field(default_factory=set)
+    """Servers that were asked for a scan."""
 
     def take_back_all(self, stop: Stop) -> int:
         """Returns how many steps a stop left. After a kill, those that the journal does not call undone are taken back
@@ -99,13 +104,44 @@ class _Undoing:
         if not self.writer.journal.undoing:
             self.writer.begin_undoing()
         recover_steps(self.writer, self.reach)
-        entries = sorted(self.writer.journal.steps_of("begun", "done", "emptied"), reverse=True)
+        entries = sorted(self.writer.journal.steps_of("begun", "done", "emptied", "kept"), reverse=True)
         self.observer.stage("undo", len(entries), "steps")
-        carried = [each for each in entries if isinstance(each[1].step, Carry)]
+        carried = [(number, entry.step) for number, entry in entries if isinstance(entry.step, Carry)]
         left = self._take_back_each([each for each in entries if not isinstance(each[1].step, Carry)], stop)
         if carried and not stop.requested:
-            wait_for_files([entry.step for _, entry in carried], self.observer, stop)
-        return left + self._take_back_each(carried, stop)
+            carried = self._come_back(carried)
+            back = [step for _, step in carried]
+            self._scanned = {step.bound.name for step in back if step.bound is not None}
+            wait_for_files(back, self.observer, stop)
+        all_entries = self.writer.journal.entries
+        return left + self._take_back_each([(number, all_entries[number]) for number, _ in carried], stop)
+
+    def _come_back(self, carried: Sequence[tuple[int, Carry]]) -> list[tuple[int, Carry]]:
+        """Those whose file is there again. Of another, what its server has must not go back to it: the kept file keeps
+        what it was given, for good if the file is gone for good."""
+        entries = self.writer.journal.steps_of("begun", "done")
+        waiting = {entry.step.path for _, entry in entries if isinstance(entry.step, (Move, Trash))}
+        found = []
+        for number, step in carried:
+            if is_anything(self.reach, step.path):
+                found.append((number, step))
+                continue
+            keeps = f"the kept file keeps what it was given on {step.server}"
+            if step.path in waiting:
+                self._fail(step.path, f"is not back, so {keeps} until then")
+            else:
+                self._fail(step.path, f"is gone for good; {keeps}")
+                if self.writer.journal.entries[number].state != "kept":
+                    self.writer.set_state(number, "kept")
+            self.observer.advance()
+        return found
+
+    def ask_for_scans(self, links: Links) -> None:
+        """Asks the servers to look for the files that are back, where nothing is waited for."""
+        for name, link in links.items():
+            if name not in self._scanned and any(map(link.sees, self._back)):
+                with contextlib.suppress(ServerError):  # it scans in its own time
+                    link.ask_for_scan()
 
     def _take_back_each(self, entries: Sequence[tuple[int, Entry]], stop: Stop) -> int:
         """Returns how many of these steps a stop left."""
@@ -138,18 +174,25 @@ class _Undoing:
                 raise
             if isinstance(error, OSError) and is_full(error):
                 raise refused(printable(step.path), error, then="run `reprise undo` again") from error
-            reason = _reason(error)
-            self.failed.append(Refusal(step.path, reason))
-            self.observer.problem("failed", step.path, reason)
+            self._fail(step.path, _reason(error))
+            return
+        if isinstance(step, Carry):  # at once: plays that are taken back twice would be too few
+            self.writer.set_state(number, "undone")
             return
         if isinstance(step, (Move, Trash)) and entry.known is not None:
             records.restore(self.store, entry.known, self.reach)
         elif isinstance(step, (Share, Rewrite)):
             records.renew(self.store, step.path, self.reach)
         self._taken_back.append(number)
+        if isinstance(step, (Move, Trash)):
+            self._back.append(step.path)
         self.n_files += isinstance(step, (Move, Trash, Delete, Share))
         self.n_rewritten += isinstance(step, Rewrite)
         self.n_folders += isinstance(step, RemoveFolder)
+
+    def _fail(self, path: bytes, reason: str) -> None:
+        self.failed.append(Refusal(path, reason))
+        self.observer.problem("failed", path, reason)
 
 
 def _require_held(step: Step, reach: Reach) -> None:

@@ -20,6 +20,7 @@ from dedup.nesting import MOST_DEEP, is_too_deep
 from dedup.plain_text import json_text
 from dedup.plan.nouns import Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
 from dedup.plan.validate import FORMAT, VERSION, parse_plan
+from dedup.servers.asked import Asked
 from dedup.tags.merge import CarriedExtra, Conflict, Merge
 
 _ANOTHER = "Name another file for the plan"
@@ -39,6 +40,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "protect": [json_path(folder) for folder in plan.protect],
         **(_named("to", plan.to) if plan.to is not None else {"to": None}),
         "remove_empty_folders": plan.remove_empty_folders,
+        **({"servers": [_server(server) for server in plan.servers]} if plan.servers else {}),
         "totals": totals(plan),
         "groups": [_group(group) for group in plan.groups],
         "playlists": [_playlist(playlist) for playlist in plan.playlists],
@@ -232,6 +234,11 @@ def _sidecar(sidecar: PlannedSidecar) -> dict[str, Any]:
 def _playlist(playlist: PlannedPlaylist) -> dict[str, Any]:
     problem = {"problem": playlist.problem} if playlist.problem else {}
     return {**json_path(playlist.path), "n_references": playlist.n_references, **problem}
+
+
+def _server(server: Asked) -> dict[str, Any]:
+    folders = [json_path(folder) for folder in server.folders]
+    return {"name": server.name, "kind": server.kind, "url": server.url, "user": server.user, "folders": folders}
 
 
 def merge_to_json(merge: Merge) -> dict[str, Any]:

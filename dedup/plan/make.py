@@ -24,6 +24,7 @@ from dedup.plan.nouns import REMOVING, Plan, PlannedGroup
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.references import References
 from dedup.plan.seal import Seals
+from dedup.servers.asked import asked_of
 from dedup.servers.evidence import kept as kept_listeners
 from dedup.settings import KeepSettings, LossKind, MatchSettings, PlanSettings
 from dedup.store.plan_key import plan_key
@@ -85,6 +86,7 @@ class Grounds:
             identity=self.keep.identity,
             made=self.made,
             store=self.store,
+            servers=asked_of(self.decider.listeners),
         )
         return self.seals.sealed(plan) if is_sealed else plan
 

@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Literal, get_args
 
 from dedup.groups.losses import Loss
+from dedup.servers.asked import Asked
 from dedup.settings import LossKind, MatchSettings
 from dedup.tags.merge import Merge
 
@@ -161,6 +162,8 @@ class Plan:
     """Time when it was made, UTC, such as "2026-02-28T21:30:00Z"."""
     store: str = ""
     """Folder of the store behind the plan."""
+    servers: tuple[Asked, ...] = ()
+    """Media servers that were asked what listeners did."""
     seal: str = field(default="", compare=False)
     """Seal of what it says as a whole; empty if there is none."""
 

@@ -84,7 +84,9 @@ class Seals:
         folders = [plan.to.hex() if plan.to is not None else None, *sorted(folder.hex() for folder in plan.protect)]
         playlists = [playlist.path.hex() for playlist in plan.playlists]
         switches = [plan.remove_empty_folders, plan.identity]
-        return self._of(["plan", plan.made, asdict(plan.match), folders, playlists, switches])
+        asked = [[each.name, each.kind, each.url, each.user, *map(bytes.hex, each.folders)] for each in plan.servers]
+        servers = [asked] if asked else []
+        return self._of(["plan", plan.made, asdict(plan.match), folders, playlists, switches, *servers])
 
     def _of(self, value: list[object]) -> str:
         digest = self._digest(_text(value))

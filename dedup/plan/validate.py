@@ -17,6 +17,7 @@ from dedup.files.paths import path_from_json, printable
 from dedup.groups.keep import is_below
 from dedup.groups.losses import Loss
 from dedup.plan.nouns import ACTIONS, LINKING, STAYING, Plan, PlannedFile, PlannedGroup, PlannedPlaylist, PlannedSidecar
+from dedup.servers.asked import Asked
 from dedup.settings import IDENTITIES, LOSS_KINDS, MatchSettings
 from dedup.store.judgements import CONTENT_BYTES
 from dedup.tags.extras import EXTRA_KINDS
@@ -52,6 +53,7 @@ def parse_plan(document: Any, problems: list[str]) -> Plan | None:
         identity=top.value("identity", IDENTITIES.__contains__, " or ".join(map(repr, IDENTITIES)), "recording", False),
         made=top.text("made", ""),
         store=top.text("store", ""),
+        servers=tuple(_server(s, f"server {n}", problems) for n, s in enumerate(top.list("servers", ()), 1)),
         seal=top.text("seal", ""),
     )
     top.take("totals")
@@ -151,6 +153,22 @@ def _group(value: Any, where: str, problems: list[str]) -> PlannedGroup | None:
     )
     group.end()
     return made if len(problems) == before else None
+
+
+def _server(value: Any, where: str, problems: list[str]) -> Asked:
+    server = Fields(value, where, problems)
+    made = Asked(
+        name=server.text("name"),
+        kind=server.text("kind"),
+        url=server.text("url"),
+        user=server.text("user"),
+        folders=tuple(
+            Fields(folder, f"{where}, folder {n}", problems).whole_path()
+            for n, folder in enumerate(server.list("folders"), 1)
+        ),
+    )
+    server.end()
+    return made
 
 
 def _file(value: Any, where: str, problems: list[str]) -> PlannedFile:

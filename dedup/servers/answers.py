@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 
@@ -33,3 +33,17 @@ def number(value: Mapping[str, Any], name: str) -> int:
     if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 <= found < 1 << 62:
         return 0
     return int(found)
+
+
+def new_on_pages(page: Callable[[int], list[Mapping[str, Any]]], id_: str) -> Iterator[Mapping[str, Any]]:
+    """All things of a list that is read page by page from a first number on, each once, by the name of their id, until
+    a page has nothing new: some servers give fewer than they are asked for, or the same again."""
+    seen: set[str] = set()
+    start = 0
+    while found := page(start):
+        new = [each for each in found if (known := text(each, id_)) and known not in seen]
+        if not new:
+            return
+        seen.update(text(each, id_) for each in new)
+        start += len(found)
+        yield from new

@@ -27,6 +27,10 @@ class Checked:
     """Those of them whose path is below no folder of the map."""
     unmapped: str = ""
     """The path of one of these, as the server names it."""
+    n_nowhere: int = 0
+    """Songs that lead to no file by the map, or whose path the server does not tell."""
+    nowhere: bytes = b""
+    """Where one of them leads."""
     n_tracks: int = 0
     """Tracks of the library in the folders of the map."""
     n_known: int = 0
@@ -36,25 +40,29 @@ class Checked:
 
 
 def check(link: Link, paths: Iterable[bytes]) -> Checked:
-    """Asks a server for all that Reprise asks for. `paths`: the tracks of the library."""
+    """Asks a server for all that Reprise asks for. `paths`: the tracks of the library, as the link has them too."""
     try:
         about = link.about()
     except ServerError as error:
         return Checked(problem=error)
     problem: ServerError | None = None
+    placing = link.placing
     try:
         link.refresh()
-        link.require_right_map()
+        placing.require_folders()
+        placing.require_songs()
     except ServerError as error:
         problem = error
-    tracks = [path for path in paths if link.sees(path)]
+    tracks = [path for path in paths if placing.plays(path)]
     unknown = [path for path in tracks if not link.knows(path)]
     return Checked(
         about,
         problem,
-        link.n_songs,
-        link.n_unmapped,
-        link.unmapped,
+        placing.n_songs,
+        placing.n_unmapped,
+        placing.unmapped,
+        placing.n_nowhere,
+        placing.nowhere,
         len(tracks),
         len(tracks) - len(unknown),
         min(unknown, default=b""),

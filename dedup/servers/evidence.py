@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dedup.errors import StoreDamagedError, writing
@@ -27,7 +28,12 @@ def ask_all(links: Iterable[Link]) -> Listeners:
     if not asked:
         return NOBODY
     with ThreadPoolExecutor(max_workers=len(asked)) as threads:
-        return Listeners(tuple(threads.map(lambda link: link.hear(), asked)))
+        return Listeners(tuple(threads.map(_heard_by, asked)))
+
+
+def _heard_by(link: Link) -> Heard:
+    settings = link.settings
+    return replace(link.hear(), kind=settings.kind, url=settings.url, user=settings.user)
 
 
 def keep(layout: Layout, listeners: Listeners) -> None:
@@ -81,9 +87,13 @@ def digest(layout: Layout) -> str:
 def _record(heard: Heard) -> dict[str, Any]:
     return {
         "server": heard.server,
+        "kind": heard.kind,
+        "url": heard.url,
+        "user": heard.user,
         "folders": [os.fsdecode(folder) for folder in heard.folders],
         "moves_plays": heard.moves_plays,
         "problem": heard.problem,
+        "nowhere": heard.n_nowhere,
         "attention": {os.fsdecode(path): to_record(said) for path, said in sorted(heard.attention.items())},
     }
 
@@ -95,4 +105,8 @@ def _heard(record: dict[str, Any]) -> Heard:
         bool(record["moves_plays"]),
         str(record["problem"]),
         {os.fsencode(path): of_record(said) for path, said in record["attention"].items()},
+        kind=str(record.get("kind", "")),
+        url=str(record.get("url", "")),
+        user=str(record.get("user", "")),
+        n_nowhere=int(record.get("nowhere", 0)),
     )

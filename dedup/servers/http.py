@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import queue
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from dedup import __version__
 from dedup.errors import ServerError
@@ -18,7 +21,8 @@ from dedup.plain_text import visible
 from dedup.servers.server import MissingError, RefusedError
 
 CONNECT_S, READ_S, WHOLE_S = 5.0, 15.0, 60.0
-"""Longest times, in seconds: to connect, between two pieces of an answer, and for a whole answer."""
+"""Longest times, in seconds: to connect, between two pieces of an answer, and for a whole answer, from the first byte
+that is sent to the last that comes."""
 PAUSES_S = (0.5, 1.5)
 """Pauses before each further try."""
 MOST_BYTES = 1 << 28
@@ -26,7 +30,10 @@ MOST_BYTES = 1 << 28
 
 _PASSING = {429, 502, 503, 504}
 """Statuses that say: later."""
-_PIECE = 1 << 16
+_PIECE = 1 << 12
+_LOOK_S = 0.2
+"""Pause between two looks at whether somebody wants an end."""
+_NO_PROXY: Any = {"http": None, "https": None, "all": None}
 _LONGEST_TOLD = 200
 
 Method = Literal["GET", "POST", "DELETE"]
@@ -36,15 +43,17 @@ Values = Mapping[str, str | int | Sequence[str]]
 class Http:
     """Requests to one server."""
 
-    def __init__(self, name: str, url: str, insecure: bool) -> None:
-        """`insecure`: whether secrets may go unencrypted to another machine."""
+    def __init__(self, name: str, url: str, insecure: bool, why_end: Callable[[], str] = str) -> None:
+        """`insecure`: whether secrets may go unencrypted to another machine. `why_end`: why nothing more is to be
+        asked; empty as long as it may."""
         self.where, self.url = f"server {name}", url
-        self.is_private = insecure or _is_private(url)
+        self._why_end = why_end
+        self._is_here = _is_here(url)
+        """Whether it is this machine. What is sent to it goes through no proxy, which would be another."""
+        self.is_private = insecure or self._is_here or urlsplit(url).scheme == "https"
         """Whether nobody on the way can read what is sent."""
         self._has_answered = False
-        self._session = requests.Session()
-        self._session.auth = _no_other_login
-        self._session.headers.update({"User-Agent": f"reprise/{__version__}", "Accept": "application/json"})
+        self._session = _session()
         self.headers: Mapping[str, str] = {}
         """What goes with every request."""
 
@@ -64,17 +73,61 @@ class Http:
         pauses = PAUSES_S if is_repeatable and self._has_answered else ()
         for pause_s in (*pauses, None):
             try:
-                return self._once(method, path, query, form, body)
+                return self._within(lambda: self._once(method, path, query, form, body))
             except _LaterError as later:
                 if pause_s is None:
                     raise ServerError(self.where, later.found, remedy=_REMEDY.format(self.url)) from None
-                time.sleep(pause_s)
+                self._pause(pause_s)
         raise AssertionError("the last try returns or raises")
 
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left_s := until - time.monotonic()) > 0:
+            self._require_time()
+            time.sleep(min(_LOOK_S, left_s))
+
+    def _require_time(self) -> None:
+        if why := self._why_end():
+            raise ServerError(self.where, why, remedy="")
+
+    def _within(self, request: Callable[[], Any]) -> Any:
+        """What a request returns or raises, within `WHOLE_S`, unless somebody wants an end. A thread makes it, as a
+        server that sends its headers byte by byte, or a name that is looked up for ever, heeds no limit of a socket."""
+        self._require_time()
+        answers = queue.SimpleQueue[tuple[Any, BaseException | None]]()
+
+        def ask() -> None:
+            try:
+                answers.put((request(), None))
+            except BaseException as error:  # raised by who waits
+                answers.put((None, error))
+
+        until = time.monotonic() + WHOLE_S
+        threading.Thread(target=ask, daemon=True).start()
+        while True:
+            try:
+                value, error = answers.get(timeout=max(0.0, min(_LOOK_S, until - time.monotonic())))
+            except queue.Empty:
+                if time.monotonic() >= until:
+                    self._abandon()
+                    raise _LaterError(f"its answer took longer than {WHOLE_S:.0f} s") from None
+                if self._why_end():
+                    self._abandon()
+                    self._require_time()
+                continue
+            if error is not None:
+                raise error
+            return value
+
+    def _abandon(self) -> None:
+        """Leaves a request to its thread, which ends by the limits of the socket, and goes on with another session."""
+        self._session.close()
+        self._session = _session()
+
     def _once(self, method: Method, path: str, query: Values | None, form: Values | None, body: Any) -> Any:
-        began = time.monotonic()
+        began, session = time.monotonic(), self._session
         try:
-            with self._session.request(
+            with session.request(
                 method,
                 f"{self.url}/{path}",
                 params=query,
@@ -84,10 +137,14 @@ class Http:
                 timeout=(CONNECT_S, READ_S),
                 allow_redirects=False,
                 stream=True,
+                proxies=_NO_PROXY if self._is_here else None,
             ) as answer:
                 self._require_welcome(answer)
                 return self._understood(self._whole(answer, began))
         except requests.exceptions.SSLError as error:
+            if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error):
+                found, remedy = "does not speak https there", "Write http:// in place of https:// in its url"
+                raise ServerError(self.where, found, remedy=remedy) from None
             found = f"its certificate cannot be verified: {_reason(error)}"
             remedy = "Give it one that this system trusts, or name the authority's file in REQUESTS_CA_BUNDLE"
             raise ServerError(self.where, found, remedy=remedy) from None
@@ -96,8 +153,13 @@ class Http:
                 raise _LaterError(_unreachable(error)) from None
             if isinstance(error, requests.exceptions.ChunkedEncodingError):
                 raise _LaterError("its answer broke off") from None
-            found = f"{visible(self.url)} cannot be asked: {type(error).__name__}"
-            raise ServerError(self.where, found, remedy="Correct its url") from None
+            raise self._unaskable(error) from None
+        except (HTTPError, ValueError, OSError) as error:  # such as a name or a token that no request can hold
+            raise self._unaskable(error) from None
+
+    def _unaskable(self, error: Exception) -> ServerError:
+        found = f"cannot be asked at {visible(self.url)[:_LONGEST_TOLD]}: {type(error).__name__}"
+        return ServerError(self.where, found, remedy="Correct its url")
 
     def _require_welcome(self, answer: requests.Response) -> None:
         self._has_answered, status = True, answer.status_code
@@ -111,7 +173,7 @@ class Http:
         if status >= 500 and status != 501:
             raise ServerError(self.where, f"failed (status {status})", remedy="Look at its own log")
         if status in (404, 501):
-            raise MissingError(self.where, f"knows nothing of it (status {status})", remedy="")
+            raise MissingError(self.where, "the server has none", remedy="")
         if status >= 400:
             raise RefusedError(self.where, f"refused (status {status})", remedy="Look whether the user may do that")
 
@@ -121,7 +183,7 @@ class Http:
             data += piece
             if len(data) > MOST_BYTES:
                 raise ServerError(self.where, f"its answer is larger than {MOST_BYTES >> 20} MiB", remedy="")
-            if time.monotonic() - began > WHOLE_S:
+            if time.monotonic() - began > WHOLE_S or self._why_end():
                 raise _LaterError(f"its answer took longer than {WHOLE_S:.0f} s")
         return bytes(data)
 
@@ -153,10 +215,16 @@ def _no_other_login(request: requests.PreparedRequest) -> requests.PreparedReque
     return request
 
 
-def _is_private(url: str) -> bool:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "https" or host == "localhost":
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.auth = _no_other_login
+    session.headers.update({"User-Agent": f"reprise/{__version__}", "Accept": "application/json"})
+    return session
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -3,14 +3,14 @@ playlists count: with a key of the API, which belongs to no user, playlists cann
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from dedup.errors import ServerError
 from dedup.plain_text import visible
-from dedup.servers.answers import number, table, tables, text
-from dedup.servers.attention import Bookmark, Share
+from dedup.servers.answers import new_on_pages, number, table, tables, text
+from dedup.servers.attention import Bookmark, Loved, Share
 from dedup.servers.http import Http, Method, Values
 from dedup.servers.secret import Secret
 from dedup.servers.server import About, Feature, MissingError, Playlist, RefusedError, Song
@@ -29,9 +29,9 @@ class Jellyfin:
 
     moves_plays = True
 
-    def __init__(self, settings: ServerSettings, secret: Secret) -> None:
+    def __init__(self, settings: ServerSettings, secret: Secret, why_end: Callable[[], str] = str) -> None:
         self._name, self._secret = settings.user, secret
-        self._http = Http(settings.name, settings.url, settings.insecure)
+        self._http = Http(settings.name, settings.url, settings.insecure, why_end)
         if not self._http.is_private:
             found = "its address is not https: the password would go unencrypted"
             raise ServerError(self._http.where, found, remedy="Use https, or write insecure = true if you mean it")
@@ -87,6 +87,24 @@ class Jellyfin:
                 plays=number(data, "PlayCount"),
             )
 
+    def song(self, id_: str) -> Song:
+        item = table(self._ask("GET", f"Items/{quote(id_, safe='')}"))
+        data = table(item, "UserData")
+        if text(item, "Id") != id_:
+            raise ServerError(self._http.where, f"song {visible(id_)} cannot be understood", remedy="")
+        starred, plays = data.get("IsFavorite") is True, number(data, "PlayCount")
+        return Song(id_, text(item, "Path"), starred, _stars(data), plays)
+
+    def loved_together(self) -> Sequence[tuple[Loved, tuple[str, ...]]]:
+        found = []
+        for kind, by in (("album", "albumIds"), ("artist", "artistIds")):
+            types = "MusicAlbum" if kind == "album" else "MusicArtist"
+            for item in self._all({"includeItemTypes": types, "filters": "IsFavorite"}):
+                songs = self._all({"includeItemTypes": "Audio", by: text(item, "Id")})
+                loved = Loved(kind, text(item, "Id"), text(item, "Name"))
+                found.append((loved, tuple(text(song, "Id") for song in songs)))
+        return found
+
     def bookmarks(self) -> Mapping[str, Bookmark]:
         """The places at which the user stopped."""
         found: dict[str, Bookmark] = {}
@@ -121,10 +139,7 @@ class Jellyfin:
         return ()
 
     def _all(self, query: Mapping[str, str | int]) -> Iterator[Mapping[str, Any]]:
-        start = 0
-        while found := self._items(query, start):
-            yield from found
-            start += len(found)
+        return new_on_pages(lambda start: self._items(query, start), "Id")
 
     def _items(self, query: Mapping[str, str | int], start: int) -> list[Mapping[str, Any]]:
         whole: Values = {
@@ -143,7 +158,10 @@ class Jellyfin:
         self._ask(method, f"UserFavoriteItems/{quote(song, safe='')}")
 
     def rate(self, song: str, rating: int) -> None:
-        self._set(song, {"Rating": 2.0 * rating if rating else None})
+        if rating:
+            self._set(song, {"Rating": 2.0 * rating})
+        else:  # among the data of an item, no rating means the rating that is there
+            self._ask("DELETE", f"UserItems/{quote(song, safe='')}/Rating")
 
     def set_plays(self, song: str, plays: int) -> None:
         self._set(song, {"PlayCount": plays, "Played": plays > 0})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dedup.errors import ServerError
-from dedup.servers.attention import Bookmark, Share
+from dedup.servers.attention import Bookmark, Loved, Share
 
 
 class RefusedError(ServerError):
@@ -61,6 +61,8 @@ class Playlist:
     """Ids, in their order; one may occur more than once."""
     owner: str = ""
     """Whose it is, if the user may not change it; else empty."""
+    is_whole: bool = True
+    """Whether these are all of its songs: some servers hide those whose files are gone."""
 
 
 class Server(Protocol):
@@ -75,6 +77,12 @@ class Server(Protocol):
 
     def songs(self) -> Iterator[Song]:
         """Every song that the user may hear."""
+
+    def song(self, id_: str) -> Song:
+        """One song as it is now."""
+
+    def loved_together(self) -> Sequence[tuple[Loved, tuple[str, ...]]]:
+        """Albums, artists and folders that are favourites, with their songs."""
 
     def playlists(self) -> Sequence[Playlist]:
         """The playlists that a person keeps: not those that follow a rule."""

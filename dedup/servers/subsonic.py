@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dedup.errors import ServerError
 from dedup.plain_text import visible
-from dedup.servers.answers import number, table, tables, text
-from dedup.servers.attention import Bookmark, Share
+from dedup.servers.answers import new_on_pages, number, table, tables, text
+from dedup.servers.attention import Bookmark, Loved, Share
 from dedup.servers.http import Http, Values
 from dedup.servers.secret import Secret
 from dedup.servers.server import About, Feature, MissingError, Playlist, RefusedError, Song
@@ -24,7 +25,10 @@ PAGE = 500
 
 _MISSING_PARAMETER, _NO_TOKENS = 10, (41, 42)
 _NOT_LET_IN = (40, 43, 44)
-_NOT_ALLOWED, _NOT_FOUND = 50, 70
+_DEEPEST = 16
+"""Folders in folders of a favourite that are looked into."""
+_TOO_OLD, _NOT_ALLOWED, _NOT_FOUND = 30, 50, 70
+_NOT_OFFERED = re.compile(r"not (yet )?(supported|implemented|available|enabled)|unsupported|disabled", re.IGNORECASE)
 
 
 class Subsonic:
@@ -32,9 +36,9 @@ class Subsonic:
 
     moves_plays = False
 
-    def __init__(self, settings: ServerSettings, secret: Secret) -> None:
+    def __init__(self, settings: ServerSettings, secret: Secret, why_end: Callable[[], str] = str) -> None:
         self._user, self._secret = settings.user, secret
-        self._http = Http(settings.name, settings.url, settings.insecure)
+        self._http = Http(settings.name, settings.url, settings.insecure, why_end)
         self._has_tokens: bool | None = None
         """Whether it takes salted tokens; None until it was asked."""
 
@@ -88,7 +92,7 @@ class Subsonic:
             said = self._call("search3", {**counts, "songOffset": offset})
             return tables(table(said, "searchResult3"), "song")
 
-        yield from map(_song, _paged(page))
+        yield from map(_song, new_on_pages(page, "id"))
 
     def _of_albums(self) -> Iterator[Song]:
         """Songs album by album, for servers that find nothing by an empty search."""
@@ -97,9 +101,36 @@ class Subsonic:
             said = self._call("getAlbumList2", {"type": "alphabeticalByName", "size": PAGE, "offset": offset})
             return tables(table(said, "albumList2"), "album")
 
-        for album in _paged(page):
+        for album in new_on_pages(page, "id"):
             for song in tables(table(self._call("getAlbum", {"id": text(album, "id")}), "album"), "song"):
                 yield _song(song)
+
+    def loved_together(self) -> Sequence[tuple[Loved, tuple[str, ...]]]:
+        by_tags = table(self._offered("getStarred2"), "starred2")
+        by_folders = table(self._offered("getStarred"), "starred")
+        found = [(Loved("album", id_, name), self._album(id_)) for id_, name in _named(by_tags, "album")]
+        for id_, name in _named(by_tags, "artist"):
+            albums = tables(table(self._offered("getArtist", {"id": id_}), "artist"), "album")
+            songs = (song for album in albums for song in self._album(text(album, "id")))
+            found.append((Loved("artist", id_, name), tuple(songs)))
+        known = {loved.id for loved, _ in found}
+        for id_, name in (*_named(by_folders, "album"), *_named(by_folders, "artist")):
+            if id_ not in known:
+                found.append((Loved("folder", id_, name), tuple(self._below(id_, _DEEPEST))))
+        return found
+
+    def _album(self, id_: str) -> tuple[str, ...]:
+        """Songs of an album."""
+        songs = tables(table(self._offered("getAlbum", {"id": id_}), "album"), "song")
+        return tuple(text(song, "id") for song in songs)
+
+    def _below(self, folder: str, depth: int) -> Iterator[str]:
+        """Songs of a folder and of those in it, down to a depth."""
+        for child in tables(table(self._offered("getMusicDirectory", {"id": folder}), "directory"), "child"):
+            if child.get("isDir") is not True:
+                yield text(child, "id")
+            elif depth:
+                yield from self._below(text(child, "id"), depth - 1)
 
     def playlists(self) -> Sequence[Playlist]:
         listed = tables(table(self._call("getPlaylists"), "playlists"), "playlist")
@@ -115,7 +146,12 @@ class Subsonic:
         if not all(songs) or text(said, "id") != id_:
             raise ServerError(self._http.where, f"playlist {visible(id_)} cannot be understood", remedy="")
         owner = text(said, "owner")
-        return Playlist(id_, text(said, "name"), songs, "" if owner in ("", self._user) else owner)
+        is_whole = "songCount" not in said or number(said, "songCount") == len(songs)
+        return Playlist(id_, text(said, "name"), songs, "" if self._is_own(owner) else owner, is_whole)
+
+    def _is_own(self, owner: str) -> bool:
+        """Whether something is the user's: servers take names in any case, and may not name an owner at all."""
+        return owner.casefold() in ("", self._user.casefold())
 
     def bookmarks(self) -> Mapping[str, Bookmark]:
         said = tables(table(self._offered("getBookmarks"), "bookmarks"), "bookmark")
@@ -126,17 +162,20 @@ class Subsonic:
     def shares(self) -> Sequence[tuple[Share, tuple[str, ...]]]:
         found = []
         for each in tables(table(self._offered("getShares"), "shares"), "share"):
-            if text(each, "username") in ("", self._user):
+            if self._is_own(text(each, "username")):
                 share = Share(text(each, "id"), text(each, "description"), text(each, "expires"))
                 found.append((share, tuple(text(entry, "id") for entry in tables(each, "entry"))))
         return found
 
-    def _offered(self, call: str) -> Mapping[str, Any]:
-        """What a call says that not every server has."""
+    def _offered(self, call: str, form: Values | None = None) -> Mapping[str, Any]:
+        """What a call says that not every server has, or that not every user may use; nothing then. Any other refusal
+        passes, such as one of a database that is locked: nobody knows what is there. Raises ServerError."""
         try:
-            return self._call(call)
-        except RefusedError:
-            return {}
+            return self._call(call, form)
+        except RefusedError as error:
+            if isinstance(error, MissingError) or (isinstance(error, _CodeError) and error.is_lasting):
+                return {}
+            raise
 
     # ---- writing ----
 
@@ -151,10 +190,19 @@ class Subsonic:
     def _now(self, song: str) -> Song:
         return _song(table(self._call("getSong", {"id": song}), "song"))
 
+    def song(self, id_: str) -> Song:
+        found = self._now(id_)
+        if found.id != id_:
+            raise ServerError(self._http.where, f"song {visible(id_)} cannot be understood", remedy="")
+        return found
+
     def set_plays(self, song: str, plays: int) -> None:  # noqa: ARG002
         raise RefusedError(self._http.where, "no call of Subsonic's API moves plays", remedy="")
 
     def set_songs(self, playlist: Playlist, songs: Sequence[str]) -> None:
+        if not playlist.is_whole:
+            found = f"hides songs of the playlist {visible(playlist.name)}: written anew, it would lose them"
+            raise ServerError(self._http.where, found, remedy="Let it find their files, or take them out")
         self._call("createPlaylist", {"playlistId": playlist.id, "songId": list(songs)})
 
     def set_bookmark(self, song: str, bookmark: Bookmark | None) -> None:
@@ -188,17 +236,28 @@ class Subsonic:
     def _call(self, name: str, form: Values | None = None, is_repeatable: bool = True) -> Mapping[str, Any]:
         """What the server answers. Raises RefusedError, ServerError."""
         if self._has_tokens is None:
-            self._has_tokens = self._takes_tokens()
-        return self._asked(name, form or {}, self._login(self._has_tokens), is_repeatable)
+            self._require_api()
+        return self._asked(name, form or {}, self._login(self._has_tokens is True), is_repeatable)
 
     def _takes_tokens(self) -> bool:
         try:
             self._asked("ping", {}, self._login(True), True)
         except _CodeError as error:
-            if error.code == _MISSING_PARAMETER or error.code in _NO_TOKENS:
-                return False
-            raise
-        return True
+            if error.code != _MISSING_PARAMETER and error.code not in _NO_TOKENS:
+                raise
+        else:
+            return True
+        self._asked("ping", {}, self._login(False), True)
+        return False
+
+    def _require_api(self) -> None:
+        """Finds out whether it takes tokens. Raises ServerError if nothing of Subsonic's answers there."""
+        try:
+            self._has_tokens = self._takes_tokens()
+        except MissingError:
+            ends = self._http.url.endswith("/rest")
+            remedy = "Write its url without /rest" if ends else "Correct its url: it ends before /rest"
+            raise ServerError(self._http.where, "has no Subsonic API there", remedy=remedy) from None
 
     def _login(self, has_tokens: bool) -> dict[str, str]:
         if has_tokens:
@@ -220,14 +279,15 @@ class Subsonic:
         if not error:
             found = "its answer is none of Subsonic's API"
             raise ServerError(self._http.where, found, remedy="Correct its url: it ends before /rest")
-        raise self._error(name, number(error, "code"), visible(text(error, "message"))[:200])
+        raise self._error(name, number(error, "code"), visible(text(error, "message"))[:200].rstrip(". "))
 
     def _error(self, name: str, code: int, message: str) -> ServerError:
         where = self._http.where
         if code in _NOT_LET_IN:
             return ServerError(where, f"does not let {self._user} in: {message}", remedy="Correct user and password")
         if code == _NOT_ALLOWED:
-            return RefusedError(where, f"{self._user} may not ask for {name}: {message}", remedy="Ask as another user")
+            remedy = "Ask as another user"
+            return _CodeError(where, f"{self._user} may not ask for {name}: {message}", code, remedy)
         if code == _NOT_FOUND:
             return MissingError(where, f"has nothing for {name}: {message}", remedy="")
         return _CodeError(where, f"{name} refused: {message} (error {code})", code)
@@ -236,26 +296,22 @@ class Subsonic:
 class _CodeError(RefusedError):
     """A refusal with a number of Subsonic's API."""
 
-    def __init__(self, where: str, found: str, code: int) -> None:
-        super().__init__(where, found)
+    def __init__(self, where: str, found: str, code: int, remedy: str = "") -> None:
+        super().__init__(where, found, remedy=remedy)
         self.code = code
 
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is about what the server can do or the user may do, and not about this moment."""
+        return self.code in (_TOO_OLD, _NOT_ALLOWED) or _NOT_OFFERED.search(self.found) is not None
+
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
-        return type(self), (self.where, self.found, self.code)
+        return type(self), (self.where, self.found, self.code, self.remedy)
 
 
-def _paged(page: Callable[[int], list[Mapping[str, Any]]]) -> Iterator[Mapping[str, Any]]:
-    """All things of a list that is read page by page, each once, until a page has nothing new: some servers give fewer
-    than they are asked for, or the same again."""
-    seen: set[str] = set()
-    offset = 0
-    while found := page(offset):
-        new = [each for each in found if (id_ := text(each, "id")) and id_ not in seen]
-        if not new:
-            return
-        seen.update(text(each, "id") for each in new)
-        offset += len(found)
-        yield from new
+def _named(said: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
+    """Ids and names of things; an album of folders has a title."""
+    return [(text(each, "id"), text(each, "name") or text(each, "title")) for each in tables(said, name)]
 
 
 def _song(said: Mapping[str, Any]) -> Song:

@@ -22,6 +22,7 @@ from dedup.errors import (
 from jobs.session import options, stores
 from jobs.session.failures import INSTEAD, as_reprise_error
 from jobs.session.helping import Command
+from jobs.session.listeners import present_paths
 from jobs.session.output import count_text
 from jobs.session.run import Run, session
 from jobs.show.ask import is_agreed
@@ -93,7 +94,7 @@ def _applied(run: Run, store: Store, path: Path | None, dry_run: bool, yes: bool
     allowed = Allowed(
         settings.match(), cleanup.let_go, cleanup.break_albums, cleanup.to, settings.keep(), cleanup.protect_loved
     )
-    links = open_links(settings.servers)
+    links = open_links(settings.servers, lambda: present_paths(store))
     if path is None:
         return resume_plan(store=store, observer=observer, stop=stop, allowed=allowed, links=links)
     plan = read_plan(os.fsencode(path))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, ServerError, UsageError
-from jobs.session import options, stores
+from jobs.session import options
 from jobs.session.helping import Command
+from jobs.session.listeners import library_paths
 from jobs.session.run import Run, reader
 from jobs.show.servers import check_lines, check_record
 
@@ -32,7 +33,7 @@ def check(run: Run, name: str | None) -> int:
 
     Asks the server who it is, what it can be asked for, and which files of the library it knows by the map of its
     folders. Changes nothing there, and shows no secret. The exit code is 0; 24 if a server cannot be reached, does
-    not let the user in, or its map leads nowhere; 5 if the settings file has no server."""
+    not let the user in, names no song, or its map leads nowhere; 5 if the settings file has no server."""
     from dedup.servers.check import check as checked
     from dedup.servers.link import open_links
 
@@ -40,9 +41,10 @@ def check(run: Run, name: str | None) -> int:
     if not chosen:
         run.output.note(f"no server is set: add [server.home] to {run.settings.file}")
         return EXIT_NOTHING_TO_DO
-    paths = _paths(run)
+    paths = library_paths(run)
     code = EXIT_DONE
-    for settings, link in zip(chosen, open_links(chosen).values(), strict=True):
+    links = open_links(chosen, lambda: paths, lambda: run.stop.requested)
+    for settings, link in zip(chosen, links.values(), strict=True):
         found = checked(link, paths)
         run.output.result({"event": "server", **check_record(settings, found)})
         if not run.output.as_json:
@@ -61,13 +63,3 @@ def _chosen(run: Run, name: str | None) -> Sequence[ServerSettings]:
         remedy = f"Add [server.{name}] to {run.settings.file}, or name one that is there: {there}"
         raise UsageError("server check", f"there is no server {name!r}", remedy=remedy)
     return chosen
-
-
-def _paths(run: Run) -> Sequence[bytes]:
-    """Paths of the library's tracks; none if there is no store yet."""
-    from dedup.store.layout import Layout
-
-    if not Layout(run.settings.store).catalog.exists():
-        return ()
-    with stores.for_reading(run) as store:
-        return [track.path for track in store.catalog.tracks.all() if track.state == "present"]

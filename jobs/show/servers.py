@@ -31,6 +31,7 @@ def check_record(settings: ServerSettings, found: Checked) -> dict[str, Any]:
         "problem": str(found.problem) if found.problem else None,
         "songs": found.n_songs,
         "songs_unmapped": found.n_unmapped,
+        "songs_nowhere": found.n_nowhere,
         "tracks": found.n_tracks,
         "tracks_known": found.n_known,
     }
@@ -39,7 +40,8 @@ def check_record(settings: ServerSettings, found: Checked) -> dict[str, Any]:
 def check_lines(settings: ServerSettings, found: Checked, look: Look) -> Iterator[str]:
     """The lines for people."""
     said = f": {found.about.product} {found.about.version}" if found.about else ""
-    yield look.styled(f"{settings.name}{said}, at {settings.url}, as {settings.user}", "bold")
+    head = f"{settings.name}{said}, at {settings.url}, as {settings.user}"
+    yield from (look.styled(line, "bold") for line in look.wrapped(head, hanging=_CELLS))
     for text in _told(found):
         yield from (" " * _CELLS + line for line in look.wrapped(text, before=_CELLS, hanging=_CELLS))
 
@@ -56,6 +58,9 @@ def _told(found: Checked) -> Iterator[str]:
     yield f"{count_text(found.n_songs, 'song')}, {found.n_songs - found.n_unmapped:,} in the folders of the map"
     if found.n_unmapped:
         yield f"not in them: {visible(found.unmapped) or 'a song whose path the server does not tell'}"
+    if found.n_nowhere:
+        yield f"{count_text(found.n_nowhere, 'song')} without a file here by the map: copies it does not know stay"
+        yield f"no file: {path_text(found.nowhere) if found.nowhere else 'a song whose path the server does not tell'}"
     yield f"{count_text(found.n_tracks, 'track')} of the library in these folders, {found.n_known:,} known there"
     if found.unknown:
         yield f"not known: {path_text(found.unknown)}"
