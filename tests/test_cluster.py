@@ -360,7 +360,7 @@ def test_a_task_that_hangs_is_ended_at_its_time_limit(runner: Runner, tmp_path: 
     assert executions(tmp_path)["hung"] == 2
 
 
-@pytest.mark.parametrize("n_bytes", [0, 5 << 20])
+@pytest.mark.parametrize("n_bytes", [0, pytest.param(5 << 20, marks=pytest.mark.long)])
 def test_a_worker_that_is_stopped_is_replaced(few: int, n_bytes: int) -> None:
     """Also one that is stopped in the middle of a message, which is longer than what a socket holds."""
     with open_runner(1, Stop(), few=few, worker_timeout_s=1.0) as runner:

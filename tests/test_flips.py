@@ -12,7 +12,7 @@ from scripts.torture import flips
 from tests.stores import repaired
 
 
-@pytest.mark.parametrize("n_flips", [60, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("n_flips", [20, pytest.param(1000, marks=pytest.mark.long)])
 def test_no_flipped_bit_changes_anything_unseen(tmp_path: Path, n_flips: int) -> None:
     counts, bad = flips.run(tmp_path, seed=7, first=0, n_flips=n_flips, fast=True)
     assert sum(of_region.total() for of_region in counts.values()) == n_flips
