@@ -16,7 +16,7 @@ from dedup.groups.keep import Decision, KeepRules, keep_rules, rules_of
 from dedup.groups.losses import losses
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
 from dedup.settings import KeepSettings, MatchSettings
-from dedup.store.protection import protected
+from dedup.store.protection import with_protected
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -133,7 +133,7 @@ def groups_of(
 ) -> list[Group]:
     """The groups by these settings, as `make_groups` makes them, not weighed yet; folders that the store remembers as
     protected are protected here too."""
-    keep = replace(keep, protect=protected(store, keep.protect))
+    keep = with_protected(store, keep)
     return grouping(matches, rules_of(store, matches, keep), keep).groups(also)
 
 

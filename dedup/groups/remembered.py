@@ -13,7 +13,7 @@ import marshal
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from hashlib import blake2b
 from operator import attrgetter
 from pathlib import Path
@@ -34,7 +34,7 @@ from dedup.library.metadata import AudioProperties, Extra, Stream
 from dedup.servers.evidence import digest
 from dedup.store.cached import read_cached, write_cached
 from dedup.store.catalog import State
-from dedup.store.protection import protected
+from dedup.store.protection import with_protected
 
 if TYPE_CHECKING:
     from dedup.correlation.scoring import Thresholds
@@ -71,7 +71,7 @@ class Remembered:
     def __init__(self, store: Store, match: MatchSettings, keep: KeepSettings, place: Place | None) -> None:
         """Nothing is kept if there is no place for it."""
         self._store, self._match = store, match
-        self._keep = replace(keep, protect=protected(store, keep.protect))
+        self._keep = with_protected(store, keep)
         self._state: State | None = None
         self._file: Path | None = None
         """The file; None if nothing is kept."""

@@ -13,7 +13,7 @@ from dedup.errors import UsageError
 from dedup.files.paths import holds, printable
 from dedup.files.quarantine import QUARANTINE
 from dedup.groups.groups import Group, grouping
-from dedup.groups.keep import is_below, keep_rules
+from dedup.groups.keep import is_below
 from dedup.groups.losses import LOST_BY_VERDICT, is_aligned, lost_extras
 from dedup.observer import Observer
 from dedup.plan.beside import OnDisk
@@ -24,11 +24,11 @@ from dedup.plan.nouns import REMOVING, Plan, PlannedGroup
 from dedup.plan.protect import protect_from_now_on
 from dedup.plan.references import References
 from dedup.plan.seal import Seals
+from dedup.plan.weigh import decider_of
 from dedup.servers.asked import asked_of
-from dedup.servers.evidence import kept as kept_listeners
 from dedup.settings import KeepSettings, LossKind, MatchSettings, PlanSettings
 from dedup.store.plan_key import plan_key
-from dedup.store.protection import protected
+from dedup.store.protection import with_protected
 from dedup.store.store import open_for_reading
 
 if TYPE_CHECKING:
@@ -96,11 +96,8 @@ def grounds_of(store: Store, matches: Matches, keep: KeepSettings, settings: Pla
     exist, and for a quarantine that the next scan would look into."""
     roots = sorted({track.root for track in matches.tracks})
     require_outside(settings.to, roots)
-    keep = replace(keep, protect=protected(store, keep.protect))
-    albums = matches.albums(store)
-    matches.listeners = kept_listeners(store.layout)
-    rules = keep_rules(keep, albums, matches.listeners)
-    decider = Decider(rules, settings, keep.protect, albums, matches.listeners)
+    keep = with_protected(store, keep)
+    decider = decider_of(store, matches, keep, settings)
     seals = Seals(plan_key(store.layout))
     return Grounds(str(store.layout.folder), tuple(roots), matches, keep, settings, decider, seals)
 

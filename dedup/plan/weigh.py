@@ -4,7 +4,6 @@ be written may keep a copy that is counted here."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dedup.groups.going import goings
@@ -15,7 +14,7 @@ from dedup.groups.remembered import Place, Remembered
 from dedup.plan.decide import Decider
 from dedup.servers.evidence import kept as kept_listeners
 from dedup.settings import KeepSettings, MatchSettings, PlanSettings
-from dedup.store.protection import protected
+from dedup.store.protection import with_protected
 
 if TYPE_CHECKING:
     from dedup.groups.matches import Matches
@@ -45,10 +44,15 @@ def find_groups(
 def weighed_groups(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings) -> list[Group]:
     """The groups with what a plan by these settings lets go of each, most bytes first. What is no copy, but goes by
     `settings.let_go`, is in a group too."""
-    keep = replace(keep, protect=protected(store, keep.protect))
-    albums = matches.albums(store)
-    matches.listeners = kept_listeners(store.layout)
-    rules = keep_rules(keep, albums, matches.listeners)
-    decider = Decider(rules, settings, keep.protect, albums, matches.listeners)
+    keep = with_protected(store, keep)
+    decider = decider_of(store, matches, keep, settings)
     groups = grouping(matches, decider.rules, keep).groups(let_go_with(settings.let_go))
-    return decider.weighed(groups, goings(matches, keep, settings, matches.listeners.digest))
+    return decider.weighed(groups, goings(matches, keep, settings, decider.listeners.digest))
+
+
+def decider_of(store: Store, matches: Matches, keep: KeepSettings, settings: PlanSettings) -> Decider:
+    """Who decides about the matches of a store, without a look at the disk; `keep` has all folders that are protected.
+    Reads what listeners did. Raises UsageError for a rule that does not exist."""
+    albums, matches.listeners = matches.albums(store), kept_listeners(store.layout)
+    rules = keep_rules(keep, albums, matches.listeners)
+    return Decider(rules, settings, keep.protect, albums, matches.listeners)

@@ -4,11 +4,13 @@ edited, or made without the option, cannot lift the protection."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dedup.store.database import damaged
 
 if TYPE_CHECKING:
+    from dedup.settings import KeepSettings
     from dedup.store.store import Store
 
 PROTECT = "protect"
@@ -23,6 +25,11 @@ def protected(store: Store, folders: Iterable[bytes] = ()) -> tuple[bytes, ...]:
     except ValueError as error:
         raise damaged(store.layout.catalog, f"the protected folders cannot be read ({error})") from error
     return tuple(sorted({*remembered, *folders}))
+
+
+def with_protected(store: Store, keep: KeepSettings) -> KeepSettings:
+    """The settings with the folders that a store remembers. Raises StoreDamagedError as `protected` does."""
+    return replace(keep, protect=protected(store, keep.protect))
 
 
 def add_protection(store: Store, folders: Iterable[bytes]) -> None:

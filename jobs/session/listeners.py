@@ -62,14 +62,13 @@ def present_paths(store: Store) -> list[bytes]:
 def _is_known(run: Run, layout: Layout, within_s: float) -> bool:
     """Whether all servers of the settings, and no others, answered less than `within_s` seconds ago."""
     from dedup.servers.asked import Asked, asked_of
-    from dedup.servers.attention import Listeners
     from dedup.servers.evidence import kept
 
     try:
-        said = kept(layout).servers
+        said = kept(layout)
         age_s = time.time() - layout.listeners.stat().st_mtime
     except (FileNotFoundError, StoreDamagedError):
         return False
     wanted = [Asked(each.name, each.kind, each.url, each.user, each.folders) for each in run.settings.servers]
-    is_whole = list(asked_of(Listeners(said))) == wanted and not any(each.problem for each in said)
+    is_whole = list(asked_of(said)) == wanted and not any(each.problem for each in said.servers)
     return is_whole and 0 <= age_s < within_s
