@@ -31,7 +31,7 @@ FLOORS = (
         "settings",
         "versions",
     ),
-    ("files",),
+    ("files", "net"),
     ("store", "tags"),
     ("library", "playlists"),
     ("correlation",),

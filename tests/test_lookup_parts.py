@@ -131,6 +131,7 @@ def test_a_key_that_cannot_be_used_is_said_and_not_shown(tmp_path: Path) -> None
         (LookupSettings(acoustid_key_file=bytes(file)), "can be read by others"),
         (LookupSettings(acoustid_key_file=bytes(tmp_path / "none")), "cannot be read: No such file"),
         (LookupSettings(acoustid_key_command=failing), "ended with exit code 3"),
+        (LookupSettings(acoustid_key_command="echo 'x"), "cannot be run: No closing quotation"),
         (LookupSettings(acoustid_key_command="/no/such/program"), "cannot be run: No such file"),
     ):
         with pytest.raises(UsageError, match=found) as raised:

@@ -15,6 +15,7 @@ import requests
 from dedup import __version__
 from dedup.errors import ServiceError
 from dedup.lookup.pace import LONGEST_HOLD_S, Pace
+from dedup.net.http import OverdueError, TooLargeError, beginning, session, whole
 from dedup.plain_text import visible
 
 HOMEPAGE = "https://github.com/reprise-dedup/reprise"
@@ -30,7 +31,6 @@ MOST_BYTES = 32 << 20
 
 _PASSING = {429, 500, 502, 503, 504}
 """Statuses that say: later."""
-_PIECE = 1 << 16
 _LONGEST_TOLD = 200
 
 
@@ -40,9 +40,7 @@ class Http:
     def __init__(self, name: str, url: str, pace: Pace, read_s: float = READ_S) -> None:
         """`name` is for messages; `read_s` the longest time between two pieces of an answer."""
         self.name, self.url, self.pace, self.read_s = name, url.rstrip("/"), pace, read_s
-        self._session = requests.Session()
-        self._session.auth = _no_login
-        self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
+        self._session = session(USER_AGENT)
 
     def close(self) -> None:
         self._session.close()
@@ -100,14 +98,12 @@ class Http:
         return self._understood(answer.status_code, data)
 
     def _whole(self, answer: requests.Response, began: float) -> bytes:
-        data = bytearray()
-        for piece in answer.iter_content(_PIECE):
-            data += piece
-            if len(data) > MOST_BYTES:
-                raise self.error(f"its answer is larger than {MOST_BYTES >> 20} MiB")
-            if time.monotonic() - began > WHOLE_S:
-                raise _LaterError(f"its answer takes longer than {WHOLE_S:.0f} s")
-        return bytes(data)
+        try:
+            return whole(answer, MOST_BYTES, lambda: time.monotonic() - began > WHOLE_S)
+        except TooLargeError:
+            raise self.error(f"its answer is larger than {MOST_BYTES >> 20} MiB") from None
+        except OverdueError:
+            raise _LaterError(f"its answer takes longer than {WHOLE_S:.0f} s") from None
 
     def _understood(self, status: int, data: bytes) -> dict[str, Any] | None:
         try:
@@ -117,13 +113,13 @@ class Http:
         if status == 200 and isinstance(value, dict):
             return value
         if status == 200:
-            raise _LaterError(f"answers with something other than JSON: {_beginning(data)!r}")
+            raise _LaterError(f"answers with something other than JSON: {beginning(data)!r}")
         if status == 404:
             return None
         told = value.get("error") if isinstance(value, dict) else None
         if isinstance(told, dict):  # AcoustID's form
             raise RefusedError(self.name, _text(told.get("message")), told.get("code"))
-        raise self.error(f"refuses (status {status}): {_text(told) or _beginning(data)}")
+        raise self.error(f"refuses (status {status}): {_text(told) or beginning(data)}")
 
 
 class RefusedError(ServiceError):
@@ -142,11 +138,6 @@ class _LaterError(Exception):
         self.found = found
         self.pause_s = pause_s
         """Seconds that the service asks to wait."""
-
-
-def _no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keeps passwords of ~/.netrc out."""
-    return request
 
 
 def _retry_after(answer: requests.Response) -> float | None:
@@ -168,10 +159,6 @@ def _unreachable(error: requests.exceptions.RequestException) -> str:
     if isinstance(error, requests.exceptions.Timeout):
         return "does not answer in time"
     return "cannot be reached"
-
-
-def _beginning(data: bytes) -> str:
-    return visible(data[:40].decode("utf-8", "replace"))
 
 
 def _text(value: object) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
 
 from dedup.errors import UsageError
 from dedup.files.paths import printable
 from dedup.lookup.acoustid import NEW_KEY
+from dedup.net import secret_source
 from dedup.settings import LookupSettings
 
-COMMAND_S = 60.0
-"""Longest time that a command may take: a person may have to unlock a safe."""
 _WHERE = "AcoustID"
 _LONGEST = 200
 
@@ -41,31 +38,18 @@ def _checked(text: str, source: str) -> str:
 
 def _from_command(command: str) -> str:
     try:
-        done = subprocess.run(
-            shlex.split(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=COMMAND_S,
-            check=False,
-        )
-    except OSError as error:
-        raise _unusable("command", f"cannot be run: {error.strerror}") from None
-    except subprocess.TimeoutExpired:
-        raise _unusable("command", f"takes longer than {COMMAND_S:.0f} s") from None
-    if done.returncode:
-        raise _unusable("command", f"ended with exit code {done.returncode}")
-    return done.stdout.decode("utf-8", "replace")
+        return secret_source.of_command(command).decode("utf-8", "replace")
+    except secret_source.NoSecretError as error:
+        raise _unusable("command", error.found) from None
 
 
 def _from_file(path: bytes) -> str:
     try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
-                raise _unusable("file", f"can be read by others (chmod 600 {shlex.quote(printable(path))})")
-            return file.read(4096).decode("utf-8", "replace")
-    except OSError as error:
-        raise _unusable("file", f"cannot be read: {error.strerror}") from None
+        return secret_source.of_file(path).decode("utf-8", "replace")
+    except secret_source.OpenToOthersError:
+        raise _unusable("file", f"can be read by others (chmod 600 {shlex.quote(printable(path))})") from None
+    except secret_source.NoSecretError as error:
+        raise _unusable("file", error.found) from None
 
 
 def _unusable(source: str, found: str) -> UsageError:

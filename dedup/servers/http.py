@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from dedup import __version__
 from dedup.errors import ServerError
+from dedup.net.http import OverdueError, TooLargeError, beginning, session, whole
 from dedup.plain_text import visible
 from dedup.servers.server import MissingError, RefusedError
 
@@ -30,9 +31,9 @@ MOST_BYTES = 1 << 28
 
 _PASSING = {429, 502, 503, 504}
 """Statuses that say: later."""
-_PIECE = 1 << 12
 _LOOK_S = 0.2
 """Pause between two looks at whether somebody wants an end."""
+_USER_AGENT = f"reprise/{__version__}"
 _NO_PROXY: Any = {"http": None, "https": None, "all": None}
 _LONGEST_TOLD = 200
 
@@ -53,7 +54,7 @@ class Http:
         self.is_private = insecure or self._is_here or urlsplit(url).scheme == "https"
         """Whether nobody on the way can read what is sent."""
         self._has_answered = False
-        self._session = _session()
+        self._session = session(_USER_AGENT)
         self.headers: Mapping[str, str] = {}
         """What goes with every request."""
 
@@ -122,12 +123,12 @@ class Http:
     def _abandon(self) -> None:
         """Leaves a request to its thread, which ends by the limits of the socket, and goes on with another session."""
         self._session.close()
-        self._session = _session()
+        self._session = session(_USER_AGENT)
 
     def _once(self, method: Method, path: str, query: Values | None, form: Values | None, body: Any) -> Any:
-        began, session = time.monotonic(), self._session
+        began, current = time.monotonic(), self._session
         try:
-            with session.request(
+            with current.request(
                 method,
                 f"{self.url}/{path}",
                 params=query,
@@ -178,14 +179,12 @@ class Http:
             raise RefusedError(self.where, f"refused (status {status})", remedy="Look whether the user may do that")
 
     def _whole(self, answer: requests.Response, began: float) -> bytes:
-        data = bytearray()
-        for piece in answer.iter_content(_PIECE):
-            data += piece
-            if len(data) > MOST_BYTES:
-                raise ServerError(self.where, f"its answer is larger than {MOST_BYTES >> 20} MiB", remedy="")
-            if time.monotonic() - began > WHOLE_S or self._why_end():
-                raise _LaterError(f"its answer took longer than {WHOLE_S:.0f} s")
-        return bytes(data)
+        try:
+            return whole(answer, MOST_BYTES, lambda: time.monotonic() - began > WHOLE_S or bool(self._why_end()))
+        except TooLargeError:
+            raise ServerError(self.where, f"its answer is larger than {MOST_BYTES >> 20} MiB", remedy="") from None
+        except OverdueError:
+            raise _LaterError(f"its answer took longer than {WHOLE_S:.0f} s") from None
 
     def _understood(self, data: bytes) -> Any:
         if not data.strip():
@@ -193,8 +192,7 @@ class Http:
         try:
             return json.loads(data)
         except (ValueError, RecursionError):
-            begins = visible(data[:40].decode("utf-8", "replace"))
-            found = f"answers with something other than JSON: {begins!r}"
+            found = f"answers with something other than JSON: {beginning(data)!r}"
             remedy = "Correct its url: perhaps a login page or another program answers there"
             raise ServerError(self.where, found, remedy=remedy) from None
 
@@ -208,18 +206,6 @@ class _LaterError(Exception):
     def __init__(self, found: str) -> None:
         super().__init__(found)
         self.found = found
-
-
-def _no_other_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keeps passwords of ~/.netrc out."""
-    return request
-
-
-def _session() -> requests.Session:
-    session = requests.Session()
-    session.auth = _no_other_login
-    session.headers.update({"User-Agent": f"reprise/{__version__}", "Accept": "application/json"})
-    return session
 
 
 def _is_here(url: str) -> bool:

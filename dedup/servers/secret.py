@@ -5,15 +5,11 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 
 from dedup.errors import ServerError
 from dedup.files.paths import printable
+from dedup.net import secret_source
 from dedup.servers.settings import ServerSettings
-
-COMMAND_S = 60.0
-"""Longest time that a password command may take: a person may have to unlock a safe."""
-_MOST_BYTES = 1 << 16
 
 
 class Secret:
@@ -51,39 +47,23 @@ def _where(settings: ServerSettings) -> str:
 
 def _from_command(settings: ServerSettings) -> str:
     try:
-        done = subprocess.run(
-            shlex.split(settings.password_command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=COMMAND_S,
-            check=False,
-        )
-    except (OSError, ValueError) as error:
-        found = f"the password command cannot be run: {getattr(error, 'strerror', None) or error}"
-        raise ServerError(_where(settings), found, remedy="Correct password-command") from None
-    except subprocess.TimeoutExpired:
-        found = f"the password command takes longer than {COMMAND_S:.0f} s"
-        raise ServerError(_where(settings), found, remedy="Correct password-command") from None
-    if done.returncode:
-        found = f"the password command ended with exit code {done.returncode}"
-        raise ServerError(_where(settings), found, remedy="Run it by hand to see why")
-    return _text(settings, done.stdout)
+        return _text(settings, secret_source.of_command(settings.password_command))
+    except secret_source.NoSecretError as error:
+        has_failed = isinstance(error, secret_source.CommandFailedError)
+        remedy = "Run it by hand to see why" if has_failed else "Correct password-command"
+        raise ServerError(_where(settings), f"the password command {error.found}", remedy=remedy) from None
 
 
 def _from_file(settings: ServerSettings) -> str:
     path = settings.token_file
+    shown = printable(os.fsencode(path))
     try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            if status.st_mode & 0o077 or status.st_uid not in (os.geteuid(), 0):
-                shown = printable(os.fsencode(path))
-                found = f"others can read or change {shown} (mode {status.st_mode & 0o777:04o})"
-                raise ServerError(_where(settings), found, remedy=f"Run chmod 600 {shlex.quote(path)}")
-            return _text(settings, file.read(_MOST_BYTES))
-    except OSError as error:
-        found = f"{printable(os.fsencode(path))} cannot be read: {error.strerror}"
-        raise ServerError(_where(settings), found, remedy="Correct token-file") from None
+        return _text(settings, secret_source.of_file(path))
+    except secret_source.OpenToOthersError as error:
+        found = f"others can read or change {shown} (mode {error.mode:04o})"
+        raise ServerError(_where(settings), found, remedy=f"Run chmod 600 {shlex.quote(path)}") from None
+    except secret_source.NoSecretError as error:
+        raise ServerError(_where(settings), f"{shown} {error.found}", remedy="Correct token-file") from None
 
 
 def _text(settings: ServerSettings, data: bytes) -> str:

@@ -1,0 +1,1 @@
+"""What clients of servers and services on the net have in common."""
