@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from dedup.cleanup.allowed import Allowed
 from dedup.cleanup.apply import Applied
 from dedup.cleanup.checks import Refusal
-from dedup.cleanup.journal import Counts, Summary
+from dedup.cleanup.history import Counts, Summary
 from dedup.cleanup.tagging import Tagged, Tagging, Wanted
 from dedup.cleanup.undo import Undone
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_SOME_FAILED, EXIT_USAGE, JournalError
@@ -177,7 +177,7 @@ def test_undo_of_the_last(store: Path, replaced: Replace) -> None:
 
 def test_history(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     summary = Summary(1, "2026-02-28T21:30:00Z", "undone", False, 0, 0, 0, did=Counts(2, 1000, 0))
-    monkeypatch.setattr("dedup.cleanup.journal.history", lambda folder: [summary] if folder == store else [])
+    monkeypatch.setattr("dedup.cleanup.history.history", lambda folder: [summary] if folder == store else [])
     result = run(store, "history")
     assert result.exit_code == EXIT_DONE
     row, total = result.stdout.splitlines()

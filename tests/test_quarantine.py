@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dedup.cleanup.journal import JournalWriter, history, journals
+from dedup.cleanup.history import history
+from dedup.cleanup.journal import JournalWriter, journals
 from dedup.cleanup.moving import part_name
 from dedup.cleanup.quarantine import empty_quarantine
 from dedup.cleanup.steps import Move

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from unittest import mock
 
 import pytest
 from click.testing import Result
@@ -336,19 +337,12 @@ def test_after_a_kill_nothing_is_lost(world: World, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.long
-def test_after_a_kill_a_server_that_is_down_or_not_set_loses_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_kill_a_server_that_is_down_or_not_set_loses_nothing(world: World) -> None:
     server = world.server
     server.call("star", id=world.id("loved/a.mp3"))
     before, marks = tree(world.root), world.marks()
     world.run("plan", "-o", world.plan)
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Link, "give", killed)
+    with mock.patch.object(Link, "give", side_effect=KeyboardInterrupt):
         assert world.run("apply", world.plan).exit_code == 130
     server.stop()
     resumed = world.run("apply", "--resume")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from click.testing import Result
@@ -162,17 +163,10 @@ def test_a_report_does_not_take_what_another_user_said(world: World) -> None:
     assert world.model.asked.count("getPlaylists") == asked + 1
 
 
-def test_what_is_given_in_part_stays_when_the_settings_lack_the_server(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_given_in_part_stays_when_the_settings_lack_the_server(world: World) -> None:
     world.song("loved/a.mp3")["starred"] = True
     world.run("plan", "-o", world.plan)
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Link, "give", killed)
+    with mock.patch.object(Link, "give", side_effect=KeyboardInterrupt):
         assert world.run("apply", world.plan).exit_code == 130
     document = json.loads(world.plan.read_text())
     (world.root.parent / "store" / "listeners.json").unlink()
@@ -186,17 +180,10 @@ def test_what_is_given_in_part_stays_when_the_settings_lack_the_server(
     assert world.song("a.flac")["starred"] and not world.is_there("loved/a.mp3")
 
 
-def test_what_is_given_in_part_stays_until_all_of_it_can_be_given(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_given_in_part_stays_until_all_of_it_can_be_given(world: World) -> None:
     world.song("loved/a.mp3")["starred"] = True
     world.run("plan", "-o", world.plan)
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Link, "give", killed)
+    with mock.patch.object(Link, "give", side_effect=KeyboardInterrupt):
         assert world.run("apply", world.plan).exit_code == 130
     world.fails_at = "/star."
     resumed = world.run("apply", "--resume")
@@ -300,16 +287,11 @@ def test_what_is_given_in_part_is_taken_back_later(world: World) -> None:
 
 
 @jellyfin
-def test_plays_are_not_given_twice_after_a_kill(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plays_are_not_given_twice_after_a_kill(world: World) -> None:
     world.song("loved/a.mp3").update(plays=7, rating=3)
     world.song("a.flac").update(plays=3)
     world.run("plan", "-o", world.plan)
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Move, "do", killed)
+    with mock.patch.object(Move, "do", side_effect=KeyboardInterrupt):
         assert world.run("apply", world.plan).exit_code == 130
     assert world.run("apply", "--resume").exit_code == 0
     assert world.song("a.flac")["plays"] == 10

@@ -12,14 +12,14 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from dedup.cleanup.moving import sync_folder
 from dedup.cleanup.step_records import outcome_of, step_of, take_outcome, to_record
-from dedup.cleanup.steps import Delete, FolderTime, Move, Rewrite, Share, Step, Trash
+from dedup.cleanup.steps import Delete, FolderTime, Step
 from dedup.errors import JournalError, WriteError, refused
 from dedup.store.layout import PRIVATE_FOLDER, private_opener
 from dedup.store.ledgers import (
@@ -301,75 +301,6 @@ def to_be_undone(store: Path, number: int | None) -> Journal:
         raise JournalError(f"clean-up {number}", found, "", "`reprise history` lists all clean-ups")
     found = f"there is no clean-up {number}" if number is not None else "there is no clean-up to take back"
     raise JournalError(f"store {store}", found, "", "`reprise history` lists all clean-ups")
-
-
-class Counts(NamedTuple):
-    """What steps come to."""
-
-    files: int = 0
-    """Files that went, or share the bytes of another."""
-    bytes: int = 0
-    rewritten: int = 0
-
-
-NOTHING = Counts()
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A clean-up: what it did, and how much of that is not taken back."""
-
-    number: int
-    began: str
-    """Time in UTC."""
-    state: str
-    """`Journal.state`."""
-    of_gate: bool
-    n_files: int
-    """Files that are away now, or share the bytes of another."""
-    n_bytes: int
-    """Bytes of these files."""
-    n_rewritten: int
-    """Files with other tags or entries than before."""
-    did: Counts = NOTHING
-    """What it did, taken back or not."""
-    n_emptied: int = 0
-    """Files that were removed from the quarantine for good."""
-
-
-def history(store: Path) -> list[Summary]:
-    """All clean-ups of a store, oldest first; one journal at a time is in memory. Raises JournalError for one that
-    cannot be read."""
-    return [_summary_of(read_journal(folder)) for folder in folders_of(store)]
-
-
-def _summary_of(journal: Journal) -> Summary:
-    """Counts the steps that are done, or were begun and broken off."""
-    there = [entry for _, entry in journal.steps_of("begun", "done", "emptied")]
-    undone = [entry for _, entry in journal.steps_of("undone") if entry.is_of_undo]
-    now = _counts(entry.step for entry in there)
-    return Summary(
-        number=int(journal.id),
-        began=journal.began,
-        state=journal.state,
-        of_gate=journal.of_gate,
-        n_files=now.files,
-        n_bytes=now.bytes,
-        n_rewritten=now.rewritten,
-        did=_counts(entry.step for entry in (*there, *undone)),
-        n_emptied=_counts(entry.step for entry in there if entry.state == "emptied").files,
-    )
-
-
-def _counts(steps: Iterable[Step]) -> Counts:
-    n_files = n_bytes = n_rewritten = 0
-    for step in steps:
-        if isinstance(step, Rewrite):
-            n_rewritten += 1
-        elif isinstance(step, (Move, Trash, Delete, Share)) and not (isinstance(step, Move) and step.is_litter):
-            n_files += 1
-            n_bytes += step.size
-    return Counts(n_files, n_bytes, n_rewritten)
 
 
 def _end_of_lines(path: Path) -> int:

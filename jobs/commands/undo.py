@@ -40,7 +40,7 @@ def undo(run: Run, number: int | None) -> int:
 @reader
 def history(run: Run) -> None:
     """List the clean-ups of this store, oldest first: when, what each did, and whether it was taken back."""
-    from dedup.cleanup.journal import history as past
+    from dedup.cleanup.history import history as past
 
     with stores.for_reading(run) as store:
         summaries = past(store.layout.folder)

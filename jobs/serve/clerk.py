@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dedup.cleanup.journal import history
+from dedup.cleanup.history import history
 from dedup.errors import InputError, writing
 from dedup.plan.document import merge_to_json, unsealed_to_json, write_plan
 from dedup.store.layout import PRIVATE_FOLDER
@@ -16,7 +16,7 @@ from dedup.store.ledgers import FOLDER, JOURNAL
 from jobs.serve.work import words_for
 
 if TYPE_CHECKING:
-    from dedup.cleanup.journal import Summary
+    from dedup.cleanup.history import Summary
     from dedup.plan.nouns import Plan, PlannedGroup
     from jobs.serve.desk import Desk
     from jobs.serve.shown import Snapshot

@@ -21,7 +21,7 @@ from jobs.serve.work import words_for
 from jobs.session.output import count_text, local_time
 
 if TYPE_CHECKING:
-    from dedup.cleanup.journal import Summary
+    from dedup.cleanup.history import Summary
     from dedup.plan.nouns import PlannedGroup
     from jobs.serve.shown import Snapshot
     from jobs.serve.site import Site

@@ -12,7 +12,7 @@ from jobs.session.output import Output, count_text, local_time, path_text, size_
 if TYPE_CHECKING:
     from dedup.cleanup.apply import Applied
     from dedup.cleanup.checks import Refusal
-    from dedup.cleanup.journal import Summary
+    from dedup.cleanup.history import Summary
     from dedup.cleanup.undo import Undone
     from jobs.session.lines import Look
 

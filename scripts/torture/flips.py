@@ -46,7 +46,8 @@ import numpy as np
 
 from dedup.cleanup.allowed import Allowed
 from dedup.cleanup.apply import apply_plan, check_plan
-from dedup.cleanup.journal import Journal, history, journals, plan_of
+from dedup.cleanup.history import history
+from dedup.cleanup.journal import Journal, journals, plan_of
 from dedup.correlation.correlate import correlate
 from dedup.errors import JournalError, RepriseError
 from dedup.groups.groups import make_groups
