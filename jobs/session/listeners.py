@@ -22,8 +22,6 @@ def ask_servers(run: Run, within_s: float = 0.0) -> None:
     """Asks the media servers of the settings what listeners did, and keeps that beside the store, where what is planned
     next finds it; unless all of them said it in the last `within_s` seconds. Says which do not answer. Without
     servers, what was kept goes."""
-    from dedup.servers.evidence import ask_all, keep
-    from dedup.servers.link import open_links
     from dedup.store.layout import Layout
 
     layout = Layout(run.settings.store)
@@ -31,6 +29,9 @@ def ask_servers(run: Run, within_s: float = 0.0) -> None:
         return
     if within_s and _is_known(run, layout, within_s):
         return
+    from dedup.servers.evidence import ask_all, keep
+    from dedup.servers.link import open_links
+
     links = open_links(run.settings.servers, lambda: library_paths(run), lambda: run.stop.requested)
     listeners = ask_all(links.values())
     for heard in listeners.servers:
