@@ -107,8 +107,7 @@ def items_to_pack(store: Store) -> int:
     """Items of the largest shelf that is still to be packed; 0 if all are there."""
     folder, sizes = store.layout.gate / "shelves", store.catalog.blocks.sizes()
     kept = _kept(folder, sizes) if folder.is_dir() else {}
-    missing = sorted(sizes.keys() - {block for blocks in kept.values() for block in blocks})
-    return max((sum(sizes[block][1] for block in blocks) for blocks in planned(missing, sizes)), default=0)
+    return max((sum(sizes[block][1] for block in blocks) for blocks in _unpacked(kept, sizes)), default=0)
 
 
 def _packed(store: Store) -> list[tuple[Path, tuple[str, ...]]]:
@@ -117,13 +116,17 @@ def _packed(store: Store) -> list[tuple[Path, tuple[str, ...]]]:
     with writing(f"folder {folder}"):
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     kept = _kept(folder, sizes)
-    missing = sorted(sizes.keys() - {block for blocks in kept.values() for block in blocks})
-    for blocks in planned(missing, sizes):
+    for blocks in _unpacked(kept, sizes):
         kept[_pack(store, folder, blocks)] = blocks
     for name in _names(folder) - kept.keys():
         shutil.rmtree(folder / name, ignore_errors=True)
     _drop_unfinished(folder)
     return [(folder / name, blocks) for name, blocks in sorted(kept.items())]
+
+
+def _unpacked(kept: dict[str, tuple[str, ...]], sizes: dict[str, tuple[int, int]]) -> Iterator[tuple[str, ...]]:
+    """The blocks that are on no shelf yet, in parts that fit on one each."""
+    return planned(sorted(sizes.keys() - {block for blocks in kept.values() for block in blocks}), sizes)
 
 
 def packed_block(items: Items, offsets: Counts) -> Packed:
