@@ -11,7 +11,13 @@ repo=$(pwd -P)
 ensure_environment requirements-dev.lock
 "$repo/.venv/bin/python" -I -B scripts/setup_environment.py browser || exit
 
-TMPDIR=$(mktemp -d) || exit # so that no file of a test outlives this command
+# In memory if there is plenty: half of the time would be waiting for a disk, which the tests give thousands of commits.
+has_kb() { [ "${1:-0}" -ge "$2" ]; }
+if [ -w /dev/shm ] && has_kb "$(df -Pk /dev/shm | awk 'NR == 2 { print $4 }')" 6000000 &&
+    has_kb "$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo)" 10000000; then
+    TMPDIR=/dev/shm
+fi
+TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/reprise-tests.XXXXXX") || exit # so that no file of a test outlives this command
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 trap 'exit 130' INT TERM

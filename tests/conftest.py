@@ -1,6 +1,6 @@
 """What holds for every test: kernels are cached inside the repository, nothing of the user's is touched, and property
-tests try the same examples each time. Tests marked `long` run only with `--all`; modules that take long begin first;
-tests that need no more than a cluster share one."""
+tests try the same examples each time, with `--all` four times as many. Tests marked `long` run only with `--all`;
+modules that take long begin first; tests that need no more than a cluster share one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ if (folder := cache_folder()) is not None:  # each test compiles what it needs, 
     for part in PARTS:
         note_compiled(part)
 
-hypothesis.settings.register_profile("reprise", derandomize=True, deadline=None, database=None)
+for profile, n_examples in (("reprise", 25), ("reprise all", 100)):
+    hypothesis.settings.register_profile(
+        profile, derandomize=True, deadline=None, database=None, max_examples=n_examples
+    )
 hypothesis.settings.load_profile("reprise")
 
 
@@ -44,6 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--all"):
+        hypothesis.settings.load_profile("reprise all")
     if config.getoption("--record") and not hasattr(config, "workerinput"):  # one process records, not each of xdist's
         config.pluginmanager.register(Recorder())
 

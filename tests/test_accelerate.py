@@ -182,6 +182,7 @@ print(json.dumps([lanes.n_items.tolist(), sum(_fill.stats.cache_hits.values())])
     assert files_below(elsewhere.folder) == elsewhere.kept
 
 
+@pytest.mark.long
 def test_off_keeps_nothing(tmp_path: Path) -> None:
     code = """
 from dedup.correlation import kernels

@@ -65,6 +65,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
+@pytest.mark.long
 def test_beets_imports_what_is_new_and_asks_about_what_is_better(music: Path, tmp_path: Path) -> None:
     new, store = music / "new", tmp_path / "s"
     shutil.copytree(music / "library", tmp_path / "library")

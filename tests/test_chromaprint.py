@@ -196,6 +196,7 @@ def test_no_processor_fuses_a_product_with_a_sum(triple: str, processor: str) ->
     assert re.findall(r"^\t(?:call\w*\s+[^*\s]|bl?\s+_?[a-z]).*", code, re.MULTILINE) == []
 
 
+@pytest.mark.long
 def test_code_that_is_torn_is_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPRISE_KERNEL_CACHE", str(tmp_path))
     pcm = noise(11, 3)

@@ -87,7 +87,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("first", ["go on", "undo"])
+@pytest.mark.parametrize("first", ["go on", pytest.param("undo", marks=pytest.mark.long)])
 def test_a_clean_up_that_is_killed_anywhere_goes_on_and_is_taken_back(made: Path, tmp_path: Path, first: str) -> None:
     before = tree(made / "music")
     run_killed(KILLED, made, tmp_path, "apply", 12 if first == "undo" else 11)

@@ -350,7 +350,7 @@ def test_a_task_that_takes_too_much_memory_is_ended(tmp_path: Path, few: int) ->
 
 
 @pytest.mark.parametrize(
-    "how", ["hold the GIL", *(pytest.param(how, marks=pytest.mark.long) for how in ("sleep", "spin"))]
+    "how", ["sleep", *(pytest.param(how, marks=pytest.mark.long) for how in ("spin", "hold the GIL"))]
 )
 def test_a_task_that_hangs_is_ended_at_its_time_limit(runner: Runner, tmp_path: Path, how: str) -> None:
     tasks = noted(tmp_path, a="brief", hung=how, b="brief", c="brief", d="brief", e="brief")
@@ -382,6 +382,7 @@ class Content:
     content = "alone"
 
 
+@pytest.mark.long
 def test_a_limit_holds_and_shared_values_are_there_when_the_pool_is_followed_by_a_cluster(tmp_path: Path) -> None:
     with open_runner(2, Stop(), few=5) as runner:
         assert isinstance(runner, GrowingRunner)
@@ -419,6 +420,7 @@ def test_workers_that_never_get_ready_end_the_run(monkeypatch: pytest.MonkeyPatc
         list(runner.run(cluster_tasks.square, [Task("a", (1,))]))
 
 
+@pytest.mark.long
 def test_a_process_that_the_system_does_not_let_end_holds_up_nobody(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -479,6 +481,7 @@ def test_closing_does_not_wait_for_a_hanging_task_and_leaves_nothing(tmp_path: P
     assert few or "Start worker" in (tmp_path / "logs" / "workers.log").read_text()
 
 
+@pytest.mark.long
 def test_losing_all_workers_for_long_ends_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("cluster.runner.NO_WORKERS_TIMEOUT_S", 0.5)
     with open_runner(1, Stop(), few=0) as runner:

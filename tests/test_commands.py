@@ -392,6 +392,7 @@ def test_demo_keeps_library_and_store_where_asked(tmp_path: Path) -> None:
     assert (tmp_path / "demo" / "library").is_dir()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("small_demo")
 def test_a_demo_that_was_cut_short_goes_on(tmp_path: Path) -> None:
     begun = tmp_path / "demo" / "library" / "Downloads" / "jingle.mp3"

@@ -208,7 +208,7 @@ def begin_cover(folder: Path) -> None:
         put(store, folder / "music", *KILLED_FILES)
 
 
-@pytest.mark.parametrize("first", ["go on", "undo"])
+@pytest.mark.parametrize("first", ["go on", pytest.param("undo", marks=pytest.mark.long)])
 def test_covers_that_are_killed_anywhere_are_taken_back(tmp_path: Path, first: str) -> None:
     made = tmp_path / "made"
     make_files(made / "music", KILLED_FILES)

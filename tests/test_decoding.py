@@ -183,6 +183,7 @@ def dsf(path: Path, samples: npt.NDArray[np.float32]) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_dsd_file_is_sound_and_the_same_recording_as_its_cd(tmp_path: Path) -> None:
     samples = music()[: 8 * RATE]
     one = fingerprint(made(tmp_path, "flac", samples))

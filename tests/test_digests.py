@@ -199,6 +199,7 @@ NOT_READ = {
 }
 
 
+@pytest.mark.long
 def test_no_flipped_bit_in_a_key_of_meta_lifts_a_protection(folder: Path) -> None:
     """Property: a folder is protected, or whoever asks is refused; the row that says so never just vanishes."""
     n_refused = 0

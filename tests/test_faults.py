@@ -345,7 +345,7 @@ def test_a_log_that_is_gone_after_a_kill_is_told_by_a_check(sound: Path, tmp_pat
 # ---- a catalog that is lost ----
 
 
-@pytest.mark.parametrize("how", ["empty", "missing"])
+@pytest.mark.parametrize("how", ["missing", pytest.param("empty", marks=pytest.mark.long)])
 def test_a_catalog_that_is_lost_is_made_anew_and_the_files_read_anew(
     bench: fault_test.Bench, truth: fault_test.Truth, how: str
 ) -> None:

@@ -173,6 +173,7 @@ def test_files_wait_while_another_run_holds_the_store(music: Path, desk: Desk) -
     assert (desk.files()["yes"], desk.keeper.state.inbox) == (["0.mp3"], "")
 
 
+@pytest.mark.long
 def test_a_promise_lasts_as_long_as_its_file_waits_for_the_store(music: Path, tmp_path: Path) -> None:
     brief = TERMS._replace(reserved_s=0.2)
 

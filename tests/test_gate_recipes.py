@@ -102,6 +102,7 @@ def test_slskd_gets_its_answer_at_once(music: Path, gate: Served, tmp_path: Path
     )
 
 
+@pytest.mark.long
 def test_a_folder_that_was_fetched_is_sorted(music: Path, gate: Served, tmp_path: Path) -> None:
     fetched, mine, kept = (tmp_path / name for name in ("fetched", "-music", "kept"))
     (fetched / "a b").mkdir(parents=True)

@@ -74,6 +74,7 @@ def test_what_the_api_answers(music: Path, store: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "gate").exists()
 
 
+@pytest.mark.long
 def test_what_arrives_in_an_inbox_is_told(music: Path, store: Path, tmp_path: Path) -> None:
     inbox = tmp_path / "in"
     inbox.mkdir()
@@ -138,6 +139,7 @@ def test_a_port_needs_the_token_and_answers_no_page(store: Path) -> None:
             raise OSError(status)
 
 
+@pytest.mark.long
 def test_a_kill_costs_no_answer_and_gives_none_twice(music: Path, store: Path, tmp_path: Path) -> None:
     """While several files wait, of which two each hold one recording."""
     files, name = sorted((music / "new").glob("[0-9]*")), str(tmp_path / "gate")

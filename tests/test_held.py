@@ -223,7 +223,7 @@ def swapping(folder: Path, other: Path, seed: int) -> Iterator[list[int]]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no system call here lets two names change places")
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 def test_nothing_outside_changes_while_a_folder_is_swapped_all_the_time(root: Path, outside: Path, seed: int) -> None:
     link = root.parent / "link"
     link.symlink_to(outside)
@@ -483,7 +483,7 @@ def test_a_track_that_is_a_link_is_tagged_where_it_leads_and_taken_back(root: Pa
     assert tagged.n_files == 0 and (root.parent / "other.flac").read_bytes() == tone(3, "flac")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_signal_ends_a_clean_up_soon(root: Path, number: signal.Signals) -> None:
     names = {f"many/{n}.flac": 1 for n in range(60)}
     make_files(root, names)

@@ -103,6 +103,7 @@ def test_a_compressed_bomb_takes_no_more_memory_than_is_allowed(tmp_path: Path, 
     assert peak_of(tmp_path / "x.mp3", tmp_path / "y.mp3") < 560 * MIB
 
 
+@pytest.mark.long
 def test_attachments_share_one_allowance_of_memory(tmp_path: Path) -> None:
     """Property: what FFmpeg holds of a file counts for whoever copies it. The two had an allowance each."""
     path = tmp_path / "x.mka"

@@ -157,6 +157,7 @@ def test_all_that_is_wrong_is_told_at_once(network: Network, tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.long
 def test_a_worker_that_joins_late_is_held_to_the_terms(network: Network, tmp_path: Path) -> None:
     """A folder that only the first host can read: the second comes when it is gone."""
     root = tmp_path / "music"
@@ -182,6 +183,7 @@ def test_who_has_no_certificate_gets_nothing(network: Network) -> None:
         Client(network.address, security=stranger, timeout=3, set_as_default=False)
 
 
+@pytest.mark.long
 def test_a_worker_answers_nobody_else_wherever_its_keys_come_from(network: Network) -> None:
     """Property: each port of a worker and of its parent asks for a certificate, also if Dask's own settings name the
     keys and leave open whether encryption is required."""

@@ -289,6 +289,7 @@ def index(setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         thread.join()
 
 
+@pytest.mark.long
 def test_a_python_without_ensurepip_gets_pip_from_the_index(setup: ModuleType, index: Index) -> None:
     setup.make_venv()
     done = launch(setup.VENV / "bin/python", "-I", "-m", "pip", "--version")

@@ -21,6 +21,7 @@ def test_what_can_be_opened_or_is_refused_at_once_passes(tmp_path: Path) -> None
         require_openable(os.fsencode(tmp_path / name))
 
 
+@pytest.mark.long
 def test_a_file_that_takes_ffmpeg_long_is_refused_in_time(tmp_path: Path) -> None:
     """FFmpeg compares each of its 150,000 comments with all before it."""
     hostile.ATTACKS["a FLAC with a million comments of a few letters"](tmp_path, hostile.make_song(), 0.15)

@@ -239,7 +239,7 @@ def test_an_unmeasured_store_has_the_usual_noise(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block_size", [1, 7])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_the_noise_does_not_depend_on_blocks_or_order(
     tmp_path: Path, expected: Noise, block_size: int, seed: int
 ) -> None:

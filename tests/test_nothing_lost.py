@@ -30,6 +30,7 @@ def test_nothing_is_lost_in_many_libraries_and_something_goes() -> None:
     assert sum(one.n_gone for one in checked) > 9, "a plan of nothing loses nothing"
 
 
+@pytest.mark.long
 def test_a_song_goes_for_a_film_only_if_pictures_are_let_go_and_the_sound_is_the_same(tmp_path: Path) -> None:
     root = tmp_path / "music"
     root.mkdir()
@@ -45,6 +46,7 @@ def test_a_song_goes_for_a_film_only_if_pictures_are_let_go_and_the_sound_is_the
     assert actions("picture") == {"film": "keep", "song": "quarantine"} | {"sung": "leave"}
 
 
+@pytest.mark.long
 def test_the_checker_finds_what_is_planted(tmp_path: Path) -> None:
     root = tmp_path / "music"
     truth = make_library(root, 1, n_files=4)

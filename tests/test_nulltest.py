@@ -103,7 +103,14 @@ def test_two_languages_over_one_backing_are_two_mixes() -> None:
     assert compare(a, b, 0.0).is_other_mix
 
 
-@pytest.mark.parametrize(("start_s", "voice"), [(6.0, "sung"), (40.0, "spoken"), (70.0, "guitar")])
+@pytest.mark.parametrize(
+    ("start_s", "voice"),
+    [
+        (6.0, "sung"),
+        pytest.param(40.0, "spoken", marks=pytest.mark.long),
+        pytest.param(70.0, "guitar", marks=pytest.mark.long),
+    ],
+)
 def test_a_lead_of_four_seconds_in_a_long_song_is_found_where_it_is(start_s: float, voice: str) -> None:
     song = backing("song", 6, 90.0)
     moment = np.zeros_like(song)

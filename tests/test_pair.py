@@ -300,6 +300,7 @@ def test_the_parts_that_lie_over_each_other():
         assert len(left) == n_items
 
 
+@pytest.mark.long
 def test_a_terabyte_of_nothing_has_a_limit_of_time(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

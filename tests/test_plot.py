@@ -61,7 +61,7 @@ def test_a_png_and_an_svg(tmp_path: Path):
     assert ElementTree.parse(tmp_path / "a.svg").getroot().tag.endswith("}svg")
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg"])
+@pytest.mark.parametrize("suffix", ["svg", pytest.param("png", marks=pytest.mark.long)])
 def test_the_same_pair_is_the_same_picture(tmp_path: Path, suffix: str):
     for name in "ab":
         plot_pair(a_pair_heard(), COMPARE, tmp_path / f"{name}.{suffix}")

@@ -111,6 +111,7 @@ def test_strangers_fill_no_log(tmp_path: Path) -> None:
         assert len([line for line in refusals if line.endswith("further ones are not logged")]) == n_processes
 
 
+@pytest.mark.long
 def test_an_attack_that_is_not_held_is_seen() -> None:
     """Property: the attacks find a server without TLS, and one that asks its clients for no certificate."""
     from distributed.core import Server

@@ -281,6 +281,7 @@ def begin_emptying(folder: Path) -> None:
         empty_quarantine(store=store, before=None, may_empty=lambda *_: True, observer=Silent(), stop=Stop())
 
 
+@pytest.mark.long
 def test_killed_before_any_call_it_goes_on_and_what_is_there_comes_back(tmp_path: Path) -> None:
     """Property: nothing outside the quarantine changes; what is still there, under whatever name, can be put back or
     removed; what is gone is called gone."""

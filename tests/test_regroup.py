@@ -41,7 +41,7 @@ def told(groups: list[Group]) -> list[tuple[object, ...]]:
     return [(group.reference, group.members, group.beside) for group in groups]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 @pytest.mark.parametrize("companions", [(), ((b"/music/0", b"/music/1"), (b"/music/2", b"/music/3"))])
 def test_judgements_regroup_as_if_all_were_grouped_anew(
     tmp_path: Path, seed: int, companions: tuple[tuple[bytes, bytes], ...]
@@ -102,6 +102,7 @@ def test_only_the_tracks_that_a_judgement_concerns_are_looked_at(
         assert len(made) == n_made, "nothing was judged"
 
 
+@pytest.mark.long
 def test_groups_that_further_verdicts_cannot_change_are_the_same_ones(tmp_path: Path) -> None:
     """Property: asked for in any order, with and without the further verdicts, the groups are the same."""
     for seed in range(3):

@@ -180,6 +180,7 @@ def test_what_is_given_in_part_stays_when_the_settings_lack_the_server(world: Wo
     assert world.song("a.flac")["starred"] and not world.is_there("loved/a.mp3")
 
 
+@pytest.mark.long
 def test_what_is_given_in_part_stays_until_all_of_it_can_be_given(world: World) -> None:
     world.song("loved/a.mp3")["starred"] = True
     world.run("plan", "-o", world.plan)
@@ -258,6 +259,7 @@ def test_what_is_not_back_yet_leaves_the_kept_file_what_it_was_given(world: Worl
     assert (world.song("a.flac")["starred"], world.song("loved/a.mp3")["starred"]) == (False, True)
 
 
+@pytest.mark.long
 def test_a_server_that_goes_down_while_apply_runs_keeps_the_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.run("plan", "-o", world.plan)
 
@@ -270,6 +272,7 @@ def test_a_server_that_goes_down_while_apply_runs_keeps_the_rest(world: World, m
     assert applied.stdout.count("the server home cannot be asked what listeners did with it (answers with") == 1
 
 
+@pytest.mark.long
 def test_what_is_given_in_part_is_taken_back_later(world: World) -> None:
     world.song("loved/a.mp3")["starred"] = True
     world.model.playlists["p"] = "Evening", [world.id("c.flac"), world.id("loved/a.mp3")], USER

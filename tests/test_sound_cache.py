@@ -124,7 +124,13 @@ def test_many_requests_share_one_decoding(
     assert len(started) == 1
 
 
-@pytest.mark.parametrize("what", ["folder", "cache", "segment", "damaged", "facts", "outline"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "segment",
+        *(pytest.param(what, marks=pytest.mark.long) for what in ("folder", "cache", "damaged", "facts", "outline")),
+    ],
+)
 def test_what_vanishes_or_rots_is_made_again(
     what: str, cache: SoundCache, tones: Path, expected: Samples, started: list[Work]
 ) -> None:

@@ -235,6 +235,7 @@ kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps)
 """
 
 
+@pytest.mark.long
 def test_rows_get_their_digests_whenever_a_kill_comes(folder: Path, tmp_path: Path):
     kept = what_an_upgrade_keeps(folder)
     run_killed(DIGESTS_KILLED, as_version(folder, 2), tmp_path)
@@ -538,6 +539,7 @@ SEAL_AND_DIE = """
 """
 
 
+@pytest.mark.long
 def test_killed_while_it_seals_the_same_blocks_come_of_it(tmp_path: Path):
     """Property: whatever moment of sealing the process is killed at, the next run ends with the blocks of an
     undisturbed one. The syncs of a block are its 10 files and folders, then that of its rename."""

@@ -47,6 +47,7 @@ class Watched(subprocess.Popen[Any]):
         self.limits.append(resource.prlimit(self.pid, resource.RLIMIT_AS)[0])
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("reading")
 def test_neither_a_decoder_nor_a_run_has_the_limit_of_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Watched.limits = []

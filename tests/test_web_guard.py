@@ -219,6 +219,7 @@ def test_a_port_that_is_taken_is_told(folder: Path, served: Served) -> None:
 # ---- others of the network ----
 
 
+@pytest.mark.long
 def test_others_of_the_network_need_a_passphrase(folder: Path) -> None:
     process = start(folder / "store", "--host", "0.0.0.0")
     _, err = process.communicate(timeout=60)
@@ -275,6 +276,7 @@ def test_what_is_longer_or_deeper_than_any_request_is_refused(
     assert served.ask(path, "GET" if body is None else "POST", body).status == status
 
 
+@pytest.mark.long
 def test_no_command_line_has_the_token(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other users of the machine see those of all processes, so also that of the browser that `--open` starts."""
     told, browser = tmp_path / "told", tmp_path / "browser"

@@ -268,9 +268,9 @@ def size_text(n_bytes: float) -> str:
     return f"{n_bytes:.0f} B" if unit == 0 else f"{n_bytes:.3g} {units[unit]}"
 
 
-def count_text(n: int, unit: str) -> str:
-    """A count such as "1 file" or "1,204 files"."""
-    return f"{n:,} {unit}" + ("" if n == 1 else "s")
+def count_text(n: int, unit: str, units: str = "") -> str:
+    """A count such as "1 file" or "1,204 files"; `units` is the plural if it is not the unit with an s."""
+    return f"{n:,} {unit if n == 1 else units or f'{unit}s'}"
 
 
 def time_text(seconds: float) -> str:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobs.session.output import path_text
+from jobs.session.output import count_text, path_text
 from jobs.show.plan_text import totals_text
 from jobs.show.summaries import asked_text, resolved_text
 
@@ -51,7 +51,7 @@ class FullPlan:
             least, ask = "below", ""
             if made.settings.ask is not None:
                 least, ask = f"from {made.settings.ask:g} to", f"--ask {made.settings.ask:g} "
-            count = "1 copy" if made.n_uncertain == 1 else f"{made.n_uncertain:,} copies"
+            count = count_text(made.n_uncertain, "copy", "copies")
             told.append(
                 f"        {count} with a score {least} {made.settings.auto:g} left to you; "
                 f"`reprise resolve {ask}-o {path_text(made.path)}` asks about them"

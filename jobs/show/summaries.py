@@ -167,7 +167,11 @@ def confirmed_text(confirmed: Confirmed) -> str:
 def tested_text(tested: Tested) -> str:
     """One line: what the null tests of a run showed."""
     n_other = tested.n_tested - tested.n_copies - tested.n_mixes - tested.n_failed
-    parts = [f"{tested.n_copies:,} copies", f"{tested.n_mixes:,} other mixes", f"{n_other:,} differ in places"]
+    parts = [
+        count_text(tested.n_copies, "copy", "copies"),
+        count_text(tested.n_mixes, "other mix", "other mixes"),
+        f"{n_other:,} {'differs' if n_other == 1 else 'differ'} in places",
+    ]
     if tested.n_failed:
         parts.append(f"{tested.n_failed:,} could not be made")
     text = f"heard   {tested.n_tested:,} null tests = {' + '.join(parts)}"
