@@ -32,6 +32,7 @@ COMMANDS = {
     "cover": ("jobs.commands.cover:cover", "Choose, crop and shrink a picture, and make it the front cover."),
     "pair": ("jobs.commands.pair:pair", "Compare two files and say why they match or not."),
     "identify": ("jobs.commands.identify:identify", "Say what recordings are: title, artist, release, track."),
+    "name": ("jobs.commands.name:name", "Answer what `reprise identify` could not tell."),
     "gate": ("jobs.commands.gate:gate", "Say whether the library has what a new file holds."),
     "server": ("jobs.commands.server:server", "Check the media servers that play the library."),
     "mark": ("jobs.commands.mark:mark", "Record for good that two files are the same recording, or not."),

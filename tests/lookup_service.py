@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
 KEY = "k3y"
-Trouble = Literal["busy", "wait", "gone", "malformed", "cut", "slow", "refused"]
+Trouble = Literal["busy", "wait", "gone", "malformed", "cut", "slow"]
 
 
 def mbid(kind: str, number: int) -> str:
@@ -31,6 +31,8 @@ class Services:
     """Results of AcoustID by fingerprint, as text."""
     releases: dict[str, dict[str, Any]] = field(default_factory=dict)
     recordings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unreadable: dict[str, int] = field(default_factory=dict)
+    """Fingerprints for which a request is refused, with the code of the error."""
     troubles: deque[Trouble] = field(default_factory=deque)
     """What becomes of the next requests instead of an answer."""
     now: Callable[[], float] = time.time
@@ -57,6 +59,9 @@ class Services:
         assert form["format"] == "json"
         assert form["batch"] == "1"
         assert set(form["meta"].split()) == {"recordings", "releases", "sources"}
+        codes = [self.unreadable[text] for text in form.values() if text in self.unreadable]
+        if codes:
+            return 400, {"status": "error", "error": {"code": codes[0], "message": "invalid"}}
         found = []
         for name, text in form.items():
             if name.startswith("fingerprint."):
@@ -92,8 +97,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(429, b"slow down", {"Retry-After": "90"})
             case "malformed":
                 self._send(200, b"<html>not what you think</html>")
-            case "refused":
-                self._send(400, b'{"status": "error", "error": {"code": 3, "message": "invalid fingerprint"}}')
             case "cut":
                 self._send(200, b'{"status": "ok", "finger', {"Content-Length": "4096"})
                 self.close_connection = True

@@ -24,6 +24,7 @@ from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.decoding import Decoding
 from dedup.store.digests import COLUMNS, REAL, row_digest
+from dedup.store.namings import Naming
 from dedup.store.nulltests import NullTest
 from dedup.store.protection import PROTECT, add_protection, protected
 from dedup.store.remembered import add_playlist_folders
@@ -79,6 +80,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 store.catalog.probes.set_hashes(column, {b"/music/probed.mp3": b"h" * n_bytes})
             test = NullTest(residual_db=-60.0, length_a_s=20.0, length_b_s=20.0)
             store.catalog.lookups.put("acoustid", "2026-03-01T02:30:00Z", [("0" * 32, {"results": []})])
+            store.catalog.namings.take(Naming("0" * 32, {"not": []}, "2026-03-01T02:30:00Z"))
             store.catalog.nulltests.put([(bytes([1, 0]) * 8, bytes([1, 1]) * 8, test)])
         remember(store, Silent(), Stop())
         add_protection(store, [b"/music/kept"])
@@ -196,6 +198,7 @@ NOT_READ = {
     *(("comparison", "settings"), ("comparison", "kernel")),  # as if it were not there: the two are compared again
     *(("pitches", column) for column in ("fingerprint", "version", "items", "row_digest")),  # only comparing reads them
     *(("lookup", column) for column in ("subject", "service", "asked", "answer", "row_digest")),  # only identify does
+    *(("naming", column) for column in ("subject", "answer", "said", "row_digest")),  # only identify does
 }
 
 
@@ -343,6 +346,9 @@ NONSENSE: dict[str, tuple[str, str]] = {
     "subject of a lookup": ("UPDATE lookup SET subject = 'x'", "lookup"),
     "time of a lookup": ("UPDATE lookup SET asked = 'once'", "lookup"),
     "answer of a lookup": ("UPDATE lookup SET answer = '[]'", "lookup"),
+    "subject of a naming": ("UPDATE naming SET subject = 'x'", "naming"),
+    "time of a naming": ("UPDATE naming SET said = 'once'", "naming"),
+    "answer of a naming": ("UPDATE naming SET answer = '[]'", "naming"),
     "hash of a probe": ("UPDATE probe SET full = x'00'", "probe"),
     "properties of a probe": ("UPDATE probe SET properties = '[]'", "probe"),
     "size of a probe": ("UPDATE probe SET size = -1", "probe"),

@@ -6,7 +6,6 @@ import json
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ from click.testing import CliRunner, Result
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_USAGE, InputError, ServiceError, UsageError
 from dedup.lookup import acoustid, http, musicbrainz
-from dedup.lookup.identify import Identified, Way, identify
-from dedup.observer import Silent
+from dedup.lookup.identify import Identified
 from dedup.runner import Stop
-from dedup.settings import LookupSettings
 from dedup.store.items import Items
 from dedup.store.store import Store, open_for_reading, open_for_writing
 from jobs import cli
+from tests.looking_up import Clock, Found, run, settings_for
 from tests.lookup_service import KEY, Services, mbid, served
 from tests.made_albums import (
     Piece,
@@ -39,22 +37,6 @@ from tests.stores import open_store
 REPO = Path(__file__).resolve().parent.parent
 
 
-class Clock:
-    """A time that passes only while somebody waits."""
-
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-        self.waited: list[float] = []
-
-    def now(self) -> float:
-        return self.time
-
-    def wait(self, seconds: float) -> None:
-        assert seconds > 0
-        self.waited.append(seconds)
-        self.time += seconds
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -64,34 +46,6 @@ def clock() -> Clock:
 def services(clock: Clock) -> Iterator[Services]:
     with served(Services(now=clock.now)) as opened:
         yield opened
-
-
-def settings_for(services: Services, key: str | None = KEY, days: float = 30.0) -> LookupSettings:
-    return LookupSettings(
-        acoustid_key=key,
-        ask_again_days=days,
-        acoustid_url=f"{services.url}/v2",
-        musicbrainz_url=f"{services.url}/ws/2",
-    )
-
-
-@dataclass
-class Found:
-    """What a run gave."""
-
-    files: list[Identified]
-    n_asked: int
-    n_left: int
-    n_silent: int
-
-
-def run(store: Store, services: Services, clock: Clock, *paths: bytes, stop: Stop | None = None, **how: Any) -> Found:
-    way = Way(how.pop("settings", settings_for(services)), store.layout.folder.parent / "rates", clock.now, clock.wait)
-    files: list[Identified] = []
-    stop = stop or Stop()
-    got = identify(store=store, paths=paths, way=way, tell=files.extend, observer=Silent(), stop=stop, **how)
-    assert got.counts == Counter(each.verdict for each in files)
-    return Found(files, got.n_asked, got.n_left, got.n_silent)
 
 
 def by_path(found: Found) -> dict[bytes, Identified]:
@@ -443,14 +397,20 @@ def test_a_key_is_needed_and_a_wrong_one_is_said(
     assert services.asked == []
 
 
-def test_what_a_service_cannot_read_holds_nothing_up(
+def test_what_a_service_cannot_read_holds_nothing_else_up(
     tmp_path: Path, services: Services, clock: Clock, pieces: list[Piece]
 ) -> None:
+    """It refuses all that was asked together with it."""
     with open_store(tmp_path / "store", block_size=32) as store:
-        album_in(store, services, pieces)
-        services.troubles.append("refused")
+        own = album_in(store, services, pieces)
+        services.unreadable = {own[3].text: 3, own[7].text: 8}
         found = run(store, services, clock)
-    assert ({each.verdict for each in found.files}, found.n_left) == ({"unknown"}, 0)
+    unknown = {f"/music/here/{own[at].items[9]:08x}.flac".encode() for at in (3, 7)}
+    assert {each.file.path for each in found.files if each.verdict == "unknown"} == unknown
+    assert Counter(each.verdict for each in found.files) == {"identified": 8, "unknown": 2}
+    assert (found.n_asked, found.n_left) == (10, 0)
+    assert max(Counter(services.asked).values()) == 1
+    require_rates(services)
 
 
 def test_a_stop_ends_the_waiting_and_keeps_what_came(

@@ -117,7 +117,7 @@ from dedup.observer import Silent
 from dedup.runner import Stop
 from dedup.settings import LookupSettings
 from dedup.store.lookups import Lookups
-from dedup.store.store import open_for_writing
+from dedup.store.store import open_for_reading
 from tests.test_lookup_pace import FileClock
 
 folder, url, key = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -126,7 +126,7 @@ ask.BATCH = 2
 
 def run():
     settings = LookupSettings(acoustid_key=key, acoustid_url=url + "/v2", musicbrainz_url=url + "/ws/2")
-    with open_for_writing(folder / "store", "test") as store:
+    with open_for_reading(folder / "store") as store:
         way = Way(settings, folder / "rates", clock.now, clock.wait)
         found = identify(store=store, paths=[], way=way, tell=lambda _: None, observer=Silent(), stop=Stop())
     return set(found.counts)

@@ -297,16 +297,20 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
     assert [round(seconds) for seconds in waited] == [2, 4, 8, 16, 32, 60]
 
 
-def test_the_time_to_wait_is_seconds_or_a_date() -> None:
+def test_the_time_to_wait_is_seconds_or_a_date(tmp_path: Path) -> None:
+    service = Http(acoustid.NAME, "http://127.0.0.1:9", Pace(tmp_path / "rate", 1, Stop()))
+
     class Answer:
         def __init__(self, text: str) -> None:
             self.headers = {"Retry-After": text}
 
     def asked(text: str) -> float | None:
-        return http._retry_after(Answer(text))  # type: ignore[arg-type]
+        return service._retry_after(Answer(text))  # type: ignore[arg-type]
 
     assert (asked("7"), asked("0"), asked("-3"), asked("soon"), asked(""), asked("nan")) == (7, 0, 0, None, None, None)
     assert asked(formatdate(time.time() + 100, usegmt=True)) == pytest.approx(100, abs=5)
+    assert asked(formatdate(time.time() + 100)) == pytest.approx(100, abs=5), "without a zone it is UTC"
+    assert asked(formatdate(time.time() - 1e6, usegmt=True)) == 0
 
 
 # ---- what people see ----

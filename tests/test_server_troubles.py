@@ -3,13 +3,11 @@ one line, and costs no secret."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from dedup.servers import link as links
 from dedup.servers.attention import Attention, Heard, Listed, Loved, of_record, to_record
 from dedup.servers.link import Link, open_links
 from dedup.servers.settings import Kind, ServerSettings
+from tests.dripping import DRIPS, dripping
 from tests.server_stand_ins import PASSWORD, USER, Jellyfin, Model, Subsonic, serving
 
 
@@ -64,39 +63,6 @@ def refused(message: str, code: int = 0) -> dict[str, Any]:
 
 
 # ---- an end ----
-
-
-@contextlib.contextmanager
-def dripping(head: bytes) -> Iterator[str]:
-    """A server that sends this, and then a byte now and then for ever."""
-    is_over = threading.Event()
-    connections: list[socket.socket] = []
-
-    def drip(connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            connection.recv(1 << 16)
-            connection.sendall(head)
-            while not is_over.wait(0.05):
-                connection.sendall(b" ")
-
-    def serve(listening: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while not is_over.is_set():
-                connections.append(listening.accept()[0])
-                threading.Thread(target=drip, args=(connections[-1],)).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=serve, args=(listening,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            is_over.set()
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-DRIPS = [b"HTTP/1.1 200 OK\r\nX-a: ", b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n{"]
 
 
 @pytest.mark.parametrize("head", DRIPS, ids=["in its head", "in its body"])

@@ -25,6 +25,7 @@ TABLES = {
     "fingerprint": "fingerprints",
     "judgement": "judgements",
     "lookup": "lookups",
+    "naming": "namings",
     "meta": "meta",
     "nulltest": "nulltests",
     "pitches": "pitches",
@@ -79,11 +80,13 @@ def test_nothing_outside_the_store_runs_sql_or_words_it() -> None:
 
 
 def tables_of(tree: ast.AST) -> Iterator[str]:
-    """Names of the tables whose class, a `Table`, a module has: its methods write whole rows of it."""
+    """Names of the tables whose class, a `Table` or `Words`, a module has: its methods write whole rows of it."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and "Table" in map(ast.unparse, node.bases):
+        if isinstance(node, ast.ClassDef) and {"Table", "Words"} & {
+            ast.unparse(base).split("[")[0] for base in node.bases
+        }:
             for each in node.body:
-                if isinstance(each, ast.Assign):
+                if isinstance(each, ast.Assign) and "name" in ast.unparse(each.targets[0]):
                     value = ast.literal_eval(each.value)
                     yield value[0] if isinstance(value, tuple) else value
 

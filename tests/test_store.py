@@ -104,7 +104,7 @@ def test_fingerprints_made_otherwise_are_refused_with_both_values(folder: Path):
     require_sound(folder)
 
 
-@pytest.mark.parametrize("version", [0, 6, 7, True, 5.0, "5", None])
+@pytest.mark.parametrize("version", [0, 7, 8, True, 6.0, "6", None])
 def test_another_version_of_the_format_is_refused_with_both_values(folder: Path, version: object):
     with closing(Catalog(folder / "catalog.db")) as catalog:
         catalog.meta.set("format_version", version)
@@ -113,7 +113,7 @@ def test_another_version_of_the_format_is_refused_with_both_values(folder: Path,
         with pytest.raises(StoreMismatchError) as raised, opened:
             pass
         assert str(raised.value).endswith(
-            f"format version {version}; expected version 5. Use the release that made it, or name another store with "
+            f"format version {version}; expected version 6. Use the release that made it, or name another store with "
             "--store"
         )
         assert raised.value.exit_code == 12
@@ -125,10 +125,11 @@ LACKING_IN_1 = ("decoded_s", "n_bytes", "cancels", "width_db")
 
 
 def statements_of(version: int) -> list[str]:
-    """The statements of version 1, 2, 3 or 4: those of today, without what came later."""
+    """The statements of version 1 to 5: those of today, without what came later."""
     text = re.sub(r"--.*\n", "", resources.files("dedup.store").joinpath("schema.sql").read_text())
     if version >= 3:
-        later = re.compile("TABLE lookup" + ("|TABLE pitches" if version == 3 else ""))
+        names = ("pitches", "lookup", "naming")[version - 3 :]
+        later = re.compile("|".join(f"TABLE {name}" for name in names))
         return [part for part in text.split(";") if part.strip() and not later.search(part)]
     text = re.sub(r",\n *row_digest +BLOB NOT NULL DEFAULT x''", "", text)
     for table, column in (("tile", "pairs    BLOB"), ("nulltest", "result    TEXT")):
@@ -137,7 +138,8 @@ def statements_of(version: int) -> list[str]:
     if version == 1:
         text = re.sub(rf",\n *({'|'.join(LACKING_IN_1)}) +\w+", "", text)
     later = re.compile(
-        "TABLE comparison|TABLE pitches|TABLE lookup|INDEX audio_stream" + ("|TABLE nulltest" if version == 1 else "")
+        "TABLE comparison|TABLE pitches|TABLE lookup|TABLE naming|INDEX audio_stream"
+        + ("|TABLE nulltest" if version == 1 else "")
     )
     statements = [part for part in text.split(";") if part.strip() and not later.search(part)]
     assert not any(name in part for name in ("row_digest", *LACKING_IN_1[: 8 // version - 4]) for part in statements)
@@ -151,7 +153,7 @@ def older_digest(*values: str | bytes) -> bytes:
 
 
 def as_version(folder: Path, version: int) -> Path:
-    """Turns a store into one of version 1, 2, 3 or 4 that holds the same."""
+    """Turns a store into one of version 1 to 5 that holds the same."""
     catalog, newer = folder / "catalog.db", folder / "newer.db"
     with closing(sqlite3.connect(catalog)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -175,7 +177,7 @@ def as_version(folder: Path, version: int) -> Path:
             older.meta.set_version(version)
     newer.unlink()
     root = folder / "fingerprints.zarr" / "zarr.json"
-    root.write_text(root.read_text().replace('"format_version": 5', f'"format_version": {version}'))
+    root.write_text(root.read_text().replace('"format_version": 6', f'"format_version": {version}'))
     assert versions(folder) == (version, version)
     return folder
 
@@ -188,13 +190,13 @@ def columns_and_places(folder: Path) -> list[object]:
         return [begins, columns]
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_a_store_of_an_earlier_version_is_upgraded_and_keeps_all(folder: Path, tmp_path: Path, version: int):
     kept = what_an_upgrade_keeps(folder)
     with open_for_writing(as_version(folder, version), "test") as store, store.catalog.transaction():
         assert not list(store.catalog.nulltests.texts())
         store.catalog.nulltests.put([(b"a" * 16, b"b" * 16, NullTest(residual_db=-40.0))])
-    assert versions(folder) == (5, 5)
+    assert versions(folder) == (6, 6)
     assert what_an_upgrade_keeps(folder) == kept
     require_sound(folder)
     with open_store(tmp_path / "fresh"):
@@ -240,11 +242,11 @@ def test_rows_get_their_digests_whenever_a_kill_comes(folder: Path, tmp_path: Pa
     kept = what_an_upgrade_keeps(folder)
     run_killed(DIGESTS_KILLED, as_version(folder, 2), tmp_path)
     *killed, undisturbed = sorted(tmp_path.glob("killed *"))
-    assert len(killed) == 3 * 3 + 2 * 10 + 2 * 2 + 1
+    assert len(killed) == 3 * 4 + 2 * 10 + 2 * 2 + 1
     for found in [*killed, undisturbed]:
         with open_for_writing(found, "test"):
             pass
-        assert (versions(found), what_an_upgrade_keeps(found)) == ((5, 5), kept)
+        assert (versions(found), what_an_upgrade_keeps(found)) == ((6, 6), kept)
         require_sound(found)
 
 
@@ -258,7 +260,7 @@ def test_an_upgrade_trusts_no_result_that_was_damaged_before(folder: Path):
         assert [(f.kind, f.name) for f in check(store, Silent())] == [("null test", f"{'61' * 16}-{'62' * 16}")]
 
 
-# ---- a store of an older format version: versions 5 and 6 are made up ----
+# ---- a store of an older format version: versions 7 and 8 are made up ----
 
 
 def note_where(catalog: Catalog) -> None:
@@ -277,11 +279,11 @@ def fail_half_way(catalog: Catalog) -> None:
 
 @pytest.fixture
 def older(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of version 5, in which a run began, for a program whose stores have version 7."""
+    """A store of version 6, in which a run began, for a program whose stores have version 8."""
     with open_for_writing(folder, "test") as store:
         store.catalog.runs.begin("r1", "full", "2026-03-01T02:30:00Z")
-    monkeypatch.setattr(upgrades, "FORMAT_VERSION", 7)
-    monkeypatch.setattr(upgrades, "UPGRADES", {5: note_where, 6: rename_where})
+    monkeypatch.setattr(upgrades, "FORMAT_VERSION", 8)
+    monkeypatch.setattr(upgrades, "UPGRADES", {6: note_where, 7: rename_where})
     return folder
 
 
@@ -302,7 +304,7 @@ def what_an_upgrade_keeps(folder: Path) -> list[tuple[object, ...]]:
 def require_upgraded(folder: Path) -> None:
     with open_for_writing(folder, "test") as store:
         rows = store.catalog.connection.execute("SELECT id, place FROM run").fetchall()
-    assert (rows, versions(folder)) == ([("r1", "here")], (7, 7))
+    assert (rows, versions(folder)) == ([("r1", "here")], (8, 8))
     require_sound(folder)
 
 
@@ -320,29 +322,29 @@ def test_a_reader_refuses_an_older_store_and_says_what_upgrades_it(older: Path):
     with pytest.raises(StoreMismatchError) as raised, open_for_reading(older):
         pass
     assert str(raised.value).endswith(
-        "format version 5; expected version 7. Run `reprise correlate` once: it upgrades the store"
+        "format version 6; expected version 8. Run `reprise correlate` once: it upgrades the store"
     )
-    assert versions(older) == (5, 5)
+    assert versions(older) == (6, 6)
 
 
 def test_a_store_from_which_an_upgrade_is_lacking_is_refused(older: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(upgrades, "UPGRADES", {5: note_where})
-    refused = pytest.raises(StoreMismatchError, match=r"format version 5; expected version 7\. Use the release")
+    monkeypatch.setattr(upgrades, "UPGRADES", {6: note_where})
+    refused = pytest.raises(StoreMismatchError, match=r"format version 6; expected version 8\. Use the release")
     with refused, open_for_writing(older, "test"):
         pass
-    assert versions(older) == (5, 5)
+    assert versions(older) == (6, 6)
 
 
 def test_an_older_store_that_is_refused_is_left_as_it_is(older: Path):
     other = replace(SETTINGS, algorithm=2)
     with pytest.raises(StoreMismatchError, match="other settings"), make_or_open(older, other, 4, "test"):
         pass
-    assert versions(older) == (5, 5)
+    assert versions(older) == (6, 6)
 
 
 def test_a_damaged_catalog_of_an_older_version_is_left_to_the_release_that_made_it(older: Path):
     before = (older / "catalog.db").read_bytes()
-    with pytest.raises(StoreMismatchError, match=r"format version 5; expected version 7\. Use the release"):
+    with pytest.raises(StoreMismatchError, match=r"format version 6; expected version 8\. Use the release"):
         mend_catalog(older, "test")
     assert (older / "catalog.db").read_bytes() == before
 
@@ -350,12 +352,12 @@ def test_a_damaged_catalog_of_an_older_version_is_left_to_the_release_that_made_
 @pytest.mark.parametrize(
     ("killed", "found"),
     [
-        ("before", (5, 5)),
-        ("at the first root group", (5, 5)),
-        ("at the first catalog", (5, 6)),
-        ("at the second root group", (6, 6)),
-        ("at the second catalog", (6, 7)),
-        ("after", (7, 7)),
+        ("before", (6, 6)),
+        ("at the first root group", (6, 6)),
+        ("at the first catalog", (6, 7)),
+        ("at the second root group", (7, 7)),
+        ("at the second catalog", (7, 8)),
+        ("after", (8, 8)),
     ],
 )
 def test_an_upgrade_that_was_killed_between_its_steps_is_done_again(
@@ -372,7 +374,7 @@ def test_an_upgrade_that_was_killed_between_its_steps_is_done_again(
         elif killed == "after":
             kill.setattr(Catalog, "shrink", lambda *_: 1 / 0)
         else:
-            kill.setitem(upgrades.UPGRADES, 5 if "first" in killed else 6, fail_half_way)
+            kill.setitem(upgrades.UPGRADES, 6 if "first" in killed else 7, fail_half_way)
         with pytest.raises(ZeroDivisionError), open_for_writing(older, "test"):
             pass
     assert versions(older) == found
@@ -393,7 +395,7 @@ def run(folder):
     with store.open_for_writing(folder, "test"):
         pass
 
-upgrades.FORMAT_VERSION, upgrades.UPGRADES = 7, {5: note_where, 6: rename_where}
+upgrades.FORMAT_VERSION, upgrades.UPGRADES = 8, {6: note_where, 7: rename_where}
 steps = [(Path, "rename"), (upgrades, "upgrade"), (Meta, "set_version"), (Database, "shrink")]
 kill_at_each_step(Path(sys.argv[1]), Path(sys.argv[2]), run, steps)
 """
@@ -403,7 +405,7 @@ def test_an_upgrade_that_was_killed_is_done_again(older: Path, tmp_path: Path):
     """The stamp is set last in each transaction: killed there, all that came before is taken back."""
     run_killed(UPGRADES_KILLED, older, tmp_path)
     *killed, undisturbed = sorted(tmp_path.glob("killed *"))
-    assert [versions(folder) for folder in killed] == [*[(5, 5), (5, 6), (5, 6)], *[(6, 6), (6, 7), (6, 7)], (7, 7)]
+    assert [versions(folder) for folder in killed] == [*[(6, 6), (6, 7), (6, 7)], *[(7, 7), (7, 8), (7, 8)], (8, 8)]
     for folder in [*killed, undisturbed]:
         require_upgraded(folder)
 

@@ -29,7 +29,7 @@ from dedup.store.judgements import Judgement
 from dedup.store.layout import Layout, write_lock
 from dedup.store.ledgers import sealed_line
 from dedup.store.store import open_for_reading, open_for_writing
-from dedup.store.waiting import Waiting, WaitingFile
+from dedup.store.waiting import PAIRS, Waiting, WaitingFile
 from dedup.upkeep.check import check
 from dedup.upkeep.salvage import mend_catalog
 from tests.killing import REPO, run_killed
@@ -54,8 +54,8 @@ def held(folder: Path) -> Iterator[Path]:
         yield folder
 
 
-def file_of(folder: Path) -> WaitingFile:
-    return WaitingFile(Layout(folder))
+def file_of(folder: Path) -> WaitingFile[Waiting]:
+    return WaitingFile(Layout(folder).waiting, PAIRS)
 
 
 def said(folder: Path) -> dict[tuple[bytes, bytes], bool]:
@@ -214,7 +214,7 @@ def test_a_half_line_does_not_count_and_is_gone_with_the_next(folder: Path) -> N
         file.write(b'{"a": "01010101')
     write(folder)
     assert in_catalog(folder) == {(A, B): True, (A, C): False}
-    assert not Layout(folder).waiting_damaged.exists()
+    assert not file_of(folder).set_aside.exists()
 
 
 @pytest.mark.parametrize("bit", range(0, 8))

@@ -43,7 +43,19 @@ def group_ids(server: Served) -> list[str]:
     return [part.partition('"')[0] for part in text.split('name="group" value="')[1:]]
 
 
-PAGES = ("/", "/groups", "/uncertain", "/plan", "/trouble", "/static/page.css", "/api/lineups/group/0", "/nothing")
+PAGES = (
+    "/",
+    "/groups",
+    "/uncertain",
+    "/names",
+    "/names/0",
+    "/api/names/0/window",
+    "/plan",
+    "/trouble",
+    "/static/page.css",
+    "/api/lineups/group/0",
+    "/nothing",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,9 +20,12 @@ NEW_KEY = "https://acoustid.org/new-application"
 """Where anybody gets a key."""
 
 _META = "recordings releases sources"
-_INVALID_FINGERPRINT, _INVALID_KEY = 3, 4
+_INVALID_FINGERPRINT, _INVALID_KEY, _INVALID_DURATION = 3, 4, 8
 _LEAST_SCORE = 0.3
 """Sounds below are not kept."""
+_MOST_SOUNDS, _MOST_RECORDINGS, _MOST_EDITIONS = 10, 100, 300
+"""Sounds of a fingerprint, recordings of a sound and releases of a recording that are kept, the first ones: an answer
+that has more helps nobody, and comparing all of them takes for ever."""
 
 
 class Question(NamedTuple):
@@ -41,7 +45,19 @@ class AcoustId:
 
     def look_up(self, questions: Sequence[Question]) -> list[tuple[Sound, ...]]:
         """The sounds that each of at most `BATCH` fingerprints may be, best first; none for one that the service cannot
-        read. Raises ServiceError, StoppedError."""
+        read: if it refuses several for the sake of one, they are asked about in halves. Raises ServiceError,
+        StoppedError."""
+        try:
+            return self._at_once(questions)
+        except RefusedError as error:
+            if error.code not in (_INVALID_FINGERPRINT, _INVALID_DURATION):
+                raise
+        if len(questions) == 1:
+            return [()]
+        half = len(questions) // 2
+        return [*self.look_up(questions[:half]), *self.look_up(questions[half:])]
+
+    def _at_once(self, questions: Sequence[Question]) -> list[tuple[Sound, ...]]:
         form = {"client": self._key, "format": "json", "meta": _META, "batch": "1"}
         for at, question in enumerate(questions):
             form[f"fingerprint.{at}"] = question.fingerprint
@@ -52,8 +68,6 @@ class AcoustId:
             if error.code == _INVALID_KEY:
                 found, remedy = "does not accept the key", f"Correct acoustid-key; {NEW_KEY} gives out new ones"
                 raise ServiceError(NAME, found, remedy=remedy) from None
-            if error.code == _INVALID_FINGERPRINT:  # all of them: it leaves out single ones
-                return [() for _ in questions]
             raise
         if said is None or said.get("status") != "ok" or not isinstance(said.get("fingerprints"), list):
             raise ServiceError(NAME, "answers in a form that is not documented", remedy="Run the same command later")
@@ -63,20 +77,24 @@ class AcoustId:
 
 def _index(part: dict[str, Any]) -> int:
     value = part.get("index")
-    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else -1
+    if isinstance(value, str) and value.isdecimal() and len(value) < 5:
+        return int(value)
+    return value if isinstance(value, int) else -1
 
 
 def _sounds(results: Any) -> tuple[Sound, ...]:
-    found = (
-        Sound(
-            answers.identifier(result.get("id")),
-            min(1.0, answers.number(result.get("score"))),
-            tuple(filter(None, map(_recording, answers.objects(result.get("recordings"))))),
-        )
+    named = (
+        (min(1.0, answers.number(result.get("score"))), answers.identifier(result.get("id")), result)
         for result in answers.objects(results)
     )
-    kept = (sound for sound in found if sound.id and sound.score >= _LEAST_SCORE)
-    return tuple(sorted(kept, key=lambda sound: (-sound.score, sound.id)))
+    kept = sorted((each for each in named if each[0] >= _LEAST_SCORE and each[1]), key=lambda each: (-each[0], each[1]))
+    return tuple(Sound(id_, score, _recordings(result)) for score, id_, result in kept[:_MOST_SOUNDS])
+
+
+def _recordings(result: dict[str, Any]) -> tuple[Recording, ...]:
+    """Those that most people mean first."""
+    parts = sorted(answers.objects(result.get("recordings")), key=lambda part: -answers.number(part.get("sources")))
+    return tuple(itertools.islice(filter(None, map(_recording, parts)), _MOST_RECORDINGS))
 
 
 def _recording(part: dict[str, Any]) -> Recording | None:
@@ -91,7 +109,7 @@ def _recording(part: dict[str, Any]) -> Recording | None:
             int(answers.number(release.get("medium_count"))),
             _year(release.get("date")),
         )
-        for release in answers.objects(part.get("releases"))
+        for release in itertools.islice(answers.objects(part.get("releases")), _MOST_EDITIONS)
         if (release_id := answers.identifier(release.get("id")))
     )
     artist, _ = answers.credit(part.get("artists"))

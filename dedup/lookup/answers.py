@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from dedup.tags.values import clean
 
-LONGEST_TEXT = 1000
+LONGEST_TEXT = 500
 MOST_PARTS = 2000
 """Parts of a list that are looked at."""
 
@@ -35,7 +34,7 @@ def identifier(value: Any) -> str:
 def number(value: Any) -> float:
     """A number of at least 0."""
     is_one = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_one and math.isfinite(value) and 0 <= value < 1e12 else 0.0
+    return float(value) if is_one and 0 <= value < 1e12 else 0.0
 
 
 def credit(value: Any) -> tuple[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dedup.lookup.agree import Opinion, bare, lengths, song_key
 from dedup.lookup.nouns import Edition, Recording, Sound
@@ -18,6 +18,22 @@ LEAST_SCORE = 0.5
 _DISC_FOLDER = re.compile(rb"(?:cd|dis[ck])[\s._-]*\d{1,2}\b.*", re.IGNORECASE)
 _DISC_IN_ALBUM = re.compile(r"\s+(?:cd|dis[ck])\s*\d{1,2}$")
 _NUMBER_IN_NAME = re.compile(rb"(?:(\d{1,2})-)?(\d{1,3})(?=[\s._)-])")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a person said that a sound is: one of some recordings, or none of some."""
+
+    recordings: tuple[str, ...] = ()
+    """Identifiers of the recordings of the song that it is; if there are none, it is none of the `refused`."""
+    refused: tuple[str, ...] = ()
+    title: str = ""
+    """Of that song, like the following."""
+    artist: str = ""
+    sound: str = ""
+    """AcoustID of the sound."""
+    said: str = ""
+    """Time, UTC, such as "2026-02-28T21:30:00Z"."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +53,29 @@ class File:
     sounds: tuple[Sound, ...] | None = None
     """What AcoustID takes it for, best first; None if it was not asked yet."""
 
+    said: Said | None = None
+    """What a person said about it."""
+
     @functools.cached_property
     def songs(self) -> tuple[Song, ...]:
-        """The songs that it may be, the strongest first."""
+        """The songs that it may be, the strongest first: only one if a person said which, and without those of which a
+        person said that it is none."""
+        if self.said is None:
+            return self.all_songs
+        if self.said.recordings:
+            return (_said_song(self, self.said),)
+        refused = set(self.said.refused)
+        return tuple(song for song in self.all_songs if refused.isdisjoint(each.id for each in song.recordings))
+
+    @functools.cached_property
+    def all_songs(self) -> tuple[Song, ...]:
+        """The songs that it may be, whatever a person said, the strongest first."""
         return songs_of(self)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a person said what it is."""
+        return self.said is not None and bool(self.said.recordings)
 
     @property
     def number_in_name(self) -> int:
@@ -82,6 +117,17 @@ def songs_of(file: File) -> tuple[Song, ...]:
                 found[key].append(song)
     best = [_united(songs) for songs in found.values()]
     return tuple(sorted(best, key=lambda song: (-song.strength, song.recordings[0].id)))
+
+
+def _said_song(file: File, said: Said) -> Song:
+    """The song that a person said it is, with what AcoustID says of it if it still does."""
+    ids = set(said.recordings)
+    known = [song for song in file.all_songs if not ids.isdisjoint(each.id for each in song.recordings)]
+    own = [Recording(id_, said.title, said.artist) for id_ in said.recordings]
+    if not known:
+        return Song(said.title, said.artist, 1.0, 0.0, said.sound, 0, Opinion.NOTHING, tuple(own))
+    recordings = {each.id: each for each in (*own, *known[0].recordings)}
+    return replace(known[0], strength=1.0, recordings=tuple(recordings.values()))
 
 
 def _songs_of_sound(file: File, sound: Sound) -> Iterable[tuple[tuple[str, str], Song]]:

@@ -49,15 +49,33 @@ def decide(files: Sequence[File], album: Album | None) -> list[Identified]:
 
 
 def _decided(file: File, album: Album | None) -> Identified:
+    places = album.places.get(file.path, ()) if album is not None else ()
+    if file.is_named:
+        return _named(file, album, places)
     if file.sounds is None:
         return Identified(file, "unasked", "not asked yet")
     if not file.songs:
-        why = "AcoustID does not know it" if not file.sounds else "nothing that AcoustID knows fits in name and length"
-        return Identified(file, "unknown", why)
-    places = album.places.get(file.path, ()) if album is not None else ()
+        return Identified(file, "unknown", _why_unknown(file), candidates=file.all_songs[:SHOWN])
     if album is not None and places:
         return _on_album(file, album, places)
     return _alone(file, album)
+
+
+def _why_unknown(file: File) -> str:
+    if file.all_songs:
+        return "you said that it is none of what AcoustID knows"
+    return "nothing that AcoustID knows fits in name and length" if file.sounds else "AcoustID does not know it"
+
+
+def _named(file: File, album: Album | None, places: tuple[Place, ...]) -> Identified:
+    """A file of which a person said what it is."""
+    song, shown = file.songs[0], file.all_songs[:SHOWN]
+    named = Identified(file, "identified", "as you said", song, song.recordings[0], candidates=shown)
+    if album is None or not places:
+        return named
+    track = _best_first(file, album, places)[0].track
+    on = (album.release, track) if album.is_clear else (None, None)
+    return replace(named, recording=_recording_of(song, track), release=on[0], track=on[1])
 
 
 def _on_album(file: File, album: Album, places: tuple[Place, ...]) -> Identified:
@@ -158,6 +176,7 @@ def _without_rivals(found: list[Identified], album: Album | None) -> list[Identi
     return [
         replace(each, verdict="question", why="another file that sounds otherwise would be the same recording")
         if each.verdict == "identified"
+        and not each.file.is_named
         and each.recording is not None
         and len(claims[each.recording.id]) > 1
         and titles(each.file.title, each.recording.title) is not Opinion.FOR

@@ -1,5 +1,5 @@
 """One service on the net, asked at its pace: time limits, further tries with growing pauses, answers bounded. No
-message holds what is sent, as the key is in it."""
+message holds what is sent, as the key is in it; no redirect is followed, as it may lead elsewhere."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import email.utils
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC
 from typing import Any, Literal
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from dedup import __version__
 from dedup.errors import ServiceError
-from dedup.lookup.pace import LONGEST_HOLD_S, Pace
-from dedup.net.http import OverdueError, TooLargeError, beginning, session, whole
+from dedup.lookup.pace import LONGEST_HOLD_S, Pace, StoppedError
+from dedup.net.http import OverdueError, TooLargeError, UnwantedError, beginning, session, whole, within
 from dedup.plain_text import visible
 
 HOMEPAGE = "https://github.com/reprise-dedup/reprise"
@@ -29,6 +31,9 @@ PAUSES_S = (2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 MOST_BYTES = 32 << 20
 """Largest answer that is read."""
 
+STOP_S = 5.0
+"""Seconds that an answer in flight has when the run is to stop: what came is kept, and is not asked for again."""
+
 _PASSING = {429, 500, 502, 503, 504}
 """Statuses that say: later."""
 _LONGEST_TOLD = 200
@@ -41,6 +46,7 @@ class Http:
         """`name` is for messages; `read_s` the longest time between two pieces of an answer."""
         self.name, self.url, self.pace, self.read_s = name, url.rstrip("/"), pace, read_s
         self._session = session(USER_AGENT)
+        self._stopping_since: float | None = None
 
     def close(self) -> None:
         self._session.close()
@@ -58,24 +64,42 @@ class Http:
         for pause_s in (*PAUSES_S, None):
             self.pace.take()
             try:
-                return self._once(method, path, query, form)
+                return self._within(lambda: self._once(method, path, query, form))
             except _LaterError as later:
                 asked_s = later.pause_s
                 if pause_s is None or (asked_s is not None and asked_s > LONGEST_HOLD_S):
                     wish = f", and asks to wait {asked_s:,.0f} s" if asked_s else ""
                     raise self.error(f"{later.found}{wish}", "Run the same command later: answers are kept") from None
-                self.pace.hold(pause_s if asked_s is None else asked_s)
+                self.pace.hold(max(pause_s, asked_s or 0.0))
         raise AssertionError("the last try returns or raises")
 
     def error(self, found: str, remedy: str = "") -> ServiceError:
         return ServiceError(self.name, found, remedy=remedy)
 
+    def _within(self, request: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
+        try:
+            return within(request, WHOLE_S, self._is_over)
+        except (OverdueError, UnwantedError) as error:
+            self._session.close()
+            self._session = session(USER_AGENT)
+            if isinstance(error, UnwantedError):
+                raise StoppedError from None
+            raise _LaterError(f"its answer takes longer than {WHOLE_S:.0f} s") from None
+
+    def _is_over(self) -> bool:
+        """Whether a run that is to stop has waited long enough for what is in flight."""
+        if not self.pace.stop.requested:
+            return False
+        if self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+        return time.monotonic() - self._stopping_since > STOP_S
+
     def _once(
         self, method: str, path: str, query: Mapping[str, str] | None, form: Mapping[str, str] | None
     ) -> dict[str, Any] | None:
-        began = time.monotonic()
+        began, current = time.monotonic(), self._session
         try:
-            with self._session.request(
+            with current.request(
                 method,
                 f"{self.url}/{path}",
                 params=query,
@@ -85,7 +109,9 @@ class Http:
                 stream=True,
             ) as answer:
                 if answer.status_code in _PASSING:
-                    raise _LaterError(f"answers with status {answer.status_code}", _retry_after(answer))
+                    raise _LaterError(f"answers with status {answer.status_code}", self._retry_after(answer))
+                if 300 <= answer.status_code < 400:
+                    raise self.error(f"sends us on to {_text(answer.headers.get('Location', 'elsewhere'))}")
                 data = self._whole(answer, began)
         except requests.exceptions.SSLError:
             raise self.error("its certificate cannot be verified", "See whether the clock is right") from None
@@ -93,7 +119,9 @@ class Http:
             raise _LaterError(_unreachable(error)) from None
         except requests.exceptions.ChunkedEncodingError:
             raise _LaterError("its answer broke off") from None
-        except requests.exceptions.RequestException as error:
+        except requests.exceptions.ContentDecodingError:
+            raise _LaterError("its answer cannot be unpacked") from None
+        except (requests.exceptions.RequestException, HTTPError, ValueError, OSError) as error:
             raise self.error(f"cannot be asked: {type(error).__name__}") from None
         return self._understood(answer.status_code, data)
 
@@ -105,6 +133,19 @@ class Http:
         except OverdueError:
             raise _LaterError(f"its answer takes longer than {WHOLE_S:.0f} s") from None
 
+    def _retry_after(self, answer: requests.Response) -> float | None:
+        """Seconds that the header `Retry-After` asks for, as a number or as a date."""
+        text = answer.headers.get("Retry-After", "").strip()
+        try:
+            seconds = float(text)
+        except ValueError:
+            try:
+                moment = email.utils.parsedate_to_datetime(text)
+                seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - self.pace.now()
+            except (ValueError, TypeError, OverflowError):
+                return None
+        return max(0.0, seconds) if math.isfinite(seconds) else None
+
     def _understood(self, status: int, data: bytes) -> dict[str, Any] | None:
         try:
             value = json.loads(data)
@@ -112,7 +153,7 @@ class Http:
             value = None
         if status == 200 and isinstance(value, dict):
             return value
-        if status == 200:
+        if status == 200 or (status == 404 and not isinstance(value, dict)):  # that of some other page
             raise _LaterError(f"answers with something other than JSON: {beginning(data)!r}")
         if status == 404:
             return None
@@ -138,19 +179,6 @@ class _LaterError(Exception):
         self.found = found
         self.pause_s = pause_s
         """Seconds that the service asks to wait."""
-
-
-def _retry_after(answer: requests.Response) -> float | None:
-    """Seconds that the header `Retry-After` asks for, as a number or as a date."""
-    text = answer.headers.get("Retry-After", "").strip()
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _unreachable(error: requests.exceptions.RequestException) -> str:

@@ -10,8 +10,8 @@ from dedup.lookup.http import Http
 from dedup.lookup.nouns import RecordingReleases, Release, ReleaseTrack
 
 NAME = "MusicBrainz"
-INTERVAL_S = 1.05
-"""Seconds between two requests: MusicBrainz allows one a second."""
+INTERVAL_S = 1.1
+"""Seconds between two requests: MusicBrainz allows one a second, and one may take 0.1 s longer to get there."""
 
 _OF_RELEASE = "artist-credits+recordings+release-groups"
 _OF_RECORDING = "artist-credits+releases+media+release-groups"

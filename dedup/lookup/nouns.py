@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from dedup.store.lookups import Answer
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,18 @@ class RecordingReleases:
     title: str
     artist: str
     releases: tuple[Release, ...] = ()
+
+
+def understood(kept: Mapping[str, Answer], parsed: Callable[[dict[str, Any]], _T]) -> dict[str, _T]:
+    """What answers say, by subject; those are left out that another release of this program kept in a way of its own:
+    they count as never given."""
+    found: dict[str, _T] = {}
+    for subject, said in kept.items():
+        try:
+            found[subject] = parsed(said.answer)
+        except (KeyError, TypeError, AttributeError):
+            continue
+    return found
 
 
 def sounds_to_json(sounds: tuple[Sound, ...]) -> dict[str, Any]:

@@ -16,7 +16,11 @@ from dedup.runner import Stop
 from dedup.store.layout import PRIVATE_FILE, PRIVATE_FOLDER
 
 LONGEST_HOLD_S = 3600.0
-"""Longest time that a service may keep us waiting; a moment further ahead was written by a clock that was set back."""
+"""Longest time that a service may keep us waiting."""
+LOOK_S = 60.0
+"""Longest time until the file is looked at again by who waits: the clock may be set meanwhile."""
+_LOCK_S = 0.02
+"""Pause between two tries to lock the file."""
 
 
 class StoppedError(Exception):
@@ -39,26 +43,30 @@ class Pace:
         self.path, self.interval_s, self.stop = path, interval_s, stop
         self._now, self._wait = now, wait or stop.event.wait
 
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._now()
+
     def take(self) -> None:
         """Returns when a request may go out. Raises StoppedError, WriteError."""
         while True:
             if self.stop.requested:
                 raise StoppedError
             with self._held() as file:
-                now = self._now()
-                ahead_s = _read(file) - now
-                if ahead_s <= 0 or ahead_s > LONGEST_HOLD_S:
-                    _write(file, now + self.interval_s)
+                now, (until, written) = self._now(), _read(file)
+                ahead_s = _left_s(until, written, now)
+                if ahead_s <= 0:
+                    _write(file, now + self.interval_s, now)
                     return
-            self._wait(ahead_s)
+                if now < written:  # by a clock that was set back since
+                    _write(file, now + ahead_s, now)
+            self._wait(min(ahead_s, LOOK_S))
 
     def hold(self, seconds: float) -> None:
-        """Lets nothing out for so long, for any process; at most `LONGEST_HOLD_S`."""
+        """Lets nothing out for so long, for any process; at most `LONGEST_HOLD_S`. Raises StoppedError, WriteError."""
         with self._held() as file:
             now = self._now()
-            known = _read(file)
-            until = now + min(seconds, LONGEST_HOLD_S)
-            _write(file, until if known > now + LONGEST_HOLD_S else max(known, until))
+            _write(file, now + max(_left_s(*_read(file), now), min(seconds, LONGEST_HOLD_S)), now)
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[int]:
@@ -67,22 +75,39 @@ class Pace:
             self.path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                self._lock(file)
                 yield file
             finally:
                 os.close(file)
 
+    def _lock(self, file: int) -> None:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # another process has it for a moment, or stands still
+                if self.stop.event.wait(_LOCK_S):
+                    raise StoppedError from None
+            else:
+                return
 
-def _read(file: int) -> float:
-    """The moment in the file, seconds since 1970; 0 if it holds none."""
+
+def _left_s(until: float, written: float, now: float) -> float:
+    """Seconds until the next request may go out. If the clock was set back since the file was written, as many as it
+    said then."""
+    left_s = until - max(now, written)
+    return left_s if left_s <= LONGEST_HOLD_S else 0.0
+
+
+def _read(file: int) -> tuple[float, float]:
+    """The moment in the file, and the one when it was written, in seconds since 1970; 0 if it holds none."""
     try:
-        moment = float(os.pread(file, 64, 0))
+        until, written = map(float, os.pread(file, 64, 0).split())
     except ValueError:
-        return 0.0
-    return moment if math.isfinite(moment) else 0.0
+        return 0.0, 0.0
+    return (until, written) if math.isfinite(until) and math.isfinite(written) else (0.0, 0.0)
 
 
-def _write(file: int, moment: float) -> None:
-    text = f"{moment:.6f}\n".encode()
+def _write(file: int, until: float, now: float) -> None:
+    text = f"{until:.6f} {now:.6f}\n".encode()
     os.pwrite(file, text, 0)
     os.ftruncate(file, len(text))

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import queue
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -17,7 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from dedup import __version__
 from dedup.errors import ServerError
-from dedup.net.http import OverdueError, TooLargeError, beginning, session, whole
+from dedup.net.http import OverdueError, TooLargeError, UnwantedError, beginning, session, whole, within
 from dedup.plain_text import visible
 from dedup.servers.server import MissingError, RefusedError
 
@@ -92,33 +90,17 @@ class Http:
             raise ServerError(self.where, why, remedy="")
 
     def _within(self, request: Callable[[], Any]) -> Any:
-        """What a request returns or raises, within `WHOLE_S`, unless somebody wants an end. A thread makes it, as a
-        server that sends its headers byte by byte, or a name that is looked up for ever, heeds no limit of a socket."""
+        """What a request returns or raises, within `WHOLE_S`, unless somebody wants an end."""
         self._require_time()
-        answers = queue.SimpleQueue[tuple[Any, BaseException | None]]()
-
-        def ask() -> None:
-            try:
-                answers.put((request(), None))
-            except BaseException as error:  # raised by who waits
-                answers.put((None, error))
-
-        until = time.monotonic() + WHOLE_S
-        threading.Thread(target=ask, daemon=True).start()
-        while True:
-            try:
-                value, error = answers.get(timeout=max(0.0, min(_LOOK_S, until - time.monotonic())))
-            except queue.Empty:
-                if time.monotonic() >= until:
-                    self._abandon()
-                    raise _LaterError(f"its answer took longer than {WHOLE_S:.0f} s") from None
-                if self._why_end():
-                    self._abandon()
-                    self._require_time()
-                continue
-            if error is not None:
-                raise error
-            return value
+        try:
+            return within(request, WHOLE_S, lambda: bool(self._why_end()))
+        except OverdueError:
+            self._abandon()
+            raise _LaterError(f"its answer took longer than {WHOLE_S:.0f} s") from None
+        except UnwantedError:
+            self._abandon()
+            self._require_time()
+            raise
 
     def _abandon(self) -> None:
         """Leaves a request to its thread, which ends by the limits of the socket, and goes on with another session."""

@@ -20,6 +20,7 @@ from dedup.store.judgements import StoredJudgements
 from dedup.store.layout import Layout
 from dedup.store.lookups import Lookups
 from dedup.store.meta import Meta
+from dedup.store.namings import NAMINGS, StoredNamings
 from dedup.store.nulltests import NullTests
 from dedup.store.pitches import Pitches
 from dedup.store.probes import Probes
@@ -28,7 +29,8 @@ from dedup.store.runs import Runs
 from dedup.store.sealed import SealedBlocks
 from dedup.store.table import Table
 from dedup.store.tracks import Tracks
-from dedup.store.waiting import WaitingFile
+from dedup.store.waiting import PAIRS, WaitingFile
+from dedup.store.words import Words
 
 
 class State(NamedTuple):
@@ -55,7 +57,11 @@ class Catalog(Database):
         self.probes = Probes(self)
         self.blocks = SealedBlocks(self)
         self.results = Results(self)
-        self.judgements = StoredJudgements(self, self.meta, WaitingFile(Layout(path.parent)))
+        layout = Layout(path.parent)
+        self.judgements = StoredJudgements(self, self.meta, WaitingFile(layout.waiting, PAIRS))
+        self.namings = StoredNamings(self, self.meta, WaitingFile(layout.waiting_namings, NAMINGS))
+        self.words: tuple[Words[Any], ...] = (self.judgements, self.namings)
+        """The tables of what people say."""
         self.runs = Runs(self)
         self.nulltests = NullTests(self)
         self.comparisons = Comparisons(self)
@@ -64,18 +70,18 @@ class Catalog(Database):
         self.sealed_tables: tuple[Table, ...] = (
             *(self.meta, self.blocks, self.fingerprints, self.audios, self.tracks, self.probes, self.results),
             *(self.judgements, self.runs, self.nulltests, self.comparisons, self.pitches),
-            self.lookups,
+            *(self.lookups, self.namings),
         )
         """The tables whose rows carry a digest: all except `tail`."""
         self._state: tuple[object, State] | None = None
         """What `state` gave, and what tells whether anything was written since."""
 
     def state(self) -> State:
-        """The digests of the digests of all rows from which results come, those of all tables except `run`,
-        `probe`, `lookup`, and `pitches`, of which tiles hold the results, and of what waits beside the catalog. Equal
+        """The digests of the digests of all rows from which results come, those of all tables except `run`, `probe`,
+        `lookup`, `naming`, and `pitches`, of which tiles hold the results, and of what waits beside the catalog. Equal
         ones give equal results under the same settings. 0.3 µs a row."""
         said: tuple[Table, ...] = (self.judgements, self.comparisons)
-        others = (*said, self.nulltests, self.runs, self.probes, self.pitches, self.lookups)
+        others = (*said, self.nulltests, self.runs, self.probes, self.pitches, self.lookups, self.namings)
         read = (table for table in self.sealed_tables if table not in others)
         waiting = "".join(each.mark for each in self.judgements.waiting.read().waiting)
         now = self.commits_seen(), self.connection.total_changes, waiting

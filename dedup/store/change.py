@@ -20,7 +20,7 @@ def store_version(folder: Path) -> str:
     run ends; a store that is not there has one too. Raises OSError if the folder cannot be read."""
     layout = Layout(folder)
     log = log_of(layout.catalog)
-    files = [layout.catalog, layout.waiting, layout.plan_key, layout.listeners]
+    files = [layout.catalog, layout.waiting, layout.waiting_namings, layout.plan_key, layout.listeners]
     if _size(log):  # without commits, it and its index come and go with every reader
         files += [log, log.with_name(f"{layout.catalog.name}-shm")]
     told = hashlib.blake2b(digest_size=16)

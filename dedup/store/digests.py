@@ -27,6 +27,7 @@ COLUMNS = {
     "comparison": ("digest_a", "digest_b", "settings", "kernel", "pair"),
     "pitches": ("fingerprint", "version", "items"),
     "lookup": ("subject", "service", "asked", "answer"),
+    "naming": ("subject", "answer", "said"),
 }
 """Columns that the digest of a row covers, in the order of `schema.sql`: all except the digest. A `tail` has no digest,
 since that of its fingerprint covers its items."""

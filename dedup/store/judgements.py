@@ -7,10 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from dedup.store.database import Database
-from dedup.store.meta import Meta
-from dedup.store.table import Table
-from dedup.store.waiting import Waiting, WaitingFile
+from dedup.store.waiting import Waiting
+from dedup.store.words import Words
 
 CONTENT_BYTES = 16
 """Length of a content, which identifies a judged track: the hash of its packets, or the digest of its items."""
@@ -31,18 +29,18 @@ class Judgement:
     """Time of the judgement, UTC, such as "2026-02-28T21:30:00Z"."""
 
 
-class StoredJudgements(Table):
+WAITING = "waiting"
+
+
+class StoredJudgements(Words[Waiting]):
     """One row per pair of contents: the last judgement."""
 
     name, keys = "judgement", 2
-
-    def __init__(self, database: Database, meta: Meta, waiting: WaitingFile) -> None:
-        super().__init__(database)
-        self._meta, self.waiting = meta, waiting
+    taken_in = WAITING
 
     def all(self) -> list[Judgement]:
         """All judgements, oldest first."""
-        waiting = self._waiting()  # first: whoever takes it in meanwhile has committed it before it is gone
+        waiting = self.last_waiting()  # first: whoever takes it in meanwhile has committed it before it is gone
         rows = self._select("ORDER BY judged, content_a, content_b")
         if not waiting:
             return list(rows)
@@ -54,7 +52,7 @@ class StoredJudgements(Table):
         return sorted(said.values(), key=lambda each: (each.judged, each.content_a, each.content_b))
 
     def get(self, content_a: bytes, content_b: bytes) -> Judgement | None:
-        last = self._waiting().get((content_a, content_b))
+        last = self.last_waiting().get((content_a, content_b))
         if last is not None:
             return _judgement(last)
         return next(self._select("WHERE (content_a, content_b) = (?, ?)", (content_a, content_b)), None)
@@ -70,50 +68,15 @@ class StoredJudgements(Table):
     def drop(self, content_a: bytes, content_b: bytes) -> None:
         self.drop_row((content_a, content_b))
 
-    # ---- what waits ----
-
-    def leave(self, waiting: Waiting) -> None:
-        """Lets something that a person said wait for whoever writes next; it counts at once. Raises WriteError."""
-        self.waiting.leave(waiting)
-
-    def count_waiting(self) -> int:
-        """The number of pairs about which something waits."""
-        return len(self._waiting())
-
-    def take_in(self) -> int:
-        """Takes what waits into the table, in one transaction, and empties the file; returns how much it was. If a kill
-        comes between the two, the catalog knows how far it came (WAITING in `meta`): the next call changes nothing,
-        whatever was said since. Call it only while holding the lock. Raises OSError."""
-        with self.waiting.taken() as found:
-            new = self._not_taken(found)
-            if new:
-                with self.database.transaction():
-                    for each in new:
-                        self._take(each)
-                    self._meta.set(WAITING, new[-1].mark)
-        return len(new)
-
-    def _take(self, waiting: Waiting) -> None:
-        judgement = _judgement(waiting)
+    def take(self, word: Waiting) -> None:
+        judgement = _judgement(word)
         if judgement is None:
-            self.drop(waiting.content_a, waiting.content_b)
+            self.drop(word.content_a, word.content_b)
         else:
             self.put(judgement)
 
-    def _waiting(self) -> dict[tuple[bytes, bytes], Waiting]:
-        """The last word about each pair that is not in the table yet."""
-        found = self.waiting.read().waiting
-        return {(each.content_a, each.content_b): each for each in self._not_taken(found)}
-
-    def _not_taken(self, found: Sequence[Waiting]) -> Sequence[Waiting]:
-        """Those behind the last that was taken in."""
-        taken = self._meta.get(WAITING) if found else None
-        marks = [each.mark for each in found]
-        return found[marks.index(taken) + 1 :] if taken in marks else found
-
-
-WAITING = "waiting"
-"""Key in the table `meta`: the digest of the last line of the file that was taken in."""
+    def key_of(self, word: Waiting) -> tuple[bytes, bytes]:
+        return word.content_a, word.content_b
 
 
 def _judgement(waiting: Waiting) -> Judgement | None:

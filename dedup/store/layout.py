@@ -24,8 +24,8 @@ SHORT_S, UNNAMED_S = 5.0, 0.2
 """How long a lock is waited for whose holder has it only for a moment, or has not said yet who it is."""
 
 _OURS = re.compile(
-    r"lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog"
-    r"|plan-key|wip-plan-key-.*|waiting-judgements(\.damaged)?|review\.json.*|web-passphrase"
+    r"(lookup-)?lock|catalog\.db.*|(reprise|cluster|workers)\.log.*|fingerprints\.zarr|cleanups|wip-catalog"
+    r"|plan-key|wip-plan-key-.*|waiting-(judgements|namings)(\.damaged)?|review\.json.*|web-passphrase"
     r"|progress\.json.*|page|gate|listeners\.json.*"
 )
 """Names of what a store has in its folder."""
@@ -72,9 +72,14 @@ class Layout:
         return self.folder / "waiting-judgements"
 
     @property
-    def waiting_damaged(self) -> Path:
-        """Lines of that file that could not be read."""
-        return self.waiting.with_name(f"{self.waiting.name}.damaged")
+    def waiting_namings(self) -> Path:
+        """The same of what they said about which recording a sound is."""
+        return self.folder / "waiting-namings"
+
+    @property
+    def lookup_lock(self) -> Path:
+        """Locked by the run that asks services on the net, all the time; the store itself is not."""
+        return self.folder / "lookup-lock"
 
     @property
     def plan_key_part(self) -> str:

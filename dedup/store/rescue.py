@@ -27,6 +27,7 @@ KEYS = {
     "comparison": "digest_a, digest_b, settings",
     "pitches": "fingerprint",
     "lookup": "subject, service",
+    "naming": "subject",
 }
 """Tables worth saving, each with the key by which it is stored. Probes are not: they only save a scan some work."""
 

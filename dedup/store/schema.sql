@@ -1,4 +1,4 @@
--- The catalog, format version 5. FORMAT.md explains every table and invariant.
+-- The catalog, format version 6. FORMAT.md explains every table and invariant.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -156,4 +156,11 @@ CREATE TABLE lookup (
     answer     TEXT NOT NULL,
     row_digest BLOB NOT NULL DEFAULT x'',
     PRIMARY KEY (subject, service)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE naming (
+    subject    TEXT PRIMARY KEY,
+    answer     TEXT NOT NULL,
+    said       TEXT NOT NULL,
+    row_digest BLOB NOT NULL DEFAULT x''
 ) STRICT, WITHOUT ROWID;

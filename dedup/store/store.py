@@ -104,8 +104,9 @@ class Store:
     def take_in_what_waits(self) -> None:
         """Takes in what people said since the lock was taken. What a full disk or a damaged row keeps out waits on, and
         counts all the same; whoever needs that row reports it. Call it only while holding the lock."""
-        with contextlib.suppress(OSError, sqlite3.Error, StoreDamagedError):
-            self.catalog.judgements.take_in()
+        for table in self.catalog.words:
+            with contextlib.suppress(OSError, sqlite3.Error, StoreDamagedError):
+                table.take_in()
 
     def items_of(self, fingerprint: int) -> Items:
         """The items of one fingerprint, sealed or not. Raises StoreDamagedError."""

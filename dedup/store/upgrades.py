@@ -10,7 +10,7 @@ from dedup.errors import StoreMismatchError
 if TYPE_CHECKING:
     from dedup.store.catalog import Catalog
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 
 def _add_what_decoding_showed(catalog: Catalog) -> None:
@@ -25,7 +25,7 @@ def _add_digests(catalog: Catalog) -> None:
     table, and streams an index."""
     damaged = [(table, list(table.unlike_older_digest())) for table in (catalog.results, catalog.nulltests)]
     for table in catalog.sealed_tables:
-        if table not in (catalog.comparisons, catalog.pitches, catalog.lookups):
+        if table not in (catalog.comparisons, catalog.pitches, catalog.lookups, catalog.namings):
             table.add_digests()
     for other, keys in damaged:
         other.drop_older_digest()
@@ -44,11 +44,17 @@ def _add_lookups(catalog: Catalog) -> None:
     catalog.lookups.create()
 
 
+def _add_namings(catalog: Catalog) -> None:
+    """From version 5: what people said about which recording a sound is gets a table."""
+    catalog.namings.create()
+
+
 UPGRADES: dict[int, Callable[[Catalog], None]] = {
     1: _add_what_decoding_showed,
     2: _add_digests,
     3: _add_pitches,
     4: _add_lookups,
+    5: _add_namings,
 }
 """Functions by format version: each upgrades a catalog of that version to the next, in a transaction that also raises
 the version."""

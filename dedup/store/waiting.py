@@ -1,5 +1,5 @@
-"""What people said about two contents while another process held the store: it waits in a file beside the catalog, for
-whoever opens the store for writing next to take it in. FORMAT.md documents the file."""
+"""What people said while another process held the store: it waits in files beside the catalog, for whoever opens the
+store for writing next to take it in. FORMAT.md documents the files."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from dedup.errors import writing
 from dedup.store.blocks import sync
-from dedup.store.layout import PRIVATE_FILE, Layout
+from dedup.store.layout import PRIVATE_FILE
 from dedup.store.ledgers import digest_of, is_sealed_except_its_end, opened_line, sealed_line
 
 CONTENT_DIGITS = 32
@@ -37,40 +38,54 @@ class Waiting:
     """Digest of its line, which no other line has; empty before it is in the file."""
 
 
-class Read(NamedTuple):
+class HasMark(Protocol):
+    """What a line says."""
+
+    @property
+    def mark(self) -> str:
+        """Digest of its line, which no other line has; empty before it is in the file."""
+
+
+Word = TypeVar("Word", bound=HasMark)
+
+
+class Form(NamedTuple, Generic[Word]):
+    """How lines of a file say it."""
+
+    record: Callable[[Word], dict[str, Any]]
+    """As a JSON object."""
+    parsed: Callable[[dict[str, Any], str], Word]
+    """From that object and the mark. Raises ValueError, KeyError or TypeError for one that nobody may have written."""
+
+
+class Read(NamedTuple, Generic[Word]):
     """What a file says."""
 
-    waiting: list[Waiting]
+    waiting: list[Word]
     """In the order in which it was said."""
     damaged: list[bytes]
     """Lines that cannot be read."""
 
 
-class WaitingFile:
-    """The file, which is always empty or absent except after somebody said something beside a writer. Any number of
+class WaitingFile(Generic[Word]):
+    """A file that is always empty or absent except after somebody said something beside a writer. Any number of
     processes append to it; whoever holds the store's lock empties it."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.path, self.set_aside = layout.waiting, layout.waiting_damaged
+    def __init__(self, path: Path, form: Form[Word]) -> None:
+        self.path, self.set_aside = path, path.with_name(f"{path.name}.damaged")
+        self._form = form
 
-    def read(self) -> Read:
+    def read(self) -> Read[Word]:
         """What waits now. A last line without a newline does not count: its writer was killed, or is at it. Raises
         OSError."""
         try:
-            return _read(self.path.read_bytes())
+            return self._read(self.path.read_bytes())
         except FileNotFoundError:
             return Read([], [])
 
-    def leave(self, waiting: Waiting) -> None:
+    def leave(self, word: Word) -> None:
         """Appends a line, which is durable when this returns. Raises WriteError."""
-        record = {
-            "a": waiting.content_a.hex(),
-            "b": waiting.content_b.hex(),
-            "same": waiting.same,
-            "score": waiting.score,
-            "judged": waiting.judged,
-            "once": secrets.token_hex(8),
-        }
+        record = self._form.record(word) | {"once": secrets.token_hex(8)}
         with writing(f"file {self.path}"), self._locked(os.O_CREAT) as descriptor:
             end = self._drop_half_line(descriptor)
             line = sealed_line(record)
@@ -84,14 +99,14 @@ class WaitingFile:
                 sync(self.path.parent)
 
     @contextlib.contextmanager
-    def taken(self) -> Iterator[list[Waiting]]:
+    def taken(self) -> Iterator[list[Word]]:
         """Gives what waits to whoever holds the store's lock and keeps it for good in the block; then empties the file.
         Lines that cannot be read are set aside. Raises OSError."""
         if not self._holds_something():
             yield []
             return
         with self._locked() as descriptor:
-            read = _read(_all_of(descriptor))
+            read = self._read(_all_of(descriptor))
             yield read.waiting
             if read.damaged:
                 self._keep_aside(read.damaged)
@@ -114,6 +129,21 @@ class WaitingFile:
             return self.path.stat().st_size > 0
         except FileNotFoundError:
             return False
+
+    def _read(self, data: bytes) -> Read[Word]:
+        read = Read[Word]([], [])
+        *lines, last = data.split(b"\n")
+        for line in lines:
+            try:
+                record, is_sealed = opened_line(line + b"\n")
+                if not is_sealed:
+                    raise ValueError("has no digest")
+                read.waiting.append(self._form.parsed(record, digest_of(line)))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                read.damaged.append(line)
+        if is_sealed_except_its_end(last):
+            read.damaged.append(last)
+        return read
 
     @contextlib.contextmanager
     def _locked(self, flags: int = 0) -> Iterator[int]:
@@ -149,28 +179,25 @@ class WaitingFile:
         sync(self.path.parent)
 
 
-def _read(data: bytes) -> Read:
-    read = Read([], [])
-    *lines, last = data.split(b"\n")
-    for line in lines:
-        try:
-            read.waiting.append(_parsed(line))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            read.damaged.append(line)
-    if is_sealed_except_its_end(last):
-        read.damaged.append(last)
-    return read
+def pair_record(waiting: Waiting) -> dict[str, Any]:
+    return {
+        "a": waiting.content_a.hex(),
+        "b": waiting.content_b.hex(),
+        "same": waiting.same,
+        "score": waiting.score,
+        "judged": waiting.judged,
+    }
 
 
-def _parsed(line: bytes) -> Waiting:
-    """Raises ValueError, KeyError or TypeError for a line that nobody may have written."""
-    record, is_sealed = opened_line(line + b"\n")
-    if not is_sealed:
-        raise ValueError("has no digest")
+def pair_in(record: dict[str, Any], mark: str) -> Waiting:
+    """Raises ValueError, KeyError or TypeError for a record that nobody may have written."""
     a, b, same, score = _content(record["a"]), _content(record["b"]), record["same"], record["score"]
     if a > b or (a == b and same is False) or same not in (True, False, None) or type(same) is int:
         raise ValueError("says nothing about two contents")
-    return Waiting(a, b, same, None if score is None else float(score), str(record["judged"]), digest_of(line))
+    return Waiting(a, b, same, None if score is None else float(score), str(record["judged"]), mark)
+
+
+PAIRS = Form(pair_record, pair_in)
 
 
 def _content(text: Any) -> bytes:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Kind = (
     Literal["catalog", "root", "block", "fingerprint", "audio", "track", "probe", "tile", "judgement", "null test"]
-    | Literal["comparison", "pitches", "lookup", "run", "meta", "clean-up", "note"]
+    | Literal["comparison", "pitches", "lookup", "naming", "run", "meta", "clean-up", "note"]
 )
 
 ROWS: dict[str, Kind] = {
@@ -55,6 +55,7 @@ ROWS: dict[str, Kind] = {
     "comparison": "comparison",
     "pitches": "pitches",
     "lookup": "lookup",
+    "naming": "naming",
 }
 """Kind of a finding about a row, by its table. A fingerprint in a block counts as damage of that block."""
 
@@ -69,7 +70,7 @@ class Finding:
     name: str
     """Key of the row in text: name of the block or tile, id of the fingerprint, audio, track or run, path of the probe,
     contents of the judgement or null test, digests of the comparison, fingerprint of the pitches, subject and service
-    of the lookup, key of `meta`; table of the catalog."""
+    of the lookup, subject of the naming, key of `meta`; table of the catalog."""
     text: str
     key: tuple[Any, ...] = ()
     """Primary key of the row to drop."""
@@ -197,8 +198,9 @@ def repair(store: Store, findings: Sequence[Finding]) -> None:
             _drop(store.catalog, finding)
         if any(finding.kind in ("tile", "block") for finding in findings):
             store.catalog.meta.drop("complete")
-    if any(finding.name == store.layout.waiting_damaged.name for finding in findings):
-        store.catalog.judgements.waiting.forget_set_aside()
+    for table in store.catalog.words:
+        if any(finding.name == table.waiting.set_aside.name for finding in findings):
+            table.waiting.forget_set_aside()
     if any(finding.kind == "root" for finding in findings):
         store.blocks.create(store.root_attributes)
     store.tidy()
@@ -350,18 +352,19 @@ def _sound_meta(store: Store) -> dict[str, Any]:
 
 def _check_waiting(store: Store, _: Observer) -> Iterator[Finding]:
     """What people said while another process held the store, and lines of it that cannot be read."""
-    waiting = store.catalog.judgements.waiting
-    read = waiting.read()
-    if read.waiting:
-        n = len(read.waiting)
-        count, them = ("1 judgement waits", "it") if n == 1 else (f"{n:,} judgements wait", "them")
-        text = f"{count}: readers see {them}, and the next run that writes takes {them} in"
-        yield Finding("note", waiting.path.name, text)
-    for file, lines in ((waiting.path, read.damaged), (waiting.set_aside, waiting.set_aside_lines())):
-        if lines:
-            shown = printable(b" ".join(lines)[:MOST_SHOWN])
-            text = f"{len(lines):,} of its lines cannot be read: give these judgements again ({shown})"
-            yield Finding("judgement", file.name, text)
+    for table in store.catalog.words:
+        kind, waiting = ROWS[table.name], table.waiting
+        read = waiting.read()
+        if read.waiting:
+            n = len(read.waiting)
+            count, them = (f"1 {kind} waits", "it") if n == 1 else (f"{n:,} {kind}s wait", "them")
+            text = f"{count}: readers see {them}, and the next run that writes takes {them} in"
+            yield Finding("note", waiting.path.name, text)
+        for file, lines in ((waiting.path, read.damaged), (waiting.set_aside, waiting.set_aside_lines())):
+            if lines:
+                shown = printable(b" ".join(lines)[:MOST_SHOWN])
+                text = f"{len(lines):,} of its lines cannot be read: give these {kind}s again ({shown})"
+                yield Finding(kind, file.name, text)
 
 
 MOST_SHOWN = 300

@@ -21,6 +21,7 @@ from dedup.store.audios import Audio
 from dedup.store.digests import DIGEST_BYTES
 from dedup.store.judgements import CONTENT_BYTES, WAITING
 from dedup.store.lookups import SERVICES
+from dedup.store.namings import TAKEN_IN
 from dedup.store.nulltests import NULLTEST_VERSION, parsed
 from dedup.store.pairs import PAIR
 from dedup.store.pitches import N_PITCHES
@@ -148,6 +149,16 @@ def problems_of_lookup(row: tuple[Any, ...]) -> Iterator[str]:
         yield "its answer is not a JSON object"
 
 
+def problems_of_naming(row: tuple[Any, ...]) -> Iterator[str]:
+    subject, answer, said = row
+    if not _DIGEST.fullmatch(subject):
+        yield "what it is about is no digest"
+    if not _is_time(said):
+        yield f"its time, {said}, cannot be read"
+    if not isinstance(_json(answer), dict):
+        yield "its answer is not a JSON object"
+
+
 def problems_of_run(row: tuple[Any, ...]) -> Iterator[str]:
     _, _, started, ended, outcome, exit_code, why, seconds, summary = row
     if not _is_time(started) or not (ended is None or _is_time(ended)):
@@ -207,6 +218,7 @@ _FORMS: dict[str, Callable[[Any, str], bool]] = {
     ),
     "complete": lambda value, _: bool(_DIGEST.fullmatch(value)),
     WAITING: lambda value, _: bool(_DIGEST.fullmatch(value)),
+    TAKEN_IN: lambda value, _: bool(_DIGEST.fullmatch(value)),
     "retired": lambda value, _: bool(
         value["runs"] >= 0 and all(type(first) is type(last) is int for first, last in value["fingerprints"])
     ),
@@ -274,6 +286,7 @@ PROBLEMS: dict[str, Callable[[tuple[Any, ...]], Iterator[str]]] = {
     "comparison": problems_of_comparison,
     "pitches": problems_of_pitches,
     "lookup": problems_of_lookup,
+    "naming": problems_of_naming,
 }
 """What is wrong with a row that matches its digest, by table, the worst first. Blocks,
 fingerprints and tiles are verified by what is on disk and by each other."""

@@ -38,7 +38,7 @@ def identify(run: Run, paths: Sequence[bytes], limit: int | None, again: bool) -
     from dedup.lookup.identify import Way
     from dedup.lookup.identify import identify as identify_files
 
-    with stores.for_writing(run) as store:
+    with stores.for_asking(run) as store:
         way = Way(run.settings.lookup(), stores.place_of_rates())
         result = identify_files(
             store=store,
@@ -55,6 +55,8 @@ def identify(run: Run, paths: Sequence[bytes], limit: int | None, again: bool) -
     run.observer.close()
     run.output.result({"event": "identify", **record})
     run.output.note(summary_text(result))
+    if result.counts["question"]:
+        run.output.note("`reprise name` asks you about the questions")
     return run.exit_code
 
 

@@ -15,14 +15,14 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from dedup.errors import RepriseError
-from jobs.serve import api, covers, home, pages, plans, runs, sound
+from jobs.serve import api, covers, home, names, pages, plans, runs, sound
 
 if TYPE_CHECKING:
     from jobs.serve.site import Site
 
 log = logging.getLogger("reprise")
 
-API = (api.ROUTES, runs.ROUTES, home.API_ROUTES, plans.API_ROUTES, sound.ROUTES, covers.API_ROUTES)
+API = (api.ROUTES, runs.ROUTES, home.API_ROUTES, plans.API_ROUTES, sound.ROUTES, covers.API_ROUTES, names.API_ROUTES)
 ASSETS = Path(str(resources.files("jobs.serve"))) / "static"
 
 
@@ -30,7 +30,7 @@ def application(site: Site) -> Starlette:
     """The pages and the API, without a guard."""
     app = Starlette(
         routes=[
-            *(route for module in (home, pages, plans, covers) for route in module.ROUTES),
+            *(route for module in (home, pages, plans, covers, names) for route in module.ROUTES),
             Mount("/api", routes=[route for module in API for route in module]),
             Mount("/static", StaticFiles(directory=ASSETS)),
         ],

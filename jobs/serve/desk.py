@@ -288,6 +288,12 @@ class Desk:
         self._steps = [*self._steps[1 - MOST_UNDONE :], _Step(undone, take_back)]
 
     @contextlib.contextmanager
+    def beside(self) -> Iterator[None]:
+        """For a block that writes to the store what the groups do not depend on: they need not be read again."""
+        with self._lock, self._changing_the_store():
+            yield
+
+    @contextlib.contextmanager
     def _changing_the_store(self) -> Iterator[None]:
         """For a block that records a judgement: what is changed there is known here, and the store need not be read
         again, unless a run has changed it too."""

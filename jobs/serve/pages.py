@@ -29,6 +29,7 @@ NAVIGATION = (
     ("/", "Home"),
     ("/groups", "Groups"),
     ("/uncertain", "Uncertain"),
+    ("/names", "Names"),
     ("/plan", "Plan"),
     ("/two", "Two files"),
     ("/trouble", "Trouble"),

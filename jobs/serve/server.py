@@ -23,6 +23,7 @@ from jobs.serve.clerk import Clerk
 from jobs.serve.desk import Desk, Terms
 from jobs.serve.guard import Guard, Key
 from jobs.serve.listening import serve_at
+from jobs.serve.naming import Names
 from jobs.serve.passphrase import Passphrase
 from jobs.serve.pictures import Pictures
 from jobs.serve.site import Site
@@ -85,7 +86,9 @@ def serve_pages(run: Run, place: Place, *, opens: bool, plan: bytes | None) -> N
     hosts = list(_hosts(place, port))
     desk, work = Desk(_terms(run, folder, plan)), Work(folder)
     sounds, pictures = SoundCache(), Pictures(Layout(folder).page)
-    site = Site(desk, work, Clerk(desk, work, run.settings), run.settings, Sounds(sounds), pictures)
+    site = Site(
+        desk, work, Clerk(desk, work, run.settings), run.settings, Sounds(sounds), pictures, Names(folder, desk.beside)
+    )
     app = Guard(application(site), key, hosts, passphrase)
     address = f"{'https' if secured else 'http'}://{hosts[0]}/?token={key.token}"
     run.output.result({"event": "serve", "address": address})

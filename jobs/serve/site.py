@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jobs.serve.clerk import Clerk
     from jobs.serve.desk import Desk
+    from jobs.serve.naming import Names
     from jobs.serve.pictures import Pictures
     from jobs.serve.sound import Sounds
     from jobs.serve.work import Work
@@ -24,3 +25,4 @@ class Site:
     settings: Configuration
     sounds: Sounds
     pictures: Pictures
+    names: Names

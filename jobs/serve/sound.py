@@ -123,14 +123,15 @@ def _number(request: Request, name: str, least: float, most: float, usual: float
 # ---- what is heard ----
 
 
-def _span(request: Request) -> tuple[float, float]:
+def span_of(request: Request) -> tuple[float, float]:
+    """Start and length, in seconds of the axis, that a request asks for. Raises HTTPException."""
     start_s = _number(request, "start", -FURTHEST_S, FURTHEST_S, 0.0)
     return start_s, _number(request, "length", 0.0, LONGEST_WINDOW_S, 10.0)
 
 
 def _window(request: Request) -> Response:
     """A window of a file, on the axis: waits until it is decoded so far."""
-    start_s, length_s = _span(request)
+    start_s, length_s = span_of(request)
     track, pair = _track(request)
     sounds = _sounds(request)
     sound = sounds.of(track)
@@ -138,18 +139,18 @@ def _window(request: Request) -> Response:
         window_samples(sound, place, start, end - start)
         for start, end, place in sounds.places(pair, start_s, start_s + length_s)
     ]
-    return _as_asked(request, np.concatenate(parts))
+    return as_asked(request, np.concatenate(parts))
 
 
 def _difference(request: Request) -> Response:
     """A window of what only one of two files has: waits until it is worked out."""
-    start_s, length_s = _span(request)
+    start_s, length_s = span_of(request)
     sound = _sounds(request).difference(_pair(request))
     place = Details.of(sound.wait().details).place
-    return _as_asked(request, window_samples(sound, place, start_s, length_s))
+    return as_asked(request, window_samples(sound, place, start_s, length_s))
 
 
-def _as_asked(request: Request, samples: Samples) -> Response:
+def as_asked(request: Request, samples: Samples) -> Response:
     """Samples as FLAC, or as they are: left and right by turns, 16 bits, little-endian. The page asks for these, since
     browsers keep several times the memory of what they decode."""
     if request.query_params.get("form") == "pcm":

@@ -87,7 +87,8 @@ class Work:
     def _job(self) -> dict[str, Any] | None:
         child = self._reaped()
         found = holder(self.layout)
-        if found is not None and found.get("pid") != os.getpid():
+        is_run = found is not None and found.get("pid") != os.getpid() and not found.get("short")
+        if found is not None and is_run:  # whoever has it only for a moment keeps nobody waiting
             return self._running(found, child)
         if child is not None:
             state = "stopping" if child.is_stopping else "running" if child.has_begun else "starting"

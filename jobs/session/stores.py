@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -72,6 +72,25 @@ def for_writing(run: Run) -> Iterator[Store]:
 
 
 @contextlib.contextmanager
+def for_asking(run: Run) -> Iterator[Store]:
+    """The existing store, open for reading beside others, for a command that writes now and then under a lock of its
+    own, such as for what services on the net answer."""
+    from dedup.store.store import open_for_reading, open_for_writing
+
+    folder, purpose = run.settings.store, f"reprise {run.command}"
+
+    @contextlib.contextmanager
+    def for_a_moment() -> Iterator[Store]:
+        with open_for_writing(folder, purpose, is_short=True) as store:
+            yield store
+
+    with for_a_moment() as store:
+        store.catalog.runs.begin(run.id, run.command, run.started)
+    with _recorded_by(run, for_a_moment), open_for_reading(folder) as store:
+        yield store
+
+
+@contextlib.contextmanager
 def for_judging(run: Run) -> Iterator[Store]:
     """The store for a command that only records what a person says: locked, or open for reading beside the run that
     holds it, for which what is said then waits."""
@@ -87,18 +106,29 @@ def for_judging(run: Run) -> Iterator[Store]:
 def _recorded(run: Run, store: Store) -> Iterator[None]:
     """Records in the catalog that the run began and how it ended; a run that was killed has no end."""
     store.catalog.runs.begin(run.id, run.command, run.started)
+    with _recorded_by(run, lambda: contextlib.nullcontext(store)):
+        yield
+
+
+@contextlib.contextmanager
+def _recorded_by(run: Run, opened: Callable[[], AbstractContextManager[Store]]) -> Iterator[None]:
+    """Records how a run that began ends, in the store as `opened` then gives it."""
     try:
         yield
     except BaseException as error:
         code = code_of(error, run.settings.store)
-        _note_end(run, store, "stopped" if code == EXIT_INTERRUPTED else "failed", code, error)
+        _note_end(run, opened, "stopped" if code == EXIT_INTERRUPTED else "failed", code, error)
         raise
     stopped = run.exit_code in (EXIT_INTERRUPTED, EXIT_TIME_UP)
-    _note_end(run, store, "stopped" if stopped else "done", run.exit_code)
+    _note_end(run, opened, "stopped" if stopped else "done", run.exit_code)
 
 
 def _note_end(
-    run: Run, store: Store, outcome: Literal["done", "stopped", "failed"], code: int, error: BaseException | None = None
+    run: Run,
+    opened: Callable[[], AbstractContextManager[Store]],
+    outcome: Literal["done", "stopped", "failed"],
+    code: int,
+    error: BaseException | None = None,
 ) -> None:
     """Records how the run ended. If that fails, the work is done all the same; what ended a run is told by others."""
     from dedup.store.runs import Ending
@@ -106,7 +136,8 @@ def _note_end(
     summary = None if run.summary is None else json.dumps(run.summary)
     ending = Ending(outcome, code, why_it_ended(run, code, error), run.seconds, summary)
     try:
-        store.catalog.runs.end(run.id, utc_now(), ending)
+        with opened() as store:
+            store.catalog.runs.end(run.id, utc_now(), ending)
     except Exception as unrecorded:
         if error is None:
             known = as_reprise_error(unrecorded, run.settings.store)

@@ -74,11 +74,12 @@ def identified_lines(files: Sequence[Identified], look: Look) -> Iterator[str]:
         for each in of_unit:
             if each.release is not None and each.release != told:
                 told = each.release
-                yield from look.wrapped(f"  {one_line(_release_text(told))}", hanging=4)
+                yield from look.wrapped(f"  {one_line(release_text(told))}", hanging=4)
             yield from _file_lines(each, unit, look)
 
 
-def _release_text(release: Release) -> str:
+def release_text(release: Release) -> str:
+    """A release in a line: title, artist, year, country and kinds."""
     parts = (release.date[:4], release.country, " ".join(release.kinds))
     told = ", ".join(filter(None, parts))
     return f"{release.title} · {release.artist}" + (f" ({told})" if told else "")
@@ -113,13 +114,18 @@ def _song_text(each: Identified) -> str:
     song = each.song
     assert song is not None
     title = each.track.title if each.track else song.title
-    number = ""
-    if each.track is not None:
-        disc = f"{each.track.disc}-" if each.release is not None and each.release.n_discs > 1 else ""
-        number = f"{disc}{each.track.number:02} "
+    number = number_text(each)
     artist = each.track.artist if each.track else song.artist
     by = "" if each.release is not None and artist == each.release.artist else f" · {artist}"
     return one_line(f"{number}{title}{by} ({song.score:.2f})")
+
+
+def number_text(each: Identified) -> str:
+    """The number of the track that a file is, with a space behind it: "2-07 "; empty if that is not known."""
+    if each.track is None:
+        return ""
+    disc = f"{each.track.disc}-" if each.release is not None and each.release.n_discs > 1 else ""
+    return f"{disc}{each.track.number:02} "
 
 
 def summary_record(result: Result) -> dict[str, Any]:

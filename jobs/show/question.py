@@ -3,11 +3,8 @@ enough, else a line; without a terminal it is a line of stdin."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from dedup.errors import InputError
 from dedup.files.paths import json_path
@@ -17,6 +14,7 @@ from jobs.session.output import Output, count_text, path_text
 from jobs.show.entries import indented
 from jobs.show.groups import common_folder
 from jobs.show.plan_text import merge_lines, planned_group_lines, values_text
+from jobs.show.reading import read_key, read_line
 
 if TYPE_CHECKING:
     from dedup.groups.matches import Matches
@@ -91,7 +89,7 @@ def ask_about(output: Output, review: Review, question: Question, folder: bytes,
     n_files, values = len(question.planned.files), Values()
     while True:
         output.text(_question_text(question.planned, can_go_back))
-        word = _read_key() if n_files <= MOST_KEYS else _read_line()
+        word = read_key() if n_files <= MOST_KEYS else read_line()
         if word == "m" and _conflicts(question.planned):
             values |= _ask_for_values(output, question.planned)
         elif word == "?":
@@ -221,7 +219,7 @@ def _ask_for_numbers(output: Output, question: Question, asked: str) -> list[int
     goes back to the question about the group. Raises EOFError at the end of stdin."""
     while True:
         output.text(asked)
-        word = _read_line()
+        word = read_line()
         if word in ("", "u"):
             return []
         if numbers := _numbers(word, question):
@@ -245,7 +243,7 @@ def _ask_for_values(output: Output, planned: PlannedGroup) -> Values:
         offered = {1: told[0].kept, **{numbers[conflict.path]: conflict.other for conflict in told}}
         output.text("\n".join([name, *_offer_lines(offered)]))
         output.text(f"whose {name}? ({', '.join(map(str, offered))}; Enter: as it is)")
-        while (word := _read_line()) and not (word.isdigit() and int(word) in offered):
+        while (word := read_line()) and not (word.isdigit() and int(word) in offered):
             output.text(f"type one of {', '.join(map(str, offered))}, or Enter")
         if word:
             chosen[name] = offered[int(word)]
@@ -255,18 +253,3 @@ def _ask_for_values(output: Output, planned: PlannedGroup) -> Values:
 
 def _offer_lines(offered: dict[int, tuple[str, ...]]) -> Iterator[str]:
     return (f"  {number}  {values_text(values)}" for number, values in offered.items())
-
-
-# ---- reading ----
-
-
-def _read_line() -> str:
-    line = sys.stdin.buffer.readline()
-    if not line:
-        raise EOFError
-    return line.decode("utf-8", "replace").strip().lower()
-
-
-def _read_key() -> str:
-    """The key that is pressed, empty for Enter; without a terminal, a line."""
-    return click.getchar().lower().strip() if sys.stdin.isatty() else _read_line()
