@@ -24,6 +24,7 @@ from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
 from dedup.store.decoding import Decoding
 from dedup.store.digests import COLUMNS, REAL, row_digest
+from dedup.store.measurements import Measured
 from dedup.store.namings import Naming
 from dedup.store.nulltests import NullTest
 from dedup.store.protection import PROTECT, add_protection, protected
@@ -81,6 +82,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             test = NullTest(residual_db=-60.0, length_a_s=20.0, length_b_s=20.0)
             store.catalog.lookups.put("acoustid", "2026-03-01T02:30:00Z", [("0" * 32, {"results": []})])
             store.catalog.namings.take(Naming("0" * 32, {"not": []}, "2026-03-01T02:30:00Z"))
+            store.catalog.measurements.put([(1, Measured(used_bits=16, cutoff_hz=16_000, source_rate=44_100))])
+            store.catalog.measurements.put([(2, Measured(problem="cannot be decoded"))])
             store.catalog.nulltests.put([(bytes([1, 0]) * 8, bytes([1, 1]) * 8, test)])
         remember(store, Silent(), Stop())
         add_protection(store, [b"/music/kept"])
@@ -199,6 +202,8 @@ NOT_READ = {
     *(("pitches", column) for column in ("fingerprint", "version", "items", "row_digest")),  # only comparing reads them
     *(("lookup", column) for column in ("subject", "service", "asked", "answer", "row_digest")),  # only identify does
     *(("naming", column) for column in ("subject", "answer", "said", "row_digest")),  # only identify does
+    *(("measurement", column) for column in COLUMNS["measurement"]),  # only `quality` and exports read them
+    ("measurement", "row_digest"),
 }
 
 
@@ -349,6 +354,9 @@ NONSENSE: dict[str, tuple[str, str]] = {
     "subject of a naming": ("UPDATE naming SET subject = 'x'", "naming"),
     "time of a naming": ("UPDATE naming SET said = 'once'", "naming"),
     "answer of a naming": ("UPDATE naming SET answer = '[]'", "naming"),
+    "bits of a measurement": ("UPDATE measurement SET used_bits = 33 WHERE audio = 1", "measurement"),
+    "cutoff of a measurement": ("UPDATE measurement SET cutoff_hz = 0 WHERE audio = 1", "measurement"),
+    "rate of a measurement": ("UPDATE measurement SET source_rate = -1 WHERE audio = 1", "measurement"),
     "hash of a probe": ("UPDATE probe SET full = x'00'", "probe"),
     "properties of a probe": ("UPDATE probe SET properties = '[]'", "probe"),
     "size of a probe": ("UPDATE probe SET size = -1", "probe"),

@@ -398,7 +398,7 @@ def test_what_an_earlier_repair_kept_is_not_given_for_nothing(sound: Path, tmp_p
 
 @pytest.mark.parametrize(
     ("told", "repeated", "n_tiles"),
-    [(5, 5, 55), (5, 7, 55), (7, 5, 55), (None, 5, 55), (5, None, 55), (None, None, 0)],
+    [(6, 6, 55), (6, 8, 55), (8, 6, 55), (None, 6, 55), (6, None, 55), (None, None, 0)],
 )
 def test_results_are_carried_over_where_anything_says_that_they_are_of_our_version(
     sound: Path, tmp_path: Path, told: int | None, repeated: int | None, n_tiles: int
@@ -408,12 +408,12 @@ def test_results_are_carried_over_where_anything_says_that_they_are_of_our_versi
     set_versions(folder, told, repeated)
     assert mend_catalog(folder, "test")["tile"] == n_tiles
     with open_for_writing(folder, "test") as store:
-        assert {finding.kind for finding in check(store, Silent())} <= ({"root"} if repeated != 5 else set())
+        assert {finding.kind for finding in check(store, Silent())} <= ({"root"} if repeated != 6 else set())
         compared = correlate(store, CompareSettings(varispeed=False), InlineRunner(), Silent())
         assert (compared.n_reused, compared.n_computed) == (n_tiles, 55 - n_tiles)
 
 
-@pytest.mark.parametrize(("told", "repeated"), [(6, 6), (None, 6), (6, None)])
+@pytest.mark.parametrize(("told", "repeated"), [(7, 7), (None, 7), (7, None)])
 def test_a_store_of_another_version_is_left_as_it_is(
     sound: Path, tmp_path: Path, told: int | None, repeated: int | None
 ) -> None:
@@ -421,7 +421,7 @@ def test_a_store_of_another_version_is_left_as_it_is(
     shutil.copytree(sound, folder)
     set_versions(folder, told, repeated)
     before = (folder / "catalog.db").read_bytes()
-    with pytest.raises(StoreMismatchError, match=r"format version 6; expected version 5\. Use the release"):
+    with pytest.raises(StoreMismatchError, match=r"format version 7; expected version 6\. Use the release"):
         mend_catalog(folder, "test")
     assert (folder / "catalog.db").read_bytes() == before
 
@@ -435,7 +435,7 @@ def set_versions(folder: Path, told: int | None, repeated: int | None) -> None:
     if repeated is None:
         root.unlink()
     else:
-        root.write_text(root.read_text().replace('"format_version": 5', f'"format_version": {repeated}'))
+        root.write_text(root.read_text().replace('"format_version": 6', f'"format_version": {repeated}'))
 
 
 # ---- a repair that is killed ----

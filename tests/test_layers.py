@@ -38,7 +38,7 @@ FLOORS = (
     ("fingerprint",),
     ("lookup", "scan", "servers", "upkeep"),
     ("groups",),
-    ("confirm", "nulltest"),
+    ("confirm", "nulltest", "quality"),
     ("playback",),
     ("covers", "gate", "pipeline", "plan", "report"),
     ("cleanup",),

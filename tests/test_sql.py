@@ -26,6 +26,7 @@ TABLES = {
     "judgement": "judgements",
     "lookup": "lookups",
     "naming": "namings",
+    "measurement": "measurements",
     "meta": "meta",
     "nulltest": "nulltests",
     "pitches": "pitches",

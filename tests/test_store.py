@@ -124,11 +124,15 @@ def test_another_version_of_the_format_is_refused_with_both_values(folder: Path,
 LACKING_IN_1 = ("decoded_s", "n_bytes", "cancels", "width_db")
 
 
+LATEST = ("naming", "measurement")
+"""Tables of the newest version."""
+
+
 def statements_of(version: int) -> list[str]:
     """The statements of version 1 to 5: those of today, without what came later."""
     text = re.sub(r"--.*\n", "", resources.files("dedup.store").joinpath("schema.sql").read_text())
     if version >= 3:
-        names = ("pitches", "lookup", "naming")[version - 3 :]
+        names = ("pitches", "lookup", *LATEST)[version - 3 :]
         later = re.compile("|".join(f"TABLE {name}" for name in names))
         return [part for part in text.split(";") if part.strip() and not later.search(part)]
     text = re.sub(r",\n *row_digest +BLOB NOT NULL DEFAULT x''", "", text)
@@ -138,7 +142,8 @@ def statements_of(version: int) -> list[str]:
     if version == 1:
         text = re.sub(rf",\n *({'|'.join(LACKING_IN_1)}) +\w+", "", text)
     later = re.compile(
-        "TABLE comparison|TABLE pitches|TABLE lookup|TABLE naming|INDEX audio_stream"
+        "TABLE comparison|TABLE pitches|TABLE lookup|INDEX audio_stream"
+        + "".join(f"|TABLE {name}" for name in LATEST)
         + ("|TABLE nulltest" if version == 1 else "")
     )
     statements = [part for part in text.split(";") if part.strip() and not later.search(part)]

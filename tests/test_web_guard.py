@@ -52,6 +52,7 @@ PAGES = (
     "/api/names/0/window",
     "/plan",
     "/trouble",
+    "/quality",
     "/static/page.css",
     "/api/lineups/group/0",
     "/nothing",

@@ -1,10 +1,11 @@
-"""Where the spectrum of a file ends: a lossless file made from a lossy one lacks what the lossy one left out. Only a
-hint for a person: see `cutoff_hz` for how often it is right."""
+"""Where the spectrum of a file ends: a lossless file made from a lossy one lacks what the lossy one left out, and one
+made from a lower sample rate lacks what that could not hold. Only hints for a person: see `cutoff_hz` for how often
+they are right, and docs/quality.md."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dedup.files.container import heard_stream, open_container
 from dedup.files.held import open_regular
@@ -30,6 +31,47 @@ LEAST_FALL_DB = 15.0
 """Least difference between the fall in level over 600 Hz and over the 1000 Hz before; the level must also stay
 low. 3 of 123 lossless recordings reach it."""
 
+SOURCE_RATES = (44_100, 48_000, 88_200, 96_000)
+"""Sample rates in Hz, of which a file with a rate `TIMES` as high may be made."""
+
+TIMES = 1.8
+
+NEAR_HALF = (0.86, 1.01)
+"""Where, as shares of half the lower rate, the spectrum of such a file ends: below come the filters of resamplers."""
+
+LEAST_STEP_DB = 10.0
+"""As `LEAST_FALL_DB`, at the end of a lower sample rate. Filters of resamplers are less steep than encoders."""
+
+
+class Ends(NamedTuple):
+    """Where the spectrum of a file breaks off, in Hz, to the nearest 100."""
+
+    cutoff_hz: int | None = None
+    """As `cutoff_hz`."""
+    source_rate: int | None = None
+    """Highest of `SOURCE_RATES`, in Hz, that can hold all that the file has: it ends where that rate ends."""
+
+
+def ends_of(path: bytes) -> Ends:
+    """Both ends; None each if there is none, or if the audio cannot be decoded. Raises OSError for a file that cannot
+    be opened."""
+    found = _levels_of(path)
+    if found is None:
+        return Ends()
+    levels, rate = found
+    cutoff = _cutoff(levels)
+    return Ends(None if cutoff is None else round(cutoff), _source_rate(levels, rate))
+
+
+def _source_rate(levels: npt.NDArray[np.float64], rate: int) -> int | None:
+    for source in SOURCE_RATES:
+        if rate >= TIMES * source:
+            lowest, highest = (share * source / 2 for share in NEAR_HALF)
+            end = _wall(levels, lowest, highest, gap=20, least_db=LEAST_STEP_DB)
+            if end is not None and end <= highest:
+                return source
+    return None
+
 
 def cutoff_hz(path: bytes) -> float | None:
     """Frequency at which the spectrum breaks off, in Hz, to the nearest 100; None if it does not, or if the audio is
@@ -39,6 +81,17 @@ def cutoff_hz(path: bytes) -> float | None:
     MP3 at 64, 128, 192 and 320 kbit/s and back to FLAC, it finds one in 112, 108, 108 and 99 of them
     (`scripts/bench/spectrum.py`). The bit rate is a guess: one MP3 at 192 kbit/s ended at 15.8 kHz, where others at 128
     kbit/s end."""
+    found = _levels_of(path)
+    return None if found is None else _cutoff(found[0])
+
+
+def _cutoff(levels: npt.NDArray[np.float64]) -> float | None:
+    end = _wall(levels, LOWEST_HZ, HIGHEST_HZ, gap=6, least_db=LEAST_FALL_DB)
+    return None if end is None or end > HIGHEST_HZ else end
+
+
+def _levels_of(path: bytes) -> tuple[npt.NDArray[np.float64], int] | None:
+    """Mean power of each band, in dB, and the sample rate; None if nothing can be heard or decoded."""
     import numpy as np
 
     with open_regular(path):
@@ -48,7 +101,7 @@ def cutoff_hz(path: bytes) -> float | None:
         if rate in (0, rate_here):
             rate = rate_here
             power += _power(samples)
-    return _wall(_levels(power, rate)) if power.any() else None
+    return (_levels(power, rate), rate) if power.any() else None
 
 
 def hints(files: Iterable[tuple[bytes, AudioProperties]], observer: Observer) -> dict[bytes, str]:
@@ -148,18 +201,21 @@ def _levels(power: npt.NDArray[np.float64], rate: int) -> npt.NDArray[np.float64
     return levels
 
 
-def _wall(levels: npt.NDArray[np.float64]) -> float | None:
-    """Middle of the steepest place where the level falls and never rises again, in Hz; None if no fall is steep."""
-    best, found = LEAST_FALL_DB, None
+def _wall(
+    levels: npt.NDArray[np.float64], lowest_hz: float, highest_hz: float, gap: int, least_db: float
+) -> float | None:
+    """Middle of the steepest place, between two frequencies, where the level falls within `gap` bands and never rises
+    again, in Hz; None if no fall is `least_db` or more steeper than the slope before it."""
+    best, found = least_db, None
     last = len(levels) - 1  # the last band may be part of one
-    for edge in range(int(LOWEST_HZ / BAND_HZ), min(int(HIGHEST_HZ / BAND_HZ), last - 10) + 1):
+    for edge in range(int(lowest_hz / BAND_HZ), min(int(highest_hz / BAND_HZ), last - gap - 4) + 1):
         before, below, above = (
             levels[edge - 20 : edge - 10].mean(),
             levels[edge - 10 : edge].mean(),
-            levels[edge + 6 : last],
+            levels[edge + gap : last],
         )
         fall = (below - above.max()) - (before - below)
         if fall > best:
             middle = (below + above.max()) / 2
             best, found = fall, edge + int((levels[edge:last] < middle).argmax())
-    return None if found is None or found * BAND_HZ > HIGHEST_HZ else found * BAND_HZ
+    return None if found is None else found * BAND_HZ

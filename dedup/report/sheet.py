@@ -55,13 +55,15 @@ COLUMNS = (
     "why",
 )
 
+BOM = b"\xef\xbb\xbf"
+
 FORMULA = ("=", "+", "-", "@")
 """Beginnings of cells that a spreadsheet computes."""
 
 
 def sheet(groups: Iterable[Group], hints: Mapping[bytes, str]) -> Iterator[bytes]:
     """The document in pieces: the headings, then one piece per group. `hints` are those of `spectrum.hint`, by path."""
-    yield b"\xef\xbb\xbf" + _lines([dict(zip(COLUMNS, COLUMNS, strict=True))])
+    yield BOM + _lines([dict(zip(COLUMNS, COLUMNS, strict=True))])
     for number, group in enumerate(groups, start=1):
         yield _lines(_rows(number, group, hints))
 
@@ -77,21 +79,27 @@ def _rows(number: int, group: Group, hints: Mapping[bytes, str]) -> Iterator[dic
 
 
 def _track(track: ListedTrack, hints: Mapping[bytes, str]) -> dict[str, Any]:
-    path = json_path(track.path)
-    if _harmless(path["path"]) != path["path"]:
-        path["path_hex"] = track.path.hex()
-    return {**path, **track_numbers(track), "spectrum_hint": hints.get(track.path, "")}
+    return {**path_cells(track.path), **track_numbers(track), "spectrum_hint": hints.get(track.path, "")}
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\r\n")
-    writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: harmless(value) for name, value in row.items()} for row in rows)
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def _harmless(value: Any) -> Any:
+def path_cells(path: bytes) -> dict[str, str]:
+    """`path` as a cell, and `path_hex` with its bytes if the cell is not the path itself."""
+    cells = json_path(path)
+    if harmless(cells["path"]) != cells["path"]:
+        cells["path_hex"] = path.hex()
+    return cells
+
+
+def harmless(value: Any) -> Any:
+    """The value as a cell that no spreadsheet computes; only texts are changed."""
     if not isinstance(value, str):
         return value
-    text = visible(value)
+    text = value if value.isascii() and value.isprintable() else visible(value)
     return f"'{text}" if text.startswith(FORMULA) else text

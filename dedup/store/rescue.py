@@ -28,6 +28,7 @@ KEYS = {
     "pitches": "fingerprint",
     "lookup": "subject, service",
     "naming": "subject",
+    "measurement": "audio",
 }
 """Tables worth saving, each with the key by which it is stored. Probes are not: they only save a scan some work."""
 
@@ -44,6 +45,7 @@ REFERENCES = (
     "DELETE FROM tail WHERE fingerprint NOT IN (SELECT id FROM fingerprint)",
     "DELETE FROM pitches WHERE fingerprint NOT IN (SELECT id FROM fingerprint)",
     "DELETE FROM audio WHERE fingerprint NOT IN (SELECT id FROM fingerprint)",
+    "DELETE FROM measurement WHERE audio NOT IN (SELECT id FROM audio)",
     "DELETE FROM track WHERE audio IS NOT NULL AND audio NOT IN (SELECT id FROM audio)",
     "DELETE FROM tile WHERE block_a NOT IN (SELECT name FROM block) OR block_b NOT IN (SELECT name FROM block)",
 )

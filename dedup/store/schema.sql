@@ -164,3 +164,13 @@ CREATE TABLE naming (
     said       TEXT NOT NULL,
     row_digest BLOB NOT NULL DEFAULT x''
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE measurement (
+    audio       INTEGER PRIMARY KEY REFERENCES audio (id) ON DELETE CASCADE,
+    version     INTEGER NOT NULL,
+    used_bits   INTEGER,
+    cutoff_hz   INTEGER,
+    source_rate INTEGER,
+    problem     TEXT,
+    row_digest  BLOB NOT NULL DEFAULT x''
+) STRICT;

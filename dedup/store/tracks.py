@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from dedup.store.audios import Audios
+from dedup.store.audios import Audio, Audios
 from dedup.store.database import Database
 from dedup.store.fingerprints import Fingerprints
+from dedup.store.measurements import MEASUREMENT_VERSION, Measured, Measurements
 from dedup.store.meta import NEW_ID
 from dedup.store.table import Table
 
@@ -118,15 +119,36 @@ class Tracks(Table):
 
     name = "track"
 
-    def __init__(self, database: Database, audios: Audios, fingerprints: Fingerprints) -> None:
+    def __init__(
+        self, database: Database, audios: Audios, fingerprints: Fingerprints, measurements: Measurements
+    ) -> None:
         super().__init__(database)
-        self.audios, self.fingerprints = audios, fingerprints
+        self.audios, self.fingerprints, self.measurements = audios, fingerprints, measurements
 
     # ---- whole tracks ----
 
     def all(self) -> Iterator[Track]:
         """All tracks, in the order of their paths."""
         return self._select("")
+
+    def with_audio(self) -> Iterator[tuple[Track, Audio | None, Measured | None]]:
+        """All tracks, in the order of their paths, each with its audio and what was measured of that."""
+        tables = (self, self.audios, self.measurements)
+        query = (
+            f"SELECT {', '.join(table.selected for table in tables)} FROM track "
+            "LEFT JOIN audio ON audio.id = track.audio LEFT JOIN measurement ON measurement.audio = audio.id "
+            "ORDER BY track.path"
+        )
+        to_audio = len(self.columns) + 1
+        to_measured = to_audio + len(self.audios.columns) + 1
+        for row in self.connection.execute(query):
+            track = Track(*self.verified(row[:to_audio]))
+            audio = None if row[to_audio] is None else Audio(*self.audios.verified(row[to_audio:to_measured]))
+            measured = None
+            if row[to_measured] is not None:
+                _, version, *found = self.measurements.verified(row[to_measured:])
+                measured = Measured(*found) if version == MEASUREMENT_VERSION else None
+            yield track, audio, measured
 
     def get(self, path: bytes) -> Track | None:
         return next(self._select("WHERE path = ?", (path,)), None)

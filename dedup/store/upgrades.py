@@ -24,8 +24,9 @@ def _add_digests(catalog: Catalog) -> None:
     that version stays without one, so that `check` finds it. Comparisons of pairs that a person called the same get a
     table, and streams an index."""
     damaged = [(table, list(table.unlike_older_digest())) for table in (catalog.results, catalog.nulltests)]
+    later = {"comparison", "pitches", "lookup", "naming", "measurement"}
     for table in catalog.sealed_tables:
-        if table not in (catalog.comparisons, catalog.pitches, catalog.lookups, catalog.namings):
+        if table.name not in later:
             table.add_digests()
     for other, keys in damaged:
         other.drop_older_digest()
@@ -44,9 +45,11 @@ def _add_lookups(catalog: Catalog) -> None:
     catalog.lookups.create()
 
 
-def _add_namings(catalog: Catalog) -> None:
-    """From version 5: what people said about which recording a sound is gets a table."""
+def _add_namings_and_measurements(catalog: Catalog) -> None:
+    """From version 5: what people said about which recording a sound is, and what was measured of lossless audio, get
+    tables."""
     catalog.namings.create()
+    catalog.measurements.create()
 
 
 UPGRADES: dict[int, Callable[[Catalog], None]] = {
@@ -54,7 +57,7 @@ UPGRADES: dict[int, Callable[[Catalog], None]] = {
     2: _add_digests,
     3: _add_pitches,
     4: _add_lookups,
-    5: _add_namings,
+    5: _add_namings_and_measurements,
 }
 """Functions by format version: each upgrades a catalog of that version to the next, in a transaction that also raises
 the version."""

@@ -21,6 +21,7 @@ from dedup.store.audios import Audio
 from dedup.store.digests import DIGEST_BYTES
 from dedup.store.judgements import CONTENT_BYTES, WAITING
 from dedup.store.lookups import SERVICES
+from dedup.store.measurements import DEEPEST
 from dedup.store.namings import TAKEN_IN
 from dedup.store.nulltests import NULLTEST_VERSION, parsed
 from dedup.store.pairs import PAIR
@@ -159,6 +160,14 @@ def problems_of_naming(row: tuple[Any, ...]) -> Iterator[str]:
         yield "its answer is not a JSON object"
 
 
+def problems_of_measurement(row: tuple[Any, ...]) -> Iterator[str]:
+    _, _, used_bits, cutoff_hz, source_rate, _ = row
+    if not _is_within(used_bits, 1, DEEPEST):
+        yield f"the bits in use, {used_bits}, are not from 1 to {DEEPEST}"
+    if not _is_within(cutoff_hz, 1, math.inf) or not _is_within(source_rate, 1, math.inf):
+        yield "where its spectrum ends is not above 0"
+
+
 def problems_of_run(row: tuple[Any, ...]) -> Iterator[str]:
     _, _, started, ended, outcome, exit_code, why, seconds, summary = row
     if not _is_time(started) or not (ended is None or _is_time(ended)):
@@ -287,6 +296,7 @@ PROBLEMS: dict[str, Callable[[tuple[Any, ...]], Iterator[str]]] = {
     "pitches": problems_of_pitches,
     "lookup": problems_of_lookup,
     "naming": problems_of_naming,
+    "measurement": problems_of_measurement,
 }
 """What is wrong with a row that matches its digest, by table, the worst first. Blocks,
 fingerprints and tiles are verified by what is on disk and by each other."""

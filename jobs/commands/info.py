@@ -123,12 +123,16 @@ def _run_text(last: tuple[str, str, str | None, str | None] | None) -> str:
 
 def show_file(run: Run, store: Store, file: bytes) -> None:
     """One track: what the catalog knows, and what it matches. Raises InputError for an unknown file."""
+    from dedup.quality.listing import file_of
     from dedup.report.export import pair_record, track_record
     from dedup.report.glance import look_up
+    from dedup.report.library import measured_record
 
     track, pairs = look_up(store, file, match=run.settings.match())
+    known = file_of(store, track)
     found = {
-        **track_record(track, store.catalog.audios.get(track.audio)),
+        **track_record(track, known.audio),
+        **measured_record(known),
         "matches": [pair_record(pair) for pair in pairs],
     }
     run.output.result({"event": "file", **found})
@@ -151,6 +155,9 @@ def _file_lines(track: Track, found: Mapping[str, Any]) -> list[str]:
     lines += [f"  {'damage':20} {found['damage']}"] if found["damage"] else []
     lines += [f"  {'channels cancel':20} yes"] if found["cancels"] else []
     lines += [f"  {name:20} {value}" for name, value in properties.items() if value]
+    measured = found["measured"] or {}
+    lines += [f"  {'bits in use':20} {used}"] if (used := measured.get("used_bits")) else []
+    lines += [f"  {'finding':20} {each['what']}" for each in found["findings"]]
     lines += [f"  {'tag ' + name:20} {path_text(' · '.join(values).encode())}" for name, values in tags.items()]
     if track.problem:
         lines.append(f"  {track.problem_kind:20} {track.problem}")

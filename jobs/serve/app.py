@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from dedup.errors import RepriseError
-from jobs.serve import api, covers, home, names, pages, plans, runs, sound
+from jobs.serve import api, covers, home, names, pages, plans, quality, runs, sound
 
 if TYPE_CHECKING:
     from jobs.serve.site import Site
@@ -30,7 +30,7 @@ def application(site: Site) -> Starlette:
     """The pages and the API, without a guard."""
     app = Starlette(
         routes=[
-            *(route for module in (home, pages, plans, covers, names) for route in module.ROUTES),
+            *(route for module in (home, pages, plans, covers, names, quality) for route in module.ROUTES),
             Mount("/api", routes=[route for module in API for route in module]),
             Mount("/static", StaticFiles(directory=ASSETS)),
         ],

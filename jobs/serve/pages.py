@@ -33,6 +33,7 @@ NAVIGATION = (
     ("/plan", "Plan"),
     ("/two", "Two files"),
     ("/trouble", "Trouble"),
+    ("/quality", "Quality"),
 )
 PER_PAGE = 100
 MOST_PAIRS = 1000

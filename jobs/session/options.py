@@ -143,6 +143,7 @@ workers = _options(
     *("workers", "scheduler", "hosts", "remote-python", "tls", "insecure", "map", "reads-per-disk", "worker-timeout")
 )
 deadline = _options("until", "max-hours")
+decoding = _options("time-limit")
 notify = _options("notify", "notify-when")
 strict = _options("strict")
 allow_empty = click.option(

@@ -46,13 +46,13 @@ def main() -> None:
         print(f"{what:30} {count:4} of {len(files)} get a hint")
 
 
-def lossless(folders: list[Path]) -> Iterator[Path]:
-    """Lossless files of three seconds or more, in the order of their paths."""
+def lossless(folders: list[Path], least_s: float = 3.0) -> Iterator[Path]:
+    """Lossless files of `least_s` seconds or more, in the order of their paths."""
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() in (".flac", ".wav", ".aiff", ".aif", ".wv"):
                 properties = read_properties(bytes(path))
-                if properties.lossless and properties.duration_s >= 3:
+                if properties.lossless and properties.duration_s >= least_s:
                     yield path
 
 
