@@ -205,6 +205,6 @@ class ServerError(RepriseError):
 
 
 class ServiceError(RepriseError):
-    """AcoustID or MusicBrainz cannot be reached, or refuses what it was asked."""
+    """AcoustID, MusicBrainz or Yandex Music cannot be reached, or refuses what it was asked."""
 
     exit_code = 25

@@ -33,6 +33,7 @@ COMMANDS = {
     "pair": ("jobs.commands.pair:pair", "Compare two files and say why they match or not."),
     "identify": ("jobs.commands.identify:identify", "Say what recordings are: title, artist, release, track."),
     "name": ("jobs.commands.name:name", "Answer what `reprise identify` could not tell."),
+    "backup": ("jobs.commands.backup:backup", "Copy what a server or a drive has and the library does not."),
     "gate": ("jobs.commands.gate:gate", "Say whether the library has what a new file holds."),
     "server": ("jobs.commands.server:server", "Check the media servers that play the library."),
     "mark": ("jobs.commands.mark:mark", "Record for good that two files are the same recording, or not."),

@@ -18,7 +18,7 @@ else
 fi
 
 compile() {
-    "$uv" pip compile --quiet pyproject.toml --extra plot --extra hosts --extra serve --python-version 3.11 --universal --fork-strategy fewest \
+    "$uv" pip compile --quiet pyproject.toml --extra plot --extra hosts --extra serve --extra yandex --python-version 3.11 --universal --fork-strategy fewest \
         --generate-hashes --no-build --no-annotate --no-emit-index-url --no-emit-find-links \
         --custom-compile-command ./scripts/lock.sh "$@"
 }

@@ -15,10 +15,10 @@ from typing import Any
 REPO = Path(__file__).resolve().parent.parent
 
 
-def run_killed(program: str, *arguments: object) -> None:
+def run_killed(program: str, *arguments: object, timeout_s: float = 240.0) -> None:
     """Runs a Python program that calls `kill_at_each_step`; modules of the tests and of the project are at hand."""
     command = [sys.executable, "-c", program, *map(str, arguments)]
-    subprocess.run(command, cwd=REPO, check=True, timeout=240)
+    subprocess.run(command, cwd=REPO, check=True, timeout=timeout_s)
 
 
 def kill_at_each_step(

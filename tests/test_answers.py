@@ -139,7 +139,7 @@ def test_the_state_covers_every_table_that_results_come_from(folder: Path) -> No
                     covered.add(table.name)
                 table.put_rows([row], "INSERT OR REPLACE")
         assert store.catalog.state() == unchanged
-    assert covered == COLUMNS.keys() - {"run", "probe", "pitches", "lookup", "measurement"}
+    assert covered == COLUMNS.keys() - {"run", "probe", "pitches", "lookup", "naming", "measurement", "backed_up"}
 
 
 def test_a_run_that_changed_nothing_changes_no_state(folder: Path) -> None:

@@ -22,6 +22,7 @@ from dedup.observer import Silent
 from dedup.report.export import export_pairs, export_tracks
 from dedup.runner import InlineRunner, Stop
 from dedup.settings import CompareSettings, MatchSettings
+from dedup.store.backups import BackedUp
 from dedup.store.decoding import Decoding
 from dedup.store.digests import COLUMNS, REAL, row_digest
 from dedup.store.measurements import Measured
@@ -80,6 +81,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for column, n_bytes in (("full", 32), ("stream", 16)):
                 store.catalog.probes.set_hashes(column, {b"/music/probed.mp3": b"h" * n_bytes})
             test = NullTest(residual_db=-60.0, length_a_s=20.0, length_b_s=20.0)
+            row = BackedUp("folder /a", "1", b"/music/1.mp3", b"c" * 16, b"f" * 32, "kept", "2026-03-01T02:30:00Z")
+            store.catalog.backups.put(row)
             store.catalog.lookups.put("acoustid", "2026-03-01T02:30:00Z", [("0" * 32, {"results": []})])
             store.catalog.namings.take(Naming("0" * 32, {"not": []}, "2026-03-01T02:30:00Z"))
             store.catalog.measurements.put([(1, Measured(used_bits=16, cutoff_hz=16_000, source_rate=44_100))])
@@ -134,9 +137,8 @@ def changed(folder: Path, table: str, column: str, kind: str, at: int = 0) -> bo
     with closing(sqlite3.connect(folder / "catalog.db", isolation_level=None)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         key = {"fingerprint": "id", "tail": "fingerprint", "audio": "id", "track": "id", "run": "id"}.get(table)
-        key = key or ", ".join(
-            COLUMNS[table][: {"judgement": 2, "nulltest": 2, "comparison": 3, "lookup": 2}.get(table, 1)]
-        )
+        n_keys = {"judgement": 2, "nulltest": 2, "comparison": 3, "lookup": 2, "backed_up": 2}.get(table, 1)
+        key = key or ", ".join(COLUMNS[table][:n_keys])
         query = f"SELECT {column}, {key} FROM {table} WHERE {column} IS NOT NULL ORDER BY {key} LIMIT 1 OFFSET ?"
         row = connection.execute(query, (at,)).fetchone()
         if row is None:
@@ -204,6 +206,7 @@ NOT_READ = {
     *(("naming", column) for column in ("subject", "answer", "said", "row_digest")),  # only identify does
     *(("measurement", column) for column in COLUMNS["measurement"]),  # only `quality` and exports read them
     ("measurement", "row_digest"),
+    *(("backed_up", column) for column in (*COLUMNS["backed_up"], "row_digest")),  # only backup does
 }
 
 
@@ -357,6 +360,10 @@ NONSENSE: dict[str, tuple[str, str]] = {
     "bits of a measurement": ("UPDATE measurement SET used_bits = 33 WHERE audio = 1", "measurement"),
     "cutoff of a measurement": ("UPDATE measurement SET cutoff_hz = 0 WHERE audio = 1", "measurement"),
     "rate of a measurement": ("UPDATE measurement SET source_rate = -1 WHERE audio = 1", "measurement"),
+    "path of a back-up": ("UPDATE backed_up SET path = x'00'", "back-up"),
+    "content of a back-up": ("UPDATE backed_up SET content = x'00'", "back-up"),
+    "hash of a back-up": ("UPDATE backed_up SET full = x'00'", "back-up"),
+    "time of a back-up": ("UPDATE backed_up SET at = 'once'", "back-up"),
     "hash of a probe": ("UPDATE probe SET full = x'00'", "probe"),
     "properties of a probe": ("UPDATE probe SET properties = '[]'", "probe"),
     "size of a probe": ("UPDATE probe SET size = -1", "probe"),

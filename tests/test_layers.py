@@ -42,7 +42,7 @@ FLOORS = (
     ("playback",),
     ("covers", "gate", "pipeline", "plan", "report"),
     ("cleanup",),
-    ("synthesis",),
+    ("backup", "synthesis"),
 )
 """The rooms of dedup/, from the ground up. A room imports from floors below its own, and from rooms beside it that do
 not import from it."""

@@ -26,6 +26,7 @@ from dedup.lookup.key import key_of
 from dedup.lookup.musicbrainz import MusicBrainz
 from dedup.lookup.nouns import Recording, Release, ReleaseTrack, Sound
 from dedup.lookup.pace import Pace
+from dedup.net.http import retry_after_s
 from dedup.runner import Stop
 from dedup.settings import LookupSettings
 from jobs.session.lines import Look, width_of
@@ -298,14 +299,13 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
 
 
 def test_the_time_to_wait_is_seconds_or_a_date(tmp_path: Path) -> None:
-    service = Http(acoustid.NAME, "http://127.0.0.1:9", Pace(tmp_path / "rate", 1, Stop()))
 
     class Answer:
         def __init__(self, text: str) -> None:
             self.headers = {"Retry-After": text}
 
     def asked(text: str) -> float | None:
-        return service._retry_after(Answer(text))  # type: ignore[arg-type]
+        return retry_after_s(Answer(text), time.time())  # type: ignore[arg-type]
 
     assert (asked("7"), asked("0"), asked("-3"), asked("soon"), asked(""), asked("nan")) == (7, 0, 0, None, None, None)
     assert asked(formatdate(time.time() + 100, usegmt=True)) == pytest.approx(100, abs=5)

@@ -20,6 +20,7 @@ OUTSIDE = [
 
 TABLES = {
     "audio": "audios",
+    "backed_up": "backups",
     "block": "sealed",
     "comparison": "comparisons",
     "fingerprint": "fingerprints",

@@ -124,7 +124,7 @@ def test_another_version_of_the_format_is_refused_with_both_values(folder: Path,
 LACKING_IN_1 = ("decoded_s", "n_bytes", "cancels", "width_db")
 
 
-LATEST = ("naming", "measurement")
+LATEST = ("naming", "measurement", "backed_up")
 """Tables of the newest version."""
 
 

@@ -78,9 +78,14 @@ def enter_all(folder: Path, files: Sequence[Arrived]) -> None:
     StoreLockedError if another run holds it; WriteError, StoreDamagedError."""
     with open_for_writing(folder, PURPOSE, is_short=True) as store, store.catalog.transaction():
         for each in files:
-            if _is_still(each.candidate):
-                audio = _audio(store, each.newcomer)
-                store.catalog.tracks.put(track_of(each.candidate, Subject(each.candidate, each.probe), audio=audio))
+            enter(store, each)
+
+
+def enter(store: Store, file: Arrived) -> None:
+    """Enters one, unless it has changed since; in a transaction of whoever holds the store's lock."""
+    if _is_still(file.candidate):
+        audio = _audio(store, file.newcomer)
+        store.catalog.tracks.put(track_of(file.candidate, Subject(file.candidate, file.probe), audio=audio))
 
 
 def _audio(store: Store, newcomer: Newcomer) -> int:

@@ -3,12 +3,9 @@ message holds what is sent, as the key is in it; no redirect is followed, as it 
 
 from __future__ import annotations
 
-import email.utils
 import json
-import math
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC
 from typing import Any, Literal
 
 import requests
@@ -17,7 +14,16 @@ from urllib3.exceptions import HTTPError
 from dedup import __version__
 from dedup.errors import ServiceError
 from dedup.lookup.pace import LONGEST_HOLD_S, Pace, StoppedError
-from dedup.net.http import OverdueError, TooLargeError, UnwantedError, beginning, session, whole, within
+from dedup.net.http import (
+    OverdueError,
+    TooLargeError,
+    UnwantedError,
+    beginning,
+    retry_after_s,
+    session,
+    whole,
+    within,
+)
 from dedup.plain_text import visible
 
 HOMEPAGE = "https://github.com/reprise-dedup/reprise"
@@ -109,7 +115,8 @@ class Http:
                 stream=True,
             ) as answer:
                 if answer.status_code in _PASSING:
-                    raise _LaterError(f"answers with status {answer.status_code}", self._retry_after(answer))
+                    later_s = retry_after_s(answer, self.pace.now())
+                    raise _LaterError(f"answers with status {answer.status_code}", later_s)
                 if 300 <= answer.status_code < 400:
                     raise self.error(f"sends us on to {_text(answer.headers.get('Location', 'elsewhere'))}")
                 data = self._whole(answer, began)
@@ -132,19 +139,6 @@ class Http:
             raise self.error(f"its answer is larger than {MOST_BYTES >> 20} MiB") from None
         except OverdueError:
             raise _LaterError(f"its answer takes longer than {WHOLE_S:.0f} s") from None
-
-    def _retry_after(self, answer: requests.Response) -> float | None:
-        """Seconds that the header `Retry-After` asks for, as a number or as a date."""
-        text = answer.headers.get("Retry-After", "").strip()
-        try:
-            seconds = float(text)
-        except ValueError:
-            try:
-                moment = email.utils.parsedate_to_datetime(text)
-                seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - self.pace.now()
-            except (ValueError, TypeError, OverflowError):
-                return None
-        return max(0.0, seconds) if math.isfinite(seconds) else None
 
     def _understood(self, status: int, data: bytes) -> dict[str, Any] | None:
         try:

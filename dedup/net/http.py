@@ -3,10 +3,13 @@ bounded."""
 
 from __future__ import annotations
 
+import email.utils
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC
 from typing import Any, TypeVar
 
 import requests
@@ -91,3 +94,18 @@ def whole(answer: requests.Response, most_bytes: int, is_overdue: Callable[[], b
 def beginning(data: bytes) -> str:
     """How the body of an answer begins, for a message."""
     return visible(data[:40].decode("utf-8", "replace"))
+
+
+def retry_after_s(answer: requests.Response, now: float) -> float | None:
+    """Seconds from `now` (Unix time) that the header `Retry-After` asks for, as a number or as a date; None if it does
+    not."""
+    text = answer.headers.get("Retry-After", "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = email.utils.parsedate_to_datetime(text)
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from dedup import __version__
 from dedup.errors import ServerError
+from dedup.net.download import Into, Manner, Request, download
 from dedup.net.http import OverdueError, TooLargeError, UnwantedError, beginning, session, whole, within
 from dedup.plain_text import visible
 from dedup.servers.server import MissingError, RefusedError
@@ -78,6 +79,16 @@ class Http:
                     raise ServerError(self.where, later.found, remedy=_REMEDY.format(self.url)) from None
                 self._pause(pause_s)
         raise AssertionError("the last try returns or raises")
+
+    def download(
+        self, path: str, form: Values, into: Into, manner: Manner, check: Callable[[requests.Response], None]
+    ) -> None:
+        """Fetches a file, as `net.download.download` does; `check` looks at an answer first. Raises DownloadError, and
+        what these raise."""
+        self._require_time()
+        proxies = _NO_PROXY if self._is_here else None
+        request = Request(f"{self.url}/{path}", form, self.headers, proxies)
+        download(self._session, request, into, manner, check)
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -4,13 +4,19 @@ Everything is sent as a form, so that no log of the server has passwords or toke
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
+import json
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import requests
+
 from dedup.errors import ServerError
+from dedup.net.download import Into, Manner
+from dedup.net.http import TooLargeError, whole
 from dedup.plain_text import visible
 from dedup.servers.answers import new_on_pages, number, table, tables, text
 from dedup.servers.attention import Bookmark, Loved, Share
@@ -28,6 +34,8 @@ _NOT_LET_IN = (40, 43, 44)
 _DEEPEST = 16
 """Folders in folders of a favourite that are looked into."""
 _TOO_OLD, _NOT_ALLOWED, _NOT_FOUND = 30, 50, 70
+_NO_FILE, _LONGEST_ERROR = ("json", "xml", "html"), 1 << 16
+"""In content types of answers that are no file, and bytes that such an answer has at most."""
 _NOT_OFFERED = re.compile(r"not (yet )?(supported|implemented|available|enabled)|unsupported|disabled", re.IGNORECASE)
 
 
@@ -72,6 +80,10 @@ class Subsonic:
     # ---- reading ----
 
     def songs(self) -> Iterator[Song]:
+        return map(_song, self.records())
+
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        """Every song that the user may hear, with all that the server says of it."""
         found = False
         for song in self._found():
             found = True
@@ -79,7 +91,7 @@ class Subsonic:
         if not found:
             yield from self._of_albums()
 
-    def _found(self) -> Iterator[Song]:
+    def _found(self) -> Iterator[Mapping[str, Any]]:
         """Songs by an empty search, which most servers take for all songs."""
         counts: dict[str, str | int | Sequence[str]] = {
             "query": "",
@@ -92,9 +104,9 @@ class Subsonic:
             said = self._call("search3", {**counts, "songOffset": offset})
             return tables(table(said, "searchResult3"), "song")
 
-        yield from map(_song, new_on_pages(page, "id"))
+        yield from new_on_pages(page, "id")
 
-    def _of_albums(self) -> Iterator[Song]:
+    def _of_albums(self) -> Iterator[Mapping[str, Any]]:
         """Songs album by album, for servers that find nothing by an empty search."""
 
         def page(offset: int) -> list[Mapping[str, Any]]:
@@ -102,8 +114,7 @@ class Subsonic:
             return tables(table(said, "albumList2"), "album")
 
         for album in new_on_pages(page, "id"):
-            for song in tables(table(self._call("getAlbum", {"id": text(album, "id")}), "album"), "song"):
-                yield _song(song)
+            yield from tables(table(self._call("getAlbum", {"id": text(album, "id")}), "album"), "song")
 
     def loved_together(self) -> Sequence[tuple[Loved, tuple[str, ...]]]:
         by_tags = table(self._offered("getStarred2"), "starred2")
@@ -176,6 +187,30 @@ class Subsonic:
             if isinstance(error, MissingError) or (isinstance(error, _CodeError) and error.is_lasting):
                 return {}
             raise
+
+    # ---- files ----
+
+    def download(self, call: str, id_: str, into: Into, manner: Manner) -> None:
+        """Fetches what a call gives that answers with a file: "download" for a song as it is on the server's disk,
+        "getCoverArt" for a picture. Raises DownloadError; RefusedError, ServerError."""
+        if self._has_tokens is None:
+            self._require_api()
+        sent = {**self._login(self._has_tokens is True), "v": API_VERSION, "c": CLIENT, "f": "json", "id": id_}
+        self._http.download(f"rest/{call}.view", sent, into, manner, functools.partial(self._require_file, call))
+
+    def _require_file(self, call: str, answer: requests.Response) -> None:
+        """Raises what an answer says that is no file."""
+        kind = answer.headers.get("Content-Type", "").lower()
+        if not any(word in kind for word in _NO_FILE):
+            return
+        try:
+            said = json.loads(whole(answer, _LONGEST_ERROR, lambda: False))
+        except (ValueError, RecursionError, TooLargeError):
+            said = None
+        error = table(said, "subsonic-response", "error")
+        if not error:
+            raise ServerError(self._http.where, f"gives something other than a file for {call}", remedy="")
+        raise self._error(call, number(error, "code"), visible(text(error, "message"))[:200].rstrip(". "))
 
     # ---- writing ----
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dedup.store.audios import Audios
+from dedup.store.backups import Backups
 from dedup.store.comparisons import Comparisons
 from dedup.store.database import Database
 from dedup.store.fingerprints import Fingerprints
@@ -69,10 +70,11 @@ class Catalog(Database):
         self.comparisons = Comparisons(self)
         self.pitches = Pitches(self)
         self.lookups = Lookups(self)
+        self.backups = Backups(self)
         self.sealed_tables: tuple[Table, ...] = (
             *(self.meta, self.blocks, self.fingerprints, self.audios, self.tracks, self.probes, self.results),
             *(self.judgements, self.runs, self.nulltests, self.comparisons, self.pitches),
-            *(self.lookups, self.namings, self.measurements),
+            *(self.lookups, self.namings, self.measurements, self.backups),
         )
         """The tables whose rows carry a digest: all except `tail`."""
         self._state: tuple[object, State] | None = None
@@ -80,11 +82,11 @@ class Catalog(Database):
 
     def state(self) -> State:
         """The digests of the digests of all rows from which results come, those of all tables except `run`, `probe`,
-        `lookup`, `naming`, `measurement`, and `pitches`, of which tiles hold the results, and of what waits beside the
-        catalog. Equal ones give equal results under the same settings. 0.3 µs a row."""
+        `lookup`, `naming`, `measurement`, `backed_up`, and `pitches`, of which tiles hold the results, and of what
+        waits beside the catalog. Equal ones give equal results under the same settings. 0.3 µs a row."""
         said: tuple[Table, ...] = (self.judgements, self.comparisons)
-        of_names = (self.lookups, self.namings)
-        others = (*said, *of_names, self.nulltests, self.runs, self.probes, self.pitches, self.measurements)
+        beside = (self.lookups, self.namings, self.measurements, self.backups)
+        others = (*said, *beside, self.nulltests, self.runs, self.probes, self.pitches)
         read = (table for table in self.sealed_tables if table not in others)
         waiting = "".join(each.mark for each in self.judgements.waiting.read().waiting)
         now = self.commits_seen(), self.connection.total_changes, waiting

@@ -29,6 +29,7 @@ COLUMNS = {
     "lookup": ("subject", "service", "asked", "answer"),
     "naming": ("subject", "answer", "said"),
     "measurement": ("audio", "version", "used_bits", "cutoff_hz", "source_rate", "problem"),
+    "backed_up": ("source", "id", "path", "content", "full", "state", "at"),
 }
 """Columns that the digest of a row covers, in the order of `schema.sql`: all except the digest. A `tail` has no digest,
 since that of its fingerprint covers its items."""

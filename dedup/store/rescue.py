@@ -29,6 +29,7 @@ KEYS = {
     "lookup": "subject, service",
     "naming": "subject",
     "measurement": "audio",
+    "backed_up": "source, id",
 }
 """Tables worth saving, each with the key by which it is stored. Probes are not: they only save a scan some work."""
 

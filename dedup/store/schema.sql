@@ -174,3 +174,15 @@ CREATE TABLE measurement (
     problem     TEXT,
     row_digest  BLOB NOT NULL DEFAULT x''
 ) STRICT;
+
+CREATE TABLE backed_up (
+    source     TEXT,
+    id         TEXT,
+    path       BLOB NOT NULL,
+    content    BLOB NOT NULL,
+    full       BLOB NOT NULL,
+    state      TEXT NOT NULL CHECK (state IN ('coming', 'kept', 'here')),
+    at         TEXT NOT NULL,
+    row_digest BLOB NOT NULL DEFAULT x'',
+    PRIMARY KEY (source, id)
+) STRICT, WITHOUT ROWID;

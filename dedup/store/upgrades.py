@@ -24,7 +24,7 @@ def _add_digests(catalog: Catalog) -> None:
     that version stays without one, so that `check` finds it. Comparisons of pairs that a person called the same get a
     table, and streams an index."""
     damaged = [(table, list(table.unlike_older_digest())) for table in (catalog.results, catalog.nulltests)]
-    later = {"comparison", "pitches", "lookup", "naming", "measurement"}
+    later = {"comparison", "pitches", "lookup", "naming", "measurement", "backed_up"}
     for table in catalog.sealed_tables:
         if table.name not in later:
             table.add_digests()
@@ -45,11 +45,12 @@ def _add_lookups(catalog: Catalog) -> None:
     catalog.lookups.create()
 
 
-def _add_namings_and_measurements(catalog: Catalog) -> None:
-    """From version 5: what people said about which recording a sound is, and what was measured of lossless audio, get
-    tables."""
+def _add_what_is_beside(catalog: Catalog) -> None:
+    """From version 5: what people said about which recording a sound is, what was measured of lossless audio, and what
+    back-ups have taken get tables."""
     catalog.namings.create()
     catalog.measurements.create()
+    catalog.backups.create()
 
 
 UPGRADES: dict[int, Callable[[Catalog], None]] = {
@@ -57,7 +58,7 @@ UPGRADES: dict[int, Callable[[Catalog], None]] = {
     2: _add_digests,
     3: _add_pitches,
     4: _add_lookups,
-    5: _add_namings_and_measurements,
+    5: _add_what_is_beside,
 }
 """Functions by format version: each upgrades a catalog of that version to the next, in a transaction that also raises
 the version."""

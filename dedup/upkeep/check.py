@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Kind = (
     Literal["catalog", "root", "block", "fingerprint", "audio", "track", "probe", "tile", "judgement", "null test"]
-    | Literal["comparison", "pitches", "lookup", "naming", "measurement", "run", "meta", "clean-up", "note"]
+    | Literal["comparison", "pitches", "lookup", "naming", "measurement", "back-up", "run", "meta", "clean-up", "note"]
 )
 
 ROWS: dict[str, Kind] = {
@@ -55,6 +55,7 @@ ROWS: dict[str, Kind] = {
     "comparison": "comparison",
     "pitches": "pitches",
     **{name: name for name in ("lookup", "naming", "measurement")},
+    "backed_up": "back-up",
 }
 """Kind of a finding about a row, by its table. A fingerprint in a block counts as damage of that block."""
 
@@ -69,7 +70,8 @@ class Finding:
     name: str
     """Key of the row in text: name of the block or tile, id of the fingerprint, audio, track or run, path of the probe,
     contents of the judgement or null test, digests of the comparison, fingerprint of the pitches, subject and service
-    of the lookup, subject of the naming, audio of the measurement, key of `meta`; table of the catalog."""
+    of the lookup, subject of the naming, audio of the measurement, source and id of
+    the back-up, key of `meta`; table of the catalog."""
     text: str
     key: tuple[Any, ...] = ()
     """Primary key of the row to drop."""

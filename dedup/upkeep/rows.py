@@ -168,6 +168,17 @@ def problems_of_measurement(row: tuple[Any, ...]) -> Iterator[str]:
         yield "where its spectrum ends is not above 0"
 
 
+def problems_of_back_up(row: tuple[Any, ...]) -> Iterator[str]:
+    """Does not verify the state: a CHECK of the table does."""
+    _, _, path, content, full, _, at = row
+    if not _is_normal(path):
+        yield f"{printable(path)} is not an absolute path in its plain form"
+    if len(content) != CONTENT_BYTES or len(full) not in (0, FULL_BYTES):
+        yield f"its content has {len(content)} bytes and its hash {len(full)}, not {CONTENT_BYTES} and {FULL_BYTES}"
+    if not _is_time(at):
+        yield f"its time, {at}, cannot be read"
+
+
 def problems_of_run(row: tuple[Any, ...]) -> Iterator[str]:
     _, _, started, ended, outcome, exit_code, why, seconds, summary = row
     if not _is_time(started) or not (ended is None or _is_time(ended)):
@@ -297,6 +308,7 @@ PROBLEMS: dict[str, Callable[[tuple[Any, ...]], Iterator[str]]] = {
     "lookup": problems_of_lookup,
     "naming": problems_of_naming,
     "measurement": problems_of_measurement,
+    "backed_up": problems_of_back_up,
 }
 """What is wrong with a row that matches its digest, by table, the worst first. Blocks,
 fingerprints and tiles are verified by what is on disk and by each other."""

@@ -20,16 +20,14 @@ from dedup.errors import (
     GateClosedError,
     UsageError,
 )
-from jobs.session import options, stores
+from jobs.session import gates, options, stores
 from jobs.session.helping import Command
 from jobs.session.run import Run, reader, session
 
 if TYPE_CHECKING:
     from dedup.files.standby import Standby
-    from dedup.gate.decide import Policy
     from dedup.gate.gate import Gate
     from dedup.gate.nouns import Answer, Decision
-    from dedup.store.store import Store
 
 FILE = click.Path(path_type=bytes)
 
@@ -231,11 +229,11 @@ def serve(
     if port is not None and name is not None:
         raise UsageError("options --port and --socket", "both are given", remedy="Give only one of them")
     with stores.for_reading(run) as store:
-        n = _prepared(run, store, count_cores())
+        n = gates.prepared(run, store, count_cores())
     match, scan = run.settings.match(), run.settings.scan()
     arriving = run.settings.inbox()
     places = Places(arriving.inbox, arriving.accept, arriving.reject)
-    serve_gate(run, Door(port, name, places, rest_s), Terms(match, _policy(run), scan, n, reserved_s))
+    serve_gate(run, Door(port, name, places, rest_s), Terms(match, gates.policy_of(run), scan, n, reserved_s))
 
 
 def _tell(run: Run, decision: Decision, answers: Counter[Answer]) -> None:
@@ -249,35 +247,8 @@ def _tell(run: Run, decision: Decision, answers: Counter[Answer]) -> None:
         run.output.laid([decision_line(decision, run.output.look)])
 
 
-def _policy(run: Run) -> Policy:
-    from dedup.gate.decide import Policy
-
-    settings = run.settings
-    return Policy(settings.keep(), settings.cleanup().let_go, settings.compare().varispeed, settings.gate())
-
-
-def _prepared(run: Run, store: Store, n: int) -> int:
-    """Compiles what a gate needs; gives the number of processes that read files: `n`, or as many as there is memory
-    for."""
-    from cluster.process import memory_limit
-    from dedup.gate.gate import compile_gate
-    from dedup.gate.memory import processes_that_fit
-
-    n_fit = processes_that_fit(store, n, limit := memory_limit())
-    if n_fit < n:
-        run.observer.message(f"{n_fit} of {n} files are read at a time: there are {limit >> 20:,} MiB of memory")
-    compile_gate(store, run.observer)
-    return n_fit
-
-
 @contextlib.contextmanager
 def _opened(run: Run, n: int) -> Iterator[tuple[Gate, Standby]]:
     """A gate by the settings of this run, with `n` processes that read files."""
-    from cluster.place import count_cores
-    from dedup.gate.gate import open_gate
-
-    match, scan = run.settings.match(), run.settings.scan()
-    with stores.for_reading(run) as store:
-        n = _prepared(run, store, n)
-        with open_gate(store, match, _policy(run), scan, n, count_cores()) as opened:
-            yield opened
+    with stores.for_reading(run) as store, gates.opened(run, store, n) as opened:
+        yield opened

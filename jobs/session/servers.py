@@ -77,7 +77,12 @@ def _kind(value: Any, where: str, folder: str) -> Any:  # noqa: ARG001
 
 
 def _url(value: Any, where: str, folder: str) -> str:  # noqa: ARG001
-    """An address; a refused one is not shown, as it may hold a password."""
+    return address(value, where)
+
+
+def address(value: Any, where: str) -> str:
+    """The address of a server, without a slash at its end. Raises UsageError for anything else, which is not
+    shown, as it may hold a password."""
     try:
         parts = urlsplit(value if isinstance(value, str) else "")
         is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -1,0 +1,147 @@
+"""A whole back-up: every file of a source that the library does not have, and its playlists."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from dedup.backup.playlists import write_playlists
+from dedup.backup.source import Item, Source, whole_text
+from dedup.backup.take import Manner, Outcome, Taken, Taker
+from dedup.errors import RepriseError
+from dedup.groups.judgements import content
+from dedup.lookup.pace import StoppedError
+from dedup.store.tracks import HeardTrack
+
+if TYPE_CHECKING:
+    from dedup.backup.place import Place
+    from dedup.files.standby import Standby
+    from dedup.gate.gate import Gate
+    from dedup.observer import Observer
+    from dedup.runner import Stop
+    from dedup.store.store import Store
+
+
+@dataclass
+class Result:
+    """What a back-up did."""
+
+    counts: dict[Outcome, int] = field(default_factory=lambda: {"new": 0, "here": 0, "known": 0, "failed": 0})
+    failed: list[Taken] = field(default_factory=list)
+    n_left: int = 0
+    """Files that were not looked at, as a limit, a stop or an error ended the run."""
+    n_unlisted: int = 0
+    """Files and folders of the source that could not be looked at."""
+    n_playlists: int = 0
+    n_finished: int = 0
+    """Files that a killed run had begun, and that were brought to an end."""
+    error: RepriseError | None = None
+    """What ended the run before its time."""
+
+
+def back_up(
+    *,
+    gate: Gate,
+    standby: Standby,
+    source: Source,
+    place: Place,
+    manner: Manner,
+    tell: Callable[[Taken], object],
+    observer: Observer,
+    stop: Stop,
+    limit: int | None = None,
+) -> Result:
+    """Takes what the library lacks, at most `limit` files, until a stop; gives each to `tell` as it is done. Only for
+    whoever holds the store's lock, and is in `place`. What ends the run early is in the result, so that what was done
+    can be told."""
+    result, store = Result(), gate.store
+    taker = Taker(gate, standby, source, place, manner)
+    result.n_finished = taker.recover()
+    try:
+        observer.stage("list", None, "files")
+        items = list(_listed(source, observer))
+        result.n_unlisted = source.n_unlisted
+        known = known_paths(store, source.key, (item.id for item in items), manner.keeps_all)
+        for item in items:
+            if item.id in known:
+                _count(Taken(item, "known", known[item.id]), result, tell)
+        new = [item for item in items if item.id not in known]
+        some = new if limit is None else new[:limit]
+        result.n_left = len(new)
+        observer.stage("back up", len(some), "files")
+        for item in some:
+            if stop.requested:
+                break
+            _count(taker.take(item), result, tell)
+            result.n_left -= 1
+            observer.advance()
+        if not stop.requested:
+            result.n_playlists = write_playlists(source, place, store, observer)
+    except StoppedError:
+        pass
+    except RepriseError as error:
+        if not stop.requested:  # else a server that was asked no more says so
+            result.error = error
+    place.leave()
+    return result
+
+
+class Wanted(NamedTuple):
+    """What a back-up would fetch; what of it the library has, only its sound can tell."""
+
+    items: list[Item]
+    n_known: int
+    """Files that an earlier run took."""
+
+
+def wanted(source: Source, store: Store | None, observer: Observer) -> Wanted:
+    """What would be fetched into a library with this store, if it has one. Raises what the source raises."""
+    observer.stage("list", None, "files")
+    items = list(_listed(source, observer))
+    known = known_paths(store, source.key, (item.id for item in items)) if store is not None else {}
+    return Wanted([item for item in items if item.id not in known], len(known))
+
+
+def _listed(source: Source, observer: Observer) -> Iterator[Item]:
+    seen = set()
+    for item in source.list():
+        observer.advance()
+        if item.id not in seen and item.id == whole_text(item.id):  # no request can hold another
+            seen.add(item.id)
+            yield item
+
+
+def _count(taken: Taken, result: Result, tell: Callable[[Taken], object]) -> None:
+    result.counts[taken.outcome] += 1
+    if taken.outcome == "failed":
+        result.failed.append(taken)
+    tell(taken)
+
+
+def known_paths(store: Store, source: str, ids: Iterable[str], of_kept: bool = False) -> dict[str, bytes]:
+    """Where the files of a source are, by id, that an earlier run took, or unless `of_kept` that the library had, and
+    that are still there: what the disk shows counts more than what is remembered. A file on a drive that is away is
+    there."""
+    states = ("kept",) if of_kept else ("kept", "here")
+    rows = store.catalog.backups.of_source(source)
+    found, gone = {}, []
+    for row in (rows[id_] for id_ in ids if id_ in rows and rows[id_].state in states):
+        if os.path.lexists(row.path):
+            found[row.id] = row.path
+        else:
+            gone.append(row)
+    elsewhere = _paths_of(store, {row.content for row in gone}) if gone else {}
+    return found | {row.id: elsewhere[row.content] for row in gone if row.content in elsewhere}
+
+
+def _paths_of(store: Store, contents: Collection[bytes]) -> dict[bytes, bytes]:
+    """A path of each of these contents that the library still has."""
+    catalog = store.catalog
+    tracks = catalog.tracks.heard(HeardTrack[str], catalog.audios.fingerprints_holding(contents), str)
+    return {
+        content(track.stream, track.digest): track.path
+        for track in tracks
+        if track.state == "absent" or os.path.lexists(track.path)
+    }
