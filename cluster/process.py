@@ -5,6 +5,7 @@ This module imports only the standard library at its top, because the launcher p
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -73,9 +74,8 @@ def memory_limit() -> int:
     """Bytes that this process may take: those of the machine, or less if a cgroup or `ulimit -m` says so."""
     import resource
 
-    import psutil
-
-    limits = [int(psutil.virtual_memory().total), resource.getrlimit(resource.RLIMIT_RSS)[1]]
+    machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [machine_bytes, resource.getrlimit(resource.RLIMIT_RSS)[1]]
     for name in _CGROUP_FILES if sys.platform == "linux" else ():
         with contextlib.suppress(OSError, ValueError), open(f"/sys/fs/cgroup/{name}", encoding="ascii") as file:
             limits.append(int(file.read()))

@@ -103,6 +103,30 @@ def test_any_zarr_reader_reads_a_block(store: BlockStore):
     assert group[block.name].attrs.asdict() == {"n_items": 80, "n_rows": 3}
 
 
+@pytest.mark.parametrize("n_items", [0, 1, 16, 17, 40])
+def test_chunks_are_what_zarr_writes(store: BlockStore, monkeypatch: pytest.MonkeyPatch, n_items: int):
+    monkeypatch.setattr(blocks, "CHUNK_ITEMS", 16)
+    block = make_block([recording(3, n_items), np.zeros(16, np.uint32)])
+    store.write(block)
+    before = tree(store.folder)
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        for name, content in (("items", block.items), ("offsets", block.offsets)):
+            array = zarr.open_array(store.folder / block.name / name, mode="r+")
+            shutil.rmtree(store.folder / block.name / name / "c")
+            array[:] = content
+    assert tree(store.folder) == before
+
+
+@pytest.mark.parametrize("change", [lambda content: content[:-1], lambda content: content + b"\0"])
+def test_a_chunk_of_another_length_is_damage(store: BlockStore, change: Callable[[bytes], bytes]):
+    block = a_block()
+    store.write(block)
+    chunk = store.folder / block.name / "offsets/c/0"
+    chunk.write_bytes(change(chunk.read_bytes()))
+    problem = store.problem(block.name)
+    assert problem is not None and problem.startswith("cannot be read")
+
+
 def test_a_sound_block_is_not_written_again(store: BlockStore):
     block = a_block()
     store.write(block)

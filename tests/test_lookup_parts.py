@@ -298,7 +298,7 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
     assert [round(seconds) for seconds in waited] == [2, 4, 8, 16, 32, 60]
 
 
-def test_the_time_to_wait_is_seconds_or_a_date(tmp_path: Path) -> None:
+def test_the_time_to_wait_is_seconds_or_a_date() -> None:
 
     class Answer:
         def __init__(self, text: str) -> None:

@@ -22,6 +22,9 @@ from numba.core import config  # noqa: E402
 
 config.reload_config()  # in case Numba was imported before; this drops what is set on `config` alone
 
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": False, "no_cfunc_wrapper": True}
+"""Nobody passes a kernel as a value, which is what the wrapper would be for; it takes 3 % of the compiler's time."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -29,6 +32,6 @@ def jit(function: Function) -> Function:
     """The compiled function; `.py_func` is the plain one. If no folder can hold the compiled code, each process
     compiles anew."""
     try:
-        return numba.njit(function, nogil=True, cache=_folder is not None, fastmath=False)  # type: ignore[no-any-return]
+        return numba.njit(function, cache=_folder is not None, **_OPTIONS)  # type: ignore[no-any-return]
     except RuntimeError:  # numba: "no locator available", as in a container without a home
-        return numba.njit(function, nogil=True, fastmath=False)  # type: ignore[no-any-return]
+        return numba.njit(function, **_OPTIONS)  # type: ignore[no-any-return]

@@ -178,5 +178,6 @@ def coarse_ranges(n_x: int, n_items: Counts, limits: LagLimits, ranges: Lane) ->
 @jit
 def no_lags(ranges: Lane) -> None:
     """Gives every lane no lags: the first above the last. `ranges`: output, `int32[4, LANES]`."""
-    ranges[AVERAGE_FROM], ranges[AVERAGE_TO] = 1, 0
-    ranges[CHOICE_FROM], ranges[CHOICE_TO] = 1, 0
+    for lane in range(LANES):
+        ranges[AVERAGE_FROM, lane], ranges[AVERAGE_TO, lane] = 1, 0
+        ranges[CHOICE_FROM, lane], ranges[CHOICE_TO, lane] = 1, 0

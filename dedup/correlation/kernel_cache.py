@@ -13,7 +13,6 @@ import re
 import shutil
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import platformdirs
@@ -68,4 +67,6 @@ def note_compiled(part: str) -> None:
 
 def _mark(part: str) -> str:
     """A file name. Numba's code is for one processor, and hosts may share the folder."""
+    from importlib.metadata import version  # takes 10 ms, and a scan needs none of it
+
     return f"{part}-{sys.implementation.cache_tag}-{version('numba')}-{platform.node()}.compiled"

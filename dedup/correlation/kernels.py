@@ -195,9 +195,11 @@ def chance_corrected(x: Items, y: Items, lag: int) -> tuple[float, int]:
     n_overlap, start_x, start_y = overlap_at(len(x), len(y), lag), max(0, lag), max(0, -lag)
     counts, some = np.zeros(N_COUNTS, np.int64), np.empty(N_COUNTS, np.int32)
     for i in range(0, n_overlap, BITS_AT_A_TIME):
-        some[:] = 0
+        for count in range(N_COUNTS):  # an array at a time takes longer to compile
+            some[count] = 0
         add_bits(x, start_x + i, y, start_y + i, min(n_overlap - i, BITS_AT_A_TIME), SILENT, some)
-        counts += some
+        for count in range(N_COUNTS):
+            counts[count] += some[count]
     return kappa(counts)
 
 

@@ -236,9 +236,11 @@ def _measure(x: Items, y: Items, lags: Counts, rate: float, similar: npt.NDArray
         first, last = max(j * STEP, -lags[j]), min((j + 1) * STEP, ny, nx - lags[j])
         if first >= last:
             continue
-        some[:] = 0
+        for count in range(N_COUNTS):
+            some[count] = 0
         add_bits(x, first + lags[j], y, first, last - first, SILENT, some)
-        counts += some
+        for count in range(N_COUNTS):
+            counts[count] += some[count]
         n_here = last - first
         errors, n_items = errors + some[COUNTED_ERRORS], n_items + n_here
         if n == 0:

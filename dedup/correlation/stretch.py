@@ -62,7 +62,9 @@ def stretched(items: Items, rate: float) -> Items:
 def _stretched_rows(fingerprints: BlockItems, offsets: Counts, rate: float, out: Items) -> None:
     """Stretches each fingerprint of a block. `offsets`: of the stretched ones; `out`: output, `uint32[offsets[-1]]`."""
     for row in range(len(offsets) - 1):
-        out[offsets[row] : offsets[row + 1]] = stretched(row_of(fingerprints, row), rate)
+        items = stretched(row_of(fingerprints, row), rate)
+        for i in range(len(items)):  # to assign a slice takes two seconds more to compile, for the text of its error
+            out[offsets[row] + i] = items[i]
 
 
 def stretched_block(fingerprints: BlockItems, rate: float) -> BlockItems:

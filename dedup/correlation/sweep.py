@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
+from typing import Literal, NamedTuple
 
 from dedup.correlation.accelerate import jit
 from dedup.correlation.cascade import coarse_ranges, likeliest_lag, no_lags, sieve
@@ -69,7 +67,7 @@ def sweep(
     x: Packed,
     y: Packed,
     work: Work,
-    exact: bool,
+    exact: Literal[True] | None,
     limits: LagLimits,
     floor: Floor,
     curves: Curves,
@@ -81,7 +79,8 @@ def sweep(
     Parameters:
         x, y: blocks packed by the same method; they may be the same.
         work: which pairs to compare.
-        exact: whether to compare at every lag, item by item; else by the cascade.
+        exact: True to compare at every lag, item by item; None to compare by the cascade. Each is compiled without the
+            other, as Numba knows None by its type; together they take a third longer.
         limits: what a lag must meet to be tried.
         floor: what a pair must have.
         curves: scratch, `room_for_curves` of these blocks.
@@ -106,7 +105,7 @@ def sweep(
                 continue
             n_lags = highest - lowest + 1
             lane_curve(x.lanes, position, y.lanes, group, lowest, highest, curves.spans, curves.curve, last - first)
-            if exact:
+            if exact is not None:
                 best_lags(curves.curve, curves.spans, n_lags, lane_rows, curves.ranges, lowest, curves.picked)
             else:
                 sieve(curves, lowest, n_lags, lane_rows)
@@ -117,7 +116,7 @@ def sweep(
                 b = row_of(y.fingerprints, row_y)
                 found = out[n_found]
                 found[ROW_X], found[ROW_Y] = row_x, row_y
-                if exact:
+                if exact is not None:
                     _measure(a, b, lowest, lane, floor, curves, found)
                 else:
                     found[KAPPA], found[LAG] = likeliest_lag(a, b, limits, lowest, lane, lane_rows, curves)
@@ -126,12 +125,14 @@ def sweep(
 
 
 @jit
-def _lag_ranges(n_x: int, n_items: Counts, exact: bool, limits: LagLimits, ranges: Lane) -> tuple[int, int]:
+def _lag_ranges(
+    n_x: int, n_items: Counts, exact: Literal[True] | None, limits: LagLimits, ranges: Lane
+) -> tuple[int, int]:
     """The lags of a group's curves, the first and the last; the first above the last if no pair overlaps enough.
 
     Parameters: as of `cascade.coarse_ranges`, except `ranges`, which counts from the first lag, as in `lanes.Curves`.
     """
-    if exact:
+    if exact is not None:
         _exact_ranges(n_x, n_items, limits, ranges)
     else:
         coarse_ranges(n_x, n_items, limits, ranges)
@@ -184,7 +185,9 @@ def _count_from_lowest(ranges: Lane) -> tuple[int, int]:
             if ranges[AVERAGE_FROM, lane] <= ranges[AVERAGE_TO, lane]:
                 lowest, highest = min(lowest, ranges[AVERAGE_FROM, lane]), max(highest, ranges[AVERAGE_TO, lane])
     if lowest <= highest:
-        ranges -= np.int32(lowest)
+        for lane in range(LANES):
+            for row in range(4):
+                ranges[row, lane] -= lowest
     return lowest, highest
 
 

@@ -229,7 +229,7 @@ def _swept(
         end = min(start + at_a_time, len(x.keys))
         out = np.empty((int(partners[start:end].sum()), FOUND_COLUMNS))
         work = Work(start, end, partners, part.share, part.n_shares)
-        n_found, n = sweep(x.packed, y.packed, work, exact, limits, floor, curves, out)
+        n_found, n = sweep(x.packed, y.packed, work, True if exact else None, limits, floor, curves, out)
         n_kept = keep_worth_storing(rows_x, rows_y, exact, limits, floor, out[:n_found])
         found.append(out[:n_kept].copy())
         n_compared += n

@@ -174,14 +174,15 @@ def _likely(
         _gather(*work, *band, counts, places)
         pairs = np.stack(np.divmod(some, counts.shape[1]), axis=1)
         pairs[:, 0] += rows[0]
-        found.append(_judged(a, b, np.ascontiguousarray(pairs), some_ends, places, hypothesis, limits, least))
+        some_pairs = np.ascontiguousarray(pairs)
+        found.append(judged(a.fingerprints, b.fingerprints, some_pairs, some_ends, places, hypothesis, limits, least))
         start = end
     return np.concatenate(found)
 
 
-def _judged(
-    a: Image,
-    b: Image,
+def judged(
+    a: BlockItems,
+    b: BlockItems,
     pairs: Counts,
     ends: Counts,
     places: Numbers,
@@ -189,9 +190,10 @@ def _judged(
     limits: LagLimits,
     least: float,
 ) -> Candidates:
-    """Those of some pairs, rows of both, whose places lie along a line at a rate of the hypothesis."""
+    """Those of some pairs, rows of both, whose places lie along a line at a rate of the hypothesis. `ends` and `places`
+    are as of `_judge`."""
     numbers, of_b = np.empty((len(pairs), 3)), hypothesis.stretches_b
-    _judge(a.fingerprints, b.fingerprints, pairs, ends, places, np.array(hypothesis.rates), of_b, limits, numbers)
+    _judge(a, b, pairs, ends, places, np.array(hypothesis.rates), of_b, limits, numbers)
     kept = numbers[:, 2] >= least
     found = np.zeros(int(kept.sum()), CANDIDATE)
     found["row_a"], found["row_b"] = pairs[kept].T
@@ -305,7 +307,7 @@ def _judge(
                 best, n_best = rate, n_votes
         if n_best < VOTES:
             continue
-        middle, lag, n_best = best, 0, 0
+        middle, lag, n_best = best, int(np.int64(0)), 0  # no constant, as above
         for step in range(2 * FINE_STEPS + 1):
             rate = middle + FINE_STEP * on_either_side(step)
             n_votes, at = _votes_at(of_pair, rate, of_b, np.int64(FINE_LAGS), lags[: len(of_pair)])
@@ -338,14 +340,14 @@ def _votes_at(places: Numbers, rate: float, of_b: bool, n_lags: np.int64, lags: 
             lags[i] = places[i, 0] - int(np.rint((places[i, 1] + 0.5) * rate - 0.5))
         else:
             lags[i] = places[i, 1] - int(np.rint((places[i, 0] + 0.5) * rate - 0.5))
-    if len(lags) > 16:
-        lags.sort()
-    else:
-        for i in range(1, len(lags)):
+    gap = len(lags)
+    while gap > 1:  # Shell's sort: NumPy's takes a second more to compile, and there are few
+        gap = max(1, gap * 5 // 11)
+        for i in range(gap, len(lags)):
             lag, at = lags[i], i
-            while at > 0 and lags[at - 1] > lag:
-                lags[at] = lags[at - 1]
-                at -= 1
+            while at >= gap and lags[at - gap] > lag:
+                lags[at] = lags[at - gap]
+                at -= gap
             lags[at] = lag
     most, middle, end = 0, 0, 0
     for i in range(len(lags)):

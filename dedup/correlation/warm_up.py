@@ -3,8 +3,8 @@ begin at a tile would each compile everything."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,20 +18,17 @@ if TYPE_CHECKING:
     from dedup.correlation.kernels import BlockItems, LagLimits
     from dedup.correlation.worth_storing import Floor
 
-PART_S = 10
-"""Seconds that a part takes to compile, about."""
-
 
 def compile_first(settings: CompareSettings, runner: Runner, observer: Observer) -> None:
     """Compiles what these settings take and the cache of this machine lacks, on the runner. Other hosts compile their
     own when they begin, and without a cache each process does."""
     if not runner.is_local or cache_folder() is None:
         return
-    missing = [part for part in PARTS if not is_compiled(part) and part in parts_of(settings)]
+    needed = parts_of(settings)
+    missing = [part for part in PARTS if part in needed and not is_compiled(part)]
     if not missing:
         return
-    seconds = PART_S * -(-len(missing) // min(runner.n_workers, len(missing)))
-    observer.message(f"compiling the comparison for this machine, once; it takes about {seconds} s")
+    _announce(missing, runner.n_workers, observer)
     observer.stage("compile", len(missing), "kernels")
     for outcome in runner.run(compile_part, [Task(f"compile-{part}", (part,)) for part in missing]):
         if outcome.failure is not None:
@@ -48,10 +45,15 @@ def compile_here(parts: Iterable[str], observer: Observer) -> None:
     """Compiles these parts in this process, if they are not in the cache."""
     missing = [part for part in parts if not is_compiled(part)]
     if missing:
-        seconds = PART_S * len(missing)
-        observer.message(f"compiling the comparison for this machine, once; it takes about {seconds} s")
+        _announce(missing, 1, observer)
     for part in missing:
         compile_part(part)
+
+
+def _announce(missing: Sequence[str], n_workers: int, observer: Observer) -> None:
+    taken = [PARTS[part].seconds for part in missing]
+    seconds = max(*taken, -(-sum(taken) // n_workers))
+    observer.message(f"compiling the comparison for this machine, once; it takes about {seconds} s")
 
 
 def compile_all() -> None:
@@ -62,25 +64,35 @@ def compile_all() -> None:
 
 def compile_part(part: str) -> None:
     """Compiles a part by comparing made-up fingerprints; takes it from the cache if it is there."""
-    PARTS[part]()
+    PARTS[part].compile()
     note_compiled(part)
 
 
 def parts_of(settings: CompareSettings) -> tuple[str, ...]:
     """The parts that a comparison takes. The noise floor takes the cascade."""
-    join, stretch = ("join",) if settings.method == "join" else (), ("stretch", "tilted") if settings.varispeed else ()
-    return "sweep", "path", *join, *stretch
+    method = (settings.method,) if settings.method != "cascade" else ()
+    varispeed = ("keys", "tilted", "stretch") if settings.varispeed else ()
+    return "path", "sweep", *method, *varispeed
 
 
 def _sweep() -> None:
-    """What finds pairs by comparing them, whatever the method."""
+    """What finds pairs by the cascade."""
+    _compile_sweep(None)
+
+
+def _exact() -> None:
+    """What finds pairs by comparing them at every lag."""
+    _compile_sweep(True)
+
+
+def _compile_sweep(exact: Literal[True] | None) -> None:
     from dedup.correlation.sweep import Work, pack_block, room_for_curves, sweep
     from dedup.correlation.worth_storing import FOUND_COLUMNS
 
     block, limits, floor = _arguments()
     x, _ = pack_block(*block, "cascade")
     work, curves = Work(0, 2, np.zeros(2, np.int64), 0, 1), room_for_curves(x, x, limits.max_lag)
-    sweep(x, x, work, False, limits, floor, curves, np.empty((0, FOUND_COLUMNS)))
+    sweep(x, x, work, exact, limits, floor, curves, np.empty((0, FOUND_COLUMNS)))
 
 
 def _join() -> None:
@@ -104,15 +116,23 @@ def _stretch() -> None:
     refined(one, one, 1.01, 0, limits)
 
 
-def _tilted() -> None:
-    """What finds pairs along a tilted line."""
+def _keys() -> None:
+    """What sorts the keys of a block, and finds those that two share near the diagonal."""
     from dedup.correlation.tilted import likely_pairs, make_image
 
     fingerprints, limits, _ = _arguments()
-    twice = np.concatenate([fingerprints.items[:200]] * 2)  # or there would be nothing to look at closely
-    images = [make_image(twice, np.array([0, 200, 400]))] * 3
+    images = [make_image(*fingerprints)] * 3
     none = np.empty(0, np.int64)
-    likely_pairs(images, images, True, (0, 2), (none, none), limits, 0.1)
+    likely_pairs(images, images, True, (0, 2), (none, none), limits, 0.1)  # which have none, so nothing is judged
+
+
+def _tilted() -> None:
+    """What judges pairs along a tilted line."""
+    from dedup.correlation.tilted import HYPOTHESES, VOTES, judged
+
+    fingerprints, limits, _ = _arguments()
+    pairs, ends, places = np.array([[0, 1]]), np.array([VOTES]), np.zeros((VOTES, 2), np.int32)
+    judged(fingerprints, fingerprints, pairs, ends, places, HYPOTHESES[0], limits, 0.1)
 
 
 def _path() -> None:
@@ -137,11 +157,22 @@ def _arguments() -> tuple[BlockItems, LagLimits, Floor]:
     return block, lag_limits(settings), floor_of(settings)
 
 
-PARTS: dict[str, Callable[[], None]] = {
-    "sweep": _sweep,
-    "path": _path,
-    "join": _join,
-    "stretch": _stretch,
-    "tilted": _tilted,
+class _Part(NamedTuple):
+    """Kernels that are compiled together."""
+
+    compile: Callable[[], None]
+    seconds: int
+    """What that takes, about."""
+
+
+PARTS = {
+    "path": _Part(_path, 8),
+    "sweep": _Part(_sweep, 6),
+    "exact": _Part(_exact, 6),
+    "join": _Part(_join, 6),
+    "keys": _Part(_keys, 3),
+    "tilted": _Part(_tilted, 3),
+    "stretch": _Part(_stretch, 2),
 }
-"""What compiles each part; a part is all that one kernel calls."""
+"""A part is all that one kernel calls. Those that take longest come first, so that two workers end at about the same
+time."""

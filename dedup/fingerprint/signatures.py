@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import hashlib
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import llvmlite
 
 Function = Callable[..., None]
 
@@ -38,5 +39,5 @@ def code_digest(*processor: str) -> str:
     room = Path(__file__).parents[1]
     for source in SOURCES:
         digest.update((room / source).read_bytes())
-    digest.update("\n".join([version("llvmlite"), *processor]).encode())
+    digest.update("\n".join([llvmlite.__version__, *processor]).encode())
     return digest.hexdigest()

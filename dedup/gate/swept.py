@@ -96,7 +96,7 @@ def _candidates(items: Items, others: Packed, settings: CompareSettings) -> npt.
 def _swept(x: Packed, y: Packed, work: Work, limits: LagLimits, floor: Floor, curves: Curves) -> Floats:
     """What `sweep` finds by the cascade."""
     out = np.empty((int(work.partners[work.start : work.end].sum()), FOUND_COLUMNS))
-    n_found, _ = sweep(x, y, work, False, limits, floor, curves, out)
+    n_found, _ = sweep(x, y, work, None, limits, floor, curves, out)
     return out[:n_found]
 
 

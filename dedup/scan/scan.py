@@ -21,9 +21,9 @@ from dedup.library.reconcile import Reconciliation, reconcile
 from dedup.library.unusable import Unusable
 from dedup.observer import Observer
 from dedup.runner import Outcome, Runner, Task
+from dedup.scan.ahead import load_ahead
 from dedup.scan.empty_roots import MayForget, never, require_not_empty
 from dedup.settings import ScanSettings
-from dedup.store.blocks import load_zarr
 from dedup.store.tracks import Track
 from dedup.versions import PROPERTIES_VERSION
 
@@ -219,6 +219,7 @@ class _Scan:
         from dedup.library.identify import identify
         from dedup.library.renewal import renew
 
+        load_ahead("dedup.fingerprint.task")  # workers look at the files meanwhile
         self.summary.renewed = renew(reconciled.outdated, self.catalog, self.runner, self.disks, self.observer)
         self._let_clocks_tick(reconciled)
         unchanged = {track.path for track in reconciled.unchanged}
@@ -275,7 +276,6 @@ class _Scan:
         while queue and not self.runner.stop.requested:
             from dedup.fingerprint.task import fingerprint_file
 
-            load_zarr()
             self.groups = {group[0].candidate.path: group for group in queue}
             order = scan_order([group[0].candidate for group in queue])
             queue = []

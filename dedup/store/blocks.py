@@ -1,14 +1,15 @@
-"""Sealed blocks of fingerprints: Zarr arrays, written once and named by a digest of their content."""
+"""Sealed blocks of fingerprints: Zarr arrays, written once and named by a digest of their content.
+
+Zarr's library reads them. They are written here, as the same bytes: to import it takes longer than decoding a song, and
+a scan need not wait for that."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 import re
 import shutil
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ CHUNK_ITEMS = 1 << 20
 WIP_PREFIX = "wip-"
 
 METADATA = "zarr.json"
+
+_CHECKSUM_BYTES = 4
 
 _NAME = re.compile("[0-9a-f]{32}")
 
@@ -70,12 +73,6 @@ def block_name(items: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64]) ->
     digest.update(np.ascontiguousarray(offsets, "<i8").data)
     digest.update(np.ascontiguousarray(items, "<u4").data)
     return digest.hexdigest()
-
-
-def load_zarr() -> None:
-    """Imports Zarr in the background, for a caller that waits for something else before it writes blocks: it takes as
-    long as decoding a song."""
-    threading.Thread(target=importlib.import_module, args=("zarr",), daemon=True).start()
 
 
 class BlockStore:
@@ -168,15 +165,30 @@ class BlockStore:
 
 
 def _write_arrays(folder: Path, block: Block) -> None:
-    import zarr
-
     n_items, n_offsets = len(block.items), len(block.offsets)
     for relative, content in _metadata(n_items, n_offsets).items():
         (folder / relative).parent.mkdir(parents=True, exist_ok=True)
         (folder / relative).write_bytes(content)
-    for name, data in (("items", block.items), ("offsets", block.offsets)):
-        with zarr.config.set({"array.write_empty_chunks": True}):  # otherwise zarr writes no file for a chunk of zeros
-            zarr.open_array(folder / name, mode="r+", zarr_format=3)[:] = data
+    for name, data, kind in (("items", block.items, "<u4"), ("offsets", block.offsets, "<i8")):
+        chunks = folder / name / "c"
+        for number, start in enumerate(range(0, len(data), CHUNK_ITEMS)):
+            chunks.mkdir(exist_ok=True)
+            part = data[start : start + CHUNK_ITEMS].astype(kind, copy=False).tobytes()
+            content = part.ljust(_chunk_length(len(data)) * data.itemsize, b"\0")
+            (chunks / str(number)).write_bytes(content + _checksum(content))
+
+
+def _checksum(content: bytes) -> bytes:
+    """That of the codec `crc32c`, which stands behind the content of a chunk."""
+    import google_crc32c
+
+    value: int = google_crc32c.value(content)
+    return value.to_bytes(_CHECKSUM_BYTES, "little")
+
+
+def _chunk_length(length: int) -> int:
+    """Elements of each chunk of an array, also of its last one, which zeros fill up."""
+    return max(1, min(length, CHUNK_ITEMS))
 
 
 def _metadata(n_items: int, n_offsets: int) -> dict[str, bytes]:
@@ -193,11 +205,10 @@ def _group_metadata(attributes: dict[str, Any]) -> bytes:
 
 
 def _array_metadata(data_type: str, length: int) -> bytes:
-    chunk = max(1, min(length, CHUNK_ITEMS))
     return _json(
         {
             "attributes": {},
-            "chunk_grid": {"configuration": {"chunk_shape": [chunk]}, "name": "regular"},
+            "chunk_grid": {"configuration": {"chunk_shape": [_chunk_length(length)]}, "name": "regular"},
             "chunk_key_encoding": {"configuration": {"separator": "/"}, "name": "default"},
             "codecs": [{"configuration": {"endian": "little"}, "name": "bytes"}, {"name": "crc32c"}],
             "data_type": data_type,

@@ -30,21 +30,23 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def for_scanning(run: Run, roots: Sequence[bytes] = (), runner: Runner | None = None) -> Iterator[Store]:
     """The store, made if there is none, and stamped with the settings of this run. Before it makes a store, raises
-    LibraryError for a root that is not there. If it made one, the runner knows that there will be work."""
+    LibraryError for a root that is not there. If there is none, the runner knows that there will be work: it starts a
+    worker meanwhile."""
     from dedup.fingerprint.modules import MODULES
     from dedup.library.discover import require_usable
     from dedup.store.layout import Layout
+
+    layout = Layout(run.settings.store)
+    if not layout.catalog.exists():
+        require_usable(roots)
+        if runner is not None:
+            layout.make()  # a runner keeps its logs there
+            runner.prepare(1, MODULES)
     from dedup.store.store import make_or_open
 
-    block_size = run.settings.of(RunSettings).block_size
-    is_new = not Layout(run.settings.store).catalog.exists()
-    if is_new:
-        require_usable(roots)
-    purpose = f"reprise {run.command}"
+    block_size, purpose = run.settings.of(RunSettings).block_size, f"reprise {run.command}"
     opened = make_or_open(run.settings.store, run.settings.fingerprint(), block_size, purpose)
     with opened as store, _recorded(run, store):
-        if is_new and runner is not None:
-            runner.prepare(1, MODULES)
         yield store
 
 
@@ -52,9 +54,10 @@ def find_roots(run: Run) -> tuple[bytes, ...]:
     """The library's folders: those of the settings, or if there are none, those that the store was scanned from, which
     the run's settings then have. Raises LibraryError if there are none there either."""
     from dedup.store.layout import Layout
-    from dedup.store.store import open_for_reading
 
     if not run.settings["roots"] and Layout(run.settings.store).catalog.exists():
+        from dedup.store.store import open_for_reading
+
         with open_for_reading(run.settings.store) as store:
             known = tuple(sorted(filter(None, store.catalog.tracks.roots())))
         settled = {**run.settings.settled, "roots": Settled(known, "store")}

@@ -283,6 +283,7 @@ def _load() -> None:
     for name in (
         "av",
         "mutagen",
+        "google_crc32c",
         "zarr",
         "blake3",
         "dedup.scan.scan",
