@@ -398,7 +398,19 @@ class LookupSettings(Settings):
     musicbrainz_url: Annotated[str, Option("Address of MusicBrainz.", "URL", hidden=True)] = MUSICBRAINZ_URL
 
 
+TEMPLATE = "$albumartist/$album%if{$multidisc, (Disc $disc)}/$track - $title"
+
+
+@dataclass(frozen=True)
+class OrganizeSettings(Settings):
+    """Where files belong."""
+
+    organize_template: Annotated[
+        str, Option("Path of a file below its root, by its tags, for `organize`.", "TEMPLATE")
+    ] = TEMPLATE
+
+
 _TRACKS, _PAIRS = (DiscoverSettings, ScanSettings, FingerprintSettings), (CompareSettings, MatchSettings)
-_LATER = (KeepSettings, PlanSettings, GateSettings, InboxSettings, LookupSettings)
+_LATER = (KeepSettings, PlanSettings, GateSettings, InboxSettings, LookupSettings, OrganizeSettings)
 DECLARED: tuple[type[Settings], ...] = (*_TRACKS, *_PAIRS, *_LATER)
 """The classes above, in the order of the pipeline."""

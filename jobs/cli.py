@@ -30,6 +30,7 @@ COMMANDS = {
     "quarantine": ("jobs.commands.quarantine:quarantine", "List what clean-ups moved away, or remove it for good."),
     "tag": ("jobs.commands.tag:tag", "Write fingerprints, audio hashes or ReplayGain into tags."),
     "cover": ("jobs.commands.cover:cover", "Choose, crop and shrink a picture, and make it the front cover."),
+    "organize": ("jobs.commands.organize:organize", "Move files to where they belong by their tags."),
     "pair": ("jobs.commands.pair:pair", "Compare two files and say why they match or not."),
     "identify": ("jobs.commands.identify:identify", "Say what recordings are: title, artist, release, track."),
     "name": ("jobs.commands.name:name", "Answer what `reprise identify` could not tell."),

@@ -176,7 +176,7 @@ def test_undo_of_the_last(store: Path, replaced: Replace) -> None:
 
 
 def test_history(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    summary = Summary(1, "2026-02-28T21:30:00Z", "undone", False, 0, 0, 0, did=Counts(2, 1000, 0))
+    summary = Summary(1, "2026-02-28T21:30:00Z", "undone", "", 0, 0, 0, did=Counts(2, 1000, 0))
     monkeypatch.setattr("dedup.cleanup.history.history", lambda folder: [summary] if folder == store else [])
     result = run(store, "history")
     assert result.exit_code == EXIT_DONE
@@ -188,10 +188,12 @@ def test_history(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "began": "2026-02-28T21:30:00Z",
         "state": "undone",
         "gate": False,
+        "organize": False,
         "files": 0,
         "bytes": 0,
         "rewritten": 0,
-        "did": {"files": 2, "bytes": 1000, "rewritten": 0},
+        "moved": 0,
+        "did": {"files": 2, "bytes": 1000, "rewritten": 0, "moved": 0},
         "emptied": 0,
     }
 

@@ -85,6 +85,8 @@ CASES = (
     Case(("tag", "--audio-hash", "--yes", "{music}/0.mp3", *STORE), "{music}"),
     Case(("cover", "{music}/0.mp3", "--from", "{out}/picture.png", "--yes", *STORE), "{music}"),
     Case(("cover", "{music}/0.mp3", "--from", "{out}/picture.png", "--save", "{out}/cover.jpg", *STORE), "{out}"),
+    Case(("organize", "--template", "sorted/$format", "--yes", *STORE)),
+    Case(("organize", "--template", "sorted/$format", "--yes", *STORE), "{music}"),
     Case(("mark", "--different", "{music}/0.mp3", "{music}/1.mp3", *STORE)),
     Case(("import", "{out}/lines.jsonl", "--min-length", "4", *STORE)),
     *(Case(("export", what, *STORE), "{stdout}") for what in ("tracks", "pairs", "groups")),
@@ -263,7 +265,8 @@ def try_refusal(place: Place, case: Case, error: int, first: int, after: Results
     wrong = [f"{what}: {text}" for text in what_is_wrong(refused, error, folder)]
     if refused.code == SOME_FAILED and case.command[0] == "apply":
         place.run(("undo", *STORE))
-    again = place.run(("apply", "--resume", *STORE)) if has_unfinished(refused) else place.run(case.command, case.said)
+    unfinished = unfinished_by(refused)
+    again = place.run((unfinished, "--resume", *STORE)) if unfinished else place.run(case.command, case.said)
     if again.code not in (case.code, 5) and "nothing" not in again.err:
         wrong.append(f"{what}: {refused.err[-300:]!r}, again: {again.code} {again.err[-400:]}")
     now = results(place)
@@ -295,9 +298,9 @@ def calls_of(case: Case, sites: tuple[str, ...]) -> tuple[list[int], int]:
     return at, n_needed + 1 if n_needed < len(sites) else 0
 
 
-def has_unfinished(ended: Ended) -> bool:
-    """Whether it says that a clean-up has to go on by a command of its own."""
-    return "apply --resume" in ended.err
+def unfinished_by(ended: Ended) -> str:
+    """The command by which a clean-up has to go on, as it says; empty if none has to."""
+    return next((command for command in ("apply", "organize") if f"{command} --resume" in ended.err), "")
 
 
 def named(case: Case) -> str:

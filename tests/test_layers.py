@@ -40,7 +40,7 @@ FLOORS = (
     ("groups",),
     ("confirm", "nulltest", "quality"),
     ("playback",),
-    ("covers", "gate", "pipeline", "plan", "report"),
+    ("covers", "gate", "organize", "pipeline", "plan", "report"),
     ("cleanup",),
     ("backup", "synthesis"),
 )

@@ -133,7 +133,7 @@ def check_plan(
         unwritable: list[Refusal] = []
         n_playlists = 0
         if not stop.requested:
-            n_playlists, unwritable = rewrite_all(plan, Moves(gone), protection, reach, lambda _: None)
+            n_playlists, unwritable = rewrite_all(plan.playlists, Moves(gone), protection, reach, lambda _: None)
     applied = Applied(
         done,
         n_bytes,

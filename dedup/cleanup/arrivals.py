@@ -17,6 +17,7 @@ from dedup.cleanup.checks import Protection
 from dedup.cleanup.executor import Doing, reason_of
 from dedup.cleanup.file_status import Status
 from dedup.cleanup.journal import (
+    GATE,
     Journal,
     JournalWriter,
     broken_off,
@@ -192,7 +193,7 @@ class Arrivals:
     def _finish_broken_off(self, store: Store) -> None:
         """Brings moves that a kill broke off to an end."""
         journal = broken_off(self.folder)
-        if journal is None or journal.undoing:
+        if journal is None or journal.undoing or journal.of_organize:
             return
         plan = plan_of(journal)
         if plan.groups or plan.playlists:
@@ -211,7 +212,7 @@ class Arrivals:
         for folder in {each.to for each in self._waiting.values()}:
             self._require_same_disk(folder)
         until = time.monotonic() + BATCH_S
-        journal = make_journal(self.folder, to_bytes(Plan(())), utc_now(), of_gate=True)
+        journal = make_journal(self.folder, to_bytes(Plan(())), utc_now(), by=GATE)
         others = [*self.places.inboxes, *filter(None, (self.places.accept, self.places.reject))]
         reach = Reach(store.catalog.tracks.roots(), others)
         with contextlib.closing(JournalWriter(journal)) as writer, reach:

@@ -7,6 +7,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
+from dedup.cleanup.checks import Protection, Refusal
+from dedup.cleanup.executor import Doing, reason_of
+from dedup.cleanup.file_status import Status
+from dedup.cleanup.steps import Move, RemoveFolder
+from dedup.errors import UsageError
 from dedup.files.paths import holds
 from dedup.files.quarantine import QUARANTINE
 
@@ -30,6 +35,32 @@ def empty_folders(gone: Iterable[bytes], roots: Iterable[bytes]) -> Iterator[tup
             yield folder, root
         if not os.path.lexists(folder):
             heapq.heappush(waiting, _deepest_first(os.path.dirname(folder)))
+
+
+def remove_empty(
+    gone: Iterable[bytes], roots: Iterable[bytes], doing: Doing, protection: Protection
+) -> tuple[int, list[Refusal]]:
+    """Removes these folders; litter goes to the quarantine first. How many went, and what was refused."""
+    n_done, refused = 0, []
+    for folder, root in empty_folders(gone, roots):
+        if protection.holds(os.path.join(folder, b"x")):
+            continue
+        try:
+            for name in litter_of(folder) or ():
+                path = os.path.join(folder, name)
+                target = doing.target(path, root)
+                with doing.reach.spot(path) as spot:
+                    step = Move.of_litter(spot, target)
+                doing.do(step)
+            with doing.reach.folder(folder) as descriptor:
+                status = Status.of(descriptor)
+            doing.do(RemoveFolder(folder, status))
+            n_done += 1
+        except OSError as error:
+            refused.append(Refusal(folder, reason_of(error, folder, doing.then)))
+        except UsageError as error:
+            refused.append(Refusal(folder, str(error)))
+    return n_done, refused
 
 
 def _deepest_first(folder: bytes) -> tuple[int, bytes]:

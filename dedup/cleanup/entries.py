@@ -7,24 +7,22 @@ import functools
 import os
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, BinaryIO
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
 from dedup.cleanup.allowed import NOT_THE_STORES, Trust
 from dedup.cleanup.checks import Protection, Refusal, changed, is_same
-from dedup.cleanup.empty_folders import empty_folders, litter_of
+from dedup.cleanup.empty_folders import remove_empty
 from dedup.cleanup.executor import Doing, reason_of
 from dedup.cleanup.file_status import Status
 from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.merging import merge_into_kept
 from dedup.cleanup.moving import hash_at, is_there
-from dedup.cleanup.originals import ChangedSinceError
-from dedup.cleanup.playlists import Rewritten, rewrite_all
-from dedup.cleanup.rewrite import take_over
-from dedup.cleanup.steps import Delete, KeptGoneError, Move, RemoveFolder, Rewrite, Share, Step, Trash
-from dedup.errors import RepriseError, UsageError, WriteError
-from dedup.files.held import Reach, Spot
+from dedup.cleanup.playlists import Content, Rewritten, rewrite_all
+from dedup.cleanup.steps import Delete, KeptGoneError, Move, Rewrite, Share, Step, Trash
+from dedup.errors import RepriseError, WriteError
+from dedup.files.held import Reach
 from dedup.files.paths import holds, printable
 from dedup.files.status import size_and_time
 from dedup.plan.beside import are_same, told
@@ -284,10 +282,12 @@ class Cleanup:
         """Changes the plan's playlists so that they refer to the kept files."""
 
         def rewrite(found: Rewritten) -> None:
-            content = _Content(found.real, found.content, found.new)
+            content = Content(found.real, found.content, found.new)
             self.doing.do(Rewrite(found.real, self.doing.place(), "playlist", content))
 
-        self.n_playlists, refused = rewrite_all(self.plan, Moves(self.gone), self.protection, self.reach, rewrite)
+        self.n_playlists, refused = rewrite_all(
+            self.plan.playlists, Moves(self.gone), self.protection, self.reach, rewrite
+        )
         for each in refused:
             self._refuse(each.path, each.reason)
 
@@ -300,21 +300,10 @@ class Cleanup:
         """Removes the folders that the plan leaves empty, if it says so; litter goes to the quarantine first."""
         if not self.plan.remove_empty_folders:
             return
-        for folder, root in empty_folders(self.gone, self.store.catalog.tracks.roots()):
-            if self.protection.holds(os.path.join(folder, b"x")):
-                continue
-            try:
-                for name in litter_of(folder) or ():
-                    path = os.path.join(folder, name)
-                    self.doing.do(self._litter(path, self.doing.target(path, root)))
-                with self.reach.folder(folder) as descriptor:
-                    status = Status.of(descriptor)
-                self.doing.do(RemoveFolder(folder, status))
-                self.n_folders += 1
-            except OSError as error:
-                self._refuse(folder, reason_of(error, folder))
-            except UsageError as error:
-                self._refuse(folder, str(error))
+        roots = self.store.catalog.tracks.roots()
+        self.n_folders, refused = remove_empty(self.gone, roots, self.doing, self.protection)
+        for each in refused:
+            self._refuse(each.path, each.reason)
 
     def _refuse(self, path: bytes, reason: str) -> None:
         self.refused.append(Refusal(path, reason))
@@ -325,22 +314,6 @@ class Cleanup:
 def may_merge(kept: PlannedFile, allowed: Sequence[PlannedFile], protection: Protection) -> bool:
     """Whether the kept file may get what these files have: not if they share its bytes, or if it is protected."""
     return any(file.action not in LINKING for file in allowed) and not protection.holds(kept.path)
-
-
-@dataclass(frozen=True)
-class _Content:
-    """Writes these bytes in the place of others."""
-
-    path: bytes
-    before: bytes
-    content: bytes
-
-    def __call__(self, old: BinaryIO, new: BinaryIO, part: Spot) -> None:  # noqa: ARG002
-        if old.read(len(self.before) + 1) != self.before:
-            raise ChangedSinceError(printable(self.path), "was changed while it was rewritten")
-        new.write(self.content)
-        new.flush()
-        take_over(self.path, Status.of(old.fileno()), new)
 
 
 def _rest(group: PlannedGroup, done: set[bytes], rewritten_: set[bytes]) -> PlannedGroup:

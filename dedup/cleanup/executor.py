@@ -11,6 +11,7 @@ from dedup.cleanup.carry import HalfGivenError
 from dedup.cleanup.checks import Protection
 from dedup.cleanup.journal import JournalWriter
 from dedup.cleanup.moving import OccupiedError, free_name
+from dedup.cleanup.rename import Rename
 from dedup.cleanup.steps import FolderTime, MakeFolder, Move, Step
 from dedup.errors import RepriseError, UsageError, is_full, is_refusal, refusal, refused
 from dedup.files.held import OutOfReachError, Reach
@@ -29,7 +30,7 @@ class Doing:
     ) -> None:
         """Quarantined files go below `to`; if that is None, to the `QUARANTINE` of their root. `then` is what a person
         does to go on after the disk refused."""
-        self.writer, self.reach, self._to, self._protection, self._then = writer, reach, to, protection, then
+        self.writer, self.reach, self._to, self._protection, self.then = writer, reach, to, protection, then
         done = (entry.step for _, entry in writer.journal.steps_of("done"))
         self._timed = {step.path for step in done if isinstance(step, FolderTime)}
         """Folders whose modification time is in the journal."""
@@ -38,7 +39,7 @@ class Doing:
         """Does one step, and returns its number. Raises OSError or RepriseError if it cannot be done; then nothing has
         changed, apart from HalfGivenError. WriteError if it is not known how far it came: whoever goes on finds out."""
         self._note_time(os.path.dirname(step.path))
-        if isinstance(step, Move):
+        if isinstance(step, (Move, Rename)):
             self._note_time(os.path.dirname(step.target))
         number = self.writer.begin(step, known)
         try:
@@ -62,7 +63,7 @@ class Doing:
         except OSError as again:
             if not is_refusal(again):
                 return False
-            raise refused(printable(step.path), error, then=self._then) from error
+            raise refused(printable(step.path), error, then=self.then) from error
 
     def take_back(self, number: int) -> None:
         """Takes back a step that was done a moment ago. Raises OSError or RepriseError."""
@@ -92,18 +93,17 @@ class Doing:
         if self._protection.holds(target):
             raise UsageError("quarantine", f"{printable(target)} would be in a protected folder")
         try:
-            self._make_folders(os.path.dirname(target))
+            self.make_folders(os.path.dirname(target))
             with self.reach.spot(target) as spot:
                 return free_name(spot).path
         except OutOfReachError as error:
             found = f"the quarantine {printable(quarantine)} is or holds a symbolic link: name a folder as --to"
             raise OutOfReachError(target, found) from error
 
-    def _make_folders(self, folder: bytes) -> None:
-        """Makes a folder of the quarantine, and those above it that are missing."""
+    def make_folders(self, folder: bytes) -> list[int]:
+        """Makes a folder that files go to, and those above it that are missing. Returns the numbers of the steps."""
         missing = list(itertools.takewhile(lambda each: not self._is_there(each), and_above(folder)))
-        for path in reversed(missing):
-            self.do(MakeFolder(path))
+        return [self.do(MakeFolder(path)) for path in reversed(missing)]
 
     def _is_there(self, folder: bytes) -> bool:
         """Whether a folder is there. Raises OSError if it is something else, or out of reach."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dedup.cleanup.journal import Journal, read_journal
+from dedup.cleanup.rename import Rename
 from dedup.cleanup.steps import Delete, Move, Rewrite, Share, Step, Trash
 from dedup.store.ledgers import folders_of
 
@@ -19,6 +20,8 @@ class Counts(NamedTuple):
     """Files that went, or share the bytes of another."""
     bytes: int = 0
     rewritten: int = 0
+    moved: int = 0
+    """Files of music that have another path, of a reorganisation."""
 
 
 NOTHING = Counts()
@@ -33,13 +36,16 @@ class Summary:
     """Time in UTC."""
     state: str
     """`Journal.state`."""
-    of_gate: bool
+    by: str
+    """Who did it, as `Journal.by`."""
     n_files: int
     """Files that are away now, or share the bytes of another."""
     n_bytes: int
     """Bytes of these files."""
     n_rewritten: int
     """Files with other tags or entries than before."""
+    n_moved: int = 0
+    """Files of music that have another path now than before."""
     did: Counts = NOTHING
     """What it did, taken back or not."""
     n_emptied: int = 0
@@ -61,21 +67,24 @@ def _summary_of(journal: Journal) -> Summary:
         number=int(journal.id),
         began=journal.began,
         state=journal.state,
-        of_gate=journal.of_gate,
+        by=journal.by,
         n_files=now.files,
         n_bytes=now.bytes,
         n_rewritten=now.rewritten,
+        n_moved=now.moved,
         did=_counts(entry.step for entry in (*there, *undone)),
         n_emptied=_counts(entry.step for entry in there if entry.state == "emptied").files,
     )
 
 
 def _counts(steps: Iterable[Step]) -> Counts:
-    n_files = n_bytes = n_rewritten = 0
+    n_files = n_bytes = n_rewritten = n_moved = 0
     for step in steps:
         if isinstance(step, Rewrite):
             n_rewritten += 1
+        elif isinstance(step, Rename):
+            n_moved += step.is_last
         elif isinstance(step, (Move, Trash, Delete, Share)) and not (isinstance(step, Move) and step.is_litter):
             n_files += 1
             n_bytes += step.size
-    return Counts(n_files, n_bytes, n_rewritten)
+    return Counts(n_files, n_bytes, n_rewritten, n_moved)

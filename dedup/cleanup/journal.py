@@ -12,7 +12,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -37,8 +37,8 @@ from dedup.store.ledgers import (
 if TYPE_CHECKING:
     from dedup.plan.nouns import Plan
 
-GATE = "gate"
-"""Who did it, in the first line of what the gate did by itself."""
+GATE, ORGANIZE = "gate", "organize"
+"""Who did it, in the first line of what the gate did by itself, and of a reorganisation."""
 
 _UNFINISHED = "wip-"
 _PIECE = 1 << 16
@@ -77,14 +77,24 @@ class Journal:
     undoing: bool = False
     """Whether its undo was begun."""
     undone: str = ""
-    of_gate: bool = False
-    """Whether the gate did it by itself, with files of an inbox."""
+    by: str = ""
+    """`GATE` if the gate did it by itself, with files of an inbox; `ORGANIZE` for a reorganisation; else empty."""
+    wanted: list[dict[str, Any]] = field(default_factory=list)
+    """Records of what a reorganisation moves (`organizing`), in its order."""
     entries: list[Entry] = field(default_factory=list)
     """Entries in the order in which they were begun."""
 
     @property
     def id(self) -> str:
         return self.folder.name
+
+    @property
+    def of_gate(self) -> bool:
+        return self.by == GATE
+
+    @property
+    def of_organize(self) -> bool:
+        return self.by == ORGANIZE
 
     @property
     def is_open(self) -> bool:
@@ -172,7 +182,8 @@ class JournalWriter:
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> WriteError:
-        then = "run `reprise apply --resume`, or take back what was done with `reprise undo`"
+        command = "organize" if self.journal.of_organize else "apply"
+        then = f"run `reprise {command} --resume`, or take back what was done with `reprise undo`"
         if self.journal.undoing and not self.journal.undone:
             then = "run `reprise undo` again"
         elif not self.journal.is_open:
@@ -180,24 +191,25 @@ class JournalWriter:
         return refused(str(self.journal.folder / JOURNAL), error, then=then)
 
 
-def make_journal(store: Path, plan: bytes, when: str, of_gate: bool = False) -> Journal:
-    """Makes a new one with the plan in it, whole or not at all; `of_gate` is as in `Journal`. Only for the holder of
-    the store's lock. Raises OSError."""
+def make_journal(store: Path, plan: bytes, when: str, by: str = "", wanted: Sequence[dict[str, Any]] = ()) -> Journal:
+    """Makes a new one with the plan in it, whole or not at all; `by` and `wanted` are as in `Journal`. Only for the
+    holder of the store's lock. Raises OSError."""
     number = max((int(folder.name) for folder in folders_of(store)), default=0) + 1
     folder = store / FOLDER / f"{number:04}"
     new = folder.with_name(f"{_UNFINISHED}{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
     for made in (store / FOLDER, new, new / ORIGINALS):
         made.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-    start = sealed_line({"event": "start", "when": when, "plan": digest_of(plan), **({"by": GATE} if of_gate else {})})
-    for file, data in ((PLAN, plan), (JOURNAL, start)):
+    start = sealed_line({"event": "start", "when": when, "plan": digest_of(plan), **({"by": by} if by else {})})
+    lines = (sealed_line({"event": "wanted", **record}) for record in wanted)
+    for file, data in ((PLAN, plan), (JOURNAL, b"".join([start, *lines]))):
         with open(new / file, "wb", opener=private_opener) as writing:
             writing.write(data)
             writing.flush()
             os.fsync(writing.fileno())
     os.rename(new, folder)
     sync_folder(os.fsencode(folder))
-    return Journal(folder, began=when, of_gate=of_gate)
+    return Journal(folder, began=when, by=by, wanted=list(wanted))
 
 
 def journals(store: Path) -> list[Journal]:
@@ -257,13 +269,18 @@ def plan_of(journal: Journal) -> Plan:
     return read_plan(os.fsencode(journal.folder / PLAN))
 
 
-def open_journal(store: Path) -> Journal:
-    """The clean-up that was broken off. Raises JournalError if there is none, or if taking it back has begun."""
+def open_journal(store: Path, by: str = "") -> Journal:
+    """The clean-up that was broken off. Raises JournalError if there is none, if it is a reorganisation and not `by`
+    that or the other way round, or if taking it back has begun."""
     last = next(map(read_journal, reversed(folders_of(store))), None)
     if last is None or not last.is_open:
         raise JournalError(f"store {store}", "no clean-up was broken off", "", "There is nothing to resume")
+    where = f"clean-up {int(last.id)}"
     if last.undoing:
-        raise JournalError(f"clean-up {int(last.id)}", "its undo was broken off", "", "Run `reprise undo` to finish it")
+        raise JournalError(where, "its undo was broken off", "", "Run `reprise undo` to finish it")
+    if last.of_organize != (by == ORGANIZE):
+        command = "organize" if last.of_organize else "apply"
+        raise JournalError(where, f"was begun by `reprise {command}`", "", f"Run `reprise {command} --resume`")
     return last
 
 
@@ -277,6 +294,8 @@ def require_none_open(store: Path) -> None:
             found, remedy = "its undo was broken off", "Run `reprise undo` to finish it"
         elif journal.of_gate:
             remedy = f"Open the gate, which finishes it, or run `reprise undo {number}` to take it back"
+        elif journal.of_organize:
+            remedy = "Run `reprise organize --resume` to finish it, or `reprise undo` to take it back"
         raise JournalError(f"clean-up {number}", found, remedy=remedy)
 
 
@@ -320,7 +339,9 @@ def _end_of_lines(path: Path) -> int:
 def _take(journal: Journal, record: dict[str, Any]) -> None:
     match record["event"]:
         case "start":
-            journal.began, journal.of_gate = record["when"], record.get("by") == GATE
+            journal.began, journal.by = record["when"], str(record.get("by", ""))
+        case "wanted":
+            journal.wanted.append(record)
         case "begin":
             step = step_of(record["step"], journal.originals)
             known = record.get("known")

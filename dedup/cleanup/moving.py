@@ -54,6 +54,21 @@ def move(source: Spot, target: Spot, again: bool = False) -> None:
     source.sync()
 
 
+def rename_to_free(source: Spot, target: Spot) -> None:
+    """Gives a regular file a name that is free, on the same file system; the name is reserved as in `move`. Raises
+    OSError with EXDEV for another one, OccupiedError if the name is not free; then the source is as it was."""
+    _reserve(target)
+    try:
+        source.rename(target)
+    except BaseException:
+        if source.exists() and _is_reserved(target):
+            target.unlink()
+        raise
+    target.sync()
+    if os.path.dirname(source.path) != os.path.dirname(target.path):
+        source.sync()
+
+
 def _reserve(target: Spot) -> None:
     try:
         target.create().close()

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dedup.files.held import OutOfReachError, Reach
+from dedup.files.paths import volume_of
 from dedup.files.status import device_and_inode, size_and_time
 from dedup.groups.news import expect_back
 from dedup.library.identity import partial_hash_of
@@ -73,6 +74,26 @@ def restore(store: Store, known: dict[str, Any], reach: Reach) -> None:
         restored = _with_status(track, spot.status())
         with store.catalog.transaction():
             store.catalog.tracks.put_back(restored)
+
+
+def move_track(store: Store, known: dict[str, Any], path: bytes, target: bytes, root: bytes, reach: Reach) -> None:
+    """Gives the track of a file that has another path now that path, and `root`: it keeps its id, its audio and all
+    comparisons. `known`: its record before. Does nothing if the catalog has it elsewhere by now. One that the catalog
+    lost meanwhile is entered again, if its audio is known."""
+    before = track_of(known)
+    track = store.catalog.tracks.at(before.id)
+    if track is None:
+        restore(store, known_of(replace(before, path=target, root=root)), reach)
+    elif track.path == path:
+        moved = replace(track, path=target, root=root, volume=volume_of(target))
+        with contextlib.suppress(OSError), reach.spot(target) as spot:  # it may be further on its way already
+            status = spot.status()
+            if size_and_time(status) == (track.size, track.mtime_ns):
+                moved = _with_status(moved, status)
+        stale = store.catalog.tracks.get(target)  # of a file that was there once
+        with store.catalog.transaction():
+            store.catalog.tracks.forget([target] if stale is not None else [])
+            store.catalog.tracks.put(moved, moved_from=path)
 
 
 def _as_it_is(track: Track, file: BinaryIO) -> Track:

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from dedup.cleanup import records
+from dedup.cleanup.rename import Rename
 from dedup.cleanup.steps import Delete, Move, Rewrite, Share, Trash, is_anything
 from dedup.errors import ServerError
 
@@ -39,5 +40,7 @@ def _enter(store: Store, entry: Entry, reach: Reach) -> None:
     if isinstance(step, (Move, Trash, Delete)) and not is_anything(reach, step.path):
         if store.catalog.tracks.get(step.path) is not None:
             records.drop_track(store, step.path)
+    elif isinstance(step, Rename) and entry.known is not None:
+        records.move_track(store, entry.known, step.path, step.target, step.root, reach)
     elif isinstance(step, (Share, Rewrite)) and not records.is_known(store, step.path, reach) and step.recover(reach):
         records.renew(store, step.path, reach)

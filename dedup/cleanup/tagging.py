@@ -97,7 +97,7 @@ def finish_broken_off(folder: Path, purpose: str) -> None:
 def _taggings(folder: Path) -> Journal | None:
     """The journal of a `tag_files` that was broken off: its plan is empty. None if there is none."""
     journal = broken_off(folder)
-    if journal is None or journal.undoing:
+    if journal is None or journal.undoing or journal.of_organize:
         return None
     plan = plan_of(journal)
     return None if plan.groups or plan.playlists else journal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ from dedup.cleanup.checks import Refusal
 from dedup.cleanup.journal import Entry, JournalWriter, to_be_undone
 from dedup.cleanup.reach import reach_of_journal
 from dedup.cleanup.recover import recover_steps
+from dedup.cleanup.rename import Rename
+from dedup.cleanup.repoint import Repoint
+from dedup.cleanup.repointing import bind_again, give_back, note_before_undo
 from dedup.cleanup.steps import (
     Delete,
     Move,
@@ -63,9 +67,10 @@ def undo(*, store: Store, number: int | None, observer: Observer, stop: Stop, li
     store's lock. Raises JournalError if there is no such clean-up, WriteError for a full disk."""
     journal = to_be_undone(store.layout.folder, number)
     bind(journal, links)
+    bind_again(journal, links)
     with contextlib.closing(JournalWriter(journal)) as writer, reach_of_journal(store, journal) as reach:
         undoing = _Undoing(store, writer, reach, observer)
-        left = undoing.take_back_all(stop)
+        left = undoing.take_back_all(stop, links)
         undoing.ask_for_scans(links)
         if not stop.requested:
             writer.end_undoing(utc_now())
@@ -98,23 +103,37 @@ class _Undoing:
     _scanned: set[str] = field(default_factory=set)
     """Servers that were asked for a scan."""
 
-    def take_back_all(self, stop: Stop) -> int:
+    def take_back_all(self, stop: Stop, links: Links) -> int:
         """Returns how many steps a stop left. After a kill, those that the journal does not call undone are taken back
         once more, which changes nothing, and enters them in the catalog."""
         if not self.writer.journal.undoing:
             self.writer.begin_undoing()
         recover_steps(self.writer, self.reach)
+        note_before_undo(self.writer, links, self.observer)
         entries = sorted(self.writer.journal.steps_of("begun", "done", "emptied", "kept"), reverse=True)
         self.observer.stage("undo", len(entries), "steps")
         carried = [(number, entry.step) for number, entry in entries if isinstance(entry.step, Carry)]
-        left = self._take_back_each([each for each in entries if not isinstance(each[1].step, Carry)], stop)
+        repointed = [(number, entry.step) for number, entry in entries if isinstance(entry.step, Repoint)]
+        of_disk = [each for each in entries if not isinstance(each[1].step, (Carry, Repoint))]
+        left = self._take_back_each(of_disk, stop)
+        if repointed and not stop.requested:
+            self._give_back(repointed, stop)
         if carried and not stop.requested:
             carried = self._come_back(carried)
             back = [step for _, step in carried]
-            self._scanned = {step.bound.name for step in back if step.bound is not None}
+            self._scanned |= {step.bound.name for step in back if step.bound is not None}
             wait_for_files(back, self.observer, stop)
         all_entries = self.writer.journal.entries
         return left + self._take_back_each([(number, all_entries[number]) for number, _ in carried], stop)
+
+    def _give_back(self, repointed: Sequence[tuple[int, Repoint]], stop: Stop) -> None:
+        """Gives the files that are back what listeners did with them."""
+        self._scanned |= {step.bound.name for _, step in repointed if step.bound is not None}
+        is_back = functools.partial(is_anything, self.reach)
+        for path, reason in give_back(repointed, is_back, self.writer, self.observer, stop):
+            self._fail(path, reason)
+        for _ in repointed:
+            self.observer.advance()
 
     def _come_back(self, carried: Sequence[tuple[int, Carry]]) -> list[tuple[int, Carry]]:
         """Those whose file is there again. Of another, what its server has must not go back to it: the kept file keeps
@@ -181,12 +200,15 @@ class _Undoing:
             return
         if isinstance(step, (Move, Trash)) and entry.known is not None:
             records.restore(self.store, entry.known, self.reach)
+        elif isinstance(step, Rename) and entry.known is not None:
+            root = records.track_of(entry.known).root
+            records.move_track(self.store, entry.known, step.target, step.path, root, self.reach)
         elif isinstance(step, (Share, Rewrite)):
             records.renew(self.store, step.path, self.reach)
         self._taken_back.append(number)
-        if isinstance(step, (Move, Trash)):
+        if isinstance(step, (Move, Trash, Rename)):
             self._back.append(step.path)
-        self.n_files += isinstance(step, (Move, Trash, Delete, Share))
+        self.n_files += isinstance(step, (Move, Trash, Delete, Share)) or (isinstance(step, Rename) and step.is_last)
         self.n_rewritten += isinstance(step, Rewrite)
         self.n_folders += isinstance(step, RemoveFolder)
 

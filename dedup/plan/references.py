@@ -7,7 +7,7 @@ import functools
 import html
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
@@ -78,10 +78,14 @@ class References:
     def planned(self, groups: Sequence[PlannedGroup]) -> tuple[PlannedPlaylist, ...]:
         """Playlists that refer by path to a file that is removed, and those that cannot be read at all. A cue sheet
         that goes along with its file is none of them."""
-        moved = removed_from(groups).keys()
+        along = {each.path for group in groups for file in group.files for each in file.goes_along}
+        return self.referring(removed_from(groups).keys(), along)
+
+    def referring(self, moved: Collection[bytes], along: Collection[bytes] = ()) -> tuple[PlannedPlaylist, ...]:
+        """Playlists that refer by path to one of these files, and those that cannot be read at all, without those that
+        go `along` with their files."""
         if not moved:
             return ()
-        along = {each.path for group in groups for file in group.files for each in file.goes_along}
         counted = ((seen, _n_references(seen, moved)) for seen in self._seen if seen.path not in along)
         return tuple(
             PlannedPlaylist(seen.path, count, seen.problem) for seen, count in counted if count or seen.is_unknown

@@ -91,6 +91,30 @@ def rewritten(path: bytes, content: bytes, moved: Mapping[bytes, bytes] | Moves)
     return b"".join([*pieces, content[end:]])
 
 
+def rewritten_elsewhere(path: bytes, new_path: bytes, content: bytes, moved: Mapping[bytes, bytes] | Moves) -> bytes:
+    """`content` of a playlist that was at `path` and is at `new_path` now, with all references as `rewritten` makes
+    them, relative ones from its new folder; also those to files that stay. Raises PlaylistError."""
+    old, new = _parsed(path, content), _parsed(new_path, content)
+    moves = moved if isinstance(moved, Moves) else Moves(moved)
+    pieces, end = [], 0
+    for entry in old.entries:
+        readings = old.readings(entry.text)
+        reading = moves.meant(readings)
+        target = moves.target(reading.path) if reading is not None else b""
+        if reading is None:
+            reading = next((each for each in readings if os.path.lexists(each.path)), None)
+            target = reading.path if reading is not None else b""
+        if reading is not None and not _says(new, entry.text, target):
+            pieces += [content[end : entry.start], new.replaced(entry, reading, target)]
+            end = entry.end
+    return b"".join([*pieces, content[end:]])
+
+
+def _says(playlist: TextPlaylist, text: bytes, path: bytes) -> bool:
+    """Whether the first reading of a reference is that file."""
+    return next((each.path == path for each in playlist.readings(text)), False)
+
+
 def count_references(path: bytes, content: bytes, files: Moves) -> Counter[bytes]:
     """How often the playlist refers to each of the files, as `rewritten` finds them."""
     playlist = _parsed(path, content)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from dedup.errors import (
-    AGAIN,
     EXIT_DONE,
     EXIT_NOTHING_TO_DO,
     EXIT_SOME_FAILED,
-    JournalError,
     UsageError,
-    WriteError,
 )
 from jobs.session import options, stores
-from jobs.session.failures import INSTEAD, as_reprise_error
+from jobs.session.failures import going_on
 from jobs.session.helping import Command
 from jobs.session.listeners import present_paths
 from jobs.session.output import count_text
@@ -57,30 +52,12 @@ def apply(run: Run, plan: Path | None, dry_run: bool, resumed: bool, yes: bool) 
     if resumed and dry_run:
         raise UsageError("apply --resume", "cannot be combined with --dry-run", remedy="Leave out one of them")
     run.last_words = BROKEN_OFF
-    with _way_on(run), stores.for_writing(run) as store:
+    with going_on(run.settings.store), stores.for_writing(run) as store:
         applied = _applied(run, store, plan, dry_run, yes)
         run.conclude(_code(applied), applied_record(applied))
     run.observer.close()
     show_applied(run.output, applied, dry_run)
     return run.exit_code
-
-
-@contextlib.contextmanager
-def _way_on(run: Run) -> Iterator[None]:
-    """If the disk refused and a clean-up is broken off now, the same command would not go on with it."""
-    from dedup.cleanup.executor import GO_ON
-    from dedup.cleanup.journal import broken_off
-
-    try:
-        yield
-    except Exception as error:
-        known = as_reprise_error(error, run.settings.store)
-        if isinstance(known, WriteError):
-            with contextlib.suppress(OSError, JournalError):
-                if broken_off(run.settings.store) is not None:
-                    remedy = known.remedy.replace(f" or {INSTEAD}", "").replace(AGAIN, GO_ON)
-                    raise WriteError(known.where, known.found, remedy=remedy) from error
-        raise
 
 
 def _applied(run: Run, store: Store, path: Path | None, dry_run: bool, yes: bool) -> Applied:

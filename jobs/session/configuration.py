@@ -110,6 +110,9 @@ class Configuration:
     def lookup(self) -> domain.LookupSettings:
         return self.of(domain.LookupSettings)
 
+    def organize(self) -> domain.OrganizeSettings:
+        return self.of(domain.OrganizeSettings)
+
     def fingerprint(self) -> domain.FingerprintSettings:
         return self.of(domain.FingerprintSettings)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
-from dedup.errors import RepriseError, WriteError, is_refusal, refused
+from dedup.errors import AGAIN, JournalError, RepriseError, WriteError, is_refusal, refused
 from jobs.session.log import StoreLog
 
 DENIED = {errno.EACCES, errno.EPERM}
@@ -84,3 +86,23 @@ def keep_traceback(error: BaseException, store_log: StoreLog | None) -> str:
     except OSError as refused:
         return f"no file, as none could be written ({refused.strerror})"
     return path
+
+
+@contextlib.contextmanager
+def going_on(store: Path) -> Iterator[None]:
+    """If the disk refused and a clean-up is broken off now, the same command would not go on with it: the error then
+    says which does."""
+    try:
+        yield
+    except Exception as error:
+        from dedup.cleanup import executor, organizing
+        from dedup.cleanup.journal import broken_off
+
+        known = as_reprise_error(error, store)
+        if isinstance(known, WriteError):
+            with contextlib.suppress(OSError, JournalError):
+                if (journal := broken_off(store)) is not None:
+                    then = organizing.GO_ON if journal.of_organize else executor.GO_ON
+                    remedy = known.remedy.replace(f" or {INSTEAD}", "").replace(AGAIN, then)
+                    raise WriteError(known.where, known.found, remedy=remedy) from error
+        raise

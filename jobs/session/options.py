@@ -40,6 +40,7 @@ _HEADINGS = {
     domain.GateSettings: helping.OTHERS,
     domain.InboxSettings: helping.OTHERS,
     domain.LookupSettings: helping.OWN,
+    domain.OrganizeSettings: helping.OWN,
     RunSettings: helping.WORK,
 }
 HEADINGS = {setting.name: heading for owner, heading in _HEADINGS.items() for setting in settings_of(owner)}
@@ -167,13 +168,14 @@ OF_GATE_ALONE = (*_names(domain.GateSettings), *INBOX)
 """Settings that no other command takes."""
 lookup = _options(*(name for name in _names(domain.LookupSettings) if not SETTINGS[name].option.secret))
 """How services on the net are asked."""
+let_go = _option("let-go")
 trusted = together(match, _options("let-go", "break-albums", "to", "protect-loved"))
 """Settings up to which `apply` takes the word of a plan that was changed by hand."""
 
-_OWN = ("roots", "store", "profile", *_names(domain.LookupSettings))
+_OWN = ("roots", "store", "profile", *_names(domain.LookupSettings), *_names(domain.OrganizeSettings))
 every = _options(*(name for name in SETTINGS if name not in _OWN), rare=True)
-"""All settings except those of `identify` alone; only `--help-all` lists them: for `info --settings`, which shows what
-a run with them would use, and `schedule`, which passes them on."""
+"""All settings except those of `identify` and `organize` alone; only `--help-all` lists them: for `info --settings`,
+which shows what a run with them would use, and `schedule`, which passes them on."""
 
 roots = click.argument(
     "roots", metavar="[ROOT]...", nargs=-1, type=VALUES["roots"], expose_value=False, callback=_record

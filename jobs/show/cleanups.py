@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from jobs.session.lines import Look
 
 
+_BY = {"gate": ", by the gate", "organize": ", organize"}
+"""Who did a clean-up, in words."""
+
+
 def show_applied(output: Output, applied: Applied, dry_run: bool) -> None:
     """Shows each refusal, and what was done."""
     show_refusals(output, "refused", applied.refused)
@@ -106,10 +110,12 @@ def summary_record(summary: Summary) -> dict[str, Any]:
         "number": summary.number,
         "began": summary.began,
         "state": summary.state,
-        "gate": summary.of_gate,
+        "gate": summary.by == "gate",
+        "organize": summary.by == "organize",
         "files": summary.n_files,
         "bytes": summary.n_bytes,
         "rewritten": summary.n_rewritten,
+        "moved": summary.n_moved,
         "did": summary.did._asdict(),
         "emptied": summary.n_emptied,
     }
@@ -121,9 +127,10 @@ def history_lines(summaries: Sequence[Summary], look: Look) -> Iterator[str]:
         (
             f"clean-up {each.number}",
             local_time(each.began),
-            f"{each.state}, by the gate" if each.of_gate else each.state,
+            each.state + _BY.get(each.by, ""),
             count_text(each.did.files, "file") if each.did.files else "",
             size_text(each.did.bytes) if each.did.files else "",
+            f"{each.did.moved:,} moved" if each.did.moved else "",
             f"{each.did.rewritten:,} rewritten" if each.did.rewritten else "",
             _left_text(each),
         )
@@ -135,5 +142,5 @@ def history_lines(summaries: Sequence[Summary], look: Look) -> Iterator[str]:
 def _left_text(summary: Summary) -> str:
     """What became of the files since; empty if nothing."""
     emptied = f"{summary.n_emptied:,} removed for good" if summary.n_emptied else ""
-    back = summary.did.files - summary.n_files
+    back = summary.did.files - summary.n_files + summary.did.moved - summary.n_moved
     return ", ".join(filter(None, (f"{back:,} put back" if back else "", emptied)))
