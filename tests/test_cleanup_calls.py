@@ -374,7 +374,21 @@ def test_mark_list(store: Path, replaced: Replace) -> None:
             ["apply", "--resume", "--dry-run"],
             "apply --resume: cannot be combined with --dry-run. Leave out one of them",
         ),
-        (["tag", "x"], "tag: nothing to write. Add --fingerprint, --audio-hash or --replaygain"),
+        (["tag", "x"], "tag: nothing to write. Add --names, --fingerprint, --audio-hash or --replaygain"),
+        (["tag", "--replaygain"], "tag: no file is named. Name files or folders of the library"),
+        (["tag", "x", "--replaygain", "--overwrite"], "tag --overwrite: is only for names. Add --names"),
+        (["tag", "x", "-o", "y", "--replaygain"], "tag -o: is only for names. Add --names"),
+        (["tag", "x", "--from", "y"], "tag --from: cannot be combined with files. Leave out one of them"),
+        (["tag", "--names", "--from", "y"], "tag --from: cannot be combined with --names. Leave out one of them"),
+        (
+            ["tag", "x", "--names", "--replaygain"],
+            "tag --names: cannot be combined with what is measured. Run the two one after the other",
+        ),
+        (
+            ["tag", "--names", "--fields", "title,mood"],
+            "tag --fields: 'mood' is no field; expected title, artist, album, albumartist, date, tracknumber, "
+            "tracktotal, discnumber, disctotal or ids",
+        ),
         (["plan", "--check", "x", "-o", "y"], "plan --check: cannot be combined with -o. Leave out one of them"),
         (
             ["mark", "a", "b"],

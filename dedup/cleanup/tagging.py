@@ -21,7 +21,7 @@ from dedup.cleanup.recover import recover
 from dedup.cleanup.rewrite import write_copy
 from dedup.cleanup.steps import Rewrite
 from dedup.clock import utc_now
-from dedup.errors import AGAIN
+from dedup.errors import AGAIN, InputError
 from dedup.files.held import Reach, Spot
 from dedup.files.paths import extension_of, printable
 from dedup.files.status import device_and_inode, size_and_time
@@ -106,14 +106,15 @@ def _taggings(folder: Path) -> Journal | None:
 def measure_files(
     *, store: Store, paths: Sequence[bytes], wanted: Wanted, observer: Observer, stop: Stop
 ) -> list[Tagging]:
-    """Measures files of the library, until a stop; those that have all the wanted fields already are left out. Only
-    reads. Raises as `measure` does for the first that cannot be measured."""
+    """Measures files of the library, and all at or below folders, until a stop; those that have all the wanted fields
+    already are left out. Only reads. Raises as `measure` does for the first that cannot be measured."""
     taggings = []
-    observer.stage("measure", len(paths), "files")
-    for path in paths:
+    files = _files_at(store, paths)
+    observer.stage("measure", len(files), "files")
+    for path in files:
         if stop.requested:
             break
-        tagging = measure(store, os.path.abspath(path), wanted)
+        tagging = measure(store, path, wanted)
         taggings += [tagging] if tagging.fields else []
         observer.advance()
     return taggings
@@ -161,6 +162,25 @@ def measure(store: Store, path: bytes, wanted: Wanted) -> Tagging:
     return Tagging(known.path, changed, {name: has[name] for name in changed if name in has}, status)
 
 
+def _files_at(store: Store, paths: Sequence[bytes]) -> list[bytes]:
+    """These files, and for each folder its tracks that are there and have sound, by path; each once."""
+    folders = {path for path in paths if os.path.isdir(path)}
+    tracks = store.catalog.tracks.all() if folders else ()
+    has_sound = {track.path: track.state == "present" and track.audio is not None for track in tracks}
+    found: dict[bytes, None] = {}
+    for path in paths:
+        if path not in folders:
+            found[os.path.abspath(path)] = None
+            continue
+        below = os.path.join(os.path.abspath(path), b"")
+        here = [track for track in has_sound if track.startswith(below)]
+        if not here:
+            remedy = "Scan the folder that holds it"
+            raise InputError(printable(path), "no file of the library is there", remedy=remedy)
+        found |= {track: None for track in here if has_sound[track]}
+    return list(found)
+
+
 def _is_opus(path: bytes) -> bool:
     from dedup.library.metadata import read_properties
 
@@ -203,6 +223,9 @@ def _write(store: Store, tagging: Tagging, doing: Doing) -> str:
         with doing.reach.spot(path) as spot:
             if size_and_time(spot.status()) != tagging.size_and_time:
                 return "it was changed since it was measured"
+        has = read_tags(path).fields if tagging.fields else {}
+        if any(has.get(name) != tagging.before.get(name) for name in tagging.fields):
+            return "its tags were changed since it was measured"  # by an editor that keeps the time, and the padding
         doing.do(Rewrite(path, doing.place(), "tags", build))
     except TagsError as error:
         return reason_of_tags(error, tagging.path, AGAIN)

@@ -29,6 +29,7 @@ from dedup.files.status import size_and_time
 from dedup.fingerprint.task import fingerprint_file
 from dedup.groups.confirmed import as_confirmed
 from dedup.groups.judgements import Judgements, is_current
+from dedup.groups.recordings import Called, called, is_one
 from dedup.groups.thresholds import thresholds
 from dedup.library.identity import flac_md5, full_hash
 from dedup.library.look import LOOK_S, require_openable
@@ -79,6 +80,14 @@ class Explanation:
     """What was changed between the two, if that was confirmed."""
     is_at_other_pitch: bool = False
     """Whether they agree so at one speed and another pitch, and nobody has confirmed it."""
+    called: tuple[Called | None, Called | None] = (None, None)
+    """Recordings at MusicBrainz that the two are said to be."""
+
+    @property
+    def is_one_by_ids(self) -> bool | None:
+        """Whether both are said to be one recording; None unless something is said of both."""
+        a, b = self.called
+        return is_one(a.ids, b.ids) if a is not None and b is not None else None
 
 
 def explain(
@@ -118,7 +127,12 @@ def explain(
     elif found is not None and all(criterion.met for criterion in why if criterion.name in _EVIDENCE):
         judged = verdict(found, len(left.items), len(right.items), limits, change, is_at_other_pitch)
     false_match = limits.false_match(found) if found else None
-    return Explanation(left, right, found, judged, why, false_match, said is not None, change, is_at_other_pitch)
+    names = _called(left, store), _called(right, store)
+    return Explanation(left, right, found, judged, why, false_match, said is not None, change, is_at_other_pitch, names)
+
+
+def _called(side: Listened, store: Store | None) -> Called | None:
+    return called(side.path, side.digest, store, side.from_store)
 
 
 def _at_speeds(

@@ -18,6 +18,9 @@ MOST_RELEASES = 5
 """Releases of a folder that MusicBrainz is asked about."""
 LEAST_STRENGTH = 0.05
 """Songs with less strength say nothing of a folder."""
+LEAST_FULL = 0.7
+"""Share of a release that the files are, from which that speaks for it: of a few songs, the shortest collection would
+have the largest."""
 FULLER = 1.5
 """How many times as complete as any other a release must be, if the same files are on both."""
 
@@ -183,4 +186,7 @@ def _is_ahead(best: Album, other: Album) -> bool:
     """Whether one release clearly is the files' own rather than another one."""
     if best.n_named != other.n_named:
         return best.n_named > other.n_named
-    return best.n_fit > other.n_fit or best.completeness >= FULLER * other.completeness
+    if best.n_fit != other.n_fit:
+        return best.n_fit > other.n_fit
+    is_told = best.completeness >= LEAST_FULL or best.n_numbered > max(other.n_numbered, LEAST_FILES - 1)
+    return is_told and best.completeness >= FULLER * other.completeness

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -68,9 +69,12 @@ class Library:
         """Paths of the tracks at or below these, all if there are none, folder by folder."""
         if not paths:
             return sorted(self.paths, key=lambda path: (unit_of(path), path))
+        known, ordered = set(self.paths), sorted(self.paths)
         found: set[bytes] = set()
         for path in map(os.path.abspath, paths):
-            here = {each for each in self.paths if each == path or each.startswith(os.path.join(path, b""))}
+            below = os.path.join(path, b"")
+            here = set(ordered[bisect_left(ordered, below) : bisect_left(ordered, below[:-1] + b"0")])  # 0 follows /
+            here |= {path} & known
             if not here:
                 where, remedy = printable(path), "Scan the folder that holds it"
                 raise InputError(where, "no file of the library is there", remedy=remedy)

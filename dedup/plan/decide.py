@@ -12,6 +12,7 @@ from dedup.groups.groups import Group
 from dedup.groups.keep import Decision, KeepRules, is_below
 from dedup.groups.losses import NOTHING, SAME_PACKETS, Beside, Loss, carried_extras, losses, outcome_words
 from dedup.groups.matches import ListedTrack, TrackPair
+from dedup.groups.recordings import is_doubtful
 from dedup.plan.nouns import LINKING, OTHER_OWNER, REMOVING, Action, PlannedFile, PlannedGroup, PlannedSidecar
 from dedup.playlists.sidecars import renamed
 from dedup.servers.attention import NOBODY, Listeners
@@ -51,6 +52,9 @@ class Decider:
     """What listeners did with the files."""
     disk: Disk | None = None
     """Who looks at the disk; None if nobody does."""
+    asks: bool = True
+    """Whether copies stay that a person should be asked about whatever their score; False if a person is asked about
+    each."""
 
     def groups(self, groups: Iterable[Group]) -> tuple[PlannedGroup, ...]:
         """Groups with at least two files that are there, most reclaimable bytes first, then by the kept file's path.
@@ -115,7 +119,7 @@ class Decider:
                 certain.append(at)
                 if pair.a.properties.extras and self.settings.action in REMOVING:
                     beside = replace(beside, gets=(*beside.gets, *carried_extras(pair, beside)))
-            elif pair.test is None and self._why_it_stays(pair, _heard(lost)) is None:
+            elif pair.test is None and self._why_it_stays(pair, _heard(lost), is_heard=True) is None:
                 unheard.append(at)
         return Going(certain, unheard)
 
@@ -134,8 +138,8 @@ class Decider:
         """What listeners did with a copy, and the kept file would not get if it went from its place."""
         return self.listeners.losses(pair.a.path, pair.b.path) if self.settings.action in REMOVING else ()
 
-    def _why_it_stays(self, pair: TrackPair, lost: Sequence[Loss]) -> tuple[str, str] | None:
-        """Rule and reason by which a copy stays; None if it goes."""
+    def _why_it_stays(self, pair: TrackPair, lost: Sequence[Loss], is_heard: bool = False) -> tuple[str, str] | None:
+        """Rule and reason by which a copy stays; None if it goes. `is_heard`: as if a null test had found nothing."""
         copy, action = pair.a, self.settings.action
         if copy.state != "present":
             return "absent", "not there now"
@@ -146,7 +150,8 @@ class Decider:
         if pair.verdict == "same file":
             return "same file", "another name of the kept file: nothing reclaimable"
         cannot = self._why_it_cannot_link(pair) if action in LINKING else None
-        return cannot or kept_for(lost, self.settings.let_go) or doubt(pair, self.settings)
+        by_score = cannot or kept_for(lost, self.settings.let_go) or doubt_of_score(pair, self.settings)
+        return by_score or (doubt_of_ids(pair) if self.asks and not is_heard else None)
 
     def _why_it_cannot_link(self, pair: TrackPair) -> tuple[str, str] | None:
         copy, kept, action = pair.a, pair.b, self.settings.action
@@ -218,7 +223,19 @@ def _coming_with(file: PlannedFile, pair: TrackPair) -> dict[bytes, bytes]:
 
 
 def doubt(pair: TrackPair, settings: PlanSettings) -> tuple[str, str] | None:
-    """Rule and reason by which a copy goes only if a person says so; None if its score is enough."""
+    """Rule and reason by which a copy goes only if a person says so; None if it is certain enough."""
+    return doubt_of_score(pair, settings) or doubt_of_ids(pair)
+
+
+def doubt_of_ids(pair: TrackPair) -> tuple[str, str] | None:
+    """The same by what MusicBrainz calls the two."""
+    if pair.verdict in SAME_PACKETS or pair.judged or not is_doubtful(pair):
+        return None
+    return UNCERTAIN, "tagged as two MusicBrainz recordings: a person must decide"
+
+
+def doubt_of_score(pair: TrackPair, settings: PlanSettings) -> tuple[str, str] | None:
+    """The same by the score alone."""
     if pair.verdict in SAME_PACKETS or pair.judged:
         return None
     score, ask, auto = pair.match.score, settings.ask, settings.auto

@@ -86,7 +86,7 @@ def totals(plan: Plan) -> dict[str, int]:
 def from_bytes(data: bytes, where: str) -> Plan:
     """The plan of a document, which `where` names. Raises PlanError with everything that is wrong."""
     problems: list[str] = []
-    document = _parsed(data, problems)
+    document = parsed(data, problems)
     plan = None if problems else parse_plan(document, problems)
     if plan is None or problems:
         raise PlanError(where, problems)
@@ -105,7 +105,7 @@ def read_plan(path: bytes) -> Plan:
 
 def is_plan(data: bytes) -> bool:
     """Whether the data is meant to be a plan, sound or not."""
-    document = _parsed(data, [])
+    document = parsed(data, [])
     return isinstance(document, dict) and document.get("format") == FORMAT
 
 
@@ -133,12 +133,17 @@ def is_replaceable(path: bytes) -> bool:
 def write_plan(path: bytes, plan: Plan, encode: Callable[[Plan], bytes] = to_bytes) -> None:
     """Writes the document that `encode` makes, all or nothing. Call it while the plan is `locked`. Raises WriteError if
     it cannot be written."""
+    write_document(path, lambda: encode(plan))
+
+
+def write_document(path: bytes, encode: Callable[[], bytes]) -> None:
+    """Writes any document in the same way."""
     part = path + b".%d.part" % os.getpid()
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)  # of a process that was killed and had this number
         with open(part, "xb") as file:
-            file.write(encode(plan))
+            file.write(encode())
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -268,16 +273,16 @@ def _conflict(conflict: Conflict) -> dict[str, Any]:
 # ---- parsing ----
 
 
-def _parsed(data: bytes, problems: list[str]) -> Any:
-    """The JSON value; None, and a problem, if it is not JSON."""
+def parsed(data: bytes, problems: list[str], what: str = "a plan") -> Any:
+    """The JSON value; None, and a problem, if it is not JSON and so not `what`."""
     try:
         if is_too_deep(data):
             raise RecursionError
         return json.loads(data, parse_constant=_refuse, object_pairs_hook=_unique)
     except RecursionError:  # of a text in UTF-16
-        problems.append(f"is not a plan: brackets are nested too deep (more than {MOST_DEEP})")
+        problems.append(f"is not {what}: brackets are nested too deep (more than {MOST_DEEP})")
     except (ValueError, MemoryError) as error:
-        problems.append(f"is not a plan (not JSON): {error}")
+        problems.append(f"is not {what} (not JSON): {error}")
     return None
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dedup.errors import PlanError
+from dedup.groups.losses import losses
 from dedup.groups.mark import Ask, Asked, WayBack, judge_pair_for_now
 from dedup.plan.basket import Basket, State, read_with_state, state_of
-from dedup.plan.decide import UNCERTAIN, doubt
+from dedup.plan.decide import UNCERTAIN, doubt_of_ids, doubt_of_score, kept_for
 from dedup.plan.document import locked, write_plan
 from dedup.plan.make import grounds_of, plan_all
 from dedup.plan.protect import protect_from_now_on
@@ -47,6 +48,13 @@ class SurePlan:
     def n_uncertain(self) -> int:
         """Number of copies about which a person has not decided yet."""
         return sum(file.rule == UNCERTAIN for group in self.plan.groups for file in group.files)
+
+    @property
+    def n_uncertain_by_ids(self) -> int:
+        """Number of those whose score is high enough: their tags name another recording."""
+        auto = self.settings.auto or 0.0
+        files = (file for group in self.plan.groups for file in group.files if file.rule == UNCERTAIN)
+        return sum(file.score is not None and file.score >= auto for file in files)
 
 
 def plan_and_ask(
@@ -95,10 +103,13 @@ def plan_and_ask(
 
 
 def uncertain_pairs(groups: Sequence[Group], settings: PlanSettings) -> list[TrackPair]:
-    """Pairs of a copy and the best copy with a score between the two scores, highest first."""
+    """Pairs of a copy and the best copy with a score between the two scores, or that would go although their tags call
+    them two recordings; highest score first."""
     found = []
     for pair in (pair for group in groups for pair in group.members):
-        doubtful = doubt(pair, settings)
+        doubtful = doubt_of_score(pair, settings)
+        if doubtful is None and kept_for(losses(pair), settings.let_go) is None:
+            doubtful = doubt_of_ids(pair)
         if pair.a.state == pair.b.state == "present" and doubtful is not None and doubtful[0] == UNCERTAIN:
             found.append(pair)
     return sorted(found, key=lambda pair: (-pair.match.score, pair.a.path))

@@ -13,7 +13,7 @@ from dedup.groups.groups import Group
 from dedup.groups.keep import is_below
 from dedup.plan.answers import Answers, Contents
 from dedup.plan.choices import KEPT, SKIPPED, Choices, is_kept_for_itself
-from dedup.plan.decide import UNCERTAIN, doubt, is_there_twice, most_first
+from dedup.plan.decide import UNCERTAIN, doubt, doubt_of_score, is_there_twice, most_first
 from dedup.plan.make import Grounds, grounds_of
 from dedup.plan.nouns import ANSWERED, REMOVING, STAYING, Plan, PlannedFile, PlannedGroup
 
@@ -84,6 +84,7 @@ class Review:
         """Groups of the plan `before` count as answered, except those that have changed since, those with an uncertain
         copy, and with `again` those that were skipped. Only questions that are `is_asked` are asked. Copies that score
         less than `auto` are not accepted unseen."""
+        grounds = replace(grounds, decider=replace(grounds.decider, asks=False))
         self.grounds, self._references = grounds.looking_at_the_disk(observer)
         self.choices = Choices(self.grounds)
         self._answers = Answers()
@@ -345,7 +346,8 @@ def review_of_losses(
 
     def is_asked(question: Question) -> bool:
         stays = {file.path for file in question.planned.files if is_kept_for_itself(file)}
-        doubts = {pair.a.path: doubt(pair, settings) for pair in question.group.members if pair.a.state == "present"}
+        members = [pair for pair in question.group.members if pair.a.state == "present"]
+        doubts = {pair.a.path: doubt_of_score(pair, settings) for pair in members}
         is_certain = all(found is None or found[0] != UNCERTAIN for found in doubts.values())
         return is_certain and any(doubts[path] is None for path in stays)
 

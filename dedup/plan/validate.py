@@ -97,7 +97,7 @@ class Fields:
         return found
 
     def texts(self, name: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        return tuple(self.value(name, _are_texts, "a list of strings", default or (), default is None))
+        return tuple(self.value(name, are_texts, "a list of strings", default or (), default is None))
 
     def list(self, name: str, default: Sequence[Any] | None = None) -> Sequence[Any]:
         found: Sequence[Any] = self.value(name, _is_list, "a list", default or (), default is None)
@@ -331,12 +331,13 @@ def _is_text(value: Any) -> bool:
     return True
 
 
-def _are_texts(value: Any) -> bool:
+def are_texts(value: Any) -> bool:
+    """Whether it is a list of whole texts, without half a character."""
     return isinstance(value, list) and all(map(_is_text, value))
 
 
 def _are_fields(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_text, value)) and all(map(_are_texts, value.values()))
+    return isinstance(value, dict) and all(map(_is_text, value)) and all(map(are_texts, value.values()))
 
 
 def _is_list(value: Any) -> bool:

@@ -13,6 +13,7 @@ from dedup.files.paths import json_path, named_path
 from dedup.groups.groups import Group
 from dedup.groups.losses import losses
 from dedup.groups.matches import ListedTrack, Matches, TrackPair
+from dedup.groups.recordings import is_one_recording
 from dedup.store.audios import measured_bitrate
 
 if TYPE_CHECKING:
@@ -52,7 +53,20 @@ def pair_record(pair: TrackPair) -> dict[str, Any]:
     """One pair; `lag_s` is positive if `a` has more in front."""
     paths = {**named_path("a", pair.a.path), **named_path("b", pair.b.path)}
     said: dict[str, Any] = {"verdict": pair.verdict, "judged": pair.judged, "null_test": test_record(pair.test)}
-    return {**paths, **numbers(pair.match), **place(pair.match), **said, **change_record(pair.change)}
+    return {
+        **paths,
+        **numbers(pair.match),
+        **ids_record(pair),
+        **place(pair.match),
+        **said,
+        **change_record(pair.change),
+    }
+
+
+def ids_record(pair: TrackPair) -> dict[str, bool]:
+    """Whether the tags of both name one recording at MusicBrainz; empty unless both name one."""
+    is_one = is_one_recording(pair.a, pair.b)
+    return {} if is_one is None else {"same_recording_id": is_one}
 
 
 def change_record(change: Change | None) -> dict[str, Any]:
@@ -86,6 +100,7 @@ def explanation_record(explained: Explanation) -> dict[str, Any]:
         **(place(explained.match) if explained.match else {}),
         "false_match": explained.false_match,
         "steps": _steps(explained.match) if explained.match else [],
+        **_called_record(explained),
         "verdict": explained.verdict,
         **change_record(explained.change),
         "judged": explained.judged,
@@ -94,6 +109,16 @@ def explanation_record(explained: Explanation) -> dict[str, Any]:
             for c in explained.criteria
         ],
     }
+
+
+def _called_record(explained: Explanation) -> dict[str, Any]:
+    """The recordings that each file is said to be, and by what; empty if nothing is said."""
+    sides = zip(("a", "b"), explained.called, strict=True)
+    found: dict[str, Any] = {
+        f"recording_{name}": {"ids": sorted(said.ids), "by": said.by} for name, said in sides if said is not None
+    }
+    is_one = explained.is_one_by_ids
+    return found if is_one is None else {**found, "same_recording_id": is_one}
 
 
 def _steps(match: Match) -> list[float | None]:
@@ -134,6 +159,7 @@ def group_record(group: Group) -> dict[str, Any]:
         {
             **json_path(p.a.path),
             **numbers(p.match),
+            **ids_record(p),
             "verdict": p.verdict,
             "judged": p.judged,
             "null_test": test_record(p.test),
@@ -147,6 +173,7 @@ def group_record(group: Group) -> dict[str, Any]:
         {
             **json_path(p.a.path),
             **numbers(p.match),
+            **ids_record(p),
             **place(p.match),
             "verdict": p.verdict,
             "null_test": test_record(p.test),

@@ -16,7 +16,7 @@ from jobs.session.helping import Command
 from jobs.session.installation import installation
 from jobs.session.output import Column, local_time, path_text, size_text
 from jobs.session.run import Run, reader
-from jobs.show.words import heard_text, lag_text
+from jobs.show.words import heard_text, ids_text, lag_text
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -144,7 +144,7 @@ def show_file(run: Run, store: Store, file: bytes) -> None:
     for pair in pairs:
         match = pair.match
         numbers = f"score {match.score:.3f}, agreement {match.agreement:.3f}, {lag_text(match)}"
-        told = ", ".join(filter(None, (numbers, heard_text(pair))))
+        told = ", ".join(filter(None, (numbers, ids_text(pair.a, pair.b), heard_text(pair))))
         run.output.text(f"    {pair.verdict}: {path_text(pair.b.path)} ({told})")
 
 

@@ -16,7 +16,7 @@ from jobs.session import options, stores
 from jobs.session.helping import Command
 from jobs.session.output import Column, path_text
 from jobs.session.run import Run, reader
-from jobs.show.words import bar_text, lag_text, null_test_lines, pitch_text, speed_text
+from jobs.show.words import bar_text, called_lines, lag_text, null_test_lines, pitch_text, speed_text
 
 if TYPE_CHECKING:
     from dedup.groups.explain import Explanation, Listened
@@ -125,6 +125,8 @@ def _show(run: Run, explained: Explanation, test: NullTest | None) -> None:
     )
     run.output.table(columns, rows)
     for line in null_test_lines(test) if test else ():
+        run.output.text(line)
+    for line in called_lines(explained):
         run.output.text(line)
     said = ", because a person said so" if explained.judged and explained.verdict in ("same recording", "other") else ""
     run.output.text(f"verdict: {explained.verdict}{said}{_place_text(explained)}")

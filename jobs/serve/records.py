@@ -16,7 +16,7 @@ from dedup.settings import ITEMS_PER_SECOND
 from jobs.serve.lineup import Lineup
 from jobs.serve.shown import Snapshot, id_of, said_of, state_of, title_of
 from jobs.show.plan_text import merge_lines
-from jobs.show.words import verdict_text
+from jobs.show.words import ids_text, verdict_text
 
 if TYPE_CHECKING:
     from dedup.plan.nouns import PlannedFile, PlannedGroup
@@ -59,14 +59,15 @@ def _planned_file(planned: PlannedGroup | None, track: ListedTrack) -> PlannedFi
     return next((file for file in planned.files if file.path == track.path), None) if planned else None
 
 
-def _evidence(pair: TrackPair | None, planned: PlannedGroup | None, file: PlannedFile | None) -> dict[str, Any]:
+def evidence(pair: TrackPair | None, planned: PlannedGroup | None, file: PlannedFile | None) -> dict[str, Any]:
     """How the file and the kept one compare: the one that a person chose, else the first of the lineup."""
     kept = planned.kept if planned is not None else None
     reference = pair.b.path if pair is not None else file.path if file is not None else None
     if file is not None and kept is not None and kept.path != reference:
         verdict, score, null_test, lost = file.verdict, file.score, file.null_test, file.lost
     elif pair is not None:
-        verdict, score, null_test = verdict_text(pair), round(pair.match.score, 4), outcome_words(pair.test)
+        verdict = ", ".join(filter(None, (verdict_text(pair), ids_text(pair.a, pair.b))))
+        score, null_test = round(pair.match.score, 4), outcome_words(pair.test)
         lost = losses(pair)
     else:
         verdict, score, null_test, lost = "", None, "", ()
@@ -95,7 +96,7 @@ def _file_record(track: ListedTrack, pair: TrackPair | None, group: PlannedGroup
         "action": planned.action if planned else "",
         "rule": planned.rule if planned else "",
         "why": planned.why if planned else "",
-        **_evidence(pair, group, planned),
+        **evidence(pair, group, planned),
         **(_alike(pair, place) if pair is not None else {"alike": None, "only": [], "differs": []}),
     }
 

@@ -16,7 +16,7 @@ from dedup.groups.mark import Asked
 from jobs.session.lines import GAP, Look, padded, width_of, wrapped
 from jobs.session.output import Output, one_line, path_text, size_text, time_text
 from jobs.show.entries import Entry, name_lines
-from jobs.show.words import bar_text, changed_text, heard_text, lag_text
+from jobs.show.words import bar_text, changed_text, heard_text, ids_text, lag_text
 
 if TYPE_CHECKING:
     from dedup.groups.mark import Record, WayBack
@@ -131,7 +131,7 @@ def pair_lines(pair: TrackPair, look: Look) -> list[str]:
     told = [
         f"{pair.verdict}: {numbers}",
         f"over time {bar_text(match)} (█ the same, ░ chance, · silence)",
-        *filter(None, [heard_text(pair)]),
+        *filter(None, [heard_text(pair), ids_text(pair.a, pair.b)]),
     ]
     lines = [line for text in told for line in look.wrapped(text, hanging=4)]
     for name, track in (("a", pair.a), ("b", pair.b)):

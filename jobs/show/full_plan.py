@@ -48,15 +48,26 @@ class FullPlan:
         if made.plan.n_files:
             told.append(f"        `reprise apply {path_text(made.path)}` does it")
         if made.n_uncertain:
-            least, ask = "below", ""
-            if made.settings.ask is not None:
-                least, ask = f"from {made.settings.ask:g} to", f"--ask {made.settings.ask:g} "
-            count = count_text(made.n_uncertain, "copy", "copies")
+            ask = "" if made.settings.ask is None else f"--ask {made.settings.ask:g} "
             told.append(
-                f"        {count} with a score {least} {made.settings.auto:g} left to you; "
+                f"        {self._uncertain_text()} left to you; "
                 f"`reprise resolve {ask}-o {path_text(made.path)}` asks about them"
             )
         return told
+
+    def _uncertain_text(self) -> str:
+        """How many copies are left to a person, and for what."""
+        made, auto = self.made, self.made.settings.auto
+        n_by_score = made.n_uncertain - made.n_uncertain_by_ids
+        told = []
+        if n_by_score and auto is not None:
+            least = "below" if made.settings.ask is None else f"from {made.settings.ask:g} to"
+            told.append(f"{count_text(n_by_score, 'copy', 'copies')} with a score {least} {auto:g}")
+        if made.n_uncertain_by_ids:
+            told.append(
+                f"{count_text(made.n_uncertain_by_ids, 'copy', 'copies')} tagged as another MusicBrainz recording"
+            )
+        return " and ".join(told)
 
 
 def plan_path(run: Run, written: bytes | None) -> bytes | None:

@@ -10,7 +10,7 @@ from jobs.session.output import count_text, one_line, path_text, size_text
 from jobs.show.entries import Entry, entry_lines, indented
 from jobs.show.groups import common_folder
 from jobs.show.table import sound_cells
-from jobs.show.words import BY_NUMBERS, judged_text, verdict_text
+from jobs.show.words import BY_NUMBERS, ids_text, judged_text, verdict_text
 
 if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, Matches
@@ -99,6 +99,7 @@ def _entry(file: PlannedFile, folder: bytes, matches: Matches | None, kept: List
         file.action if file.action not in ("keep", "leave") else "",
         verdict,
         "" if file.score is None else f"score {file.score:.3f}",
+        ids_text(track, kept) if verdict and track is not None and kept is not None else "",
         _heard_text(file.null_test),
     )
     mark, role = MARKS[file.action]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs.session.output import count_text, path_text, size_text
 from jobs.show.entries import Entry, entry_lines, indented
-from jobs.show.words import beside_text, clock, heard_text, lag_text, only_here_text, verdict_text
+from jobs.show.words import beside_text, clock, heard_text, ids_text, lag_text, only_here_text, verdict_text
 
 if TYPE_CHECKING:
     from dedup.groups.groups import Group
@@ -74,18 +74,19 @@ def sound_cells(track: ListedTrack) -> tuple[str, ...]:
 
 
 def match_cells(pair: TrackPair) -> tuple[str, ...]:
-    """How a file matches the best one: verdict and speed, score, agreement, lag, null test."""
+    """How a file matches the best one: verdict and speed, score, MusicBrainz recording, agreement, lag, null test."""
     match = pair.match
     return (
         verdict_text(pair),
         f"score {match.score:.3f}",
+        ids_text(pair.a, pair.b),
         f"agree {match.agreement:.3f}",
         lag_text(match),
         heard_text(pair),
     )
 
 
-NO_MATCH = ("",) * 5
+NO_MATCH = ("",) * 6
 """The cells of a file that matches itself."""
 
 
@@ -127,7 +128,7 @@ def row(
         "agreement": f"{pair.match.agreement:.3f}" if pair else "",
         "score": f"{pair.match.score:.3f}" if pair else "",
         "lag": lag_text(pair.match).removeprefix("lag ") if pair else "",
-        "verdict": verdict_text(pair) if pair else "",
+        "verdict": ", ".join(filter(None, (verdict_text(pair), ids_text(pair.a, pair.b)))) if pair else "",
         "null_test": outcome_words(pair.test) if pair else "",
         "path": path_text(track.path.removeprefix(folder)) + (f"  [{'; '.join(notes)}]" if notes else ""),
     }

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dedup.correlation.match import Match
     from dedup.correlation.scoring import Change
-    from dedup.groups.matches import TrackPair
+    from dedup.groups.explain import Explanation
+    from dedup.groups.matches import ListedTrack, TrackPair
     from dedup.store.nulltests import NullTest
 
 BAR_STEPS = 64
@@ -40,7 +41,12 @@ def beside_text(pair: TrackPair, name_a: str, name_b: str) -> str:
     """One line: how two tracks relate to each other, and where they overlap."""
     a_from, a_to, b_from, b_to = pair.match.place()
     changed = changed_text(pair)
-    told = [f"score {pair.match.score:.3f}", f"the first {changed}" if changed else "", heard_text(pair)]
+    told = [
+        f"score {pair.match.score:.3f}",
+        ids_text(pair.a, pair.b),
+        f"the first {changed}" if changed else "",
+        heard_text(pair),
+    ]
     numbers = ", ".join(filter(None, told))
     if pair.verdict == "contained" and pair.a.n_items <= pair.b.n_items:
         return f"contained: {name_a} is {clock(b_from)} to {clock(b_to)} of {name_b} ({numbers})"
@@ -59,6 +65,25 @@ def heard_text(pair: TrackPair) -> str:
     from dedup.groups.losses import null_test_words
 
     return null_test_words(pair.test) if pair.test else ""
+
+
+def ids_text(a: ListedTrack, b: ListedTrack) -> str:
+    """Whether the tags of two files name one recording at MusicBrainz: "same MBID"; empty unless both name one."""
+    from dedup.groups.recordings import is_one_recording
+
+    is_one = is_one_recording(a, b)
+    return "" if is_one is None else "same MBID" if is_one else "other MBID"
+
+
+def called_lines(explained: Explanation) -> Iterator[str]:
+    """Which recordings at MusicBrainz two files are said to be; nothing if nothing is said of them."""
+    a, b = explained.called
+    if explained.is_one_by_ids and a is not None and b is not None:
+        yield f"same MusicBrainz recording: {', '.join(sorted(a.ids & b.ids))}"
+        return
+    for name, said in (("a", a), ("b", b)):
+        if said is not None:
+            yield f"{name} is MusicBrainz recording {', '.join(sorted(said.ids))} by its {said.by}"
 
 
 def null_test_lines(test: NullTest) -> Iterator[str]:
