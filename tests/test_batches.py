@@ -14,12 +14,15 @@ from dedup.correlation import batches
 from dedup.correlation.batches import (
     FEWEST_BLOCKS,
     FIRST_PACE,
+    GROUP_BLOCKS,
+    GROUP_ITEMS,
     JOIN_BAND,
     JOIN_BLOCKS,
     LONGEST_TASK_S,
     MOST_BLOCKS,
     MOST_SHARES,
     MOST_TILES,
+    SORTING_BYTES,
     STEPS_A_PAIR,
     TASK_S,
     USABLE_SHARE,
@@ -28,6 +31,8 @@ from dedup.correlation.batches import (
     band_of,
     blocks_that_fit,
     blocks_wanted,
+    group_size,
+    groups_of,
     pair_steps,
     plan_batches,
     tile_cost,
@@ -92,6 +97,52 @@ def test_every_tile_is_in_the_plan_once_and_in_order(plan: Plan, most_blocks: in
             sum(cost(tile) / part.n_shares for tile, part in zip(batch.tiles, batch.parts, strict=True))
         )
     assert len({batch.name for batch in planned}) == len(planned)
+
+
+@settings(max_examples=50)
+@given(
+    st.integers(0, 40),
+    st.lists(st.floats(1e-4, 0.1), min_size=1, max_size=9).map(taking),
+    st.integers(2, 20),
+    st.integers(1, 8),
+    st.sets(st.integers(0, 800)),
+    st.integers(1, 12),
+)
+def test_groups(
+    n_blocks: int, cost: Callable[[Tile], float], band: int, size: int, done: set[int], columns: int
+) -> None:
+    """Whatever is done already: at least half of a group is asked for, and all its blocks come with the batch."""
+    size = min(size, band)
+    names = [f"{number:032x}" for number in range(n_blocks)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "COLUMNS_A_BLOCK", columns)
+        groups = groups_of(names, band, size)
+    is_grouped = size > 1 and n_blocks >= 2 * columns
+    assert sorted({name for group in groups.values() for name in group}) == (names if is_grouped else [])
+    assert all(len(group) <= size and name in group for name, group in groups.items())
+    tiles = [tile for number, tile in enumerate(plan_tiles(names, JOIN, band)) if number not in done]
+    planned = list(plan_batches(tiles, cost, sum(map(cost, tiles)), 2, Pace(), band + 2, groups=groups))
+    assert [tile for batch in planned for tile in batch.tiles] == tiles
+    for batch in planned:
+        assert len(batch.blocks) == len(set(batch.blocks)) <= band + 2
+        asked: dict[tuple[int, ...], set[int]] = {}
+        for tile, part in zip(batch.tiles, batch.parts, strict=True):
+            assert (batch.blocks[part.a], batch.blocks[part.b]) == (tile.block_a, tile.block_b)
+            if part.group:
+                assert tuple(batch.blocks[place] for place in part.group) == groups[tile.block_a]
+                assert part.a in part.group and part.a != part.b and part.n_shares == 1
+                asked.setdefault(part.group, set()).add(part.a)
+        assert all(2 * len(own) >= len(group) > 1 for group, own in asked.items())
+    if band >= 16 and size >= 6 and n_blocks >= 30 and columns == 1 and not done:
+        grouped = sum(bool(part.group) for batch in planned for part in batch.parts)
+        assert grouped > len(tiles) / 2
+
+
+def test_groups_are_no_larger_than_memory_allows() -> None:
+    assert group_size(JOIN_BLOCKS, 1000, CASCADE) == 1
+    sizes = [group_size(n_held, n_items, JOIN) for n_held, n_items in ((80, 1000), (80, 10**6), (80, 10**8), (4, 1000))]
+    assert sizes == [GROUP_BLOCKS, GROUP_ITEMS // 10**6, 1, 2]
+    assert worker_bytes(80, 10**6, 1000, JOIN) - worker_bytes(1, 10**6, 1000, JOIN) > 8 * 10**6 * SORTING_BYTES
 
 
 @settings(max_examples=50)

@@ -20,8 +20,8 @@ from dedup.correlation.join import Joined, join_blocks, make_joined
 from dedup.correlation.kernels import BlockItems, chance_corrected, lag_limits
 from dedup.correlation.keys import Codes
 from dedup.correlation.scoring import MIN_DISTINCT
-from dedup.correlation.tile import correlate_tile
-from dedup.correlation.votes import Room, few_votes, vote, vote_near
+from dedup.correlation.tile import Part, correlate_parts, correlate_tile
+from dedup.correlation.votes import Room, Rows, few_votes, vote, vote_near
 from dedup.correlation.worth_storing import KAPPA, LAG, ROW_X, ROW_Y, floor_of
 from dedup.observer import Silent
 from dedup.runner import InlineRunner
@@ -55,9 +55,13 @@ def by_pair(codes: Codes) -> dict[tuple[int, int], list[int]]:
     return kept
 
 
+def all_rows(a: Joined, b: Joined, same: bool = False) -> Rows:
+    return Rows(same, 0, len(a.ones), len(b.ones))
+
+
 def votes_of(a: Joined, b: Joined, same: bool = False) -> dict[tuple[int, int], list[int]]:
     """The lags of the votes that `vote` keeps, by pair."""
-    return by_pair(vote(a.keys, b.keys, same, 0, len(a.ones), Room()).codes)
+    return by_pair(vote(a.keys, b.keys, all_rows(a, b, same), Room()).codes)
 
 
 # ---- keys ----
@@ -124,8 +128,12 @@ def test_no_vote_that_counts_is_lost(
         patch.setattr(votes, "LEAST_COUNTERS", 1 << counters[0])
         patch.setattr(votes, "ROOM", counters[1])
         patch.setattr(votes, "MOST_VOTES", 20 if few else votes.MOST_VOTES)
+        patch.setattr(votes, "SHARE_VOTES", 9 if few else votes.SHARE_VOTES)
         a, b = block_of(rows_a), block_of(rows_b)
-        assert_votes(rows_a, rows_b, votes_of(a, b), {(i, j) for i in range(len(rows_a)) for j in range(len(rows_b))})
+        for end_b in (len(rows_b), len(rows_b) // 2):
+            pairs = {(i, j) for i in range(len(rows_a)) for j in range(end_b)}
+            of_rows = by_pair(vote(a.keys, b.keys, Rows(False, 0, len(rows_a), end_b), Room()).codes)
+            assert_votes(rows_a, rows_b, of_rows, pairs)
         pairs = {(i, j) for j in range(len(rows_a)) for i in range(j)}
         assert_votes(rows_a, rows_a, votes_of(a, a, same=True), pairs)
 
@@ -153,15 +161,16 @@ def test_each_near_key_of_few_is_a_vote(
         same = data.draw(st.booleans())
         rows_b = rows_a if same else rows_b
         a, b = block_of(rows_a), block_of(rows_b)
-        first = data.draw(st.integers(0, len(rows_a)))
+        first, end_b = data.draw(st.integers(0, len(rows_a))), data.draw(st.integers(0, len(rows_b)))
+        voting = Rows(same, first, len(rows_a), len(rows_b) if same else end_b)
         got: Counter[tuple[int, int, int]] = Counter()
         for few in few_votes(a.keys, b.keys):
-            for some in vote_near(*few, same, first, len(rows_a), Room()):
+            for some in vote_near(*few, voting, Room()):
                 assert some.tolist() == sorted(some.tolist())
                 got.update((*pair, lag) for pair, lags in by_pair(some).items() for lag in lags)
     expected: Counter[tuple[int, int, int]] = Counter()
     for i, j in np.ndindex(len(rows_a), len(rows_b)):
-        if i >= first and (not same or i < j):
+        if i >= first and (i < j if same else j < end_b):
             expected.update((i, j, lag) for lag in naive.near_lags(rows_a[i], rows_b[j]))
     assert got == expected
 
@@ -175,8 +184,8 @@ def test_collisions_let_more_votes_through_and_change_no_pair(monkeypatch: pytes
         monkeypatch.setattr(votes, "LEAST_COUNTERS", 1 << least)
         monkeypatch.setattr(votes, "ROOM", room)
         n_kept.append(sum(map(len, votes_of(block, block, same=True).values())))
-        found.append(join_blocks(block, block, True, 0, 60, lag_limits(JOIN), floor_of(JOIN), Room()))
-    n_cast = vote(block.keys, block.keys, True, 0, 60, Room()).n_cast
+        found.append(join_blocks(block, block, Rows(True, 0, 60, 60), lag_limits(JOIN), floor_of(JOIN), Room()))
+    n_cast = vote(block.keys, block.keys, Rows(True, 0, 60, 60), Room()).n_cast
     assert n_kept[0] < n_kept[1] <= n_kept[2] == n_cast, "with fewer counters more is counted again, with one all"
     for forward, backward in found:
         assert forward[:, SET].tolist() == found[0][0][:, SET].tolist()
@@ -196,7 +205,7 @@ def test_candidates_are_what_counting_says(
             patch.setattr(where, "FEWEST_KEYS", fewest)
         a, b = block_of(rows_a), block_of(rows_b)
         expected = dict(counted(rows_a, rows_b, compare))
-    forward, backward = join_blocks(a, b, False, 0, len(rows_a), lag_limits(compare), floor_of(compare), Room())
+    forward, backward = join_blocks(a, b, all_rows(a, b), lag_limits(compare), floor_of(compare), Room())
     got = {(int(one[ROW_X]), int(one[ROW_Y])): (one[LAG], one[KAPPA]) for one in forward}
     got |= {(int(one[ROW_Y]), int(one[ROW_X])): (-one[LAG], one[KAPPA]) for one in backward}
     assert got == expected
@@ -257,6 +266,18 @@ def test_a_pair_does_not_depend_on_its_block(mixed: list[Items], block_size: int
     for swapped in (False, True):
         again = compared(mixed, JOIN, block_size=block_size, order=order, n_shares=n_shares, swapped=swapped)
         assert again == at_once
+
+
+@pytest.mark.parametrize("n_kept", [2, 100])
+def test_a_group_of_blocks_gives_what_its_blocks_give(mixed: list[Items], n_kept: int) -> None:
+    blocks = [make_block(mixed[start : start + 9]) for start in range(0, len(mixed), 9)]
+    shared = [(block.name, block.items, block.offsets) for block in blocks]
+    last, some = len(blocks) - 1, (3, 0, 2, 1)
+    alone = [Part(a, last) for a in (3, 2, 1)] + [Part(a, 3) for a in (0, 1)] + [Part(last, last), Part(0, last)]
+    grouped = [part._replace(group=some) if part.a != part.b and part.a in some else part for part in alone]
+    by_itself, together = (correlate_parts(JOIN, n_kept, parts, *shared) for parts in (alone, grouped))
+    assert together[:2] == by_itself[:2]
+    assert sum(map(bool, together.pairs)) > 3
 
 
 def test_tracks_with_few_keys_are_found_by_single_votes() -> None:

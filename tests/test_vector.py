@@ -15,7 +15,15 @@ from dedup.correlation import vector
 from dedup.correlation.accelerate import jit
 from dedup.correlation.emit import LANES
 from dedup.correlation.llvm import LAGS
-from dedup.correlation.vector import AVERAGE_FROM, BITS_AT_A_TIME, CHOICE_FROM, CHOICE_TO, COUNTED_ITEMS, N_COUNTS
+from dedup.correlation.vector import (
+    AVERAGE_FROM,
+    BITS_AT_A_TIME,
+    CHOICE_FROM,
+    CHOICE_TO,
+    COUNTED_ERRORS,
+    COUNTED_ITEMS,
+    N_COUNTS,
+)
 from dedup.store.items import SILENT_ITEM
 from tests import naive
 
@@ -64,6 +72,16 @@ def add_bits(x: Any, x_start: Any, y: Any, y_start: Any, n: Any, silent: Any, co
     vector.add_bits(x, x_start, y, y_start, n, silent, counts)
 
 
+@jit
+def add_many_bits(x: Any, x_start: Any, y: Any, y_start: Any, n: Any, silent: Any, counts: Any) -> Any:
+    return vector.add_many_bits(x, x_start, y, y_start, n, silent, counts)
+
+
+@jit
+def run_errors(x: Any, x_start: Any, y: Any, y_start: Any, n: Any) -> Any:
+    return vector.run_errors(x, x_start, y, y_start, n)
+
+
 def noise(random: np.random.Generator, *shape: int) -> npt.NDArray[np.uint32]:
     return random.integers(0, 2**32, shape, dtype=np.uint32)
 
@@ -103,6 +121,31 @@ def test_add_bits_of_as_many_equal_items_as_there_may_be(a: int, b: int, n_items
     add_bits(x, 0, y, 0, BITS_AT_A_TIME, SILENT, counts)
     assert counts.tolist() == naive.bit_counts(x.tolist(), y.tolist())
     assert counts[COUNTED_ITEMS] == n_items
+
+
+EIGHTS = 4 * LANES
+"""Items that full adders count at a time."""
+
+
+@pytest.mark.parametrize("n", [-3, 0, 1, EIGHTS - 1, EIGHTS, 2 * EIGHTS + 17, 31 * EIGHTS, 63 * EIGHTS + 5])
+@pytest.mark.parametrize("kind", ["noise", "all differ", "all equal"])
+def test_bits_of_long_runs(n: int, kind: str) -> None:
+    """With the most that a byte must hold, and beyond what bytes hold."""
+    random = np.random.default_rng(max(0, n))
+    x, y = noise(random, max(0, n) + 3), noise(random, max(0, n) + 5)
+    for items in (x, y):
+        items[random.random(len(items)) < 0.3] = SILENT
+    if kind != "noise":
+        x[:], y[:] = 2**32 - 1, 0 if kind == "all differ" else 2**32 - 1
+    lying_over = zip(x[3:].tolist(), y[1 : 1 + max(0, n)].tolist(), strict=True)
+    assert run_errors(x, 3, y, 1, n) == sum((a ^ b).bit_count() for a, b in lying_over)
+    before = random.integers(-1000, 1000, N_COUNTS).astype(np.int32)
+    counts = before.copy()
+    n_done = add_many_bits(x, 3, y, 1, n, SILENT, counts)
+    assert n_done in ((0,) if vector.COUNTS_WORDS else (max(0, n) // EIGHTS * EIGHTS,))
+    expected = naive.bit_counts(x[3 : 3 + n_done].tolist(), y[1 : 1 + n_done].tolist())
+    expected[COUNTED_ERRORS] = 0
+    assert (counts - before).tolist() == expected
 
 
 @pytest.mark.parametrize(

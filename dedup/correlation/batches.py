@@ -40,6 +40,19 @@ JOIN_BLOCKS, JOIN_BAND = 80, 64
 """The same for the join, and rows of its bands. To prepare a block takes it as long as two tiles, and to deal one out
 nearly as long: with wide bands both happen less often."""
 
+JOIN_TILES = 1024
+"""Of one task of the join."""
+
+GROUP_BLOCKS, GROUP_ITEMS = 16, 1 << 23
+"""Blocks of a band that the join looks at as one, and their items, at most. Then what two sides share is looked for
+once, not for each tile, and more votes come at a time: a pair takes half as long with 16 blocks as with one."""
+
+COLUMNS_A_BLOCK = 12
+"""Blocks of a store for each block of a group: with fewer, to sort the keys of a group takes longer than it saves."""
+
+SORTING_BYTES = 24
+"""To sort the keys of a group, for each of its items."""
+
 WORKER_BYTES = 320 << 20
 """Of a worker beside its blocks: Python, NumPy, Numba with its compiler, Dask; and room for what a tile finds."""
 
@@ -116,9 +129,12 @@ def worker_bytes(n_blocks: int, largest_items: int, longest_items: int, settings
     of_block = 4 * largest_items * COPIES[settings.method]
     if settings.method == "exact":
         of_block += GROUP_BYTES * longest_items  # one group is as long as its longest
+    beside = n_lags * LAG_BYTES
     if settings.method == "join":
         of_block += JOIN_BYTES
-    return WORKER_BYTES + n_blocks * of_block + n_lags * LAG_BYTES
+        in_group = group_size(n_blocks, largest_items, settings)
+        beside += SORTING_BYTES * largest_items * in_group if in_group > 1 else 0
+    return WORKER_BYTES + n_blocks * of_block + beside
 
 
 def blocks_that_fit(
@@ -155,6 +171,29 @@ def band_of(n_held: int, settings: CompareSettings) -> int:
     if settings.method == "join":
         return max(1, min(JOIN_BAND, n_held - max(2, n_held // 5)))
     return max(1, min(BAND_BLOCKS, n_held // 2))
+
+
+def group_size(n_held: int, largest_items: int, settings: CompareSettings) -> int:
+    """Blocks of a group, for workers that hold so many blocks of at most so many items; 1: there are none."""
+    if settings.method != "join":
+        return 1
+    return max(1, min(GROUP_BLOCKS, band_of(n_held, settings), GROUP_ITEMS // max(1, largest_items)))
+
+
+def groups_of(block_names: Iterable[str], band: int, size: int) -> dict[str, tuple[str, ...]]:
+    """The group of each block: up to `size` neighbours in the order of `plan_tiles`, in one band, and fewer if there
+    are few blocks; none if a group would be a single one."""
+    names = sorted(block_names)
+    size = min(size, len(names) // COLUMNS_A_BLOCK)
+    if size < 2:
+        return {}
+    groups: dict[str, tuple[str, ...]] = {}
+    for start in range(0, len(names), band):
+        of_band = names[start : start + band]
+        for first in range(0, len(of_band), size):
+            group = tuple(of_band[first : first + size])
+            groups |= dict.fromkeys(group, group)
+    return groups
 
 
 def tile_cost(
@@ -205,12 +244,14 @@ def plan_batches(
     pace: Pace,
     most_blocks: int = MOST_BLOCKS,
     most_tiles: int = 0,
+    groups: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Iterator[Batch]:
     """Every tile, in order: small ones together, up to `most_tiles` and of at most `most_blocks` blocks, large ones in
     shares. `total_cost` is that of all tiles. The last batches are smaller, so that all workers end at about the same
-    time. Reads `pace` before each batch."""
+    time. With `groups`, the group of each block, tiles of one group and one second block stay together. Reads `pace`
+    before each batch."""
     left = total_cost
-    open_batch = _Batching(most_blocks, most_tiles or MOST_TILES)
+    open_batch = _Batching(most_blocks, most_tiles or (JOIN_TILES if groups else MOST_TILES), groups or {})
     for tile in tiles:
         steps = cost(tile)
         longest = LONGEST_TASK_S * pace.steps_a_second
@@ -232,25 +273,54 @@ class _Batching:
 
     most_blocks: int
     most_tiles: int
+    groups: Mapping[str, tuple[str, ...]]
     tiles: list[Tile] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     blocks: dict[str, int] = field(default_factory=dict)
+    with_groups: set[str] = field(default_factory=set)
+    """Names of the blocks, and of all that are in a group with one."""
     cost: float = 0.0
 
     def takes(self, tile: Tile, steps: float, target: float) -> bool:
         if not self.tiles:
             return True
-        n_blocks = len(self.blocks.keys() | {tile.block_a, tile.block_b})
-        return len(self.tiles) < self.most_tiles and n_blocks <= self.most_blocks and self.cost + steps / 2 <= target
+        last, group = self.tiles[-1], self.groups.get(tile.block_a)
+        n_blocks = len(self.with_groups) + len(self._needed(tile) - self.with_groups)
+        together = group is not None and tile.block_b == last.block_b and last.block_a in group
+        room = 2 * target if together else target
+        return len(self.tiles) < self.most_tiles and n_blocks <= self.most_blocks and self.cost + steps / 2 <= room
 
     def add(self, tile: Tile, part: Part, steps: float) -> None:
-        a, b = (self.blocks.setdefault(name, len(self.blocks)) for name in (tile.block_a, tile.block_b))
+        a, b = (self._place(name) for name in (tile.block_a, tile.block_b))
         self.tiles.append(tile)
         self.parts.append(part._replace(a=a, b=b))
+        self.with_groups |= self._needed(tile)
         self.cost += steps
 
     def close(self) -> Batch:
         """What came together; the next begins."""
-        batch = Batch(tuple(self.tiles), tuple(self.parts), tuple(self.blocks), self.cost)
-        self.tiles, self.parts, self.blocks, self.cost = [], [], {}, 0.0
+        parts = self._grouped()
+        batch = Batch(tuple(self.tiles), parts, tuple(self.blocks), self.cost)
+        self.tiles, self.parts, self.blocks, self.with_groups, self.cost = [], [], {}, set(), 0.0
         return batch
+
+    def _needed(self, tile: Tile) -> set[str]:
+        return {tile.block_b, tile.block_a, *self.groups.get(tile.block_a, ())}
+
+    def _place(self, name: str) -> int:
+        return self.blocks.setdefault(name, len(self.blocks))
+
+    def _grouped(self) -> tuple[Part, ...]:
+        """The parts, with their groups, of those groups of which at least half of the blocks are asked for."""
+        possible = [self._group_of(tile, part) for tile, part in zip(self.tiles, self.parts, strict=True)]
+        asked: dict[tuple[str, ...], set[str]] = {group: set() for group in possible if len(group) > 1}
+        for tile, group in zip(self.tiles, possible, strict=True):
+            if group in asked:
+                asked[group].add(tile.block_a)
+        places = {group: tuple(map(self._place, group)) for group, own in asked.items() if 2 * len(own) >= len(group)}
+        return tuple(
+            part._replace(group=places.get(group, ())) for part, group in zip(self.parts, possible, strict=True)
+        )
+
+    def _group_of(self, tile: Tile, part: Part) -> tuple[str, ...]:
+        return self.groups.get(tile.block_a, ()) if part.n_shares == 1 and part.a != part.b else ()

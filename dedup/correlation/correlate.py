@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +18,8 @@ from dedup.correlation.batches import (
     Pace,
     band_of,
     blocks_that_fit,
+    group_size,
+    groups_of,
     least_memory,
     plan_batches,
     tile_cost,
@@ -95,7 +97,8 @@ def correlate(store: Store, settings: CompareSettings, runner: Runner, observer:
                 _tell_of_other_speeds(store, work.total_cost, observer)
             band = band_of(held[work.settings], work.settings)
             left = (tile for tile in plan_tiles(blocks, work.settings, band) if tile.name not in work.done)
-            runs[-1].compute(left, work.cost, work.total_cost)
+            size = group_size(held[work.settings], max(n for _, n in blocks.values()), work.settings)
+            runs[-1].compute(left, work.cost, work.total_cost, groups_of(blocks, band, size))
     n_computed, n_failed = sum(run.n_computed for run in runs), sum(run.n_failed for run in runs)
     n_left = n_tiles - n_reused - n_computed - n_failed
     if n_left == 0 and measure_noise(store, settings, runner, observer) and n_failed == 0:
@@ -220,7 +223,7 @@ class _Run:
         n_held: int,
     ) -> None:
         self.store, self.settings, self.runner, self.observer = store, settings, runner, observer
-        self.first_pass = first_pass
+        self.first_pass, self.digest = first_pass, settings.digest()
         self.n_computed = self.n_failed = self.n_pairs_compared = 0
         self.computing_s = 0.0
         self.n_held = n_held
@@ -235,8 +238,15 @@ class _Run:
         self.n_outcomes = 0
         self.began_at = self.committed_at = time.monotonic()
 
-    def compute(self, tiles: Iterable[Tile], cost: Callable[[Tile], float], total_cost: float) -> None:
-        self._run(plan_batches(tiles, cost, total_cost, self.runner.n_workers, self.pace, self.n_held))
+    def compute(
+        self,
+        tiles: Iterable[Tile],
+        cost: Callable[[Tile], float],
+        total_cost: float,
+        groups: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        n_workers = self.runner.n_workers
+        self._run(plan_batches(tiles, cost, total_cost, n_workers, self.pace, self.n_held, groups=groups))
         if self.again and not self.runner.stop.requested:
             tiles, self.again = list(self.again.values()), {}
             total_cost = sum(map(cost, tiles))
@@ -297,7 +307,8 @@ class _Run:
             shares = self.shares.setdefault(tile.name, [])
             shares.append(pairs)
             if len(shares) == part.n_shares:
-                self._put(tile, merged(self.shares.pop(tile.name)))
+                self.shares.pop(tile.name)
+                self._put(tile, merged(shares) if len(shares) > 1 else pairs)
                 self.observer.advance()
         now = time.monotonic()
         next_expected_at = now + (now - self.began_at) / self.n_outcomes
@@ -306,7 +317,7 @@ class _Run:
 
     def _put(self, tile: Tile, pairs: bytes) -> None:
         n_pairs = len(pairs) // PAIR.itemsize
-        self.waiting.append(TileResult(tile.name, self.settings.digest(), tile.block_a, tile.block_b, n_pairs, pairs))
+        self.waiting.append(TileResult(tile.name, self.digest, tile.block_a, tile.block_b, n_pairs, pairs))
         self.n_computed += 1
 
     def _commit(self) -> None:
@@ -321,9 +332,15 @@ class _OtherSpeeds(_Run):
 
     worker = staticmethod(correlate_stretched)
 
-    def compute(self, tiles: Iterable[Tile], cost: Callable[[Tile], float], total_cost: float) -> None:
+    def compute(
+        self,
+        tiles: Iterable[Tile],
+        cost: Callable[[Tile], float],
+        total_cost: float,
+        groups: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         """Computes those tiles that the first pass has done; the others have failed with it."""
-        super().compute(filter(self._is_possible, tiles), cost, total_cost)
+        super().compute(filter(self._is_possible, tiles), cost, total_cost, groups)
 
     def _is_possible(self, tile: Tile) -> bool:
         is_done = self.store.catalog.results.has(self._first(tile))

@@ -41,7 +41,7 @@ from dedup.correlation.kernels import (
 from dedup.correlation.keys import LAST_ROW, ROW_BITS, Codes, Keys, make_keys
 from dedup.correlation.line import Floats
 from dedup.correlation.vector import BITS_AT_A_TIME, COUNTED_ITEMS, N_COUNTS, add_bits
-from dedup.correlation.votes import LAG_BITS, LAST_LAG, VOTE_LAGS, VOTES, ZERO_LAG, Room, all_votes
+from dedup.correlation.votes import LAG_BITS, LAST_LAG, VOTE_LAGS, VOTES, ZERO_LAG, Room, Rows, all_votes
 from dedup.correlation.worth_storing import FOUND_COLUMNS, KAPPA, LAG, ROW_X, ROW_Y, Floor
 from dedup.store.items import Items
 
@@ -84,31 +84,55 @@ def _count_ones(fingerprints: BlockItems, ones: Counts) -> None:
 
 
 @jit
-def decide(
-    a: Joined, b: Joined, votes: Codes, needed: int, limits: LagLimits, floor: Floor, forward: Floats, backward: Floats
-) -> tuple[int, int]:
-    """Finds the pairs that have enough votes at an allowed lag and look alike there; gives the number of those in which
-    the fingerprint of `a` is the longer, and of the others.
+def candidates(votes: Codes, needed: int, spans: Counts) -> int:
+    """Finds the pairs that have enough votes; gives their number.
 
     Parameters:
-        a, b: the blocks.
         votes: of `vote` or `vote_near`, ascending.
         needed: votes that are enough: VOTES within VOTE_LAGS, or a single one.
-        limits: what a lag must meet to be tried.
-        floor: what a pair must have.
-        forward, backward: output, `float64[pairs that voted, FOUND_COLUMNS]`, the two kinds of pairs, as `sweep` fills
-            it without `exact`; ROW_X is of the block with the longer.
+        spans: output, `int64[len(votes) // needed, 2]`, the first vote of each pair and the one behind its last.
     """
-    n_forward = n_backward = end = 0
-    lags = np.empty(len(votes), np.int64)
+    n = end = 0
     for i in range(len(votes) - needed + 1):
         if i < end or np.int64(votes[i + needed - 1]) - np.int64(votes[i]) >= VOTE_LAGS:
             continue
-        pair, start, end = int(np.int64(votes[i])) >> LAG_BITS, i, i + needed
+        pair, start, end = np.int64(votes[i]) >> LAG_BITS, i, i + needed
         while start > 0 and np.int64(votes[start - 1]) >> LAG_BITS == pair:
             start -= 1
         while end < len(votes) and np.int64(votes[end]) >> LAG_BITS == pair:
             end += 1
+        spans[n, 0], spans[n, 1] = start, end
+        n += 1
+    return n
+
+
+@jit
+def decide(
+    a: Joined,
+    b: Joined,
+    votes: Codes,
+    spans: Counts,
+    needed: int,
+    limits: LagLimits,
+    floor: Floor,
+    forward: Floats,
+    backward: Floats,
+) -> tuple[int, int]:
+    """Finds the candidates that have enough votes at an allowed lag and look alike there; gives the number of those in
+    which the fingerprint of `a` is the longer, and of the others.
+
+    Parameters:
+        a, b: the blocks.
+        votes, spans, needed: of `candidates`; in any order.
+        limits: what a lag must meet to be tried.
+        floor: what a pair must have.
+        forward, backward: output, `float64[len(spans), FOUND_COLUMNS]`, the two kinds of pairs, as `sweep` fills it
+            without `exact`; ROW_X is of the block with the longer.
+    """
+    n_forward = n_backward = 0
+    lags, tried = np.empty(len(votes), np.int64), np.empty(LIKELIEST, np.int64)
+    for start, end in spans:
+        pair = int(np.int64(votes[start])) >> LAG_BITS
         row_a, row_b = pair >> ROW_BITS, pair & LAST_ROW
         x, y = row_of(a.fingerprints, row_a), row_of(b.fingerprints, row_b)
         swapped = is_swapped(x, y)
@@ -120,7 +144,7 @@ def decide(
         if needed == 1:
             lag, errors = _best_of(x, y, limits, lags[: end - start])
         else:
-            lag, errors = _likeliest(x, y, limits, lags[: end - start])
+            lag, errors = _likeliest(x, y, limits, lags[: end - start], tried)
         n_bits = 32.0 * overlap_at(len(x), len(y), lag)
         if errors < 0 or errors > (1.0 - LEAST_KAPPA) * differing(a.ones[row_a], b.ones[row_b]) * n_bits:
             continue
@@ -154,7 +178,7 @@ def differing(ones_x: Counts, ones_y: Counts) -> float:
 
 
 @jit
-def _likeliest(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[int, int]:
+def _likeliest(a: Items, b: Items, limits: LagLimits, lags: Counts, tried: Counts) -> tuple[int, int]:
     """The best lag of a pair near those with the most votes, and the bits that differ there; -1 of them if no allowed
     lag has enough votes.
 
@@ -162,10 +186,10 @@ def _likeliest(a: Items, b: Items, limits: LagLimits, lags: Counts) -> tuple[int
         a, b: `uint32[na]`, `uint32[nb]`, in the order of `kernels.is_swapped`.
         limits: what a lag must meet to be tried.
         lags: `int64[n]`, the lag of each vote, ascending.
+        tried: scratch, `int64[LIKELIEST]`.
     """
     lowest, highest = allowed_lags(len(a), len(b), limits)
-    best, fewest, best_gain = 0, -1, -np.inf
-    tried, n_tried = np.empty(LIKELIEST, np.int64), 0
+    best, fewest, best_gain, n_tried = 0, -1, -np.inf, 0
     while n_tried < LIKELIEST:
         middle, n_votes, end = 0, VOTES - 1, 0
         for i in range(len(lags)):
@@ -213,18 +237,18 @@ def _is_new(lag: int, tried: Counts, n_tried: int) -> bool:
 
 
 def join_blocks(
-    a: Joined, b: Joined, same: bool, first_row: int, end_row: int, limits: LagLimits, floor: Floor, room: Room
+    a: Joined, b: Joined, rows: Rows, limits: LagLimits, floor: Floor, room: Room
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Compares the rows of `a`, from `first_row` to before `end_row`, with those of `b`, or, if it is the `same` block,
-    with those behind each. Gives the pairs whose longer is of `a` and those whose longer is of `b`, as `sweep` finds
-    them without `exact`, `float64[n, FOUND_COLUMNS]`."""
+    """Compares these rows of two blocks. Gives the pairs whose longer is of `a` and those whose longer is of `b`, as
+    `sweep` finds them without `exact`, `float64[n, FOUND_COLUMNS]`."""
     found: tuple[list[Floats], list[Floats]] = [], []
-    for votes, needed in all_votes(a.keys, b.keys, same, first_row, end_row, room):
-        enough = votes[needed - 1 :] - votes[: len(votes) - needed + 1] < VOTE_LAGS
-        pairs = votes[: len(votes) - needed + 1][enough] >> np.uint64(LAG_BITS)
-        n_pairs = int(np.count_nonzero(pairs[1:] != pairs[:-1])) + bool(len(pairs))
-        outs = np.empty((2, n_pairs, FOUND_COLUMNS))
-        numbers = decide(a, b, votes, needed, limits, floor, outs[0], outs[1])
+    for votes, needed in all_votes(a.keys, b.keys, rows, room):
+        spans = np.empty((len(votes) // needed, 2), np.int64)
+        spans = spans[: candidates(votes, needed, spans)]
+        rows_b = (votes[spans[:, 0]] >> np.uint64(LAG_BITS)).astype(np.uint16)
+        spans = spans[np.argsort(rows_b, kind="stable")]  # the items of many blocks are read once, in their order
+        outs = np.empty((2, len(spans), FOUND_COLUMNS))
+        numbers = decide(a, b, votes, spans, needed, limits, floor, outs[0], outs[1])
         for kept, out, n in zip(found, outs, numbers, strict=True):
             kept.append(out[:n])
     return np.concatenate(found[0]), np.concatenate(found[1])

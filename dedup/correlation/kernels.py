@@ -17,7 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.correlation.accelerate import jit
-from dedup.correlation.vector import BITS_AT_A_TIME, COUNTED_ERRORS, COUNTED_ITEMS, N_COUNTS, add_bits, run_errors
+from dedup.correlation.vector import (
+    BITS_AT_A_TIME,
+    COUNTED_ERRORS,
+    COUNTED_ITEMS,
+    N_COUNTS,
+    add_bits,
+    add_many_bits,
+    run_errors,
+)
 from dedup.settings import CompareSettings
 from dedup.store.items import SILENT_ITEM, Items
 
@@ -193,9 +201,13 @@ def chance_corrected(x: Items, y: Items, lag: int) -> tuple[float, int]:
         lag: any.
     """
     n_overlap, start_x, start_y = overlap_at(len(x), len(y), lag), max(0, lag), max(0, -lag)
-    counts, some = np.zeros(N_COUNTS, np.int64), np.empty(N_COUNTS, np.int32)
-    for i in range(0, n_overlap, BITS_AT_A_TIME):
-        for count in range(N_COUNTS):  # an array at a time takes longer to compile
+    counts, some = np.zeros(N_COUNTS, np.int64), np.zeros(N_COUNTS, np.int32)
+    n_done = add_many_bits(x, start_x, y, start_y, n_overlap, SILENT, some)
+    for count in range(N_COUNTS):  # an array at a time takes longer to compile
+        counts[count] = some[count]
+    counts[COUNTED_ERRORS] += run_errors(x, start_x, y, start_y, n_done)
+    for i in range(n_done, n_overlap, BITS_AT_A_TIME):
+        for count in range(N_COUNTS):
             some[count] = 0
         add_bits(x, start_x + i, y, start_y + i, min(n_overlap - i, BITS_AT_A_TIME), SILENT, some)
         for count in range(N_COUNTS):

@@ -5,7 +5,8 @@ good part of the items is equal; unrelated tracks have few equal items, and next
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import threading
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +29,10 @@ FEWEST_KEYS = 384
 """Keys that a track must have for its votes to be counted; with fewer, each counts by itself (`votes.vote_near`). Of
 parts of copies that were cut at random places, to 192 keys, one in 800 has too few votes at one lag."""
 
-DIGIT_BITS = 11
+DIGIT_BITS = KEY_BITS // 2
 """Bits by which keys are sorted at a time."""
 
-N_DIGITS, LAST_DIGIT = -(-KEY_BITS // DIGIT_BITS), (1 << DIGIT_BITS) - 1
+LAST_DIGIT = np.uint64((1 << DIGIT_BITS) - 1)
 
 WORDS = 1 << (KEY_BITS - 6)
 """Words of 64 keys."""
@@ -45,6 +46,13 @@ ROW_BITS, PLACE_BITS = 16, 24
 """Of a code. Tracks of more items (24 days of sound) have no votes, and a block has at most 4,096 rows."""
 
 LAST_ROW, LAST_PLACE = (1 << ROW_BITS) - 1, (1 << PLACE_BITS) - 1
+
+ONE, PLACE, ROW, TO_LOW, TO_HIGH = map(
+    np.uint64, (1, PLACE_BITS, LAST_ROW, ROW_BITS + PLACE_BITS, ROW_BITS + PLACE_BITS + DIGIT_BITS)
+)
+IN_WORD, LAST_OF_WORD = map(np.uint64, (6, 63))
+"""Constants of the innermost loops, which count in `uint64`: a signed index is looked at each time, as -1 is the last.
+"""
 
 Codes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int32]
@@ -72,8 +80,9 @@ class Keys(NamedTuple):
 def make_keys(items: Items, offsets: Counts, fewest: int | None = None) -> Keys:
     """The keys of a block. Row `r` is `items[offsets[r] : offsets[r + 1]]`; a row votes with all its keys if it has
     `fewest` or more, FEWEST_KEYS if that is not said."""
-    codes = np.empty(len(items), np.uint64)
-    codes = _sorted_by_key(codes[: write_codes(items, offsets, codes)])
+    room = _scratch.for_items(len(items))
+    codes = room.codes[: write_codes(items, offsets, room.codes)]
+    _sort_by_key(codes, room.others)
     uncommon, different = np.zeros((2, len(offsets) - 1), np.int64)
     _count_by_row(codes, uncommon, different)
     kinds = np.where(uncommon >= (FEWEST_KEYS if fewest is None else fewest), MANY, FEW).astype(np.uint8)
@@ -81,10 +90,42 @@ def make_keys(items: Items, offsets: Counts, fewest: int | None = None) -> Keys:
         if n_distinct(items[offsets[row] : offsets[row + 1]]) < MIN_DISTINCT:
             kinds[row] = NONE
     present, before = np.zeros(WORDS, np.uint64), np.zeros(WORDS, np.int32)
-    starts, few = np.empty(len(codes) + 1, np.int32), np.empty(len(codes), np.uint64)
     n_few = np.where(kinds == FEW, 0, NOT_FEW)
-    n_codes, n_keys, n = _index(codes, kinds, few, n_few, present, before, starts)
-    return Keys(codes[:n_codes].copy(), present, before, starts[: n_keys + 1].copy(), few[:n].copy(), n_few)
+    n_codes, n_keys, n = _index(codes, kinds, room.others, n_few, present, before, room.starts)
+    return Keys(
+        _copied(codes[:n_codes]), present, before, _copied(room.starts[: n_keys + 1]), _copied(room.others[:n]), n_few
+    )
+
+
+LARGE = 1 << 22
+"""Bytes from which NumPy asks the system for large pages. Those of 4 KiB cost half of what sorting does."""
+
+
+class _Scratch(threading.local):
+    """What `make_keys` writes to, kept from block to block."""
+
+    def __init__(self) -> None:
+        self.codes, self.others = np.empty((2, 0), np.uint64)
+        self.starts = np.empty(0, np.int32)
+
+    def for_items(self, n: int) -> _Scratch:
+        """With room for so many items."""
+        if len(self.codes) < n:
+            self.codes, self.others = (np.empty(max(n, LARGE // 8), np.uint64) for _ in range(2))
+            self.starts = np.empty(max(n + 1, LARGE // 4), np.int32)
+        return self
+
+
+_scratch = _Scratch()
+
+
+def _copied(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A copy, in large pages if it takes more than a quarter of what would have them anyway."""
+    whole = np.empty(
+        len(values) if 4 * values.nbytes < LARGE else max(len(values), LARGE // values.itemsize), values.dtype
+    )
+    whole[: len(values)] = values
+    return whole[: len(values)]
 
 
 @jit
@@ -124,29 +165,36 @@ def write_codes(items: Items, offsets: Counts, codes: Codes) -> int:
 
 
 @jit
-def _sorted_by_key(codes: Codes) -> Codes:
-    """The codes by key; those of one key stay in their order. A radix sort, six times as fast as NumPy's."""
-    there, back = codes, np.empty_like(codes)
-    for digit in range(N_DIGITS):
-        shift, ends = np.uint64(ROW_BITS + PLACE_BITS + digit * DIGIT_BITS), np.zeros((1 << DIGIT_BITS) + 1, np.int64)
-        for code in there:
-            ends[(np.int64(code >> shift) & LAST_DIGIT) + 1] += 1
-        for i in range(1, len(ends)):
-            ends[i] += ends[i - 1]
-        for code in there:
-            of = np.int64(code >> shift) & LAST_DIGIT
-            back[ends[of]] = code
-            ends[of] += 1
-        there, back = back, there
-    return there
+def _sort_by_key(codes: Codes, other: Codes) -> None:
+    """Sorts the codes by key; those of one key stay in their order. A radix sort, ten times as fast as NumPy's.
+
+    Parameters:
+        codes: output.
+        other: scratch, as long or longer.
+    """
+    low, high = np.zeros((2, (1 << DIGIT_BITS) + 1), np.int64)
+    for code in codes:
+        low[(code >> TO_LOW & LAST_DIGIT) + ONE] += 1
+        high[(code >> TO_HIGH) + ONE] += 1
+    for i in range(1, len(low)):
+        low[i] += low[i - 1]
+        high[i] += high[i - 1]
+    for code in codes:
+        digit = code >> TO_LOW & LAST_DIGIT
+        other[np.uint64(low[digit])] = code
+        low[digit] += 1
+    for code in other[: len(codes)]:
+        digit = code >> TO_HIGH
+        codes[np.uint64(high[digit])] = code
+        high[digit] += 1
 
 
 @jit
-def _end_of_track(codes: Codes, start: int) -> int:
+def _end_of_track(codes: Codes, start: np.uint64) -> np.uint64:
     """The end of the codes that have the key and the row of the one at `start`."""
-    of_row, end = codes[start] >> np.uint64(PLACE_BITS), start + 1
-    while end < len(codes) and codes[end] >> np.uint64(PLACE_BITS) == of_row:
-        end += 1
+    of_row, end = codes[start] >> PLACE, start + ONE
+    while end < len(codes) and codes[end] >> PLACE == of_row:
+        end += ONE
     return end
 
 
@@ -158,12 +206,12 @@ def _count_by_row(codes: Codes, uncommon: Counts, different: Counts) -> None:
         codes: ascending.
         uncommon, different: output, zeros before.
     """
-    start = 0
+    start = np.uint64(0)
     while start < len(codes):
-        row, end = np.int64(codes[start] >> np.uint64(PLACE_BITS)) & LAST_ROW, _end_of_track(codes, start)
+        row, end = codes[start] >> PLACE & ROW, _end_of_track(codes, start)
         different[row] += 1
         if end - start <= MOST_OF_A_TRACK:
-            uncommon[row] += end - start
+            uncommon[row] += np.int64(end - start)
         start = end
 
 
@@ -187,27 +235,27 @@ def _index(
         few, starts: output, as in `Keys`.
         n_few, present, before: output, as in `Keys`; zeros before, except NOT_FEW.
     """
-    n = n_keys = n_of_few = start = 0
-    last = -1
+    n = n_of_few = start = np.uint64(0)
+    n_keys, last = 0, np.uint64(1 << KEY_BITS)
     while start < len(codes):
         first, end = start, _end_of_track(codes, start)
         start = end
-        key = int(np.int64(codes[first] >> np.uint64(ROW_BITS + PLACE_BITS)))
-        row = np.int64(codes[first] >> np.uint64(PLACE_BITS)) & LAST_ROW
+        key, row = codes[first] >> TO_LOW, codes[first] >> PLACE & ROW
         if kinds[row] == FEW:
-            for i in range(first, min(end, first + MOST_OF_A_TRACK)):
+            for i in range(first, min(end, first + np.uint64(MOST_OF_A_TRACK))):
                 few[n_of_few] = codes[i]
-                n_of_few, n_few[row] = n_of_few + 1, n_few[row] + 1
+                n_of_few += ONE
+                n_few[row] += 1
         if kinds[row] != MANY or end - first > MOST_OF_A_TRACK:
             continue
         if key != last:
-            present[key >> 6] |= np.uint64(1) << np.uint64(key & 63)
-            if key >> 6 != last >> 6:
-                before[key >> 6] = n_keys
+            if key >> IN_WORD != last >> IN_WORD:
+                before[key >> IN_WORD] = n_keys
+            present[key >> IN_WORD] |= ONE << (key & LAST_OF_WORD)
             starts[n_keys] = n
             n_keys, last = n_keys + 1, key
         for i in range(first, end):
             codes[n] = codes[i]
-            n += 1
+            n += ONE
     starts[n_keys] = n
-    return n, n_keys, n_of_few
+    return int(n), n_keys, int(n_of_few)

@@ -72,3 +72,13 @@ def popcount(builder: ir.IRBuilder, words: Any) -> Any:
     name = f"llvm.ctpop.v{vector.count}i{vector.element.width}"
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), name)
     return builder.call(function, [words])
+
+
+@emitted(types.uint64[::1], types.int64)
+def prefetch(builder: ir.IRBuilder, array: Array, place: Any) -> None:
+    """Asks for a value that is needed soon."""
+    pointer, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+    reading, near, data = word(0), word(3), word(1)
+    builder.call(function, [builder.bitcast(array.at(place), pointer), reading, near, data])

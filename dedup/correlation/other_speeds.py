@@ -75,7 +75,7 @@ def correlate_stretched(
     began, pairs, n_compared = time.perf_counter(), [], []
     for part, as_they_are in zip(parts, known, strict=True):
         a, b = (
-            kept("heard", block[0], n_kept, functools.partial(Heard, block))
+            kept("heard", [block[0]], n_kept, functools.partial(Heard, block))
             for block in (blocks[part.a], blocks[part.b])
         )
         found, n = correlate_heard(a, b, part, as_they_are, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import functools
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from dedup.correlation.join import Joined
     from dedup.correlation.lanes import SortKey
     from dedup.correlation.sweep import Packed
-    from dedup.correlation.votes import Room
+    from dedup.correlation.votes import Room, Rows
 
 FOUND_AT_A_TIME = 1 << 20
 """Pairs that have room for their numbers at a time: 56 MB if all are found."""
@@ -44,6 +45,9 @@ class Part(NamedTuple):
     share: int = 0
     """Number of the share, 0 to `n_shares - 1`."""
     n_shares: int = 1
+    group: tuple[int, ...] = ()
+    """Places of blocks, the first one of this part among them: the parts that have a group in common, and the second
+    block, and stand together, are computed at once (`method` join). None: by itself."""
 
 
 class Computed(NamedTuple):
@@ -60,10 +64,14 @@ class Computed(NamedTuple):
 def correlate_parts(settings: CompareSettings, n_kept: int, parts: Sequence[Part], *blocks: SharedBlock) -> Computed:
     """Compares the pairs of each part, and keeps `n_kept` blocks (2 or more) prepared for the next call."""
     began = time.perf_counter()
-    done = []
-    for part in parts:
-        a, b = (_prepared(blocks[place], settings, n_kept) for place in (part.a, part.b))
-        done.append(correlate_prepared(a, b, part, settings))
+    done: list[tuple[bytes, int]] = []
+    for (group, place), some in itertools.groupby(parts, key=lambda part: (part.group, part.b)):
+        if group:
+            done += _correlate_group(list(some), blocks, settings, n_kept)
+            continue
+        for part in some:
+            a, b = (_prepared(blocks[each], settings, n_kept) for each in (part.a, place))
+            done.append(correlate_prepared(a, b, part, settings))
     return Computed([pairs for pairs, _ in done], [n for _, n in done], time.perf_counter() - began)
 
 
@@ -121,19 +129,21 @@ class Prepared:
         return len(self.fingerprints.offsets) - 1
 
 
-_blocks: OrderedDict[tuple[str, str], Any] = OrderedDict()
+_blocks: OrderedDict[tuple[str, ...], Any] = OrderedDict()
 
 
-def kept(kind: str, name: str, n_kept: int, prepare: Callable[[], Made]) -> Made:
-    """What `prepare` makes of a block for a kind of work, made once in this process; the least recently used are
-    dropped, and those for another kind: a worker has memory for one."""
-    key = kind, name
-    found: Made = _blocks.pop(key) if key in _blocks else prepare()
-    _blocks[key] = found
+def kept(kind: str, names: Sequence[str], n_kept: int, prepare: Callable[[], Made]) -> Made:
+    """What `prepare` makes of some blocks for a kind of work, made once in this process; the least recently used are
+    dropped when there are more than `n_kept` blocks, and those for another kind: a worker has memory for one."""
+    key = kind, *names
+    found: Made | None = _blocks.pop(key, None)
     for other in [each for each in _blocks if each[0] != kind]:
         del _blocks[other]
-    while len(_blocks) > n_kept:
-        _blocks.popitem(last=False)
+    if found is None:
+        while _blocks and sum(len(each) - 1 for each in _blocks) + len(names) > n_kept:
+            _blocks.popitem(last=False)
+        found = prepare()
+    _blocks[key] = found
     return found
 
 
@@ -142,7 +152,7 @@ def _prepared(block: SharedBlock, settings: CompareSettings, n_kept: int) -> Pre
     name, items, offsets = block
     method = settings.method
     make = functools.partial(Prepared, frozen(items, np.uint32), frozen(offsets, np.int64), method)
-    return kept(method, name, n_kept, make)
+    return kept(method, [name], n_kept, make)
 
 
 Found = npt.NDArray[np.float64]
@@ -189,18 +199,76 @@ def of_two(a: _Side, b: _Side, part: Part, settings: CompareSettings) -> tuple[F
 
 def _joined(a: Prepared, b: Prepared, part: Part, settings: CompareSettings) -> tuple[Found, Found, int]:
     """The pairs of two blocks that share keys, as `of_two` gives them."""
+    from dedup.correlation.votes import Rows
+
+    first, end = (a.n_rows * share // part.n_shares for share in (part.share, part.share + 1))
+    same = part.a == part.b
+    forward, backward = _worth_storing(a, b, Rows(same, first, end, b.n_rows), settings)
+    n_compared = sum(a.n_rows - 1 - row for row in range(first, end)) if same else (end - first) * b.n_rows
+    return forward, backward, n_compared
+
+
+def _worth_storing(a: Prepared, b: Prepared, rows: Rows, settings: CompareSettings) -> tuple[Found, Found]:
+    """The pairs of these rows that share keys and are worth storing: those whose longer is of `a`, and the others."""
     from dedup.correlation.join import join_blocks
     from dedup.correlation.kernels import lag_limits
     from dedup.correlation.worth_storing import floor_of, keep_worth_storing
 
     limits, floor = lag_limits(settings), floor_of(settings)
-    first, end = (a.n_rows * share // part.n_shares for share in (part.share, part.share + 1))
-    same = part.a == part.b
-    forward, backward = join_blocks(a.joined, b.joined, same, first, end, limits, floor, _room())
+    forward, backward = join_blocks(a.joined, b.joined, rows, limits, floor, _room())
     n_forward = keep_worth_storing(a.fingerprints, b.fingerprints, False, limits, floor, forward)
     n_backward = keep_worth_storing(b.fingerprints, a.fingerprints, False, limits, floor, backward)
-    n_compared = sum(a.n_rows - 1 - row for row in range(first, end)) if same else (end - first) * b.n_rows
-    return forward[:n_forward], backward[:n_backward], n_compared
+    return forward[:n_forward], backward[:n_backward]
+
+
+class _Group(NamedTuple):
+    """Some blocks as one."""
+
+    whole: Prepared
+    first_rows: list[int]
+    """The row that is the first one of each block, and the number of rows."""
+
+
+def _grouped(blocks: Sequence[SharedBlock]) -> _Group:
+    lengths = [np.diff(offsets) for _, _, offsets in blocks]
+    offsets = np.cumsum(np.concatenate([[0], *lengths]))
+    items = np.concatenate([items for _, items, _ in blocks])
+    first_rows = np.cumsum([0, *map(len, lengths)]).tolist()
+    return _Group(Prepared(frozen(items, np.uint32), frozen(offsets, np.int64), "join"), first_rows)
+
+
+def _correlate_group(
+    parts: Sequence[Part], blocks: Sequence[SharedBlock], settings: CompareSettings, n_kept: int
+) -> list[tuple[bytes, int]]:
+    """What `correlate_prepared` gives of each of these parts, which have a group and the second block in common.
+    Whether two tracks vote does not depend on their blocks, so neither does what is found."""
+    from dedup.correlation.votes import Rows
+    from dedup.correlation.worth_storing import ROW_X, ROW_Y
+
+    places, second = parts[0].group, blocks[parts[0].b]
+    members = [blocks[place] for place in places]
+    group = kept("join", [name for name, *_ in members], n_kept, functools.partial(_grouped, members))
+    own = _prepared(second, settings, n_kept)
+    end = max(group.first_rows[places.index(part.a) + 1] for part in parts)
+    of_second, of_group = _worth_storing(own, group.whole, Rows(False, 0, own.n_rows, end), settings)
+    done = []
+    for part in parts:
+        number = places.index(part.a)
+        first, behind = group.first_rows[number : number + 2]
+        pairs = []
+        for found, column, sides in ((of_second, ROW_Y, (1, 0)), (of_group, ROW_X, (0, 1))):
+            here = found[(found[:, column] >= first) & (found[:, column] < behind)]
+            if len(here):
+                here[:, column] -= first
+                both = [_as_it_is(blocks[place]) for place in (part.a, part.b)]
+                pairs.append(records_of(both[sides[0]], both[sides[1]], here, swapped=column == ROW_Y))
+        done.append((merged(pairs) if pairs else b"", (behind - first) * own.n_rows))
+    return done
+
+
+def _as_it_is(block: SharedBlock) -> Prepared:
+    """A block of which nothing but the items is asked for."""
+    return Prepared(frozen(block[1], np.uint32), frozen(block[2], np.int64), "join")
 
 
 @cache

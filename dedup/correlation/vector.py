@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import config, types
 from numba.core.codegen import get_host_cpu_features
 
-from dedup.correlation.carry_save import add_eights
+from dedup.correlation.carry_save import NONE, add_eights, bits_of_eights, run_eights
 from dedup.correlation.emit import I32, I64, LANES, ROW, Array, constant, everywhere, loop
 from dedup.correlation.llvm import DOUBLES, FLOATS, LAGS, ZEROS, emitted, popcount
 
@@ -84,7 +84,15 @@ def run_errors(builder: ir.IRBuilder, x: Array, x_start: Any, y: Array, y_start:
         return [builder.add(totals[0], builder.ctpop(builder.xor(a, b)))]
 
     n_rows = builder.select(builder.icmp_signed(">", n, I64(0)), builder.sdiv(n, I64(LANES)), I64(0))
-    lanes = loop(builder, n_rows, [ZEROS], add_row)[0]
+    if COUNTS_WORDS:
+        lanes = loop(builder, n_rows, [ZEROS], add_row)[0]
+    else:
+        in_eights = builder.ashr(n_rows, I64(2))
+        halves = run_eights(builder, left, right, in_eights)
+        first = builder.shl(in_eights, I64(2))
+        widened = builder.shuffle_vector(halves, NONE, ir.Constant(ROW, list(range(LANES))))
+        rest = builder.sub(n_rows, first)
+        lanes = loop(builder, rest, [widened], lambda row, totals: add_row(builder.add(row, first), totals))[0]
     width = LANES // 2
     while width:  # the upper half upon the lower
         shifted = [min(k + width, LANES - 1) for k in range(LANES)]
@@ -126,6 +134,31 @@ def add_bits(
         builder.store(builder.add(builder.load(place, align=4), builder.zext(values, wide)), place, align=4)
     for k, value in ((COUNTED_ERRORS, errors), (COUNTED_ITEMS, n_items)):
         builder.store(builder.add(counts.value(I64(k)), value), counts.at(I64(k)))
+
+
+@emitted(WORDS, COUNT, WORDS, COUNT, COUNT, WORD, INDICES, returns=COUNT)
+def add_many_bits(
+    builder: ir.IRBuilder, x: Array, x_start: Any, y: Array, y_start: Any, n: Any, silent: Any, counts: Array
+) -> Any:
+    """Counts as `add_bits` does, except the bits that differ, but only the first items, of any number, that full adders
+    can take; gives their number. It is 0 for a processor that counts bits in vectors.
+
+    Parameters: as of `add_bits`; `n` may be below 0.
+    """
+    if COUNTS_WORDS:
+        return I64(0)
+    n_eights = builder.select(builder.icmp_signed(">", n, I64(0)), builder.sdiv(n, I64(4 * LANES)), I64(0))
+    *totals, silent_lanes = bits_of_eights(builder, x.at(x_start), y.at(y_start), n_eights, silent)
+    n_done = builder.mul(n_eights, I64(4 * LANES))
+    n_items = builder.trunc(n_done, I32)
+    for lane in range(LANES // 2):
+        n_items = builder.sub(n_items, builder.extract_element(silent_lanes, I32(lane)))
+    wide = ir.VectorType(I32, 32)
+    for k, values in enumerate(totals):
+        place = builder.bitcast(counts.at(I64(32 * k)), wide.as_pointer())
+        builder.store(builder.add(builder.load(place, align=4), values), place, align=4)
+    builder.store(builder.add(counts.value(I64(COUNTED_ITEMS)), n_items), counts.at(I64(COUNTED_ITEMS)))
+    return n_done
 
 
 @emitted(WORDS, COUNT, COUNT, WORD_ROWS, WORD_ROWS, COUNT, COUNT, COUNT, INDICES, INDICES, INDICES, WORD_ROWS)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dedup.correlation.accelerate import jit
 from dedup.correlation.kernels import Counts
 from dedup.correlation.keys import LAST_PLACE, LAST_ROW, LOW_BITS, PLACE_BITS, ROW_BITS, WORDS, Codes, Keys, Numbers
+from dedup.correlation.llvm import prefetch
 from dedup.correlation.vector import ones
 
 VOTES = 3
@@ -23,14 +24,25 @@ LAG_BITS = PLACE_BITS + 1
 LAST_LAG = (1 << LAG_BITS) - 1
 """Of a vote: a lag has ZERO_LAG added."""
 
-MOST_VOTES = 1 << 21
-"""Votes that are counted at a time: with more, the rows of the first block are taken in shares."""
+MOST_VOTES = 1 << 22
+"""Votes that are counted at a time: with more, the rows of the first block are taken in turns."""
 
-LEAST_COUNTERS = 1 << 12
+SHARE_VOTES = 1 << 13
+"""Votes of the rows that make up a share: they and their counters fit into the processor's cache."""
+
+LEAST_COUNTERS = 1 << 9
 
 ROOM = 8
-"""Counters for each vote: with fewer, more votes share one by chance and are counted again; more do not fit into the
-processor's cache."""
+"""Counters for each vote: with fewer, more votes share one by chance and are counted again."""
+
+AHEAD = 8
+"""Meetings whose places are fetched ahead, as they are far apart in memory."""
+
+ONE, PLACE, LAG, TWO_ROWS, HALF = map(np.uint64, (1, PLACE_BITS, LAG_BITS, ROW_BITS + LAG_BITS, 32))
+ROW, IN_TRACK, OF_LAG = map(np.uint64, (LAST_ROW, LAST_PLACE, LAST_LAG))
+MIXER = np.uint64(0x9E3779B97F4A7C15)
+"""Constants of the innermost loops. They count in `uint64`: a signed index is looked at each time, as -1 is the last.
+"""
 
 BITS_BY_KEYS = ((96, 3), (192, 6))
 """Of tracks with few keys: from how many on a vote needs how many of the LOW_BITS lower bits, too."""
@@ -59,12 +71,9 @@ class Room:
         return self.meetings
 
     def for_counters(self, n: int) -> npt.NDArray[np.uint8]:
-        """At least `n` zeros, a power of two."""
-        n = max(LEAST_COUNTERS, 1 << max(0, n - 1).bit_length())
         if len(self.counters) < n:
             self.counters = np.empty(n, np.uint8)
-        self.counters[:n] = 0
-        return self.counters[:n]
+        return self.counters
 
     def for_votes(self, n: int) -> Codes:
         if len(self.votes) < n:
@@ -72,25 +81,67 @@ class Room:
         return self.votes[:n]
 
 
-def vote(a: Keys, b: Keys, same: bool, first_row: int, end_row: int, room: Room) -> Votes:
-    """The votes of the rows from `first_row` to before `end_row` of a block with the rows of another; if it is the
-    `same`, with the rows behind each."""
+class Rows(NamedTuple):
+    """Which rows of two blocks vote."""
+
+    same: bool
+    """Whether both are one block: then only for rows of the second behind those of the first."""
+    first_a: int
+    """First row of the first block."""
+    end_a: int
+    """The row behind its last."""
+    end_b: int
+    """The row behind the last of the second block; its first is 0."""
+
+
+def vote(a: Keys, b: Keys, rows: Rows, room: Room) -> Votes:
+    """The votes of these rows of two blocks, until the room is used again."""
     meetings = room.for_meetings(min(len(a.starts), len(b.starts)))
-    n_meetings, n_all = meet(a, b, same, meetings)
-    step = max(1, (end_row - first_row) * MOST_VOTES // max(MOST_VOTES, n_all))
-    found, n_cast = [], 0
-    for row in range(first_row, end_row, step):
-        work = (a.codes, b.codes, meetings[:n_meetings], same, row, min(end_row, row + step))
-        votes = room.for_votes(min(n_all, MOST_VOTES))
-        counters = room.for_counters(ROOM * len(votes))
-        n = _cast(*work, counters, votes)
-        if n > len(votes):  # rows are not alike
-            votes, counters[:] = np.empty(n, np.uint64), 0
-            _cast(*work, counters, votes)
-        n_enough = _keep_enough(votes[:n], counters)
-        found.append(np.sort(votes[:n_enough]))
-        n_cast += n
-    return Votes(np.concatenate(found) if found else np.empty(0, np.uint64), n_cast)
+    n_meetings, _ = meet(a, b, rows.same, meetings)
+    at_most = np.zeros(len(a.n_few), np.int64)
+    count_at_most(a.codes, meetings[:n_meetings], at_most)
+    found: list[Codes] = []
+    n_cast = 0
+    for first, end in _turns(at_most, rows.first_a, rows.end_a):
+        share_of, starts = _shares(at_most[first:end])
+        votes = room.for_votes(int(starts[-1]))
+        ends = starts[:-1].copy()
+        now = rows._replace(first_a=first, end_a=end)
+        n_cast += _cast(a.codes, b.codes, meetings[:n_meetings], now, share_of, ends, votes)
+        n_counters = counters_for(np.diff(starts))
+        kept = _keep_enough(votes, starts, ends, n_counters, room.for_counters(int(n_counters.max(initial=0))))
+        last = 0
+        for at in ends.tolist():
+            votes[last:at].sort()
+            last = at
+        found.append(votes[:kept] if end == rows.end_a and not found else votes[:kept].copy())
+    return Votes(found[0] if len(found) == 1 else np.concatenate([np.empty(0, np.uint64), *found]), n_cast)
+
+
+def _turns(at_most: Counts, first_row: int, end_row: int) -> Iterator[tuple[int, int]]:
+    """Rows that are taken together: so many that they have MOST_VOTES, or one that has more."""
+    sums = np.cumsum(at_most[first_row:end_row])
+    row = 0
+    while row < len(sums):
+        before = int(sums[row - 1]) if row else 0
+        end = max(row + 1, int(np.searchsorted(sums, before + MOST_VOTES, "right")))
+        yield first_row + row, first_row + end
+        row = end
+
+
+def _shares(at_most: Counts) -> tuple[Numbers, Counts]:
+    """The share of each row, and where the votes of each begin, and the end, if each row has so many."""
+    ends = np.cumsum(at_most)
+    _, share_of = np.unique(np.concatenate([[0], ends[:-1]]) // SHARE_VOTES, return_inverse=True)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(share_of, at_most))]).astype(np.int64)
+    return share_of.astype(np.int32), starts
+
+
+def counters_for(n_votes: Counts) -> Counts:
+    """Counters for shares of so many votes: powers of two."""
+    least = np.maximum(LEAST_COUNTERS, n_votes * ROOM)
+    counters: Counts = 1 << np.ceil(np.log2(np.maximum(least, 1))).astype(np.int64)
+    return counters
 
 
 @jit
@@ -125,74 +176,95 @@ def meet(a: Keys, b: Keys, same: bool, meetings: Numbers) -> tuple[int, int]:
 
 
 @jit
-def _cast(
-    a: Codes,
-    b: Codes,
-    meetings: Numbers,
-    same: bool,
-    first_row: int,
-    end_row: int,
-    counters: npt.NDArray[np.uint8],
-    votes: Codes,
-) -> int:
-    """Casts and counts the votes; gives their number, which may be more than there is room for.
+def count_at_most(a: Codes, meetings: Numbers, at_most: Counts) -> None:
+    """Counts the votes that each row can have: all places of its keys in the other block.
+
+    Parameters:
+        a: codes of the first block.
+        meetings: of `meet`.
+        at_most: output, `int64[rows of a]`, zeros before.
+    """
+    for k in range(len(meetings)):
+        n = meetings[k, 3] - meetings[k, 2]
+        for i in range(meetings[k, 0], meetings[k, 1]):
+            at_most[np.int64(a[i] >> np.uint64(PLACE_BITS)) & LAST_ROW] += n
+
+
+@jit
+def _cast(a: Codes, b: Codes, meetings: Numbers, rows: Rows, share_of: Numbers, ends: Counts, votes: Codes) -> int:
+    """Casts the votes, those of each share together; gives their number.
 
     Parameters:
         a, b: codes of the blocks.
         meetings: of `meet`.
-        same: whether the blocks are the same.
-        first_row, end_row: rows of `a`.
-        counters: output, `uint8[2^k]`, zeros before; they stay at 255.
+        rows: which vote.
+        share_of: the share of each of these rows of `a`, `[end_a - first_a]`.
+        ends: output, where the votes of each share begin; then where they end.
         votes: output, `uint64[n]`, as in `Votes.codes`, in no order.
     """
-    mask, n = len(counters) - 1, 0
+    n_cast, end_b = 0, np.uint64(rows.end_b)
     for k in range(len(meetings)):
-        for i in range(meetings[k, 0], meetings[k, 1]):
-            code = int(np.int64(a[i]))
-            row_a, place = code >> PLACE_BITS & LAST_ROW, (code & LAST_PLACE) + ZERO_LAG
-            if row_a < first_row or row_a >= end_row:
+        if k + AHEAD < len(meetings):
+            prefetch(a, meetings[k + AHEAD, 0])
+            prefetch(b, meetings[k + AHEAD, 2])
+        start, end = np.uint64(meetings[k, 2]), np.uint64(meetings[k, 3])
+        while end > start and b[end - ONE] >> PLACE & ROW >= end_b:
+            end -= ONE
+        for i in range(np.uint64(meetings[k, 0]), np.uint64(meetings[k, 1])):
+            row_a, first = a[i] >> PLACE & ROW, start
+            if row_a < rows.first_a or row_a >= rows.end_a:
                 continue
-            for j in range(meetings[k, 2], meetings[k, 3]):
-                other = int(np.int64(b[j]))
-                row_b = other >> PLACE_BITS & LAST_ROW
-                if not same or row_b > row_a:
-                    vote = (row_a << ROW_BITS | row_b) << LAG_BITS | (place - (other & LAST_PLACE))
-                    counter = _counter_of(vote) & mask
-                    counters[counter] += counters[counter] < 255
-                    if n < len(votes):
-                        votes[n] = vote
-                    n += 1
-    return n
+            if rows.same:
+                while first < end and b[first] >> PLACE & ROW <= row_a:
+                    first += ONE
+            share = share_of[row_a - np.uint64(rows.first_a)]
+            base, n = (row_a << TWO_ROWS) + (a[i] & IN_TRACK) + np.uint64(ZERO_LAG), np.uint64(ends[share])
+            for j in range(first, end):
+                votes[n] = base + ((b[j] >> PLACE & ROW) << LAG) - (b[j] & IN_TRACK)
+                n += ONE
+            n_cast += np.int64(n) - ends[share]
+            ends[share] = np.int64(n)
+    return n_cast
 
 
 @jit
-def _counter_of(vote: int) -> int:
+def _counter_of(vote: np.uint64) -> np.uint64:
     """The counter of a vote, before it is cut to their number: two neighbouring lags of two tracks share one, and the
     next two have the next."""
-    mixed = np.uint64(vote >> LAG_BITS) * np.uint64(0x9E3779B97F4A7C15)
-    return int(np.int64(mixed >> np.uint64(32))) + ((vote & LAST_LAG) >> 1)
+    return ((vote >> LAG) * MIXER >> HALF) + ((vote & OF_LAG) >> ONE)
 
 
 @jit
-def _keep_enough(votes: Codes, counters: npt.NDArray[np.uint8]) -> int:
-    """Moves the votes whose counter, with a neighbour, has VOTES or more to the front, and gives their number.
+def _keep_enough(
+    votes: Codes, starts: Counts, ends: Counts, n_counters: Counts, counters: npt.NDArray[np.uint8]
+) -> int:
+    """Moves the votes whose counter, with a neighbour, has VOTES or more to the front, share by share, and gives their
+    number.
 
     Parameters:
         votes: of `_cast`; output.
-        counters: of `_cast`.
+        starts: where the votes of each share begin.
+        ends: where they end; output, where those that are kept do.
+        n_counters: counters of each share, powers of two.
+        counters: scratch, `uint8[n]` for the share that has the most.
     """
-    mask, n = len(counters) - 1, 0
-    for vote in votes:
-        counter = _counter_of(int(np.int64(vote))) & mask
-        beside = max(counters[(counter - 1) & mask], counters[(counter + 1) & mask])
-        votes[n] = vote
-        n += int(counters[counter]) + int(beside) >= VOTES
-    return n
+    n = np.uint64(0)
+    for share in range(len(ends)):
+        own, mask = counters[: n_counters[share]], np.uint64(n_counters[share] - 1)
+        own[:] = 0
+        for i in range(np.uint64(starts[share]), np.uint64(ends[share])):
+            counter = _counter_of(votes[i]) & mask
+            own[counter] += own[counter] < VOTES
+        for i in range(np.uint64(starts[share]), np.uint64(ends[share])):
+            counter = _counter_of(votes[i]) & mask
+            beside = max(own[counter - ONE & mask], own[counter + ONE & mask])
+            votes[n] = votes[i]
+            n += np.uint64(np.int64(own[counter]) + np.int64(beside) >= VOTES)
+        ends[share] = np.int64(n)
+    return int(n)
 
 
-def vote_near(
-    few: Keys, other: Keys, others: Codes, backward: bool, same: bool, first_row: int, end_row: int, room: Room
-) -> Iterator[Codes]:
+def vote_near(few: Keys, other: Keys, others: Codes, backward: bool, voting: Rows, room: Room) -> Iterator[Codes]:
     """The votes of the rows of a block that have few keys with rows of an `other`, as `vote` gives them, at most
     MOST_VOTES at a time unless one row has more. A single one is enough, and the fewer keys a row has, the fewer bits
     need to be equal. Of 2,200 parts of copies that were cut to 192 keys each has 3 such votes or more at its lag, of as
@@ -211,7 +283,7 @@ def vote_near(
         chosen = shares == share
         votes = room.for_votes(int((ends - firsts)[chosen].sum()))
         work = (few.few[chosen], few.n_few, others, other.n_few, firsts[chosen], ends[chosen])
-        yield np.sort(votes[: _cast_near(*work, backward, same, first_row, end_row, votes)])
+        yield np.sort(votes[: _cast_near(*work, backward, voting, votes)])
 
 
 @jit
@@ -223,9 +295,7 @@ def _cast_near(
     firsts: Counts,
     ends: Counts,
     backward: bool,
-    same: bool,
-    first_row: int,
-    end_row: int,
+    voting: Rows,
     votes: Codes,
 ) -> int:
     """Casts a vote for each code of `few` and each of its `others`; gives their number.
@@ -234,7 +304,7 @@ def _cast_near(
         few, others: codes.
         n_few, n_others: `Keys.n_few` of their blocks.
         firsts, ends: of each of `few`, the places of its `others`.
-        backward, same, first_row, end_row: as of `vote_near`.
+        backward, voting: as of `vote_near`.
         votes: output, `uint64[sum of ends - firsts]`, as in `Votes.codes`, in no order.
     """
     n_votes = 0
@@ -246,19 +316,22 @@ def _cast_near(
             in_a, in_b = (other, code) if backward else (code, other)
             row_a, row_b = in_a >> PLACE_BITS & LAST_ROW, in_b >> PLACE_BITS & LAST_ROW
             decides = n + backward <= n_others[other >> PLACE_BITS & LAST_ROW]
-            if decides and first_row <= row_a < end_row and (not same or row_b > row_a):
+            if (
+                decides
+                and voting.first_a <= row_a < voting.end_a
+                and (row_b > row_a if voting.same else row_b < voting.end_b)
+            ):
                 lag = (in_a & LAST_PLACE) - (in_b & LAST_PLACE) + ZERO_LAG
                 votes[n_votes] = (row_a << ROW_BITS | row_b) << LAG_BITS | lag
                 n_votes += 1
     return n_votes
 
 
-def all_votes(a: Keys, b: Keys, same: bool, first_row: int, end_row: int, room: Room) -> Iterator[tuple[Codes, int]]:
-    """The votes of the rows from `first_row` to before `end_row`, and how many are enough."""
-    rows = same, first_row, end_row
-    yield vote(a, b, *rows, room).codes, VOTES
+def all_votes(a: Keys, b: Keys, rows: Rows, room: Room) -> Iterator[tuple[Codes, int]]:
+    """The votes of these rows of two blocks, and how many are enough."""
+    yield vote(a, b, rows, room).codes, VOTES
     for work in few_votes(a, b):
-        for votes in vote_near(*work, *rows, room):
+        for votes in vote_near(*work, rows, room):
             yield votes, 1
 
 

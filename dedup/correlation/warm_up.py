@@ -98,11 +98,11 @@ def _compile_sweep(exact: Literal[True] | None) -> None:
 def _join() -> None:
     """What finds pairs by what they share."""
     from dedup.correlation.join import join_blocks, make_joined
-    from dedup.correlation.votes import Room
+    from dedup.correlation.votes import Room, Rows
 
     fingerprints, limits, floor = _arguments()
     block = make_joined(fingerprints)
-    join_blocks(block, block, True, 0, 2, limits, floor, Room())
+    join_blocks(block, block, Rows(True, 0, 2, 2), limits, floor, Room())
 
 
 def _stretch() -> None:
