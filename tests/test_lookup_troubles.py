@@ -206,6 +206,16 @@ def test_of_a_flood_of_candidates_those_that_most_people_mean_are_kept() -> None
     assert len(file.songs) <= 101
 
 
+def test_of_a_release_with_countless_tracks_the_first_are_kept() -> None:
+    """Comparing ten files with 400,000 tracks took minutes, each time that the folder was shown."""
+    tracks = [{"position": n, "title": f"T {n}", "recording": {"id": mbid("x", n)}} for n in range(1, 1501)]
+    media = [{"position": disc, "track-count": 1500, "tracks": tracks} for disc in range(1, 4)]
+    found = MusicBrainz(Said({"id": mbid("r", 1), "title": "x", "media": media})).release(mbid("r", 1))  # type: ignore[arg-type]
+    assert found is not None
+    assert (len(found.tracks), found.tracks[-1].disc, found.tracks[-1].number) == (2000, 2, 500)
+    assert (found.n_discs, found.n_tracks) == (3, 4500)
+
+
 def test_a_text_that_is_no_text_is_kept_as_one(tmp_path: Path, services: Services, clock: Clock) -> None:
     (piece,) = make_pieces(1, 1)
     result = sound(piece, 0.95, 50)

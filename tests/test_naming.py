@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from dedup.errors import EXIT_DONE, EXIT_NOTHING_TO_DO, EXIT_USAGE
 from dedup.lookup.decide import Identified
-from dedup.lookup.known import known
+from dedup.lookup.known import Known, known
 from dedup.lookup.said import is_none, is_one, say, unsay
 from dedup.observer import Silent
 from dedup.runner import Stop
@@ -112,7 +112,7 @@ def test_a_file_is_what_a_person_says_and_so_is_every_file_with_that_sound(folde
     here = found(folder)[DOUBTFUL]
     assert (here.verdict, here.release) == ("identified", None), "it is not on the release of the files beside it"
     assert here.recording is not None and here.recording.id == other.recording
-    unsay(folder, [kept, changed], "test")
+    assert unsay(folder, changed, "test") and unsay(folder, kept, "test")
     assert len(questions(folder)) == 2
     assert sound_findings(folder) == []
 
@@ -220,7 +220,8 @@ def test_beside_a_run_it_counts_at_once_and_is_taken_in_when_that_ends(folder: P
     assert Layout(folder).waiting_namings.stat().st_size == 0
     assert os.stat(Layout(folder).waiting_namings).st_mode & 0o777 == 0o600
     with write_lock(Layout(folder), "another run"):
-        unsay(folder, [second], "test")
+        assert unsay(folder, second, "test")
+        assert not unsay(folder, second, "test"), "something else is said now"
         assert found(folder)[DOUBTFUL].song is not None
         say(folder, [(each.file.subject, None)], "test")
         assert len(questions(folder)) == 2
@@ -283,9 +284,40 @@ def test_answers_can_be_skipped_taken_back_changed_and_forgotten(folder: Path) -
     assert name(folder, "--forget").exit_code == EXIT_USAGE
 
 
+def test_a_file_of_which_acoustid_knows_nothing_any_more_has_no_numbers_to_type(folder: Path) -> None:
+    name(folder, "/music/here", typed="1\n")
+    subject = found(folder)[DOUBTFUL].file.subject
+    with open_for_writing(folder, "test") as store, store.catalog.transaction():
+        store.catalog.lookups.put("acoustid", "2026-03-01T02:30:00Z", [(subject, {})])
+    shown = name(folder, "--again", "/music/here", typed="n\n?\nf\n").stdout.splitlines()
+    assert "[f]orget your answer, [s]kip, [?] help, [q]uit?" in shown
+    assert "'n' is not an answer: type ? for all answers" in shown
+    assert not any(line.startswith(("1", "n ")) for line in shown[3:-1])
+    assert found(folder)[DOUBTFUL].file.said is None
+
+
 def test_the_end_of_input_leaves_the_rest(folder: Path) -> None:
     done = name(folder, typed="")
     assert done.stdout.splitlines()[-1] == "0 files named, 2 left: run the same command to go on"
+
+
+def test_what_is_left_is_counted_folder_by_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of 2,000 downloads was decided once for each question that was left: quitting took minutes."""
+    decided: list[bytes] = []
+
+    def counting(self: Known, unit: bytes, wanted: Sequence[bytes]) -> list[Identified]:
+        decided.append(unit)
+        return decide(self, unit, wanted)
+
+    with open_for_writing(folder, "test") as store:
+        for number in range(20):
+            add_file(store, PIECES[4], f"here/copy {number}.flac")
+    decide = Known.of
+    monkeypatch.setattr(Known, "of", counting)
+    assert (
+        name(folder, "/music/here", typed="s\nq\n").stdout.splitlines()[-1].startswith("0 files named, 1 skipped, 20 ")
+    )
+    assert len(decided) < 10
 
 
 def test_the_command_in_json(folder: Path) -> None:

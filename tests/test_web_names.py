@@ -15,8 +15,11 @@ from playwright.sync_api import Browser
 
 from dedup.lookup.decide import Identified
 from dedup.lookup.known import known
+from dedup.lookup.said import is_none, say
 from dedup.store.layout import Layout, write_lock
 from dedup.store.store import open_for_reading, open_for_writing
+from jobs.serve.names import MOST_ON_PAGE
+from jobs.serve.naming import MOST_FILES
 from tests.audio_files import write_tone
 from tests.browser import browsing, tab
 from tests.looking_up import Clock, run
@@ -26,6 +29,7 @@ from tests.stores import add_track, open_store
 from tests.web_server import Served, serving
 
 PIECES = make_pieces(2, 6)
+TWICE = "{ const button = document.querySelector('li.question [data-word=none]'); button.click(); button.click(); }"
 OWN, OTHER = PIECES[3], PIECES[9]
 
 
@@ -102,11 +106,51 @@ def test_the_page_shows_folders_with_questions_first_and_answers_decide_at_once(
         assert "Forget my answer" in server.ask(f"/names/{here}").text
         assert server.say("/api/names/undo")["text"] == "The last answer is taken back."
         assert "<h1>2 questions" in server.ask("/names").text
-        assert server.say("/api/names/undo") == {"folders": [], "text": "There is no answer to take back."}
+        assert server.say("/api/names/undo") == {
+            "folders": [],
+            "text": "There is no answer to take back.",
+            "heading": "2 questions, 5 of 8 files identified",
+        }
         assert server.ask("/names/0000000000000000").status == 404
         assert answer(server, file, word="none", state=state)[0] == 200
         assert found(folder)[b"/music/here/04.flac"].verdict == "unknown"
         assert "None of these" in server.ask("/names?show=unknown").text, "it can still be changed"
+
+
+def test_an_answer_to_a_question_that_is_answered_already_is_refused(folder: Path) -> None:
+    """A second tab shows it as it was, or a person was asked on a terminal meanwhile."""
+    with serving(folder) as server:
+        file, state = question(server)
+        assert answer(server, file, word="is", recording=OWN.recording, state=state)[0] == 200
+        status, told = answer(server, file, word="none", state=state)
+        assert (status, found(folder)[b"/music/here/04.flac"].why) == (409, "as you said")
+        assert "or your answer. Look at it again" in str(told["error"])
+        each = found(folder)[b"/music/here/04.flac"]
+        say(folder, [(each.file.subject, is_none(each.file))], "a terminal")
+        reply = server.ask("/api/names/undo", "POST", b"{}")
+        assert reply.status == 409 and "changed elsewhere since, and stays" in reply.json()["error"]
+        assert found(folder)[b"/music/here/04.flac"].verdict == "unknown"
+
+
+def test_a_folder_of_many_files_is_shown_in_parts(folder: Path) -> None:
+    with open_for_writing(folder, "test") as store:
+        audio = next(row[0] for row in store.catalog.audios.read_rows())
+        for number in range(MOST_ON_PAGE + 50):
+            add_track(store, f"many/{number:04}.flac", audio)
+    with serving(folder) as server:
+        first, last = (server.ask(f"/names?show=&text=many&page={number}").text for number in (1, 9))
+        assert [each.count("data-file=") for each in (first, last)] == [MOST_ON_PAGE, 50]
+        assert "/many</bdi>, files 101 to 200 of 450</h2>" in first and "0401.flac" not in first
+        assert "/many</bdi>, files 401 to 450 of 450</h2>" in last and "Page 2 of 2" in last
+        ids = re.findall(r'data-folder="(\w+)"', first + last)
+        assert len(set(ids)) == 5
+        both = server.ask(f"/names/{ids[1]},0000000000000000,{ids[2]}").text
+        assert re.findall(r'data-folder="(\w+)"', both) == ids[1:3]
+        part = server.ask(f"/names/{ids[1]}").text
+        assert "files 101 to 200" in part and part.count("data-file=") == MOST_FILES
+        file, state = re.findall(r'data-file="(\w+)" data-state="(\w+)"', part)[0]
+        told = answer(server, file, word="none", state=state)[1]
+        assert set(ids) < set(told["folders"]) and told["text"] == "Saved. 2 folders hold this sound."  # type: ignore[call-overload]
 
 
 def test_beside_a_run_an_answer_waits_and_counts(folder: Path) -> None:
@@ -138,8 +182,21 @@ def test_a_person_hears_a_file_and_answers_in_the_browser(folder: Path, made: Pa
         assert found(folder)[os.fsencode(made / "tone.flac")].why == "as you said"
         page.page.click("#undo")
         page.until("document.querySelectorAll('li.question').length === 2")
+        page.page.evaluate(TWICE)
+        page.until("document.querySelector('#status').textContent.startsWith('Saved.')")
+        assert page.text("h1") == "0 questions, 5 of 8 files identified"
+        page.page.click("#undo")
+        page.until("document.querySelectorAll('li.question').length === 2")
         page.press_to("None of these")
         page.press("Enter")
         page.until("document.querySelector('#status').textContent.startsWith('Saved.')")
         assert found(folder)[b"/music/here/04.flac"].verdict == "unknown"
         assert page.problems == [] and page.hosts == {server.host}
+
+        page.page.click("#undo")
+        page.until("document.querySelectorAll('li.question').length === 2")
+        file, state = question(server)
+        assert answer(server, file, word="none", state=state)[0] == 200
+        page.page.click(f"[data-file='{file}'] ol li:has-text('track 4 of') button")
+        page.until("document.querySelector('#status').textContent.includes('or your answer. Look at it again')")
+        page.until(f"document.querySelector(\"[data-file='{file}']\").className === 'unknown'")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from dedup.lookup import answers
@@ -12,6 +13,9 @@ from dedup.lookup.nouns import RecordingReleases, Release, ReleaseTrack
 NAME = "MusicBrainz"
 INTERVAL_S = 1.1
 """Seconds between two requests: MusicBrainz allows one a second, and one may take 0.1 s longer to get there."""
+
+MOST_TRACKS = 2000
+"""Tracks of a release that are kept, the first ones: comparing files with more takes for ever."""
 
 _OF_RELEASE = "artist-credits+recordings+release-groups"
 _OF_RECORDING = "artist-credits+releases+media+release-groups"
@@ -72,7 +76,7 @@ def _release(
         kinds=tuple(filter(None, map(answers.text, kinds))),
         n_discs=0 if recording else len(media),
         n_tracks=0 if recording else sum(int(answers.number(medium.get("track-count"))) for medium in media),
-        tracks=tuple(filter(None, tracks)),
+        tracks=tuple(itertools.islice(filter(None, tracks), MOST_TRACKS)),
     )
 
 

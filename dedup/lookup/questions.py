@@ -3,6 +3,7 @@ question is asked."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,10 +124,13 @@ class _Review:
         unit, path = self._todo[at]
         beside = self._known.of(unit, self._units[unit])
         each = next(each for each in beside if each.file.path == path)
-        is_answered = any(kept is not None and kept.subject == each.file.subject for _, _, kept in self._given)
-        if is_answered or not self._is_open(each):
+        if each.file.subject in self._answered() or not self._is_open(each):
             return None
         return Question(each, unit, beside, len(self._todo) - at, bool(self._given))
+
+    def _answered(self) -> set[str]:
+        """Sounds about which something was said."""
+        return {kept.subject for _, _, kept in self._given if kept is not None}
 
     def _keep(self, question: Question, answer: Answer) -> Kept | None:
         file = question.each.file
@@ -138,7 +142,7 @@ class _Review:
     def _take_back(self) -> int:
         at, _, kept = self._given.pop()
         if kept is not None:
-            unsay(self._folder, [kept], self._purpose)
+            unsay(self._folder, kept, self._purpose)  # unless it was changed elsewhere since: that stays
         return at
 
     def _add_new(self, question: Question, at: int) -> None:
@@ -150,8 +154,19 @@ class _Review:
 
     def _counted(self, at: int) -> Asked:
         words = [word for _, word, _ in self._given]
-        left = sum(self._question(number) is not None for number in range(at, len(self._todo)))
+        left = self._count_open(self._todo[at:])
         return Asked(words.count("is"), words.count("none"), words.count("skip"), left, words.count("forget"))
+
+    def _count_open(self, todo: Sequence[tuple[bytes, bytes]]) -> int:
+        """How many of these are still questions. Decides each folder once."""
+        answered, of_units = self._answered(), defaultdict[bytes, set[bytes]](set)
+        for unit, path in todo:
+            of_units[unit].add(path)
+        return sum(
+            each.file.path in paths and each.file.subject not in answered and self._is_open(each)
+            for unit, paths in of_units.items()
+            for each in self._known.of(unit, self._units[unit])
+        )
 
 
 def forget(*, folder: Path, paths: Sequence[bytes], purpose: str) -> list[tuple[bytes, Kept]]:

@@ -29,6 +29,8 @@ class Kept:
     """Digest of the fingerprint, in hexadecimal."""
     before: Said | None
     """What was said about it before."""
+    now: Said | None
+    """What is said about it now."""
     waits: bool
     """Whether it waits for the run that holds the store to take it into the catalog."""
 
@@ -53,14 +55,29 @@ def say(folder: Path, words: Sequence[tuple[str, Said | None]], purpose: str) ->
     StoreMissingError; StoreLockedError only if a run on another host holds a store on a network file system."""
 
     def put(store: Store) -> list[Kept]:
-        return [Kept(subject, _put(store, subject, said), not store.writable) for subject, said in words]
+        return [Kept(subject, _put(store, subject, said), said, not store.writable) for subject, said in words]
 
     return _beside(folder, purpose, put)
 
 
-def unsay(folder: Path, kept: Sequence[Kept], purpose: str) -> None:
-    """Says again what had been said before, the last first."""
-    say(folder, [(each.subject, each.before) for each in reversed(kept)], purpose)
+def unsay(folder: Path, kept: Kept, purpose: str) -> bool:
+    """Says again what had been said before; False, and nothing is changed, if something else was said since, as on
+    another page or terminal. Raises as `say` does."""
+
+    def put(store: Store) -> bool:
+        is_last = _is_same(said_about(store, [kept.subject]).get(kept.subject), kept.now)
+        if is_last:
+            _put(store, kept.subject, kept.before)
+        return is_last
+
+    return _beside(folder, purpose, put)
+
+
+def _is_same(one: Said | None, other: Said | None) -> bool:
+    """Whether two answers say the same, whenever that was."""
+    if one is None or other is None:
+        return one is other
+    return (one.recordings, one.refused) == (other.recordings, other.refused)
 
 
 def _beside(folder: Path, purpose: str, put: Callable[[Store], _T]) -> _T:

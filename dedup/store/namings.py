@@ -64,8 +64,9 @@ class StoredNamings(Words[Naming]):
         """What was said about these subjects, by subject; of those about which something was. Raises
         StoreDamagedError as `rows_of` does."""
         waiting = self.last_waiting()  # first: whoever takes it in meanwhile has committed it before it is gone
-        found = {row[0]: _of_row(row) for row in self.rows_of("subject", subjects)}
-        return _with_waiting(found, {key: word for key, word in waiting.items() if key[0] in set(subjects)})
+        wanted = set(subjects)
+        found = {row[0]: _of_row(row) for row in self.rows_of("subject", wanted)}
+        return _with_waiting(found, {key: word for key, word in waiting.items() if key[0] in wanted})
 
     def all(self) -> list[Naming]:
         """All that was said, the oldest first."""

@@ -19,7 +19,7 @@ from dedup.playback.lanes import REFERENCE
 from dedup.playback.windows import window_samples
 from jobs.serve.handling import handler, number_in, said
 from jobs.serve.lineup import GONE
-from jobs.serve.naming import Folder, Names, state_of
+from jobs.serve.naming import Folder, Names, Shown, state_of
 from jobs.serve.pages import rendered
 from jobs.serve.shown import id_of
 from jobs.serve.sound import as_asked, span_of
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from dedup.lookup.candidates import Song
     from dedup.lookup.decide import Identified
 
-PER_PAGE = 40
-"""Folders on a page."""
+PER_PAGE, MOST_ON_PAGE = 40, 400
+"""Most folders on a page, and most files."""
 WORDS = ("is", "none", "forget")
 KINDS = {"question": "questions", "identified": "identified", "unknown": "unknown", "unasked": "not asked yet"}
 """Words for files by verdict."""
@@ -68,59 +68,90 @@ async def page(request: Request) -> Response:
     def made() -> Response:
         names, query = _names(request), request.query_params
         folders = names.folders()
-        totals = sum((folder.counts for folder in folders), Counter[Verdict]())
+        totals = _totals(folders)
         show = query.get("show", "question" if totals["question"] else "")
         asked = _Asked(
             show if show in get_args(Verdict) else "",
             query.get("text", "").strip()[:500],
             number_in(query.get("page", ""), 8) or 1,
         )
-        left = [folder.id for folder in folders if asked.lets_through(folder)]
-        n_pages = max(1, -(-len(left) // PER_PAGE))
-        number = min(asked.page, n_pages)
-        shown = [_shown(*each) for each in names.files(left[(number - 1) * PER_PAGE : number * PER_PAGE])]
+        pages = _pages([folder for folder in folders if asked.lets_through(folder)])
+        number = min(asked.page, len(pages))
+        shown = list(map(_shown, names.files(pages[number - 1])))
         return rendered(
             "names.html.j2",
             "/names",
             asked=asked,
             kinds=KINDS,
             totals=totals,
-            n_folders=len(left),
+            heading=_heading(totals),
             number=number,
-            n_pages=n_pages,
+            n_pages=len(pages),
             folders=shown,
         )
 
     return await run_in_threadpool(made)
 
 
-async def folder(request: Request) -> Response:
-    """One folder, as it stands in the page: for after an answer."""
+def _pages(folders: Sequence[Folder]) -> list[list[str]]:
+    """The ids of the folders on each page; one page if there is no folder."""
+    pages, n_files = [list[str]()], 0
+    for folder in folders:
+        n = folder.counts.total()
+        if pages[-1] and (n_files + n > MOST_ON_PAGE or len(pages[-1]) == PER_PAGE):
+            pages.append([])
+            n_files = 0
+        pages[-1].append(folder.id)
+        n_files += n
+    return pages
+
+
+def _totals(folders: Sequence[Folder]) -> Counter[Verdict]:
+    totals = Counter[Verdict]()
+    for folder in folders:
+        totals.update(folder.counts)
+    return totals
+
+
+def _heading(totals: Counter[Verdict]) -> str:
+    files = count_text(totals.total(), "file")
+    return f"{count_text(totals['question'], 'question')}, {totals['identified']:,} of {files} identified"
+
+
+async def some(request: Request) -> Response:
+    """Some folders, as they stand in the page, those that there are: for after an answer."""
 
     def made() -> Response:
-        found = [_shown(*each) for each in _names(request).files([request.path_params["folder"]])]
+        found = list(map(_shown, _names(request).files(request.path_params["folders"].split(",")[:PER_PAGE])))
         if not found:
             raise HTTPException(404, GONE)
-        return rendered("names_folder.html.j2", "/names", folder=found[0], kinds=KINDS)
+        return rendered("names_folders.html.j2", "/names", folders=found, kinds=KINDS)
 
     return await run_in_threadpool(made)
 
 
-def _shown(folder: Folder, files: Sequence[Identified]) -> dict[str, Any]:
+def _shown(shown: Shown) -> dict[str, Any]:
     """A folder with its files, as the template wants them."""
+    folder, files, in_unit = shown
+    beside = beside_text(in_unit)
+    last = folder.first + len(files)
+    part = f"files {folder.first + 1:,} to {last:,} of {folder.n_in_unit:,}" if len(files) < folder.n_in_unit else ""
     counts = Counter(each.verdict for each in files)
     return {
         "id": folder.id,
         "path": folder.path,
+        "part": part,
         "album": one_line(folder.album),
         "counts": {KINDS[kind]: counts[kind] for kind in KINDS if counts[kind]},  # type: ignore[index]
-        "files": [_file(folder, each, files) for each in files],
+        "files": [_file(folder, each, in_unit, beside) for each in files],
     }
 
 
-def _file(folder: Folder, each: Identified, files: Sequence[Identified]) -> dict[str, Any]:
-    is_identified = each.verdict == "identified"
-    beside = [other for other in files if other is not each]
+def _file(folder: Folder, each: Identified, in_unit: Sequence[Identified], beside: str) -> dict[str, Any]:
+    """A file; `beside` is what the identified files of its folder say."""
+    is_identified, is_said = each.verdict == "identified", each.file.said is not None
+    if is_identified and is_said:  # it is none of those beside it
+        beside = beside_text([other for other in in_unit if other is not each])
     return {
         "id": id_of(each.file.path),
         "state": state_of(each),
@@ -131,8 +162,8 @@ def _file(folder: Folder, each: Identified, files: Sequence[Identified]) -> dict
         "why": each.why,
         "title": one_line(_title(each)) if is_identified else "",
         "tags": one_line(tags_text(each.file)),
-        "beside": one_line(beside_text(beside)),
-        "is_said": each.file.said is not None,
+        "beside": one_line(beside),
+        "is_said": is_said,
         "candidates": [_candidate(each, song) for song in each.candidates],
     }
 
@@ -169,9 +200,11 @@ async def answer(request: Request) -> Response:
         raise HTTPException(400, "recording and state must be texts.")
 
     def made() -> dict[str, Any]:
-        folders = _names(request).answer(request.path_params["file"], word, recording, seen)
-        more = f" {count_text(len(folders), 'folder')} hold this sound." if len(folders) > 1 else ""
-        return {"saved": True, "folders": folders, "text": ("Forgotten." if word == "forget" else "Saved.") + more}
+        names = _names(request)
+        ids, n_folders = names.answer(request.path_params["file"], word, recording, seen)
+        more = f" {count_text(n_folders, 'folder')} hold this sound." if n_folders > 1 else ""
+        text = ("Forgotten." if word == "forget" else "Saved.") + more
+        return {"saved": True, "folders": ids, "text": text, "heading": _heading(_totals(names.folders()))}
 
     return JSONResponse(await run_in_threadpool(made))
 
@@ -179,9 +212,15 @@ async def answer(request: Request) -> Response:
 async def undo(request: Request) -> Response:
     """Takes back the last answer that was given on the page."""
     await said(request)
-    folders = await run_in_threadpool(_names(request).undo)
-    text = "The last answer is taken back." if folders else "There is no answer to take back."
-    return JSONResponse({"folders": folders, "text": text})
+
+    def made() -> dict[str, Any]:
+        names = _names(request)
+        changed = names.undo()
+        text = "The last answer is taken back." if changed else "There is no answer to take back."
+        heading = _heading(_totals(names.folders()))
+        return {"folders": changed.ids if changed else [], "text": text, "heading": heading}
+
+    return JSONResponse(await run_in_threadpool(made))
 
 
 def _window(request: Request) -> Response:
@@ -194,7 +233,7 @@ def _window(request: Request) -> Response:
     return as_asked(request, window_samples(sound, REFERENCE, start_s, length_s))
 
 
-ROUTES = [Route("/names", page), Route("/names/{folder}", folder)]
+ROUTES = [Route("/names", page), Route("/names/{folders}", some)]
 API_ROUTES = [
     Route("/names/undo", undo, methods=["POST"]),
     Route("/names/{file}/answer", answer, methods=["POST"]),

@@ -4,6 +4,7 @@ the store has. No service is asked."""
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 import time
 from collections import Counter
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dedup.errors import InputError
 from dedup.files.paths import printable
@@ -33,25 +34,51 @@ PURPOSE = "reprise serve"
 PAUSE_FACTOR = 5.0
 """A store that changes all the time is read again after so many times as long as reading took."""
 MOST_UNDONE = 1000
-CHANGED = "Its sound has changed, or what AcoustID says of it. Look at it again."
+MOST_FILES = 100
+"""Most files of a folder that are shown as one; the others follow as further parts of it."""
+LOOK = "Look at the page again"
+CHANGED = "Its sound has changed, what AcoustID says of it, or your answer. Look at it again."
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder in the list."""
+    """A folder in the list, or a part of one that has many files."""
 
     id: str
     unit: bytes
+    """The whole folder."""
+    first: int
+    """Files of the folder before this part."""
+    n_in_unit: int
+    """Files of the whole folder."""
     path: str
     """For people."""
     album: str
-    """The release that most of its identified files are on; empty if they are on none."""
+    """The release that most of the folder's identified files are on; empty if they are on none."""
     counts: Counter[Verdict]
+    """Files of this part by verdict."""
 
     @property
     def text(self) -> str:
         """What a search looks at."""
         return f"{self.path}\n{self.album}".lower()
+
+
+class Shown(NamedTuple):
+    """A folder, or a part of one, with its files."""
+
+    folder: Folder
+    files: list[Identified]
+    in_unit: list[Identified]
+    """All files of the folder."""
+
+
+class Changed(NamedTuple):
+    """What an answer changes."""
+
+    ids: list[str]
+    """Folders that hold its sound, with all their parts."""
+    n_folders: int
 
 
 @dataclass(frozen=True)
@@ -84,14 +111,16 @@ class Names:
         """All folders that have a file with sound, by path. Raises what opening a store raises."""
         return list(self._now().folders.values())
 
-    def files(self, ids: Sequence[str]) -> Iterator[tuple[Folder, list[Identified]]]:
+    def files(self, ids: Sequence[str]) -> Iterator[Shown]:
         """The folders with these ids, those that there are, with their files."""
         now = self._now()
         with open_for_reading(self._folder) as store:
             known = Known(store, now.library)
-            for id_ in ids:
-                if (folder := now.folders.get(id_)) is not None:
-                    yield folder, known.of(folder.unit, now.library.in_unit(folder.unit))
+            found = (now.folders[id_] for id_ in ids if id_ in now.folders)
+            for unit, parts in itertools.groupby(found, key=lambda part: part.unit):
+                files = known.of(unit, now.library.in_unit(unit))
+                for part in parts:
+                    yield Shown(part, files[part.first : part.first + MOST_FILES], files)
 
     def played(self, id_: str) -> Played | None:
         """A file, to be heard; None if there is none with this id."""
@@ -114,15 +143,15 @@ class Names:
             known = Known(store)
             library = known.library
             units = sorted(library.units(library.paths).items())
-            found = {each.id: each for each in (_folder(unit, known.of(unit, paths)) for unit, paths in units)}
+            found = {part.id: part for unit, paths in units for part in _parts(unit, known.of(unit, paths))}
         return _Read(version, library, found, {id_of(path): path for path in library.subjects})
 
     # ---- answers ----
 
-    def answer(self, id_: str, word: str, recording: str, seen: str) -> list[str]:
+    def answer(self, id_: str, word: str, recording: str, seen: str) -> Changed:
         """Keeps what a person says about a file: "is" the candidate with this recording, "none" of its candidates, or
-        "forget" what was said. Returns the ids of the folders that hold its sound. Raises InputError for a file that is
-        not there any more, or whose state is not the one that was `seen`; WriteError."""
+        "forget" what was said. Raises InputError for a file that is not there any more, or whose state is not the one
+        that was `seen`; WriteError."""
         with self._lock:
             each = self._found(id_, seen)
             said = None
@@ -137,52 +166,60 @@ class Names:
             with self._changing(each.file.subject) as changed:
                 kept = say(self._folder, [(each.file.subject, said)], PURPOSE)
             self._given = [*self._given[1 - MOST_UNDONE :], *kept]
-            return changed
+            return _changed(changed)
 
-    def undo(self) -> list[str]:
-        """Takes back the last answer that was given here; returns the ids of the folders that hold its sound, none if
-        there is no answer."""
+    def undo(self) -> Changed | None:
+        """Takes back the last answer that was given here; None if there is no answer. Raises InputError if the sound
+        was given another answer elsewhere since, which stays."""
         with self._lock:
             if not self._given:
-                return []
+                return None
             with self._changing(self._given[-1].subject) as changed:
-                unsay(self._folder, [self._given[-1]], PURPOSE)
+                is_undone = unsay(self._folder, self._given[-1], PURPOSE)
             self._given.pop()
-            return changed
+            if not is_undone:
+                raise InputError("the last answer", "was changed elsewhere since, and stays", remedy=LOOK)
+            return _changed(changed)
 
     def _found(self, id_: str, seen: str) -> Identified:
         now = self._now()
         path = now.paths.get(id_)
         if path is not None:
-            folder = id_of(now.library.folder_of(path))
-            for _, files in self.files([folder]):
-                for each in files:
+            unit = now.library.folder_of(path)
+            with open_for_reading(self._folder) as store:
+                for each in Known(store, now.library).of(unit, now.library.in_unit(unit)):
                     if each.file.path == path and state_of(each) == seen:
                         return each
         raise InputError("the file", "is not as it was", remedy=CHANGED)
 
     @contextmanager
-    def _changing(self, subject: str) -> Iterator[list[str]]:
-        """For a block that keeps what is said about a sound: afterwards the list that it gives has the ids of the
-        folders that hold the sound, which are read again. The others need not be, unless a run changed the store."""
-        before, layout, ids = self._now(), Layout(self._folder), list[str]()
+    def _changing(self, subject: str) -> Iterator[list[Folder]]:
+        """For a block that keeps what is said about a sound: afterwards the list that it gives has the folders that
+        hold the sound, which are read again. The others need not be, unless a run changed the store."""
+        before, layout, parts = self._now(), Layout(self._folder), list[Folder]()
         is_known = not is_locked(layout) and store_version(self._folder) == before.version
         with self._writing():
-            yield ids
+            yield parts
         library = before.library
         holding = {library.folder_of(path) for path, of in library.subjects.items() if of.digest == subject}
-        ids += sorted(map(id_of, holding))
         with open_for_reading(self._folder) as store:
             known = Known(store, library)
-            changed = {id_of(unit): _folder(unit, known.of(unit, library.in_unit(unit))) for unit in holding}
+            for unit in sorted(holding):
+                parts += _parts(unit, known.of(unit, library.in_unit(unit)))
         version = store_version(self._folder) if is_known and not is_locked(layout) else before.version
-        self._read = _Read(version, library, {**before.folders, **changed}, before.paths)
+        self._read = _Read(version, library, {**before.folders, **{part.id: part for part in parts}}, before.paths)
 
 
 def state_of(each: Identified) -> str:
-    """What tells whether a file is still the one that a person saw, with the same candidates: 16 hex digits."""
-    ids = (recording.id for song in each.candidates for recording in song.recordings)
-    return id_of(each.file.subject.encode(), *(id_.encode() for id_ in ids))
+    """What tells whether a file is still the one that a person saw, with the same candidates and the same answer: 16
+    hex digits."""
+    said, ids = each.file.said, [recording.id for song in each.candidates for recording in song.recordings]
+    answer = ("", *said.recordings, "", *said.refused) if said is not None else ()
+    return id_of(each.file.subject.encode(), *(text.encode() for text in (*ids, *answer)))
+
+
+def _changed(parts: Sequence[Folder]) -> Changed:
+    return Changed([part.id for part in parts], len({part.unit for part in parts}))
 
 
 @functools.lru_cache(maxsize=64)
@@ -194,7 +231,11 @@ def _played(folder: Path, version: str, path: bytes) -> Played | None:
     return None if track is None else Played(path, track.size, track.mtime_ns, track.inode, track.device)
 
 
-def _folder(unit: bytes, files: Sequence[Identified]) -> Folder:
+def _parts(unit: bytes, files: Sequence[Identified]) -> Iterator[Folder]:
+    """A folder as it is in the list, in parts of at most `MOST_FILES` of its files."""
     releases = Counter(each.release for each in files if each.verdict == "identified" and each.release is not None)
     album = release_text(releases.most_common(1)[0][0]) if releases else ""
-    return Folder(id_of(unit), unit, printable(unit), album, Counter(each.verdict for each in files))
+    for first in range(0, len(files), MOST_FILES):
+        id_ = id_of(unit, str(first).encode()) if first else id_of(unit)
+        counts = Counter(each.verdict for each in files[first : first + MOST_FILES])
+        yield Folder(id_, unit, first, len(files), printable(unit), album, counts)

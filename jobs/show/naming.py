@@ -31,7 +31,7 @@ class TerminalNamer:
 
     def answer(self, question: Question) -> Answer:
         """The end of stdin and Ctrl-C count as "quit"."""
-        output, n = self._output, len(question.each.candidates)
+        output, numbers = self._output, _numbers(question)
         output.text(f"\n{count_text(question.n_left, 'question')} left")
         output.laid(list(question_lines(question, output.look)))
         try:
@@ -45,7 +45,8 @@ class TerminalNamer:
                 elif (answer := _answer(question, word)) is not None:
                     return answer
                 else:
-                    output.text(f"{one_line(word)!r} is not an answer: type 1 to {n}, or ? for all answers")
+                    answers = f"type {numbers}, or ? for all answers" if numbers else "type ? for all answers"
+                    output.text(f"{one_line(word)!r} is not an answer: {answers}")
         except (EOFError, KeyboardInterrupt):
             output.text()
             return Answer("quit")
@@ -62,23 +63,31 @@ def _answer(question: Question, word: str) -> Answer | None:
     songs = question.each.candidates
     if word.isascii() and word.isdigit() and 0 < int(word[:9]) <= len(songs):
         return Answer("is", songs[int(word) - 1])
-    if word == "f" and question.each.file.said is None:
+    if (word == "f" and question.each.file.said is None) or (word == "n" and not songs):
         return None
     words: dict[str, Word] = {"n": "none", "s": "skip", "u": "back", "q": "quit", "f": "forget"}
     return Answer(words[word]) if word in words else None
 
 
-def _question_text(question: Question) -> str:
+def _numbers(question: Question) -> str:
+    """The numbers of the candidates; empty if there is none any more."""
     n = len(question.each.candidates)
-    number = "1" if n == 1 else f"1 to {n}"
+    return f"1 to {n}" if n > 1 else "1" if n else ""
+
+
+def _question_text(question: Question) -> str:
+    numbers = _numbers(question)
+    songs = f"{numbers}, [n]one of these, " if numbers else ""
     forget = "[f]orget your answer, " if question.each.file.said is not None else ""
     back = "[u] back, " if question.can_go_back else ""
-    return f"{number}, [n]one of these, {forget}[s]kip, {back}[?] help, [q]uit?"
+    return f"{songs}{forget}[s]kip, {back}[?] help, [q]uit?"
 
 
 def _help_lines(question: Question) -> Iterator[str]:
-    yield "1-5  it is that recording: that is kept for good, for every file with this sound"
-    yield "n    it is none of these; it is asked about again if AcoustID learns of another one"
+    if question.each.candidates:
+        numbers = _numbers(question).replace(" to ", "-")
+        yield f"{numbers:4} it is that recording: that is kept for good, for every file with this sound"
+        yield "n    it is none of these; it is asked about again if AcoustID learns of another one"
     if question.each.file.said is not None:
         yield "f    forget what you said about it: it counts for what the services and the files beside it say"
     yield "s    skip: nothing is kept, and the next run asks again"

@@ -5,15 +5,16 @@ import { Engine } from "./engine.js";
 const main = document.querySelector("#main"), toggle = document.querySelector("#toggle");
 const position = document.querySelector("#position"), time = document.querySelector("#time");
 let engine = null, heard = null;  // made when it is first asked for: a browser lets no page sound before a click
+let isSaving = false;  // one answer after the other: a double click is one
 
 main.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   const file = button.closest("[data-file]");
   if (button.classList.contains("hear")) hear(file, Number(button.dataset.length));
-  else if (button.dataset.word) give(file, button.dataset.word, button.dataset.recording ?? "");
+  else if (button.dataset.word) saving(() => give(file, button.dataset.word, button.dataset.recording ?? ""));
 });
-document.querySelector("#undo").addEventListener("click", async () => show(await ask("/api/names/undo", {})));
+document.querySelector("#undo").addEventListener("click", () => saving(async () => show(await ask("/api/names/undo", {}))));
 toggle.addEventListener("click", () => { if (engine.isPlaying) engine.pause(); else engine.play(); });
 position.addEventListener("input", () => engine.seek(Number(position.value)));
 
@@ -52,10 +53,21 @@ animate();
 
 // ---- answers ----
 
+async function saving(change) {
+  if (isSaving) return;
+  isSaving = true;
+  try { await change(); } finally { isSaving = false; }
+}
+
 async function give(file, word, recording) {
-  const { file: id, state } = file.dataset;
-  const next = following(file);
-  await show(await ask(`/api/names/${id}/answer`, { word, recording, state }));
+  const { file: id, state } = file.dataset, { folder } = file.closest("[data-folder]").dataset;
+  let next = following(file);
+  try {
+    await show(await ask(`/api/names/${id}/answer`, { word, recording, state }));
+  } catch (error) {  // said already
+    next = id;
+    await renew([folder]);
+  }
   (main.querySelector(`[data-file="${next}"] [data-word]`) ?? main.querySelector(`[data-file="${id}"] .hear`))?.focus();
 }
 
@@ -65,19 +77,25 @@ function following(file) {
   return all.slice(all.indexOf(file) + 1).find((each) => each.classList.contains("question"))?.dataset.file;
 }
 
-/** Shows what came of an answer: the folders that it changed, in place of those on the page. */
+/** Shows what came of an answer. */
 async function show(done) {
-  for (const folder of done.folders) {
-    const there = main.querySelector(`[data-folder="${folder}"]`);
-    if (!there) continue;
-    const answer = await fetch(`/names/${folder}`);
-    if (!answer.ok) { location.reload(); return; }
+  await renew(done.folders);
+  document.querySelector("h1").textContent = done.heading;
+  say(done.text);
+}
+
+/** Shows folders as they are now, in place of those on the page. */
+async function renew(folders) {
+  const shown = (within, folder) => within.querySelector(`[data-folder="${folder}"]`);
+  const there = folders.filter((folder) => shown(main, folder));
+  if (there.length) {
+    const answer = await fetch(`/names/${there.join(",")}`);
     const made = document.createElement("template");
-    made.innerHTML = await answer.text();
-    there.replaceWith(made.content);
+    made.innerHTML = answer.ok ? await answer.text() : "";
+    if (!there.every((folder) => shown(made.content, folder))) { location.reload(); return; }
+    for (const folder of there) shown(main, folder).replaceWith(shown(made.content, folder));
   }
   if (engine) refresh();
-  say(done.text);
 }
 
 window.reprise = { heard: () => engine.heard() };
