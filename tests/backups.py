@@ -11,7 +11,7 @@ from typing import Any
 
 import mutagen
 
-from dedup.backup.backup import Result, back_up
+from dedup.backup.backup import Result, back_up, require_mounted
 from dedup.backup.flow import Flow
 from dedup.backup.folder import Folder
 from dedup.backup.place import Place
@@ -103,6 +103,8 @@ class Backup:
             tell(taken)
 
         by = policy or Policy(varispeed=False)
+        with self.store() as store:
+            require_mounted(store, os.fsencode(self.to))
         with (
             self.store() as store,
             Place(os.fsencode(self.to)) as place,

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-Trouble = Literal["cut", "short", "long", "busy", "gone", "page", "slow", "packed", "wait for ever"]
+Trouble = Literal["cut", "short", "long", "busy", "gone", "page", "slow", "packed", "wait for ever", "silence", "drip"]
 TOKEN, UID = "y0_secret", 1130
 
 
@@ -71,6 +71,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         length = len(reply.body) if reply.promised is None else reply.promised
         for name, value in {"Content-Type": reply.kind, "Content-Length": str(length), **reply.headers}.items():
+            if name == "X-Slow":
+                self.flush_headers()
+                for letter in f"{name}: {value}":
+                    self.wfile.write(letter.encode())
+                    time.sleep(0.05)
             self.send_header(name, value)
         self.end_headers()
         half = len(reply.body) // 2
@@ -101,6 +106,9 @@ def serving(answer: Answer) -> Iterator[str]:
         server.server_close()
 
 
+_PAGE = b"<html>log in</html>"
+
+
 @dataclass
 class Files:
     """A Subsonic server of some files, with troubles."""
@@ -112,21 +120,33 @@ class Files:
     ranges: list[str] = field(default_factory=list)
     """What of the files was asked for."""
     takes_ranges: bool = True
+    versions: deque[str] = field(default_factory=deque)
+    """What the next answers call the version of the file."""
+    known_versions: list[str] = field(default_factory=list)
+    """Versions of which a rest was asked for."""
+    is_behind_login: bool = False
+    """Whether it has nothing but a page for whoever is not logged in."""
     is_away: bool = False
     """Whether it closes each connection without a word."""
 
     def __call__(self, path: str, form: Form) -> Reply | None:
         if self.is_away:
             return None
+        if self.is_behind_login:
+            return Reply(_PAGE, "text/html; charset=utf-8")
         call = path.removeprefix("/rest/").removesuffix(".view")
         if call == "download":
-            return self._file(form["id"], form.headers.get("Range", ""))
+            self.known_versions.append(form.headers.get("If-Range", ""))
+            reply = self._file(form["id"], form.headers.get("Range", ""))
+            if reply is not None and self.versions:
+                reply.headers["ETag"] = self.versions.popleft()
+            return reply
         said: dict[str, Any] = {}
         if call == "search3" and form["songOffset"] == "0":
             said = {"searchResult3": {"song": [{"id": id_, **each} for id_, (each, _) in self.songs.items()]}}
         return of_json({"subsonic-response": {"status": "ok", "version": "1.16.1", **said}})
 
-    def _file(self, id_: str, asked: str) -> Reply:
+    def _file(self, id_: str, asked: str) -> Reply | None:
         data = self.songs[id_][1]
         self.ranges.append(asked)
         trouble = self.troubles.popleft() if self.troubles else None
@@ -149,7 +169,11 @@ class Files:
                 error = {"code": 70, "message": "not\x1b[2J here"}
                 return of_json({"subsonic-response": {"status": "failed", "error": error}})
             case "page":
-                return Reply(b"<html>log in</html>", "text/html; charset=utf-8")
+                return Reply(_PAGE, "text/html; charset=utf-8")
+            case "silence":
+                return None
+            case "drip":
+                reply.headers["X-Slow"] = "x" * 1000
             case "slow":
                 reply.pause_s = 0.3
             case "packed":

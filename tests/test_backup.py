@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,8 +14,11 @@ from typing import BinaryIO
 import pytest
 
 from dedup.backup.flow import Flow
+from dedup.backup.folder import Folder
 from dedup.backup.place import Place, usable_folder
-from dedup.errors import StoreLockedError, UsageError
+from dedup.backup.source import Item
+from dedup.cleanup.moving import move
+from dedup.errors import LibraryError, StoreLockedError, UsageError
 from dedup.files.held import Spot
 from dedup.files.standby import Standby
 from dedup.gate.decide import Policy
@@ -22,12 +26,13 @@ from dedup.library.identity import stream_hash
 from dedup.observer import Silent
 from dedup.runner import InlineRunner, Stop
 from dedup.scan.scan import scan
-from dedup.settings import GateSettings, ScanSettings
+from dedup.settings import DiscoverSettings, GateSettings, ScanSettings
 from dedup.synthesis.encode import Encoding, write
 from dedup.synthesis.music import compose
 from dedup.tags.names import AUDIO_HASH
 from dedup.tags.read import read_tags
 from tests.backups import Backup, Told, folder, outcomes, retag, song
+from tests.test_cover_command import JPEG
 
 
 @pytest.fixture(scope="module")
@@ -289,3 +294,149 @@ def test_a_better_file_is_kept_and_a_worse_one_is_not(backup: Backup, songs: Pat
     (taken,) = backup.run(folder(tmp_path / "second"))[1]
     assert (taken.outcome, taken.note.partition(":")[0]) == ("new", "better")
     assert backup.files() == ["0.flac", "0.mp3"]
+
+
+# ---- what belongs to a file, and what the source alone has ----
+
+
+def test_lyrics_cue_sheets_and_pictures_come_with_their_times(backup: Backup, drive: Path, tmp_path: Path) -> None:
+    album = drive / "An album"
+    beside = {"1.lrc": b"[00:01.00]la\n", "1.cue": b'FILE "1.flac" WAVE\n', "cover.jpg": JPEG}
+    for name, content in beside.items():
+        (album / name).write_bytes(content)
+    (tmp_path / "secret").write_bytes(b"secret")
+    (album / "1.txt").symlink_to(tmp_path / "secret")
+    os.mkfifo(album / "1.log")
+    (album / "1.nfo").touch()
+    (album / "other.lrc").write_bytes(b"of none")
+    (backup.to / "An album").mkdir()
+    (backup.to / "An album" / "1.cue").write_bytes(b"mine")
+    (backup.to / "An album" / "1.lrc").touch()  # as a kill leaves it on FAT
+    for path in album.iterdir():
+        if path.is_file() and not path.is_symlink():
+            os.utime(path, ns=(10**18, 10**18 + 123_456_789))
+    _, found = backup.run(folder(drive), as_is=True)
+    assert [taken.note for taken in found if taken.outcome == "new"] == ["", ""]
+    there = backup.to / "An album"
+    assert sorted(os.listdir(there)) == ["0.flac", "1.cue", "1.flac", "1.lrc", "cover.jpg"]
+    assert (there / "1.cue").read_bytes() == b"mine", "nothing is overwritten"
+    for name in ("1.lrc", "cover.jpg", "0.flac", "1.flac"):
+        assert (there / name).read_bytes() == (album / name).read_bytes()
+        assert (there / name).stat().st_mtime_ns == 10**18 + 123_456_789
+    backup.require_sound()
+
+
+def test_side_cars_take_the_number_of_their_file(backup: Backup, drive: Path) -> None:
+    (drive / "An album" / "1.lrc").write_bytes(b"ours")
+    (backup.to / "An album").mkdir()
+    for name in ("1.flac", "1.lrc"):
+        (backup.to / "An album" / name).write_bytes(b"mine")
+    backup.run(folder(drive))
+    assert (backup.to / "An album" / "1.lrc").read_bytes() == b"mine"
+    assert (backup.to / "An album" / "1 (2).lrc").read_bytes() == b"ours"
+
+
+def test_a_library_that_is_the_source_holds_no_copy_of_it(backup: Backup, drive: Path) -> None:
+    with backup.store() as store:
+        scan(store, [os.fsencode(drive)], ScanSettings(), InlineRunner(), Silent())
+    for _ in range(2):
+        _, found = backup.run(folder(drive))
+        assert backup.files() == ["An album/0.flac", "An album/1.flac"]
+    assert set(outcomes(found).values()) == {"known"}
+
+
+def test_a_drive_that_numbers_its_files_anew_is_copied(backup: Backup, drive: Path) -> None:
+    def renumber(source: Folder) -> Folder:
+        """What FAT does when the system forgets a folder and reads it again."""
+        for path in drive.rglob("*.*"):
+            status = path.stat()
+            path.rename(path.with_suffix(".old"))
+            shutil.copy2(path.with_suffix(".old"), path)
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+            path.with_suffix(".old").unlink()
+        return source
+
+    class Renumbered(Folder):
+        def list(self) -> Iterator[Item]:
+            items = [*super().list()]
+            renumber(self)
+            yield from items
+
+    _, found = backup.run(lambda flow, told: Renumbered(os.fsencode(drive), DiscoverSettings(), flow, told))
+    assert sorted(taken.outcome for taken in found) == ["here", "new", "new"]
+
+
+def test_files_that_always_fail_do_not_use_up_a_limit(backup: Backup, drive: Path) -> None:
+    for number in range(3):
+        (drive / f"{number} broken.mp3").write_bytes(b"no music")
+    result, found = backup.run(folder(drive), limit=1)
+    assert [taken.outcome for taken in found] == ["failed"] * 3 + ["new"]
+    assert result.n_left == 2
+
+
+def test_a_file_too_large_for_the_disk_costs_itself_alone(backup: Backup, drive: Path) -> None:
+    large = drive / "An album" / "0.flac"
+    with open(large, "ab") as file:
+        file.truncate(64 << 20)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (32 << 20, before[1]))
+    try:
+        result, found = backup.run(folder(drive))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert result.error is None
+    assert outcomes(found) == {"An album/0.flac": "failed", "An album/0.mp3": "new", "An album/1.flac": "new"}
+    assert found[0].note == "the disk does not take files of that size"
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "gone"])
+def test_what_a_killed_run_began_in_a_folder_that_is_another_now_is_forgotten(
+    backup: Backup, drive: Path, tmp_path: Path, kind: str
+) -> None:
+    backup.run(folder(drive))
+    with backup.store() as store, store.catalog.transaction():
+        for row in store.catalog.backups.of_source(f"folder {drive}").values():
+            store.catalog.backups.put(row._replace(state="coming"))
+    shutil.move(backup.to / "An album", tmp_path / "away")
+    if kind == "link":
+        (backup.to / "An album").symlink_to(tmp_path / "away")
+    elif kind == "file":
+        (backup.to / "An album").write_bytes(b"mine")
+    result, found = backup.run(folder(drive))
+    assert (result.n_finished, len(found)) == (0, 3)
+
+
+def test_a_move_that_fails_once_it_is_done_is_brought_to_an_end(
+    backup: Backup, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as failing:
+
+        def move_and_fail(source: Spot, target: Spot) -> None:
+            move(source, target)
+            raise OSError(errno.EIO, "Input/output error")
+
+        failing.setattr("dedup.backup.take.move", move_and_fail)
+        assert backup.run(folder(drive))[0].error is not None
+    result, _ = backup.run(folder(drive))
+    assert result.n_finished == 1
+    assert backup.files() == ["An album/0.flac", "An album/1.flac"]
+    backup.require_sound()
+
+
+def test_a_drive_that_is_not_mounted_gets_nothing_in_its_place(
+    backup: Backup, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = os.fsencode(backup.to)
+    with monkeypatch.context() as mounted:
+        mounted.setattr(os.path, "ismount", lambda path: path == to)
+        backup.run(folder(drive))
+    backup.to.rename(backup.base / "drive that is away")
+    backup.to.mkdir()
+    with pytest.raises(LibraryError, match="where none is mounted now"):
+        backup.run(folder(drive))
+    assert list(backup.to.iterdir()) == []
+    other = Backup(backup.base / "other", backup.standby, backup.told)
+    other.to.mkdir(parents=True)
+    (other.base / "store").symlink_to(backup.base / "store")
+    _, found = other.run(folder(drive))
+    assert set(outcomes(found).values()) == {"known"}, "what is on a drive that is away is there"

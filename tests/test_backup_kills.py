@@ -60,6 +60,8 @@ def test_a_kill_at_any_moment_leaves_no_file_twice_and_none_torn(
     drive = tmp_path / "drive"
     for name in (*names, "0.mp3"):
         song(drive / "An album" / name, int(name[0]), name.partition(".")[2])
+    lyrics = "An album/0.lrc"
+    (drive / lyrics).write_bytes(b"[00:01.00]la\n" * 1000)
     expected = [f"An album/{name}" for name in names]
     made, target = tmp_path / "made", tmp_path / "killed"
     (made / "to").mkdir(parents=True)
@@ -74,7 +76,8 @@ def test_a_kill_at_any_moment_leaves_no_file_twice_and_none_torn(
         each.require_sound()
         result, found = each.run(folder(drive))
         assert result.error is None and {taken.outcome for taken in found} <= {"new", "here", "known"}, base
-        assert each.files() == expected, base
+        assert each.files() == sorted([*expected, lyrics]), base
+        assert (each.to / lyrics).read_bytes() == (drive / lyrics).read_bytes(), base
         with each.store() as store:
             rows = store.catalog.backups.of_source(f"folder {quote_from_bytes(os.fsencode(drive))}")
             assert sorted(row.state for row in rows.values()) == ["here", *["kept"] * len(names)], base

@@ -137,6 +137,17 @@ def test_a_file_that_breaks_off_is_fetched_on_from_there(backup: Backup, flac: b
     assert (backup.to / "Anna" / "A" / "One.flac").read_bytes() == flac
 
 
+def test_the_rest_of_another_version_is_not_put_behind_the_first(backup: Backup, flac: bytes) -> None:
+    files = one(flac, size=len(flac))
+    files.troubles.append("cut")
+    files.versions.extend(['"1"', '"2"'])
+    with serving(files) as url:
+        _, found = backup.run(subsonic(url), flow=Waits().flow)
+        assert files.known_versions == ["", '"1"']
+        assert [(taken.outcome, taken.note) for taken in found] == [("failed", "it changed while it was fetched")]
+        assert [taken.outcome for taken in backup.run(subsonic(url), flow=Waits().flow)[1]] == ["new"]
+
+
 def test_bytes_come_no_faster_than_they_may() -> None:
     now = [0.0]
     waited: list[float] = []
@@ -206,13 +217,59 @@ def test_what_does_not_come_whole_is_not_kept(
         assert [taken.outcome for taken in backup.run(subsonic(url))[1]] == ["new"]
 
 
-def test_a_login_page_ends_the_run_and_says_so(backup: Backup, flac: bytes) -> None:
+def test_a_server_behind_a_login_page_ends_the_run(backup: Backup, flac: bytes) -> None:
     files = one(flac)
-    files.troubles.append("page")
+    files.songs["s2"] = ({"title": "Two", "suffix": "flac"}, flac)
+
+    def log_out(_: Taken) -> None:
+        files.is_behind_login = True
+
     with serving(files) as url:
-        result, _ = backup.run(subsonic(url), flow=Waits().flow)
-    assert str(result.error) == "server home: gives something other than a file for download"
-    assert (result.n_left, backup.files()) == (1, [])
+        result, found = backup.run(subsonic(url), flow=Waits().flow, tell=log_out)
+    assert len(found) == 1 and result.n_left == 1
+    assert str(result.error).startswith("server home: ")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [("page", "gives something other than a file"), ("silence", "it cannot be reached")],
+)
+def test_a_file_at_which_a_server_stumbles_costs_itself_alone(
+    backup: Backup, flac: bytes, trouble: Trouble, why: str
+) -> None:
+    files = Files({"s0": ({"title": "Bad", "suffix": "flac"}, flac), **one(flac).songs})
+    files.troubles.extend([trouble] * (download.MOST_TRIES if trouble == "silence" else 1))
+    with serving(files) as url:
+        result, found = backup.run(subsonic(url), flow=Waits().flow)
+    assert result.error is None
+    assert [taken.outcome for taken in found] == ["failed", "new"]
+    assert why in found[0].note
+
+
+def test_a_file_that_breaks_off_again_and_again_is_given_up(
+    backup: Backup, flac: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "LEAST_S", 3.5)
+    monkeypatch.setattr(download, "SLOWEST_BYTES_PER_S", 1 << 40)
+    files = one(flac, size=len(flac))
+    files.troubles.extend(["cut"] * 12)
+    with serving(files) as url:
+        _, found = backup.run(subsonic(url), flow=Waits().flow)
+    assert "it comes too slowly" in found[0].note
+    assert len(files.ranges) == 4
+
+
+def test_no_answer_that_begins_byte_by_byte_holds_up_the_others(
+    backup: Backup, flac: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "ANSWER_S", 0.3)
+    files = Files({"s0": ({"title": "Bad", "suffix": "flac"}, flac), **one(flac).songs})
+    files.troubles.extend(["drip"] * download.MOST_TRIES)
+    with serving(files) as url:
+        result, found = backup.run(subsonic(url), flow=Waits().flow)
+    assert result.error is None
+    assert [taken.outcome for taken in found] == ["failed", "new"]
+    assert "does not answer in time" in found[0].note
 
 
 def test_a_server_that_went_away_ends_the_run_and_what_came_is_kept(backup: Backup, flac: bytes) -> None:

@@ -292,6 +292,7 @@ def test_measuring_from_a_terminal(library: Path) -> None:
         cli.cli, ["quality", "--measure", "--workers", "0", "--json", "--store", str(library / "store")]
     )
     assert done.exit_code == EXIT_SOME_FAILED
+    assert "c.flac: not measured: " in done.stderr
     measured, counts, finding = map(json.loads, done.stdout.splitlines())
     assert measured == {"event": "measure", "n_measured": 2, "n_failed": 1, "n_left": 0}
     assert (counts["measurable"], counts["measured"], finding["what"]) == (3, 3, "16 bits in 24")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dedup.backup.playlists import write_playlists
 from dedup.backup.source import Item, Source, whole_text
-from dedup.backup.take import Manner, Outcome, Taken, Taker
-from dedup.errors import RepriseError
+from dedup.backup.take import Manner, Outcome, Taken, Taker, lies_in
+from dedup.errors import LibraryError, RepriseError
+from dedup.files.paths import holds, printable
 from dedup.groups.judgements import content
 from dedup.lookup.pace import StoppedError
 from dedup.store.tracks import HeardTrack
@@ -53,9 +54,9 @@ def back_up(
     stop: Stop,
     limit: int | None = None,
 ) -> Result:
-    """Takes what the library lacks, at most `limit` files, until a stop; gives each to `tell` as it is done. Only for
-    whoever holds the store's lock, and is in `place`. What ends the run early is in the result, so that what was done
-    can be told."""
+    """Takes what the library lacks until a stop, or until `limit` files came; gives each to `tell` as it is done. One
+    that fails does not count: it would fail in each run, and hold up those that follow. Only for whoever holds the
+    store's lock, and is in `place`. What ends the run early is in the result, so that what was done can be told."""
     result, store = Result(), gate.store
     taker = Taker(gate, standby, source, place, manner)
     result.n_finished = taker.recover()
@@ -63,20 +64,22 @@ def back_up(
         observer.stage("list", None, "files")
         items = list(_listed(source, observer))
         result.n_unlisted = source.n_unlisted
-        known = known_paths(store, source.key, (item.id for item in items), manner.keeps_all)
+        known = known_paths(store, source, (item.id for item in items), manner.keeps_all)
         for item in items:
             if item.id in known:
                 _count(Taken(item, "known", known[item.id]), result, tell)
         new = [item for item in items if item.id not in known]
-        some = new if limit is None else new[:limit]
         result.n_left = len(new)
-        observer.stage("back up", len(some), "files")
-        for item in some:
-            if stop.requested:
+        observer.stage("back up", len(new) if limit is None else min(limit, len(new)), "files")
+        n_came = 0
+        for item in new:
+            if stop.requested or n_came == limit:
                 break
-            _count(taker.take(item), result, tell)
+            _count(taken := taker.take(item), result, tell)
             result.n_left -= 1
-            observer.advance()
+            n_came += taken.outcome != "failed"
+            if limit is None or taken.outcome != "failed":
+                observer.advance()
         if not stop.requested:
             result.n_playlists = write_playlists(source, place, store, observer)
     except StoppedError:
@@ -96,11 +99,11 @@ class Wanted(NamedTuple):
     """Files that an earlier run took."""
 
 
-def wanted(source: Source, store: Store | None, observer: Observer) -> Wanted:
+def wanted(source: Source, store: Store | None, observer: Observer, keeps_all: bool = False) -> Wanted:
     """What would be fetched into a library with this store, if it has one. Raises what the source raises."""
     observer.stage("list", None, "files")
     items = list(_listed(source, observer))
-    known = known_paths(store, source.key, (item.id for item in items)) if store is not None else {}
+    known = known_paths(store, source, (item.id for item in items), keeps_all) if store is not None else {}
     return Wanted([item for item in items if item.id not in known], len(known))
 
 
@@ -120,28 +123,47 @@ def _count(taken: Taken, result: Result, tell: Callable[[Taken], object]) -> Non
     tell(taken)
 
 
-def known_paths(store: Store, source: str, ids: Iterable[str], of_kept: bool = False) -> dict[str, bytes]:
+def known_paths(store: Store, source: Source, ids: Iterable[str], of_kept: bool = False) -> dict[str, bytes]:
     """Where the files of a source are, by id, that an earlier run took, or unless `of_kept` that the library had, and
-    that are still there: what the disk shows counts more than what is remembered. A file on a drive that is away is
-    there."""
+    that are still there, outside the source: what the disk shows counts more than what is remembered. A file on a drive
+    that is away is there."""
     states = ("kept",) if of_kept else ("kept", "here")
-    rows = store.catalog.backups.of_source(source)
+    rows = store.catalog.backups.of_source(source.key)
     found, gone = {}, []
     for row in (rows[id_] for id_ in ids if id_ in rows and rows[id_].state in states):
-        if os.path.lexists(row.path):
+        if os.path.lexists(row.path) and not lies_in(source, row.path):
             found[row.id] = row.path
         else:
             gone.append(row)
-    elsewhere = _paths_of(store, {row.content for row in gone}) if gone else {}
+    away = _on_drives_away(store, [row.path for row in gone]) if gone else set()
+    found |= {row.id: row.path for row in gone if row.path in away}
+    elsewhere = _paths_of(store, source, {row.content for row in gone}) if gone else {}
     return found | {row.id: elsewhere[row.content] for row in gone if row.content in elsewhere}
 
 
-def _paths_of(store: Store, contents: Collection[bytes]) -> dict[bytes, bytes]:
-    """A path of each of these contents that the library still has."""
+def _on_drives_away(store: Store, paths: Collection[bytes]) -> set[bytes]:
+    """Those of the paths that were on a drive that is not mounted now."""
+    tracks = store.catalog.tracks.of_paths(paths).values()
+    mounted = {volume: os.path.ismount(volume) for volume in {track.volume for track in tracks}}
+    return {track.path for track in tracks if not mounted[track.volume]}
+
+
+def require_mounted(store: Store, folder: bytes) -> None:
+    """Raises LibraryError if the drive is away on which a folder was when files were put there: what is at its path now
+    is the empty folder in which it is mounted, on another disk."""
+    for volume in sorted(store.catalog.tracks.volumes_below(folder)):
+        if holds(volume, folder) and not os.path.ismount(volume):
+            found = f"it was on a drive at {printable(volume)}, where none is mounted now"
+            remedy = "Mount it and run the same command again, or give another folder"
+            raise LibraryError(printable(folder), found, remedy=remedy)
+
+
+def _paths_of(store: Store, source: Source, contents: Collection[bytes]) -> dict[bytes, bytes]:
+    """A path of each of these contents that the library still has outside the source."""
     catalog = store.catalog
     tracks = catalog.tracks.heard(HeardTrack[str], catalog.audios.fingerprints_holding(contents), str)
     return {
         content(track.stream, track.digest): track.path
         for track in tracks
-        if track.state == "absent" or os.path.lexists(track.path)
+        if (track.state == "absent" or os.path.lexists(track.path)) and not lies_in(source, track.path)
     }

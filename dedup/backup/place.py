@@ -4,6 +4,7 @@ that is there already is ever overwritten."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -14,8 +15,9 @@ from typing import BinaryIO
 
 from blake3 import blake3
 
-from dedup.cleanup.moving import drop_cached, hash_at
-from dedup.errors import StoreLockedError, UsageError, writing
+from dedup.backup.source import UnavailableError
+from dedup.cleanup.moving import drop_cached, hash_at, move
+from dedup.errors import StoreLockedError, UsageError, refused, writing
 from dedup.files.held import Reach, Spot
 from dedup.files.paths import holds, printable
 from dedup.files.quarantine import QUARANTINE
@@ -25,6 +27,7 @@ WORK = b".reprise-backup"
 """Folder for files that are not whole yet."""
 
 _LOCK = b"lock"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 class Place:
@@ -48,10 +51,14 @@ class Place:
             self._lock = os.open(spot.name, flags, 0o600, dir_fd=spot.folder)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self.__exit__()
             found, remedy = "another back-up writes there", "Let it end first"
             raise StoreLockedError(printable(self.folder), found, remedy=remedy) from None
+        except OSError as error:  # some network drives have no locks; the store's own keeps other runs out then
+            if error.errno not in _NO_LOCKS:
+                self.__exit__()
+                raise refused(printable(self.folder), error) from error
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -65,6 +72,14 @@ class Place:
 
     def _spot(self, name: bytes) -> contextlib.AbstractContextManager[Spot]:
         return self._reach.spot(os.path.join(self.folder, WORK, name), make=True)
+
+    def permit(self, descriptor: int) -> None:
+        """Lets others read an open file as the umask says, if the disk knows permissions."""
+        try:
+            os.fchmod(descriptor, self.mode)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                raise
 
     def clear(self) -> None:
         """Removes what is not whole: a killed run left it. Raises WriteError."""
@@ -115,8 +130,9 @@ class Work:
         return self.place.spot(self.path(ending))
 
     @contextlib.contextmanager
-    def written(self, ending: bytes) -> Iterator[Part]:
-        """A new file. When the block ends it is on the disk, and was read again. Raises WriteError."""
+    def written(self, ending: bytes, mtime_ns: int | None = None) -> Iterator[Part]:
+        """A new file, with that time of change or the present one. When the block ends it is on the disk, and was read
+        again. Raises WriteError; UnavailableError for one that is too large for the disk, which others may not be."""
         name = printable(self.place.folder)
         with self.spot(ending) as spot:
             with writing(name):
@@ -125,9 +141,12 @@ class Work:
             with file:
                 part = Part(file, name)
                 yield part
-                with writing(name):
+                with _one_file(name):
                     file.flush()
-                    os.fchmod(file.fileno(), self.place.mode)
+                    self.place.permit(file.fileno())
+                    if mtime_ns is not None:
+                        with contextlib.suppress(OSError, OverflowError):  # a time that the disk cannot keep
+                            os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
                     os.fsync(file.fileno())
                     drop_cached(file.fileno())
                     if hash_at(spot) != part.digest():
@@ -143,7 +162,7 @@ class Part:
         self._hash, self.n_bytes = blake3(), 0
 
     def write(self, data: bytes) -> None:
-        with writing(self._name):
+        with _one_file(self._name):
             self._file.write(data)
         self._hash.update(data)
         self.n_bytes += len(data)
@@ -157,6 +176,34 @@ class Part:
     def digest(self) -> bytes:
         """`identity.full_hash` of it."""
         return self._hash.digest()
+
+
+def name_it(part: Spot, target: Spot) -> None:
+    """Gives a whole file a name that nothing has, or an empty file: that is what a kill leaves where a file system can
+    not do it at once. Raises OSError; OccupiedError or FileExistsError if something has the name."""
+    if target.is_file() and target.status().st_size == 0:
+        move(part, target, again=True)
+        return
+    try:
+        part.link(target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+            raise
+        move(part, target)
+    else:
+        part.discard()
+
+
+@contextlib.contextmanager
+def _one_file(where: str) -> Iterator[None]:
+    """As `errors.writing`; but that a disk takes no file so large costs this file alone."""
+    with writing(where):
+        try:
+            yield
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            raise UnavailableError("the disk does not take files of that size") from error
 
 
 def usable_folder(folder: bytes, source: bytes | None, store: bytes) -> bytes:

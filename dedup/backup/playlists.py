@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Sequence
@@ -11,8 +10,8 @@ from urllib.parse import quote
 
 from blake3 import blake3
 
+from dedup.backup.place import name_it
 from dedup.backup.source import Source, SourcePlaylist
-from dedup.cleanup.moving import move
 from dedup.errors import writing
 from dedup.files.held import Spot
 from dedup.files.paths import printable
@@ -60,26 +59,14 @@ def _write(playlist: SourcePlaylist, paths: Sequence[bytes], key: str, place: Pl
         with part.create() as file:
             file.write(content)
             file.flush()
-            os.fchmod(file.fileno(), place.mode)
+            place.permit(file.fileno())
             os.fsync(file.fileno())
         if target.exists():
             part.replace(target)
         else:
-            _name_it(part, target)
+            name_it(part, target)
         spot.sync()
     return True
-
-
-def _name_it(part: Spot, target: Spot) -> None:
-    """Gives a whole file a name that nothing has, at once if the file system can. Raises OSError."""
-    try:
-        part.link(target)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
-            raise
-        move(part, target)
-    else:
-        part.discard()
 
 
 def _name(name: str, owner: bytes, folder: Spot) -> tuple[bytes, bool]:

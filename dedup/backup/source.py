@@ -35,6 +35,8 @@ class Item:
     """Seconds; 0 if the source does not say."""
     size: int | None = None
     """Bytes; None if the source does not say."""
+    mtime_ns: int | None = None
+    """Time of its last change, in ns since 1970; None if the source does not say."""
     suffix: str = ""
     """Extension without the dot; empty if it shows only when the file is fetched."""
     names: tuple[str, ...] = ()
@@ -90,6 +92,8 @@ class Source(Protocol):
 
     key: str
     """Which source it is, the same each time: "subsonic https://music.example.org"."""
+    folder: bytes
+    """Its real path if it is a folder of this machine, whose files are no copies of themselves; else empty."""
     n_unlisted: int
     """Files and folders that could not be looked at while the files were listed; the observer was told of each."""
 
@@ -98,6 +102,9 @@ class Source(Protocol):
 
     def fetch(self, item: Item, into: Sink) -> str:
         """Writes the whole file; gives its extension, without the dot. Raises UnavailableError, WriteError."""
+
+    def beside(self, item: Item, name: bytes) -> Iterator[tuple[bytes, Item]]:
+        """What lies beside a file and belongs to it, for `fetch`; each with its name beside the copy of that `name`."""
 
     def tags(self, item: Item) -> Filling:
         """What it says of the file."""

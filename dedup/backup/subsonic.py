@@ -15,7 +15,7 @@ from dedup.servers.answers import number, tables, text
 from dedup.servers.secret import Secret
 from dedup.servers.server import RefusedError
 from dedup.servers.settings import ServerSettings
-from dedup.servers.subsonic import Subsonic
+from dedup.servers.subsonic import NoFileError, Subsonic
 from dedup.tags.cover import Cover
 
 _MOST_COVERS = 8
@@ -40,7 +40,7 @@ class SubsonicSource:
     def __init__(self, settings: ServerSettings, secret: Secret, flow: Flow, why_end: Callable[[], str] = str) -> None:
         """As `servers.connect.connect`."""
         self.key = f"subsonic {settings.url}"
-        self.n_unlisted = 0
+        self.folder, self.n_unlisted = b"", 0
         self._where, self._flow = f"server {settings.name}", flow
         self._server = Subsonic(settings, secret, why_end)
         self._said: dict[str, Mapping[str, Any]] = {}
@@ -64,10 +64,17 @@ class SubsonicSource:
         manner = Manner(self._flow.passed, self._flow.hold, n_bytes)
         try:
             self._server.download(call, id_, into, manner)
-        except UnreachableError as error:
-            raise ServerError(self._where, error.found, remedy="Run the same command again when it is back") from error
+        except (UnreachableError, NoFileError) as error:
+            if error.status:  # it wants us to wait, whatever we ask for
+                remedy = "Run the same command again when it is back"
+                raise ServerError(self._where, error.found, remedy=remedy) from error
+            self._server.require_there()
+            raise UnavailableError(error.found) from error
         except (DownloadError, RefusedError) as error:
             raise UnavailableError(error.found) from error
+
+    def beside(self, item: Item, name: bytes) -> Iterator[tuple[bytes, Item]]:  # noqa: ARG002
+        return iter(())
 
     def tags(self, item: Item) -> Filling:
         said = self._said[item.id]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from blake3 import blake3
 
+from dedup.backup.beside import bring
 from dedup.backup.complete import complete
 from dedup.backup.naming import names_of
 from dedup.backup.place import Place, Work
@@ -116,13 +117,13 @@ class Taker:
             filling = self._source.tags(item)
             fields, trouble = complete(work, ending, tags, filling, found, self._gate, self._standby)
             note = "; ".join(filter(None, (note, trouble)))
-        target = self._place_file(item, work, ending, fields, found.track.content)
+        target, trouble = self._place_file(item, work, ending, fields, found.track.content)
         self._enter(item, moved(found, target), target)
-        return Taken(item, "new", target, note)
+        return Taken(item, "new", target, "; ".join(filter(None, (note, trouble))))
 
     def _fetched(self, item: Item, work: Work) -> bytes:
         """Fetches it; gives the ending under which it lies. Raises UnavailableError."""
-        with work.written(b".part") as part:
+        with work.written(b".part", item.mtime_ns) as part:
             suffix = self._source.fetch(item, part)
         if not part.n_bytes:
             raise UnavailableError("it is empty")
@@ -142,13 +143,19 @@ class Taker:
         it is to be kept. A better file is kept, and so is another version, unless the settings say otherwise: what only
         a source has may be gone there one day."""
         gate = self._gate
-        pairs = [pair for pair in gate.relations.of(found) if _is_there(pair.b)]
+        pairs = [pair for pair in gate.relations.of(found) if self._is_there(pair.b)]
         said = decide(found.track, pairs, gate.policy, gate.intended, gate.relations.listened)
         why = "" if said.answer == "import" else f"{said.answer}: {said.why}"
         if said.deed not in ("reject", "nothing"):
             return why, None
         same = (pair for pair in pairs if pair.verdict == "same file")
         return why, next((pair.b for pair in (*same, *said.copies, *said.others)), None)
+
+    def _is_there(self, track: ListedTrack) -> bool:
+        """Whether the library has a track's file, and not only the source: the store may remember one that is gone
+        since. A drive that is away comes back."""
+        is_gone = track.state == "present" and not os.path.lexists(track.path)
+        return not is_gone and not lies_in(self._source, track.path)
 
     def _uncompared(self, item: Item, work: Work, ending: bytes, found: Unusable) -> Taken:
         """Takes a file that is sound and has no fingerprint, as it is too short or silent. Raises UnavailableError."""
@@ -158,13 +165,13 @@ class Taker:
         path = work.path(ending)
         content = full_hash(path)[:_CONTENT_BYTES]
         for row in self._store.catalog.backups.with_content([content]):
-            if os.path.lexists(row.path) and not self._manner.keeps_all:
+            if os.path.lexists(row.path) and not self._manner.keeps_all and not lies_in(self._source, row.path):
                 self._record(item, row.path, content, b"", "here")
                 return Taken(item, "here", row.path)
-        target = self._place_file(item, work, ending, self._tags(path).fields, content)
+        target, trouble = self._place_file(item, work, ending, self._tags(path).fields, content)
         with self._place.spot(target) as spot:
             self._record(item, target, content, hash_at(spot), "kept")
-        return Taken(item, "new", target, f"not compared: {found.reason}")
+        return Taken(item, "new", target, "; ".join(filter(None, (f"not compared: {found.reason}", trouble))))
 
     def _tags(self, path: bytes) -> Tags:
         """Its tags, read in a process of its own: nobody vouches for the file. Raises UnavailableError."""
@@ -177,22 +184,25 @@ class Taker:
 
     def _place_file(
         self, item: Item, work: Work, ending: bytes, fields: Mapping[str, Sequence[str]], content: bytes
-    ) -> bytes:
-        """Gives the file its name, which is written down first; returns the path. Raises OSError."""
+    ) -> tuple[bytes, str]:
+        """Gives the file its name, which is written down first, after what lies beside it; returns the path, and what
+        could not be put beside it. Raises OSError."""
         names = names_of(item, fields)
         target = self._place.free(names, os.fsdecode(ending[1:]))
         with work.spot(ending) as spot:
             self._record(item, target, content, hash_at(spot), "coming")
+            trouble = bring(self._source, item, work, self._place, target)
             try:
                 with self._place.spot(target, make=True) as named:
                     move(spot, named)
             except OSError as error:
-                self._forget(item.id)
+                if spot.exists():  # else it has its name, and the next run brings it to an end
+                    self._forget(item.id)
                 if isinstance(error, OccupiedError):
                     raise UnavailableError(f"{printable(target)} was made meanwhile") from error
                 raise
         _sync_above(self._place, target)
-        return target
+        return target, trouble
 
     def _enter(self, item: Item, newcomer: Newcomer, target: bytes) -> None:
         """Enters it as a track, if a scan would find it, and records that it is kept: both or none."""
@@ -245,8 +255,10 @@ class Taker:
         try:
             with work.spot(ending) as spot, self._place.spot(row.path) as named:
                 is_done = recover_move(spot, named) and _has(named, row.full)
-        except FileNotFoundError:
-            is_done = False
+        except OSError as error:
+            if is_refusal(error):
+                raise refused(printable(row.path), error) from error
+            is_done = False  # a folder of its path is gone, or is a link or a file now
         if not is_done:
             self._forget(row.id, row.source)
             return False
@@ -267,14 +279,13 @@ def stem_of(source: str, id_: str) -> bytes:
     return blake3(f"{source}\0{id_}".encode("utf-8", "surrogatepass")).hexdigest(length=16).encode()
 
 
+def lies_in(source: Source, path: bytes) -> bool:
+    """Whether a path leads into the folder that the source is."""
+    return bool(source.folder) and holds(source.folder, os.path.realpath(path))
+
+
 def _has(spot: Spot, full: bytes) -> bool:
     return spot.is_file() and hash_at(spot) == full
-
-
-def _is_there(track: ListedTrack) -> bool:
-    """Whether the library has a track's file: the store may remember one that is gone since. A drive that is away comes
-    back."""
-    return track.state != "present" or os.path.lexists(track.path)
 
 
 def _require_whole(item: Item, found: Newcomer) -> str:

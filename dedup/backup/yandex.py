@@ -43,7 +43,7 @@ class Yandex:
     """What the owner of a token listens to."""
 
     key = "yandex"
-    n_unlisted = 0
+    folder, n_unlisted = b"", 0
 
     def __init__(self, token: str, flow: Flow, url: str = URL, http: requests.Session | None = None) -> None:
         """`http` fetches files and pictures. Raises UsageError if the package is not installed."""
@@ -95,6 +95,9 @@ class Yandex:
             raise ServiceError(NAME, error.found, remedy="Run the same command again later") from error
         except DownloadError as error:
             raise UnavailableError(error.found) from error
+
+    def beside(self, item: Item, name: bytes) -> Iterator[tuple[bytes, Item]]:  # noqa: ARG002
+        return iter(())
 
     def tags(self, item: Item) -> Filling:
         track = self._tracks[item.id]

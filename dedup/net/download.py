@@ -3,6 +3,7 @@ off if the server can do that."""
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,13 +13,13 @@ from typing import Any, Protocol
 import requests
 from urllib3.exceptions import HTTPError
 
-from dedup.net.http import retry_after_s
+from dedup.net.http import OverdueError, retry_after_s, within
 
-CONNECT_S, READ_S = 10.0, 30.0
-"""Longest times, in seconds: to connect, and between two pieces."""
+CONNECT_S, READ_S, ANSWER_S = 10.0, 30.0, 60.0
+"""Longest times, in seconds: to connect, between two pieces, and until an answer has begun."""
 SLOWEST_BYTES_PER_S = 4096
 LEAST_S = 300.0
-"""Whoever sends a file may take this long, and longer only if it sends this much in each second."""
+"""Whoever sends a file may take this long in all tries, and longer only if it sends this much in each second."""
 MOST_BYTES = 8 << 30
 """Largest file."""
 MOST_TRIES = 5
@@ -90,11 +91,11 @@ def download(
 ) -> None:
     """Fetches a whole file. `check` looks at an answer before its first byte is written, and raises if it is no file.
     Raises DownloadError, UnreachableError, and what `into`, `check` and `manner` raise."""
-    n_tries = 0
+    n_tries, spent = 0, _Spent()
     while True:
         before = into.n_bytes
         try:
-            _once(session, request, into, manner, check)
+            _once(session, request, into, manner, check, spent)
             return
         except _BrokenOffError as broken:
             n_tries = 1 if into.n_bytes > before else n_tries + 1
@@ -104,7 +105,25 @@ def download(
                 is_away = not into.n_bytes and broken.status in _NOBODY
                 kind = UnreachableError if is_away else DownloadError
                 raise kind(f"{broken.found}{wish}", broken.status) from None
+            if broken.wait_s is None:  # else the server asks for it
+                spent.add(wait_s, 0, into)
             manner.hold(wait_s)
+
+
+class _Spent:
+    """What a file has cost in all tries."""
+
+    def __init__(self) -> None:
+        self._seconds, self._n_bytes = 0.0, 0
+        self.version = ""
+        """What the server calls the file as it is now, or the time of its last change; empty if it does not say."""
+
+    def add(self, seconds: float, n_bytes: int, into: Into) -> None:
+        """Counts time that the server took, and what it sent then. Raises DownloadError if that is too little."""
+        self._seconds += seconds
+        self._n_bytes += n_bytes
+        if self._seconds > LEAST_S + self._n_bytes / SLOWEST_BYTES_PER_S:
+            raise DownloadError(f"it comes too slowly: {into.n_bytes:,} bytes in {self._seconds:,.0f} s")
 
 
 class _BrokenOffError(Exception):
@@ -121,34 +140,47 @@ def _once(
     into: Into,
     manner: Manner,
     check: Callable[[requests.Response], None],
+    spent: _Spent,
 ) -> None:
     headers = {"Accept": "*/*", "Accept-Encoding": "identity", **(request.headers or {})}
     if into.n_bytes:
         headers["Range"] = f"bytes={into.n_bytes}-"
+        if spent.version:
+            headers["If-Range"] = spent.version
+    ask = functools.partial(
+        session.request,
+        "GET" if request.form is None else "POST",
+        request.url,
+        data=request.form,
+        headers=headers,
+        timeout=(CONNECT_S, READ_S),
+        allow_redirects=False,
+        stream=True,
+        proxies=request.proxies,
+    )
     try:
-        with session.request(
-            "GET" if request.form is None else "POST",
-            request.url,
-            data=request.form,
-            headers=headers,
-            timeout=(CONNECT_S, READ_S),
-            allow_redirects=False,
-            stream=True,
-            proxies=request.proxies,
-        ) as answer:
+        with within(ask, ANSWER_S, functools.partial(_is_unwanted, manner)) as answer:
             _require_file(answer)
             check(answer)
-            total = _begin(answer, into)
-            _receive(answer, into, manner, total)
+            total = _begin(answer, into, spent)
+            _receive(answer, into, manner, total, spent)
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
         if isinstance(error, requests.exceptions.SSLError):
             raise DownloadError("its certificate cannot be verified") from None
         is_late = isinstance(error, requests.exceptions.Timeout)
         raise _BrokenOffError("it does not answer in time" if is_late else "it cannot be reached") from None
+    except OverdueError:
+        raise _BrokenOffError("it does not answer in time") from None
     except (requests.exceptions.ChunkedEncodingError, HTTPError):
         raise _BrokenOffError("it broke off") from None
     except requests.exceptions.RequestException as error:
         raise DownloadError(f"it cannot be asked for: {type(error).__name__}") from None
+
+
+def _is_unwanted(manner: Manner) -> bool:
+    """Raises what `manner` raises if it wants an end."""
+    manner.passed(0)
+    return False
 
 
 def _require_file(answer: requests.Response) -> None:
@@ -161,33 +193,34 @@ def _require_file(answer: requests.Response) -> None:
         raise DownloadError("the server sends it packed, which nobody asked for")
 
 
-def _begin(answer: requests.Response, into: Into) -> int | None:
+def _begin(answer: requests.Response, into: Into, spent: _Spent) -> int | None:
     """Makes ready for what comes: the rest of the file, or all of it anew. Gives the size of the whole file, if the
-    server tells."""
+    server tells. Raises DownloadError for the rest of another file than what is there: the two would be torn."""
+    version = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
     if answer.status_code == 206 and (found := _RANGE.fullmatch(answer.headers.get("Content-Range", ""))):
+        if into.n_bytes and version != spent.version:
+            raise DownloadError("it changed while it was fetched")
         if int(found[1]) == into.n_bytes:
             return None if found[2] == "*" else int(found[2])
         raise DownloadError("the server sends another part than it was asked for")
     if into.n_bytes:
         into.restart()
+    spent.version = version
     length = answer.headers.get("Content-Length", "")
     return int(length) if length.isascii() and length.isdigit() else None
 
 
-def _receive(answer: requests.Response, into: Into, manner: Manner, total: int | None) -> None:
+def _receive(answer: requests.Response, into: Into, manner: Manner, total: int | None, spent: _Spent) -> None:
     most = min(each for each in (total, manner.expected, MOST_BYTES) if each is not None)
-    began, first = time.monotonic(), into.n_bytes
-    waited_s = 0.0
+    began = time.monotonic()
     for piece in _pieces(answer):
+        took_s = time.monotonic() - began
         if into.n_bytes + len(piece) > most:
             raise DownloadError(f"more than {most:,} bytes come")
         into.write(piece)
-        before = time.monotonic()
+        spent.add(took_s, len(piece), into)
         manner.passed(len(piece))
-        waited_s += time.monotonic() - before
-        took_s = time.monotonic() - began - waited_s
-        if took_s > LEAST_S + (into.n_bytes - first) / SLOWEST_BYTES_PER_S:
-            raise DownloadError(f"it comes too slowly: {into.n_bytes:,} bytes in {took_s:,.0f} s")
+        began = time.monotonic()
     if total is not None and into.n_bytes < total:
         raise _BrokenOffError(f"it broke off after {into.n_bytes:,} of {total:,} bytes")
 

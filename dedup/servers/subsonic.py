@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from dedup.errors import ServerError
-from dedup.net.download import Into, Manner
+from dedup.net.download import DownloadError, Into, Manner
 from dedup.net.http import TooLargeError, whole
 from dedup.plain_text import visible
 from dedup.servers.answers import new_on_pages, number, table, tables, text
@@ -190,9 +190,13 @@ class Subsonic:
 
     # ---- files ----
 
+    def require_there(self) -> None:
+        """Raises ServerError unless the server answers, and lets us in."""
+        self._require_api()
+
     def download(self, call: str, id_: str, into: Into, manner: Manner) -> None:
         """Fetches what a call gives that answers with a file: "download" for a song as it is on the server's disk,
-        "getCoverArt" for a picture. Raises DownloadError; RefusedError, ServerError."""
+        "getCoverArt" for a picture. Raises DownloadError, NoFileError; RefusedError, ServerError."""
         if self._has_tokens is None:
             self._require_api()
         sent = {**self._login(self._has_tokens is True), "v": API_VERSION, "c": CLIENT, "f": "json", "id": id_}
@@ -209,7 +213,7 @@ class Subsonic:
             said = None
         error = table(said, "subsonic-response", "error")
         if not error:
-            raise ServerError(self._http.where, f"gives something other than a file for {call}", remedy="")
+            raise NoFileError(f"the server gives something other than a file for {call}")
         raise self._error(call, number(error, "code"), visible(text(error, "message"))[:200].rstrip(". "))
 
     # ---- writing ----
@@ -326,6 +330,10 @@ class Subsonic:
         if code == _NOT_FOUND:
             return MissingError(where, f"has nothing for {name}: {message}", remedy="")
         return _CodeError(where, f"{name} refused: {message} (error {code})", code)
+
+
+class NoFileError(DownloadError):
+    """An answer that is neither a file nor a refusal, such as the page of a proxy."""
 
 
 class _CodeError(RefusedError):

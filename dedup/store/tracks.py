@@ -157,6 +157,12 @@ class Tracks(Table):
         """The tracks of these paths, by path; those that there are."""
         return {row[1]: Track(*row) for row in self.rows_of("path", paths)}
 
+    def volumes_below(self, folder: bytes) -> set[bytes]:
+        """The mount points of the volumes on which the tracks below a folder were."""
+        beginning = folder.rstrip(b"/") + b"/"
+        query = "SELECT DISTINCT volume FROM track WHERE path > ? AND path < ? AND state != 'imported'"
+        return {volume for (volume,) in self.connection.execute(query, (beginning, beginning[:-1] + b"0"))}
+
     def at(self, id_: int) -> Track | None:
         """The track with this id."""
         return next(self._select("WHERE id = ?", (id_,)), None)

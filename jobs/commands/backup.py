@@ -35,7 +35,9 @@ class Asked:
 @click.command("backup", cls=Command)
 @click.argument("source", type=click.Path(path_type=bytes), metavar="SOURCE")
 @click.option("--to", "folder", required=True, type=FOLDER, metavar="DIR", help="Put the files here; it must exist.")
-@click.option("--limit", type=click.IntRange(0), metavar="N", help="Take at most this many files.")
+@click.option(
+    "--limit", type=click.IntRange(0), metavar="N", help="Take at most this many files, not counting failed ones."
+)
 @click.option("--dry-run", is_flag=True, help="Only list what would be fetched, and fetch nothing.")
 @click.option("--as-is", is_flag=True, help="Keep each byte: add no tags, cover or ReplayGain to the copies.")
 @click.option("--all", "keeps_all", is_flag=True, help="Keep also what the library has already.")
@@ -70,39 +72,38 @@ def backup(
     asked = Asked(
         usable_folder(folder, sources.folder_of(run, source), os.fsencode(run.settings.store)), limit, keeps_all, as_is
     )
+    run.observer.told |= {"failed"}  # else files that cannot be looked at would only be counted
     opened = sources.opened(run, source, sources.How(user, token_file, token_command, rate, speed))
     return _listed(run, opened, asked) if dry_run else _backed_up(run, opened, asked)
 
 
 def _backed_up(run: Run, source: Source, asked: Asked) -> int:
-    from dedup.backup.backup import back_up
+    from dedup.backup.backup import back_up, require_mounted
     from dedup.backup.place import Place
     from dedup.backup.take import Manner
     from dedup.store.layout import Layout
 
     is_new = not Layout(run.settings.store).catalog.exists()
-    with (
-        stores.for_scanning(run) if is_new else stores.for_writing(run) as store,
-        Place(asked.folder) as place,
-        gates.opened(run, store, 1) as (gate, standby),
-    ):
-        result = back_up(
-            gate=gate,
-            standby=standby,
-            source=source,
-            place=place,
-            manner=Manner(asked.keeps_all, asked.as_is),
-            tell=functools.partial(show_taken, run.output),
-            observer=run.observer,
-            stop=run.stop,
-            limit=asked.limit,
-        )
-        run.conclude(_code(result), summary_record(result))
-        run.observer.close()
-        run.output.result({"event": "backup", **summary_record(result)})
-        run.output.note(summary_text(result))
-        if result.error is not None:
-            raise result.error
+    with stores.for_scanning(run) if is_new else stores.for_writing(run) as store:
+        require_mounted(store, asked.folder)
+        with Place(asked.folder) as place, gates.opened(run, store, 1) as (gate, standby):
+            result = back_up(
+                gate=gate,
+                standby=standby,
+                source=source,
+                place=place,
+                manner=Manner(asked.keeps_all, asked.as_is),
+                tell=functools.partial(show_taken, run.output),
+                observer=run.observer,
+                stop=run.stop,
+                limit=asked.limit,
+            )
+            run.conclude(_code(result), summary_record(result))
+            run.observer.close()
+            run.output.result({"event": "backup", **summary_record(result)})
+            run.output.note(summary_text(result))
+            if result.error is not None:
+                raise result.error
     return run.exit_code
 
 
@@ -111,7 +112,7 @@ def _code(result: Result) -> int:
         return result.error.exit_code
     if result.counts["failed"] or result.n_unlisted:
         return EXIT_SOME_FAILED
-    return EXIT_DONE if any(result.counts.values()) else EXIT_NOTHING_TO_DO
+    return EXIT_DONE if any(result.counts.values()) or result.n_left else EXIT_NOTHING_TO_DO
 
 
 def _listed(run: Run, source: Source, asked: Asked) -> int:
@@ -121,9 +122,11 @@ def _listed(run: Run, source: Source, asked: Asked) -> int:
 
     if Layout(run.settings.store).catalog.exists():
         with stores.for_reading(run) as store:
-            found = wanted(source, store, run.observer)
+            found = wanted(source, store, run.observer, asked.keeps_all)
     else:
         found = wanted(source, None, run.observer)
     run.observer.close()
     show_wanted(run.output, found, asked.limit)
-    return EXIT_DONE if found.items else EXIT_NOTHING_TO_DO
+    if source.n_unlisted:
+        return EXIT_SOME_FAILED
+    return EXIT_DONE if found.items or found.n_known else EXIT_NOTHING_TO_DO

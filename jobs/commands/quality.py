@@ -55,6 +55,7 @@ def _measure(run: Run, again: bool) -> int:
     """Measures what was not measured; gives the exit code."""
     from dedup.quality.run import measure_library
 
+    run.observer.told |= {"failed"}  # a file that cannot be measured is named once, and only counted from then on
     with stores.for_writing(run) as store, stores.workers(run) as runner:
         done = measure_library(store, run.settings.scan(), runner, run.observer, again=again)
         run.conclude(EXIT_SOME_FAILED if done.n_failed else EXIT_DONE, asdict(done))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dedup.files.paths import json_path
-from jobs.session.output import Output, count_text, one_line, path_text
+from jobs.session.output import Output, count_text, one_line, path_text, size_text
 
 if TYPE_CHECKING:
     from dedup.backup.backup import Result, Wanted
@@ -69,4 +69,4 @@ def show_wanted(output: Output, wanted: Wanted, limit: int | None) -> None:
     size = sum(item.size or 0 for item in some)
     output.result({"event": "summary", "wanted": len(some), "bytes": size, "known": wanted.n_known})
     already = f"{wanted.n_known:,} already here by an earlier run"
-    output.note(f"{count_text(len(some), 'file')} of {size / 1e6:,.0f} MB would be fetched; {already}")
+    output.note(f"{count_text(len(some), 'file')} of {size_text(size)} would be fetched; {already}")
