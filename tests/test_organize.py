@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dedup.files.safe_names import LONGEST_BYTES, LONGEST_UNITS, safe_file, safe_folder
 from dedup.library.metadata import AudioProperties
 from dedup.organize.fields import FIELDS, album_key, fields_of, multidisc_albums
 from dedup.organize.functions import FUNCTIONS
-from dedup.organize.names import LONGEST_BYTES, LONGEST_UNITS, safe_file, safe_folder
 from dedup.organize.order import is_hop, units
 from dedup.organize.template import LackingError, Template, TemplateError, is_true
 from dedup.playlists.moves import without_case

@@ -4,8 +4,9 @@ the folders left empty. With a journal, so that it can be gone on with after a k
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from dedup.cleanup.journal import ORGANIZE, Journal, JournalWriter, make_journal
 from dedup.cleanup.journal import require_none_open as require_none
 from dedup.cleanup.moving import OccupiedError
 from dedup.cleanup.playlists import Content, Rewritten, rewrite_all, rewrite_moved
-from dedup.cleanup.reach import Seen
+from dedup.cleanup.reach import Seen, roots_of
 from dedup.cleanup.recover import recover
 from dedup.cleanup.rename import Rename
 from dedup.cleanup.repointing import Repointing, bind_again
@@ -123,7 +124,7 @@ def _carry_out(
 ) -> Organized:
     bind_again(journal, links)
     protection = Protection(protected(store, keep.protect))
-    with contextlib.closing(JournalWriter(journal)) as writer, _reach(store, plan) as reach:
+    with contextlib.closing(JournalWriter(journal)) as writer, _reach(store, plan, journal) as reach:
         recover(store, writer, reach)
         doing = Doing(writer, None, protection, reach, GO_ON)
         moves = {moving.path: moving.target for moving in plan.moves}
@@ -131,10 +132,10 @@ def _carry_out(
         return _Organizing(store, plan, protection, doing, observer, stop, repointing).all()
 
 
-def _reach(store: Store, plan: Organisation) -> Reach:
+def _reach(store: Store, plan: Organisation, journal: Journal) -> Reach:
     tracks = store.catalog.tracks.of_paths([moving.path for moving in plan.moves])
     others = [*([plan.to] if plan.to is not None else []), *playlist_folders(store)]
-    return Reach(store.catalog.tracks.roots(), others, Seen(tracks.values()).proves)
+    return Reach(roots_of(store, journal), others, Seen(tracks.values()).proves)
 
 
 @dataclass
@@ -152,7 +153,8 @@ class _Organizing:
 
     def __post_init__(self) -> None:
         self.reach, self.journal = self.doing.reach, self.doing.writer.journal
-        self._roots = sorted({*self.store.catalog.tracks.roots(), *([self.plan.to] if self.plan.to else [])}, key=len)
+        self._roots = sorted(roots_of(self.store, self.journal), key=len, reverse=True)
+        """Roots of the library before anything moved, the deepest names first."""
         self._planned: dict[bytes, Moving | Beside] = {
             each.path: each for moving in self.plan.moves for each in moving.all_files
         }
@@ -268,9 +270,9 @@ class _Organizing:
             records.move_track(self.store, known, hop.path, hop.target, root, self.reach)
 
     def _root(self, target: bytes, root: bytes) -> bytes:
-        if self.plan.to is None and root and holds(root, target):
+        if root and holds(root, target):
             return root
-        return next((each for each in reversed(self._roots) if holds(each, target)), root)
+        return next((each for each in self._roots if holds(each, target)), self.plan.to or root)
 
     def _take_back(self, done: Iterable[tuple[int, Hop, dict[str, Any] | None]]) -> None:
         for number, hop, known in reversed(list(done)):
@@ -309,32 +311,45 @@ class _Organizing:
     # ---- what is left to do then ----
 
     def _playlists(self) -> int:
-        """Rewrites the playlists that name what moved, and the cue sheets that moved."""
+        """Rewrites the playlists that name what moved, and the cue sheets that moved; those that a run before has
+        rewritten once more, for what has moved since."""
         moved = {path: now for path, now in self._now.items() if now == self._planned[path].target}
         moves = Moves(moved)
-        done = {entry.step.path for _, entry in self.journal.steps_of("done") if isinstance(entry.step, Rewrite)}
+        steps = self.journal.steps_of("done")
+        done = {entry.step.path: number for number, entry in steps if isinstance(entry.step, Rewrite)}
 
         def rewrite(found: Rewritten) -> None:
-            if found.real not in done:
-                content = Content(found.real, found.content, found.new)
-                self.doing.do(Rewrite(found.real, self.doing.place(), "playlist", content))
+            content = Content(found.real, found.content, found.new)
+            self.doing.do(Rewrite(found.real, self.doing.place(), "playlist", content))
 
         others = [each for each in self.plan.playlists if self._is_left(each, moved, done)]
-        n_done, refused = rewrite_all(others, moves, self.protection, self.reach, rewrite, GO_ON)
         along = {path: now for path, now in moved.items() if extension_of(path) in EXTENSIONS and now not in done}
-        n_moved, refused_moved = rewrite_moved(along, moves, self.reach, rewrite, GO_ON)
-        for each in (*refused, *refused_moved):
+        results = [
+            rewrite_all(others, moves, self.protection, self.reach, rewrite, GO_ON),
+            rewrite_moved(along, moves, self.reach, rewrite, GO_ON),
+        ]
+        for path, number in done.items():
+            if later := self._moved_after(number, moved):
+                again = [PlannedPlaylist(path, 1)]
+                results.append(rewrite_all(again, Moves(later), self.protection, self.reach, rewrite, GO_ON))
+        for each in itertools.chain.from_iterable(refused for _, refused in results):
             self._refuse(each.path, each.reason)
-        return n_done + n_moved
+        return sum(n_done for n_done, _ in results)
+
+    def _moved_after(self, number: int, moved: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Those of the files that moved after a step of the journal."""
+        steps = self.journal.steps_of("done")
+        later = {entry.step.target for each, entry in steps if each > number and isinstance(entry.step, Rename)}
+        return {path: now for path, now in moved.items() if now in later}
 
     @staticmethod
-    def _is_left(playlist: PlannedPlaylist, moved: dict[bytes, bytes], done: set[bytes]) -> bool:
+    def _is_left(playlist: PlannedPlaylist, moved: Mapping[bytes, bytes], done: Container[bytes]) -> bool:
         real = os.path.join(os.path.realpath(os.path.dirname(playlist.path)), os.path.basename(playlist.path))
         return playlist.path not in moved and real not in done
 
     def _folders(self) -> int:
         gone = [path for path, now in self._now.items() if now != path]
-        n_done, refused = remove_empty(gone, self.store.catalog.tracks.roots(), self.doing, self.protection)
+        n_done, refused = remove_empty(gone, self._roots, self.doing, self.protection)
         for each in refused:
             self._refuse(each.path, each.reason)
         return n_done

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dedup.cleanup.journal import Journal, plan_of
+from dedup.cleanup.rename import Rename
 from dedup.cleanup.steps import FolderTime, Move
 from dedup.files.held import Reach
 from dedup.files.paths import holds, volume_of
@@ -49,7 +50,7 @@ def reach_of_journal(store: Store, journal: Journal) -> Reach:
 
 
 def roots_of(store: Store, journal: Journal) -> list[bytes]:
-    """The roots of the library, and those of the files that a clean-up removed, in order."""
+    """The roots of the library, and those of the files that a clean-up removed or moved, in order."""
     return sorted({*store.catalog.tracks.roots(), *_roots(journal)})
 
 
@@ -60,13 +61,15 @@ def _ways(journal: Journal) -> dict[bytes, bytes]:
 
 
 def _roots(journal: Journal) -> set[bytes]:
-    """The roots of the files that went, if they are above them."""
+    """The roots of the files that went, and of the paths that others got, if they are above them."""
     found = set()
     for entry in journal.entries:
         with contextlib.suppress(KeyError, TypeError, ValueError):  # what cannot be read is no root
             root = bytes.fromhex((entry.known or {})["root"])
             if holds(root, entry.step.path):
                 found.add(root)
+        if isinstance(entry.step, Rename) and entry.step.root and holds(entry.step.root, entry.step.target):
+            found.add(entry.step.root)
     return found
 
 

@@ -9,6 +9,7 @@ import os
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from dedup.cleanup.steps import is_anything
 from dedup.files.held import OutOfReachError, Reach
 from dedup.files.paths import volume_of
 from dedup.files.status import device_and_inode, size_and_time
@@ -83,6 +84,9 @@ def move_track(store: Store, known: dict[str, Any], path: bytes, target: bytes, 
     before = track_of(known)
     track = store.catalog.tracks.at(before.id)
     if track is None:
+        with contextlib.suppress(OSError):
+            if not is_anything(reach, path):  # a scan in between may have entered it there as a new one
+                drop_track(store, path)
         restore(store, known_of(replace(before, path=target, root=root)), reach)
     elif track.path == path:
         moved = replace(track, path=target, root=root, volume=volume_of(target))

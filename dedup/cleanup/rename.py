@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -69,7 +70,7 @@ class Rename:
         """Renames it back. May be called again after a kill, when others that were taken back since have the names."""
         here, there = _status(reach, self.path), _status(reach, self.target)
         is_back = here is not None and self._is_very(here)
-        if is_back or (here is None and self._is_at_origin(reach)):
+        if is_back or (here is None and self._is_at_origin(reach, self._is_very)):
             return
         if there is not None and self._is_very(there):
             if here is not None and not _is_reserved(here):
@@ -79,10 +80,16 @@ class Rename:
             return
         elif here is None and there is not None and self._is_it(there):
             self._put_back(reach)
+        elif here is None and there is None and self._is_at_origin(reach, self._is_it):
+            return  # home already, and by another inode since its content was put back
         elif there is not None:
-            raise ChangedSinceError(printable(self.target), "was changed since it was put there")
+            raise ChangedSinceError(
+                printable(self.target), "was changed since: undo that first, or move it back yourself"
+            )
         else:
-            raise NoWayBackError(printable(self.target), "is gone, so it cannot be put back")
+            raise NoWayBackError(
+                printable(self.target), "is gone: if it was moved since, undo that first, or move it back"
+            )
 
     def _put_back(self, reach: Reach) -> None:
         with reach.spot(self.target) as held, reach.spot(self.path, make=True) as back:
@@ -90,9 +97,9 @@ class Rename:
                 back.unlink()  # it was reserved when this was broken off
             rename_to_free(held, back)
 
-    def _is_at_origin(self, reach: Reach) -> bool:
+    def _is_at_origin(self, reach: Reach, is_it: Callable[[os.stat_result], bool]) -> bool:
         status = _status(reach, self.origin) if self.origin else None
-        return status is not None and self._is_very(status)
+        return status is not None and is_it(status)
 
     def _is_very(self, status: os.stat_result) -> bool:
         """Whether it is the very file, by its inode, though it may have been written to."""

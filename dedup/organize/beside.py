@@ -10,15 +10,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dedup.files.paths import extension_of
+from dedup.files.safe_names import safe_file
 from dedup.files.status import size_and_time
 from dedup.organize.disk import Disk
-from dedup.organize.names import safe_file
 from dedup.organize.nouns import Beside, Staying
 from dedup.playlists.moves import without_case
 from dedup.playlists.sidecars import Sidecars, renamed
 from dedup.settings import DEFAULT_EXTENSIONS
 
 _COVER = re.compile(r"(cover|folder|front|back|albumart|album|artwork|inlay|booklet)\b.*|albumart.*", re.IGNORECASE)
+_NUMBER = re.compile(rb" \(([1-9]\d{0,8})\)\Z")
 _PICTURES = frozenset(("bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"))
 
 
@@ -101,6 +102,12 @@ def numbered(path: bytes, number: int, most_bytes: int) -> bytes:
     folder, name = os.path.split(path)
     stem, ending = os.path.splitext(name)
     return os.path.join(folder, os.fsencode(safe_file(os.fsdecode(stem), os.fsdecode(ending), number, 0, most_bytes)))
+
+
+def number_of(path: bytes) -> int:
+    """The number that is in the name of a file; 1 for none."""
+    found = _NUMBER.search(os.path.splitext(path)[0])
+    return int(found[1]) if found else 1
 
 
 def key_of(path: bytes) -> bytes:

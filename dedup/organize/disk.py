@@ -4,13 +4,47 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterable
 
-from dedup.files.paths import and_above
-from dedup.organize.names import LONGEST_BYTES
+from dedup.files.paths import and_above, compile_globs, holds
+from dedup.files.safe_names import LONGEST_BYTES
 from dedup.playlists.moves import without_case
+from dedup.settings import DiscoverSettings
 
 SHORTEST_BYTES = 60
 """A file system that says less for a name does not know."""
+
+
+def as_library_names(folder: bytes, roots: Iterable[bytes]) -> bytes:
+    """A folder by the name that a library has for it, whose roots may be links; else its real path."""
+    real = os.path.realpath(folder)
+    for root in sorted(roots, key=len, reverse=True):
+        if holds(real_root := os.path.realpath(root), real):
+            return os.path.normpath(os.path.join(root, os.path.relpath(real, real_root)))
+    return real
+
+
+class Scans:
+    """Which paths of a root a scan with these settings looks at."""
+
+    def __init__(self, settings: DiscoverSettings) -> None:
+        self._settings = settings
+        self._included, self._excluded = compile_globs(settings.include or ("**",)), compile_globs(settings.exclude)
+
+    def missing(self, path: bytes, root: bytes) -> str:
+        """Why a scan would not find a file below a root; empty if it would."""
+        *folders, name = path[len(root) :].lstrip(b"/").split(b"/")
+        above = [b"/".join(folders[: number + 1]) for number in range(len(folders))]
+        whole = b"/".join((*folders, name))
+        if any(folder.startswith(b".") for folder in folders) and not self._settings.hidden:
+            return "and no scan looks into hidden folders"
+        if self._excluded(whole, False) or any(self._excluded(folder, True) for folder in above):
+            return "which scans exclude"
+        if not self._included(whole, False):
+            return "which scans do not include"
+        if self._settings.max_depth is not None and len(folders) > self._settings.max_depth:
+            return "deeper than scans go"
+        return ""
 
 
 class Disk:

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 from dedup.errors import InputError
 from dedup.files.paths import holds, printable
 from dedup.files.quarantine import QUARANTINE
+from dedup.files.safe_names import LONGEST_PATH, safe_file, safe_folder
 from dedup.files.status import size_and_time
 from dedup.groups.keep import is_below
 from dedup.library.metadata import PropertiesReader
-from dedup.organize.beside import Along, key_of, kind_of, numbered
-from dedup.organize.disk import Disk
+from dedup.organize.beside import Along, key_of, kind_of, number_of, numbered
+from dedup.organize.disk import Disk, Scans
 from dedup.organize.fields import album_key, fields_of, multidisc_albums
-from dedup.organize.names import LONGEST_PATH, safe_file, safe_folder
 from dedup.organize.nouns import Beside, Moving, Organisation, Staying
 from dedup.organize.template import LackingError, Template
+from dedup.settings import DiscoverSettings
 
 if TYPE_CHECKING:
     from dedup.store.store import Store
@@ -52,13 +53,15 @@ def organisation(
     paths: Sequence[bytes] = (),
     to: bytes | None = None,
     protect: Sequence[bytes] = (),
+    discover: DiscoverSettings | None = None,
 ) -> Organisation:
     """What moves where, of the files at or below `paths`, or of all. Raises InputError for a path of which the store
-    knows nothing. `to`: absolute. `protect`: absolute folders in which nothing is touched."""
+    knows nothing. `to`: absolute. `protect`: absolute folders in which nothing is touched. `discover`: what the next
+    scan looks at; where it does not, nothing goes."""
     tracks = [track for track in store.catalog.tracks.all() if track.state == "present"]
     chosen = _chosen(tracks, paths)
     wishes, staying = _wishes(tracks, template, to)
-    planning = _Planning(protect, to)
+    planning = _Planning(protect, to, Scans(discover or DiscoverSettings()))
     planning.vote(wishes.values())
     for track in chosen:
         problem = staying.get(track.path) or planning.problem(track)
@@ -73,8 +76,9 @@ def _chosen(tracks: Sequence[Track], paths: Sequence[bytes]) -> list[Track]:
     if not paths:
         return list(tracks)
     found: dict[bytes, Track] = {}
+    by_path = {track.path: track for track in tracks}
     for path in map(os.path.abspath, paths):
-        there = [track for track in tracks if holds(path, track.path)]
+        there = [by_path[path]] if path in by_path else [track for track in tracks if holds(path, track.path)]
         if not there:
             raise InputError(printable(path), "the store knows no file there", remedy="Scan the folder that holds it")
         found |= {track.path: track for track in there}
@@ -97,6 +101,9 @@ def _wishes(
             staying[track.path] = f"no {', no '.join(error.names)}"
             continue
         *folders, stem = path.split("/")
+        if not stem.strip():
+            staying[track.path] = "the template gives it no name"
+            continue
         wishes[track.path] = _Wish(track, to or track.root, tuple(each for each in folders if each.strip()), stem)
     for track in tracks:
         if track.audio is None:
@@ -107,8 +114,8 @@ def _wishes(
 class _Planning:
     """A plan in the making."""
 
-    def __init__(self, protect: Sequence[bytes], to: bytes | None) -> None:
-        self._disk = Disk()
+    def __init__(self, protect: Sequence[bytes], to: bytes | None, scans: Scans) -> None:
+        self._disk, self._scans = Disk(), scans
         self._protect, self._to = protect, to
         self._votes: dict[bytes, Counter[bytes]] = defaultdict(Counter)
         """Spellings of each folder of the template, by what disks make of it that ignore case."""
@@ -164,8 +171,8 @@ class _Planning:
 
     def _problem_of_target(self, wish: _Wish, target: bytes) -> str:
         folder = os.path.dirname(target)
-        if is_below(target, self._protect):
-            return f"it belongs in {printable(folder)}, which is protected"
+        if where := self._problem_of_place(wish.track.root, target):
+            return f"it belongs in {printable(folder)}, {where}"
         if len(target) > LONGEST_PATH:
             return "its new path would be too long for the system"
         try:
@@ -175,6 +182,14 @@ class _Planning:
             where = printable(error.args[0]) if isinstance(error, NotADirectoryError) else printable(folder)
             return f"it belongs in {printable(folder)}, and {where} is not a folder"
         return ""
+
+    def _problem_of_place(self, root: bytes, target: bytes) -> str:
+        """Why a path takes no music, whatever is there; empty if it may."""
+        if is_below(target, self._protect):
+            return "which is protected"
+        if QUARANTINE in target.split(b"/"):
+            return "which is a quarantine"
+        return self._scans.missing(target, root) if holds(root, target) else ""
 
     # ---- the whole ----
 
@@ -263,6 +278,8 @@ class _Numbering:
             self._groups[key_of(self._candidate(wish, folder, 1))].append((wish, folder))
             for above in _folders_between(folder, wish.top):
                 self._claimed[key_of(above)] = b""
+        self._tried: dict[bytes, int] = {}
+        """The last number that was given to what goes along with an album, by its name without one."""
         self.numbers: dict[bytes, int] = {}
         """The number of each file; 1 is none."""
 
@@ -294,21 +311,24 @@ class _Numbering:
             return
         wish, folder = members[0]
         free = (n for n in itertools.count(1) if self._is_free(None, self._candidate(wish, folder, n)))
-        numbers = list(itertools.islice(free, len(members)))
+        numbers = dict.fromkeys(itertools.islice(free, len(members)))
+        beyond = max(numbers) + 1
         rest = []
         for wish, folder in members:
-            own = next((n for n in numbers if self._candidate(wish, folder, n) == wish.track.path), None)
-            if own is None:
-                rest.append((wish, folder))
-            else:
-                numbers.remove(own)
+            own = number_of(wish.track.path)
+            if own in numbers and self._candidate(wish, folder, own) == wish.track.path:
+                del numbers[own]
                 self._claim(placed, wish, folder, own)
+            else:
+                rest.append((wish, folder))
         for wish, folder in rest:
             number = next(
                 n
-                for n in itertools.chain(numbers, itertools.count(1))
+                for n in itertools.chain(numbers, itertools.count(beyond))
                 if self._is_free(wish.track.path, self._candidate(wish, folder, n))
             )
+            numbers.pop(number, None)
+            beyond = max(beyond, number + 1)
             self._claim(placed, wish, folder, number)
 
     def _claim(self, placed: dict[bytes, bytes], wish: _Wish, folder: bytes, number: int) -> None:
@@ -330,11 +350,12 @@ class _Numbering:
 
     def free(self, path: bytes, target: bytes) -> bytes:
         """A free name for what goes along with an album, which has it from now on."""
-        longest = self._disk.longest_name(os.path.dirname(target))
+        longest, key = self._disk.longest_name(os.path.dirname(target)), key_of(target)
         self._leaving.add(path)
-        names = (numbered(target, n, longest) for n in itertools.count(1))
-        found = next(each for each in names if self._is_name_free(path, each))
-        self._claimed[key_of(found)] = path
+        numbers = itertools.count(self._tried.get(key, 0) + 1)
+        number = next(n for n in numbers if self._is_name_free(path, numbered(target, n, longest)))
+        found = numbered(target, number, longest)
+        self._claimed[key_of(found)], self._tried[key] = path, number
         return found
 
 

@@ -4,6 +4,7 @@ what goes in a circle, or only changes its case, by names in between. Pure."""
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -42,8 +43,12 @@ def units(wanted: Sequence[Mapping[bytes, bytes]], origins: Mapping[bytes, bytes
     """The units, in an order in which they can be done. `wanted`: of each piece of music with what goes along, the new
     paths by the present ones; `origins`: where those files were first that are on their way."""
     origins = origins or {}
-    owner = {without_case(path): number for number, files in enumerate(wanted) for path in files}
-    waits = [{owner[key] for target in files.values() if (key := without_case(target)) in owner} for files in wanted]
+    owners: defaultdict[bytes, set[int]] = defaultdict(set)
+    for number, files in enumerate(wanted):
+        for path in files:
+            owners[without_case(path)].add(number)
+    none: set[int] = set()
+    waits = [none.union(*(owners.get(without_case(target), none) for target in files.values())) for files in wanted]
     found = []
     for component in _components(waits):
         members = sorted(component)

@@ -149,7 +149,8 @@ def _words(content: bytes) -> Iterator[bytes]:
     """The words of a playlist as they stand, without percent signs and without entities."""
     forms = {content}
     if b"\0" in content:
-        forms |= {content.decode(codec, "replace").encode() for codec in ("utf-16-le", "utf-16-be")}
+        decoded = (content.decode(codec, "replace").lstrip("\ufeff") for codec in ("utf-16-le", "utf-16-be"))
+        forms |= {text.encode() for text in decoded}
     for form in forms:
         plain = html.unescape(form.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         for text in {form, plain, unquote_to_bytes(plain)}:

@@ -80,6 +80,7 @@ def organize(
 
 def _plan(run: Run, paths: Sequence[bytes], text: str | None, to: bytes | None) -> Organisation:
     """What would move. Raises UsageError for a template that cannot be read."""
+    from dedup.organize.disk import as_library_names
     from dedup.organize.fields import FIELDS
     from dedup.organize.moves import organisation
     from dedup.organize.template import Template
@@ -87,12 +88,16 @@ def _plan(run: Run, paths: Sequence[bytes], text: str | None, to: bytes | None) 
     from dedup.store.protection import protected
 
     template = Template(text if text is not None else run.settings.organize().organize_template, FIELDS)
-    folder = None if to is None else os.path.realpath(to)
-    if folder is not None and not os.path.isdir(folder):
-        raise InputError(path_text(folder), "is not a folder", remedy="Make it, or name another one as --to")
+    if to is not None and not os.path.isdir(to):
+        raise InputError(
+            path_text(os.path.abspath(to)), "is not a folder", remedy="Make it, or name another one as --to"
+        )
     with stores.for_reading(run) as store:
-        protect = protected(store, run.settings.keep().protect)
-        plan = organisation(store, template, paths=paths, to=folder, protect=protect)
+        folder = None if to is None else as_library_names(to, store.catalog.tracks.roots())
+        home = os.fsencode(store.layout.folder)
+        protect = protected(store, (*run.settings.keep().protect, os.path.abspath(home), os.path.realpath(home)))
+        discover = run.settings.discover()
+        plan = organisation(store, template, paths=paths, to=folder, protect=protect, discover=discover)
         if not plan.moves:
             return plan
         folders = run.settings.cleanup().playlists or store.catalog.tracks.roots()

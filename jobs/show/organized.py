@@ -18,16 +18,22 @@ if TYPE_CHECKING:
 
 
 def show_plan(output: Output, plan: Organisation) -> None:
-    """Shows what moves, folder by folder, what stays, and the counts."""
+    """Shows what moves, folder by folder, what stays, the playlists that cannot follow, and the counts."""
     for moving in plan.moves:
         output.result({"event": "move", **_record(moving), "beside": [_record(each) for each in moving.beside]})
     for staying in plan.staying:
         output.result({"event": "stays", **json_path(staying.path), "reason": staying.reason})
+    left = [playlist for playlist in plan.playlists if playlist.problem]
+    for playlist in left:
+        output.result({"event": "not rewritten", **json_path(playlist.path), "reason": playlist.problem})
     if not output.as_json:
         if plan.moves:
             output.laid(list(_move_lines(plan, output.look)))
         for staying in plan.staying:
             output.text(f"stays: {path_text(staying.path)}: {staying.reason}")
+        for playlist in left:
+            why = f"{playlist.problem}. It names, or may name, files that move"
+            output.text(f"not rewritten: {path_text(playlist.path)}: {why}")
     output.note(plan_text(plan))
 
 
