@@ -17,7 +17,7 @@ if [ -w /dev/shm ] && has_kb "$(df -Pk /dev/shm | awk 'NR == 2 { print $4 }')" 6
     has_kb "$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo)" 10000000; then
     TMPDIR=/dev/shm
 fi
-TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/reprise-tests.XXXXXX") || exit # so that no file of a test outlives this command
+TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/rt.XXXXXX") || exit # so that no file of a test outlives this command
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 trap 'exit 130' INT TERM
