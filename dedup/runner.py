@@ -10,6 +10,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+WATCHDOG_GRACE_S = 60.0
+"""Seconds beyond a task's own time limit after which a worker that does not answer is killed."""
+
 
 @dataclass(frozen=True)
 class Task:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,10 +11,10 @@ from dedup.correlation.scoring import Change, Thresholds, is_at_same_pitch
 from dedup.files.disks import Disks
 from dedup.files.host_paths import HostPath
 from dedup.groups.thresholds import thresholds
-from dedup.library.identify import COMMIT_EVERY_S
-from dedup.runner import Runner, Task
+from dedup.runner import WATCHDOG_GRACE_S, Runner, Task
 from dedup.settings import MatchSettings
 from dedup.store.comparisons import Confirmation
+from dedup.store.in_time import InTime
 
 if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, Matches
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 100
 """Most questions about a file at a time: that many other fingerprints go to a worker."""
-
-WATCHDOG_GRACE_S = 60.0
-"""Seconds beyond the time limit after which a worker that does not answer is killed."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +90,8 @@ class _Confirming:
     def __init__(self, store: Store, runner: Runner, observer: Observer, disks: Disks, time_limit_s: float) -> None:
         self.store, self.runner, self.observer = store, runner, observer
         self.disks, self.time_limit_s = disks, time_limit_s
-        self.waiting: list[Confirmation] = []
+        self.rows = InTime[Confirmation](store.catalog, store.catalog.comparisons.put_confirmed, self._count)
         self.n_heard = 0
-        self.committed_at = time.monotonic()
 
     def run(self, pairs: Iterable[_Pair]) -> None:
         by_file: dict[bytes, list[_Pair]] = {}
@@ -116,7 +111,7 @@ class _Confirming:
                 self._take(of_file, heard)
                 self.observer.advance()
         finally:
-            self._commit()
+            self.rows.commit()
 
     def _tasks(self, names: dict[str, list[_Pair]]) -> Iterator[Task]:
         settings = self.store.fingerprint_settings
@@ -138,16 +133,8 @@ class _Confirming:
             return
         nothing = [Answer(Change("none", 1.0), b"")] * len(of_file)
         for pair, (change, found) in zip(of_file, nothing if heard.problem else heard.answers, strict=True):
-            self._put(pair, change, found)
-        if time.monotonic() - self.committed_at > COMMIT_EVERY_S:
-            self._commit()
+            self.rows.add(Confirmation.of(pair.heard.digest, pair.other.digest, change.kind, change.pitch, found))
+        self.rows.commit_in_time()
 
-    def _put(self, pair: _Pair, change: Change, found: bytes) -> None:
-        self.waiting.append(Confirmation.of(pair.heard.digest, pair.other.digest, change.kind, change.pitch, found))
-
-    def _commit(self) -> None:
-        ready, self.waiting = self.waiting, []  # first: a signal in between must not commit them twice
-        with self.store.catalog.transaction():
-            self.store.catalog.comparisons.put_confirmed(ready)
-        self.n_heard += len(ready)
-        self.committed_at = time.monotonic()
+    def _count(self, committed: list[Confirmation]) -> None:
+        self.n_heard += len(committed)

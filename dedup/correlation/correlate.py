@@ -245,12 +245,16 @@ class _Run:
         total_cost: float,
         groups: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
-        n_workers = self.runner.n_workers
-        self._run(plan_batches(tiles, cost, total_cost, n_workers, self.pace, self.n_held, groups=groups))
+        possible, n_workers = filter(self._is_possible, tiles), self.runner.n_workers
+        self._run(plan_batches(possible, cost, total_cost, n_workers, self.pace, self.n_held, groups=groups))
         if self.again and not self.runner.stop.requested:
             tiles, self.again = list(self.again.values()), {}
             total_cost = sum(map(cost, tiles))
             self._run(plan_batches(tiles, cost, total_cost, self.runner.n_workers, self.pace, self.n_held, 1))
+
+    def _is_possible(self, tile: Tile) -> bool:  # noqa: ARG002
+        """Whether a tile can be computed; one that cannot has failed."""
+        return True
 
     def _run(self, batches: Iterator[Batch]) -> None:
         outcomes = self.runner.run(self.worker, self._tasks(batches))
@@ -328,19 +332,10 @@ class _Run:
 
 
 class _OtherSpeeds(_Run):
-    """The computing of tiles in the pass for other speeds, which leaves out what the first pass found to agree."""
+    """The computing of tiles in the pass for other speeds, which leaves out what the first pass found to agree, and
+    fails where that has failed."""
 
     worker = staticmethod(correlate_stretched)
-
-    def compute(
-        self,
-        tiles: Iterable[Tile],
-        cost: Callable[[Tile], float],
-        total_cost: float,
-        groups: Mapping[str, tuple[str, ...]] | None = None,
-    ) -> None:
-        """Computes those tiles that the first pass has done; the others have failed with it."""
-        super().compute(filter(self._is_possible, tiles), cost, total_cost, groups)
 
     def _is_possible(self, tile: Tile) -> bool:
         is_done = self.store.catalog.results.has(self._first(tile))

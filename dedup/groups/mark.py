@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dedup.errors import StoreLockedError, UsageError
+from dedup.errors import UsageError
 from dedup.files.paths import printable
 from dedup.groups.judgements import Known, find, forget, history, paths_of_judged, record, score_of
-from dedup.store.store import open_for_reading, open_for_writing
+from dedup.store.store import open_to_say
 
 if TYPE_CHECKING:
     from dedup.groups.matches import TrackPair
@@ -112,16 +112,8 @@ Word = tuple[bytes, bytes, bool | None, float | None]
 
 def say_all(folder: Path, words: Sequence[Word], purpose: str) -> list[Said]:
     """Keeps what a person says about several pairs at once, each as `say` does."""
-
-    def put(store: Store) -> list[Said]:
+    with open_to_say(folder, purpose) as store:
         return [_put(store, *word) for word in words]
-
-    try:
-        with open_for_writing(folder, purpose, is_short=True) as store:
-            return put(store)
-    except StoreLockedError:
-        with open_for_reading(folder) as store:
-            return put(store)
 
 
 def unsay(folder: Path, said: Sequence[Said], purpose: str) -> list[Said]:

@@ -24,6 +24,7 @@ from dedup.library.probe import Probe, hash_file, probe_files
 from dedup.library.unusable import Unusable
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
+from dedup.store.in_time import COMMIT_EVERY_S
 
 if TYPE_CHECKING:
     from dedup.store.catalog import Catalog
@@ -38,9 +39,6 @@ SLOW_S = 5.0
 MOST_BYTES_A_SECOND = 100_000_000
 """Bytes of a file for each second that it is said to play, beyond which its audio is not hashed: no film has as many. A
 file with a terabyte of nothing after its sound would be read for as long as a task may take, twice."""
-
-COMMIT_EVERY_S = 1.0
-"""Seconds of results that are committed together."""
 
 
 @dataclass

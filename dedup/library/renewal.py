@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from dedup.files.disks import Disks
 from dedup.files.host_paths import HostPath
 from dedup.library.discover import Candidate
-from dedup.library.identify import COMMIT_EVERY_S, PROBE_BATCH
+from dedup.library.identify import PROBE_BATCH
 from dedup.library.metadata import PROPERTIES_VERSION, from_json, to_json
 from dedup.library.probe import read_again
 from dedup.observer import Observer
 from dedup.runner import Runner, Task
+from dedup.store.in_time import COMMIT_EVERY_S
 
 if TYPE_CHECKING:
     from dedup.store.catalog import Catalog

@@ -3,22 +3,19 @@ that sound, wherever it goes. It overrides whatever speaks for another recording
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from dedup.clock import utc_now
-from dedup.errors import StoreLockedError
 from dedup.lookup.candidates import Said
 from dedup.store.namings import Naming
-from dedup.store.store import open_for_reading, open_for_writing
+from dedup.store.store import open_to_say
 
 if TYPE_CHECKING:
     from dedup.lookup.candidates import File, Song
     from dedup.store.store import Store
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -53,24 +50,18 @@ def say(folder: Path, words: Sequence[tuple[str, Said | None]], purpose: str) ->
     this returns, no kill loses it and every reader sees it. Holds the lock of the store in `folder` only for that, in
     the name of `purpose`; while another run holds it, what was said waits beside the catalog. Raises WriteError,
     StoreMissingError; StoreLockedError only if a run on another host holds a store on a network file system."""
-
-    def put(store: Store) -> list[Kept]:
+    with open_to_say(folder, purpose) as store:
         return [Kept(subject, _put(store, subject, said), said, not store.writable) for subject, said in words]
-
-    return _beside(folder, purpose, put)
 
 
 def unsay(folder: Path, kept: Kept, purpose: str) -> bool:
     """Says again what had been said before; False, and nothing is changed, if something else was said since, as on
     another page or terminal. Raises as `say` does."""
-
-    def put(store: Store) -> bool:
+    with open_to_say(folder, purpose) as store:
         is_last = _is_same(said_about(store, [kept.subject]).get(kept.subject), kept.now)
         if is_last:
             _put(store, kept.subject, kept.before)
         return is_last
-
-    return _beside(folder, purpose, put)
 
 
 def _is_same(one: Said | None, other: Said | None) -> bool:
@@ -78,15 +69,6 @@ def _is_same(one: Said | None, other: Said | None) -> bool:
     if one is None or other is None:
         return one is other
     return (one.recordings, one.refused) == (other.recordings, other.refused)
-
-
-def _beside(folder: Path, purpose: str, put: Callable[[Store], _T]) -> _T:
-    try:
-        with open_for_writing(folder, purpose, is_short=True) as store:
-            return put(store)
-    except StoreLockedError:
-        with open_for_reading(folder) as store:
-            return put(store)
 
 
 def _put(store: Store, subject: str, said: Said | None) -> Said | None:

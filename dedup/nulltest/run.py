@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from dedup.files.disks import Disks
 from dedup.files.host_paths import HostPath
-from dedup.library.identify import COMMIT_EVERY_S
 from dedup.nulltest.task import Compared, Side, compare_files
-from dedup.runner import Outcome, Runner, Task
+from dedup.runner import WATCHDOG_GRACE_S, Outcome, Runner, Task
+from dedup.store.in_time import InTime
 from dedup.store.nulltests import NullTest
 
 if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, TrackPair
     from dedup.observer import Observer
     from dedup.store.store import Store
-
-WATCHDOG_GRACE_S = 60.0
-"""Seconds beyond the time limit after which a worker that does not answer is killed."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +59,8 @@ class _Testing:
     def __init__(self, store: Store, runner: Runner, observer: Observer, disks: Disks, time_limit_s: float) -> None:
         self.store, self.runner, self.observer = store, runner, observer
         self.disks, self.time_limit_s = disks, time_limit_s
-        self.waiting: list[tuple[bytes, bytes, NullTest]] = []
+        self.rows = InTime[tuple[bytes, bytes, NullTest]](store.catalog, store.catalog.nulltests.put, self._keep)
         self.made: list[NullTest] = []
-        self.committed_at = time.monotonic()
 
     def run(self, pairs: Sequence[TrackPair]) -> Tested:
         by_name = {_name(pair): pair for pair in reversed(pairs)}
@@ -77,7 +72,7 @@ class _Testing:
                 self._take(by_name[outcome.name], outcome)
                 self.observer.advance()
         finally:
-            self._commit()
+            self.rows.commit()
         return Tested(
             n_tested=len(self.made),
             n_copies=sum(test.is_copy for test in self.made),
@@ -96,18 +91,13 @@ class _Testing:
     def _take(self, pair: TrackPair, outcome: Outcome) -> None:
         compared = outcome.result if outcome.failure is None else Compared(NullTest(problem=outcome.failure))
         if compared.lasting:
-            self.waiting.append((pair.a.content, pair.b.content, compared.test))
+            self.rows.add((pair.a.content, pair.b.content, compared.test))
         else:
             self.observer.problem("failed", pair.a.path, f"no null test: {compared.test.problem}")
-        if time.monotonic() - self.committed_at > COMMIT_EVERY_S:
-            self._commit()
+        self.rows.commit_in_time()
 
-    def _commit(self) -> None:
-        ready, self.waiting = self.waiting, []  # first: a signal in between must not commit them twice
-        with self.store.catalog.transaction():
-            self.store.catalog.nulltests.put(ready)
-        self.made += [test for _, _, test in ready]
-        self.committed_at = time.monotonic()
+    def _keep(self, committed: list[tuple[bytes, bytes, NullTest]]) -> None:
+        self.made += [test for _, _, test in committed]
 
 
 def _name(pair: TrackPair) -> str:

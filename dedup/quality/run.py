@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from dedup.files.disks import Disks
 from dedup.files.host_paths import HostPath
-from dedup.library.identify import COMMIT_EVERY_S
 from dedup.quality.listing import files_of
 from dedup.quality.task import MeasuredFile, measure_file
-from dedup.runner import Outcome, Runner, Task
+from dedup.runner import WATCHDOG_GRACE_S, Outcome, Runner, Task
+from dedup.store.in_time import InTime
 from dedup.store.measurements import Measured
 
 if TYPE_CHECKING:
     from dedup.observer import Observer
     from dedup.settings import ScanSettings
     from dedup.store.store import Store
-
-WATCHDOG_GRACE_S = 60.0
-"""Seconds beyond the time limit after which a worker that does not answer is killed."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +68,8 @@ class _Measuring:
     def __init__(self, store: Store, settings: ScanSettings, runner: Runner, observer: Observer) -> None:
         self.store, self.runner, self.observer = store, runner, observer
         self.disks, self.time_limit_s = Disks(runner, settings.reads_per_disk), settings.time_limit_s
-        self.waiting: list[tuple[int, Measured]] = []
+        self.rows = InTime[tuple[int, Measured]](store.catalog, store.catalog.measurements.put, self._count)
         self.n_measured = self.n_failed = 0
-        self.committed_at = time.monotonic()
 
     def run(self, files: dict[int, _File]) -> Measuring:
         self.observer.stage("measure", len(files), "files")
@@ -87,7 +82,7 @@ class _Measuring:
                 n_done += 1
                 self.observer.advance()
         finally:
-            self._commit()
+            self.rows.commit()
         return Measuring(self.n_measured, self.n_failed, len(files) - n_done)
 
     def _tasks(self, files: dict[int, _File]) -> Iterator[Task]:
@@ -102,13 +97,8 @@ class _Measuring:
             self.n_failed += 1
             self.observer.problem("failed", path, f"not measured: {found.measured.problem}")
         if found.lasting:
-            self.waiting.append((audio, found.measured))
-        if time.monotonic() - self.committed_at > COMMIT_EVERY_S:
-            self._commit()
+            self.rows.add((audio, found.measured))
+        self.rows.commit_in_time()
 
-    def _commit(self) -> None:
-        ready, self.waiting = self.waiting, []  # first: a signal in between must not commit them twice
-        with self.store.catalog.transaction():
-            self.store.catalog.measurements.put(ready)
-        self.n_measured += sum(measured.problem is None for _, measured in ready)
-        self.committed_at = time.monotonic()
+    def _count(self, committed: list[tuple[int, Measured]]) -> None:
+        self.n_measured += sum(measured.problem is None for _, measured in committed)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from dedup.files.host_paths import HostPath
 from dedup.fingerprint.task import Fingerprinted, fingerprint_file
-from dedup.library.identify import COMMIT_EVERY_S
 from dedup.runner import Task
+from dedup.store.in_time import InTime
 
 if TYPE_CHECKING:
     from dedup.files.disks import Disks
@@ -50,15 +49,8 @@ def hear_at_other_pitches(
                 limits = settings.min_length_s, settings.time_limit_s, disks.reading(track.device)
                 yield Task(path.hex(), (*seen, *limits))
 
-    waiting: list[tuple[int, Items]] = []
-    n_heard, committed_at = 0, time.monotonic()
-
-    def commit() -> None:
-        nonlocal waiting, committed_at
-        ready, waiting = waiting, []  # first: a signal in between must not commit them twice
-        with store.catalog.transaction():
-            store.keep_pitches(ready)
-        committed_at = time.monotonic()
+    rows = InTime[tuple[int, "Items"]](store.catalog, store.keep_pitches)
+    n_heard = 0
 
     try:
         for outcome in runner.run(fingerprint_file, tasks(), limit_s):
@@ -71,11 +63,10 @@ def hear_at_other_pitches(
                 why = "it gives another fingerprint now than when it was scanned; `touch` it to have it scanned again"
                 observer.problem("failed", path, f"not heard again: {why}")
             else:
-                waiting.append((fingerprints[path], result.pitches))
+                rows.add((fingerprints[path], result.pitches))
                 n_heard += 1
             observer.advance()
-            if time.monotonic() - committed_at > COMMIT_EVERY_S:
-                commit()
+            rows.commit_in_time()
     finally:
-        commit()
+        rows.commit()
     return n_heard

@@ -11,7 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dedup.errors import CatalogDamagedError, StoreDamagedError, StoreMismatchError, StoreMissingError, UsageError
+from dedup.errors import (
+    CatalogDamagedError,
+    StoreDamagedError,
+    StoreLockedError,
+    StoreMismatchError,
+    StoreMissingError,
+    UsageError,
+)
 from dedup.settings import FingerprintSettings
 from dedup.store import upgrades
 from dedup.store.blocks import Block, BlockStore, make_block
@@ -184,6 +191,18 @@ def open_for_reading(folder: Path) -> Iterator[Store]:
     require_not_elsewhere(layout)
     with _connected(layout, writable=False) as store:
         _read_stamp(store, None, writable=False)
+        yield store
+
+
+@contextlib.contextmanager
+def open_to_say(folder: Path, purpose: str) -> Iterator[Store]:
+    """The store in `folder`, for a moment, to keep what a person says: for writing, or for reading if a run holds it;
+    then what is said waits beside the catalog (`waiting`). Raises as these two do."""
+    with contextlib.ExitStack() as stack:
+        try:
+            store = stack.enter_context(open_for_writing(folder, purpose, is_short=True))
+        except StoreLockedError:
+            store = stack.enter_context(open_for_reading(folder))
         yield store
 
 

@@ -54,7 +54,9 @@ ROWS: dict[str, Kind] = {
     "nulltest": "null test",
     "comparison": "comparison",
     "pitches": "pitches",
-    **{name: name for name in ("lookup", "naming", "measurement")},
+    "lookup": "lookup",
+    "naming": "naming",
+    "measurement": "measurement",
     "backed_up": "back-up",
 }
 """Kind of a finding about a row, by its table. A fingerprint in a block counts as damage of that block."""
