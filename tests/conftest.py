@@ -11,6 +11,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -18,6 +19,10 @@ import pytest
 from dedup.correlation.kernel_cache import cache_folder, note_compiled
 from dedup.correlation.warm_up import PARTS
 from dedup.runner import Runner, Stop
+
+if TYPE_CHECKING:
+    from tests.looking_up import Clock
+    from tests.lookup_service import Services
 
 TESTS = Path(__file__).resolve().parent
 DURATIONS = TESTS / "durations.json"
@@ -119,3 +124,20 @@ def runner(shared_runner: Runner) -> Iterator[Runner]:
     shared_runner.stop = Stop()
     yield shared_runner
     gc.collect()  # values that were shared are let go
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time of look-ups."""
+    from tests.looking_up import Clock
+
+    return Clock()
+
+
+@pytest.fixture
+def services(clock: Clock) -> Iterator[Services]:
+    """AcoustID and MusicBrainz on this machine."""
+    from tests.lookup_service import Services, served
+
+    with served(Services(now=clock.now)) as opened:
+        yield opened

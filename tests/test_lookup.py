@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from dedup.store.items import Items
 from dedup.store.store import Store, open_for_reading, open_for_writing
 from jobs import cli
 from tests.looking_up import Clock, Found, run, settings_for
-from tests.lookup_service import KEY, Services, mbid, served
+from tests.lookup_service import KEY, Services, mbid
 from tests.made_albums import (
     Piece,
     add_file,
@@ -35,17 +34,6 @@ from tests.made_albums import (
 from tests.stores import open_store
 
 REPO = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def services(clock: Clock) -> Iterator[Services]:
-    with served(Services(now=clock.now)) as opened:
-        yield opened
 
 
 def by_path(found: Found) -> dict[bytes, Identified]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -13,20 +12,9 @@ from dedup.lookup.decide import Identified
 from dedup.lookup.known import known
 from dedup.store.store import Store
 from tests.looking_up import Clock, run
-from tests.lookup_service import Services, mbid, served
+from tests.lookup_service import Services, mbid
 from tests.made_albums import add_file, make_library, make_pieces, publish, sound
 from tests.stores import open_store
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def services(clock: Clock) -> Iterator[Services]:
-    with served(Services(now=clock.now)) as opened:
-        yield opened
 
 
 def all_known(store: Store, *paths: bytes) -> list[Identified]:

@@ -26,20 +26,9 @@ from dedup.lookup.pace import LONGEST_HOLD_S, LOOK_S, Pace, StoppedError
 from dedup.runner import Stop
 from tests.dripping import DRIPS, dripping
 from tests.looking_up import Clock, run
-from tests.lookup_service import KEY, Services, mbid, served
+from tests.lookup_service import KEY, Services, mbid
 from tests.made_albums import add_file, make_pieces, publish, sound
 from tests.stores import open_store
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def services(clock: Clock) -> Iterator[Services]:
-    with served(Services(now=clock.now)) as opened:
-        yield opened
 
 
 def pace(folder: Path, clock: Clock, stop: Stop | None = None) -> Pace:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -38,22 +37,11 @@ from jobs.show.tag_changes import compared_lines
 from tests.cleanups import go_on, take_back, tree
 from tests.killing import run_killed
 from tests.looking_up import Clock, run
-from tests.lookup_service import Services, mbid, served
+from tests.lookup_service import Services, mbid
 from tests.made_albums import Made, Piece, add_file, album_title, make_library, make_pieces, publish, sound
 from tests.named_files import make_real
 from tests.stores import open_store
 from tests.tag_files import FORMATS, write_tones
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def services(clock: Clock) -> Iterator[Services]:
-    with served(Services(now=clock.now)) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -137,17 +137,6 @@ def test_none_of_these_stays_so_until_another_one_is_known(folder: Path, service
     asked = found(folder)[DOUBTFUL]
     assert asked.verdict == "question"
     assert asked.song is not None and asked.song.recordings[0].id == new.recording, "the others are still refused"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def services(clock: Clock) -> Iterator[Services]:
-    with served(Services(now=clock.now)) as opened:
-        yield opened
 
 
 def test_true_answers_make_no_other_title_wrong(tmp_path: Path, services: Services, clock: Clock) -> None:

@@ -4,38 +4,31 @@ file at another path is another song for it. `undo` gives it back."""
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dedup.cleanup.journal import journals
-from tests.cleanups import make_files, make_store, opened, run, tree
+from tests.cleanups import make_files, opened, run, tree
 from tests.made_names import tag_file
-from tests.supysonic_server import PASSWORD, supysonic
-from tests.test_servers import World
+from tests.test_servers import World, open_world
 
 FILES = {"a.flac": 1, "b.flac": 2, "c.flac": 3}
 TEMPLATE = "$artist/$title"
 
 
+def make_tagged(root: Path) -> dict[str, int]:
+    make_files(root, FILES)
+    for name in FILES:
+        tag_file(root / name, artist="X", title=name[0].upper())
+    return FILES
+
+
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with tempfile.TemporaryDirectory(prefix="ro") as short:  # sockets need short paths
-        folder = Path(short)
-        root, settings = folder / "music", folder / "settings.toml"
-        make_files(root, FILES)
-        for name in FILES:
-            tag_file(root / name, artist="X", title=name[0].upper())
-        make_store(folder / "store", root, FILES)
-        monkeypatch.setenv("REPRISE_CONFIG", str(settings))
-        (folder / "secret").write_text(f"{PASSWORD}\n")
-        (folder / "secret").chmod(0o600)
-        with supysonic(folder / "s", root) as server:
-            made = World(root, server, settings)
-            made.set()
-            yield made
+    with open_world(monkeypatch, make_tagged) as made:
+        yield made
 
 
 def organize(world: World, *more: str) -> int:

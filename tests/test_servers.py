@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -57,13 +58,13 @@ class World:
         return {name: ("starred" in song, song.get("userRating", 0)) for name, song in self.server.songs().items()}
 
 
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+@contextmanager
+def open_world(monkeypatch: pytest.MonkeyPatch, make_music: Callable[[Path], dict[str, int]]) -> Iterator[World]:
+    """A library and a server that plays it; `make_music` makes files in a folder, and gives the recording of each."""
     with tempfile.TemporaryDirectory(prefix="rs") as short:  # sockets need short paths
         folder = Path(short)
         root, settings = folder / "music", folder / "settings.toml"
-        make_files(root, FILES)
-        make_store(folder / "store", root, FILES)
+        make_store(folder / "store", root, make_music(root))
         monkeypatch.setenv("REPRISE_CONFIG", str(settings))
         (folder / "secret").write_text(f"{PASSWORD}\n")
         (folder / "secret").chmod(0o600)
@@ -71,6 +72,17 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             made = World(root, server, settings)
             made.set()
             yield made
+
+
+def make_copies(root: Path) -> dict[str, int]:
+    make_files(root, FILES)
+    return FILES
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with open_world(monkeypatch, make_copies) as made:
+        yield made
 
 
 def test_the_whole_story(world: World) -> None:
