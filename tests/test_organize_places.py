@@ -18,6 +18,7 @@ from dedup.cleanup.steps import NoWayBackError, Step
 from dedup.errors import WriteError
 from dedup.files.held import Reach
 from dedup.observer import Silent
+from dedup.organize.disk import as_library_names
 from dedup.organize.order import units
 from dedup.runner import Stop
 from dedup.settings import KeepSettings
@@ -263,3 +264,9 @@ def test_a_file_that_is_home_again_by_another_inode_is_back(tmp_path: Path) -> N
         with pytest.raises(NoWayBackError, match="is gone"):
             replace(step, size=1).undo(reach)
     assert os.listdir(tmp_path) == ["home.cue"]
+
+
+def test_what_was_imported_has_no_root_that_files_could_go_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    to = os.fsencode(tmp_path / "sorted")
+    assert as_library_names(to, [b"", b"/music"]) == to

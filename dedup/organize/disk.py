@@ -16,9 +16,10 @@ SHORTEST_BYTES = 60
 
 
 def as_library_names(folder: bytes, roots: Iterable[bytes]) -> bytes:
-    """A folder by the name that a library has for it, whose roots may be links; else its real path."""
+    """A folder by the name that a library has for it, whose roots may be links; else its real path. What was imported
+    has no root."""
     real = os.path.realpath(folder)
-    for root in sorted(roots, key=len, reverse=True):
+    for root in sorted(filter(None, roots), key=len, reverse=True):
         if holds(real_root := os.path.realpath(root), real):
             return os.path.normpath(os.path.join(root, os.path.relpath(real, real_root)))
     return real

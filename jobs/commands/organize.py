@@ -93,14 +93,15 @@ def _plan(run: Run, paths: Sequence[bytes], text: str | None, to: bytes | None) 
             path_text(os.path.abspath(to)), "is not a folder", remedy="Make it, or name another one as --to"
         )
     with stores.for_reading(run) as store:
-        folder = None if to is None else as_library_names(to, store.catalog.tracks.roots())
+        roots = store.catalog.tracks.roots()
+        folder = None if to is None else as_library_names(to, roots)
         home = os.fsencode(store.layout.folder)
         protect = protected(store, (*run.settings.keep().protect, os.path.abspath(home), os.path.realpath(home)))
         discover = run.settings.discover()
         plan = organisation(store, template, paths=paths, to=folder, protect=protect, discover=discover)
         if not plan.moves:
             return plan
-        folders = run.settings.cleanup().playlists or store.catalog.tracks.roots()
+        folders = run.settings.cleanup().playlists or roots
         moved = plan.moved
         return replace(plan, playlists=References(folders, moved, run.observer, protect).referring(moved))
 
