@@ -28,7 +28,7 @@ COMMANDS = {
     "undo": ("jobs.commands.undo:undo", "Undo a clean-up."),
     "history": ("jobs.commands.undo:history", "List past clean-ups."),
     "quarantine": ("jobs.commands.quarantine:quarantine", "List what clean-ups moved away, or remove it for good."),
-    "tag": ("jobs.commands.tag:tag", "Write fingerprints, audio hashes or ReplayGain into tags."),
+    "tag": ("jobs.commands.tag:tag", "Write names, fingerprints, hashes or ReplayGain into tags."),
     "cover": ("jobs.commands.cover:cover", "Choose, crop and shrink a picture, and make it the front cover."),
     "organize": ("jobs.commands.organize:organize", "Move files to where they belong by their tags."),
     "pair": ("jobs.commands.pair:pair", "Compare two files and say why they match or not."),

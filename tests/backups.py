@@ -16,7 +16,7 @@ from dedup.backup.flow import Flow
 from dedup.backup.folder import Folder
 from dedup.backup.place import Place
 from dedup.backup.source import Source
-from dedup.backup.take import Manner, Taken
+from dedup.backup.take import Keeping, Taken
 from dedup.files.standby import Standby
 from dedup.gate.decide import Policy
 from dedup.gate.gate import Gate
@@ -115,7 +115,7 @@ class Backup:
                 standby=self.standby,
                 source=make(flow, self.told),
                 place=place,
-                manner=Manner(**manner),
+                manner=Keeping(**manner),
                 tell=note,
                 observer=self.told,
                 stop=stop,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from dedup.backup.playlists import write_playlists
 from dedup.backup.source import Item, Source, whole_text
-from dedup.backup.take import Manner, Outcome, Taken, Taker, lies_in
+from dedup.backup.take import Keeping, Outcome, Taken, Taker, lies_in
 from dedup.errors import LibraryError, RepriseError
 from dedup.files.paths import holds, printable
 from dedup.groups.judgements import content
@@ -48,7 +48,7 @@ def back_up(
     standby: Standby,
     source: Source,
     place: Place,
-    manner: Manner,
+    manner: Keeping,
     tell: Callable[[Taken], object],
     observer: Observer,
     stop: Stop,
@@ -61,10 +61,8 @@ def back_up(
     taker = Taker(gate, standby, source, place, manner)
     result.n_finished = taker.recover()
     try:
-        observer.stage("list", None, "files")
-        items = list(_listed(source, observer))
+        items, known = _found(source, store, observer, manner.keeps_all)
         result.n_unlisted = source.n_unlisted
-        known = known_paths(store, source, (item.id for item in items), manner.keeps_all)
         for item in items:
             if item.id in known:
                 _count(Taken(item, "known", known[item.id]), result, tell)
@@ -101,10 +99,17 @@ class Wanted(NamedTuple):
 
 def wanted(source: Source, store: Store | None, observer: Observer, keeps_all: bool = False) -> Wanted:
     """What would be fetched into a library with this store, if it has one. Raises what the source raises."""
+    items, known = _found(source, store, observer, keeps_all)
+    return Wanted([item for item in items if item.id not in known], len(known))
+
+
+def _found(
+    source: Source, store: Store | None, observer: Observer, keeps_all: bool
+) -> tuple[list[Item], Mapping[str, bytes]]:
+    """All that the source has, and by id the paths of what was taken or found to be here before."""
     observer.stage("list", None, "files")
     items = list(_listed(source, observer))
-    known = known_paths(store, source, (item.id for item in items), keeps_all) if store is not None else {}
-    return Wanted([item for item in items if item.id not in known], len(known))
+    return items, known_paths(store, source, (item.id for item in items), keeps_all) if store is not None else {}
 
 
 def _listed(source: Source, observer: Observer) -> Iterator[Item]:

@@ -9,12 +9,13 @@ from typing import BinaryIO, NamedTuple
 from urllib.parse import quote_from_bytes
 
 from dedup.backup.flow import Flow
-from dedup.backup.source import Filling, Item, Sink, SourcePlaylist, UnavailableError
+from dedup.backup.source import Filling, Item, SourcePlaylist, UnavailableError
 from dedup.errors import LibraryError
 from dedup.files.held import open_regular
 from dedup.files.paths import extension_of, printable
 from dedup.files.status import size_and_time
 from dedup.library.discover import discover
+from dedup.net.sink import Sink
 from dedup.observer import Observer, Silent
 from dedup.playlists.nouns import PlaylistError
 from dedup.playlists.playlists import EXTENSIONS, find_playlists, references

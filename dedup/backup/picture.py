@@ -7,7 +7,7 @@ from dedup.tags.cover import LARGEST_BYTES, Cover, cover_of, is_usable
 
 
 class Picture:
-    """A `source.Sink`. `write` raises UnavailableError for what is too large for a cover."""
+    """A `net.sink.Sink`. `write` raises UnavailableError for what is too large for a cover."""
 
     def __init__(self) -> None:
         self._data = bytearray()

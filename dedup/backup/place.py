@@ -154,7 +154,7 @@ class Work:
 
 
 class Part:
-    """A `source.Sink`: a file that is being written, with the hash of what was."""
+    """A `net.sink.Sink`: a file that is being written, with the hash of what was."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         """`name` is where the disk is full, if it is."""

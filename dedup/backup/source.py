@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from dedup.net.sink import Sink
 from dedup.tags.cover import Cover
 
 
@@ -70,20 +71,6 @@ class SourcePlaylist:
 def whole_text(text: str) -> str:
     """The text without halves of characters, which JSON can hold and no file can."""
     return text.encode("utf-8", "replace").decode()
-
-
-class Sink(Protocol):
-    """A file that is being written."""
-
-    @property
-    def n_bytes(self) -> int:
-        """What it holds so far."""
-
-    def write(self, data: bytes) -> None:
-        """Adds to it. Raises WriteError."""
-
-    def restart(self) -> None:
-        """Empties it. Raises WriteError."""
 
 
 class Source(Protocol):

@@ -8,9 +8,10 @@ from typing import Any
 
 from dedup.backup.flow import Flow
 from dedup.backup.picture import Picture
-from dedup.backup.source import Filling, Item, Sink, SourcePlaylist, UnavailableError
+from dedup.backup.source import Filling, Item, SourcePlaylist, UnavailableError
 from dedup.errors import ServerError
 from dedup.net.download import DownloadError, Manner, UnreachableError
+from dedup.net.sink import Sink
 from dedup.servers.answers import number, tables, text
 from dedup.servers.secret import Secret
 from dedup.servers.server import RefusedError

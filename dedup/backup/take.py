@@ -50,7 +50,7 @@ _OF_ONE = (errno.EACCES, errno.EPERM, errno.EFBIG)
 """Refusals of a disk that are about one file or its folder."""
 
 
-class Manner(NamedTuple):
+class Keeping(NamedTuple):
     """What becomes of files."""
 
     keeps_all: bool = False
@@ -76,7 +76,7 @@ class Taken:
 class Taker:
     """Takes files of one source into one folder. Only for whoever holds the store's lock."""
 
-    def __init__(self, gate: Gate, standby: Standby, source: Source, place: Place, manner: Manner) -> None:
+    def __init__(self, gate: Gate, standby: Standby, source: Source, place: Place, manner: Keeping) -> None:
         self._gate, self._standby, self._source = gate, standby, source
         self._store, self._place, self._manner = gate.store, place, manner
         roots = [root for root in self._store.catalog.tracks.roots() if root]
@@ -131,7 +131,7 @@ class Taker:
             raise UnavailableError(f"{part.n_bytes:,} of {item.size:,} bytes came")
         extension = suffix.lower()
         if extension not in self._gate.scan.discover.extensions:
-            raise UnavailableError(f"it is called .{visible(suffix)[:20]}, as no audio file is")
+            raise UnavailableError(f".{visible(suffix)[:20]} is not the ending of an audio file")
         ending = b"." + os.fsencode(extension)
         with work.spot(b".part") as spot, work.spot(ending) as named:
             named.discard()

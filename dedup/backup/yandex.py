@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dedup.backup.flow import Flow
 from dedup.backup.picture import Picture
-from dedup.backup.source import Filling, Item, Sink, SourcePlaylist, UnavailableError
+from dedup.backup.source import Filling, Item, SourcePlaylist, UnavailableError
 from dedup.errors import ServiceError, UsageError
 from dedup.net.download import DownloadError, Manner, Request, UnreachableError, download
 from dedup.net.http import session
+from dedup.net.sink import Sink
 
 if TYPE_CHECKING:
     import requests
@@ -135,7 +136,7 @@ class Yandex:
         try:
             return self._asked(call, is_of_one=True)
         except (self._errors.BadRequestError, self._errors.NotFoundError) as error:
-            raise UnavailableError("the service has it no more") from error
+            raise UnavailableError("the service no longer has it") from error
 
     def _asked(self, call: Callable[[], _T], is_of_one: bool = False) -> _T:
         """What a call of the package gives, tried again when the net fails. Raises ServiceError. No message holds what

@@ -20,9 +20,8 @@ from dedup.cleanup.journal import (
     GATE,
     Journal,
     JournalWriter,
-    broken_off,
+    broken_off_without_plan,
     make_journal,
-    plan_of,
     read_journal,
     require_none_open,
 )
@@ -192,11 +191,8 @@ class Arrivals:
 
     def _finish_broken_off(self, store: Store) -> None:
         """Brings moves that a kill broke off to an end."""
-        journal = broken_off(self.folder)
-        if journal is None or journal.undoing or journal.of_organize:
-            return
-        plan = plan_of(journal)
-        if plan.groups or plan.playlists:
+        journal = broken_off_without_plan(self.folder)
+        if journal is None:
             return
         with contextlib.closing(JournalWriter(journal)) as writer, reach_of_journal(store, journal) as reach:
             recover(store, writer, reach)

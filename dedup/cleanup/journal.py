@@ -97,6 +97,16 @@ class Journal:
         return self.by == ORGANIZE
 
     @property
+    def command(self) -> str:
+        """Command that began it, whose `--resume` goes on with it."""
+        return "organize" if self.of_organize else "apply"
+
+    @property
+    def go_on(self) -> str:
+        """What a person does if it is broken off now."""
+        return f"run `reprise {self.command} --resume`, or take back what was done with `reprise undo`"
+
+    @property
     def is_open(self) -> bool:
         """Whether it was interrupted: it must be resumed or undone before another may begin."""
         return not self.undone and (self.undoing or not self.ended)
@@ -182,8 +192,7 @@ class JournalWriter:
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> WriteError:
-        command = "organize" if self.journal.of_organize else "apply"
-        then = f"run `reprise {command} --resume`, or take back what was done with `reprise undo`"
+        then = self.journal.go_on
         if self.journal.undoing and not self.journal.undone:
             then = "run `reprise undo` again"
         elif not self.journal.is_open:
@@ -279,8 +288,9 @@ def open_journal(store: Path, by: str = "") -> Journal:
     if last.undoing:
         raise JournalError(where, "its undo was broken off", "", "Run `reprise undo` to finish it")
     if last.of_organize != (by == ORGANIZE):
-        command = "organize" if last.of_organize else "apply"
-        raise JournalError(where, f"was begun by `reprise {command}`", "", f"Run `reprise {command} --resume`")
+        raise JournalError(
+            where, f"was begun by `reprise {last.command}`", "", f"Run `reprise {last.command} --resume`"
+        )
     return last
 
 
@@ -289,13 +299,11 @@ def require_none_open(store: Path) -> None:
     journal = broken_off(store)
     if journal is not None:
         found, number = "was broken off", int(journal.id)
-        remedy = "Run `reprise apply --resume` to finish it, or `reprise undo` to take it back"
+        remedy = f"Run `reprise {journal.command} --resume` to finish it, or `reprise undo` to take it back"
         if journal.undoing:
             found, remedy = "its undo was broken off", "Run `reprise undo` to finish it"
         elif journal.of_gate:
             remedy = f"Open the gate, which finishes it, or run `reprise undo {number}` to take it back"
-        elif journal.of_organize:
-            remedy = "Run `reprise organize --resume` to finish it, or `reprise undo` to take it back"
         raise JournalError(f"clean-up {number}", found, remedy=remedy)
 
 
@@ -303,6 +311,16 @@ def broken_off(store: Path) -> Journal | None:
     """The clean-up that was broken off, or whose undo was; None if there is none."""
     unfinished = (read_journal(folder) for folder in folders_of(store) if not _has_ended(folder))
     return next((journal for journal in unfinished if journal.is_open), None)
+
+
+def broken_off_without_plan(store: Path) -> Journal | None:
+    """A clean-up that was broken off, if it has no plan to go on with, as one of tags or of the gate; None if there is
+    none, or if its undo was broken off. Raises JournalError."""
+    journal = broken_off(store)
+    if journal is None or journal.undoing or journal.of_organize:
+        return None
+    plan = plan_of(journal)
+    return None if plan.groups or plan.playlists else journal
 
 
 def to_be_undone(store: Path, number: int | None) -> Journal:

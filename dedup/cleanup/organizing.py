@@ -15,10 +15,17 @@ from dedup.cleanup.carrying import NO_LINKS, Links
 from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.empty_folders import remove_empty
 from dedup.cleanup.executor import Doing, reason_of
-from dedup.cleanup.journal import ORGANIZE, Journal, JournalWriter, make_journal, open_journal, plan_of
-from dedup.cleanup.journal import require_none_open as require_none
+from dedup.cleanup.journal import (
+    ORGANIZE,
+    Journal,
+    JournalWriter,
+    make_journal,
+    open_journal,
+    plan_of,
+    require_none_open,
+)
 from dedup.cleanup.moving import OccupiedError
-from dedup.cleanup.playlists import Content, Rewritten, rewrite_all, rewrite_moved
+from dedup.cleanup.playlists import Content, Rewritten, real_of, rewrite_all, rewrite_moved
 from dedup.cleanup.reach import Seen, roots_of
 from dedup.cleanup.recover import recover
 from dedup.cleanup.rename import Rename
@@ -44,8 +51,6 @@ if TYPE_CHECKING:
     from dedup.runner import Stop
     from dedup.settings import KeepSettings
     from dedup.store.store import Store
-
-GO_ON = "run `reprise organize --resume`, or take back what was done with `reprise undo`"
 
 _GONE = "it is gone"
 _CHANGED = "it was changed since the plan was made"
@@ -91,7 +96,7 @@ def organize(
 
     Raises JournalError if a clean-up before it was broken off, WriteError for a full disk: `resume` goes on from
     there."""
-    require_none(store.layout.folder)
+    require_none_open(store.layout.folder)
     document = to_bytes(Plan((), playlists=plan.playlists))
     journal = make_journal(store.layout.folder, document, utc_now(), ORGANIZE, to_records(plan))
     return _carry_out(store, journal, plan, keep, observer, stop, links, may_be_lost)
@@ -126,7 +131,7 @@ def _carry_out(
     protection = Protection(protected(store, keep.protect))
     with contextlib.closing(JournalWriter(journal)) as writer, _reach(store, plan, journal) as reach:
         recover(store, writer, reach)
-        doing = Doing(writer, None, protection, reach, GO_ON)
+        doing = Doing(writer, None, protection, reach, journal.go_on)
         moves = {moving.path: moving.target for moving in plan.moves}
         repointing = Repointing(links, moves, may_be_lost, writer)
         return _Organizing(store, plan, protection, doing, observer, stop, repointing).all()
@@ -302,7 +307,7 @@ class _Organizing:
             return error.found
         if isinstance(error, OccupiedError):
             return f"something is already at its new path, {printable(self._planned[path].target)}"
-        return reason_of(error, path, GO_ON) if isinstance(error, OSError) else error.found
+        return reason_of(error, path, self.journal.go_on) if isinstance(error, OSError) else error.found
 
     def _refuse(self, path: bytes, reason: str) -> None:
         self.refused.append(Refusal(path, reason))
@@ -325,13 +330,15 @@ class _Organizing:
         others = [each for each in self.plan.playlists if self._is_left(each, moved, done)]
         along = {path: now for path, now in moved.items() if extension_of(path) in EXTENSIONS and now not in done}
         results = [
-            rewrite_all(others, moves, self.protection, self.reach, rewrite, GO_ON),
-            rewrite_moved(along, moves, self.reach, rewrite, GO_ON),
+            rewrite_all(others, moves, self.protection, self.reach, rewrite, self.journal.go_on),
+            rewrite_moved(along, moves, self.reach, rewrite, self.journal.go_on),
         ]
         for path, number in done.items():
             if later := self._moved_after(number, moved):
                 again = [PlannedPlaylist(path, 1)]
-                results.append(rewrite_all(again, Moves(later), self.protection, self.reach, rewrite, GO_ON))
+                results.append(
+                    rewrite_all(again, Moves(later), self.protection, self.reach, rewrite, self.journal.go_on)
+                )
         for each in itertools.chain.from_iterable(refused for _, refused in results):
             self._refuse(each.path, each.reason)
         return sum(n_done for n_done, _ in results)
@@ -344,8 +351,7 @@ class _Organizing:
 
     @staticmethod
     def _is_left(playlist: PlannedPlaylist, moved: Mapping[bytes, bytes], done: Container[bytes]) -> bool:
-        real = os.path.join(os.path.realpath(os.path.dirname(playlist.path)), os.path.basename(playlist.path))
-        return playlist.path not in moved and real not in done
+        return playlist.path not in moved and real_of(playlist.path) not in done
 
     def _folders(self) -> int:
         gone = [path for path, now in self._now.items() if now != path]

@@ -60,33 +60,67 @@ def rewrite_all(
 ) -> tuple[int, list[Refusal]]:
     """Calls `do` for each of the playlists that the moves change; how many these are, and what is refused. Raises
     WriteError for a full disk."""
+
+    def find(path: bytes) -> Rewritten | None:
+        found = _rewritten(path, moves, reach)
+        if found is not None and protection.holds(path):
+            raise PlaylistError(_PROTECTED)
+        return found
+
+    planned = (each.path for each in playlists if not each.problem)  # others stay as they are, as the plan says
+    return _each(planned, find, do, then)
+
+
+def rewrite_moved(
+    moved: Mapping[bytes, bytes], moves: Moves, reach: Reach, do: Callable[[Rewritten], object], then: str
+) -> tuple[int, list[Refusal]]:
+    """Calls `do` for each playlist that moved itself, if its references must change: `moved` has the new path of each
+    by its old one. How many these are, and what is refused, by the new path. Raises WriteError for a full disk."""
+    was = {now: path for path, now in moved.items()}
+
+    def find(now: bytes) -> Rewritten | None:
+        with reach.spot(now) as spot, spot.open() as file:
+            content = file.read(MAX_BYTES + 1)
+        new = rewritten_elsewhere(was[now], now, content, moves)
+        return None if new == content else Rewritten(now, content, new)
+
+    return _each((now for _, now in sorted(moved.items())), find, do, then)
+
+
+def _each(
+    paths: Iterable[bytes],
+    find: Callable[[bytes], Rewritten | None],
+    do: Callable[[Rewritten], object],
+    then: str,
+) -> tuple[int, list[Refusal]]:
+    """Calls `do` for what `find` makes of each playlist; how many these are, and what is refused."""
     n_done, refused = 0, []
-    for planned in playlists:
-        if planned.problem:
-            continue  # it stays as it is, as the plan says
+    for path in paths:
         try:
-            found = _rewritten(planned.path, moves, reach)
-            if found is not None and protection.holds(planned.path):
-                refused.append(Refusal(planned.path, _PROTECTED))
-            elif found is not None:
+            if (found := find(path)) is not None:
                 do(found)
                 n_done += 1
         except PlaylistError as error:
-            refused.append(Refusal(planned.path, str(error)))
+            refused.append(Refusal(path, str(error)))
         except WriteError:
             raise
         except RepriseError as error:
-            refused.append(Refusal(planned.path, error.found))
+            refused.append(Refusal(path, error.found))
         except OSError as error:
-            refused.append(Refusal(planned.path, reason_of(error, planned.path, then)))
+            refused.append(Refusal(path, reason_of(error, path, then)))
     return n_done, refused
+
+
+def real_of(path: bytes) -> bytes:
+    """Path of a playlist without links in its folders."""
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
 def _rewritten(path: bytes, moves: Moves, reach: Reach) -> Rewritten | None:
     """The playlist with its content before and after; None if nothing changes. Raises PlaylistError, OSError."""
     if extension_of(path) not in EXTENSIONS:
         raise PlaylistError(_NO_PLAYLIST)
-    real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    real = real_of(path)
     if not reach.holds(real):
         raise PlaylistError("it lies neither below a root of the library nor in a folder that --playlists named")
     with reach.spot(real) as spot:
@@ -96,28 +130,3 @@ def _rewritten(path: bytes, moves: Moves, reach: Reach) -> Rewritten | None:
             content = file.read(MAX_BYTES + 1)
     new = rewritten(path, content, moves)
     return None if new == content else Rewritten(real, content, new)
-
-
-def rewrite_moved(
-    moved: Mapping[bytes, bytes], moves: Moves, reach: Reach, do: Callable[[Rewritten], object], then: str
-) -> tuple[int, list[Refusal]]:
-    """Calls `do` for each playlist that moved itself, if its references must change: `moved` has the new path of each
-    by its old one. How many these are, and what is refused, by the new path. Raises WriteError for a full disk."""
-    n_done, refused = 0, []
-    for path, now in sorted(moved.items()):
-        try:
-            with reach.spot(now) as spot, spot.open() as file:
-                content = file.read(MAX_BYTES + 1)
-            new = rewritten_elsewhere(path, now, content, moves)
-            if new != content:
-                do(Rewritten(now, content, new))
-                n_done += 1
-        except PlaylistError as error:
-            refused.append(Refusal(now, str(error)))
-        except WriteError:
-            raise
-        except RepriseError as error:
-            refused.append(Refusal(now, error.found))
-        except OSError as error:
-            refused.append(Refusal(now, reason_of(error, now, then)))
-    return n_done, refused

@@ -14,7 +14,7 @@ from dedup.cleanup import records
 from dedup.cleanup.checks import Protection, Refusal
 from dedup.cleanup.executor import Doing, reason_of, reason_of_tags
 from dedup.cleanup.gain import loudness, replaygain_fields
-from dedup.cleanup.journal import Journal, JournalWriter, broken_off, make_journal, plan_of, require_none_open
+from dedup.cleanup.journal import JournalWriter, broken_off_without_plan, make_journal, require_none_open
 from dedup.cleanup.originals import ChangedSinceError
 from dedup.cleanup.reach import reach_of_journal, reach_of_tracks
 from dedup.cleanup.recover import recover
@@ -83,24 +83,15 @@ class Tagged:
 def finish_broken_off(folder: Path, purpose: str) -> None:
     """Brings a `tag_files` on the store in `folder` that was broken off to an end: the catalog gets to know the files
     that it has written. The store is locked for that, in the name of `purpose`. Other clean-ups stay as they are."""
-    if _taggings(folder) is None:
+    if broken_off_without_plan(folder) is None:
         return
     with open_for_writing(folder, purpose) as store:
-        journal = _taggings(folder)
+        journal = broken_off_without_plan(folder)
         if journal is None:
             return  # another run was quicker
         with contextlib.closing(JournalWriter(journal)) as writer, reach_of_journal(store, journal) as reach:
             recover(store, writer, reach)
             writer.end(utc_now())
-
-
-def _taggings(folder: Path) -> Journal | None:
-    """The journal of a `tag_files` that was broken off: its plan is empty. None if there is none."""
-    journal = broken_off(folder)
-    if journal is None or journal.undoing or journal.of_organize:
-        return None
-    plan = plan_of(journal)
-    return None if plan.groups or plan.playlists else journal
 
 
 def measure_files(

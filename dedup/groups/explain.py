@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ from dedup.settings import CompareSettings, FingerprintSettings, MatchSettings
 from dedup.store.items import SILENT_ITEM, Items, frozen, items_digest, n_distinct
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dedup.lookup.known import Known
     from dedup.store.store import Store
 
 MIN_LENGTH_S = 1.0
@@ -127,12 +131,21 @@ def explain(
     elif found is not None and all(criterion.met for criterion in why if criterion.name in _EVIDENCE):
         judged = verdict(found, len(left.items), len(right.items), limits, change, is_at_other_pitch)
     false_match = limits.false_match(found) if found else None
-    names = _called(left, store), _called(right, store)
+    all_known = functools.cache(lambda: _all_known(store))
+    names = _called(left, store, all_known), _called(right, store, all_known)
     return Explanation(left, right, found, judged, why, false_match, said is not None, change, is_at_other_pitch, names)
 
 
-def _called(side: Listened, store: Store | None) -> Called | None:
-    return called(side.path, side.digest, store, side.from_store)
+def _called(side: Listened, store: Store | None, all_known: Callable[[], Known]) -> Called | None:
+    return called(side.path, side.digest, store, side.from_store, all_known)
+
+
+def _all_known(store: Store | None) -> Known:
+    from dedup.lookup.known import Known
+
+    assert store is not None
+
+    return Known(store)
 
 
 def _at_speeds(

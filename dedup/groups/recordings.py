@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from dedup.groups.matches import ListedTrack, TrackPair
+    from dedup.lookup.known import Known
     from dedup.store.store import Store
     from dedup.store.tracks import Track
 
@@ -57,9 +58,12 @@ def is_doubtful(pair: TrackPair) -> bool:
     return is_one_recording(pair.a, pair.b) is False
 
 
-def called(path: bytes, digest: bytes, store: Store | None, from_store: bool) -> Called | None:
+def called(
+    path: bytes, digest: bytes, store: Store | None, from_store: bool, all_known: Callable[[], Known]
+) -> Called | None:
     """What a file is by its tags, or else by what is kept of the look-up of its fingerprint with this digest; None if
-    neither says. Tags are those that the store knows, if the file is as it knows it, else they are read."""
+    neither says. Tags are those that the store knows, if the file is as it knows it, else they are read. `all_known` is
+    asked for what look-ups found only if that is needed."""
     track = store.catalog.tracks.get(os.path.abspath(path)) or store.catalog.tracks.get(path) if store else None
     ids = ids_in(_tags_of(path, track if from_store else None))
     if ids:
@@ -68,9 +72,7 @@ def called(path: bytes, digest: bytes, store: Store | None, from_store: bool) ->
         return None
     if not store.catalog.lookups.get_all("acoustid", [digest.hex()]):
         return None
-    from dedup.lookup.known import known
-
-    found = [each for files in known(store, [track.path]) for each in files if each.verdict == "identified"]
+    found = [each for files in all_known().at([track.path]) for each in files if each.verdict == "identified"]
     ids = frozenset(each.track.recording if each.track else each.recording.id for each in found if each.recording)
     return Called(ids, "look-up") if ids else None
 

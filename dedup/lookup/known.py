@@ -22,9 +22,7 @@ def known(store: Store, paths: Sequence[bytes]) -> Iterator[list[Identified]]:
     order of their paths. No service is asked, and answers count however old they are, those of a person first. A file
     is "unasked" as long as AcoustID was not asked about it, or MusicBrainz about the releases that the files of its
     folder may be on. Files with too little sound are left out. Raises InputError for a path without a track."""
-    all_known = Known(store)
-    for unit, wanted in all_known.library.units(all_known.library.chosen(paths)).items():
-        yield all_known.of(unit, wanted)
+    yield from Known(store).at(paths)
 
 
 class Known:
@@ -34,6 +32,11 @@ class Known:
         """`library` saves reading the tracks again."""
         self.library = library or Library(store)
         self._kept = _Kept(store)
+
+    def at(self, paths: Sequence[bytes]) -> Iterator[list[Identified]]:
+        """What the files at or below these paths are, as `known` gives it."""
+        for unit, wanted in self.library.units(self.library.chosen(paths)).items():
+            yield self.of(unit, wanted)
 
     def of(self, unit: bytes, wanted: Sequence[bytes]) -> list[Identified]:
         """What the `wanted` files of one folder are, by path."""

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from dedup.lookup.candidates import Song
 from dedup.lookup.decide import Identified
 from dedup.lookup.known import Known
+from dedup.lookup.library import Library
 from dedup.lookup.said import Kept, is_none, is_one, say, unsay
 from dedup.store.store import open_for_reading
 
@@ -173,7 +174,7 @@ def forget(*, folder: Path, paths: Sequence[bytes], purpose: str) -> list[tuple[
     """Takes back what a person said about the files at or below these paths; returns those about which something was
     said. Raises InputError for a path without a track."""
     with open_for_reading(folder) as store:
-        library = Known(store).library
+        library = Library(store)
         subjects = {path: library.subjects[path].digest for path in library.chosen(paths) if path in library.subjects}
         named = store.catalog.namings.get_all(list(dict.fromkeys(subjects.values())))
     if not named:

@@ -8,12 +8,13 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from dedup.net.http import OverdueError, retry_after_s, within
+from dedup.net.sink import Sink
 
 CONNECT_S, READ_S, ANSWER_S = 10.0, 30.0, 60.0
 """Longest times, in seconds: to connect, between two pieces, and until an answer has begun."""
@@ -48,17 +49,6 @@ class UnreachableError(DownloadError):
     """A server that does not answer at all, or that still says "later" after all tries."""
 
 
-class Into(Protocol):
-    """A file that is being written."""
-
-    @property
-    def n_bytes(self) -> int: ...
-
-    def write(self, data: bytes) -> None: ...
-
-    def restart(self) -> None: ...
-
-
 @dataclass(frozen=True)
 class Request:
     """What is asked for. None of it is in any message."""
@@ -85,7 +75,7 @@ class Manner:
 def download(
     session: requests.Session,
     request: Request,
-    into: Into,
+    into: Sink,
     manner: Manner,
     check: Callable[[requests.Response], None] = lambda _: None,
 ) -> None:
@@ -118,7 +108,7 @@ class _Spent:
         self.version = ""
         """What the server calls the file as it is now, or the time of its last change; empty if it does not say."""
 
-    def add(self, seconds: float, n_bytes: int, into: Into) -> None:
+    def add(self, seconds: float, n_bytes: int, into: Sink) -> None:
         """Counts time that the server took, and what it sent then. Raises DownloadError if that is too little."""
         self._seconds += seconds
         self._n_bytes += n_bytes
@@ -137,7 +127,7 @@ class _BrokenOffError(Exception):
 def _once(
     session: requests.Session,
     request: Request,
-    into: Into,
+    into: Sink,
     manner: Manner,
     check: Callable[[requests.Response], None],
     spent: _Spent,
@@ -193,7 +183,7 @@ def _require_file(answer: requests.Response) -> None:
         raise DownloadError("the server sends it packed, which nobody asked for")
 
 
-def _begin(answer: requests.Response, into: Into, spent: _Spent) -> int | None:
+def _begin(answer: requests.Response, into: Sink, spent: _Spent) -> int | None:
     """Makes ready for what comes: the rest of the file, or all of it anew. Gives the size of the whole file, if the
     server tells. Raises DownloadError for the rest of another file than what is there: the two would be torn."""
     version = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
@@ -210,7 +200,7 @@ def _begin(answer: requests.Response, into: Into, spent: _Spent) -> int | None:
     return int(length) if length.isascii() and length.isdigit() else None
 
 
-def _receive(answer: requests.Response, into: Into, manner: Manner, total: int | None, spent: _Spent) -> None:
+def _receive(answer: requests.Response, into: Sink, manner: Manner, total: int | None, spent: _Spent) -> None:
     most = min(each for each in (total, manner.expected, MOST_BYTES) if each is not None)
     began = time.monotonic()
     for piece in _pieces(answer):

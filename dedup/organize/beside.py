@@ -14,7 +14,6 @@ from dedup.files.safe_names import safe_file
 from dedup.files.status import size_and_time
 from dedup.organize.disk import Disk
 from dedup.organize.nouns import Beside, Staying
-from dedup.playlists.moves import without_case
 from dedup.playlists.sidecars import Sidecars, renamed
 from dedup.settings import DEFAULT_EXTENSIONS
 
@@ -35,8 +34,6 @@ class Along:
     """What lies beside the files that move."""
 
     disk: Disk
-    movers: frozenset[bytes]
-    """Music that may move."""
     staying: list[Staying] = field(default_factory=list)
     """What should go along and cannot."""
     _sidecars: Sidecars = field(default_factory=Sidecars)
@@ -80,8 +77,8 @@ class Along:
         except OSError as error:
             self.staying.append(Staying(path, f"cannot be looked at: {error.strerror or error}"))
             return None
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            self.staying.append(Staying(path, kind_of(status)))
+        if kind := kind_of(status):
+            self.staying.append(Staying(path, kind))
             return None
         return Beside(path, target, *size_and_time(status))
 
@@ -108,8 +105,3 @@ def number_of(path: bytes) -> int:
     """The number that is in the name of a file; 1 for none."""
     found = _NUMBER.search(os.path.splitext(path)[0])
     return int(found[1]) if found else 1
-
-
-def key_of(path: bytes) -> bytes:
-    """What disks make of a path that ignore case and Unicode's forms."""
-    return without_case(path)

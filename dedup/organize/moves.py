@@ -17,11 +17,13 @@ from dedup.files.safe_names import LONGEST_PATH, safe_file, safe_folder
 from dedup.files.status import size_and_time
 from dedup.groups.keep import is_below
 from dedup.library.metadata import PropertiesReader
-from dedup.organize.beside import Along, key_of, kind_of, number_of, numbered
+from dedup.organize.beside import Along, kind_of, number_of, numbered
 from dedup.organize.disk import Disk, Scans
 from dedup.organize.fields import album_key, fields_of, multidisc_albums
 from dedup.organize.nouns import Beside, Moving, Organisation, Staying
 from dedup.organize.template import LackingError, Template
+from dedup.playlists.moves import without_case
+from dedup.playlists.sidecars import renamed
 from dedup.settings import DiscoverSettings
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ class _Planning:
             path = wish.top
             for name in self._safe_folders(wish):
                 path = os.path.join(path, name)
-                self._votes[key_of(path)][name] += 1
+                self._votes[without_case(path)][name] += 1
 
     def _safe_folders(self, wish: _Wish) -> list[bytes]:
         longest = self._disk.longest_name(wish.top)
@@ -146,7 +148,7 @@ class _Planning:
         path = named = wish.top
         for name in self._safe_folders(wish):
             named = os.path.join(named, name)
-            votes = self._votes[key_of(named)]
+            votes = self._votes[without_case(named)]
             most = max(votes.values())
             path = os.path.join(path, min(each for each, count in votes.items() if count == most))
         return self._disk.spelled(path, wish.top)
@@ -194,21 +196,21 @@ class _Planning:
     # ---- the whole ----
 
     def organisation(self) -> Organisation:
-        targets: list[tuple[_Wish, bytes, str]] = []
+        targets: list[tuple[_Wish, bytes]] = []
         for wish in self._wants:
             folder = self._folder(wish)
             first = os.path.join(folder, os.fsencode(safe_file(wish.stem, os.fsdecode(wish.ending))))
             if problem := self._problem_of_target(wish, first):
                 self.stay(wish.track.path, problem)
             else:
-                targets.append((wish, folder, wish.stem))
-        along = Along(self._disk, frozenset(wish.track.path for wish, _, _ in targets))
+                targets.append((wish, folder))
+        along = Along(self._disk)
         numbering = _Numbering(self._disk, along, targets)
         placed = numbering.placed()
         beside = self._beside(along, numbering, placed)
         moves = [
             Moving(path, placed[path], track.size, track.mtime_ns, tuple(beside[path]))
-            for path, track in sorted((wish.track.path, wish.track) for wish, _, _ in targets)
+            for path, track in sorted((wish.track.path, wish.track) for wish, _ in targets)
             if placed[path] != path
         ]
         return Organisation(
@@ -255,8 +257,6 @@ class _Planning:
         add: Callable[[bytes, bytes, bytes], None],
     ) -> None:
         """A side-car of several files goes along if it has one name with all of them."""
-        from dedup.playlists.sidecars import renamed
-
         targets = {renamed(sidecar, owner, placed.get(owner, owner)) for owner in owners}
         if len(targets) > 1:
             along.staying.append(Staying(sidecar, "it belongs to several files, which do not stay together"))
@@ -267,17 +267,17 @@ class _Planning:
 class _Numbering:
     """Gives every file a name of its own."""
 
-    def __init__(self, disk: Disk, along: Along, targets: Sequence[tuple[_Wish, bytes, str]]) -> None:
+    def __init__(self, disk: Disk, along: Along, targets: Sequence[tuple[_Wish, bytes]]) -> None:
         self._disk, self._along = disk, along
-        self._leaving = {path for wish, _, _ in targets for path in (wish.track.path, *along.own(wish.track.path))}
+        self._leaving = {path for wish, _ in targets for path in (wish.track.path, *along.own(wish.track.path))}
         """Files that may leave their names to others."""
         self._claimed: dict[bytes, bytes] = {}
         """Who gets each name, by what disks make of it that ignore case."""
         self._groups: dict[bytes, list[tuple[_Wish, bytes]]] = defaultdict(list)
-        for wish, folder, _ in targets:
-            self._groups[key_of(self._candidate(wish, folder, 1))].append((wish, folder))
+        for wish, folder in targets:
+            self._groups[without_case(self._candidate(wish, folder, 1))].append((wish, folder))
             for above in _folders_between(folder, wish.top):
-                self._claimed[key_of(above)] = b""
+                self._claimed[without_case(above)] = b""
         self._tried: dict[bytes, int] = {}
         """The last number that was given to what goes along with an album, by its name without one."""
         self.numbers: dict[bytes, int] = {}
@@ -336,7 +336,7 @@ class _Numbering:
         placed[path] = target = self._candidate(wish, folder, number)
         self.numbers[path] = number
         for each in (target, *self._along.targets(path, target).values()):
-            self._claimed[key_of(each)] = path
+            self._claimed[without_case(each)] = path
 
     def _is_free(self, path: bytes | None, target: bytes) -> bool:
         """Whether a file may have a name, and what goes along with it those that follow."""
@@ -344,18 +344,18 @@ class _Numbering:
         return all(self._is_name_free(path, each) for each in (target, *beside))
 
     def _is_name_free(self, path: bytes | None, target: bytes) -> bool:
-        if self._claimed.get(key_of(target), path) != path:
+        if self._claimed.get(without_case(target), path) != path:
             return False
         return all(each in self._leaving for each in self._disk.alike(target))
 
     def free(self, path: bytes, target: bytes) -> bytes:
         """A free name for what goes along with an album, which has it from now on."""
-        longest, key = self._disk.longest_name(os.path.dirname(target)), key_of(target)
+        longest, key = self._disk.longest_name(os.path.dirname(target)), without_case(target)
         self._leaving.add(path)
         numbers = itertools.count(self._tried.get(key, 0) + 1)
         number = next(n for n in numbers if self._is_name_free(path, numbered(target, n, longest)))
         found = numbered(target, number, longest)
-        self._claimed[key_of(found)], self._tried[key] = path, number
+        self._claimed[without_case(found)], self._tried[key] = path, number
         return found
 
 

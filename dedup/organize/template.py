@@ -85,12 +85,12 @@ class _Filling:
     def _called(self, call: _Call, needs: bool) -> str:
         match call.function.name:
             case "if":
-                return self._chosen(call, is_true(self.text(call.arguments[0], False)), 1, needs)
+                return self._chosen(call, is_true(self.text(call.arguments[0], False)), needs)
             case "ifdef":
                 (name,) = call.arguments[0]
                 assert isinstance(name, str)
                 value = self.fields.get(name.strip(), "").replace("/", "_")
-                return value if value and len(call.arguments) == 1 else self._chosen(call, bool(value), 1, needs)
+                return value if value and len(call.arguments) == 1 else self._chosen(call, bool(value), needs)
             case "first":
                 texts = [self.text(argument, False) for argument in call.arguments]
                 found = call.function.of(texts)
@@ -100,8 +100,8 @@ class _Filling:
             case _:
                 return call.function.of([self.text(argument, needs) for argument in call.arguments])
 
-    def _chosen(self, call: _Call, is_first: bool, at: int, needs: bool) -> str:
-        branches = call.arguments[at:]
+    def _chosen(self, call: _Call, is_first: bool, needs: bool) -> str:
+        _, *branches = call.arguments
         if is_first:
             return self.text(branches[0], needs)
         return self.text(branches[1], needs) if len(branches) > 1 else ""

@@ -84,19 +84,29 @@ def rewritten(path: bytes, content: bytes, moved: Mapping[bytes, bytes] | Moves)
     """`content` of the playlist at `path` with references to the keys of `moved` pointing to their values: absolute,
     normalised paths. A name also matches through links to its folder, and in another Unicode normal form or case if no
     file has exactly that name. Raises PlaylistError as `references` does."""
-    pieces, end = [], 0
-    for entry, new in _changes(path, content, moved):
-        pieces += [content[end : entry.start], new]
-        end = entry.end
-    return b"".join([*pieces, content[end:]])
+    return _spliced(content, _changes(path, content, moved))
 
 
 def rewritten_elsewhere(path: bytes, new_path: bytes, content: bytes, moved: Mapping[bytes, bytes] | Moves) -> bytes:
     """`content` of a playlist that was at `path` and is at `new_path` now, with all references as `rewritten` makes
     them, relative ones from its new folder; also those to files that stay. Raises PlaylistError."""
+    return _spliced(content, _changes_elsewhere(path, new_path, content, moved))
+
+
+def _spliced(content: bytes, changes: Iterable[tuple[Entry, bytes]]) -> bytes:
+    """`content` with other bytes for some of its entries, in their order."""
+    pieces, end = [], 0
+    for entry, new in changes:
+        pieces += [content[end : entry.start], new]
+        end = entry.end
+    return b"".join([*pieces, content[end:]])
+
+
+def _changes_elsewhere(
+    path: bytes, new_path: bytes, content: bytes, moved: Mapping[bytes, bytes] | Moves
+) -> Iterator[tuple[Entry, bytes]]:
     old, new = _parsed(path, content), _parsed(new_path, content)
     moves = moved if isinstance(moved, Moves) else Moves(moved)
-    pieces, end = [], 0
     for entry in old.entries:
         readings = old.readings(entry.text)
         reading = moves.meant(readings)
@@ -105,9 +115,7 @@ def rewritten_elsewhere(path: bytes, new_path: bytes, content: bytes, moved: Map
             reading = next((each for each in readings if os.path.lexists(each.path)), None)
             target = reading.path if reading is not None else b""
         if reading is not None and not _says(new, entry.text, target):
-            pieces += [content[end : entry.start], new.replaced(entry, reading, target)]
-            end = entry.end
-    return b"".join([*pieces, content[end:]])
+            yield entry, new.replaced(entry, reading, target)
 
 
 def _says(playlist: TextPlaylist, text: bytes, path: bytes) -> bool:

@@ -15,8 +15,9 @@ from urllib3.exceptions import HTTPError
 
 from dedup import __version__
 from dedup.errors import ServerError
-from dedup.net.download import Into, Manner, Request, download
+from dedup.net.download import Manner, Request, download
 from dedup.net.http import OverdueError, TooLargeError, UnwantedError, beginning, session, whole, within
+from dedup.net.sink import Sink
 from dedup.plain_text import visible
 from dedup.servers.server import MissingError, RefusedError
 
@@ -81,7 +82,7 @@ class Http:
         raise AssertionError("the last try returns or raises")
 
     def download(
-        self, path: str, form: Values, into: Into, manner: Manner, check: Callable[[requests.Response], None]
+        self, path: str, form: Values, into: Sink, manner: Manner, check: Callable[[requests.Response], None]
     ) -> None:
         """Fetches a file, as `net.download.download` does; `check` looks at an answer first. Raises DownloadError, and
         what these raise."""

@@ -15,8 +15,9 @@ from typing import Any
 import requests
 
 from dedup.errors import ServerError
-from dedup.net.download import DownloadError, Into, Manner
+from dedup.net.download import DownloadError, Manner
 from dedup.net.http import TooLargeError, whole
+from dedup.net.sink import Sink
 from dedup.plain_text import visible
 from dedup.servers.answers import new_on_pages, number, table, tables, text
 from dedup.servers.attention import Bookmark, Loved, Share
@@ -194,7 +195,7 @@ class Subsonic:
         """Raises ServerError unless the server answers, and lets us in."""
         self._require_api()
 
-    def download(self, call: str, id_: str, into: Into, manner: Manner) -> None:
+    def download(self, call: str, id_: str, into: Sink, manner: Manner) -> None:
         """Fetches what a call gives that answers with a file: "download" for a song as it is on the server's disk,
         "getCoverArt" for a picture. Raises DownloadError, NoFileError; RefusedError, ServerError."""
         if self._has_tokens is None:

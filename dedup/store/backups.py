@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from dedup.store.table import Table
 
 BackupState = Literal["coming", "kept", "here"]
-BACKUP_STATES: tuple[BackupState, ...] = get_args(BackupState)
 """coming: it is about to get its name; kept: it has it; here: the library had the recording already."""
 
 

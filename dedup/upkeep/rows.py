@@ -153,7 +153,7 @@ def problems_of_lookup(row: tuple[Any, ...]) -> Iterator[str]:
 def problems_of_naming(row: tuple[Any, ...]) -> Iterator[str]:
     subject, answer, said = row
     if not _DIGEST.fullmatch(subject):
-        yield "what it is about is no digest"
+        yield "its subject is not a digest"
     if not _is_time(said):
         yield f"its time, {said}, cannot be read"
     if not isinstance(_json(answer), dict):

@@ -80,7 +80,7 @@ def backup(
 def _backed_up(run: Run, source: Source, asked: Asked) -> int:
     from dedup.backup.backup import back_up, require_mounted
     from dedup.backup.place import Place
-    from dedup.backup.take import Manner
+    from dedup.backup.take import Keeping
     from dedup.store.layout import Layout
 
     is_new = not Layout(run.settings.store).catalog.exists()
@@ -92,7 +92,7 @@ def _backed_up(run: Run, source: Source, asked: Asked) -> int:
                 standby=standby,
                 source=source,
                 place=place,
-                manner=Manner(asked.keeps_all, asked.as_is),
+                manner=Keeping(asked.keeps_all, asked.as_is),
                 tell=functools.partial(show_taken, run.output),
                 observer=run.observer,
                 stop=run.stop,

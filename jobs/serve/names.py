@@ -25,7 +25,7 @@ from jobs.serve.shown import id_of
 from jobs.serve.sound import as_asked, span_of
 from jobs.session.output import count_text, one_line, path_text
 from jobs.show.identified import number_text
-from jobs.show.naming import beside_text, editions_text, is_said, length_text, place_text, tags_text
+from jobs.show.naming import editions_text, is_said, length_text, place_text, release_beside_text, tags_text
 from jobs.show.words import clock
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ async def some(request: Request) -> Response:
 def _shown(shown: Shown) -> dict[str, Any]:
     """A folder with its files, as the template wants them."""
     folder, files, in_unit = shown
-    beside = beside_text(in_unit)
+    beside = release_beside_text(in_unit)
     last = folder.first + len(files)
     part = f"files {folder.first + 1:,} to {last:,} of {folder.n_in_unit:,}" if len(files) < folder.n_in_unit else ""
     counts = Counter(each.verdict for each in files)
@@ -151,7 +151,7 @@ def _file(folder: Folder, each: Identified, in_unit: Sequence[Identified], besid
     """A file; `beside` is what the identified files of its folder say."""
     is_identified, is_said = each.verdict == "identified", each.file.said is not None
     if is_identified and is_said:  # it is none of those beside it
-        beside = beside_text([other for other in in_unit if other is not each])
+        beside = release_beside_text([other for other in in_unit if other is not each])
     return {
         "id": id_of(each.file.path),
         "state": state_of(each),

@@ -95,14 +95,12 @@ def going_on(store: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        from dedup.cleanup import executor, organizing
         from dedup.cleanup.journal import broken_off
 
         known = as_reprise_error(error, store)
         if isinstance(known, WriteError):
             with contextlib.suppress(OSError, JournalError):
                 if (journal := broken_off(store)) is not None:
-                    then = organizing.GO_ON if journal.of_organize else executor.GO_ON
-                    remedy = known.remedy.replace(f" or {INSTEAD}", "").replace(AGAIN, then)
+                    remedy = known.remedy.replace(f" or {INSTEAD}", "").replace(AGAIN, journal.go_on)
                     raise WriteError(known.where, known.found, remedy=remedy) from error
         raise

@@ -126,7 +126,7 @@ def _server(run: Run, name: str, how: How) -> ServerSettings:
     url = address(name.removeprefix(SUBSONIC), "backup, subsonic:URL")
     if not how.user or not (how.token_file or how.token_command):
         remedy = "Add --user NAME, and --token-file FILE or --token-command COMMAND"
-        raise UsageError("backup", "it is not said who asks there", remedy=remedy)
+        raise UsageError("backup", "its user or its password is missing", remedy=remedy)
     token = os.path.abspath(how.token_file) if how.token_file else ""
     host, command = urlsplit(url).netloc, how.token_command or ""
     return ServerSettings(host, "subsonic", url, how.user, (), password_command=command, token_file=token)

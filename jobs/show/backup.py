@@ -9,7 +9,7 @@ from jobs.session.output import Output, count_text, one_line, path_text, size_te
 
 if TYPE_CHECKING:
     from dedup.backup.backup import Result, Wanted
-    from dedup.backup.take import Outcome, Taken
+    from dedup.backup.take import Taken
 
 _WIDTH = 6
 
@@ -32,8 +32,7 @@ def show_taken(output: Output, taken: Taken) -> None:
 
 def summary_record(result: Result) -> dict[str, Any]:
     """Counts of files and playlists."""
-    outcomes: dict[Outcome, str] = {"new": "new", "here": "here", "known": "known", "failed": "failed"}
-    counts: dict[str, Any] = {name: result.counts[outcome] for outcome, name in outcomes.items()}
+    counts: dict[str, Any] = {str(outcome): n for outcome, n in result.counts.items()}
     counts["unlisted"] = result.n_unlisted
     return counts | {"left": result.n_left, "playlists": result.n_playlists, "finished": result.n_finished}
 

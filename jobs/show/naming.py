@@ -116,7 +116,7 @@ def question_lines(question: Question, look: Look) -> Iterator[str]:
     """A file, why it is a question, what its tags and the files beside it say, and its candidates."""
     each = question.each
     yield from look.wrapped(look.styled(f"{path_text(each.file.path)}  {clock(each.file.length_s)}", "bold"), hanging=4)
-    told = [each.why, f"its tags: {tags_text(each.file)}", beside_text(question.beside)]
+    told = [each.why, f"its tags: {tags_text(each.file)}", release_beside_text(question.beside)]
     for text in filter(None, map(one_line, told)):
         yield from look.wrapped(f"  {text}", hanging=4)
     for number, song in enumerate(each.candidates, start=1):
@@ -165,7 +165,7 @@ def place_text(each: Identified, song: Song) -> str:
     return f"track {disc}{found[0].number} of {each.release.title}"
 
 
-def beside_text(beside: Sequence[Identified]) -> str:
+def release_beside_text(beside: Sequence[Identified]) -> str:
     """The release that files of the folder are on."""
     found = [each.release for each in beside if each.verdict == "identified" and each.release is not None]
     if not found:
