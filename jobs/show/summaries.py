@@ -174,7 +174,7 @@ def tested_text(tested: Tested) -> str:
     ]
     if tested.n_failed:
         parts.append(f"{tested.n_failed:,} could not be made")
-    text = f"heard   {tested.n_tested:,} null tests = {' + '.join(parts)}"
+    text = f"heard   {count_text(tested.n_tested, 'null test')} = {' + '.join(parts)}"
     return f"{text}; {tested.n_left:,} left for the next run" if tested.n_left else text
 
 
